@@ -1,0 +1,1 @@
+"""The WebSocket service: microphones in, live captions out, finals on their way to the table."""

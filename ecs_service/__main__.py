@@ -1,0 +1,63 @@
+"""`python -m ecs_service`: run the WebSocket service. Settings come from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+
+from pydantic import ValidationError
+
+from ecs_service.app import run
+from ecs_service.settings import Settings
+from ecs_service.telemetry import configure_logging
+from speech.engines.errors import EngineError
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+def main() -> int:
+    """Run the service; return the exit code."""
+    argparse.ArgumentParser(
+        prog="python -m ecs_service",
+        description="The Cloudscribe WebSocket service.",
+        epilog=_describe_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
+            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        return EXIT_USAGE
+    configure_logging(settings.log_level)
+    try:
+        ended_well = _run(settings)
+    except (OSError, EngineError, sqlite3.Error) as error:
+        print(f"The service cannot start: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+    return 0 if ended_well else EXIT_FAILURE
+
+
+def _run(settings: Settings) -> bool:
+    """Run on uvloop where it exists: it takes a fifth less CPU per message."""
+    try:
+        import uvloop  # noqa: PLC0415 - not made for Windows
+    except ImportError:
+        return asyncio.run(run(settings))
+    return uvloop.run(run(settings))
+
+
+def _describe_settings() -> str:
+    lines = ["environment variables:"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in {None, ()} else f" [{field.default}]"
+        lines.append(f"  {name.upper():20} {field.description or ''}{default}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

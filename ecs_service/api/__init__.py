@@ -1,0 +1,1 @@
+"""How clients speak with the service: one module per protocol."""

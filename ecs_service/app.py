@@ -1,0 +1,191 @@
+"""Wires the service together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import boto3
+import structlog
+from aiohttp import web
+from botocore.config import Config
+
+from ecs_service import access
+from ecs_service.api import health, live
+from ecs_service.conversations.hub import Hub
+from ecs_service.conversations.journal import Journal
+from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.updates import NoStore, Updates
+from ecs_service.sessions.admission import Admission
+from ecs_service.sessions.publish import NoPromises
+from ecs_service.sessions.stream import Streams
+from ecs_service.settings import Settings
+from speech.engines.base import Engine
+from speech.engines.pocketsphinx import PocketsphinxEngine
+from speech.engines.scripted import ScriptedEngine
+from transcripts.conversations import ConversationTable
+
+#: What the kernel may buffer per connection, bytes: audio that waits there is lag that the
+#: service cannot see. One second of 48 kHz stereo fits.
+RECEIVE_BUFFER = 192 * 1024
+#: The same for what is sent: who does not read is noticed early, and costs little.
+SEND_BUFFER = 128 * 1024
+BACKLOG = 1024
+#: Viewers get this long to read the rest when the service goes away, seconds.
+FAREWELL_SECONDS = 3.0
+
+#: The outbox does the retrying; a call that hangs must end before its patience does.
+_AWS = Config(
+    connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}, max_pool_connections=16
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that a shutdown takes down in order."""
+
+    app: web.Application
+    streams: Streams
+    admission: Admission
+    outbox: Outbox | None
+    closing: asyncio.Event
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIterator[Service]:
+    """Make the service warm, with its background tasks running.
+
+    `on_defect` is called if one of them dies, which only a defect of ours can make them.
+
+    Raises:
+        EngineError: the engine cannot be started.
+        sqlite3.Error: the journal cannot be opened.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        hub, admission = Hub(), Admission(settings.capacity)
+        tasks = await stack.enter_async_context(_background_tasks())
+        outbox: Outbox | None = None
+        store: ConversationTable | NoStore = NoStore()
+        if settings.queue_url is not None and settings.table_name is not None:
+            journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
+            outbox = Outbox(journal, boto3.client("sqs", config=_AWS), settings.queue_url)
+            store = ConversationTable(settings.table_name, boto3.client("dynamodb", config=_AWS))
+            tasks.append(asyncio.create_task(outbox.run(), name="outbox"))
+        else:
+            log.warning("nothing_is_stored", reason="QUEUE_URL and TABLE_NAME are not set")
+        updates = Updates(hub, store)
+        tasks.append(asyncio.create_task(updates.follow(settings.updates_seconds), name="updates"))
+        for task in tasks:
+            task.add_done_callback(partial(_check, on_defect=on_defect))
+        engine = await stack.enter_async_context(_engine(settings))
+        streams = Streams(
+            engine=engine,
+            hub=hub,
+            outbox=outbox or NoPromises(),
+            admission=admission,
+            max_seconds=settings.max_stream_seconds,
+        )
+        closing = asyncio.Event()
+        app = web.Application()
+        app[access.ALLOWED_ORIGINS] = frozenset(settings.allowed_origins)
+        app[health.ADMISSION] = admission
+        if outbox is not None:
+            app[health.OUTBOX] = outbox
+        app[live.STREAMS] = streams
+        app[live.HUB] = hub
+        app[live.UPDATES] = updates
+        app[live.CLOSING] = closing
+        app.add_routes(health.routes)
+        app.add_routes(live.routes)
+        yield Service(app, streams, admission, outbox, closing)
+
+
+async def run(settings: Settings) -> bool:
+    """Serve until SIGTERM or SIGINT; then finish what was begun, within `drain_seconds`.
+
+    Returns whether that was why it ended, and not a defect.
+    """
+    stop, defect = asyncio.Event(), asyncio.Event()
+
+    def on_defect() -> None:
+        defect.set()
+        stop.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with service(settings, on_defect) as parts:
+        runner = web.AppRunner(
+            parts.app, access_log=None, handle_signals=False, shutdown_timeout=FAREWELL_SECONDS
+        )
+        await runner.setup()
+        listener = _listen(settings.host, settings.port)
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        log.info(
+            "serving",
+            host=settings.host,
+            port=listener.getsockname()[1],
+            engine=settings.engine,
+            slots=settings.capacity,
+        )
+        await stop.wait()
+        await _drain(parts, settings.drain_seconds)
+        await runner.cleanup()
+    return not defect.is_set()
+
+
+async def _drain(parts: Service, seconds: float) -> None:
+    """End the streams, let the viewers hear the rest, hand every final to the queue."""
+    log.info("draining", streams=parts.admission.taken)
+    try:
+        async with asyncio.timeout(seconds):
+            parts.streams.drain()
+            await parts.admission.until_empty()
+            parts.closing.set()
+            if parts.outbox is not None:
+                await parts.outbox.flush()
+        log.info("drained")
+    except TimeoutError:
+        waiting = parts.outbox.waiting() if parts.outbox is not None else 0
+        log.warning("drain_timed_out", streams=parts.admission.taken, finals_in_journal=waiting)
+        parts.closing.set()
+
+
+def _engine(settings: Settings) -> Engine:
+    if settings.engine == "scripted":
+        return ScriptedEngine(settings.scripted)
+    return PocketsphinxEngine(slots=settings.capacity)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket whose connections have small buffers."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener.bind((host, port))
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def _background_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _check(task: asyncio.Task[None], on_defect: Callable[[], None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("background_task_died", task=task.get_name(), exc_info=task.exception())
+        on_defect()

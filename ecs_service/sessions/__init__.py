@@ -1,0 +1,1 @@
+"""The pipeline of one audio stream, and who is let in."""

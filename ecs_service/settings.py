@@ -1,0 +1,83 @@
+"""The service's settings: environment variables, parsed once at start."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from speech.engines.scripted import ScriptedModel
+
+#: Streams that one core recognises with the embedded engine, at a real-time factor of about 0.2.
+POCKETSPHINX_STREAMS_PER_CORE = 4
+#: The stand-in costs next to nothing; the bound is there because there is always one.
+SCRIPTED_STREAMS = 1_000
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of its name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="0 picks a free one")] = 8081
+    engine: Annotated[
+        Literal["pocketsphinx", "scripted"], Field(description="who recognises the speech")
+    ] = "pocketsphinx"
+    slots: Annotated[
+        int | None, Field(ge=1, le=10_000, description="streams at a time; default by the engine")
+    ] = None
+    max_stream_seconds: Annotated[
+        float | None, Field(gt=0, description="end a stream after so much audio, seconds")
+    ] = None
+    scripted: Annotated[
+        ScriptedModel, Field(description="hyper-parameters of the stand-in engine, as JSON")
+    ] = ScriptedModel()
+    queue_url: Annotated[
+        str | None, Field(description="SQS queue for finals; without one nothing is stored")
+    ] = None
+    table_name: Annotated[
+        str | None, Field(description="DynamoDB table from which late joiners are served")
+    ] = None
+    outbox_path: Annotated[
+        Path | None,
+        Field(description="file that keeps finals until the queue has them; default: memory"),
+    ] = None
+    updates_seconds: Annotated[
+        float, Field(ge=0.5, description="how often watched conversations are read again, seconds")
+    ] = 5.0
+    drain_seconds: Annotated[
+        float, Field(gt=0, description="time to finish streams and flush finals on SIGTERM")
+    ] = 25.0
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="web origins besides the service's own, separated by commas"),
+    ] = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_origins(cls, values: dict[str, object]) -> dict[str, object]:
+        origins = values.get("allowed_origins")
+        if isinstance(origins, str):
+            values["allowed_origins"] = tuple(o.strip() for o in origins.split(",") if o.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _store_whole_or_not_at_all(self) -> Self:
+        if (self.queue_url is None) != (self.table_name is None):
+            raise ValueError("QUEUE_URL and TABLE_NAME belong together: give both or neither")
+        return self
+
+    @property
+    def capacity(self) -> int:
+        """Streams at a time."""
+        if self.slots is not None:
+            return self.slots
+        if self.engine == "scripted":
+            return SCRIPTED_STREAMS
+        return POCKETSPHINX_STREAMS_PER_CORE * (os.cpu_count() or 1)

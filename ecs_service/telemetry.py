@@ -1,0 +1,68 @@
+"""What the operator sees: metrics for Prometheus, and structured logs.
+
+Labels and log fields carry ids, codes and durations; never audio, text or names.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from structlog.typing import Processor
+
+_DELAYS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+
+open_streams = Gauge("cloudscribe_open_streams", "Audio streams under recognition")
+viewers = Gauge("cloudscribe_viewers", "Connections that listen to a conversation")
+audio_seconds = Counter("cloudscribe_audio_seconds", "Audio received, seconds")
+refusals = Counter("cloudscribe_refusals", "Connections refused or ended by an error", ["code"])
+finals = Counter("cloudscribe_finals", "Utterances that became final")
+lag = Histogram("cloudscribe_lag_seconds", "Audio that waits for the engine", buckets=_DELAYS)
+first_partial_delay = Histogram(
+    "cloudscribe_first_partial_seconds",
+    "From the begin of a stream's first utterance to its first partial",
+    buckets=_DELAYS,
+)
+final_delay = Histogram(
+    "cloudscribe_final_delay_seconds",
+    "From the end of an utterance, as spoken live, to its final",
+    buckets=_DELAYS,
+)
+outbox_waiting = Gauge("cloudscribe_outbox_waiting", "Finals that the queue does not have yet")
+outbox_age = Gauge("cloudscribe_outbox_age_seconds", "How long the oldest of them has waited")
+
+
+def configure_logging(level: str, stream: TextIO | None = None) -> None:
+    """Log JSON lines to `stream` (default: standard error), libraries' warnings included."""
+    output: TextIO = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(output),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)

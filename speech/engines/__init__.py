@@ -1,0 +1,1 @@
+"""Recognition engines: one port (`base`), one module per engine."""

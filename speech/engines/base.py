@@ -1,0 +1,450 @@
+"""The port through which every engine is used.
+
+An `Engine` opens `Recognition`s, one per audio stream. A recognition is written to like an
+asyncio transport (`write`, then `drain` when it is `backlogged`) and iterated for results:
+
+    async with engine.recognise(options) as recognition:
+        recognition.write(pcm)
+        if recognition.backlogged:
+            await recognition.drain()
+        recognition.end()
+        async for result in recognition: ...
+
+What an engine module implements is a `Session`: one attempt at the stream, on its own
+timeline that starts at zero. Everything that must be right once for all engines lives here:
+
+- retries: a session that fails is replaced, and the audio that is not yet settled is
+  written again, so that no word is lost and none is doubled;
+- time: results come out on a timeline that is linear over the whole stream;
+- the stall timeout: an engine that consumes nothing while audio waits has failed;
+- the bound: `backlogged` is true while too much audio or too many results wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from speech.engines.errors import EngineError, EngineStalled, UnsupportedLanguage
+from transcripts.models import Word
+
+#: What every engine is fed: 16 kHz, signed 16 bit little endian.
+SAMPLE_RATE = 16_000
+BYTES_PER_SAMPLE = 2
+
+BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an engine has understood of one segment so far.
+
+    A partial replaces the one before it; `is_final` closes the segment. Segments of a
+    channel are numbered from 0 and only one is open at a time. Times are seconds from the
+    start of the stream.
+    """
+
+    segment: int
+    is_final: bool
+    text: str
+    start: float
+    end: float
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+    speaker: str | None = None
+    channel: int = 0
+
+    def moved(self, *, segments: int, seconds: float) -> Result:
+        """Return this result as seen from a timeline that began earlier by the given amounts."""
+        if not segments and not seconds:
+            return self
+        words = tuple(
+            word.model_copy(
+                update={
+                    "start_time": word.start_time + seconds,
+                    "end_time": word.end_time + seconds,
+                }
+            )
+            for word in self.words
+        )
+        return replace(
+            self,
+            segment=self.segment + segments,
+            start=self.start + seconds,
+            end=self.end + seconds,
+            words=words,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do."""
+
+    #: Languages it recognises as BCP 47 tags; empty means any.
+    languages: frozenset[str] = frozenset()
+    #: Channels it takes, interleaved.
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionOptions:
+    """What a stream asks of an engine."""
+
+    language: str = "en-US"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The patience of a recognition. Times are seconds, backlog is seconds of audio."""
+
+    max_backlog: float = 5.0
+    max_results: int = 256
+    stall_timeout: float = 10.0
+    connect_timeout: float = 10.0
+    attempts: int = 4
+    first_delay: float = 0.1
+    max_delay: float = 5.0
+
+    def delay(self, failures: int) -> float:
+        """Return the wait before attempt `failures + 1`: exponential, with full jitter above half.
+
+        Source: "Exponential Backoff And Jitter", AWS Architecture Blog ("equal jitter").
+        """
+        ceiling = min(self.max_delay, self.first_delay * 2.0 ** (failures - 1))
+        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+
+class SessionEvents(Protocol):
+    """Where a session reports to. Called on the event loop; times are the session's own."""
+
+    def progressed(self, processed: float, settled: float) -> None:
+        """Tell that audio up to `processed` was consumed and that before `settled` all is said.
+
+        Audio before `settled` will not be written again after a failure. Both only grow.
+        """
+
+    def recognised(self, result: Result) -> None:
+        """Hand over a partial or a final."""
+
+    def finished(self) -> None:
+        """Tell that the audio has ended and the last result was handed over."""
+
+    def failed(self, error: EngineError) -> None:
+        """Tell that the session is dead; nothing follows."""
+
+
+class Session(ABC):
+    """One attempt of an engine at a stream. Made by `Engine.connect`."""
+
+    @abstractmethod
+    def write(self, pcm: bytes) -> None:
+        """Take PCM (16 kHz, s16le). Never blocks; what cannot be processed yet is kept."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Tell that no more audio comes; `finished` is reported after the last result."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Free everything, also in mid-stream. May be called twice; reports and raises nothing."""
+
+
+class Engine(ABC):
+    """A way to recognise speech. An async context manager: entering makes it warm."""
+
+    name: str
+    capabilities: Capabilities = Capabilities()
+    policy: Policy = Policy()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    @abstractmethod
+    async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+        """Open a session that reports to `events`.
+
+        Raises:
+            EngineError: no session can be opened.
+        """
+
+    def recognise(self, options: RecognitionOptions) -> Recognition:
+        """Return a recognition; enter it to open its first session.
+
+        Raises:
+            UnsupportedLanguage: the engine does not know `options.language`.
+        """
+        known = self.capabilities.languages
+        if known and options.language not in known:
+            raise UnsupportedLanguage(
+                f"the engine {self.name!r} recognises {', '.join(sorted(known))}, "
+                f"not {options.language}"
+            )
+        return Recognition(self, options)
+
+
+class Recognition:
+    """One audio stream under recognition; survives the sessions that serve it."""
+
+    def __init__(self, engine: Engine, options: RecognitionOptions) -> None:
+        self._engine = engine
+        self._options = options
+        self._policy = engine.policy
+        self._unsettled: deque[bytes] = deque()
+        self._settled_samples = 0  # where `_unsettled` begins
+        self._written_bytes = 0
+        self._processed = 0.0
+        self._ended = False
+        self._segments = 0  # finals so far, which is the number of the segment that is open
+        self._results: deque[Result] = deque()
+        self._failures = 0  # in a row, without audio settled in between
+        self._attempt: _Attempt | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._error: EngineError | None = None
+        self._finished = False
+        self._readable = asyncio.Event()
+        self._drained = asyncio.Event()
+
+    # --- for the pipeline -----------------------------------------------------------------
+
+    @property
+    def written(self) -> float:
+        """Seconds of audio taken so far."""
+        return self._written_bytes / BYTES_PER_SECOND
+
+    @property
+    def processed(self) -> float:
+        """Seconds of audio that the engine has consumed; falls back when a session is replaced."""
+        return self._processed
+
+    @property
+    def lag(self) -> float:
+        """Seconds of audio that wait for the engine."""
+        return max(0.0, self.written - self._processed)
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether the writer should `drain` before it writes again."""
+        return (
+            self.written - self._processed > self._policy.max_backlog
+            or len(self._results) > self._policy.max_results
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open the first session.
+
+        Raises:
+            EngineError: no session could be opened, also not with retries.
+        """
+        attempt = await self._open()
+        self._supervisor = asyncio.create_task(self._supervise(attempt))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+
+    def write(self, pcm: bytes) -> None:
+        """Take PCM (16 kHz, s16le, a whole number of samples)."""
+        self._written_bytes += len(pcm)
+        self._unsettled.append(pcm)
+        if self._attempt is not None:
+            self._attempt.write(pcm)
+
+    async def drain(self) -> None:
+        """Wait until the backlog is within its bound again, or nothing will shrink it any more."""
+        while self.backlogged and not self._over:
+            self._drained.clear()
+            await self._drained.wait()
+
+    def end(self) -> None:
+        """Tell that no more audio comes. The iteration ends after the last result."""
+        if not self._ended:
+            self._ended = True
+            if self._attempt is not None:
+                self._attempt.end()
+
+    async def __aiter__(self) -> AsyncIterator[Result]:
+        """Yield results until the end of the stream.
+
+        Raises:
+            EngineError: the engine failed and could not be recovered.
+        """
+        while True:
+            while self._results:
+                yield self._results.popleft()
+                self._drained.set()
+            if self._error is not None:
+                raise self._error
+            if self._finished:
+                return
+            self._readable.clear()
+            await self._readable.wait()
+
+    # --- sessions come and go -------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        return self._finished or self._error is not None
+
+    async def _supervise(self, attempt: _Attempt) -> None:
+        """Replace sessions that fail until one finishes or the patience ends."""
+        try:
+            while not self._finished:
+                try:
+                    await self._outcome(attempt)
+                    self._processed = self.written
+                    self._finished = True
+                except EngineError as error:
+                    self._attempt = None
+                    await attempt.session.close()
+                    self._count(error)
+                    attempt = await self._open()
+        except EngineError as error:
+            self._error = error
+        finally:
+            await attempt.session.close()
+            self._readable.set()
+            self._drained.set()
+
+    async def _outcome(self, attempt: _Attempt) -> None:
+        """Wait for the end of `attempt`.
+
+        Raises:
+            EngineError: it failed, or it consumed nothing for `stall_timeout` although audio
+                waits.
+        """
+        while True:
+            seen = self._processed
+            done, _ = await asyncio.wait({attempt.outcome}, timeout=self._policy.stall_timeout)
+            if done:
+                return attempt.outcome.result()
+            if self._processed == seen and (self.lag > 0 or self._ended):
+                raise EngineStalled(f"no progress for {self._policy.stall_timeout:g} seconds")
+
+    async def _open(self) -> _Attempt:
+        """Open a session, with retries, and write to it what is not settled yet.
+
+        Raises:
+            EngineError: a retry does not help, or the attempts are used up.
+        """
+        while True:
+            if self._failures:
+                await asyncio.sleep(self._policy.delay(self._failures))
+            start = self._settled_samples / SAMPLE_RATE
+            attempt = _Attempt(self, start=start, segments=self._segments)
+            try:
+                async with asyncio.timeout(self._policy.connect_timeout):
+                    attempt.session = await self._engine.connect(self._options, attempt)
+            except EngineError as error:
+                self._count(error)
+            except TimeoutError:
+                self._count(EngineStalled("the engine did not open a session in time"))
+            else:
+                # No await from here on: what is written meanwhile would be written twice.
+                self._attempt = attempt
+                for pcm in tuple(self._unsettled):
+                    attempt.write(pcm)
+                if self._ended:
+                    attempt.end()
+                return attempt
+
+    def _count(self, error: EngineError) -> None:
+        """Note a failure; raise it when another attempt is no use."""
+        self._failures += 1
+        log.warning(
+            "engine_session_failed",
+            engine=self._engine.name,
+            error=str(error),
+            failures=self._failures,
+            stream_seconds=round(self._settled_samples / SAMPLE_RATE, 3),
+        )
+        if not error.retryable or self._failures >= self._policy.attempts:
+            raise error
+
+    # --- reports of the current attempt -----------------------------------------------------
+
+    def progressed(self, attempt: _Attempt, processed: float, settled: float) -> None:
+        if attempt is self._attempt:
+            self._processed = processed
+            self._forget(settled)
+            if not self._drained.is_set() and not self.backlogged:
+                self._drained.set()
+
+    def recognised(self, attempt: _Attempt, result: Result) -> None:
+        if attempt is self._attempt:
+            if result.is_final:
+                self._segments = result.segment + 1
+            self._results.append(result)
+            self._readable.set()
+
+    def _forget(self, settled: float) -> None:
+        """Drop the audio before `settled`, to the sample: it must not be heard again."""
+        while self._unsettled:
+            pcm = self._unsettled[0]
+            samples = round(settled * SAMPLE_RATE) - self._settled_samples
+            if samples <= 0:
+                return
+            self._failures = 0
+            size = min(samples * BYTES_PER_SAMPLE, len(pcm))
+            if size == len(pcm):
+                self._unsettled.popleft()
+            else:
+                self._unsettled[0] = pcm[size:]
+            self._settled_samples += size // BYTES_PER_SAMPLE
+
+
+class _Attempt:
+    """A session's place in the stream: moves its reports to the stream's timeline."""
+
+    session: Session
+
+    def __init__(self, recognition: Recognition, *, start: float, segments: int) -> None:
+        self._recognition = recognition
+        self._start = start
+        self._segments = segments
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def write(self, pcm: bytes) -> None:
+        if not self.outcome.done():
+            self.session.write(pcm)
+
+    def end(self) -> None:
+        if not self.outcome.done():
+            self.session.end()
+
+    def progressed(self, processed: float, settled: float) -> None:
+        if not self.outcome.done():
+            self._recognition.progressed(self, self._start + processed, self._start + settled)
+
+    def recognised(self, result: Result) -> None:
+        if not self.outcome.done():
+            moved = result.moved(segments=self._segments, seconds=self._start)
+            self._recognition.recognised(self, moved)
+
+    def finished(self) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(None)
+
+    def failed(self, error: EngineError) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+            self.outcome.exception()  # marks it as seen: a recognition may be closed before it looks

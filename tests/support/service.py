@@ -1,0 +1,114 @@
+"""The real service in a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from ecs_service.app import service
+from ecs_service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 40
+
+
+@dataclass(slots=True)
+class RunningService:
+    """A service process: its address and what it has logged so far."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    logs: list[dict[str, Any]] = field(default_factory=list)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the log entries of one kind."""
+        return [entry for entry in self.logs if entry.get("event") == event]
+
+    async def terminate(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        async with asyncio.timeout(STOP_SECONDS):
+            return await self.process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running_service(**settings: object) -> AsyncIterator[RunningService]:
+    """Run `python -m ecs_service` with these settings (as in the environment, lower case)."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "ENGINE": "scripted",
+        "PORT": "0",
+    } | {name.upper(): str(value) for name, value in settings.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ecs_service",
+        cwd=ROOT,
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    service = RunningService(process, url="")
+    serving = asyncio.Event()
+    reading = asyncio.create_task(_read_logs(service, serving))
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await serving.wait()
+        if not service.url:
+            raise AssertionError(f"the service did not start: {service.logs}")
+        yield service
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        await reading
+
+
+async def _read_logs(service: RunningService, serving: asyncio.Event) -> None:
+    assert service.process.stderr is not None
+    async for line in service.process.stderr:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = {"event": line.decode(errors="replace").rstrip()}
+        service.logs.append(entry)
+        if entry.get("event") == "serving":
+            service.url = f"http://127.0.0.1:{entry['port']}"
+            serving.set()
+    serving.set()
+
+
+@contextlib.asynccontextmanager
+async def service_in_process(settings: Settings) -> AsyncIterator[str]:
+    """Run the service on the test's own loop, where its clocks can be patched; yield its URL."""
+
+    def on_defect() -> None:
+        raise AssertionError("a background task died")
+
+    async with service(settings, on_defect) as parts:
+        runner = web.AppRunner(parts.app, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            parts.closing.set()
+            await runner.cleanup()

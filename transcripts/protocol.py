@@ -1,0 +1,326 @@
+"""The live protocol, version 1: every message, parameter, error and close code.
+
+This module is the only definition. `docs/protocol.md` and the page's TypeScript types
+(`frontend/src/protocol.ts`) are rendered from it (`make protocol`).
+
+A speaker opens `/api/stt/transcribe`, sends binary PCM frames and, when done, `stop`.
+A viewer opens `/api/stt/connect` and only listens. Servers answer in JSON text frames that
+carry a `type`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from transcripts.models import (
+    ConversationId,
+    Language,
+    Model,
+    Seconds,
+    Speaker,
+    Timestamp,
+    Utterance,
+    UtteranceId,
+    Word,
+)
+
+#: Largest binary or text frame a client may send, in bytes.
+MAX_FRAME_BYTES = 64 * 1024
+#: Longest audio that one binary frame may hold, in seconds.
+MAX_FRAME_SECONDS = 1.0
+#: A speaker who sends no audio for this long is closed, in seconds.
+IDLE_SECONDS = 15.0
+#: A viewer hears at least one message within this time, in seconds.
+HEARTBEAT_SECONDS = 10.0
+#: How far back a snapshot reaches, in seconds.
+SNAPSHOT_SECONDS = 120.0
+
+MIN_SAMPLE_RATE = 8_000
+MAX_SAMPLE_RATE = 96_000
+
+SampleRate = Annotated[int, Field(ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE)]
+Channels = Annotated[int, Field(ge=1, le=2)]
+
+
+# --- errors -----------------------------------------------------------------------------
+
+
+class ErrorCode(StrEnum):
+    """Why a stream or a viewer was refused or ended."""
+
+    INVALID_PARAMETER = "invalid_parameter"
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
+    INVALID_AUDIO = "invalid_audio"
+    FRAME_TOO_LARGE = "frame_too_large"
+    INVALID_MESSAGE = "invalid_message"
+    UNEXPECTED_MESSAGE = "unexpected_message"
+    IDLE_TIMEOUT = "idle_timeout"
+    SLOW_CONSUMER = "slow_consumer"
+    AT_CAPACITY = "at_capacity"
+    DRAINING = "draining"
+    ENGINE_FAILED = "engine_failed"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """What an error code means on the wire."""
+
+    close_code: int
+    retryable: bool
+    meaning: str
+
+
+ERRORS: dict[ErrorCode, ErrorKind] = {
+    ErrorCode.INVALID_PARAMETER: ErrorKind(
+        4400, retryable=False, meaning="A query parameter is missing, malformed or out of range."
+    ),
+    ErrorCode.UNSUPPORTED_LANGUAGE: ErrorKind(
+        4406,
+        retryable=False,
+        meaning="The engine does not recognise the language that was asked for.",
+    ),
+    ErrorCode.INVALID_AUDIO: ErrorKind(
+        4415,
+        retryable=False,
+        meaning="A binary frame is empty or is not a whole number of s16le samples.",
+    ),
+    ErrorCode.FRAME_TOO_LARGE: ErrorKind(
+        4413,
+        retryable=False,
+        meaning="A frame holds more than 64 KiB or more than one second of audio.",
+    ),
+    ErrorCode.INVALID_MESSAGE: ErrorKind(
+        4422,
+        retryable=False,
+        meaning="A text frame is not a JSON control message that the protocol knows.",
+    ),
+    ErrorCode.UNEXPECTED_MESSAGE: ErrorKind(
+        4409, retryable=False, meaning="The message is known, but not allowed at this point."
+    ),
+    ErrorCode.IDLE_TIMEOUT: ErrorKind(
+        4408, retryable=True, meaning="No audio came for 15 seconds."
+    ),
+    ErrorCode.SLOW_CONSUMER: ErrorKind(
+        4428,
+        retryable=True,
+        meaning="The client did not read what was sent to it; it may come back.",
+    ),
+    ErrorCode.AT_CAPACITY: ErrorKind(
+        4429,
+        retryable=True,
+        meaning="Every recognition slot is taken; `retryAfter` says when to try again.",
+    ),
+    ErrorCode.DRAINING: ErrorKind(
+        4503, retryable=True, meaning="The service is shutting down; another one takes new streams."
+    ),
+    ErrorCode.ENGINE_FAILED: ErrorKind(
+        4502, retryable=True, meaning="The recognition engine failed and could not be recovered."
+    ),
+    ErrorCode.INTERNAL: ErrorKind(
+        4500, retryable=True, meaning="The service has a defect; it was logged."
+    ),
+}
+
+CLOSE_NORMAL = 1000
+#: The server shuts down; what was said is safe. Follows `closed`, or ends a viewer's connection.
+CLOSE_GOING_AWAY = 1001
+#: A frame beyond twice `MAX_FRAME_BYTES` is cut off by the transport with this code (RFC 6455).
+CLOSE_MESSAGE_TOO_BIG = 1009
+
+
+# --- parameters of a connection -----------------------------------------------------------
+
+
+class Parameters(Model):
+    """Query parameters; unknown ones are ignored, so that old servers meet new clients."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class TranscribeParameters(Parameters):
+    """Query of `WS /api/stt/transcribe`."""
+
+    sample_rate: Annotated[SampleRate, Field(description="samples per second and channel, Hz")]
+    channels: Annotated[Channels, Field(description="interleaved channels; 2 are mixed")] = 1
+    conversation_id: Annotated[
+        ConversationId | None, Field(description="made up by the server when absent")
+    ] = None
+    speaker: Speaker = "Speaker"
+    language: Language = "en-US"
+
+
+class ConnectParameters(Parameters):
+    """Query of `WS /api/stt/connect`."""
+
+    conversation_id: ConversationId
+    mode: Annotated[
+        Literal["live", "snapshot"],
+        Field(description="`snapshot`: the last two minutes again every ten seconds, nothing else"),
+    ] = "live"
+
+
+# --- client to server -----------------------------------------------------------------------
+
+
+class AudioFormat(Model):
+    """The PCM that follows; overrides the query's `sampleRate` and `channels`."""
+
+    encoding: Literal["pcm_s16le"] = "pcm_s16le"
+    sample_rate: SampleRate
+    channels: Channels = 1
+
+
+class ClientMessage(Model):
+    """Base of control frames; a field that is not known is an error, not a surprise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Start(ClientMessage):
+    """Optional, once, before the first audio."""
+
+    type: Literal["start"] = "start"
+    format: AudioFormat | None = None
+    interim_results: Annotated[
+        bool, Field(description="`false` keeps partials from this socket; viewers still get them")
+    ] = True
+    traceparent: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"),
+    ] = None
+
+
+class Stop(ClientMessage):
+    """No more audio: the last finals, then `closed`, then a normal close."""
+
+    type: Literal["stop"] = "stop"
+
+
+# --- server to client -------------------------------------------------------------------------
+
+
+class Ready(Model):
+    """The stream is admitted; audio is welcome. Never sent to viewers."""
+
+    type: Literal["ready"] = "ready"
+    conversation_id: ConversationId
+    stream_id: str
+    engine: str
+    language: Language
+    sample_rate: int
+    channels: int
+    max_seconds: Annotated[
+        Seconds | None, Field(description="the stream is ended after so much audio")
+    ] = None
+
+
+class Recognised(Model):
+    """What partials and finals have in common."""
+
+    conversation_id: ConversationId
+    utterance_id: UtteranceId
+    speaker: Speaker
+    language: Language
+    start_time: Seconds
+    end_time: Seconds
+    text: str
+    words: tuple[Word, ...] = ()
+    seq: Annotated[int, Field(ge=1, description="grows by one per conversation and server")]
+
+
+class Partial(Recognised):
+    """An unstable guess; the next message of the same `utteranceId` replaces it.
+
+    An empty `text` takes the guess back: there will be no final.
+    """
+
+    type: Literal["partial"] = "partial"
+
+
+class Final(Recognised):
+    """Ends its utterance and is never rewritten: it is queued and will be stored once."""
+
+    type: Literal["final"] = "final"
+    timestamp: Annotated[Timestamp, Field(description="wall-clock begin of the utterance")]
+
+
+class Ack(Model):
+    """Once a second and at the end: how far the server is. Seconds of audio since the start."""
+
+    type: Literal["ack"] = "ack"
+    received: Annotated[Seconds, Field(description="audio taken from the socket")]
+    processed: Annotated[Seconds, Field(description="audio the engine has consumed")]
+    lag: Annotated[
+        Seconds,
+        Field(description="`received - processed`; near the limit the server stops reading"),
+    ]
+
+
+class Error(Model):
+    """The reason for the close that follows."""
+
+    type: Literal["error"] = "error"
+    code: ErrorCode
+    message: Annotated[str, Field(description="for people: what was wrong and what to do")]
+    retryable: bool
+    retry_after: Annotated[Seconds | None, Field(description="come back after so many seconds")] = (
+        None
+    )
+
+
+class Closed(Model):
+    """All results of the stream were sent."""
+
+    type: Literal["closed"] = "closed"
+    reason: Literal["stopped", "max_duration", "draining"]
+    duration: Annotated[Seconds, Field(description="audio that was received")]
+    finals: Annotated[int, Field(ge=0, description="utterances that became final")]
+
+
+class Snapshot(Model):
+    """The finals of the last two minutes, oldest first; newer messages have a larger `seq`."""
+
+    type: Literal["snapshot"] = "snapshot"
+    conversation_id: ConversationId
+    utterances: tuple[Utterance, ...]
+    complete: Annotated[
+        bool, Field(description="`false`: the table did not answer, this is what the server knows")
+    ] = True
+    seq: Annotated[int, Field(ge=0, description="of the newest message that it covers")]
+
+
+class Heartbeat(Model):
+    """The viewer's connection is alive; sent every ten seconds."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    conversation_id: ConversationId
+    seq: Annotated[int, Field(ge=0, description="of the newest message")]
+
+
+ControlMessage = Annotated[Start | Stop, Field(discriminator="type")]
+ServerMessage = Annotated[
+    Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat,
+    Field(discriminator="type"),
+]
+
+control_message: TypeAdapter[Start | Stop] = TypeAdapter(ControlMessage)
+server_message: TypeAdapter[
+    Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat
+] = TypeAdapter(ServerMessage)
+
+
+def encode(message: Model) -> bytes:
+    """Return `message` as the UTF-8 JSON of one text frame."""
+    return message.__pydantic_serializer__.to_json(message, by_alias=True, exclude_none=True)
+
+
+def error(code: ErrorCode, message: str, *, retry_after: float | None = None) -> Error:
+    """Return the error message of `code` with the retry advice that the code implies."""
+    return Error(
+        code=code, message=message, retryable=ERRORS[code].retryable, retry_after=retry_after
+    )
