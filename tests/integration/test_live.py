@@ -235,7 +235,10 @@ async def test_a_viewer_who_never_reads_is_closed_and_nobody_else_notices(
     conversation = uuid4().hex
     deaf = await open_raw(service.url, f"/api/stt/connect?conversationId={conversation}")
     seen: list[Message] = []
-    async with viewer(service.url, conversation) as watching, speaker(service.url, conversation) as talk:
+    async with (
+        viewer(service.url, conversation) as watching,
+        speaker(service.url, conversation) as talk,
+    ):
         reading = asyncio.create_task(take_everything(talk))
         await anext(aiter(watching))
         for _ in range(25):  # 3 MB of captions, in steps that an attentive viewer can follow
@@ -251,7 +254,9 @@ async def test_a_viewer_who_never_reads_is_closed_and_nobody_else_notices(
 
 
 async def take_everything(messages: AsyncIterable[Message]) -> list[Message]:
-    return [message async for message in messages]
+    taken: list[Message] = []
+    await collect(messages, into=taken)
+    return taken
 
 
 async def open_raw(url: str, path: str) -> socket.socket:
@@ -301,16 +306,16 @@ async def test_an_engine_that_fails_for_good_is_named() -> None:
 
 
 async def test_a_stream_ends_at_the_operators_limit() -> None:
-    async with running_service(max_stream_seconds=2) as service:
-        async with speaker(service.url) as talk:
-            sending = asyncio.create_task(say(talk, 5.0))
-            messages = [message async for message in talk]
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+    async with running_service(max_stream_seconds=2) as service, speaker(service.url) as talk:
+        sending = asyncio.create_task(say(talk, 5.0))
+        messages = [message async for message in talk]
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
 
     closed = messages[-1]
     assert isinstance(closed, Closed)
-    assert (closed.reason, closed.duration) == ("max_duration", pytest.approx(2.0))
+    assert closed.reason == "max_duration"
+    assert closed.duration == pytest.approx(2.0)
 
 
 async def test_sigterm_in_mid_stream_finishes_the_utterance_and_exits_cleanly() -> None:
@@ -325,10 +330,9 @@ async def test_sigterm_in_mid_stream_finishes_the_utterance_and_exits_cleanly() 
             await take_partials(talk, 2)
             service.process.send_signal(signal.SIGTERM)
             spoken = [message async for message in talk]
-            seen = []
+            seen: list[Message] = []
             with pytest.raises(ConnectionLost, match="shutting down"):
-                async for message in watching:
-                    seen.append(message)
+                await collect(watching, into=seen)
         code = await service.terminate()
 
     closed = spoken[-1]
@@ -336,6 +340,11 @@ async def test_sigterm_in_mid_stream_finishes_the_utterance_and_exits_cleanly() 
     assert (closed.reason, closed.finals) == ("draining", 1)
     assert [len(m.words) for m in seen if isinstance(m, Final)] == [2]
     assert code == 0
+
+
+async def collect(messages: AsyncIterable[Message], into: list[Message]) -> None:
+    async for message in messages:
+        into.append(message)
 
 
 async def take_partials(talk: Speaker, count: int) -> None:
@@ -370,17 +379,18 @@ async def test_a_viewer_hears_heartbeats_in_silence(monkeypatch: pytest.MonkeyPa
 
 async def test_snapshot_mode_repeats_the_last_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
-    async with service_in_process(Settings(engine="scripted")) as url:
-        async with viewer(url, "c", mode="snapshot") as watching:
-            messages = aiter(watching)
-            empty = await anext(messages)
-            await speak(url, "c", 3.2)
-            async with asyncio.timeout(5):
-                async for message in messages:
-                    assert isinstance(message, Snapshot)
-                    if message.utterances:
-                        break
+    async with (
+        service_in_process(Settings(engine="scripted")) as url,
+        viewer(url, "c", mode="snapshot") as watching,
+        asyncio.timeout(5),
+    ):
+        messages = aiter(watching)
+        first = await anext(messages)
+        await speak(url, "c", 3.2)
+        later = first
+        while isinstance(later, Snapshot) and not later.utterances:
+            later = await anext(messages)
 
-    assert isinstance(empty, Snapshot)
-    assert empty.utterances == ()
-    assert len(message.utterances) == 1
+    assert isinstance(first, Snapshot)
+    assert isinstance(later, Snapshot)
+    assert (len(first.utterances), len(later.utterances)) == (0, 1)

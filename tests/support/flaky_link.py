@@ -1,0 +1,67 @@
+"""A TCP link that can be cut and mended, to stand between a client and its server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+
+class FlakyLink:
+    """Forwards connections to `target` while it is whole; cutting it breaks the open ones."""
+
+    def __init__(self, target: str) -> None:
+        address = urlsplit(target)
+        self._target = (address.hostname, address.port)
+        self._whole = True
+        self._connections: set[asyncio.Task[None]] = set()
+        self.url = ""
+
+    def cut(self) -> None:
+        """Break all connections and accept no further ones."""
+        self._whole = False
+        for connection in self._connections:
+            connection.cancel()
+
+    def mend(self) -> None:
+        """Forward again."""
+        self._whole = True
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._whole:
+            writer.transport.abort()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            there, back = await asyncio.open_connection(*self._target)
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        except (asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+            with contextlib.suppress(UnboundLocalError):
+                back.transport.abort()
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65_536):
+        sink.write(data)
+        await sink.drain()
+    sink.write_eof()
+
+
+@contextlib.asynccontextmanager
+async def flaky_link(target: str) -> AsyncIterator[FlakyLink]:
+    """Open a link to the server at the URL `target`."""
+    link = FlakyLink(target)
+    server = await asyncio.start_server(link.serve, "127.0.0.1", 0)
+    link.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield link
+    finally:
+        link.cut()
+        server.close()

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from ecs_service.conversations import outbox as module
+from ecs_service.conversations.journal import Journal
+from ecs_service.conversations.outbox import Outbox
+from tests.support.utterances import utterance
+from transcripts.models import Utterance
+
+pytestmark = pytest.mark.unit
+
+
+class Queue:
+    """Plays the SQS client: answers from a list, then accepts everything."""
+
+    def __init__(self, *answers: Exception | dict[str, str]) -> None:
+        self.answers = list(answers)
+        self.taken: list[str] = []
+        self.batches: list[int] = []
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> Any:  # noqa: N803 - the API's names
+        assert QueueUrl == "queue"
+        self.batches.append(len(Entries))
+        refused: dict[str, str] = {}
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            refused = answer
+        accepted = [e for e in Entries if e["MessageBody"] not in refused]
+        self.taken += [e["MessageBody"] for e in accepted]
+        return {
+            "Successful": [{"Id": e["Id"]} for e in accepted],
+            "Failed": [
+                {"Id": e["Id"], "SenderFault": refused[e["MessageBody"]] == "sender", "Code": "No"}
+                for e in Entries
+                if e["MessageBody"] in refused
+            ],
+        }
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0)
+
+
+@contextlib.asynccontextmanager
+async def running(queue: Queue, journal: Journal) -> AsyncIterator[Outbox]:
+    outbox = Outbox(journal, queue, "queue")  # type: ignore[arg-type] # plays the client
+    task = asyncio.create_task(outbox.run())
+    yield outbox
+    task.cancel()
+
+
+def body(of: Utterance) -> str:
+    return of.model_dump_json(by_alias=True)
+
+
+async def test_finals_go_out_in_order_and_in_full_batches() -> None:
+    queue, said = Queue(), [utterance() for _ in range(25)]
+    async with running(queue, Journal()) as outbox:
+        for each in said:
+            outbox.add(each)
+        await outbox.flush()
+
+    assert queue.taken == [body(each) for each in said]
+    assert queue.batches == [10, 10, 5]
+    assert outbox.waiting() == 0
+
+
+async def test_an_unreachable_queue_is_tried_again() -> None:
+    away = EndpointConnectionError(endpoint_url="queue")
+    queue, said = Queue(away, away, away), utterance()
+    async with running(queue, Journal()) as outbox:
+        outbox.add(said)
+        await outbox.flush()
+
+    assert queue.taken == [body(said)]
+    assert len(queue.batches) == 4
+
+
+async def test_of_a_batch_only_what_failed_is_sent_again() -> None:
+    good, late = utterance(), utterance()
+    queue = Queue({body(late): "service"})
+    async with running(queue, Journal()) as outbox:
+        outbox.add(good)
+        outbox.add(late)
+        await outbox.flush()
+
+    assert queue.taken == [body(good), body(late)]
+
+
+async def test_what_the_queue_never_takes_is_set_aside_and_stops_nobody() -> None:
+    bad, good = utterance(), utterance()
+    queue = Queue({body(bad): "sender"})
+    journal = Journal()
+    async with running(queue, journal) as outbox:
+        outbox.add(bad)
+        outbox.add(good)
+        await outbox.flush()
+
+    assert queue.taken == [body(good)]
+    kept = journal._db.execute("SELECT body, refused FROM pending").fetchall()
+    assert kept == [(body(bad), "No")]
+
+
+async def test_what_an_earlier_process_left_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "outbox.sqlite"
+    said, queue = utterance(), Queue()
+    Outbox(Journal(path), queue, "queue").add(said)  # type: ignore[arg-type] # plays the client
+
+    async with running(queue, Journal(path)) as outbox:
+        await outbox.flush()
+
+    assert [json.loads(each)["text"] for each in queue.taken] == [said.text]
+
+
+def test_the_journal_tells_how_much_waits_and_how_long() -> None:
+    journal = Journal()
+    nothing = (journal.waiting(), journal.oldest_age())
+    journal.append("a")
+    journal.append("b")
+
+    assert nothing == (0, 0.0)
+    assert journal.waiting() == 2
+    assert 0 <= journal.oldest_age() < 5
+    journal.remove(entry.id for entry in journal.oldest(1))
+    assert [entry.body for entry in journal.oldest(10)] == ["b"]

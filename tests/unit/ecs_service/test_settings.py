@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from ecs_service.refusal import Refusal
+from ecs_service.sessions.admission import Admission
+from ecs_service.settings import Settings
+from transcripts.protocol import ErrorCode
+
+pytestmark = pytest.mark.unit
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE", "scripted")
+    monkeypatch.setenv("SCRIPTED", '{"delay": 0.5}')
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example")
+    monkeypatch.setenv("SLOTS", "")
+
+    settings = Settings()
+
+    assert settings.scripted.delay == 0.5
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+    assert settings.capacity == 1_000
+    assert settings.host == "127.0.0.1", "loopback only, unless told otherwise"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("ENGINE", "magic"),
+        ("SLOTS", "0"),
+        ("SCRIPTED", '{"delay": -1}'),
+        ("QUEUE_URL", "https://queue"),
+    ],
+)
+def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_the_time_to_come_back_follows_from_how_long_streams_last() -> None:
+    admission = Admission(2)
+    assumed = admission.retry_after()
+    for _ in range(40):
+        with admission.slot():
+            pass
+
+    assert assumed == 30.0
+    assert admission.retry_after() == 1.0
+
+
+def test_a_slot_is_free_again_after_its_stream() -> None:
+    admission = Admission(1)
+    with admission.slot(), pytest.raises(Refusal) as refusal, admission.slot():
+        pass
+    with admission.slot():
+        taken = admission.taken
+
+    assert refusal.value.code is ErrorCode.AT_CAPACITY
+    assert (taken, admission.taken) == (1, 0)
