@@ -8,12 +8,13 @@ are not browsers send no `Origin`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from aiohttp import web
 
-ALLOWED_ORIGINS = web.AppKey("allowed_origins", frozenset[str])
+class Forbidden(Exception):
+    """The client may not use the service; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,18 @@ class Caller:
     may_listen: bool = True
 
 
-def admit(request: web.Request) -> Caller:
-    """Return who the client is.
+def admit(headers: Mapping[str, str], allowed_origins: frozenset[str]) -> Caller:
+    """Return who the client is. `headers` are looked up without regard to case.
 
     Raises:
-        web.HTTPForbidden: the page comes from an origin that is not allowed.
+        Forbidden: the page comes from an origin that is not allowed.
     """
-    origin = request.headers.get("Origin")
-    if origin is not None and origin not in request.app[ALLOWED_ORIGINS]:
+    origin = headers.get("Origin")
+    if origin is not None and origin not in allowed_origins:
         try:
-            same = urlsplit(origin).netloc == request.host
+            same = urlsplit(origin).netloc == headers.get("Host")
         except ValueError:
             same = False
         if not same:
-            raise web.HTTPForbidden(text="Pages of this origin may not use the service.\n")
+            raise Forbidden("Pages of this origin may not use the service.")
     return Caller()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -12,11 +14,13 @@ from functools import partial
 
 import boto3
 import structlog
-from aiohttp import web
 from botocore.config import Config
+from picows import ws_create_server
 
-from ecs_service import access
-from ecs_service.api import health, live
+from ecs_service.api.connection import MAX_TRANSPORT_FRAME_BYTES
+from ecs_service.api.health import Health
+from ecs_service.api.live import Live
+from ecs_service.api.router import Router
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
@@ -36,8 +40,8 @@ RECEIVE_BUFFER = 192 * 1024
 #: The same for what is sent: who does not read is noticed early, and costs little.
 SEND_BUFFER = 128 * 1024
 BACKLOG = 1024
-#: Viewers get this long to read the rest when the service goes away, seconds.
-FAREWELL_SECONDS = 3.0
+#: What the server allocates per connection to read into, bytes; it grows for larger frames.
+READ_BUFFER = 8 * 1024
 
 #: The outbox does the retrying; a call that hangs must end before its patience does.
 _AWS = Config(
@@ -51,11 +55,10 @@ log = structlog.get_logger(__name__)
 class Service:
     """The parts that a shutdown takes down in order."""
 
-    app: web.Application
-    streams: Streams
+    router: Router
+    live: Live
     admission: Admission
     outbox: Outbox | None
-    closing: asyncio.Event
 
 
 @contextlib.asynccontextmanager
@@ -92,19 +95,18 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             admission=admission,
             max_seconds=settings.max_stream_seconds,
         )
-        closing = asyncio.Event()
-        app = web.Application()
-        app[access.ALLOWED_ORIGINS] = frozenset(settings.allowed_origins)
-        app[health.ADMISSION] = admission
-        if outbox is not None:
-            app[health.OUTBOX] = outbox
-        app[live.STREAMS] = streams
-        app[live.HUB] = hub
-        app[live.UPDATES] = updates
-        app[live.CLOSING] = closing
-        app.add_routes(health.routes)
-        app.add_routes(live.routes)
-        yield Service(app, streams, admission, outbox, closing)
+        live = Live(streams, hub, updates)
+        health = Health(admission, outbox)
+        router = Router(
+            sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
+            pages={
+                "/api/stt/healthcheck": health.healthcheck,
+                "/api/stt/ready": health.ready,
+                "/metrics": health.metrics,
+            },
+            allowed_origins=frozenset(settings.allowed_origins),
+        )
+        yield Service(router, live, admission, outbox)
 
 
 async def run(settings: Settings) -> bool:
@@ -121,12 +123,8 @@ async def run(settings: Settings) -> bool:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with service(settings, on_defect) as parts:
-        runner = web.AppRunner(
-            parts.app, access_log=None, handle_signals=False, shutdown_timeout=FAREWELL_SECONDS
-        )
-        await runner.setup()
         listener = _listen(settings.host, settings.port)
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        server = await serve(parts.router, listener)
         log.info(
             "serving",
             host=settings.host,
@@ -134,10 +132,26 @@ async def run(settings: Settings) -> bool:
             engine=settings.engine,
             slots=settings.capacity,
         )
+        # What is there now stays: the collector need not look at it for every thousand messages.
+        gc.collect()
+        gc.freeze()
         await stop.wait()
         await _drain(parts, settings.drain_seconds)
-        await runner.cleanup()
+        server.close()
     return not defect.is_set()
+
+
+async def serve(router: Router, listener: socket.socket) -> asyncio.Server:
+    """Accept connections at `listener`."""
+    # A client that breaks the protocol is no error of ours, and our own are logged by us.
+    logging.getLogger("picows").setLevel(logging.CRITICAL)
+    return await ws_create_server(
+        router,
+        sock=listener,
+        backlog=BACKLOG,
+        max_frame_size=MAX_TRANSPORT_FRAME_BYTES,
+        read_buffer_init_size=READ_BUFFER,
+    )
 
 
 async def _drain(parts: Service, seconds: float) -> None:
@@ -145,16 +159,15 @@ async def _drain(parts: Service, seconds: float) -> None:
     log.info("draining", streams=parts.admission.taken)
     try:
         async with asyncio.timeout(seconds):
-            parts.streams.drain()
+            parts.live.streams.drain()
             await parts.admission.until_empty()
-            parts.closing.set()
+            await parts.live.dismiss()
             if parts.outbox is not None:
                 await parts.outbox.flush()
         log.info("drained")
     except TimeoutError:
         waiting = parts.outbox.waiting() if parts.outbox is not None else 0
         log.warning("drain_timed_out", streams=parts.admission.taken, finals_in_journal=waiting)
-        parts.closing.set()
 
 
 def _engine(settings: Settings) -> Engine:

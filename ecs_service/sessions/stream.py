@@ -1,20 +1,18 @@
 """The pipeline of one audio stream: check, resample, recognise, publish.
 
-It knows no protocol: a handler in `api/` feeds it what the client sends and passes on what
-comes out. The only buffer is the recognition's own, which is bounded: `accept` returns when
-the engine keeps up, and until then the handler does not read from its socket, so that the
-client feels it.
+It knows no protocol: a handler in `api/` feeds it what the client sends and is told what was
+published. The only buffer is the recognition's own. It is bounded because a handler does not
+read from its socket while the stream is `backlogged`, so that the client feels it.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Self
+from typing import Protocol, Self
 from uuid import uuid4
 
 from ecs_service import telemetry
@@ -22,7 +20,7 @@ from ecs_service.conversations.hub import Hub
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import Promises, Publisher
-from speech.engines.base import Engine, Recognition, RecognitionOptions
+from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, UnsupportedLanguage
 from speech.pcm import AudioTooLong, PcmError, PcmFormat
 from speech.resample import Resampler
@@ -38,6 +36,16 @@ class StreamRequest:
     speaker: Speaker
     language: Language
     audio: PcmFormat
+
+
+class StreamOwner(Protocol):
+    """Who serves the speaker. Called on the event loop; must not raise."""
+
+    def published(self, frame: bytes, *, is_final: bool) -> None:
+        """Take the encoded message that everybody in the conversation was told."""
+
+    def interrupted(self) -> None:
+        """Learn that the service drains: the stream should be finished now."""
 
 
 class Streams:
@@ -59,9 +67,9 @@ class Streams:
         self.max_seconds = max_seconds
         self._open: set[Stream] = set()
 
-    def open(self, request: StreamRequest) -> Stream:
+    def open(self, request: StreamRequest, owner: StreamOwner) -> Stream:
         """Return a stream; entering it takes a slot and opens the recognition."""
-        return Stream(self, request)
+        return Stream(self, request, owner)
 
     @contextmanager
     def listed(self, stream: Stream) -> Iterator[None]:
@@ -75,28 +83,28 @@ class Streams:
     def drain(self) -> None:
         """Take no new streams and ask the open ones to end."""
         self.admission.draining = True
-        for stream in self._open:
-            stream.draining.set()
+        for stream in tuple(self._open):
+            stream.owner.interrupted()
 
 
 class Stream:
     """One speaker's audio on its way. An async context manager."""
 
-    def __init__(self, streams: Streams, request: StreamRequest) -> None:
+    def __init__(self, streams: Streams, request: StreamRequest, owner: StreamOwner) -> None:
         self.id = uuid4().hex
         self.request = request
-        self.draining = asyncio.Event()
+        self.owner = owner
         self._streams = streams
         self._format = request.audio
         self._resampler: Resampler | None = None
         self._recognition: Recognition
         self._publisher: Publisher
         self._held = AsyncExitStack()
-        self._received = 0.0
-        self._counted = 0.0  # of it, what the metrics know
+        self._received_bytes = 0
+        self._counted = 0.0  # seconds of audio that the metrics know of
         self._began: datetime | None = None
         self._began_monotonic = 0.0
-        self._first_result_seen = False
+        self._first_partial_seen = False
         self._last_audio = monotonic()
         self._waits_for_engine = False
 
@@ -122,7 +130,7 @@ class Stream:
             )
             options = RecognitionOptions(language=self.request.language)
             try:
-                recognition = self._streams.engine.recognise(options)
+                recognition = self._streams.engine.recognise(options, self._publish)
                 self._recognition = await held.enter_async_context(recognition)
             except UnsupportedLanguage as error:
                 raise Refusal(ErrorCode.UNSUPPORTED_LANGUAGE, f"{error}.") from error
@@ -145,33 +153,44 @@ class Stream:
         """Say what the audio will be, before the first of it."""
         self._format = audio
 
-    async def accept(self, pcm: bytes) -> None:
-        """Take one message of audio; returns when the engine is ready for the next.
+    def accept(self, pcm: bytes) -> None:
+        """Take one message of audio.
 
         Raises:
             Refusal: it is not the audio that was announced, or there is too much of it.
         """
+        audio = self._format
         try:
-            self._format.check(pcm, max_seconds=MAX_FRAME_SECONDS)
+            audio.check(pcm, max_seconds=MAX_FRAME_SECONDS)
         except AudioTooLong as error:
             raise Refusal(ErrorCode.FRAME_TOO_LARGE, f"{error}.") from error
         except PcmError as error:
             raise Refusal(ErrorCode.INVALID_AUDIO, f"{error}.") from error
-        seconds = self._format.seconds(len(pcm))
         self._last_audio = monotonic()
-        if self._resampler is None:
-            self._resampler = Resampler(self._format)
-            self._began = datetime.now(UTC) - timedelta(seconds=seconds)
-            self._began_monotonic = self._last_audio - seconds
-        self._received += seconds
-        converted = self._resampler.process(pcm)
+        resampler = self._resampler or self._begin(audio.seconds(len(pcm)))
+        self._received_bytes += len(pcm)
+        converted = resampler.process(pcm)
         if converted:
             self._recognition.write(converted)
-        if self._recognition.backlogged:
-            self._waits_for_engine = True
-            await self._recognition.drain()
-            self._waits_for_engine = False
-            self._last_audio = monotonic()
+
+    def _begin(self, seconds: float) -> Resampler:
+        """Fix when the audio began, the first `seconds` of which have just come."""
+        self._resampler = Resampler(self._format)
+        self._began = datetime.now(UTC) - timedelta(seconds=seconds)
+        self._began_monotonic = self._last_audio - seconds
+        return self._resampler
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether no more audio should be read before `caught_up`."""
+        return self._recognition.backlogged
+
+    async def caught_up(self) -> None:
+        """Wait until the engine is close enough behind."""
+        self._waits_for_engine = True
+        await self._recognition.drain()
+        self._waits_for_engine = False
+        self._last_audio = monotonic()
 
     def finish(self) -> None:
         """Tell that no more audio comes: `frames` ends after the last final."""
@@ -184,40 +203,46 @@ class Stream:
 
     # --- captions out --------------------------------------------------------------------------
 
-    async def frames(self) -> AsyncIterator[tuple[bytes, bool]]:
-        """Yield what was published, encoded, and whether it is final.
+    async def finished(self) -> None:
+        """Wait until all that was said is published, which is after `finish`.
 
         Raises:
             Refusal: the engine failed for good.
+            sqlite3.Error: a final could not be kept.
         """
         try:
-            async for result in self._recognition:
-                began = self._began or datetime.now(UTC)
-                frame = self._publisher.publish(result, began)
-                self._measure(is_final=result.is_final, start=result.start, end=result.end)
-                if frame is not None:
-                    yield frame, result.is_final
+            await self._recognition.finished()
         except EngineError as error:
             raise _engine_failed(error) from error
         finally:
-            self._publisher.retract()
+            self._show(self._publisher.retract(), is_final=False)
+
+    def _publish(self, result: Result) -> None:
+        """Publish what the engine understood. A final that cannot be kept is not shown."""
+        began = self._began or datetime.now(UTC)
+        self._show(self._publisher.publish(result, began), is_final=result.is_final)
+        self._measure(result)
+
+    def _show(self, frame: bytes | None, *, is_final: bool) -> None:
+        if frame is not None:
+            self.owner.published(frame, is_final=is_final)
 
     def ack(self) -> Ack:
         """Return how far the stream is."""
         lag = self._recognition.lag
         telemetry.lag.observe(lag)
-        telemetry.audio_seconds.inc(self._received - self._counted)
-        self._counted = self._received
+        telemetry.audio_seconds.inc(self.received - self._counted)
+        self._counted = self.received
         return Ack(
-            received=round(self._received, 3),
-            processed=round(max(0.0, self._received - lag), 3),
+            received=round(self.received, 3),
+            processed=round(max(0.0, self.received - lag), 3),
             lag=round(lag, 3),
         )
 
     @property
     def received(self) -> float:
         """Seconds of audio taken so far."""
-        return self._received
+        return self._format.seconds(self._received_bytes)
 
     @property
     def finals(self) -> int:
@@ -233,16 +258,17 @@ class Stream:
     def exhausted(self) -> bool:
         """Whether the stream has had all the audio that the operator allows."""
         limit = self._streams.max_seconds
-        return limit is not None and self._received >= limit
+        return limit is not None and self.received >= limit
 
-    def _measure(self, *, is_final: bool, start: float, end: float) -> None:
+    def _measure(self, result: Result) -> None:
         """Note delays against the moment at which the audio would have been spoken live."""
-        elapsed = monotonic() - self._began_monotonic
-        if is_final:
-            telemetry.final_delay.observe(max(0.0, elapsed - end))
-        elif not self._first_result_seen:
-            self._first_result_seen = True
-            telemetry.first_partial_delay.observe(max(0.0, elapsed - start))
+        if result.is_final:
+            delay = monotonic() - self._began_monotonic - result.end
+            telemetry.final_delay.observe(max(0.0, delay))
+        elif not self._first_partial_seen:
+            self._first_partial_seen = True
+            delay = monotonic() - self._began_monotonic - result.start
+            telemetry.first_partial_delay.observe(max(0.0, delay))
 
 
 def _engine_failed(error: EngineError) -> Refusal:

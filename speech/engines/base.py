@@ -10,6 +10,9 @@ asyncio transport (`write`, then `drain` when it is `backlogged`) and iterated f
         recognition.end()
         async for result in recognition: ...
 
+Who needs each result at once, without a task that waits for it, gives `on_result` to
+`recognise` and awaits `finished`.
+
 What an engine module implements is a `Session`: one attempt at the stream, on its own
 timeline that starts at zero. Everything that must be right once for all engines lives here:
 
@@ -26,7 +29,7 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -185,8 +188,13 @@ class Engine(ABC):
             EngineError: no session can be opened.
         """
 
-    def recognise(self, options: RecognitionOptions) -> Recognition:
+    def recognise(
+        self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
+    ) -> Recognition:
         """Return a recognition; enter it to open its first session.
+
+        With `on_result`, results are handed over as they come, and the recognition is not
+        iterated. What it raises ends the recognition: `finished` raises it.
 
         Raises:
             UnsupportedLanguage: the engine does not know `options.language`.
@@ -197,18 +205,25 @@ class Engine(ABC):
                 f"the engine {self.name!r} recognises {', '.join(sorted(known))}, "
                 f"not {options.language}"
             )
-        return Recognition(self, options)
+        return Recognition(self, options, on_result)
 
 
 class Recognition:
     """One audio stream under recognition; survives the sessions that serve it."""
 
-    def __init__(self, engine: Engine, options: RecognitionOptions) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        options: RecognitionOptions,
+        on_result: Callable[[Result], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._options = options
+        self._on_result = on_result or self._keep
         self._policy = engine.policy
         self._unsettled: deque[bytes] = deque()
         self._settled_samples = 0  # where `_unsettled` begins
+        self._settled = 0.0
         self._written_bytes = 0
         self._processed = 0.0
         self._ended = False
@@ -217,7 +232,7 @@ class Recognition:
         self._failures = 0  # in a row, without audio settled in between
         self._attempt: _Attempt | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._error: EngineError | None = None
+        self._error: Exception | None = None
         self._finished = False
         self._readable = asyncio.Event()
         self._drained = asyncio.Event()
@@ -261,6 +276,8 @@ class Recognition:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
+        if self._attempt is not None:  # a task that is cancelled before its first step does nothing
+            await self._attempt.session.close()
 
     def write(self, pcm: bytes) -> None:
         """Take PCM (16 kHz, s16le, a whole number of samples)."""
@@ -281,6 +298,19 @@ class Recognition:
             self._ended = True
             if self._attempt is not None:
                 self._attempt.end()
+
+    async def finished(self) -> None:
+        """Wait until everything that was written is recognised, after `end`.
+
+        Raises:
+            EngineError: the engine failed and could not be recovered.
+            Exception: what `on_result` raised.
+        """
+        while not self._over:
+            self._readable.clear()
+            await self._readable.wait()
+        if self._error is not None:
+            raise self._error
 
     async def __aiter__(self) -> AsyncIterator[Result]:
         """Yield results until the end of the stream.
@@ -318,7 +348,7 @@ class Recognition:
                     await attempt.session.close()
                     self._count(error)
                     attempt = await self._open()
-        except EngineError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, `finished` raises it
             self._error = error
         finally:
             await attempt.session.close()
@@ -330,14 +360,14 @@ class Recognition:
 
         Raises:
             EngineError: it failed, or it consumed nothing for `stall_timeout` although audio
-                waits.
+                waited all the time.
         """
         while True:
-            seen = self._processed
+            seen, waiting = self._processed, self.lag > 0 or self._ended
             done, _ = await asyncio.wait({attempt.outcome}, timeout=self._policy.stall_timeout)
             if done:
                 return attempt.outcome.result()
-            if self._processed == seen and (self.lag > 0 or self._ended):
+            if waiting and self._processed == seen:
                 raise EngineStalled(f"no progress for {self._policy.stall_timeout:g} seconds")
 
     async def _open(self) -> _Attempt:
@@ -383,18 +413,26 @@ class Recognition:
     # --- reports of the current attempt -----------------------------------------------------
 
     def progressed(self, attempt: _Attempt, processed: float, settled: float) -> None:
+        """Note how far `attempt` is; see `SessionEvents`, but on the stream's timeline."""
         if attempt is self._attempt:
             self._processed = processed
-            self._forget(settled)
+            if settled > self._settled:
+                self._settled = settled
+                self._forget(settled)
             if not self._drained.is_set() and not self.backlogged:
                 self._drained.set()
 
     def recognised(self, attempt: _Attempt, result: Result) -> None:
+        """Take a result of `attempt`; see `SessionEvents`, but on the stream's timeline."""
         if attempt is self._attempt:
             if result.is_final:
                 self._segments = result.segment + 1
-            self._results.append(result)
-            self._readable.set()
+            self._on_result(result)
+
+    def _keep(self, result: Result) -> None:
+        """Hold a result for the iteration."""
+        self._results.append(result)
+        self._readable.set()
 
     def _forget(self, settled: float) -> None:
         """Drop the audio before `settled`, to the sample: it must not be heard again."""
@@ -438,13 +476,19 @@ class _Attempt:
     def recognised(self, result: Result) -> None:
         if not self.outcome.done():
             moved = result.moved(segments=self._segments, seconds=self._start)
-            self._recognition.recognised(self, moved)
+            try:
+                self._recognition.recognised(self, moved)
+            except Exception as error:  # noqa: BLE001 - the session must not see it
+                self._end_with(error)
 
     def finished(self) -> None:
         if not self.outcome.done():
             self.outcome.set_result(None)
 
     def failed(self, error: EngineError) -> None:
+        self._end_with(error)
+
+    def _end_with(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
-            self.outcome.exception()  # marks it as seen: a recognition may be closed before it looks
+            self.outcome.exception()  # marks it as seen: a recognition may be left before it looks

@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from ecs_service.app import service
+from ecs_service.app import serve, service
 from ecs_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -103,12 +102,10 @@ async def service_in_process(settings: Settings) -> AsyncIterator[str]:
         raise AssertionError("a background task died")
 
     async with service(settings, on_defect) as parts:
-        runner = web.AppRunner(parts.app, shutdown_timeout=1)
-        await runner.setup()
+        server = await serve(parts.router, socket.create_server(("127.0.0.1", 0)))
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+            host, port = server.sockets[0].getsockname()
+            yield f"http://{host}:{port}"
         finally:
-            parts.closing.set()
-            await runner.cleanup()
+            server.close()
+            await parts.live.dismiss()

@@ -1,0 +1,71 @@
+"""From a request to whom it is for: a WebSocket protocol, or a small HTTP answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+
+from ecs_service.access import Forbidden, admit
+from ecs_service.api.connection import Connection
+from ecs_service.api.requests import Answer, Request, text
+
+log = structlog.get_logger(__name__)
+
+
+class Router:
+    """Finds the handler of a path. Given to the server as its factory of listeners."""
+
+    def __init__(
+        self,
+        *,
+        sockets: Mapping[str, Callable[[Request], Connection]],
+        pages: Mapping[str, Callable[[], Answer]],
+        allowed_origins: frozenset[str],
+    ) -> None:
+        self._sockets = sockets
+        self._pages = pages
+        self._allowed_origins = allowed_origins
+
+    def __call__(self, raw: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
+        """Return the connection that serves a request, or the answer to it."""
+        try:
+            found = self._find(Request.parse(raw.path, raw.headers))
+        except Forbidden as error:
+            found = text(f"{error}\n", HTTPStatus.FORBIDDEN)
+        except ValueError:
+            found = text("This is not a request.\n", HTTPStatus.BAD_REQUEST)
+        except Exception:
+            log.exception("request_failed")
+            found = text("The service failed; this was logged.\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+        return found if isinstance(found, Connection) else _response(found)
+
+    def _find(self, request: Request) -> Connection | Answer:
+        page = self._pages.get(request.path)
+        if page is not None:
+            return page()
+        open_socket = self._sockets.get(request.path)
+        if open_socket is None:
+            return text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
+        admit(request.headers, self._allowed_origins)
+        if not request.wants_websocket:
+            return text(
+                "This is a WebSocket endpoint; docs/protocol.md describes it.\n",
+                HTTPStatus.UPGRADE_REQUIRED,
+                Upgrade="websocket",
+            )
+        return open_socket(request)
+
+
+def _response(answer: Answer) -> WSUpgradeResponseWithListener:
+    response = WSUpgradeResponse()
+    response.version = b"HTTP/1.1"
+    response.status = answer.status
+    response.body = answer.body
+    made = WSUpgradeResponse.create_ok_response(
+        extra_headers={"Content-Type": answer.content_type, **answer.headers}
+    )
+    response.headers = made.headers
+    return WSUpgradeResponseWithListener(response, None)
