@@ -1,0 +1,247 @@
+"""Pocketsphinx behind the blocking port: voice activity, segments, decoding.
+
+This module is imported in the fork server and in tests, never by the service. The decoder holds
+the GIL while it works; that is why it lives in worker processes.
+
+The decoder's cepstral mean (CMN) adapts to voice and microphone. It is carried from segment to
+segment of a stream; each stream begins with the model's own.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketsphinx import Decoder, get_model_path
+
+from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
+from speech.engines.blocking import Event, Progress
+from speech.engines.withheld import WITHHELD
+from speech.segment import (
+    SegmentAudio,
+    SegmentEnded,
+    Segmenter,
+    SegmentEvent,
+    SegmentPolicy,
+    SegmentStarted,
+)
+from speech.vad import VoiceActivity
+from transcripts.models import Word
+
+#: The decoder's frames, which its word times are counted in.
+_FRAMES_PER_SECOND = 100
+#: `read(2)` is the second pronunciation of `read`.
+_VARIANT = re.compile(r"\(\d+\)$")
+#: `<s>`, `<sil>`, `[NOISE]`, `++breath++`: what is heard, but is no word.
+_FILLERS = ("<", "[", "+")
+
+
+@dataclass(frozen=True, slots=True)
+class PocketsphinxModel:
+    """The loaded model; see `BlockingModel`. Every recogniser uses the one decoder."""
+
+    decoder: Decoder
+    second_pass: bool
+    partial_interval: float
+
+    def open(self, options: RecognitionOptions) -> PocketsphinxRecogniser:
+        """Return a recogniser for one stream; the engine has checked the language."""
+        self.forget()
+        return PocketsphinxRecogniser(self, options)
+
+    def forget(self) -> None:
+        """Make the decoder ready for another stream."""
+        self.decoder.reinit_feat()  # `set_cmn` would round the mean, and change results
+
+
+def load(*, second_pass: bool = False, partial_interval: float = 0.15) -> PocketsphinxModel:
+    """Load the US English model that comes with the package.
+
+    Args:
+        second_pass: decode each segment again as a whole when it ends.
+        partial_interval: seconds of audio between two partials.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".dict", encoding="utf-8") as dictionary:
+        dictionary.writelines(_allowed_words(Path(get_model_path("en-us/cmudict-en-us.dict"))))
+        dictionary.flush()
+        decoder = Decoder(
+            dict=dictionary.name,
+            bestpath=True,  # gives posteriors, and fewer errors
+            fwdflat=False,  # a second search at the end of a segment: slow, and no better
+            loglevel="FATAL",
+        )
+    return PocketsphinxModel(decoder, second_pass, partial_interval)
+
+
+def _allowed_words(dictionary: Path) -> Iterator[str]:
+    """Yield the lines of the dictionary without the words that captions must not invent."""
+    with dictionary.open(encoding="utf-8") as lines:
+        for line in lines:
+            entry, _, _ = line.partition(" ")
+            if _VARIANT.sub("", entry) not in WITHHELD:
+                yield line
+
+
+class PocketsphinxRecogniser:
+    """Recognises one stream; see `BlockingRecogniser`."""
+
+    def __init__(self, model: PocketsphinxModel, options: RecognitionOptions) -> None:
+        self._model = model
+        self._language = options.language
+        self._voice = VoiceActivity()
+        self._segmenter = Segmenter(SEGMENTS)
+        self._bytes = 0
+        self._segment = 0
+        self._decoding: _SegmentDecoding | None = None
+        self._shown = ""  # the last partial of the open segment
+        self._shown_at = 0.0
+
+    def accept(self, pcm: bytes) -> Iterator[Event]:
+        """Consume audio; yield results and then the progress."""
+        self._bytes += len(pcm)
+        for probability, frame in self._voice.frames(pcm):
+            for event in self._segmenter.feed(probability, frame):
+                yield from self._follow(event)
+        yield from self._partial()
+        yield Progress(self._bytes / BYTES_PER_SECOND, self._segmenter.settled)
+
+    def finish(self) -> Iterator[Event]:
+        """Close the open segment."""
+        for event in self._segmenter.finish(self._voice.rest):
+            yield from self._follow(event)
+        end = self._bytes / BYTES_PER_SECOND
+        yield Progress(end, end)
+
+    def _follow(self, event: SegmentEvent) -> Iterator[Event]:
+        match event:
+            case SegmentStarted(start):
+                self._decoding = _SegmentDecoding(self._model, start)
+                self._shown, self._shown_at = "", start
+            case SegmentAudio(pcm) if self._decoding is not None:
+                self._decoding.feed(pcm)
+            case SegmentEnded(end) if self._decoding is not None:
+                words = self._decoding.finish()
+                start = self._decoding.start
+                self._decoding = None
+                if words:
+                    yield _final(self._segment, words, self._language)
+                    self._segment += 1
+                elif self._shown:  # what looked like words was none: take the guess back
+                    yield self._guess("", start, end)
+
+    def _partial(self) -> Iterator[Event]:
+        now = self._segmenter.now
+        if self._decoding is None or now - self._shown_at < self._model.partial_interval:
+            return
+        self._shown_at = now
+        text = self._decoding.text()
+        if text and text != self._shown:
+            self._shown = text
+            yield self._guess(text, self._decoding.start, now)
+
+    def _guess(self, text: str, start: float, end: float) -> Result:
+        return Result(self._segment, False, text, start, end, language=self._language)  # noqa: FBT003 - `is_final`
+
+
+#: How streams are cut for this engine.
+SEGMENTS = SegmentPolicy()
+
+
+class _SegmentDecoding:
+    """The decoding of one segment, which begins at `start` seconds of the stream."""
+
+    def __init__(self, model: PocketsphinxModel, start: float) -> None:
+        self.start = start
+        self._decoder = model.decoder
+        self._heard: list[bytes] | None = [] if model.second_pass else None
+        self._decoder.start_utt()
+
+    def feed(self, pcm: bytes) -> None:
+        if pcm:  # the decoder raises IndexError on nothing
+            self._decoder.process_raw(pcm)
+            if self._heard is not None:
+                self._heard.append(pcm)
+
+    def text(self) -> str:
+        """Return the best guess so far."""
+        hypothesis = self._decoder.hyp()
+        if hypothesis is None:
+            return ""
+        return " ".join(filter(None, map(_plain, hypothesis.hypstr.split())))
+
+    def finish(self) -> list[Word]:
+        """End the segment and return its words."""
+        self._decoder.end_utt()
+        words = self._words()
+        if self._heard:
+            # As a whole the segment is normalised by its own mean; the running one is kept.
+            mean = self._decoder.get_cmn(False)  # noqa: FBT003 - no keyword is accepted
+            self._decoder.start_utt()
+            self._decoder.process_raw(b"".join(self._heard), full_utt=True)
+            self._decoder.end_utt()
+            words = self._words() or words
+            self._decoder.set_cmn(mean)
+        return words
+
+    def _words(self) -> list[Word]:
+        return [
+            Word(
+                word=word,
+                start_time=self.start + segment.start_frame / _FRAMES_PER_SECOND,
+                end_time=self.start + (segment.end_frame + 1) / _FRAMES_PER_SECOND,
+                confidence=min(1.0, max(0.0, segment.prob)),
+            )
+            for segment in self._decoder.seg() or ()
+            if (word := _plain(segment.word))
+        ]
+
+
+def _plain(word: str) -> str:
+    """Return a word of the dictionary as people write it; nothing for a filler."""
+    return "" if word.startswith(_FILLERS) else _VARIANT.sub("", word)
+
+
+def _final(segment: int, words: list[Word], language: str) -> Result:
+    return Result(
+        segment=segment,
+        is_final=True,
+        text=" ".join(word.word for word in words),
+        start=words[0].start_time,
+        end=words[-1].end_time,
+        words=tuple(words),
+        language=language,
+    )
+
+
+def transcribe_segments(
+    pcm: bytes, model: PocketsphinxModel, language: str = "en-US"
+) -> list[Result]:
+    """Decode the segments of a whole recording (16 kHz, mono, s16le), each in one go.
+
+    It shares model and segments with the streaming engine, and nothing of what lies between: the
+    peer that streamed results are compared with.
+    """
+    voice, segmenter = VoiceActivity(), Segmenter(SEGMENTS)
+    events: list[SegmentEvent] = []
+    for probability, frame in voice.frames(pcm):
+        events += segmenter.feed(probability, frame)
+    events += segmenter.finish(voice.rest)
+
+    finals: list[Result] = []
+    start, heard = 0.0, bytearray()
+    model.forget()
+    for event in events:
+        match event:
+            case SegmentStarted(start):
+                heard.clear()
+            case SegmentAudio(audio):
+                heard += audio
+            case SegmentEnded():
+                decoding = _SegmentDecoding(model, start)
+                decoding.feed(bytes(heard))
+                if words := decoding.finish():
+                    finals.append(_final(len(finals), words, language))
+    return finals

@@ -1,0 +1,286 @@
+"""A stand-in for a recogniser, made of hyper-parameters.
+
+It hears nothing: it says one word for every `word_seconds` of audio, as fast, as slowly and as
+unreliably as its `ScriptedModel` asks. Load tests and tests of everything around an engine use
+it, for what it says, when, and where it fails follow from the seed alone.
+
+The cost of a chunk follows the stand-in model of the streaming template that the live protocol
+descends from: `duration * constant_factor + delay + jitter * U(-1, 1)`, and `warmup_penalty` on
+the first chunk of a session. A session works on one chunk at a time, in order.
+
+Words are numbered from the start of the session, like everything a real engine knows. So after
+a failure the times of the words are right, but the script starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import deque
+from dataclasses import dataclass
+
+from speech.engines.base import (
+    BYTES_PER_SAMPLE,
+    SAMPLE_RATE,
+    Capabilities,
+    Engine,
+    Policy,
+    RecognitionOptions,
+    Result,
+    Session,
+    SessionEvents,
+)
+from speech.engines.errors import EngineCrashed
+from transcripts.models import Word
+
+_ALPHABET = (
+    "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november "
+    "oscar papa quebec romeo sierra tango uniform victor whiskey xray yankee zulu"
+)
+#: What the seed draws words from when no script is given.
+VOCABULARY = tuple(_ALPHABET.split())
+#: Words drawn from the seed before they repeat; prime, so that segments do not look alike.
+_SEEDED_WORDS = 997
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptedModel:
+    """How the stand-in behaves. Times are seconds, rates are probabilities per chunk written."""
+
+    #: Time to process a chunk, whatever its length.
+    delay: float = 0.0
+    #: Time to process one second of audio: the real-time factor.
+    constant_factor: float = 0.0
+    #: Added to the time of each chunk, times a number drawn from -1 to 1.
+    jitter: float = 0.0
+    #: Added to the time of a session's first chunk.
+    warmup_penalty: float = 0.0
+    #: The chunk is worked on, and then an error comes out.
+    failure_rate: float = 0.0
+    #: The session dies when the chunk arrives, and what was waiting in it is lost.
+    panic_rate: float = 0.0
+    seed: int = 0
+    word_seconds: float = 0.4
+    words_per_segment: int = 8
+    #: What is said, again and again; empty means words drawn from the seed.
+    script: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        durations = (self.delay, self.constant_factor, self.jitter, self.warmup_penalty)
+        if min(durations) < 0:
+            raise ValueError("delay, constant_factor, jitter and warmup_penalty are at least 0")
+        if not (0 <= self.failure_rate <= 1 and 0 <= self.panic_rate <= 1):
+            raise ValueError("failure_rate and panic_rate are between 0 and 1")
+        if round(self.word_seconds * SAMPLE_RATE) < 1:
+            raise ValueError("a word lasts at least one sample")
+        if self.words_per_segment < 1:
+            raise ValueError("a segment holds at least one word")
+
+    @property
+    def immediate(self) -> bool:
+        """Whether no chunk ever takes any time."""
+        return not (self.delay or self.constant_factor or self.jitter or self.warmup_penalty)
+
+    def words(self) -> tuple[str, ...]:
+        """Return what is said before it repeats."""
+        if self.script:
+            return self.script
+        draw = random.Random(self.seed)  # noqa: S311 - a script, not a secret
+        return tuple(draw.choices(VOCABULARY, k=_SEEDED_WORDS))
+
+    def cost(self, seconds: float, draw: random.Random) -> float:
+        """Return how long a chunk of `seconds` is worked on, warm-up apart."""
+        swing = self.jitter * draw.uniform(-1.0, 1.0) if self.jitter else 0.0
+        return max(0.0, seconds * self.constant_factor + self.delay + swing)
+
+
+class ScriptedEngine(Engine):
+    """Opens `ScriptedSession`s; any language, one channel, no processes."""
+
+    name = "scripted"
+    capabilities = Capabilities()
+
+    def __init__(self, model: ScriptedModel | None = None, *, policy: Policy | None = None) -> None:
+        self.model = model or ScriptedModel()
+        if policy is not None:
+            self.policy = policy
+        self._words = self.model.words()
+        self._sessions = itertools.count()
+
+    async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+        """Open a session; never fails."""
+        del options  # it speaks the same words in every language
+        number = next(self._sessions)
+        draw = random.Random(f"{self.model.seed}/{number}")  # noqa: S311 - a script, not a secret
+        return ScriptedSession(self.model, self._words, draw, events)
+
+
+class ScriptedSession(Session):
+    """Counts samples and speaks. Without delays it does so inside `write`."""
+
+    def __init__(
+        self,
+        model: ScriptedModel,
+        words: tuple[str, ...],
+        draw: random.Random,
+        events: SessionEvents,
+    ) -> None:
+        self._model = model
+        self._draw = draw
+        self._events = events
+        self._speaker = _Speaker(model, words)
+        self._immediate = model.immediate
+        self._unreliable = bool(model.failure_rate or model.panic_rate)
+        self._waiting: deque[int] = deque()  # samples of each chunk not yet worked on
+        self._timer: asyncio.TimerHandle | None = None
+        self._free_at = 0.0  # loop time at which the chunk being worked on is done
+        self._warm = False
+        self._ended = False
+        self._dead = False
+
+    def write(self, pcm: bytes) -> None:
+        """Count the samples, now or when their turn comes."""
+        if self._dead:
+            return
+        if self._unreliable and self._draw.random() < self._model.panic_rate:
+            self._die("the scripted engine panicked")
+            return
+        samples = len(pcm) // BYTES_PER_SAMPLE
+        if self._immediate:
+            self._process(samples)
+        else:
+            self._waiting.append(samples)
+            if self._timer is None:
+                self._start_next()
+
+    def end(self) -> None:
+        """Finish, now or when everything written was worked on."""
+        self._ended = True
+        if self._timer is None and not self._dead:
+            self._finish()
+
+    async def close(self) -> None:
+        """Stop working."""
+        self._dead = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start_next(self) -> None:
+        """Begin to work on the chunk that waits longest."""
+        loop = asyncio.get_running_loop()
+        cost = self._model.cost(self._waiting[0] / SAMPLE_RATE, self._draw)
+        if not self._warm:
+            self._warm = True
+            cost += self._model.warmup_penalty
+        # Counted from when the last one was due, not from when its timer ran: timers are late.
+        self._free_at = max(loop.time() if self._timer is None else 0.0, self._free_at) + cost
+        self._timer = loop.call_at(self._free_at, self._complete)
+
+    def _complete(self) -> None:
+        """The chunk in work is done."""
+        self._process(self._waiting.popleft())
+        if self._dead:
+            return
+        if self._waiting:
+            self._start_next()
+        else:
+            self._timer = None
+            if self._ended:
+                self._finish()
+
+    def _process(self, samples: int) -> None:
+        if self._unreliable and self._draw.random() < self._model.failure_rate:
+            self._die("the scripted model failed")
+            return
+        speaker = self._speaker
+        for result in speaker.hear(samples):
+            self._events.recognised(result)
+        self._events.progressed(speaker.heard / SAMPLE_RATE, speaker.settled / SAMPLE_RATE)
+
+    def _finish(self) -> None:
+        self._dead = True
+        speaker = self._speaker
+        last = speaker.finish()
+        if last is not None:
+            self._events.recognised(last)
+        self._events.progressed(speaker.heard / SAMPLE_RATE, speaker.settled / SAMPLE_RATE)
+        self._events.finished()
+
+    def _die(self, reason: str) -> None:
+        self._dead = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._events.failed(EngineCrashed(reason))
+
+
+class _Speaker:
+    """Turns a count of samples into results; knows nothing of time that passes."""
+
+    def __init__(self, model: ScriptedModel, script: tuple[str, ...]) -> None:
+        self._script = script
+        self._word_samples = round(model.word_seconds * SAMPLE_RATE)
+        self._words_per_segment = model.words_per_segment
+        self._words: list[Word] = []
+        self._text: list[str] = []
+        self._segment = 0
+        self._next_word = 0
+        #: Samples taken so far.
+        self.heard = 0
+        #: Samples before which all is said.
+        self.settled = 0
+
+    def hear(self, samples: int) -> list[Result] | tuple[()]:
+        """Take audio; return a result for each word that it completes."""
+        self.heard += samples
+        if self.heard < (self._next_word + 1) * self._word_samples:
+            return ()
+        results = []
+        while self.heard >= (self._next_word + 1) * self._word_samples:
+            self._speak()
+            full = len(self._words) == self._words_per_segment
+            results.append(self._result(is_final=full))
+            if full:
+                self._settle(self._next_word * self._word_samples)
+        return results
+
+    def finish(self) -> Result | None:
+        """Return the final of the open segment, if it has a word."""
+        last = self._result(is_final=True) if self._words else None
+        self._settle(self.heard)
+        return last
+
+    def _speak(self) -> None:
+        start = self._next_word * self._word_samples
+        text = self._script[self._next_word % len(self._script)]
+        self._next_word += 1
+        self._text.append(text)
+        self._words.append(
+            Word(
+                word=text,
+                start_time=start / SAMPLE_RATE,
+                end_time=(start + self._word_samples) / SAMPLE_RATE,
+                confidence=1.0,
+            )
+        )
+
+    def _result(self, *, is_final: bool) -> Result:
+        return Result(
+            segment=self._segment,
+            is_final=is_final,
+            text=" ".join(self._text),
+            start=self._words[0].start_time,
+            end=self._words[-1].end_time,
+            words=tuple(self._words),
+        )
+
+    def _settle(self, samples: int) -> None:
+        if self._words:
+            self._segment += 1
+            self._words.clear()
+            self._text.clear()
+        self.settled = samples

@@ -1,0 +1,75 @@
+"""Streaming conversion of PCM to what engines are fed: 16 kHz, mono, s16le."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from speech.engines.base import SAMPLE_RATE
+from speech.pcm import OddAudio, PcmFormat
+
+_Samples = npt.NDArray[np.float32]
+
+_LOUDEST = 32_767.0
+_NOTHING = np.zeros(0, dtype=np.float32)
+
+
+class Resampler:
+    """Converts one stream; feed it with `process`, then `flush` once.
+
+    The output is independent of how the input is cut into chunks. Of n frames at rate r come
+    exactly round(n * 16000 / r) samples, so that time stays linear over the stream. `process`
+    may hold back some tens of milliseconds, which `flush` returns.
+    """
+
+    def __init__(self, source: PcmFormat) -> None:
+        self._source = source
+        # Not int16: soxr then adds dither that differs from run to run, which helps no recogniser.
+        self._stream = (
+            None
+            if source.sample_rate == SAMPLE_RATE
+            else soxr.ResampleStream(
+                source.sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ"
+            )
+        )
+        self._unchanged = self._stream is None and source.channels == 1
+
+    def process(self, pcm: bytes) -> bytes:
+        """Take whole frames of the source; return what of the output is ready, maybe nothing.
+
+        Raises:
+            OddAudio: `pcm` ends in the middle of a frame.
+        """
+        if len(pcm) % self._source.bytes_per_frame:
+            raise OddAudio(f"{len(pcm)} bytes are not a whole number of frames")
+        if self._unchanged:
+            return pcm
+        mono = self._mono(pcm)
+        if self._stream is not None and mono.size:
+            mono = self._stream.resample_chunk(mono)
+        return _s16le(mono)
+
+    def flush(self) -> bytes:
+        """End the stream and return the rest of the output."""
+        if self._stream is None:
+            return b""
+        return _s16le(self._stream.resample_chunk(_NOTHING, last=True))
+
+    def _mono(self, pcm: bytes) -> _Samples:
+        """Return the mean of the channels, which unlike their sum cannot clip."""
+        samples = np.frombuffer(pcm, dtype="<i2")
+        channels = self._source.channels
+        if channels == 1:
+            return samples.astype(np.float32)
+        if channels == 2:  # noqa: PLR2004 - twice as fast as `mean`, for the usual case
+            mono: _Samples = np.add(samples[::2], samples[1::2], dtype=np.float32)
+            mono *= 0.5
+        else:
+            mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32)
+        return mono
+
+
+def _s16le(samples: _Samples) -> bytes:
+    """Round to 16 bit; what the filter makes louder than full scale is clipped, not wrapped."""
+    return np.rint(samples).clip(-_LOUDEST - 1, _LOUDEST).astype("<i2").tobytes()

@@ -1,0 +1,77 @@
+"""Models for the worker processes of tests: they block, fail and count, as they are told."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from speech.engines.base import RecognitionOptions, Result
+from speech.engines.blocking import Event, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class CountingModel:
+    """Makes recognisers that block for `cost` seconds per second of audio."""
+
+    cost: float
+    raise_after: float | None
+
+    def open(self, options: RecognitionOptions) -> CountingRecogniser:
+        return CountingRecogniser(self, options.language)
+
+
+class CountingRecogniser:
+    """Says its process and the number of each second of audio, which it reads in the audio."""
+
+    def __init__(self, model: CountingModel, language: str) -> None:
+        self._model = model
+        self._language = language
+        self._heard = b""
+        self._said = 0
+
+    def accept(self, pcm: bytes) -> Iterator[Event]:
+        time.sleep(self._model.cost * len(pcm) / 32_000)
+        self._heard += pcm
+        heard = len(self._heard) / 32_000
+        if self._model.raise_after is not None and heard > self._model.raise_after:
+            raise RuntimeError("told to fail")
+        while heard >= self._said + 1:
+            number = int.from_bytes(self._heard[self._said * 32_000 :][:2], "little")
+            self._said += 1
+            yield Result(
+                segment=self._said - 1,
+                is_final=True,
+                text=str(number),
+                start=self._said - 1,
+                end=self._said,
+                language=self._language,
+                speaker=str(os.getpid()),
+            )
+        yield Progress(heard, self._said)
+
+    def finish(self) -> Iterator[Event]:
+        heard = len(self._heard) / 32_000
+        yield Progress(heard, heard)
+
+
+def counting(*, cost: float = 0.0, raise_after: float | None = None) -> CountingModel:
+    """Load a model that counts seconds."""
+    return CountingModel(cost, raise_after)
+
+
+def broken() -> CountingModel:
+    """Fail to load."""
+    raise FileNotFoundError("no model at the place where it should be")
+
+
+def endless() -> CountingModel:
+    """Load for ever."""
+    time.sleep(3_600)
+    raise AssertionError
+
+
+def counted(seconds: int) -> bytes:
+    """Return audio in which each second holds its number."""
+    return b"".join(n.to_bytes(2, "little") * 16_000 for n in range(seconds))

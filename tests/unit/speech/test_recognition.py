@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speech.engines.base import (
+    Capabilities,
+    Engine,
+    Policy,
+    Recognition,
+    RecognitionOptions,
+    Result,
+    Session,
+    SessionEvents,
+)
+from speech.engines.errors import (
+    EngineCrashed,
+    EngineError,
+    EngineStalled,
+    EngineUnavailable,
+    UnsupportedLanguage,
+)
+from transcripts.models import Word
+
+pytestmark = pytest.mark.unit
+
+QUICK = Policy(
+    max_backlog=1.0,
+    max_results=4,
+    stall_timeout=0.05,
+    connect_timeout=0.05,
+    attempts=3,
+    first_delay=0.001,
+)
+SECOND = bytes(32_000)
+
+
+class FakeSession(Session):
+    """Records what it is told; the test speaks for it through `events`."""
+
+    def __init__(self, events: SessionEvents) -> None:
+        self.events = events
+        self.written = b""
+        self.ended = False
+        self.closed = False
+
+    def write(self, pcm: bytes) -> None:
+        self.written += pcm
+
+    def end(self) -> None:
+        self.ended = True
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def say(self, text: str, start: float, end: float, *, segment: int = 0) -> None:
+        """Report a final and settle its audio."""
+        word = Word(word=text, start_time=start, end_time=end, confidence=1.0)
+        final = Result(
+            segment=segment, is_final=True, text=text, start=start, end=end, words=(word,)
+        )
+        self.events.recognised(final)
+        self.events.progressed(end, end)
+
+
+class FakeEngine(Engine):
+    """Opens `FakeSession`s; what `refusals` holds is raised or awaited first."""
+
+    name = "fake"
+    capabilities = Capabilities(languages=frozenset({"en-US"}))
+
+    def __init__(self, policy: Policy = QUICK) -> None:
+        self.policy = policy
+        self.refusals: list[EngineError | None] = []
+        self._sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
+        self.opened = 0
+
+    async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+        del options
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        self.opened += 1
+        session = FakeSession(events)
+        self._sessions.put_nowait(session)
+        return session
+
+    async def session(self) -> FakeSession:
+        """Return the next session that was opened."""
+        return await asyncio.wait_for(self._sessions.get(), 2)
+
+
+@asynccontextmanager
+async def recognition_of(engine: Engine) -> AsyncIterator[Recognition]:
+    async with engine.recognise(RecognitionOptions()) as recognition:
+        yield recognition
+
+
+async def rest_of(recognition: Recognition) -> list[Result]:
+    async with asyncio.timeout(2):
+        return [result async for result in recognition]
+
+
+async def test_audio_goes_in_and_results_come_out_until_the_session_finishes() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+        recognition.end()
+        session.say("hello", 0.0, 1.0)
+        session.events.finished()
+
+        assert [result.text for result in await rest_of(recognition)] == ["hello"]
+
+    assert session.written == SECOND
+    assert session.ended
+    assert session.closed
+
+
+async def test_after_a_crash_exactly_what_is_not_settled_is_written_again() -> None:
+    engine = FakeEngine()
+    pcm = bytes(range(256)) * 250  # 2 seconds
+    async with recognition_of(engine) as recognition:
+        first = await engine.session()
+        for at in range(0, len(pcm), 3_000):
+            recognition.write(pcm[at : at + 3_000])
+        first.say("hello", 0.1, 0.70005)
+        first.events.failed(EngineCrashed("cut"))
+
+        second = await engine.session()
+
+        assert second.written == pcm[round(0.70005 * 16_000) * 2 :]
+        assert first.closed
+
+
+async def test_after_a_crash_times_and_segments_go_on_where_they_were() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        first = await engine.session()
+        recognition.write(SECOND * 3)
+        recognition.end()
+        first.say("one", 0.0, 0.5)
+        first.say("two", 0.5, 1.25, segment=1)
+        first.events.failed(EngineCrashed("cut"))
+        second = await engine.session()
+        second.say("three", 0.25, 0.75)
+        second.events.finished()
+
+        results = await rest_of(recognition)
+
+    assert [(r.segment, r.text, r.start, r.end) for r in results] == [
+        (0, "one", 0.0, 0.5),
+        (1, "two", 0.5, 1.25),
+        (2, "three", 1.5, 2.0),
+    ]
+    assert (results[2].words[0].start_time, results[2].words[0].end_time) == (1.5, 2.0)
+
+
+async def test_a_session_that_was_replaced_is_not_heard_any_more() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        first = await engine.session()
+        recognition.write(SECOND)
+        first.events.failed(EngineCrashed("cut"))
+        second = await engine.session()
+        first.say("ghost", 0.0, 1.0)
+        first.events.finished()
+        second.say("hello", 0.0, 1.0)
+        second.events.finished()
+
+        assert [result.text for result in await rest_of(recognition)] == ["hello"]
+
+
+async def test_what_is_written_while_no_session_is_open_is_not_lost() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        first = await engine.session()
+        engine.refusals = [EngineUnavailable("busy")]
+        first.events.failed(EngineCrashed("cut"))
+        recognition.write(SECOND)
+        recognition.end()
+
+        second = await engine.session()
+
+        assert second.written == SECOND
+        assert second.ended
+
+
+async def test_the_patience_ends_after_so_many_failures_in_a_row() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        for _ in range(QUICK.attempts):
+            (await engine.session()).events.failed(EngineCrashed("cut"))
+
+        with pytest.raises(EngineCrashed):
+            await rest_of(recognition)
+
+    assert engine.opened == QUICK.attempts
+
+
+async def test_audio_that_was_settled_renews_the_patience() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        recognition.write(SECOND * 10)
+        for _ in range(3 * QUICK.attempts):
+            session = await engine.session()
+            session.events.progressed(0.5, 0.5)
+            session.events.failed(EngineCrashed("cut"))
+        (await engine.session()).events.finished()
+
+        assert await rest_of(recognition) == []
+
+
+async def test_an_error_that_no_retry_helps_is_raised_at_once_after_what_was_said() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+        session.say("hello", 0.0, 1.0)
+        session.events.failed(UnsupportedLanguage("no"))
+
+        results = aiter(recognition)
+        assert (await anext(results)).text == "hello"
+        with pytest.raises(UnsupportedLanguage):
+            await anext(results)
+
+    assert engine.opened == 1
+
+
+async def test_a_stream_that_cannot_be_opened_is_refused_when_entered() -> None:
+    engine = FakeEngine()
+    engine.refusals = [EngineUnavailable("busy")] * QUICK.attempts
+
+    with pytest.raises(EngineUnavailable):
+        async with recognition_of(engine):
+            pass
+
+
+async def test_a_session_that_consumes_nothing_is_replaced() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        stuck = await engine.session()
+        recognition.write(SECOND)
+
+        second = await engine.session()
+        second.events.progressed(1.0, 1.0)
+        recognition.end()
+        second.events.finished()
+
+        assert await rest_of(recognition) == []
+    assert stuck.closed
+
+
+async def test_an_engine_that_never_consumes_anything_has_stalled() -> None:
+    async with recognition_of(FakeEngine()) as recognition:
+        recognition.write(SECOND)
+
+        with pytest.raises(EngineStalled):
+            await rest_of(recognition)
+
+
+async def test_silence_of_the_writer_is_no_stall() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine):
+        await engine.session()
+
+        await asyncio.sleep(3 * QUICK.stall_timeout)
+
+        assert engine.opened == 1
+
+
+async def test_audio_that_comes_after_a_pause_has_the_whole_timeout() -> None:
+    engine = FakeEngine(Policy(stall_timeout=0.2, attempts=3, first_delay=0.001))
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        await asyncio.sleep(0.15)
+        recognition.write(SECOND)
+        await asyncio.sleep(0.1)  # 0.25 since the start, 0.1 since the audio
+
+        assert not session.closed
+
+
+async def test_writers_wait_while_too_much_audio_does() -> None:
+    engine = FakeEngine(Policy(max_backlog=1.0))
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+        assert not recognition.backlogged
+        recognition.write(SECOND)
+        assert recognition.backlogged
+        assert recognition.lag == 2.0
+
+        draining = asyncio.create_task(recognition.drain())
+        session.events.progressed(0.5, 0.0)
+        await asyncio.sleep(0)
+        assert not draining.done()
+        session.events.progressed(1.0, 0.0)
+        await asyncio.wait_for(draining, 2)
+
+        assert not recognition.backlogged
+
+
+async def test_writers_wait_while_too_many_results_do() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        for number in range(QUICK.max_results + 1):
+            session.say("word", number, number + 1, segment=number)
+        draining = asyncio.create_task(recognition.drain())
+        await asyncio.sleep(0)
+        assert not draining.done()
+
+        results = aiter(recognition)
+        await anext(results)
+        await anext(results)
+        await asyncio.wait_for(draining, 2)
+
+
+async def test_a_writer_that_waits_is_freed_when_the_engine_fails_for_good() -> None:
+    engine = FakeEngine(Policy(max_backlog=0.5))
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+        draining = asyncio.create_task(recognition.drain())
+        await asyncio.sleep(0)
+        session.events.failed(UnsupportedLanguage("no"))
+
+        await asyncio.wait_for(draining, 2)
+
+
+async def test_leaving_in_mid_stream_closes_the_session() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+
+    assert session.closed
+
+
+async def test_leaving_at_once_closes_the_session() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine):
+        pass
+
+    assert (await engine.session()).closed
+
+
+async def test_a_language_that_the_engine_does_not_know_is_refused() -> None:
+    with pytest.raises(UnsupportedLanguage):
+        FakeEngine().recognise(RecognitionOptions(language="de-DE"))
+
+
+class CountingSession(FakeSession):
+    """Says the number of each tenth of a second, which it reads in the audio; dies when told."""
+
+    def __init__(self, events: SessionEvents, lifetime: int | None) -> None:
+        super().__init__(events)
+        self._lifetime = lifetime
+        self._said = 0
+
+    def write(self, pcm: bytes) -> None:
+        super().write(pcm)
+        while len(self.written) >= (self._said + 1) * 3_200:
+            if self._said == self._lifetime:
+                self.events.failed(EngineCrashed("told to"))
+                return
+            number = int.from_bytes(self.written[self._said * 3_200 :][:2], "little")
+            start = self._said / 10
+            self.say(str(number), start, start + 0.1, segment=self._said)
+            self._said += 1
+
+    def end(self) -> None:
+        self.events.finished()
+
+
+class CountingEngine(FakeEngine):
+    def __init__(self, lifetimes: list[int]) -> None:
+        super().__init__(Policy(attempts=100, first_delay=0.0))
+        self._lifetimes: Callable[[], int | None] = iter([*lifetimes, None]).__next__
+
+    async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+        del options
+        return CountingSession(events, self._lifetimes())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    lifetimes=st.lists(st.integers(0, 10), max_size=8),
+    cuts=st.lists(st.integers(1, 4_000), min_size=1, max_size=30),
+)
+def test_wherever_sessions_die_no_final_is_lost_or_repeated(
+    lifetimes: list[int], cuts: list[int]
+) -> None:
+    total = sum(cuts)
+    pcm = b"".join(n.to_bytes(2, "little") * 1_600 for n in range(total // 1_600 + 1))
+
+    async def run() -> list[Result]:
+        async with recognition_of(CountingEngine(lifetimes)) as recognition:
+            at = 0
+            for samples in cuts:
+                recognition.write(pcm[at : at + 2 * samples])
+                at += 2 * samples
+                await asyncio.sleep(0)
+            recognition.end()
+            return await rest_of(recognition)
+
+    results = asyncio.run(run())
+
+    assert [result.text for result in results] == [str(n) for n in range(total // 1_600)]
+    assert [result.segment for result in results] == list(range(total // 1_600))
+    assert [result.start for result in results] == pytest.approx(
+        [n / 10 for n in range(total // 1_600)]
+    )
