@@ -1,0 +1,1 @@
+"""The Lambda functions, one folder each: a thin `handler.py`, the logic beside it."""

@@ -1,0 +1,1 @@
+"""Brings utterances from the queue into the table, each once."""

@@ -1,0 +1,107 @@
+"""The function that the queue of utterances invokes, with up to ten messages at a time.
+
+A message that fails is reported alone (`ReportBatchItemFailures`), so its neighbours are not
+sent again; the queue moves it to the dead-letter queue after some attempts. Environment:
+`TABLE_NAME` and, optional, `RETENTION_DAYS`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import botocore.session
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+from pydantic import BaseModel, ConfigDict, Field
+
+from lambdas.transcript_processor.process import PoisonMessage, process
+from transcripts.conversations import DEFAULT_RETENTION, ConversationTable
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SERVICE = "transcript_processor"
+
+
+class Settings(BaseModel):
+    """The function's environment variables."""
+
+    # An error must not quote the environment, which holds the credentials.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    table_name: Annotated[str, Field(alias="TABLE_NAME", min_length=3)]
+    retention_days: Annotated[int, Field(alias="RETENTION_DAYS", ge=1, le=3650)] = (
+        DEFAULT_RETENTION.days
+    )
+
+
+# All of this happens once, at the cold start; a wrong setting fails there and says so.
+settings = Settings.model_validate(os.environ)
+logger = Logger(service=SERVICE)
+metrics = Metrics(namespace="Cloudscribe", service=SERVICE)
+# An entire batch that failed is reported message by message too, not as a crash.
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+# botocore alone: boto3 would bring S3's transfer manager, a quarter of the cold start.
+dynamodb = botocore.session.get_session().create_client(
+    "dynamodb",
+    # Gives up on a slow table soon: the queue brings the message again.
+    config=Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 2},
+    ),
+)
+table = ConversationTable(
+    settings.table_name,
+    cast("DynamoDBClient", dynamodb),
+    retention=timedelta(days=settings.retention_days),
+)
+
+
+def record_handler(record: SQSRecord) -> None:
+    """Store one message's utterance.
+
+    Raises:
+        Exception: the message is reported as failed.
+    """
+    message = {"message_id": record.message_id}
+    try:
+        utterance, outcome = process(record.body, table)
+    except PoisonMessage as error:
+        metrics.add_metric(name="PoisonMessages", unit=MetricUnit.Count, value=1)
+        logger.warning("poison message: %s", error, extra=message)
+        raise
+    except Exception:
+        metrics.add_metric(name="FailedMessages", unit=MetricUnit.Count, value=1)
+        logger.exception("message failed", extra=message)
+        raise
+    metrics.add_metric(name=f"Utterances{outcome.capitalize()}", unit=MetricUnit.Count, value=1)
+    logger.info(
+        "utterance %s",
+        outcome,
+        extra=message
+        | {
+            "conversation_id": utterance.conversation_id,
+            "utterance_id": utterance.utterance_id,
+        },
+    )
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Store a batch of messages; return those that failed."""
+    return process_partial_response(
+        event=event, record_handler=record_handler, processor=processor, context=context
+    )

@@ -1,0 +1,60 @@
+"""What becomes of one message of the queue: an utterance in the table.
+
+ValueError
+└── PoisonMessage    a message is not an utterance; its queue gives it up in the end
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from transcripts.models import Utterance
+
+
+class PoisonMessage(ValueError):
+    """A message is not an utterance. Says where it is wrong, never what it holds."""
+
+
+class Outcome(StrEnum):
+    """How a message was dealt with; both are a success."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+
+
+class Store(Protocol):
+    """Where utterances are kept; `transcripts.conversations.ConversationTable` is one."""
+
+    def put(self, utterance: Utterance) -> bool:
+        """Store `utterance` and return True, or return False when it was stored before."""
+
+
+def parse(body: str) -> Utterance:
+    """Return the utterance of a message body, which is its JSON with camelCase names.
+
+    Raises:
+        PoisonMessage: the body is not JSON or not an utterance.
+    """
+    try:
+        return Utterance.model_validate_json(body)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['type']}"
+            for problem in error.errors(include_url=False, include_context=False)[:5]
+        )
+        # Without the cause, for pydantic quotes the input and a log keeps the whole chain.
+        raise PoisonMessage(problems) from None
+
+
+def process(body: str, store: Store) -> tuple[Utterance, Outcome]:
+    """Store the utterance of a message body, once however often the message comes.
+
+    Raises:
+        PoisonMessage: the body is not an utterance.
+        Exception: what `store` raises; the message should be tried again.
+    """
+    utterance = parse(body)
+    return utterance, Outcome.STORED if store.put(utterance) else Outcome.DUPLICATE

@@ -1,0 +1,1 @@
+"""The cloud of one machine: the embedded AWS and the launcher behind `make demo`."""

@@ -1,0 +1,225 @@
+"""The home of live conversations: one DynamoDB table with an item per utterance.
+
+An item is written once and never again. Its attributes:
+
+| attribute               | type | value                                                    |
+|-------------------------|------|----------------------------------------------------------|
+| `conversationId`        | S    | partition key                                            |
+| `timestamp#utteranceId` | S    | sort key, `2026-11-20T17:29:03.250Z#...`: order of time  |
+| `speaker`, `language`   | S    |                                                          |
+| `startTime`, `endTime`  | N    | seconds on the timeline of the stream                    |
+| `text`                  | S    |                                                          |
+| `words`                 | S    | JSON: `[[word, startTime, endTime, confidence], ...]`    |
+| `expiresAt`             | N    | seconds since 1970, when DynamoDB may delete the item    |
+
+Words are one JSON text because nobody asks the table for a single word, and because a list
+of maps would take about three times the bytes. The timestamp and the utterance's id are
+not repeated outside the key.
+
+DynamoDB refuses items over 400 KB. A text of 20,000 characters takes at most 80,000 bytes of
+UTF-8, so the text always fits; words that need more than `MAX_WORDS_BYTES` are left out.
+
+Errors are botocore's: `ClientError` when DynamoDB refuses, other `BotoCoreError`s when it
+cannot be reached. Within this module:
+
+    ValueError
+    └── UnreadableItem    an item is not an utterance; `since` logs and skips it
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from botocore.exceptions import ClientError
+from pydantic import Field, TypeAdapter, ValidationError
+
+from transcripts.models import Seconds, Utterance, Word, iso_milliseconds
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
+
+#: Attributes as DynamoDB's API writes them, e.g. `{"text": {"S": "hello"}}`.
+Item: TypeAlias = dict[str, dict[str, str]]
+
+PARTITION_KEY = "conversationId"
+SORT_KEY = "timestamp#utteranceId"
+EXPIRY = "expiresAt"
+
+#: Time after which DynamoDB deletes an utterance, which it does within a few days.
+DEFAULT_RETENTION = timedelta(days=30)
+
+#: Largest `words` of an item: some 5,000 words, half an hour without a pause.
+MAX_WORDS_BYTES = 300_000
+
+_Confidence = Annotated[float, Field(ge=0, le=1)]
+_words: TypeAdapter[tuple[tuple[str, Seconds, Seconds, _Confidence], ...]] = TypeAdapter(
+    tuple[tuple[str, Seconds, Seconds, _Confidence], ...]
+)
+
+log = logging.getLogger(__name__)  # the standard library's: the Lambda carries no structlog
+
+
+class UnreadableItem(ValueError):
+    """An item of the table is not an utterance. The message tells no content."""
+
+
+def table_definition(table_name: str) -> CreateTableInputTypeDef:
+    """Return the arguments of `create_table`."""
+    return {
+        "TableName": table_name,
+        "KeySchema": [
+            {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
+            {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
+        ],
+        "AttributeDefinitions": [
+            {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
+            {"AttributeName": SORT_KEY, "AttributeType": "S"},
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    }
+
+
+def to_item(utterance: Utterance, retention: timedelta) -> Item:
+    """Return `utterance` as an item that expires `retention` after the utterance began."""
+    item: Item = {
+        PARTITION_KEY: {"S": utterance.conversation_id},
+        SORT_KEY: {"S": utterance.sort_key},
+        "speaker": {"S": utterance.speaker},
+        "language": {"S": utterance.language},
+        "startTime": {"N": repr(utterance.start_time)},
+        "endTime": {"N": repr(utterance.end_time)},
+        "text": {"S": utterance.text},
+        EXPIRY: {"N": str(int(utterance.timestamp.timestamp() + retention.total_seconds()))},
+    }
+    words = json.dumps(
+        [(word.word, word.start_time, word.end_time, word.confidence) for word in utterance.words],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    if len(words.encode()) <= MAX_WORDS_BYTES:
+        item["words"] = {"S": words}
+    else:
+        log.warning(
+            "stored without words: conversation %s, utterance %s has %d of them",
+            utterance.conversation_id,
+            utterance.utterance_id,
+            len(utterance.words),
+        )
+    return item
+
+
+def from_item(item: Mapping[str, Any]) -> Utterance:
+    """Return the utterance that an item holds.
+
+    Raises:
+        UnreadableItem: an attribute is missing or malformed.
+    """
+    try:
+        timestamp, _, utterance_id = item[SORT_KEY]["S"].partition("#")
+        return Utterance.model_validate(
+            {
+                "conversation_id": item[PARTITION_KEY]["S"],
+                "utterance_id": utterance_id,
+                "timestamp": timestamp,
+                "speaker": item["speaker"]["S"],
+                "language": item["language"]["S"],
+                "start_time": item["startTime"]["N"],
+                "end_time": item["endTime"]["N"],
+                "text": item["text"]["S"],
+                "words": _read_words(item["words"]["S"]) if "words" in item else (),
+            }
+        )
+    except KeyError as error:
+        raise UnreadableItem(f"no attribute {error}") from None
+    except ValidationError as error:
+        # Without the cause, for that quotes what was said.
+        fields = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
+        raise UnreadableItem(f"malformed: {', '.join(fields)}") from None
+
+
+def _read_words(text: str) -> tuple[Word, ...]:
+    return tuple(
+        Word(word=word, start_time=start, end_time=end, confidence=confidence)
+        for word, start, end, confidence in _words.validate_json(text)
+    )
+
+
+class ConversationTable:
+    """The table `conversations`.
+
+    Calls block; from an event loop they belong in a thread, where they are safe because a
+    botocore client may be shared between threads (a boto3 resource may not).
+    """
+
+    def __init__(
+        self,
+        table_name: str,
+        client: DynamoDBClient,
+        *,
+        retention: timedelta = DEFAULT_RETENTION,
+    ) -> None:
+        self._name = table_name
+        self._client = client
+        self._retention = retention
+
+    def put(self, utterance: Utterance) -> bool:
+        """Store `utterance` and return True, or return False when it was stored before.
+
+        What is stored is never rewritten, also not by another utterance of the same key.
+
+        Raises:
+            ClientError: DynamoDB refused.
+            BotoCoreError: DynamoDB was not reached.
+        """
+        try:
+            self._client.put_item(
+                TableName=self._name,
+                Item=to_item(utterance, self._retention),
+                ConditionExpression="attribute_not_exists(#partition)",
+                ExpressionAttributeNames={"#partition": PARTITION_KEY},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def since(self, conversation_id: str, moment: datetime) -> list[Utterance]:
+        """Return the conversation's utterances that began at `moment` or later, oldest first.
+
+        `moment` is aware and counts in whole milliseconds. The read is strongly consistent:
+        what `put` has stored is in it. Items that cannot be read are skipped with a warning.
+
+        Raises:
+            ClientError: DynamoDB refused.
+            BotoCoreError: DynamoDB was not reached.
+        """
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            ConsistentRead=True,
+            KeyConditionExpression="#partition = :conversation AND #sort >= :moment",
+            ExpressionAttributeNames={"#partition": PARTITION_KEY, "#sort": SORT_KEY},
+            ExpressionAttributeValues={
+                ":conversation": {"S": conversation_id},
+                ":moment": {"S": iso_milliseconds(moment)},
+            },
+        )
+        utterances = []
+        for page in pages:
+            for item in page["Items"]:
+                try:
+                    utterances.append(from_item(item))
+                except UnreadableItem as error:
+                    log.warning(
+                        "unreadable item skipped: conversation %s, %s: %s",
+                        conversation_id,
+                        item[SORT_KEY]["S"],
+                        error,
+                    )
+        return utterances
