@@ -1,0 +1,16 @@
+import { useEffect, useState } from 'react'
+
+/** Seconds until a moment (milliseconds since 1970), counted down on the page. */
+export function Countdown({ until }: { until: number }) {
+  const [now, setNow] = useState(Date.now)
+  useEffect(() => {
+    const timer = setInterval(() => {
+      setNow(Date.now())
+    }, 250)
+    return () => {
+      clearInterval(timer)
+    }
+  }, [])
+  const seconds = Math.max(0, Math.ceil((until - now) / 1_000))
+  return <span role="timer">{`Trying again in ${seconds} s`}</span>
+}

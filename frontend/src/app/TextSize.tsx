@@ -1,0 +1,62 @@
+import { useState } from 'react'
+
+import { settings } from './settings.ts'
+import styles from './TextSize.module.css'
+
+const SIZES = ['small', 'medium', 'large', 'huge'] as const
+export type TextSize = (typeof SIZES)[number]
+
+/** How large captions are; remembered. */
+export function useTextSize(): [TextSize, (size: TextSize) => void] {
+  const [size, setSize] = useState<TextSize>(
+    () => SIZES.find((known) => known === settings.read('text-size')) ?? 'medium',
+  )
+  return [
+    size,
+    (next) => {
+      settings.write('text-size', next)
+      setSize(next)
+    },
+  ]
+}
+
+interface Props {
+  size: TextSize
+  onChange: (size: TextSize) => void
+}
+
+export function TextSizeControl({ size, onChange }: Props) {
+  const at = SIZES.indexOf(size)
+  const smaller = SIZES[at - 1]
+  const larger = SIZES[at + 1]
+  return (
+    <div className={styles.group} role="group" aria-label="Text size">
+      <Step label="Smaller text" size={smaller} onChange={onChange} className={styles.smaller} />
+      <Step label="Larger text" size={larger} onChange={onChange} className={styles.larger} />
+    </div>
+  )
+}
+
+interface StepProps {
+  label: string
+  size: TextSize | undefined
+  onChange: (size: TextSize) => void
+  className: string | undefined
+}
+
+function Step({ label, size, onChange, className }: StepProps) {
+  return (
+    <button
+      type="button"
+      className={`button ${className ?? ''}`}
+      aria-label={label}
+      // Disabled buttons lose the focus, so the last step only becomes ineffective.
+      aria-disabled={size === undefined}
+      onClick={() => {
+        if (size !== undefined) onChange(size)
+      }}
+    >
+      A
+    </button>
+  )
+}

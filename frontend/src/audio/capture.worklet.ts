@@ -1,0 +1,50 @@
+/**
+ * Runs on the audio thread: the microphone's channels at the device's rate come in, frames of
+ * 16 kHz mono PCM go out to the page.
+ */
+
+import { Framer } from './framer.ts'
+import { downmix, encode, rms, SAMPLE_RATE } from './pcm.ts'
+import { type CaptureEvent, PROCESSOR } from './ports.ts'
+import { Resampler } from './resample.ts'
+
+class CaptureProcessor extends AudioWorkletProcessor {
+  readonly #resampler = new Resampler(sampleRate, SAMPLE_RATE)
+  readonly #framer = new Framer()
+  #open = true
+
+  constructor() {
+    super()
+    // There is only one `CaptureCommand`.
+    this.port.onmessage = () => {
+      this.#flush()
+    }
+  }
+
+  process([input]: Float32Array[][]): boolean {
+    // Without a source there are no channels at all; that is no sound, not silence.
+    if (this.#open && input !== undefined && input.length > 0) {
+      this.#framer.push(this.#resampler.push(downmix(input)), this.#send)
+    }
+    return this.#open
+  }
+
+  #flush(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#framer.push(this.#resampler.flush(), this.#send)
+    this.#framer.flush(this.#send)
+    this.#post({ kind: 'flushed' })
+  }
+
+  readonly #send = (frame: Float32Array): void => {
+    const pcm = encode(frame)
+    this.#post({ kind: 'frame', pcm, level: rms(frame) }, [pcm])
+  }
+
+  #post(event: CaptureEvent, transfer: ArrayBuffer[] = []): void {
+    this.port.postMessage(event, transfer)
+  }
+}
+
+registerProcessor(PROCESSOR, CaptureProcessor)

@@ -1,0 +1,43 @@
+/** Sample arithmetic: many channels to one, floats to s16le, loudness. */
+
+/** What the service is fed, in Hz. */
+export const SAMPLE_RATE = 16_000
+/** One binary frame: 100 ms, in samples. */
+export const FRAME_SAMPLES = SAMPLE_RATE / 10
+const BYTES_PER_SAMPLE = 2
+
+/** Seconds of sound in so many bytes of s16le at `SAMPLE_RATE`. */
+export function secondsOf(bytes: number): number {
+  return bytes / BYTES_PER_SAMPLE / SAMPLE_RATE
+}
+
+/** The mean of all channels; a single channel is returned as it is. */
+export function downmix(channels: readonly Float32Array[]): Float32Array {
+  const [first] = channels
+  if (first === undefined) return new Float32Array(0)
+  if (channels.length === 1) return first
+  return first.map((_, i) => {
+    let sum = 0
+    for (const channel of channels) sum += channel[i] ?? 0
+    return sum / channels.length
+  })
+}
+
+/** Samples from -1 to 1 as little-endian 16 bit; what is louder is clipped. */
+export function encode(samples: Float32Array): ArrayBuffer {
+  const buffer = new ArrayBuffer(samples.length * BYTES_PER_SAMPLE)
+  const view = new DataView(buffer)
+  samples.forEach((sample, i) => {
+    const value = Math.round(sample * 32_768)
+    view.setInt16(i * BYTES_PER_SAMPLE, Math.max(-32_768, Math.min(32_767, value)), true)
+  })
+  return buffer
+}
+
+/** The root mean square: 0 for silence, 0.707 for a full-scale sine. */
+export function rms(samples: Float32Array): number {
+  if (samples.length === 0) return 0
+  let sum = 0
+  for (const sample of samples) sum += sample * sample
+  return Math.sqrt(sum / samples.length)
+}

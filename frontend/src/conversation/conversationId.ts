@@ -1,0 +1,56 @@
+/** The name of the conversation, which is part of the page's address. */
+
+const PARAMETER = 'conversation'
+/** As in transcripts/models.py. */
+const VALID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/
+
+const ADJECTIVES = (
+  'amber brave calm clear early gentle golden green kind light lively lucky mild noble open ' +
+  'proud quick quiet rapid ready royal silver smooth snowy solar steady sunny swift tidy vivid ' +
+  'warm wise'
+).split(' ')
+const NOUNS = (
+  'anchor birch bridge brook canyon cedar cliff cloud coast comet dune falcon field forest ' +
+  'garden harbour heron island lake lantern maple meadow moon orchard otter prairie reef river ' +
+  'sparrow summit valley willow'
+).split(' ')
+/** Without the letters and digits that are mistaken for each other. */
+const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz'
+
+/** The conversation that an address names; undefined when it names none. */
+export function conversationIn(address: string): string | undefined {
+  return new URL(address).searchParams.get(PARAMETER) ?? undefined
+}
+
+export function isConversationId(id: string): boolean {
+  return VALID.test(id)
+}
+
+/** The address of a conversation; `listening` hides the microphone from whoever opens it. */
+export function addressOf(address: string, id: string, listening = false): string {
+  const url = new URL(address)
+  url.searchParams.delete('listen')
+  url.searchParams.set(PARAMETER, id)
+  if (listening) url.searchParams.set('listen', '')
+  return url.href
+}
+
+/** Whether the address was made for a listener. */
+export function isForListening(address: string): boolean {
+  return new URL(address).searchParams.has('listen')
+}
+
+/**
+ * A new name such as `quiet-harbour-7kq2-m9xd`: two words to know it by, and a tail of 39
+ * random bits that nobody guesses.
+ */
+export function freshConversationId(): string {
+  const tail = Array.from({ length: 8 }, () => pick(ALPHABET)).join('')
+  return [pick(ADJECTIVES), pick(NOUNS), tail.slice(0, 4), tail.slice(4)].join('-')
+}
+
+function pick(choices: ArrayLike<string>): string {
+  // The bias of the remainder is below one in a hundred million.
+  const [random = 0] = crypto.getRandomValues(new Uint32Array(1))
+  return choices[random % choices.length] ?? ''
+}

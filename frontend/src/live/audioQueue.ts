@@ -1,0 +1,42 @@
+import { secondsOf } from '../audio/pcm.ts'
+
+/** Sound that waits to be sent. Beyond its bound the oldest goes, and is counted as lost. */
+export class AudioQueue {
+  readonly #limit: number
+  #frames: ArrayBuffer[] = []
+  #bytes = 0
+  #lost = 0
+
+  /** @param limit in seconds */
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get seconds(): number {
+    return secondsOf(this.#bytes)
+  }
+
+  /** Seconds of sound that nobody will hear. */
+  get lost(): number {
+    return this.#lost
+  }
+
+  push(frame: ArrayBuffer): void {
+    this.#frames.push(frame)
+    this.#bytes += frame.byteLength
+    while (this.seconds > this.#limit) this.#lost += secondsOf(this.shift()?.byteLength ?? 0)
+  }
+
+  shift(): ArrayBuffer | undefined {
+    const frame = this.#frames.shift()
+    this.#bytes -= frame?.byteLength ?? 0
+    return frame
+  }
+
+  /** Throws everything away; `asLost` says whether that deserves to be told. */
+  clear(asLost: boolean): void {
+    if (asLost) this.#lost += this.seconds
+    this.#frames = []
+    this.#bytes = 0
+  }
+}

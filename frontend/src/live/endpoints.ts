@@ -1,0 +1,24 @@
+/** The two WebSocket endpoints, on the origin that served the page. */
+
+import { SAMPLE_RATE } from '../audio/pcm.ts'
+import type { ConnectParameters, TranscribeParameters } from '../protocol.ts'
+
+export function speakerUrl(origin: string, conversationId: string, speaker: string): string {
+  const parameters: TranscribeParameters = {
+    sampleRate: SAMPLE_RATE,
+    conversationId,
+    ...(speaker === '' ? {} : { speaker }),
+  }
+  return endpoint(origin, '/api/stt/transcribe', parameters)
+}
+
+export function viewerUrl(origin: string, conversationId: string): string {
+  const parameters: ConnectParameters = { conversationId }
+  return endpoint(origin, '/api/stt/connect', parameters)
+}
+
+function endpoint(origin: string, path: string, parameters: object): string {
+  const url = new URL(path, origin.replace(/^http/, 'ws'))
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, String(value))
+  return url.href
+}

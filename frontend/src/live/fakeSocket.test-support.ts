@@ -1,0 +1,55 @@
+/** A WebSocket that the test plays the server of. For unit tests only. */
+
+import { vi } from 'vitest'
+
+import type { ServerMessage } from '../protocol.ts'
+
+export class FakeSocket {
+  static readonly OPEN = 1
+  static all: FakeSocket[] = []
+
+  readonly readyState = FakeSocket.OPEN
+  readonly url: string
+  bufferedAmount = 0
+  /** Frames as their length in bytes, texts as they are. */
+  sent: (string | number)[] = []
+  closed = false
+  onmessage: (event: { data: unknown }) => void = () => undefined
+  onclose: () => void = () => undefined
+
+  constructor(url: string) {
+    this.url = url
+    FakeSocket.all.push(this)
+  }
+
+  send(data: string | ArrayBuffer): void {
+    this.sent.push(typeof data === 'string' ? data : data.byteLength)
+  }
+
+  close(): void {
+    this.closed = true
+  }
+
+  /** The server says something. */
+  says(message: ServerMessage | { type: string }): void {
+    this.onmessage({ data: JSON.stringify(message) })
+  }
+
+  static get last(): FakeSocket {
+    const socket = FakeSocket.all.at(-1)
+    if (socket === undefined) throw new Error('no socket was opened')
+    return socket
+  }
+
+  /** Replaces the browser's WebSocket and the clock. */
+  static install(): void {
+    FakeSocket.all = []
+    vi.stubGlobal('WebSocket', FakeSocket)
+    vi.useFakeTimers({ now: 0 })
+  }
+
+  static uninstall(): void {
+    vi.unstubAllGlobals()
+    vi.useRealTimers()
+  }
+}

@@ -1,0 +1,75 @@
+import type { Problem } from '../app/problem.ts'
+import type { Closed, ErrorCode, Error as ErrorMessage } from '../protocol.ts'
+
+/** Codes after which the page comes back by itself. */
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'at_capacity',
+  'draining',
+  'engine_failed',
+  'internal',
+  'slow_consumer',
+])
+
+export function isPassing(error: ErrorMessage): boolean {
+  return error.retryable && PASSING.has(error.code)
+}
+
+const TITLES: Record<ErrorCode, string> = {
+  invalid_parameter: 'The server did not accept the name or the conversation.',
+  unsupported_language: 'The server does not understand this language.',
+  invalid_audio: 'The server could not read the sound.',
+  frame_too_large: 'The sound was sent in pieces too large for the server.',
+  invalid_message: 'The server did not understand this page.',
+  unexpected_message: 'The server did not understand this page.',
+  idle_timeout: 'No sound arrived for a while, so the server ended the captions.',
+  slow_consumer: 'This connection is too slow for the captions.',
+  at_capacity: 'Every captioning slot is in use.',
+  draining: 'The server is being restarted.',
+  engine_failed: 'The speech recogniser failed.',
+  internal: 'The server has a fault.',
+}
+
+const ADVICE: Partial<Record<ErrorCode, string>> = {
+  invalid_audio: 'Reload the page to get its newest version.',
+  frame_too_large: 'Reload the page to get its newest version.',
+  invalid_message: 'Reload the page to get its newest version.',
+  unexpected_message: 'Reload the page to get its newest version.',
+  idle_timeout: 'Check the microphone, then press Start again.',
+  at_capacity: 'Captions start as soon as one is free.',
+  draining: 'Captions continue in a moment.',
+  slow_consumer: 'The page connects again; what was missed is filled in.',
+}
+
+/** The words for an error of the server. */
+export function serverProblem(error: ErrorMessage): Problem {
+  return {
+    // A newer server may know more codes than this page.
+    title: Object.hasOwn(TITLES, error.code) ? TITLES[error.code] : 'The server refused.',
+    // What the server says of a wrong parameter is more exact than anything known here.
+    advice: ADVICE[error.code] ?? error.message,
+  }
+}
+
+export const CONNECTION_LOST: Problem = {
+  title: 'The connection to the server was lost.',
+  advice: 'The page connects again by itself.',
+}
+
+export const CONNECTION_GONE: Problem = {
+  title: 'The server cannot be reached.',
+  advice: 'Check your network, then press Start again.',
+}
+
+export const NO_ANSWER: Problem = {
+  title: 'The server did not confirm the end of the captions.',
+  advice: 'The last words may be missing.',
+}
+
+/** The words for an end that the speaker did not ask for; undefined when nothing needs saying. */
+export function closedProblem(reason: Closed['reason'], seconds: number): Problem | undefined {
+  if (reason !== 'max_duration') return undefined
+  return {
+    title: `This server ends captions after ${Math.round(seconds)} seconds.`,
+    advice: 'Press Start to continue.',
+  }
+}

@@ -1,0 +1,186 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+import type { Closed, ErrorCode, Error as ErrorMessage, Ready } from '../protocol.ts'
+import { FakeSocket } from './fakeSocket.test-support.ts'
+import { Speaker, type SpeakerEvent } from './speaker.ts'
+
+const READY: Ready = {
+  type: 'ready',
+  conversationId: 'c',
+  streamId: 's',
+  engine: 'scripted',
+  language: 'en-US',
+  sampleRate: 16_000,
+  channels: 1,
+}
+const CLOSED: Closed = { type: 'closed', reason: 'stopped', duration: 1, finals: 1 }
+const STOP = '{"type":"stop"}'
+
+/** 100 ms */
+const frame = () => new ArrayBuffer(3_200)
+
+function refusal(code: ErrorCode, retryable: boolean, retryAfter?: number): ErrorMessage {
+  const base = { type: 'error', code, message: 'why', retryable } as const
+  return retryAfter === undefined ? base : { ...base, retryAfter }
+}
+
+let events: SpeakerEvent[]
+let speaker: Speaker
+
+const kinds = () => events.map(({ kind }) => kind).filter((kind) => kind !== 'progress')
+const last = (kind: SpeakerEvent['kind']) => events.findLast((event) => event.kind === kind)
+const ended = () => last('ended') as (SpeakerEvent & { kind: 'ended' }) | undefined
+
+beforeEach(() => {
+  FakeSocket.install()
+  events = []
+  speaker = new Speaker('ws://host/', (event) => events.push(event))
+  speaker.open()
+})
+afterEach(() => {
+  FakeSocket.uninstall()
+})
+
+it('keeps the first words until the server is ready', () => {
+  speaker.send(frame())
+  expect(FakeSocket.last.sent).toEqual([])
+  FakeSocket.last.says(READY)
+  speaker.send(frame())
+  expect(FakeSocket.last.sent).toEqual([3_200, 3_200])
+  expect(kinds()).toEqual(['connecting', 'listening'])
+})
+
+describe('stop', () => {
+  it('sends the rest, then the stop, then waits for the last words', () => {
+    FakeSocket.last.says(READY)
+    FakeSocket.last.bufferedAmount = 1e6
+    speaker.send(frame())
+    speaker.stop()
+    expect(FakeSocket.last.sent).toEqual([])
+
+    FakeSocket.last.bufferedAmount = 0
+    vi.advanceTimersByTime(100)
+    expect(FakeSocket.last.sent).toEqual([3_200, STOP])
+    expect(ended()).toBeUndefined()
+
+    FakeSocket.last.says(CLOSED)
+    expect(ended()?.problem).toBeUndefined()
+    expect(FakeSocket.last.closed).toBe(true)
+  })
+
+  it('before the server is ready still brings the words there', () => {
+    speaker.send(frame())
+    speaker.stop()
+    FakeSocket.last.says(READY)
+    expect(FakeSocket.last.sent).toEqual([3_200, STOP])
+  })
+
+  it('does not wait for ever for an answer, and says that words may be missing', () => {
+    FakeSocket.last.says(READY)
+    speaker.stop()
+    vi.advanceTimersByTime(12_000)
+    expect(ended()?.problem?.advice).toMatch(/missing/)
+  })
+
+  it('while waiting to reconnect ends at once', () => {
+    FakeSocket.last.onclose()
+    speaker.stop()
+    expect(ended()).toBeDefined()
+    vi.advanceTimersByTime(60_000)
+    expect(FakeSocket.all).toHaveLength(1)
+  })
+})
+
+describe('a lost connection', () => {
+  it('is taken up again, with the sound of the meantime', () => {
+    FakeSocket.last.says(READY)
+    FakeSocket.last.onclose()
+    speaker.send(frame())
+    vi.advanceTimersByTime(500)
+    expect(FakeSocket.all).toHaveLength(2)
+    FakeSocket.last.says(READY)
+    expect(FakeSocket.last.sent).toEqual([3_200])
+    expect(kinds()).toEqual(['connecting', 'listening', 'waiting', 'connecting', 'listening'])
+  })
+
+  it('is noticed by silence, for a vanished network closes nothing', () => {
+    FakeSocket.last.says(READY)
+    vi.advanceTimersByTime(12_000)
+    expect(kinds()).toContain('waiting')
+    expect(FakeSocket.all[0]?.closed).toBe(true)
+  })
+
+  it('that does not come back ends with a word about it', () => {
+    for (let attempt = 0; attempt < 9; attempt++) {
+      FakeSocket.last.onclose()
+      vi.advanceTimersByTime(15_000)
+    }
+    expect(ended()?.problem?.title).toBe('The server cannot be reached.')
+    expect(FakeSocket.all).toHaveLength(9)
+  })
+
+  it('keeps twenty seconds, and tells how much more was lost', () => {
+    FakeSocket.last.says(READY)
+    FakeSocket.last.onclose()
+    for (let i = 0; i < 230; i++) speaker.send(frame())
+    expect(last('progress')).toMatchObject({ lost: expect.closeTo(3) as number })
+  })
+})
+
+describe('a full house', () => {
+  it('is entered when the server said, not earlier, and keeps no sound until then', () => {
+    FakeSocket.last.says(refusal('at_capacity', true, 7))
+    expect(last('waiting')).toMatchObject({
+      problem: { title: 'Every captioning slot is in use.' },
+      retryAt: expect.closeTo(7_350, -3) as number,
+    })
+    speaker.send(frame())
+    speaker.retryNow()
+    vi.advanceTimersByTime(6_999)
+    expect(FakeSocket.all).toHaveLength(1)
+    vi.advanceTimersByTime(701)
+    expect(FakeSocket.all).toHaveLength(2)
+    FakeSocket.last.says(READY)
+    expect(FakeSocket.last.sent).toEqual([])
+  })
+})
+
+it('goes on elsewhere when the server drains', () => {
+  FakeSocket.last.says(READY)
+  FakeSocket.last.says({ ...CLOSED, reason: 'draining' })
+  vi.advanceTimersByTime(500)
+  expect(FakeSocket.all).toHaveLength(2)
+  expect(ended()).toBeUndefined()
+})
+
+it('ends for good after an error that waiting does not mend', () => {
+  FakeSocket.last.says(refusal('unsupported_language', false))
+  expect(ended()?.problem?.advice).toBe('why')
+  vi.advanceTimersByTime(60_000)
+  expect(FakeSocket.all).toHaveLength(1)
+})
+
+it('says why the server ended a stream that had its time', () => {
+  FakeSocket.last.says(READY)
+  FakeSocket.last.says({ ...CLOSED, reason: 'max_duration', duration: 30 })
+  expect(ended()?.problem?.title).toBe('This server ends captions after 30 seconds.')
+})
+
+it('tells the lag of the network and of the engine together', () => {
+  FakeSocket.last.says(READY)
+  FakeSocket.last.bufferedAmount = 32_000
+  FakeSocket.last.says({ type: 'ack', received: 9, processed: 7, lag: 2 } as { type: string })
+  expect(last('progress')).toMatchObject({ lag: 3 })
+})
+
+it('does not run far ahead of a slow network', () => {
+  FakeSocket.last.says(READY)
+  FakeSocket.last.bufferedAmount = 64_000
+  speaker.send(frame())
+  expect(FakeSocket.last.sent).toEqual([])
+})
+
+it('is not disturbed by messages of a newer server', () => {
+  FakeSocket.last.says({ type: 'translation' })
+  expect(kinds()).toEqual(['connecting'])
+})

@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+
+import type { Snapshot } from '../protocol.ts'
+import { FakeSocket } from './fakeSocket.test-support.ts'
+import { Viewer, type ViewerEvent } from './viewer.ts'
+
+const SNAPSHOT: Snapshot = {
+  type: 'snapshot',
+  conversationId: 'c',
+  utterances: [],
+  complete: true,
+  seq: 0,
+}
+
+let events: ViewerEvent[]
+let viewer: Viewer
+const kinds = () => events.map(({ kind }) => kind)
+
+beforeEach(() => {
+  FakeSocket.install()
+  events = []
+  viewer = new Viewer('ws://host/', (event) => events.push(event))
+  viewer.open()
+})
+afterEach(() => {
+  FakeSocket.uninstall()
+})
+
+it('is live from the snapshot on', () => {
+  FakeSocket.last.says(SNAPSHOT)
+  expect(kinds()).toEqual(['connecting', 'live', 'message'])
+})
+
+it('comes back for as long as the page is open, at most every fifteen seconds', () => {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    FakeSocket.last.onclose()
+    vi.advanceTimersByTime(15_000)
+  }
+  expect(FakeSocket.all).toHaveLength(21)
+})
+
+it('is back at once when the network is', () => {
+  FakeSocket.last.onclose()
+  viewer.retryNow()
+  expect(FakeSocket.all).toHaveLength(2)
+  vi.advanceTimersByTime(15_000)
+  expect(FakeSocket.all).toHaveLength(2)
+})
+
+it('takes a connection without heartbeats for dead', () => {
+  FakeSocket.last.says(SNAPSHOT)
+  vi.advanceTimersByTime(24_000)
+  FakeSocket.last.says({ type: 'heartbeat' })
+  vi.advanceTimersByTime(24_000)
+  expect(kinds()).not.toContain('waiting')
+  vi.advanceTimersByTime(1_000)
+  expect(kinds()).toContain('waiting')
+})
+
+it('reconnects after slow_consumer, and not after a refusal for good', () => {
+  const error = { type: 'error', code: 'slow_consumer', message: '', retryable: true } as const
+  FakeSocket.last.says(error)
+  vi.advanceTimersByTime(500)
+  expect(FakeSocket.all).toHaveLength(2)
+  FakeSocket.last.says({ ...error, code: 'invalid_parameter', retryable: false })
+  vi.advanceTimersByTime(60_000)
+  expect(FakeSocket.all).toHaveLength(2)
+  expect(kinds().at(-1)).toBe('ended')
+})
+
+it('hears nothing more after it was closed', () => {
+  const socket = FakeSocket.last
+  viewer.close()
+  socket.says(SNAPSHOT)
+  socket.onclose()
+  vi.advanceTimersByTime(60_000)
+  expect(kinds()).toEqual(['connecting'])
+})

@@ -1,0 +1,85 @@
+import { type SubmitEvent, useCallback, useId, useRef, useState } from 'react'
+
+import { settings } from '../app/settings.ts'
+import { useAppSelector } from '../app/store.ts'
+import { showLevel } from './loudness.ts'
+import { MicrophoneSelect } from './MicrophoneSelect.tsx'
+import styles from './SpeakerPanel.module.css'
+import { SpeakingStatus } from './SpeakingStatus.tsx'
+import type { Phase } from './speakingSlice.ts'
+import { useSpeaking } from './useSpeaking.ts'
+
+/** The longest name that the service accepts. */
+const LONGEST_NAME = 64
+
+const BUTTON: Record<Phase, string> = {
+  idle: 'Start',
+  asking: 'Cancel',
+  connecting: 'Cancel',
+  listening: 'Stop',
+  waiting: 'Cancel',
+  stopping: 'Stopping',
+}
+
+/** Everything a speaker needs: a name, a microphone, one button, and the truth about both. */
+export function SpeakerPanel({ conversation }: { conversation: string }) {
+  const phase = useAppSelector((state) => state.speaking.phase)
+  const microphone = useAppSelector((state) => state.microphones.chosen)
+  const [name, setName] = useState(() => settings.read('name'))
+  const nameId = useId()
+  const meter = useRef<HTMLDivElement>(null)
+  // Ten times a second: past React, straight to the element.
+  const onLevel = useCallback((level: number) => {
+    if (meter.current !== null) showLevel(meter.current, level)
+  }, [])
+  const { start, stop, switchTo } = useSpeaking(conversation, onLevel)
+
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault()
+    if (phase !== 'idle') {
+      stop()
+      return
+    }
+    const trimmed = name.trim()
+    settings.write('name', trimmed)
+    start(trimmed, microphone)
+  }
+
+  return (
+    <form className={styles.panel} aria-label="Speak" onSubmit={submit} data-phase={phase}>
+      <div className={styles.field}>
+        <label htmlFor={nameId}>Your name</label>
+        <input
+          id={nameId}
+          value={name}
+          maxLength={LONGEST_NAME}
+          placeholder="Speaker"
+          autoComplete="nickname"
+          spellCheck={false}
+          disabled={phase !== 'idle'}
+          onChange={(event) => {
+            setName(event.target.value)
+          }}
+        />
+      </div>
+      <MicrophoneSelect
+        className={styles.field}
+        disabled={phase === 'asking' || phase === 'stopping'}
+        onChoose={switchTo}
+      />
+      <div className={styles.state}>
+        <SpeakingStatus />
+        <div className={styles.meter} aria-hidden="true">
+          <div ref={meter} className={styles.level} />
+        </div>
+      </div>
+      <button
+        type="submit"
+        className={phase === 'idle' ? styles.start : styles.stop}
+        disabled={phase === 'stopping'}
+      >
+        {BUTTON[phase]}
+      </button>
+    </form>
+  )
+}

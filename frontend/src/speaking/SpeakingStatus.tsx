@@ -1,0 +1,50 @@
+import { useAppSelector } from '../app/store.ts'
+import styles from './SpeakingStatus.module.css'
+import type { Phase, SpeakingState } from './speakingSlice.ts'
+
+/** From here on the delay is worth a word, in seconds. */
+const NOTABLE_LAG = 2
+
+const WORDS: Record<Phase, string> = {
+  idle: 'Microphone off',
+  asking: 'Please allow the microphone',
+  connecting: 'Connecting',
+  listening: 'Listening',
+  waiting: 'Waiting for the server',
+  stopping: 'Microphone off, the last words are on their way',
+}
+
+/** What happens to the speaker's words at this moment. */
+export function SpeakingStatus() {
+  const speaking = useAppSelector((state) => state.speaking)
+  return (
+    <div className={styles.status}>
+      <p
+        className={styles.phase}
+        role="status"
+        aria-label="Microphone state"
+        data-phase={speaking.phase}
+      >
+        {WORDS[speaking.phase]}
+      </p>
+      {hints(speaking).map((hint) => (
+        <p key={hint} className={styles.hint}>
+          {hint}
+        </p>
+      ))}
+    </div>
+  )
+}
+
+function hints({ phase, engine, maxSeconds, lag, lost, silent }: SpeakingState): string[] {
+  const listening = phase === 'listening'
+  return [
+    silent && 'No sound from the microphone. Is it muted?',
+    (listening || phase === 'stopping') &&
+      lag > NOTABLE_LAG &&
+      `Captions are ${Math.round(lag)} s behind`,
+    lost >= 1 && `${Math.round(lost)} s of speech could not be sent`,
+    listening && maxSeconds !== undefined && `This server stops after ${maxSeconds} s`,
+    engine === 'pocketsphinx' && 'Demo engine: US English, no punctuation',
+  ].filter((hint) => hint !== false)
+}

@@ -1,0 +1,28 @@
+/** The microphones to choose from. */
+
+import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
+
+import type { Device } from '../audio/devices.ts'
+
+export interface MicrophonesState {
+  devices: Device[]
+  /** A device id; an empty text stands for the system's default. */
+  chosen: string
+}
+
+const initialState: MicrophonesState = { devices: [], chosen: '' }
+
+export const microphonesSlice = createSlice({
+  name: 'microphones',
+  initialState,
+  reducers: {
+    listed(state, { payload }: PayloadAction<Device[]>) {
+      state.devices = payload
+      // Without permission nothing is listed, and the choice of last time may still be there.
+      if (payload.length > 0 && !payload.some(({ id }) => id === state.chosen)) state.chosen = ''
+    },
+    chosen(state, { payload }: PayloadAction<string>) {
+      state.chosen = payload
+    },
+  },
+})

@@ -1,0 +1,76 @@
+/** Whether this page's microphone is being captioned. */
+
+import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
+
+import type { Problem } from '../app/problem.ts'
+import type { Ready } from '../protocol.ts'
+
+export type Phase =
+  | 'idle'
+  /** The browser asks the user for permission. */
+  | 'asking'
+  | 'connecting'
+  | 'listening'
+  /** Until the next attempt to connect. */
+  | 'waiting'
+  /** The microphone is off and the last words are on their way. */
+  | 'stopping'
+
+export interface SpeakingState {
+  phase: Phase
+  problem?: Problem | undefined
+  /** When the next attempt begins, in milliseconds since 1970. */
+  retryAt?: number | undefined
+  /** What the server said of itself; kept until the next start. */
+  engine?: string | undefined
+  maxSeconds?: number | undefined
+  /** How far the captions are behind the microphone, in seconds. */
+  lag: number
+  /** Speech that could not be sent, in seconds. */
+  lost: number
+  /** The microphone is open, but nothing is to be heard. */
+  silent: boolean
+}
+
+const initialState = { phase: 'idle', lag: 0, lost: 0, silent: false } as SpeakingState
+
+export const speakingSlice = createSlice({
+  name: 'speaking',
+  initialState,
+  reducers: {
+    asked: (): SpeakingState => ({ ...initialState, phase: 'asking' }),
+    connecting(state) {
+      state.phase = 'connecting'
+      state.retryAt = undefined
+    },
+    listening(state, { payload }: PayloadAction<Ready>) {
+      if (state.phase !== 'stopping') state.phase = 'listening'
+      state.problem = undefined
+      state.engine = payload.engine
+      state.maxSeconds = payload.maxSeconds
+    },
+    waiting(state, { payload }: PayloadAction<{ problem: Problem; retryAt: number }>) {
+      state.phase = 'waiting'
+      state.problem = payload.problem
+      state.retryAt = payload.retryAt
+    },
+    progressed(state, { payload }: PayloadAction<{ lag: number; lost: number }>) {
+      state.lag = payload.lag
+      state.lost = payload.lost
+    },
+    silenceChanged(state, { payload }: PayloadAction<boolean>) {
+      state.silent = payload
+    },
+    stopping(state) {
+      state.phase = 'stopping'
+      state.silent = false
+    },
+    ended(state, { payload: problem }: PayloadAction<Problem | undefined>) {
+      state.phase = 'idle'
+      state.problem = problem
+      state.retryAt = undefined
+      state.lag = 0
+      state.silent = false
+    },
+  },
+})

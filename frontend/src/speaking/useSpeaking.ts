@@ -1,0 +1,42 @@
+import { useCallback, useEffect, useRef } from 'react'
+
+import { useAppDispatch } from '../app/store.ts'
+import { speakerUrl } from '../live/endpoints.ts'
+import { SpeakingSession } from './session.ts'
+
+interface Speaking {
+  start: (name: string, microphone: string) => void
+  stop: () => void
+  switchTo: (microphone: string) => void
+}
+
+/** Starts and stops the captioning of this page's microphone; one session at a time. */
+export function useSpeaking(conversation: string, onLevel: (level: number) => void): Speaking {
+  const dispatch = useAppDispatch()
+  const session = useRef<SpeakingSession>(undefined)
+
+  useEffect(() => {
+    const onOnline = () => session.current?.retryNow()
+    window.addEventListener('online', onOnline)
+    return () => {
+      window.removeEventListener('online', onOnline)
+      void session.current?.stop()
+    }
+  }, [])
+
+  const start = useCallback(
+    (name: string, microphone: string) => {
+      if (session.current?.over === false) return
+      const url = speakerUrl(location.origin, conversation, name)
+      session.current = new SpeakingSession(url, dispatch, onLevel)
+      void session.current.start(microphone)
+    },
+    [conversation, dispatch, onLevel],
+  )
+  const stop = useCallback(() => void session.current?.stop(), [])
+  const switchTo = useCallback(
+    (microphone: string) => void session.current?.switchTo(microphone),
+    [],
+  )
+  return { start, stop, switchTo }
+}

@@ -1,0 +1,20 @@
+import { useAppSelector } from '../app/store.ts'
+import type { ViewingState } from './viewingSlice.ts'
+import styles from './ViewingStatus.module.css'
+
+const WORDS: Record<ViewingState['status'], string> = {
+  connecting: 'Connecting',
+  live: 'Live',
+  waiting: 'Reconnecting',
+  ended: 'Not connected',
+}
+
+/** Whether what is on the page is up to date. */
+export function ViewingStatus() {
+  const status = useAppSelector((state) => state.viewing.status)
+  return (
+    <p className={styles.status} data-status={status} role="status" aria-label="Connection">
+      {WORDS[status]}
+    </p>
+  )
+}

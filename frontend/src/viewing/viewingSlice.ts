@@ -1,0 +1,35 @@
+/** Whether this page follows the conversation. */
+
+import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
+
+import type { Problem } from '../app/problem.ts'
+
+export interface ViewingState {
+  status: 'connecting' | 'live' | 'waiting' | 'ended'
+  problem?: Problem | undefined
+  /** When the next attempt begins, in milliseconds since 1970. */
+  retryAt?: number
+}
+
+const initialState = { status: 'connecting' } as ViewingState
+
+export const viewingSlice = createSlice({
+  name: 'viewing',
+  initialState,
+  reducers: {
+    // The problem stays on the page until the connection is good again.
+    connecting: ({ problem }): ViewingState => ({ status: 'connecting', problem }),
+    live: (): ViewingState => ({ status: 'live' }),
+    waiting: (
+      _,
+      { payload }: PayloadAction<{ problem: Problem; retryAt: number }>,
+    ): ViewingState => ({
+      status: 'waiting',
+      ...payload,
+    }),
+    ended: (_, { payload: problem }: PayloadAction<Problem>): ViewingState => ({
+      status: 'ended',
+      problem,
+    }),
+  },
+})

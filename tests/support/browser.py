@@ -1,0 +1,136 @@
+"""A headless Chromium whose microphone is a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright
+
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+#: Keeps hold of what the page opens, so that a test can see whether it lets go.
+RECORDER = """
+(() => {
+  const devices = navigator.mediaDevices
+  if (devices === undefined) return
+  const getUserMedia = devices.getUserMedia.bind(devices)
+  window.openedStreams = []
+  devices.getUserMedia = async (constraints) => {
+    const stream = await getUserMedia(constraints)
+    window.openedStreams.push(stream)
+    return stream
+  }
+})()
+"""
+
+
+def speech(text: str, target: Path, *, silence: float = 0.0) -> Path:
+    """Write `text`, spoken by flite's `rms`, as WAV; `silence` seconds before it."""
+    subprocess.run(["flite", "-voice", "rms", "-t", text, "-o", str(target)], check=True)
+    if silence:
+        padded = target.with_stem(f"{target.stem}-padded")
+        subprocess.run(["sox", str(target), str(padded), "pad", str(silence), "1"], check=True)
+        return padded
+    return target
+
+
+@contextlib.asynccontextmanager
+async def chromium(
+    *,
+    microphone: Path | None = None,
+    connected: bool = True,
+    allow: bool = True,
+    flags: Sequence[str] = (),
+) -> AsyncIterator[Browser]:
+    """Start Debian's Chromium.
+
+    Args:
+        microphone: a WAV file that is heard once; without one, Chromium's beeps.
+        connected: whether there is a microphone at all.
+        allow: answer the question for the microphone with yes, otherwise with no.
+        flags: further switches of Chromium.
+    """
+    arguments = [*FLAGS, *flags]
+    arguments.append("--use-fake-device-for-media-stream" if connected else "--disable-audio-input")
+    arguments.append("--use-fake-ui-for-media-stream" if allow else "--deny-permission-prompts")
+    if microphone is not None:
+        arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), headless=True, args=arguments
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def visitor(
+    browser: Browser,
+    url: str,
+    *,
+    width: int = 1_000,
+    expected_errors: Sequence[str] = (),
+    dark: bool = False,
+) -> AsyncIterator[Page]:
+    """Open a page as a new person, and fail if it complains in the console.
+
+    `expected_errors` are parts of complaints that belong to the test. Violations of the
+    content security policy are among what the console tells.
+    """
+    context = await browser.new_context(
+        viewport={"width": width, "height": 720},
+        color_scheme="dark" if dark else "light",
+        locale="en-GB",
+    )
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        text = message.text
+        if message.type == "error" and not any(part in text for part in expected_errors):
+            complaints.append(text)
+
+    page = await context.new_page()
+    page.on("console", note)
+    page.on("pageerror", lambda failure: complaints.append(str(failure)))
+    await page.add_init_script(RECORDER)
+    try:
+        await page.goto(url)
+        yield page
+    finally:
+        await context.close()
+    assert complaints == []
+
+
+def finals(page: Page) -> Locator:
+    """Return the texts of what is finished, in the page's order."""
+    return page.locator("[data-state=final] > p:last-child")
+
+
+def drafts(page: Page) -> Locator:
+    """Return the texts of what is still being spoken."""
+    return page.locator("[data-state=draft] > p:last-child")
+
+
+async def open_microphones(page: Page) -> int:
+    """Count the microphones that the page has opened and not released."""
+    count = await page.evaluate(
+        "window.openedStreams.flatMap((stream) => stream.getTracks())"
+        ".filter((track) => track.readyState === 'live').length"
+    )
+    return int(count)

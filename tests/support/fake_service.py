@@ -1,0 +1,249 @@
+"""A service whose faults are chosen by the test: the page's other half without an engine.
+
+It serves the built page under the strictest policy that a deployment would use, and speaks
+the live protocol with the real message models. A stream of audio becomes words of a given
+sentence, one for every `SECONDS_PER_WORD`, so that no recogniser decides about a test of the
+page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import WSMsgType, web
+
+from transcripts.models import Model, Utterance
+from transcripts.protocol import (
+    ERRORS,
+    Ack,
+    Closed,
+    ErrorCode,
+    Final,
+    Partial,
+    Ready,
+    Snapshot,
+    Stop,
+    control_message,
+    encode,
+    error,
+)
+
+DIST = Path(__file__).parents[2] / "frontend" / "dist"
+SENTENCE = "the quick brown fox jumps over the lazy dog"
+SECONDS_PER_WORD = 0.2
+BYTES_PER_SECOND = 32_000
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; worker-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
+)
+
+
+@dataclass(slots=True)
+class Refusal:
+    """What the next speaker gets instead of `ready`."""
+
+    code: ErrorCode
+    retry_after: float | None = None
+
+
+@dataclass(slots=True)
+class FakeService:
+    """The service and what it has seen; the test changes the public fields as it likes."""
+
+    url: str = ""
+    engine: str = "pocketsphinx"
+    #: Seconds of lag told in every `ack`.
+    lag: float = 0.0
+    refusals: list[Refusal] = field(default_factory=list)
+    #: While false, new sockets are cut before the handshake, as without a network.
+    reachable: bool = True
+    finals: list[Final] = field(default_factory=list)
+    #: s16le of each stream, in order of their start.
+    audio: list[bytearray] = field(default_factory=list)
+    stops: int = 0
+    views: int = 0
+    _viewers: set[web.WebSocketResponse] = field(default_factory=set)
+    _speakers: set[web.WebSocketResponse] = field(default_factory=set)
+    _seq: int = 0
+    _utterances: int = 0
+
+    async def say(self, text: str, *, speaker: str = "Ada", utterance: str | None = None) -> None:
+        """Publish a final as if somebody elsewhere had spoken."""
+        await self.publish(self.final(text, speaker=speaker, utterance=utterance))
+
+    def final(self, text: str, *, speaker: str = "Ada", utterance: str | None = None) -> Final:
+        """Return a final of now."""
+        return Final(
+            **self._fields(text, speaker, utterance or self._next_utterance()),
+            timestamp=datetime.now(UTC),
+        )
+
+    def partial(self, text: str, utterance: str, *, speaker: str = "Ada") -> Partial:
+        """Return a guess about an utterance."""
+        return Partial(**self._fields(text, speaker, utterance))
+
+    async def publish(self, message: Model, *, also: web.WebSocketResponse | None = None) -> None:
+        """Send a message to every viewer."""
+        if isinstance(message, Final):
+            self.finals.append(message)
+        for socket in [*self._viewers, *([also] if also else [])]:
+            with contextlib.suppress(ConnectionError):
+                await socket.send_str(encode(message).decode())
+
+    def cut(self) -> None:
+        """Break every connection without a goodbye."""
+        for socket in [*self._viewers, *self._speakers]:
+            transport = socket._req.transport if socket._req is not None else None
+            if transport is not None:
+                transport.abort()
+
+    async def refuse_viewers(self, code: ErrorCode) -> None:
+        """End every viewer's connection with an error."""
+        for socket in list(self._viewers):
+            await _refuse(socket, Refusal(code))
+
+    # --- endpoints ------------------------------------------------------------------------
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """Serve a viewer."""
+        socket = await self._accept(request)
+        self.views += 1
+        names = Utterance.model_fields
+        snapshot = Snapshot(
+            conversation_id=request.query["conversationId"],
+            utterances=tuple(
+                Utterance.model_validate(final.model_dump(include=set(names)))
+                for final in self.finals
+            ),
+            complete=True,
+            seq=self._seq,
+        )
+        await socket.send_str(encode(snapshot).decode())
+        self._viewers.add(socket)
+        try:
+            async for _ in socket:
+                pass
+        finally:
+            self._viewers.discard(socket)
+        return socket
+
+    async def transcribe(self, request: web.Request) -> web.StreamResponse:
+        """Serve a speaker."""
+        socket = await self._accept(request)
+        if self.refusals:
+            await _refuse(socket, self.refusals.pop(0))
+            return socket
+        self._speakers.add(socket)
+        try:
+            await self._listen(socket, request.query)
+        finally:
+            self._speakers.discard(socket)
+        return socket
+
+    async def _listen(self, socket: web.WebSocketResponse, query: Mapping[str, str]) -> None:
+        conversation = query["conversationId"]
+        speaker = query.get("speaker", "Speaker")
+        ready = Ready(
+            conversation_id=conversation,
+            stream_id=f"stream-{len(self.audio)}",
+            engine=self.engine,
+            language="en-US",
+            sample_rate=int(query["sampleRate"]),
+            channels=1,
+        )
+        await socket.send_str(encode(ready).decode())
+        audio = bytearray()
+        self.audio.append(audio)
+        words = SENTENCE.split()
+        utterance, said, finals, acked = self._next_utterance(), 0, 0, 0.0
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                assert isinstance(control_message.validate_json(message.data), Stop)
+                self.stops += 1
+                break
+            audio += message.data
+            seconds = len(audio) / BYTES_PER_SECOND
+            due = int(seconds / SECONDS_PER_WORD) - finals * len(words)
+            if said < due <= len(words):
+                said = due
+                text = " ".join(words[:said])
+                await self.publish(self.partial(text, utterance, speaker=speaker), also=socket)
+            if said == len(words):
+                final = self.final(SENTENCE, speaker=speaker, utterance=utterance)
+                await self.publish(final, also=socket)
+                utterance, said, finals = self._next_utterance(), 0, finals + 1
+            if seconds - acked >= 1:
+                acked = seconds
+                ack = Ack(received=seconds, processed=max(0.0, seconds - self.lag), lag=self.lag)
+                await socket.send_str(encode(ack).decode())
+        else:
+            return
+        if said:
+            text = " ".join(words[:said])
+            await self.publish(self.final(text, speaker=speaker, utterance=utterance), also=socket)
+        duration = len(audio) / BYTES_PER_SECOND
+        closed = Closed(reason="stopped", duration=duration, finals=finals + bool(said))
+        await socket.send_str(encode(closed).decode())
+        await socket.close()
+
+    async def _accept(self, request: web.Request) -> web.WebSocketResponse:
+        if not self.reachable:
+            if request.transport is not None:
+                request.transport.abort()
+            raise web.HTTPServiceUnavailable
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        return socket
+
+    def _next_utterance(self) -> str:
+        self._utterances += 1
+        return f"utterance-{self._utterances}"
+
+    def _fields(self, text: str, speaker: str, utterance: str) -> dict[str, object]:
+        self._seq += 1
+        return {
+            "conversation_id": "test",
+            "utterance_id": utterance,
+            "speaker": speaker,
+            "language": "en-US",
+            "start_time": 0.0,
+            "end_time": 1.0,
+            "text": text,
+            "seq": self._seq,
+        }
+
+
+async def _refuse(socket: web.WebSocketResponse, refusal: Refusal) -> None:
+    message = error(refusal.code, "This is a test.", retry_after=refusal.retry_after)
+    await socket.send_str(encode(message).decode())
+    await socket.close(code=ERRORS[refusal.code].close_code)
+
+
+async def _page(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["name"] or "index.html"
+    return web.FileResponse(DIST / name, headers={"Content-Security-Policy": POLICY})
+
+
+@contextlib.asynccontextmanager
+async def fake_service() -> AsyncIterator[FakeService]:
+    """Run it on a free port; `frontend/dist` has to be built."""
+    service = FakeService()
+    app = web.Application()
+    app.router.add_get("/api/stt/connect", service.connect)
+    app.router.add_get("/api/stt/transcribe", service.transcribe)
+    app.router.add_get("/{name:.*}", _page)
+    runner = web.AppRunner(app, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield service
+    finally:
+        service.cut()
+        await runner.cleanup()
