@@ -1,0 +1,278 @@
+"""The commands: `stream`, `watch` and `mic`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.audio import inspect, microphones, open_microphone, read_file
+from client.endpoints import (
+    DEFAULT_URL,
+    URL_VARIABLE,
+    connect_parameters,
+    transcribe_parameters,
+)
+from client.errors import ClientError, EndedByService, ExitCode
+from client.following import follow
+from client.live import Speaker
+from client.screen import Screen
+from client.speaking import Stream
+from speech.engines.base import SAMPLE_RATE
+from speech.pcm import PcmFormat
+from transcripts.protocol import TranscribeParameters
+
+_EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in ExitCode) + "."
+
+app = typer.Typer(
+    name="python -m client",
+    help="Speak into conversations of a Cloudscribe service, and follow them.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="Where the service is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print messages as JSON, one a line.")]
+Interim = Annotated[
+    bool, typer.Option("--interim-results", help="Print partials too, not only finals.")
+]
+Conversation = Annotated[
+    str | None, typer.Option(help="Conversation to speak into; made up by the service if absent.")
+]
+SpeakerName = Annotated[str | None, typer.Option("--speaker", help="Name that viewers see.")]
+LanguageTag = Annotated[str | None, typer.Option(help="Language as a BCP 47 tag, e.g. en-US.")]
+
+
+@app.command(epilog=_EXIT_CODES)
+def stream(
+    file: Annotated[Path, typer.Argument(help="A recording of any format that FFmpeg reads.")],
+    *,
+    url: Url = DEFAULT_URL,
+    conversation: Conversation = None,
+    speaker: SpeakerName = None,
+    language: LanguageTag = None,
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time/--fast",
+            help="At the speed of speech, or as fast as the service takes it.",
+        ),
+    ] = True,
+    sample_rate: Annotated[int, typer.Option(help="Hz that are sent.")] = SAMPLE_RATE,
+    channels: Annotated[int, typer.Option(min=1, max=2, help="Channels that are sent.")] = 1,
+    interim_results: Interim = False,
+    as_json: Json = False,
+) -> None:
+    """Stream a recording; print its finals.
+
+    Ctrl-C ends the audio there and waits briefly for the last words; a second one ends at once.
+    """
+
+    async def main() -> ExitCode:
+        parameters = transcribe_parameters(
+            sample_rate=sample_rate,
+            channels=channels,
+            conversation_id=conversation,
+            speaker=speaker,
+            language=language,
+        )
+        info = await inspect(file)
+        frames = read_file(file, PcmFormat(sample_rate, channels))
+        return await _speak(
+            url,
+            parameters,
+            frames,
+            screen=Screen(as_json=as_json, interim_results=interim_results),
+            interim_results=interim_results,
+            paced=real_time,
+            duration=info.duration,
+        )
+
+    _run(main())
+
+
+@app.command(epilog=_EXIT_CODES)
+def mic(
+    *,
+    url: Url = DEFAULT_URL,
+    conversation: Conversation = None,
+    speaker: SpeakerName = None,
+    language: LanguageTag = None,
+    device: Annotated[
+        str | None, typer.Option(help="Number of the microphone, or a part of its name.")
+    ] = None,
+    list_devices: Annotated[
+        bool, typer.Option("--list-devices", help="List the microphones and exit.")
+    ] = False,
+    interim_results: Interim = False,
+    as_json: Json = False,
+) -> None:
+    """Stream a microphone until Ctrl-C; print the finals."""
+
+    async def main() -> ExitCode:
+        if list_devices:
+            for line in microphones():
+                typer.echo(line)
+            return ExitCode.OK
+        microphone = open_microphone(device)
+        parameters = transcribe_parameters(
+            sample_rate=microphone.format.sample_rate,
+            channels=microphone.format.channels,
+            conversation_id=conversation,
+            speaker=speaker,
+            language=language,
+        )
+        screen = Screen(as_json=as_json, interim_results=interim_results)
+        try:
+            return await _speak(
+                url,
+                parameters,
+                microphone.listen(),
+                screen=screen,
+                interim_results=interim_results,
+                paced=False,  # a microphone keeps its own time
+                duration=None,
+            )
+        finally:
+            if microphone.dropped_frames:
+                screen.tell(
+                    f"{microphone.dropped_frames} frames were dropped: the service did not keep up."
+                )
+
+    _run(main())
+
+
+@app.command(epilog=_EXIT_CODES)
+def watch(
+    conversation: Annotated[str, typer.Argument(help="The conversation to follow.")],
+    *,
+    url: Url = DEFAULT_URL,
+    interim_results: Interim = False,
+    as_json: Json = False,
+) -> None:
+    """Print the captions of a conversation until Ctrl-C.
+
+    Begins with the last two minutes. A lost connection is made again, without doubled finals.
+    """
+
+    async def main() -> ExitCode:
+        screen = Screen(as_json=as_json, interim_results=interim_results)
+
+        def interrupted(error: Exception, delay: float) -> None:
+            screen.tell(f"{error}; connecting again in {delay:.1f} s")
+
+        captions = follow(url, connect_parameters(conversation), interrupted=interrupted)
+        with _on_interrupt(_cancel_this_task()):
+            async with aclosing(captions):
+                async for caption in captions:
+                    screen.caption(caption)
+        return ExitCode.OK
+
+    _run(main())
+
+
+async def _speak(
+    url: str,
+    parameters: TranscribeParameters,
+    frames: AsyncGenerator[bytes, None],
+    *,
+    screen: Screen,
+    interim_results: bool,
+    paced: bool,
+    duration: float | None,
+) -> ExitCode:
+    """Speak all frames into a new connection and print what is heard.
+
+    Raises:
+        ClientError: see `client.errors`.
+    """
+    cancel = _cancel_this_task()
+    with screen, _on_interrupt(cancel) as on_interrupt:
+        async with Speaker(url, parameters, interim_results=interim_results) as speaker:
+            audio = PcmFormat(parameters.sample_rate, parameters.channels)
+            talk = Stream(speaker, frames, audio=audio, paced=paced)
+            interrupts = 0
+
+            def interrupt() -> None:
+                nonlocal interrupts
+                interrupts += 1
+                if interrupts == 1:
+                    screen.tell("Waiting for the last words; Ctrl-C again ends at once.")
+                    talk.interrupt()
+                else:
+                    cancel()
+
+            on_interrupt(interrupt)
+            showing = asyncio.create_task(_show(screen, talk, duration))
+            try:
+                closed = await talk.run(screen.hear)
+            finally:
+                showing.cancel()
+                await asyncio.gather(showing, return_exceptions=True)
+    if interrupts:
+        return ExitCode.INTERRUPTED
+    if closed.reason != "stopped":
+        raise EndedByService(
+            f"The service ended the stream after {closed.duration:.1f} s ({closed.reason})."
+        )
+    return ExitCode.OK
+
+
+async def _show(screen: Screen, talk: Stream, duration: float | None) -> None:
+    while True:
+        screen.show(talk.progress, duration)
+        await asyncio.sleep(0.2)
+
+
+def _cancel_this_task() -> Callable[[], object]:
+    """Return what cancels the task that runs now."""
+    task = asyncio.current_task()
+    return task.cancel if task is not None else lambda: None
+
+
+@contextlib.contextmanager
+def _on_interrupt(
+    action: Callable[[], object],
+) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Let Ctrl-C and SIGTERM run `action`; yields a way to put another in its place."""
+    loop = asyncio.get_running_loop()
+
+    def listen(action: Callable[[], object]) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Windows has no such handlers: there Ctrl-C ends the program at once.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, action)
+
+    listen(action)
+    try:
+        yield listen
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+
+
+def _run(main: Coroutine[Any, Any, ExitCode]) -> None:
+    """Run a command, and turn what went wrong into a line on stderr and an exit code."""
+    try:
+        code = asyncio.run(main)
+    except ClientError as error:
+        typer.echo(str(error), err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left, as `head` does. Python flushes stdout once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.INTERRUPTED
+    raise typer.Exit(code)

@@ -1,0 +1,107 @@
+"""What people see: progress on stderr, captions on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from client.following import Caption
+from client.live import Received
+from client.speaking import Progress as StreamProgress
+from transcripts.protocol import Final, Partial
+
+
+class Screen:
+    """Prints captions, and shows progress while it is entered if stderr is a terminal.
+
+    `as_json` prints JSON, one message a line; `interim_results` prints partials too.
+    """
+
+    def __init__(self, *, as_json: bool, interim_results: bool) -> None:
+        self._as_json = as_json
+        self._interim_results = interim_results
+        self._console = Console(stderr=True)
+        self._both_here = self._console.is_terminal and sys.stdout.isatty()
+        self._resources = ExitStack()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            progress = Progress(
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[position]}"),
+                TextColumn("lag {task.fields[lag]}"),
+                TextColumn("{task.fields[words]} words"),
+                console=self._console,
+                transient=True,
+                redirect_stdout=False,  # it would go to stderr
+            )
+            self._progress = self._resources.enter_context(progress)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def show(self, progress: StreamProgress, duration: float | None) -> None:
+        """Show how far a stream is; `duration` is the length of all audio in seconds."""
+        if self._progress is None:
+            return
+        position = f"{progress.processed:.1f}"
+        fields: dict[str, Any] = {
+            "position": f"{position} s" if duration is None else f"{position} of {duration:.1f} s",
+            "lag": f"{progress.lag:.1f} s",
+            "words": progress.words,
+        }
+        if self._task is None:
+            self._task = self._progress.add_task("", total=duration, **fields)
+        self._progress.update(self._task, completed=progress.processed, **fields)
+
+    def hear(self, received: Received) -> None:
+        """Print a message to the speaker, exactly as it came where JSON is wanted."""
+        if isinstance(received.message, Final) or self._is_wanted_partial(received.message):
+            self._say(received.text if self._as_json else _line(received.message))
+
+    def caption(self, caption: Caption) -> None:
+        """Print a caption to a viewer."""
+        if isinstance(caption, Partial) and not self._interim_results:
+            return
+        if not self._as_json:
+            self._say(f"{caption.speaker}: {_line(caption)}")
+            return
+        fields = caption.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self._say(json.dumps({"type": "final"} | fields, ensure_ascii=False))
+
+    def tell(self, line: str) -> None:
+        """Tell people something on stderr."""
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _is_wanted_partial(self, message: object) -> bool:
+        return self._interim_results and isinstance(message, Partial)
+
+    def _say(self, line: str) -> None:
+        if self._both_here:
+            # Through the console, which knows where the progress line is. Text, because a
+            # caption is never markup.
+            self._console.print(Text(line), soft_wrap=True)
+        else:
+            typer.echo(line)
+
+
+def _line(caption: object) -> str:
+    """Return a caption as a line; a guess is marked as one."""
+    text = str(getattr(caption, "text", ""))
+    return f"... {text}" if isinstance(caption, Partial) else text

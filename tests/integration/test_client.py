@@ -1,0 +1,277 @@
+"""The command line against the real service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from client.errors import ConnectionLost, ExitCode, Refused
+from client.live import Speaker, Viewer
+from tests.support.service import ROOT, RunningService, running_service
+from transcripts.protocol import (
+    ConnectParameters,
+    ErrorCode,
+    Final,
+    Snapshot,
+    TranscribeParameters,
+    server_message,
+)
+
+pytestmark = pytest.mark.integration
+
+MONO = TranscribeParameters(sample_rate=16_000)
+#: Three finals of the scripted engine: eight words of 0.4 s each, the last one cut short.
+RECORDING_SECONDS = 7.0
+
+
+@pytest.fixture(scope="module")
+async def service() -> AsyncIterator[RunningService]:
+    async with running_service() as running:
+        yield running
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return silence(tmp_path / "recording.wav", RECORDING_SECONDS)
+
+
+def silence(path: Path, seconds: float) -> Path:
+    with wave.open(str(path), "wb") as audio:
+        audio.setnchannels(1)
+        audio.setsampwidth(2)
+        audio.setframerate(8_000)
+        audio.writeframes(bytes(2 * round(8_000 * seconds)))
+    return path
+
+
+@asynccontextmanager
+async def client(url: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "client",
+        *map(str, arguments),
+        cwd=ROOT,
+        env={**os.environ, "CLOUDSCRIBE_URL": url, "PYTHONWARNINGS": "error"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def run(url: str, *arguments: object) -> tuple[int | None, list[str], str]:
+    """Return the exit code, the lines of stdout, and stderr."""
+    async with asyncio.timeout(30), client(url, *arguments) as process:
+        out, err = await process.communicate()
+        return process.returncode, out.decode().splitlines(), err.decode()
+
+
+async def line_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        return (await process.stdout.readline()).decode()
+
+
+async def said(url: str, conversation: str) -> list[str]:
+    """Return the texts of the snapshot."""
+    async with Viewer(url, ConnectParameters(conversation_id=conversation)) as viewer:
+        snapshot = await anext(aiter(viewer))
+        assert isinstance(snapshot, Snapshot)
+        return [utterance.text for utterance in snapshot.utterances]
+
+
+async def test_stream_prints_the_finals_that_viewers_see(
+    service: RunningService, recording: Path
+) -> None:
+    code, lines, err = await run(
+        service.url, "stream", recording, "--fast", "--conversation", "printed"
+    )
+    assert (code, err) == (ExitCode.OK, "")
+    assert [len(line.split()) for line in lines] == [8, 8, 1]
+    assert await said(service.url, "printed") == lines
+
+
+async def test_stream_as_json_prints_the_messages_of_the_protocol(
+    service: RunningService, recording: Path
+) -> None:
+    _, lines, _ = await run(
+        service.url, "stream", recording, "--fast", "--json", "--interim-results"
+    )
+    messages = [server_message.validate_json(line) for line in lines]
+    assert {message.type for message in messages} == {"partial", "final"}
+    assert sum(isinstance(message, Final) for message in messages) == 3
+
+
+async def test_stream_in_real_time_takes_as_long_as_the_audio(
+    service: RunningService, tmp_path: Path
+) -> None:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    code, lines, _ = await run(service.url, "stream", silence(tmp_path / "short.wav", 1.7))
+    assert code == ExitCode.OK
+    assert lines
+    assert 1.7 <= clock() - began < 6
+
+
+@pytest.mark.parametrize("content", [b"", b"this is not audio", None])
+async def test_a_file_that_is_no_audio_exits_with_3(
+    service: RunningService, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "not-audio.mp3"
+    if content is not None:
+        path.write_bytes(content)
+    code, lines, err = await run(service.url, "stream", path)
+    assert (code, lines) == (ExitCode.UNREADABLE, [])
+    assert str(path) in err
+    assert "Traceback" not in err
+
+
+async def test_nobody_there_exits_with_4(recording: Path, unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    for arguments in (("stream", recording), ("watch", "standup")):
+        code, _, err = await run(url, *arguments)
+        assert code == ExitCode.NO_CONNECTION
+        assert "does not answer" in err
+
+
+async def test_a_full_service_exits_with_5_and_says_when_to_come_back(recording: Path) -> None:
+    async with running_service(slots=1) as service, Speaker(service.url, MONO):
+        code, lines, err = await run(service.url, "stream", recording)
+        assert (code, lines) == (ExitCode.REFUSED, [])
+        assert re.search(r"^at_capacity: .* Try again in [\d.]+ s\.$", err.strip())
+
+
+async def test_a_stream_that_the_service_ends_early_exits_with_5_and_keeps_its_words(
+    recording: Path,
+) -> None:
+    async with running_service(max_stream_seconds=2) as service:
+        code, lines, err = await run(service.url, "stream", recording)
+    assert code == ExitCode.REFUSED
+    assert [len(line.split()) for line in lines] == [5]
+    assert "max_duration" in err
+
+
+async def test_a_stream_that_breaks_off_exits_with_6(recording: Path) -> None:
+    async with (
+        running_service() as service,
+        client(service.url, "stream", recording, "--interim-results") as process,
+    ):
+        assert await line_of(process)
+        service.process.kill()
+        _, err = await process.communicate()
+    assert process.returncode == ExitCode.CONNECTION_LOST
+    assert b"Traceback" not in err
+
+
+async def test_ctrl_c_waits_for_the_last_words(service: RunningService, recording: Path) -> None:
+    arguments = ("stream", recording, "--conversation", "interrupted", "--interim-results")
+    async with client(service.url, *arguments) as process:
+        first = await line_of(process)
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert first.startswith("... ")
+    last = out.decode().splitlines()[-1]
+    assert await said(service.url, "interrupted") == [last]
+
+
+async def test_a_second_ctrl_c_ends_at_once(recording: Path) -> None:
+    slow = json.dumps({"delay": 5})  # seconds for each frame: the last words are far away
+    async with (
+        running_service(scripted=slow) as service,
+        client(service.url, "stream", recording, "--fast") as process,
+    ):
+        assert process.stderr is not None
+        while not await is_streamed_to(service):  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert b"Waiting for the last words" in await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(4):
+            assert await process.wait() == ExitCode.INTERRUPTED
+        service.process.kill()
+
+
+async def is_streamed_to(service: RunningService) -> bool:
+    """Return whether the service has an open stream."""
+    async with aiohttp.ClientSession() as http, http.get(f"{service.url}/metrics") as answer:
+        return "cloudscribe_open_streams 1.0" in await answer.text()
+
+
+async def test_watch_survives_a_restart_of_the_service_without_doubling_a_final(
+    recording: Path, unused_tcp_port: int
+) -> None:
+    port = unused_tcp_port
+    arguments = ("--fast", "--conversation", "standup", "--speaker", "Ada")
+    async with running_service(port=port) as service:
+        watching = client(service.url, "watch", "standup")
+        process = await watching.__aenter__()
+        try:
+            _, before, _ = await run(service.url, "stream", recording, *arguments)
+            heard = [await line_of(process) for _ in before]
+            await service.terminate()
+            async with running_service(port=port) as restarted:
+                _, after, _ = await run(restarted.url, "stream", recording, *arguments)
+                heard += [await line_of(process) for _ in after]
+                process.send_signal(signal.SIGINT)
+                rest, err = await process.communicate()
+        finally:
+            await watching.__aexit__(None, None, None)
+    assert [line.strip() for line in heard] == [f"Ada: {text}" for text in [*before, *after]]
+    assert (rest, process.returncode) == (b"", ExitCode.INTERRUPTED)
+    assert b"connecting again" in err
+    assert b"Traceback" not in err
+
+
+async def test_the_library_names_a_refusal(service: RunningService) -> None:
+    odd = b"\0\0\0"
+    async with Speaker(service.url, MONO) as speaker:
+        await speaker.send(odd)
+        with pytest.raises(Refused) as refusal:
+            _ = [message async for message in speaker]
+    assert refusal.value.code is ErrorCode.INVALID_AUDIO
+
+
+async def test_the_library_names_a_lost_connection() -> None:
+    async with running_service() as service, Speaker(service.url, MONO) as speaker:
+        service.process.kill()
+        with pytest.raises(ConnectionLost):
+            _ = [message async for message in speaker]
+
+
+async def test_interim_results_can_be_kept_away(service: RunningService) -> None:
+    async with Speaker(service.url, MONO, interim_results=False) as speaker:
+        await speaker.send(bytes(32_000))
+        await speaker.stop()
+        assert "partial" not in {message.type async for message in speaker}
+
+
+async def test_the_python_example_of_the_protocol_page_works(
+    service: RunningService, recording: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    program = tmp_path / "example.py"
+    program.write_text(example)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, program, service.url, recording, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert len(out.decode().splitlines()) == 3
