@@ -1,0 +1,1 @@
+"""Measures what the project promises: latency, CPU, memory and word error rate."""

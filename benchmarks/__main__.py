@@ -1,0 +1,106 @@
+"""`python -m benchmarks [live|recognition|memory|all] [--quick] [--json]`.
+
+Tables go to stdout, what is going on to stderr. The promises below a table say `kept`, or
+`MISSED` and by how much; the exit code does not depend on them, for a busy machine misses some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks import live, memory, recognition
+from benchmarks.servers import ServerError
+from client.errors import ClientError
+
+#: What a benchmark returns: its figures for programs, and its table for people.
+Outcome = tuple[Any, str]
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _live(*, quick: bool) -> Outcome:
+    measurements = live.run(live.QUICK if quick else live.Plan(), _progress)
+    return [asdict(one) for one in measurements], live.report(measurements)
+
+
+def _memory(*, quick: bool) -> Outcome:
+    flood = memory.run(memory.QUICK if quick else memory.Plan(), _progress)
+    return asdict(flood), memory.report(flood)
+
+
+def _recognition(*, quick: bool) -> Outcome:
+    recordings = recognition.find_recordings()
+    if not recordings:
+        return None, (
+            "Not measured: no recordings with reference texts are here. Set RECORDINGS to a "
+            "folder with a manifest.json; tests/support/recordings.py reads it."
+        )
+    plan = recognition.QUICK if quick else recognition.Plan()
+    results = recognition.run(plan, recordings, _progress)
+    figures = [
+        {
+            "recording": recording.path.name,
+            "direct": asdict(direct),
+            "streamed": [
+                {"sampleRate": audio.sample_rate, "channels": audio.channels, **asdict(one)}
+                for audio, one in zip(results.formats, streamed, strict=True)
+            ],
+        }
+        for recording, direct, streamed in zip(
+            results.recordings, results.direct, results.streamed, strict=True
+        )
+    ]
+    return figures, recognition.report(results)
+
+
+BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
+    "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
+    "live": ("Live captions: CPU, latency and memory by number of streams", _live),
+    "memory": ("Memory while the engine cannot keep up", _memory),
+}
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("benchmark", nargs="?", default="all", choices=(*BENCHMARKS, "all"))
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--json", action="store_true", help="figures instead of tables")
+    given = parser.parse_args()
+    chosen = list(BENCHMARKS) if given.benchmark == "all" else [given.benchmark]
+    machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
+    figures: dict[str, Any] = {"machine": machine}
+    if not given.json:
+        print(f"Machine: {machine}")
+    for name in chosen:
+        title, run = BENCHMARKS[name]
+        try:
+            figures[name], text = run(quick=given.quick)
+        except (ServerError, ClientError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 1
+        if not given.json:
+            print(f"\n## {title}\n\n{text}", flush=True)
+    if given.json:
+        print(json.dumps(figures, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

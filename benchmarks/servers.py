@@ -1,0 +1,150 @@
+"""Starts the servers that are measured, on free ports, and reads what they cost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+RELAY = Path(__file__).resolve().parent / "node_relay"
+#: The embedded engine loads its model first, on a machine that may be busy. Seconds.
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+class ServerError(Exception):
+    """A server could not be started, or died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process that listens on loopback."""
+
+    name: str
+    port: int
+    process: psutil.Popen
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """Return user and system time so far, of all its threads and of its workers."""
+        return sum(_cpu_seconds(process) for process in self._family())
+
+    def rss_bytes(self) -> int:
+        """Return the resident memory, of its workers too; shared pages count once each."""
+        return sum(process.memory_info().rss for process in self._family())
+
+    def _family(self) -> list[psutil.Process]:
+        try:
+            return [self.process, *self.process.children(recursive=True)]
+        except psutil.NoSuchProcess as error:
+            raise ServerError(f"{self.name} died") from error
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process: to the nanosecond on Linux, else in ticks of 10 ms."""
+    threads = list(Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
+    if not threads:
+        return float(sum(process.cpu_times()[:2]))
+    nanoseconds = 0
+    for thread in threads:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            nanoseconds += int(thread.read_text().split()[0])
+    return nanoseconds / 1e9
+
+
+@contextlib.contextmanager
+def cloudscribe(engine: str = "scripted", **settings: object) -> Iterator[Server]:
+    """Run the service without AWS; `settings` are environment variables in lower case.
+
+    Raises:
+        ServerError: it did not start.
+    """
+    given = {name.upper(): str(value) for name, value in settings.items()}
+    environment = {"ENGINE": engine, "PORT": "0", "LOG_LEVEL": "info", **given}
+    with _run("cloudscribe", [sys.executable, "-m", "ecs_service"], environment) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def node_relay() -> Iterator[Server]:
+    """Run the bare Node relay; its packages are installed on first use.
+
+    Raises:
+        ServerError: Node is missing, or it did not start.
+    """
+    node = shutil.which("node")
+    npm = shutil.which("npm")
+    if node is None or npm is None:
+        raise ServerError("Node 20 or newer is needed for the relay that we compare with")
+    if not (RELAY / "node_modules").is_dir():
+        print("Installing the relay's packages (npm ci) ...", file=sys.stderr)
+        done = subprocess.run(
+            [npm, "ci", "--no-audit", "--no-fund"],
+            cwd=RELAY,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        if done.returncode:
+            raise ServerError(f"npm ci failed: {done.stderr.strip()}")
+    environment = {"PORT": "0", "NODE_ENV": "production"}
+    with _run("node relay", [node, str(RELAY / "server.mjs")], environment) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _run(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    with tempfile.NamedTemporaryFile("w", prefix="benchmark-", suffix=".log") as log:
+        process = psutil.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield Server(name, _port(name, process, Path(log.name)), process)
+        finally:
+            _stop(process)
+
+
+def _stop(process: psutil.Popen) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _port(name: str, process: psutil.Popen, log: Path) -> int:
+    """Wait for the line of the log that tells the port."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        lines = log.read_text().splitlines()
+        for line in lines:
+            if '"serving"' in line:
+                return int(json.loads(line)["port"])
+        if process.poll() is not None:
+            raise ServerError(f"{name} did not start: {' / '.join(lines[-5:])}")
+        time.sleep(0.05)
+    raise ServerError(f"{name} did not start within {START_SECONDS:g} s")
