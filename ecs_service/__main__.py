@@ -16,6 +16,7 @@ from speech.engines.errors import EngineError
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
@@ -39,6 +40,8 @@ def main() -> int:
     except (OSError, EngineError, sqlite3.Error) as error:
         print(f"The service cannot start: {error}", file=sys.stderr)
         return EXIT_FAILURE
+    except KeyboardInterrupt:  # while it was starting
+        return EXIT_INTERRUPTED
     return 0 if ended_well else EXIT_FAILURE
 
 

@@ -120,9 +120,10 @@ async def run(settings: Settings) -> bool:
         defect.set()
         stop.set()
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with service(settings, on_defect) as parts:
+        # Not before: until it is warm there is nothing to finish, and a signal just ends it.
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
         listener = _listen(settings.host, settings.port)
         server = await serve(parts.router, listener)
         log.info(

@@ -1,0 +1,87 @@
+# Everything that is done with this tree. `make` alone lists the targets.
+
+PYTHON_HERE = .venv/bin/python
+# Finds a new enough Python each time, for the environments may not exist yet.
+SET_UP = python=$$(sh scripts/find-python.sh) && "$$python" -m scripts.setup
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+# --- run ---------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: ## set up what is missing and start everything on this machine (PORT, ENGINE, LOCAL_DIR)
+	@$(SET_UP) demo
+	@exec $(PYTHON_HERE) -m local_cloud demo
+
+.PHONY: bench
+bench: setup-test ## measure accuracy, latency, CPU and memory, and print the tables
+	@exec $(PYTHON_HERE) -m benchmarks
+
+# --- test --------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup-test ## set up and run every check and test
+	@$(MAKE) --no-print-directory lint types frontend unit integration browser
+
+.PHONY: lint
+lint: setup-dev ## check format and style of the Python code
+	$(PYTHON_HERE) -m ruff format --check .
+	$(PYTHON_HERE) -m ruff check .
+
+.PHONY: types
+types: setup-dev ## check the types of the Python code
+	$(PYTHON_HERE) -m mypy .
+
+.PHONY: frontend
+frontend: setup-dev setup-page ## check and test the web page
+	cd frontend && npm run --silent protocol:check && npm run --silent check
+
+.PHONY: unit
+unit: setup-dev ## run the unit tests
+	$(PYTHON_HERE) -m pytest tests/unit
+
+.PHONY: integration
+integration: setup-test ## run the tests against real services on this machine
+	$(PYTHON_HERE) -m pytest tests/integration
+
+.PHONY: browser
+browser: setup-test ## run the tests in a real Chromium
+	$(PYTHON_HERE) -m pytest tests/browser
+
+# --- maintain ----------------------------------------------------------------------------
+
+.PHONY: lock
+lock: setup-dev ## write the locked requirements from pyproject.toml (UPGRADE=1: newer versions)
+	@$(PYTHON_HERE) -m scripts.lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: protocol
+protocol: setup-dev setup-page ## write docs/protocol.md and the page's types from the models
+	$(PYTHON_HERE) -m transcripts.render markdown > docs/protocol.md.new
+	mv docs/protocol.md.new docs/protocol.md
+	cd frontend && npm run --silent protocol
+
+.PHONY: emulator
+emulator: ## set up the AWS emulator's environment
+	@$(SET_UP) emulator
+
+.PHONY: clean
+clean: ## remove the demo's data and logs
+	rm -rf .local
+
+.PHONY: distclean
+distclean: clean ## remove everything that was set up or built
+	rm -rf .venv .venv-emulator frontend/node_modules frontend/dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: setup-dev setup-test setup-page
+setup-dev:
+	@$(SET_UP) dev
+setup-test:
+	@$(SET_UP) test
+setup-page:
+	@$(SET_UP) page

@@ -1,0 +1,280 @@
+"""`make demo`: starts everything on this machine, keeps it running, and ends it in order.
+
+Starting goes from the data to the door: the emulator with its queue and table, the service,
+then the edge, which is part of this process. Ending goes the other way, so that the service
+can still hand its finals to the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from local_cloud import edge, logs
+from local_cloud.parts import EmulatorPart, Part, PartFailed, ServicePart, keep_running
+from scripts.checks import DISK_FOR_DATA, SetupError, check_disk
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "frontend" / "dist"
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8080
+MAX_PORT = 65_535
+#: A signal that follows another within this time is the same wish, seconds: `timeout` and
+#: `make` pass signals on that the terminal sends as well.
+SAME_WISH_SECONDS = 0.5
+#: Open connections get this long to end when the edge is taken down, seconds.
+FAREWELL_SECONDS = 1.0
+
+EXIT_FAILURE = 1
+EXIT_FORCED = 130
+
+
+def say(text: str) -> None:
+    """Print a line at once; a terminal that is gone is no reason to stop."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the environment says: `PORT` and `LOCAL_DIR`; everything else is the service's."""
+
+    port: int
+    folder: Path
+
+    @classmethod
+    def parse(cls, environment: Mapping[str, str]) -> Options:
+        """Return the options.
+
+        Raises:
+            SetupError: `PORT` is not a port.
+        """
+        text = environment.get("PORT") or str(DEFAULT_PORT)
+        if not (text.isascii() and text.isdecimal() and int(text) <= MAX_PORT):
+            raise SetupError(f"PORT={text} is not a port; give a number up to {MAX_PORT}.")
+        return cls(int(text), (ROOT / (environment.get("LOCAL_DIR") or ".local")).resolve())
+
+
+@contextlib.contextmanager
+def only_copy(folder: Path) -> Iterator[Path]:
+    """Keep a second copy off the data; yield the file that says where this one is.
+
+    Raises:
+        SetupError: another copy runs on this folder.
+    """
+    path = folder / "demo.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise SetupError(f"The data cannot be kept in {folder}: {error.strerror}.") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SetupError(
+                f"Cloudscribe runs here already{_whereabouts(path)}. Stop it with Ctrl-C where it "
+                "was started, or start a second one beside it: "
+                "LOCAL_DIR=.local/second PORT=8090 make demo"
+            ) from None
+        try:
+            yield path
+        finally:
+            file.truncate(0)
+
+
+def _whereabouts(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(path.read_text())
+        return f" (process {known['pid']}, {known['url']})"
+    return ""
+
+
+def take_port(port: int) -> socket.socket:
+    """Return a socket bound to the port, so that nobody takes it while the rest starts.
+
+    Raises:
+        SetupError: it cannot be had.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        # Refuses a port on which somebody listens also where a bind alone would succeed.
+        edge.small_buffers(listener).listen()
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            other = 8090 if port != 8090 else 8091  # noqa: PLR2004 - any other port will do
+            raise SetupError(
+                f"Port {port} is taken by another program. Choose another: PORT={other} make demo"
+            ) from None
+        raise SetupError(f"Port {port} cannot be used: {error.strerror}.") from None
+    return listener
+
+
+def free_port() -> int:
+    """Return a port that is free at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Demo:
+    """One run, from the checks to the end."""
+
+    def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
+        self._options = options
+        self._given = environment
+        self._parts: list[Part] = []
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Run until cancelled; being cancelled ends everything in order.
+
+        Raises:
+            SetupError: a check of the machine failed.
+            PartFailed: a part does not start or stay up.
+        """
+        folder = self._options.folder
+        with only_copy(folder) as lock, take_port(self._options.port) as listener:
+            check_disk(shutil.disk_usage(folder).free, DISK_FOR_DATA, folder)
+            if not (DIST / "index.html").exists():
+                raise SetupError("The web page is not built. `make demo` builds it.")
+            url = f"http://{HOST}:{listener.getsockname()[1]}"
+            lock.write_text(json.dumps({"pid": os.getpid(), "url": url}))
+            async with contextlib.AsyncExitStack() as stack:
+                await self._serve(stack, listener, url)
+
+    async def _serve(
+        self, stack: contextlib.AsyncExitStack, listener: socket.socket, url: str
+    ) -> None:
+        folder = self._options.folder
+        emulator = EmulatorPart(folder / "aws")
+        await self._start(stack, emulator, "AWS emulator (queue, function, table)")
+        stack.push_async_callback(emulator.settle)
+
+        log = folder / "logs" / "service.log"
+        logs.put_aside(log)
+        service = ServicePart(
+            log=log,
+            port=free_port(),
+            environment={
+                **emulator.environment(),
+                "QUEUE_URL": emulator.resources.queue_url,
+                "TABLE_NAME": emulator.resources.table_name,
+                "OUTBOX_PATH": str(folder / "outbox.db"),
+            },
+        )
+        runner = await stack.enter_async_context(_edge(service.url))
+        watching = asyncio.create_task(logs.watch(log, lambda text: say(f"service: {text}")))
+        stack.push_async_callback(_end, watching)
+        engine = self._given.get("ENGINE") or "pocketsphinx"
+        await self._start(stack, service, f"service with the engine {engine}")
+
+        site = web.SockSite(runner, listener)
+        await site.start()
+        stack.push_async_callback(site.stop)
+        self._say_ready(url)
+        await _first_failure(keep_running(emulator, say), keep_running(service, say))
+
+    async def _start(self, stack: contextlib.AsyncExitStack, part: Part, title: str) -> None:
+        say(f"Starting the {title} ...")
+        self._parts.append(part)
+        stack.push_async_callback(part.stop)
+        await part.start()
+
+    def _say_ready(self, url: str) -> None:
+        say(f"Everything runs after {time.monotonic() - self._began:.1f} s. Ctrl-C stops it.")
+        say(f"Ready: {url}")
+        say("  Speak:   open the page, choose a microphone and start; open it twice to watch.")
+        say(f"  Stream:  .venv/bin/python -m client stream FILE --url {url}")
+
+    def kill(self) -> None:
+        """End every process at once."""
+        for part in self._parts:
+            part.kill()
+
+
+async def _first_failure(*endless: Coroutine[object, object, None]) -> None:
+    """Run all until one raises; cancel the others and raise its exception."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in endless]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await _end(*tasks)
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _edge(service: str) -> AsyncIterator[web.AppRunner]:
+    runner = web.AppRunner(
+        edge.application(dist=DIST, service=service),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=FAREWELL_SECONDS,
+    )
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
+
+
+async def run(environment: Mapping[str, str]) -> int:
+    """Run the demo until SIGINT, SIGTERM or SIGHUP; return the exit code."""
+    try:
+        demo = Demo(Options.parse(environment), environment)
+    except SetupError as error:
+        say(str(error))
+        return EXIT_FAILURE
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(demo.run())
+    asked = 0.0
+
+    def stop() -> None:
+        nonlocal asked
+        if not running.cancelling():
+            asked = loop.time()
+            say(
+                "\nStopping: the service hands its last words to the queue. Ctrl-C again forces it."
+            )
+            running.cancel()
+        elif loop.time() - asked > SAME_WISH_SECONDS:
+            demo.kill()
+            say("Forced to stop.")
+            os._exit(EXIT_FORCED)  # whatever still waits, waits for what is gone now
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        say("Stopped. The data are kept.")
+        return 0
+    except (SetupError, PartFailed) as error:
+        say(str(error))
+    return EXIT_FAILURE

@@ -1,0 +1,276 @@
+"""The processes of the demo, and what keeps them running.
+
+PartFailed      a part does not start, or does not stay up; the message is for people
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_cloud import logs
+from local_cloud.aws import Emulator, EmulatorError
+from local_cloud.resources import Resources
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Patience with the service's start: the embedded engine loads its model in every worker, seconds.
+START_SECONDS = 60.0
+POLL_SECONDS = 0.05
+#: What the service gets to end streams and hand finals to the queue, seconds.
+DRAIN_SECONDS = 10.0
+#: What it gets on top for closing connections and its engine, before it is killed, seconds.
+GRACE_SECONDS = 8.0
+
+#: How long the queue gets to become empty before the emulator is ended, seconds. What is still
+#: in it is kept, but a message that was being worked on comes back only half a minute later.
+SETTLE_SECONDS = 5.0
+
+#: A part that dies within this time after its start has died quickly, seconds.
+QUICK_SECONDS = 10.0
+#: So many quick deaths in a row are enough.
+MAX_QUICK_DEATHS = 5
+
+
+class PartFailed(Exception):
+    """A part cannot be kept running."""
+
+
+class Part(Protocol):
+    """A process that can be started again."""
+
+    name: str
+    log: Path
+
+    async def start(self) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            PartFailed: it does not.
+        """
+
+    async def wait(self) -> int:
+        """Wait for its end; return its exit code."""
+
+    async def stop(self) -> None:
+        """End it in order, or by force after a while. May be called twice."""
+
+    def kill(self) -> None:
+        """End it, and all that it has started, at once."""
+
+
+def restart_delay(quick_deaths: int) -> float:
+    """Return the seconds to wait before the next start: 0.5, 1, 2, 4."""
+    return 0.5 * 2.0 ** max(0, quick_deaths - 1)
+
+
+def describe_exit(status: int) -> str:
+    """Return an exit code in words."""
+    number = -status if status < 0 else status - 128
+    if status < 0 or status > 128:  # noqa: PLR2004 - the shell's way to tell of signals
+        with contextlib.suppress(ValueError):
+            return f"ended by {signal.Signals(number).name}"
+    return f"ended with status {status}"
+
+
+async def keep_running(part: Part, tell: Callable[[str], None]) -> NoReturn:
+    """Start a part again whenever it ends.
+
+    Raises:
+        PartFailed: it died too often too quickly; the message ends with its log's last lines.
+    """
+    quick_deaths = 0
+    reason = ""
+    while True:
+        began = time.monotonic()
+        if not reason:
+            reason = describe_exit(await part.wait())
+        quick_deaths = quick_deaths + 1 if time.monotonic() - began < QUICK_SECONDS else 1
+        if quick_deaths > MAX_QUICK_DEATHS:
+            raise PartFailed(f"{part.name} {reason}, time and again.{_last_words(part.log)}")
+        delay = restart_delay(quick_deaths)
+        tell(f"{part.name} {reason}; it is started again in {delay:g} s")
+        await asyncio.sleep(delay)
+        try:
+            await part.start()
+        except PartFailed:
+            reason = "did not start"
+        else:
+            reason = ""
+            tell(f"{part.name} runs again")
+
+
+def _last_words(log: Path) -> str:
+    lines = "".join(f"\n    {line}" for line in logs.last_lines(log))
+    return f" The end of {log}:{lines}" if lines else ""
+
+
+def _kill_group(pid: int) -> None:
+    """Kill every process of the group that `pid` leads; each part leads a group of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _messages(sqs: SQSClient, queue_url: str) -> int:
+    """Return how many messages wait in a queue or are being worked on."""
+    known = sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )
+    return sum(int(number) for number in known["Attributes"].values())
+
+
+class EmulatorPart:
+    """The embedded AWS with what the service needs in it."""
+
+    name = "The AWS emulator"
+    resources: Resources
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._emulator = Emulator(data)
+        self._pid: int | None = None
+        self._port = 0  # a free one the first time
+        self.log = self._emulator.log
+
+    async def start(self) -> None:
+        """Start it, where it was before if there was a before: the service knows the address.
+
+        Raises:
+            PartFailed: it does not start.
+        """
+        await self.stop()
+        self._emulator = Emulator(self._data, port=self._port)
+        try:
+            await self._emulator.start()
+            self._pid = self._emulator.pid
+            self._port = int(self._emulator.endpoint.rpartition(":")[2])
+            self.resources = await self._emulator.provision()
+        except (EmulatorError, BotoCoreError, ClientError) as error:
+            raise PartFailed(f"{self.name} does not start: {error}") from error
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+        return await self._emulator.wait()
+
+    async def settle(self) -> None:
+        """Wait until the function has worked off the queue, but not for long."""
+        with contextlib.suppress(TimeoutError, EmulatorError, BotoCoreError, ClientError):
+            sqs = self._emulator.client("sqs")
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while await asyncio.to_thread(_messages, sqs, self.resources.queue_url):  # noqa: ASYNC110 - a queue announces nothing
+                    await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """End it with everything saved."""
+        await self._emulator.stop()
+        self.kill()  # also functions that a crash left behind
+        self._pid = None
+
+    def kill(self) -> None:
+        """End it and its functions at once."""
+        if self._pid is not None:
+            _kill_group(self._pid)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process that is to use it."""
+        return self._emulator.environment()
+
+
+class ServicePart:
+    """The WebSocket service, as in the cloud but for its settings."""
+
+    name = "The service"
+
+    def __init__(self, *, log: Path, port: int, environment: Mapping[str, str]) -> None:
+        self.log = log
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = {**environment, "HOST": "127.0.0.1", "PORT": str(port)}
+        self._drain = float(self._environment.setdefault("DRAIN_SECONDS", f"{DRAIN_SECONDS:g}"))
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it takes streams.
+
+        Raises:
+            PartFailed: it ended, or was not ready in time.
+        """
+        await self.stop()
+        command = [sys.executable, "-m", "ecs_service"]
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "local_cloud.guard", f"{self._drain + GRACE_SECONDS:g}"),
+                *command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C at the terminal is the launcher's to handle
+            )
+        try:
+            await self._until_ready(self._process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        ended = asyncio.create_task(process.wait())
+        try:
+            async with (
+                asyncio.timeout(START_SECONDS),
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as client,
+            ):
+                while not ended.done():
+                    with contextlib.suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
+                        async with client.get(f"{self.url}/api/stt/ready") as answer:
+                            if answer.ok:
+                                return
+                    await asyncio.wait({ended}, timeout=POLL_SECONDS)
+        except TimeoutError:
+            raise PartFailed(
+                f"{self.name} was not ready after {START_SECONDS:g} s.{_last_words(self.log)}"
+            ) from None
+        finally:
+            ended.cancel()
+        raise PartFailed(
+            f"{self.name} {describe_exit(process.returncode or 0)}.{_last_words(self.log)}"
+        )
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+        if self._process is None:
+            raise AssertionError("it was started")
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Let it finish its streams and hand its finals to the queue, then end it."""
+        process = self._process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain + GRACE_SECONDS):
+                await process.wait()
+        self.kill()  # also workers that a crash left behind
+        await process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """End it and its workers at once."""
+        if self._process is not None:
+            _kill_group(self._process.pid)

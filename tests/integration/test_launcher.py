@@ -1,0 +1,183 @@
+"""`make demo` with everything real: what is printed, what survives, what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from client.live import Speaker, Viewer
+from local_cloud.launcher import DIST, SAME_WISH_SECONDS
+from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
+from tests.support.eventually import eventually
+from transcripts.protocol import ConnectParameters, Final, Snapshot, TranscribeParameters
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(
+        not (DIST / "index.html").exists(),
+        reason="the web page is not built (python3 -m scripts.setup page)",
+    ),
+]
+
+CHUNK = bytes(3_200)  # 100 ms at 16 kHz
+
+
+async def speak(url: str, conversation: str) -> list[str]:
+    """Say three seconds and return the utterances that were promised."""
+    parameters = TranscribeParameters(sample_rate=16_000, conversation_id=conversation)
+    async with Speaker(url, parameters) as talk:
+        for _ in range(30):
+            await talk.send(CHUNK)
+        await talk.stop()
+        return [m.utterance_id async for m in talk if isinstance(m, Final)]
+
+
+async def stored(url: str, conversation: str) -> list[str]:
+    """Return the utterances that a new viewer is shown."""
+    parameters = ConnectParameters(conversation_id=conversation)
+    async with asyncio.timeout(10), Viewer(url, parameters) as viewer:
+        async for message in viewer:
+            if isinstance(message, Snapshot):
+                return [utterance.utterance_id for utterance in message.utterances]
+    raise AssertionError("no snapshot came")
+
+
+async def until_stored(url: str, conversation: str, said: list[str]) -> None:
+    async def shown() -> bool:
+        return sorted(await stored(url, conversation)) == sorted(said)
+
+    look: Callable[[], bool | Awaitable[bool]] = shown
+    await eventually(look, "every promised utterance is stored", every=0.2)
+
+
+async def test_it_says_ready_serves_the_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    began = time.monotonic()
+    async with ready_demo(tmp_path) as demo:
+        assert time.monotonic() - began < 10
+        assert f"Ready: {demo.url}" in demo.printed
+        async with aiohttp.ClientSession() as client:
+            async with client.get(demo.url) as page:
+                assert page.status == 200
+                assert "<!doctype html>" in (await page.text()).lower()
+            async with client.get(f"{demo.url}/api/stt/ready") as ready:
+                assert ready.status == 200
+        children = demo.children()
+        assert len(children) >= 2
+
+        assert await demo.end(signal.SIGINT) == 0
+        assert still_alive(children, seconds=0) == []
+        assert not is_open(demo.port)
+
+
+async def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as demo:
+        said = await speak(demo.url, "standup")
+        assert said
+        # At once: what is not in the table yet gets there while it stops.
+        assert await demo.end(signal.SIGTERM) == 0
+    async with ready_demo(tmp_path) as demo:
+        assert sorted(await stored(demo.url, "standup")) == sorted(said)
+
+
+async def test_a_killed_launcher_leaves_no_process_no_port_and_no_lock(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as demo:
+        children = demo.children()
+        assert await demo.end(signal.SIGKILL) == -signal.SIGKILL
+        alive = await asyncio.to_thread(still_alive, children, seconds=25)
+        assert alive == []
+    async with ready_demo(tmp_path, port=demo.port) as again:
+        assert f"Ready: {again.url}" in again.printed
+
+
+async def test_a_service_or_emulator_that_dies_is_started_again(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as demo:
+        said = await speak(demo.url, "standup")
+        await until_stored(demo.url, "standup", said)
+        await asyncio.sleep(2.5)  # the emulator saves its state every two seconds
+
+        demo.child("ecs_service").kill()
+        await demo.until("The service ended by SIGKILL; it is started again in 0.5 s")
+        await demo.until("The service runs again")
+        demo.child("emulator.py").kill()
+        await demo.until("The AWS emulator ended by SIGKILL")
+        await demo.until("The AWS emulator runs again")
+
+        assert sorted(await stored(demo.url, "standup")) == sorted(said)
+
+
+async def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as demo:
+        children = demo.children()
+        demo.child("ecs_service").suspend()
+        demo.process.send_signal(signal.SIGINT)
+        await demo.until("Stopping")
+        await asyncio.sleep(2 * SAME_WISH_SECONDS)
+        began = time.monotonic()
+        assert await demo.end(signal.SIGINT) == 130
+        assert time.monotonic() - began < 3
+        assert await asyncio.to_thread(still_alive, children, seconds=5) == []
+
+
+async def test_one_wish_that_arrives_as_two_signals_is_no_reason_to_hurry(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as demo:
+        assert await demo.end(signal.SIGTERM, signal.SIGTERM) == 0
+        await demo.until("Stopped. The data are kept.")
+
+
+async def test_an_interrupt_while_it_starts_ends_it_as_well(tmp_path: Path) -> None:
+    async with launched(tmp_path) as demo:
+        await demo.until("Starting the service")
+        children = demo.children()
+        assert await demo.end(signal.SIGINT) == 0
+        assert still_alive(children, seconds=0) == []
+
+
+async def test_a_second_copy_is_told_where_the_first_one_is(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as first, launched(tmp_path) as second:
+        assert await second.process.wait() == 1
+        await second.until(f"(process {first.process.pid}, {first.url})")
+        assert "Traceback" not in second.output
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        async with launched(tmp_path, port=port) as demo:
+            assert await demo.process.wait() == 1
+            await demo.until(f"Port {port} is taken by another program.")
+            assert "PORT=8090 make demo" in demo.output
+            assert len(demo.printed) == 1
+
+
+async def test_a_service_that_cannot_start_is_reported_with_its_own_words(tmp_path: Path) -> None:
+    async with launched(tmp_path, slots="many") as demo:
+        assert await demo.end() == 1
+        await demo.until("SLOTS: Input should be a valid integer")
+        assert "Traceback" not in demo.output
+
+
+async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with launched(tmp_path / "file" / "data") as demo:
+        assert await demo.process.wait() == 1
+        await demo.until("The data cannot be kept in")
+        assert "Traceback" not in demo.output
+
+
+async def test_the_lock_says_where_the_demo_is_only_while_it_runs(tmp_path: Path) -> None:
+    port = free_port()
+    async with ready_demo(tmp_path, port=port) as demo:
+        known = json.loads((tmp_path / "demo.lock").read_text())
+        assert known == {"pid": demo.process.pid, "url": f"http://127.0.0.1:{port}"}
+        await demo.end(signal.SIGTERM)
+    assert (tmp_path / "demo.lock").read_text() == ""

@@ -1,0 +1,122 @@
+"""Real words through the running service: the path from socket to caption loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from client.live import Speaker
+from speech.decode import decode
+from speech.engines.pocketsphinx_model import PocketsphinxModel, load, transcribe_segments
+from speech.pcm import PcmFormat
+from tests.support.recordings import flite, recording, recordings, silence, word_error_rate
+from tests.support.service import RunningService, running_service
+from transcripts.protocol import Final, TranscribeParameters
+
+pytestmark = pytest.mark.integration
+
+FORMATS = [PcmFormat(rate, channels) for rate in (16_000, 44_100, 48_000) for channels in (1, 2)]
+SENTENCES = {
+    "rms": "he was not an ill disposed young man",
+    "slt": "the horizon seems extremely distant in the morning",
+    "kal16": "ask not what your country can do for you",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A file, and what is said in it."""
+
+    path: Path
+    text: str
+
+
+@pytest.fixture(scope="module")
+async def service() -> AsyncIterator[RunningService]:
+    async with running_service(engine="pocketsphinx", slots=8) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def model() -> PocketsphinxModel:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> list[Spoken]:
+    folder = tmp_path_factory.mktemp("spoken")
+    spoken = []
+    for voice, text in SENTENCES.items():
+        path = folder / f"{voice}.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
+            file.writeframes(silence(0.4) + flite(text, voice) + silence(0.4))
+        spoken.append(Spoken(path, text))
+    return spoken
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[Spoken]:
+    return [Spoken(r.path, r.text) for r in recordings() if r.text is not None]
+
+
+async def streamed(url: str, path: Path, audio: PcmFormat) -> str:
+    """Return what the service understands of a file that is sent in this format."""
+    parameters = TranscribeParameters(sample_rate=audio.sample_rate, channels=audio.channels)
+    async with Speaker(url, parameters, interim_results=False) as speaker:
+
+        async def send() -> None:
+            pieces = decode(path, sample_rate=audio.sample_rate, channels=audio.channels)
+            for pcm in pieces:
+                await speaker.send(pcm)
+            await speaker.stop()
+
+        sending = asyncio.create_task(send())
+        finals = [m.text async for m in speaker if isinstance(m, Final)]
+        await sending
+    return " ".join(finals)
+
+
+async def errors_of_both_ways(
+    url: str, model: PocketsphinxModel, spoken: list[Spoken], audio: PcmFormat
+) -> tuple[float, float]:
+    """Return the word error rates: through the service, and of the engine alone."""
+    heard = await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[:8]])
+    heard += await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[8:]])
+    alone = [
+        " ".join(f.text for f in transcribe_segments(b"".join(decode(each.path)), model))
+        for each in spoken
+    ]
+    texts = [each.text for each in spoken]
+    return (
+        word_error_rate(zip(texts, heard, strict=True)),
+        word_error_rate(zip(texts, alone, strict=True)),
+    )
+
+
+@pytest.mark.parametrize("audio", FORMATS, ids=str)
+async def test_generated_speech_is_understood_in_every_format(
+    service: RunningService, model: PocketsphinxModel, generated: list[Spoken], audio: PcmFormat
+) -> None:
+    through, alone = await errors_of_both_ways(service.url, model, generated, audio)
+
+    assert through <= alone + 0.02
+    assert through < 0.4
+
+
+@pytest.mark.parametrize("audio", FORMATS, ids=str)
+async def test_real_recordings_are_understood_as_by_the_engine_alone(
+    service: RunningService, model: PocketsphinxModel, recorded: list[Spoken], audio: PcmFormat
+) -> None:
+    through, alone = await errors_of_both_ways(service.url, model, recorded, audio)
+
+    assert through <= alone + 0.02
+
+
+async def test_sound_without_words_yields_no_words(service: RunningService) -> None:
+    assert await streamed(service.url, recording("sb_noise2.wav").path, PcmFormat(48_000, 2)) == ""

@@ -1,0 +1,142 @@
+"""Options, restarts and logs of the launcher."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local_cloud import logs, parts
+from local_cloud.launcher import ROOT, Options, only_copy
+from scripts.checks import SetupError
+
+pytestmark = pytest.mark.unit
+
+
+def test_options_have_defaults_and_come_from_the_environment() -> None:
+    assert Options.parse({}) == Options(8080, ROOT / ".local")
+    assert Options.parse({"PORT": "", "LOCAL_DIR": ""}) == Options(8080, ROOT / ".local")
+    assert Options.parse({"PORT": "8090", "LOCAL_DIR": "/data"}) == Options(8090, Path("/data"))
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661"])
+def test_a_port_that_is_none_is_said(port: str) -> None:
+    with pytest.raises(SetupError, match="is not a port"):
+        Options.parse({"PORT": port})
+
+
+def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Path) -> None:
+    with only_copy(tmp_path) as lock:
+        lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))
+        with (
+            pytest.raises(SetupError, match=r"process 1, http://127\.0\.0\.1:8080"),
+            only_copy(tmp_path),
+        ):
+            raise AssertionError("a second copy was let in")
+    with only_copy(tmp_path):
+        pass
+
+
+def test_restarts_slow_down() -> None:
+    assert [parts.restart_delay(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (1, "ended with status 1"),
+        (0, "ended with status 0"),
+        (-9, "ended by SIGKILL"),
+        (137, "ended by SIGKILL"),
+        (255, "ended with status 255"),
+    ],
+)
+def test_an_exit_code_is_told_in_words(status: int, words: str) -> None:
+    assert parts.describe_exit(status) == words
+
+
+class Mortal:
+    """A part that dies as soon as it lives."""
+
+    name = "The part"
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.starts = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+        if self.starts % 2:
+            raise parts.PartFailed("not this time")
+
+    async def wait(self) -> int:
+        return 3
+
+    async def stop(self) -> None:
+        raise AssertionError("only the launcher stops a part")
+
+    def kill(self) -> None:
+        raise AssertionError("only the launcher kills a part")
+
+
+async def test_a_part_that_cannot_stay_up_is_given_up_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "restart_delay", lambda _: 0.0)
+    part = Mortal(tmp_path / "log")
+    part.log.write_text("cannot find my keys\n")
+    told: list[str] = []
+    with pytest.raises(parts.PartFailed, match="time and again") as failure:
+        await parts.keep_running(part, told.append)
+    assert str(failure.value).endswith("cannot find my keys")
+    assert part.starts == parts.MAX_QUICK_DEATHS
+    assert told[0] == "The part ended with status 3; it is started again in 0 s"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('{"event": "serving", "level": "info"}', None),
+        ('{"event": "retry", "level": "warning"}', None),
+        ("", None),
+        (
+            '{"event": "died", "level": "error", "task": "box", "exception": "At\\nKeyError: 1"}',
+            "died task=box KeyError: 1",
+        ),
+        ("SLOTS: Input should be a valid integer", "SLOTS: Input should be a valid integer"),
+        ("[1, 2]", "[1, 2]"),
+        ("x" * 1000, "x" * logs.WIDTH),
+    ],
+)
+def test_errors_and_last_words_are_shown_and_nothing_else(line: str, shown: str | None) -> None:
+    assert logs.complaint(line) == shown
+
+
+def test_a_log_is_read_line_by_line_and_kept_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "service.log"
+    follower = logs.Follower(log)
+    assert follower.read() == []
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"one\ntw")
+        assert follower.read() == ["one"]
+        writer.write(b"o\n")
+        assert follower.read() == ["two"]
+        monkeypatch.setattr(logs.bound, "__defaults__", (4,))
+        assert follower.read() == []
+        assert log.stat().st_size == 0
+        writer.write(b"three\n")
+        assert follower.read() == ["three"]
+    assert (tmp_path / "service.log.1").read_text() == "one\ntwo\n"
+
+
+def test_the_log_of_the_last_run_is_put_aside(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "service.log"
+    logs.put_aside(log)
+    log.write_text("old")
+    logs.put_aside(log)
+    assert not log.exists()
+    assert (tmp_path / "logs" / "service.log.1").read_text() == "old"
+    assert logs.last_lines(log) == []
