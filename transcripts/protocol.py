@@ -250,7 +250,10 @@ class Final(Recognised):
 
 
 class Ack(Model):
-    """Once a second and at the end: how far the server is. Seconds of audio since the start."""
+    """About once a second while audio comes, and at the end: how far the server is.
+
+    All are seconds of audio since the start of the stream.
+    """
 
     type: Literal["ack"] = "ack"
     received: Annotated[Seconds, Field(description="audio taken from the socket")]

@@ -43,11 +43,13 @@ class Connection(WSListener):
     """A client's WebSocket. Subclasses say what is served and what is done with messages."""
 
     _transport: WSTransport
+    _tcp: asyncio.Transport
 
     def __init__(self, open_connections: set[Connection]) -> None:
         """Make a connection that is in `open_connections` while it is open."""
         self._open_connections = open_connections
         self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._is_over = False
         self._gone = asyncio.Event()
         self._closed = False
         self._fragments = bytearray()
@@ -65,12 +67,16 @@ class Connection(WSListener):
         """
 
     @abstractmethod
-    def received(self, message: bytes, *, is_text: bool) -> None:
-        """Take one message of the client, at most `MAX_FRAME_BYTES` long.
+    def received_binary(self, message: bytes) -> None:
+        """Take one binary message of the client, at most `MAX_FRAME_BYTES` long.
 
         Raises:
             Refusal: the connection has to be closed with an error.
         """
+
+    @abstractmethod
+    def received_text(self, message: bytes) -> None:
+        """Take one text message; otherwise as `received_binary`."""
 
     async def until_ended(self) -> End:
         """Wait for the end.
@@ -86,7 +92,8 @@ class Connection(WSListener):
 
     def end(self, why: End | Refusal) -> None:
         """Make `until_ended` return or raise. Only the first reason counts."""
-        if not self._ended.done():
+        if not self._is_over:
+            self._is_over = True
             if isinstance(why, Refusal):
                 self._ended.set_exception(why)
                 self._ended.exception()  # marks it as seen: `serve` may have ended before
@@ -108,7 +115,7 @@ class Connection(WSListener):
         if self._closed:
             return
         self._transport.send(_TEXT, frame)
-        if self._transport.underlying_transport.get_write_buffer_size() > MAX_WAITING_BYTES:
+        if self._tcp.get_write_buffer_size() > MAX_WAITING_BYTES:
             self._closed = True
             self.end(Refusal(ErrorCode.SLOW_CONSUMER, "Too many messages wait to be read."))
 
@@ -132,18 +139,19 @@ class Connection(WSListener):
 
     def pause_reading(self) -> None:
         """Let the client feel that nobody takes its messages at the moment."""
-        self._transport.underlying_transport.pause_reading()
+        self._tcp.pause_reading()
 
     def resume_reading(self) -> None:
         """Take messages again."""
         if not self._transport.is_disconnected:
-            self._transport.underlying_transport.resume_reading()
+            self._tcp.resume_reading()
 
     # --- called by picows ---------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Begin to serve; reading begins when `serve` resumes it."""
         self._transport = transport
+        self._tcp = transport.underlying_transport
         self._open_connections.add(self)
         self.pause_reading()
         self._serving = asyncio.get_running_loop().create_task(self._serve())
@@ -153,7 +161,11 @@ class Connection(WSListener):
         kind = frame.msg_type
         try:
             if kind == _BINARY and frame.fin and self._fragmented is None:
-                self._take(frame.get_payload_as_bytes(), is_text=False)
+                # The way of nearly all messages, kept short: it decides what a stream costs.
+                if frame.payload_size > MAX_FRAME_BYTES:
+                    self.end(_too_large())
+                elif not self._is_over:
+                    self.received_binary(frame.get_payload_as_bytes())
             elif kind == _CLOSE:
                 self.end("disconnected")
                 self.close(CLOSE_NORMAL)
@@ -182,25 +194,26 @@ class Connection(WSListener):
 
     # --- private ----------------------------------------------------------------------------
 
-    def _take(self, message: bytes, *, is_text: bool) -> None:
-        if self._ended.done():
-            return
-        _check_size(len(message))
-        self.received(message, is_text=is_text)
-
     def _assemble(self, kind: WSMsgType, frame: WSFrame) -> None:
         """Collect the frames of a message, RFC 6455 section 5.4."""
         if (kind == _CONTINUATION) != (self._fragmented is not None):
             raise Refusal(ErrorCode.INVALID_MESSAGE, "Frames of two messages are mixed.")
         if kind != _CONTINUATION:
             self._fragmented = kind
-        _check_size(len(self._fragments) + frame.payload_size)
+        if len(self._fragments) + frame.payload_size > MAX_FRAME_BYTES:
+            raise _too_large()
         self._fragments += frame.get_payload_as_memoryview()
-        if frame.fin:
-            message, is_text = bytes(self._fragments), self._fragmented == _TEXT
-            self._fragments.clear()
-            self._fragmented = None
-            self._take(message, is_text=is_text)
+        if not frame.fin:
+            return
+        message, is_text = bytes(self._fragments), self._fragmented == _TEXT
+        self._fragments.clear()
+        self._fragmented = None
+        if self._is_over:
+            return
+        if is_text:
+            self.received_text(message)
+        else:
+            self.received_binary(message)
 
     async def _serve(self) -> None:
         try:
@@ -219,11 +232,10 @@ class Connection(WSListener):
             self._transport.disconnect(graceful=False)
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_FRAME_BYTES:
-        raise Refusal(
-            ErrorCode.FRAME_TOO_LARGE, f"A frame may hold {MAX_FRAME_BYTES // 1024} KiB at most."
-        )
+def _too_large() -> Refusal:
+    return Refusal(
+        ErrorCode.FRAME_TOO_LARGE, f"A message may hold {MAX_FRAME_BYTES // 1024} KiB at most."
+    )
 
 
 def defect() -> Refusal:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from time import monotonic
 from uuid import uuid4
 
 import structlog
@@ -35,8 +36,8 @@ from transcripts.protocol import (
     control_message,
 )
 
-#: How often a speaker is told how far the server is, and silence is looked for, in seconds.
-TICK_SECONDS = 1.0
+#: How often a speaker is told how far the server is, in seconds.
+ACK_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -70,12 +71,14 @@ class Speaking(Connection):
     """Takes a speaker's audio and tells what is understood."""
 
     _stream: Stream
+    _silence: asyncio.TimerHandle
 
     def __init__(self, live: Live, request: Request) -> None:
         super().__init__(live.connections)
         self._live = live
         self._request = request
         self._interim_results = True
+        self._next_ack = monotonic() + ACK_SECONDS
         self._catching_up: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
@@ -106,7 +109,7 @@ class Speaking(Connection):
     async def _follow(self, stream: Stream) -> None:
         finishing = asyncio.create_task(stream.finished())
         finishing.add_done_callback(self.end_if_failed)
-        tick = asyncio.create_task(self._tick())
+        self._watch_for_silence()
         end = "refused"
         try:
             try:
@@ -117,7 +120,7 @@ class Speaking(Connection):
             stream.finish()
             await finishing
         finally:
-            for task in (finishing, tick, self._catching_up):
+            for task in (finishing, self._silence, self._catching_up):
                 if task is not None:
                     task.cancel()
             log.info(
@@ -135,13 +138,13 @@ class Speaking(Connection):
 
     # --- the client's messages ------------------------------------------------------------
 
-    def received(self, message: bytes, *, is_text: bool) -> None:
-        """Take audio or a control frame."""
-        if is_text:
-            self._control(message)
-            return
+    def received_binary(self, message: bytes) -> None:
+        """Take audio."""
         stream = self._stream
         stream.accept(message)
+        if stream.last_audio >= self._next_ack:
+            # Here and not in a timer, which would wake the loop once more for each stream.
+            self._acknowledge()
         if stream.exhausted:
             self.end("max_duration")
         elif stream.backlogged and self._catching_up is None:
@@ -149,29 +152,39 @@ class Speaking(Connection):
             self._catching_up = asyncio.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Read on when the engine is close enough behind."""
-        await self._stream.caught_up()
+        """Read on when the engine is close enough behind; meanwhile, tell the lag."""
+        caught_up = asyncio.create_task(self._stream.caught_up())
+        try:
+            while not (await asyncio.wait({caught_up}, timeout=ACK_SECONDS))[0]:
+                self._acknowledge()
+        finally:
+            caught_up.cancel()
         self._catching_up = None
         self.resume_reading()
 
-    def _control(self, frame: bytes) -> None:
+    def _acknowledge(self) -> None:
+        self._next_ack = self._stream.last_audio + ACK_SECONDS
+        self.tell(self._stream.ack())
+
+    def received_text(self, message: bytes) -> None:
+        """Obey a control frame."""
         try:
-            message = control_message.validate_json(frame)
+            control = control_message.validate_json(message)
         except ValidationError as error:
             raise Refusal(
                 ErrorCode.INVALID_MESSAGE, f"Not a control message: {explain(error)}."
             ) from None
-        if not isinstance(message, Start):
+        if not isinstance(control, Start):
             self.end("stopped")
             return
         if self._stream.started:
             raise Refusal(ErrorCode.UNEXPECTED_MESSAGE, "`start` has to come before any audio.")
-        self._interim_results = message.interim_results
-        if message.format is not None:
-            audio = PcmFormat(message.format.sample_rate, message.format.channels)
+        self._interim_results = control.interim_results
+        if control.format is not None:
+            audio = PcmFormat(control.format.sample_rate, control.format.channels)
             self._stream.set_format(audio)
-        if message.traceparent is not None:
-            log.info("stream_traced", stream=self._stream.id, traceparent=message.traceparent)
+        if control.traceparent is not None:
+            log.info("stream_traced", stream=self._stream.id, traceparent=control.traceparent)
 
     # --- the stream's messages ------------------------------------------------------------
 
@@ -184,13 +197,14 @@ class Speaking(Connection):
         """The service drains: end here."""
         self.end("draining")
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self.tell(self._stream.ack())
-            if self._stream.silent_for > IDLE_SECONDS:
-                message = f"No audio came for {IDLE_SECONDS:g} seconds."
-                self.end(Refusal(ErrorCode.IDLE_TIMEOUT, message))
+    def _watch_for_silence(self) -> None:
+        remaining = IDLE_SECONDS - self._stream.silent_for
+        if remaining <= 0:
+            message = f"No audio came for {IDLE_SECONDS:g} seconds."
+            self.end(Refusal(ErrorCode.IDLE_TIMEOUT, message))
+            return
+        loop = asyncio.get_running_loop()
+        self._silence = loop.call_later(max(remaining, 0.05), self._watch_for_silence)
 
 
 class Viewing(Connection):
@@ -215,10 +229,14 @@ class Viewing(Connection):
         finally:
             showing.cancel()
 
-    def received(self, message: bytes, *, is_text: bool) -> None:
-        """Refuse whatever it is."""
-        del message, is_text
+    def received_binary(self, message: bytes) -> None:
+        """Refuse it, whatever it is."""
+        del message
         raise Refusal(ErrorCode.UNEXPECTED_MESSAGE, "A viewer only listens.")
+
+    def received_text(self, message: bytes) -> None:
+        """Refuse it, whatever it is."""
+        self.received_binary(message)
 
     async def _show_live(self, conversation_id: ConversationId) -> None:
         complete = await self._live.updates.refresh(conversation_id)

@@ -7,6 +7,7 @@ read from its socket while the stream is `backlogged`, so that the client feels 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -101,11 +102,13 @@ class Stream:
         self._publisher: Publisher
         self._held = AsyncExitStack()
         self._received_bytes = 0
+        self._max_bytes = math.inf
         self._counted = 0.0  # seconds of audio that the metrics know of
         self._began: datetime | None = None
         self._began_monotonic = 0.0
         self._first_partial_seen = False
-        self._last_audio = monotonic()
+        #: When audio came last, by the monotonic clock.
+        self.last_audio = monotonic()
         self._waits_for_engine = False
 
     async def __aenter__(self) -> Self:
@@ -166,7 +169,7 @@ class Stream:
             raise Refusal(ErrorCode.FRAME_TOO_LARGE, f"{error}.") from error
         except PcmError as error:
             raise Refusal(ErrorCode.INVALID_AUDIO, f"{error}.") from error
-        self._last_audio = monotonic()
+        self.last_audio = monotonic()
         resampler = self._resampler or self._begin(audio.seconds(len(pcm)))
         self._received_bytes += len(pcm)
         converted = resampler.process(pcm)
@@ -176,8 +179,10 @@ class Stream:
     def _begin(self, seconds: float) -> Resampler:
         """Fix when the audio began, the first `seconds` of which have just come."""
         self._resampler = Resampler(self._format)
+        if self._streams.max_seconds is not None:
+            self._max_bytes = self._streams.max_seconds * self._format.bytes_per_second
         self._began = datetime.now(UTC) - timedelta(seconds=seconds)
-        self._began_monotonic = self._last_audio - seconds
+        self._began_monotonic = self.last_audio - seconds
         return self._resampler
 
     @property
@@ -190,7 +195,7 @@ class Stream:
         self._waits_for_engine = True
         await self._recognition.drain()
         self._waits_for_engine = False
-        self._last_audio = monotonic()
+        self.last_audio = monotonic()
 
     def finish(self) -> None:
         """Tell that no more audio comes: `frames` ends after the last final."""
@@ -252,13 +257,12 @@ class Stream:
     @property
     def silent_for(self) -> float:
         """Seconds since the client could last have sent audio."""
-        return 0.0 if self._waits_for_engine else monotonic() - self._last_audio
+        return 0.0 if self._waits_for_engine else monotonic() - self.last_audio
 
     @property
     def exhausted(self) -> bool:
         """Whether the stream has had all the audio that the operator allows."""
-        limit = self._streams.max_seconds
-        return limit is not None and self.received >= limit
+        return self._received_bytes >= self._max_bytes
 
     def _measure(self, result: Result) -> None:
         """Note delays against the moment at which the audio would have been spoken live."""

@@ -45,7 +45,9 @@ export type ErrorCode =
 export type ServerMessage = Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat
 
 /**
- * Once a second and at the end: how far the server is. Seconds of audio since the start.
+ * About once a second while audio comes, and at the end: how far the server is.
+ *
+ * All are seconds of audio since the start of the stream.
  */
 export interface Ack {
   type: 'ack'

@@ -48,9 +48,9 @@ BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that makes it several times as slow to make
 class Result:
-    """What an engine has understood of one segment so far.
+    """What an engine has understood of one segment so far. Nobody changes it.
 
     A partial replaces the one before it; `is_final` closes the segment. Segments of a
     channel are numbered from 0 and only one is open at a time. Times are seconds from the
@@ -225,6 +225,7 @@ class Recognition:
         self._settled_samples = 0  # where `_unsettled` begins
         self._settled = 0.0
         self._written_bytes = 0
+        self._welcome_bytes = self._welcome(0.0)  # how many may be written without a backlog
         self._processed = 0.0
         self._ended = False
         self._segments = 0  # finals so far, which is the number of the segment that is open
@@ -258,7 +259,7 @@ class Recognition:
     def backlogged(self) -> bool:
         """Whether the writer should `drain` before it writes again."""
         return (
-            self.written - self._processed > self._policy.max_backlog
+            self._written_bytes > self._welcome_bytes
             or len(self._results) > self._policy.max_results
         )
 
@@ -283,8 +284,9 @@ class Recognition:
         """Take PCM (16 kHz, s16le, a whole number of samples)."""
         self._written_bytes += len(pcm)
         self._unsettled.append(pcm)
-        if self._attempt is not None:
-            self._attempt.write(pcm)
+        attempt = self._attempt
+        if attempt is not None and attempt.live:
+            attempt.session.write(pcm)
 
     async def drain(self) -> None:
         """Wait until the backlog is within its bound again, or nothing will shrink it any more."""
@@ -296,8 +298,8 @@ class Recognition:
         """Tell that no more audio comes. The iteration ends after the last result."""
         if not self._ended:
             self._ended = True
-            if self._attempt is not None:
-                self._attempt.end()
+            if self._attempt is not None and self._attempt.live:
+                self._attempt.session.end()
 
     async def finished(self) -> None:
         """Wait until everything that was written is recognised, after `end`.
@@ -368,7 +370,8 @@ class Recognition:
             if done:
                 return attempt.outcome.result()
             if waiting and self._processed == seen:
-                raise EngineStalled(f"no progress for {self._policy.stall_timeout:g} seconds")
+                stall = f"no progress for {self._policy.stall_timeout:g} seconds"
+                attempt.failed(EngineStalled(stall))
 
     async def _open(self) -> _Attempt:
         """Open a session, with retries, and write to it what is not settled yet.
@@ -391,11 +394,18 @@ class Recognition:
             else:
                 # No await from here on: what is written meanwhile would be written twice.
                 self._attempt = attempt
-                for pcm in tuple(self._unsettled):
-                    attempt.write(pcm)
-                if self._ended:
-                    attempt.end()
+                self._repeat_to(attempt)
                 return attempt
+
+    def _repeat_to(self, attempt: _Attempt) -> None:
+        """Write what is not settled yet to a new session, which may die of it."""
+        attempt.live = not attempt.outcome.done()
+        for pcm in tuple(self._unsettled):
+            if not attempt.live:
+                return
+            attempt.session.write(pcm)
+        if self._ended and attempt.live:
+            attempt.session.end()
 
     def _count(self, error: EngineError) -> None:
         """Note a failure; raise it when another attempt is no use."""
@@ -412,27 +422,29 @@ class Recognition:
 
     # --- reports of the current attempt -----------------------------------------------------
 
-    def progressed(self, attempt: _Attempt, processed: float, settled: float) -> None:
-        """Note how far `attempt` is; see `SessionEvents`, but on the stream's timeline."""
-        if attempt is self._attempt:
-            self._processed = processed
-            if settled > self._settled:
-                self._settled = settled
-                self._forget(settled)
-            if not self._drained.is_set() and not self.backlogged:
-                self._drained.set()
+    def progressed(self, processed: float, settled: float) -> None:
+        """Note how far the engine is; see `SessionEvents`, but on the stream's timeline."""
+        self._processed = processed
+        self._welcome_bytes = self._welcome(processed)
+        if settled > self._settled:
+            self._settled = settled
+            self._forget(settled)
+        if not self._drained.is_set() and not self.backlogged:
+            self._drained.set()
 
-    def recognised(self, attempt: _Attempt, result: Result) -> None:
-        """Take a result of `attempt`; see `SessionEvents`, but on the stream's timeline."""
-        if attempt is self._attempt:
-            if result.is_final:
-                self._segments = result.segment + 1
-            self._on_result(result)
+    def recognised(self, result: Result) -> None:
+        """Take a result; see `SessionEvents`, but on the stream's timeline."""
+        if result.is_final:
+            self._segments = result.segment + 1
+        self._on_result(result)
 
     def _keep(self, result: Result) -> None:
         """Hold a result for the iteration."""
         self._results.append(result)
         self._readable.set()
+
+    def _welcome(self, processed: float) -> float:
+        return (processed + self._policy.max_backlog) * BYTES_PER_SECOND
 
     def _forget(self, settled: float) -> None:
         """Drop the audio before `settled`, to the sample: it must not be heard again."""
@@ -451,37 +463,35 @@ class Recognition:
 
 
 class _Attempt:
-    """A session's place in the stream: moves its reports to the stream's timeline."""
+    """A session's place in the stream: moves its reports to the stream's timeline.
+
+    What it reports counts while it is `live`: from when the recognition has taken it until
+    its `outcome`. Before and after, another one has its place.
+    """
 
     session: Session
 
     def __init__(self, recognition: Recognition, *, start: float, segments: int) -> None:
+        self.live = False
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognition = recognition
         self._start = start
         self._segments = segments
-        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def write(self, pcm: bytes) -> None:
-        if not self.outcome.done():
-            self.session.write(pcm)
-
-    def end(self) -> None:
-        if not self.outcome.done():
-            self.session.end()
 
     def progressed(self, processed: float, settled: float) -> None:
-        if not self.outcome.done():
-            self._recognition.progressed(self, self._start + processed, self._start + settled)
+        if self.live:
+            self._recognition.progressed(self._start + processed, self._start + settled)
 
     def recognised(self, result: Result) -> None:
-        if not self.outcome.done():
+        if self.live:
             moved = result.moved(segments=self._segments, seconds=self._start)
             try:
-                self._recognition.recognised(self, moved)
+                self._recognition.recognised(moved)
             except Exception as error:  # noqa: BLE001 - the session must not see it
                 self._end_with(error)
 
     def finished(self) -> None:
+        self.live = False
         if not self.outcome.done():
             self.outcome.set_result(None)
 
@@ -489,6 +499,7 @@ class _Attempt:
         self._end_with(error)
 
     def _end_with(self, error: Exception) -> None:
+        self.live = False
         if not self.outcome.done():
             self.outcome.set_exception(error)
             self.outcome.exception()  # marks it as seen: a recognition may be left before it looks

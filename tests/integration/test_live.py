@@ -146,6 +146,7 @@ async def test_partials_can_be_kept_from_the_speaker_but_not_from_viewers(
 ) -> None:
     conversation = uuid4().hex
     async with viewer(service.url, conversation) as watching:
+        await anext(aiter(watching))
         spoken = await speak(service.url, conversation, 1.0, interim_results=False)
         seen = await take(aiter(watching), until_final=1)
 
@@ -358,7 +359,6 @@ async def test_a_silent_microphone_is_closed_after_the_idle_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live, "IDLE_SECONDS", 0.2)
-    monkeypatch.setattr(live, "TICK_SECONDS", 0.05)
     async with service_in_process(Settings(engine="scripted")) as url, speaker(url) as talk:
         await say(talk, 0.5)
         with pytest.raises(Refused) as refusal:
