@@ -225,8 +225,9 @@ async def test_an_engine_that_falls_behind_holds_the_client_back_in_flat_memory(
         grown = psutil.Process(service.process.pid).memory_info().rss - before
         service.process.kill()  # to end in order, it would have to recognise what it took
 
-    assert 3 < acks[-1].lag < 6.5
-    assert acks[-1].received < 10
+    # 5 s are the recognition's bound; on top comes what one read of the socket had brought.
+    assert 3 < acks[-1].lag < 10
+    assert acks[-1].received < 15
     assert grown < 8 * 1024 * 1024
 
 
