@@ -29,7 +29,7 @@ class Plan:
     """How much is measured."""
 
     streams: int = 20
-    seconds: float = 30.0
+    seconds: float = 120.0
 
 
 QUICK = Plan(streams=2, seconds=3.0)
@@ -37,7 +37,7 @@ QUICK = Plan(streams=2, seconds=3.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
-    """Resident memory in bytes: before any stream, after a third of the time, at the end."""
+    """Resident memory in bytes: before any stream, at half time, at the end."""
 
     streams: int
     seconds: float
@@ -49,8 +49,8 @@ class Flood:
 
     @property
     def growth_per_minute(self) -> float:
-        """Bytes that memory grew by per minute, once every queue was full."""
-        return (self.rss_late - self.rss_early) / (self.seconds * 2 / 3) * 60
+        """Bytes that memory grew by per minute in the second half, when every queue is full."""
+        return (self.rss_late - self.rss_early) / (self.seconds / 2) * 60
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> Flood:
@@ -88,9 +88,9 @@ async def _flood(server: Server, plan: Plan) -> Flood:
             speaker = await resources.enter_async_context(Speaker(server.url, parameters))
             tasks += [asyncio.create_task(speak(speaker)), asyncio.create_task(listen(speaker))]
         began = time.monotonic()
-        await asyncio.sleep(plan.seconds / 3)
+        await asyncio.sleep(plan.seconds / 2)
         early = server.rss_bytes()
-        await asyncio.sleep(plan.seconds * 2 / 3)
+        await asyncio.sleep(plan.seconds / 2)
         late = server.rss_bytes()
         seconds = time.monotonic() - began
         for task in tasks:
@@ -110,7 +110,7 @@ async def _flood(server: Server, plan: Plan) -> Flood:
 
 def report(flood: Flood) -> str:
     """Return the table."""
-    heads = ("streams", "audio offered s", "RSS before MiB", "early", "late", "growth MiB / min")
+    heads = ("streams", "audio offered s", "RSS before MiB", "half time", "end", "growth MiB / min")
     row = (
         flood.streams,
         flood.offered,
