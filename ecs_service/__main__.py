@@ -7,7 +7,9 @@ import asyncio
 import sqlite3
 import sys
 
+from botocore.exceptions import BotoCoreError
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from ecs_service.app import run
 from ecs_service.settings import Settings
@@ -34,10 +36,13 @@ def main() -> int:
             name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
             print(f"{name}: {problem['msg']}", file=sys.stderr)
         return EXIT_USAGE
+    except SettingsError as error:  # a value that is no JSON
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
     configure_logging(settings.log_level)
     try:
         ended_well = _run(settings)
-    except (OSError, EngineError, sqlite3.Error) as error:
+    except (OSError, EngineError, sqlite3.Error, BotoCoreError, ValueError) as error:
         print(f"The service cannot start: {error}", file=sys.stderr)
         return EXIT_FAILURE
     except KeyboardInterrupt:  # while it was starting

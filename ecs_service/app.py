@@ -17,6 +17,7 @@ import structlog
 from botocore.config import Config
 from picows import ws_create_server
 
+from ecs_service.access import Door
 from ecs_service.api.connection import MAX_TRANSPORT_FRAME_BYTES
 from ecs_service.api.health import Health
 from ecs_service.api.live import Live
@@ -42,10 +43,12 @@ SEND_BUFFER = 128 * 1024
 BACKLOG = 1024
 #: What the server allocates per connection to read into, bytes; it grows for larger frames.
 READ_BUFFER = 8 * 1024
+#: Of the drain, what is kept for viewers and the queue if an engine hangs, in seconds.
+GOODBYE_SECONDS = 5.0
 
 #: The outbox does the retrying; a call that hangs must end before its patience does.
 _AWS = Config(
-    connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}, max_pool_connections=16
+    connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=16
 )
 
 log = structlog.get_logger(__name__)
@@ -104,7 +107,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
                 "/api/stt/ready": health.ready,
                 "/metrics": health.metrics,
             },
-            allowed_origins=frozenset(settings.allowed_origins),
+            door=Door(frozenset(settings.allowed_origins), loopback=settings.loopback),
         )
         yield Service(router, live, admission, outbox)
 
@@ -137,9 +140,11 @@ async def run(settings: Settings) -> bool:
         gc.collect()
         gc.freeze()
         await stop.wait()
-        await _drain(parts, settings.drain_seconds)
+        drained = await _drain(parts, settings.drain_seconds)
         server.close()
-    return not defect.is_set()
+        if parts.outbox is not None and settings.outbox_path is None and parts.outbox.waiting():
+            drained = False  # what waits in memory ends with the process
+    return drained and not defect.is_set()
 
 
 async def serve(router: Router, listener: socket.socket) -> asyncio.Server:
@@ -155,20 +160,27 @@ async def serve(router: Router, listener: socket.socket) -> asyncio.Server:
     )
 
 
-async def _drain(parts: Service, seconds: float) -> None:
+async def _drain(parts: Service, seconds: float) -> bool:
     """End the streams, let the viewers hear the rest, hand every final to the queue."""
     log.info("draining", streams=parts.admission.taken)
     try:
         async with asyncio.timeout(seconds):
             parts.live.streams.drain()
-            await parts.admission.until_empty()
+            try:
+                # An engine that hangs must leave time for the viewers and for the queue.
+                async with asyncio.timeout(max(seconds / 2, seconds - GOODBYE_SECONDS)):
+                    await parts.admission.until_empty()
+            except TimeoutError:
+                log.warning("streams_abandoned", streams=parts.admission.taken)
             await parts.live.dismiss()
             if parts.outbox is not None:
                 await parts.outbox.flush()
-        log.info("drained")
     except TimeoutError:
         waiting = parts.outbox.waiting() if parts.outbox is not None else 0
         log.warning("drain_timed_out", streams=parts.admission.taken, finals_in_journal=waiting)
+        return False
+    log.info("drained")
+    return True
 
 
 def _engine(settings: Settings) -> Engine:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ecs_service.access import LOOPBACK_NAMES
 from speech.engines.scripted import ScriptedModel
 
 #: Streams that one core recognises with the embedded engine, at a real-time factor of about 0.2.
@@ -72,6 +73,11 @@ class Settings(BaseSettings):
         if (self.queue_url is None) != (self.table_name is None):
             raise ValueError("QUEUE_URL and TABLE_NAME belong together: give both or neither")
         return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in LOOPBACK_NAMES
 
     @property
     def capacity(self) -> int:

@@ -39,7 +39,12 @@ ConversationId = Annotated[
 UtteranceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Speaker = Annotated[
     str,
-    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$"),
+    # No control characters, none that turn the writing's direction, and no noncharacters,
+    # which a queue refuses.
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]{1,64}$",
+    ),
     Field(description="a display name of 1 to 64 printable characters"),
 ]
 Language = Annotated[
@@ -54,7 +59,11 @@ class Model(BaseModel):
     """Base of all boundary data: immutable, camelCase in JSON."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, ser_json_inf_nan="null"
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        ser_json_inf_nan="null",
+        hide_input_in_errors=True,  # else what was said is in stack traces, and so in logs
     )
 
 
@@ -82,7 +91,8 @@ class Utterance(Model):
     start_time: Seconds
     end_time: Seconds
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-    words: tuple[Word, ...] = ()
+    #: So many that the longest utterance fits into one message of a queue, 256 KiB.
+    words: Annotated[tuple[Word, ...], Field(max_length=1_500)] = ()
 
     @property
     def sort_key(self) -> str:

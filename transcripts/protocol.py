@@ -38,6 +38,8 @@ IDLE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 10.0
 #: How far back a snapshot reaches, in seconds.
 SNAPSHOT_SECONDS = 120.0
+#: How many utterances a snapshot holds at most; the newest, if a fast recording made more.
+SNAPSHOT_UTTERANCES = 200
 
 MIN_SAMPLE_RATE = 8_000
 MAX_SAMPLE_RATE = 96_000
@@ -286,7 +288,10 @@ class Closed(Model):
 
 
 class Snapshot(Model):
-    """The finals of the last two minutes, oldest first; newer messages have a larger `seq`."""
+    """The finals of the last two minutes, oldest first, but not more than the newest 200.
+
+    Messages that come after it have a larger `seq`.
+    """
 
     type: Literal["snapshot"] = "snapshot"
     conversation_id: ConversationId

@@ -114,10 +114,12 @@ class Connection(WSListener):
         """Send one text frame; end the connection if its reader is too far behind."""
         if self._closed:
             return
-        self._transport.send(_TEXT, frame)
         if self._tcp.get_write_buffer_size() > MAX_WAITING_BYTES:
+            # Looked at before, not after: a first message of any size is nobody's slowness.
             self._closed = True
             self.end(Refusal(ErrorCode.SLOW_CONSUMER, "Too many messages wait to be read."))
+            return
+        self._transport.send(_TEXT, frame)
 
     def tell(self, message: Model) -> None:
         """Send one message."""
@@ -131,8 +133,8 @@ class Connection(WSListener):
             self.close(refusal.close_code)
 
     def close(self, code: int = CLOSE_NORMAL) -> None:
-        """Close with `code`, once."""
-        self._closed = True
+        """Close with `code`, once. What the client still sends is dropped."""
+        self._closed = self._is_over = True
         if not self._transport.is_close_frame_sent:
             # The application's codes, 4000 and up, are not in picows' enumeration.
             self._transport.send_close(cast("WSCloseCode", code))

@@ -6,6 +6,7 @@ The messages are defined in `transcripts.protocol`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import uuid4
@@ -14,7 +15,7 @@ import structlog
 from pydantic import ValidationError
 
 from ecs_service import telemetry
-from ecs_service.api.connection import Connection
+from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.updates import Updates
@@ -36,6 +37,8 @@ from transcripts.protocol import (
     control_message,
 )
 
+#: How long a shutdown waits for closed connections to go, in seconds.
+FAREWELL_SECONDS = CLOSE_SECONDS + 1.0
 #: How often a speaker is told how far the server is, in seconds.
 ACK_SECONDS = 1.0
 
@@ -64,21 +67,27 @@ class Live:
         connections = tuple(self.connections)
         for connection in connections:
             connection.end("draining")
-        await asyncio.gather(*[connection.gone() for connection in connections])
+        if connections:
+            leaving = [asyncio.create_task(connection.gone()) for connection in connections]
+            await asyncio.wait(leaving, timeout=FAREWELL_SECONDS)
 
 
 class Speaking(Connection):
     """Takes a speaker's audio and tells what is understood."""
 
     _stream: Stream
-    _silence: asyncio.TimerHandle
 
     def __init__(self, live: Live, request: Request) -> None:
         super().__init__(live.connections)
         self._live = live
         self._request = request
         self._interim_results = True
+        self._admitted = False
+        #: Reading is paused until `ready`, so that these are one read of the socket at most.
+        self._early: list[tuple[Callable[[bytes], None], bytes]] = []
+        self._start_seen = False
         self._next_ack = monotonic() + ACK_SECONDS
+        self._silence: asyncio.TimerHandle | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
@@ -103,8 +112,20 @@ class Speaking(Connection):
                     max_seconds=streams.max_seconds,
                 )
             )
-            self.resume_reading()
+            self._stream.last_audio = monotonic()  # opening an engine is no silence
+            self._begin()
             await self._follow(self._stream)
+
+    def _begin(self) -> None:
+        """Take the client's messages, first those that came with the handshake."""
+        self._admitted = True
+        try:
+            for receive, message in self._early:
+                receive(message)
+        except Refusal as refusal:
+            self.end(refusal)
+        self._early.clear()
+        self.resume_reading()
 
     async def _follow(self, stream: Stream) -> None:
         finishing = asyncio.create_task(stream.finished())
@@ -118,6 +139,8 @@ class Speaking(Connection):
                 # The client learns it now; to finish the utterance may take a moment.
                 self.refuse(refusal)
             stream.finish()
+            while not (await asyncio.wait({finishing}, timeout=ACK_SECONDS))[0]:
+                self._acknowledge()
             await finishing
         finally:
             for task in (finishing, self._silence, self._catching_up):
@@ -140,6 +163,9 @@ class Speaking(Connection):
 
     def received_binary(self, message: bytes) -> None:
         """Take audio."""
+        if not self._admitted:
+            self._early.append((self.received_binary, message))
+            return
         stream = self._stream
         stream.accept(message)
         if stream.last_audio >= self._next_ack:
@@ -168,6 +194,9 @@ class Speaking(Connection):
 
     def received_text(self, message: bytes) -> None:
         """Obey a control frame."""
+        if not self._admitted:
+            self._early.append((self.received_text, message))
+            return
         try:
             control = control_message.validate_json(message)
         except ValidationError as error:
@@ -177,8 +206,9 @@ class Speaking(Connection):
         if not isinstance(control, Start):
             self.end("stopped")
             return
-        if self._stream.started:
-            raise Refusal(ErrorCode.UNEXPECTED_MESSAGE, "`start` has to come before any audio.")
+        if self._stream.started or self._start_seen:
+            raise Refusal(ErrorCode.UNEXPECTED_MESSAGE, "`start` comes once, before any audio.")
+        self._start_seen = True
         self._interim_results = control.interim_results
         if control.format is not None:
             audio = PcmFormat(control.format.sample_rate, control.format.channels)
@@ -218,6 +248,8 @@ class Viewing(Connection):
     async def serve(self) -> None:
         """Show the conversation until the viewer goes."""
         wanted = self._request.parameters(ConnectParameters)
+        if self._live.streams.admission.draining:
+            raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         show = self._show_live if wanted.mode == "live" else self._show_snapshots
         self.resume_reading()
         showing = asyncio.create_task(show(wanted.conversation_id))

@@ -83,6 +83,11 @@ def as_json(value: object, status: HTTPStatus, headers: Mapping[str, str]) -> An
 def explain(error: ValidationError) -> str:
     """Say what is wrong without repeating the input, which may be long or private."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}"
+        _brief(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
         for problem in error.errors(include_input=False, include_url=False)[:5]
     )
+
+
+def _brief(text: str, longest: int = 120) -> str:
+    """Cut what quotes the client: names of unknown fields, tags that are none."""
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from ecs_service.access import Forbidden, admit
+from ecs_service.access import Door, Forbidden
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Answer, Request, text
 
@@ -23,11 +23,11 @@ class Router:
         *,
         sockets: Mapping[str, Callable[[Request], Connection]],
         pages: Mapping[str, Callable[[], Answer]],
-        allowed_origins: frozenset[str],
+        door: Door,
     ) -> None:
         self._sockets = sockets
         self._pages = pages
-        self._allowed_origins = allowed_origins
+        self._door = door
 
     def __call__(self, raw: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
         """Return the connection that serves a request, or the answer to it."""
@@ -43,13 +43,13 @@ class Router:
         return found if isinstance(found, Connection) else _response(found)
 
     def _find(self, request: Request) -> Connection | Answer:
+        self._door.admit(request.headers)
         page = self._pages.get(request.path)
         if page is not None:
             return page()
         open_socket = self._sockets.get(request.path)
         if open_socket is None:
             return text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
-        admit(request.headers, self._allowed_origins)
         if not request.wants_websocket:
             return text(
                 "This is a WebSocket endpoint; docs/protocol.md describes it.\n",

@@ -12,7 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from transcripts.models import ConversationId, Utterance
-from transcripts.protocol import SNAPSHOT_SECONDS, Final, Partial, Snapshot, encode
+from transcripts.protocol import (
+    SNAPSHOT_SECONDS,
+    SNAPSHOT_UTTERANCES,
+    Final,
+    Partial,
+    Snapshot,
+    encode,
+)
 
 #: Longer than any snapshot reaches back, so that what a snapshot finds is always known.
 REMEMBER_SECONDS = SNAPSHOT_SECONDS * 1.5
@@ -57,9 +64,10 @@ class Conversation:
         """Return the finals of the last two minutes; `complete` says whether the table was read."""
         horizon = _ago(SNAPSHOT_SECONDS)
         finals = [u for u in self._finals.values() if u.timestamp >= horizon]
+        in_order = sorted(finals, key=lambda u: u.sort_key)
         return Snapshot(
             conversation_id=self.id,
-            utterances=tuple(sorted(finals, key=lambda u: u.sort_key)),
+            utterances=tuple(in_order[-SNAPSHOT_UTTERANCES:]),
             complete=complete,
             seq=self.seq,
         )

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 #: The most that SQS takes in one call (SQS developer guide, SendMessageBatch).
 BATCH = 10
+#: The longest call, bytes. SQS takes 1 MiB now; older queues and emulators 256 KiB.
+BATCH_BYTES = 256 * 1024
 #: Waiting a little fills the batches: a call costs the same for one message as for ten.
 LINGER_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
@@ -39,6 +44,8 @@ class Outbox:
         self._journal = journal
         self._sqs = sqs
         self._queue_url = queue_url
+        # Of its own: a table that hangs may take all threads of the loop.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._waiting = asyncio.Event()
         self._empty = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -61,12 +68,18 @@ class Outbox:
             await self._waiting.wait()
             if not self._hurry.is_set():
                 await asyncio.sleep(LINGER_SECONDS)
-            batch = self._journal.oldest(BATCH)
-            if not batch:
-                self._waiting.clear()
-                self._empty.set()
-                continue
-            if await self._send(batch):
+            try:
+                batch = _fitting(self._journal.oldest(BATCH))
+                if not batch:
+                    self._waiting.clear()
+                    self._empty.set()
+                    continue
+                sent = await self._send(batch)
+            except sqlite3.Error as error:
+                # What was sent but not deleted is sent again, and stored once.
+                log.error("journal_failed", error=str(error))  # noqa: TRY400 - no stack needed
+                sent = False
+            if sent:
                 failures = 0
             else:
                 failures += 1
@@ -91,21 +104,46 @@ class Outbox:
         """Send one batch; return whether anything was accepted."""
         entries = [{"Id": str(entry.id), "MessageBody": entry.body} for entry in batch]
         try:
-            answer = await asyncio.to_thread(
-                self._sqs.send_message_batch,
-                QueueUrl=self._queue_url,
-                Entries=entries,  # type: ignore[arg-type] # the stub wants its own TypedDict
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._thread,
+                partial(
+                    self._sqs.send_message_batch,
+                    QueueUrl=self._queue_url,
+                    Entries=entries,  # type: ignore[arg-type] # the stub wants its own TypedDict
+                ),
             )
         except (BotoCoreError, ClientError) as error:
+            if len(batch) == 1 and _is_too_long(error):
+                self._set_aside(batch[0].id, "BatchRequestTooLong")
+                return True
             log.warning("queue_unreachable", error=type(error).__name__, waiting=self.waiting())
             return False
         accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
         self._journal.remove(accepted)
         for failure in answer.get("Failed", []):
             if failure["SenderFault"]:
-                self._journal.set_aside(int(failure["Id"]), failure["Code"])
-                log.error("final_refused_by_queue", entry=failure["Id"], code=failure["Code"])
+                self._set_aside(int(failure["Id"]), failure["Code"])
         return bool(accepted)
+
+    def _set_aside(self, entry_id: int, code: str) -> None:
+        """Keep what the queue will never take from blocking the rest."""
+        self._journal.set_aside(entry_id, code)
+        log.error("final_refused_by_queue", entry=entry_id, code=code)
+
+
+def _is_too_long(error: Exception) -> bool:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    return code.endswith("BatchRequestTooLong")
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """Return as many of the oldest entries as one call takes, at least one."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.body.encode())
+        if count and size > BATCH_BYTES:
+            return entries[:count]
+    return entries
 
 
 def _pause(failures: int) -> float:

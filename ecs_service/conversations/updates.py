@@ -69,5 +69,4 @@ class Updates:
         while True:
             await asyncio.sleep(every)
             self._hub.sweep()
-            for conversation in self._hub.watched:
-                await self.refresh(conversation.id)
+            await asyncio.gather(*[self.refresh(each.id) for each in self._hub.watched])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from ecs_service import telemetry
@@ -49,6 +49,7 @@ class Publisher:
         self._language = language
         self._open: Result | None = None
         self.finals = 0
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     def publish(self, result: Result, began: datetime) -> bytes | None:
         """Publish one result of a stream whose audio began at `began`.
@@ -60,11 +61,14 @@ class Publisher:
             return self._partial(result)
         if not result.text:
             return self.retract()
-        self._open = None
+        # Never earlier than the one before: the table sorts by it.
+        self._latest = max(
+            began + timedelta(seconds=result.start), self._latest + timedelta(milliseconds=1)
+        )
         utterance = Utterance(
             conversation_id=self._conversation.id,
             utterance_id=self._utterance_id(result),
-            timestamp=began + timedelta(seconds=result.start),
+            timestamp=self._latest,
             speaker=result.speaker or self._speaker,
             language=result.language or self._language,
             start_time=result.start,
@@ -73,6 +77,7 @@ class Publisher:
             words=result.words,
         )
         self._outbox.add(utterance)
+        self._open = None
         self.finals += 1
         telemetry.finals.inc()
         return self._conversation.tell_final(utterance)

@@ -198,7 +198,7 @@ class Stream:
         self.last_audio = monotonic()
 
     def finish(self) -> None:
-        """Tell that no more audio comes: `frames` ends after the last final."""
+        """Tell that no more audio comes: `finished` returns after the last final."""
         if self._resampler is not None:
             rest = self._resampler.flush()
             if rest:
@@ -224,7 +224,8 @@ class Stream:
 
     def _publish(self, result: Result) -> None:
         """Publish what the engine understood. A final that cannot be kept is not shown."""
-        began = self._began or datetime.now(UTC)
+        # Counted back from now: after a pause, or faster than real time, the clock is right.
+        began = datetime.now(UTC) - timedelta(seconds=self.received)
         self._show(self._publisher.publish(result, began), is_final=result.is_final)
         self._measure(result)
 

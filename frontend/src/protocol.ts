@@ -240,7 +240,9 @@ export interface Ready {
   maxSeconds?: number
 }
 /**
- * The finals of the last two minutes, oldest first; newer messages have a larger `seq`.
+ * The finals of the last two minutes, oldest first, but not more than the newest 200.
+ *
+ * Messages that come after it have a larger `seq`.
  */
 export interface Snapshot {
   type: 'snapshot'
@@ -282,6 +284,9 @@ export interface Utterance {
   startTime: number
   endTime: number
   text: string
+  /**
+   * @maxItems 1500
+   */
   words: Word[]
 }
 /**

@@ -364,12 +364,17 @@ class Recognition:
             EngineError: it failed, or it consumed nothing for `stall_timeout` although audio
                 waited all the time.
         """
+        looks = 4  # within the timeout, so that a stall is found at most a quarter late
+        seen, idle = self._processed, 0
         while True:
-            seen, waiting = self._processed, self.lag > 0 or self._ended
-            done, _ = await asyncio.wait({attempt.outcome}, timeout=self._policy.stall_timeout)
+            waiting = self.lag > 0 or self._ended
+            pause = self._policy.stall_timeout / looks
+            done, _ = await asyncio.wait({attempt.outcome}, timeout=pause)
             if done:
                 return attempt.outcome.result()
-            if waiting and self._processed == seen:
+            idle = idle + 1 if waiting and self._processed == seen else 0
+            seen = self._processed
+            if idle >= looks:
                 stall = f"no progress for {self._policy.stall_timeout:g} seconds"
                 attempt.failed(EngineStalled(stall))
 

@@ -59,7 +59,7 @@ utterances = st.fixed_dictionaries(
         "conversation_id": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", fullmatch=True),
         "utterance_id": st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True),
         "timestamp": _moments,
-        "speaker": st.from_regex(r"[^\x00-\x1f\x7f]{1,64}", fullmatch=True),
+        "speaker": st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=64),
         "language": st.sampled_from(["en-US", "de", "zh-Hans-CN"]),
         "start_time": _seconds,
         "end_time": _seconds,
