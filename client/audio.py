@@ -44,15 +44,23 @@ async def inspect(path: Path) -> AudioInfo:
     try:
         return await asyncio.to_thread(look)
     except (DecodeError, OSError) as error:
-        raise UnreadableAudio(f"{path}: {error}") from error
+        raise UnreadableAudio(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without the error numbers and file names of those below."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    words = getattr(cause, "strerror", None)
+    return str(error).replace(str(cause), words) if words else str(error)
 
 
 async def read_file(path: Path, wanted: PcmFormat) -> AsyncGenerator[bytes, None]:
     """Yield the recording as frames of `FRAME_SECONDS`, decoded a little ahead.
 
     Raises:
-        UnreadableAudio: what follows cannot be read or decoded.
+        UnreadableAudio: what follows cannot be read or decoded, or there was nothing at all.
     """
+    empty = True
     pieces = decode(
         path,
         sample_rate=wanted.sample_rate,
@@ -62,11 +70,15 @@ async def read_file(path: Path, wanted: PcmFormat) -> AsyncGenerator[bytes, None
     try:
         async with aclosing(in_thread(pieces, ahead=_FRAMES_AHEAD)) as frames:
             async for frame in frames:
+                empty = False
                 yield frame
     except CorruptAudio as error:
-        raise UnreadableAudio(f"{path}: {error} (what came before was sent)") from error
+        sent = "" if empty else " (what came before was sent)"
+        raise UnreadableAudio(f"{path}: {_reason(error)}{sent}") from error
     except (DecodeError, OSError) as error:
-        raise UnreadableAudio(f"{path}: {error}") from error
+        raise UnreadableAudio(f"{path}: {_reason(error)}") from error
+    if empty:
+        raise UnreadableAudio(f"{path}: the file holds no sound")
 
 
 async def in_thread(pieces: Iterator[bytes], *, ahead: int) -> AsyncGenerator[bytes, None]:

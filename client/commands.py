@@ -21,7 +21,7 @@ from client.endpoints import (
     connect_parameters,
     transcribe_parameters,
 )
-from client.errors import ClientError, EndedByService, ExitCode
+from client.errors import ClientError, EndedByService, ExitCode, NoConnection, OutputFailed
 from client.following import follow
 from client.live import Speaker
 from client.screen import Screen
@@ -31,6 +31,11 @@ from speech.pcm import PcmFormat
 from transcripts.protocol import TranscribeParameters
 
 _EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in ExitCode) + "."
+
+_ADVICE = {
+    "max_duration": "it takes no longer streams.",
+    "draining": "it is being restarted; try again in a moment.",
+}
 
 app = typer.Typer(
     name="python -m client",
@@ -223,7 +228,8 @@ async def _speak(
         return ExitCode.INTERRUPTED
     if closed.reason != "stopped":
         raise EndedByService(
-            f"The service ended the stream after {closed.duration:.1f} s ({closed.reason})."
+            f"The service ended the stream after {closed.duration:.1f} s ({closed.reason}): "
+            f"{_ADVICE[closed.reason]} The rest was not recognised."
         )
     return ExitCode.OK
 
@@ -268,11 +274,22 @@ def _run(main: Coroutine[Any, Any, ExitCode]) -> None:
         code = asyncio.run(main)
     except ClientError as error:
         typer.echo(str(error), err=True)
+        if isinstance(error, NoConnection):
+            typer.echo(
+                f"Is it running, and is this its address? See --url, {URL_VARIABLE}.", err=True
+            )
+        if isinstance(error, OutputFailed):
+            _leave_stdout()
         code = error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has left, as `head` does. Python flushes stdout once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has left, as `head` does.
+        _leave_stdout()
         code = ExitCode.INTERRUPTED
     raise typer.Exit(code)
+
+
+def _leave_stdout() -> None:
+    """Point stdout to nowhere: Python flushes it once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@
     +-- Refused             5  the service said no, and why
     +-- EndedByService      5  the service ended the stream before the audio did
     +-- ConnectionLost      6  the stream broke off before `closed`
+    +-- OutputFailed        7  what was heard cannot be written
 
 0 is success, 130 an interruption by the user (Ctrl-C or SIGTERM).
 """
@@ -28,6 +29,7 @@ class ExitCode(IntEnum):
     NO_CONNECTION = 4
     REFUSED = 5
     CONNECTION_LOST = 6
+    OUTPUT_FAILED = 7
     INTERRUPTED = 130
 
     @property
@@ -43,6 +45,7 @@ _MEANINGS = {
     ExitCode.NO_CONNECTION: "the service cannot be reached",
     ExitCode.REFUSED: "the service refused the stream or the rest of it, and said why",
     ExitCode.CONNECTION_LOST: "the connection broke off before the last words",
+    ExitCode.OUTPUT_FAILED: "the output cannot be written",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or nobody reads the output)",
 }
 
@@ -75,6 +78,12 @@ class ConnectionLost(ClientError):
     """The connection ended before the service said that all was said."""
 
     exit_code = ExitCode.CONNECTION_LOST
+
+
+class OutputFailed(ClientError):
+    """Captions cannot be written to stdout, e.g. because the disk is full."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
 
 
 class EndedByService(ClientError):

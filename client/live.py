@@ -11,9 +11,11 @@ then waits, while messages go on coming.
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -69,6 +71,7 @@ class Connection:
     def __init__(self, url: URL) -> None:
         self.url = url
         self._resources = AsyncExitStack()
+        self._tcp: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -113,8 +116,12 @@ class Connection:
                 return
 
     async def _open(self) -> None:
-        # No total timeout: these connections are meant to last.
-        session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS))
+        self._resources.callback(self._cut)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=self._tcp_socket),
+            # No total timeout: these connections are meant to last.
+            timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS),
+        )
         await self._resources.enter_async_context(session)
         try:
             self._socket = await session.ws_connect(
@@ -127,7 +134,24 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:
             reason = getattr(error, "os_error", error)  # without aiohttp's own words
             raise NoConnection(f"{self._place} does not answer: {reason}") from error
-        self._resources.push_async_callback(self._socket.close)
+        self._resources.push_async_callback(self._close)
+
+    async def _close(self) -> None:
+        """Say goodbye, but not for long: a service that does not read never takes it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close()
+
+    def _tcp_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol_number, _, _ = address
+        self._tcp.append(socket.socket(family, kind, protocol_number))
+        return self._tcp[-1]
+
+    def _cut(self) -> None:
+        """Break what is still open: a closed transport waits until everything was read."""
+        for tcp in self._tcp:
+            with suppress(OSError):  # it has ended in order
+                tcp.shutdown(socket.SHUT_RDWR)
 
     @property
     def _place(self) -> str:

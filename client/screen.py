@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from client.errors import OutputFailed
 from client.following import Caption
 from client.live import Received
 from client.speaking import Progress as StreamProgress
@@ -98,7 +99,12 @@ class Screen:
             # caption is never markup.
             self._console.print(Text(line), soft_wrap=True)
         else:
-            typer.echo(line)
+            try:
+                typer.echo(line)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise OutputFailed(f"the output cannot be written: {error.strerror}") from error
 
 
 def _line(caption: object) -> str:

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -47,6 +47,8 @@ DEBIAN = {"chromium": "chromium", "flite": "flite"}
 
 #: What tools send to steer a terminal, such as colours.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+#: A line of Node's stack traces, which say nothing to the user; the log has them.
+_STACK_FRAME = re.compile(r"(?:npm error)?\s+at .*:\d+")
 
 
 def _plain(environment: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +104,8 @@ class Tools:
         if status:
             output = _CONTROL.sub("", path.read_text(errors="replace"))
             output = output[output.rfind("\n$ ") + 1 :]
-            shown = "\n".join(f"    {line}" for line in output.splitlines()[-TAIL:])
+            lines = [line for line in output.splitlines() if not _STACK_FRAME.match(line)]
+            shown = "\n".join(f"    {line}" for line in lines[-TAIL:])
             hint = explain(output) or f"Everything it printed: {path}"
             raise SetupError(f"{Path(argv[0]).name} failed with status {status}:\n{shown}\n{hint}")
 
@@ -350,12 +353,15 @@ class SetUp:
                 waiting: set[Future[None]] = {pool.submit(self.lane, lane) for lane in lanes}
                 failed: list[SetupError] = []
                 while waiting:
-                    done, waiting = wait(waiting, timeout=HEARTBEAT)
+                    done, waiting = wait(waiting, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
                     for future in done:
                         try:
                             future.result()
                         except SetupError as error:
                             failed.append(error)
+                            if waiting:
+                                title = str(error).partition("\n")[0].rstrip(":")
+                                say(f"{title}; waiting for the rest to end ...")
                     if not done:
                         self._report()
             except BaseException:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from local_cloud.edge import application
+from scripts.setup import PAGE
 from tests.support.fake_service import DIST, FakeService, fake_service
 from tests.support.service import running_service
 
@@ -18,7 +19,9 @@ from tests.support.service import running_service
 def _programs() -> None:
     """Skip where something is missing that a test cannot bring along."""
     if not (DIST / "index.html").is_file():
-        pytest.skip("the page is not built: cd frontend && npm ci && npm run build")
+        pytest.skip("the page is not built: make browser")
+    if not PAGE.current():
+        pytest.fail("the page has changed since it was built: make browser", pytrace=False)
     needed = {"chromium": "chromium", "flite": "flite", "sox": "sox"}
     missing = [package for program, package in needed.items() if shutil.which(program) is None]
     if missing:

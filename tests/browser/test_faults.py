@@ -202,6 +202,24 @@ async def _has_switched(page: Page) -> bool:
     return bool(opened == 2) and await open_microphones(page) == 1
 
 
+async def test_the_screen_stays_on_while_the_page_listens_and_no_longer(
+    fake_site: FakeService,
+) -> None:
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        await page.evaluate(
+            "window.locks = 0;"
+            "navigator.wakeLock.request = async () => {"
+            "  locks += 1; return { release: async () => { locks -= 1 } } };"
+            "undefined"  # Playwright calls a result that is a function
+        )
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.get_by_role("status", name="Microphone")).to_have_text("Listening")
+        assert await page.evaluate("locks") == 1
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.get_by_role("button", name="Start")).to_be_visible()
+        assert await page.evaluate("locks") == 0
+
+
 async def test_an_engine_that_is_behind_is_told(fake_site: FakeService) -> None:
     fake_site.lag = 4.2
     async with chromium() as browser, visitor(browser, fake_site.url) as page:

@@ -122,3 +122,80 @@ async def test_a_link_that_cannot_be_right_says_so(fake_site: FakeService) -> No
         )
         await page.get_by_role("link", name="Start a new conversation").click()
         await expect(page.get_by_role("button", name="Start")).to_be_visible()
+
+
+async def test_earlier_captions_that_the_server_could_not_read_are_said_to_lack_and_come_later(
+    fake_site: FakeService,
+) -> None:
+    await fake_site.say("before the page came")
+    fake_site.complete = False
+    async with (
+        chromium() as browser,
+        visitor(browser, f"{fake_site.url}/?conversation=test") as page,
+    ):
+        notice = page.get_by_text("Earlier captions could not be loaded.")
+        await expect(notice).to_be_visible()
+        await fake_site.say("since then")
+        await fake_site.publish(fake_site.partial("at this moment", "open"))
+        await expect(finals(page)).to_have_text(["since then"])
+
+        fake_site.complete = True
+        await expect(finals(page)).to_have_text(["before the page came", "since then"])
+        await expect(drafts(page)).to_have_text(["at this moment"])
+        await expect(notice).to_be_hidden()
+        await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
+
+
+async def test_an_absence_longer_than_a_snapshot_reaches_leaves_a_visible_gap(
+    fake_site: FakeService,
+) -> None:
+    async with (
+        chromium() as browser,
+        visitor(
+            browser,
+            f"{fake_site.url}/?conversation=test",
+            expected_errors=["WebSocket connection to"],
+        ) as page,
+    ):
+        await fake_site.say("before")
+        await expect(finals(page)).to_have_text(["before"])
+        fake_site.cut()
+        await page.evaluate("{ const now = Date.now; Date.now = () => now() + 600_000 }")
+        await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
+        await fake_site.say("after")
+        await expect(finals(page)).to_have_text(["before", "after"])
+        await expect(page.get_by_role("log")).to_contain_text(
+            re.compile(
+                "before.*This page was not connected .*may be missing here.*after", re.DOTALL
+            )
+        )
+
+
+async def test_the_keyboard_reaches_everything_in_order_and_speaks(fake_site: FakeService) -> None:
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
+        reached = []
+        for _ in range(7):
+            await page.keyboard.press("Tab")
+            reached.append(await page.evaluate(NAME_OF_FOCUS))
+        assert reached == [
+            "Smaller text",
+            "Larger text",
+            "Copy link for listeners",
+            "Captions",
+            "Your name",
+            "Microphone",
+            "Start",
+        ]
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status", name="Microphone")).to_have_text("Listening")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("button", name="Start")).to_be_visible()
+
+
+NAME_OF_FOCUS = """
+(() => {
+  const { ariaLabel, labels, innerText } = document.activeElement
+  return ariaLabel ?? labels?.[0]?.innerText ?? innerText
+})()
+"""

@@ -63,6 +63,8 @@ class FakeService:
     refusals: list[Refusal] = field(default_factory=list)
     #: While false, new sockets are cut before the handshake, as without a network.
     reachable: bool = True
+    #: While false, snapshots are empty and say so, as when the table does not answer.
+    complete: bool = True
     finals: list[Final] = field(default_factory=list)
     #: s16le of each stream, in order of their start.
     audio: list[bytearray] = field(default_factory=list)
@@ -113,18 +115,15 @@ class FakeService:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve a viewer."""
         socket = await self._accept(request)
+        if request.query.get("mode") == "snapshot":
+            with contextlib.suppress(ConnectionError):
+                while not socket.closed:
+                    await self._send_snapshot(socket)
+                    with contextlib.suppress(TimeoutError):
+                        await socket.receive(timeout=0.1)
+            return socket
         self.views += 1
-        names = Utterance.model_fields
-        snapshot = Snapshot(
-            conversation_id=request.query["conversationId"],
-            utterances=tuple(
-                Utterance.model_validate(final.model_dump(include=set(names)))
-                for final in self.finals
-            ),
-            complete=True,
-            seq=self._seq,
-        )
-        await socket.send_str(encode(snapshot).decode())
+        await self._send_snapshot(socket)
         self._viewers.add(socket)
         try:
             async for _ in socket:
@@ -132,6 +131,20 @@ class FakeService:
         finally:
             self._viewers.discard(socket)
         return socket
+
+    async def _send_snapshot(self, socket: web.WebSocketResponse) -> None:
+        names = Utterance.model_fields
+        snapshot = Snapshot(
+            conversation_id="test",
+            utterances=tuple(
+                Utterance.model_validate(final.model_dump(include=set(names)))
+                for final in self.finals
+                if self.complete
+            ),
+            complete=self.complete,
+            seq=self._seq,
+        )
+        await socket.send_str(encode(snapshot).decode())
 
     async def transcribe(self, request: web.Request) -> web.StreamResponse:
         """Serve a speaker."""

@@ -10,10 +10,16 @@ interface Notice {
   final: boolean
 }
 
+const EARLIER_MISSING: Problem = {
+  title: 'Earlier captions could not be loaded.',
+  advice: 'New ones appear as they are spoken. The page goes on trying.',
+}
+
 /** What stands in the way at the moment, and what to do about it. */
 export function Notices() {
   const speaking = useAppSelector((state) => state.speaking)
   const viewing = useAppSelector((state) => state.viewing)
+  const incomplete = useAppSelector((state) => state.conversation.incomplete)
 
   const notices: Notice[] = []
   if (speaking.problem !== undefined) {
@@ -24,6 +30,9 @@ export function Notices() {
   if (viewing.problem !== undefined && viewing.problem.title !== speaking.problem?.title) {
     const { problem, retryAt, status } = viewing
     notices.push({ problem, retryAt, final: status === 'ended' })
+  }
+  if (incomplete && viewing.status === 'live') {
+    notices.push({ problem: EARLIER_MISSING, final: false })
   }
 
   return (

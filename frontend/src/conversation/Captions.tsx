@@ -1,8 +1,9 @@
-import { memo } from 'react'
+import { Fragment, memo } from 'react'
 
 import { useAppSelector } from '../app/store.ts'
 import styles from './Captions.module.css'
 import { CaptionLine } from './CaptionLine.tsx'
+import type { Gap } from './conversationSlice.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
 /** The conversation as it is read. */
@@ -36,21 +37,36 @@ export function Captions({ speaks }: { speaks: boolean }) {
 /** Read out by screen readers as they come; drafts are not, for they change all the time. */
 const Finals = memo(function Finals() {
   const captions = useAppSelector((state) => state.conversation.captions)
+  const trimmed = useAppSelector((state) => state.conversation.trimmed)
   return (
     <div role="log" aria-live="polite" aria-label="Finished captions">
-      {captions.map(({ utteranceId, speaker, language, text, timestamp }) => (
-        <CaptionLine
-          key={utteranceId}
-          state="final"
-          speaker={speaker}
-          language={language}
-          text={text}
-          time={timestamp}
-        />
+      {trimmed && <p className={styles.note}>Older captions are no longer on this page.</p>}
+      {captions.map(({ utteranceId, speaker, language, text, timestamp, gap }) => (
+        <Fragment key={utteranceId}>
+          {gap !== undefined && <Missing gap={gap} />}
+          <CaptionLine
+            state="final"
+            speaker={speaker}
+            language={language}
+            text={text}
+            time={timestamp}
+          />
+        </Fragment>
       ))}
     </div>
   )
 })
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
+
+function Missing({ gap: { from, to } }: { gap: Gap }) {
+  const time = clock.formatRange(from, to)
+  return (
+    <p className={styles.note}>
+      {`This page was not connected (${time}). What was said then may be missing here.`}
+    </p>
+  )
+}
 
 function Drafts() {
   const drafts = useAppSelector((state) => state.conversation.drafts)

@@ -6,11 +6,15 @@ import {
   conversationSlice,
   DRAFT_LIFETIME,
   heard,
+  MOST_CAPTIONS,
   ownStreamEnded,
+  recalled,
+  SNAPSHOT_REACH,
   type Source,
 } from './conversationSlice.ts'
 
 const NOW = 1_000_000
+const VIEWER = { source: 'viewer', now: NOW } as const
 const { reducer } = conversationSlice
 
 function utterance(id: string, text: string, second = 0, startTime = second): Utterance {
@@ -124,6 +128,14 @@ describe('partials', () => {
     expect(open(after(partial('a', '')))).toEqual([])
   })
 
+  it('that were taken back may come again', () => {
+    const again = after(partial('a', 'cough'), partial('a', ''), partial('a', 'coffee'))
+    expect(open(again)).toEqual(['coffee'])
+    expect(texts(reducer(again, heard({ message: final('a', 'coffee'), ...VIEWER })))).toEqual([
+      'coffee',
+    ])
+  })
+
   it('of the own speech come from one socket only, or they would flicker', () => {
     const state = after(
       partial('a', 'one'),
@@ -171,4 +183,65 @@ describe('a snapshot after a reconnect', () => {
     expect(open(state)).toEqual([])
     expect(texts(state)).toEqual(['own words'])
   })
+})
+
+describe('what was said while the page was away', () => {
+  const back = NOW + SNAPSHOT_REACH + 60_000
+
+  it('is marked as missing where no snapshot reaches', () => {
+    const state = after(
+      [final('a', 'before', 1), { now: NOW }],
+      [snapshot(utterance('a', 'before', 1), utterance('b', 'back', 2)), { now: back }],
+      [final('c', 'later', 3), { now: back }],
+    )
+    const gap = { from: NOW, to: back - SNAPSHOT_REACH }
+    expect(state.captions.map((caption) => caption.gap)).toEqual([undefined, gap, undefined])
+  })
+
+  it('is marked before the first new words, whenever they come', () => {
+    const state = after(
+      [final('a', 'before', 1), { now: NOW }],
+      [snapshot(), { now: back }],
+      [final('b', 'later', 3), { now: back + 60_000 }],
+    )
+    expect(state.captions.map(({ gap }) => gap === undefined)).toEqual([true, false])
+  })
+
+  it('is not missing after a short absence, nor before the page was opened', () => {
+    const state = after(
+      [snapshot(utterance('a', 'before', 1)), { now: NOW }],
+      [snapshot(utterance('b', 'back', 2)), { now: NOW + SNAPSHOT_REACH }],
+    )
+    expect(state.captions.some(({ gap }) => gap !== undefined)).toBe(false)
+  })
+})
+
+describe('a snapshot that the server could not complete', () => {
+  const partly: Snapshot = { ...snapshot(utterance('b', 'second', 2)), complete: false }
+
+  it('is known as such until the rest has come', () => {
+    const state = after(partial('c', 'being said'), partly, partial('d', 'being said'))
+    expect(state.incomplete).toBe(true)
+    const whole = reducer(
+      state,
+      recalled([utterance('a', 'first', 1), utterance('b', 'second', 2)]),
+    )
+    expect(whole.incomplete).toBe(false)
+    expect(texts(whole)).toEqual(['first', 'second'])
+    expect(open(whole)).toEqual(['being said'])
+  })
+
+  it('is forgotten after a complete one', () => {
+    expect(after(partly, snapshot()).incomplete).toBe(false)
+  })
+})
+
+it('keeps the newest captions of a conversation of many hours', () => {
+  const all = Array.from({ length: MOST_CAPTIONS + 500 }, (_, n) => final(`${n}`, `${n}`, n))
+  const state = after(...all)
+  expect(state.captions.length).toBeLessThan(MOST_CAPTIONS + 200)
+  expect(state.captions.length).toBeGreaterThanOrEqual(MOST_CAPTIONS)
+  expect(Object.keys(state.known)).toHaveLength(state.captions.length)
+  expect(texts(state).at(-1)).toBe(`${MOST_CAPTIONS + 499}`)
+  expect(state.trimmed).toBe(true)
 })

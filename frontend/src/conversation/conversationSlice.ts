@@ -8,7 +8,7 @@
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import type { Final, Heartbeat, Partial, Snapshot } from '../protocol.ts'
+import type { Final, Heartbeat, Partial, Snapshot, Utterance } from '../protocol.ts'
 
 /** Over which socket a message came. */
 export type Source = 'speaker' | 'viewer'
@@ -23,6 +23,14 @@ export interface Caption {
   timestamp: string
   /** Seconds since the start of its stream. */
   startTime: number
+  /** What was said just before it may be missing here. */
+  gap?: Gap
+}
+
+/** A time in which this page heard nothing; in milliseconds since 1970. */
+export interface Gap {
+  from: number
+  to: number
 }
 
 /** An utterance that is still being spoken. */
@@ -44,6 +52,14 @@ export interface ConversationState {
   /** The same by id, for a look-up that does not grow with the conversation. */
   known: Record<string, true>
   drafts: Record<string, Draft>
+  /** The server could not read what was said before this page came. */
+  incomplete: boolean
+  /** The oldest captions were taken off the page. */
+  trimmed: boolean
+  /** When the viewer's socket last told anything, in milliseconds since 1970. */
+  heardAt?: number
+  /** Belongs before the next caption. */
+  gap?: Gap
 }
 
 export interface Heard {
@@ -56,13 +72,29 @@ export interface Heard {
 /** A draft nobody has spoken of for so long has lost its final, in milliseconds. */
 export const DRAFT_LIFETIME = 30_000
 
-const initialState: ConversationState = { captions: [], known: {}, drafts: {} }
+/** How far back a snapshot reaches, in milliseconds; `SNAPSHOT_SECONDS` in transcripts/protocol.py. */
+export const SNAPSHOT_REACH = 120_000
+
+/** Captions that stay on the page, some hours of talk: memory and layout stay small. */
+export const MOST_CAPTIONS = 2_000
+/** So many go at a time, for the text jumps under a reader who has scrolled up. */
+const TRIMMED_AT_ONCE = 200
+
+const initialState: ConversationState = {
+  captions: [],
+  known: {},
+  drafts: {},
+  incomplete: false,
+  trimmed: false,
+}
 
 export const conversationSlice = createSlice({
   name: 'conversation',
   initialState,
   reducers: {
     heard(state, { payload: { message, source, now } }: PayloadAction<Heard>) {
+      if (message.type === 'snapshot') noteGap(state, now)
+      if (source === 'viewer') state.heardAt = now
       switch (message.type) {
         case 'partial':
           revise(state, message, source, now)
@@ -73,12 +105,18 @@ export const conversationSlice = createSlice({
         case 'snapshot':
           // Drafts of before the interruption may have ended unseen; living ones come again.
           dropDrafts(state, (draft) => draft.source === 'viewer')
+          state.incomplete = !message.complete
           for (const utterance of message.utterances) settle(state, utterance)
           break
         case 'heartbeat':
           dropDrafts(state, (draft) => now - draft.heardAt > DRAFT_LIFETIME)
           break
       }
+    },
+    /** What an incomplete snapshot lacked has come; the drafts have gone on meanwhile. */
+    recalled(state, { payload: utterances }: PayloadAction<Utterance[]>) {
+      state.incomplete = false
+      for (const utterance of utterances) settle(state, utterance)
     },
     /** The own stream is over: from now on the viewer's socket alone speaks of its drafts. */
     ownStreamEnded(state) {
@@ -87,7 +125,7 @@ export const conversationSlice = createSlice({
   },
 })
 
-export const { heard, ownStreamEnded } = conversationSlice.actions
+export const { heard, recalled, ownStreamEnded } = conversationSlice.actions
 
 function revise(state: ConversationState, message: Partial, source: Source, now: number): void {
   const { utteranceId, speaker, language, text, startTime } = message
@@ -111,10 +149,30 @@ function settle(state: ConversationState, utterance: Caption): void {
   dropDrafts(state, (draft) => draft.utteranceId === utteranceId)
   if (Object.hasOwn(state.known, utteranceId)) return
   state.known[utteranceId] = true
-  const caption = { utteranceId, speaker, language, text, timestamp, startTime }
+  const caption: Caption = { utteranceId, speaker, language, text, timestamp, startTime }
+  if (state.gap !== undefined) {
+    caption.gap = state.gap
+    delete state.gap
+  }
   // Nearly always the newest, so the place is searched from the end.
   const at = state.captions.findLastIndex((other) => compare(other, caption) <= 0)
   state.captions.splice(at + 1, 0, caption)
+  if (state.captions.length >= MOST_CAPTIONS + TRIMMED_AT_ONCE) trim(state)
+}
+
+/** A snapshot does not reach back over a longer absence than its own length. */
+function noteGap(state: ConversationState, now: number): void {
+  const to = now - SNAPSHOT_REACH
+  if (state.heardAt !== undefined && state.heardAt < to) {
+    state.gap = { from: state.gap?.from ?? state.heardAt, to }
+  }
+}
+
+function trim(state: ConversationState): void {
+  state.trimmed = true
+  state.captions = state.captions.slice(-MOST_CAPTIONS)
+  // The ids of what has gone may go: nothing brings back what is older than a snapshot.
+  state.known = Object.fromEntries(state.captions.map(({ utteranceId }) => [utteranceId, true]))
 }
 
 function dropDrafts(state: ConversationState, unwanted: (draft: Draft) => boolean): void {

@@ -76,3 +76,33 @@ it('hears nothing more after it was closed', () => {
   vi.advanceTimersByTime(60_000)
   expect(kinds()).toEqual(['connecting'])
 })
+
+it('asks beside the live connection for what an incomplete snapshot lacks', () => {
+  const live = FakeSocket.last
+  live.says({ ...SNAPSHOT, complete: false })
+  const past = FakeSocket.last
+  expect(new URL(past.url).searchParams.get('mode')).toBe('snapshot')
+  past.says({ ...SNAPSHOT, complete: false })
+  expect(past.closed).toBe(false)
+
+  past.says(SNAPSHOT)
+  expect(past.closed).toBe(true)
+  expect(live.closed).toBe(false)
+  expect(kinds()).toEqual(['connecting', 'live', 'message', 'recalled'])
+})
+
+it('goes on asking when that fails, and no more once it is connected anew', () => {
+  const live = FakeSocket.last
+  live.says({ ...SNAPSHOT, complete: false })
+  FakeSocket.last.onclose()
+  vi.advanceTimersByTime(15_000)
+  expect(FakeSocket.all).toHaveLength(3)
+  const past = FakeSocket.last
+
+  live.onclose()
+  expect(past.closed).toBe(true)
+  vi.advanceTimersByTime(15_000)
+  FakeSocket.last.says(SNAPSHOT)
+  expect(FakeSocket.all).toHaveLength(4)
+  expect(kinds()).not.toContain('recalled')
+})

@@ -1,5 +1,12 @@
 import type { Problem } from '../app/problem.ts'
-import type { Error as ErrorMessage, Final, Heartbeat, Partial, Snapshot } from '../protocol.ts'
+import type {
+  Error as ErrorMessage,
+  Final,
+  Heartbeat,
+  Partial,
+  Snapshot,
+  Utterance,
+} from '../protocol.ts'
 import { Channel } from './channel.ts'
 import { CONNECTION_LOST, isPassing, serverProblem } from './problems.ts'
 import { Reconnect } from './reconnect.ts'
@@ -13,6 +20,8 @@ export type ViewerEvent =
   | { kind: 'waiting'; problem: Problem; retryAt: number }
   | { kind: 'ended'; problem: Problem }
   | { kind: 'message'; message: Snapshot | Partial | Final | Heartbeat }
+  /** The whole of what an incomplete snapshot had a part of. */
+  | { kind: 'recalled'; utterances: Utterance[] }
 
 /** Follows a conversation, and comes back by itself for as long as that can help. */
 export class Viewer {
@@ -21,7 +30,11 @@ export class Viewer {
   readonly #reconnect = new Reconnect(() => {
     this.#connect()
   })
+  readonly #recallAgain = new Reconnect(() => {
+    this.#recall()
+  })
   #channel: Channel | undefined
+  #past: Channel | undefined
   #live = false
 
   constructor(url: string, emit: (event: ViewerEvent) => void) {
@@ -40,6 +53,7 @@ export class Viewer {
 
   close(): void {
     this.#reconnect.cancel()
+    this.#endRecall()
     this.#channel?.close()
   }
 
@@ -55,6 +69,7 @@ export class Viewer {
           case 'heartbeat':
             this.#alive()
             this.#emit({ kind: 'message', message })
+            if (message.type === 'snapshot' && !message.complete) this.#recall()
             break
           case 'error':
             this.#refused(message)
@@ -71,6 +86,33 @@ export class Viewer {
     })
   }
 
+  /** Asks beside the live connection for snapshots, until one is complete. */
+  #recall(): void {
+    const url = new URL(this.#url)
+    url.searchParams.set('mode', 'snapshot')
+    this.#past?.close()
+    this.#past = new Channel(url.href, SILENCE, {
+      onMessage: (message) => {
+        if (message.type === 'error') {
+          this.#past?.close()
+          this.#recallAgain.later(message.retryAfter)
+        } else if (message.type === 'snapshot' && message.complete) {
+          this.#endRecall()
+          this.#emit({ kind: 'recalled', utterances: message.utterances })
+        }
+      },
+      onGone: () => {
+        this.#recallAgain.later()
+      },
+    })
+  }
+
+  #endRecall(): void {
+    this.#recallAgain.cancel()
+    this.#recallAgain.succeeded()
+    this.#past?.close()
+  }
+
   #alive(): void {
     if (this.#live) return
     this.#live = true
@@ -80,12 +122,14 @@ export class Viewer {
 
   #refused(error: ErrorMessage): void {
     this.#channel?.close()
+    this.#endRecall()
     const problem = serverProblem(error)
     if (isPassing(error)) this.#wait(problem, error.retryAfter)
     else this.#emit({ kind: 'ended', problem })
   }
 
   #wait(problem: Problem, retryAfter?: number): void {
+    this.#endRecall() // the next connection begins with a snapshot of its own
     this.#emit({ kind: 'waiting', problem, retryAt: this.#reconnect.later(retryAfter) })
   }
 }

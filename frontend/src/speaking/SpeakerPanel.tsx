@@ -8,6 +8,7 @@ import styles from './SpeakerPanel.module.css'
 import { SpeakingStatus } from './SpeakingStatus.tsx'
 import type { Phase } from './speakingSlice.ts'
 import { useSpeaking } from './useSpeaking.ts'
+import { useWakeLock } from './useWakeLock.ts'
 
 /** The longest name that the service accepts. */
 const LONGEST_NAME = 64
@@ -33,6 +34,7 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
     if (meter.current !== null) showLevel(meter.current, level)
   }, [])
   const { start, stop, switchTo } = useSpeaking(conversation, onLevel)
+  useWakeLock(phase !== 'idle')
 
   const submit = (event: SubmitEvent) => {
     event.preventDefault()

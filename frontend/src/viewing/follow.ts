@@ -1,5 +1,5 @@
 import type { AppDispatch } from '../app/store.ts'
-import { heard } from '../conversation/conversationSlice.ts'
+import { heard, recalled } from '../conversation/conversationSlice.ts'
 import { Viewer } from '../live/viewer.ts'
 import { viewingSlice } from './viewingSlice.ts'
 
@@ -23,6 +23,9 @@ export function followConversation(url: string, dispatch: AppDispatch): Viewer {
         break
       case 'message':
         dispatch(heard({ message: event.message, source: 'viewer', now: Date.now() }))
+        break
+      case 'recalled':
+        dispatch(recalled(event.utterances))
         break
     }
   })
