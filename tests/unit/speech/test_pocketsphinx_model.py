@@ -16,6 +16,7 @@ pytestmark = pytest.mark.unit
 SPEECH = b"\1\0"
 SILENCE = b"\0\0"
 FRAME = 512
+CEPSTRUM = 320  # bytes of a frame of the decoder
 
 
 @dataclass(slots=True)
@@ -33,19 +34,26 @@ class Segment:
 
 @dataclass(slots=True)
 class FakeDecoder:
-    """Guesses what it is told and decodes what it is told."""
+    """Guesses what it is told and decodes what it is told.
+
+    Its audio is its cepstra: of one coefficient, a frame's value is its first byte.
+    """
 
     guess: str | None = None
     segments: list[Segment] | None = None
     heard: list[bytes] = field(default_factory=list)
+    means: list[float] = field(default_factory=lambda: [40.0])
+    new: list[int] = field(default_factory=list)  # frames since the mean was set
 
     def start_utt(self) -> None:
         self.heard.append(b"")
 
     def process_raw(self, pcm: bytes, *, full_utt: bool = False) -> None:
-        del full_utt
         assert pcm
+        begin = -len(self.heard[-1]) % CEPSTRUM
         self.heard[-1] += pcm
+        if not full_utt:
+            self.new += pcm[begin::CEPSTRUM]
 
     def end_utt(self) -> None:
         pass
@@ -57,11 +65,12 @@ class FakeDecoder:
         return self.segments
 
     def get_cmn(self, update: bool) -> str:  # noqa: FBT001 - as the decoder has it
-        del update
-        return "mean"
+        assert update
+        return str((500 * self.means[-1] + sum(self.new)) / (500 + len(self.new)))
 
     def set_cmn(self, mean: str) -> None:
-        assert mean == "mean"
+        self.means.append(float(mean))
+        self.new.clear()
 
     def reinit_feat(self) -> None:
         pass
@@ -178,3 +187,39 @@ def test_a_second_pass_hears_the_whole_segment_again() -> None:
     assert final.text == "hello"
     assert first == second
     assert len(first) == (20 + 16) * FRAME * 2  # with the hang-over
+
+
+def test_the_mean_follows_the_voice_within_the_first_segment() -> None:
+    decoder = FakeDecoder()
+    stream = recogniser(decoder)
+
+    list(stream.accept(b"\x46\0" * 16_000))  # a second of 70, where the model expects 40
+
+    first, after_a_step, *_ = decoder.means
+    assert first == 40
+    assert after_a_step == pytest.approx((30 * 40 + 50 * 70) / 80, abs=0.01)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 100])
+def test_the_mean_does_not_depend_on_how_the_audio_is_cut(frames: int) -> None:
+    pcm = audio(SILENCE, 20) + audio(b"\x46\0", 60) + audio(SILENCE, 40) + audio(b"\x20\0", 30)
+    whole, cut = FakeDecoder(), FakeDecoder()
+
+    list(recogniser(whole).accept(pcm))
+    pieces = recogniser(cut)
+    size = frames * FRAME * 2
+    for at in range(0, len(pcm), size):
+        list(pieces.accept(pcm[at : at + size]))
+
+    assert len(whole.means) > 5
+    assert cut.means == whole.means
+
+
+def test_a_second_pass_leaves_the_mean_of_the_stream() -> None:
+    once, twice = FakeDecoder(), FakeDecoder()
+    pcm = audio(b"\x46\0", 40) + audio(SILENCE, 30)
+
+    list(recogniser(once).accept(pcm))
+    list(recogniser(twice, second_pass=True).accept(pcm))
+
+    assert twice.means == [*once.means, once.means[-1]]
