@@ -162,7 +162,7 @@ class _CepstralMean:
 
     Word error rate, learning slowly and as here: .412 and .304 over 12 real recordings, .414 and
     .288 over the same made quieter, louder and duller, .212 and .181 over three synthetic voices;
-    at the same cost. Other intervals (0.3 to 0.8 s) and weights (15 to 60) differ by chance only.
+    at the same cost. Intervals of 0.2 to 0.8 s and weights of 15 to 50 differ by chance only.
     """
 
     #: Seconds of audio between two updates, long enough to get past the pre-roll.
