@@ -48,8 +48,8 @@ Message = Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat
 
 #: Time for a connection to be made and admitted, in seconds.
 CONNECT_SECONDS = 10.0
-#: A connection on which nothing comes for this long is dead. A viewer hears a heartbeat, a
-#: speaker an ack, at least twice within it.
+#: A connection on which nothing comes for this long is dead. A viewer hears a heartbeat twice
+#: within it; a speaker who sends hears an ack every second, and one who does not is closed.
 SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
 #: Patience for the other side's half of the close, in seconds.
 CLOSE_SECONDS = 1.0

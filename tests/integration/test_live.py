@@ -160,14 +160,13 @@ async def test_what_was_said_before_a_cut_connection_becomes_final(
     conversation = uuid4().hex
     async with viewer(service.url, conversation) as watching:
         await anext(aiter(watching))
-        async with aiohttp.ClientSession() as session:
-            url = f"{service.url}/api/stt/transcribe?sampleRate=16000&conversationId={conversation}"
-            talk = await session.ws_connect(url)
-            for _ in range(10):
-                await talk.send_bytes(CHUNK)
-            await talk.receive()
-            transport = talk.get_extra_info("socket")
-            assert transport is not None
+        async with speaker(service.url, conversation) as talk:
+            await say(talk, 1.0)
+            await take_partials(talk, 2)
+            connection = talk._socket._conn
+            assert connection is not None
+            assert connection.transport is not None
+            connection.transport.abort()
         seen = await take(aiter(watching), until_final=1)
 
     final = seen[-1]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from client.live import Speaker
@@ -16,7 +17,7 @@ from speech.engines.pocketsphinx_model import PocketsphinxModel, load, transcrib
 from speech.pcm import PcmFormat
 from tests.support.recordings import flite, recording, recordings, silence, word_error_rate
 from tests.support.service import RunningService, running_service
-from transcripts.protocol import Final, TranscribeParameters
+from transcripts.protocol import Final, Partial, TranscribeParameters
 
 pytestmark = pytest.mark.integration
 
@@ -125,3 +126,44 @@ async def test_real_recordings_are_understood_as_by_the_engine_alone(
 
 async def test_sound_without_words_yields_no_words(service: RunningService) -> None:
     assert await streamed(service.url, recording("sb_noise2.wav").path, PcmFormat(48_000, 2)) == ""
+
+
+async def test_words_survive_the_death_of_every_worker(
+    service: RunningService, generated: list[Spoken]
+) -> None:
+    spoken = generated[0]
+    undisturbed = await streamed(service.url, spoken.path, PcmFormat(16_000))
+    pieces = list(decode(spoken.path))
+    parameters = TranscribeParameters(sample_rate=16_000)
+
+    async def heard_by(speaker: Speaker, ready: asyncio.Semaphore, disturbed: asyncio.Event) -> str:
+        for pcm in pieces[: len(pieces) // 2]:
+            await speaker.send(pcm)
+        messages = aiter(speaker)
+        while not isinstance(await anext(messages), Partial):
+            pass
+        ready.release()
+        await disturbed.wait()
+        for pcm in pieces[len(pieces) // 2 :]:
+            await speaker.send(pcm)
+        await speaker.stop()
+        return " ".join([m.text async for m in messages if isinstance(m, Final)])
+
+    ready, disturbed = asyncio.Semaphore(0), asyncio.Event()
+    async with Speaker(service.url, parameters) as one, Speaker(service.url, parameters) as other:
+        hearing = [asyncio.create_task(heard_by(each, ready, disturbed)) for each in (one, other)]
+        for _ in hearing:
+            await ready.acquire()
+        kill_workers(service)
+        disturbed.set()
+        texts = await asyncio.gather(*hearing)
+
+    assert texts == [undisturbed, undisturbed]
+    assert len(service.logged("engine_session_failed")) >= 2
+
+
+def kill_workers(service: RunningService) -> None:
+    """Kill what the fork server has forked."""
+    for fork_server in psutil.Process(service.process.pid).children():
+        for worker in fork_server.children():
+            worker.kill()
