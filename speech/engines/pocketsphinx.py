@@ -4,16 +4,18 @@ It needs no account, no download and no GPU, and it is made for demonstrations: 
 third word of ordinary speech to be wrong, more over the telephone or in a meeting. Captions have
 neither punctuation nor capitals.
 
-Measured on two cores that others used too, over 12 real recordings (59 seconds):
+Measured on two cores that others used too, over 12 real recordings (59 seconds). The
+delays are audio time plus processor time, as on an idle core:
 
-    word error rate                 .412 streamed, .412 with each segment decoded in one go
-    processor time                  0.28 seconds per second of audio
-    first guess after the onset     0.4 s in the median, 0.55 s at most
-    final after the last word       0.68 s in the median, of which 0.5 s are the hang-over
+    word error rate                 .304 streamed, .304 with each segment decoded in one go
+    processor time                  0.18 to 0.28 seconds per second of audio
+    first guess after the onset     0.43 s in the median, 0.7 s at most
+    final after the last word       0.67 s in the median, 1.2 s at most; 0.5 s are the hang-over
     a worker, from fork to ready    7 ms
     memory                          32 MB for each busy worker, 65 MB shared by all
 
-A `second_pass` brings the word error rate to .372, and the final 1.2 s later; so it is off.
+A `second_pass` brings the word error rate to .270, which is within chance of .304 with so few
+words, and the final 0.8 s later in the median; so it is off.
 """
 
 from __future__ import annotations
