@@ -32,7 +32,7 @@ from transcripts.protocol import Final, TranscribeParameters
 PATH_MAY_COST = 0.02
 
 #: Sound without words: every word is an error. In other recordings it is not known what is said.
-WORDLESS = frozenset({"sb_noise2.wav", "webrtc_leak_test.wav"})
+WORDLESS = frozenset({"sb_noise2.wav"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

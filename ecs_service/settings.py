@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ecs_service.access import LOOPBACK_NAMES
 from speech.engines.scripted import ScriptedModel
 
-#: Streams that one core recognises with the embedded engine, at a real-time factor of about 0.2.
-POCKETSPHINX_STREAMS_PER_CORE = 4
+#: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
+POCKETSPHINX_STREAMS_PER_CORE = 3
 #: The stand-in costs next to nothing; the bound is there because there is always one.
 SCRIPTED_STREAMS = 1_000
 
