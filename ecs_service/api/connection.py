@@ -49,7 +49,8 @@ class Connection(WSListener):
         """Make a connection that is in `open_connections` while it is open."""
         self._open_connections = open_connections
         self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self._is_over = False
+        #: Whether messages are dropped, because the connection has ended or is being closed.
+        self.is_over = False
         self._gone = asyncio.Event()
         self._closed = False
         self._fragments = bytearray()
@@ -92,8 +93,8 @@ class Connection(WSListener):
 
     def end(self, why: End | Refusal) -> None:
         """Make `until_ended` return or raise. Only the first reason counts."""
-        if not self._is_over:
-            self._is_over = True
+        if not self.is_over:
+            self.is_over = True
             if isinstance(why, Refusal):
                 self._ended.set_exception(why)
                 self._ended.exception()  # marks it as seen: `serve` may have ended before
@@ -134,7 +135,7 @@ class Connection(WSListener):
 
     def close(self, code: int = CLOSE_NORMAL) -> None:
         """Close with `code`, once. What the client still sends is dropped."""
-        self._closed = self._is_over = True
+        self._closed = self.is_over = True
         if not self._transport.is_close_frame_sent:
             # The application's codes, 4000 and up, are not in picows' enumeration.
             self._transport.send_close(cast("WSCloseCode", code))
@@ -166,7 +167,7 @@ class Connection(WSListener):
                 # The way of nearly all messages, kept short: it decides what a stream costs.
                 if frame.payload_size > MAX_FRAME_BYTES:
                     self.end(_too_large())
-                elif not self._is_over:
+                elif not self.is_over:
                     self.received_binary(frame.get_payload_as_bytes())
             elif kind == _CLOSE:
                 self.end("disconnected")
@@ -210,7 +211,7 @@ class Connection(WSListener):
         message, is_text = bytes(self._fragments), self._fragmented == _TEXT
         self._fragments.clear()
         self._fragmented = None
-        if self._is_over:
+        if self.is_over:
             return
         if is_text:
             self.received_text(message)

@@ -121,7 +121,8 @@ class Speaking(Connection):
         self._admitted = True
         try:
             for receive, message in self._early:
-                receive(message)
+                if not self.is_over:
+                    receive(message)
         except Refusal as refusal:
             self.end(refusal)
         self._early.clear()
