@@ -22,7 +22,7 @@ def _programs() -> None:
         pytest.skip("the page is not built: make browser")
     if not PAGE.current():
         pytest.fail("the page has changed since it was built: make browser", pytrace=False)
-    needed = {"chromium": "chromium", "flite": "flite", "sox": "sox"}
+    needed = {"chromium": "chromium", "flite": "flite"}
     missing = [package for program, package in needed.items() if shutil.which(program) is None]
     if missing:
         pytest.skip(f"not installed: sudo apt-get install {' '.join(missing)}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
+import wave
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright
+
+from tests.support.recordings import flite
+from tests.support.recordings import silence as quiet
 
 FLAGS = (
     "--disable-gpu",
@@ -37,12 +40,10 @@ RECORDER = """
 
 
 def speech(text: str, target: Path, *, silence: float = 0.0) -> Path:
-    """Write `text`, spoken by flite's `rms`, as WAV; `silence` seconds before it."""
-    subprocess.run(["flite", "-voice", "rms", "-t", text, "-o", str(target)], check=True)
-    if silence:
-        padded = target.with_stem(f"{target.stem}-padded")
-        subprocess.run(["sox", str(target), str(padded), "pad", str(silence), "1"], check=True)
-        return padded
+    """Write `text`, spoken by flite's `rms`, as WAV; `silence` seconds before it, 1 after."""
+    with wave.open(str(target), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
+        file.writeframes(quiet(silence) + flite(text) + quiet(1.0))
     return target
 
 
