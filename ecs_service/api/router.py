@@ -60,12 +60,7 @@ class Router:
 
 
 def _response(answer: Answer) -> WSUpgradeResponseWithListener:
-    response = WSUpgradeResponse()
-    response.version = b"HTTP/1.1"
+    headers = {"Content-Type": answer.content_type, **answer.headers}
+    response = WSUpgradeResponse.create_ok_response(answer.body, headers)
     response.status = answer.status
-    response.body = answer.body
-    made = WSUpgradeResponse.create_ok_response(
-        extra_headers={"Content-Type": answer.content_type, **answer.headers}
-    )
-    response.headers = made.headers
     return WSUpgradeResponseWithListener(response, None)

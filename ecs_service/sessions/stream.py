@@ -104,8 +104,6 @@ class Stream:
         self._received_bytes = 0
         self._max_bytes = math.inf
         self._counted = 0.0  # seconds of audio that the metrics know of
-        self._began: datetime | None = None
-        self._began_monotonic = 0.0
         self._first_partial_seen = False
         #: When audio came last, by the monotonic clock.
         self.last_audio = monotonic()
@@ -150,7 +148,7 @@ class Stream:
     @property
     def started(self) -> bool:
         """Whether audio has come."""
-        return self._began is not None
+        return self._received_bytes > 0
 
     def set_format(self, audio: PcmFormat) -> None:
         """Say what the audio will be, before the first of it."""
@@ -170,19 +168,17 @@ class Stream:
         except PcmError as error:
             raise Refusal(ErrorCode.INVALID_AUDIO, f"{error}.") from error
         self.last_audio = monotonic()
-        resampler = self._resampler or self._begin(audio.seconds(len(pcm)))
+        resampler = self._resampler or self._begin()
         self._received_bytes += len(pcm)
         converted = resampler.process(pcm)
         if converted:
             self._recognition.write(converted)
 
-    def _begin(self, seconds: float) -> Resampler:
-        """Fix when the audio began, the first `seconds` of which have just come."""
+    def _begin(self) -> Resampler:
+        """Hold to the format from the first audio on."""
         self._resampler = Resampler(self._format)
         if self._streams.max_seconds is not None:
             self._max_bytes = self._streams.max_seconds * self._format.bytes_per_second
-        self._began = datetime.now(UTC) - timedelta(seconds=seconds)
-        self._began_monotonic = self.last_audio - seconds
         return self._resampler
 
     @property
@@ -224,8 +220,7 @@ class Stream:
 
     def _publish(self, result: Result) -> None:
         """Publish what the engine understood. A final that cannot be kept is not shown."""
-        # Counted back from now: after a pause, or faster than real time, the clock is right.
-        began = datetime.now(UTC) - timedelta(seconds=self.received)
+        began = datetime.now(UTC) - timedelta(seconds=self._since(0.0))
         self._show(self._publisher.publish(result, began), is_final=result.is_final)
         self._measure(result)
 
@@ -266,14 +261,19 @@ class Stream:
         return self._received_bytes >= self._max_bytes
 
     def _measure(self, result: Result) -> None:
-        """Note delays against the moment at which the audio would have been spoken live."""
+        """Note how long after the words a result has come."""
         if result.is_final:
-            delay = monotonic() - self._began_monotonic - result.end
-            telemetry.final_delay.observe(max(0.0, delay))
+            telemetry.final_delay.observe(max(0.0, self._since(result.end)))
         elif not self._first_partial_seen:
             self._first_partial_seen = True
-            delay = monotonic() - self._began_monotonic - result.start
-            telemetry.first_partial_delay.observe(max(0.0, delay))
+            telemetry.first_partial_delay.observe(max(0.0, self._since(result.start)))
+
+    def _since(self, position: float) -> float:
+        """Return how long ago the audio at `position` was spoken, in seconds.
+
+        Counted back from the last audio, so that it is right after a pause, too.
+        """
+        return monotonic() - self.last_audio + self.received - position
 
 
 def _engine_failed(error: EngineError) -> Refusal:
