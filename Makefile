@@ -21,6 +21,47 @@ demo: ## set up what is missing and start everything on this machine (PORT, ENGI
 bench: setup-test ## measure accuracy, latency, CPU and memory, and print the tables
 	@exec $(PYTHON_HERE) -m benchmarks
 
+# --- deploy ------------------------------------------------------------------------------
+
+ENV ?= demo
+CDK = PATH="$(CURDIR)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true \
+	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 \
+	infra/node_modules/.bin/cdk --no-notices --context environment=$(ENV)
+
+.PHONY: build
+build: ## build what is deployed: function code, their dependencies for arm64, the page
+	@$(SET_UP) build
+
+.PHONY: bootstrap
+bootstrap: build ## prepare an AWS account and region for deployments, once
+	@$(CDK) bootstrap
+
+.PHONY: synth
+synth: build ## write the CloudFormation templates of ENV (default: demo) to build/cdk.out
+	@$(CDK) synth --quiet
+	@echo "The templates of $(ENV) are in build/cdk.out."
+
+.PHONY: diff
+diff: build ## show what a deployment of ENV would change
+	@$(CDK) diff
+
+.PHONY: deploy
+deploy: build ## deploy ENV to the AWS account that you are signed in to
+	@$(CDK) deploy --all --strict --outputs-file build/outputs-$(ENV).json
+
+.PHONY: destroy
+destroy: synth ## remove ENV from AWS; protected data stay
+	@$(PYTHON_HERE) -m infra.teardown $(ENV)
+	@$(CDK) destroy --all
+
+.PHONY: cost
+cost: build ## compute what ENV costs a month from its templates
+	@JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 $(PYTHON_HERE) -m infra.cost $(ENV)
+
+.PHONY: images
+images: setup-dev ## build the container images, with Docker or else with buildah
+	@$(PYTHON_HERE) -m scripts.images
+
 # --- test --------------------------------------------------------------------------------
 
 .PHONY: test
@@ -74,7 +115,7 @@ clean: ## remove the demo's data and logs
 
 .PHONY: distclean
 distclean: clean ## remove everything that was set up or built
-	rm -rf .venv .venv-emulator frontend/node_modules frontend/dist
+	rm -rf .venv .venv-emulator frontend/node_modules frontend/dist infra/node_modules build
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

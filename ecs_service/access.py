@@ -8,8 +8,18 @@ browser to reach a service that is not meant for it:
 - a page whose host name is made to resolve to the visitor's own machine (DNS rebinding), so
   that origin and host agree: a service on the loopback address answers to loopback names only.
 
-Programs that are not browsers send no `Origin`. When there are accounts, this is where the
-caller gets a name and rights.
+Programs that are not browsers send no `Origin`.
+
+Behind CloudFront the page's host is not the `Host` that arrives here: that is the load
+balancer's. CloudFront hands the page's host on as `X-Forwarded-Host`, in place of whatever the
+client sent under that name, and an origin that equals it is as good as one that equals `Host`. A
+foreign page gains nothing by it where there is no CloudFront in front: a browser sets its own
+headers on a WebSocket's handshake and none of the page's, and before a `fetch` with such a
+header it asks for a permission that this service never gives. What is no browser could leave the
+origin out just as well. On the loopback address nothing stands in front of the service but the
+local edge, which keeps `Host`, so there the header counts for nothing.
+
+When there are accounts, this is where the caller gets a name and rights.
 """
 
 from __future__ import annotations
@@ -46,6 +56,8 @@ class Door:
             raise Forbidden("The headers Host and Origin are malformed.") from None
         if self.loopback and host_name not in LOOPBACK_NAMES:
             raise Forbidden("This service answers to names of this machine only.")
-        foreign = bool(headers.get("Origin")) and origin.netloc != host
+        hosts = {host} if self.loopback else {host, headers.get("X-Forwarded-Host", host)}
+        hosts.discard("")  # the host of an opaque origin, `null`, is empty, too
+        foreign = bool(headers.get("Origin")) and origin.netloc not in hosts
         if foreign and headers["Origin"] not in self.allowed_origins:
             raise Forbidden("Pages of this origin may not use the service.")

@@ -58,6 +58,14 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="web origins besides the service's own, separated by commas"),
     ] = ()
+    metrics_namespace: Annotated[
+        str | None,
+        Field(
+            pattern="^[A-Za-z0-9_./#:-]+$",  # as CloudWatch has it
+            max_length=255,
+            description="print metrics for CloudWatch to standard output under this namespace",
+        ),
+    ] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="before")

@@ -21,8 +21,6 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local_cloud.resources import Resources, provision
-
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
@@ -33,6 +31,7 @@ PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 PROGRAM = ROOT / "local_cloud" / "emulator.py"
 
 REGION = "us-east-1"
+ACCOUNT = "000000000000"
 #: The emulator checks no signatures; a real account would refuse these.
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test"  # noqa: S105 - see above
@@ -141,6 +140,11 @@ class Emulator:
         return self._process.pid
 
     @property
+    def data(self) -> Path:
+        """The folder that keeps its data."""
+        return self._data
+
+    @property
     def log(self) -> Path:
         """The file that keeps what it said since its start."""
         return self._data / "emulator.log"
@@ -228,6 +232,8 @@ class Emulator:
     def client(self, service: Literal["dynamodb"]) -> DynamoDBClient: ...
     @overload
     def client(self, service: Literal["lambda"]) -> LambdaClient: ...
+    @overload
+    def client(self, service: str) -> Any: ...
     def client(self, service: Any) -> Any:
         """Return a client of the emulator, whatever the user's shell says about AWS."""
         return self._session.client(
@@ -239,16 +245,4 @@ class Emulator:
                 read_timeout=30,
                 retries={"mode": "standard", "total_max_attempts": 3},
             ),
-        )
-
-    async def provision(self, *, visibility_timeout: int = 30) -> Resources:
-        """Create or update what the service needs; see `local_cloud.resources.provision`."""
-        return await asyncio.to_thread(
-            lambda: provision(
-                sqs=self.client("sqs"),
-                dynamodb=self.client("dynamodb"),
-                functions=self.client("lambda"),
-                root=ROOT,
-                visibility_timeout=visibility_timeout,
-            )
         )

@@ -1,6 +1,6 @@
 """`make demo`: starts everything on this machine, keeps it running, and ends it in order.
 
-Starting goes from the data to the door: the emulator with its queue and table, the service,
+Starting goes from the data to the door: the emulator with the CDK's stacks in it, the service,
 then the edge, which is part of this process. Ending goes the other way, so that the service
 can still hand its finals to the queue.
 """
@@ -166,8 +166,8 @@ class Demo:
         self, stack: contextlib.AsyncExitStack, listener: socket.socket, url: str
     ) -> None:
         folder = self._options.folder
-        emulator = EmulatorPart(folder / "aws")
-        await self._start(stack, emulator, "AWS emulator (queue, function, table)")
+        emulator = EmulatorPart(folder / "aws", say)
+        await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
         log = folder / "logs" / "service.log"

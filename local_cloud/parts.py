@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud import logs
+from local_cloud import deployment, logs
 from local_cloud.aws import Emulator, EmulatorError
-from local_cloud.resources import Resources
+from local_cloud.deployment import Resources
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -134,13 +134,14 @@ def _messages(sqs: SQSClient, queue_url: str) -> int:
 
 
 class EmulatorPart:
-    """The embedded AWS with what the service needs in it."""
+    """The embedded AWS with the CDK's stacks in it."""
 
     name = "The AWS emulator"
-    resources: Resources
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, tell: Callable[[str], None]) -> None:
         self._data = data
+        self._tell = tell
+        self._resources: Resources | None = None
         self._emulator = Emulator(data)
         self._pid: int | None = None
         self._port = 0  # a free one the first time
@@ -149,18 +150,30 @@ class EmulatorPart:
     async def start(self) -> None:
         """Start it, where it was before if there was a before: the service knows the address.
 
+        Stacks are deployed the first time only. Later the service is at work on them, and what
+        somebody has changed in the tree since then waits for the next `make demo`.
+
         Raises:
-            PartFailed: it does not start.
+            PartFailed: it does not start, or the stacks cannot be deployed.
         """
         await self.stop()
         self._emulator = Emulator(self._data, port=self._port)
         try:
-            await self._emulator.start()
+            if self._resources is None:
+                self._resources = await deployment.start(self._emulator, self._tell)
+            else:
+                await self._emulator.start()
             self._pid = self._emulator.pid
             self._port = int(self._emulator.endpoint.rpartition(":")[2])
-            self.resources = await self._emulator.provision()
         except (EmulatorError, BotoCoreError, ClientError) as error:
             raise PartFailed(f"{self.name} does not start: {error}") from error
+
+    @property
+    def resources(self) -> Resources:
+        """What is deployed in it."""
+        if self._resources is None:
+            raise AssertionError("it was started")
+        return self._resources
 
     async def wait(self) -> int:
         """Wait for its end."""

@@ -31,10 +31,11 @@ class Lock:
 
 
 LOCKS = (
-    Lock(TOP, ("service", "processor", "client"), constrained=False),
+    Lock(TOP, ("service", "functions", "infra", "client"), constrained=False),
     Lock("requirements-dev.txt", ("dev",)),
     Lock("ecs_service/requirements.txt", ("service",)),
-    Lock("lambdas/transcript_processor/requirements.txt", ("processor",)),
+    Lock("lambdas/requirements.txt", ("functions",)),
+    Lock("infra/requirements.txt", ("infra",)),
     Lock("client/requirements.txt", ("client",)),
     Lock("local_cloud/emulator-requirements.txt", ("emulator",), constrained=False),
 )

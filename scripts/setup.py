@@ -1,4 +1,4 @@
-"""Sets up what is missing: `python3 -m scripts.setup [demo | test | emulator | page]`.
+"""Sets up what is missing: `python3 -m scripts.setup [demo | test | build | ...]`.
 
 Only the standard library is used, for nothing is installed yet. Every step has a stamp over
 what it is made from (see `scripts.stamps`), so a second run finds nothing to do and takes a
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from scripts import lock, stamps
+from scripts import bundle, lock, stamps
 from scripts.checks import (
     DISK_FOR_SETUP,
     SetupError,
@@ -41,8 +41,16 @@ ROOT = Path(__file__).resolve().parent.parent
 HEARTBEAT = 10.0
 #: How much of a failed tool's output is shown, in lines.
 TAIL = 15
-#: Debian packages that tests use, by the program that each brings.
-DEBIAN = {"chromium": "chromium", "flite": "flite"}
+#: Programs that tests use, each of the Debian package of the same name, and what is skipped
+#: without it.
+TEST_PROGRAMS = {
+    "chromium": "the browser tests",
+    "flite": "tests that speak",
+    "buildah": "the tests of the container image",
+    "debootstrap": "the tests of the container image",
+}
+#: Not needed where a Docker engine builds the image.
+WITHOUT_DOCKER = ("buildah", "debootstrap")
 
 
 #: What tools send to steer a terminal, such as colours.
@@ -281,6 +289,40 @@ def _page_inputs() -> str:
     return stamps.fingerprint(ROOT, [f for f in files if f.suffix != ".tsbuildinfo"])
 
 
+# --- what is deployed -------------------------------------------------------------------------
+
+
+def _function_inputs() -> str:
+    files = [path for name in bundle.names() for path in bundle.sources(ROOT, name)]
+    return stamps.fingerprint(ROOT, [*files, ROOT / "scripts" / "bundle.py"])
+
+
+def _bundle_functions(tools: Tools) -> None:
+    tools.run("functions", [sys.executable, "-m", "scripts.bundle", "functions"])
+
+
+def _layer_inputs() -> str:
+    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, ROOT / "scripts" / "bundle.py"])
+
+
+def _bundle_layer(tools: Tools) -> None:
+    # By the environment's interpreter, beside which lies uv.
+    tools.run("layer", [str(python_in(VENV)), "-m", "scripts.bundle", "layer"])
+
+
+INFRA = ROOT / "infra"
+
+
+def _install_cdk(tools: Tools) -> None:
+    _check_node()
+    options = ["--no-audit", "--no-fund", "--no-progress"]
+    tools.run("cdk", [shutil.which("npm") or "npm", "ci", *options], cwd=INFRA)
+
+
+def _cdk_inputs() -> str:
+    return stamps.fingerprint(ROOT, [INFRA / "package-lock.json", INFRA / ".npmrc"])
+
+
 # --- what there is to set up ----------------------------------------------------------------
 
 
@@ -308,10 +350,36 @@ PAGE = Step(
     _build_page,
 )
 
+FUNCTIONS = Step(
+    "functions",
+    "code of the functions",
+    bundle.BUILD / ".set-up-functions",
+    _function_inputs,
+    (bundle.FUNCTIONS,),
+    _bundle_functions,
+)
+LAYER = Step(
+    "layer",
+    "packages of the functions",
+    bundle.BUILD / ".set-up-layer",
+    _layer_inputs,
+    (bundle.LAYER,),
+    _bundle_layer,
+)
+CDK = Step(
+    "cdk",
+    "command line of the CDK",
+    INFRA / "node_modules" / ".set-up-cdk",
+    _cdk_inputs,
+    (INFRA / "node_modules" / ".bin" / "cdk",),
+    _install_cdk,
+)
+
 #: Lanes run side by side; the steps of a lane one after the other.
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
-    "demo": ((RUNTIME, EMULATOR), (NPM, PAGE)),
-    "test": ((RUNTIME, DEVELOPMENT, EMULATOR), (NPM, PAGE)),
+    "demo": ((FUNCTIONS, RUNTIME, EMULATOR), (CDK, NPM, PAGE)),
+    "test": ((FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, LAYER), (CDK, NPM, PAGE)),
+    "build": ((FUNCTIONS, RUNTIME, LAYER), (CDK, NPM, PAGE)),
     "dev": ((RUNTIME, DEVELOPMENT),),
     "emulator": ((EMULATOR,),),
     "page": ((NPM, PAGE),),
@@ -375,15 +443,29 @@ class SetUp:
             say(f"  ... {name}, {time.monotonic() - begin:.0f} s: {line}")
 
 
+def _missing_programs() -> list[str]:
+    """Return the test programs that this machine lacks."""
+    unneeded = WITHOUT_DOCKER if _has_docker_engine() else ()
+    return [name for name in TEST_PROGRAMS if name not in unneeded and not shutil.which(name)]
+
+
+def _has_docker_engine() -> bool:
+    """Tell whether an engine answers; the command line alone builds nothing."""
+    docker = shutil.which("docker")
+    if not docker:
+        return False
+    call = [docker, "version", "--format", "{{.Server.Version}}"]
+    return not subprocess.run(call, capture_output=True, check=False).returncode  # noqa: S603 - asks the machine's docker for its version
+
+
 def install_test_programs() -> None:
     """Install the programs that tests use, where the machine lets us; otherwise say what lacks."""
-    missing = [package for program, package in DEBIAN.items() if not shutil.which(program)]
+    missing = _missing_programs()
     if not missing:
         return
-    names = " ".join(missing)
     apt = shutil.which("apt-get")
     if apt and os.geteuid() == 0:
-        say(f"Debian packages {names}: installing ...")
+        say(f"Debian packages {' '.join(missing)}: installing ...")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for arguments in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
             done = subprocess.run(  # noqa: S603 - a fixed call of Debian's installer
@@ -396,11 +478,8 @@ def install_test_programs() -> None:
             )
             if done.returncode and arguments[0] == "install":
                 say("\n".join(f"    {line}" for line in done.stderr.splitlines()[-TAIL:]))
-    missing = [package for program, package in DEBIAN.items() if not shutil.which(program)]
-    if "chromium" in missing:
-        say("chromium is missing: the browser tests will be skipped (apt-get install chromium).")
-    if "flite" in missing:
-        say("flite is missing: tests that speak will be skipped (apt-get install flite).")
+    for name in _missing_programs():
+        say(f"{name} is missing: {TEST_PROGRAMS[name]} will be skipped (apt-get install {name}).")
 
 
 @contextlib.contextmanager

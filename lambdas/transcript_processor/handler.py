@@ -2,7 +2,7 @@
 
 A message that fails is reported alone (`ReportBatchItemFailures`), so its neighbours are not
 sent again; the queue moves it to the dead-letter queue after some attempts. Environment:
-`TABLE_NAME` and, optional, `RETENTION_DAYS`.
+`TABLE_NAME` and, optional, `RETENTION_DAYS` and `POWERTOOLS_METRICS_NAMESPACE`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ class Settings(BaseModel):
     retention_days: Annotated[int, Field(alias="RETENTION_DAYS", ge=1, le=3650)] = (
         DEFAULT_RETENTION.days
     )
+    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=SERVICE)
-metrics = Metrics(namespace="Cloudscribe", service=SERVICE)
+metrics = Metrics(namespace=settings.namespace, service=SERVICE)
 # An entire batch that failed is reported message by message too, not as a crash.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 # botocore alone: boto3 would bring S3's transfer manager, a quarter of the cold start.

@@ -18,7 +18,6 @@ import pytest
 
 from local_cloud import aws
 from local_cloud.aws import ROOT, Emulator, EmulatorFailed, EmulatorMissing
-from local_cloud.resources import FUNCTION, QUEUE, TABLE
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance
@@ -80,7 +79,9 @@ async def test_a_message_that_was_received_too_often_goes_to_the_dead_letter_que
 
 
 async def test_the_function_is_given_at_most_ten_messages_by_two_processes(cloud: Cloud) -> None:
-    mappings = cloud.client("lambda").list_event_source_mappings(FunctionName=FUNCTION)
+    mappings = cloud.client("lambda").list_event_source_mappings(
+        EventSourceArn=cloud.queue_arn(cloud.resources.queue_url)
+    )
 
     [mapping] = mappings["EventSourceMappings"]
     assert mapping["BatchSize"] == 10
@@ -118,7 +119,7 @@ async def test_a_query_gives_pages_of_a_megabyte_in_the_order_of_time(cloud: Clo
         cloud.table.put(each)
 
     first_page = cloud.client("dynamodb").query(
-        TableName=TABLE,
+        TableName=cloud.resources.table_name,
         KeyConditionExpression="conversationId = :talk",
         ExpressionAttributeValues={":talk": {"S": talk}},
     )
@@ -130,9 +131,10 @@ async def test_a_query_gives_pages_of_a_megabyte_in_the_order_of_time(cloud: Clo
 
 async def test_the_table_expires_items_and_has_a_stream(cloud: Cloud) -> None:
     dynamodb = cloud.client("dynamodb")
+    name = cloud.resources.table_name
 
-    expiry = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
-    table = dynamodb.describe_table(TableName=TABLE)["Table"]
+    expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    table = dynamodb.describe_table(TableName=name)["Table"]
 
     assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": EXPIRY}
     assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
@@ -146,22 +148,23 @@ async def test_after_a_stop_everything_is_there_and_works_on_another_port(tmp_pa
     stored, waiting, late = (
         utterance(talk, timestamp=BEGIN + timedelta(seconds=second)) for second in range(3)
     )
-    async with Emulator(tmp_path) as emulator:
-        before = Cloud(emulator, await emulator.provision())
+    async with cloud_of_one_machine(tmp_path) as before:
         before.table.put(stored)
-        mappings = before.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-        for mapping in mappings:  # so that the message still waits when the emulator stops
-            before.client("lambda").delete_event_source_mapping(UUID=mapping["UUID"])
+        functions = before.client("lambda")
+        [mapping] = functions.list_event_source_mappings()["EventSourceMappings"]
+        # So that the message still waits when the emulator stops.
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
         before.client("sqs").send_message(
             QueueUrl=before.resources.queue_url, MessageBody=waiting.model_dump_json(by_alias=True)
         )
 
     async with cloud_of_one_machine(tmp_path) as after:
+        after.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
         after.client("sqs").send_message(
             QueueUrl=after.resources.queue_url, MessageBody=late.model_dump_json(by_alias=True)
         )
 
-        assert after.emulator.endpoint != emulator.endpoint
+        assert after.emulator.endpoint != before.emulator.endpoint
         await eventually(
             lambda: after.table.since(talk, BEGIN) == [stored, waiting, late],
             "all three utterances are stored",
@@ -189,25 +192,6 @@ async def test_after_a_kill_the_data_are_there_and_no_process_is_left(tmp_path: 
 
     async with cloud_of_one_machine(tmp_path) as cloud:
         assert cloud.table.since(said.conversation_id, BEGIN) == [said]
-
-
-async def test_provisioning_again_changes_nothing_but_updates_code_that_differs(
-    cloud: Cloud,
-) -> None:
-    functions = cloud.client("lambda")
-    current = functions.get_function_configuration(FunctionName=FUNCTION)["CodeSha256"]
-    functions.update_function_code(FunctionName=FUNCTION, ZipFile=_foreign_code())
-
-    again = await cloud.emulator.provision(visibility_timeout=2)
-
-    assert again == cloud.resources
-    assert functions.get_function_configuration(FunctionName=FUNCTION)["CodeSha256"] == current
-    assert len(functions.list_event_source_mappings()["EventSourceMappings"]) == 1
-
-
-def _foreign_code() -> bytes:
-    """Return an archive without files: the zip format's end record alone."""
-    return b"PK\x05\x06" + bytes(18)
 
 
 # --- the process --------------------------------------------------------------------------
@@ -295,17 +279,18 @@ async def test_a_shell_set_up_for_a_real_account_does_not_lead_there(
         monkeypatch.setenv(name, value)
     program = "import boto3, sys; print(boto3.client('sqs').get_queue_url(QueueName=sys.argv[1]))"
 
+    queue = cloud.resources.queue_url.rpartition("/")[2]
     own = Emulator(Path("unused"))
     own._endpoint = cloud.emulator.endpoint
-    answer = own.client("sqs").get_queue_url(QueueName=QUEUE)
+    answer = own.client("sqs").get_queue_url(QueueName=queue)
     child = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-c", program, QUEUE],
+        [sys.executable, "-c", program, queue],
         env=cloud.environment,
         stdout=subprocess.PIPE,
         check=True,
         timeout=60,
     )
 
-    assert answer["QueueUrl"] == cloud.resources.queue_url
-    assert cloud.resources.queue_url in child.stdout.decode()
+    assert answer["QueueUrl"].endswith(f"/{queue}")
+    assert queue in child.stdout.decode()

@@ -15,6 +15,7 @@ import pytest
 
 from client.live import Speaker, Viewer
 from local_cloud.launcher import DIST, SAME_WISH_SECONDS
+from tests.support.cloud import deployed
 from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
 from tests.support.eventually import eventually
 from transcripts.protocol import ConnectParameters, Final, Snapshot, TranscribeParameters
@@ -59,6 +60,7 @@ async def until_stored(url: str, conversation: str, said: list[str]) -> None:
 
 
 async def test_it_says_ready_serves_the_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    await deployed(tmp_path / "aws")
     began = time.monotonic()
     async with ready_demo(tmp_path) as demo:
         assert time.monotonic() - began < 10
@@ -75,6 +77,33 @@ async def test_it_says_ready_serves_the_page_and_leaves_nothing_behind(tmp_path:
         assert await demo.end(signal.SIGINT) == 0
         assert still_alive(children, seconds=0) == []
         assert not is_open(demo.port)
+
+
+async def test_a_first_start_deploys_the_stacks_and_a_second_one_is_quick(tmp_path: Path) -> None:
+    async with launched(tmp_path, deployed_before=False) as demo:
+        await demo.until("Deploying the stacks")
+        await demo.until("The stacks are deployed after", seconds=300)
+        await demo.until("Ready: ")
+        assert await demo.end(signal.SIGTERM) == 0
+    began = time.monotonic()
+    async with ready_demo(tmp_path) as demo:
+        assert time.monotonic() - began < 10
+        assert "Deploying" not in demo.output
+
+
+async def test_an_interrupt_while_the_stacks_are_deployed_is_made_good_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    async with launched(tmp_path, deployed_before=False) as demo:
+        await demo.until("Deploying the stacks")
+        children = demo.children()
+        assert await demo.end(signal.SIGINT) == 0
+        assert still_alive(children, seconds=0) == []
+    async with launched(tmp_path, deployed_before=False) as demo:
+        await demo.until("The last deployment was not finished")
+        children = demo.children()
+        assert await demo.end(signal.SIGKILL) == -signal.SIGKILL
+        assert await asyncio.to_thread(still_alive, children, seconds=25) == []
 
 
 async def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.cloud import deployed
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
 STOP_SECONDS = 40
@@ -91,8 +93,15 @@ def still_alive(processes: list[psutil.Process], *, seconds: float) -> list[psut
 
 
 @contextlib.asynccontextmanager
-async def launched(folder: Path, **settings: object) -> AsyncIterator[RunningDemo]:
-    """Start a launcher with its data in `folder` and the scripted engine; end it at the exit."""
+async def launched(
+    folder: Path, *, deployed_before: object = True, **settings: object
+) -> AsyncIterator[RunningDemo]:
+    """Start a launcher with its data in `folder` and the scripted engine; end it at the exit.
+
+    In a new folder it finds the stacks deployed, as at all starts but the first.
+    """
+    if deployed_before:
+        await deployed(folder / "aws")
     port = settings.setdefault("port", free_port())
     environment = {
         "PATH": os.environ["PATH"],

@@ -61,7 +61,7 @@ async def running_service(**settings: object) -> AsyncIterator[RunningService]:
     )
     service = RunningService(process, url="")
     serving = asyncio.Event()
-    reading = asyncio.create_task(_read_logs(service, serving))
+    reading = asyncio.create_task(read_logs(service, serving))
     try:
         async with asyncio.timeout(START_SECONDS):
             await serving.wait()
@@ -80,7 +80,7 @@ async def running_service(**settings: object) -> AsyncIterator[RunningService]:
         await reading
 
 
-async def _read_logs(service: RunningService, serving: asyncio.Event) -> None:
+async def read_logs(service: RunningService, serving: asyncio.Event) -> None:
     assert service.process.stderr is not None
     async for line in service.process.stderr:
         try:

@@ -1,0 +1,133 @@
+"""The CDK app: one explicit call per environment.
+
+    make synth ENV=demo       make cost ENV=demo       make deploy ENV=demo
+
+Values of your own account (a shared load balancer, a domain, an e-mail address) go into
+`cdk.context.json` under the environment's name, in the shape of `infra.environments.Environment`;
+docs/deploy.md has examples. Everything else is decided here.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import aws_cdk as cdk
+from pydantic import ValidationError
+
+from infra import security
+from infra.artifacts import Artifacts
+from infra.environments import (
+    Canary,
+    Data,
+    DedicatedLoadBalancer,
+    Environment,
+    Functions,
+    Live,
+    Network,
+    Operations,
+    Service,
+    SharedLoadBalancer,
+    explain,
+)
+from infra.stacks import provision
+
+#: Stands for a load balancer that you have; AWS's own example account cannot be deployed to.
+EXAMPLE_LOAD_BALANCER = SharedLoadBalancer(
+    listener_arn=(
+        "arn:aws:elasticloadbalancing:us-east-1:111111111111:listener/app/shared/"
+        "50dc6c495c0c9188/f2f7dc8efc522ab2"
+    ),
+    domain_name="shared.example.com",
+    security_group_id="sg-0123456789abcdef0",
+    vpc_id="vpc-0123456789abcdef0",
+    subnet_ids=("subnet-0123456789abcdef0",),
+    availability_zones=("us-east-1a",),
+)
+
+
+def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
+    """Describe every environment; `artifacts` are those of `make build` unless given."""
+    # The embedded emulator of `make demo`: data and functions only.
+    provision(
+        app,
+        Environment(
+            name="local",
+            region="us-east-1",
+            data=Data(protected=False),
+            functions=Functions(canary=None, with_dependencies=False, processor_concurrency=2),
+        ),
+        artifacts,
+    )
+    # Under $10 a month, Transcribe excluded: somebody else's load balancer, one task on Spot.
+    provision(
+        app,
+        Environment(
+            name="demo",
+            region="us-east-1",
+            data=Data(protected=False, utterance_days=7, recording_days=7),
+            functions=Functions(canary=None),
+            live=Live(
+                load_balancer=EXAMPLE_LOAD_BALANCER,
+                service=Service(
+                    cpu=256,
+                    memory_mib=512,
+                    slots=1,
+                    max_stream_seconds=30,
+                    on_demand_base=0,
+                    drain_seconds=45,
+                ),
+            ),
+            operations=Operations(monthly_budget_usd=15),
+        ),
+        artifacts,
+    )
+    # For people who rely on it.
+    provision(
+        app,
+        Environment(
+            name="prod",
+            region="us-east-1",
+            data=Data(
+                protected=True,
+                point_in_time_recovery_days=35,
+                utterance_days=365,
+                recording_days=None,
+            ),
+            functions=Functions(canary=Canary(minutes=5), log_days=90),
+            live=Live(
+                load_balancer=DedicatedLoadBalancer(network=Network(zones=2, flow_logs=True)),
+                service=Service(
+                    cpu=1024,
+                    memory_mib=2048,
+                    minimum_tasks=2,
+                    maximum_tasks=10,
+                    on_demand_base=1,
+                    drain_seconds=105,
+                    log_days=90,
+                ),
+                access_logs=True,
+            ),
+            operations=Operations(monthly_budget_usd=200),
+            termination_protection=True,
+        ),
+        artifacts,
+    )
+
+
+def main() -> int:
+    """Synthesise; return the exit status."""
+    # CloudFormation's rules are checked by cfn-lint in the tests; the CDK's own check of the same
+    # takes six seconds of every synth.
+    app = cdk.App(builtin_cloud_formation_validation=False)
+    security.check(app)
+    try:
+        build(app)
+    except (ValidationError, FileNotFoundError) as error:
+        print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
+        return 1
+    app.synth()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

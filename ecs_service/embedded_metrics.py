@@ -1,0 +1,114 @@
+"""The service's metrics for CloudWatch: one line a minute in the embedded metric format.
+
+CloudWatch Logs finds the figures in the line by itself, so that neither an agent nor a right to
+publish is needed. Every name costs by the month, so there are few, and no dimensions: the
+namespace tells environments apart, and statistics over the tasks' samples do the rest.
+
+| metric          | unit    | a sample is                                                          |
+|-----------------|---------|----------------------------------------------------------------------|
+| `OpenStreams`   | Count   | streams now; `Sum` is that of all tasks                              |
+| `SlotsInUse`    | Percent | the task's slots that are taken now; autoscaling follows `Average`   |
+| `Viewers`       | Count   | connections that listen now                                          |
+| `OutboxWaiting` | Count   | finals that the queue does not have yet                              |
+| `OutboxAge`     | Seconds | how long the oldest of them has waited; 0 when there is none         |
+| `Refusals`      | Count   | connections refused or ended by an error in the last minute          |
+| `FinalDelay`    | Seconds | mean delay of the last minute's finals; no sample without finals     |
+| `Lag`           | Seconds | mean audio that waited for the engine; no sample without streams     |
+
+Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import REGISTRY
+
+from ecs_service import telemetry
+from ecs_service.conversations.outbox import Outbox
+from ecs_service.sessions.admission import Admission
+
+INTERVAL_SECONDS = 60.0
+
+UNITS: Mapping[str, str] = {
+    "OpenStreams": "Count",
+    "SlotsInUse": "Percent",
+    "Viewers": "Count",
+    "OutboxWaiting": "Count",
+    "OutboxAge": "Seconds",
+    "Refusals": "Count",
+    "FinalDelay": "Seconds",
+    "Lag": "Seconds",
+}
+
+
+def embedded_metrics(namespace: str, values: Mapping[str, float], timestamp: float) -> str:
+    """Return the line for `values` by name at `timestamp`, seconds since the epoch.
+
+    It ends with the end of the line. Names are those of `UNITS`.
+    """
+    document = {
+        "_aws": {
+            "Timestamp": round(timestamp * 1000),
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": namespace,
+                    "Dimensions": [[]],
+                    "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in values],
+                }
+            ],
+        },
+        **{name: round(value, 3) for name, value in values.items()},
+    }
+    return json.dumps(document, separators=(",", ":")) + "\n"
+
+
+@dataclass(slots=True)
+class Meter:
+    """Reads the values; what only grows, as its growth since the last reading."""
+
+    admission: Admission
+    outbox: Outbox | None
+    _before: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Forget what other services of the same process have counted."""
+        self.read()
+
+    def read(self) -> dict[str, float]:
+        """Return the values by name."""
+        taken = self.admission.taken
+        values = {
+            "OpenStreams": float(taken),
+            "SlotsInUse": 100.0 * taken / self.admission.capacity,
+            "Viewers": REGISTRY.get_sample_value("cloudscribe_viewers") or 0.0,
+            "OutboxWaiting": float(self.outbox.waiting()) if self.outbox else 0.0,
+            "OutboxAge": self.outbox.oldest_age() if self.outbox else 0.0,
+            "Refusals": self._growth("refusals", _total_refusals()),
+        }
+        for name, histogram in (("FinalDelay", "final_delay"), ("Lag", "lag")):
+            count = self._growth(f"{histogram}_count", _sample(f"{histogram}_seconds_count"))
+            total = self._growth(f"{histogram}_sum", _sample(f"{histogram}_seconds_sum"))
+            if count:
+                values[name] = total / count
+        return values
+
+    def _growth(self, name: str, now: float) -> float:
+        before, self._before[name] = self._before.get(name, 0.0), now
+        return now - before
+
+
+def _sample(name: str) -> float:
+    return REGISTRY.get_sample_value(f"cloudscribe_{name}") or 0.0
+
+
+def _total_refusals() -> float:
+    """Return how many refusals there were, whatever their code."""
+    return sum(
+        sample.value
+        for metric in telemetry.refusals.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    )

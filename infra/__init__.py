@@ -1,0 +1,1 @@
+"""What the CDK provisions: typed environments, one construct per capability, stacks, cost."""

@@ -1,0 +1,120 @@
+"""`python -m infra.cost ENVIRONMENT`: what an environment costs, by its templates.
+
+The environment is synthesised into a temporary folder, or read from one that `cdk synth` wrote.
+Prints lines, rates and, last, the total. Exits with 1 where no true total can be given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from infra.costs import CostError, UnknownEnvironment
+from infra.costs.report import as_json, estimate, render
+from infra.costs.templates import ENVIRONMENT_TAG, Stack, read
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what an environment costs; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.cost",
+        description="Prices every always-on resource of an environment's templates.",
+        epilog="Prices, their date and their region are in infra/prices.py.",
+    )
+    parser.add_argument("environment", help="one of app.py's environments, e.g. demo")
+    parser.add_argument(
+        "--assembly",
+        type=Path,
+        metavar="DIR",
+        help="read what `cdk synth` wrote there, instead of synthesising",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    chosen = parser.parse_args(arguments)
+    try:
+        stacks = _stacks(chosen.environment, chosen.assembly)
+        figures = estimate(chosen.environment, stacks)
+    except (CostError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    text = json.dumps(as_json(figures), indent=2) if chosen.json else render(figures)
+    print(text)
+    return 0
+
+
+def _stacks(environment: str, assembly: Path | None) -> list[Stack]:
+    if assembly is not None:
+        return _of(environment, read(assembly))
+    with tempfile.TemporaryDirectory(prefix="cloudscribe-cost-") as folder:
+        return _of(environment, synthesise(environment, Path(folder)))
+
+
+def _of(environment: str, stacks: Sequence[Stack]) -> list[Stack]:
+    """Return the stacks of an environment.
+
+    Raises:
+        UnknownEnvironment: there is none.
+    """
+    found = [stack for stack in stacks if stack.environment == environment]
+    if not found:
+        raise UnknownEnvironment(environment, [each.environment or "" for each in stacks])
+    return found
+
+
+def synthesise(environment: str, folder: Path) -> list[Stack]:
+    """Return the stacks of app.py for an environment, written to `folder`.
+
+    Raises:
+        UnknownEnvironment: app.py describes no such environment.
+        CostError: it cannot be provisioned.
+        MissingArtifact: something was not built.
+    """
+    import aws_cdk as cdk  # noqa: PLC0415 - takes seconds, and pricing a folder needs none of it
+    from pydantic import ValidationError  # noqa: PLC0415 - the same
+
+    import app as description  # noqa: PLC0415 - the same
+    from infra.environments import explain  # noqa: PLC0415 - the same
+
+    def described(**more: Any) -> cdk.App:
+        whole = cdk.App(outdir=str(folder), context={**_context(), **more})
+        try:
+            description.build(whole)
+        except ValidationError as error:
+            raise CostError(explain(error)) from error
+        return whole
+
+    chosen = described(environment=environment)
+    if not _environments(chosen):
+        raise UnknownEnvironment(environment, _environments(described()))
+    chosen.synth()
+    return read(folder)
+
+
+def _environments(whole: Any) -> set[str]:
+    """Return the environments whose stacks an app has."""
+    return {
+        stack.tags.tag_values()[ENVIRONMENT_TAG]
+        for stack in whole.node.children
+        if hasattr(stack, "template_file")
+    }
+
+
+def _context() -> dict[str, Any]:
+    """Return the context that the CDK's command line would give, without copying of assets."""
+    own = ROOT / "cdk.context.json"
+    return {
+        **json.loads((ROOT / "cdk.json").read_bytes())["context"],
+        **(json.loads(own.read_bytes()) if own.exists() else {}),
+        "aws:cdk:bundling-stacks": [],
+        "aws:cdk:disable-asset-staging": True,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Machines of an Auto Scaling group: which they may be, and what an hour of one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from infra import prices
+from infra.costs.templates import Resource, Resources, resolve
+from infra.prices import Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A machine that a group may start."""
+
+    instance_type: str
+    spot: bool
+    #: Size of its volumes, GB.
+    disk_gb: Decimal
+    public_address: bool
+
+    @property
+    def price(self) -> Price:
+        """What the machine itself costs."""
+        dollars = prices.INSTANCES[self.instance_type]
+        kind = "Spot" if self.spot else "on demand"
+        return Price(
+            what=f"EC2 {self.instance_type}, {kind}",
+            dollars=dollars * prices.EC2_SPOT if self.spot else dollars,
+        )
+
+
+def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
+    """Return what a group may start, in its order of preference.
+
+    Raises:
+        UnpricedResource: a type is not in the table, or not known before deployment.
+    """
+    mixed = ("MixedInstancesPolicy", "LaunchTemplate")
+    if group.value(*mixed) is None:
+        path: tuple[str, ...] = ("LaunchTemplate",)
+    else:
+        path = (*mixed, "LaunchTemplateSpecification")
+    template = resources.referred(group, *path, kind="AWS::EC2::LaunchTemplate")
+    own_type = template.value("LaunchTemplateData", "InstanceType")
+    types = [entry.get("InstanceType") for entry in group.items(*mixed, "Overrides")]
+    for kind in types or [own_type]:
+        if kind not in prices.INSTANCES:
+            raise group.unpriced(f"instance type {kind!r} has no price")
+    spot = _spot(group, template)
+    interfaces = template.items("LaunchTemplateData", "NetworkInterfaces")
+    return [
+        Choice(
+            instance_type=kind,
+            spot=spot,
+            disk_gb=_disk(template),
+            public_address=any(each.get("AssociatePublicIpAddress") for each in interfaces),
+        )
+        for kind in types or [own_type]
+    ]
+
+
+def _spot(group: Resource, template: Resource) -> bool:
+    """Return whether all machines are Spot; a group that is only partly so counts as on demand."""
+    market = template.value("LaunchTemplateData", "InstanceMarketOptions", "MarketType")
+    distribution = ("MixedInstancesPolicy", "InstancesDistribution")
+    if group.value(*distribution) is None:
+        return bool(market == "spot")
+    base = group.number(*distribution, "OnDemandBaseCapacity", default=0)
+    above = group.number(*distribution, "OnDemandPercentageAboveBaseCapacity", default=100)
+    return not base and not above
+
+
+def _disk(template: Resource) -> Decimal:
+    total = Decimal(0)
+    for mapping in template.items("LaunchTemplateData", "BlockDeviceMappings"):
+        size: Any = resolve(mapping.get("Ebs", {}), template.parameters)
+        size = size.get("VolumeSize", 0) if isinstance(size, Mapping) else 0
+        total += Decimal(str(size))
+    return total
+
+
+def machine(choice: Choice) -> Iterator[tuple[Price, Decimal]]:
+    """Yield what one machine uses: itself, its volumes and its address."""
+    yield choice.price, Decimal(1)
+    if choice.disk_gb:
+        yield prices.GP3_GB, choice.disk_gb
+    if choice.public_address:
+        yield prices.PUBLIC_IPV4, Decimal(1)

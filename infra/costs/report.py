@@ -1,0 +1,221 @@
+"""The estimate of an environment: lines that add up to its total, and rates; as text or JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final
+
+from infra import prices
+from infra.costs.always_on import Use, uses
+from infra.costs.templates import Resources, Stack
+from infra.costs.usage import EXCLUDED, Rate, rates
+from infra.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
+
+_CENT: Final = Decimal("0.01")
+#: Of the text, characters.
+_WIDTH: Final = 94
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What is always on, at one price."""
+
+    price: Price
+    quantity: Decimal
+    causes: tuple[str, ...]
+
+    @property
+    def month(self) -> Decimal:
+        """What it costs a month, US dollars, to the cent."""
+        return self.price.month(self.quantity).quantize(_CENT, ROUND_HALF_UP)
+
+    @property
+    def month_without_free(self) -> Decimal:
+        """What it costs in an account whose free tier is used up."""
+        return (self.quantity * self.price.monthly).quantize(_CENT, ROUND_HALF_UP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What an environment costs by its templates."""
+
+    environment: str
+    lines: tuple[Line, ...]
+    rates: tuple[Rate, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def total(self) -> Decimal:
+        """The sum of the lines, US dollars."""
+        return sum((line.month for line in self.lines), Decimal("0.00"))
+
+
+def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
+    """Return what stacks cost.
+
+    Raises:
+        UnpricedResource: no price is known for something in them.
+    """
+    resources = Resources(stacks)
+    always_on = sorted(lines(uses(resources)), key=lambda line: (-line.month, line.price.what))
+    return Estimate(
+        environment=environment,
+        lines=tuple(always_on),
+        rates=tuple(rates(resources)),
+        notes=(*_of_the_table(stacks), *_of_what_is_there(resources, always_on)),
+    )
+
+
+def lines(used: Sequence[Use]) -> Iterator[Line]:
+    """Add up what is used at the same price, so that free tiers count once."""
+    by_price: dict[Price, list[Use]] = {}
+    for use in used:
+        by_price.setdefault(use.price, []).append(use)
+    for price, group in by_price.items():
+        quantity = sum((use.quantity for use in group), Decimal(0))
+        causes = tuple(dict.fromkeys(use.cause for use in group))
+        yield Line(price=price, quantity=quantity, causes=causes)
+
+
+def _of_the_table(stacks: Sequence[Stack]) -> Iterator[str]:
+    yield (
+        f"List prices of {REGION} as of {PRICED_ON}, re-stated and not AWS's word: check again "
+        f"before quoting. A month has {HOURS_PER_MONTH} hours."
+    )
+    regions = sorted({stack.region or REGION for stack in stacks} - {REGION})
+    if regions:
+        yield f"Some stacks stand in {', '.join(regions)}, where prices differ."
+
+
+def _of_what_is_there(resources: Resources, always_on: Sequence[Line]) -> Iterator[str]:
+    whole = sum((line.month_without_free for line in always_on), Decimal("0.00"))
+    yield (
+        "Only free tiers that never end count. They are the account's: where something else has "
+        f"used them up, the total is ${whole:.2f}."
+    )
+    if resources.of("AWS::ElasticLoadBalancingV2::ListenerRule") and not resources.of(
+        "AWS::ElasticLoadBalancingV2::LoadBalancer"
+    ):
+        balancer = prices.LOAD_BALANCER.monthly.quantize(_CENT, ROUND_HALF_UP)
+        address = prices.PUBLIC_IPV4.monthly.quantize(_CENT, ROUND_HALF_UP)
+        yield (
+            "The load balancer is shared and belongs to somebody else's stack, so it is not in "
+            f"the total. One of your own is ${balancer} a month and ${address} for each zone's "
+            "public address."
+        )
+    if any(line.price.what.endswith("Spot") for line in always_on):
+        yield "Prices on Spot move, and a task on Spot may be taken away with two minutes' warning."
+    if resources.of("AWS::AutoScaling::AutoScalingGroup"):
+        yield (
+            "Machines that a schedule or work starts are not in the total: an hour of audio has "
+            "its rate, and an hour kept warm costs as much as an hour of the machine."
+        )
+
+
+# --- as text ------------------------------------------------------------------------------------
+
+
+def render(figures: Estimate) -> str:
+    """Return the estimate for people; the last line is the total."""
+    return "\n".join(
+        [
+            f"What {figures.environment} costs, in US dollars",
+            "",
+            "Usage, on top of the total and without free tiers:",
+            *(text for rate in figures.rates for text in _rate(rate)),
+            "",
+            "Excluded:",
+            *(text for rate in EXCLUDED for text in _rate(rate)),
+            "",
+            *(text for note in figures.notes for text in _note(note)),
+            "",
+            _row("Always on", "how many", "unit price", "a month"),
+            *(_line(line) for line in figures.lines),
+            f"Total: ${figures.total:.2f} a month",
+        ]
+    )
+
+
+def _row(what: str, quantity: str, unit: str, month: str) -> str:
+    return f"{what:<46}{quantity:>16}{unit:>20}{month:>12}"
+
+
+def _line(line: Line) -> str:
+    price = line.price
+    quantity = amount(line.quantity)
+    if price.free:
+        quantity += f", {amount(price.free)} free"
+    unit = f"{dollars(price.dollars)} {'an hour' if price.hourly else 'a month'}"
+    return _row(f"  {price.what}", quantity, unit, f"${line.month:.2f}")
+
+
+def _rate(rate: Rate) -> Iterator[str]:
+    yield f"  {rate.per:<72}{dollars(rate.dollars):>20}"
+    if len(rate.parts) > 1:
+        for part in rate.parts:
+            yield f"    {part.what:<58}{dollars(part.dollars):>20}"
+    if rate.assumed:
+        yield from textwrap.wrap(
+            f"({rate.assumed})", _WIDTH, initial_indent="    ", subsequent_indent="    "
+        )
+
+
+def _note(note: str) -> list[str]:
+    return textwrap.wrap(f"Note: {note}", _WIDTH, subsequent_indent="  ")
+
+
+def amount(value: Decimal) -> str:
+    """Return a number with four digits that mean something, and without needless zeros."""
+    if not value:
+        return "0"
+    places = max(0, 3 - value.adjusted())
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def dollars(value: Decimal) -> str:
+    """Return dollars to the cent, or to four digits that mean something where that is more."""
+    text = amount(value)
+    cents = f"{value:.2f}"
+    return f"${text if len(text) > len(cents) else cents}"
+
+
+# --- as JSON --------------------------------------------------------------------------------------
+
+
+def as_json(figures: Estimate) -> Mapping[str, Any]:
+    """Return the estimate for programs; amounts are US dollars."""
+    return {
+        "environment": figures.environment,
+        "region": REGION,
+        "pricedOn": PRICED_ON,
+        "hoursPerMonth": HOURS_PER_MONTH,
+        "lines": [
+            {
+                "what": line.price.what,
+                "quantity": float(line.quantity),
+                "free": float(line.price.free),
+                "unitPrice": float(line.price.dollars),
+                "per": "hour" if line.price.hourly else "month",
+                "month": float(line.month),
+                "causes": list(line.causes),
+            }
+            for line in figures.lines
+        ],
+        "rates": [_rate_as_json(rate) for rate in figures.rates],
+        "excluded": [_rate_as_json(rate) for rate in EXCLUDED],
+        "notes": list(figures.notes),
+        "total": float(figures.total),
+    }
+
+
+def _rate_as_json(rate: Rate) -> Mapping[str, Any]:
+    return {
+        "per": rate.per,
+        "dollars": float(rate.dollars),
+        "parts": [{"what": part.what, "dollars": float(part.dollars)} for part in rate.parts],
+        "assumed": rate.assumed,
+    }

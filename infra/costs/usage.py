@@ -1,0 +1,270 @@
+"""What usage costs, as rates: an hour of a stream, a recording, an hour of audio on a GPU.
+
+The rates leave every free tier out of account, so that they also hold in a busy month. What they
+assume of a stream and of a machine stands beside them, and is printed with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from infra import prices
+from infra.costs.machines import Choice, instance_choices, machine
+from infra.costs.tasks import least_tasks, on_fargate, split, task_hour
+from infra.costs.templates import Resources, mentions
+from infra.prices import HOURS_PER_MONTH, Price, Usage
+
+# --- what is assumed ----------------------------------------------------------------------------
+
+#: One hour at 16 kHz, 16 bits, one channel: 115.2 MB.
+STREAM_GB: Final = Decimal("0.1152")
+#: A load balancer's unit is 1 GB an hour, which is what such a stream uses most of.
+STREAM_LCUS: Final = STREAM_GB
+#: A final every five seconds, of at most 1 KB.
+UTTERANCES: Final = 720
+#: SQS: send, receive, delete.
+REQUESTS_PER_MESSAGE: Final = 3
+#: The processor takes 0.1 s of 256 MiB for an utterance, and logs 2 KB about it.
+FUNCTION_GB_SECONDS: Final = Decimal("0.1") / 4
+FUNCTION_LOG_GB: Final = Decimal("0.000002")
+#: While somebody watches, the table is read every five seconds: two minutes, some 16 KB,
+#: consistently, 4 KB to the unit.
+READ_UNITS: Final = 720 * 4
+#: Metrics that the processor sends while it has something to do.
+FUNCTION_METRICS: Final = 2
+#: Router, worker and combiner: three runs of a second with 256 MiB, twenty requests to S3.
+RECORDING_RUNS: Final = 3
+RECORDING_REQUESTS: Final = 20
+#: Hours of audio that a machine transcribes in an hour: an assumption until it is measured.
+GPU_SPEED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a rate, US dollars."""
+
+    what: str
+    dollars: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What one of something costs."""
+
+    per: str
+    usage: Usage
+    parts: tuple[Part, ...]
+    #: What it assumes, for people.
+    assumed: str = ""
+
+    @property
+    def dollars(self) -> Decimal:
+        """The sum of its parts."""
+        return sum((part.dollars for part in self.parts), Decimal(0))
+
+
+#: What the total and the rates leave out, because the service calls it only where it is chosen.
+EXCLUDED: Final = (
+    Rate(
+        per="Amazon Transcribe, an hour of a live stream",
+        usage=Usage.STREAM,
+        parts=(Part("60 minutes", 60 * prices.TRANSCRIBE_MINUTE),),
+        assumed="only with the engine `transcribe`; at least 15 s are charged for a stream",
+    ),
+    Rate(
+        per="Amazon Translate, a million characters",
+        usage=Usage.STREAM,
+        parts=(Part("one million", prices.TRANSLATE_MILLION_CHARACTERS),),
+        assumed="only with translation",
+    ),
+)
+
+
+def rates(resources: Resources) -> list[Rate]:
+    """Return the rates of what an environment has.
+
+    Raises:
+        UnpricedResource: for a machine or task that may be started no price is known.
+    """
+    found = [*_stream(resources), *_recording(resources), *_tasks(resources), *_gpus(resources)]
+    return [*found, *_gigabytes(resources)]
+
+
+def _stream(resources: Resources) -> Iterator[Rate]:
+    """Return the rate of a stream, where something takes streams."""
+    if not resources.of("AWS::ECS::Service"):
+        return
+    runs = UTTERANCES * (prices.LAMBDA_REQUEST + FUNCTION_GB_SECONDS * prices.LAMBDA_ARM_GB_SECOND)
+    parts = _present(
+        resources,
+        (
+            (
+                "load balancer, 0.1152 LCU",
+                STREAM_LCUS * prices.LCU_HOUR,
+                (
+                    "AWS::ElasticLoadBalancingV2::ListenerRule",
+                    "AWS::ElasticLoadBalancingV2::LoadBalancer",
+                ),
+            ),
+            (
+                "CloudFront, 0.1152 GB to the load balancer",
+                STREAM_GB * prices.CLOUDFRONT_TO_ORIGIN_GB,
+                ("AWS::CloudFront::Distribution",),
+            ),
+            (
+                "SQS, 2160 requests",
+                UTTERANCES * REQUESTS_PER_MESSAGE * prices.SQS_REQUEST,
+                ("AWS::SQS::Queue",),
+            ),
+            ("Lambda, 720 runs", runs, ("AWS::Lambda::Function",)),
+            (
+                "DynamoDB, 720 writes and 2880 reads",
+                UTTERANCES * prices.DYNAMODB_WRITE + READ_UNITS * prices.DYNAMODB_READ,
+                ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable"),
+            ),
+            (
+                "logs, 1.4 MB",
+                UTTERANCES * FUNCTION_LOG_GB * prices.LOGS_GB,
+                ("AWS::Logs::LogGroup",),
+            ),
+            (
+                "metrics of the processor, 2",
+                FUNCTION_METRICS * prices.CUSTOM_METRIC.dollars / HOURS_PER_MONTH,
+                ("AWS::Lambda::Function",),
+            ),
+        ),
+    )
+    yield Rate(
+        per=Usage.STREAM,
+        usage=Usage.STREAM,
+        parts=parts,
+        assumed=(
+            "16 kHz, one channel, an utterance every five seconds, one viewer; "
+            "what CloudFront sends to viewers is within its free terabyte"
+        ),
+    )
+
+
+def _recording(resources: Resources) -> Iterator[Rate]:
+    if not resources.of("AWS::S3::Bucket"):
+        return
+    seconds = RECORDING_RUNS * Decimal("0.25")
+    parts = _present(
+        resources,
+        (
+            (
+                "S3, 20 requests",
+                RECORDING_REQUESTS // 2 * (prices.S3_PUT + prices.S3_GET),
+                ("AWS::S3::Bucket",),
+            ),
+            ("SQS, 3 requests", REQUESTS_PER_MESSAGE * prices.SQS_REQUEST, ("AWS::SQS::Queue",)),
+            (
+                "Lambda, 3 runs of a second",
+                RECORDING_RUNS * prices.LAMBDA_REQUEST + seconds * prices.LAMBDA_ARM_GB_SECOND,
+                ("AWS::Lambda::Function",),
+            ),
+            (
+                "S3, 0.1152 GB kept for a month",
+                STREAM_GB * prices.S3_GB,
+                ("AWS::S3::Bucket",),
+            ),
+        ),
+    )
+    yield Rate(
+        per=Usage.RECORDING,
+        usage=Usage.RECORDING,
+        parts=parts,
+        assumed="16 kHz, one channel, uncompressed; without its time on a GPU",
+    )
+
+
+def _present(
+    resources: Resources, parts: Iterable[tuple[str, Decimal, tuple[str, ...]]]
+) -> tuple[Part, ...]:
+    """Return the parts that the environment has one of the types for."""
+    return tuple(Part(what, dollars) for what, dollars, types in parts if resources.of(*types))
+
+
+def _tasks(resources: Resources) -> Iterator[Rate]:
+    """Return what autoscaling adds, task by task, of the kind that it would start next."""
+    for target in resources.of("AWS::ApplicationAutoScaling::ScalableTarget"):
+        for service in resources.of("AWS::ECS::Service"):
+            scaled = service.stack == target.stack and mentions(
+                target.value("ResourceId"), service.logical_id
+            )
+            if not scaled or not on_fargate(service):
+                continue
+            least, most = least_tasks(service, resources), target.number("MaxCapacity")
+            if most <= least:
+                continue
+            spot = split(service, least + 1).spot > split(service, least).spot
+            yield Rate(
+                per=Usage.TASK,
+                usage=Usage.TASK,
+                parts=_hour(task_hour(service, resources, spot=spot)),
+                assumed=f"from {least} to {most} tasks, as load demands",
+            )
+
+
+def _gpus(resources: Resources) -> Iterator[Rate]:
+    """Return what an hour of audio costs on each machine that may be started, either way."""
+    for group in resources.of("AWS::AutoScaling::AutoScalingGroup"):
+        for choice in instance_choices(group, resources):
+            for spot in (True, False):
+                yield _audio_hour(replace(choice, spot=spot))
+
+
+def _audio_hour(choice: Choice) -> Rate:
+    hour = _hour(machine(choice))
+    dollars = sum((part.dollars for part in hour), Decimal(0))
+    return Rate(
+        per=f"{Usage.GPU}, {choice.instance_type} {'Spot' if choice.spot else 'on demand'}",
+        usage=Usage.GPU,
+        parts=tuple(Part(part.what, part.dollars / GPU_SPEED) for part in hour),
+        assumed=(
+            f"${dollars:.4f} an hour of the machine, in which {GPU_SPEED} hours of audio are "
+            "assumed: not measured; starting and idle time come on top"
+        ),
+    )
+
+
+def _hour(used: Iterable[tuple[Price, Decimal]]) -> tuple[Part, ...]:
+    return tuple(
+        Part(price.what, quantity * price.monthly / HOURS_PER_MONTH) for price, quantity in used
+    )
+
+
+def _gigabytes(resources: Resources) -> Iterator[Rate]:
+    """Return what a GB costs wherever it may come to lie or pass."""
+    tables = resources.of("AWS::DynamoDB::Table")
+    restorable = any(
+        table.value("PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled")
+        for table in tables
+    )
+    for what, dollars, present in (
+        ("recordings, pages and access logs in S3, a month", prices.S3_GB, "AWS::S3::Bucket"),
+        (
+            "utterances in DynamoDB, a month beyond 25 GB",
+            prices.DYNAMODB_GB,
+            "AWS::DynamoDB::Table",
+        ),
+        ("images in ECR, a month", prices.ECR_GB, "AWS::ECS::Service"),
+        ("logs written, beyond 5 GB a month", prices.LOGS_GB, "AWS::Logs::LogGroup"),
+        ("logs kept, a month", prices.LOGS_KEPT_GB, "AWS::Logs::LogGroup"),
+        ("flow logs written", prices.LOGS_GB, "AWS::EC2::FlowLog"),
+        ("through a NAT gateway", prices.NAT_GB, "AWS::EC2::NatGateway"),
+    ):
+        if resources.of(present):
+            yield _gigabyte(what, dollars)
+    endpoints = resources.of("AWS::EC2::VPCEndpoint")
+    if any(endpoint.value("VpcEndpointType") == "Interface" for endpoint in endpoints):
+        yield _gigabyte("through an interface endpoint", prices.ENDPOINT_GB)
+    if restorable:
+        yield _gigabyte("utterances that can be restored, a month", prices.DYNAMODB_PITR_GB)
+
+
+def _gigabyte(what: str, dollars: Decimal) -> Rate:
+    return Rate(per=f"{Usage.GIGABYTE}: {what}", usage=Usage.GIGABYTE, parts=(Part(what, dollars),))

@@ -1,0 +1,546 @@
+"""The environments' type: what can be chosen, and what cannot be.
+
+An `Environment` is a frozen value. `app.py` makes one per environment by an explicit call;
+values of your own account come from the CDK's context (`cdk.context.json`) and replace fields
+of the same name. What an environment leaves out (`live`, `gpu`, `operations`, `delivery`) is
+not provisioned.
+
+ValueError
+└── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+
+Whatever is wrong is told at once: each part yields its own problems, and the environment
+collects them all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from aws_cdk.region_info import RegionInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from infra.log_retention import RETENTION
+from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
+
+#: A field's path and what is wrong with it, for people.
+Problem = tuple[str, str]
+
+#: Memory that Fargate gives to a task of so many CPU units, MiB: least, most, step.
+#: Source: Amazon ECS Developer Guide, "Task CPU and memory".
+FARGATE_MEMORY: Final[Mapping[int, tuple[int, int, int]]] = {
+    256: (512, 2048, 512),
+    512: (1024, 4096, 1024),
+    1024: (2048, 8192, 1024),
+    2048: (4096, 16_384, 1024),
+    4096: (8192, 30_720, 1024),
+}
+
+#: The most that ECS waits between SIGTERM and SIGKILL on Fargate, seconds.
+MAX_STOP_SECONDS: Final = 120
+#: What the service takes beyond its drain to close files and connections, seconds.
+STOP_MARGIN_SECONDS: Final = 10
+
+_ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
+_NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
+_DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+#: As a token's subject has it; the numbers are both there or both missing.
+_REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+")
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+class Part(BaseModel):
+    """A part of an environment: frozen, and without fields that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with this part and with the parts in it."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for path, part in _parts(name, value):
+                for field, text in part.problems():
+                    yield f"{path}.{field}" if field else path, text
+
+
+def _parts(name: str, value: object) -> Iterator[tuple[str, Part]]:
+    if isinstance(value, Part):
+        yield name, value
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _parts(f"{name}[{number}]", item)
+
+
+# --- data and functions --------------------------------------------------------------------
+
+
+class Data(Part):
+    """What is kept, and for how long."""
+
+    #: Keep tables and buckets when a stack is deleted, and refuse to delete the table.
+    protected: bool
+    #: Restore the table to any second of the last so many days; 0 switches it off.
+    point_in_time_recovery_days: int = 0
+    utterance_days: int = 30
+    #: Recordings are deleted after so many days; None keeps them.
+    recording_days: int | None = 30
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield periods that are out of range."""
+        if not 0 <= self.point_in_time_recovery_days <= 35:  # noqa: PLR2004 - DynamoDB's limit
+            yield "point_in_time_recovery_days", "give 0 to 35 days"
+        if not 1 <= self.utterance_days <= 3650:  # noqa: PLR2004 - the function refuses more
+            yield "utterance_days", "give 1 to 3650 days"
+        if self.recording_days is not None and self.recording_days < 1:
+            yield "recording_days", "give at least 1 day, or null to keep recordings"
+
+
+class Canary(Part):
+    """How a new version of a function takes over: first a tenth of the calls, then all."""
+
+    minutes: Literal[5, 10, 15, 30] = 5
+
+
+class Functions(Part):
+    """How Lambda functions are deployed."""
+
+    #: None sends every call to a new version at once.
+    canary: Canary | None
+    #: Bring the locked dependencies as a layer (built for arm64). Without it the runtime has
+    #: to have them, as the interpreter of the embedded emulator does.
+    with_dependencies: bool = True
+    #: Invocations of the transcript processor at once, 2 to 1000.
+    processor_concurrency: int = 10
+    log_days: int = 14
+    #: How often the batch worker looks at its queue, minutes.
+    batch_worker_minutes: int = 5
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what AWS would refuse."""
+        if not 2 <= self.processor_concurrency <= 1000:  # noqa: PLR2004 - Lambda's limits
+            yield "processor_concurrency", "an event source takes 2 to 1000 invocations at once"
+        if self.log_days not in RETENTION:
+            yield "log_days", _log_days(self.log_days)
+        if not 1 <= self.batch_worker_minutes <= 60:  # noqa: PLR2004 - an hour late is too late
+            yield "batch_worker_minutes", "give 1 to 60 minutes"
+
+
+# --- the live way -----------------------------------------------------------------------------
+
+
+class Network(Part):
+    """A network of its own: public subnets, and private ones where something needs them."""
+
+    cidr: str = "10.20.0.0/16"
+    #: Availability zones, 2 to 3; a load balancer insists on two.
+    zones: int = 2
+    #: NAT gateways cost some $33 a month each; nothing here needs one.
+    nat_gateways: int = 0
+    flow_logs: bool = False
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield a network that cannot be cut into subnets."""
+        try:
+            network = ipaddress.ip_network(self.cidr)
+        except ValueError as error:
+            yield "cidr", f"{self.cidr} is no network: {error}"
+        else:
+            if network.version != 4 or not network.is_private:  # noqa: PLR2004 - IPv4
+                yield "cidr", f"{self.cidr} is not a private IPv4 network (RFC 1918)"
+            elif not 16 <= network.prefixlen <= 22:  # noqa: PLR2004 - a VPC's most; ours needs this
+                yield "cidr", f"{self.cidr}: a prefix of 16 to 22 bits leaves room for subnets"
+        if self.zones not in {2, 3}:
+            yield "zones", "give 2 or 3 availability zones"
+        if not 0 <= self.nat_gateways <= self.zones:
+            yield "nat_gateways", "give 0, or at most one per availability zone"
+
+
+class SharedLoadBalancer(Part):
+    """A load balancer that exists already and serves others as well; known by attributes only.
+
+    A rule is added to its HTTPS listener. CloudFront reaches it over the internet by a name
+    that its certificate covers, and proves itself with a secret header.
+    """
+
+    kind: Literal["shared"] = "shared"
+    listener_arn: str
+    #: What CloudFront connects to; the listener's certificate must cover it.
+    domain_name: str
+    security_group_id: str
+    vpc_id: str
+    #: Public subnets of that network, one or more, and their zones in the same order.
+    subnet_ids: tuple[str, ...]
+    availability_zones: tuple[str, ...]
+    #: Where the rule stands among the listener's others, 1 to 50000.
+    rule_priority: int = 100
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield attributes that cannot be right."""
+        if not _is_arn(self.listener_arn, "elasticloadbalancing", ":listener/app/"):
+            yield "listener_arn", "is not the ARN of an Application Load Balancer's listener"
+        if not _DOMAIN.fullmatch(self.domain_name):
+            yield "domain_name", f"{self.domain_name!r} is not a domain name"
+        for field, value, prefix in (
+            ("security_group_id", self.security_group_id, "sg-"),
+            ("vpc_id", self.vpc_id, "vpc-"),
+            *(("subnet_ids", subnet, "subnet-") for subnet in self.subnet_ids),
+        ):
+            if not re.fullmatch(rf"{prefix}[0-9a-f]{{8,17}}", value):
+                yield field, f"{value!r} does not look like {prefix}0123456789abcdef0"
+        if not self.subnet_ids or len(self.subnet_ids) != len(self.availability_zones):
+            yield "subnet_ids", "give at least one subnet, and a zone for each"
+        if not 1 <= self.rule_priority <= 50_000:  # noqa: PLR2004 - the listener's limit
+            yield "rule_priority", "give 1 to 50000"
+
+    @property
+    def region(self) -> str | None:
+        """The region that the listener's ARN names."""
+        return _region_of(self.listener_arn)
+
+    @property
+    def account(self) -> str:
+        """The account that the listener's ARN names."""
+        return self.listener_arn.split(":")[4]
+
+
+class DedicatedLoadBalancer(Part):
+    """A load balancer of its own: internal, reached by CloudFront through a VPC origin."""
+
+    kind: Literal["dedicated"] = "dedicated"
+    network: Network = Network()
+    #: Certificate for the environment's domain in the environment's own region. With it the
+    #: way from CloudFront to the load balancer is HTTPS; without a domain there is no
+    #: certificate that CloudFront would trust, and the way inside AWS's network is HTTP.
+    certificate_arn: str | None = None
+    #: Keep the load balancer's access log in a bucket. Its entries hold whole addresses, and so
+    #: the names of conversations; CloudFront's log (`Live.access_logs`) does not.
+    access_logs: bool = False
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield a certificate that is none."""
+        yield from super().problems()
+        if self.certificate_arn and not _is_arn(self.certificate_arn, "acm", ":certificate/"):
+            yield "certificate_arn", "is not the ARN of a certificate"
+
+    @property
+    def region(self) -> str | None:
+        """The region that the certificate's ARN names."""
+        return _region_of(self.certificate_arn)
+
+
+LoadBalancer = Annotated[SharedLoadBalancer | DedicatedLoadBalancer, Field(discriminator="kind")]
+
+
+class Service(Part):
+    """The WebSocket service's tasks on Fargate, ARM64."""
+
+    #: 1024 units are one vCPU.
+    cpu: int = 256
+    memory_mib: int = 512
+    #: An image with tag or digest, e.g. from the pipeline; None builds ecs_service/Dockerfile.
+    image: str | None = None
+    engine: Literal["pocketsphinx", "scripted"] = "pocketsphinx"
+    #: Streams of a task at a time; None leaves it to the engine.
+    slots: int | None = None
+    #: A stream is ended after so much audio, seconds; None sets no limit.
+    max_stream_seconds: float | None = None
+    #: Tasks, least and most. Equal numbers switch autoscaling off.
+    minimum_tasks: int = 1
+    maximum_tasks: int = 1
+    #: So many tasks run on demand before Spot is used; None uses no Spot at all.
+    on_demand_base: int | None = None
+    #: What a task gets on SIGTERM to end streams and hand finals to the queue, seconds.
+    drain_seconds: int = 25
+    log_days: int = 14
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what ECS would refuse, or what would lose finals."""
+        if self.cpu not in FARGATE_MEMORY:
+            yield "cpu", f"Fargate has {', '.join(map(str, FARGATE_MEMORY))} units, not {self.cpu}"
+        else:
+            least, most, step = FARGATE_MEMORY[self.cpu]
+            if not (least <= self.memory_mib <= most and self.memory_mib % step == 0):
+                yield (
+                    "memory_mib",
+                    f"with {self.cpu} CPU units: {least} to {most} MiB in steps of {step}",
+                )
+        if self.slots is not None and self.slots < 1:
+            yield "slots", "give at least 1, or null"
+        if self.max_stream_seconds is not None and self.max_stream_seconds <= 0:
+            yield "max_stream_seconds", "give more than 0 seconds, or null"
+        if not 1 <= self.minimum_tasks <= self.maximum_tasks:
+            yield "minimum_tasks", "give at least 1, and not more than maximum_tasks"
+        if self.on_demand_base is not None and not 0 <= self.on_demand_base <= self.minimum_tasks:
+            yield "on_demand_base", "give 0 to minimum_tasks, or null for no Spot"
+        if not 1 <= self.drain_seconds <= MAX_STOP_SECONDS - STOP_MARGIN_SECONDS:
+            most_seconds = MAX_STOP_SECONDS - STOP_MARGIN_SECONDS
+            yield (
+                "drain_seconds",
+                f"give 1 to {most_seconds}: Fargate kills after {MAX_STOP_SECONDS} s",
+            )
+        if self.log_days not in RETENTION:
+            yield "log_days", _log_days(self.log_days)
+
+    @property
+    def stop_seconds(self) -> int:
+        """What ECS waits between SIGTERM and SIGKILL, seconds."""
+        return self.drain_seconds + STOP_MARGIN_SECONDS
+
+
+class HostedZone(Part):
+    """A zone of Route 53 in which the domain's record is made."""
+
+    zone_id: str
+    name: str
+
+
+class Domain(Part):
+    """A domain of your own for the page."""
+
+    name: str
+    #: A certificate for it in us-east-1, where CloudFront looks for it.
+    certificate_arn: str | None = None
+    #: None: you make the record yourself.
+    hosted_zone: HostedZone | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield a domain that CloudFront would refuse."""
+        if not _DOMAIN.fullmatch(self.name):
+            yield "name", f"{self.name!r} is not a domain name"
+        if self.certificate_arn is None:
+            yield "certificate_arn", f"is missing: CloudFront needs a certificate for {self.name}"
+        elif not _is_arn(self.certificate_arn, "acm", ":certificate/"):
+            yield "certificate_arn", "is not the ARN of a certificate"
+        elif _region_of(self.certificate_arn) != "us-east-1":
+            yield "certificate_arn", "CloudFront takes certificates from us-east-1 only"
+        zone = self.hosted_zone
+        if zone is not None and self.name != zone.name and not self.name.endswith(f".{zone.name}"):
+            yield "hosted_zone", f"{self.name} is not in the zone {zone.name}"
+
+
+class Live(Part):
+    """Live captions: the page and the service behind one address."""
+
+    load_balancer: LoadBalancer
+    service: Service
+    domain: Domain | None = None
+    #: Keep CloudFront's access log in a bucket.
+    access_logs: bool = False
+
+
+# --- what is optional ---------------------------------------------------------------------------
+
+
+class Gpu(Part):
+    """Machines with a GPU that transcribe recordings; none while there is nothing to do."""
+
+    #: A folder with a Dockerfile, or an image with tag or digest.
+    image: str | None = None
+    #: In order of preference; each has one GPU that holds the model.
+    instance_types: tuple[str, ...] = ("g6.xlarge", "g5.xlarge", "g4dn.xlarge")
+    maximum_instances: int = 1
+    spot: bool = True
+    #: Jobs that one machine is expected to work off before another one is started.
+    jobs_per_instance: int = 50
+    #: A machine without work for so long is stopped, minutes.
+    idle_minutes: int = 10
+    #: Times at which one machine is kept ready, as EventBridge cron expressions in UTC.
+    warm_from: str | None = None
+    warm_until: str | None = None
+    log_days: int = 14
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what could not start, or would never stop."""
+        if not self.image:
+            yield "image", "is missing: give the folder of a Dockerfile, or an image"
+        if not self.instance_types:
+            yield "instance_types", "give at least one"
+        for kind in self.instance_types:
+            if not re.fullmatch(r"(?:g|p)\d[a-z]*\.\w+", kind):
+                yield "instance_types", f"{kind} is not an instance type with a GPU"
+        if self.maximum_instances < 1:
+            yield "maximum_instances", "give at least 1, or leave gpu out"
+        if self.jobs_per_instance < 1:
+            yield "jobs_per_instance", "give at least 1"
+        if self.idle_minutes < 1:
+            yield "idle_minutes", "give at least 1 minute"
+        yield from self._schedule_problems()
+        if self.log_days not in RETENTION:
+            yield "log_days", _log_days(self.log_days)
+
+    def _schedule_problems(self) -> Iterator[Problem]:
+        if (self.warm_from is None) != (self.warm_until is None):
+            yield "warm_from", "what is started on a schedule has to be stopped on one: give both"
+        for field in ("warm_from", "warm_until"):
+            expression: str | None = getattr(self, field)
+            if expression is not None and not re.fullmatch(r"cron\((?:\S+ ){5}\S+\)", expression):
+                yield field, f"{expression!r} is not of the form cron(0 8 ? * MON-FRI *)"
+
+
+class Operations(Part):
+    """Who is told what, and when money is running away."""
+
+    #: Gets the alarms; None leaves them in the console only.
+    alarm_email: str | None = None
+    monthly_budget_usd: int | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield an address that is none, or a budget that alarms at once."""
+        if self.alarm_email is not None and not _EMAIL.fullmatch(self.alarm_email):
+            yield "alarm_email", f"{self.alarm_email!r} is not an e-mail address"
+        if self.monthly_budget_usd is not None and self.monthly_budget_usd < 1:
+            yield "monthly_budget_usd", "give at least 1 dollar, or null"
+
+
+class Delivery(Part):
+    """Pipelines that may deploy this environment, through OpenID Connect and without keys."""
+
+    #: `owner/repository`, as the subjects of GitHub's tokens name it: with their numbers,
+    #: `owner@12/repository@34`, for repositories made or renamed after July 15, 2026. Its
+    #: workflows may deploy from the GitHub environment of our name.
+    github_repository: str | None = None
+    #: The organisation's GUID, and the service connection as `organisation/project/connection`.
+    azure_organization_id: str | None = None
+    azure_service_connection: str | None = None
+    #: An account knows an identity provider once: True where another environment of the same
+    #: account, or somebody else, made those that are needed.
+    providers_exist: bool = False
+    #: Make the repository of images that pipelines push to. One is enough for all environments.
+    images: bool = False
+    #: Other accounts that may pull from it, for environments that live there.
+    image_readers: tuple[str, ...] = ()
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield names that would open the door to nobody, or to everybody."""
+        repository, connection = self.github_repository, self.azure_service_connection
+        if repository is not None and not _REPOSITORY.fullmatch(repository):
+            yield "github_repository", f"{repository!r} is not of the form owner/repository"
+        if self.image_readers and not self.images:
+            yield "image_readers", "read from a repository of images: set images to true"
+        if not all(re.fullmatch(r"\d{12}", account) for account in self.image_readers):
+            yield "image_readers", "give accounts' numbers of 12 digits"
+        if connection is not None and not re.fullmatch(r"[^/*?]+/[^/*?]+/[^/*?]+", connection):
+            yield "azure_service_connection", "is not of the form organisation/project/connection"
+        if (self.azure_organization_id is None) != (connection is None):
+            yield "azure_organization_id", "belongs to azure_service_connection: give both"
+        guid = self.azure_organization_id
+        if guid is not None and not re.fullmatch(
+            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", guid
+        ):
+            yield "azure_organization_id", "is not a GUID"
+
+
+class Environment(Part):
+    """One deployment of the whole application. See the module."""
+
+    name: str
+    #: The account that the CDK's command line is signed in to is the one that is deployed to.
+    region: str
+    data: Data
+    functions: Functions
+    live: Live | None = None
+    gpu: Gpu | None = None
+    operations: Operations | None = None
+    delivery: Delivery | None = None
+    #: Refuse to delete the stacks.
+    termination_protection: bool = False
+    tags: Mapping[str, str] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield everything that is wrong, also between parts."""
+        if not _NAME.fullmatch(self.name):
+            yield "name", f"{self.name!r}: give 2 to 12 small letters and digits"
+        if self.region not in _regions():
+            yield "region", f"{self.region!r} is not a region of AWS"
+        yield from super().problems()
+        if self.live is not None:
+            balancer = self.live.load_balancer
+            if balancer.region not in {None, self.region}:
+                field = "listener_arn" if balancer.kind == "shared" else "certificate_arn"
+                yield (
+                    f"live.load_balancer.{field}",
+                    f"is in {balancer.region}, the environment in {self.region}",
+                )
+            if balancer.kind == "dedicated" and balancer.certificate_arn and not self.live.domain:
+                yield "live.domain", "is missing: the load balancer's certificate is for a domain"
+            if (
+                balancer.kind == "dedicated"
+                and self.region in _regions()
+                and self.region not in CLOUDFRONT_ORIGIN_FACING
+            ):
+                yield (
+                    "region",
+                    f"add CloudFront's prefix list in {self.region} to infra/prefix_lists.py",
+                )
+            if self.live.access_logs and self.region != "us-east-1":
+                yield "live.access_logs", "CloudFront delivers its log from us-east-1 only"
+        if self.gpu is not None and (
+            self.live is None or self.live.load_balancer.kind != "dedicated"
+        ):
+            yield "gpu", "needs a network of its own: a dedicated load balancer brings one"
+
+    @model_validator(mode="after")
+    def _right(self) -> Self:
+        problems = list(self.problems())
+        if problems:
+            lines = "".join(f"\n  {path}: {text}" for path, text in problems)
+            raise ValueError(f"{self.name} cannot be provisioned:{lines}")
+        return self
+
+    def overridden(self, own: Mapping[str, Any] | None) -> Environment:
+        """Return the environment with fields replaced by those of the same path in `own`.
+
+        What is left out stays as it is; another `kind` of a part replaces the whole part.
+
+        Raises:
+            ValidationError: what comes out cannot be provisioned.
+        """
+        if own is None:
+            return self
+        return Environment.model_validate(_merged(self.model_dump(), {**own, "name": self.name}))
+
+
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with an environment as lines for people."""
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        path = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{path}: {text}" if path else text)
+    return "\n".join(lines)
+
+
+def _merged(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(ours)
+    for name, value in own.items():
+        known = ours.get(name)
+        if (
+            isinstance(known, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("kind", known.get("kind")) == known.get("kind")
+        ):
+            merged[name] = _merged(known, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _regions() -> frozenset[str]:
+    return frozenset(region.name for region in RegionInfo.regions)
+
+
+def _is_arn(text: str, service: str, infix: str) -> bool:
+    found = _ARN.fullmatch(text)
+    return found is not None and found["service"] == service and infix in f":{text}"
+
+
+def _region_of(arn: str | None) -> str | None:
+    found = _ARN.fullmatch(arn or "")
+    return found["region"] if found else None
+
+
+def _log_days(days: int) -> str:
+    known = ", ".join(map(str, RETENTION))
+    return f"logs are kept for {known} days, not for {days}"

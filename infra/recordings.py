@@ -1,0 +1,319 @@
+"""Recordings: their bucket, the queue of jobs, and what happens when something is uploaded.
+
+    uploaded object ---.
+    application event -'-> router -> jobs -> GPU server (infra.gpu); dead letters after 3 attempts
+    every few minutes -----> batch worker: as many GPUs as there is work
+    transcript of a chunk -> session combiner
+
+Nothing is lost on these ways. An event that a function cannot be given is retried by its rule,
+one that the function fails on by Lambda; what is left after that lies in `undelivered`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.environments import Data
+from infra.functions import FunctionSettings, PythonFunction
+from infra.queues import last_resort, publish, queue_with_dead_letters
+from infra.security import accept
+from transcripts.recordings import CHUNK_KEYS, CHUNK_TRANSCRIPT_KEYS, UPLOADS
+
+if TYPE_CHECKING:
+    from infra.gpu import GpuServer
+
+#: How long a job belongs to a worker before another one gets it; a worker that is still busy
+#: with it asks for more.
+JOB_VISIBILITY = Duration.minutes(15)
+JOB_ATTEMPTS = 3
+#: Parts of an upload that was broken off, and versions that were replaced or deleted.
+INCOMPLETE_DAYS = 1
+REPLACED_DAYS = 30
+ACCESS_LOG_DAYS = 90
+
+#: How long an event is worth trying, by its rule and then by Lambda.
+EVENT_AGE = Duration.hours(2)
+#: Source of events by which applications ask for a transcript. What we tell others has to have
+#: another source, or the router would take it for a question.
+APPLICATION_SOURCE = "cloudscribe"
+
+
+class RecordingStore(Construct):
+    """What is kept of recordings, and what is still to be done.
+
+    Attributes:
+        bucket: recordings and transcripts; `transcripts.recordings` says where.
+        jobs: recordings to be transcribed, as JSON of `TranscriptionJob`.
+        dead_letters: jobs that failed time and again.
+        undelivered: events that no function could deal with.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, data: Data) -> None:
+        """Make bucket and queues; `data` says for how long recordings are kept."""
+        super().__init__(scope, construct_id)
+        removal = RemovalPolicy.RETAIN if data.protected else RemovalPolicy.DESTROY
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            # A recording cannot be made again, so where it matters a mistake can be undone.
+            # Elsewhere every version would be paid for.
+            versioned=data.protected,
+            lifecycle_rules=_lifecycle(data),
+            removal_policy=removal,
+            server_access_logs_bucket=self._access_logs() if data.protected else None,
+        )
+        if not data.protected:
+            accept(
+                self.bucket,
+                {
+                    "AwsSolutions-S1": (
+                        "Recordings are kept for a short time here, and a log of requests would "
+                        "outlive them. Protected environments keep one."
+                    )
+                },
+            )
+        _tell_event_bridge(self.bucket)
+        self.jobs, self.dead_letters = queue_with_dead_letters(
+            self, "Jobs", visibility=JOB_VISIBILITY, attempts=JOB_ATTEMPTS
+        )
+        self.undelivered = last_resort(self, "Undelivered")
+        _let_rules_send(self.undelivered)
+        publish(
+            self,
+            RecordingsBucketName=self.bucket.bucket_name,
+            JobsQueueUrl=self.jobs.queue_url,
+            JobsDeadLettersUrl=self.dead_letters.queue_url,
+            UndeliveredQueueUrl=self.undelivered.queue_url,
+        )
+
+    def _access_logs(self) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOG_DAYS))],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+
+
+class RecordingFlow(Construct):
+    """What happens to recordings. See the module.
+
+    Attributes:
+        router: gives each uploaded recording to whoever transcribes it.
+        batch_worker: starts and stops GPUs.
+        session_combiner: makes one transcript of a session's chunks.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: FunctionSettings,
+        store: RecordingStore,
+        gpu: GpuServer | None,
+    ) -> None:
+        """Make functions and rules. Without `gpu`, jobs wait until somebody else does them."""
+        super().__init__(scope, construct_id)
+        self._store = store
+        self.router = self._make_router(settings, gpu)
+        self.session_combiner = PythonFunction(
+            self,
+            "SessionCombiner",
+            settings=settings,
+            name="session_combiner",
+            environment={"RECORDINGS_BUCKET": store.bucket.bucket_name},
+            timeout=Duration.minutes(1),
+        )
+        self.batch_worker = self._make_batch_worker(settings, gpu)
+        for function in (self.router, self.session_combiner, self.batch_worker):
+            function.alias.configure_async_invoke(
+                max_event_age=EVENT_AGE,
+                retry_attempts=2,
+                on_failure=destinations.SqsDestination(store.undelivered),
+            )
+            accept(
+                function.function,
+                {
+                    "Serverless-LambdaDLQ": (
+                        "Events reach the alias, whose failure destination is `undelivered`; a "
+                        "dead-letter queue of the function would hold the same events again."
+                    )
+                },
+            )
+        self._on("Uploaded", self.router, _created(store.bucket, _AUDIO))
+        self._on("Asked", self.router, _asked(store.bucket))
+        self._on("ChunkTranscribed", self.session_combiner, _created(store.bucket, _TRANSCRIPTS))
+        self._every("Tick", events.Schedule.rate(_period(settings)))
+        if gpu and gpu.gpu.warm_from and gpu.gpu.warm_until:
+            for name, expression, warm in (
+                ("WarmFrom", gpu.gpu.warm_from, True),
+                ("WarmUntil", gpu.gpu.warm_until, False),
+            ):
+                self._every(name, events.Schedule.expression(expression), {"keepWarm": warm})
+
+    def _make_router(self, settings: FunctionSettings, gpu: GpuServer | None) -> PythonFunction:
+        router = PythonFunction(
+            self,
+            "Router",
+            settings=settings,
+            name="router",
+            environment={
+                "RECORDINGS_BUCKET": self._store.bucket.bucket_name,
+                "JOBS_QUEUE_URL": self._store.jobs.queue_url,
+                **({"GPU_URL": gpu.url} if gpu else {}),
+            },
+            timeout=Duration.minutes(1),
+            place=gpu.router_place if gpu else None,
+        )
+        self._store.jobs.grant(router.function, "sqs:SendMessage")
+        return router
+
+    def _make_batch_worker(
+        self, settings: FunctionSettings, gpu: GpuServer | None
+    ) -> PythonFunction:
+        machines = {}
+        if gpu:
+            machines = {
+                "CLUSTER": gpu.cluster.cluster_name,
+                "SERVICE": gpu.service.service_name,
+                "MAXIMUM_INSTANCES": str(gpu.gpu.maximum_instances),
+                "JOBS_PER_INSTANCE": str(gpu.gpu.jobs_per_instance),
+                "IDLE_MINUTES": str(gpu.gpu.idle_minutes),
+            }
+        worker = PythonFunction(
+            self,
+            "BatchWorker",
+            settings=settings,
+            name="batch_worker",
+            environment={"JOBS_QUEUE_URL": self._store.jobs.queue_url, **machines},
+            timeout=Duration.seconds(30),
+        )
+        self._store.jobs.grant(worker.function, "sqs:GetQueueAttributes")
+        if gpu:
+            worker.function.add_to_role_policy(
+                iam.PolicyStatement(
+                    actions=[
+                        "ecs:DescribeServices",
+                        "ecs:UpdateService",
+                        # What it has to remember stands in tags of the service.
+                        "ecs:TagResource",
+                        "ecs:UntagResource",
+                    ],
+                    resources=[gpu.service.service_arn],
+                )
+            )
+        return worker
+
+    def _on(self, name: str, function: PythonFunction, pattern: events.EventPattern) -> None:
+        events.Rule(self, name, event_pattern=pattern, targets=[self._target(function)])
+
+    def _every(
+        self, name: str, schedule: events.Schedule, message: dict[str, Any] | None = None
+    ) -> None:
+        events.Rule(
+            self, name, schedule=schedule, targets=[self._target(self.batch_worker, message)]
+        )
+
+    def _target(
+        self, function: PythonFunction, message: dict[str, Any] | None = None
+    ) -> events.IRuleTarget:
+        return targets.LambdaFunction(
+            function.alias,
+            event=events.RuleTargetInput.from_object(message) if message else None,
+            # By its ARN: the queue belongs to a stack below this one, and lets every rule of
+            # the account send (`_let_rules_send`) instead of each by its name.
+            dead_letter_queue=sqs.Queue.from_queue_arn(
+                function,
+                f"Undelivered{len(function.node.children)}",
+                self._store.undelivered.queue_arn,
+            ),
+            max_event_age=EVENT_AGE,
+            retry_attempts=10,
+        )
+
+
+_AUDIO: list[dict[str, str]] = [{"wildcard": CHUNK_KEYS}, {"prefix": UPLOADS}]
+_TRANSCRIPTS: list[dict[str, str]] = [{"wildcard": CHUNK_TRANSCRIPT_KEYS}]
+
+
+def _created(bucket: s3.IBucket, keys: list[dict[str, str]]) -> events.EventPattern:
+    return events.EventPattern(
+        source=["aws.s3"],
+        # Also emitted are "Object Tags Added", "Object Deleted" and others.
+        detail_type=["Object Created"],
+        detail={"bucket": {"name": [bucket.bucket_name]}, "object": {"key": keys}},
+    )
+
+
+def _asked(bucket: s3.IBucket) -> events.EventPattern:
+    """Match application events about our bucket; the bus also carries those of others."""
+    name = [bucket.bucket_name]
+    return events.EventPattern(
+        source=[APPLICATION_SOURCE],
+        detail={"$or": [{"s3Location": {"bucket": name}}, {"s3_bucket": name}]},
+    )
+
+
+def _period(settings: FunctionSettings) -> Duration:
+    return Duration.minutes(settings.functions.batch_worker_minutes)
+
+
+def _lifecycle(data: Data) -> list[s3.LifecycleRule]:
+    """Return what is deleted when.
+
+    Transcripts go with their recordings: a rule selects by prefix, and the layout has both
+    under the prefix of their user.
+    """
+    rules = [
+        s3.LifecycleRule(
+            abort_incomplete_multipart_upload_after=Duration.days(INCOMPLETE_DAYS),
+            noncurrent_version_expiration=Duration.days(REPLACED_DAYS) if data.protected else None,
+        )
+    ]
+    if data.recording_days is not None:
+        rules.append(s3.LifecycleRule(expiration=Duration.days(data.recording_days)))
+    return rules
+
+
+def _tell_event_bridge(bucket: s3.Bucket) -> None:
+    """Have the bucket's events on the bus.
+
+    `event_bridge_enabled` of the CDK does the same by a function of its own with the right to
+    change every bucket of the account; CloudFormation needs none.
+    """
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - what a Bucket is made of
+    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+        event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+            event_bridge_enabled=True
+        )
+    )
+
+
+def _let_rules_send(queue: sqs.Queue) -> None:
+    rules = Stack.of(queue).format_arn(service="events", resource="rule", resource_name="*")
+    queue.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="RulesOfThisAccount",
+            principals=[iam.ServicePrincipal("events.amazonaws.com")],
+            actions=["sqs:SendMessage"],
+            resources=[queue.queue_arn],
+            conditions={"ArnLike": {"aws:SourceArn": rules}},
+        )
+    )

@@ -1,0 +1,183 @@
+"""What runs on Fargate for live captions: one container, its image, and what it may do."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, IgnoreMode, RemovalPolicy, Size, Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra import security
+from infra.artifacts import ROOT
+from infra.conversations import ConversationStore
+from infra.environments import Service
+from infra.images import existing_image
+from infra.log_retention import RETENTION
+
+PORT = 8080
+#: The image's own user, whom the folders below belong to.
+USER = "10001:10001"
+#: Where finals wait for the queue. Like `/tmp`, a folder of its own on the task's storage, which
+#: the image gives to its user (`VOLUME`): everything else in the container is read-only.
+OUTBOX_FOLDER = "/var/lib/cloudscribe"
+WRITABLE = {"tmp": "/tmp", "outbox": OUTBOX_FOLDER}  # noqa: S108 - of the container alone
+#: Streams that a whole vCPU recognises with the embedded engine. The service counts the machine's
+#: processors, and on Fargate that machine is larger than what the task gets of it.
+POCKETSPHINX_STREAMS_PER_VCPU = 3
+#: Until the models are loaded, also on a quarter of a vCPU.
+START = Duration.minutes(2)
+#: All that ecs_service/Dockerfile copies. Whatever else is in the tree neither changes the image
+#: nor is looked at.
+IMAGE_SOURCES = ("ecs_service", "speech", "transcripts")
+
+
+class CaptionTask(Construct):
+    """The definition of a task.
+
+    The container's health check asks whether the process answers, never whether it has a slot
+    free. If the process dies, it is started again in the same task, where the outbox still is.
+
+    Attributes:
+        definition: for the service.
+        log_group: what the container writes.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        service: Service,
+        store: ConversationStore,
+        namespace: str,
+    ) -> None:
+        """Define the task; its metrics get into `namespace`."""
+        super().__init__(scope, construct_id)
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=RETENTION[service.log_days],
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.definition = ecs.FargateTaskDefinition(
+            self,
+            "Definition",
+            cpu=service.cpu,
+            memory_limit_mib=service.memory_mib,
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.ARM64,
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
+            ),
+            volumes=[ecs.Volume(name=name) for name in WRITABLE],
+        )
+        container = self.definition.add_container(
+            "Service",
+            image=_image(self, service),
+            port_mappings=[ecs.PortMapping(container_port=PORT)],
+            environment=self._settings(service, store, namespace),
+            # A log that cannot keep up loses lines rather than hold up the event loop.
+            logging=ecs.LogDrivers.aws_logs(
+                log_group=self.log_group,
+                stream_prefix="service",
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=Size.mebibytes(4),
+            ),
+            health_check=ecs.HealthCheck(
+                command=["CMD", "python", "-m", "ecs_service.healthcheck"],
+                interval=Duration.seconds(30),
+                timeout=Duration.seconds(10),
+                retries=3,
+                start_period=START,
+            ),
+            user=USER,
+            readonly_root_filesystem=True,
+            stop_timeout=Duration.seconds(service.stop_seconds),
+            # As process 1 the service would not see SIGTERM before it serves, and would have to
+            # bury the workers of a fork server that died.
+            linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
+            enable_restart_policy=True,
+            restart_ignored_exit_codes=[0],
+        )
+        for name, path in WRITABLE.items():
+            container.add_mount_points(
+                ecs.MountPoint(source_volume=name, container_path=path, read_only=False)
+            )
+        self._allow(store)
+        self._accept_findings()
+
+    def _settings(
+        self, service: Service, store: ConversationStore, namespace: str
+    ) -> dict[str, str]:
+        """Return the environment variables, which `ecs_service.settings` describes."""
+        optional = {"SLOTS": _slots(service), "MAX_STREAM_SECONDS": service.max_stream_seconds}
+        return {
+            "HOST": "0.0.0.0",
+            "PORT": str(PORT),
+            "ENGINE": service.engine,
+            "QUEUE_URL": store.queue.queue_url,
+            "TABLE_NAME": store.table.table_name,
+            "OUTBOX_PATH": f"{OUTBOX_FOLDER}/outbox.db",
+            "DRAIN_SECONDS": str(service.drain_seconds),
+            "METRICS_NAMESPACE": namespace,
+            "AWS_DEFAULT_REGION": Stack.of(self).region,
+            **{name: f"{value:g}" for name, value in optional.items() if value is not None},
+        }
+
+    def _allow(self, store: ConversationStore) -> None:
+        """Let the service send finals and read conversations, and do nothing else.
+
+        The grants of the CDK would add that it may look at the queue's settings.
+        """
+        for actions, resource in (
+            ("sqs:SendMessage", store.queue.queue_arn),
+            ("dynamodb:Query", store.table.table_arn),
+        ):
+            self.definition.add_to_task_role_policy(
+                iam.PolicyStatement(actions=[actions], resources=[resource])
+            )
+
+    def _accept_findings(self) -> None:
+        security.accept(
+            self.definition,
+            {
+                "AwsSolutions-ECS2": "What is given to the container are addresses and numbers; "
+                "no secret is among them."
+            },
+        )
+        role = self.definition.execution_role
+        if role is not None:
+            security.accept(
+                role,
+                {
+                    "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about "
+                    "no resource: AWS knows it only for `*`."
+                },
+            )
+
+
+def _slots(service: Service) -> int | None:
+    """Return how many streams a task takes; None leaves it to the engine."""
+    if service.slots is None and service.engine == "pocketsphinx":
+        return max(1, POCKETSPHINX_STREAMS_PER_VCPU * service.cpu // 1024)
+    return service.slots
+
+
+def _image(scope: Construct, service: Service) -> ecs.ContainerImage:
+    """Return the image that was named, or the one that is built from this tree at deployment."""
+    if service.image is not None:
+        return existing_image(scope, service.image)
+    return ecs.ContainerImage.from_asset(
+        str(ROOT),
+        file="ecs_service/Dockerfile",
+        platform=ecr_assets.Platform.LINUX_ARM64,
+        ignore_mode=IgnoreMode.DOCKER,
+        exclude=[
+            "*",
+            *(f"!{folder}" for folder in IMAGE_SOURCES),
+            "**/__pycache__",
+            "**/*.pyc",
+        ],
+        display_name="Cloudscribe's WebSocket service",
+    )

@@ -1,0 +1,215 @@
+"""Which capability stands in which stack.
+
+    data  <- network <- live <- web
+      ^         ^--- gpu <-.
+      '--- functions ------'         operations looks at all of them; delivery stands alone
+
+What holds data stands apart from what can be made again. `data` and `functions` are all that
+the embedded emulator gets, unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+
+from infra.artifacts import Artifacts
+from infra.conversations import ConversationStore, TranscriptProcessor
+from infra.delivery import PipelineRoles
+from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
+from infra.environments import Environment, Live, SharedLoadBalancer
+from infra.functions import FunctionSettings, dependencies
+from infra.gpu import GpuServer
+from infra.network import Network, OwnNetwork, SharedNetwork
+from infra.operations import Budget, Dashboards, LossAlarms, Notices, Watched
+from infra.queues import publish
+from infra.realtime import CaptionService
+from infra.recordings import RecordingFlow, RecordingStore
+from infra.web import Website
+
+PROJECT = "cloudscribe"
+#: The account of AWS's own examples.
+EXAMPLE_ACCOUNT = "111111111111"
+
+
+class EnvironmentStack(cdk.Stack):
+    """A stack of an environment: named, tagged and protected alike."""
+
+    def __init__(self, app: cdk.App, environment: Environment, part: str, purpose: str) -> None:
+        """Make the stack `cloudscribe-ENVIRONMENT-PART`."""
+        self._zones = [f"{environment.region}{letter}" for letter in "abc"]
+        if environment.live and environment.live.load_balancer.kind == "shared":
+            self._zones = list(environment.live.load_balancer.availability_zones)
+        super().__init__(
+            app,
+            f"{PROJECT}-{environment.name}-{part}",
+            description=f"Cloudscribe {environment.name}: {purpose}",
+            env=cdk.Environment(region=environment.region),
+            termination_protection=environment.termination_protection,
+            tags={"application": PROJECT, "environment": environment.name, **environment.tags},
+        )
+
+    @property
+    def availability_zones(self) -> list[str]:
+        """The zones by name: asking AWS for them would take credentials at synth."""
+        return self._zones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Builder:
+    """One environment's stacks, in the order in which they depend on each other."""
+
+    app: cdk.App
+    environment: Environment
+    artifacts: Artifacts
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the environment's own metrics."""
+        return f"Cloudscribe/{self.environment.name}"
+
+    def stack(self, part: str, purpose: str) -> EnvironmentStack:
+        return EnvironmentStack(self.app, self.environment, part, purpose)
+
+    def everything(self) -> None:
+        environment = self.environment
+        data = self.stack("data", "what is kept")
+        conversations = ConversationStore(data, "Conversations", data=environment.data)
+        recordings = RecordingStore(data, "Recordings", data=environment.data)
+        publish(data, DataProtected=str(environment.data.protected).lower())
+        network = self.network(environment.live, data) if environment.live else None
+        gpu = None
+        if environment.gpu and network:
+            gpu = GpuServer(
+                self.stack("gpu", "transcription on GPUs"),
+                "GpuServer",
+                gpu=environment.gpu,
+                network=network,
+                store=recordings,
+            )
+        processor, flow = self.functions(conversations, recordings, gpu)
+        captions = website = None
+        if environment.live and network:
+            captions = self.live(environment.live, network, conversations)
+            website = self.website(environment.live, captions)
+        if environment.operations:
+            notices = Notices(data, "Notices", email=environment.operations.alarm_email)
+            watched = Watched(
+                conversations=conversations,
+                recordings=recordings,
+                processor=processor,
+                flow=flow,
+                captions=captions,
+                website=website,
+                gpu=gpu,
+                namespace=self.namespace,
+            )
+            operations = self.stack("operations", "alarms, dashboards, budget")
+            # Who only looks on must not keep others from being replaced: a strong reference
+            # would forbid it to them as long as an alarm names the thing as it was.
+            operations.node.set_context("@aws-cdk/core:defaultCrossStackReferences", "weak")
+            LossAlarms(operations, "Alarms", watched=watched, notices=notices)
+            Dashboards(operations, "Dashboards", watched=watched)
+            if environment.operations.monthly_budget_usd:
+                Budget(
+                    operations,
+                    "Budget",
+                    monthly_usd=environment.operations.monthly_budget_usd,
+                    notices=notices,
+                    environment_name=environment.name,
+                )
+        if environment.delivery:
+            PipelineRoles(
+                self.stack("delivery", "roles of the pipelines"),
+                "Pipelines",
+                delivery=environment.delivery,
+                environment_name=environment.name,
+            )
+
+    def functions(
+        self, conversations: ConversationStore, recordings: RecordingStore, gpu: GpuServer | None
+    ) -> tuple[TranscriptProcessor, RecordingFlow]:
+        chosen = self.environment.functions
+        stack = self.stack("functions", "what happens to messages and recordings")
+        settings = FunctionSettings(
+            functions=chosen,
+            artifacts=self.artifacts,
+            namespace=self.namespace,
+            layer=dependencies(stack, chosen, self.artifacts),
+        )
+        processor = TranscriptProcessor(
+            stack,
+            "TranscriptProcessor",
+            settings=settings,
+            store=conversations,
+            utterance_days=self.environment.data.utterance_days,
+        )
+        flow = RecordingFlow(stack, "RecordingFlow", settings=settings, store=recordings, gpu=gpu)
+        return processor, flow
+
+    def network(self, live: Live, data: EnvironmentStack) -> Network:
+        if isinstance(live.load_balancer, SharedLoadBalancer):
+            # A reference only: the stack in which it is made gets nothing from it.
+            return SharedNetwork(data, "SharedNetwork", load_balancer=live.load_balancer)
+        stack = self.stack("network", "the network of its own")
+        return OwnNetwork(stack, "Network", network=live.load_balancer.network)
+
+    def live(
+        self, live: Live, network: Network, conversations: ConversationStore
+    ) -> CaptionService:
+        stack = self.stack("live", "live captions")
+        entrance: Entrance
+        if isinstance(live.load_balancer, SharedLoadBalancer):
+            if live.load_balancer.account == EXAMPLE_ACCOUNT:
+                cdk.Annotations.of(stack).add_warning_v2(
+                    "cloudscribe:example-load-balancer",
+                    f"{self.environment.name}: the load balancer of app.py stands for one of yours "
+                    "and cannot be deployed to. Name yours in cdk.context.json, or choose a "
+                    "dedicated one; docs/deploy.md says how.",
+                )
+            entrance = SharedEntrance(stack, "Entrance", load_balancer=live.load_balancer)
+        else:
+            entrance = DedicatedEntrance(
+                stack,
+                "Entrance",
+                load_balancer=live.load_balancer,
+                network=network,
+                domain=live.domain,
+                protected=self.environment.data.protected,
+            )
+        return CaptionService(
+            stack,
+            "CaptionService",
+            service=live.service,
+            network=network,
+            entrance=entrance,
+            store=conversations,
+            namespace=self.namespace,
+        )
+
+    def website(self, live: Live, captions: CaptionService) -> Website:
+        return Website(
+            self.stack("web", "the page"),
+            "Website",
+            page=self.artifacts.website(),
+            entrance=captions.entrance,
+            domain=live.domain,
+            access_logs=live.access_logs,
+            protected=self.environment.data.protected,
+        )
+
+
+def provision(app: cdk.App, environment: Environment, artifacts: Artifacts | None = None) -> None:
+    """Add an environment's stacks to the app, with the values of your own from its context.
+
+    With `-c environment=NAME` in the context, other environments are left out.
+
+    Raises:
+        ValidationError: the values of your own make an environment that cannot be provisioned.
+        MissingArtifact: something was not built.
+    """
+    if app.node.try_get_context("environment") not in {None, environment.name}:
+        return
+    own = environment.overridden(app.node.try_get_context(environment.name))
+    _Builder(app=app, environment=own, artifacts=artifacts or Artifacts()).everything()

@@ -1,0 +1,1 @@
+"""Starts GPUs when recordings wait, and stops them when none do."""

@@ -1,0 +1,91 @@
+"""The ECS service whose tasks are machines with a GPU; what is to be remembered are its tags.
+
+RuntimeError
+└── NoService    the service is not there
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from lambdas.batch_worker.decide import Decision, Fleet
+
+KEPT_WARM = "cloudscribe:kept-warm"
+SURPLUS_SINCE = "cloudscribe:surplus-since"
+
+
+class NoService(RuntimeError):
+    """The service is not there."""
+
+
+class Client(Protocol):
+    """The part of botocore's client of ECS that is used."""
+
+    def describe_services(
+        self, *, cluster: str, services: list[str], include: list[str]
+    ) -> dict[str, Any]:
+        """Tell how services are."""
+
+    def update_service(self, *, cluster: str, service: str, desiredCount: int) -> object:  # noqa: N803 - AWS's name
+        """Change a service."""
+
+    def tag_resource(self, *, resourceArn: str, tags: list[dict[str, str]]) -> object:  # noqa: N803 - AWS's name
+        """Set tags."""
+
+    def untag_resource(self, *, resourceArn: str, tagKeys: list[str]) -> object:  # noqa: N803 - AWS's name
+        """Remove tags."""
+
+
+class Machines:
+    """A service of ECS. Errors of its methods are botocore's, and `NoService`."""
+
+    def __init__(self, client: Client, *, cluster: str, service: str) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._service = service
+
+    def look(self) -> tuple[Fleet, str]:
+        """Return the machines as they are, and the service's ARN."""
+        answer = self._client.describe_services(
+            cluster=self._cluster, services=[self._service], include=["TAGS"]
+        )
+        active = [each for each in answer["services"] if each.get("status") == "ACTIVE"]
+        if not active:
+            raise NoService("the service of the machines is not there")
+        tags = {tag["key"]: tag["value"] for tag in active[0].get("tags", [])}
+        fleet = Fleet(
+            desired=active[0]["desiredCount"],
+            kept_warm=KEPT_WARM in tags,
+            surplus_since=_moment(tags.get(SURPLUS_SINCE)),
+        )
+        return fleet, active[0]["serviceArn"]
+
+    def keep_warm(self, arn: str, *, warm: bool) -> None:
+        """Remember whether one machine is to be kept ready."""
+        self._remember(arn, KEPT_WARM, "yes" if warm else None)
+
+    def become(self, arn: str, fleet: Fleet, decision: Decision) -> None:
+        """Change what differs between the machines as they are and as they are to be."""
+        if decision.desired != fleet.desired:
+            self._client.update_service(
+                cluster=self._cluster, service=self._service, desiredCount=decision.desired
+            )
+        if decision.surplus_since != fleet.surplus_since:
+            since = decision.surplus_since
+            self._remember(arn, SURPLUS_SINCE, since.isoformat() if since else None)
+
+    def _remember(self, arn: str, key: str, value: str | None) -> None:
+        if value is None:
+            self._client.untag_resource(resourceArn=arn, tagKeys=[key])
+        else:
+            self._client.tag_resource(resourceArn=arn, tags=[{"key": key, "value": value}])
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a tag; one that somebody broke counts as none, so the waiting begins anew."""
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None

@@ -1,0 +1,1 @@
+"""Gives each uploaded recording to whoever transcribes it."""

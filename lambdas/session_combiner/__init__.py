@@ -1,0 +1,1 @@
+"""Makes one transcript of a session's chunks."""

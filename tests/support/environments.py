@@ -1,0 +1,43 @@
+"""Environments for tests: small, right, and easy to spoil."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.environments import (
+    Data,
+    DedicatedLoadBalancer,
+    Environment,
+    Functions,
+    Live,
+    Service,
+    SharedLoadBalancer,
+)
+
+SHARED = SharedLoadBalancer(
+    listener_arn="arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/a/1/2",
+    domain_name="alb.example.org",
+    security_group_id="sg-0123456789abcdef0",
+    vpc_id="vpc-0123456789abcdef0",
+    subnet_ids=("subnet-0123456789abcdef0",),
+    availability_zones=("eu-west-1a",),
+)
+DEDICATED = DedicatedLoadBalancer()
+
+
+def environment(**changes: Any) -> Environment:
+    """Return an environment of data and functions, with fields replaced by `changes`."""
+    return Environment(
+        **{
+            "name": "test",
+            "region": "eu-west-1",
+            "data": Data(protected=False),
+            "functions": Functions(canary=None),
+            **changes,
+        }
+    )
+
+
+def live(**changes: Any) -> Live:
+    """Return live captions with a dedicated load balancer, with fields replaced by `changes`."""
+    return Live(**{"load_balancer": DEDICATED, "service": Service(), **changes})

@@ -1,0 +1,83 @@
+"""Who is let in, and which pages are not."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from ecs_service.access import Door, Forbidden
+
+pytestmark = pytest.mark.unit
+
+BALANCER = "shared.example.com"
+PAGE = "d111111abcdef8.cloudfront.net"
+
+
+def _admitted(door: Door, **headers: str) -> bool:
+    try:
+        door.admit(CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()}))
+    except Forbidden:
+        return False
+    return True
+
+
+@pytest.fixture
+def door() -> Door:
+    """Of a service in the cloud."""
+    return Door(loopback=False)
+
+
+def test_the_page_behind_cloudfront_is_let_in(door: Door) -> None:
+    assert _admitted(door, Host=BALANCER, Origin=f"https://{PAGE}", X_Forwarded_Host=PAGE)
+
+
+def test_another_page_is_not(door: Door) -> None:
+    assert not _admitted(door, Host=BALANCER, Origin="https://evil.example", X_Forwarded_Host=PAGE)
+
+
+def test_without_cloudfront_in_front_a_foreign_page_is_refused(door: Door) -> None:
+    assert not _admitted(door, Host="captions.lan:8081", Origin="https://evil.example")
+
+
+def test_several_hosts_in_the_header_are_none(door: Door) -> None:
+    both = f"{PAGE}, evil.example"
+
+    assert not _admitted(door, Host=BALANCER, Origin="https://evil.example", X_Forwarded_Host=both)
+
+
+def test_an_empty_header_is_no_host(door: Door) -> None:
+    assert not _admitted(door, Host=BALANCER, Origin="null", X_Forwarded_Host="evil.example")
+    assert not _admitted(door, Host=BALANCER, Origin="https://evil.example", X_Forwarded_Host="")
+
+
+@pytest.mark.parametrize("origin", ["null", "file://", "about:blank"])
+def test_a_page_without_a_host_is_refused(door: Door, origin: str) -> None:
+    assert not _admitted(door, Host=BALANCER, Origin=origin, X_Forwarded_Host=PAGE)
+    assert not _admitted(door, Host=BALANCER, Origin=origin, X_Forwarded_Host="")
+
+
+def test_where_the_host_is_kept_it_is_enough(door: Door) -> None:
+    assert _admitted(door, Host=PAGE, Origin=f"https://{PAGE}")
+
+
+def test_what_is_no_browser_is_let_in(door: Door) -> None:
+    assert _admitted(door, Host=BALANCER)
+
+
+def test_on_the_loopback_address_the_header_counts_for_nothing() -> None:
+    local = Door(loopback=True)
+
+    assert _admitted(local, Host="localhost:8080", Origin="http://localhost:8080")
+    assert not _admitted(
+        local,
+        Host="localhost:8080",
+        Origin="https://evil.example",
+        X_Forwarded_Host="evil.example",
+    )
+    assert not _admitted(local, Host="evil.example", X_Forwarded_Host="localhost:8080")
+
+
+def test_an_origin_that_the_operator_named_is_let_in() -> None:
+    door = Door(frozenset({"https://other.example"}), loopback=False)
+
+    assert _admitted(door, Host=BALANCER, Origin="https://other.example", X_Forwarded_Host=PAGE)

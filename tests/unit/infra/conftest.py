@@ -1,0 +1,10 @@
+"""Settings of the CDK's Node process, which is started by the first test that imports it."""
+
+from __future__ import annotations
+
+import os
+
+# Node 20 still does, and its banner of ten lines would stand above every failure.
+os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
+# The CDK's own check of templates takes six seconds a synth; test_templates.py has cfn-lint.
+os.environ["CDK_VALIDATION"] = "false"

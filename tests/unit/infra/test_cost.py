@@ -1,0 +1,837 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import app
+from ecs_service.embedded_metrics import UNITS
+from infra import cost, prices, stacks
+from infra.artifacts import Artifacts, MissingArtifact
+from infra.costs import NotAnAssembly, UnpricedResource
+from infra.costs.always_on import PRICERS
+from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
+from infra.costs.tasks import Tasks, split
+from infra.costs.templates import Resource, Stack, read, resolve
+from infra.environments import Gpu, Operations
+from infra.prices import Usage
+from tests.support.environments import environment, live
+
+pytestmark = pytest.mark.unit
+
+Template = dict[str, Any]
+
+TASK: Template = {
+    "Type": "AWS::ECS::TaskDefinition",
+    "Properties": {
+        "Cpu": "256",
+        "Memory": "512",
+        "RuntimePlatform": {"CpuArchitecture": "ARM64"},
+    },
+}
+IN_PUBLIC = {"AwsvpcConfiguration": {"AssignPublicIp": "ENABLED", "Subnets": ["subnet-1"]}}
+IN_PRIVATE = {"AwsvpcConfiguration": {"AssignPublicIp": "DISABLED", "Subnets": ["subnet-1"]}}
+ON_SPOT = [{"CapacityProvider": "FARGATE_SPOT", "Base": 0, "Weight": 1}]
+ONE_SURE = [
+    {"CapacityProvider": "FARGATE", "Base": 1, "Weight": 0},
+    {"CapacityProvider": "FARGATE_SPOT", "Weight": 1},
+]
+
+
+def resource(kind: str, **properties: Any) -> Template:
+    return {"Type": kind, "Properties": properties}
+
+
+def service(**properties: Any) -> Template:
+    return resource(
+        "AWS::ECS::Service",
+        **{
+            "Cluster": {"Ref": "Cluster"},
+            "TaskDefinition": {"Ref": "Task"},
+            "NetworkConfiguration": IN_PUBLIC,
+            "DesiredCount": 1,
+            **properties,
+        },
+    )
+
+
+def scaled(least: int, most: int) -> Template:
+    return resource(
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        MinCapacity=least,
+        MaxCapacity=most,
+        ResourceId={
+            "Fn::Join": [
+                "",
+                ["service/", {"Ref": "Cluster"}, "/", {"Fn::GetAtt": ["Service", "Name"]}],
+            ]
+        },
+    )
+
+
+def machines(
+    *, desired: int, types: tuple[str, ...] = ("g6.xlarge",), on_demand: int = 0
+) -> Template:
+    reference = {"LaunchTemplateId": {"Ref": "Machine"}, "Version": "1"}
+    return {
+        "Machine": resource(
+            "AWS::EC2::LaunchTemplate",
+            LaunchTemplateData={
+                "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 100}}],
+                "NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": True}],
+            },
+        ),
+        "Group": resource(
+            "AWS::AutoScaling::AutoScalingGroup",
+            MinSize="0",
+            MaxSize="2",
+            DesiredCapacity=str(desired),
+            MixedInstancesPolicy={
+                "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": on_demand},
+                "LaunchTemplate": {
+                    "LaunchTemplateSpecification": reference,
+                    "Overrides": [{"InstanceType": kind} for kind in types],
+                },
+            },
+        ),
+    }
+
+
+def alarm(number: int = 1, **properties: Any) -> Template:
+    given_ = {"Namespace": "AWS/SQS", "MetricName": f"Metric{number}", "Period": 60}
+    return resource("AWS::CloudWatch::Alarm", **{**given_, **properties})
+
+
+def stack(name: str = "demo-live", /, **resources: Template) -> Stack:
+    return Stack(
+        name=name, environment="demo", region="us-east-1", template={"Resources": resources}
+    )
+
+
+def priced(**resources: Template) -> Estimate:
+    return estimate("demo", [stack(**resources)])
+
+
+def months(figures: Estimate) -> dict[str, Decimal]:
+    return {line.price.what: line.month for line in figures.lines}
+
+
+def demo() -> Estimate:
+    return priced(
+        Task=TASK,
+        Service=service(CapacityProviderStrategy=ON_SPOT),
+        Rule=resource("AWS::ElasticLoadBalancingV2::ListenerRule", ListenerArn="arn:shared"),
+        Page=resource("AWS::CloudFront::Distribution"),
+    )
+
+
+# --- the total, and how it is told ----------------------------------------------------------------
+
+
+def test_a_spot_task_with_an_address_behind_a_shared_load_balancer_costs_what_the_facts_say() -> (
+    None
+):
+    figures = demo()
+
+    assert figures.total == Decimal("5.96")
+    assert any("load balancer is shared" in note for note in figures.notes)
+
+
+def test_the_last_line_is_the_total_and_nothing_else() -> None:
+    assert render(demo()).splitlines()[-1] == "Total: $5.96 a month"
+
+
+def test_an_environment_without_anything_that_costs_says_zero() -> None:
+    text = render(priced(Role=resource("AWS::IAM::Role")))
+
+    assert text.splitlines()[-1] == "Total: $0.00 a month"
+
+
+def test_a_cent_is_never_lost_between_the_printed_lines_and_the_total() -> None:
+    text = render(demo())
+
+    _, _, text = text.partition("Always on")
+    printed = re.findall(r"^  .* an? (?:hour|month) +\$(\d+\.\d\d)$", text, flags=re.MULTILINE)
+    total = re.search(r"Total: \$(\d+\.\d\d) a month\Z", text)
+    assert total
+    assert len(printed) == 3
+    assert sum(map(Decimal, printed)) == Decimal(total[1])
+
+
+def test_json_has_the_same_figures_and_what_causes_them() -> None:
+    found = json.loads(json.dumps(as_json(demo())))
+
+    assert found["total"] == pytest.approx(sum(line["month"] for line in found["lines"]))
+    assert found["total"] == 5.96
+    address = next(line for line in found["lines"] if line["what"] == "public IPv4 address")
+    assert address["causes"] == ["AWS::ECS::Service Service in demo-live"]
+    assert found["pricedOn"] == prices.PRICED_ON
+
+
+counts = st.integers(min_value=0, max_value=60)
+
+
+@given(secrets=counts, keys=counts, alarms=counts, dashboards=counts)
+def test_the_total_is_the_sum_of_its_lines_and_each_line_its_count_beyond_the_free(
+    secrets: int, keys: int, alarms: int, dashboards: int
+) -> None:
+    resources = {
+        **{f"Secret{n}": resource("AWS::SecretsManager::Secret") for n in range(secrets)},
+        **{f"Key{n}": resource("AWS::KMS::Key") for n in range(keys)},
+        **{f"Alarm{n}": alarm(n) for n in range(alarms)},
+        **{f"Page{n}": resource("AWS::CloudWatch::Dashboard") for n in range(dashboards)},
+    }
+
+    figures = priced(**resources)
+
+    assert figures.total == sum(months(figures).values(), Decimal(0))
+    assert figures.total == (
+        secrets * Decimal("0.40")
+        + keys
+        + max(0, alarms - 10) * Decimal("0.10")
+        + max(0, dashboards - 3) * 3
+    )
+
+
+@given(first=st.integers(0, 30), second=st.integers(0, 30))
+def test_a_free_tier_counts_once_however_alarms_are_spread_over_stacks(
+    first: int, second: int
+) -> None:
+    apart = [
+        stack("one", **{f"A{n}": alarm(n) for n in range(first)}),
+        stack("two", **{f"A{n}": alarm(n) for n in range(second)}),
+    ]
+    together = [stack("all", **{f"A{n}": alarm(n) for n in range(first + second)})]
+
+    assert estimate("demo", apart).total == estimate("demo", together).total
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "$0.00"),
+        ("0.1", "$0.10"),
+        ("3", "$3.00"),
+        ("1234.5", "$1234.50"),
+        ("0.0225", "$0.0225"),
+        ("0.0103616", "$0.01036"),
+        ("0.00000123456", "$0.000001235"),
+    ],
+)
+def test_dollars_are_told_to_the_cent_or_more_exactly_where_they_are_less(
+    value: str, text: str
+) -> None:
+    assert dollars(Decimal(value)) == text
+
+
+@given(st.decimals(min_value=0, max_value=10_000, allow_nan=False, places=9))
+def test_a_told_amount_is_right_to_four_digits(value: Decimal) -> None:
+    assert Decimal(amount(value)) == pytest.approx(value, rel=Decimal("0.0005"))
+
+
+def test_what_it_costs_where_others_used_up_the_free_tiers_is_noted() -> None:
+    figures = priced(Secret=resource("AWS::SecretsManager::Secret"), Alarm=alarm())
+
+    assert figures.total == Decimal("0.40")
+    assert any("used them up, the total is $0.50" in note for note in figures.notes)
+
+
+# --- what has no price ----------------------------------------------------------------------------
+
+
+def test_every_resource_without_a_price_is_named_with_its_type_id_and_stack() -> None:
+    with pytest.raises(UnpricedResource) as refused:
+        priced(
+            Cache=resource("AWS::ElastiCache::ServerlessCache"),
+            Role=resource("AWS::IAM::Role"),
+            Stream=resource("AWS::Kinesis::Stream"),
+        )
+
+    assert len(refused.value.problems) == 2
+    assert "AWS::ElastiCache::ServerlessCache Cache in demo-live" in str(refused.value)
+    assert "AWS::Kinesis::Stream Stream in demo-live" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        resource("AWS::DynamoDB::Table", ProvisionedThroughput={"ReadCapacityUnits": 5}),
+        resource("AWS::Lambda::Alias", ProvisionedConcurrencyConfig={"X": 1}),
+        resource("AWS::Lambda::EventSourceMapping", ProvisionedPollerConfig={"MinimumPollers": 2}),
+        resource("AWS::Lambda::Function", SnapStart={"ApplyOn": "PublishedVersions"}),
+        resource("AWS::SSM::Parameter", Tier="Advanced"),
+        resource("AWS::EC2::VPCEndpoint", VpcEndpointType="GatewayLoadBalancer"),
+        resource("AWS::ElasticLoadBalancingV2::LoadBalancer", Type="gateway"),
+        resource(
+            "AWS::ECS::Cluster",
+            ClusterSettings=[{"Name": "containerInsights", "Value": "enhanced"}],
+        ),
+        resource("AWS::ECS::Service", TaskDefinition={"Ref": "Elsewhere"}, LaunchType="FARGATE"),
+        resource("AWS::ECS::Service", TaskDefinition={"Ref": "Elsewhere"}),
+    ],
+    ids=lambda each: each["Type"],
+)
+def test_a_known_type_with_an_option_of_unknown_price_is_refused(costly: Template) -> None:
+    with pytest.raises(UnpricedResource, match=costly["Type"]):
+        priced(Costly=costly)
+
+
+def test_a_machine_of_unknown_price_is_refused_even_while_none_runs() -> None:
+    with pytest.raises(UnpricedResource, match=r"p5\.48xlarge"):
+        priced(**machines(desired=0, types=("g6.xlarge", "p5.48xlarge")))
+
+
+def test_a_number_that_only_aws_knows_is_refused() -> None:
+    count = {"Fn::GetAtt": ["Something", "Count"]}
+
+    with pytest.raises(UnpricedResource, match="DesiredCount is not known before deployment"):
+        priced(Task=TASK, Service=service(DesiredCount=count, LaunchType="FARGATE"))
+
+
+def test_no_type_is_in_the_table_twice() -> None:
+    known = [*PRICERS, *prices.FREE, *prices.USAGE]
+
+    assert sorted(known) == sorted(set(known))
+
+
+def test_whatever_is_free_says_why() -> None:
+    assert all(reason.strip() for reason in prices.FREE.values())
+
+
+def test_custom_resources_cost_nothing_by_themselves() -> None:
+    assert priced(Cleaner=resource("Custom::Anything")).total == 0
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def test_a_task_on_demand_without_an_address_costs_its_vcpu_and_memory() -> None:
+    figures = priced(
+        Task=TASK, Service=service(LaunchType="FARGATE", NetworkConfiguration=IN_PRIVATE)
+    )
+
+    assert figures.total == Decimal("7.21")
+
+
+def test_a_task_says_x86_by_saying_nothing() -> None:
+    task = resource("AWS::ECS::TaskDefinition", Cpu="256", Memory="512")
+    figures = priced(
+        Task=task, Service=service(LaunchType="FARGATE", NetworkConfiguration=IN_PRIVATE)
+    )
+
+    assert figures.total == Decimal("9.01")
+
+
+def test_autoscaling_starts_from_its_least_tasks() -> None:
+    alone = priced(Task=TASK, Service=service(LaunchType="FARGATE"))
+    two = priced(Task=TASK, Service=service(LaunchType="FARGATE"), Target=scaled(2, 10))
+
+    assert months(two)["public IPv4 address"] == 2 * months(alone)["public IPv4 address"]
+
+
+def test_the_base_runs_on_demand_and_the_rest_on_spot() -> None:
+    figures = priced(
+        Task=TASK, Service=service(CapacityProviderStrategy=ONE_SURE), Target=scaled(2, 10)
+    )
+
+    assert months(figures) == {
+        "Fargate vCPU, ARM, on demand": Decimal("5.91"),
+        "Fargate GB, ARM, on demand": Decimal("1.30"),
+        "Fargate vCPU, ARM, Spot": Decimal("1.89"),
+        "Fargate GB, ARM, Spot": Decimal("0.42"),
+        "public IPv4 address": Decimal("7.30"),
+    }
+
+
+def test_the_next_task_has_the_rate_of_what_autoscaling_would_start() -> None:
+    figures = priced(
+        Task=TASK, Service=service(CapacityProviderStrategy=ONE_SURE), Target=scaled(2, 10)
+    )
+
+    rate = next(rate for rate in figures.rates if rate.usage == Usage.TASK)
+    assert "Spot" in rate.parts[0].what
+    assert rate.dollars * prices.HOURS_PER_MONTH == pytest.approx(
+        Decimal("5.957"), abs=Decimal("0.001")
+    )
+
+
+strategies = st.lists(
+    st.fixed_dictionaries({"Base": st.integers(0, 5), "Weight": st.integers(0, 5)}),
+    min_size=2,
+    max_size=2,
+).map(
+    lambda entries: [
+        {"CapacityProvider": name, **entry}
+        for name, entry in zip(("FARGATE", "FARGATE_SPOT"), entries, strict=True)
+    ]
+)
+
+
+@given(strategy=strategies, count=st.integers(0, 50))
+def test_a_strategy_places_every_task_once(strategy: list[Template], count: int) -> None:
+    subject = Resource(
+        stack="s", logical_id="S", type="T", properties={"CapacityProviderStrategy": strategy}
+    )
+
+    tasks = split(subject, Decimal(count))
+
+    assert tasks.on_demand + tasks.spot == count
+    assert min(tasks.on_demand, tasks.spot) >= 0
+    assert tasks.on_demand >= min(strategy[0]["Base"], count)
+
+
+def test_without_a_strategy_every_task_is_on_demand() -> None:
+    subject = Resource(stack="s", logical_id="S", type="T", properties={})
+
+    assert split(subject, Decimal(3)) == Tasks(on_demand=Decimal(3), spot=Decimal(0))
+
+
+# --- machines ----------------------------------------------------------------------------------
+
+
+def test_machines_that_do_not_run_cost_nothing_but_have_a_rate() -> None:
+    figures = priced(**machines(desired=0, types=("g6.xlarge", "g4dn.xlarge")))
+
+    assert figures.total == 0
+    named = {rate.per: rate for rate in figures.rates if rate.usage == Usage.GPU}
+    assert len(named) == 4
+    spot = named["an hour of audio on a GPU, g4dn.xlarge Spot"]
+    dear = named["an hour of audio on a GPU, g4dn.xlarge on demand"]
+    assert spot.dollars < dear.dollars
+    assert "not measured" in spot.assumed
+
+
+def test_a_machine_that_always_runs_costs_its_dearest_choice_with_disk_and_address() -> None:
+    figures = priced(**machines(desired=1, types=("g4dn.xlarge", "g5.xlarge"), on_demand=100))
+
+    assert months(figures) == {
+        "EC2 g5.xlarge, on demand": Decimal("734.38"),
+        "EBS gp3, GB": Decimal("8.00"),
+        "public IPv4 address": Decimal("3.65"),
+    }
+
+
+def test_tasks_on_machines_cost_nothing_beside_the_machines() -> None:
+    on_machines = [{"CapacityProvider": {"Ref": "Provider"}, "Weight": 1}]
+    figures = priced(
+        Task=TASK, Service=service(DesiredCount=0, CapacityProviderStrategy=on_machines)
+    )
+
+    assert figures.total == 0
+
+
+def test_tasks_that_always_keep_machines_of_unknown_number_are_refused() -> None:
+    on_machines = [{"CapacityProvider": {"Ref": "Provider"}, "Weight": 1}]
+
+    with pytest.raises(UnpricedResource, match="always keep machines"):
+        priced(Task=TASK, Service=service(CapacityProviderStrategy=on_machines))
+
+
+# --- network ----------------------------------------------------------------------------------
+
+
+def test_an_internal_load_balancer_has_no_public_addresses() -> None:
+    inside = priced(
+        Balancer=resource(
+            "AWS::ElasticLoadBalancingV2::LoadBalancer", Scheme="internal", Subnets=["a", "b"]
+        )
+    )
+    outside = priced(
+        Balancer=resource("AWS::ElasticLoadBalancingV2::LoadBalancer", Subnets=["a", "b"])
+    )
+
+    assert inside.total == Decimal("16.43")
+    assert outside.total == Decimal("23.73")
+    assert not any("shared" in note for note in inside.notes)
+
+
+def test_an_interface_endpoint_costs_in_every_zone_and_a_gateway_endpoint_nowhere() -> None:
+    figures = priced(
+        Inside=resource("AWS::EC2::VPCEndpoint", VpcEndpointType="Interface", SubnetIds=["a", "b"]),
+        Free=resource("AWS::EC2::VPCEndpoint", VpcEndpointType="Gateway", RouteTableIds=["r"]),
+    )
+
+    assert figures.total == Decimal("14.60")
+
+
+def test_a_nat_gateway_costs_itself_and_its_address() -> None:
+    figures = priced(
+        Nat=resource("AWS::EC2::NatGateway"), Address=resource("AWS::EC2::EIP", Domain="vpc")
+    )
+
+    assert figures.total == Decimal("36.50")
+
+
+def test_a_firewall_costs_by_its_rules() -> None:
+    assert priced(Wall=resource("AWS::WAFv2::WebACL", Rules=[{}, {}])).total == 7
+
+
+# --- alarms, dashboards, metrics ----------------------------------------------------------------
+
+
+def test_an_alarm_on_arithmetic_counts_each_metric_that_it_reads() -> None:
+    def stat(number: int) -> Template:
+        return {"Id": f"m{number}", "MetricStat": {"Metric": {"Namespace": "AWS/X"}, "Period": 300}}
+
+    share = alarm(Metrics=[{"Id": "e", "Expression": "m1/m2"}, stat(1), stat(2)])
+
+    figures = priced(**{f"Alarm{n}": share for n in range(10)})
+
+    assert figures.total == Decimal("1.00")
+
+
+def test_alarms_by_the_second_have_no_free_ones() -> None:
+    assert priced(Fast=alarm(Period=10)).total == Decimal("0.30")
+
+
+def test_target_tracking_makes_two_alarms_that_no_template_shows() -> None:
+    policy = resource(
+        "AWS::ApplicationAutoScaling::ScalingPolicy", PolicyType="TargetTrackingScaling"
+    )
+    ten = {f"Alarm{n}": alarm(n) for n in range(10)}
+
+    assert priced(**ten).total == 0
+    assert priced(**ten, Policy=policy).total == Decimal("0.20")
+
+
+def test_a_service_that_sends_metrics_uses_up_free_ones() -> None:
+    settings = [{"Name": prices.METRICS_SETTING, "Value": "Cloudscribe/demo"}]
+    task = {**TASK["Properties"], "ContainerDefinitions": [{"Environment": settings}]}
+    figures = priced(
+        Task=resource("AWS::ECS::TaskDefinition", **task),
+        Service=service(LaunchType="FARGATE"),
+        Worker=resource("AWS::Lambda::Function", Handler="lambdas.batch_worker.handler.handler"),
+        Filter=resource("AWS::Logs::MetricFilter", MetricTransformations=[{}]),
+    )
+
+    line = next(line for line in figures.lines if line.price is prices.CUSTOM_METRIC)
+    assert line.quantity == len(UNITS) + 2 + 1
+    assert line.month == Decimal("0.30")
+
+
+def test_managed_scaling_of_machines_makes_two_alarms() -> None:
+    provider = resource(
+        "AWS::ECS::CapacityProvider",
+        AutoScalingGroupProvider={"ManagedScaling": {"Status": "ENABLED"}},
+    )
+    ten = {f"Alarm{n}": alarm(n) for n in range(10)}
+
+    assert priced(**ten, Provider=provider).total == Decimal("0.20")
+
+
+def test_container_insights_costs_metrics() -> None:
+    cluster = resource(
+        "AWS::ECS::Cluster", ClusterSettings=[{"Name": "containerInsights", "Value": "enabled"}]
+    )
+    quiet = resource(
+        "AWS::ECS::Cluster", ClusterSettings=[{"Name": "containerInsights", "Value": "disabled"}]
+    )
+    rest = {"Task": TASK, "Service": service(LaunchType="FARGATE")}
+
+    more = priced(Cluster=cluster, **rest).total - priced(Cluster=quiet, **rest).total
+
+    metrics = prices.INSIGHTS_METRICS_PER_CLUSTER + prices.INSIGHTS_METRICS_PER_SERVICE
+    assert more == (metrics - 10) * Decimal("0.30")
+
+
+# --- small things -------------------------------------------------------------------------------
+
+
+def test_idle_pollers_of_one_queue_are_free_and_those_of_more_are_not() -> None:
+    mapping = resource("AWS::Lambda::EventSourceMapping", EventSourceArn="arn:aws:sqs:...")
+    stream = resource(
+        "AWS::Lambda::EventSourceMapping", EventSourceArn="arn", StartingPosition="LATEST"
+    )
+
+    assert priced(One=mapping, Stream=stream).total == 0
+    assert priced(One=mapping, Two=mapping).total == Decimal("0.13")
+
+
+def test_storage_has_one_allowance_however_much_stores() -> None:
+    table = resource("AWS::DynamoDB::Table", BillingMode="PAY_PER_REQUEST")
+
+    assert priced(
+        Table=table, A=resource("AWS::S3::Bucket"), B=resource("AWS::Logs::LogGroup")
+    ).total == (Decimal("0.50"))
+
+
+# --- rates --------------------------------------------------------------------------------------
+
+
+def test_the_rate_of_a_stream_holds_only_what_the_environment_has() -> None:
+    rate = next(rate for rate in demo().rates if rate.usage == Usage.STREAM)
+
+    assert [part.what.split(",")[0] for part in rate.parts] == ["load balancer", "CloudFront"]
+    assert rate.dollars == Decimal("0.1152") * (Decimal("0.008") + Decimal("0.020"))
+
+
+def test_transcribe_is_named_as_excluded_and_is_in_no_rate() -> None:
+    figures = demo()
+
+    assert not any("Transcribe" in rate.per for rate in figures.rates)
+    excluded = as_json(figures)["excluded"]
+    assert {entry["per"]: entry["dollars"] for entry in excluded}[
+        "Amazon Transcribe, an hour of a live stream"
+    ] == pytest.approx(1.44)
+
+
+def test_restoring_has_its_rate_where_it_is_switched_on() -> None:
+    def table(*, restorable: bool) -> Template:
+        return resource(
+            "AWS::DynamoDB::Table",
+            BillingMode="PAY_PER_REQUEST",
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": restorable},
+        )
+
+    def restores(figures: Estimate) -> bool:
+        return any("restored" in rate.per for rate in figures.rates)
+
+    assert restores(priced(Table=table(restorable=True)))
+    assert not restores(priced(Table=table(restorable=False)))
+
+
+# --- templates ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        ({"Ref": "AWS::NoValue"}, None),
+        ({"Ref": "Count"}, "3"),
+        ({"Ref": "Resource"}, {"Ref": "Resource"}),
+        ({"Fn::If": ["Busy", 2, {"Ref": "Count"}]}, "3"),
+        ({"Fn::If": ["Busy", {"Ref": "AWS::NoValue"}, "x"]}, "x"),
+        ({"Fn::If": ["Busy", {"Ref": "AWS::NoValue"}, {"Ref": "AWS::NoValue"}]}, None),
+        (True, True),
+    ],
+)
+def test_a_value_is_read_as_far_as_it_is_known(value: Any, known: Any) -> None:
+    assert resolve(value, {"Count": "3"}) == known
+
+
+def test_a_parameters_default_counts_tasks() -> None:
+    template = {
+        "Parameters": {"Tasks": {"Type": "Number", "Default": 2}},
+        "Resources": {
+            "Task": TASK,
+            "Service": service(DesiredCount={"Ref": "Tasks"}, LaunchType="FARGATE"),
+        },
+    }
+    figures = estimate("demo", [Stack(name="s", template=template)])
+
+    assert months(figures)["public IPv4 address"] == Decimal("7.30")
+
+
+def test_another_region_is_said_to_have_other_prices() -> None:
+    elsewhere = Stack(name="s", region="eu-central-1", template={"Resources": {}})
+
+    assert any("eu-central-1" in note for note in estimate("demo", [elsewhere]).notes)
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def assembly(folder: Path, stacks: Mapping[str, Template]) -> Path:
+    artifacts: Template = {"Tree": {"type": "cdk:tree", "properties": {"file": "tree.json"}}}
+    for name, resources in stacks.items():
+        environment = name.split("-")[0]
+        (folder / f"{name}.template.json").write_text(json.dumps({"Resources": resources}))
+        artifacts[name] = {
+            "type": "aws:cloudformation:stack",
+            "environment": "aws://unknown-account/us-east-1",
+            "properties": {
+                "templateFile": f"{name}.template.json",
+                "tags": {"environment": environment},
+            },
+            "displayName": name,
+        }
+    (folder / "manifest.json").write_text(json.dumps({"version": "1", "artifacts": artifacts}))
+    return folder
+
+
+def test_the_command_prices_only_the_stacks_of_its_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = {"Secret": resource("AWS::SecretsManager::Secret")}
+    folder = assembly(
+        tmp_path, {"demo-data": secret, "prod-data": {**secret, "Key": resource("AWS::KMS::Key")}}
+    )
+
+    status = cost.main(["demo", "--assembly", str(folder)])
+
+    assert status == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Total: $0.40 a month"
+
+
+def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = assembly(tmp_path, {"demo-data": {"Key": resource("AWS::KMS::Key")}})
+
+    assert cost.main(["demo", "--assembly", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"] == 1.0
+
+
+def test_the_command_fails_and_prints_no_total_when_a_price_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = assembly(tmp_path, {"demo-data": {"Odd": resource("AWS::Odd::Thing")}})
+
+    status = cost.main(["demo", "--assembly", str(folder)])
+
+    told = capsys.readouterr()
+    assert status == 1
+    assert "Total" not in told.out
+    assert "AWS::Odd::Thing Odd in demo-data" in told.err
+
+
+def test_an_unknown_environment_is_told_the_known_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = assembly(tmp_path, {"prod-data": {}, "demo-data": {}})
+
+    assert cost.main(["staging", "--assembly", str(folder)]) == 1
+    assert "Known: demo, prod" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_assembly_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cost.main(["demo", "--assembly", str(tmp_path)]) == 1
+    assert "is not what `cdk synth` writes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "manifest", ["", "[]", "{}", '{"artifacts": {"a": {}}}', '{"artifacts": [1]}']
+)
+def test_a_damaged_manifest_is_refused(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+
+    with pytest.raises(NotAnAssembly):
+        read(tmp_path)
+
+
+def test_help_says_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cost.main(["--help"])
+
+    assert left.value.code == 0
+    assert "Prices every always-on resource" in capsys.readouterr().out
+
+
+def test_without_an_environment_the_command_says_how_it_is_used() -> None:
+    with pytest.raises(SystemExit) as left:
+        cost.main([])
+
+    assert left.value.code == 2
+
+
+# --- the environments of app.py -------------------------------------------------------------------
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let app.py describe two environments of one secret or key each."""
+
+    def build(whole: cdk.App) -> None:
+        for name, kind in (("demo", "AWS::SecretsManager::Secret"), ("prod", "AWS::KMS::Key")):
+            if whole.node.try_get_context("environment") in {None, name}:
+                only = cdk.Stack(whole, f"{name}-data", tags={"environment": name})
+                cdk.CfnResource(only, "Only", type=kind)
+
+    monkeypatch.setattr(app, "build", build)
+
+
+@pytest.mark.usefixtures("described")
+def test_the_command_synthesises_the_environment_that_it_prices(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cost.main(["prod"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Total: $1.00 a month"
+
+
+@pytest.mark.usefixtures("described")
+def test_an_environment_that_app_py_does_not_describe_is_told_those_that_it_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cost.main(["staging"]) == 1
+    assert "Known: demo, prod." in capsys.readouterr().err
+
+
+def test_what_was_not_built_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(_whole: cdk.App) -> None:
+        raise MissingArtifact("build/layer is missing; `make build` makes it")
+
+    monkeypatch.setattr(app, "build", build)
+
+    assert cost.main(["demo"]) == 1
+    assert "`make build` makes it" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
+    """All of app.py's environments, and one with machines, synthesised from built things."""
+    folder = tmp_path_factory.mktemp("cost")
+    for name in ("router", "batch_worker", "session_combiner", "transcript_processor"):
+        (folder / "build" / "functions" / name).mkdir(parents=True)
+        (folder / "build" / "functions" / name / "handler.py").touch()
+    (folder / "build" / "layer" / "python").mkdir(parents=True)
+    (folder / "page" / "assets").mkdir(parents=True)
+    (folder / "page" / "index.html").touch()
+    artifacts = Artifacts(build=folder / "build", page=folder / "page")
+    settings = json.loads((cost.ROOT / "cdk.json").read_bytes())["context"]  # not one's own values
+    settings["aws:cdk:disable-asset-staging"] = True
+    whole = cdk.App(outdir=str(folder / "out"), context=settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stacks, "Artifacts", lambda: artifacts)
+        app.build(whole)
+    machines_too = environment(
+        name="machines",
+        region="us-east-1",
+        live=live(),
+        gpu=Gpu(image="registry.example.com/gpu:1", warm_from=None),
+        operations=Operations(),
+    )
+    stacks.provision(whole, machines_too, artifacts)
+    whole.synth()
+    return read(folder / "out")
+
+
+@pytest.mark.parametrize("name", ["local", "demo", "prod", "machines"])
+def test_every_resource_of_every_environment_has_a_price(
+    name: str, synthesised: list[Stack]
+) -> None:
+    figures = estimate(name, [each for each in synthesised if each.environment == name])
+
+    assert figures.total > 0
+
+
+@pytest.mark.parametrize("name", ["local", "demo", "prod"])
+def test_the_documentation_says_what_is_computed(name: str, synthesised: list[Stack]) -> None:
+    figures = estimate(name, [each for each in synthesised if each.environment == name])
+    text = (cost.ROOT / "docs" / "costs.md").read_text()
+
+    assert f"| `{name}` | ${figures.total:.2f} |" in text
+
+
+def test_the_demo_costs_less_than_ten_dollars_a_month_without_transcribe(
+    synthesised: list[Stack],
+) -> None:
+    figures = estimate("demo", [each for each in synthesised if each.environment == "demo"])
+
+    assert figures.total < 10
+
+
+def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[Stack]) -> None:
+    figures = estimate("machines", [each for each in synthesised if each.environment == "machines"])
+
+    assert not any(line.price.what.startswith("EC2") for line in figures.lines)
+    assert any(rate.usage == Usage.GPU for rate in figures.rates)

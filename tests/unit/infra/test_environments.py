@@ -1,0 +1,216 @@
+"""Environments: what is refused, and how it is told."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from infra.environments import (
+    Canary,
+    Data,
+    DedicatedLoadBalancer,
+    Delivery,
+    Domain,
+    Environment,
+    Functions,
+    Gpu,
+    HostedZone,
+    Network,
+    Operations,
+    Part,
+    Service,
+    explain,
+)
+from tests.support.environments import DEDICATED, SHARED, environment, live
+
+pytestmark = pytest.mark.unit
+
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0b0a"
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(ValidationError) as refused:
+        environment(**changes)
+    return explain(refused.value)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    told = refusal(
+        region="mars-1",
+        live=live(
+            load_balancer=DedicatedLoadBalancer(network=Network(cidr="10.0.0.0/33")),
+            domain=Domain(name="captions.example.org"),
+        ),
+        gpu=Gpu(image=None),
+    )
+
+    assert told.splitlines() == [
+        "test cannot be provisioned:",
+        "  region: 'mars-1' is not a region of AWS",
+        (
+            "  live.load_balancer.network.cidr: 10.0.0.0/33 is no network: "
+            "'10.0.0.0/33' does not appear to be an IPv4 or IPv6 network"
+        ),
+        (
+            "  live.domain.certificate_arn: is missing: CloudFront needs a certificate "
+            "for captions.example.org"
+        ),
+        "  gpu.image: is missing: give the folder of a Dockerfile, or an image",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("cidr", Network(cidr="10.1.2.3/16")),  # host bits
+        ("cidr", Network(cidr="8.8.0.0/16")),  # belongs to somebody
+        ("cidr", Network(cidr="10.0.0.0/28")),  # no room
+        ("cidr", Network(cidr="fd00::/16")),
+        ("zones", Network(zones=1)),
+        ("nat_gateways", Network(nat_gateways=3)),
+        ("cpu", Service(cpu=300)),
+        ("memory_mib", Service(cpu=256, memory_mib=4096)),
+        ("memory_mib", Service(cpu=1024, memory_mib=2500)),
+        ("slots", Service(slots=0)),
+        ("max_stream_seconds", Service(max_stream_seconds=0)),
+        ("minimum_tasks", Service(minimum_tasks=3, maximum_tasks=2)),
+        ("on_demand_base", Service(on_demand_base=2)),
+        ("drain_seconds", Service(drain_seconds=111)),  # Fargate would kill before the end
+        ("log_days", Service(log_days=8)),
+        ("certificate_arn", Domain(name="a.example.org")),
+        (
+            "certificate_arn",
+            Domain(
+                name="a.example.org", certificate_arn=CERTIFICATE.replace("us-east-1", "eu-west-1")
+            ),
+        ),
+        (
+            "hosted_zone",
+            Domain(
+                name="a.example.org",
+                certificate_arn=CERTIFICATE,
+                hosted_zone=HostedZone(zone_id="Z1", name="example.com"),
+            ),
+        ),
+        ("name", Domain(name="-a.example.org", certificate_arn=CERTIFICATE)),
+        ("image", Gpu()),
+        ("instance_types", Gpu(image="i", instance_types=("m7i.large",))),
+        ("instance_types", Gpu(image="i", instance_types=())),
+        ("maximum_instances", Gpu(image="i", maximum_instances=0)),
+        ("warm_from", Gpu(image="i", warm_from="cron(0 8 ? * MON-FRI *)")),
+        ("warm_until", Gpu(image="i", warm_from="cron(0 8 ? * * *)", warm_until="18:00")),
+        ("alarm_email", Operations(alarm_email="somebody")),
+        ("monthly_budget_usd", Operations(monthly_budget_usd=0)),
+        ("github_repository", Delivery(github_repository="*/*")),
+        ("azure_organization_id", Delivery(azure_service_connection="o/p/c")),
+        ("azure_service_connection", Delivery(azure_service_connection="o/*/c")),
+        ("utterance_days", Data(protected=True, utterance_days=0)),
+        ("recording_days", Data(protected=True, recording_days=0)),
+        ("point_in_time_recovery_days", Data(protected=True, point_in_time_recovery_days=36)),
+        ("processor_concurrency", Functions(canary=None, processor_concurrency=1)),
+        ("log_days", Functions(canary=None, log_days=2)),
+        ("subnet_ids", SHARED.model_copy(update={"availability_zones": ()})),
+        ("vpc_id", SHARED.model_copy(update={"vpc_id": "vpc"})),
+        ("listener_arn", SHARED.model_copy(update={"listener_arn": CERTIFICATE})),
+        ("rule_priority", SHARED.model_copy(update={"rule_priority": 0})),
+    ],
+)
+def test_a_wrong_part_names_the_field(field: str, wrong: Part) -> None:
+    assert field in [path for path, _ in wrong.problems()]
+
+
+@pytest.mark.parametrize("name", ["", "x", "Prod", "with-dash", "1st", "averyverylongname"])
+def test_a_name_that_would_break_the_names_of_stacks_is_refused(name: str) -> None:
+    assert "  name: " in refusal(name=name)
+
+
+def test_a_load_balancer_of_another_region_is_refused() -> None:
+    told = refusal(region="eu-central-1", live=live(load_balancer=SHARED))
+
+    assert "live.load_balancer.listener_arn: is in eu-west-1" in told
+
+
+def test_a_region_in_which_cloudfront_is_not_known_is_refused_where_it_matters() -> None:
+    assert "region: add CloudFront's prefix list" in refusal(region="me-central-1", live=live())
+    assert environment(region="me-central-1").region == "me-central-1"
+
+
+def test_a_log_that_cloudfront_cannot_deliver_is_refused() -> None:
+    assert "live.access_logs: " in refusal(live=live(access_logs=True))
+
+
+def test_a_certificate_of_the_load_balancer_needs_a_domain() -> None:
+    balancer = DedicatedLoadBalancer(certificate_arn=CERTIFICATE.replace("us-east-1", "eu-west-1"))
+
+    assert "live.domain: is missing" in refusal(live=live(load_balancer=balancer))
+
+
+@pytest.mark.parametrize("without_network", [None, live(load_balancer=SHARED)])
+def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
+    assert "gpu: needs a network" in refusal(live=without_network, gpu=Gpu(image="image:1"))
+
+
+def test_a_field_that_nobody_knows_is_refused() -> None:
+    assert "colour" in refusal(colour="blue")
+
+
+def test_an_environment_does_not_change() -> None:
+    with pytest.raises(ValidationError):
+        environment().region = "us-east-1"  # type: ignore[misc]  # that is what is tried
+
+
+def test_values_of_ones_own_replace_only_what_they_name() -> None:
+    ours = environment(live=live(), functions=Functions(canary=Canary(), log_days=30))
+
+    theirs = ours.overridden(
+        {"region": "eu-central-1", "live": {"service": {"slots": 4}}, "functions": {"log_days": 7}}
+    )
+
+    assert (theirs.region, theirs.name) == ("eu-central-1", "test")
+    assert theirs.live is not None
+    assert theirs.live.service == Service(slots=4)
+    assert theirs.functions == Functions(canary=Canary(), log_days=7)
+
+
+def test_another_kind_of_load_balancer_replaces_the_whole() -> None:
+    ours = environment(live=live(load_balancer=SHARED))
+
+    theirs = ours.overridden({"live": {"load_balancer": {"kind": "dedicated"}}})
+
+    assert theirs.live is not None
+    assert theirs.live.load_balancer == DEDICATED
+
+
+def test_values_of_ones_own_are_checked_as_well() -> None:
+    with pytest.raises(ValidationError, match="mars-1"):
+        environment().overridden({"region": "mars-1"})
+
+
+@given(st.ip_addresses(v=4), st.integers(0, 32))
+def test_a_network_is_right_exactly_when_it_is_private_and_has_room(
+    address: ipaddress.IPv4Address, bits: int
+) -> None:
+    network = ipaddress.ip_network((address, bits), strict=False)
+
+    accepted = not list(Network(cidr=str(network)).problems())
+
+    assert accepted == (network.is_private and 16 <= bits <= 22)
+
+
+@given(st.integers(1, 200))
+def test_the_stop_timeout_leaves_room_after_the_drain_and_is_one_that_fargate_takes(
+    drain: int,
+) -> None:
+    service = Service(drain_seconds=drain)
+
+    if not list(service.problems()):
+        assert drain < service.stop_seconds <= 120
+
+
+def test_an_environment_without_parts_is_whole() -> None:
+    assert isinstance(environment(), Environment)

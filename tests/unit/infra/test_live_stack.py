@@ -1,0 +1,537 @@
+"""Live captions in the cloud: who reaches whom, who may do what, and what happens on failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk.assertions import Match, Template
+
+from ecs_service.settings import POCKETSPHINX_STREAMS_PER_CORE, Settings
+from infra import environments, security
+from infra.conversations import ConversationStore
+from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
+from infra.environments import (
+    Data,
+    DedicatedLoadBalancer,
+    Domain,
+    LoadBalancer,
+    Service,
+    SharedLoadBalancer,
+)
+from infra.network import Network, OwnNetwork, SharedNetwork
+from infra.realtime import CaptionService, deregistration_seconds
+from infra.service_task import POCKETSPHINX_STREAMS_PER_VCPU
+from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
+
+pytestmark = pytest.mark.unit
+
+CERTIFICATE = "arn:aws:acm:us-east-1:111111111111:certificate/0123"
+SHARED = SharedLoadBalancer(
+    listener_arn=(
+        "arn:aws:elasticloadbalancing:us-east-1:111111111111:listener/app/shared/"
+        "50dc6c495c0c9188/f2f7dc8efc522ab2"
+    ),
+    domain_name="shared.example.com",
+    security_group_id="sg-0123456789abcdef0",
+    vpc_id="vpc-0123456789abcdef0",
+    subnet_ids=("subnet-0123456789abcdef0",),
+    availability_zones=("us-east-1a",),
+)
+DEMO = Service(slots=1, max_stream_seconds=30, on_demand_base=0, drain_seconds=45)
+PROD = Service(
+    cpu=1024,
+    memory_mib=2048,
+    minimum_tasks=2,
+    maximum_tasks=10,
+    on_demand_base=1,
+    drain_seconds=105,
+    log_days=90,
+)
+
+
+class _Stack(cdk.Stack):
+    """With zones that nobody has to be asked for, as those of an environment."""
+
+    @property
+    def availability_zones(self) -> list[str]:
+        return ["us-east-1a", "us-east-1b", "us-east-1c"]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A synthesised way from CloudFront to the tasks."""
+
+    live: Template
+    web: Template
+    captions: CaptionService
+    assembly: Path
+
+    def only(self, kind: str) -> dict[str, Any]:
+        """Return the properties of the one resource of a kind."""
+        (found,) = self.live.find_resources(kind).values()
+        properties: dict[str, Any] = found["Properties"]
+        return properties
+
+    @property
+    def container(self) -> dict[str, Any]:
+        (found,) = self.only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+        container: dict[str, Any] = found
+        return container
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {entry["Name"]: entry["Value"] for entry in self.container["Environment"]}
+
+    def attributes(self, kind: str, name: str) -> dict[str, str]:
+        """Return a load balancer's or target group's attributes."""
+        return {each["Key"]: each["Value"] for each in self.only(kind)[name]}
+
+
+def build(
+    load_balancer: LoadBalancer,
+    service: Service,
+    domain: Domain | None = None,
+    *,
+    checked: bool = False,
+) -> Built:
+    app = cdk.App()
+    if checked:
+        security.check(app)
+    region = cdk.Environment(region="us-east-1")
+    data, live, web = (_Stack(app, name, env=region) for name in ("data", "live", "web"))
+    store = ConversationStore(data, "Conversations", data=Data(protected=False))
+    network: Network
+    entrance: Entrance
+    if isinstance(load_balancer, SharedLoadBalancer):
+        network = SharedNetwork(data, "Network", load_balancer=load_balancer)
+        entrance = SharedEntrance(live, "Entrance", load_balancer=load_balancer)
+    else:
+        network = OwnNetwork(
+            _Stack(app, "network", env=region), "Network", network=load_balancer.network
+        )
+        entrance = DedicatedEntrance(
+            live,
+            "Entrance",
+            load_balancer=load_balancer,
+            network=network,
+            domain=domain,
+            protected=True,
+        )
+    captions = CaptionService(
+        live,
+        "CaptionService",
+        service=service,
+        network=network,
+        entrance=entrance,
+        store=store,
+        namespace="Cloudscribe/test",
+    )
+    cloudfront.CfnDistribution(
+        web,
+        "Distribution",
+        distribution_config=cloudfront.CfnDistribution.DistributionConfigProperty(
+            enabled=True,
+            origins=[
+                entrance.origin(web).bind(web, origin_id="api").origin_property  # type: ignore[list-item] # one of the two that a union names
+            ],
+            default_cache_behavior=cloudfront.CfnDistribution.DefaultCacheBehaviorProperty(
+                target_origin_id="api", viewer_protocol_policy="https-only"
+            ),
+        ),
+    )
+    security.accept(
+        web, {f"AwsSolutions-CFR{rule}": "Made for the test of the origin only." for rule in "1234"}
+    )
+    return Built(Template.from_stack(live), Template.from_stack(web), captions, Path(app.outdir))
+
+
+SHAPES: Mapping[str, tuple[LoadBalancer, Service, Domain | None]] = {
+    "demo": (SHARED, DEMO, None),
+    "prod": (
+        DedicatedLoadBalancer(network=environments.Network(flow_logs=True), access_logs=True),
+        PROD,
+        None,
+    ),
+    "with_domain": (
+        DedicatedLoadBalancer(certificate_arn=CERTIFICATE),
+        Service(image="registry.example.com/cloudscribe:1.2.3"),
+        Domain(name="captions.example.com", certificate_arn=CERTIFICATE),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def demo() -> Built:
+    return build(*SHAPES["demo"])
+
+
+@pytest.fixture(scope="module")
+def prod() -> Built:
+    return build(*SHAPES["prod"])
+
+
+@pytest.fixture(scope="module")
+def with_domain() -> Built:
+    return build(*SHAPES["with_domain"])
+
+
+@pytest.fixture(params=["demo", "prod", "with_domain"])
+def any_built(request: pytest.FixtureRequest) -> Built:
+    built: Built = request.getfixturevalue(request.param)
+    return built
+
+
+# --- who reaches whom ---------------------------------------------------------------------------
+
+
+def test_tasks_let_in_the_load_balancer_and_nobody_else(any_built: Built) -> None:
+    live = any_built.live
+    groups = live.find_resources("AWS::EC2::SecurityGroup")
+    (tasks,) = (name for name in groups if "Tasks" in name)
+
+    rules = [
+        rule["Properties"]
+        for rule in live.find_resources("AWS::EC2::SecurityGroupIngress").values()
+        if rule["Properties"]["GroupId"] == {"Fn::GetAtt": [tasks, "GroupId"]}
+    ]
+    assert "SecurityGroupIngress" not in groups[tasks]["Properties"]
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(8080, 8080)]
+    assert "CidrIp" not in rules[0]
+    assert rules[0]["SourceSecurityGroupId"]
+
+
+def test_tasks_speak_https_only(any_built: Built) -> None:
+    groups = any_built.live.find_resources("AWS::EC2::SecurityGroup")
+    (tasks,) = (each for name, each in groups.items() if "Tasks" in name)
+
+    out = tasks["Properties"]["SecurityGroupEgress"]
+    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in out] == [
+        ("tcp", 443, 443)
+    ]
+
+
+def test_nothing_in_the_stack_is_open_to_the_world(any_built: Built) -> None:
+    live = any_built.live
+
+    for rule in live.find_resources("AWS::EC2::SecurityGroupIngress").values():
+        assert not {"CidrIp", "CidrIpv6"} & set(rule["Properties"])
+    for group in live.find_resources("AWS::EC2::SecurityGroup").values():
+        assert "SecurityGroupIngress" not in group["Properties"]
+
+
+def test_a_load_balancer_of_our_own_is_internal_and_lets_in_cloudfront(prod: Built) -> None:
+    prod.live.has_resource_properties(
+        "AWS::ElasticLoadBalancingV2::LoadBalancer", {"Scheme": "internal"}
+    )
+    prod.live.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress",
+        {"SourcePrefixListId": "pl-3b927c52", "FromPort": 80, "ToPort": 80},
+    )
+    prod.live.has_resource_properties(
+        "AWS::ElasticLoadBalancingV2::Listener",
+        {"DefaultActions": [Match.object_like({"FixedResponseConfig": {"StatusCode": "404"}})]},
+    )
+
+
+def test_only_the_api_is_passed_on(any_built: Built) -> None:
+    paths = [
+        condition["PathPatternConfig"]["Values"]
+        for condition in any_built.only("AWS::ElasticLoadBalancingV2::ListenerRule")["Conditions"]
+        if condition["Field"] == "path-pattern"
+    ]
+
+    assert paths == [["/api/*"]]
+
+
+def test_a_shared_load_balancer_asks_for_a_secret_that_cloudfront_sends(demo: Built) -> None:
+    (condition,) = (
+        condition["HttpHeaderConfig"]
+        for condition in demo.only("AWS::ElasticLoadBalancingV2::ListenerRule")["Conditions"]
+        if condition["Field"] == "http-header"
+    )
+    (distribution,) = demo.web.find_resources("AWS::CloudFront::Distribution").values()
+    (origin,) = distribution["Properties"]["DistributionConfig"]["Origins"]
+    (header,) = origin["OriginCustomHeaders"]
+
+    assert header["HeaderName"] == condition["HttpHeaderName"]
+    for value in (condition["Values"][0], header["HeaderValue"]):
+        assert "{{resolve:secretsmanager:" in json.dumps(value), "never in the template itself"
+    demo.live.has_resource_properties(
+        "AWS::SecretsManager::Secret",
+        {"GenerateSecretString": {"ExcludePunctuation": True, "PasswordLength": 48}},
+    )
+
+
+def test_cloudfront_speaks_tls_to_a_shared_load_balancer(demo: Built) -> None:
+    (distribution,) = demo.web.find_resources("AWS::CloudFront::Distribution").values()
+    (origin,) = distribution["Properties"]["DistributionConfig"]["Origins"]
+
+    assert origin["DomainName"] == "shared.example.com"
+    assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    assert origin["CustomOriginConfig"]["OriginSSLProtocols"] == ["TLSv1.2"]
+
+
+def test_a_shared_load_balancer_is_not_changed(demo: Built) -> None:
+    assert not demo.live.find_resources("AWS::EC2::SecurityGroupEgress")
+    for rule in demo.live.find_resources("AWS::EC2::SecurityGroupIngress").values():
+        assert rule["Properties"]["GroupId"] != SHARED.security_group_id
+    assert not demo.live.find_resources("AWS::ElasticLoadBalancingV2::Listener")
+
+
+def test_its_metrics_are_found_by_its_name(demo: Built) -> None:
+    assert demo.captions.entrance.load_balancer_full_name == "app/shared/50dc6c495c0c9188"
+
+
+def test_with_a_certificate_cloudfront_speaks_tls_under_the_domain(with_domain: Built) -> None:
+    with_domain.live.has_resource_properties(
+        "AWS::ElasticLoadBalancingV2::Listener",
+        {"Protocol": "HTTPS", "Port": 443, "SslPolicy": Match.string_like_regexp("TLS13-1-2")},
+    )
+    with_domain.web.has_resource_properties(
+        "AWS::CloudFront::VpcOrigin",
+        {"VpcOriginEndpointConfig": {"OriginProtocolPolicy": "https-only"}},
+    )
+    (distribution,) = with_domain.web.find_resources("AWS::CloudFront::Distribution").values()
+    (origin,) = distribution["Properties"]["DistributionConfig"]["Origins"]
+    assert origin["DomainName"] == "captions.example.com"
+    for rule in with_domain.live.find_resources("AWS::EC2::SecurityGroupIngress").values():
+        assert rule["Properties"]["FromPort"] in {443, 8080}, "no plain way in beside it"
+
+
+# --- who may do what ----------------------------------------------------------------------------
+
+
+def test_a_task_can_send_finals_and_read_conversations_and_nothing_else(any_built: Built) -> None:
+    policies = any_built.live.find_resources("AWS::IAM::Policy")
+    (task,) = (each["Properties"] for name, each in policies.items() if "TaskRole" in name)
+
+    statements = task["PolicyDocument"]["Statement"]
+    assert {statement["Action"] for statement in statements} == {
+        "sqs:SendMessage",
+        "dynamodb:Query",
+    }
+    for statement in statements:
+        assert "Fn::ImportValue" in statement["Resource"], "of the data stack, one each"
+
+
+def test_the_container_is_nobody_and_writes_to_two_folders_only(any_built: Built) -> None:
+    container = any_built.container
+
+    assert container["User"] not in {"", "root", "0", "0:0"}
+    assert container["ReadonlyRootFilesystem"] is True
+    assert not container.get("Privileged")
+    assert {point["ContainerPath"] for point in container["MountPoints"]} == {
+        "/tmp",  # noqa: S108 - of the container alone
+        "/var/lib/cloudscribe",
+    }
+    assert str(any_built.settings["OUTBOX_PATH"]).startswith("/var/lib/cloudscribe/")
+
+
+def test_tasks_run_on_arm(any_built: Built) -> None:
+    assert any_built.only("AWS::ECS::TaskDefinition")["RuntimePlatform"] == {
+        "CpuArchitecture": "ARM64",
+        "OperatingSystemFamily": "LINUX",
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cdk_nag_has_nothing_to_say(shape: str) -> None:
+    build(*SHAPES[shape], checked=True)  # raises with what it found
+
+
+# --- long sockets -------------------------------------------------------------------------------
+
+
+def test_a_full_task_is_not_killed_for_being_full(any_built: Built) -> None:
+    group = any_built.only("AWS::ElasticLoadBalancingV2::TargetGroup")
+
+    assert group["HealthCheckPath"] == "/api/stt/ready"
+    assert group["Matcher"] == {"HttpCode": "200,503"}
+    assert any_built.container["HealthCheck"]["Command"][-1] == "ecs_service.healthcheck"
+
+
+def test_no_working_socket_is_idle_for_too_long(prod: Built) -> None:
+    attributes = prod.attributes(
+        "AWS::ElasticLoadBalancingV2::LoadBalancer", "LoadBalancerAttributes"
+    )
+
+    assert float(attributes["idle_timeout.timeout_seconds"]) > max(HEARTBEAT_SECONDS, IDLE_SECONDS)
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert attributes["deletion_protection.enabled"] == "true"
+
+
+def test_new_sockets_go_to_the_task_with_the_fewest(any_built: Built) -> None:
+    attributes = any_built.attributes(
+        "AWS::ElasticLoadBalancingV2::TargetGroup", "TargetGroupAttributes"
+    )
+
+    assert attributes["load_balancing.algorithm.type"] == "least_outstanding_requests"
+
+
+def test_the_drain_ends_before_the_kill_and_before_the_sockets_are_cut(any_built: Built) -> None:
+    attributes = any_built.attributes(
+        "AWS::ElasticLoadBalancingV2::TargetGroup", "TargetGroupAttributes"
+    )
+    kill = any_built.container["StopTimeout"]
+
+    assert float(any_built.settings["DRAIN_SECONDS"]) < kill <= 120
+    assert int(attributes["deregistration_delay.timeout_seconds"]) >= kill
+
+
+@pytest.mark.parametrize(
+    ("seconds", "delay"),
+    [(30.0, 55), (100.0, 115), (3600.0, 300), (None, 300)],
+)
+def test_a_stream_of_limited_length_may_end_by_itself(seconds: float | None, delay: int) -> None:
+    service = Service(max_stream_seconds=seconds, drain_seconds=45)
+
+    assert deregistration_seconds(service) == delay
+
+
+# --- deployments and capacity -------------------------------------------------------------------
+
+
+def test_a_failed_deployment_is_rolled_back(any_built: Built) -> None:
+    deployment = any_built.only("AWS::ECS::Service")["DeploymentConfiguration"]
+    alarms = any_built.live.find_resources("AWS::CloudWatch::Alarm")
+
+    assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+    assert deployment["Alarms"]["Rollback"] is True
+    watched = {
+        alarms[name["Ref"]]["Properties"]["MetricName"]
+        for name in deployment["Alarms"]["AlarmNames"]
+    }
+    assert watched == {"UnHealthyHostCount", "HTTPCode_Target_5XX_Count"}
+
+
+def test_old_tasks_stay_until_the_new_ones_serve(any_built: Built) -> None:
+    deployment = any_built.only("AWS::ECS::Service")["DeploymentConfiguration"]
+
+    assert (deployment["MinimumHealthyPercent"], deployment["MaximumPercent"]) == (100, 200)
+
+
+def test_the_service_comes_after_what_it_needs(any_built: Built) -> None:
+    (service,) = any_built.live.find_resources("AWS::ECS::Service").values()
+    kinds = {any_built.live.to_json()["Resources"][name]["Type"] for name in service["DependsOn"]}
+
+    assert "AWS::ElasticLoadBalancingV2::ListenerRule" in kinds
+    assert "AWS::ECS::ClusterCapacityProviderAssociations" in kinds
+
+
+def test_the_demo_runs_on_spot_alone(demo: Built) -> None:
+    strategy = demo.only("AWS::ECS::Service")["CapacityProviderStrategy"]
+
+    assert [each["CapacityProvider"] for each in strategy] == ["FARGATE_SPOT"]
+    assert demo.settings["MAX_STREAM_SECONDS"] == "30"
+    assert not demo.live.find_resources("AWS::ApplicationAutoScaling::ScalableTarget")
+
+
+def test_production_keeps_a_base_on_demand_and_prefers_spot_above_it(prod: Built) -> None:
+    strategy = {
+        each["CapacityProvider"]: each
+        for each in prod.only("AWS::ECS::Service")["CapacityProviderStrategy"]
+    }
+
+    assert strategy["FARGATE"]["Base"] == 1
+    assert strategy["FARGATE_SPOT"]["Weight"] > strategy["FARGATE"]["Weight"]
+
+
+def test_without_a_base_there_is_no_spot(with_domain: Built) -> None:
+    strategy = with_domain.only("AWS::ECS::Service")["CapacityProviderStrategy"]
+
+    assert [each["CapacityProvider"] for each in strategy] == ["FARGATE"]
+
+
+def test_tasks_grow_fast_with_open_streams_and_cpu_and_shrink_slowly(prod: Built) -> None:
+    policies = [
+        policy["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+        for policy in prod.live.find_resources(
+            "AWS::ApplicationAutoScaling::ScalingPolicy"
+        ).values()
+    ]
+    streams = [
+        p["CustomizedMetricSpecification"]
+        for p in policies
+        if len(p) and "CustomizedMetricSpecification" in p
+    ]
+    cpu = [
+        p["PredefinedMetricSpecification"] for p in policies if "PredefinedMetricSpecification" in p
+    ]
+
+    assert [(m["Namespace"], m["MetricName"], m["Statistic"]) for m in streams] == [
+        ("Cloudscribe/test", "SlotsInUse", "Average")
+    ]
+    assert [m["PredefinedMetricType"] for m in cpu] == ["ECSServiceAverageCPUUtilization"]
+    assert all(p["ScaleInCooldown"] >= 10 * p["ScaleOutCooldown"] for p in policies)
+    prod.live.has_resource_properties(
+        "AWS::ApplicationAutoScaling::ScalableTarget", {"MinCapacity": 2, "MaxCapacity": 10}
+    )
+    assert "DesiredCount" not in prod.only("AWS::ECS::Service"), "a deployment must not shrink it"
+
+
+# --- what the container is told -----------------------------------------------------------------
+
+
+def test_the_service_understands_its_settings(
+    any_built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in any_built.settings.items():
+        monkeypatch.setenv(name, value if isinstance(value, str) else "from-another-stack")
+
+    settings = Settings()
+
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)
+    assert settings.metrics_namespace == "Cloudscribe/test"
+    assert not settings.loopback
+    assert settings.queue_url
+    assert settings.table_name
+
+
+def test_slots_follow_what_the_task_has_of_a_processor(prod: Built, with_domain: Built) -> None:
+    assert POCKETSPHINX_STREAMS_PER_VCPU == POCKETSPHINX_STREAMS_PER_CORE
+    assert prod.settings["SLOTS"] == "3", "one vCPU"
+    assert with_domain.settings["SLOTS"] == "1", "a quarter of one"
+
+
+def test_an_image_that_was_named_is_taken_as_it_is(with_domain: Built) -> None:
+    assert with_domain.container["Image"] == "registry.example.com/cloudscribe:1.2.3"
+
+
+def test_the_image_depends_on_what_it_copies_and_on_nothing_else(demo: Built) -> None:
+    assets = json.loads((demo.assembly / "live.assets.json").read_text())
+    (image,) = assets["dockerImages"].values()
+    context = demo.assembly / image["source"]["directory"]
+
+    assert image["source"]["platform"] == "linux/arm64"
+    assert (context / image["source"]["dockerFile"]).is_file()
+    assert (context / "ecs_service" / "sessions" / "stream.py").is_file()
+    assert {path.name for path in context.iterdir() if path.is_dir()} == {
+        "ecs_service",
+        "speech",
+        "transcripts",
+    }
+    assert not list(context.rglob("__pycache__"))
+
+
+def test_logs_neither_stay_for_ever_nor_hold_up_the_service(prod: Built) -> None:
+    prod.live.has_resource_properties("AWS::Logs::LogGroup", {"RetentionInDays": 90})
+    assert prod.container["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+
+
+def test_access_logs_are_kept_private_and_expire(prod: Built) -> None:
+    prod.live.has_resource_properties(
+        "AWS::S3::Bucket",
+        {
+            "LifecycleConfiguration": {
+                "Rules": [Match.object_like({"ExpirationInDays": 90, "Status": "Enabled"})]
+            },
+            "PublicAccessBlockConfiguration": Match.object_like({"RestrictPublicBuckets": True}),
+        },
+    )

@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import fnmatch
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Template
+
+from infra.environments import Data, Functions, Gpu
+from infra.functions import FunctionSettings, Place
+from infra.gpu import GpuServer
+from infra.recordings import RecordingFlow, RecordingStore
+from tests.support import templates
+from tests.support.templates import alias, one, resources
+
+pytestmark = pytest.mark.unit
+
+FORTNIGHT = 14 * 24 * 3600
+SERVICE_ARN = "arn:aws:ecs:us-east-1:111111111111:service/cluster/gpu"
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+#: What a failure destination takes.
+TELLS_FAILURE = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
+
+
+@dataclass(frozen=True)
+class Both:
+    data: Template
+    functions: Template
+
+
+def machines(stack: cdk.Stack) -> GpuServer:
+    """What the flow needs to know of a GPU server."""
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["us-east-1a"],
+        isolated_subnet_ids=["subnet-0123456789abcdef0"],
+    )
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
+    place = Place(
+        vpc=vpc,
+        subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+        security_groups=[group],
+    )
+    return cast(
+        "GpuServer",
+        SimpleNamespace(
+            url="http://transcriber.internal:8000",
+            service=SimpleNamespace(service_arn=SERVICE_ARN, service_name="gpu"),
+            cluster=SimpleNamespace(cluster_name="cluster"),
+            router_place=place,
+            gpu=Gpu(
+                image="registry.example/gpu:1",
+                maximum_instances=3,
+                warm_from="cron(0 8 ? * MON-FRI *)",
+                warm_until="cron(0 18 ? * MON-FRI *)",
+            ),
+        ),
+    )
+
+
+def synthesise(folder: Path, data: Data, *, gpu: bool) -> Both:
+    app = templates.app(folder)
+    environment = cdk.Environment(region="us-east-1")
+    low, high = (cdk.Stack(app, name, env=environment) for name in ("data", "functions"))
+    store = RecordingStore(low, "Recordings", data=data)
+    settings = FunctionSettings(
+        functions=Functions(canary=None, batch_worker_minutes=3),
+        artifacts=templates.built(folder / "build"),
+        namespace="Cloudscribe/test",
+        layer=None,
+    )
+    RecordingFlow(high, "Flow", settings=settings, store=store, gpu=machines(high) if gpu else None)
+    return Both(Template.from_stack(low), Template.from_stack(high))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    data = Data(protected=False, recording_days=7)
+    return synthesise(tmp_path_factory.mktemp("plain"), data, gpu=False)
+
+
+@pytest.fixture(scope="module")
+def with_gpu(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    data = Data(protected=True, recording_days=None)
+    return synthesise(tmp_path_factory.mktemp("gpu"), data, gpu=True)
+
+
+def bucket(template: Template) -> tuple[str, dict[str, Any]]:
+    """The bucket of recordings, not that of its access log."""
+    every = resources(template, "AWS::S3::Bucket")
+    ((name, found),) = (
+        pair for pair in every.items() if "NotificationConfiguration" in pair[1]["Properties"]
+    )
+    return name, found
+
+
+def rules(template: Template, function: str) -> list[dict[str, Any]]:
+    """The rules that invoke a function's alias."""
+    arn = {"Ref": alias(template, function)}
+    every = [each["Properties"] for each in resources(template, "AWS::Events::Rule").values()]
+    return [each for each in every if any(target["Arn"] == arn for target in each["Targets"])]
+
+
+def event_rule(template: Template, function: str, source: str) -> dict[str, Any]:
+    """The pattern by which a function hears of events from `source`."""
+    (found,) = (
+        each["EventPattern"]
+        for each in rules(template, function)
+        if each.get("EventPattern", {}).get("source") == [source]
+    )
+    return cast("dict[str, Any]", found)
+
+
+def hears(template: Template, function: str, key: str) -> bool:
+    """Tell whether a function is invoked for an object that was created at `key`."""
+    pattern = event_rule(template, function, "aws.s3")
+    return any(
+        fnmatch.fnmatchcase(key, each.get("wildcard", f"{each.get('prefix')}*"))
+        for each in pattern["detail"]["object"]["key"]
+    )
+
+
+def undelivered(both: Both) -> str:
+    """The logical id of the queue of events that nobody could deal with."""
+    value = both.data.find_outputs("UndeliveredQueueUrl")["UndeliveredQueueUrl"]["Value"]
+    return cast("str", value["Ref"])
+
+
+# --- what is kept ---------------------------------------------------------------------------
+
+
+def test_recordings_are_private_encrypted_and_not_sent_in_the_clear(
+    plain: Both, with_gpu: Both
+) -> None:
+    for template in (plain.data, with_gpu.data):
+        every = resources(template, "AWS::S3::Bucket")
+        for each in every.values():
+            assert set(each["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+            assert "BucketEncryption" in each["Properties"]
+        assert templates.refuses_plain_http(template, "AWS::S3::BucketPolicy") == set(every)
+
+
+def test_what_is_uploaded_is_on_the_event_bus_without_a_function_that_may_change_buckets(
+    plain: Both,
+) -> None:
+    _, found = bucket(plain.data)
+
+    assert found["Properties"]["NotificationConfiguration"] == {
+        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+    }
+    assert not resources(plain.data, "AWS::Lambda::Function")
+
+
+def test_recordings_go_after_the_chosen_days_and_broken_uploads_after_one(plain: Both) -> None:
+    _, found = bucket(plain.data)
+    lifecycle = found["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert {"ExpirationInDays": 7, "Status": "Enabled"} in lifecycle
+    assert any(
+        each.get("AbortIncompleteMultipartUpload") == {"DaysAfterInitiation": 1}
+        for each in lifecycle
+    )
+
+
+def test_protected_recordings_are_kept_and_a_mistake_can_be_undone(with_gpu: Both) -> None:
+    _, found = bucket(with_gpu.data)
+    lifecycle = found["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert found["DeletionPolicy"] == found["UpdateReplacePolicy"] == "Retain"
+    assert found["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert found["Properties"]["LoggingConfiguration"]["DestinationBucketName"]
+    assert not any("ExpirationInDays" in each for each in lifecycle)
+
+
+def test_unprotected_recordings_go_with_their_stack(plain: Both) -> None:
+    assert bucket(plain.data)[1]["DeletionPolicy"] == "Delete"
+
+
+def test_a_job_that_fails_three_times_waits_a_fortnight_to_be_looked_at(plain: Both) -> None:
+    queues = resources(plain.data, "AWS::SQS::Queue")
+    (jobs,) = (each for each in queues.values() if "RedrivePolicy" in each["Properties"])
+    target = jobs["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+
+    assert jobs["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert jobs["Properties"]["VisibilityTimeout"] == 15 * 60
+    assert queues[target]["Properties"]["MessageRetentionPeriod"] == FORTNIGHT
+    assert templates.refuses_plain_http(plain.data, "AWS::SQS::QueuePolicy") == set(queues)
+
+
+def test_only_rules_of_this_account_may_add_undelivered_events(plain: Both) -> None:
+    queue = undelivered(plain)
+    _, policy = one(plain.data, "AWS::SQS::QueuePolicy", Queues=[{"Ref": queue}])
+    allowed = [
+        each
+        for each in policy["Properties"]["PolicyDocument"]["Statement"]
+        if each["Effect"] == "Allow"
+    ]
+
+    (statement,) = allowed
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    source = json.dumps(statement["Condition"]["ArnLike"]["aws:SourceArn"])
+    assert "AWS::AccountId" in source
+    assert ":rule/*" in source
+
+
+def test_operators_and_the_launcher_find_the_parts_by_their_outputs(plain: Both) -> None:
+    names = {"RecordingsBucketName", "JobsQueueUrl", "JobsDeadLettersUrl", "UndeliveredQueueUrl"}
+
+    assert names <= set(plain.data.find_outputs("*"))
+
+
+# --- who hears of what ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "users/ann/audio/sessions/monday/chunk-001.webm",
+        "users/ann/audio/sessions/monday/chunk-12345.wav",
+        "uploads/meeting.mp3",
+        "uploads/2026/11/meeting",
+    ],
+)
+def test_the_router_hears_of_recordings(plain: Both, key: str) -> None:
+    assert hears(plain.functions, "router", key)
+    assert not hears(plain.functions, "session_combiner", key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "users/ann/transcripts/monday-chunk-001.json",
+        "users/ann/transcripts/monday.json",
+        "transcripts/uploads/meeting.mp3.json",
+        "users/ann/audio/sessions/monday/metadata.json",
+    ],
+)
+def test_the_router_does_not_hear_of_transcripts_which_it_causes(plain: Both, key: str) -> None:
+    assert not hears(plain.functions, "router", key)
+
+
+def test_the_combiner_hears_of_chunks_transcripts_and_not_of_those_that_it_writes(
+    plain: Both,
+) -> None:
+    assert hears(plain.functions, "session_combiner", "users/a/transcripts/s-chunk-1.json")
+    assert not hears(plain.functions, "session_combiner", "users/a/transcripts/s.json")
+
+
+@pytest.mark.parametrize("function", ["router", "session_combiner"])
+def test_only_objects_created_in_our_bucket_count(plain: Both, function: str) -> None:
+    pattern = event_rule(plain.functions, function, "aws.s3")
+
+    assert pattern["detail-type"] == ["Object Created"]
+    (name,) = pattern["detail"]["bucket"]["name"]
+    assert bucket(plain.data)[0] in json.dumps(name)
+
+
+def test_applications_may_ask_in_either_shape_but_about_our_bucket_only(plain: Both) -> None:
+    shapes = event_rule(plain.functions, "router", "cloudscribe")["detail"]["$or"]
+
+    flat = next(each["s3_bucket"] for each in shapes if "s3_bucket" in each)
+    nested = next(each["s3Location"]["bucket"] for each in shapes if "s3Location" in each)
+    assert bucket(plain.data)[0] in json.dumps(flat)
+    assert flat == nested
+
+
+def test_the_batch_worker_looks_as_often_as_was_chosen(plain: Both) -> None:
+    assert [each["ScheduleExpression"] for each in rules(plain.functions, "batch_worker")] == [
+        "rate(3 minutes)"
+    ]
+
+
+# --- what happens on failure ----------------------------------------------------------------------
+
+
+def test_every_event_that_a_rule_cannot_hand_over_is_tried_again_and_then_kept(
+    with_gpu: Both,
+) -> None:
+    queue = undelivered(with_gpu)
+    for rule in resources(with_gpu.functions, "AWS::Events::Rule").values():
+        for target in rule["Properties"]["Targets"]:
+            assert 0 < target["RetryPolicy"]["MaximumRetryAttempts"] <= 185
+            assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 24 * 3600
+            assert queue in json.dumps(target["DeadLetterConfig"])
+
+
+@pytest.mark.parametrize("function", ["router", "session_combiner", "batch_worker"])
+def test_every_event_on_which_a_function_fails_is_tried_twice_more_and_then_kept(
+    plain: Both, function: str
+) -> None:
+    named = {"Ref": templates.function(plain.functions, function)[0]}
+    _, config = one(plain.functions, "AWS::Lambda::EventInvokeConfig", FunctionName=named)
+
+    assert config["Properties"]["MaximumRetryAttempts"] == 2
+    assert undelivered(plain) in json.dumps(config["Properties"]["DestinationConfig"]["OnFailure"])
+    assert alias(plain.functions, function) in json.dumps(config["Properties"]["Qualifier"])
+    assert templates.rights(plain.functions, function).keys() >= TELLS_FAILURE
+
+
+# --- who may do what --------------------------------------------------------------------------
+
+
+def test_only_rules_may_invoke_the_functions_and_only_their_alias(plain: Both) -> None:
+    aliases = [
+        {"Ref": alias(plain.functions, name)}
+        for name in ("router", "session_combiner", "batch_worker")
+    ]
+    for permission in resources(plain.functions, "AWS::Lambda::Permission").values():
+        assert permission["Properties"]["Principal"] == "events.amazonaws.com"
+        assert permission["Properties"]["FunctionName"] in aliases
+        assert "SourceArn" in permission["Properties"]
+
+
+def test_the_router_may_send_jobs_and_nothing_else(plain: Both) -> None:
+    may = templates.rights(plain.functions, "router")
+
+    assert may.keys() == LOGS | TELLS_FAILURE
+    assert len(may["sqs:SendMessage"]) == 2  # jobs, and events on which it fails
+    assert "*" not in str(may)
+
+
+def test_the_combiner_may_only_tell_of_its_failures(plain: Both) -> None:
+    assert templates.rights(plain.functions, "session_combiner").keys() == LOGS | TELLS_FAILURE
+
+
+def test_without_machines_the_batch_worker_only_counts_jobs(plain: Both) -> None:
+    may = templates.rights(plain.functions, "batch_worker")
+    _, function = templates.function(plain.functions, "batch_worker")
+
+    assert may.keys() == LOGS | TELLS_FAILURE
+    assert len(may["sqs:SendMessage"]) == 1
+    assert "SERVICE" not in function["Properties"]["Environment"]["Variables"]
+
+
+def test_the_batch_worker_may_change_the_number_of_machines_of_exactly_one_service(
+    with_gpu: Both,
+) -> None:
+    may = templates.rights(with_gpu.functions, "batch_worker")
+    _, function = templates.function(with_gpu.functions, "batch_worker")
+    variables = function["Properties"]["Environment"]["Variables"]
+
+    ecs = {action: things for action, things in may.items() if action.startswith("ecs:")}
+    assert ecs.keys() == {
+        "ecs:DescribeServices",
+        "ecs:UpdateService",
+        "ecs:TagResource",
+        "ecs:UntagResource",
+    }
+    assert all(things == {json.dumps(SERVICE_ARN)} for things in ecs.values())
+    assert variables["CLUSTER"] == "cluster"
+    assert variables["SERVICE"] == "gpu"
+    assert variables["MAXIMUM_INSTANCES"] == "3"
+    assert variables["JOBS_PER_INSTANCE"] == "50"
+    assert variables["IDLE_MINUTES"] == "10"
+
+
+def test_machines_are_kept_ready_between_the_chosen_times(with_gpu: Both) -> None:
+    orders = {
+        rule["ScheduleExpression"]: json.loads(rule["Targets"][0]["Input"])
+        for rule in rules(with_gpu.functions, "batch_worker")
+        if "Input" in rule["Targets"][0]
+    }
+
+    assert orders == {
+        "cron(0 8 ? * MON-FRI *)": {"keepWarm": True},
+        "cron(0 18 ? * MON-FRI *)": {"keepWarm": False},
+    }
+
+
+def test_the_router_stands_where_it_reaches_the_machines(with_gpu: Both, plain: Both) -> None:
+    _, function = templates.function(with_gpu.functions, "router")
+    _, elsewhere = templates.function(plain.functions, "router")
+
+    assert function["Properties"]["VpcConfig"] == {
+        "SecurityGroupIds": ["sg-0123456789abcdef0"],
+        "SubnetIds": ["subnet-0123456789abcdef0"],
+    }
+    variables = function["Properties"]["Environment"]["Variables"]
+    assert variables["GPU_URL"] == "http://transcriber.internal:8000"
+    assert "VpcConfig" not in elsewhere["Properties"]
+    assert "GPU_URL" not in elsewhere["Properties"]["Environment"]["Variables"]
+
+
+def test_the_router_is_made_only_when_it_may_have_interfaces_in_the_network(
+    with_gpu: Both,
+) -> None:
+    _, function = templates.function(with_gpu.functions, "router")
+    (policy,) = (
+        name
+        for name, each in resources(with_gpu.functions, "AWS::IAM::Policy").items()
+        if "ec2:CreateNetworkInterface" in json.dumps(each)
+    )
+
+    assert policy in function["DependsOn"]

@@ -1,0 +1,306 @@
+"""Every environment as `app.py` describes it: what has to hold of all templates together.
+
+Whether cdk-nag is content needs no test of its own: the synth below fails on every finding.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+import app
+from infra import security
+from infra.environments import (
+    Canary,
+    Delivery,
+    Domain,
+    Functions,
+    Gpu,
+    HostedZone,
+    Operations,
+)
+from infra.stacks import provision
+from tests.support.environments import DEDICATED, environment, live
+from tests.support.templates import built, settings
+
+pytestmark = pytest.mark.unit
+
+CERTIFICATE = "arn:aws:acm:{region}:123456789012:certificate/0b0a"
+#: Everything that can be chosen and that app.py does not choose.
+FULL = environment(
+    name="full",
+    functions=Functions(canary=Canary()),
+    live=live(
+        load_balancer=DEDICATED.model_copy(
+            update={"certificate_arn": CERTIFICATE.format(region="eu-west-1"), "access_logs": True}
+        ),
+        domain=Domain(
+            name="captions.example.org",
+            certificate_arn=CERTIFICATE.format(region="us-east-1"),
+            hosted_zone=HostedZone(zone_id="Z0123456789", name="example.org"),
+        ),
+    ),
+    gpu=Gpu(
+        image="registry.example.org/whisperx:1",
+        warm_from="cron(0 8 ? * MON-FRI *)",
+        warm_until="cron(0 18 ? * MON-FRI *)",
+    ),
+    operations=Operations(alarm_email="someone@example.org", monthly_budget_usd=100),
+    delivery=Delivery(
+        github_repository="owner/repository",
+        azure_organization_id="0123abcd-0123-0123-0123-0123456789ab",
+        azure_service_connection="organisation/project/connection",
+    ),
+)
+
+#: Actions that AWS grants for `*` only; each is explained where it stands.
+WITHOUT_RESOURCE = {
+    "ecr:GetAuthorizationToken",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ecs:DiscoverPollEndpoint",
+}
+#: Names that would keep two environments, or a replacement, from standing side by side.
+PHYSICAL_NAMES = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::ECS::Cluster": "ClusterName",
+    "AWS::ECS::Service": "ServiceName",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": "Name",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+}
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What a synth wrote."""
+
+    folder: Path
+
+    def stacks(self, of: str = "*") -> dict[str, dict[str, Any]]:
+        """Return templates by stack, of one environment or of all."""
+        return {
+            path.name.removesuffix(".template.json"): json.loads(path.read_text())
+            for path in sorted(self.folder.glob(f"cloudscribe-{of}-*.template.json"))
+        }
+
+    def resources(self, kind: str, of: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield resources of a kind, each with where it is."""
+        for stack, template in self.stacks(of).items():
+            for name, resource in template["Resources"].items():
+                if resource["Type"] == kind:
+                    yield f"{stack}/{name}", resource
+
+    def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what roles may do."""
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
+            for where, resource in self.resources(kind):
+                properties = resource["Properties"]
+                inline = [each["PolicyDocument"] for each in properties.get("Policies", [])]
+                if "PolicyDocument" in properties:
+                    inline.append(properties["PolicyDocument"])
+                for document in inline:
+                    for statement in document["Statement"]:
+                        yield where, statement
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    folder = tmp_path_factory.mktemp("assembly")
+    artifacts = built(folder / "built")
+    made = cdk.App(context=settings(), outdir=str(folder / "cdk.out"))
+    security.check(made)
+    app.build(made, artifacts)
+    provision(made, FULL, artifacts)
+    made.synth()
+    return Assembly(folder / "cdk.out")
+
+
+def test_cfn_lint_has_nothing_to_say(assembly: Assembly) -> None:
+    lint = Path(sys.executable).with_name("cfn-lint")
+    templates = [str(path) for path in assembly.folder.glob("*.template.json")]
+
+    # W3005: the CDK names dependencies that CloudFormation would find by itself.
+    checked = subprocess.run(
+        [lint, "--ignore-checks", "W3005", "--", *templates],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.stdout == ""
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_nobody_may_do_everything(assembly: Assembly) -> None:
+    statements = list(assembly.statements())
+
+    assert statements
+    for where, statement in statements:
+        for action in _listed(statement["Action"]):
+            assert not action.startswith("*"), where
+            assert not action.endswith(":*"), where
+
+
+def test_nothing_may_be_done_to_everything_but_what_aws_knows_no_other_way(
+    assembly: Assembly,
+) -> None:
+    for where, statement in assembly.statements():
+        if "*" in _listed(statement["Resource"]):
+            assert set(_listed(statement["Action"])) <= WITHOUT_RESOURCE, where
+
+
+def test_only_cloudfront_is_public(assembly: Assembly) -> None:
+    for where, balancer in assembly.resources("AWS::ElasticLoadBalancingV2::LoadBalancer"):
+        assert balancer["Properties"]["Scheme"] == "internal", where
+    for where, bucket in assembly.resources("AWS::S3::Bucket"):
+        assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}, where
+    assert not list(assembly.resources("AWS::Lambda::Url"))
+    assert not list(assembly.resources("AWS::ApiGateway::RestApi"))
+
+
+def test_nobody_outside_gets_past_a_security_group(assembly: Assembly) -> None:
+    rules = [
+        (where, rule)
+        for where, group in assembly.resources("AWS::EC2::SecurityGroup")
+        for rule in group["Properties"].get("SecurityGroupIngress", [])
+    ] + [
+        (where, each["Properties"])
+        for where, each in assembly.resources("AWS::EC2::SecurityGroupIngress")
+    ]
+
+    assert rules
+    for where, rule in rules:
+        assert rule.get("CidrIp") != "0.0.0.0/0", where
+        assert "CidrIpv6" not in rule, where
+
+
+def test_whatever_holds_data_refuses_requests_in_clear(assembly: Assembly) -> None:
+    for stack, template in assembly.stacks().items():
+        guarded = _refusing_clear_text(template)
+        for name, resource in template["Resources"].items():
+            if resource["Type"] in {"AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SNS::Topic"}:
+                assert name in guarded, f"{stack}/{name}"
+
+
+def test_what_prod_holds_outlives_its_stacks_and_what_the_demo_holds_goes(
+    assembly: Assembly,
+) -> None:
+    for kind in ("AWS::DynamoDB::Table", "AWS::S3::Bucket"):
+        kept = list(assembly.resources(kind, "prod"))
+        assert kept
+        for where, resource in kept:
+            assert resource["DeletionPolicy"] == "Retain", where
+            assert resource["UpdateReplacePolicy"] == "Retain", where
+        for where, resource in assembly.resources(kind, "demo"):
+            assert resource["DeletionPolicy"] == "Delete", where
+    ((_, table),) = assembly.resources("AWS::DynamoDB::Table", "prod")
+    assert table["Properties"]["DeletionProtectionEnabled"] is True
+
+
+def test_nothing_that_is_deployed_often_holds_data(assembly: Assembly) -> None:
+    for stack, template in assembly.stacks().items():
+        kinds = {resource["Type"] for resource in template["Resources"].values()}
+        if not stack.endswith("-data"):
+            assert not kinds & {"AWS::DynamoDB::Table", "AWS::SQS::Queue"}, stack
+        else:
+            assert not kinds & {"AWS::Lambda::Function", "AWS::ECS::Service"}, stack
+
+
+def test_environments_can_stand_side_by_side(assembly: Assembly) -> None:
+    for kind, name in PHYSICAL_NAMES.items():
+        for where, resource in assembly.resources(kind):
+            assert name not in resource.get("Properties", {}), where
+
+
+def test_the_laptop_runs_what_the_demo_runs(assembly: Assembly) -> None:
+    """Alarms' topic, layer and their like are added; nothing is exchanged."""
+
+    def functions(of: str) -> dict[str, tuple[str, str]]:
+        return {
+            resource["Properties"]["Handler"]: (
+                resource["Properties"]["Code"]["S3Key"],
+                str(resource["Properties"]["Timeout"]),
+            )
+            for _, resource in assembly.resources("AWS::Lambda::Function", of)
+            if "Handler" in resource["Properties"]
+            and resource["Properties"]["Handler"].startswith("lambdas.")
+        }
+
+    assert functions("local")
+    assert functions("local") == functions("demo") == functions("prod")
+
+
+def test_the_stacks_of_prod_are_not_deleted_by_mistake(assembly: Assembly) -> None:
+    manifest = json.loads((assembly.folder / "manifest.json").read_text())
+    protected = {
+        name: artifact["properties"].get("terminationProtection", False)
+        for name, artifact in manifest["artifacts"].items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+
+    assert {on for name, on in protected.items() if "-prod-" in name} == {True}
+    assert {on for name, on in protected.items() if "-demo-" in name} == {False}
+
+
+def test_only_the_chosen_environment_is_described(tmp_path: Path) -> None:
+    made = cdk.App(context={"environment": "demo"}, outdir=str(tmp_path / "cdk.out"))
+
+    app.build(made, built(tmp_path / "built"))
+
+    stacks = [child.node.id for child in made.node.children if isinstance(child, cdk.Stack)]
+    assert stacks
+    assert all(stack.startswith("cloudscribe-demo-") for stack in stacks)
+
+
+def test_a_load_balancer_that_stands_for_yours_is_pointed_out(assembly: Assembly) -> None:
+    told = (assembly.folder / "manifest.json").read_text()
+    metadata = "".join(path.read_text() for path in assembly.folder.glob("*-live.metadata.json"))
+
+    assert "stands for one of yours" in told + metadata
+
+
+def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
+    own = {"demo": {"region": "eu-central-1", "live": {"load_balancer": {"kind": "dedicated"}}}}
+    made = cdk.App(context={"environment": "demo", **own}, outdir=str(tmp_path / "cdk.out"))
+
+    app.build(made, built(tmp_path / "built"))
+
+    regions = {child.region for child in made.node.children if isinstance(child, cdk.Stack)}
+    assert regions == {"eu-central-1"}
+
+
+def _refusing_clear_text(template: dict[str, Any]) -> set[str]:
+    """Return the logical ids of what has a policy that denies requests without TLS."""
+    guarded: set[str] = set()
+    for resource in template["Resources"].values():
+        document = resource.get("Properties", {}).get("PolicyDocument", {})
+        for statement in document.get("Statement", []):
+            insecure = {"Bool": {"aws:SecureTransport": "false"}}
+            if statement["Effect"] == "Deny" and statement.get("Condition") == insecure:
+                targets = resource["Properties"]
+                things = [
+                    *targets.get("Queues", []),
+                    *targets.get("Topics", []),
+                    *([targets["Bucket"]] if "Bucket" in targets else []),
+                ]
+                guarded |= {thing["Ref"] for thing in things}
+    return guarded
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

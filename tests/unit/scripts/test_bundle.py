@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra import functions
+from scripts import bundle, setup
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[3]
+
+
+def digest(folder: Path) -> str:
+    """Over names, contents, permissions and times."""
+    found = hashlib.sha256()
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        facts = path.stat()
+        found.update(f"{path.relative_to(folder)} {facts.st_mode} {facts.st_mtime}\n".encode())
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with two functions and some that are none."""
+    for name, text in {
+        "lambdas/__init__.py": "",
+        "lambdas/one/__init__.py": "",
+        "lambdas/one/handler.py": "one = 1",
+        "lambdas/one/parts/part.py": "part = 1",
+        "lambdas/one/notes.txt": "not code",
+        "lambdas/one/__pycache__/handler.cpython-311.pyc": "compiled",
+        "lambdas/two/handler.py": "two = 2",
+        "lambdas/unfinished/decide.py": "",
+        "transcripts/__init__.py": "",
+        "transcripts/models.py": "model = 1",
+        "speech/pcm.py": "pcm = 1",
+    }.items():
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "tree"
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def fake_install(folder: Path) -> None:
+    """What an installer leaves, wanted or not."""
+    for name in (
+        "bin/jp.py",
+        ".lock",
+        "six.py",
+        "pydantic/__pycache__/main.cpython-311.pyc",
+        "pydantic/main.py",
+        "pydantic-2.0.dist-info/METADATA",
+        "pydantic-2.0.dist-info/RECORD",
+        "pydantic-2.0.dist-info/INSTALLER",
+        "botocore/client.py",
+        "botocore/data/partitions.json",
+        "botocore/data/sqs/2012-11-05/service-2.json.gz",
+        "botocore/data/polly/2016-06-10/service-2.json.gz",
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def test_a_function_gets_its_own_sources_and_those_that_it_may_import(
+    tree: Path, tmp_path: Path
+) -> None:
+    bundle.bundle_functions(tree, tmp_path / "built")
+
+    assert {path.name for path in (tmp_path / "built").iterdir()} == {"one", "two"}
+    assert files(tmp_path / "built" / "one") == {
+        "lambdas/__init__.py",
+        "lambdas/one/__init__.py",
+        "lambdas/one/handler.py",
+        "lambdas/one/parts/part.py",
+        "transcripts/__init__.py",
+        "transcripts/models.py",
+    }
+
+
+def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(
+    tree: Path, tmp_path: Path
+) -> None:
+    elsewhere = shutil.copytree(tree, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    for path in elsewhere.rglob("*.py"):
+        path.chmod(0o600)
+
+    bundle.bundle_functions(tree, tmp_path / "first")
+    bundle.bundle_functions(elsewhere, tmp_path / "second")
+
+    assert digest(tmp_path / "first") == digest(tmp_path / "second")
+
+
+def test_what_is_no_function_any_more_is_gone(tree: Path, tmp_path: Path) -> None:
+    bundle.bundle_functions(tree, tmp_path / "built")
+    shutil.rmtree(tree / "lambdas" / "two")
+
+    bundle.bundle_functions(tree, tmp_path / "built")
+
+    assert [path.name for path in (tmp_path / "built").iterdir()] == ["one"]
+
+
+def test_the_layer_holds_packages_and_no_trace_of_their_installation(tmp_path: Path) -> None:
+    bundle.bundle_layer(fake_install, tmp_path / "layer")
+
+    assert files(tmp_path / "layer") == {
+        "python/six.py",
+        "python/pydantic/main.py",
+        "python/pydantic-2.0.dist-info/METADATA",
+        "python/botocore/client.py",
+        "python/botocore/data/partitions.json",
+        "python/botocore/data/sqs/2012-11-05/service-2.json.gz",
+    }
+    assert not list((tmp_path / "layer").rglob("__pycache__"))
+
+
+def test_two_layers_are_the_same(tmp_path: Path) -> None:
+    bundle.bundle_layer(fake_install, tmp_path / "first")
+    bundle.bundle_layer(fake_install, tmp_path / "second")
+
+    assert digest(tmp_path / "first") == digest(tmp_path / "second")
+
+
+def test_an_interrupted_build_leaves_what_was_there(tmp_path: Path) -> None:
+    bundle.bundle_layer(fake_install, tmp_path / "build" / "layer")
+    before = digest(tmp_path / "build" / "layer")
+
+    def interrupted(folder: Path) -> None:
+        fake_install(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bundle.bundle_layer(interrupted, tmp_path / "build" / "layer")
+
+    assert digest(tmp_path / "build" / "layer") == before
+    assert [path.name for path in (tmp_path / "build").iterdir()] == ["layer"]
+
+
+@pytest.mark.parametrize("call", [bundle.uv_call, bundle.pip_call])
+def test_packages_are_the_locked_ones_ready_for_lambda_and_never_built_here(
+    call: Callable[[Path], list[str]],
+) -> None:
+    words = " ".join(call(Path("folder")))
+
+    assert "--require-hashes" in words
+    assert "--no-deps" in words
+    assert "--only-binary :all:" in words
+    assert "aarch64" in words
+    assert f"--python-version {bundle.PYTHON}" in words
+
+
+def test_packages_are_for_the_runtime_that_functions_get() -> None:
+    assert functions.RUNTIME.name == f"python{bundle.PYTHON}"
+
+
+def test_the_layer_describes_every_service_that_a_function_talks_to() -> None:
+    used = {
+        name
+        for path in (ROOT / "lambdas").rglob("*.py")
+        for name in re.findall(r"client\(\s*\"([a-z0-9-]+)\"", path.read_text())
+    }
+
+    assert used == {"dynamodb", "ecs", "sqs"}
+    assert used <= bundle.SERVICES
+
+
+def test_every_function_of_the_tree_is_bundled() -> None:
+    assert bundle.names() == [
+        "batch_worker",
+        "router",
+        "session_combiner",
+        "transcript_processor",
+    ]
+
+
+@pytest.mark.skipif(not bundle.LAYER.is_dir(), reason="`make build` makes the layer")
+def test_everything_compiled_in_the_layer_is_for_arm64() -> None:
+    compiled = [path for path in bundle.LAYER.rglob("*") if ".so" in path.suffixes]
+
+    assert compiled
+    for path in compiled:
+        head = path.read_bytes()[:20]
+        assert head[:4] == b"\x7fELF"
+        assert int.from_bytes(head[18:20], "little") == 183, path  # EM_AARCH64
+        assert "aarch64" in path.name
+        assert bundle.PYTHON.replace(".", "") in path.name
+
+
+def test_a_build_makes_all_that_a_synth_picks_up_and_a_demo_no_packages_for_arm64() -> None:
+    steps = {
+        goal: {step.name for lane in setup.GOALS[goal] for step in lane}
+        for goal in ("build", "demo", "test")
+    }
+
+    assert {"functions", "layer", "cdk", "page"} <= steps["build"] & steps["test"]
+    assert {"functions", "cdk", "page"} <= steps["demo"]
+    assert "layer" not in steps["demo"]
+
+
+def test_a_changed_line_of_a_function_is_bundled_anew(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "ROOT", tree)
+    monkeypatch.setattr(bundle, "names", lambda: ["one", "two"])
+    before = setup.FUNCTIONS.inputs()
+
+    (tree / "transcripts" / "models.py").write_text("model = 2")
+
+    assert setup.FUNCTIONS.inputs() != before

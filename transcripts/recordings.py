@@ -1,0 +1,162 @@
+"""The homes of recordings and their transcripts: the keys of one S3 bucket.
+
+| what                       | key                                                   |
+|----------------------------|-------------------------------------------------------|
+| chunk of a session         | `users/USER/audio/sessions/SESSION/chunk-001.webm`    |
+| what the session consists of | `users/USER/audio/sessions/SESSION/metadata.json`   |
+| transcript of a chunk      | `users/USER/transcripts/SESSION-chunk-001.json`       |
+| transcript of the session  | `users/USER/transcripts/SESSION.json`                 |
+| single file                | `uploads/PATH`                                        |
+| transcript of a single file | `transcripts/uploads/PATH.json`                      |
+
+The place of an object tells what it is; whether it really holds audio shows when it is decoded.
+A transcript's key follows from its audio's, so transcribing twice is the same as once, and no
+transcript lies where audio is looked for.
+
+The number of a chunk has one to nine digits, and the key keeps them as they came. A session's
+name may not end like a chunk's (`-chunk-7`), because its transcript could be taken for that
+of a chunk of another session.
+
+ValueError
+└── UnknownKey    a key is not in the layout
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import Field, StringConstraints
+
+from transcripts.models import Model, Timestamp
+
+#: Single files lie below this.
+UPLOADS: Final = "uploads/"
+#: Events about chunks, as EventBridge compares keys: `*` stands for any characters.
+CHUNK_KEYS: Final = "users/*/audio/sessions/*/chunk-*"
+#: Events about transcripts of chunks; transcripts of sessions are not among them.
+CHUNK_TRANSCRIPT_KEYS: Final = "users/*/transcripts/*-chunk-*.json"
+
+#: The longest key that S3 takes, bytes.
+MAX_KEY_BYTES: Final = 1024
+
+_NAME = r"[^/\x00-\x1f\x7f]+"
+_CHUNK = r"chunk-[0-9]{1,9}"
+_CHUNK_AUDIO = re.compile(
+    rf"users/(?P<user>{_NAME})/audio/sessions/(?P<session>{_NAME})/(?P<chunk>{_CHUNK})"
+    r"(?P<suffix>\.[A-Za-z0-9]{1,10})"
+)
+_CHUNK_TRANSCRIPT = re.compile(
+    rf"users/(?P<user>{_NAME})/transcripts/(?P<session>{_NAME})-(?P<chunk>{_CHUNK})\.json"
+)
+_UPLOAD = re.compile(rf"{UPLOADS}(?P<path>{_NAME}(?:/{_NAME})*)")
+_ENDS_LIKE_A_CHUNK = re.compile(rf"-{_CHUNK}\Z")
+
+
+class UnknownKey(ValueError):
+    """A key is not in the layout. The message does not quote it, for names may be private."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session: a recording that comes in chunks."""
+
+    user_id: str
+    session_id: str
+
+    @property
+    def metadata_key(self) -> str:
+        """Where it is said of how many chunks the session consists."""
+        return f"users/{self.user_id}/audio/sessions/{self.session_id}/metadata.json"
+
+    @property
+    def transcript_key(self) -> str:
+        """Where the session's transcript lies."""
+        return f"users/{self.user_id}/transcripts/{self.session_id}.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A chunk of a session, e.g. with the name `chunk-001`."""
+
+    session: Session
+    name: str
+
+    @property
+    def number(self) -> int:
+        """The chunk's place in the session."""
+        return int(self.name.removeprefix("chunk-"))
+
+    @property
+    def transcript_key(self) -> str:
+        """Where the chunk's transcript lies."""
+        session = self.session
+        return f"users/{session.user_id}/transcripts/{session.session_id}-{self.name}.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A single file, by its path below `uploads/`."""
+
+    path: str
+
+    @property
+    def transcript_key(self) -> str:
+        """Where its transcript lies; the suffix stays, for `a.mp3` and `a.wav` may both exist."""
+        return f"transcripts/{UPLOADS}{self.path}.json"
+
+
+Recording: TypeAlias = Chunk | Upload
+
+
+def recording(key: str) -> Recording:
+    """Return what audio the key of an object tells.
+
+    Raises:
+        UnknownKey: it is none of a recording.
+    """
+    if len(key.encode(errors="replace")) > MAX_KEY_BYTES:
+        raise UnknownKey(f"a key has at most {MAX_KEY_BYTES} bytes")
+    found = _CHUNK_AUDIO.fullmatch(key)
+    if found:
+        return _chunk(found)
+    upload = _UPLOAD.fullmatch(key)
+    if upload:
+        return Upload(path=upload["path"])
+    raise UnknownKey("the key is not that of a chunk of a session, nor of an upload")
+
+
+def transcribed_chunk(key: str) -> Chunk:
+    """Return the chunk whose transcript lies at `key`.
+
+    Raises:
+        UnknownKey: it is not the key of a chunk's transcript.
+    """
+    found = _CHUNK_TRANSCRIPT.fullmatch(key)
+    if not found:
+        raise UnknownKey("the key is not that of a chunk's transcript")
+    return _chunk(found)
+
+
+def _chunk(found: re.Match[str]) -> Chunk:
+    if _ENDS_LIKE_A_CHUNK.search(found["session"]):
+        raise UnknownKey("a session's name may not end like that of a chunk")
+    return Chunk(
+        session=Session(user_id=found["user"], session_id=found["session"]), name=found["chunk"]
+    )
+
+
+class TranscriptionJob(Model):
+    """A message of the jobs' queue: a recording to be transcribed.
+
+    Made of its event alone, so an event that comes twice makes the same job twice.
+    """
+
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    key: Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY_BYTES)]
+    #: Of the event that asked for it, to be found in logs.
+    event_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+    requested_at: Timestamp
+    #: Size of the recording in bytes, where the event told it.
+    size: Annotated[int, Field(ge=0)] | None = None
