@@ -1,0 +1,376 @@
+"""The pipelines' files: well-formed, and unable to deploy what they should not.
+
+Neither GitHub nor Azure DevOps can be asked here; these tests are about what the files say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # comes with cfn-lint, without its types
+
+from scripts import own_values, smoke
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
+TEMPLATES = sorted((ROOT / "pipelines/azure").glob("*.yml"))
+AZURE = [ROOT / "azure-pipelines.yml", *TEMPLATES]
+REUSABLE = "./.github/workflows/"
+IMAGE = "registry.example.org/words@sha256:" + "a" * 64
+
+
+def read(path: Path) -> dict[str, Any]:
+    content = yaml.safe_load(path.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return read(ROOT / ".github/workflows" / f"{name}.yml")
+
+
+def triggers(content: dict[Any, Any]) -> set[str]:
+    found = content[True]  # YAML 1.1 reads the key `on` as a truth value
+    return {found} if isinstance(found, str) else set(found)
+
+
+def jobs() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            yield path.name, name, job
+
+
+def nodes(value: object) -> Iterator[dict[str, Any]]:
+    """Yield every mapping in a document, whatever conditions it stands under."""
+    if isinstance(value, dict):
+        yield value
+        for each in value.values():
+            yield from nodes(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from nodes(each)
+
+
+def azure_nodes() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in AZURE:
+        for node in nodes(read(path)):
+            yield path.name, node
+
+
+# --- well-formed ---------------------------------------------------------------------------
+
+
+def check(schema: str, files: list[Path], *options: str) -> None:
+    call = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run(
+        [*call, *options, *map(str, files)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_github_understands_workflows_and_actions() -> None:
+    check("github-workflows", WORKFLOWS)
+    check("github-actions", ACTIONS)
+
+
+def as_azure_reads_it(value: object) -> object:
+    """Return a document with texts for all scalars, and without extensions' tasks.
+
+    To Azure every scalar is a text, and so it is to Azure's schema; which knows the tasks that
+    Azure brings itself, and no extension's.
+    """
+    if isinstance(value, dict):
+        if value.get("task") == "AWSShellScript@1":
+            value = {**value, "task": "CmdLine@2", "inputs": {"script": "true"}}
+        return {key: as_azure_reads_it(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_azure_reads_it(each) for each in value]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def test_azure_understands_pipeline_and_templates(tmp_path: Path) -> None:
+    for path in AZURE:
+        (tmp_path / path.name).write_text(yaml.safe_dump(as_azure_reads_it(read(path))))
+
+    # The schema has expressions of .NET, and does not know what `${{ if }}` does to a list.
+    check(
+        "azure-pipelines",
+        list(tmp_path.iterdir()),
+        "--data-transform=azure-pipelines",
+        "--regex-variant=nonunicode",
+    )
+
+
+def test_every_target_of_make_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    files = [*WORKFLOWS, *ACTIONS, *AZURE]
+
+    called = {
+        name
+        for f in files
+        for name in re.findall(r"\bmake (?:-o build )?([a-z]+)\b", f.read_text())
+    }
+
+    assert {"test", "build", "synth", "diff", "deploy"} <= called
+    assert called <= targets
+
+
+def test_every_script_and_template_exists() -> None:
+    for path in [*WORKFLOWS, *ACTIONS, *AZURE]:
+        text = path.read_text()
+        for name in re.findall(r"python3 -m (scripts\.\w+)", text):
+            assert (ROOT / f"{name.replace('.', '/')}.py").is_file()
+        for name in re.findall(r"\bsh (scripts/[\w.-]+)", text):
+            assert (ROOT / name).is_file()
+    for path in AZURE:
+        for node in nodes(read(path)):
+            if "template" in node:
+                assert (path.parent / node["template"]).is_file()
+
+
+# --- what runs, and for how long ---------------------------------------------------------------
+
+
+def test_every_job_ends_some_time() -> None:
+    for path, name, job in jobs():
+        assert "uses" in job or job["timeout-minutes"] <= 90, (path, name)
+    for path, node in azure_nodes():
+        if "job" in node or "deployment" in node:
+            assert int(node["timeoutInMinutes"]) <= 90, path
+
+
+def test_actions_of_others_are_pinned_to_a_commit() -> None:
+    for path in [*WORKFLOWS, *ACTIONS]:
+        for node in nodes(read(path)):
+            used = node.get("uses", "./")
+            assert used.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", used), path
+
+
+def test_packages_modules_and_image_layers_are_cached() -> None:
+    set_up = json.dumps(read(ROOT / ".github/actions/set-up/action.yml"))
+    azure = json.dumps(read(ROOT / "pipelines/azure/set-up.yml"))
+
+    for text in (set_up, azure):
+        assert "frontend/node_modules" in text
+        assert "uv" in text
+    assert "type=gha" in json.dumps(workflow("image"))
+    assert "type=local,dest=$LAYERS" in (ROOT / "pipelines/azure/image.yml").read_text()
+
+
+def test_runs_of_one_pull_request_replace_each_other_and_deployments_never_do() -> None:
+    assert workflow("pull-request")["concurrency"]["cancel-in-progress"] is True
+    assert workflow("main")["concurrency"]["cancel-in-progress"] is False
+    deploy = workflow("deploy")["jobs"]["deploy"]
+    assert deploy["concurrency"]["cancel-in-progress"] is False
+    assert "inputs.environment" in deploy["concurrency"]["group"]
+
+
+def test_a_pull_request_is_tested_synthesised_and_compared_with_demo() -> None:
+    called = workflow("pull-request")["jobs"]
+
+    assert called["test"]["uses"] == f"{REUSABLE}test.yml"
+    assert called["assembly"]["uses"] == f"{REUSABLE}assembly.yml"
+    assert "GITHUB_STEP_SUMMARY" in json.dumps(called["diff"])
+    synth = json.dumps(workflow("assembly"))
+    assert "for env in local demo prod" in synth
+
+
+# --- promotion ----------------------------------------------------------------------------------
+
+
+def test_prod_gets_what_demo_has_and_only_after_it() -> None:
+    main = workflow("main")["jobs"]
+
+    assert set(main["demo"]["needs"]) == {"test", "assembly"}
+    assert main["prod"]["needs"] == "demo"
+    for name in ("demo", "prod"):
+        assert main[name]["uses"] == f"{REUSABLE}deploy.yml"
+        assert main[name]["with"] == {"environment": name}
+    assert main["assembly"]["needs"] == "image"
+    assert main["assembly"]["with"]["image"] == "${{ needs.image.outputs.image }}"
+
+
+def test_a_deployment_builds_nothing() -> None:
+    deploy = workflow("deploy")["jobs"]["deploy"]
+    text = json.dumps(deploy)
+
+    assert any(step.get("uses") == "./.github/actions/assembly" for step in deploy["steps"])
+    (step,) = [step for step in deploy["steps"] if "deploy ENV" in step.get("run", "")]
+    assert step["env"]["CDK_APP"] == "build/assembly/${{ inputs.environment }}"
+    assert "make build" not in text
+    assert "make synth" not in text
+    fetch = read(ROOT / ".github/actions/assembly/action.yml")["runs"]["steps"]
+    assert any(step.get("with", {}).get("name") == "assembly" for step in fetch)
+
+
+@pytest.mark.parametrize("target", ["deploy", "diff"])
+def test_make_hands_over_an_assembly_without_building(target: str) -> None:
+    files = [*WORKFLOWS, *AZURE]
+    (call,) = {c for f in files for c in re.findall(rf"make [^\n]*?\b{target}\b", f.read_text())}
+
+    planned = subprocess.run(
+        [*call.split(), "--dry-run", "ENV=demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert f" {target}" in planned
+    assert "setup" not in planned
+
+
+def test_credentials_come_after_everything_that_installs() -> None:
+    for name, job in (("deploy", "deploy"), ("pull-request", "diff")):
+        steps = [json.dumps(step) for step in workflow(name)["jobs"][job]["steps"]]
+        signed_in = next(i for i, step in enumerate(steps) if "configure-aws" in step)
+
+        assert "actions/assembly" in "".join(steps[:signed_in])
+        assert "npm" not in "".join(steps[signed_in:])
+
+
+def test_a_deployment_is_looked_at() -> None:
+    steps = workflow("deploy")["jobs"]["deploy"]["steps"]
+
+    assert "scripts.smoke" in steps[-1]["run"]
+    assert "scripts.smoke" in (ROOT / "pipelines/azure/deploy.yml").read_text()
+
+
+def test_a_roll_back_takes_only_what_main_had_built() -> None:
+    steps = read(ROOT / ".github/actions/assembly/action.yml")["runs"]["steps"]
+    names = [step.get("name", "") for step in steps]
+    (check_run,) = [step for step in steps if "main.yml main" in step.get("run", "")]
+
+    assert check_run["if"] == "inputs.run-id != ''"
+    assert names.index(check_run["name"]) < names.index("Unpack")
+    assert workflow("rollback")["jobs"]["deploy"]["if"] == "github.ref == 'refs/heads/main'"
+
+
+def test_azure_promotes_the_artifact_of_the_run_from_demo_to_prod() -> None:
+    main = "${{ if eq(variables['Build.SourceBranch'], 'refs/heads/main') }}"
+    (conditional,) = [
+        each[main] for each in read(ROOT / "azure-pipelines.yml")["stages"] if main in each
+    ]
+    demo, prod = conditional
+
+    assert demo["dependsOn"] == ["Test", "Build"]
+    assert prod["dependsOn"] == "Demo"
+    for stage, name in ((demo, "demo"), (prod, "prod")):
+        (job,) = stage["jobs"]
+        assert job["template"] == "pipelines/azure/deploy.yml"
+        assert job["parameters"] == {"environment": name, "connection": f"cloudscribe-{name}"}
+    deploy = (ROOT / "pipelines/azure/deploy.yml").read_text()
+    assert "template: fetch-assembly.yml" in deploy
+    assert "CDK_APP: build/assembly/${{ parameters.environment }}" in deploy
+
+
+# --- who may what ---------------------------------------------------------------------------------
+
+
+def test_a_pull_request_never_gets_the_deploying_role() -> None:
+    for path in WORKFLOWS:
+        if "pull_request" not in triggers(read(path)):
+            continue
+        text = path.read_text()
+        assert "deploy.yml" not in text
+        assert "AWS_DEPLOY_ROLE" not in text
+        assert "AWS_PUBLISH_ROLE" not in text
+        for job in read(path)["jobs"].values():
+            assert "environment" not in job
+            assert job.get("with", {}).get("publish") is not True
+    assert not any("pull_request_target" in triggers(read(path)) for path in WORKFLOWS)
+
+
+def test_azure_deploys_and_publishes_from_main_only() -> None:
+    for node in nodes(read(ROOT / "azure-pipelines.yml")["stages"]):
+        for job in node.get("jobs", []):
+            if job["template"].endswith("image.yml"):
+                assert "refs/heads/main" in job["parameters"]["publish"]
+    text = (ROOT / "azure-pipelines.yml").read_text()
+    before, after = text.split("${{ if eq(variables['Build.SourceBranch'], 'refs/heads/main') }}")
+    assert "deploy.yml" not in before
+    assert after.count("deploy.yml") == 2
+
+
+def test_tokens_are_given_only_to_jobs_that_sign_in() -> None:
+    for path in WORKFLOWS:
+        content = read(path)
+        if path.name != "image.yml":  # has those of its caller
+            assert content["permissions"] == {"contents": "read"}, path
+    allowed = {
+        (path, name) for path, name, job in jobs() if "id-token" in job.get("permissions", {})
+    }
+    assert allowed == {
+        ("deploy.yml", "deploy"),
+        ("main.yml", "demo"),
+        ("main.yml", "image"),
+        ("main.yml", "prod"),
+        ("pull-request.yml", "diff"),
+        ("rollback.yml", "deploy"),
+    }
+
+
+def test_no_file_holds_or_asks_for_a_secret() -> None:
+    for path in [*WORKFLOWS, *ACTIONS, *AZURE]:
+        text = path.read_text()
+        assert "secrets." not in text
+        assert "AWS_SECRET_ACCESS_KEY" not in text
+        assert not re.search(r"\bset -x\b", text)
+
+
+# --- the scripts ----------------------------------------------------------------------------------
+
+
+def test_one_image_goes_into_every_environment_beside_own_values() -> None:
+    own = '{"demo": {"live": {"service": {"cpu": 512}}}}'
+
+    values = own_values.context(own, IMAGE, ["demo", "prod"])
+
+    assert values["demo"]["live"]["service"] == {"cpu": 512, "image": IMAGE}
+    assert values["prod"]["live"]["service"] == {"image": IMAGE}
+
+
+@pytest.mark.parametrize(
+    ("own", "image"),
+    [("{", IMAGE), ("[]", IMAGE), ("{}", "registry.example.org/words:latest")],
+)
+def test_values_that_cannot_be_used_are_refused_without_showing_them(own: str, image: str) -> None:
+    with pytest.raises(own_values.WrongValues) as refused:
+        own_values.context(own, image, ["demo"])
+
+    assert "latest" not in str(refused.value)
+
+
+def test_without_an_image_own_values_stay_as_they_are() -> None:
+    assert own_values.context('{"demo": {"a": 1}}', "", ["demo"]) == {"demo": {"a": 1}}
+
+
+def test_the_address_is_found_among_all_outputs() -> None:
+    outputs = {"x-data": {"QueueUrl": "q"}, "x-web": {"Url": "https://words.example.org"}}
+
+    assert smoke.address(outputs) == "https://words.example.org"
+    assert smoke.address({"x-data": {"QueueUrl": "q"}}) is None
+
+
+def test_a_service_that_comes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(smoke, "complaint", lambda *_: None if len(waits) > 1 else "not yet")
+
+    assert smoke.serves("https://words.example.org", sleep=waits.append)
+    assert len(waits) == 2
+
+
+def test_a_service_that_never_comes_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "complaint", lambda *_: "no")
+
+    assert not smoke.serves("https://words.example.org", patience=0)
