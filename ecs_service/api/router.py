@@ -40,7 +40,13 @@ class Router:
         except Exception:
             log.exception("request_failed")
             found = text("The service failed; this was logged.\n", HTTPStatus.INTERNAL_SERVER_ERROR)
-        return found if isinstance(found, Connection) else _response(found)
+        if not isinstance(found, Connection):
+            return _response(found)
+        connection = raw.headers.get("Connection", "").lower()
+        if "upgrade" in (token.strip() for token in connection.split(",")):
+            # picows, which looks at it after us, knows no list of tokens; Firefox sends one.
+            raw.headers["Connection"] = "Upgrade"
+        return found
 
     def _find(self, request: Request) -> Connection | Answer:
         self._door.admit(request.headers)

@@ -56,13 +56,11 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return head + length + bytes(4) + payload
 
 
-def handshake(target: bytes) -> bytes:
+def handshake(target: bytes, connection: bytes = b"Upgrade") -> bytes:
     return (
-        b"GET "
-        + target
-        + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: %s\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
+    ) % (target, connection)
 
 
 async def exchange(url: str, *pieces: bytes) -> bytes:
@@ -139,6 +137,20 @@ async def test_a_target_that_is_none_is_a_bad_request(
     service: RunningService, target: bytes
 ) -> None:
     assert b" 400 " in await exchange(service.url, handshake(target))
+
+
+@pytest.mark.parametrize("connection", [b"keep-alive, Upgrade", b"upgrade,keep-alive", b"UPGRADE"])
+async def test_a_browser_may_ask_for_more_than_the_upgrade(
+    service: RunningService, connection: bytes
+) -> None:
+    """Firefox does, and RFC 6455 (section 4.2.1) asks for a token among others."""
+    target = b"/api/stt/transcribe?sampleRate=16000&conversationId=c"
+    stop = frame(1, b'{"type":"stop"}')
+
+    answer = await exchange(service.url, handshake(target, connection), stop)
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert b'"type":"closed"' in answer
 
 
 async def test_text_that_is_not_utf8_is_named(service: RunningService) -> None:
