@@ -35,11 +35,12 @@ build: ## build what is deployed: function code, their dependencies for arm64, t
 .PHONY: bootstrap
 bootstrap: build ## prepare an AWS account and region for deployments, once
 	@$(CDK) bootstrap
+	@$(PYTHON_HERE) -m infra.account
 
 .PHONY: synth
 synth: build ## write the CloudFormation templates of ENV (default: demo) to build/cdk.out
 	@$(CDK) synth --quiet
-	@echo "The templates of $(ENV) are in build/cdk.out."
+	@echo "The templates of $(ENV) are in $(or $(CDK_OUTPUT),build/cdk.out)."
 
 .PHONY: diff
 diff: build ## show what a deployment of ENV would change

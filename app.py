@@ -125,6 +125,10 @@ def main() -> int:
     except (ValidationError, FileNotFoundError) as error:
         print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
         return 1
+    chosen = app.node.try_get_context("environment")
+    if not any(isinstance(child, cdk.Stack) for child in app.node.children):
+        print(f"app.py describes no environment {chosen!r}", file=sys.stderr)
+        return 1
     app.synth()
     return 0
 

@@ -50,6 +50,9 @@ REGION: Final = "us-east-1"
 class AccessLog(Construct):
     """The access log of a distribution, in a bucket of its own for 90 days.
 
+    The bucket outlives its stack: one that holds something cannot be deleted, and CloudFront writes
+    until an hour after the last request. Its content expires.
+
     Attributes:
         bucket: where it lies.
     """
@@ -60,9 +63,8 @@ class AccessLog(Construct):
         construct_id: str,
         *,
         distribution: cloudfront.IDistribution,
-        protected: bool,
     ) -> None:
-        """Have the log of `distribution` written; a `protected` one outlives its stack."""
+        """Have the log of `distribution` written."""
         super().__init__(scope, construct_id)
         region = Stack.of(self).region
         if not Token.is_unresolved(region) and region != REGION:
@@ -77,7 +79,7 @@ class AccessLog(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(KEPT_DAYS))],
-            removal_policy=RemovalPolicy.RETAIN if protected else RemovalPolicy.DESTROY,
+            removal_policy=RemovalPolicy.RETAIN,
         )
         accept(self.bucket, {"AwsSolutions-S1": "It is where an access log is kept."})
         self._deliver(distribution)

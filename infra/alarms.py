@@ -3,7 +3,9 @@
 Each says what has happened and what to do first, for it arrives as a mail in the night. An
 alarm on one metric costs ten cents a month (the first ten are free), one on an expression ten
 cents for each metric in it; so nothing is watched twice, and what would merely be nice to know
-is on the dashboards. Not alarmed for:
+is on the dashboards. An expression that fills gaps has a value for the newest minute before its
+metrics have arrived, so its alarm asks for some of the last minutes, never for all of them. Not
+alarmed for:
 
 - functions that are throttled other than the processor: EventBridge and Lambda go on trying for
   hours, and what they give up lies in the queue of undelivered events, which is watched;
@@ -33,8 +35,9 @@ LATE_OUTBOX: Final = 60
 LATE_JOB: Final = 6
 #: Without, jobs wait for people; they have a fortnight, and are told on the second day, hours.
 LATE_JOB_WITHOUT_GPU: Final = 24
-#: What a machine may take to stop after it was found idle, minutes.
-IDLE_MARGIN: Final = 15
+#: What a machine may take to stop once it is not wanted any more, minutes: its task ends (2), ECS
+#: has seen it empty for a quarter of an hour, and it is drained.
+MACHINE_STOP: Final = 30
 #: What a machine may take from the first job to its start, minutes: it may not be had at once.
 GPU_START: Final = 30
 #: How long a schedule may keep a machine ready without a break, minutes.
@@ -83,7 +86,8 @@ class LossAlarms(Construct):
             "DynamoDB throttles or fails writes of utterances; they are tried again five times "
             "and then become dead letters. First: look for a hot conversation on the operator's "
             "dashboard, then at the AWS Health Dashboard.",
-            periods=3,
+            periods=5,
+            datapoints=3,
         )
 
     def _recordings(self) -> None:
@@ -160,7 +164,11 @@ class LossAlarms(Construct):
     def _gpu(self) -> None:
         gpu, jobs = self._watched.gpu, self._watched.recordings.jobs
         assert gpu is not None  # noqa: S101 - for mypy; asked by the caller
-        period, minutes = metrics.FIVE_MINUTES, gpu.gpu.idle_minutes + IDLE_MARGIN
+        # The batch worker sees that there is no work at its next look, and that it was so for long
+        # enough at one more.
+        looks = 2 * self._watched.flow.look_minutes
+        period = metrics.FIVE_MINUTES
+        minutes = looks + gpu.gpu.idle_minutes + MACHINE_STOP
         if gpu.gpu.warm_from:  # then one is meant to run without work, but not around the clock
             period, minutes = Duration.hours(1), WARM_AT_MOST
         self._above(
@@ -193,6 +201,7 @@ class LossAlarms(Construct):
         description: str,
         *,
         periods: int = 1,
+        datapoints: int | None = None,
     ) -> None:
         self._alarm(
             name,
@@ -200,6 +209,7 @@ class LossAlarms(Construct):
             description,
             threshold=threshold,
             periods=periods,
+            datapoints=datapoints,
             comparison=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             # Nothing is reported of what nobody uses.
             missing=cloudwatch.TreatMissingData.NOT_BREACHING,
@@ -215,6 +225,7 @@ class LossAlarms(Construct):
         periods: int,
         comparison: cloudwatch.ComparisonOperator,
         missing: cloudwatch.TreatMissingData,
+        datapoints: int | None = None,
     ) -> None:
         cloudwatch.Alarm(
             self,
@@ -223,6 +234,7 @@ class LossAlarms(Construct):
             metric=metric,
             threshold=threshold,
             evaluation_periods=periods,
+            datapoints_to_alarm=datapoints,
             comparison_operator=comparison,
             treat_missing_data=missing,
         ).add_alarm_action(self._tell)

@@ -82,7 +82,11 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
     from infra.environments import explain  # noqa: PLC0415 - the same
 
     def described(**more: Any) -> cdk.App:
-        whole = cdk.App(outdir=str(folder), context={**_context(), **more})
+        whole = cdk.App(
+            outdir=str(folder),
+            context={**_context(), **more},
+            builtin_cloud_formation_validation=False,  # see app.py
+        )
         try:
             description.build(whole)
         except ValidationError as error:

@@ -29,8 +29,11 @@ from infra.prefix_lists import cloudfront_origin_facing
 API_PATHS = "/api/*"
 #: The header by which a shared load balancer knows our CloudFront distribution.
 SECRET_HEADER = "X-Cloudscribe-Edge"  # noqa: S105 - the header's name, not its value
-#: Without punctuation: `*` and `?` would be wildcards in a listener's rule. Some 285 bits.
+#: Without punctuation: `*` and `?` would be wildcards in a listener's rule, to which small and
+#: capital letters are the same. Some 248 bits.
 SECRET_LENGTH = 48
+#: Which field of the secret is the value; another name makes another value.
+SECRET_FIELD = "value1"  # noqa: S105 - the field's name, not its value
 #: Longer than the service waits for audio, so that its own answer comes first.
 IDLE_TIMEOUT = Duration.seconds(120)
 ACCESS_LOG_DAYS = 90
@@ -61,8 +64,11 @@ class SharedEntrance(Construct):
     only CloudFront adds; whoever comes without it gets what the listener answers by default. The
     secret is made by Secrets Manager ($0.40 a month) and both sides refer to it, so that it is in
     no template and in no output. Cheaper values (a stack's id, a parameter) could be read by
-    everybody who may describe stacks. To change it, change `SECRET_LENGTH` and deploy: the
-    page's sockets fail between the two stacks' updates, a few minutes.
+    everybody who may describe stacks.
+
+    To change it, change `SECRET_FIELD` and deploy: Secrets Manager makes a new value, and as both
+    references name the field, CloudFormation resolves both again, which it does for no other
+    reason. New sockets fail between the two stacks' updates, a few minutes.
 
     Nothing of the load balancer is changed. Its owner sees to two things: its security group lets
     connections out to the tasks' port in its network, as a group does by default; and its idle
@@ -83,7 +89,10 @@ class SharedEntrance(Construct):
             "Secret",
             description=f"The header {SECRET_HEADER}, by which CloudFront is known",
             generate_secret_string=secretsmanager.SecretStringGenerator(
-                exclude_punctuation=True, password_length=SECRET_LENGTH
+                secret_string_template="{}",  # noqa: S106 - an empty object
+                generate_string_key=SECRET_FIELD,
+                exclude_punctuation=True,
+                password_length=SECRET_LENGTH,
             ),
             removal_policy=RemovalPolicy.DESTROY,
         )
@@ -138,7 +147,7 @@ class SharedEntrance(Construct):
     @property
     def _secret_value(self) -> str:
         """A reference that CloudFormation resolves; the value itself is not known here."""
-        return self._secret.secret_value.unsafe_unwrap()
+        return self._secret.secret_value_from_json(SECRET_FIELD).unsafe_unwrap()
 
 
 class DedicatedEntrance(Construct):
@@ -152,8 +161,12 @@ class DedicatedEntrance(Construct):
     address range is not let in: nothing in the network has business here.
 
     A prefix list counts as many rules as it may have entries (55 of a group's 60), so exactly
-    one port is open. In a few zones (in us-east-1 that with the id `use1-az3`) AWS has no VPC
-    origins; a deployment into one of them fails when the page's stack is made.
+    one port is open. In a few zones AWS has no VPC origins; `infra.zones` keeps out of them.
+    VPC origins pass WebSockets on since May 2026.
+
+    An environment may get its domain later: the group with the other port is then another group,
+    for CloudFormation adds new rules before it takes old ones away, and both are too many for one.
+    The load balancer's own name stays exported, for the page's stack lets go of it only afterwards.
 
     The access log, where it is wanted, always has the whole address of a request, and with it the
     names of conversations and speakers. CloudFront's can be kept without, and has every request.
@@ -201,6 +214,7 @@ class DedicatedEntrance(Construct):
                 },
             )
         self._listener = self._listen()
+        Stack.of(self).export_value(self._load_balancer.load_balancer_dns_name)
 
     @property
     def security_group(self) -> ec2.ISecurityGroup:
@@ -241,7 +255,7 @@ class DedicatedEntrance(Construct):
     def _open_to_cloudfront(self, vpc: ec2.IVpc) -> ec2.SecurityGroup:
         group = ec2.SecurityGroup(
             self,
-            "SecurityGroup",
+            "SecurityGroupTls" if self._encrypted else "SecurityGroup",
             vpc=vpc,
             description="Load balancer: from CloudFront, to the tasks",
             allow_all_outbound=False,

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from infra.log_retention import RETENTION
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
+from infra.zones import zone_ids
 
 #: A field's path and what is wrong with it, for people.
 Problem = tuple[str, str]
@@ -364,8 +365,8 @@ class Gpu(Part):
             yield "maximum_instances", "give at least 1, or leave gpu out"
         if self.jobs_per_instance < 1:
             yield "jobs_per_instance", "give at least 1"
-        if self.idle_minutes < 1:
-            yield "idle_minutes", "give at least 1 minute"
+        if not 1 <= self.idle_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
+            yield "idle_minutes", "give 1 to 720 minutes"
         yield from self._schedule_problems()
         if self.log_days not in RETENTION:
             yield "log_days", _log_days(self.log_days)
@@ -473,6 +474,12 @@ class Environment(Part):
                 yield (
                     "region",
                     f"add CloudFront's prefix list in {self.region} to infra/prefix_lists.py",
+                )
+            zones = zone_ids(self.region)
+            if balancer.kind == "dedicated" and zones and balancer.network.zones > len(zones):
+                yield (
+                    "live.load_balancer.network.zones",
+                    f"{self.region} has {len(zones)} zones with all that is needed",
                 )
             if self.live.access_logs and self.region != "us-east-1":
                 yield "live.access_logs", "CloudFront delivers its log from us-east-1 only"

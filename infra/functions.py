@@ -26,6 +26,10 @@ from infra.security import accept
 #: `scripts.bundle` fetches the layer's packages for the same version.
 RUNTIME = lambda_.Runtime.PYTHON_3_14
 
+#: An alarm on errors looks at the last so many minutes: functions' own counts come by way of their
+#: log and may be minutes late, when the newest minute already counts as one without errors.
+ERROR_MINUTES = 3
+
 #: How cdk-nag names the policy that the CDK gives to every deployment group.
 CODEDEPLOY_POLICY = (
     "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/"
@@ -149,7 +153,8 @@ class PythonFunction(Construct):
                 {"namespace": settings.namespace, "service": name},
             ),
             threshold=1,
-            evaluation_periods=1,
+            evaluation_periods=ERROR_MINUTES,
+            datapoints_to_alarm=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
@@ -197,10 +202,12 @@ def _role(scope: Construct, log_group: logs.LogGroup, *, in_network: bool) -> ia
             statements=[
                 iam.PolicyStatement(
                     actions=[
+                        "ec2:AssignPrivateIpAddresses",
                         "ec2:CreateNetworkInterface",
                         "ec2:DeleteNetworkInterface",
                         "ec2:DescribeNetworkInterfaces",
                         "ec2:DescribeSubnets",
+                        "ec2:UnassignPrivateIpAddresses",
                     ],
                     resources=["*"],
                 )

@@ -144,7 +144,8 @@ class GpuServer(Construct):
             port_mappings=[ecs.PortMapping(container_port=PORT)],
             environment={
                 # A machine's metadata, where an SDK looks for it otherwise, is out of reach.
-                "AWS_REGION": Stack.of(self).region,
+                # botocore knows it by this name only.
+                "AWS_DEFAULT_REGION": Stack.of(self).region,
                 "PORT": str(PORT),
                 "QUEUE_URL": store.jobs.queue_url,
                 "RECORDINGS_BUCKET": store.bucket.bucket_name,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aws_cdk import Annotations, Fn, RemovalPolicy
+from aws_cdk import Annotations, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra import environments, security
+from infra.zones import zone_ids
 
 #: What was refused is looked at soon, or not at all.
 FLOW_LOG_RETENTION = logs.RetentionDays.TWO_WEEKS
@@ -55,7 +56,7 @@ class OwnNetwork(Construct):
     def __init__(
         self, scope: Construct, construct_id: str, *, network: environments.Network
     ) -> None:
-        """Make the network in the region's first availability zones, as the account knows them."""
+        """Make the network in the region's first availability zones that have what it takes."""
         super().__init__(scope, construct_id)
         self._has_nat = network.nat_gateways > 0
         inner = (
@@ -87,6 +88,7 @@ class OwnNetwork(Construct):
             # would take a function with the right to change security groups.
             restrict_default_security_group=False,
         )
+        self._place(zone_ids(Stack.of(self).region))
         if network.flow_logs:
             self._log_what_is_refused()
         else:
@@ -97,6 +99,20 @@ class OwnNetwork(Construct):
                     "without, for they cost by the gigabyte."
                 },
             )
+
+    def _place(self, zones: tuple[str, ...]) -> None:
+        """Put the subnets into zones named by their ids, if any are given, each in its turn."""
+        for kind in (
+            self._vpc.public_subnets,
+            self._vpc.private_subnets,
+            self._vpc.isolated_subnets,
+        ):
+            for subnet, zone in zip(kind, zones, strict=False):
+                resource = subnet.node.default_child
+                assert isinstance(resource, ec2.CfnSubnet)  # noqa: S101 - what a Subnet is made of
+                # The CDK knows zones by name only, and CloudFormation takes one of the two.
+                resource.availability_zone_id = zone
+                resource.add_property_deletion_override("AvailabilityZone")
 
     def _log_what_is_refused(self) -> None:
         """Log refused connections only: those that were let in are in the access logs."""

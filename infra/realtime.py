@@ -225,7 +225,9 @@ class CaptionService(Construct):
             availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
-        self.service.node.add_dependency(providers)
+        # All of the task: without the rights of its execution role no image is pulled, and the
+        # circuit breaker does not wait for them.
+        self.service.node.add_dependency(providers, task)
         self.service.attach_to_application_target_group(traffic.target_group)
         if scales:
             self._scale(service, namespace)

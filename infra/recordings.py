@@ -117,6 +117,7 @@ class RecordingFlow(Construct):
         router: gives each uploaded recording to whoever transcribes it.
         batch_worker: starts and stops GPUs.
         session_combiner: makes one transcript of a session's chunks.
+        look_minutes: how often the batch worker looks whether there is work.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class RecordingFlow(Construct):
         """Make functions and rules. Without `gpu`, jobs wait until somebody else does them."""
         super().__init__(scope, construct_id)
         self._store = store
+        self.look_minutes = settings.functions.batch_worker_minutes
         self.router = self._make_router(settings, gpu)
         self.session_combiner = PythonFunction(
             self,
@@ -202,7 +204,8 @@ class RecordingFlow(Construct):
             settings=settings,
             name="batch_worker",
             environment={"JOBS_QUEUE_URL": self._store.jobs.queue_url, **machines},
-            timeout=Duration.seconds(30),
+            # Five calls of AWS, each at its slowest.
+            timeout=Duration.seconds(150),
         )
         self._store.jobs.grant(worker.function, "sqs:GetQueueAttributes")
         if gpu:

@@ -176,7 +176,8 @@ class _Builder:
                 load_balancer=live.load_balancer,
                 network=network,
                 domain=live.domain,
-                protected=self.environment.data.protected,
+                # Not with the data: what may be deleted must not refuse to be half way.
+                protected=self.environment.termination_protection,
             )
         return CaptionService(
             stack,

@@ -90,7 +90,7 @@ class Website(Construct):
             protected=protected,
         )
         if access_logs:
-            AccessLog(self, "AccessLog", distribution=self.distribution, protected=protected)
+            AccessLog(self, "AccessLog", distribution=self.distribution)
         if domain:
             self._make_records(domain)
         for output, value in (
@@ -282,6 +282,9 @@ class PageFiles(Construct):
             distribution=distribution,
             # Edges know no other paths: all routes of the page are index.html to them.
             distribution_paths=["/", "/index.html"] if distribution else None,
+            # They keep what has to be asked for a second at most, so nobody has to wait; and a
+            # wait that CloudFront lets run out would roll everything back.
+            wait_for_distribution_invalidation=False if distribution else None,
             role=self._role.without_policy_updates(),
             log_group=self._log,
         )
@@ -298,12 +301,12 @@ class PageFiles(Construct):
         self._log.grant_write(role)
         for actions, resource in (
             (["s3:GetObject"], staged.bucket.arn_for_objects("*")),
-            (["s3:ListBucket", "s3:GetBucketTagging"], self._bucket.bucket_arn),
+            # Not s3:GetBucketTagging: by a tag of the bucket, which is there as long as the bucket
+            # is, the function would see that somebody still needs the files, and would leave them
+            # when the stack is deleted (aws/aws-cdk issue 33397). What it cannot read it passes by.
+            (["s3:ListBucket"], self._bucket.bucket_arn),
             (["s3:PutObject", "s3:DeleteObject"], self._bucket.arn_for_objects("*")),
-            (
-                ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"],
-                distribution.distribution_arn,
-            ),
+            (["cloudfront:CreateInvalidation"], distribution.distribution_arn),
         ):
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
         stack = Stack.of(self)

@@ -95,6 +95,11 @@ class Resources:
             raise DeploymentFailed(f"the stacks have no output {missing}") from None
 
 
+def outputs(data: Path) -> Path:
+    """Return the file with the stacks' outputs in an emulator's data folder."""
+    return data / "cdk" / "outputs.json"
+
+
 def fingerprint(root: Path = ROOT) -> str:
     """Return a digest of everything that the stacks and their functions are made from."""
     files = [
@@ -163,7 +168,7 @@ class Deployment:
         self._services = data / "services"
         self._before = data / "services.before"
         self._stamp = data / "cdk" / "stamp"
-        self._outputs = data / "cdk" / "outputs.json"
+        self._outputs = outputs(data)
         self._log = data / "deployment.log"
         self._fingerprint = fingerprint(root)
 
@@ -212,11 +217,12 @@ class Deployment:
     def _undo(self) -> None:
         shutil.rmtree(self._services, ignore_errors=True)
         self._before.rename(self._services)
-        # Objects have their own folder, and a bucket found there would exist again.
+        # Objects have their own folder, and a bucket found there would exist again. Only what the
+        # state does not mention in any way goes, for in the others are the user's recordings.
         state = self._services / "s3.json"
         known = state.read_text() if state.exists() else ""
         for bucket in self._data.glob("s3/[0-9]*/*"):
-            if f'"{bucket.name}"' not in known:
+            if bucket.name not in known:
                 shutil.rmtree(bucket)
 
     async def carry_out(self, emulator: Emulator, say: Say) -> None:
@@ -235,7 +241,7 @@ class Deployment:
             raise DeploymentFailed(
                 f"the stacks could not be deployed: {error}\n"
                 "The next start undoes what was done and tries again. If it fails time and "
-                "again, `make clean` removes the demo's data and lets it begin anew."
+                f"again, remove {self._data}: what is stored there is lost, and it begins anew."
             ) from error
         _remove(self._before)  # from here on it counts as done
         stamps.write(self._stamp, self._fingerprint)

@@ -191,7 +191,7 @@ class Demo:
         site = web.SockSite(runner, listener)
         await site.start()
         stack.push_async_callback(site.stop)
-        self._say_ready(url)
+        self._say_ready(url, emulator)
         await _first_failure(keep_running(emulator, say), keep_running(service, say))
 
     async def _start(self, stack: contextlib.AsyncExitStack, part: Part, title: str) -> None:
@@ -200,11 +200,12 @@ class Demo:
         stack.push_async_callback(part.stop)
         await part.start()
 
-    def _say_ready(self, url: str) -> None:
+    def _say_ready(self, url: str, emulator: EmulatorPart) -> None:
         say(f"Everything runs after {time.monotonic() - self._began:.1f} s. Ctrl-C stops it.")
         say(f"Ready: {url}")
         say("  Speak:   open the page, choose a microphone and start; open it twice to watch.")
         say(f"  Stream:  .venv/bin/python -m client stream FILE --url {url}")
+        say(f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}")
 
     def kill(self) -> None:
         """End every process at once."""

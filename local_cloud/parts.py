@@ -166,7 +166,7 @@ class EmulatorPart:
             self._pid = self._emulator.pid
             self._port = int(self._emulator.endpoint.rpartition(":")[2])
         except (EmulatorError, BotoCoreError, ClientError) as error:
-            raise PartFailed(f"{self.name} does not start: {error}") from error
+            raise PartFailed(f"The demo's AWS is not ready: {error}") from error
 
     @property
     def resources(self) -> Resources:
@@ -174,6 +174,16 @@ class EmulatorPart:
         if self._resources is None:
             raise AssertionError("it was started")
         return self._resources
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return self._emulator.endpoint
+
+    @property
+    def outputs(self) -> Path:
+        """The file that names what is deployed in it."""
+        return deployment.outputs(self._data)
 
     async def wait(self) -> int:
         """Wait for its end."""

@@ -43,7 +43,7 @@ def try_out(image: str) -> None:
         _wait_for_answer(docker("port", container, f"{PORT}/tcp").splitlines()[0])
         if docker("exec", container, "id", "-u") == "0":
             raise ImageFails("it runs as root")
-        docker("stop", "--time", str(STOP), container)
+        docker("stop", "-t", str(STOP), container)  # long, it has two names
         status = docker("inspect", "--format", "{{.State.ExitCode}}", container)
         if status != "0":
             raise ImageFails(f"told to stop, it ended with status {status}")

@@ -81,7 +81,7 @@ def _client(name: str) -> Any:
         config=Config(
             connect_timeout=2,
             read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": 3},  # 24 s at most, with pauses
         ),
     )
 

@@ -1,8 +1,13 @@
 """The function that the queue of utterances invokes, with up to ten messages at a time.
 
 A message that fails is reported alone (`ReportBatchItemFailures`), so its neighbours are not
-sent again; the queue moves it to the dead-letter queue after some attempts. Environment:
-`TABLE_NAME` and, optional, `RETENTION_DAYS` and `POWERTOOLS_METRICS_NAMESPACE`.
+sent again; the queue moves it to the dead-letter queue after some attempts. Messages for which
+there may not be time enough are left to another invocation: one that is cut off reports nothing,
+and then all of its batch counts as failed. Environment: `TABLE_NAME` and, optional,
+`RETENTION_DAYS` and `POWERTOOLS_METRICS_NAMESPACE`.
+
+RuntimeError
+└── NoTimeLeft    a message might not be stored before the invocation has to end
 """
 
 from __future__ import annotations
@@ -33,6 +38,14 @@ if TYPE_CHECKING:
 
 SERVICE = "transcript_processor"
 
+#: What the table takes for an utterance at the very worst, with the settings of the client below:
+#: two attempts, and a pause of a second between them.
+SLOWEST_PUT_MS = 5_000
+
+
+class NoTimeLeft(RuntimeError):
+    """A message might not be stored before the invocation has to end."""
+
 
 class Settings(BaseModel):
     """The function's environment variables."""
@@ -56,10 +69,10 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 # botocore alone: boto3 would bring S3's transfer manager, a quarter of the cold start.
 dynamodb = botocore.session.get_session().create_client(
     "dynamodb",
-    # Gives up on a slow table soon: the queue brings the message again.
+    # Gives up on a slow table soon: the queue brings the message again. See `SLOWEST_PUT_MS`.
     config=Config(
         connect_timeout=1,
-        read_timeout=3,
+        read_timeout=1,
         retries={"mode": "standard", "total_max_attempts": 2},
     ),
 )
@@ -70,7 +83,7 @@ table = ConversationTable(
 )
 
 
-def record_handler(record: SQSRecord) -> None:
+def record_handler(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Store one message's utterance.
 
     Raises:
@@ -78,6 +91,8 @@ def record_handler(record: SQSRecord) -> None:
     """
     message = {"message_id": record.message_id}
     try:
+        if lambda_context.get_remaining_time_in_millis() < SLOWEST_PUT_MS:
+            raise NoTimeLeft("left to another invocation")  # noqa: TRY301 - a failure like others
         utterance, outcome = process(record.body, table)
     except PoisonMessage as error:
         metrics.add_metric(name="PoisonMessages", unit=MetricUnit.Count, value=1)

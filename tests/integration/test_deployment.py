@@ -242,6 +242,10 @@ async def test_after_a_kill_in_the_middle_the_next_start_goes_back_and_deploys(
     data = tmp_path / "data"
     async with cloud_of_one_machine(data) as cloud:
         cloud.table.put(said)
+        bucket = cloud.resources.recordings_bucket
+        cloud.client("s3").put_object(Bucket=bucket, Key="kept", Body=b"sound")
+    half_made = data / "s3" / "000000000000" / "made-by-what-is-undone"
+    half_made.mkdir()
     # What a kill leaves: stacks that wait for an engine that is gone, and the state before.
     shutil.copytree(data / "services", data / "services.before")
     (data / "cdk" / "stamp").unlink()
@@ -253,7 +257,10 @@ async def test_after_a_kill_in_the_middle_the_next_start_goes_back_and_deploys(
 
         assert {stack["StackStatus"] for stack in found} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
         assert again.table.since(said.conversation_id, BEGIN) == [said]
+        kept = again.client("s3").get_object(Bucket=again.resources.recordings_bucket, Key="kept")
+        assert kept["Body"].read() == b"sound"
     assert not (data / "services.before").exists()
+    assert not half_made.exists()
 
 
 # --- when it cannot be deployed -----------------------------------------------------------
@@ -282,7 +289,7 @@ async def test_a_deployment_that_fails_is_told_in_its_own_words_and_undone(
         await deployment.start(emulator, print, root=tree)
 
     assert "no luck today" in str(failure.value)
-    assert "make clean" in str(failure.value)
+    assert f"remove {data}:" in str(failure.value)
     with pytest.raises(RuntimeError, match="not started"):
         _ = emulator.pid
     assert not deployment.Deployment(data, root=tree)._stamp.exists()

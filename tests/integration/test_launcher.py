@@ -65,6 +65,7 @@ async def test_it_says_ready_serves_the_page_and_leaves_nothing_behind(tmp_path:
     async with ready_demo(tmp_path) as demo:
         assert time.monotonic() - began < 10
         assert f"Ready: {demo.url}" in demo.printed
+        await demo.until(f"named in {tmp_path / 'aws' / 'cdk' / 'outputs.json'}")
         async with aiohttp.ClientSession() as client:
             async with client.get(demo.url) as page:
                 assert page.status == 200

@@ -6,6 +6,7 @@ Neither GitHub nor Azure DevOps can be asked here; these tests are about what th
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -169,7 +170,8 @@ def test_packages_modules_and_image_layers_are_cached() -> None:
 
 def test_runs_of_one_pull_request_replace_each_other_and_deployments_never_do() -> None:
     assert workflow("pull-request")["concurrency"]["cancel-in-progress"] is True
-    assert workflow("main")["concurrency"]["cancel-in-progress"] is False
+    # A lock on the whole run would be held while prod waits for its approval.
+    assert "concurrency" not in workflow("main")
     deploy = workflow("deploy")["jobs"]["deploy"]
     assert deploy["concurrency"]["cancel-in-progress"] is False
     assert "inputs.environment" in deploy["concurrency"]["group"]
@@ -254,6 +256,37 @@ def test_a_roll_back_takes_only_what_main_had_built() -> None:
     assert check_run["if"] == "inputs.run-id != ''"
     assert names.index(check_run["name"]) < names.index("Unpack")
     assert workflow("rollback")["jobs"]["deploy"]["if"] == "github.ref == 'refs/heads/main'"
+
+
+@pytest.mark.parametrize(
+    ("run", "status"),
+    [
+        (".github/workflows/main.yml main owner/words push", 0),
+        (".github/workflows/main.yml main owner/words workflow_dispatch", 0),
+        (".github/workflows/main.yml main owner/words pull_request", 1),
+        (".github/workflows/main.yml main fork/words push", 1),
+        (".github/workflows/main.yml try owner/words workflow_dispatch", 1),
+        (".github/workflows/pull-request.yml main owner/words push", 1),
+        ("", 1),
+    ],
+)
+def test_a_run_that_a_fork_could_have_made_is_not_returned_to(
+    run: str, status: int, tmp_path: Path
+) -> None:
+    steps = read(ROOT / ".github/actions/assembly/action.yml")["runs"]["steps"]
+    (script,) = [step["run"] for step in steps if "gh api" in step.get("run", "")]
+    github = tmp_path / "gh"
+    github.write_text(f"#!/bin/sh\necho '{run}'\n")
+    github.chmod(0o755)
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        env={"PATH": f"{tmp_path}:{os.defpath}", "GITHUB_REPOSITORY": "owner/words", "RUN": "1"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == status
 
 
 def test_azure_promotes_the_artifact_of_the_run_from_demo_to_prod() -> None:

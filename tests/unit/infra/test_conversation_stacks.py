@@ -189,6 +189,13 @@ def test_a_canary_goes_back_to_the_old_version_when_the_new_one_makes_errors(pro
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["Properties"]["AutoRollbackConfiguration"]["Events"]
 
 
+def test_errors_whose_figures_come_minutes_late_still_roll_a_canary_back(prod: Both) -> None:
+    _, alarm = one(prod.functions, "AWS::CloudWatch::Alarm")
+
+    assert alarm["Properties"]["DatapointsToAlarm"] == 1
+    assert alarm["Properties"]["EvaluationPeriods"] == 3
+
+
 def test_functions_are_arm64_with_the_layer_and_an_old_layer_stays_for_old_versions(
     prod: Both,
 ) -> None:

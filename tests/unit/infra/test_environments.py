@@ -102,6 +102,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ("instance_types", Gpu(image="i", instance_types=("m7i.large",))),
         ("instance_types", Gpu(image="i", instance_types=())),
         ("maximum_instances", Gpu(image="i", maximum_instances=0)),
+        ("idle_minutes", Gpu(image="i", idle_minutes=0)),
+        ("idle_minutes", Gpu(image="i", idle_minutes=1440)),  # longer than an alarm can look
         ("warm_from", Gpu(image="i", warm_from="cron(0 8 ? * MON-FRI *)")),
         ("warm_until", Gpu(image="i", warm_from="cron(0 8 ? * * *)", warm_until="18:00")),
         ("alarm_email", Operations(alarm_email="somebody")),
@@ -138,6 +140,14 @@ def test_a_load_balancer_of_another_region_is_refused() -> None:
 def test_a_region_in_which_cloudfront_is_not_known_is_refused_where_it_matters() -> None:
     assert "region: add CloudFront's prefix list" in refusal(region="me-central-1", live=live())
     assert environment(region="me-central-1").region == "me-central-1"
+
+
+def test_more_zones_than_have_all_that_is_needed_are_refused() -> None:
+    balancer = DedicatedLoadBalancer(network=Network(zones=3))
+
+    told = refusal(region="us-west-1", live=live(load_balancer=balancer))
+
+    assert "live.load_balancer.network.zones: us-west-1 has 2 zones" in told
 
 
 def test_a_log_that_cloudfront_cannot_deliver_is_refused() -> None:

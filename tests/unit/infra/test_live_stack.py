@@ -261,12 +261,12 @@ def test_a_shared_load_balancer_asks_for_a_secret_that_cloudfront_sends(demo: Bu
     (header,) = origin["OriginCustomHeaders"]
 
     assert header["HeaderName"] == condition["HttpHeaderName"]
+    generated = demo.only("AWS::SecretsManager::Secret")["GenerateSecretString"]
+    assert (generated["ExcludePunctuation"], generated["PasswordLength"]) == (True, 48)
     for value in (condition["Values"][0], header["HeaderValue"]):
-        assert "{{resolve:secretsmanager:" in json.dumps(value), "never in the template itself"
-    demo.live.has_resource_properties(
-        "AWS::SecretsManager::Secret",
-        {"GenerateSecretString": {"ExcludePunctuation": True, "PasswordLength": 48}},
-    )
+        text = json.dumps(value)
+        assert "{{resolve:secretsmanager:" in text, "never in the template itself"
+        assert f":SecretString:{generated['GenerateStringKey']}::" in text, "changes with the value"
 
 
 def test_cloudfront_speaks_tls_to_a_shared_load_balancer(demo: Built) -> None:
@@ -303,6 +303,21 @@ def test_with_a_certificate_cloudfront_speaks_tls_under_the_domain(with_domain: 
     assert origin["DomainName"] == "captions.example.com"
     for rule in with_domain.live.find_resources("AWS::EC2::SecurityGroupIngress").values():
         assert rule["Properties"]["FromPort"] in {443, 8080}, "no plain way in beside it"
+
+
+def test_an_environment_may_get_its_domain_later(prod: Built, with_domain: Built) -> None:
+    def groups(built: Built) -> set[str]:
+        return {
+            rule["Properties"]["GroupId"]["Fn::GetAtt"][0]
+            for rule in built.live.find_resources("AWS::EC2::SecurityGroupIngress").values()
+            if "SourcePrefixListId" in rule["Properties"]
+        }
+
+    # Both ports at once would be more rules than a group may have.
+    assert groups(prod).isdisjoint(groups(with_domain))
+    # The page's stack is updated later, and until then it uses the load balancer's name.
+    (exported,) = (name for name in prod.live.find_outputs("*") if "DNSName" in name)
+    assert exported in with_domain.live.find_outputs("*")
 
 
 # --- who may do what ----------------------------------------------------------------------------
@@ -423,6 +438,13 @@ def test_the_service_comes_after_what_it_needs(any_built: Built) -> None:
 
     assert "AWS::ElasticLoadBalancingV2::ListenerRule" in kinds
     assert "AWS::ECS::ClusterCapacityProviderAssociations" in kinds
+    execution_role = any_built.only("AWS::ECS::TaskDefinition")["ExecutionRoleArn"]["Fn::GetAtt"][0]
+    (rights,) = (
+        name
+        for name, policy in any_built.live.find_resources("AWS::IAM::Policy").items()
+        if {"Ref": execution_role} in policy["Properties"]["Roles"]
+    )
+    assert rights in service["DependsOn"], "no image is pulled without them"
 
 
 def test_the_demo_runs_on_spot_alone(demo: Built) -> None:

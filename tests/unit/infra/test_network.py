@@ -11,6 +11,7 @@ from aws_cdk.assertions import Match, Template
 from infra import environments
 from infra.network import OwnNetwork, SharedNetwork
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING, UnknownRegion, cloudfront_origin_facing
+from infra.zones import SUITABLE
 
 pytestmark = pytest.mark.unit
 
@@ -97,6 +98,22 @@ def test_zones_are_those_that_the_account_has(plain: tuple[OwnNetwork, Template]
     template.all_resources_properties(
         "AWS::EC2::Subnet", {"AvailabilityZone": {"Fn::Select": Match.any_value()}}
     )
+
+
+def test_where_a_zone_lacks_something_subnets_are_placed_by_the_zones_ids() -> None:
+    stack = cdk.Stack(cdk.App(), "network", env=cdk.Environment(region="us-east-1"))
+    network = OwnNetwork(stack, "Network", network=environments.Network(zones=3))
+
+    zones: dict[str, set[str]] = {"Public": set(), "Inner": set()}
+    for name, subnet in Template.from_stack(stack).find_resources("AWS::EC2::Subnet").items():
+        assert "AvailabilityZone" not in subnet["Properties"], "one of the two only"
+        zones["Public" if "Public" in name else "Inner"].add(
+            subnet["Properties"]["AvailabilityZoneId"]
+        )
+
+    assert network.vpc.public_subnets
+    assert zones["Public"] == zones["Inner"] == set(SUITABLE["us-east-1"])
+    assert "use1-az3" not in zones["Public"], "neither VPC origins nor Fargate on ARM64"
 
 
 def test_a_shared_network_is_referred_to_and_nothing_is_made() -> None:

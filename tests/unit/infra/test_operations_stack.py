@@ -135,6 +135,9 @@ def test_finals_that_stay_in_a_task_are_told(everything: Stacks) -> None:
 
 def test_refused_writes_are_told(everything: Stacks) -> None:
     assert everything.metrics_of("TableRefuses") == {"WriteThrottleEvents", "SystemErrors"}
+    alarm = everything.alarm("TableRefuses")
+    # The newest minutes are filled with zeros until their figures come.
+    assert alarm["EvaluationPeriods"] >= alarm["DatapointsToAlarm"] + 2
 
 
 def test_a_gpu_without_work_is_told_after_it_should_have_stopped(everything: Stacks) -> None:
@@ -145,7 +148,8 @@ def test_a_gpu_without_work_is_told_after_it_should_have_stopped(everything: Sta
         "ApproximateNumberOfMessagesNotVisible",  # who has a job in hand is not without work
         "GroupInServiceInstances",
     }
-    assert alarm["EvaluationPeriods"] * 5 == 10 + 15  # idle_minutes, and a margin
+    # idle_minutes, two looks of the batch worker, and what ECS takes to let a machine go
+    assert alarm["EvaluationPeriods"] * 5 == 10 + 2 * 5 + 30
 
 
 def test_a_gpu_that_is_kept_ready_may_be_without_work_but_not_around_the_clock(

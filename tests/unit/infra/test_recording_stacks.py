@@ -401,3 +401,10 @@ def test_the_router_is_made_only_when_it_may_have_interfaces_in_the_network(
     )
 
     assert policy in function["DependsOn"]
+
+
+def test_the_batch_worker_has_time_for_every_call_at_its_slowest(with_gpu: Both) -> None:
+    _, function = templates.function(with_gpu.functions, "batch_worker")
+
+    # Queue, service, warmth, number and idleness; 24 s each, as lambdas/batch_worker says.
+    assert function["Properties"]["Timeout"] > 5 * 24

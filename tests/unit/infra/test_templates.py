@@ -6,6 +6,7 @@ Whether cdk-nag is content needs no test of its own: the synth below fails on ev
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 
 import app
 from infra import security
+from infra.artifacts import ROOT
 from infra.environments import (
     Canary,
     Delivery,
@@ -64,10 +66,12 @@ FULL = environment(
 #: Actions that AWS grants for `*` only; each is explained where it stands.
 WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken",
+    "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
     "ecs:DiscoverPollEndpoint",
 }
 #: Names that would keep two environments, or a replacement, from standing side by side.
@@ -257,6 +261,19 @@ def test_the_stacks_of_prod_are_not_deleted_by_mistake(assembly: Assembly) -> No
     assert {on for name, on in protected.items() if "-demo-" in name} == {False}
 
 
+def test_what_may_be_deleted_has_no_load_balancer_that_refuses_to_be(tmp_path: Path) -> None:
+    context = {**settings(), "environment": "prod", "prod": {"termination_protection": False}}
+    made = cdk.App(context=context, outdir=str(tmp_path / "cdk.out"))
+    app.build(made, built(tmp_path / "built"))
+    made.synth()
+
+    ((_, balancer),) = Assembly(tmp_path / "cdk.out").resources(
+        "AWS::ElasticLoadBalancingV2::LoadBalancer"
+    )
+    attributes = balancer["Properties"]["LoadBalancerAttributes"]
+    assert {"Key": "deletion_protection.enabled", "Value": "false"} in attributes
+
+
 def test_only_the_chosen_environment_is_described(tmp_path: Path) -> None:
     made = cdk.App(context={"environment": "demo"}, outdir=str(tmp_path / "cdk.out"))
 
@@ -282,6 +299,32 @@ def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
 
     regions = {child.region for child in made.node.children if isinstance(child, cdk.Stack)}
     assert regions == {"eu-central-1"}
+
+
+@pytest.mark.parametrize(
+    ("context", "told"),
+    [
+        ({"environment": "nope"}, "app.py describes no environment 'nope'\n"),
+        (
+            {"environment": "demo", "demo": {"region": "mars-1", "gpu": {}}},
+            "demo cannot be provisioned:\n  region: 'mars-1' is not a region of AWS\n  gpu.image: ",
+        ),
+    ],
+)
+def test_what_cannot_be_provisioned_is_said_in_words(
+    context: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    synth = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=os.environ | {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert synth.returncode == 1
+    assert synth.stderr.startswith(told)
 
 
 def _refusing_clear_text(template: dict[str, Any]) -> set[str]:

@@ -172,6 +172,9 @@ def test_index_comes_after_the_files_it_names_and_is_fresh_at_once(demo: Web) ->
 
     assert names[id(copies[IMMUTABLE])] in copies[ASK_FIRST]["DependsOn"]
     assert copies[ASK_FIRST]["Properties"]["DistributionPaths"] == ["/", "/index.html"]
+    assert copies[ASK_FIRST]["Properties"]["WaitForDistributionInvalidation"] is False, (
+        "a slow edge is no reason to roll back"
+    )
 
 
 def test_files_of_pages_that_are_still_open_stay(demo: Web) -> None:
@@ -348,6 +351,8 @@ def test_without_a_domain_the_page_is_found_under_cloudfronts_name(demo: Web) ->
 def test_protected_files_outlive_their_stack_and_others_go_with_it(demo: Web, prod: Web) -> None:
     assert {each["DeletionPolicy"] for each in prod.all("AWS::S3::Bucket").values()} == {"Retain"}
     assert {each["DeletionPolicy"] for each in demo.all("AWS::S3::Bucket").values()} == {"Delete"}
+    # The function leaves the files of a bucket whose tags it can read: aws/aws-cdk issue 33397.
+    assert "s3:GetBucketTagging" not in json.dumps(demo.all("AWS::IAM::Policy"))
     assert {each["Properties"]["RetainOnDelete"] for each in demo.copies().values()} == {False}
     assert {each["Properties"]["RetainOnDelete"] for each in prod.copies().values()} == {True}
 
@@ -371,6 +376,27 @@ def test_access_log_is_written_by_this_delivery_only(prod: Web) -> None:
 
     assert writing["Action"] == "s3:PutObject"
     assert source in json.dumps(writing["Condition"]["ArnLike"]["aws:SourceArn"])
+
+
+def test_access_log_never_keeps_its_stack_from_being_deleted(page: Path) -> None:
+    app = cdk.App()
+    stack = cdk.Stack(app, "web", env=cdk.Environment(region="us-east-1"))
+    Website(
+        stack,
+        "Website",
+        page=str(page),
+        entrance=SharedEntrance(),  # type: ignore[arg-type]  # the rest is not asked for
+        domain=None,
+        access_logs=True,
+        protected=False,
+    )
+    (log,) = (
+        bucket
+        for bucket in Template.from_stack(stack).find_resources("AWS::S3::Bucket").values()
+        if "LifecycleConfiguration" in bucket["Properties"]
+    )
+
+    assert log["DeletionPolicy"] == "Retain", "a bucket that is written to cannot be deleted"
 
 
 def test_no_access_log_unless_asked_for(demo: Web) -> None:

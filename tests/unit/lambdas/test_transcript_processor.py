@@ -29,6 +29,7 @@ CONTEXT = SimpleNamespace(
     memory_limit_in_mb=256,
     invoked_function_arn="arn:aws:lambda:eu-central-1:000000000000:function:transcript-processor",
     aws_request_id="request",
+    get_remaining_time_in_millis=lambda: 10_000,
 )
 
 
@@ -136,6 +137,22 @@ def test_a_message_is_reported_when_the_table_cannot_be_written(
     assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}]}
     assert "ResourceNotFoundException" in logs.getvalue()
     assert SECRET not in logs.getvalue()
+
+
+def test_messages_for_which_there_is_no_time_are_left_to_another_invocation(
+    handler: ModuleType,
+) -> None:
+    talk = conversation()
+    one, two, three = (utterance(talk, text=text) for text in ("one", "two", "three"))
+    slow_table = iter((10_000, 5_000, 100))
+    context = SimpleNamespace(
+        **{**vars(CONTEXT), "get_remaining_time_in_millis": lambda: next(slow_table)}
+    )
+
+    answer = handler.handler(batch(body(one), body(two), body(three)), context)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    assert {each.text for each in handler.table.since(talk, BEGIN)} == {"one", "two"}
 
 
 def test_no_text_is_logged_but_the_ids_are(
