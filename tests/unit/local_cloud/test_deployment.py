@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,9 @@ def test_outputs_that_cannot_be_read_are_made_anew(data: Path, tree: Path) -> No
 def data(tmp_path: Path, tree: Path) -> Path:
     """The data of an emulator into which the tree is deployed."""
     folder = tmp_path / "data"
-    write(folder / "services" / "s3.json", '{"payload": "recordings"}')
+    # As the emulator writes it: a bucket is named by its account and its name in quotes.
+    state: object = {"buckets_meta": {"data": {f"000000000000\0{'recordings'!r}": {}}}}
+    write(folder / "services" / "s3.json", json.dumps({"payload": state}))
     write(folder / "services" / "dynamodb.json", "before")
     write(folder / "s3" / "000000000000" / "recordings" / "a.wav", "sound")
     write(folder / "cdk" / "outputs.json", "{}")
