@@ -1,9 +1,15 @@
-"""Unit tests open no socket."""
+"""Unit tests open no socket, and no test is about time."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
+
+# A slow machine is no failure. On a new one the first text that hypothesis draws takes seconds,
+# for which it makes a table of Unicode.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

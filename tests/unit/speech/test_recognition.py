@@ -388,7 +388,7 @@ class CountingEngine(FakeEngine):
         return CountingSession(events, self._lifetimes())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     lifetimes=st.lists(st.integers(0, 10), max_size=8),
     cuts=st.lists(st.integers(1, 4_000), min_size=1, max_size=30),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speech.pcm import OddAudio, PcmFormat
@@ -36,7 +36,6 @@ def samples(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.frombuffer(pcm, dtype="<i2").astype(np.float64)
 
 
-@settings(deadline=None)
 @given(formats, st.integers(0, 20_000))
 def test_the_number_of_samples_is_exact(pcm_format: PcmFormat, frames: int) -> None:
     result = resampled(pcm_format, noise(pcm_format, frames))
@@ -45,7 +44,6 @@ def test_the_number_of_samples_is_exact(pcm_format: PcmFormat, frames: int) -> N
     assert len(result) == 2 * expected
 
 
-@settings(deadline=None)
 @given(formats, st.lists(st.integers(0, 3_000), max_size=12))
 def test_how_the_input_is_cut_does_not_matter(pcm_format: PcmFormat, cuts: list[int]) -> None:
     pcm = noise(pcm_format, sum(cuts))

@@ -110,7 +110,7 @@ async def test_a_panic_loses_what_was_waiting_and_a_failure_what_comes_after() -
             await anext(aiter(recognition))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     failure_rate=st.sampled_from([0.0, 0.01, 0.05]),
