@@ -31,7 +31,7 @@ class Lock:
 
 
 LOCKS = (
-    Lock(TOP, ("service", "functions", "infra", "client"), constrained=False),
+    Lock(TOP, ("service", "functions", "infra", "client", "endpoint"), constrained=False),
     Lock("requirements-dev.txt", ("dev",)),
     Lock("ecs_service/requirements.txt", ("service",)),
     Lock("lambdas/requirements.txt", ("functions",)),

@@ -1,0 +1,13 @@
+"""Amazon Transcribe streaming on the loopback address: its wire protocol, for unmodified clients.
+
+    requests        what a stream asks for, refused as the service refuses it
+    signatures      are they signed by whom they say
+    recognition     what is said: a script, or a recogniser that works on this machine
+    faults          what goes wrong, when asked for
+    session         one stream, whatever carries it
+    websocket       the WebSocket API
+    http2           the HTTP/2 API
+    certificates    the authority that vouches for this endpoint
+
+docs/transcribe-endpoint.md is written for those who use it on its own.
+"""

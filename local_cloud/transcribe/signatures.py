@@ -1,0 +1,454 @@
+"""Signature Version 4, from the side of a service: who asks, and is it what they signed?
+
+A request is signed in its headers (HTTP/2) or in its query (a presigned WebSocket address), and
+in a signed event stream each frame once more. The signature of the request is the seed of a
+chain: each frame's covers the one before it, so none can be left out, doubled or exchanged.
+
+    signer = verify_headers("POST", path, query, headers, secrets=secrets, now=now)
+    chain = ChunkVerifier(signer)
+    chain.verify(message.headers, message.payload, now=now)
+
+Messages are those of AWS, as users of its SDKs report them. They hold no secret and nothing of
+the canonical request. Once a stream is open, the service reports all of them as
+`BadRequestException`.
+
+SignatureError               error_type and status are what an HTTP refusal carries
+├── MissingSignature         nothing is signed
+├── IncompleteSignature      parts of the signature are missing, malformed or of another service
+├── UnknownKey               nobody has this access key, or a temporary one lacks its token
+├── Expired                  signed too long ago, or too far in the future
+└── WrongSignature           what was signed is not what arrived, or with another secret
+
+The algorithm: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html;
+signatures of frames: https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Final
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+ALGORITHM: Final = "AWS4-HMAC-SHA256"
+CHUNK_ALGORITHM: Final = "AWS4-HMAC-SHA256-PAYLOAD"
+SERVICE: Final = "transcribe"
+#: How far a clock may be off in either direction, and how long a signature holds.
+TOLERANCE: Final = timedelta(minutes=5)
+
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
+_SIGNATURE_HEX_DIGITS: Final = 64
+_UNRESERVED: Final = "-_.~"
+#: What the key of credentials with a session token begins with.
+_TEMPORARY: Final = "ASIA"
+#: How a frame's `:date` begins when encoded: length, name, and the type of a timestamp.
+_ENCODED_DATE: Final = b"\x05:date\x08"
+_QUERY_PARTS: Final = (
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+)
+
+
+class SignatureError(Exception):
+    """A request, or a frame of it, does not come from whom it names."""
+
+    #: As in the header `x-amzn-errortype`.
+    error_type: ClassVar[str] = "InvalidSignatureException"
+    status: ClassVar[int] = 403
+
+
+class MissingSignature(SignatureError):
+    """The request is not signed at all."""
+
+    error_type = "MissingAuthenticationTokenException"
+
+    def __init__(self) -> None:
+        super().__init__("Missing Authentication Token")
+
+
+class IncompleteSignature(SignatureError):
+    """The signature lacks a part, or a part is malformed or meant for somebody else."""
+
+    error_type = "IncompleteSignatureException"
+
+
+class UnknownKey(SignatureError):
+    """Nobody has this access key, or it needs a session token that was not sent."""
+
+    error_type = "UnrecognizedClientException"
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is invalid.")
+
+
+class Expired(SignatureError):
+    """The signature is too old, or from the future."""
+
+
+class WrongSignature(SignatureError):
+    """The signature fits neither what arrived nor the secret."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your AWS Secret Access Key and signing method. Consult the service "
+            "documentation for details."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Who signed a request that holds, and what the chain of its frames begins with."""
+
+    access_key: str
+    region: str
+    #: The signature of the request, 32 bytes.
+    seed: bytes = field(repr=False)
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """What a request says of its own signature."""
+
+    credential: str
+    date: str
+    signed_headers: str
+    signature: str
+    token: str
+    payload_sha256: str
+    #: How long the signature holds.
+    validity: timedelta = TOLERANCE
+
+
+def verify_presigned(
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    *,
+    secrets: Mapping[str, str],
+    now: datetime,
+) -> Signer:
+    """Verify a request whose query carries the signature.
+
+    Args:
+        method: As sent, e.g. `GET`.
+        path: As sent, percent-encoded, without the query.
+        query: As sent, percent-encoded, without the `?`.
+        headers: By lower-case name; `host` among them, with the port if one was sent.
+        secrets: The secret access key of each access key that is known.
+        now: The time by the service's clock, with a time zone.
+
+    Raises:
+        SignatureError: the request is refused.
+    """
+    pairs = _pairs(query)
+    claim = _query_claim(pairs)
+    unsigned = [pair for pair in pairs if pair[0] != "X-Amz-Signature"]
+    return _verify(claim, method, path, unsigned, headers, secrets=secrets, now=now)
+
+
+def verify_headers(
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    *,
+    secrets: Mapping[str, str],
+    now: datetime,
+) -> Signer:
+    """Verify a request whose `authorization` header carries the signature.
+
+    The body of an event stream is signed frame by frame, and in the request counts as empty
+    unless `x-amz-content-sha256` says otherwise.
+
+    Args:
+        method: As sent, e.g. `POST`.
+        path: As sent, percent-encoded, without the query.
+        query: As sent, percent-encoded, without the `?`.
+        headers: By lower-case name. HTTP/2's `:authority` stands for `host` as well: Python's
+            SDK signs it under the one name, Node's under the other.
+        secrets: The secret access key of each access key that is known.
+        now: The time by the service's clock, with a time zone.
+
+    Raises:
+        SignatureError: the request is refused.
+    """
+    claim = _header_claim(headers)
+    return _verify(claim, method, path, _pairs(query), headers, secrets=secrets, now=now)
+
+
+class ChunkVerifier:
+    """The chain of signatures over the frames of one stream."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._prior = signer.seed
+        self._day = ""
+        self._key = b""
+
+    def verify(self, headers: Mapping[str, object], payload: bytes, *, now: datetime) -> None:
+        """Verify the next frame, whose decoded event-stream headers and payload are given.
+
+        `headers` needs `:date`, milliseconds since 1970, and `:chunk-signature`, bytes. A frame
+        that is refused leaves the chain as it was.
+
+        Raises:
+            SignatureError: the frame is refused, and with it the stream.
+        """
+        date, signature = headers.get(":date"), headers.get(":chunk-signature")
+        if signature is None:
+            raise MissingSignature
+        # A boolean is an integer to Python, but not a timestamp.
+        if not isinstance(signature, bytes) or not isinstance(date, int) or isinstance(date, bool):
+            raise IncompleteSignature(
+                "An event needs the headers ':date' of type timestamp and ':chunk-signature' "
+                "of type bytes."
+            )
+        try:
+            signed = datetime.fromtimestamp(date // 1000, UTC)
+        except (ValueError, OverflowError, OSError) as error:
+            raise IncompleteSignature("The ':date' of an event is out of range.") from error
+        _check_age(signed, validity=TOLERANCE, now=now)
+        calculated = self._signature(date, signed.strftime(_STAMP), payload)
+        if not hmac.compare_digest(calculated, signature):
+            raise WrongSignature
+        self._prior = calculated
+
+    def _signature(self, date: int, stamp: str, payload: bytes) -> bytes:
+        scope = _scope(stamp, self._signer.region)
+        if stamp[:8] != self._day:  # a stream may go on past midnight
+            self._day, self._key = stamp[:8], _signing_key(self._signer.secret, scope)
+        lines = (
+            CHUNK_ALGORITHM,
+            stamp,
+            scope,
+            self._prior.hex(),
+            hashlib.sha256(_ENCODED_DATE + struct.pack("!q", date)).hexdigest(),
+            hashlib.sha256(payload).hexdigest(),
+        )
+        return _hmac(self._key, "\n".join(lines))
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """Return the decoded names and values of a query in their order.
+
+    Unlike in a form, `+` is no space here.
+    """
+    parts = (part.partition("=") for part in query.split("&") if part)
+    return [(unquote(name), unquote(value)) for name, _, value in parts]
+
+
+def _query_claim(pairs: list[tuple[str, str]]) -> _Claim:
+    names = Counter(name for name, _ in pairs)
+    if not any(names[part] for part in _QUERY_PARTS):
+        raise MissingSignature
+    for part in _QUERY_PARTS:
+        if names[part] != 1:
+            raise IncompleteSignature(
+                f"AWS query-string parameters must include '{part}'. "
+                "Re-examine the query-string parameters."
+            )
+    query = dict(pairs)
+    _check_algorithm(query["X-Amz-Algorithm"])
+    expires = query["X-Amz-Expires"]
+    longest = int(TOLERANCE.total_seconds())
+    # `isdecimal` alone lets other alphabets pass, and the length bounds what `int` must read.
+    if not (expires.isascii() and expires.isdecimal() and len(expires) <= len(str(longest))):
+        expires = "0"
+    if not 1 <= int(expires) <= longest:
+        raise IncompleteSignature(
+            f"X-Amz-Expires must be a number of seconds between 1 and {longest}."
+        )
+    return _Claim(
+        credential=query["X-Amz-Credential"],
+        date=query["X-Amz-Date"],
+        signed_headers=query["X-Amz-SignedHeaders"],
+        signature=query["X-Amz-Signature"],
+        token=query.get("X-Amz-Security-Token", ""),
+        payload_sha256=query.get("X-Amz-Content-Sha256", _EMPTY_SHA256),
+        validity=timedelta(seconds=int(expires)),
+    )
+
+
+def _header_claim(headers: Mapping[str, str]) -> _Claim:
+    authorization = headers.get("authorization", "")
+    if not authorization:
+        raise MissingSignature
+    algorithm, _, parameters = authorization.partition(" ")
+    _check_algorithm(algorithm)
+    named = (part.strip().partition("=") for part in parameters.split(","))
+    parts = {name: value for name, _, value in named}
+    for part in ("Credential", "Signature", "SignedHeaders"):
+        if not parts.get(part):
+            raise IncompleteSignature(f"Authorization header requires '{part}' parameter.")
+    if "x-amz-date" not in headers:
+        raise IncompleteSignature(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        )
+    return _Claim(
+        credential=parts["Credential"],
+        date=headers["x-amz-date"],
+        signed_headers=parts["SignedHeaders"],
+        signature=parts["Signature"],
+        token=headers.get("x-amz-security-token", ""),
+        payload_sha256=headers.get("x-amz-content-sha256", _EMPTY_SHA256),
+    )
+
+
+def _check_algorithm(algorithm: str) -> None:
+    if algorithm != ALGORITHM:
+        raise IncompleteSignature("Unsupported AWS 'algorithm'.")
+
+
+# --- verifying ----------------------------------------------------------------------------
+
+
+def _verify(
+    claim: _Claim,
+    method: str,
+    path: str,
+    pairs: list[tuple[str, str]],
+    headers: Mapping[str, str],
+    *,
+    secrets: Mapping[str, str],
+    now: datetime,
+) -> Signer:
+    access_key, day, region = _credential(claim.credential)
+    signed = _stamp(claim.date)
+    if claim.date[:8] != day:
+        raise IncompleteSignature(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
+            "from HTTP."
+        )
+    _check_age(signed, validity=claim.validity, now=now)
+    secret = secrets.get(access_key)
+    if secret is None or (access_key.startswith(_TEMPORARY) and not claim.token):
+        raise UnknownKey
+    names = claim.signed_headers.split(";")
+    if not {"host", ":authority"} & set(names):
+        raise IncompleteSignature(
+            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+        )
+    canonical = "\n".join(
+        (
+            method,
+            quote(unquote_to_bytes(_utf8(path)), safe="/" + _UNRESERVED),
+            _canonical_query(pairs),
+            *(f"{name}:{_canonical_header(name, headers)}" for name in names),
+            "",
+            claim.signed_headers,
+            claim.payload_sha256,
+        )
+    )
+    scope = _scope(claim.date, region)
+    digest = hashlib.sha256(_utf8(canonical)).hexdigest()
+    to_sign = f"{ALGORITHM}\n{claim.date}\n{scope}\n{digest}"
+    calculated = _hmac(_signing_key(secret, scope), to_sign)
+    if not hmac.compare_digest(calculated, _signature_bytes(claim.signature)):
+        raise WrongSignature
+    return Signer(access_key=access_key, region=region, seed=calculated, secret=secret)
+
+
+def _credential(credential: str) -> tuple[str, str, str]:
+    """Return access key, day and region of `KEY/DAY/REGION/SERVICE/aws4_request`."""
+    try:
+        access_key, day, region, service, terminator = credential.split("/")
+    except ValueError:
+        raise IncompleteSignature(
+            "Credential must have exactly 5 slash-delimited elements, "
+            "e.g. keyid/date/region/service/term."
+        ) from None
+    if service != SERVICE:
+        raise IncompleteSignature(f"Credential should be scoped to correct service: '{SERVICE}'.")
+    if terminator != "aws4_request":
+        raise IncompleteSignature(
+            "Credential should be scoped with a valid terminator: 'aws4_request'."
+        )
+    if not region:
+        raise IncompleteSignature("Credential should be scoped to a valid region.")
+    return access_key, day, region
+
+
+def _stamp(date: str) -> datetime:
+    try:
+        signed = datetime.strptime(date, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        signed = None
+    # `strptime` also takes figures that lack their zeros.
+    if signed is None or signed.strftime(_STAMP) != date:
+        raise IncompleteSignature("Date must be in ISO-8601 'basic format'.")
+    return signed
+
+
+def _check_age(signed: datetime, *, validity: timedelta, now: datetime) -> None:
+    latest, earliest = now + TOLERANCE, now - validity
+    stamp, clock = signed.strftime(_STAMP), now.strftime(_STAMP)
+    if signed < earliest:
+        minutes = f"{validity.total_seconds() / 60:g}"
+        raise Expired(
+            f"Signature expired: {stamp} is now earlier than {earliest.strftime(_STAMP)} "
+            f"({clock} - {minutes} min.)"
+        )
+    if signed > latest:
+        raise Expired(
+            f"Signature not yet current: {stamp} is still later than {latest.strftime(_STAMP)} "
+            f"({clock} + 5 min.)"
+        )
+
+
+def _canonical_query(pairs: list[tuple[str, str]]) -> str:
+    encoded = sorted((_encoded(name), _encoded(value)) for name, value in pairs)
+    return "&".join(f"{name}={value}" for name, value in encoded)
+
+
+def _encoded(text: str) -> str:
+    return quote(_utf8(text), safe=_UNRESERVED)
+
+
+def _canonical_header(name: str, headers: Mapping[str, str]) -> str:
+    """Return a header with its whitespace folded, or nothing if there is no such header."""
+    other = {"host": ":authority", ":authority": "host"}.get(name, name)
+    return " ".join(headers.get(name, headers.get(other, "")).split())
+
+
+def _signature_bytes(signature: str) -> bytes:
+    """Return the bytes of a signature in hexadecimal digits; none if it cannot be one."""
+    try:
+        return bytes.fromhex(signature) if len(signature) == _SIGNATURE_HEX_DIGITS else b""
+    except ValueError:
+        return b""
+
+
+def _scope(stamp: str, region: str) -> str:
+    return f"{stamp[:8]}/{region}/{SERVICE}/aws4_request"
+
+
+def _signing_key(secret: str, scope: str) -> bytes:
+    key = b"AWS4" + secret.encode()
+    for part in scope.split("/"):
+        key = _hmac(key, part)
+    return key
+
+
+def _hmac(key: bytes, message: str) -> bytes:
+    return hmac.digest(key, _utf8(message), "sha256")
+
+
+def _utf8(text: str) -> bytes:
+    """Return text as bytes, whatever it holds: what is no text only makes a signature wrong."""
+    return text.encode(errors="surrogatepass")

@@ -1,0 +1,503 @@
+"""The local endpoint of Amazon Transcribe over WebSocket, for a client of its own making."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from amazon_transcribe.auth import Credentials as SdkCredentials
+from amazon_transcribe.eventstream import (
+    EventSigner,
+    EventStreamBuffer,
+    EventStreamMessageSerializer,
+)
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
+
+from local_cloud.transcribe.certificates import certificates_in
+from local_cloud.transcribe.embedded import Embedded
+from local_cloud.transcribe.faults import Fault, Faults
+from local_cloud.transcribe.recognition import Dictation, Recogniser, Script, dictate
+from local_cloud.transcribe.session import Limits, Service
+from local_cloud.transcribe.websocket import MAX_MESSAGE_BYTES, serve_websocket
+from speech.engines.pocketsphinx import PocketsphinxEngine
+from tests.support.eventually import eventually
+from tests.support.recordings import flite, silence
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = Credentials("AKIDLOCAL", "local-secret-key")
+CHUNK = bytes(3_200)  # 100 ms
+PATIENCE = 10.0  # seconds
+SERIALIZER = EventStreamMessageSerializer()
+
+
+def audio_event(pcm: bytes) -> bytes:
+    headers: dict[str, Any] = {
+        ":message-type": "event",
+        ":event-type": "AudioEvent",
+        ":content-type": "application/octet-stream",
+    }
+    return bytes(SERIALIZER.serialize(headers, pcm))
+
+
+def presigned(base: str, keys: Credentials = KEYS, **changes: str) -> str:
+    asked = {"language-code": "en-US", "media-encoding": "pcm", "sample-rate": "16000"}
+    asked |= {name.replace("_", "-"): value for name, value in changes.items()}
+    request = AWSRequest("GET", f"{base}/stream-transcription-websocket?{urlencode(asked)}")
+    SigV4QueryAuth(keys, "transcribe", "us-east-1", expires=300).add_auth(request)
+    return str(request.url)
+
+
+class Client(WSListener):
+    """Keeps what it is told: the results, how it ended."""
+
+    transport: WSTransport
+
+    def __init__(self) -> None:
+        self.results: list[dict[str, Any]] = []
+        self.exception: tuple[str, str] | None = None
+        self.closed_with: WSCloseCode | None = None
+        self.told = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            self.closed_with = frame.get_close_code()
+            transport.send_close()
+            transport.disconnect()
+            return
+        buffer = EventStreamBuffer()  # type: ignore[no-untyped-call]  # the SDK leaves it so
+        buffer.add_data(frame.get_payload_as_bytes())
+        for message in buffer:
+            body = json.loads(message.payload)
+            if message.headers[":message-type"] == "exception":
+                self.exception = str(message.headers[":exception-type"]), body["Message"]
+            else:
+                self.results += body["Transcript"]["Results"]
+        self.told.set()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        del transport
+        self.gone.set()
+
+    def speak(self, pcm: bytes) -> None:
+        for start in range(0, len(pcm), len(CHUNK)):
+            self.send(audio_event(pcm[start : start + len(CHUNK)]))
+
+    def send(self, message: bytes, kind: WSMsgType = WSMsgType.BINARY) -> None:
+        self.transport.send(kind, message)
+
+    async def ended(self) -> None:
+        """End the audio and wait for the rest."""
+        self.send(audio_event(b""))
+        await self.left()
+
+    async def left(self) -> None:
+        await asyncio.wait_for(self.gone.wait(), PATIENCE)
+
+    @property
+    def finals(self) -> list[str]:
+        return [text(result) for result in self.results if not result["IsPartial"]]
+
+
+def text(result: dict[str, Any]) -> str:
+    return str(result["Alternatives"][0]["Transcript"])
+
+
+async def connected(url: str, **options: Any) -> Client:
+    transport, client = await ws_connect(Client, url, **options)
+    assert isinstance(client, Client)
+    client.transport = transport
+    return client
+
+
+@contextlib.asynccontextmanager
+async def endpoint(
+    *faults: str, recogniser: Recogniser | None = None, **changes: Any
+) -> AsyncIterator[str]:
+    """Run an endpoint; the value is its base address."""
+    service = Service(
+        recogniser=recogniser or Script.of_text("One two three.\nFour five."),
+        secrets={KEYS.access_key: KEYS.secret_key},
+        faults=Faults(Fault.parse(fault) for fault in faults),
+        **changes,
+    )
+    async with serve_websocket(service) as port:
+        yield f"ws://127.0.0.1:{port}"
+
+
+async def test_partials_then_finals_then_an_orderly_end() -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base))
+        client.speak(CHUNK * 25)
+        await client.ended()
+
+    assert [text(result) for result in client.results] == [
+        "One",
+        "One two",
+        "One two three.",
+        "Four",
+        "Four five.",
+    ]
+    assert client.finals == ["One two three.", "Four five."]
+    assert client.exception is None
+    assert client.closed_with == WSCloseCode.OK
+
+
+async def test_results_come_while_audio_still_goes_on() -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base))
+        client.speak(CHUNK * 4)
+        await asyncio.wait_for(client.told.wait(), PATIENCE)
+
+        assert [text(result) for result in client.results] == ["One"]
+        await client.ended()
+
+
+async def test_the_end_may_be_an_empty_message() -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base))
+        client.speak(CHUNK * 4)
+        client.send(b"")
+        await client.left()
+
+    assert client.finals == ["One"]
+
+
+async def test_the_response_tells_of_the_stream() -> None:
+    session = "0b5a2a9c-9b3f-4c33-8a63-0fd6ab0a4d9e"
+    async with endpoint() as base:
+        client = await connected(presigned(base, session_id=session))
+        headers = client.transport.response.headers
+        await client.ended()
+
+    assert headers["x-amzn-transcribe-session-id"] == session
+    assert headers["x-amzn-transcribe-sample-rate"] == "16000"
+    assert headers["x-amzn-request-id"]
+
+
+async def test_messages_may_be_signed_each() -> None:
+    async with endpoint() as base:
+        url = presigned(base)
+        client = await connected(url)
+        prior = dict(part.split("=") for part in urlsplit(url).query.split("&"))["X-Amz-Signature"]
+        signature: Any = bytes.fromhex(prior)
+        signer = EventSigner("transcribe", "us-east-1")
+        sdk_keys = SdkCredentials(KEYS.access_key, KEYS.secret_key)
+        for sealed in (audio_event(CHUNK * 4), b""):
+            headers = signer.sign(sealed, signature, sdk_keys)
+            signature = headers[":chunk-signature"]
+            client.send(bytes(SERIALIZER.serialize(headers, sealed)))
+        await client.left()
+
+    assert client.exception is None
+    assert client.finals == ["One"]
+
+
+async def test_an_envelope_signed_by_another_ends_the_stream() -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base))
+        signer = EventSigner("transcribe", "us-east-1")
+        headers = signer.sign(b"", b"x" * 32, SdkCredentials("AKIDLOCAL", "local-secret-key"))
+        client.send(bytes(SERIALIZER.serialize(headers, b"")))
+        await client.left()
+
+    assert client.exception is not None
+    assert client.finals == []
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "spoil", "error"),
+    [
+        (Credentials("AKIDLOCAL", "wrong"), str, "InvalidSignatureException"),
+        (Credentials("AKIDOTHER", "x"), str, "UnrecognizedClientException"),
+        (KEYS, lambda url: url.replace("en-US", "fr-FR"), "InvalidSignatureException"),
+        (KEYS, lambda url: url.partition("&X-Amz")[0], "MissingAuthenticationTokenException"),
+    ],
+)
+async def test_who_did_not_sign_is_told_so_after_the_upgrade(
+    keys: Credentials, spoil: Callable[[str], str], error: str
+) -> None:
+    async with endpoint() as base:
+        client = await connected(spoil(presigned(base, keys)))
+        await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == error
+    assert client.closed_with == WSCloseCode.OK
+
+
+async def test_a_bad_request_is_told_after_the_upgrade() -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base, sample_rate="96000"))
+        await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == "BadRequestException"
+    assert "mediaSampleRateHertz" in client.exception[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, "BadRequestException"),
+        (403, "AccessDeniedException"),
+        (409, "ConflictException"),
+        (429, "LimitExceededException"),
+    ],
+)
+async def test_a_refusal_is_an_http_status(status: int, error: str) -> None:
+    async with endpoint(f"refuse:{status}x1") as base:
+        with pytest.raises(WSHandshakeError) as caught:
+            await connected(presigned(base))
+        again = await connected(presigned(base))
+        await again.ended()
+
+    response = caught.value.response
+    assert response is not None
+    assert response.status == status
+    assert response.headers["x-amzn-ErrorType"] == error
+    assert again.exception is None
+
+
+async def test_another_path_is_not_found() -> None:
+    async with endpoint() as base:
+        with pytest.raises(WSHandshakeError) as caught:
+            await connected(presigned(base).replace("/stream-", "/call-analytics-stream-"))
+
+    assert caught.value.response is not None
+    assert caught.value.response.status == 404
+
+
+async def test_too_many_streams_at_once_are_refused_until_one_has_gone() -> None:
+    limits = Limits(streams=1)
+    async with endpoint(limits=limits) as base:
+        first = await connected(presigned(base))
+        refused = await connected(presigned(base))
+        await refused.left()
+        first.transport.disconnect(graceful=False)
+        await first.left()
+
+        await eventually(lambda: not limits.open_streams, "the place of the lost stream is free")
+        again = await connected(presigned(base))
+        await again.ended()
+
+    assert refused.exception is not None
+    assert refused.exception[0] == "LimitExceededException"
+    assert again.exception is None
+
+
+async def test_too_many_starts_within_a_second_are_refused() -> None:
+    async with endpoint(limits=Limits(starts_per_second=2)) as base:
+        clients = [await connected(presigned(base)) for _ in range(3)]
+        for client in clients[:2]:
+            await client.ended()
+        await clients[2].left()
+
+    assert [client.exception and client.exception[0] for client in clients] == [
+        None,
+        None,
+        "LimitExceededException",
+    ]
+
+
+# --- in the middle --------------------------------------------------------------------------------
+
+
+async def test_an_exception_in_mid_stream_ends_it() -> None:
+    async with endpoint("exception:InternalFailure@0.8") as base:
+        client = await connected(presigned(base))
+        client.speak(CHUNK * 20)
+        await client.left()
+
+    assert len(client.results) == 2
+    assert client.exception is not None
+    assert client.exception[0] == "InternalFailureException"
+    assert client.closed_with == WSCloseCode.OK
+
+
+async def test_a_broken_connection_has_no_close() -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base, vocabulary_name="fault-disconnect-0.8"))
+        client.speak(CHUNK * 8)
+        await client.left()
+
+    assert client.closed_with is None
+    assert client.exception is None
+
+
+async def test_a_stalled_endpoint_reads_no_more() -> None:
+    async with endpoint("stall@0.4") as base:
+        client = await connected(presigned(base))
+        client.speak(CHUNK * 4)
+        await asyncio.wait_for(client.told.wait(), PATIENCE)
+        tcp = client.transport.underlying_transport
+
+        def is_stuck() -> bool:
+            client.speak(bytes(32_000) * 8)
+            return tcp.get_write_buffer_size() > 2 * MAX_MESSAGE_BYTES
+
+        await eventually(is_stuck, "what is sent waits in the client")
+        assert len(client.results) == 1
+        assert not client.gone.is_set()
+        client.transport.disconnect(graceful=False)
+
+
+async def test_silence_of_the_client_ends_the_stream() -> None:
+    async with endpoint("idle:0.1") as base:
+        client = await connected(presigned(base))
+        await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == "BadRequestException"
+    assert "no new audio was received" in client.exception[1]
+
+
+async def test_limit_is_told_after_the_upgrade() -> None:
+    async with endpoint("limit") as base:
+        client = await connected(presigned(base))
+        await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == "LimitExceededException"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (b"no event", WSMsgType.BINARY),
+        (audio_event(CHUNK)[:-1], WSMsgType.BINARY),
+        (audio_event(CHUNK[:-1]), WSMsgType.BINARY),
+        (b"{}", WSMsgType.TEXT),
+    ],
+)
+async def test_what_is_no_audio_is_a_bad_request(message: bytes, kind: WSMsgType) -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base))
+        client.send(message, kind)
+        await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == "BadRequestException"
+
+
+async def test_a_message_may_come_in_frames() -> None:
+    event = audio_event(CHUNK * 4)
+    async with endpoint() as base:
+        client = await connected(presigned(base))
+        client.transport.send(WSMsgType.BINARY, event[:100], fin=False)
+        client.transport.send(WSMsgType.CONTINUATION, event[100:200], fin=False)
+        client.transport.send(WSMsgType.CONTINUATION, event[200:])
+        await client.ended()
+
+    assert client.finals == ["One"]
+
+
+# --- what recognises ------------------------------------------------------------------------------
+
+
+async def test_dictated_words_are_heard_again_in_a_second_stream() -> None:
+    pcm = dictate([(1, 0.1, 0.4), (2, 1.2, 1.5), (3, 2.4, 2.7)], seconds=3.4)
+    async with endpoint("disconnect@1.9x1", recogniser=Dictation()) as base:
+        first = await connected(presigned(base))
+        first.speak(pcm)
+        await first.left()
+        second = await connected(presigned(base))
+        second.speak(pcm[round(1.5 * 32_000) :])
+        await second.ended()
+
+    assert first.finals == ["word1"]  # and the pause after the second word is not over
+    assert second.finals == ["word3"]
+
+
+async def test_the_embedded_engine_recognises_what_is_spoken() -> None:
+    async with (
+        Embedded(PocketsphinxEngine(slots=1)) as embedded,
+        endpoint(recogniser=embedded) as base,
+    ):
+        client = await connected(presigned(base))
+        client.speak(silence(0.5) + flite("this is a test of the system") + silence(1.0))
+        await client.ended()
+
+    assert client.exception is None
+    assert "test of the system" in " ".join(client.finals)
+
+
+async def test_a_server_that_goes_tells_its_streams() -> None:
+    limits = Limits()
+    async with endpoint(limits=limits) as base:
+        client = await connected(presigned(base))
+    await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == "ServiceUnavailableException"
+    assert client.closed_with == WSCloseCode.OK
+    assert limits.open_streams == 0
+
+
+# --- the program ----------------------------------------------------------------------------------
+
+
+async def test_the_program_serves_with_a_certificate_until_it_is_told_to_stop(
+    tmp_path: Path,
+) -> None:
+    command = ("-m", "local_cloud.transcribe", "--certificates", str(tmp_path))
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT, stdout=PIPE)
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        _, websocket, http2 = line.decode().split()
+        context = certificates_in(tmp_path).client_context()
+        client = await connected(presigned(websocket), ssl_context=context)
+        client.speak(CHUNK * 4)
+        await client.ended()
+
+        process.send_signal(signal.SIGTERM)
+        rest, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert line.startswith(b"Serving wss://localhost:")
+    assert http2.startswith("https://localhost:")
+    assert b"SSL_CERT_FILE=" in rest
+    assert client.finals == ["The"]
+    assert process.returncode == 0
+
+
+async def test_a_port_that_is_taken_is_a_plain_message() -> None:
+    async with endpoint() as base:
+        port = base.rpartition(":")[2]
+        command = ("-m", "local_cloud.transcribe", "--no-tls", "--port", port)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, cwd=ROOT, stdout=PIPE, stderr=PIPE
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+
+    assert process.returncode == 1
+    assert errors.startswith(b"The endpoint cannot start: ")
