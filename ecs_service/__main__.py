@@ -62,7 +62,8 @@ def _run(settings: Settings) -> bool:
 def _describe_settings() -> str:
     lines = ["environment variables:"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in {None, ()} else f" [{field.default}]"
+        told = bool(field.default) or field.default == 0
+        default = f" [{field.default}]" if told else ""
         lines.append(f"  {name.upper():20} {field.description or ''}{default}")
     return "\n".join(lines)
 

@@ -37,6 +37,7 @@ from ecs_service.settings import Settings
 from speech.engines.base import Engine
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.scripted import ScriptedEngine
+from speech.engines.transcribe import TranscribeEngine
 from transcripts.conversations import ConversationTable
 
 #: What the kernel may buffer per connection, bytes: audio that waits there is lag that the
@@ -213,6 +214,15 @@ def _print(line: str) -> None:
 def _engine(settings: Settings) -> Engine:
     if settings.engine == "scripted":
         return ScriptedEngine(settings.scripted)
+    if settings.engine == "transcribe":
+        region = settings.transcribe_region or boto3.Session().region_name
+        if region is None:
+            raise ValueError("TRANSCRIBE_REGION is missing, and the AWS SDKs have none either")
+        return TranscribeEngine(
+            region=region,
+            endpoint=settings.transcribe_endpoint,
+            defaults=settings.transcribe_options,
+        )
     return PocketsphinxEngine(slots=settings.capacity)
 
 

@@ -14,6 +14,8 @@ from speech.engines.scripted import ScriptedModel
 
 #: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
 POCKETSPHINX_STREAMS_PER_CORE = 3
+#: Streams over WebSocket that AWS lets an account have at once, unless it is asked for more.
+TRANSCRIBE_STREAMS = 25
 #: The stand-in costs next to nothing; the bound is there because there is always one.
 SCRIPTED_STREAMS = 1_000
 
@@ -26,7 +28,8 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="0 picks a free one")] = 8081
     engine: Annotated[
-        Literal["pocketsphinx", "scripted"], Field(description="who recognises the speech")
+        Literal["pocketsphinx", "scripted", "transcribe"],
+        Field(description="who recognises the speech"),
     ] = "pocketsphinx"
     slots: Annotated[
         int | None, Field(ge=1, le=10_000, description="streams at a time; default by the engine")
@@ -37,6 +40,17 @@ class Settings(BaseSettings):
     scripted: Annotated[
         ScriptedModel, Field(description="hyper-parameters of the stand-in engine, as JSON")
     ] = ScriptedModel()
+    transcribe_region: Annotated[
+        str | None, Field(description="region of Amazon Transcribe; default: that of the AWS SDKs")
+    ] = None
+    transcribe_endpoint: Annotated[
+        str | None,
+        Field(description="base URL instead of the region's: a VPC endpoint, or a local one"),
+    ] = None
+    transcribe_options: Annotated[
+        dict[str, str],
+        Field(description="choices for every stream by Transcribe's own names, as JSON"),
+    ] = {}
     queue_url: Annotated[
         str | None, Field(description="SQS queue for finals; without one nothing is stored")
     ] = None
@@ -94,4 +108,6 @@ class Settings(BaseSettings):
             return self.slots
         if self.engine == "scripted":
             return SCRIPTED_STREAMS
+        if self.engine == "transcribe":
+            return TRANSCRIBE_STREAMS
         return POCKETSPHINX_STREAMS_PER_CORE * (os.cpu_count() or 1)

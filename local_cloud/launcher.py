@@ -25,7 +25,14 @@ from pathlib import Path
 from aiohttp import web
 
 from local_cloud import edge, logs
-from local_cloud.parts import EmulatorPart, Part, PartFailed, ServicePart, keep_running
+from local_cloud.parts import (
+    EmulatorPart,
+    Part,
+    PartFailed,
+    ServicePart,
+    TranscribePart,
+    keep_running,
+)
 from scripts.checks import DISK_FOR_DATA, SetupError, check_disk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,13 +177,24 @@ class Demo:
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
+        parts: list[Part] = [emulator]
+        engine = self._given.get("ENGINE") or "pocketsphinx"
+        settings = emulator.environment()
+        if engine == "transcribe" and not self._given.get("TRANSCRIBE_ENDPOINT"):
+            log = folder / "logs" / "transcribe.log"
+            logs.put_aside(log)
+            transcribe = TranscribePart(log=log, port=free_port(), environment=settings)
+            await self._start(stack, transcribe, "local Amazon Transcribe")
+            settings = {**settings, "TRANSCRIBE_ENDPOINT": transcribe.url}
+            parts.append(transcribe)
+
         log = folder / "logs" / "service.log"
         logs.put_aside(log)
         service = ServicePart(
             log=log,
             port=free_port(),
             environment={
-                **emulator.environment(),
+                **settings,
                 "QUEUE_URL": emulator.resources.queue_url,
                 "TABLE_NAME": emulator.resources.table_name,
                 "OUTBOX_PATH": str(folder / "outbox.db"),
@@ -185,14 +203,14 @@ class Demo:
         runner = await stack.enter_async_context(_edge(service.url))
         watching = asyncio.create_task(logs.watch(log, lambda text: say(f"service: {text}")))
         stack.push_async_callback(_end, watching)
-        engine = self._given.get("ENGINE") or "pocketsphinx"
+        parts.append(service)
         await self._start(stack, service, f"service with the engine {engine}")
 
         site = web.SockSite(runner, listener)
         await site.start()
         stack.push_async_callback(site.stop)
         self._say_ready(url, emulator)
-        await _first_failure(keep_running(emulator, say), keep_running(service, say))
+        await _first_failure(*(keep_running(part, say) for part in parts))
 
     async def _start(self, stack: contextlib.AsyncExitStack, part: Part, title: str) -> None:
         say(f"Starting the {title} ...")

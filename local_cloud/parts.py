@@ -19,7 +19,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_cloud import deployment, logs
-from local_cloud.aws import Emulator, EmulatorError
+from local_cloud.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
 from local_cloud.deployment import Resources
 
 if TYPE_CHECKING:
@@ -213,17 +213,71 @@ class EmulatorPart:
         return self._emulator.environment()
 
 
-class ServicePart:
+class GuardedPart:
+    """A program of ours that dies with the launcher, however that dies."""
+
+    name: str
+
+    def __init__(self, *, log: Path, patience: float) -> None:
+        """Keep what it says in `log`; it has `patience` seconds to end in order."""
+        self.log = log
+        self._patience = patience
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def _spawn(
+        self, module: str, *arguments: str, environment: Mapping[str, str]
+    ) -> asyncio.subprocess.Process:
+        """Start `python -m MODULE`, after what may be left of it has ended."""
+        await self.stop()
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "local_cloud.guard", f"{self._patience:g}"),
+                *(sys.executable, "-m", module, *arguments),
+                cwd=ROOT,
+                env=dict(environment),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C at the terminal is the launcher's to handle
+            )
+        return self._process
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+        if self._process is None:
+            raise AssertionError("it was started")
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Let it finish what it has begun, then end it. May be called twice."""
+        process = self._process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await process.wait()
+        self.kill()  # also workers that a crash left behind
+        await process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """End it and its workers at once."""
+        if self._process is not None:
+            _kill_group(self._process.pid)
+
+
+class ServicePart(GuardedPart):
     """The WebSocket service, as in the cloud but for its settings."""
 
     name = "The service"
 
     def __init__(self, *, log: Path, port: int, environment: Mapping[str, str]) -> None:
-        self.log = log
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {**environment, "HOST": "127.0.0.1", "PORT": str(port)}
-        self._drain = float(self._environment.setdefault("DRAIN_SECONDS", f"{DRAIN_SECONDS:g}"))
-        self._process: asyncio.subprocess.Process | None = None
+        drain = float(self._environment.setdefault("DRAIN_SECONDS", f"{DRAIN_SECONDS:g}"))
+        super().__init__(log=log, patience=drain + GRACE_SECONDS)
 
     async def start(self) -> None:
         """Start it and wait until it takes streams.
@@ -231,21 +285,9 @@ class ServicePart:
         Raises:
             PartFailed: it ended, or was not ready in time.
         """
-        await self.stop()
-        command = [sys.executable, "-m", "ecs_service"]
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "local_cloud.guard", f"{self._drain + GRACE_SECONDS:g}"),
-                *command,
-                cwd=ROOT,
-                env=self._environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C at the terminal is the launcher's to handle
-            )
+        process = await self._spawn("ecs_service", environment=self._environment)
         try:
-            await self._until_ready(self._process)
+            await self._until_ready(process)
         except BaseException:
             await self.stop()
             raise
@@ -273,27 +315,50 @@ class ServicePart:
             f"{self.name} {describe_exit(process.returncode or 0)}.{_last_words(self.log)}"
         )
 
-    async def wait(self) -> int:
-        """Wait for its end."""
-        if self._process is None:
-            raise AssertionError("it was started")
-        return await self._process.wait()
 
-    async def stop(self) -> None:
-        """Let it finish its streams and hand its finals to the queue, then end it."""
-        process = self._process
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+class TranscribePart(GuardedPart):
+    """The local Amazon Transcribe, with the embedded engine behind it."""
+
+    name = "The local Amazon Transcribe"
+
+    def __init__(self, *, log: Path, port: int, environment: Mapping[str, str]) -> None:
+        super().__init__(log=log, patience=GRACE_SECONDS)
+        #: What the service is told in place of the region's address.
+        self.url = f"ws://127.0.0.1:{port}"
+        self._port = port
+        self._environment = environment
+
+    async def start(self) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            PartFailed: it ended, or did not serve in time.
+        """
+        process = await self._spawn(
+            "local_cloud.transcribe",
+            # Without TLS, for nobody else can listen on the loopback address.
+            *("--no-tls", "--port", str(self._port), "--engine", "pocketsphinx"),
+            *("--key", f"{ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"),
+            environment=self._environment,
+        )
+        try:
+            await self._until_it_listens(process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _until_it_listens(self, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._drain + GRACE_SECONDS):
-                await process.wait()
-        self.kill()  # also workers that a crash left behind
-        await process.wait()
-        self._process = None
-
-    def kill(self) -> None:
-        """End it and its workers at once."""
-        if self._process is not None:
-            _kill_group(self._process.pid)
+            async with asyncio.timeout(START_SECONDS):
+                while process.returncode is None:
+                    with contextlib.suppress(OSError):
+                        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                        writer.close()
+                        return
+                    await asyncio.sleep(POLL_SECONDS)
+        how = (
+            f"did not serve within {START_SECONDS:g} s"
+            if process.returncode is None
+            else describe_exit(process.returncode)
+        )
+        raise PartFailed(f"{self.name} {how}.{_last_words(self.log)}")

@@ -29,14 +29,14 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
 
-from speech.engines.errors import EngineError, EngineStalled, UnsupportedLanguage
+from speech.engines.errors import EngineError, EngineStalled, SessionEnded, UnsupportedLanguage
 from transcripts.models import Word
 
 #: What every engine is fed: 16 kHz, signed 16 bit little endian.
@@ -66,6 +66,8 @@ class Result:
     language: str | None = None
     speaker: str | None = None
     channel: int = 0
+    #: So many words, from the first, will not change any more, if the engine tells.
+    stable_words: int = 0
 
     def moved(self, *, segments: int, seconds: float) -> Result:
         """Return this result as seen from a timeline that began earlier by the given amounts."""
@@ -104,6 +106,8 @@ class RecognitionOptions:
     """What a stream asks of an engine."""
 
     language: str = "en-US"
+    #: What else, by the engine's own names. An engine without such choices does not look at them.
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,7 +352,8 @@ class Recognition:
                 except EngineError as error:
                     self._attempt = None
                     await attempt.session.close()
-                    self._count(error)
+                    if not isinstance(error, SessionEnded):
+                        self._count(error)
                     attempt = await self._open()
         except Exception as error:  # noqa: BLE001 - whatever it is, `finished` raises it
             self._error = error

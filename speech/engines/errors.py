@@ -4,6 +4,7 @@ EngineError                  retryable says whether another attempt can help
 ├── EngineUnavailable        no session could be opened: missing model, dead worker pool
 ├── EngineStalled            audio is waiting, but the engine makes no progress
 ├── EngineCrashed            the session died: worker killed, connection lost
+├── SessionEnded             the session may last no longer; the next goes on, no failure
 └── UnsupportedLanguage      the engine does not know the language; a retry is no use
 """
 
@@ -26,6 +27,14 @@ class EngineStalled(EngineError):
 
 class EngineCrashed(EngineError):
     """The session died under the stream."""
+
+
+class SessionEnded(EngineError):
+    """The session has lasted as long as the engine lets it; it is replaced at once.
+
+    No failure: it counts as none and waits for nothing. A session reports it in a pause of the
+    speech, if there is one, for what is not settled is heard again.
+    """
 
 
 class UnsupportedLanguage(EngineError):

@@ -18,6 +18,7 @@ from local_cloud.launcher import DIST, SAME_WISH_SECONDS
 from tests.support.cloud import deployed
 from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
 from tests.support.eventually import eventually
+from tests.support.recordings import flite, silence
 from transcripts.protocol import ConnectParameters, Final, Snapshot, TranscribeParameters
 
 pytestmark = [
@@ -211,3 +212,18 @@ async def test_the_lock_says_where_the_demo_is_only_while_it_runs(tmp_path: Path
         assert known == {"pid": demo.process.pid, "url": f"http://127.0.0.1:{port}"}
         await demo.end(signal.SIGTERM)
     assert (tmp_path / "demo.lock").read_text() == ""
+
+
+async def test_with_transcribe_as_engine_it_brings_a_transcribe_of_its_own(tmp_path: Path) -> None:
+    speech = flite("hello world") + silence(1.0)
+    async with ready_demo(tmp_path, engine="transcribe") as demo:
+        parameters = TranscribeParameters(sample_rate=16_000, conversation_id="talk")
+        async with Speaker(demo.url, parameters) as talk:
+            for offset in range(0, len(speech), 3_200):
+                await talk.send(speech[offset : offset + 3_200])
+            await talk.stop()
+            said = [message.text async for message in talk if isinstance(message, Final)]
+        served = (tmp_path / "logs" / "transcribe.log").read_text()
+
+    assert "hello world" in " ".join(said)
+    assert "Serving ws://127.0.0.1:" in served

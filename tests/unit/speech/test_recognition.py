@@ -23,6 +23,7 @@ from speech.engines.errors import (
     EngineError,
     EngineStalled,
     EngineUnavailable,
+    SessionEnded,
     UnsupportedLanguage,
 )
 from transcripts.models import Word
@@ -201,6 +202,21 @@ async def test_the_patience_ends_after_so_many_failures_in_a_row() -> None:
             await rest_of(recognition)
 
     assert engine.opened == QUICK.attempts
+
+
+async def test_a_session_whose_time_is_up_is_replaced_without_being_a_failure() -> None:
+    engine = FakeEngine(Policy(attempts=1, first_delay=100.0))
+    async with recognition_of(engine) as recognition:
+        recognition.write(SECOND * 2)
+        for _ in range(3):
+            session = await engine.session()
+            session.say("one", 0.0, 0.5)
+            session.events.failed(SessionEnded("four hours"))
+        last = await engine.session()
+        last.events.finished()
+
+        assert [result.start for result in await rest_of(recognition)] == [0.0, 0.5, 1.0]
+    assert last.written == SECOND[:16_000]
 
 
 async def test_audio_that_was_settled_renews_the_patience() -> None:

@@ -1,0 +1,384 @@
+"""What a stream asks of Transcribe, and what the operator lets clients ask. Pure.
+
+Choices have the names of the service's own query parameters, for example
+`{"identify-language": "true", "language-options": "en-US,fr-FR"}`. The operator's defaults are
+choices, too; a client's replace them if the operator allows these.
+
+OptionError                  none helps to repeat
+├── UnknownOption            no option of that name, or none that clients have
+├── InvalidOption            a value that the service would not take, or not beside the others
+└── OptionNotAllowed         the operator does not allow it
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from speech.engines.base import SAMPLE_RATE
+from speech.engines.errors import EngineError, UnsupportedLanguage
+
+Stability = Literal["low", "medium", "high"]
+FilterMethod = Literal["remove", "mask", "tag"]
+Pii = Literal["redact", "identify"]
+
+#: The service takes two channels at most, and at least two languages to choose from.
+MAX_CHANNELS = 2
+MIN_LANGUAGES = 2
+#: So many names, languages or kinds of PII fit into one option.
+MAX_VALUES = 50
+
+_T = TypeVar("_T", bound=str)
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}-[A-Z]{2}", re.ASCII)
+_NAME = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
+_KIND = re.compile(r"[A-Z_]{2,40}", re.ASCII)
+
+
+class OptionError(EngineError):
+    """What was asked for cannot be had."""
+
+    retryable = False
+
+
+class UnknownOption(OptionError):
+    """No option has this name."""
+
+
+class InvalidOption(OptionError):
+    """The value makes no sense, or not beside the others."""
+
+
+class OptionNotAllowed(OptionError):
+    """The operator does not allow it."""
+
+
+class AllowedOptions(BaseModel):
+    """What clients may choose. Nothing but the language, unless it is listed here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Empty means every language of the service.
+    languages: frozenset[str] = frozenset()
+    identify_language: bool = False
+    vocabularies: frozenset[str] = frozenset()
+    vocabulary_filters: frozenset[str] = frozenset()
+    language_models: frozenset[str] = frozenset()
+    speaker_labels: bool = False
+    two_channels: bool = False
+    stability: frozenset[Stability] = frozenset()
+    pii: frozenset[Pii] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscribeOptions:
+    """What a stream asks for, consistent in itself."""
+
+    language: str
+    #: Find out which of `languages` is spoken, or which at each moment.
+    identify: Literal["one", "several"] | None = None
+    languages: tuple[str, ...] = ()
+    vocabularies: tuple[str, ...] = ()
+    vocabulary_filters: tuple[str, ...] = ()
+    filter_method: FilterMethod | None = None
+    language_model: str | None = None
+    speaker_labels: bool = False
+    channels: int = 1
+    stability: Stability | None = None
+    pii: Pii | None = None
+    pii_types: tuple[str, ...] = ()
+
+    def parameters(self) -> dict[str, str]:
+        """Return the query parameters of the request.
+
+        Source: API reference of StartStreamTranscription; the names of its headers without
+        `x-amzn-transcribe-`.
+        """
+        asked: dict[str, str] = {
+            "media-encoding": "pcm",
+            "sample-rate": str(SAMPLE_RATE),
+        }
+        asked |= self._of_language()
+        if self.speaker_labels:
+            asked["show-speaker-label"] = "true"
+        if self.channels > 1:
+            asked["enable-channel-identification"] = "true"
+            asked["number-of-channels"] = str(self.channels)
+        if self.stability:
+            asked["enable-partial-results-stabilization"] = "true"
+            asked["partial-results-stability"] = self.stability
+        if self.pii:
+            word = "redaction" if self.pii == "redact" else "identification"
+            asked[f"content-{word}-type"] = "PII"
+            if self.pii_types:
+                asked["pii-entity-types"] = ",".join(self.pii_types)
+        return asked
+
+    def _of_language(self) -> dict[str, str]:
+        """Return the parameters of the language, and of what belongs to one."""
+        asked: dict[str, str] = {}
+        several = "s" if self.identify else ""  # a list of names for all languages, or one name
+        if self.identify:
+            switch = "language" if self.identify == "one" else "multiple-languages"
+            asked[f"identify-{switch}"] = "true"
+            asked["language-options"] = ",".join(self.languages)
+            if self.language in self.languages:
+                asked["preferred-language"] = self.language
+        else:
+            asked["language-code"] = self.language
+        if self.vocabularies:
+            asked[f"vocabulary-name{several}"] = ",".join(self.vocabularies)
+        if self.vocabulary_filters:
+            asked[f"vocabulary-filter-name{several}"] = ",".join(self.vocabulary_filters)
+        if self.filter_method:
+            asked["vocabulary-filter-method"] = self.filter_method
+        if self.language_model:
+            asked["language-model-name"] = self.language_model
+        return asked
+
+
+def chosen(
+    *,
+    language: str,
+    channels: int,
+    choices: Mapping[str, str],
+    allowed: AllowedOptions,
+    defaults: Mapping[str, str],
+) -> TranscribeOptions:
+    """Return what a stream gets: the client's choices over the operator's defaults.
+
+    Raises:
+        UnknownOption: a choice has a name that clients cannot choose.
+        InvalidOption: a value is not the service's, or contradicts another.
+        OptionNotAllowed: the operator does not let clients choose it.
+        UnsupportedLanguage: the language is none that the service could know.
+    """
+    if channels > 1 and not allowed.two_channels:
+        raise OptionNotAllowed("two channels are not allowed here")
+    replaced = {_OTHER_FORM[name] for name in choices if name in _OTHER_FORM}
+    kept = {name: value for name, value in defaults.items() if name not in replaced}
+    asked = parsed({**kept, **choices}, language=language, channels=channels)
+    _check(parsed(choices, language=language, channels=channels, alone=False), allowed)
+    return asked
+
+
+def parsed(
+    choices: Mapping[str, str], *, language: str, channels: int = 1, alone: bool = True
+) -> TranscribeOptions:
+    """Return the options that `choices` are.
+
+    Args:
+        choices: values by the service's names.
+        language: the stream's.
+        channels: the stream's.
+        alone: whether nothing will be added to them, so that they must be complete.
+
+    Raises:
+        UnknownOption: a choice has a name that is none.
+        InvalidOption: a value is not the service's, or contradicts another.
+        UnsupportedLanguage: the language is none that the service could know.
+    """
+    if not _LANGUAGE.fullmatch(language):
+        raise UnsupportedLanguage(f"Amazon Transcribe has no language {_shown(language)}")
+    for name in choices:
+        if name not in _NAMES:
+            raise UnknownOption(f"there is no option {_shown(name)}")
+    take = _Taker(choices)
+    identify: Literal["one", "several"] | None = None
+    if take.switch("identify-language"):
+        identify = "one"
+    if take.switch("identify-multiple-languages"):
+        if identify:
+            raise InvalidOption("either one language is identified or several")
+        identify = "several"
+    options = TranscribeOptions(
+        language=language,
+        identify=identify,
+        languages=take.values("language-options", _LANGUAGE),
+        vocabularies=take.either("vocabulary-name", "vocabulary-names"),
+        vocabulary_filters=take.either("vocabulary-filter-name", "vocabulary-filter-names"),
+        filter_method=take.one_of("vocabulary-filter-method", _filter_method),
+        language_model=take.name("language-model-name"),
+        speaker_labels=take.switch("show-speaker-label"),
+        channels=channels,
+        stability=take.one_of("partial-results-stability", _stability),
+        pii=take.pii(),
+        pii_types=take.values("pii-entity-types", _KIND),
+    )
+    if alone:
+        _agree(options)
+    return options
+
+
+def _agree(options: TranscribeOptions) -> None:
+    """Raise if the service would not take these together."""
+    rules = (
+        (options.channels not in range(1, MAX_CHANNELS + 1), "there are one or two channels"),
+        (
+            options.identify and len(set(options.languages)) < MIN_LANGUAGES,
+            "identification needs language-options, two at least",
+        ),
+        (
+            options.languages and not options.identify,
+            "language-options need identify-language or identify-multiple-languages",
+        ),
+        (
+            options.identify and options.language_model,
+            "a language model is of one language, which is not identified",
+        ),
+        (
+            not options.identify and len(options.vocabularies) > 1,
+            "several vocabularies need language identification",
+        ),
+        (
+            not options.identify and len(options.vocabulary_filters) > 1,
+            "several vocabulary filters need language identification",
+        ),
+        (
+            options.filter_method and not options.vocabulary_filters,
+            "vocabulary-filter-method needs a vocabulary filter",
+        ),
+        (
+            options.speaker_labels and options.channels > 1,
+            "speaker labels and channels exclude each other",
+        ),
+        (
+            options.pii_types and not options.pii,
+            "pii-entity-types need content-redaction-type or content-identification-type",
+        ),
+        (
+            options.pii and options.identify,
+            "PII is found in a language that is given, not identified",
+        ),
+    )
+    problems = [text for broken, text in rules if broken]
+    if problems:
+        raise InvalidOption("; ".join(problems))
+
+
+def _check(asked: TranscribeOptions, allowed: AllowedOptions) -> None:
+    """Raise if a client asks for what it may not have."""
+    languages = {asked.language, *asked.languages}
+    rules = (
+        (bool(allowed.languages) and not languages <= allowed.languages, "this language"),
+        (bool(asked.identify) and not allowed.identify_language, "language identification"),
+        (not {*asked.vocabularies} <= allowed.vocabularies, "this vocabulary"),
+        (not {*asked.vocabulary_filters} <= allowed.vocabulary_filters, "this vocabulary filter"),
+        (bool(asked.filter_method) and not allowed.vocabulary_filters, "vocabulary-filter-method"),
+        (
+            bool(asked.language_model) and asked.language_model not in allowed.language_models,
+            "this language model",
+        ),
+        (asked.speaker_labels and not allowed.speaker_labels, "speaker labels"),
+        (bool(asked.stability) and asked.stability not in allowed.stability, "this stability"),
+        (bool(asked.pii) and asked.pii not in allowed.pii, "this handling of PII"),
+        (bool(asked.pii_types) and not allowed.pii, "pii-entity-types"),
+    )
+    problems = [what for broken, what in rules if broken]
+    if problems:
+        raise OptionNotAllowed(f"not allowed here: {', '.join(problems)}")
+
+
+_NAMES = frozenset({
+    "identify-language",
+    "identify-multiple-languages",
+    "language-options",
+    "vocabulary-name",
+    "vocabulary-names",
+    "vocabulary-filter-name",
+    "vocabulary-filter-names",
+    "vocabulary-filter-method",
+    "language-model-name",
+    "show-speaker-label",
+    "partial-results-stability",
+    "content-redaction-type",
+    "content-identification-type",
+    "pii-entity-types",
+})  # fmt: skip
+
+#: Options that have a form for one name and a form for several.
+_OTHER_FORM = {
+    "vocabulary-name": "vocabulary-names",
+    "vocabulary-names": "vocabulary-name",
+    "vocabulary-filter-name": "vocabulary-filter-names",
+    "vocabulary-filter-names": "vocabulary-filter-name",
+}
+
+
+class _Taker:
+    """Reads values; each method raises `InvalidOption` when it cannot."""
+
+    def __init__(self, choices: Mapping[str, str]) -> None:
+        self._choices = choices
+
+    def switch(self, name: str) -> bool:
+        value = self._choices.get(name, "false")
+        if value not in {"true", "false"}:
+            raise InvalidOption(f"{name} is true or false")
+        return value == "true"
+
+    def name(self, name: str) -> str | None:
+        value = self._choices.get(name)
+        return None if value is None else _matching(name, value, _NAME)
+
+    def values(self, name: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+        value = self._choices.get(name)
+        if value is None:
+            return ()
+        values = value.split(",")
+        if len(values) > MAX_VALUES:
+            raise InvalidOption(f"{name} holds {MAX_VALUES} values at most")
+        return tuple(_matching(name, one, pattern) for one in values)
+
+    def either(self, one: str, several: str) -> tuple[str, ...]:
+        """Take a name, or names; the service has an option for each."""
+        single = self.name(one)
+        if single is None:
+            return self.values(several, _NAME)
+        if several in self._choices:
+            raise InvalidOption(f"{one} and {several} exclude each other")
+        return (single,)
+
+    def one_of(self, name: str, read: Callable[[str], _T | None]) -> _T | None:
+        value = self._choices.get(name)
+        if value is None:
+            return None
+        known = read(value)
+        if known is None:
+            raise InvalidOption(f"{name} has no value {_shown(value)}")
+        return known
+
+    def pii(self) -> Pii | None:
+        names = ("content-redaction-type", "content-identification-type")
+        given = [name for name in names if name in self._choices]
+        for name in given:
+            if self._choices[name] != "PII":
+                raise InvalidOption(f"{name} is PII")
+        if len(given) > 1:
+            raise InvalidOption("PII is either redacted or identified")
+        if not given:
+            return None
+        return "redact" if given[0] == names[0] else "identify"
+
+
+def _matching(name: str, value: str, pattern: re.Pattern[str]) -> str:
+    if not pattern.fullmatch(value):
+        raise InvalidOption(f"{name} has no value {_shown(value)}")
+    return value
+
+
+def _shown(value: str) -> str:
+    """Return a client's word as an error may repeat it."""
+    return repr(value[:40])
+
+
+def _stability(value: str) -> Stability | None:
+    return next((known for known in get_args(Stability) if known == value), None)
+
+
+def _filter_method(value: str) -> FilterMethod | None:
+    return next((known for known in get_args(FilterMethod) if known == value), None)

@@ -1,0 +1,271 @@
+"""From Transcribe's results to ours. Pure.
+
+Transcribe tells a segment of speech again and again (`IsPartial`), and then once for good, under
+one `ResultId`; ids are said to change now and then, the `StartTime` does not. We number the
+segments of each channel instead. Whatever comes about a segment that is closed is dropped: a
+final is never rewritten.
+
+Words are the items that were spoken. Punctuation is in the text, and no word of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from amazon_transcribe.model import Item
+from amazon_transcribe.model import Result as ServiceResult
+
+from speech.engines.base import Result
+from speech.engines.transcribe.timeline import Timeline
+from transcripts.models import Word
+
+#: Starts of one segment may differ by as much in its results, in seconds.
+SAME_START = 0.01
+#: So many ids of closed segments are known for each channel.
+REMEMBERED_IDS = 8
+
+_Key = tuple[str, float, float, float]  # what is told of a word
+
+
+@dataclass(slots=True)
+class _Channel:
+    segment: int = 0
+    #: Of the segment that is open; `None` if none is.
+    open_since: float | None = None
+    #: Of segments that are closed, the latest last.
+    closed_ids: list[str] = field(default_factory=list)
+    closed_start: float = -1.0
+    closed_end: float = 0.0
+    #: The words of the last result. Most come again, and making one is what costs most.
+    words: list[tuple[_Key, Word]] = field(default_factory=list)
+
+
+class Segments:
+    """Numbers what one session of the service tells."""
+
+    def __init__(self, channels: int, timeline: Timeline) -> None:
+        self._channels = [_Channel() for _ in range(channels)]
+        self._timeline = timeline
+
+    @property
+    def open_since(self) -> list[float | None]:
+        """For each channel where its open segment began, in our seconds, if one is open."""
+        return [channel.open_since for channel in self._channels]
+
+    @property
+    def any_open(self) -> bool:
+        """Whether a final is still to come for what was told."""
+        return any(channel.open_since is not None for channel in self._channels)
+
+    def understand(self, told: ServiceResult) -> list[Result]:
+        """Return what a result says that is new; of a final with several speakers, one for each.
+
+        Raises:
+            ValueError: the service does not keep to its own form.
+        """
+        number = _channel_number(told.channel_id)
+        if number >= len(self._channels):
+            raise ValueError("unknown channel")
+        channel = self._channels[number]
+        told_start = _seconds(told.start_time)
+        if _is_closed(channel, told.result_id, told_start, _seconds(told.end_time)):
+            return []
+        alternative = told.alternatives[0] if told.alternatives else None
+        text = (alternative.transcript or "").strip() if alternative else ""
+        items = alternative.items if alternative else []
+        start, end = self._span(told)
+        is_final = told.is_partial is False
+        if not text and channel.open_since is None:
+            if is_final:
+                self._close(channel, told, told_start)
+            return []
+        words = self._words(channel, items)
+        runs = list(_runs(items, text)) if is_final else []
+        if len(runs) > 1:
+            results = _by_speaker(runs, words, start=start, end=end)
+        else:
+            results = [_result(text, words, _speaker(items), start=start, end=end)]
+        for result in results:
+            result.segment = channel.segment
+            result.is_final = is_final
+            result.language = told.language_code or None
+            result.channel = number
+            result.stable_words = len(result.words) if is_final else _stable(items)
+            if is_final:
+                channel.segment += 1
+        if is_final:
+            self._close(channel, told, told_start)
+        elif channel.open_since is None or start < channel.open_since:
+            channel.open_since = start
+        return results
+
+    def _close(self, channel: _Channel, told: ServiceResult, told_start: float) -> None:
+        channel.open_since = None
+        channel.words.clear()
+        channel.closed_ids.append(told.result_id or "")
+        del channel.closed_ids[:-REMEMBERED_IDS]
+        channel.closed_start = told_start
+        channel.closed_end = _seconds(told.end_time)
+
+    def _span(self, told: ServiceResult) -> tuple[float, float]:
+        start = self._timeline.ours(_seconds(told.start_time))
+        return start, max(start, self._timeline.ours(_seconds(told.end_time)))
+
+    def _words(self, channel: _Channel, items: list[Item]) -> tuple[Word, ...]:
+        before = channel.words
+        made: list[tuple[_Key, Word]] = []
+        for item in items:
+            if item.item_type == "punctuation" or not item.content:
+                continue
+            confidence = item.confidence or 0.0  # of a partial it is often not told
+            key = (item.content, item.start_time or 0.0, item.end_time or 0.0, confidence)
+            place = len(made)
+            if place < len(before) and before[place][0] == key:
+                made.append(before[place])
+            else:
+                made.append((key, self._word(*key)))
+        channel.words = made
+        return tuple([word for _, word in made])
+
+    def _word(self, content: str, start: float, end: float, confidence: float) -> Word:
+        ours = self._timeline.ours(_seconds(start))
+        return Word(
+            word=content,
+            start_time=ours,
+            end_time=max(ours, self._timeline.ours(_seconds(end))),
+            confidence=min(1.0, max(0.0, confidence)),
+        )
+
+
+def _is_closed(channel: _Channel, result_id: str | None, start: float, end: float) -> bool:
+    """Return whether a result is about a segment that already has its final."""
+    if result_id:
+        if result_id in channel.closed_ids:
+            return True
+    elif end <= channel.closed_end:
+        return True
+    closed_end, closed_start = channel.closed_end, channel.closed_start
+    return closed_end > closed_start and abs(start - closed_start) <= SAME_START
+
+
+def _result(
+    text: str, words: tuple[Word, ...], speaker: str | None, *, start: float, end: float
+) -> Result:
+    return Result(
+        segment=0,
+        is_final=False,
+        text=text,
+        start=start,
+        end=end,
+        words=words,
+        speaker=speaker,
+    )
+
+
+def _by_speaker(
+    runs: list[_Run], words: tuple[Word, ...], *, start: float, end: float
+) -> list[Result]:
+    """Return a result for each speaker's turn; together they span from `start` to `end`."""
+    results = []
+    at = 0
+    for run in runs:
+        said = words[at : at + run.words]
+        at += run.words
+        last = at == len(words)
+        until = end if last else max(start, said[-1].end_time)
+        results.append(_result(run.text, said, run.speaker, start=start, end=until))
+        start = until if last else max(until, words[at].start_time)
+    return results
+
+
+@dataclass(slots=True)
+class _Run:
+    """Words in a row by one speaker."""
+
+    speaker: str | None
+    words: int
+    text: str
+
+
+def _runs(items: list[Item], text: str) -> Iterator[_Run]:
+    """Yield the turns of the speakers, with the very piece of `text` that each said.
+
+    Yields nothing if the items are not found in the text.
+    """
+    starts: list[tuple[str | None, int]] = []  # of each turn: speaker, place in the text
+    counts: list[int] = []
+    at = 0
+    for item in items:
+        if not item.content:
+            continue
+        found = text.find(item.content, at)
+        if found < 0:
+            return
+        at = found + len(item.content)
+        if item.item_type == "punctuation":
+            continue
+        speaker = _speaker_name(item.speaker)
+        if not starts:
+            starts.append((speaker, 0))
+            counts.append(0)
+        elif starts[-1][0] is None:
+            starts[-1] = (speaker, starts[-1][1])
+        elif speaker is not None and speaker != starts[-1][0]:
+            starts.append((speaker, found))
+            counts.append(0)
+        counts[-1] += 1
+    if not starts:
+        return
+    ends = [place for _, place in starts[1:]] + [len(text)]
+    for (speaker, place), end, count in zip(starts, ends, counts, strict=True):
+        yield _Run(speaker, count, text[place:end].strip())
+
+
+def _speaker(items: list[Item]) -> str | None:
+    """Return who speaks in a result, by its latest word."""
+    for item in reversed(items):
+        if item.speaker is not None and item.item_type != "punctuation":
+            return _speaker_name(item.speaker)
+    return None
+
+
+def _speaker_name(label: str | None) -> str | None:
+    """Return the label as in Transcribe's files: `0` is `spk_0`."""
+    return f"spk_{label}" if label is not None and label.isdecimal() else label
+
+
+def _stable(items: list[Item]) -> int:
+    """Return how many words, from the first, the service will not change any more."""
+    count = 0
+    for item in items:
+        if item.item_type == "punctuation":
+            continue
+        if not item.stable:
+            break
+        count += 1
+    return count
+
+
+def _channel_number(label: str | None) -> int:
+    """Return 0 for `ch_0`, which is also what is meant without channel identification."""
+    if not label:
+        return 0
+    prefix, _, number = label.partition("_")
+    if prefix != "ch" or not (number.isascii() and number.isdecimal()):
+        raise ValueError("unknown channel")
+    return int(number)
+
+
+def _seconds(value: float | None) -> float:
+    """Return a time of the service, 0 if it tells none.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    if value is None:
+        return 0.0
+    if not (0.0 <= value < math.inf):
+        raise ValueError("no time")
+    return float(value)

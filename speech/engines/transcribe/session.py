@@ -1,0 +1,288 @@
+"""One session of Transcribe on the port of `base.py`: audio out, events in, nothing of sockets.
+
+What keeps a session alive or ends it: in silence it sends zeros, for the service ends a stream
+after 15 s without audio; in time it asks to be replaced, for a stream lasts 4 hours at most; and
+a service that owes an answer gets a deadline. All that is looked at once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from pydantic import ValidationError
+
+from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE, Session, SessionEvents
+from speech.engines.errors import EngineError, EngineStalled, SessionEnded
+from speech.engines.transcribe.errors import ConnectionLost, CredentialsExpired, UnreadableEvent
+from speech.engines.transcribe.results import Segments
+from speech.engines.transcribe.timeline import Settling, Timeline
+from speech.engines.transcribe.wire import decode, encode_audio
+
+#: An event holds at least and at most so much audio, in seconds; the service recommends it.
+MIN_EVENT_SECONDS = 0.05
+MAX_EVENT_SECONDS = 0.2
+#: The close code of an end in order, RFC 6455 section 7.4.1.
+NORMAL_CLOSE = 1000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """The session's times, in seconds."""
+
+    #: How often it looks after itself.
+    tick: float = 1.0
+    #: Without audio for so long, zeros are sent. The service waits 15 s.
+    idle: float = 5.0
+    #: So much silence lets the service close a segment.
+    closing_silence: float = 1.0
+    #: While a segment is open and audio flows, something is said about it within this.
+    answer: float = 10.0
+    #: After the end of the audio the last final comes within this, below `Policy.stall_timeout`.
+    last_final: float = 8.0
+    #: From this age on it is replaced in the next pause, and at the latest when it is `max_age`.
+    renewal_age: float = 3 * 3600 + 55 * 60
+    max_age: float = 3 * 3600 + 58 * 60
+
+
+class Link(Protocol):
+    """The connection, as a session uses it."""
+
+    request_id: str | None
+
+    def send(self, message: bytes) -> None:
+        """Send one message; never blocks."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were sent and did not leave yet."""
+
+    async def close(self) -> None:
+        """Close it; bounded, and harmless when it is closed."""
+
+
+class TranscribeSession(Session):
+    """A stream of the service. Its link must be open before audio is written."""
+
+    def __init__(
+        self,
+        link: Link,
+        events: SessionEvents,
+        *,
+        channels: int = 1,
+        patience: Patience | None = None,
+        expired: Callable[[], None] | None = None,
+    ) -> None:
+        """Make a session.
+
+        Args:
+            link: where events go; it reports to this session.
+            events: where results go.
+            channels: of the audio, interleaved.
+            patience: its times.
+            expired: called when the service finds that the credentials have expired.
+        """
+        self._link = link
+        self._events = events
+        self._patience = patience or Patience()
+        self._expired = expired
+        self._loop = asyncio.get_running_loop()
+        self._frame = channels * BYTES_PER_SAMPLE
+        self._rate = SAMPLE_RATE * self._frame  # bytes in a second
+        self._min_bytes = round(MIN_EVENT_SECONDS * SAMPLE_RATE) * self._frame
+        self._max_bytes = round(MAX_EVENT_SECONDS * SAMPLE_RATE) * self._frame
+        self._timeline = Timeline()
+        self._settling = Settling(channels)
+        self._segments = Segments(channels, self._timeline)
+        self._pending = bytearray()  # too little for an event
+        self._sent_bytes = 0  # of our audio, without zeros
+        self._processed = 0.0
+        now = self._loop.time()
+        self._began = now
+        self._last_audio = now
+        self._last_answer = now
+        self._answer_at = 0.0  # how much audio was sent when the last answer came
+        self._ended_at: float | None = None
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(
+            self._patience.tick, self._look
+        )
+
+    # --- the port -------------------------------------------------------------------------------
+
+    def write(self, pcm: bytes) -> None:
+        """Send audio on, in events of a fit length."""
+        if self._over:
+            return
+        self._last_audio = self._loop.time()
+        size = len(pcm)
+        if (
+            not self._pending
+            and self._min_bytes <= size <= self._max_bytes
+            and not size % self._frame
+        ):
+            self._send(pcm)
+        else:
+            self._pending += pcm
+            self._send_pending(self._min_bytes)
+        self._report()
+
+    def end(self) -> None:
+        """Tell the service that the audio is complete."""
+        if self._over or self._ended_at is not None:
+            return
+        self._send_pending(self._frame)
+        self._ended_at = self._loop.time()
+        self._link.send(encode_audio(b""))
+        self._report()
+
+    async def close(self) -> None:
+        """Leave, also in mid-stream."""
+        self._stop()
+        await self._link.close()
+
+    # --- the link's reports ---------------------------------------------------------------------
+
+    def received(self, message: bytes) -> None:
+        """Take what the service says."""
+        if self._over:
+            return
+        try:
+            told = decode(message)
+            self._last_answer = self._loop.time()
+            self._answer_at = self._sent
+            self._settling.heard(self._last_answer)
+            for one in told:
+                for result in self._segments.understand(one):
+                    if result.is_final:
+                        self._settling.final(result.channel, result.end)
+                    self._events.recognised(result)
+            # At once, so that no failure comes between a final and what it settles.
+            self._settling.update(self._last_answer, self._segments.open_since)
+        except EngineError as error:
+            self._fail(error)
+        except (ValueError, TypeError, AttributeError, ValidationError):
+            self._fail(UnreadableEvent("Amazon Transcribe sent a result that makes no sense"))
+        else:
+            self._report()
+
+    def drained(self) -> None:
+        """Learn that the peer takes audio again."""
+        if not self._over:
+            self._report()
+
+    def closed(self, code: int | None) -> None:
+        """Learn that the connection is gone."""
+        if self._over:
+            return
+        if self._ended_at is not None and code == NORMAL_CLOSE and not self._segments.any_open:
+            self._stop()
+            self._events.progressed(self._sent, self._sent)
+            self._events.finished()
+        elif code is None:
+            self._fail(ConnectionLost("the connection to Amazon Transcribe was lost"))
+        else:
+            when = "before the last final" if self._ended_at is not None else "in mid-stream"
+            self._fail(ConnectionLost(f"Amazon Transcribe closed {when} (code {code})"))
+
+    # --- private --------------------------------------------------------------------------------
+
+    @property
+    def _sent(self) -> float:
+        """Seconds of our audio that were handed to the link."""
+        return self._sent_bytes / self._rate
+
+    def _send(self, pcm: bytes) -> None:
+        self._sent_bytes += len(pcm)
+        self._link.send(encode_audio(pcm))
+
+    def _send_pending(self, at_least: int) -> None:
+        """Send what was collected, in whole samples of all channels."""
+        pending = self._pending
+        while len(pending) >= at_least:
+            size = min(len(pending), self._max_bytes)
+            size -= size % self._frame
+            self._send(bytes(pending[:size]))
+            del pending[:size]
+
+    def _report(self) -> None:
+        """Tell how far the audio has left, and what is settled."""
+        sent = self._sent
+        # What waits are frames, a little longer than their audio: never too much is claimed.
+        processed = sent - self._link.waiting / self._rate
+        self._processed = max(self._processed, processed)
+        settled = min(self._settling.settled, sent)
+        self._events.progressed(self._processed, settled)
+
+    def _look(self) -> None:
+        """Look after the session."""
+        self._timer = self._loop.call_later(self._patience.tick, self._look)
+        now = self._loop.time()
+        if self._pending and self._ended_at is None:
+            self._send_pending(self._frame)
+        trouble = self._overdue(now)
+        if trouble is not None:
+            self._fail(trouble)
+            return
+        flows = not self._link.waiting
+        if flows:
+            self._settling.sent(now, self._sent)
+            if self._ended_at is None and now - self._last_audio >= self._patience.idle:
+                self._fill(now)
+        self._settling.update(now, self._segments.open_since)
+        self._report()
+
+    def _overdue(self, now: float) -> EngineError | None:
+        """Return why the session should be given up, if it should."""
+        patience = self._patience
+        if self._ended_at is not None:
+            since = max(self._ended_at, self._last_answer)
+            if now - since >= patience.last_final:
+                return EngineStalled("Amazon Transcribe did not finish the stream")
+            return None
+        if (
+            self._segments.any_open
+            and now - self._last_answer >= patience.answer
+            and self._sent - self._answer_at >= patience.answer / 2
+        ):
+            return EngineStalled("Amazon Transcribe says no more about what it began")
+        age = max(now - self._began, self._sent + self._timeline.inserted)
+        if age >= patience.max_age or (age >= patience.renewal_age and not self._segments.any_open):
+            return SessionEnded("a session of Amazon Transcribe lasts four hours")
+        return None
+
+    def _fill(self, now: float) -> None:
+        """Send zeros, enough for the end of a segment if one is open."""
+        seconds = MAX_EVENT_SECONDS
+        count = 1
+        if self._segments.any_open:
+            count = round(self._patience.closing_silence / MAX_EVENT_SECONDS)
+        zeros = encode_audio(bytes(self._max_bytes))
+        for _ in range(count):
+            self._timeline.insert(self._sent, seconds)
+            self._link.send(zeros)
+        self._last_audio = now
+
+    def _fail(self, error: EngineError) -> None:
+        if isinstance(error, CredentialsExpired) and self._expired is not None:
+            self._expired()
+        log.info(
+            "transcribe_session_over",
+            error=type(error).__name__,
+            request_id=self._link.request_id,
+            seconds=round(self._sent, 3),
+        )
+        self._stop()
+        self._events.failed(error)
+
+    def _stop(self) -> None:
+        self._over = True
+        self._pending.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import pytest
+
+from speech.engines.errors import UnsupportedLanguage
+from speech.engines.transcribe.options import (
+    AllowedOptions,
+    InvalidOption,
+    OptionError,
+    OptionNotAllowed,
+    TranscribeOptions,
+    UnknownOption,
+    chosen,
+    parsed,
+)
+
+pytestmark = pytest.mark.unit
+
+EVERYTHING = AllowedOptions(
+    identify_language=True,
+    vocabularies=frozenset({"names", "noms"}),
+    vocabulary_filters=frozenset({"rude"}),
+    language_models=frozenset({"law"}),
+    speaker_labels=True,
+    two_channels=True,
+    stability=frozenset({"low", "medium", "high"}),
+    pii=frozenset({"redact", "identify"}),
+)
+PCM = {"media-encoding": "pcm", "sample-rate": "16000"}
+
+
+def choose(
+    choices: dict[str, str],
+    *,
+    allowed: AllowedOptions = EVERYTHING,
+    defaults: dict[str, str] | None = None,
+    language: str = "en-US",
+    channels: int = 1,
+) -> TranscribeOptions:
+    return chosen(
+        language=language,
+        channels=channels,
+        choices=choices,
+        allowed=allowed,
+        defaults=defaults or {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "parameters"),
+    [
+        ({}, {"language-code": "en-US"}),
+        (
+            {"vocabulary-name": "names", "vocabulary-filter-name": "rude",
+             "vocabulary-filter-method": "mask", "language-model-name": "law"},
+            {"language-code": "en-US", "vocabulary-name": "names", "language-model-name": "law",
+             "vocabulary-filter-name": "rude", "vocabulary-filter-method": "mask"},
+        ),
+        (
+            {"identify-language": "true", "language-options": "en-US,fr-FR",
+             "vocabulary-names": "names,noms"},
+            {"identify-language": "true", "language-options": "en-US,fr-FR",
+             "preferred-language": "en-US", "vocabulary-names": "names,noms"},
+        ),
+        (
+            {"identify-multiple-languages": "true", "language-options": "de-DE,fr-FR"},
+            {"identify-multiple-languages": "true", "language-options": "de-DE,fr-FR"},
+        ),
+        ({"show-speaker-label": "true"}, {"language-code": "en-US", "show-speaker-label": "true"}),
+        (
+            {"partial-results-stability": "high"},
+            {"language-code": "en-US", "enable-partial-results-stabilization": "true",
+             "partial-results-stability": "high"},
+        ),
+        (
+            {"content-redaction-type": "PII", "pii-entity-types": "NAME,EMAIL"},
+            {"language-code": "en-US", "content-redaction-type": "PII",
+             "pii-entity-types": "NAME,EMAIL"},
+        ),
+        (
+            {"content-identification-type": "PII"},
+            {"language-code": "en-US", "content-identification-type": "PII"},
+        ),
+    ],
+)  # fmt: skip
+def test_choices_become_the_parameters_of_the_service(
+    choices: dict[str, str], parameters: dict[str, str]
+) -> None:
+    assert choose(choices).parameters() == PCM | parameters
+
+
+def test_two_channels_are_told_apart() -> None:
+    assert choose({}, channels=2).parameters() == PCM | {
+        "language-code": "en-US",
+        "enable-channel-identification": "true",
+        "number-of-channels": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        ({"identify-language": "true"}, "language-options"),
+        ({"identify-language": "true", "language-options": "en-US,en-US"}, "language-options"),
+        ({"identify-language": "yes"}, "identify-language"),
+        ({"language-options": "en-US,fr-FR"}, "identify"),
+        ({"language-options": "en-US,"}, "language-options"),
+        ({"identify-language": "true", "identify-multiple-languages": "true"}, "either one"),
+        ({"vocabulary-names": "names,noms"}, "vocabularies"),
+        ({"vocabulary-name": "names", "vocabulary-names": "noms"}, "vocabulary-name"),
+        ({"vocabulary-name": "names&region=x"}, "vocabulary-name"),
+        ({"vocabulary-filter-method": "mask"}, "vocabulary-filter-method"),
+        ({"vocabulary-filter-name": "rude", "vocabulary-filter-method": "shout"}, "method"),
+        ({"partial-results-stability": "total"}, "partial-results-stability"),
+        ({"content-redaction-type": "ALL"}, "content-redaction-type"),
+        ({"content-redaction-type": "PII", "content-identification-type": "PII"}, "PII"),
+        ({"pii-entity-types": "NAME"}, "pii-entity-types"),
+        (
+            {"identify-language": "true", "language-options": "en-US,fr-FR",
+             "language-model-name": "law"},
+            "language model",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_service_would_not_take_is_refused_by_name(
+    choices: dict[str, str], names: str
+) -> None:
+    with pytest.raises(InvalidOption, match=names):
+        choose(choices)
+
+
+def test_speakers_and_channels_exclude_each_other() -> None:
+    with pytest.raises(InvalidOption, match="speaker labels"):
+        choose({"show-speaker-label": "true"}, channels=2)
+
+
+@pytest.mark.parametrize(
+    "name", ["region", "language-code", "sample-rate", "X-Amz-Security-Token", "session-id", ""]
+)
+def test_clients_choose_nothing_else(name: str) -> None:
+    with pytest.raises(UnknownOption):
+        choose({name: "x"})
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"vocabulary-name": "names"},
+        {"vocabulary-filter-name": "rude"},
+        {"vocabulary-filter-method": "mask"},
+        {"language-model-name": "law"},
+        {"identify-language": "true", "language-options": "en-US,fr-FR"},
+        {"show-speaker-label": "true"},
+        {"partial-results-stability": "high"},
+        {"content-redaction-type": "PII"},
+        {"content-identification-type": "PII"},
+    ],
+)
+def test_by_default_nothing_but_the_language_is_allowed(choices: dict[str, str]) -> None:
+    defaults = {"vocabulary-filter-name": "rude"}  # what the operator set is no permission
+    with pytest.raises(OptionNotAllowed):
+        choose(choices, allowed=AllowedOptions(), defaults=defaults)
+
+
+def test_two_channels_have_to_be_allowed() -> None:
+    with pytest.raises(OptionNotAllowed):
+        choose({}, allowed=AllowedOptions(), channels=2)
+
+
+def test_languages_to_choose_from_are_bound_like_the_language() -> None:
+    allowed = AllowedOptions(languages=frozenset({"en-US"}), identify_language=True)
+
+    with pytest.raises(OptionNotAllowed, match="language"):
+        choose({"identify-language": "true", "language-options": "en-US,fr-FR"}, allowed=allowed)
+
+
+def test_the_operators_defaults_need_no_permission_and_can_be_replaced() -> None:
+    defaults = {"partial-results-stability": "high", "vocabulary-name": "house"}
+
+    plain = choose({}, allowed=AllowedOptions(), defaults=defaults)
+    assert (plain.stability, plain.vocabularies) == ("high", ("house",))
+
+    changed = choose({"vocabulary-names": "noms"}, defaults=defaults)
+    assert (changed.stability, changed.vocabularies) == ("high", ("noms",))
+
+
+def test_redaction_that_the_operator_set_cannot_be_escaped() -> None:
+    with pytest.raises(InvalidOption):
+        choose({"content-identification-type": "PII"}, defaults={"content-redaction-type": "PII"})
+
+
+@pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "xx-YY&region=z"])
+def test_what_is_no_language_of_the_service_is_refused(language: str) -> None:
+    with pytest.raises(UnsupportedLanguage):
+        parsed({}, language=language)
+
+
+def test_no_retry_helps() -> None:
+    assert not OptionError.retryable
+
+
+def test_a_clients_word_is_repeated_only_in_part() -> None:
+    with pytest.raises(UnknownOption) as caught:
+        choose({"x" * 10_000: "y"})
+
+    assert len(str(caught.value)) < 100

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from amazon_transcribe.eventstream import EventStreamBuffer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speech.engines.base import Result
+from speech.engines.errors import EngineError, EngineStalled, SessionEnded
+from speech.engines.transcribe.errors import (
+    ConnectionLost,
+    CredentialsExpired,
+    Throttled,
+    UnreadableEvent,
+)
+from speech.engines.transcribe.session import Patience, TranscribeSession
+from tests.support.transcribe_messages import exception, transcript
+
+pytestmark = pytest.mark.unit
+
+SECOND = bytes(range(250)) * 128
+TENTH = SECOND[:3_200]
+QUICK = Patience(tick=0.01, idle=0.05, answer=0.1, last_final=0.1)
+
+
+class FakeLink:
+    """Keeps what is sent; the test says how much of it waits."""
+
+    request_id: str | None = "request"
+
+    def __init__(self) -> None:
+        self.events: list[bytes] = []
+        self.waiting = 0
+        self.closed = False
+        self._sent = asyncio.Event()
+        self._buffer = EventStreamBuffer()  # type: ignore[no-untyped-call] # the SDK's
+
+    def send(self, message: bytes) -> None:
+        self._buffer.add_data(message)
+        self.events += [event.payload for event in self._buffer]
+        self._sent.set()
+
+    async def until(self, count: int) -> None:
+        """Wait until so many events were sent."""
+        async with asyncio.timeout(5):
+            while len(self.events) < count:
+                self._sent.clear()
+                await self._sent.wait()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    @property
+    def audio(self) -> bytes:
+        return b"".join(self.events)
+
+
+class FakeEvents:
+    """Keeps what a session reports."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.progress: list[tuple[float, float]] = [(0.0, 0.0)]
+        self.outcome: asyncio.Future[EngineError | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def progressed(self, processed: float, settled: float) -> None:
+        before = self.progress[-1]
+        assert processed >= before[0]
+        assert settled >= before[1]
+        self.progress.append((processed, settled))
+
+    def recognised(self, result: Result) -> None:
+        assert not self.outcome.done()
+        self.results.append(result)
+
+    def finished(self) -> None:
+        self.outcome.set_result(None)
+
+    def failed(self, error: EngineError) -> None:
+        self.outcome.set_result(error)
+
+    async def error(self) -> EngineError | None:
+        async with asyncio.timeout(5):
+            return await self.outcome
+
+
+def session_of(
+    patience: Patience | None = None, **more: Any
+) -> tuple[TranscribeSession, FakeLink, FakeEvents]:
+    link, events = FakeLink(), FakeEvents()
+    return TranscribeSession(link, events, patience=patience, **more), link, events
+
+
+async def test_a_usual_chunk_is_an_event_at_once() -> None:
+    session, link, events = session_of()
+    session.write(TENTH)
+    session.write(TENTH)
+
+    assert link.events == [TENTH, TENTH]
+    assert events.progress[-1] == (0.2, 0.0)
+    await session.close()
+
+
+@given(
+    cuts=st.lists(st.integers(1, 30_000), max_size=20),
+    channels=st.sampled_from([1, 2]),
+)
+def test_all_audio_is_sent_in_events_of_a_fit_length(cuts: list[int], channels: int) -> None:
+    async def check() -> None:
+        session, link, _ = session_of(channels=channels)
+        frame = 2 * channels
+        audio = (SECOND * 20)[: sum(cuts) // frame * frame]
+        at = 0
+        for cut in cuts:
+            session.write(audio[at : at + cut])
+            at += cut
+        session.end()
+
+        assert link.audio == audio
+        *events, end = link.events
+        assert end == b""
+        assert all(events)
+        assert all(len(event) % frame == 0 for event in events)
+        assert all(len(event) <= 6_400 * channels for event in events)
+        assert all(len(event) >= 1_600 * channels for event in events[:-1])
+        await session.close()
+
+    asyncio.run(check())
+
+
+async def test_what_is_too_short_for_an_event_goes_out_all_the_same() -> None:
+    session, link, events = session_of(Patience(tick=0.01))
+    session.write(TENTH[:320])
+    assert link.events == []
+    await link.until(1)
+
+    assert link.audio == TENTH[:320]
+    assert events.progress[-1][0] == 0.01
+    await session.close()
+
+
+async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
+    session, _, events = session_of()
+    session.write(SECOND)
+    session.received(transcript("Hello", 0.1, 0.4, partial=True))
+    assert events.progress[-1] == (1.0, 0.0)
+    session.received(transcript("Hello.", 0.1, 0.5))
+
+    assert [(r.text, r.is_final) for r in events.results] == [("Hello", False), ("Hello.", True)]
+    assert events.progress[-1] == (1.0, 0.5)
+    await session.close()
+
+
+async def test_no_more_is_settled_than_was_sent() -> None:
+    session, _, events = session_of()
+    session.write(TENTH)
+    session.received(transcript("Hello.", 0.1, 0.5))
+
+    assert events.progress[-1] == (0.1, 0.1)
+    await session.close()
+
+
+async def test_audio_that_waits_in_the_transport_is_not_processed() -> None:
+    session, link, events = session_of()
+    link.waiting = 6_400
+    session.write(SECOND)
+    assert events.progress[-1] == (0.8, 0.0)
+    link.waiting = 0
+    session.drained()
+
+    assert events.progress[-1] == (1.0, 0.0)
+    await session.close()
+
+
+async def test_the_stream_ends_with_an_empty_event_and_the_services_good_bye() -> None:
+    session, link, events = session_of()
+    session.write(SECOND)
+    session.end()
+    session.end()
+    session.received(transcript("Hello.", 0.1, 0.5))
+    assert not events.outcome.done()
+    session.closed(1000)
+
+    assert link.events.count(b"") == 1
+    assert await events.error() is None
+    assert events.progress[-1] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1011])
+async def test_a_connection_that_goes_in_mid_stream_is_lost(code: int | None) -> None:
+    session, _, events = session_of()
+    session.write(SECOND)
+    session.closed(code)
+
+    error = await events.error()
+    assert isinstance(error, ConnectionLost)
+    assert error.retryable
+
+
+@pytest.mark.parametrize("code", [None, 1001, 1011])
+async def test_a_connection_that_goes_before_the_end_is_told_is_lost(code: int | None) -> None:
+    session, _, events = session_of()
+    session.write(SECOND)
+    session.end()
+    session.closed(code)
+
+    assert isinstance(await events.error(), ConnectionLost)
+
+
+async def test_a_good_bye_before_the_final_of_what_was_told_is_a_loss() -> None:
+    session, _, events = session_of()
+    session.write(SECOND)
+    session.end()
+    session.received(transcript("Hello", 0.1, 0.4, partial=True))
+    session.closed(1000)
+
+    assert isinstance(await events.error(), ConnectionLost)
+
+
+async def test_a_service_that_does_not_finish_is_not_waited_for() -> None:
+    session, _, events = session_of(QUICK)
+    session.write(SECOND)
+    session.end()
+
+    assert isinstance(await events.error(), EngineStalled)
+
+
+async def test_a_service_that_stops_speaking_in_a_segment_is_not_waited_for() -> None:
+    session, _, events = session_of(QUICK)
+    session.write(TENTH)
+    session.received(transcript("Hello", 0.0, 0.1, partial=True))
+    session.write(TENTH)
+
+    assert isinstance(await events.error(), EngineStalled)
+
+
+async def test_nothing_said_about_silence_is_no_stall() -> None:
+    session, _, events = session_of(QUICK)
+    for _ in range(30):
+        session.write(TENTH)
+        await asyncio.sleep(0.01)
+
+    assert not events.outcome.done()
+    await session.close()
+
+
+async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
+    session, link, events = session_of(QUICK)
+    session.write(TENTH)
+    await link.until(3)
+    zeros = len(link.audio) - len(TENTH)
+    assert link.audio[len(TENTH) :] == bytes(zeros)
+    session.write(TENTH)
+    shift = zeros / 32_000
+    session.received(transcript("Hello.", 0.1 + shift, 0.15 + shift))
+
+    assert events.results[0].start == pytest.approx(0.1)
+    assert events.results[0].end == pytest.approx(0.15)
+    assert events.progress[-1][0] == pytest.approx(0.2)
+    await session.close()
+
+
+async def test_a_segment_that_is_open_gets_enough_silence_to_end() -> None:
+    session, link, _ = session_of(Patience(tick=0.01, idle=0.05))
+    session.write(TENTH)
+    session.received(transcript("Hello", 0.0, 0.1, partial=True))
+    await link.until(2)
+
+    assert len(link.audio) == len(TENTH) + 32_000
+    await session.close()
+
+
+async def test_a_frozen_peer_gets_no_zeros() -> None:
+    session, link, _ = session_of(Patience(tick=0.01, idle=0.02))
+    link.waiting = 1
+    await asyncio.sleep(0.1)
+
+    assert link.events == []
+    await session.close()
+
+
+async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
+    session, _, events = session_of(Patience(tick=0.01, renewal_age=2.0, max_age=100.0))
+    session.write(SECOND)
+    session.received(transcript("Hello", 0.0, 0.9, partial=True))
+    session.write(SECOND * 2)
+    await asyncio.sleep(0.05)
+    assert not events.outcome.done()
+    session.received(transcript("Hello.", 0.0, 1.0))
+
+    assert isinstance(await events.error(), SessionEnded)
+    assert events.progress[-1][1] == 1.0
+
+
+async def test_who_never_pauses_is_replaced_all_the_same() -> None:
+    session, _, events = session_of(Patience(tick=0.01, renewal_age=1.0, max_age=2.0))
+    session.write(SECOND)
+    session.received(transcript("Hello", 0.0, 0.9, partial=True))
+    session.write(SECOND)
+
+    assert isinstance(await events.error(), SessionEnded)
+
+
+async def test_an_exception_of_the_service_ends_the_session() -> None:
+    session, _, events = session_of()
+    session.received(exception("LimitExceededException", "Too many streams."))
+    session.received(transcript("ghost", 0.0, 0.1))
+
+    assert isinstance(await events.error(), Throttled)
+    assert events.results == []
+
+
+async def test_expired_credentials_are_told() -> None:
+    told: list[str] = []
+    session, _, events = session_of(expired=lambda: told.append("expired"))
+    session.received(exception("ExpiredTokenException", "The security token is expired"))
+
+    assert isinstance(await events.error(), CredentialsExpired)
+    assert told == ["expired"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b"noise", transcript("x", -1.0, 2.0), transcript("x", 0.0, 1.0, channel="ch_7")],
+)
+async def test_what_cannot_be_understood_ends_the_session(message: bytes) -> None:
+    session, _, events = session_of()
+    session.received(message)
+    if not message:
+        session.closed(None)
+
+    assert isinstance(await events.error(), UnreadableEvent | ConnectionLost)
+
+
+async def test_after_close_nothing_is_reported_and_nothing_sent() -> None:
+    session, link, events = session_of(QUICK)
+    await session.close()
+    await session.close()
+    session.write(TENTH)
+    session.end()
+    session.received(transcript("ghost", 0.0, 0.1))
+    session.closed(None)
+    await asyncio.sleep(0.1)
+
+    assert link.closed
+    assert link.events == []
+    assert not events.outcome.done()
