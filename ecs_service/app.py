@@ -8,12 +8,9 @@ import gc
 import logging
 import signal
 import socket
-import sqlite3
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-from time import time
 
 import boto3
 import structlog
@@ -29,7 +26,7 @@ from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.updates import NoStore, Updates
-from ecs_service.embedded_metrics import INTERVAL_SECONDS, Meter, embedded_metrics
+from ecs_service.embedded_metrics import Meter, publish
 from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import NoPromises
 from ecs_service.sessions.stream import Streams
@@ -94,7 +91,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         updates = Updates(hub, store)
         tasks.append(asyncio.create_task(updates.follow(settings.updates_seconds), name="updates"))
         if settings.metrics_namespace is not None:
-            publishing = _publish_metrics(settings.metrics_namespace, Meter(admission, outbox))
+            publishing = publish(settings.metrics_namespace, Meter(admission, outbox))
             tasks.append(asyncio.create_task(publishing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_check, on_defect=on_defect))
@@ -189,26 +186,6 @@ async def _drain(parts: Service, seconds: float) -> bool:
         return False
     log.info("drained")
     return True
-
-
-async def _publish_metrics(namespace: str, meter: Meter) -> None:
-    """Print the metrics every minute."""
-    while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
-        try:
-            line = embedded_metrics(namespace, meter.read(), time())
-        except sqlite3.Error as error:
-            # That a final cannot be kept is for its stream to tell; this is only a minute's gap.
-            log.error("metrics_failed", error=str(error))  # noqa: TRY400 - no stack needed
-        else:
-            _print(line)
-
-
-def _print(line: str) -> None:
-    """Print to standard output; that it is gone is no reason to end streams."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(line)
-        sys.stdout.flush()
 
 
 def _engine(settings: Settings) -> Engine:

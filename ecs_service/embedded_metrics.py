@@ -20,10 +20,16 @@ Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format".
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import sqlite3
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import time
 
+import structlog
 from prometheus_client import REGISTRY
 
 from ecs_service import telemetry
@@ -31,6 +37,8 @@ from ecs_service.conversations.outbox import Outbox
 from ecs_service.sessions.admission import Admission
 
 INTERVAL_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
 
 UNITS: Mapping[str, str] = {
     "OpenStreams": "Count",
@@ -98,6 +106,26 @@ class Meter:
     def _growth(self, name: str, now: float) -> float:
         before, self._before[name] = self._before.get(name, 0.0), now
         return now - before
+
+
+async def publish(namespace: str, meter: Meter) -> None:
+    """Print the metrics every minute."""
+    while True:
+        await asyncio.sleep(INTERVAL_SECONDS)
+        try:
+            line = embedded_metrics(namespace, meter.read(), time())
+        except sqlite3.Error as error:
+            # That a final cannot be kept is for its stream to tell; this is only a minute's gap.
+            log.error("metrics_failed", error=str(error))  # noqa: TRY400 - no stack needed
+        else:
+            _print(line)
+
+
+def _print(line: str) -> None:
+    """Print to standard output; that it is gone is no reason to end streams."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 def _sample(name: str) -> float:

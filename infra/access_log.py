@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Annotations, ArnFormat, Duration, Names, RemovalPolicy, Stack, Token
+from aws_cdk import Annotations, ArnFormat, Names, Stack, Token
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.security import accept
+from infra.buckets import log_bucket
 
 #: What is written of a request: neither query, referrer nor cookie.
 FIELDS: Final = (
@@ -43,7 +42,6 @@ FIELDS: Final = (
     "x-edge-detailed-result-type",
     "sc-content-type",
 )
-KEPT_DAYS: Final = 90
 REGION: Final = "us-east-1"
 
 
@@ -72,16 +70,7 @@ class AccessLog(Construct):
                 f"CloudFront's access log can be had in {REGION} only, not in {region}; "
                 "leave live.access_logs out"
             )
-        self.bucket = s3.Bucket(
-            self,
-            "Bucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(KEPT_DAYS))],
-            removal_policy=RemovalPolicy.RETAIN,
-        )
-        accept(self.bucket, {"AwsSolutions-S1": "It is where an access log is kept."})
+        self.bucket = log_bucket(self, "Bucket")
         self._deliver(distribution)
 
     def _deliver(self, distribution: cloudfront.IDistribution) -> None:

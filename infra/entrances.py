@@ -16,11 +16,11 @@ from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra import security
+from infra.buckets import log_bucket
 from infra.environments import DedicatedLoadBalancer, Domain, SharedLoadBalancer
 from infra.network import Network
 from infra.prefix_lists import cloudfront_origin_facing
@@ -36,7 +36,6 @@ SECRET_LENGTH = 48
 SECRET_FIELD = "value1"  # noqa: S105 - the field's name, not its value
 #: Longer than the service waits for audio, so that its own answer comes first.
 IDLE_TIMEOUT = Duration.seconds(120)
-ACCESS_LOG_DAYS = 90
 
 
 class Entrance(Protocol):
@@ -203,7 +202,7 @@ class DedicatedEntrance(Construct):
             deletion_protection=protected,
         )
         if load_balancer.access_logs:
-            self._load_balancer.log_access_logs(self._access_logs())
+            self._load_balancer.log_access_logs(log_bucket(self, "AccessLogs"))
         else:
             security.accept(
                 self._load_balancer,
@@ -292,20 +291,3 @@ class DedicatedEntrance(Construct):
             open=False,
             default_action=refused,
         )
-
-    def _access_logs(self) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "AccessLogs",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOG_DAYS))],
-            # A bucket that holds something cannot be deleted; its content expires.
-            removal_policy=RemovalPolicy.RETAIN,
-        )
-        security.accept(
-            bucket,
-            {"AwsSolutions-S1": "This bucket holds access logs; a log of them would have no end."},
-        )
-        return bucket

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -22,6 +22,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.buckets import log_bucket, private_bucket
 from infra.environments import Data
 from infra.functions import FunctionSettings, PythonFunction
 from infra.queues import last_resort, publish, queue_with_dead_letters
@@ -38,7 +39,6 @@ JOB_ATTEMPTS = 3
 #: Parts of an upload that was broken off, and versions that were replaced or deleted.
 INCOMPLETE_DAYS = 1
 REPLACED_DAYS = 30
-ACCESS_LOG_DAYS = 90
 
 #: How long an event is worth trying, by its rule and then by Lambda.
 EVENT_AGE = Duration.hours(2)
@@ -60,19 +60,15 @@ class RecordingStore(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, data: Data) -> None:
         """Make bucket and queues; `data` says for how long recordings are kept."""
         super().__init__(scope, construct_id)
-        removal = RemovalPolicy.RETAIN if data.protected else RemovalPolicy.DESTROY
-        self.bucket = s3.Bucket(
+        self.bucket = private_bucket(
             self,
             "Bucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
+            protected=data.protected,
             # A recording cannot be made again, so where it matters a mistake can be undone.
             # Elsewhere every version would be paid for.
             versioned=data.protected,
             lifecycle_rules=_lifecycle(data),
-            removal_policy=removal,
-            server_access_logs_bucket=self._access_logs() if data.protected else None,
+            access_log=log_bucket(self, "AccessLogs") if data.protected else None,
         )
         if not data.protected:
             accept(
@@ -96,17 +92,6 @@ class RecordingStore(Construct):
             JobsQueueUrl=self.jobs.queue_url,
             JobsDeadLettersUrl=self.dead_letters.queue_url,
             UndeliveredQueueUrl=self.undelivered.queue_url,
-        )
-
-    def _access_logs(self) -> s3.Bucket:
-        return s3.Bucket(
-            self,
-            "AccessLogs",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOG_DAYS))],
-            removal_policy=RemovalPolicy.RETAIN,
         )
 
 

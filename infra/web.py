@@ -38,9 +38,11 @@ from aws_cdk import aws_s3_deployment as deployment
 from constructs import Construct
 
 from infra.access_log import AccessLog
+from infra.buckets import private_bucket
 from infra.entrances import Entrance
 from infra.environments import Domain
-from infra.page_headers import headers_policy, page_headers
+from infra.headers_policy import headers_policy
+from infra.page_headers import page_headers
 from infra.security import accept
 
 #: Handlers that CloudFront runs at the edge; see there.
@@ -101,14 +103,7 @@ class Website(Construct):
             CfnOutput(self, output, value=value).override_logical_id(output)
 
     def _make_bucket(self, *, protected: bool) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "Bucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            removal_policy=RemovalPolicy.RETAIN if protected else RemovalPolicy.DESTROY,
-        )
+        bucket = private_bucket(self, "Bucket", protected=protected)
         accept(
             bucket,
             {

@@ -37,6 +37,8 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from infra.page_headers import page_headers
+
 #: Frames up to this size pass, so that the service itself refuses those that are too large.
 MAX_CLIENT_FRAME: Final = 256 * 1024
 #: Bound of what the service may send in one frame, bytes; a snapshot is the largest.
@@ -98,31 +100,13 @@ Socket = ServerSocket | ServiceSocket
 
 
 def security_headers(host: str) -> dict[str, str]:
-    """Return the headers of every answer that is part of the page.
+    """Return the headers of every answer that is part of the page, with its sockets at `host`.
 
-    `host` names the sockets that the page may open: browsers differ on whether `'self'` covers
-    `ws:`.
+    They are CloudFront's but for the one that asks for TLS, which is not spoken here.
     """
-    policy = {
-        "default-src": "'none'",
-        "base-uri": "'none'",
-        "connect-src": f"'self' ws://{host}",
-        "font-src": "'self'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
-        "img-src": "'self' data:",
-        "manifest-src": "'self'",
-        "media-src": "'self' blob:",
-        "script-src": "'self'",
-        "style-src": "'self'",
-        "worker-src": "'self'",
-    }
-    return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-        "Referrer-Policy": "strict-origin-when-cross-origin",
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = page_headers(f"ws://{host}")
+    del headers["Strict-Transport-Security"]
+    return headers
 
 
 def find_file(dist: Path, path: str) -> Path | None:

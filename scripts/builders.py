@@ -192,12 +192,10 @@ def builder() -> Docker | Buildah:
     Raises:
         CannotBuild: nobody does; the text says what is missing.
     """
-    docker, buildah = shutil.which("docker"), shutil.which("buildah")
-    lacking = "Docker does not answer"
-    if docker and ask(docker, "version", "--format", "{{.Server.Version}}"):
-        if ask(docker, "buildx", "version"):
-            return Docker(docker)
-        lacking = "Docker has no buildx (on Debian: apt-get install docker-buildx-plugin)"
+    found, buildah = docker(), shutil.which("buildah")
+    if found is not None:
+        return found
+    lacking = "Docker does not answer, or has no buildx (docker-buildx-plugin)"
     if not buildah:
         raise CannotBuild(
             f"Images cannot be built: {lacking}, and there is no buildah "
@@ -206,6 +204,14 @@ def builder() -> Docker | Buildah:
     if os.geteuid() != 0:
         raise CannotBuild(f"Images cannot be built: {lacking}, and buildah has to be run as root")
     return Buildah(buildah, driver=_driver(buildah))
+
+
+def docker() -> Docker | None:
+    """Return Docker where an engine answers that has buildx; its command line builds nothing."""
+    program = shutil.which("docker")
+    if program and ask(program, "version", "--format", "{{.Server.Version}}"):
+        return Docker(program) if ask(program, "buildx", "version") else None
+    return None
 
 
 def _driver(program: str) -> str:

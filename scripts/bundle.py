@@ -52,10 +52,10 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def sources(root: Path, name: str) -> list[Path]:
-    """Return the files that a function consists of."""
+    """Return the files that a function consists of: its own, and what functions share."""
     folders = (root / "lambdas" / name, root / "transcripts")
     found = [path for folder in folders for path in folder.rglob("*.py")]
-    return sorted([root / "lambdas" / "__init__.py", *found])
+    return sorted([*(root / "lambdas").glob("*.py"), *found])
 
 
 def bundle_functions(root: Path = ROOT, target: Path = FUNCTIONS) -> None:

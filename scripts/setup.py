@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from scripts import bundle, lock, stamps
+from scripts import builders, bundle, lock, stamps
 from scripts.checks import (
     DISK_FOR_SETUP,
     SetupError,
@@ -49,7 +49,7 @@ TEST_PROGRAMS = {
     "buildah": "the tests of the container image",
     "debootstrap": "the tests of the container image",
 }
-#: Not needed where a Docker engine builds the image.
+#: Not needed where Docker builds the image.
 WITHOUT_DOCKER = ("buildah", "debootstrap")
 
 
@@ -269,19 +269,24 @@ def _check_node() -> None:
         raise SetupError("npm was not found, though Node is there. On Debian: apt-get install npm")
 
 
-def _install_page_packages(tools: Tools) -> None:
-    _check_node()
-    options = ["--no-audit", "--no-fund", "--no-progress"]
-    tools.run("npm", [shutil.which("npm") or "npm", "ci", *options], cwd=FRONTEND)
+def _npm_step(name: str, title: str, folder: Path, output: str) -> Step:
+    """Return the step that installs a folder's locked packages; `output` is one of them."""
+
+    def inputs() -> str:
+        return stamps.fingerprint(ROOT, [folder / "package-lock.json", folder / ".npmrc"])
+
+    def run(tools: Tools) -> None:
+        _check_node()
+        options = ["--no-audit", "--no-fund", "--no-progress"]
+        tools.run(name, [shutil.which("npm") or "npm", "ci", *options], cwd=folder)
+
+    modules = folder / "node_modules"
+    return Step(name, title, modules / f".set-up-{name}", inputs, (modules / output,), run)
 
 
 def _build_page(tools: Tools) -> None:
     _check_node()
     tools.run("page", [shutil.which("npm") or "npm", "run", "build"], cwd=FRONTEND)
-
-
-def _npm_inputs() -> str:
-    return stamps.fingerprint(ROOT, [FRONTEND / "package-lock.json", FRONTEND / ".npmrc"])
 
 
 def _page_inputs() -> str:
@@ -310,19 +315,6 @@ def _bundle_layer(tools: Tools) -> None:
     tools.run("layer", [str(python_in(VENV)), "-m", "scripts.bundle", "layer"])
 
 
-INFRA = ROOT / "infra"
-
-
-def _install_cdk(tools: Tools) -> None:
-    _check_node()
-    options = ["--no-audit", "--no-fund", "--no-progress"]
-    tools.run("cdk", [shutil.which("npm") or "npm", "ci", *options], cwd=INFRA)
-
-
-def _cdk_inputs() -> str:
-    return stamps.fingerprint(ROOT, [INFRA / "package-lock.json", INFRA / ".npmrc"])
-
-
 # --- what there is to set up ----------------------------------------------------------------
 
 
@@ -333,14 +325,7 @@ DEVELOPMENT = _python_step(
 EMULATOR = _python_step(
     "emulator", "AWS emulator", EMULATOR_VENV, "local_cloud/emulator-requirements.txt"
 )
-NPM = Step(
-    "npm",
-    "packages of the web page",
-    FRONTEND / "node_modules" / ".set-up-npm",
-    _npm_inputs,
-    (FRONTEND / "node_modules" / "vite",),
-    _install_page_packages,
-)
+NPM = _npm_step("npm", "packages of the web page", FRONTEND, "vite")
 PAGE = Step(
     "page",
     "web page",
@@ -366,14 +351,7 @@ LAYER = Step(
     (bundle.LAYER,),
     _bundle_layer,
 )
-CDK = Step(
-    "cdk",
-    "command line of the CDK",
-    INFRA / "node_modules" / ".set-up-cdk",
-    _cdk_inputs,
-    (INFRA / "node_modules" / ".bin" / "cdk",),
-    _install_cdk,
-)
+CDK = _npm_step("cdk", "command line of the CDK", ROOT / "infra", ".bin/cdk")
 
 #: Lanes run side by side; the steps of a lane one after the other.
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
@@ -445,17 +423,8 @@ class SetUp:
 
 def _missing_programs() -> list[str]:
     """Return the test programs that this machine lacks."""
-    unneeded = WITHOUT_DOCKER if _has_docker_engine() else ()
+    unneeded = WITHOUT_DOCKER if builders.docker() is not None else ()
     return [name for name in TEST_PROGRAMS if name not in unneeded and not shutil.which(name)]
-
-
-def _has_docker_engine() -> bool:
-    """Tell whether an engine answers; the command line alone builds nothing."""
-    docker = shutil.which("docker")
-    if not docker:
-        return False
-    call = [docker, "version", "--format", "{{.Server.Version}}"]
-    return not subprocess.run(call, capture_output=True, check=False).returncode  # noqa: S603 - asks the machine's docker for its version
 
 
 def install_test_programs() -> None:

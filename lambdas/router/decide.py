@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
+from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.recordings import TranscriptionJob, UnknownKey, recording
 
 
@@ -40,47 +41,29 @@ class NotARecording(RefusedEvent):
     """An event's object is not where recordings are."""
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-class _Bucket(_Shape):
-    name: str
-
-
-class _Object(_Shape):
-    key: str
-    size: int | None = None
-
-
-class _Created(_Shape):
-    bucket: _Bucket
-    object: _Object
-
-
-class _Location(_Shape):
+class _Location(Shape):
     bucket: str
     key: str
 
 
-class _Located(_Shape):
+class _Located(Shape):
     location: Annotated[_Location, Field(alias="s3Location")]
 
 
-class _Flat(_Shape):
+class _Flat(Shape):
     bucket: Annotated[str, Field(alias="s3_bucket")]
     key: Annotated[str, Field(alias="s3_key")]
 
 
-class _Event(_Shape):
+class _Event(Shape):
     id: str
     time: AwareDatetime
-    detail: _Created | _Located | _Flat
+    detail: ObjectCreated | _Located | _Flat
 
     def place(self) -> tuple[str, str, int | None]:
         """Return bucket, key and, where it is told, the size in bytes."""
         match self.detail:
-            case _Created(bucket=bucket, object=created):
+            case ObjectCreated(bucket=bucket, object=created):
                 return bucket.name, created.key, created.size
             case _Located(location=location):
                 return location.bucket, location.key, None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.recordings import Chunk, UnknownKey, transcribed_chunk
 
 
@@ -17,25 +18,8 @@ class RefusedEvent(ValueError):
     """An event is not about a chunk's transcript in our bucket."""
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-
-class _Bucket(_Shape):
-    name: str
-
-
-class _Object(_Shape):
-    key: str
-
-
-class _Detail(_Shape):
-    bucket: _Bucket
-    object: _Object
-
-
-class _Event(_Shape):
-    detail: _Detail
+class _Event(Shape):
+    detail: ObjectCreated
 
 
 def chunk_of(event: dict[str, Any], bucket: str) -> Chunk:

@@ -1,0 +1,34 @@
+"""What EventBridge tells of a new object in S3, as far as functions look at it.
+
+Source: Amazon S3 User Guide, "EventBridge event message structure".
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Shape(BaseModel):
+    """A part of an event; errors do not quote it."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class Bucket(Shape):
+    """Where the object is."""
+
+    name: str
+
+
+class Object(Shape):
+    """The object; its size is in bytes."""
+
+    key: str
+    size: int | None = None
+
+
+class ObjectCreated(Shape):
+    """The `detail` of an "Object Created" event."""
+
+    bucket: Bucket
+    object: Object
