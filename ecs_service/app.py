@@ -198,6 +198,7 @@ def _engine(settings: Settings) -> Engine:
         return TranscribeEngine(
             region=region,
             endpoint=settings.transcribe_endpoint,
+            allowed=settings.transcribe_allowed,
             defaults=settings.transcribe_options,
         )
     return PocketsphinxEngine(slots=settings.capacity)

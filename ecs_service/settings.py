@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
 from speech.engines.scripted import ScriptedModel
+from speech.engines.transcribe import AllowedOptions
+from transcripts.models import Language
 
 #: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
 POCKETSPHINX_STREAMS_PER_CORE = 3
@@ -51,6 +53,29 @@ class Settings(BaseSettings):
         dict[str, str],
         Field(description="choices for every stream by Transcribe's own names, as JSON"),
     ] = {}
+    transcribe_allowed: Annotated[
+        AllowedOptions,
+        Field(description="what speakers may choose, as JSON; default: the language alone"),
+    ] = AllowedOptions()
+    transcribe_transport: Annotated[
+        Literal["websocket", "http2"],
+        Field(description="`http2`, the SDK's, takes a core of CPU for a single open stream"),
+    ] = "websocket"
+    translator: Annotated[
+        Literal["none", "amazon", "pseudo"],
+        Field(description="who translates for viewers; `pseudo` is a stand-in that only marks"),
+    ] = "none"
+    translate_region: Annotated[
+        str | None, Field(description="region of Amazon Translate; default: that of the AWS SDKs")
+    ] = None
+    translate_languages: Annotated[
+        tuple[Language, ...],
+        NoDecode,
+        Field(description="languages to translate into, separated by commas; default: all"),
+    ] = ()
+    translate_terminology: Annotated[
+        str | None, Field(description="name of a custom terminology of Amazon Translate")
+    ] = None
     queue_url: Annotated[
         str | None, Field(description="SQS queue for finals; without one nothing is stored")
     ] = None
@@ -84,10 +109,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_origins(cls, values: dict[str, object]) -> dict[str, object]:
-        origins = values.get("allowed_origins")
-        if isinstance(origins, str):
-            values["allowed_origins"] = tuple(o.strip() for o in origins.split(",") if o.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("allowed_origins", "translate_languages"):
+            value = values.get(name)
+            if isinstance(value, str):
+                values[name] = tuple(one.strip() for one in value.split(",") if one.strip())
         return values
 
     @model_validator(mode="after")

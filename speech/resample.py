@@ -1,4 +1,4 @@
-"""Streaming conversion of PCM to what engines are fed: 16 kHz, mono, s16le."""
+"""Streaming conversion of PCM to what engines are fed: 16 kHz, s16le, mixed or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from speech.pcm import OddAudio, PcmFormat
 _Samples = npt.NDArray[np.float32]
 
 _LOUDEST = 32_767.0
-_NOTHING = np.zeros(0, dtype=np.float32)
 
 
 class Resampler:
@@ -23,17 +22,21 @@ class Resampler:
     may hold back some tens of milliseconds, which `flush` returns.
     """
 
-    def __init__(self, source: PcmFormat) -> None:
+    def __init__(self, source: PcmFormat, *, mixed: bool = True) -> None:
+        """Make a converter; unless `mixed`, the channels of the source stay apart, interleaved."""
         self._source = source
+        self._mixed = mixed and source.channels > 1
+        channels = 1 if self._mixed else source.channels
         # Not int16: soxr then adds dither that differs from run to run, which helps no recogniser.
         self._stream = (
             None
             if source.sample_rate == SAMPLE_RATE
             else soxr.ResampleStream(
-                source.sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ"
+                source.sample_rate, SAMPLE_RATE, channels, dtype="float32", quality="HQ"
             )
         )
-        self._unchanged = self._stream is None and source.channels == 1
+        self._unchanged = self._stream is None and not self._mixed
+        self._nothing = np.zeros((0, channels) if channels > 1 else 0, dtype=np.float32)
 
     def process(self, pcm: bytes) -> bytes:
         """Take whole frames of the source; return what of the output is ready, maybe nothing.
@@ -45,29 +48,33 @@ class Resampler:
             raise OddAudio(f"{len(pcm)} bytes are not a whole number of frames")
         if self._unchanged:
             return pcm
-        mono = self._mono(pcm)
-        if self._stream is not None and mono.size:
-            mono = self._stream.resample_chunk(mono)
-        return _s16le(mono)
+        samples = self._mono(pcm) if self._mixed else self._apart(pcm)
+        if self._stream is not None and samples.size:
+            samples = self._stream.resample_chunk(samples)
+        return _s16le(samples)
 
     def flush(self) -> bytes:
         """End the stream and return the rest of the output."""
         if self._stream is None:
             return b""
-        return _s16le(self._stream.resample_chunk(_NOTHING, last=True))
+        return _s16le(self._stream.resample_chunk(self._nothing, last=True))
 
     def _mono(self, pcm: bytes) -> _Samples:
         """Return the mean of the channels, which unlike their sum cannot clip."""
         samples = np.frombuffer(pcm, dtype="<i2")
         channels = self._source.channels
-        if channels == 1:
-            return samples.astype(np.float32)
         if channels == 2:  # noqa: PLR2004 - twice as fast as `mean`, for the usual case
             mono: _Samples = np.add(samples[::2], samples[1::2], dtype=np.float32)
             mono *= 0.5
         else:
             mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32)
         return mono
+
+    def _apart(self, pcm: bytes) -> _Samples:
+        """Return the channels as they are: samples, or frames by channels."""
+        samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32)
+        channels = self._source.channels
+        return samples if channels == 1 else samples.reshape(-1, channels)
 
 
 def _s16le(samples: _Samples) -> bytes:

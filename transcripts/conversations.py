@@ -7,6 +7,8 @@ An item is written once and never again. Its attributes:
 | `conversationId`        | S    | partition key                                            |
 | `timestamp#utteranceId` | S    | sort key, `2026-11-20T17:29:03.250Z#...`: order of time  |
 | `speaker`, `language`   | S    |                                                          |
+| `speakerLabel`          | S    | only where several people at a microphone are told apart |
+| `channel`               | N    | only where channels are recognised by themselves         |
 | `startTime`, `endTime`  | N    | seconds on the timeline of the stream                    |
 | `text`                  | S    |                                                          |
 | `words`                 | S    | JSON: `[[word, startTime, endTime, confidence], ...]`    |
@@ -97,6 +99,10 @@ def to_item(utterance: Utterance, retention: timedelta) -> Item:
         "text": {"S": utterance.text},
         EXPIRY: {"N": str(int(utterance.timestamp.timestamp() + retention.total_seconds()))},
     }
+    if utterance.speaker_label is not None:
+        item["speakerLabel"] = {"S": utterance.speaker_label}
+    if utterance.channel is not None:
+        item["channel"] = {"N": str(utterance.channel)}
     words = json.dumps(
         [(word.word, word.start_time, word.end_time, word.confidence) for word in utterance.words],
         ensure_ascii=False,
@@ -128,6 +134,8 @@ def from_item(item: Mapping[str, Any]) -> Utterance:
                 "utterance_id": utterance_id,
                 "timestamp": timestamp,
                 "speaker": item["speaker"]["S"],
+                "speaker_label": item["speakerLabel"]["S"] if "speakerLabel" in item else None,
+                "channel": item["channel"]["N"] if "channel" in item else None,
                 "language": item["language"]["S"],
                 "start_time": item["startTime"]["N"],
                 "end_time": item["endTime"]["N"],

@@ -52,6 +52,14 @@ Language = Annotated[
     StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"),
     Field(description="a BCP 47 tag such as `en-US`"),
 ]
+SpeakerLabel = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$"),
+    Field(description="who of several people at one microphone, as the engine tells them apart"),
+]
+Channel = Annotated[
+    int, Field(ge=0, le=1, description="which of two channels that are recognised separately")
+]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -87,6 +95,8 @@ class Utterance(Model):
     utterance_id: UtteranceId
     timestamp: Timestamp
     speaker: Speaker
+    speaker_label: SpeakerLabel | None = None
+    channel: Channel | None = None
     language: Language
     start_time: Seconds
     end_time: Seconds

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, Json, TypeAdapter
 
 from transcripts.models import (
+    Channel,
     ConversationId,
     Language,
     Model,
     Seconds,
     Speaker,
+    SpeakerLabel,
     Timestamp,
     Utterance,
     UtteranceId,
@@ -56,6 +58,7 @@ class ErrorCode(StrEnum):
 
     INVALID_PARAMETER = "invalid_parameter"
     UNSUPPORTED_LANGUAGE = "unsupported_language"
+    INVALID_OPTION = "invalid_option"
     INVALID_AUDIO = "invalid_audio"
     FRAME_TOO_LARGE = "frame_too_large"
     INVALID_MESSAGE = "invalid_message"
@@ -84,7 +87,12 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.UNSUPPORTED_LANGUAGE: ErrorKind(
         4406,
         retryable=False,
-        meaning="The engine does not recognise the language that was asked for.",
+        meaning="The language that was asked for is not recognised, or not translated into.",
+    ),
+    ErrorCode.INVALID_OPTION: ErrorKind(
+        4407,
+        retryable=False,
+        meaning="The engine does not have one of the `options`, or the operator does not allow it.",
     ),
     ErrorCode.INVALID_AUDIO: ErrorKind(
         4415,
@@ -148,12 +156,20 @@ class TranscribeParameters(Parameters):
     """Query of `WS /api/stt/transcribe`."""
 
     sample_rate: Annotated[SampleRate, Field(description="samples per second and channel, Hz")]
-    channels: Annotated[Channels, Field(description="interleaved channels; 2 are mixed")] = 1
+    channels: Annotated[Channels, Field(description="interleaved channels")] = 1
+    channel_mode: Annotated[
+        Literal["mixed", "separate"],
+        Field(description="`separate` recognises two channels by themselves, a speaker on each"),
+    ] = "mixed"
     conversation_id: Annotated[
         ConversationId | None, Field(description="made up by the server when absent")
     ] = None
     speaker: Speaker = "Speaker"
     language: Language = "en-US"
+    options: Annotated[
+        Json[Annotated[dict[str, str], Field(max_length=32)]],
+        Field(description="what else the engine should do, by its own names: a JSON object"),
+    ] = {}  # noqa: RUF012 - pydantic copies it
 
 
 class ConnectParameters(Parameters):
@@ -164,6 +180,10 @@ class ConnectParameters(Parameters):
         Literal["live", "snapshot"],
         Field(description="`snapshot`: the last two minutes again every ten seconds, nothing else"),
     ] = "live"
+    language: Annotated[
+        Language | None,
+        Field(description="the language to translate into: `translation` messages come besides"),
+    ] = None
 
 
 # --- client to server -----------------------------------------------------------------------
@@ -227,6 +247,8 @@ class Recognised(Model):
     conversation_id: ConversationId
     utterance_id: UtteranceId
     speaker: Speaker
+    speaker_label: SpeakerLabel | None = None
+    channel: Channel | None = None
     language: Language
     start_time: Seconds
     end_time: Seconds
@@ -242,6 +264,10 @@ class Partial(Recognised):
     """
 
     type: Literal["partial"] = "partial"
+    stable_words: Annotated[
+        int | None,
+        Field(ge=0, description="so many, from the first, will not change; if the engine tells"),
+    ] = None
 
 
 class Final(Recognised):
@@ -310,15 +336,64 @@ class Heartbeat(Model):
     seq: Annotated[int, Field(ge=0, description="of the newest message")]
 
 
+class Translation(Model):
+    """A partial or a final in the viewer's language; may come late, or never.
+
+    The next one of the same `utteranceId` replaces it, unless it `isFinal`. A guess that was taken
+    back takes its translations with it.
+    """
+
+    type: Literal["translation"] = "translation"
+    conversation_id: ConversationId
+    utterance_id: UtteranceId
+    source_language: Language
+    language: Annotated[Language, Field(description="what it was translated into")]
+    text: str
+    is_final: Annotated[bool, Field(description="whether it is a final's, which nothing replaces")]
+    seq: Annotated[
+        int, Field(ge=0, description="of the message that it translates, or of the snapshot")
+    ]
+
+
+class TranslationStatus(Model):
+    """Whether translations into the viewer's language come; sent when that changes."""
+
+    type: Literal["translation_status"] = "translation_status"
+    conversation_id: ConversationId
+    language: Annotated[Language, Field(description="what is translated into")]
+    state: Annotated[
+        Literal["ok", "failing"],
+        Field(description="`failing`: some will be missing; the originals are not affected"),
+    ]
+
+
 ControlMessage = Annotated[Start | Stop, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat,
+    Ready
+    | Partial
+    | Final
+    | Ack
+    | Error
+    | Closed
+    | Snapshot
+    | Heartbeat
+    | Translation
+    | TranslationStatus,
     Field(discriminator="type"),
 ]
 
 control_message: TypeAdapter[Start | Stop] = TypeAdapter(ControlMessage)
 server_message: TypeAdapter[
-    Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat
+    Ready
+    | Partial
+    | Final
+    | Ack
+    | Error
+    | Closed
+    | Snapshot
+    | Heartbeat
+    | Translation
+    | TranslationStatus
 ] = TypeAdapter(ServerMessage)
 
 

@@ -34,6 +34,8 @@ SERVER_MESSAGES: tuple[type[Model], ...] = (
     protocol.Closed,
     protocol.Snapshot,
     protocol.Heartbeat,
+    protocol.Translation,
+    protocol.TranslationStatus,
 )
 PARAMETERS: tuple[type[Model], ...] = (protocol.TranscribeParameters, protocol.ConnectParameters)
 
@@ -146,6 +148,7 @@ _MEANINGS = {
     "reason": "why the stream ended",
     "utterances": "stored utterances",
     "seq": "grows by one per conversation and server",
+    "sourceLanguage": "the language that was spoken",
     "format": "the audio that follows; overrides the query",
     "encoding": "signed 16 bit, little endian",
     "traceparent": "W3C trace context, continued by the service",
@@ -155,6 +158,7 @@ _MEANINGS = {
 _ADVICE = {
     ErrorCode.INVALID_PARAMETER: "Correct the parameter that the message names.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "Ask for a language that the message lists.",
+    ErrorCode.INVALID_OPTION: "Leave out the option that the message names.",
     ErrorCode.INVALID_AUDIO: "Send whole samples: 2 bytes times the number of channels.",
     ErrorCode.FRAME_TOO_LARGE: "Send shorter frames; 100 ms is a good length.",
     ErrorCode.INVALID_MESSAGE: "Send only the control messages below.",
@@ -176,6 +180,7 @@ Rendered from `transcripts/protocol.py` by `make protocol`; changes made here ar
 |---|---|
 | `GET /api/stt/healthcheck` | `200`, `Yes, I'm ok`, also while every recognition slot is busy |
 | `GET /api/stt/ready` | `200`, or `503` when the service is draining or full |
+| `GET /api/stt/languages` | what can be recognised, and translated into |
 | `GET /metrics` | Prometheus metrics |
 | `WS /api/stt/transcribe` | a speaker: audio in, results out |
 | `WS /api/stt/connect` | a viewer: the results of a conversation |
@@ -205,6 +210,14 @@ _LIFECYCLE = """\
    and `closed`, and closes with {normal}. A client that goes without `stop` does not see the
    last words; they are recognised and stored nonetheless.
 
+Two channels are mixed into one, unless `channelMode` is `separate`: then each is recognised by
+itself, results carry their `channel`, and an utterance of each may be open at a time. Engines that
+cannot do it, and operators who do not allow it, refuse with `invalid_option`. `options` are the
+engine's own: with Amazon Transcribe the parameters of its streaming request, for example
+`options={{"show-speaker-label":"true"}}`, as far as the operator allows them. Where the engine
+tells several people at one microphone apart, `speaker` stays the name that the stream was given,
+and `speakerLabel` says which of them it was.
+
 The server ends a stream by itself with `closed` when it is longer than `maxSeconds`
 (`max_duration`) or when the service shuts down (`draining`): everything received is
 recognised first.
@@ -219,6 +232,13 @@ recognised first.
 4. At least every {heartbeat:g} seconds something comes, a `heartbeat` if nothing else: a viewer
    who hears nothing for twice that long has lost the connection and opens a new one. Its
    snapshot closes the gap; utterances are told apart by `utteranceId`.
+
+With `language`, what was said in other languages is translated as it comes: the originals go
+their way unchanged, and `translation` messages follow them, each with the `utteranceId` and the
+`seq` of what it translates. Finals are always translated, those of the snapshot too; of the
+partials as many as make sense. A translation is never waited for: who shows it shows the original
+until it is there. `translation_status` says when they fail to come. `GET /api/stt/languages`
+names the languages; another one is refused with `unsupported_language`.
 
 A viewer sends nothing. One who does not read is closed with `slow_consumer`, so that nobody
 else waits for it. `mode=snapshot` repeats the `snapshot` every {heartbeat:g} seconds and sends

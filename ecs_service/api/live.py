@@ -98,6 +98,8 @@ class Speaking(Connection):
             speaker=wanted.speaker,
             language=wanted.language,
             audio=PcmFormat(wanted.sample_rate, wanted.channels),
+            separate=wanted.channel_mode == "separate",
+            options=wanted.options,
         )
         streams = self._live.streams
         async with streams.open(request, self) as self._stream:

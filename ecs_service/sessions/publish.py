@@ -30,7 +30,7 @@ class Publisher:
     """Publishes the results of one stream into its conversation.
 
     An utterance has one id from its first partial to its final. A final is promised before
-    anybody sees it.
+    anybody sees it. Of each channel one utterance may be open at a time.
     """
 
     def __init__(
@@ -41,35 +41,42 @@ class Publisher:
         stream_id: str,
         speaker: Speaker,
         language: Language,
+        channels: int = 1,
     ) -> None:
+        """Make a publisher; `channels` is how many are recognised by themselves."""
         self._conversation = conversation
         self._outbox = outbox
         self._stream_id = stream_id
         self._speaker = speaker
         self._language = language
-        self._open: Result | None = None
+        self._told_apart = channels > 1
+        self._open: dict[int, Result] = {}
         self.finals = 0
-        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._latest = [datetime.min.replace(tzinfo=UTC)] * channels
 
     def publish(self, result: Result, began: datetime) -> bytes | None:
         """Publish one result of a stream whose audio began at `began`.
 
         Returns the frame for the speaker's own socket, or `None` if there is nothing to tell.
         """
+        channel = result.channel
         if not result.is_final:
-            self._open = result
+            self._open[channel] = result
             return self._partial(result)
         if not result.text:
-            return self.retract()
-        # Never earlier than the one before: the table sorts by it.
-        self._latest = max(
-            began + timedelta(seconds=result.start), self._latest + timedelta(milliseconds=1)
+            return self._retract(channel)
+        # Never earlier than the channel's one before: the table sorts by it.
+        timestamp = self._latest[channel] = max(
+            began + timedelta(seconds=result.start),
+            self._latest[channel] + timedelta(milliseconds=1),
         )
         utterance = Utterance(
             conversation_id=self._conversation.id,
             utterance_id=self._utterance_id(result),
-            timestamp=self._latest,
-            speaker=result.speaker or self._speaker,
+            timestamp=timestamp,
+            speaker=self._speaker,
+            speaker_label=result.speaker_label,
+            channel=self._channel(result),
             language=result.language or self._language,
             start_time=result.start,
             end_time=result.end,
@@ -77,18 +84,29 @@ class Publisher:
             words=result.words,
         )
         self._outbox.add(utterance)
-        self._open = None
+        self._open.pop(channel, None)
         self.finals += 1
         telemetry.finals.inc()
         return self._conversation.tell_final(utterance)
 
-    def retract(self) -> bytes | None:
-        """Take back the guess that will not become final, if there is one."""
-        guess, self._open = self._open, None
+    def retract(self) -> list[bytes]:
+        """Take back the guesses that will not become final; return the frames that say so."""
+        frames = [self._retract(channel) for channel in tuple(self._open)]
+        return [frame for frame in frames if frame is not None]
+
+    def _retract(self, channel: int) -> bytes | None:
+        guess = self._open.pop(channel, None)
         if guess is None or not guess.text:
             return None
         return self._partial(
-            Result(guess.segment, is_final=False, text="", start=guess.start, end=guess.end)
+            Result(
+                guess.segment,
+                is_final=False,
+                text="",
+                start=guess.start,
+                end=guess.end,
+                channel=channel,
+            )
         )
 
     def _partial(self, result: Result) -> bytes:
@@ -96,15 +114,22 @@ class Publisher:
             lambda seq: Partial(
                 conversation_id=self._conversation.id,
                 utterance_id=self._utterance_id(result),
-                speaker=result.speaker or self._speaker,
+                speaker=self._speaker,
+                speaker_label=result.speaker_label,
+                channel=self._channel(result),
                 language=result.language or self._language,
                 start_time=result.start,
                 end_time=result.end,
                 text=result.text,
                 words=result.words,
+                stable_words=result.stable_words,
                 seq=seq,
             )
         )
 
+    def _channel(self, result: Result) -> int | None:
+        return result.channel if self._told_apart else None
+
     def _utterance_id(self, result: Result) -> str:
-        return f"{self._stream_id}-{result.segment}"
+        channel = f"{result.channel}-" if self._told_apart else ""
+        return f"{self._stream_id}-{channel}{result.segment}"

@@ -8,9 +8,9 @@ read from its socket while the stream is `backlogged`, so that the client feels 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol, Self
@@ -22,7 +22,7 @@ from ecs_service.refusal import Refusal
 from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import Promises, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
-from speech.engines.errors import EngineError, UnsupportedLanguage
+from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
 from speech.pcm import AudioTooLong, PcmError, PcmFormat
 from speech.resample import Resampler
 from transcripts.models import ConversationId, Language, Speaker
@@ -37,6 +37,15 @@ class StreamRequest:
     speaker: Speaker
     language: Language
     audio: PcmFormat
+    #: Whether several channels are recognised by themselves, and not mixed into one.
+    separate: bool = False
+    #: What else the engine should do, by its own names.
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """How many channels the engine is given."""
+        return self.audio.channels if self.separate else 1
 
 
 class StreamOwner(Protocol):
@@ -114,7 +123,7 @@ class Stream:
 
         Raises:
             Refusal: every slot is taken, the service drains, the engine does not know the
-                language or cannot be reached.
+                language or an option or cannot be reached.
         """
         async with AsyncExitStack() as held:
             held.enter_context(self._streams.admission.slot())
@@ -128,13 +137,20 @@ class Stream:
                 stream_id=self.id,
                 speaker=self.request.speaker,
                 language=self.request.language,
+                channels=self.request.channels,
             )
-            options = RecognitionOptions(language=self.request.language)
+            options = RecognitionOptions(
+                language=self.request.language,
+                channels=self.request.channels,
+                choices=self.request.options,
+            )
             try:
                 recognition = self._streams.engine.recognise(options, self._publish)
                 self._recognition = await held.enter_async_context(recognition)
             except UnsupportedLanguage as error:
                 raise Refusal(ErrorCode.UNSUPPORTED_LANGUAGE, f"{error}.") from error
+            except OptionError as error:
+                raise Refusal(ErrorCode.INVALID_OPTION, f"{error}.") from error
             except EngineError as error:
                 raise _engine_failed(error) from error
             self._held = held.pop_all()
@@ -151,7 +167,16 @@ class Stream:
         return self._received_bytes > 0
 
     def set_format(self, audio: PcmFormat) -> None:
-        """Say what the audio will be, before the first of it."""
+        """Say what the audio will be, before the first of it.
+
+        Raises:
+            Refusal: the engine was promised another number of channels.
+        """
+        if self.request.separate and audio.channels != self.request.channels:
+            raise Refusal(
+                ErrorCode.INVALID_MESSAGE,
+                f"{self.request.channels} separate channels were announced, not {audio.channels}.",
+            )
         self._format = audio
 
     def accept(self, pcm: bytes) -> None:
@@ -176,7 +201,7 @@ class Stream:
 
     def _begin(self) -> Resampler:
         """Hold to the format from the first audio on."""
-        self._resampler = Resampler(self._format)
+        self._resampler = Resampler(self._format, mixed=not self.request.separate)
         if self._streams.max_seconds is not None:
             self._max_bytes = self._streams.max_seconds * self._format.bytes_per_second
         return self._resampler
@@ -216,7 +241,8 @@ class Stream:
         except EngineError as error:
             raise _engine_failed(error) from error
         finally:
-            self._show(self._publisher.retract(), is_final=False)
+            for frame in self._publisher.retract():
+                self._show(frame, is_final=False)
 
     def _publish(self, result: Result) -> None:
         """Publish what the engine understood. A final that cannot be kept is not shown."""

@@ -17,6 +17,8 @@ export type Definition =
   | Start
   | Stop
   | TranscribeParameters
+  | Translation
+  | TranslationStatus
   | Utterance
   | Word
 /**
@@ -29,6 +31,7 @@ export type ClientMessage = Start | Stop
 export type ErrorCode =
   | 'invalid_parameter'
   | 'unsupported_language'
+  | 'invalid_option'
   | 'invalid_audio'
   | 'frame_too_large'
   | 'invalid_message'
@@ -42,7 +45,17 @@ export type ErrorCode =
 /**
  * What a server sends, one per text frame.
  */
-export type ServerMessage = Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat
+export type ServerMessage =
+  | Ready
+  | Partial
+  | Final
+  | Ack
+  | Error
+  | Closed
+  | Snapshot
+  | Heartbeat
+  | Translation
+  | TranslationStatus
 
 /**
  * About once a second while audio comes, and at the end: how far the server is.
@@ -117,6 +130,10 @@ export interface ConnectParameters {
    * `snapshot`: the last two minutes again every ten seconds, nothing else
    */
   mode?: 'live' | 'snapshot'
+  /**
+   * the language to translate into: `translation` messages come besides
+   */
+  language?: string | null
 }
 /**
  * The reason for the close that follows.
@@ -148,6 +165,14 @@ export interface Final {
    * a display name of 1 to 64 printable characters
    */
   speaker: string
+  /**
+   * who of several people at one microphone, as the engine tells them apart
+   */
+  speakerLabel?: string
+  /**
+   * which of two channels that are recognised separately
+   */
+  channel?: number
   /**
    * a BCP 47 tag such as `en-US`
    */
@@ -205,6 +230,14 @@ export interface Partial {
    */
   speaker: string
   /**
+   * who of several people at one microphone, as the engine tells them apart
+   */
+  speakerLabel?: string
+  /**
+   * which of two channels that are recognised separately
+   */
+  channel?: number
+  /**
    * a BCP 47 tag such as `en-US`
    */
   language: string
@@ -216,6 +249,10 @@ export interface Partial {
    * grows by one per conversation and server
    */
   seq: number
+  /**
+   * so many, from the first, will not change; if the engine tells
+   */
+  stableWords?: number
 }
 /**
  * The stream is admitted; audio is welcome. Never sent to viewers.
@@ -278,6 +315,14 @@ export interface Utterance {
    */
   speaker: string
   /**
+   * who of several people at one microphone, as the engine tells them apart
+   */
+  speakerLabel?: string
+  /**
+   * which of two channels that are recognised separately
+   */
+  channel?: number
+  /**
    * a BCP 47 tag such as `en-US`
    */
   language: string
@@ -290,6 +335,55 @@ export interface Utterance {
   words: Word[]
 }
 /**
+ * A partial or a final in the viewer's language; may come late, or never.
+ *
+ * The next one of the same `utteranceId` replaces it, unless it `isFinal`. A guess that was taken
+ * back takes its translations with it.
+ */
+export interface Translation {
+  type: 'translation'
+  /**
+   * 1 to 128 letters, digits and `._:@-`, a letter or digit first
+   */
+  conversationId: string
+  utteranceId: string
+  /**
+   * a BCP 47 tag such as `en-US`
+   */
+  sourceLanguage: string
+  /**
+   * what it was translated into
+   */
+  language: string
+  text: string
+  /**
+   * whether it is a final's, which nothing replaces
+   */
+  isFinal: boolean
+  /**
+   * of the message that it translates, or of the snapshot
+   */
+  seq: number
+}
+/**
+ * Whether translations into the viewer's language come; sent when that changes.
+ */
+export interface TranslationStatus {
+  type: 'translation_status'
+  /**
+   * 1 to 128 letters, digits and `._:@-`, a letter or digit first
+   */
+  conversationId: string
+  /**
+   * what is translated into
+   */
+  language: string
+  /**
+   * `failing`: some will be missing; the originals are not affected
+   */
+  state: 'ok' | 'failing'
+}
+/**
  * Query of `WS /api/stt/transcribe`.
  */
 export interface TranscribeParameters {
@@ -298,9 +392,13 @@ export interface TranscribeParameters {
    */
   sampleRate: number
   /**
-   * interleaved channels; 2 are mixed
+   * interleaved channels
    */
   channels?: number
+  /**
+   * `separate` recognises two channels by themselves, a speaker on each
+   */
+  channelMode?: 'mixed' | 'separate'
   /**
    * made up by the server when absent
    */
@@ -313,4 +411,8 @@ export interface TranscribeParameters {
    * a BCP 47 tag such as `en-US`
    */
   language?: string
+  /**
+   * what else the engine should do, by its own names: a JSON object
+   */
+  options?: string
 }

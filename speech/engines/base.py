@@ -36,13 +36,19 @@ from typing import Protocol, Self
 
 import structlog
 
-from speech.engines.errors import EngineError, EngineStalled, SessionEnded, UnsupportedLanguage
+from speech.engines.errors import (
+    EngineError,
+    EngineStalled,
+    SessionEnded,
+    UnsupportedChannels,
+    UnsupportedLanguage,
+)
 from transcripts.models import Word
 
-#: What every engine is fed: 16 kHz, signed 16 bit little endian.
+#: What every engine is fed: 16 kHz, signed 16 bit little endian, channels interleaved.
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
-
+#: Of one channel.
 BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
 
 log = structlog.get_logger(__name__)
@@ -64,10 +70,11 @@ class Result:
     end: float
     words: tuple[Word, ...] = ()
     language: str | None = None
-    speaker: str | None = None
+    #: Who of several people on the channel, as the engine tells them apart.
+    speaker_label: str | None = None
     channel: int = 0
-    #: So many words, from the first, will not change any more, if the engine tells.
-    stable_words: int = 0
+    #: So many words, from the first, will not change any more; `None` if the engine does not tell.
+    stable_words: int | None = None
 
     def moved(self, *, segments: int, seconds: float) -> Result:
         """Return this result as seen from a timeline that began earlier by the given amounts."""
@@ -97,7 +104,7 @@ class Capabilities:
 
     #: Languages it recognises as BCP 47 tags; empty means any.
     languages: frozenset[str] = frozenset()
-    #: Channels it takes, interleaved.
+    #: So many interleaved channels it recognises by themselves at most.
     channels: int = 1
 
 
@@ -106,6 +113,8 @@ class RecognitionOptions:
     """What a stream asks of an engine."""
 
     language: str = "en-US"
+    #: Interleaved in the audio, and recognised by themselves.
+    channels: int = 1
     #: What else, by the engine's own names. An engine without such choices does not look at them.
     choices: Mapping[str, str] = field(default_factory=dict)
 
@@ -155,7 +164,10 @@ class Session(ABC):
 
     @abstractmethod
     def write(self, pcm: bytes) -> None:
-        """Take PCM (16 kHz, s16le). Never blocks; what cannot be processed yet is kept."""
+        """Take PCM (16 kHz, s16le, channels interleaved, whole frames).
+
+        Never blocks; what cannot be processed yet is kept.
+        """
 
     @abstractmethod
     def end(self) -> None:
@@ -202,7 +214,13 @@ class Engine(ABC):
 
         Raises:
             UnsupportedLanguage: the engine does not know `options.language`.
+            UnsupportedChannels: there are more of them than it takes.
         """
+        if options.channels > self.capabilities.channels:
+            raise UnsupportedChannels(
+                f"the engine {self.name!r} recognises {self.capabilities.channels} channel"
+                f"{'s' if self.capabilities.channels > 1 else ''}, not {options.channels}"
+            )
         known = self.capabilities.languages
         if known and options.language not in known:
             raise UnsupportedLanguage(
@@ -225,14 +243,17 @@ class Recognition:
         self._options = options
         self._on_result = on_result or self._keep
         self._policy = engine.policy
+        self._bytes_per_frame = BYTES_PER_SAMPLE * options.channels
+        self._bytes_per_second = SAMPLE_RATE * self._bytes_per_frame
         self._unsettled: deque[bytes] = deque()
-        self._settled_samples = 0  # where `_unsettled` begins
+        self._settled_frames = 0  # where `_unsettled` begins
         self._settled = 0.0
         self._written_bytes = 0
         self._welcome_bytes = self._welcome(0.0)  # how many may be written without a backlog
         self._processed = 0.0
         self._ended = False
-        self._segments = 0  # finals so far, which is the number of the segment that is open
+        # Finals of each channel so far, which is the number of its segment that is open.
+        self._segments = [0] * options.channels
         self._results: deque[Result] = deque()
         self._failures = 0  # in a row, without audio settled in between
         self._attempt: _Attempt | None = None
@@ -247,7 +268,7 @@ class Recognition:
     @property
     def written(self) -> float:
         """Seconds of audio taken so far."""
-        return self._written_bytes / BYTES_PER_SECOND
+        return self._written_bytes / self._bytes_per_second
 
     @property
     def processed(self) -> float:
@@ -285,7 +306,7 @@ class Recognition:
             await self._attempt.session.close()
 
     def write(self, pcm: bytes) -> None:
-        """Take PCM (16 kHz, s16le, a whole number of samples)."""
+        """Take PCM (16 kHz, s16le, channels interleaved, whole frames)."""
         self._written_bytes += len(pcm)
         self._unsettled.append(pcm)
         attempt = self._attempt
@@ -392,8 +413,8 @@ class Recognition:
         while True:
             if self._failures:
                 await asyncio.sleep(self._policy.delay(self._failures))
-            start = self._settled_samples / SAMPLE_RATE
-            attempt = _Attempt(self, start=start, segments=self._segments)
+            start = self._settled_frames / SAMPLE_RATE
+            attempt = _Attempt(self, start=start, segments=tuple(self._segments))
             try:
                 async with asyncio.timeout(self._policy.connect_timeout):
                     attempt.session = await self._engine.connect(self._options, attempt)
@@ -425,7 +446,7 @@ class Recognition:
             engine=self._engine.name,
             error=str(error),
             failures=self._failures,
-            stream_seconds=round(self._settled_samples / SAMPLE_RATE, 3),
+            stream_seconds=round(self._settled_frames / SAMPLE_RATE, 3),
         )
         if not error.retryable or self._failures >= self._policy.attempts:
             raise error
@@ -445,7 +466,7 @@ class Recognition:
     def recognised(self, result: Result) -> None:
         """Take a result; see `SessionEvents`, but on the stream's timeline."""
         if result.is_final:
-            self._segments = result.segment + 1
+            self._segments[result.channel] = result.segment + 1
         self._on_result(result)
 
     def _keep(self, result: Result) -> None:
@@ -454,22 +475,22 @@ class Recognition:
         self._readable.set()
 
     def _welcome(self, processed: float) -> float:
-        return (processed + self._policy.max_backlog) * BYTES_PER_SECOND
+        return (processed + self._policy.max_backlog) * self._bytes_per_second
 
     def _forget(self, settled: float) -> None:
         """Drop the audio before `settled`, to the sample: it must not be heard again."""
         while self._unsettled:
             pcm = self._unsettled[0]
-            samples = round(settled * SAMPLE_RATE) - self._settled_samples
-            if samples <= 0:
+            frames = round(settled * SAMPLE_RATE) - self._settled_frames
+            if frames <= 0:
                 return
             self._failures = 0
-            size = min(samples * BYTES_PER_SAMPLE, len(pcm))
+            size = min(frames * self._bytes_per_frame, len(pcm))
             if size == len(pcm):
                 self._unsettled.popleft()
             else:
                 self._unsettled[0] = pcm[size:]
-            self._settled_samples += size // BYTES_PER_SAMPLE
+            self._settled_frames += size // self._bytes_per_frame
 
 
 class _Attempt:
@@ -481,7 +502,9 @@ class _Attempt:
 
     session: Session
 
-    def __init__(self, recognition: Recognition, *, start: float, segments: int) -> None:
+    def __init__(
+        self, recognition: Recognition, *, start: float, segments: tuple[int, ...]
+    ) -> None:
         self.live = False
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognition = recognition
@@ -494,7 +517,7 @@ class _Attempt:
 
     def recognised(self, result: Result) -> None:
         if self.live:
-            moved = result.moved(segments=self._segments, seconds=self._start)
+            moved = result.moved(segments=self._segments[result.channel], seconds=self._start)
             try:
                 self._recognition.recognised(moved)
             except Exception as error:  # noqa: BLE001 - the session must not see it

@@ -5,7 +5,9 @@ EngineError                  retryable says whether another attempt can help
 ├── EngineStalled            audio is waiting, but the engine makes no progress
 ├── EngineCrashed            the session died: worker killed, connection lost
 ├── SessionEnded             the session may last no longer; the next goes on, no failure
-└── UnsupportedLanguage      the engine does not know the language; a retry is no use
+├── UnsupportedLanguage      the engine does not know the language; a retry is no use
+└── OptionError              something else that was asked for cannot be had; a retry is no use
+    └── UnsupportedChannels  so many channels at once
 """
 
 from __future__ import annotations
@@ -41,3 +43,13 @@ class UnsupportedLanguage(EngineError):
     """The engine does not recognise the language that was asked for."""
 
     retryable = False
+
+
+class OptionError(EngineError):
+    """What was asked for cannot be had, from this engine or from this operator."""
+
+    retryable = False
+
+
+class UnsupportedChannels(OptionError):
+    """The engine does not recognise so many channels by themselves."""

@@ -9,6 +9,8 @@ const TYPES: Record<ServerMessage['type'], true> = {
   closed: true,
   snapshot: true,
   heartbeat: true,
+  translation: true,
+  translation_status: true,
 }
 
 /**

@@ -24,7 +24,12 @@ from speech.engines.base import (
 )
 from speech.engines.transcribe.credentials import CredentialSource
 from speech.engines.transcribe.errors import CredentialsExpired
-from speech.engines.transcribe.options import AllowedOptions, TranscribeOptions, chosen
+from speech.engines.transcribe.options import (
+    MAX_CHANNELS,
+    AllowedOptions,
+    TranscribeOptions,
+    chosen,
+)
 from speech.engines.transcribe.presign import base_url, presigned
 from speech.engines.transcribe.session import Patience, TranscribeSession
 from speech.engines.transcribe.websocket import WebSocketLink
@@ -66,7 +71,9 @@ class TranscribeEngine(Engine):
             ValueError: `endpoint` is no base URL.
         """
         self.policy = policy
-        self.capabilities = Capabilities(languages=(allowed or AllowedOptions()).languages)
+        self.capabilities = Capabilities(
+            languages=(allowed or AllowedOptions()).languages, channels=MAX_CHANNELS
+        )
         self._region = region
         self._base = base_url(region, endpoint)
         self._allowed = allowed or AllowedOptions()
@@ -126,7 +133,7 @@ class TranscribeEngine(Engine):
     def _asked(self, options: RecognitionOptions) -> TranscribeOptions:
         return chosen(
             language=options.language,
-            channels=1,
+            channels=options.channels,
             choices=options.choices,
             allowed=self._allowed,
             defaults=self._defaults,

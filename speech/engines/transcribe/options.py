@@ -4,7 +4,7 @@ Choices have the names of the service's own query parameters, for example
 `{"identify-language": "true", "language-options": "en-US,fr-FR"}`. The operator's defaults are
 choices, too; a client's replace them if the operator allows these.
 
-OptionError                  none helps to repeat
+OptionError                  of all engines; none helps to repeat
 ├── UnknownOption            no option of that name, or none that clients have
 ├── InvalidOption            a value that the service would not take, or not beside the others
 └── OptionNotAllowed         the operator does not allow it
@@ -20,7 +20,7 @@ from typing import Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict
 
 from speech.engines.base import SAMPLE_RATE
-from speech.engines.errors import EngineError, UnsupportedLanguage
+from speech.engines.errors import OptionError, UnsupportedLanguage
 
 Stability = Literal["low", "medium", "high"]
 FilterMethod = Literal["remove", "mask", "tag"]
@@ -37,12 +37,6 @@ _T = TypeVar("_T", bound=str)
 _LANGUAGE = re.compile(r"[a-z]{2,3}-[A-Z]{2}", re.ASCII)
 _NAME = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
 _KIND = re.compile(r"[A-Z_]{2,40}", re.ASCII)
-
-
-class OptionError(EngineError):
-    """What was asked for cannot be had."""
-
-    retryable = False
 
 
 class UnknownOption(OptionError):

@@ -11,6 +11,7 @@ Words are the items that were spoken. Punctuation is in the text, and no word of
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -25,6 +26,8 @@ from transcripts.models import Word
 SAME_START = 0.01
 #: So many ids of closed segments are known for each channel.
 REMEMBERED_IDS = 8
+
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,28}", re.ASCII)
 
 _Key = tuple[str, float, float, float]  # what is told of a word
 
@@ -92,7 +95,7 @@ class Segments:
             result.is_final = is_final
             result.language = told.language_code or None
             result.channel = number
-            result.stable_words = len(result.words) if is_final else _stable(items)
+            result.stable_words = None if is_final else _stable(items)
             if is_final:
                 channel.segment += 1
         if is_final:
@@ -160,7 +163,7 @@ def _result(
         start=start,
         end=end,
         words=words,
-        speaker=speaker,
+        speaker_label=speaker,
     )
 
 
@@ -232,12 +235,19 @@ def _speaker(items: list[Item]) -> str | None:
 
 
 def _speaker_name(label: str | None) -> str | None:
-    """Return the label as in Transcribe's files: `0` is `spk_0`."""
-    return f"spk_{label}" if label is not None and label.isdecimal() else label
+    """Return the label as in Transcribe's files: `0` is `spk_0`; `None` for what is no label."""
+    if label is None or not _LABEL.fullmatch(label):
+        return None
+    return f"spk_{label}" if label.isdecimal() else label
 
 
-def _stable(items: list[Item]) -> int:
-    """Return how many words, from the first, the service will not change any more."""
+def _stable(items: list[Item]) -> int | None:
+    """Return how many words, from the first, the service will not change any more.
+
+    `None` if it does not tell, which it does only when it was asked for.
+    """
+    if all(item.stable is None for item in items):
+        return None
     count = 0
     for item in items:
         if item.item_type == "punctuation":

@@ -24,6 +24,8 @@ EXPECTED = {
     "Closed",
     "Snapshot",
     "Heartbeat",
+    "Translation",
+    "TranslationStatus",
     "Start",
     "Stop",
     "TranscribeParameters",
@@ -63,8 +65,7 @@ def test_required_fields_are_those_that_a_server_always_sends(defs: dict[str, An
 
 
 def test_a_server_never_sends_null(defs: dict[str, Any]) -> None:
-    names = ("Ready", "Partial", "Final", "Ack", "Error", "Closed", "Snapshot", "Heartbeat")
-    assert '"null"' not in json.dumps([defs[name] for name in names])
+    assert '"null"' not in json.dumps([defs[type(message).__name__] for message in _one_of_each()])
 
 
 def test_names_are_camel_case_and_tags_are_required(defs: dict[str, Any]) -> None:
@@ -132,4 +133,14 @@ def _one_of_each() -> list[Model]:
             seq=2,
         ),
         protocol.Heartbeat(conversation_id="c", seq=2),
+        protocol.Translation(
+            conversation_id="c",
+            utterance_id="u-0",
+            source_language="en-US",
+            language="fr",
+            text="bonjour",
+            is_final=True,
+            seq=2,
+        ),
+        protocol.TranslationStatus(conversation_id="c", language="fr", state="failing"),
     ]
