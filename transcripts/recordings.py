@@ -9,6 +9,10 @@
 | single file                | `uploads/PATH`                                        |
 | transcript of a single file | `transcripts/uploads/PATH.json`                      |
 
+Beside a transcript, under the same name, lie its captions (`.srt`, `.vtt`, `.txt` in place of
+`.json`); in place of one that cannot be, why (`.failed`). No two of these keys are the same,
+whatever the recordings are called, for they end differently.
+
 The place of an object tells what it is; whether it really holds audio shows when it is decoded.
 A transcript's key follows from its audio's, so transcribing twice is the same as once, and no
 transcript lies where audio is looked for.
@@ -37,6 +41,12 @@ UPLOADS: Final = "uploads/"
 CHUNK_KEYS: Final = "users/*/audio/sessions/*/chunk-*"
 #: Events about transcripts of chunks; transcripts of sessions are not among them.
 CHUNK_TRANSCRIPT_KEYS: Final = "users/*/transcripts/*-chunk-*.json"
+CHUNK_FAILURE_KEYS: Final = "users/*/transcripts/*-chunk-*.failed"
+
+TRANSCRIPT: Final = ".json"
+FAILURE: Final = ".failed"
+#: Captions, by their suffix.
+CAPTIONS: Final = (".srt", ".vtt", ".txt")
 
 #: The longest key that S3 takes, bytes.
 MAX_KEY_BYTES: Final = 1024
@@ -48,7 +58,8 @@ _CHUNK_AUDIO = re.compile(
     r"(?P<suffix>\.[A-Za-z0-9]{1,10})"
 )
 _CHUNK_TRANSCRIPT = re.compile(
-    rf"users/(?P<user>{_NAME})/transcripts/(?P<session>{_NAME})-(?P<chunk>{_CHUNK})\.json"
+    rf"users/(?P<user>{_NAME})/transcripts/(?P<session>{_NAME})-(?P<chunk>{_CHUNK})"
+    r"\.(?:json|failed)"
 )
 _UPLOAD = re.compile(rf"{UPLOADS}(?P<path>{_NAME}(?:/{_NAME})*)")
 _ENDS_LIKE_A_CHUNK = re.compile(rf"-{_CHUNK}\Z")
@@ -110,6 +121,11 @@ class Upload:
 Recording: TypeAlias = Chunk | Upload
 
 
+def beside(transcript_key: str, suffix: str) -> str:
+    """Return the key of what lies beside a transcript, by its suffix."""
+    return transcript_key.removesuffix(TRANSCRIPT) + suffix
+
+
 def recording(key: str) -> Recording:
     """Return what audio the key of an object tells.
 
@@ -128,10 +144,10 @@ def recording(key: str) -> Recording:
 
 
 def transcribed_chunk(key: str) -> Chunk:
-    """Return the chunk whose transcript lies at `key`.
+    """Return the chunk whose transcript lies at `key`, or why it has none.
 
     Raises:
-        UnknownKey: it is not the key of a chunk's transcript.
+        UnknownKey: it is not the key of a chunk's transcript, nor of its failure.
     """
     found = _CHUNK_TRANSCRIPT.fullmatch(key)
     if not found:

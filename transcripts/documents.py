@@ -1,0 +1,149 @@
+"""What lies in the bucket beside recordings, as JSON: transcripts, failures, sessions. Version 1.
+
+Times are seconds from the start of the recording, or of the session. A reader refuses a version
+that it does not know, and ignores fields that it does not know.
+
+| document              | written by              | how often                                   |
+|-----------------------|-------------------------|---------------------------------------------|
+| `RecordingTranscript` | who transcribes it      | once; never rewritten                       |
+| `Failure`             | who finds that it can't | once, in place of the transcript            |
+| `SessionMetadata`     | who records a session   | as often as they like                       |
+| `SessionTranscript`   | the session combiner    | once, and again when a chunk comes late     |
+
+`transcripts.recordings` says where each of them lies.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from transcripts.models import Channel, Language, Model, Seconds, SpeakerLabel, Timestamp, Word
+
+#: So many chunks may a session have.
+MAX_CHUNKS: Final = 100_000
+
+
+class Document(Model):
+    """Base of everything that is stored: its version, and no surprise at what a newer one adds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: Literal[1] = 1
+
+
+class Segment(Model):
+    """A stretch of speech, as the engine cut it; at most a few sentences."""
+
+    start_time: Seconds
+    end_time: Seconds
+    text: Annotated[str, StringConstraints(min_length=1)]
+    words: tuple[Word, ...] = ()
+    speaker_label: SpeakerLabel | None = None
+    channel: Channel | None = None
+
+
+class RecordingTranscript(Document):
+    """What was said in one recording."""
+
+    kind: Literal["recording"] = "recording"
+    #: Of the recording.
+    key: str
+    #: Of the very bytes that were transcribed, as S3 has it; for somebody may upload others.
+    etag: str | None = None
+    #: Of the audio as it was decoded, not as a header announces it.
+    duration: Seconds
+    language: Language
+    #: Who recognised it, e.g. `whisperx large-v3`.
+    engine: str
+    created_at: Timestamp
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of it, a segment to a line."""
+        return "\n".join(segment.text for segment in self.segments)
+
+
+class FailureCode(StrEnum):
+    """Why a recording has no transcript, and why another attempt would be no use."""
+
+    EMPTY = "empty"
+    NOT_AUDIO = "not_audio"
+    CORRUPT_AUDIO = "corrupt_audio"
+    TOO_LARGE = "too_large"
+    TOO_LONG = "too_long"
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
+    GONE = "gone"
+
+
+class Failure(Document):
+    """A recording that cannot be transcribed. Trying again needs another recording."""
+
+    kind: Literal["failure"] = "failure"
+    key: str
+    etag: str | None = None
+    code: FailureCode
+    #: For people: what is wrong, and what to do. Quotes nothing of the audio.
+    message: str
+    created_at: Timestamp
+
+
+class SessionMetadata(Model):
+    """What a session consists of: `metadata.json`, written by who records it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    chunk_count: Annotated[int, Field(ge=1, le=MAX_CHUNKS)]
+    #: The number of the first chunk.
+    first_chunk: Annotated[int, Field(ge=0, le=1)] = 1
+
+
+class SessionSegment(Segment):
+    """A segment on the session's timeline, and the chunk that it comes from."""
+
+    chunk: Annotated[int, Field(ge=0)]
+
+
+class GapReason(StrEnum):
+    """Why a session's transcript lacks a chunk."""
+
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+class Gap(Model):
+    """A chunk that is not in a session's transcript. Its length is not known."""
+
+    chunk: Annotated[int, Field(ge=0)]
+    reason: GapReason
+    #: Where it belongs on the session's timeline, which leaves no room for it.
+    at: Seconds
+
+
+class PlacedChunk(Model):
+    """Where a chunk lies on the session's timeline."""
+
+    chunk: Annotated[int, Field(ge=0)]
+    start_time: Seconds
+    duration: Seconds
+    #: Of its transcript, so that a later combination can tell whether anything changed.
+    etag: str | None = None
+
+
+class SessionTranscript(Document):
+    """What was said in all chunks of a session, on one timeline."""
+
+    kind: Literal["session"] = "session"
+    user_id: str
+    session_id: str
+    duration: Seconds
+    language: Language
+    created_at: Timestamp
+    #: Whether every chunk that was announced is in it.
+    complete: bool
+    chunks: tuple[PlacedChunk, ...]
+    gaps: tuple[Gap, ...] = ()
+    segments: tuple[SessionSegment, ...] = ()
