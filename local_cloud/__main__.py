@@ -15,8 +15,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m local_cloud",
         description="The cloud of one machine.",
-        epilog="PORT: where to serve [8080]. LOCAL_DIR: where to keep data [.local]. Every "
-        "setting of the service (`python -m ecs_service --help`) may be given as well.",
+        epilog="PORT: where to serve [8080]. LOCAL_DIR: where to keep data [.local]. "
+        "ENGINE=transcribe: Amazon Transcribe, in your AWS account where there are credentials, "
+        "else a local one; TRANSCRIBE_ENDPOINT=local: always a local one. Every setting of the "
+        "service (`python -m ecs_service --help`) may be given as well.",
     )
     parser.add_argument("command", choices=["demo"], help="demo: start everything")
     parser.parse_args()

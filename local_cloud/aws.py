@@ -21,6 +21,8 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from local_cloud.account import ignores_endpoints
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
@@ -32,6 +34,8 @@ PROGRAM = ROOT / "local_cloud" / "emulator.py"
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
+#: What the service has in the emulator, as its endpoints' variables call it.
+EMULATED = ("DYNAMODB", "SQS")
 #: The emulator checks no signatures; a real account would refuse these.
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test"  # noqa: S105 - see above
@@ -63,18 +67,57 @@ def environment(endpoint: str, base: Mapping[str, str]) -> dict[str, str]:
     single service or a switch that ignores endpoints would lead to a real account. Proxies
     stay, for other addresses, but not for the loopback.
     """
-    kept = {name: value for name, value in base.items() if not name.startswith("AWS_")}
-    for name in ("NO_PROXY", "no_proxy"):
-        kept[name] = ",".join(filter(None, (base.get(name), "127.0.0.1", "localhost")))
-    return kept | {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": REGION,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    return (
+        _without_aws(base)
+        | _without_proxy(base)
+        | {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": REGION,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+    )
+
+
+def shared_environment(endpoint: str, base: Mapping[str, str]) -> dict[str, str]:
+    """Return `base` for the service when its queues and tables are at `endpoint`, all else in AWS.
+
+    What the user has set for AWS stays, but for what would lead queues and tables elsewhere: the
+    variables below come before anything in a profile. The region is the emulator's, for its
+    data are kept by region; those of other services have settings of their own.
+
+    The emulator sees the user's access key and session token with each call, as both are part of
+    a signature, but never the secret.
+    """
+    kept = {name: value for name, value in base.items() if value or not name.startswith("AWS_")}
+    if ignores_endpoints(base):  # below, nothing is ignored any more
+        kept = {n: value for n, value in kept.items() if not n.startswith("AWS_ENDPOINT_URL")}
+    return (
+        kept
+        | _without_proxy(base)
+        | {f"AWS_ENDPOINT_URL_{service}": endpoint for service in EMULATED}
+        | {
+            "AWS_DEFAULT_REGION": REGION,
+            # Said, and not only left out, for a profile may have it as well.
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            "AWS_REGION": REGION,
+        }
+    )
+
+
+def _without_aws(base: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in base.items() if not name.startswith("AWS_")}
+
+
+def _without_proxy(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep the loopback off proxies."""
+    return {
+        name: ",".join(filter(None, (base.get(name), "127.0.0.1", "localhost")))
+        for name in ("NO_PROXY", "no_proxy")
     }
 
 
@@ -170,6 +213,7 @@ class Emulator:
                 "--watch-stdin",
                 f"--data={self._data}",
                 f"--port={self._port}",
+                env=_without_aws(os.environ),  # the user's credentials are not for it
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -225,6 +269,10 @@ class Emulator:
     def environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the whole environment of a child process that uses this emulator."""
         return environment(self.endpoint, base)
+
+    def shared_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Return the same of one that uses the user's AWS beside it; see `shared_environment`."""
+        return shared_environment(self.endpoint, base)
 
     @overload
     def client(self, service: Literal["sqs"]) -> SQSClient: ...

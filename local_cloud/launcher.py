@@ -24,7 +24,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from local_cloud import edge, logs
+from local_cloud import account, edge, logs
+from local_cloud.choices import Plan, decide
 from local_cloud.parts import (
     EmulatorPart,
     Part,
@@ -59,7 +60,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the environment says: `PORT` and `LOCAL_DIR`; everything else is the service's."""
+    """`PORT` and `LOCAL_DIR`; who recognises and translates is decided in `choices.py`."""
 
     port: int
     folder: Path
@@ -146,9 +147,9 @@ def free_port() -> int:
 class Demo:
     """One run, from the checks to the end."""
 
-    def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
+    def __init__(self, options: Options, plan: Plan) -> None:
         self._options = options
-        self._given = environment
+        self._plan = plan
         self._parts: list[Part] = []
         self._began = time.monotonic()
 
@@ -172,20 +173,24 @@ class Demo:
     async def _serve(
         self, stack: contextlib.AsyncExitStack, listener: socket.socket, url: str
     ) -> None:
-        folder = self._options.folder
+        folder, plan = self._options.folder, self._plan
+        for line in plan.said:
+            say(line)
         emulator = EmulatorPart(folder / "aws", say)
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
         parts: list[Part] = [emulator]
-        engine = self._given.get("ENGINE") or "pocketsphinx"
-        settings = emulator.environment()
-        if engine == "transcribe" and not self._given.get("TRANSCRIBE_ENDPOINT"):
+        found = emulator.shared_environment() if plan.own_account else emulator.environment()
+        settings = {**found, **plan.settings}
+        if plan.local_transcribe:
             log = folder / "logs" / "transcribe.log"
             logs.put_aside(log)
-            transcribe = TranscribePart(log=log, port=free_port(), environment=settings)
+            transcribe = TranscribePart(
+                log=log, port=free_port(), environment=emulator.environment()
+            )
             await self._start(stack, transcribe, "local Amazon Transcribe")
-            settings = {**settings, "TRANSCRIBE_ENDPOINT": transcribe.url}
+            settings["TRANSCRIBE_ENDPOINT"] = transcribe.url
             parts.append(transcribe)
 
         log = folder / "logs" / "service.log"
@@ -204,7 +209,7 @@ class Demo:
         watching = asyncio.create_task(logs.watch(log, lambda text: say(f"service: {text}")))
         stack.push_async_callback(_end, watching)
         parts.append(service)
-        await self._start(stack, service, f"service with the engine {engine}")
+        await self._start(stack, service, f"service with the engine {plan.engine}")
 
         site = web.SockSite(runner, listener)
         await site.start()
@@ -266,7 +271,7 @@ async def _edge(service: str) -> AsyncIterator[web.AppRunner]:
 async def run(environment: Mapping[str, str]) -> int:
     """Run the demo until SIGINT, SIGTERM or SIGHUP; return the exit code."""
     try:
-        demo = Demo(Options.parse(environment), environment)
+        demo = Demo(Options.parse(environment), decide(environment, account.look))
     except SetupError as error:
         say(str(error))
         return EXIT_FAILURE

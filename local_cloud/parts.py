@@ -212,6 +212,10 @@ class EmulatorPart:
         """Return the environment of a process that is to use it."""
         return self._emulator.environment()
 
+    def shared_environment(self) -> dict[str, str]:
+        """Return that of one which has queues and tables in it, and all else in the user's AWS."""
+        return self._emulator.shared_environment()
+
 
 class GuardedPart:
     """A program of ours that dies with the launcher, however that dies."""

@@ -6,15 +6,18 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from client.live import Speaker, Viewer
-from local_cloud.launcher import DIST, SAME_WISH_SECONDS
+from local_cloud.launcher import DIST, ROOT, SAME_WISH_SECONDS
 from tests.support.cloud import deployed
 from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
 from tests.support.eventually import eventually
@@ -224,6 +227,74 @@ async def test_with_transcribe_as_engine_it_brings_a_transcribe_of_its_own(tmp_p
             await talk.stop()
             said = [message.text async for message in talk if isinstance(message, Final)]
         served = (tmp_path / "logs" / "transcribe.log").read_text()
+        announced = demo.printed[0]
 
+    assert announced.startswith("Amazon Transcribe: a local one, for there are no AWS credentials")
     assert "hello world" in " ".join(said)
     assert "Serving ws://127.0.0.1:" in served
+
+
+@asynccontextmanager
+async def aws_of_somebody(key: str, secret: str) -> AsyncIterator[str]:
+    """Run an Amazon Transcribe that knows this key alone; yield its address."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "local_cloud.transcribe", "--no-tls", "--key", f"{key}:{secret}"),
+        cwd=ROOT,
+        stdout=PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        serving = await asyncio.wait_for(process.stdout.readline(), 30)
+        yield serving.decode().split()[1]
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def test_with_credentials_of_ones_own_speech_goes_there_and_finals_stay_here(
+    tmp_path: Path,
+) -> None:
+    key, secret, token = "ASIAEXAMPLEEXAMPLE00", "a-secret-of-ones-own", "a-token-of-ones-own"
+    data, config = tmp_path / "demo", tmp_path / "config"
+    data.mkdir()
+    config.write_text(
+        f"[profile work]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+        f"aws_session_token = {token}\nregion = eu-central-1\n"
+        "endpoint_url = https://aws.invalid\nignore_configured_endpoint_urls = true\n"
+    )
+    async with (
+        aws_of_somebody(key, secret) as endpoint,
+        ready_demo(
+            data,
+            engine="transcribe",
+            transcribe_endpoint=endpoint,
+            aws_profile="work",
+            aws_config_file=config,
+        ) as demo,
+    ):
+        said = await speak(demo.url, "talk")
+        assert said
+        await until_stored(demo.url, "talk", said)
+
+        emulators = demo.child("emulator.py").environ()
+        commands = [process.cmdline() for process in demo.children()]
+        await demo.end(signal.SIGTERM)
+
+    assert 'with the credentials of the profile "work"' in demo.printed[0]
+    assert not [name for name in emulators if name.startswith("AWS_")]
+    for kept in (demo.output, str(commands), *texts(data)):
+        assert key not in kept
+        assert secret not in kept
+        assert token not in kept
+
+
+def texts(folder: Path) -> list[str]:
+    return [file.read_bytes().decode("latin-1") for file in folder.rglob("*") if file.is_file()]
+
+
+async def test_aws_itself_without_a_region_is_not_even_begun(tmp_path: Path) -> None:
+    key = {"aws_access_key_id": "AKIAEXAMPLEEXAMPLE00", "aws_secret_access_key": "secret"}
+    async with launched(tmp_path, engine="transcribe", **key) as demo:
+        assert await demo.process.wait() == 1
+        await demo.until("Amazon Transcribe needs a region: TRANSCRIBE_REGION=")
+        assert len(demo.printed) == 1

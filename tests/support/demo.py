@@ -106,6 +106,9 @@ async def launched(
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONWARNINGS": "error",
+        # A test costs nobody money, whoever runs it.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "ENGINE": "scripted",
         "LOCAL_DIR": str(folder),
     } | {name.upper(): str(value) for name, value in settings.items()}

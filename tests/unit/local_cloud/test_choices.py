@@ -1,0 +1,168 @@
+"""Who recognises and translates in the demo, and with whose credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from local_cloud.account import Account
+from local_cloud.choices import Plan, decide
+from scripts.checks import SetupError
+
+pytestmark = pytest.mark.unit
+
+NOBODY = Account()
+MINE = Account('the profile "work"', "eu-central-1")
+TRANSCRIBE = {"ENGINE": "transcribe"}
+
+
+def planned(account: Account, **environment: str) -> Plan:
+    return decide(environment, lambda _: account)
+
+
+def unasked(_: Mapping[str, str]) -> Account:
+    raise AssertionError("the user's AWS is none of its business")
+
+
+def test_the_embedded_engine_and_the_stand_in_need_no_aws() -> None:
+    plan = decide({}, unasked)
+
+    assert plan.engine == "pocketsphinx"
+    assert plan.settings == {"TRANSLATOR": "pseudo"}
+    assert not plan.local_transcribe
+    assert not plan.own_account
+
+
+def test_without_credentials_transcribe_is_local() -> None:
+    plan = planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ENDPOINT="", TRANSLATOR="")
+
+    assert plan.local_transcribe
+    assert not plan.own_account
+    assert plan.settings["TRANSLATOR"] == "pseudo"
+    assert "a local one, for there are no AWS credentials" in plan.said[0]
+
+
+def test_the_local_one_is_not_for_a_transport_that_insists_on_tls() -> None:
+    with pytest.raises(SetupError, match="TRANSCRIBE_ENDPOINT"):
+        planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_TRANSPORT="http2")
+
+
+def test_with_credentials_it_is_aws_itself_and_says_what_that_costs() -> None:
+    plan = planned(MINE, **TRANSCRIBE)
+
+    assert not plan.local_transcribe
+    assert plan.own_account
+    assert plan.settings == {
+        "TRANSCRIBE_REGION": "eu-central-1",
+        "TRANSLATOR": "amazon",
+        "TRANSLATE_REGION": "eu-central-1",
+    }
+    said = "\n".join(plan.said)
+    assert 'AWS itself, region eu-central-1, with the credentials of the profile "work"' in said
+    assert "bills that account by the minute streamed, at most $0.024" in said
+    assert "TRANSCRIBE_ENDPOINT=local" in said
+
+
+def test_credentials_are_left_alone_where_transcribe_is_asked_to_be_local() -> None:
+    plan = decide(TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "local"}, unasked)
+
+    assert plan.local_transcribe
+    assert not plan.own_account
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        Account("the environment", "eu-central-1", emulated=True),
+        Account("the environment", "eu-central-1", elsewhere="http://localhost:4566"),
+    ],
+)
+def test_what_is_meant_for_another_emulator_sends_nothing_to_aws(account: Account) -> None:
+    plan = planned(account, **TRANSCRIBE)
+
+    assert plan.local_transcribe
+    assert not plan.own_account
+
+
+@pytest.mark.parametrize("account", [NOBODY, MINE])
+def test_at_an_address_of_ones_own_ones_credentials_are_used_if_there_are_any(
+    account: Account,
+) -> None:
+    plan = planned(account, **TRANSCRIBE, TRANSCRIBE_ENDPOINT="ws://user:word@127.0.0.1:8443/x")
+
+    assert not plan.local_transcribe
+    assert plan.own_account is (account is MINE)
+    assert plan.settings["TRANSLATOR"] == "pseudo"
+    assert plan.settings.get("TRANSCRIBE_REGION") == account.region
+    assert "the one at 127.0.0.1:8443, with" in plan.said[0]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "wss://transcribestreaming.eu-central-1.amazonaws.com:8443",
+        "https://vpce-1.transcribestreaming.eu-central-1.vpce.AMAZONAWS.com",
+        "https://transcribestreaming.cn-north-1.amazonaws.com.cn",
+        "https://transcribe-streaming.eu-central-1.api.aws",
+    ],
+)
+def test_an_address_of_aws_is_aws_itself(endpoint: str) -> None:
+    plan = planned(MINE, **TRANSCRIBE, TRANSCRIBE_ENDPOINT=endpoint)
+
+    assert plan.settings["TRANSLATOR"] == "amazon"
+    assert "bills" in "\n".join(plan.said)
+    with pytest.raises(SetupError, match="no AWS credentials"):
+        planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ENDPOINT=endpoint)
+
+
+def test_an_address_that_only_looks_like_one_of_aws_is_none() -> None:
+    plan = planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ENDPOINT="ws://notamazonaws.com")
+
+    assert "bills" not in "\n".join(plan.said)
+
+
+def test_regions_of_the_service_come_before_those_of_the_account() -> None:
+    given = {"TRANSCRIBE_REGION": "us-west-2", "TRANSLATE_REGION": "eu-west-1"}
+
+    assert planned(MINE, **TRANSCRIBE, **given).settings == given | {"TRANSLATOR": "amazon"}
+    del given["TRANSLATE_REGION"]
+    assert planned(MINE, **TRANSCRIBE, **given).settings["TRANSLATE_REGION"] == "us-west-2"
+
+
+def test_aws_without_a_region_is_refused_by_the_settings_name() -> None:
+    with pytest.raises(SetupError, match="TRANSCRIBE_REGION="):
+        planned(Account("the environment"), **TRANSCRIBE)
+    with pytest.raises(SetupError, match="TRANSLATE_REGION="):
+        planned(Account("the environment"), TRANSLATOR="amazon")
+
+
+@pytest.mark.parametrize("translator", ["none", "pseudo"])
+def test_ones_own_translator_wins(translator: str) -> None:
+    plan = planned(MINE, **TRANSCRIBE, TRANSLATOR=translator)
+
+    assert plan.settings == {"TRANSCRIBE_REGION": "eu-central-1", "TRANSLATOR": translator}
+    assert f"TRANSLATOR={translator}" in plan.said[-1]
+
+
+def test_amazon_may_translate_what_another_engine_hears() -> None:
+    plan = planned(MINE, TRANSLATOR="amazon")
+
+    assert plan.own_account
+    assert plan.settings == {"TRANSLATOR": "amazon", "TRANSLATE_REGION": "eu-central-1"}
+    assert "bills that account by the character" in "\n".join(plan.said)
+
+
+@pytest.mark.parametrize(
+    ("account", "environment", "problem"),
+    [
+        (NOBODY, {}, "needs AWS credentials, and there are none"),
+        (Account("the environment", "r", emulated=True), {}, "needs AWS credentials"),
+        (MINE, TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "local"}, "the service has one set of them"),
+    ],
+)
+def test_amazon_translates_only_with_credentials_that_the_service_can_use(
+    account: Account, environment: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(SetupError, match=problem):
+        planned(account, **environment, TRANSLATOR="amazon")
