@@ -41,7 +41,8 @@ def _endpoint(base: str, name: str, parameters: Parameters) -> URL:
         raise UsageError(f"{base!r} is not a URL: {error}") from error
     if url.scheme not in _SCHEMES or not url.host:
         raise UsageError(f"{base!r} is not a URL such as {DEFAULT_URL} or wss://captions.example")
-    query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True)
+    # round_trip: an object goes as the JSON that it came in
+    query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, round_trip=True)
     path = f"{url.path.rstrip('/')}/api/stt/{name}"
     return url.with_scheme(_SCHEMES[url.scheme]).with_path(path).with_query(query)
 

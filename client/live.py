@@ -42,9 +42,22 @@ from transcripts.protocol import (
     Start,
     Stop,
     TranscribeParameters,
+    Translation,
+    TranslationStatus,
 )
 
-Message = Ready | Partial | Final | Ack | Error | Closed | Snapshot | Heartbeat
+Message = (
+    Ready
+    | Partial
+    | Final
+    | Ack
+    | Error
+    | Closed
+    | Snapshot
+    | Heartbeat
+    | Translation
+    | TranslationStatus
+)
 
 #: Time for a connection to be made and admitted, in seconds.
 CONNECT_SECONDS = 10.0

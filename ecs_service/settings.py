@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     ] = AllowedOptions()
     transcribe_transport: Annotated[
         Literal["websocket", "http2"],
-        Field(description="`http2`, the SDK's, takes a core of CPU for a single open stream"),
+        Field(description="how Transcribe is reached; `http2` costs six times the CPU"),
     ] = "websocket"
     translator: Annotated[
         Literal["none", "amazon", "pseudo"],

@@ -214,7 +214,7 @@ def _words(result: Result) -> list[SpokenWord]:
                 start=word.start_time,
                 end=word.end_time,
                 confidence=word.confidence,
-                speaker=result.speaker,
+                speaker=result.speaker_label,
             )
             for word in result.words
         ]

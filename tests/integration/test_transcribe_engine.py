@@ -7,26 +7,13 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import pytest
 import structlog
-from amazon_transcribe.eventstream import EventStreamBuffer
 from botocore.credentials import Credentials
 from botocore.session import Session as BotocoreSession
-from picows import (
-    WSCloseCode,
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-    ws_create_server,
-)
+from picows import ws_create_server
 
 from speech.engines.base import Policy, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, EngineStalled, UnsupportedLanguage
@@ -42,156 +29,15 @@ from speech.engines.transcribe.errors import (
 )
 from speech.engines.transcribe.options import OptionNotAllowed
 from speech.engines.transcribe.session import Patience
-from tests.support.transcribe_messages import exception, transcript
+from tests.support.deaf_transcribe import WORD_BYTES, Fault, Service, Stream
+from tests.support.transcribe_messages import exception
 
 pytestmark = pytest.mark.integration
 
 TOKEN = "token-that-must-not-be-seen"  # noqa: S105 - a stand-in
 SECRET = "secret-that-must-not-be-seen"  # noqa: S105 - a stand-in
 QUICK = Policy(attempts=4, first_delay=0.01, stall_timeout=1.0, connect_timeout=2.0)
-WORD_BYTES = 16_000  # half a second: the service below hears a word in it
 CHUNK = 3_200
-
-
-class Stream(WSListener):
-    """A stream as a service without ears sees it: `w7` is the eighth half second of its audio.
-
-    A partial for each word; four words are a final. What is heard is read in the audio, whose
-    samples are the number of the word, so that it knows what it is sent a second time.
-    """
-
-    def __init__(self, service: Service, fault: Fault) -> None:
-        self._service = service
-        self._fault = fault
-        self._buffer = EventStreamBuffer()  # type: ignore[no-untyped-call] # the SDK's
-        self.audio = b""
-        self._words: list[str] = []
-        self._said = 0
-        self._deaf = False
-        self._transport: WSTransport
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
-        self._service.streams.append(self)
-        if self._fault.at_start is not None:
-            self._send(self._fault.at_start)
-            self._close()
-        if self._fault.frozen:
-            transport.underlying_transport.pause_reading()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.CLOSE:
-            transport.disconnect()
-        if frame.msg_type != WSMsgType.BINARY:
-            return
-        self._buffer.add_data(frame.get_payload_as_bytes())
-        for event in self._buffer:
-            pcm = cast("bytes", event.payload)
-            if self._deaf:
-                continue
-            if pcm:
-                self._hear(pcm)
-            else:
-                self._finish()
-
-    def _hear(self, pcm: bytes) -> None:
-        self.audio += pcm
-        while len(self.audio) >= (self._said + 1) * WORD_BYTES:
-            if self._said == self._fault.after_words:
-                self._fail()
-                return
-            number = int.from_bytes(self.audio[self._said * WORD_BYTES :][:2], "little")
-            self._words.append(f"w{number}")
-            self._said += 1
-            self._say(partial=len(self._words) < 4)
-
-    def _say(self, *, partial: bool) -> None:
-        end = self._said / 2
-        start = end - len(self._words) / 2
-        self._send(transcript(" ".join(self._words), start, end, partial=partial))
-        if not partial:
-            self._words.clear()
-
-    def _finish(self) -> None:
-        if self._fault.at_end is not None:
-            self._fault.at_end(self)
-            return
-        if self._words:
-            self._say(partial=False)
-        self._close()
-
-    def _fail(self) -> None:
-        assert self._fault.how is not None
-        how, self._fault = self._fault.how, NO_FAULT
-        how(self)
-
-    def _send(self, message: bytes) -> None:
-        self._transport.send(WSMsgType.BINARY, message)
-
-    def _close(self) -> None:
-        self._deaf = True
-        self._transport.send_close(WSCloseCode.OK)  # the client's answer ends the connection
-
-    # --- faults -------------------------------------------------------------------------------
-
-    def cut(self) -> None:
-        self._transport.disconnect(graceful=False)
-
-    def leave(self) -> None:
-        self._close()
-
-    def freeze(self) -> None:
-        self._transport.underlying_transport.pause_reading()
-
-    def raise_internal(self) -> None:
-        self._send(exception("InternalFailureException", "Try again."))
-        self._close()
-
-    def send_noise(self) -> None:
-        self._send(b"noise" * 100)
-
-    def stall(self) -> None:
-        self._deaf = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What goes wrong with one stream."""
-
-    status: int | None = None
-    kind: str = ""
-    text: str = ""
-    at_start: bytes | None = None
-    after_words: int | None = None
-    how: Callable[[Stream], None] | None = None
-    at_end: Callable[[Stream], None] | None = None
-    frozen: bool = False
-
-
-NO_FAULT = Fault()
-
-
-@dataclass(slots=True)
-class Service:
-    """The service below; `faults` are those of the next streams."""
-
-    faults: list[Fault] = field(default_factory=list)
-    streams: list[Stream] = field(default_factory=list)
-    requests: list[dict[str, str]] = field(default_factory=list)
-    url: str = ""
-
-    def open(self, request: WSUpgradeRequest) -> Stream | WSUpgradeResponseWithListener:
-        query = parse_qs(urlsplit(request.path.decode()).query)
-        self.requests.append({name: values[0] for name, values in query.items()})
-        fault = self.faults.pop(0) if self.faults else NO_FAULT
-        if fault.status is not None:
-            response = WSUpgradeResponse.create_error_response(
-                fault.status,
-                b'{"Message":"' + fault.text.encode() + b'"}',
-                {"x-amzn-errortype": fault.kind},
-            )
-            return WSUpgradeResponseWithListener(response, None)
-        return Stream(self, fault)
 
 
 @pytest.fixture
@@ -320,7 +166,7 @@ async def test_a_fault_in_mid_stream_loses_and_doubles_nothing(
     service: Service, fault: Callable[[Stream], None], words: int
 ) -> None:
     service.faults = [Fault(after_words=words, how=fault)]
-    patience = Patience(tick=0.05, answer=0.5, last_final=0.5)
+    patience = Patience(tick=0.05, answer=0.5, replay_second=0.0, last_final=0.5)
 
     results = await recognised(engine_at(service.url, patience=patience), 11)
 
@@ -333,7 +179,7 @@ async def test_a_fault_at_the_end_loses_and_doubles_nothing(
     service: Service, fault: Callable[[Stream], None]
 ) -> None:
     service.faults = [Fault(at_end=fault)]
-    patience = Patience(tick=0.05, last_final=0.3)
+    patience = Patience(tick=0.05, replay_second=0.0, last_final=0.3)
 
     assert_is_whole(await recognised(engine_at(service.url, patience=patience), 6), 6)
 
@@ -535,6 +381,45 @@ async def test_nobody_there_and_no_trust_are_errors() -> None:
             await recognised(engine_at(url.replace("http:", "https:")), 1)
 
 
+async def test_a_peer_that_answered_pings_and_answers_nothing_any_more_is_lost(
+    service: Service,
+) -> None:
+    service.faults = [Fault(after_words=3, how=Stream.freeze)]
+    patient = Policy(attempts=2, stall_timeout=60.0)  # and what was sent fits into the buffers
+    engine = engine_at(service.url, policy=patient, patience=Patience(ping=0.05))
+    async with asyncio.timeout(5), engine, engine.recognise(RecognitionOptions()) as recognition:
+        await asyncio.sleep(0.1)
+        await write(recognition, speech(4))
+        await service.second.wait()
+        recognition.end()
+        assert_is_whole(await rest_of(recognition), 4)
+
+
+async def test_a_peer_that_never_answered_a_ping_is_left_in_peace() -> None:
+    silent = Service()
+    server = await ws_create_server(silent.open, "127.0.0.1", 0, enable_auto_pong=False)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    engine = engine_at(url, patience=Patience(ping=0.02))
+    async with asyncio.timeout(5), engine, engine.recognise(RecognitionOptions()) as recognition:
+        await asyncio.sleep(0.3)
+        await write(recognition, speech(4))
+        recognition.end()
+        assert_is_whole(await rest_of(recognition), 4)
+    server.close()
+
+    assert len(silent.streams) == 1
+
+
+async def test_streams_that_begin_together_take_turns(service: Service) -> None:
+    engine = engine_at(service.url, starts_per_second=50.0)
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+
+    await asyncio.gather(*(recognised(engine, 1) for _ in range(10)))
+
+    assert loop.time() - before >= 9 / 50
+
+
 async def test_leaving_in_mid_stream_closes_the_connection(service: Service) -> None:
     engine = engine_at(service.url)
     async with engine, engine.recognise(RecognitionOptions()) as recognition:
@@ -604,7 +489,7 @@ async def test_neither_log_nor_error_holds_a_url_or_a_credential(
 
 async def test_a_peer_that_says_nothing_at_the_end_gives_a_named_error(service: Service) -> None:
     service.faults = [Fault(at_end=Stream.stall)] * 10
-    patience = Patience(tick=0.05, last_final=0.1)
+    patience = Patience(tick=0.05, replay_second=0.0, last_final=0.1)
 
     with pytest.raises((EngineStalled, ConnectionLost)):
         await recognised(engine_at(service.url, patience=patience), 2)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import aiohttp
+import numpy as np
 import pytest
 
-from client.live import Speaker
+from client.endpoints import transcribe_url
+from client.errors import Refused
+from client.live import Message, Speaker
+from local_cloud.transcribe.certificates import certificates_in
 from local_cloud.transcribe.faults import Fault, Faults
+from local_cloud.transcribe.http2 import serve_http2
 from local_cloud.transcribe.recognition import Dictation, dictate
 from local_cloud.transcribe.session import Service
 from local_cloud.transcribe.websocket import serve_websocket
 from tests.support.service import RunningService, running_service
-from transcripts.protocol import Final, TranscribeParameters
+from transcripts.protocol import ERRORS, ErrorCode, Final, Partial, TranscribeParameters
 
 pytestmark = pytest.mark.integration
 
@@ -24,10 +32,15 @@ SPOKEN = dictate(
     seconds=4.0,
 )
 CHUNK = 3_200  # bytes, 100 ms
+#: On two channels: while one speaks, the other ends an utterance.
+LEFT = dictate([(1, 0.2, 0.5), (2, 0.6, 0.9), (3, 2.0, 2.3), (4, 2.4, 2.7)], seconds=4.0)
+RIGHT = dictate([(11, 0.7, 1.0), (12, 1.1, 1.6), (13, 2.5, 2.8)], seconds=4.0)
+BOTH = np.stack([np.frombuffer(LEFT, "<i2"), np.frombuffer(RIGHT, "<i2")], axis=1).tobytes()
+ALLOWED = json.dumps({"two_channels": True, "speaker_labels": True, "stability": ["high"]})
 
 
 @asynccontextmanager
-async def captions(*faults: str) -> AsyncIterator[RunningService]:
+async def captions(*faults: str, **settings: object) -> AsyncIterator[RunningService]:
     """Start the endpoint and the service, which knows nothing of it but the address."""
     heard = Service(
         recogniser=Dictation(),
@@ -42,6 +55,7 @@ async def captions(*faults: str) -> AsyncIterator[RunningService]:
             transcribe_region="us-east-1",
             aws_access_key_id=KEY,
             aws_secret_access_key=SECRET,
+            **settings,
         ) as service,
     ):
         yield service
@@ -85,3 +99,151 @@ async def test_a_session_that_dies_costs_no_word_and_doubles_none(fault: str) ->
     assert [text for text, _ in said] == [text for text, _ in expected]
     for (_, times), (_, undisturbed_times) in zip(said, expected, strict=True):
         assert times == pytest.approx(undisturbed_times, abs=0.05)
+
+
+async def told(service: RunningService, audio: bytes, **parameters: object) -> list[Message]:
+    """Speak and return what the service tells."""
+    wanted = TranscribeParameters.model_validate(
+        {"sample_rate": 16_000, "conversation_id": "talk", "speaker": "Ada"} | parameters
+    )
+    chunk = CHUNK * wanted.channels
+    async with Speaker(service.url, wanted) as talk:
+        for offset in range(0, len(audio), chunk):
+            await talk.send(audio[offset : offset + chunk])
+        await talk.stop()
+        return [message async for message in talk]
+
+
+def by_channel(messages: list[Message]) -> dict[int | None, list[tuple[str, list[float]]]]:
+    """Return text and times of words of the finals of each channel."""
+    said: dict[int | None, list[tuple[str, list[float]]]] = {}
+    for final in messages:
+        if isinstance(final, Final):
+            times = [word.start_time for word in final.words]
+            said.setdefault(final.channel, []).append((final.text, times))
+    return said
+
+
+@pytest.mark.parametrize("fault", [None, "disconnect@2.6x1", "disconnect@0.8x2"])
+async def test_two_channels_are_two_transcripts(fault: str | None) -> None:
+    async with captions(*filter(None, [fault]), transcribe_allowed=ALLOWED) as service:
+        messages = await told(service, BOTH, channels=2, channel_mode="separate")
+
+    said = by_channel(messages)
+    assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
+    assert [text for text, _ in said[1]] == ["word11 word12", "word13"]
+    assert [times for _, times in said[0]] == [
+        pytest.approx([0.2, 0.6], abs=0.05),
+        pytest.approx([2.0, 2.4], abs=0.05),
+    ]
+    assert [times for _, times in said[1]] == [
+        pytest.approx([0.7, 1.1], abs=0.05),
+        pytest.approx([2.5], abs=0.05),
+    ]
+    finals = [message for message in messages if isinstance(message, Final)]
+    partials = [message for message in messages if isinstance(message, Partial)]
+    assert len({final.utterance_id for final in finals}) == 4
+    assert {partial.channel for partial in partials} == {0, 1}
+    channels = {final.utterance_id: final.channel for final in finals}
+    assert all(channels[partial.utterance_id] == partial.channel for partial in partials)
+
+
+async def test_two_channels_are_mixed_unless_they_are_asked_for() -> None:
+    async with captions(transcribe_allowed=ALLOWED) as service:
+        both_ears = np.repeat(np.frombuffer(SPOKEN, "<i2"), 2).tobytes()
+        messages = await told(service, both_ears, channels=2)
+
+    said = by_channel(messages)
+    assert [text for text, _ in said[None]] == ["word1 word2", "word3 word4"]
+    assert list(said) == [None]
+
+
+async def test_a_label_tells_people_apart_and_leaves_the_speakers_name() -> None:
+    options = '{"show-speaker-label":"true","partial-results-stability":"high"}'
+    async with captions(transcribe_allowed=ALLOWED) as service:
+        messages = await told(service, SPOKEN, options=options)
+
+    finals = [message for message in messages if isinstance(message, Final)]
+    partials = [message for message in messages if isinstance(message, Partial)]
+    assert [final.text for final in finals] == ["word1 word2", "word3 word4"]
+    assert all(final.speaker == "Ada" and final.speaker_label for final in finals)
+    assert all(partial.stable_words is not None for partial in partials)
+    assert any(partial.stable_words for partial in partials)
+
+
+async def test_without_being_asked_for_there_is_neither() -> None:
+    async with captions(transcribe_allowed=ALLOWED) as service:
+        messages = await told(service, SPOKEN)
+
+    assert all(message.speaker_label is None for message in messages if isinstance(message, Final))
+    assert all(m.stable_words is None for m in messages if isinstance(m, Partial))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"options": '{"show-speaker-label":"true"}'},
+        {"options": '{"no-such-option":"true"}'},
+        {"channels": 2, "channel_mode": "separate"},
+    ],
+)
+async def test_what_the_operator_does_not_allow_is_refused(wanted: dict[str, object]) -> None:
+    async with captions() as service:
+        with pytest.raises(Refused) as caught:
+            await told(service, SPOKEN, **wanted)
+
+    assert caught.value.code is ErrorCode.INVALID_OPTION
+    assert ERRORS[caught.value.code].close_code == 4407
+
+
+async def test_an_engine_with_one_channel_refuses_two() -> None:
+    async with running_service() as service:  # the stand-in
+        with pytest.raises(Refused) as caught:
+            await told(service, BOTH, channels=2, channel_mode="separate")
+
+    assert caught.value.code is ErrorCode.INVALID_OPTION
+
+
+async def test_options_that_are_no_json_are_an_invalid_parameter() -> None:
+    async with running_service() as service, aiohttp.ClientSession() as http:
+        url = transcribe_url(service.url, TranscribeParameters(sample_rate=16_000))
+        async with http.ws_connect(url.update_query(options="{not json")) as connection:
+            error = json.loads((await connection.receive()).data)
+            await connection.receive()
+
+    assert error["code"] == "invalid_parameter"
+    assert connection.close_code == ERRORS[ErrorCode.INVALID_PARAMETER].close_code
+
+
+async def test_the_announced_channels_cannot_change_any_more() -> None:
+    async with captions(transcribe_allowed=ALLOWED) as service, aiohttp.ClientSession() as http:
+        wanted = TranscribeParameters(sample_rate=16_000, channels=2, channel_mode="separate")
+        async with http.ws_connect(transcribe_url(service.url, wanted)) as connection:
+            assert json.loads((await connection.receive()).data)["type"] == "ready"
+            await connection.send_json({"type": "start", "format": {"sampleRate": 16_000}})
+            error = json.loads((await connection.receive()).data)
+
+    assert error["code"] == "invalid_message"
+
+
+async def test_the_sdks_transport_says_the_same(tmp_path: Path) -> None:
+    certificates = certificates_in(tmp_path)
+    heard = Service(recogniser=Dictation(), secrets={KEY: SECRET})
+    async with (
+        serve_http2(heard, context=certificates.server_context()) as port,
+        running_service(
+            engine="transcribe",
+            transcribe_transport="http2",
+            transcribe_endpoint=f"https://localhost:{port}",
+            transcribe_region="us-east-1",
+            transcribe_allowed=ALLOWED,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            aws_ca_bundle=certificates.authority,
+        ) as service,
+    ):
+        messages = await told(service, BOTH, channels=2, channel_mode="separate")
+
+    said = by_channel(messages)
+    assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
+    assert [text for text, _ in said[1]] == ["word11 word12", "word13"]

@@ -60,6 +60,8 @@ utterances = st.fixed_dictionaries(
         "utterance_id": st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True),
         "timestamp": _moments,
         "speaker": st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=64),
+        "speaker_label": st.none() | st.from_regex(r"[A-Za-z0-9_-]{1,32}", fullmatch=True),
+        "channel": st.none() | st.integers(0, 1),
         "language": st.sampled_from(["en-US", "de", "zh-Hans-CN"]),
         "start_time": _seconds,
         "end_time": _seconds,

@@ -1,4 +1,4 @@
-"""The engine: opens sessions of Amazon Transcribe streaming over WebSockets.
+"""The engine: opens sessions of Amazon Transcribe streaming.
 
 Region, account and endpoint are the operator's. A client chooses a language and what
 `AllowedOptions` lets it choose.
@@ -6,9 +6,8 @@ Region, account and endpoint are the operator's. A client chooses a language and
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from botocore.session import Session as BotocoreSession
 
@@ -24,18 +23,23 @@ from speech.engines.base import (
 )
 from speech.engines.transcribe.credentials import CredentialSource
 from speech.engines.transcribe.errors import CredentialsExpired
+from speech.engines.transcribe.http2 import Http2Transport
+from speech.engines.transcribe.link import Transport
 from speech.engines.transcribe.options import (
     MAX_CHANNELS,
     AllowedOptions,
     TranscribeOptions,
     chosen,
 )
-from speech.engines.transcribe.presign import base_url, presigned
+from speech.engines.transcribe.pace import STARTS_PER_SECOND, Starts
 from speech.engines.transcribe.session import Patience, TranscribeSession
-from speech.engines.transcribe.websocket import WebSocketLink
+from speech.engines.transcribe.websocket import WebSocketTransport
 
-#: Throttling passes within seconds, or it is a quota: about 6 s of attempts tell.
-POLICY = Policy(attempts=6, first_delay=0.2, max_delay=5.0)
+#: Throttling passes within seconds, or it is a quota: about 6 s of attempts tell. The time to
+#: connect is mostly for a turn among all who lost their sessions at once, see `Starts`.
+POLICY = Policy(attempts=6, first_delay=0.2, max_delay=5.0, connect_timeout=24.0)
+#: Credentials are waited for so long, and then the answer to the request, in seconds.
+ANSWER_SECONDS = 4.0
 
 
 class TranscribeEngine(Engine):
@@ -51,6 +55,8 @@ class TranscribeEngine(Engine):
         allowed: AllowedOptions | None = None,
         defaults: Mapping[str, str] | None = None,
         ca_bundle: str | None = None,
+        transport: Literal["websocket", "http2"] = "websocket",
+        starts_per_second: float = STARTS_PER_SECOND,
         policy: Policy = POLICY,
         patience: Patience | None = None,
         botocore_session: Callable[[], BotocoreSession] = BotocoreSession,
@@ -63,6 +69,8 @@ class TranscribeEngine(Engine):
             allowed: what clients may choose.
             defaults: choices for every stream, by the service's names; see `options.py`.
             ca_bundle: file of the authorities to trust; else AWS's setting, else the system's.
+            transport: how the service is reached; `http2.py` tells why not to take that one.
+            starts_per_second: of streams; more have to wait.
             policy: the patience of recognitions.
             patience: the times of sessions.
             botocore_session: makes what knows the chain of credentials.
@@ -74,15 +82,25 @@ class TranscribeEngine(Engine):
         self.capabilities = Capabilities(
             languages=(allowed or AllowedOptions()).languages, channels=MAX_CHANNELS
         )
-        self._region = region
-        self._base = base_url(region, endpoint)
         self._allowed = allowed or AllowedOptions()
         self._defaults = dict(defaults or {})
         self._ca_bundle = ca_bundle
         self._patience = patience or Patience()
         self._botocore_session = botocore_session
         self._credentials = CredentialSource(botocore_session)
-        self._context: ssl.SSLContext | None = None
+        self._starts = Starts(starts_per_second)
+        self._transport: Transport
+        if transport == "http2":
+            self._transport = Http2Transport(
+                region=region, endpoint=endpoint, ca_bundle=self._find_ca_bundle
+            )
+        else:
+            self._transport = WebSocketTransport(
+                region=region,
+                endpoint=endpoint,
+                ca_bundle=self._find_ca_bundle,
+                ping=self._patience.ping,
+            )
 
     def recognise(
         self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
@@ -104,13 +122,11 @@ class TranscribeEngine(Engine):
             EngineError: see `errors.py`.
         """
         asked = self._asked(options)
-        seconds = self.policy.connect_timeout * 0.4  # for each of two waits, and a reserve
+        whole = self.policy.connect_timeout
+        seconds = min(ANSWER_SECONDS, whole * 0.4)
         credentials = await self._credentials.current(seconds=seconds)
-        context = await self._trust()
-        url = presigned(
-            self._base, asked.parameters(), region=self._region, credentials=credentials
-        )
-        link = WebSocketLink()
+        await self._starts.turn(whole * 0.95 - 2 * seconds)
+        link = self._transport.link()
         session = TranscribeSession(
             link,
             events,
@@ -120,7 +136,7 @@ class TranscribeEngine(Engine):
         )
         link.receiver = session
         try:
-            await link.open(url, context=context, seconds=seconds)
+            await link.open(asked.parameters(), credentials, seconds=seconds)
         except CredentialsExpired:
             self._credentials.expired(credentials)
             await session.close()
@@ -139,13 +155,10 @@ class TranscribeEngine(Engine):
             defaults=self._defaults,
         )
 
-    async def _trust(self) -> ssl.SSLContext | None:
-        """Return whom to trust; made once, for reading the authorities takes a while."""
-        if self._context is None and self._base.startswith("wss:"):
-            self._context = await asyncio.to_thread(self._make_context)
-        return self._context
+    def _find_ca_bundle(self) -> str | None:
+        """Return the file of authorities as other clients of AWS find it; `None`: the system's.
 
-    def _make_context(self) -> ssl.SSLContext:
-        """Read the authorities, as other clients of AWS do: `AWS_CA_BUNDLE` or the profile's."""
+        That is `AWS_CA_BUNDLE`, or `ca_bundle` of the profile.
+        """
         bundle = self._ca_bundle or self._botocore_session().get_config_variable("ca_bundle")
-        return ssl.create_default_context(cafile=bundle)
+        return None if bundle is None else str(bundle)

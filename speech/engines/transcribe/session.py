@@ -1,32 +1,34 @@
-"""One session of Transcribe on the port of `base.py`: audio out, events in, nothing of sockets.
+"""One session of Transcribe on the port of `base.py`: audio out, events in, nothing of the wire.
 
 What keeps a session alive or ends it: in silence it sends zeros, for the service ends a stream
 after 15 s without audio; in time it asks to be replaced, for a stream lasts 4 hours at most; and
 a service that owes an answer gets a deadline. All that is looked at once a second.
+
+Audio that is heard again after a failure is sent at once. The service refuses audio that comes
+faster than real time for over five minutes; what can come so is what was not settled, usually
+some seconds and hardly more than `MUTE_SECONDS`, and the 5 seconds of the backlog.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
+from amazon_transcribe.model import Result
 from pydantic import ValidationError
 
 from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE, Session, SessionEvents
 from speech.engines.errors import EngineError, EngineStalled, SessionEnded
 from speech.engines.transcribe.errors import ConnectionLost, CredentialsExpired, UnreadableEvent
+from speech.engines.transcribe.link import Link
 from speech.engines.transcribe.results import Segments
 from speech.engines.transcribe.timeline import Settling, Timeline
-from speech.engines.transcribe.wire import decode, encode_audio
 
 #: An event holds at least and at most so much audio, in seconds; the service recommends it.
 MIN_EVENT_SECONDS = 0.05
 MAX_EVENT_SECONDS = 0.2
-#: The close code of an end in order, RFC 6455 section 7.4.1.
-NORMAL_CLOSE = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -43,27 +45,15 @@ class Patience:
     closing_silence: float = 1.0
     #: While a segment is open and audio flows, something is said about it within this.
     answer: float = 10.0
-    #: After the end of the audio the last final comes within this, below `Policy.stall_timeout`.
+    #: After the end of the audio, and after each answer, the next one comes within this.
     last_final: float = 8.0
+    #: And as much later as the service may take for a second that came faster than it was spoken.
+    replay_second: float = 1.0
+    #: How often a peer that is silent is asked for a sign of life; see `websocket.py`.
+    ping: float = 5.0
     #: From this age on it is replaced in the next pause, and at the latest when it is `max_age`.
     renewal_age: float = 3 * 3600 + 55 * 60
     max_age: float = 3 * 3600 + 58 * 60
-
-
-class Link(Protocol):
-    """The connection, as a session uses it."""
-
-    request_id: str | None
-
-    def send(self, message: bytes) -> None:
-        """Send one message; never blocks."""
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that were sent and did not leave yet."""
-
-    async def close(self) -> None:
-        """Close it; bounded, and harmless when it is closed."""
 
 
 class TranscribeSession(Session):
@@ -97,17 +87,17 @@ class TranscribeSession(Session):
         self._min_bytes = round(MIN_EVENT_SECONDS * SAMPLE_RATE) * self._frame
         self._max_bytes = round(MAX_EVENT_SECONDS * SAMPLE_RATE) * self._frame
         self._timeline = Timeline()
-        self._settling = Settling(channels)
         self._segments = Segments(channels, self._timeline)
         self._pending = bytearray()  # too little for an event
         self._sent_bytes = 0  # of our audio, without zeros
         self._processed = 0.0
         now = self._loop.time()
+        self._settling = Settling(channels, began=now)
         self._began = now
         self._last_audio = now
         self._last_answer = now
         self._answer_at = 0.0  # how much audio was sent when the last answer came
-        self._ended_at: float | None = None
+        self._ended_at: float | None = None  # when the audio was complete and had left
         self._over = False
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(
             self._patience.tick, self._look
@@ -137,9 +127,19 @@ class TranscribeSession(Session):
         if self._over or self._ended_at is not None:
             return
         self._send_pending(self._frame)
+        self._link.end_audio()
         self._ended_at = self._loop.time()
-        self._link.send(encode_audio(b""))
+        if not self._link.waiting:
+            self._settling.sent(self._ended_at, self._sent)
         self._report()
+
+    @property
+    def watches_itself(self) -> bool:
+        """Whether it has a deadline for what the service owes: after the end, when all has left.
+
+        To hear audio that was sent at once may take the service longer than any stall timeout.
+        """
+        return self._ended_at is not None and not self._link.waiting
 
     async def close(self) -> None:
         """Leave, also in mid-stream."""
@@ -148,24 +148,21 @@ class TranscribeSession(Session):
 
     # --- the link's reports ---------------------------------------------------------------------
 
-    def received(self, message: bytes) -> None:
+    def told(self, results: Iterable[Result]) -> None:
         """Take what the service says."""
         if self._over:
             return
+        self._last_answer = self._loop.time()
+        self._answer_at = self._sent
+        self._settling.heard(self._last_answer)
         try:
-            told = decode(message)
-            self._last_answer = self._loop.time()
-            self._answer_at = self._sent
-            self._settling.heard(self._last_answer)
-            for one in told:
+            for one in results:
                 for result in self._segments.understand(one):
                     if result.is_final:
                         self._settling.final(result.channel, result.end)
                     self._events.recognised(result)
             # At once, so that no failure comes between a final and what it settles.
             self._settling.update(self._last_answer, self._segments.open_since)
-        except EngineError as error:
-            self._fail(error)
         except (ValueError, TypeError, AttributeError, ValidationError):
             self._fail(UnreadableEvent("Amazon Transcribe sent a result that makes no sense"))
         else:
@@ -176,19 +173,23 @@ class TranscribeSession(Session):
         if not self._over:
             self._report()
 
-    def closed(self, code: int | None) -> None:
-        """Learn that the connection is gone."""
+    def ended(self) -> None:
+        """Learn that the service has ended the stream."""
         if self._over:
             return
-        if self._ended_at is not None and code == NORMAL_CLOSE and not self._segments.any_open:
+        if self._ended_at is None:
+            self._fail(ConnectionLost("Amazon Transcribe ended the stream in the middle"))
+        elif self._segments.any_open:
+            self._fail(ConnectionLost("Amazon Transcribe ended the stream before the last final"))
+        else:
             self._stop()
             self._events.progressed(self._sent, self._sent)
             self._events.finished()
-        elif code is None:
-            self._fail(ConnectionLost("the connection to Amazon Transcribe was lost"))
-        else:
-            when = "before the last final" if self._ended_at is not None else "in mid-stream"
-            self._fail(ConnectionLost(f"Amazon Transcribe closed {when} (code {code})"))
+
+    def failed(self, error: EngineError) -> None:
+        """Learn that the stream is over."""
+        if not self._over:
+            self._fail(error)
 
     # --- private --------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ class TranscribeSession(Session):
 
     def _send(self, pcm: bytes) -> None:
         self._sent_bytes += len(pcm)
-        self._link.send(encode_audio(pcm))
+        self._link.send_audio(pcm)
 
     def _send_pending(self, at_least: int) -> None:
         """Send what was collected, in whole samples of all channels."""
@@ -241,7 +242,10 @@ class TranscribeSession(Session):
         """Return why the session should be given up, if it should."""
         patience = self._patience
         if self._ended_at is not None:
-            since = max(self._ended_at, self._last_answer)
+            if self._link.waiting:
+                self._ended_at = now  # the stall timeout watches over what does not leave
+            repeated = max(0.0, self._settling.arrival - self._ended_at) * patience.replay_second
+            since = max(self._ended_at + repeated, self._last_answer)
             if now - since >= patience.last_final:
                 return EngineStalled("Amazon Transcribe did not finish the stream")
             return None
@@ -262,10 +266,10 @@ class TranscribeSession(Session):
         count = 1
         if self._segments.any_open:
             count = round(self._patience.closing_silence / MAX_EVENT_SECONDS)
-        zeros = encode_audio(bytes(self._max_bytes))
+        zeros = bytes(self._max_bytes)
         for _ in range(count):
             self._timeline.insert(self._sent, seconds)
-            self._link.send(zeros)
+            self._link.send_audio(zeros)
         self._last_audio = now
 
     def _fail(self, error: EngineError) -> None:

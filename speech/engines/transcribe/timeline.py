@@ -55,10 +55,11 @@ class Settling:
     so long that it would have said something. A segment that is open keeps its audio.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, began: float = 0.0) -> None:
+        """Begin with the first audio at `began`, by the clock of `sent`."""
         self._finals = [0.0] * channels
         self._marks: deque[tuple[float, float]] = deque()  # (clock, position heard by then)
-        self._arrived = (0.0, 0.0)  # the last of them
+        self._arrived = (began, 0.0)  # the last of them
         self._silent = 0.0
         self._heard = 0.0
         #: Seconds; grows only.
@@ -74,6 +75,11 @@ class Settling:
         if position > heard:
             self._arrived = (max(now, clock + position - heard), position)
             self._marks.append(self._arrived)
+
+    @property
+    def arrival(self) -> float:
+        """When what has gone out is heard at the latest, by the clock of `sent`."""
+        return self._arrived[0]
 
     def heard(self, now: float) -> None:
         """Note a sign of life: whatever the service sends."""

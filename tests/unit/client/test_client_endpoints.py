@@ -34,9 +34,18 @@ def test_parameters_go_into_the_query_and_are_escaped() -> None:
     assert dict(url.query) == {
         "sampleRate": "44100",
         "channels": "1",
+        "channelMode": "mixed",
         "speaker": "Ada & Bob",
         "language": "en-US",
+        "options": "{}",
     }
+
+
+def test_options_go_into_the_query_as_the_json_that_they_are() -> None:
+    parameters = transcribe_parameters(sample_rate=8_000, options='{"show-speaker-label":"true"}')
+    url = transcribe_url("http://localhost", parameters)
+
+    assert url.query["options"] == '{"show-speaker-label":"true"}'
     assert "&+Bob" not in url.raw_query_string
 
 

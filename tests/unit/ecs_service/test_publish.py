@@ -77,3 +77,70 @@ def test_a_guess_that_comes_to_nothing_is_taken_back() -> None:
 
 def test_nothing_is_told_of_a_segment_without_words() -> None:
     assert publisher(Conversation("talk"), Promises()).publish(final(""), BEGAN) is None
+
+
+def test_channels_are_told_apart_and_open_side_by_side() -> None:
+    promises = Promises()
+    publisher = Publisher(
+        Conversation("talk"),
+        promises,
+        stream_id="stream",
+        speaker="Ada",
+        language="en-US",
+        channels=2,
+    )
+    left = Result(0, is_final=False, text="he", start=1.0, end=2.0)
+    right = Result(0, is_final=False, text="yes", start=1.2, end=2.0, channel=1)
+    ended = Result(0, is_final=True, text="yes.", start=1.2, end=2.0, channel=1)
+
+    messages = [told(publisher.publish(r, BEGAN)) for r in (left, right, ended)]
+    (taken_back,) = map(told, publisher.retract())
+
+    assert [m["channel"] for m in messages] == [0, 1, 1]
+    assert [m["utteranceId"] for m in messages] == ["stream-0-0", "stream-1-0", "stream-1-0"]
+    assert [utterance.channel for utterance in promises.kept] == [1]
+    assert (taken_back["utteranceId"], taken_back["channel"]) == ("stream-0-0", 0)
+    assert taken_back["text"] == ""
+
+
+def test_what_both_channels_say_at_once_is_each_at_its_own_time() -> None:
+    """A channel's utterances are in order; those of the other may well be earlier."""
+    promises = Promises()
+    publisher = Publisher(
+        Conversation("talk"),
+        promises,
+        stream_id="stream",
+        speaker="Ada",
+        language="en-US",
+        channels=2,
+    )
+    for channel, start in ((0, 5.0), (1, 2.0), (0, 5.0)):
+        publisher.publish(
+            Result(channel, is_final=True, text="hi", start=start, end=9.0, channel=channel), BEGAN
+        )
+
+    after = [(utterance.timestamp - BEGAN).total_seconds() for utterance in promises.kept]
+    assert after == [5.0, 2.0, 5.001]
+
+
+def test_one_channel_is_not_told() -> None:
+    message = told(publisher(Conversation("talk"), Promises()).publish(final("hello"), BEGAN))
+
+    assert message.get("channel") is None
+
+
+def test_labels_and_stable_words_are_passed_on_beside_the_speakers_name() -> None:
+    promises = Promises()
+    publish = publisher(Conversation("talk"), promises).publish
+    partial = Result(
+        0, is_final=False, text="a b", start=1.0, end=2.0, speaker_label="spk_1", stable_words=1
+    )
+    ended = Result(0, is_final=True, text="a b", start=1.0, end=2.0, speaker_label="spk_1")
+
+    messages = [told(publish(r, BEGAN)) for r in (partial, ended)]
+
+    assert [m["speakerLabel"] for m in messages] == ["spk_1", "spk_1"]
+    assert [m["speaker"] for m in messages] == ["Ada", "Ada"]
+    assert messages[0]["stableWords"] == 1
+    assert "stableWords" not in messages[1]
+    assert promises.kept[0].speaker_label == "spk_1"

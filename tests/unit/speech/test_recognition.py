@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,7 @@ from speech.engines.errors import (
     EngineStalled,
     EngineUnavailable,
     SessionEnded,
+    UnsupportedChannels,
     UnsupportedLanguage,
 )
 from transcripts.models import Word
@@ -280,6 +282,47 @@ async def test_an_engine_that_never_consumes_anything_has_stalled() -> None:
             await rest_of(recognition)
 
 
+async def test_an_engine_that_says_something_has_not_stalled() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+        recognition.end()
+        for _ in range(10):
+            session.events.recognised(
+                Result(segment=0, is_final=False, text="still at it", start=0.0, end=1.0)
+            )
+            await asyncio.sleep(QUICK.stall_timeout / 4)
+        session.events.finished()
+
+        assert len(await rest_of(recognition)) == 10
+    assert engine.opened == 1
+
+
+async def test_a_session_that_watches_itself_is_not_looked_after() -> None:
+    class Watching(FakeSession):
+        watches_itself = True
+
+    class WatchingEngine(FakeEngine):
+        async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+            del options
+            self.opened += 1
+            session = Watching(events)
+            self._sessions.put_nowait(session)
+            return session
+
+    engine = WatchingEngine()
+    async with recognition_of(engine) as recognition:
+        session = await engine.session()
+        recognition.write(SECOND)
+        recognition.end()
+        await asyncio.sleep(3 * QUICK.stall_timeout)
+        session.events.finished()
+
+        assert await rest_of(recognition) == []
+    assert engine.opened == 1
+
+
 async def test_silence_of_the_writer_is_no_stall() -> None:
     engine = FakeEngine()
     async with recognition_of(engine):
@@ -432,3 +475,112 @@ def test_wherever_sessions_die_no_final_is_lost_or_repeated(
     assert [result.start for result in results] == pytest.approx(
         [n / 10 for n in range(total // 1_600)]
     )
+
+
+class TwoVoices(FakeSession):
+    """Hears words on both channels, stretches of one level between silence; dies when told."""
+
+    def __init__(self, events: SessionEvents, lifetime: int | None) -> None:
+        super().__init__(events)
+        self._lifetime = lifetime
+        self._at = 0
+        self._sounding: list[tuple[int, int]] = [(0, 0), (0, 0)]  # level and since when
+        self._said = [0, 0]
+        self._settled = [0.0, 0.0]
+
+    def write(self, pcm: bytes) -> None:
+        super().write(pcm)
+        for levels in struct.iter_unpack("<hh", pcm):
+            for channel, level in enumerate(levels):
+                was, since = self._sounding[channel]
+                if level == was:
+                    continue
+                self._sounding[channel] = (level, self._at)
+                if was and not self._word(channel, was, since):
+                    return
+            self._at += 1
+
+    def end(self) -> None:
+        for channel, (level, since) in enumerate(self._sounding):
+            if level and not self._word(channel, level, since):
+                return
+        self.events.finished()
+
+    def _word(self, channel: int, level: int, since: int) -> bool:
+        if sum(self._said) == self._lifetime:
+            self.events.failed(EngineCrashed("told to"))
+            return False
+        start, end = since / 16_000, self._at / 16_000
+        self.events.recognised(
+            Result(
+                segment=self._said[channel],
+                is_final=True,
+                text=str(level),
+                start=start,
+                end=end,
+                channel=channel,
+            )
+        )
+        self._said[channel] += 1
+        self._settled[channel] = end
+        self.events.progressed(self._at / 16_000, min(self._settled))
+        return True
+
+
+class TwoVoicesEngine(FakeEngine):
+    capabilities = Capabilities(channels=2)
+
+    def __init__(self, lifetimes: list[int]) -> None:
+        super().__init__(Policy(attempts=100, first_delay=0.0))
+        self._lifetimes: Callable[[], int | None] = iter([*lifetimes, None]).__next__
+
+    async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+        assert options.channels == 2
+        return TwoVoices(events, self._lifetimes())
+
+
+words = st.lists(st.tuples(st.integers(0, 900), st.integers(1, 900)), max_size=6)
+
+
+@settings(max_examples=60)
+@given(
+    lifetimes=st.lists(st.integers(0, 4), max_size=6),
+    voices=st.tuples(words, words),
+    cut=st.integers(100, 3_000),
+)
+def test_wherever_sessions_die_no_channel_loses_or_repeats_a_final(
+    lifetimes: list[int], voices: tuple[list[tuple[int, int]], list[tuple[int, int]]], cut: int
+) -> None:
+    tracks = [bytearray(), bytearray()]
+    spoken: list[tuple[int, int, str, float, float]] = []
+    for channel, (track, voice) in enumerate(zip(tracks, voices, strict=True)):
+        for number, (pause, length) in enumerate(voice, 1):
+            track.extend(bytes(2 * (pause + 1)))
+            start = len(track) // 2
+            track.extend(number.to_bytes(2, "little") * length)
+            end = start + length
+            spoken.append((channel, number - 1, str(number), start / 16_000, end / 16_000))
+    total = max(len(track) for track in tracks)
+    left, right = (bytes(track).ljust(total, b"\0") for track in tracks)
+    frames = [left[at : at + 2] + right[at : at + 2] for at in range(0, total, 2)]
+
+    async def run() -> list[Result]:
+        engine = TwoVoicesEngine(lifetimes)
+        async with engine.recognise(RecognitionOptions(channels=2)) as recognition:
+            for at in range(0, len(frames), cut):
+                recognition.write(b"".join(frames[at : at + cut]))
+                await asyncio.sleep(0)
+            recognition.end()
+            return await rest_of(recognition)
+
+    results = asyncio.run(run())
+
+    heard = sorted((r.channel, r.segment, r.text, r.start, r.end) for r in results)
+    assert [word[:3] for word in heard] == [word[:3] for word in spoken]
+    for word, said in zip(heard, spoken, strict=True):
+        assert word[3:] == pytest.approx(said[3:])
+
+
+async def test_more_channels_than_the_engine_takes_are_refused() -> None:
+    with pytest.raises(UnsupportedChannels, match="1 channel, not 2"):
+        FakeEngine().recognise(RecognitionOptions(channels=2))

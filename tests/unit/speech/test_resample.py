@@ -27,8 +27,8 @@ def tone(pcm_format: PcmFormat, seconds: float, hertz: float, amplitude: float) 
     return np.repeat(mono, pcm_format.channels).astype("<i2").tobytes()
 
 
-def resampled(pcm_format: PcmFormat, *pieces: bytes) -> bytes:
-    resampler = Resampler(pcm_format)
+def resampled(pcm_format: PcmFormat, *pieces: bytes, mixed: bool = True) -> bytes:
+    resampler = Resampler(pcm_format, mixed=mixed)
     return b"".join([*map(resampler.process, pieces), resampler.flush()])
 
 
@@ -44,8 +44,10 @@ def test_the_number_of_samples_is_exact(pcm_format: PcmFormat, frames: int) -> N
     assert len(result) == 2 * expected
 
 
-@given(formats, st.lists(st.integers(0, 3_000), max_size=12))
-def test_how_the_input_is_cut_does_not_matter(pcm_format: PcmFormat, cuts: list[int]) -> None:
+@given(pcm_format=formats, cuts=st.lists(st.integers(0, 3_000), max_size=12), mixed=st.booleans())
+def test_how_the_input_is_cut_does_not_matter(
+    *, pcm_format: PcmFormat, cuts: list[int], mixed: bool
+) -> None:
     pcm = noise(pcm_format, sum(cuts))
     pieces, rest = [], pcm
     for cut in cuts:
@@ -53,7 +55,23 @@ def test_how_the_input_is_cut_does_not_matter(pcm_format: PcmFormat, cuts: list[
         pieces.append(rest[:size])
         rest = rest[size:]
 
-    assert resampled(pcm_format, *pieces) == resampled(pcm_format, pcm)
+    whole = resampled(pcm_format, pcm, mixed=mixed)
+    assert resampled(pcm_format, *pieces, mixed=mixed) == whole
+
+
+@given(st.sampled_from(RATES), st.integers(1, 3), st.integers(0, 8_000))
+def test_channels_that_stay_apart_are_as_if_each_were_alone(
+    rate: int, channels: int, frames: int
+) -> None:
+    pcm = noise(PcmFormat(rate, channels), frames)
+    apart = np.frombuffer(pcm, dtype="<i2").reshape(-1, channels)
+    alone = [resampled(PcmFormat(rate), apart[:, n].tobytes()) for n in range(channels)]
+
+    together = resampled(PcmFormat(rate, channels), pcm, mixed=False)
+
+    result = np.frombuffer(together, dtype="<i2").reshape(-1, channels)
+    for number, expected in enumerate(alone):
+        assert result[:, number].tobytes() == expected
 
 
 def test_sixteen_kilohertz_mono_is_passed_on_without_a_copy() -> None:

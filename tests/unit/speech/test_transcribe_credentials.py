@@ -9,8 +9,9 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError
 
 from speech.engines.transcribe.credentials import CredentialSource
+from speech.engines.transcribe.endpoints import http2_url, websocket_url
 from speech.engines.transcribe.errors import CredentialsExpired, CredentialsMissing
-from speech.engines.transcribe.presign import base_url, presigned
+from speech.engines.transcribe.presign import presigned
 
 pytestmark = pytest.mark.unit
 
@@ -96,7 +97,7 @@ def test_a_url_is_signed_with_all_that_the_service_needs() -> None:
     credentials = ReadOnlyCredentials("AKIDOLD", "secret", "token/+=")
 
     url = presigned(
-        base_url("eu-west-1", None),
+        websocket_url("eu-west-1", None),
         {"language-code": "en-US", "language-options": "en-US,fr-FR"},
         region="eu-west-1",
         credentials=credentials,
@@ -124,10 +125,23 @@ def test_a_url_is_signed_with_all_that_the_service_needs() -> None:
     ],
 )
 def test_the_address_is_the_regions_or_the_operators(endpoint: str | None, base: str) -> None:
-    assert base_url("cn-north-1", endpoint) == base
+    assert websocket_url("cn-north-1", endpoint) == base
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:8443", "ftp://x", "https://", "https://x?a=b"])
 def test_what_is_no_address_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
-        base_url("us-east-1", endpoint)
+        websocket_url("us-east-1", endpoint)
+
+
+def test_http2_has_an_address_of_its_own() -> None:
+    region = "https://transcribestreaming.eu-west-1.amazonaws.com"
+
+    assert http2_url("eu-west-1", None) == region
+    assert http2_url("eu-west-1", "https://vpce.example/") == "https://vpce.example"
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "wss://vpce.example", "localhost"])
+def test_http2_is_to_be_had_over_https_only(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="endpoint"):
+        http2_url("us-east-1", endpoint)

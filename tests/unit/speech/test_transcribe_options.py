@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from speech.engines.errors import UnsupportedLanguage
+from speech.engines.errors import OptionError, UnsupportedLanguage
 from speech.engines.transcribe.options import (
     AllowedOptions,
     InvalidOption,
-    OptionError,
     OptionNotAllowed,
     TranscribeOptions,
     UnknownOption,

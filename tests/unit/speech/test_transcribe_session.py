@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from amazon_transcribe.eventstream import EventStreamBuffer
+from amazon_transcribe.model import Result as ServiceResult
+from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,19 +18,22 @@ from speech.engines.transcribe.errors import (
     Throttled,
     UnreadableEvent,
 )
+from speech.engines.transcribe.link import Receiver
 from speech.engines.transcribe.session import Patience, TranscribeSession
-from tests.support.transcribe_messages import exception, transcript
+from speech.engines.transcribe.wire import decode
+from tests.support.transcribe_messages import transcript
 
 pytestmark = pytest.mark.unit
 
 SECOND = bytes(range(250)) * 128
 TENTH = SECOND[:3_200]
-QUICK = Patience(tick=0.01, idle=0.05, answer=0.1, last_final=0.1)
+QUICK = Patience(tick=0.01, idle=0.05, answer=0.1, last_final=0.1, replay_second=0.0)
 
 
 class FakeLink:
     """Keeps what is sent; the test says how much of it waits."""
 
+    receiver: Receiver
     request_id: str | None = "request"
 
     def __init__(self) -> None:
@@ -36,12 +41,18 @@ class FakeLink:
         self.waiting = 0
         self.closed = False
         self._sent = asyncio.Event()
-        self._buffer = EventStreamBuffer()  # type: ignore[no-untyped-call] # the SDK's
 
-    def send(self, message: bytes) -> None:
-        self._buffer.add_data(message)
-        self.events += [event.payload for event in self._buffer]
+    async def open(
+        self, parameters: Mapping[str, str], credentials: ReadOnlyCredentials, *, seconds: float
+    ) -> None:
+        raise NotImplementedError
+
+    def send_audio(self, pcm: bytes) -> None:
+        self.events.append(pcm)
         self._sent.set()
+
+    def end_audio(self) -> None:
+        self.events.append(b"")
 
     async def until(self, count: int) -> None:
         """Wait until so many events were sent."""
@@ -87,6 +98,11 @@ class FakeEvents:
     async def error(self) -> EngineError | None:
         async with asyncio.timeout(5):
             return await self.outcome
+
+
+def told(*where: Any, **what: Any) -> list[ServiceResult]:
+    """Return the results of an event; see `transcript`."""
+    return decode(transcript(*where, **what))
 
 
 def session_of(
@@ -147,9 +163,9 @@ async def test_what_is_too_short_for_an_event_goes_out_all_the_same() -> None:
 async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
     session, _, events = session_of()
     session.write(SECOND)
-    session.received(transcript("Hello", 0.1, 0.4, partial=True))
+    session.told(told("Hello", 0.1, 0.4, partial=True))
     assert events.progress[-1] == (1.0, 0.0)
-    session.received(transcript("Hello.", 0.1, 0.5))
+    session.told(told("Hello.", 0.1, 0.5))
 
     assert [(r.text, r.is_final) for r in events.results] == [("Hello", False), ("Hello.", True)]
     assert events.progress[-1] == (1.0, 0.5)
@@ -159,7 +175,7 @@ async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
 async def test_no_more_is_settled_than_was_sent() -> None:
     session, _, events = session_of()
     session.write(TENTH)
-    session.received(transcript("Hello.", 0.1, 0.5))
+    session.told(told("Hello.", 0.1, 0.5))
 
     assert events.progress[-1] == (0.1, 0.1)
     await session.close()
@@ -182,32 +198,30 @@ async def test_the_stream_ends_with_an_empty_event_and_the_services_good_bye() -
     session.write(SECOND)
     session.end()
     session.end()
-    session.received(transcript("Hello.", 0.1, 0.5))
+    session.told(told("Hello.", 0.1, 0.5))
     assert not events.outcome.done()
-    session.closed(1000)
+    session.ended()
 
     assert link.events.count(b"") == 1
     assert await events.error() is None
     assert events.progress[-1] == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1011])
-async def test_a_connection_that_goes_in_mid_stream_is_lost(code: int | None) -> None:
+async def test_an_end_in_order_in_mid_stream_is_a_loss() -> None:
     session, _, events = session_of()
     session.write(SECOND)
-    session.closed(code)
+    session.ended()
 
     error = await events.error()
     assert isinstance(error, ConnectionLost)
     assert error.retryable
 
 
-@pytest.mark.parametrize("code", [None, 1001, 1011])
-async def test_a_connection_that_goes_before_the_end_is_told_is_lost(code: int | None) -> None:
+async def test_a_connection_that_goes_before_the_end_is_told_is_lost() -> None:
     session, _, events = session_of()
     session.write(SECOND)
     session.end()
-    session.closed(code)
+    session.failed(ConnectionLost("cut"))
 
     assert isinstance(await events.error(), ConnectionLost)
 
@@ -216,8 +230,8 @@ async def test_a_good_bye_before_the_final_of_what_was_told_is_a_loss() -> None:
     session, _, events = session_of()
     session.write(SECOND)
     session.end()
-    session.received(transcript("Hello", 0.1, 0.4, partial=True))
-    session.closed(1000)
+    session.told(told("Hello", 0.1, 0.4, partial=True))
+    session.ended()
 
     assert isinstance(await events.error(), ConnectionLost)
 
@@ -230,10 +244,35 @@ async def test_a_service_that_does_not_finish_is_not_waited_for() -> None:
     assert isinstance(await events.error(), EngineStalled)
 
 
+async def test_a_service_may_take_as_long_for_what_comes_at_once_as_it_lasts() -> None:
+    session, link, events = session_of(Patience(tick=0.01, last_final=0.05))
+    session.write(TENTH * 5)
+    assert not session.watches_itself
+    session.end()
+    assert session.watches_itself
+    await asyncio.sleep(0.2)
+    assert not events.outcome.done()
+
+    assert isinstance(await events.error(), EngineStalled)
+    assert link.events[-1] == b""
+
+
+async def test_what_has_not_left_is_not_owed_an_answer_to() -> None:
+    session, link, events = session_of(QUICK)
+    link.waiting = 1
+    session.write(SECOND)
+    session.end()
+    await asyncio.sleep(0.2)
+
+    assert not session.watches_itself  # that it does not leave is a stall like any other
+    assert not events.outcome.done()
+    await session.close()
+
+
 async def test_a_service_that_stops_speaking_in_a_segment_is_not_waited_for() -> None:
     session, _, events = session_of(QUICK)
     session.write(TENTH)
-    session.received(transcript("Hello", 0.0, 0.1, partial=True))
+    session.told(told("Hello", 0.0, 0.1, partial=True))
     session.write(TENTH)
 
     assert isinstance(await events.error(), EngineStalled)
@@ -257,7 +296,7 @@ async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
     assert link.audio[len(TENTH) :] == bytes(zeros)
     session.write(TENTH)
     shift = zeros / 32_000
-    session.received(transcript("Hello.", 0.1 + shift, 0.15 + shift))
+    session.told(told("Hello.", 0.1 + shift, 0.15 + shift))
 
     assert events.results[0].start == pytest.approx(0.1)
     assert events.results[0].end == pytest.approx(0.15)
@@ -268,7 +307,7 @@ async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
 async def test_a_segment_that_is_open_gets_enough_silence_to_end() -> None:
     session, link, _ = session_of(Patience(tick=0.01, idle=0.05))
     session.write(TENTH)
-    session.received(transcript("Hello", 0.0, 0.1, partial=True))
+    session.told(told("Hello", 0.0, 0.1, partial=True))
     await link.until(2)
 
     assert len(link.audio) == len(TENTH) + 32_000
@@ -287,11 +326,11 @@ async def test_a_frozen_peer_gets_no_zeros() -> None:
 async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
     session, _, events = session_of(Patience(tick=0.01, renewal_age=2.0, max_age=100.0))
     session.write(SECOND)
-    session.received(transcript("Hello", 0.0, 0.9, partial=True))
+    session.told(told("Hello", 0.0, 0.9, partial=True))
     session.write(SECOND * 2)
     await asyncio.sleep(0.05)
     assert not events.outcome.done()
-    session.received(transcript("Hello.", 0.0, 1.0))
+    session.told(told("Hello.", 0.0, 1.0))
 
     assert isinstance(await events.error(), SessionEnded)
     assert events.progress[-1][1] == 1.0
@@ -300,7 +339,7 @@ async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
 async def test_who_never_pauses_is_replaced_all_the_same() -> None:
     session, _, events = session_of(Patience(tick=0.01, renewal_age=1.0, max_age=2.0))
     session.write(SECOND)
-    session.received(transcript("Hello", 0.0, 0.9, partial=True))
+    session.told(told("Hello", 0.0, 0.9, partial=True))
     session.write(SECOND)
 
     assert isinstance(await events.error(), SessionEnded)
@@ -308,8 +347,8 @@ async def test_who_never_pauses_is_replaced_all_the_same() -> None:
 
 async def test_an_exception_of_the_service_ends_the_session() -> None:
     session, _, events = session_of()
-    session.received(exception("LimitExceededException", "Too many streams."))
-    session.received(transcript("ghost", 0.0, 0.1))
+    session.failed(Throttled("Too many streams."))
+    session.told(told("ghost", 0.0, 0.1))
 
     assert isinstance(await events.error(), Throttled)
     assert events.results == []
@@ -318,23 +357,20 @@ async def test_an_exception_of_the_service_ends_the_session() -> None:
 async def test_expired_credentials_are_told() -> None:
     told: list[str] = []
     session, _, events = session_of(expired=lambda: told.append("expired"))
-    session.received(exception("ExpiredTokenException", "The security token is expired"))
+    session.failed(CredentialsExpired("The security token is expired"))
 
     assert isinstance(await events.error(), CredentialsExpired)
     assert told == ["expired"]
 
 
 @pytest.mark.parametrize(
-    "message",
-    [b"", b"noise", transcript("x", -1.0, 2.0), transcript("x", 0.0, 1.0, channel="ch_7")],
+    "message", [transcript("x", -1.0, 2.0), transcript("x", 0.0, 1.0, channel="ch_7")]
 )
-async def test_what_cannot_be_understood_ends_the_session(message: bytes) -> None:
+async def test_what_makes_no_sense_ends_the_session(message: bytes) -> None:
     session, _, events = session_of()
-    session.received(message)
-    if not message:
-        session.closed(None)
+    session.told(decode(message))
 
-    assert isinstance(await events.error(), UnreadableEvent | ConnectionLost)
+    assert isinstance(await events.error(), UnreadableEvent)
 
 
 async def test_after_close_nothing_is_reported_and_nothing_sent() -> None:
@@ -343,8 +379,9 @@ async def test_after_close_nothing_is_reported_and_nothing_sent() -> None:
     await session.close()
     session.write(TENTH)
     session.end()
-    session.received(transcript("ghost", 0.0, 0.1))
-    session.closed(None)
+    session.told(told("ghost", 0.0, 0.1))
+    session.ended()
+    session.failed(ConnectionLost("cut"))
     await asyncio.sleep(0.1)
 
     assert link.closed

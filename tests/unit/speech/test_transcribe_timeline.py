@@ -87,6 +87,15 @@ def test_audio_that_was_repeated_at_once_takes_its_time_to_be_heard() -> None:
     assert settling.update(140.0, [None]) == 31.0
 
 
+def test_audio_that_is_repeated_to_a_new_session_takes_its_time_too() -> None:
+    settling = Settling(1, began=1_000.0)
+    settling.sent(1_000.0, 30.0)
+    settling.heard(1_010.0)
+
+    assert settling.arrival == 1_030.0
+    assert settling.update(1_010.0, [None]) == 0.0
+
+
 def test_no_channel_loses_what_another_has_finished() -> None:
     settling = Settling(2)
     settling.final(0, 10.0)

@@ -1,0 +1,48 @@
+"""Where the service is. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+#: The partitions that have a domain of their own.
+_DOMAINS = {"cn-": "amazonaws.com.cn"}
+_SCHEMES = {"wss": "wss", "https": "wss", "ws": "ws", "http": "ws"}
+
+
+def websocket_url(region: str, endpoint: str | None) -> str:
+    """Return the address of the service in `region`, or `endpoint` as a WebSocket's.
+
+    Raises:
+        ValueError: `endpoint` is no URL of the scheme wss, https, ws or http.
+    """
+    if endpoint is None:
+        return f"wss://{_host(region)}:8443"
+    scheme, rest = _parts(endpoint)
+    return f"{_SCHEMES[scheme]}://{rest}"
+
+
+def http2_url(region: str, endpoint: str | None) -> str:
+    """Return the address of the service's HTTP/2 API in `region`, or `endpoint`.
+
+    Raises:
+        ValueError: `endpoint` is no URL of the scheme https; without TLS there is no HTTP/2.
+    """
+    if endpoint is None:
+        return f"https://{_host(region)}"
+    scheme, rest = _parts(endpoint)
+    if scheme != "https":
+        raise ValueError("the HTTP/2 endpoint of Transcribe is a URL such as https://host:443")
+    return f"https://{rest}"
+
+
+def _host(region: str) -> str:
+    domain = next((d for p, d in _DOMAINS.items() if region.startswith(p)), "amazonaws.com")
+    return f"transcribestreaming.{region}.{domain}"
+
+
+def _parts(endpoint: str) -> tuple[str, str]:
+    """Return the scheme of a base URL and what follows it."""
+    url = urlsplit(endpoint)
+    if url.scheme not in _SCHEMES or not url.hostname or url.query or url.username:
+        raise ValueError("the endpoint of Transcribe is a URL such as https://host:8443")
+    return url.scheme, f"{url.netloc}{url.path.rstrip('/')}"

@@ -1,0 +1,72 @@
+"""What lies between a session and the wire: a session knows no socket, a transport no results.
+
+A transport makes one `Link` for each stream. The link carries audio to the service, and tells its
+`Receiver` what comes back, in the models of the SDK and the exceptions of `errors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from amazon_transcribe.model import Result
+from botocore.credentials import ReadOnlyCredentials
+
+from speech.engines.errors import EngineError
+
+
+class Receiver(Protocol):
+    """Who is told what happens. Called on the event loop; must not raise."""
+
+    def told(self, results: Iterable[Result]) -> None:
+        """Take the results of one event; none of an event of another kind."""
+
+    def drained(self) -> None:
+        """Learn that what waited went out."""
+
+    def ended(self) -> None:
+        """Learn that the service has ended the stream in good order."""
+
+    def failed(self, error: EngineError) -> None:
+        """Learn that the stream is over in any other way; nothing follows."""
+
+
+class Link(Protocol):
+    """The connection of one stream. `open` it, then send; in the end `close`."""
+
+    #: Set before `open`.
+    receiver: Receiver
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request, to ask its support about."""
+
+    async def open(
+        self, parameters: Mapping[str, str], credentials: ReadOnlyCredentials, *, seconds: float
+    ) -> None:
+        """Open the stream that `parameters` ask for, by the service's names, within `seconds`.
+
+        Raises:
+            EndpointUnreachable: there is no connection, or no answer.
+            EngineError: the service refuses the stream.
+        """
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Send an event of audio, never none. Never blocks: what does not leave waits."""
+
+    def end_audio(self) -> None:
+        """Tell the service that the audio is complete. Nothing is sent after it."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were sent and that the system has not taken yet; a little more than audio."""
+
+    async def close(self) -> None:
+        """Leave, also in mid-stream; bounded. May be called twice."""
+
+
+class Transport(Protocol):
+    """A way to the service."""
+
+    def link(self) -> Link:
+        """Return the link of a new stream, not open yet."""
