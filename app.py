@@ -29,6 +29,7 @@ from infra.environments import (
     SharedLoadBalancer,
     explain,
 )
+from infra.recognition import Transcribe
 from infra.stacks import provision
 
 #: Stands for a load balancer that you have; AWS's own example account cannot be deployed to.
@@ -58,7 +59,8 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         ),
         artifacts,
     )
-    # Under $10 a month, Transcribe excluded: somebody else's load balancer, one task on Spot.
+    # Under $10 a month, Transcribe excluded: somebody else's load balancer, one task on Spot. All
+    # of the 25 streams that an account has by default are the one task's.
     provision(
         app,
         Environment(
@@ -71,7 +73,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 service=Service(
                     cpu=256,
                     memory_mib=512,
-                    slots=1,
+                    engine=Transcribe(),
                     max_stream_seconds=30,
                     on_demand_base=0,
                     drain_seconds=45,
@@ -97,10 +99,13 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             live=Live(
                 load_balancer=DedicatedLoadBalancer(network=Network(zones=2, flow_logs=True)),
                 service=Service(
-                    cpu=1024,
-                    memory_mib=2048,
+                    # Streams take a few hundredths of this; the rest is for viewers.
+                    cpu=512,
+                    memory_mib=1024,
+                    engine=Transcribe(),
+                    # Eight streams each, so that all tasks together stay within the quota.
                     minimum_tasks=2,
-                    maximum_tasks=10,
+                    maximum_tasks=3,
                     on_demand_base=1,
                     drain_seconds=105,
                     log_days=90,

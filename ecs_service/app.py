@@ -20,11 +20,13 @@ from picows import ws_create_server
 from ecs_service.access import Door
 from ecs_service.api.connection import MAX_TRANSPORT_FRAME_BYTES
 from ecs_service.api.health import Health
+from ecs_service.api.languages import Languages
 from ecs_service.api.live import Live
 from ecs_service.api.router import Router
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import NoStore, Updates
 from ecs_service.embedded_metrics import Meter, publish
 from ecs_service.sessions.admission import Admission
@@ -36,6 +38,9 @@ from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.scripted import ScriptedEngine
 from speech.engines.transcribe import TranscribeEngine
 from transcripts.conversations import ConversationTable
+from translation import amazon
+from translation.base import Translator
+from translation.pseudo import PseudoTranslator
 
 #: What the kernel may buffer per connection, bytes: audio that waits there is lag that the
 #: service cannot see. One second of 48 kHz stereo fits.
@@ -103,13 +108,19 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             admission=admission,
             max_seconds=settings.max_stream_seconds,
         )
-        live = Live(streams, hub, updates)
+        translator = _translator(settings)
+        if translator is not None:
+            await stack.enter_async_context(translator)
+        translations = await stack.enter_async_context(Translations(translator))
+        live = Live(streams, hub, updates, translations)
         health = Health(admission, outbox)
+        languages = Languages(engine.capabilities, translations)
         router = Router(
             sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
             pages={
                 "/api/stt/healthcheck": health.healthcheck,
                 "/api/stt/ready": health.ready,
+                "/api/stt/languages": languages.languages,
                 "/metrics": health.metrics,
             },
             door=Door(frozenset(settings.allowed_origins), loopback=settings.loopback),
@@ -200,8 +211,21 @@ def _engine(settings: Settings) -> Engine:
             endpoint=settings.transcribe_endpoint,
             allowed=settings.transcribe_allowed,
             defaults=settings.transcribe_options,
+            transport=settings.transcribe_transport,
         )
     return PocketsphinxEngine(slots=settings.capacity)
+
+
+def _translator(settings: Settings) -> Translator | None:
+    if settings.translator == "pseudo":
+        return PseudoTranslator(settings.translate_languages)
+    if settings.translator == "amazon":
+        return amazon.AmazonTranslator(
+            amazon.client(settings.translate_region),
+            languages=settings.translate_languages,
+            terminology=settings.translate_terminology,
+        )
+    return None
 
 
 def _listen(host: str, port: int) -> socket.socket:

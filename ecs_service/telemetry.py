@@ -33,6 +33,24 @@ final_delay = Histogram(
 )
 outbox_waiting = Gauge("cloudscribe_outbox_waiting", "Finals that the queue does not have yet")
 outbox_age = Gauge("cloudscribe_outbox_age_seconds", "How long the oldest of them has waited")
+translation_calls = Counter(
+    "cloudscribe_translation_calls", "Texts given to the translator, by what they were", ["kind"]
+)
+translation_characters = Counter(
+    "cloudscribe_translation_characters", "Characters that were translated, which is what costs"
+)
+translation_failures = Counter(
+    "cloudscribe_translation_failures", "Calls of the translator that failed", ["error"]
+)
+translations_missing = Counter(
+    "cloudscribe_translations_missing", "Finals that were given up for readers of a language"
+)
+translation_delay = Histogram(
+    "cloudscribe_translation_delay_seconds",
+    "From a partial or final to its translation, debouncing included",
+    ["kind"],
+    buckets=_DELAYS,
+)
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:

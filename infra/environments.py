@@ -20,14 +20,15 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from aws_cdk.region_info import RegionInfo
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
+from infra.parts import Part, Problem
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
+from infra.recognition import Engine, Pocketsphinx, Transcribe
+from infra.translation import Translation
 from infra.zones import zone_ids
-
-#: A field's path and what is wrong with it, for people.
-Problem = tuple[str, str]
 
 #: Memory that Fargate gives to a task of so many CPU units, MiB: least, most, step.
 #: Source: Amazon ECS Developer Guide, "Task CPU and memory".
@@ -50,28 +51,6 @@ _DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9
 #: As a token's subject has it; the numbers are both there or both missing.
 _REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-class Part(BaseModel):
-    """A part of an environment: frozen, and without fields that nobody knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with this part and with the parts in it."""
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            for path, part in _parts(name, value):
-                for field, text in part.problems():
-                    yield f"{path}.{field}" if field else path, text
-
-
-def _parts(name: str, value: object) -> Iterator[tuple[str, Part]]:
-    if isinstance(value, Part):
-        yield name, value
-    elif isinstance(value, tuple):
-        for number, item in enumerate(value):
-            yield from _parts(f"{name}[{number}]", item)
 
 
 # --- data and functions --------------------------------------------------------------------
@@ -242,7 +221,9 @@ class Service(Part):
     memory_mib: int = 512
     #: An image with tag or digest, e.g. from the pipeline; None builds ecs_service/Dockerfile.
     image: str | None = None
-    engine: Literal["pocketsphinx", "scripted"] = "pocketsphinx"
+    engine: Engine = Pocketsphinx()
+    #: None leaves translation out.
+    translation: Translation | None = None
     #: Streams of a task at a time; None leaves it to the engine.
     slots: int | None = None
     #: A stream is ended after so much audio, seconds; None sets no limit.
@@ -257,7 +238,8 @@ class Service(Part):
     log_days: int = 14
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what ECS would refuse, or what would lose finals."""
+        """Yield what ECS or Transcribe would refuse, or what would lose finals."""
+        yield from super().problems()
         if self.cpu not in FARGATE_MEMORY:
             yield "cpu", f"Fargate has {', '.join(map(str, FARGATE_MEMORY))} units, not {self.cpu}"
         else:
@@ -269,6 +251,7 @@ class Service(Part):
                 )
         if self.slots is not None and self.slots < 1:
             yield "slots", "give at least 1, or null"
+        yield from self._quota_problems()
         if self.max_stream_seconds is not None and self.max_stream_seconds <= 0:
             yield "max_stream_seconds", "give more than 0 seconds, or null"
         if not 1 <= self.minimum_tasks <= self.maximum_tasks:
@@ -283,6 +266,26 @@ class Service(Part):
             )
         if self.log_days not in RETENTION:
             yield "log_days", _log_days(self.log_days)
+
+    def _quota_problems(self) -> Iterator[Problem]:
+        """Yield slots that Transcribe would not keep: a speaker is let in, and then refused."""
+        if not isinstance(self.engine, Transcribe):
+            return
+        quota, most = self.engine.quota, self.maximum_tasks
+        if self.slots is not None and self.slots * most > quota:
+            yield (
+                "slots",
+                f"{self.slots} on each of up to {most} tasks are more than engine.quota, {quota}",
+            )
+        elif self.slots is None and most > quota >= 1:
+            yield "maximum_tasks", f"more tasks than streams: engine.quota is {quota}"
+
+    @property
+    def task_slots(self) -> int | None:
+        """Streams of a task at a time; None leaves it to the service."""
+        if self.slots is not None:
+            return self.slots
+        return self.engine.streams(self.cpu, self.maximum_tasks)
 
     @property
     def stop_seconds(self) -> int:
@@ -457,36 +460,58 @@ class Environment(Part):
             yield "region", f"{self.region!r} is not a region of AWS"
         yield from super().problems()
         if self.live is not None:
-            balancer = self.live.load_balancer
-            if balancer.region not in {None, self.region}:
-                field = "listener_arn" if balancer.kind == "shared" else "certificate_arn"
-                yield (
-                    f"live.load_balancer.{field}",
-                    f"is in {balancer.region}, the environment in {self.region}",
-                )
-            if balancer.kind == "dedicated" and balancer.certificate_arn and not self.live.domain:
-                yield "live.domain", "is missing: the load balancer's certificate is for a domain"
-            if (
-                balancer.kind == "dedicated"
-                and self.region in _regions()
-                and self.region not in CLOUDFRONT_ORIGIN_FACING
-            ):
-                yield (
-                    "region",
-                    f"add CloudFront's prefix list in {self.region} to infra/prefix_lists.py",
-                )
-            zones = zone_ids(self.region)
-            if balancer.kind == "dedicated" and zones and balancer.network.zones > len(zones):
-                yield (
-                    "live.load_balancer.network.zones",
-                    f"{self.region} has {len(zones)} zones with all that is needed",
-                )
-            if self.live.access_logs and self.region != "us-east-1":
-                yield "live.access_logs", "CloudFront delivers its log from us-east-1 only"
+            yield from self._entrance_problems(self.live)
+            yield from self._region_problems(self.live.service)
         if self.gpu is not None and (
             self.live is None or self.live.load_balancer.kind != "dedicated"
         ):
             yield "gpu", "needs a network of its own: a dedicated load balancer brings one"
+
+    def _entrance_problems(self, live: Live) -> Iterator[Problem]:
+        """Yield what keeps the load balancer or CloudFront from standing in the region."""
+        balancer = live.load_balancer
+        if balancer.region not in {None, self.region}:
+            field = "listener_arn" if balancer.kind == "shared" else "certificate_arn"
+            yield (
+                f"live.load_balancer.{field}",
+                f"is in {balancer.region}, the environment in {self.region}",
+            )
+        if balancer.kind == "dedicated" and balancer.certificate_arn and not live.domain:
+            yield "live.domain", "is missing: the load balancer's certificate is for a domain"
+        if (
+            balancer.kind == "dedicated"
+            and self.region in _regions()
+            and self.region not in CLOUDFRONT_ORIGIN_FACING
+        ):
+            yield (
+                "region",
+                f"add CloudFront's prefix list in {self.region} to infra/prefix_lists.py",
+            )
+        zones = zone_ids(self.region)
+        if balancer.kind == "dedicated" and zones and balancer.network.zones > len(zones):
+            yield (
+                "live.load_balancer.network.zones",
+                f"{self.region} has {len(zones)} zones with all that is needed",
+            )
+        if live.access_logs and self.region != "us-east-1":
+            yield "live.access_logs", "CloudFront delivers its log from us-east-1 only"
+
+    def _region_problems(self, service: Service) -> Iterator[Problem]:
+        """Yield services of language that are not offered where they are to be called."""
+        engine, translation = service.engine, service.translation
+        for field, part, name, offered in (
+            ("engine", engine, "Amazon Transcribe does not stream", TRANSCRIBE_STREAMING),
+            ("translation", translation, "there is no Amazon Translate", TRANSLATE),
+        ):
+            if not isinstance(part, Transcribe | Translation):
+                continue
+            region = part.region or self.region
+            unknown = part.region is None and region not in _regions()  # told already
+            if region not in offered and not unknown:
+                yield (
+                    f"live.service.{field}.region",
+                    f"{name} in {region}: give another region (infra/language_regions.py)",
+                )
 
     @model_validator(mode="after")
     def _right(self) -> Self:

@@ -105,8 +105,11 @@ CUSTOM_METRIC: Final = Price(
 #: A task with this setting sends so many metrics every minute: ecs_service/embedded_metrics.py.
 METRICS_SETTING: Final = "METRICS_NAMESPACE"
 METRICS_PER_SERVICE: Final = 8
-#: Metrics of functions that a schedule calls at least every hour, by handler.
-METRICS_OF_SCHEDULED: Final[Mapping[str, int]] = {"lambdas.batch_worker.handler.handler": 2}
+#: Metrics of functions that a schedule calls at least every hour: by handler, the environment
+#: variables each of which brings one. The batch worker counts machines only where it has some.
+METRICS_OF_SCHEDULED: Final[Mapping[str, tuple[str, ...]]] = {
+    "lambdas.batch_worker.handler.handler": ("JOBS_QUEUE_URL", "SERVICE")
+}
 #: Metrics that Container Insights makes: an estimate from the list in CloudWatch's user guide,
 #: of the metrics with the dimensions of a cluster, and of a service and its task family.
 INSIGHTS_METRICS_PER_CLUSTER: Final = 13
@@ -148,14 +151,19 @@ LOGS_GB: Final = Decimal("0.50")
 LOGS_KEPT_GB: Final = Decimal("0.03")
 NAT_GB: Final = Decimal("0.045")
 ENDPOINT_GB: Final = Decimal("0.01")
+#: Streaming, where little is used; charged by the second.
 TRANSCRIBE_MINUTE: Final = Decimal("0.024")
 TRANSLATE_MILLION_CHARACTERS: Final = Decimal(15)
+#: Settings of a task that say whether it calls them, and the value that does.
+TRANSCRIBE_SETTING: Final = ("ENGINE", "transcribe")
+TRANSLATE_SETTING: Final = ("TRANSLATOR", "amazon")
 
 
 class Usage(StrEnum):
     """What usage is counted by; `infra.costs.usage` has the rates."""
 
     STREAM = "an hour of a live stream"
+    SPEECH = "speech, by services that are chosen"
     RECORDING = "a recording of an hour"
     GPU = "an hour of audio on a GPU"
     TASK = "an hour of one more task"

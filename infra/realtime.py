@@ -31,6 +31,7 @@ from infra.conversations import ConversationStore
 from infra.entrances import Entrance
 from infra.environments import Service
 from infra.network import Network
+from infra.recognition import TRANSCRIBE_PORT, Transcribe
 from infra.service_task import PORT, START, CaptionTask
 
 #: The longest that a stream is waited for when its task leaves the target group, seconds.
@@ -53,8 +54,9 @@ class Traffic(Construct):
 
     Attributes:
         target_group: the tasks, as the load balancer sees them.
-        security_group: the tasks'. In comes the load balancer; out goes HTTPS, to AWS. (Names
-            are resolved by the network itself, which needs no rule.)
+        security_group: the tasks'. In comes the load balancer; out goes HTTPS, to AWS, and where
+            Transcribe recognises its port for WebSockets. (Names are resolved by the network
+            itself, which needs no rule.)
         alarms: what rolls a deployment back.
     """
 
@@ -81,6 +83,10 @@ class Traffic(Construct):
             entrance.security_group, ec2.Port.tcp(PORT), "Load balancer"
         )
         self.security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS")
+        if isinstance(service.engine, Transcribe):
+            self.security_group.add_egress_rule(
+                ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
+            )
         self.target_group = elbv2.ApplicationTargetGroup(
             self,
             "TargetGroup",

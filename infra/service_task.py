@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra import security
+from infra import language_services, security
 from infra.artifacts import ROOT
 from infra.conversations import ConversationStore
 from infra.environments import Service
@@ -23,14 +23,11 @@ USER = "10001:10001"
 #: the image gives to its user (`VOLUME`): everything else in the container is read-only.
 OUTBOX_FOLDER = "/var/lib/cloudscribe"
 WRITABLE = {"tmp": "/tmp", "outbox": OUTBOX_FOLDER}  # noqa: S108 - of the container alone
-#: Streams that a whole vCPU recognises with the embedded engine. The service counts the machine's
-#: processors, and on Fargate that machine is larger than what the task gets of it.
-POCKETSPHINX_STREAMS_PER_VCPU = 3
 #: Until the models are loaded, also on a quarter of a vCPU.
 START = Duration.minutes(2)
 #: All that ecs_service/Dockerfile copies. Whatever else is in the tree neither changes the image
 #: nor is looked at.
-IMAGE_SOURCES = ("ecs_service", "speech", "transcripts")
+IMAGE_SOURCES = ("ecs_service", "speech", "transcripts", "translation")
 
 
 class CaptionTask(Construct):
@@ -104,29 +101,30 @@ class CaptionTask(Construct):
             container.add_mount_points(
                 ecs.MountPoint(source_volume=name, container_path=path, read_only=False)
             )
-        self._allow(store)
-        self._accept_findings()
+        self._allow(service, store)
+        self._accept_findings(service)
 
     def _settings(
         self, service: Service, store: ConversationStore, namespace: str
     ) -> dict[str, str]:
         """Return the environment variables, which `ecs_service.settings` describes."""
-        optional = {"SLOTS": _slots(service), "MAX_STREAM_SECONDS": service.max_stream_seconds}
+        region = Stack.of(self).region
+        optional = {"SLOTS": service.task_slots, "MAX_STREAM_SECONDS": service.max_stream_seconds}
         return {
             "HOST": "0.0.0.0",
             "PORT": str(PORT),
-            "ENGINE": service.engine,
+            **language_services.settings(service, region),
             "QUEUE_URL": store.queue.queue_url,
             "TABLE_NAME": store.table.table_name,
             "OUTBOX_PATH": f"{OUTBOX_FOLDER}/outbox.db",
             "DRAIN_SECONDS": str(service.drain_seconds),
             "METRICS_NAMESPACE": namespace,
-            "AWS_DEFAULT_REGION": Stack.of(self).region,
+            "AWS_DEFAULT_REGION": region,
             **{name: f"{value:g}" for name, value in optional.items() if value is not None},
         }
 
-    def _allow(self, store: ConversationStore) -> None:
-        """Let the service send finals and read conversations, and do nothing else.
+    def _allow(self, service: Service, store: ConversationStore) -> None:
+        """Let the service send finals, read conversations, and call what it was chosen to call.
 
         The grants of the CDK would add that it may look at the queue's settings.
         """
@@ -137,8 +135,10 @@ class CaptionTask(Construct):
             self.definition.add_to_task_role_policy(
                 iam.PolicyStatement(actions=[actions], resources=[resource])
             )
+        for right in language_services.rights(service, Stack.of(self).region):
+            self.definition.add_to_task_role_policy(right)
 
-    def _accept_findings(self) -> None:
+    def _accept_findings(self, service: Service) -> None:
         security.accept(
             self.definition,
             {
@@ -146,6 +146,14 @@ class CaptionTask(Construct):
                 "no secret is among them."
             },
         )
+        if any(language_services.rights(service, Stack.of(self).region)):
+            security.accept(
+                self.definition.task_role,
+                {
+                    "AwsSolutions-IAM5[Resource::*]": "Streams of Transcribe and translations of "
+                    "Translate are about no resource; the rights are for one region."
+                },
+            )
         role = self.definition.execution_role
         if role is not None:
             security.accept(
@@ -155,13 +163,6 @@ class CaptionTask(Construct):
                     "no resource: AWS knows it only for `*`."
                 },
             )
-
-
-def _slots(service: Service) -> int | None:
-    """Return how many streams a task takes; None leaves it to the engine."""
-    if service.slots is None and service.engine == "pocketsphinx":
-        return max(1, POCKETSPHINX_STREAMS_PER_VCPU * service.cpu // 1024)
-    return service.slots
 
 
 def _image(scope: Construct, service: Service) -> ecs.ContainerImage:

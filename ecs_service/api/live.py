@@ -6,6 +6,7 @@ The messages are defined in `transcripts.protocol`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -18,11 +19,12 @@ from ecs_service import telemetry
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
 from ecs_service.conversations.hub import Hub
+from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import Updates
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from speech.pcm import PcmFormat
-from transcripts.models import ConversationId
+from transcripts.models import ConversationId, Language
 from transcripts.protocol import (
     CLOSE_GOING_AWAY,
     HEARTBEAT_SECONDS,
@@ -52,6 +54,7 @@ class Live:
     streams: Streams
     hub: Hub
     updates: Updates
+    translations: Translations
     connections: set[Connection] = field(default_factory=set)
 
     def speak(self, request: Request) -> Connection:
@@ -253,9 +256,13 @@ class Viewing(Connection):
         wanted = self._request.parameters(ConnectParameters)
         if self._live.streams.admission.draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
-        show = self._show_live if wanted.mode == "live" else self._show_snapshots
+        target = self._target(wanted)
         self.resume_reading()
-        showing = asyncio.create_task(show(wanted.conversation_id))
+        showing = asyncio.create_task(
+            self._show_live(wanted.conversation_id, target)
+            if wanted.mode == "live"
+            else self._show_snapshots(wanted.conversation_id)
+        )
         showing.add_done_callback(self.end_if_failed)
         try:
             with telemetry.viewers.track_inprogress():
@@ -273,11 +280,35 @@ class Viewing(Connection):
         """Refuse it, whatever it is."""
         self.received_binary(message)
 
-    async def _show_live(self, conversation_id: ConversationId) -> None:
+    def _target(self, wanted: ConnectParameters) -> Language | None:
+        """Return what the viewer wants to read besides the originals.
+
+        Raises:
+            Refusal: it is not translated into, or not in this mode.
+        """
+        if wanted.language is None:
+            return None
+        if wanted.mode != "live":
+            message = "There are translations with `mode=live` only."
+            raise Refusal(ErrorCode.INVALID_PARAMETER, message)
+        translations = self._live.translations
+        target = translations.target(wanted.language)
+        if target is None:
+            offered = ", ".join(translations.languages) or "no language: there is no translator"
+            message = f"Not translated into {wanted.language}, but into {offered}."
+            raise Refusal(ErrorCode.UNSUPPORTED_LANGUAGE, message)
+        return target
+
+    async def _show_live(self, conversation_id: ConversationId, target: Language | None) -> None:
         complete = await self._live.updates.refresh(conversation_id)
-        with self._live.hub.listening(conversation_id, self) as conversation:
+        with contextlib.ExitStack() as stack:
             # No await in between: the next message is the first that the snapshot has not.
-            self.tell(conversation.snapshot(complete=complete))
+            conversation = stack.enter_context(self._live.hub.listening(conversation_id, self))
+            snapshot = conversation.snapshot(complete=complete)
+            self.tell(snapshot)
+            if target is not None:
+                reading = self._live.translations.reading(conversation, target, self, snapshot)
+                stack.enter_context(reading)
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)
                 self.tell(Heartbeat(conversation_id=conversation_id, seq=conversation.seq))

@@ -32,6 +32,13 @@ class Listener(Protocol):
         """Take one encoded message. Must neither block nor raise."""
 
 
+class Follower(Protocol):
+    """Somebody who works on a conversation, and is not in the way of those who listen to it."""
+
+    def heard(self, message: Partial | Final) -> None:
+        """Take a message that every listener has. Must neither block nor raise."""
+
+
 class Conversation:
     """One conversation on this server: its listeners, its numbering, its last minutes."""
 
@@ -40,6 +47,7 @@ class Conversation:
         self.seq = 0
         self.speakers = 0
         self.listeners: set[Listener] = set()
+        self.followers: set[Follower] = set()
         self._finals: dict[str, Utterance] = {}
 
     @property
@@ -50,7 +58,7 @@ class Conversation:
     def tell(self, message: Callable[[int], Partial]) -> bytes:
         """Tell everybody a guess, made with its `seq`; return the frame for the speaker."""
         self.seq += 1
-        return self._tell(encode(message(self.seq)))
+        return self._tell(message(self.seq))
 
     def tell_final(self, utterance: Utterance) -> bytes | None:
         """Tell everybody a final, once; return the frame, or nothing if it was told before."""
@@ -58,7 +66,7 @@ class Conversation:
             return None
         self._finals[utterance.utterance_id] = utterance
         self.seq += 1
-        return self._tell(encode(Final(**dict(utterance), seq=self.seq)))
+        return self._tell(Final(**dict(utterance), seq=self.seq))
 
     def snapshot(self, *, complete: bool) -> Snapshot:
         """Return the finals of the last two minutes; `complete` says whether the table was read."""
@@ -81,9 +89,12 @@ class Conversation:
         """Whether nothing would be missed without this object."""
         return not (self.listeners or self.speakers or self._finals)
 
-    def _tell(self, frame: bytes) -> bytes:
+    def _tell(self, message: Partial | Final) -> bytes:
+        frame = encode(message)
         for listener in tuple(self.listeners):
             listener.offer(frame)
+        for follower in tuple(self.followers):
+            follower.heard(message)
         return frame
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from infra import prices
 from infra.costs import UnpricedResource
 from infra.costs.machines import instance_choices, machine
-from infra.costs.tasks import least_tasks, on_fargate, sends_metrics, split, task_hour, task_of
+from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, task_of, told
 from infra.costs.templates import Resource, Resources, mentions
 from infra.prices import Price
 
@@ -100,7 +100,7 @@ def _ecs_service(service: Resource, resources: Resources) -> Iterator[tuple[Pric
     for placed, spot in ((tasks.on_demand, False), (tasks.spot, True)):
         for price, quantity in task_hour(service, resources, spot=spot) if placed else ():
             yield price, quantity * placed
-    if count and sends_metrics(task_of(service, resources)):
+    if count and told(task_of(service, resources), prices.METRICS_SETTING):
         yield prices.CUSTOM_METRIC, Decimal(prices.METRICS_PER_SERVICE)
 
 
@@ -174,8 +174,9 @@ def _table(table: Resource, _resources: Resources) -> Iterator[tuple[Price, int]
 def _function(function: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
     if function.value("SnapStart", "ApplyOn", default="None") != "None":
         raise function.unpriced("SnapStart has no price")
-    metrics = prices.METRICS_OF_SCHEDULED.get(str(function.value("Handler")), 0)
-    yield prices.CUSTOM_METRIC, metrics
+    for variable in prices.METRICS_OF_SCHEDULED.get(str(function.value("Handler")), ()):
+        if function.value("Environment", "Variables", variable) is not None:
+            yield prices.CUSTOM_METRIC, 1
 
 
 def _event_source(mapping: Resource, _resources: Resources) -> Iterator[tuple[Price, Decimal]]:

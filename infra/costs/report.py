@@ -11,7 +11,7 @@ from typing import Any, Final
 from infra import prices
 from infra.costs.always_on import Use, uses
 from infra.costs.templates import Resources, Stack
-from infra.costs.usage import EXCLUDED, Rate, rates
+from infra.costs.usage import Rate, not_chosen, rates
 from infra.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
 
 _CENT: Final = Decimal("0.01")
@@ -45,6 +45,8 @@ class Estimate:
     environment: str
     lines: tuple[Line, ...]
     rates: tuple[Rate, ...]
+    #: Of what this environment does not call, and others may.
+    not_chosen: tuple[Rate, ...]
     notes: tuple[str, ...]
 
     @property
@@ -65,6 +67,7 @@ def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
         environment=environment,
         lines=tuple(always_on),
         rates=tuple(rates(resources)),
+        not_chosen=tuple(not_chosen(resources)),
         notes=(*_of_the_table(stacks), *_of_what_is_there(resources, always_on)),
     )
 
@@ -127,9 +130,7 @@ def render(figures: Estimate) -> str:
             "Usage, on top of the total and without free tiers:",
             *(text for rate in figures.rates for text in _rate(rate)),
             "",
-            "Excluded:",
-            *(text for rate in EXCLUDED for text in _rate(rate)),
-            "",
+            *_not_chosen(figures.not_chosen),
             *(text for note in figures.notes for text in _note(note)),
             "",
             _row("Always on", "how many", "unit price", "a month"),
@@ -150,6 +151,14 @@ def _line(line: Line) -> str:
         quantity += f", {amount(price.free)} free"
     unit = f"{dollars(price.dollars)} {'an hour' if price.hourly else 'a month'}"
     return _row(f"  {price.what}", quantity, unit, f"${line.month:.2f}")
+
+
+def _not_chosen(rates_: Sequence[Rate]) -> Iterator[str]:
+    if rates_:
+        yield "Not called by this environment:"
+        for rate in rates_:
+            yield from _rate(rate)
+        yield ""
 
 
 def _rate(rate: Rate) -> Iterator[str]:
@@ -206,7 +215,7 @@ def as_json(figures: Estimate) -> Mapping[str, Any]:
             for line in figures.lines
         ],
         "rates": [_rate_as_json(rate) for rate in figures.rates],
-        "excluded": [_rate_as_json(rate) for rate in EXCLUDED],
+        "notChosen": [_rate_as_json(rate) for rate in figures.not_chosen],
         "notes": list(figures.notes),
         "total": float(figures.total),
     }

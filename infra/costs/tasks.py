@@ -104,10 +104,10 @@ def task_of(service: Resource, resources: Resources) -> Resource:
     return resources.referred(service, "TaskDefinition", kind="AWS::ECS::TaskDefinition")
 
 
-def sends_metrics(task: Resource) -> bool:
-    """Return whether a task sends metrics of its own every minute."""
-    return any(
-        setting.get("Name") == prices.METRICS_SETTING
-        for container in task.items("ContainerDefinitions")
-        for setting in container.get("Environment", [])
-    )
+def told(task: Resource, name: str) -> str | None:
+    """Return what a task's containers are told by a setting; None where none is told."""
+    for container in task.items("ContainerDefinitions"):
+        for setting in container.get("Environment", []):
+            if setting.get("Name") == name:
+                return str(setting.get("Value"))
+    return None

@@ -1,4 +1,4 @@
-"""What usage costs, as rates: an hour of a stream, a recording, an hour of audio on a GPU.
+"""What usage costs, as rates: an hour of a stream, of speech, a recording, audio on a GPU.
 
 The rates leave every free tier out of account, so that they also hold in a busy month. What they
 assume of a stream and of a machine stands beside them, and is printed with them.
@@ -13,7 +13,7 @@ from typing import Final
 
 from infra import prices
 from infra.costs.machines import Choice, instance_choices, machine
-from infra.costs.tasks import least_tasks, on_fargate, split, task_hour
+from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, told
 from infra.costs.templates import Resources, mentions
 from infra.prices import HOURS_PER_MONTH, Price, Usage
 
@@ -38,6 +38,12 @@ FUNCTION_METRICS: Final = 2
 #: Router, worker and combiner: three runs of a second with 256 MiB, twenty requests to S3.
 RECORDING_RUNS: Final = 3
 RECORDING_REQUESTS: Final = 20
+#: What is spoken in an hour without a pause, at 900 characters a minute.
+SPEECH_CHARACTERS: Final = 60 * 900
+#: Of what is being said, guesses are translated, too: so many times the characters of the final at
+#: most, besides the final itself (`Policy.partial_factor` in
+#: `ecs_service/conversations/translation_plan.py`).
+PARTIAL_FACTOR: Final = 3
 #: Hours of audio that a machine transcribes in an hour: an assumption until it is measured.
 GPU_SPEED: Final = 20
 
@@ -66,19 +72,31 @@ class Rate:
         return sum((part.dollars for part in self.parts), Decimal(0))
 
 
-#: What the total and the rates leave out, because the service calls it only where it is chosen.
-EXCLUDED: Final = (
-    Rate(
-        per="Amazon Transcribe, an hour of a live stream",
-        usage=Usage.STREAM,
-        parts=(Part("60 minutes", 60 * prices.TRANSCRIBE_MINUTE),),
-        assumed="only with the engine `transcribe`; at least 15 s are charged for a stream",
+def _translated(what: str, characters: int) -> Part:
+    price = prices.TRANSLATE_MILLION_CHARACTERS / 1_000_000
+    return Part(f"{what}, {characters} characters", characters * price)
+
+
+#: Not in the total: they are called only where they are chosen, and while somebody speaks.
+TRANSCRIBE: Final = Rate(
+    per="Amazon Transcribe, a minute of a live stream",
+    usage=Usage.SPEECH,
+    parts=(Part("one minute", prices.TRANSCRIBE_MINUTE),),
+    assumed=(
+        f"${60 * prices.TRANSCRIBE_MINUTE:.2f} an hour, silence included; at least 15 s are "
+        "charged for a stream; redaction and language models of your own cost more"
     ),
-    Rate(
-        per="Amazon Translate, a million characters",
-        usage=Usage.STREAM,
-        parts=(Part("one million", prices.TRANSLATE_MILLION_CHARACTERS),),
-        assumed="only with translation",
+)
+TRANSLATE: Final = Rate(
+    per="Amazon Translate, an hour of speech into a language, at most",
+    usage=Usage.SPEECH,
+    parts=(
+        _translated("finals", SPEECH_CHARACTERS),
+        _translated("partials, at most", PARTIAL_FACTOR * SPEECH_CHARACTERS),
+    ),
+    assumed=(
+        "900 characters a minute without a pause; only languages that somebody reads, and in each "
+        "task anew in which somebody reads them"
     ),
 )
 
@@ -89,8 +107,24 @@ def rates(resources: Resources) -> list[Rate]:
     Raises:
         UnpricedResource: for a machine or task that may be started no price is known.
     """
-    found = [*_stream(resources), *_recording(resources), *_tasks(resources), *_gpus(resources)]
-    return [*found, *_gigabytes(resources)]
+    found = [*_stream(resources), *_speech(resources, chosen=True), *_recording(resources)]
+    return [*found, *_tasks(resources), *_gpus(resources), *_gigabytes(resources)]
+
+
+def not_chosen(resources: Resources) -> list[Rate]:
+    """Return the rates of Transcribe and Translate where no task calls them."""
+    return list(_speech(resources, chosen=False))
+
+
+def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
+    """Return the rates of the services of language that tasks call, or of those that none calls."""
+    tasks = resources.of("AWS::ECS::TaskDefinition")
+    for (name, value), rate in (
+        (prices.TRANSCRIBE_SETTING, TRANSCRIBE),
+        (prices.TRANSLATE_SETTING, TRANSLATE),
+    ):
+        if chosen == any(told(task, name) == value for task in tasks):
+            yield rate
 
 
 def _stream(resources: Resources) -> Iterator[Rate]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import app
+from ecs_service.conversations.translation_plan import Policy
 from ecs_service.embedded_metrics import UNITS
 from infra import cost, prices, stacks
 from infra.artifacts import Artifacts, MissingArtifact
@@ -21,6 +22,7 @@ from infra.costs.always_on import PRICERS
 from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
 from infra.costs.tasks import Tasks, split
 from infra.costs.templates import Resource, Stack, read, resolve
+from infra.costs.usage import PARTIAL_FACTOR, Rate
 from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
@@ -508,13 +510,34 @@ def test_a_service_that_sends_metrics_uses_up_free_ones() -> None:
     figures = priced(
         Task=resource("AWS::ECS::TaskDefinition", **task),
         Service=service(LaunchType="FARGATE"),
-        Worker=resource("AWS::Lambda::Function", Handler="lambdas.batch_worker.handler.handler"),
         Filter=resource("AWS::Logs::MetricFilter", MetricTransformations=[{}]),
     )
 
     line = next(line for line in figures.lines if line.price is prices.CUSTOM_METRIC)
-    assert line.quantity == len(UNITS) + 2 + 1
-    assert line.month == Decimal("0.30")
+    assert line.quantity == len(UNITS) + 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "metrics"),
+    [
+        ({"JOBS_QUEUE_URL": "https://queue"}, 1),
+        ({"JOBS_QUEUE_URL": "https://queue", "SERVICE": "gpu"}, 2),
+    ],
+)
+def test_the_batch_worker_counts_machines_only_where_there_are_some(
+    variables: Template, metrics: int
+) -> None:
+    figures = priced(
+        Worker=resource(
+            "AWS::Lambda::Function",
+            Handler="lambdas.batch_worker.handler.handler",
+            Environment={"Variables": variables},
+        )
+    )
+
+    (line,) = figures.lines
+    assert line.price is prices.CUSTOM_METRIC
+    assert line.quantity == metrics
 
 
 def test_managed_scaling_of_machines_makes_two_alarms() -> None:
@@ -573,14 +596,43 @@ def test_the_rate_of_a_stream_holds_only_what_the_environment_has() -> None:
     assert rate.dollars == Decimal("0.1152") * (Decimal("0.008") + Decimal("0.020"))
 
 
-def test_transcribe_is_named_as_excluded_and_is_in_no_rate() -> None:
-    figures = demo()
+def calling(**settings: str) -> Estimate:
+    environment_ = [{"Name": name, "Value": value} for name, value in settings.items()]
+    task = {**TASK["Properties"], "ContainerDefinitions": [{"Environment": environment_}]}
+    return priced(
+        Task=resource("AWS::ECS::TaskDefinition", **task),
+        Service=service(CapacityProviderStrategy=ON_SPOT),
+    )
 
-    assert not any("Transcribe" in rate.per for rate in figures.rates)
-    excluded = as_json(figures)["excluded"]
-    assert {entry["per"]: entry["dollars"] for entry in excluded}[
-        "Amazon Transcribe, an hour of a live stream"
-    ] == pytest.approx(1.44)
+
+def speech(rates: Iterable[Rate]) -> dict[str, Decimal]:
+    return {rate.per.split(",")[0]: rate.dollars for rate in rates if rate.usage == Usage.SPEECH}
+
+
+def test_what_is_called_has_a_rate_and_is_in_no_total() -> None:
+    neither = calling(ENGINE="pocketsphinx")
+    both = calling(ENGINE="transcribe", TRANSLATOR="amazon")
+
+    assert speech(neither.rates) == {}
+    assert speech(both.rates) == {
+        "Amazon Transcribe": Decimal("0.024"),
+        "Amazon Translate": Decimal("3.24"),
+    }
+    assert both.total == neither.total
+
+
+def test_what_is_not_called_is_named_as_such() -> None:
+    figures = calling(ENGINE="transcribe")
+
+    assert speech(figures.rates).keys() == {"Amazon Transcribe"}
+    assert speech(figures.not_chosen).keys() == {"Amazon Translate"}
+    assert "Not called by this environment" in render(figures)
+    assert "Not called" not in render(calling(ENGINE="transcribe", TRANSLATOR="amazon"))
+    assert [each["dollars"] for each in as_json(figures)["notChosen"]] == [pytest.approx(3.24)]
+
+
+def test_partials_cost_what_the_service_keeps_them_to() -> None:
+    assert Policy().partial_factor == PARTIAL_FACTOR
 
 
 def test_restoring_has_its_rate_where_it_is_switched_on() -> None:
@@ -819,7 +871,20 @@ def test_the_documentation_says_what_is_computed(name: str, synthesised: list[St
     figures = estimate(name, [each for each in synthesised if each.environment == name])
     text = (cost.ROOT / "docs" / "costs.md").read_text()
 
-    assert f"| `{name}` | ${figures.total:.2f} |" in text
+    whole = sum(line.month_without_free for line in figures.lines)
+    assert f"| `{name}` | ${figures.total:.2f} | ${whole:.2f} |" in text
+
+
+def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> None:
+    figures = estimate("prod", [each for each in synthesised if each.environment == "prod"])
+    text = (cost.ROOT / "docs" / "costs.md").read_text()
+
+    told = {**speech(figures.rates), **speech(figures.not_chosen)}
+    assert (
+        f"| Amazon Transcribe, an hour of a stream | ${60 * told['Amazon Transcribe']:.2f} |"
+        in text
+    )
+    assert f"at most ${told['Amazon Translate']:.2f} |" in text
 
 
 def test_the_demo_costs_less_than_ten_dollars_a_month_without_transcribe(

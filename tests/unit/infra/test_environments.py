@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import re
 from typing import Any
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from infra.artifacts import ROOT
 from infra.environments import (
     Canary,
     Data,
@@ -22,10 +26,15 @@ from infra.environments import (
     HostedZone,
     Network,
     Operations,
-    Part,
     Service,
     explain,
 )
+from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
+from infra.parts import Part
+from infra.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
+from infra.translation import Translation
+from speech.engines.transcribe import options
+from speech.engines.transcribe.options import AllowedOptions
 from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
@@ -77,6 +86,20 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ("memory_mib", Service(cpu=256, memory_mib=4096)),
         ("memory_mib", Service(cpu=1024, memory_mib=2500)),
         ("slots", Service(slots=0)),
+        ("slots", Service(engine=Transcribe(), slots=13, minimum_tasks=2, maximum_tasks=2)),
+        ("maximum_tasks", Service(engine=Transcribe(quota=2), maximum_tasks=3)),
+        ("engine.options", Service(engine=Transcribe(options={"vocabulary": "names"}))),
+        (
+            "engine.allowed.languages",
+            Service(engine=Transcribe(allowed=Allowed(languages=("en",)))),
+        ),
+        (
+            "engine.allowed.vocabularies",
+            Service(engine=Transcribe(allowed=Allowed(vocabularies=("a b",)))),
+        ),
+        ("engine.quota", Service(engine=Transcribe(quota=0))),
+        ("translation.languages", Service(translation=Translation(languages=("French",)))),
+        ("translation.terminology", Service(translation=Translation(terminology="a__b"))),
         ("max_stream_seconds", Service(max_stream_seconds=0)),
         ("minimum_tasks", Service(minimum_tasks=3, maximum_tasks=2)),
         ("on_demand_base", Service(on_demand_base=2)),
@@ -165,6 +188,82 @@ def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
     assert "gpu: needs a network" in refusal(live=without_network, gpu=Gpu(image="image:1"))
 
 
+@pytest.mark.parametrize(
+    ("region", "service", "told"),
+    [
+        (
+            "eu-west-3",
+            Service(engine=Transcribe()),
+            "live.service.engine.region: Amazon Transcribe does not stream in eu-west-3",
+        ),
+        (
+            "eu-west-1",
+            Service(engine=Transcribe(region="eu-west-3")),
+            "live.service.engine.region: Amazon Transcribe does not stream in eu-west-3",
+        ),
+        (
+            "sa-east-1",
+            Service(translation=Translation()),
+            "live.service.translation.region: there is no Amazon Translate in sa-east-1",
+        ),
+    ],
+)
+def test_a_service_of_language_that_is_not_offered_there_is_refused(
+    region: str, service: Service, told: str
+) -> None:
+    assert told in refusal(region=region, live=live(service=service))
+
+
+def test_speech_may_be_sent_to_another_region() -> None:
+    service = Service(
+        engine=Transcribe(region="eu-central-1"), translation=Translation(region="eu-west-1")
+    )
+
+    assert environment(region="eu-west-3", live=live(service=service)).live is not None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "ours"), [("transcribestreaming", TRANSCRIBE_STREAMING), ("translate", TRANSLATE)]
+)
+def test_the_regions_are_those_that_awss_own_sdk_knows(endpoint: str, ours: set[str]) -> None:
+    partitions = botocore.session.get_session().get_data("endpoints")["partitions"]
+
+    known = {
+        region
+        for partition in partitions
+        for region in partition["services"].get(endpoint, {}).get("endpoints", {})
+        if "fips" not in region
+    }
+
+    assert known
+    assert ours == known
+
+
+def test_what_is_allowed_here_is_what_the_service_knows() -> None:
+    everything = Allowed(
+        languages=("en-US",),
+        identify_language=True,
+        vocabularies=("names",),
+        vocabulary_filters=("words",),
+        language_models=("law",),
+        speaker_labels=True,
+        two_channels=True,
+        stability=("low", "medium", "high"),
+        pii=("redact", "identify"),
+    )
+
+    understood = AllowedOptions.model_validate_json(everything.model_dump_json())
+
+    assert set(Allowed.model_fields) == set(AllowedOptions.model_fields)
+    assert json.loads(understood.model_dump_json(exclude_defaults=True)).keys() == set(
+        AllowedOptions.model_fields
+    )
+
+
+def test_an_option_is_known_here_exactly_when_the_service_knows_it() -> None:
+    assert set(OPTIONS) == options._NAMES
+
+
 def test_a_field_that_nobody_knows_is_refused() -> None:
     assert "colour" in refusal(colour="blue")
 
@@ -196,6 +295,34 @@ def test_another_kind_of_load_balancer_replaces_the_whole() -> None:
     assert theirs.live.load_balancer == DEDICATED
 
 
+def test_an_option_of_ones_own_leaves_the_others_and_another_engine_replaces_the_whole() -> None:
+    engine = Transcribe(options={"vocabulary-name": "names"}, quota=100)
+    ours = environment(live=live(service=Service(engine=engine)))
+
+    def theirs(own: dict[str, Any]) -> object:
+        found = ours.overridden({"live": {"service": {"engine": own}}}).live
+        assert found is not None
+        return found.service.engine
+
+    assert theirs({"options": {"show-speaker-label": "true"}}) == Transcribe(
+        options={"vocabulary-name": "names", "show-speaker-label": "true"}, quota=100
+    )
+    assert theirs({"kind": "pocketsphinx"}) == Pocketsphinx()
+
+
+def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
+    ours = environment(region="us-east-1", live=live(service=Service(engine=Transcribe())))
+    text = (ROOT / "docs" / "deploy.md").read_text().partition("## Speech")[2]
+    example = re.search(r"^    \{\n(?:    .*\n)*?    \}$", text, flags=re.MULTILINE)
+    assert example
+
+    found = ours.overridden(json.loads(example[0])["prod"]).live
+
+    assert found is not None
+    assert found.service.translation is not None
+    assert found.service.task_slots == 500 // 10
+
+
 def test_values_of_ones_own_are_checked_as_well() -> None:
     with pytest.raises(ValidationError, match="mars-1"):
         environment().overridden({"region": "mars-1"})
@@ -220,6 +347,24 @@ def test_the_stop_timeout_leaves_room_after_the_drain_and_is_one_that_fargate_ta
 
     if not list(service.problems()):
         assert drain < service.stop_seconds <= 120
+
+
+@given(
+    quota=st.integers(1, 2000),
+    most=st.integers(1, 50),
+    cpu=st.sampled_from([256, 512, 1024, 2048, 4096]),
+)
+def test_tasks_together_never_take_more_streams_than_the_quota(
+    quota: int, most: int, cpu: int
+) -> None:
+    service = Service(
+        engine=Transcribe(quota=quota), cpu=cpu, memory_mib=cpu * 2, maximum_tasks=most
+    )
+
+    if not list(service.problems()):
+        assert service.task_slots is not None
+        assert 1 <= service.task_slots <= cpu * 400 // 1024
+        assert service.task_slots * most <= quota
 
 
 def test_an_environment_without_parts_is_whole() -> None:

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk.assertions import Match, Template
 
-from ecs_service.settings import POCKETSPHINX_STREAMS_PER_CORE, Settings
+from ecs_service.settings import (
+    POCKETSPHINX_STREAMS_PER_CORE,
+    TRANSCRIBE_STREAMS,
+    Settings,
+)
 from infra import environments, security
 from infra.conversations import ConversationStore
 from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
@@ -27,7 +32,10 @@ from infra.environments import (
 )
 from infra.network import Network, OwnNetwork, SharedNetwork
 from infra.realtime import CaptionService, deregistration_seconds
-from infra.service_task import POCKETSPHINX_STREAMS_PER_VCPU
+from infra.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, Transcribe
+from infra.translation import Translation
+from speech.engines.transcribe.endpoints import websocket_url
+from speech.engines.transcribe.options import AllowedOptions
 from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
 
 pytestmark = pytest.mark.unit
@@ -44,7 +52,7 @@ SHARED = SharedLoadBalancer(
     subnet_ids=("subnet-0123456789abcdef0",),
     availability_zones=("us-east-1a",),
 )
-DEMO = Service(slots=1, max_stream_seconds=30, on_demand_base=0, drain_seconds=45)
+DEMO = Service(engine=Transcribe(), max_stream_seconds=30, on_demand_base=0, drain_seconds=45)
 PROD = Service(
     cpu=1024,
     memory_mib=2048,
@@ -152,6 +160,16 @@ def build(
     return Built(Template.from_stack(live), Template.from_stack(web), captions, Path(app.outdir))
 
 
+#: With everything that can be said about Transcribe and Translate.
+SPEECH = Service(
+    engine=Transcribe(
+        region="eu-central-1",
+        options={"vocabulary-name": "names", "partial-results-stability": "high"},
+        allowed=Allowed(vocabularies=("names", "places"), two_channels=True),
+    ),
+    translation=Translation(languages=("fr", "pt-BR"), terminology="products", region="eu-west-1"),
+)
+
 SHAPES: Mapping[str, tuple[LoadBalancer, Service, Domain | None]] = {
     "demo": (SHARED, DEMO, None),
     "prod": (
@@ -164,6 +182,7 @@ SHAPES: Mapping[str, tuple[LoadBalancer, Service, Domain | None]] = {
         Service(image="registry.example.com/cloudscribe:1.2.3"),
         Domain(name="captions.example.com", certificate_arn=CERTIFICATE),
     ),
+    "speech": (SHARED, SPEECH, None),
 }
 
 
@@ -180,6 +199,11 @@ def prod() -> Built:
 @pytest.fixture(scope="module")
 def with_domain() -> Built:
     return build(*SHAPES["with_domain"])
+
+
+@pytest.fixture(scope="module")
+def speech() -> Built:
+    return build(*SHAPES["speech"])
 
 
 @pytest.fixture(params=["demo", "prod", "with_domain"])
@@ -207,14 +231,22 @@ def test_tasks_let_in_the_load_balancer_and_nobody_else(any_built: Built) -> Non
     assert rules[0]["SourceSecurityGroupId"]
 
 
-def test_tasks_speak_https_only(any_built: Built) -> None:
-    groups = any_built.live.find_resources("AWS::EC2::SecurityGroup")
+def out_of_tasks(built: Built) -> list[tuple[str, int, int]]:
+    groups = built.live.find_resources("AWS::EC2::SecurityGroup")
     (tasks,) = (each for name, each in groups.items() if "Tasks" in name)
-
     out = tasks["Properties"]["SecurityGroupEgress"]
-    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in out] == [
-        ("tcp", 443, 443)
-    ]
+    return [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in out]
+
+
+def test_tasks_speak_https_only(prod: Built) -> None:
+    assert out_of_tasks(prod) == [("tcp", 443, 443)]
+
+
+def test_tasks_reach_the_port_of_transcribe_where_it_recognises(demo: Built) -> None:
+    port = urlsplit(websocket_url("us-east-1", None)).port
+    assert port is not None
+
+    assert out_of_tasks(demo) == [("tcp", 443, 443), ("tcp", port, port)]
 
 
 def test_nothing_in_the_stack_is_open_to_the_world(any_built: Built) -> None:
@@ -323,17 +355,51 @@ def test_an_environment_may_get_its_domain_later(prod: Built, with_domain: Built
 # --- who may do what ----------------------------------------------------------------------------
 
 
-def test_a_task_can_send_finals_and_read_conversations_and_nothing_else(any_built: Built) -> None:
-    policies = any_built.live.find_resources("AWS::IAM::Policy")
+def task_statements(built: Built) -> list[dict[str, Any]]:
+    policies = built.live.find_resources("AWS::IAM::Policy")
     (task,) = (each["Properties"] for name, each in policies.items() if "TaskRole" in name)
+    statements: list[dict[str, Any]] = task["PolicyDocument"]["Statement"]
+    return statements
 
-    statements = task["PolicyDocument"]["Statement"]
+
+def test_a_task_can_send_finals_and_read_conversations_and_nothing_else(prod: Built) -> None:
+    statements = task_statements(prod)
+
     assert {statement["Action"] for statement in statements} == {
         "sqs:SendMessage",
         "dynamodb:Query",
     }
     for statement in statements:
         assert "Fn::ImportValue" in statement["Resource"], "of the data stack, one each"
+
+
+def test_a_task_may_call_transcribe_in_its_own_region_where_it_recognises(demo: Built) -> None:
+    *_, transcribe = task_statements(demo)
+
+    assert len(task_statements(demo)) == 3
+    assert transcribe == {
+        "Action": [
+            "transcribe:StartStreamTranscription",
+            "transcribe:StartStreamTranscriptionWebSocket",
+        ],
+        "Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}},
+        "Effect": "Allow",
+        "Resource": "*",
+    }
+
+
+def test_services_of_language_may_be_called_in_the_regions_that_were_chosen_only(
+    speech: Built,
+) -> None:
+    regions = {
+        str(statement["Action"]): statement["Condition"]["StringEquals"]["aws:RequestedRegion"]
+        for statement in task_statements(speech)
+        if statement["Resource"] == "*"
+    }
+
+    assert len(regions) == 2
+    assert regions["translate:TranslateText"] == "eu-west-1"
+    assert set(regions.values()) == {"eu-west-1", "eu-central-1"}
 
 
 def test_the_container_is_nobody_and_writes_to_two_folders_only(any_built: Built) -> None:
@@ -516,6 +582,37 @@ def test_the_service_understands_its_settings(
     assert settings.table_name
 
 
+def test_the_service_understands_what_was_chosen_of_transcribe_and_translate(
+    speech: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in speech.settings.items():
+        monkeypatch.setenv(name, value if isinstance(value, str) else "from-another-stack")
+
+    settings = Settings()
+
+    assert settings.engine == "transcribe"
+    assert settings.transcribe_region == "eu-central-1"
+    assert settings.transcribe_options == {
+        "vocabulary-name": "names",
+        "partial-results-stability": "high",
+    }
+    assert settings.transcribe_allowed == AllowedOptions(
+        vocabularies=frozenset({"names", "places"}), two_channels=True
+    )
+    assert settings.translator == "amazon"
+    assert settings.translate_region == "eu-west-1"
+    assert settings.translate_languages == ("fr", "pt-BR")
+    assert settings.translate_terminology == "products"
+
+
+def test_without_translation_nothing_is_translated(demo: Built) -> None:
+    assert not [name for name in demo.settings if name.startswith("TRANSLAT")]
+
+
+def test_a_task_of_its_own_takes_the_streams_that_an_account_has(demo: Built) -> None:
+    assert demo.settings["SLOTS"] == str(TRANSCRIBE_STREAMS)
+
+
 def test_slots_follow_what_the_task_has_of_a_processor(prod: Built, with_domain: Built) -> None:
     assert POCKETSPHINX_STREAMS_PER_VCPU == POCKETSPHINX_STREAMS_PER_CORE
     assert prod.settings["SLOTS"] == "3", "one vCPU"
@@ -538,6 +635,7 @@ def test_the_image_depends_on_what_it_copies_and_on_nothing_else(demo: Built) ->
         "ecs_service",
         "speech",
         "transcripts",
+        "translation",
     }
     assert not list(context.rglob("__pycache__"))
 

@@ -18,6 +18,7 @@ import aws_cdk as cdk
 import pytest
 
 import app
+from ecs_service.settings import TRANSCRIBE_STREAMS
 from infra import security
 from infra.artifacts import ROOT
 from infra.environments import (
@@ -28,8 +29,11 @@ from infra.environments import (
     Gpu,
     HostedZone,
     Operations,
+    Service,
 )
+from infra.recognition import Allowed, Transcribe
 from infra.stacks import provision
+from infra.translation import Translation
 from tests.support.environments import DEDICATED, environment, live
 from tests.support.templates import built, settings
 
@@ -48,6 +52,14 @@ FULL = environment(
             name="captions.example.org",
             certificate_arn=CERTIFICATE.format(region="us-east-1"),
             hosted_zone=HostedZone(zone_id="Z0123456789", name="example.org"),
+        ),
+        service=Service(
+            engine=Transcribe(
+                region="eu-central-1",
+                options={"vocabulary-name": "names"},
+                allowed=Allowed(vocabularies=("names",)),
+            ),
+            translation=Translation(languages=("fr",), terminology="products"),
         ),
     ),
     gpu=Gpu(
@@ -73,6 +85,9 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
     "ecs:DiscoverPollEndpoint",
+    "transcribe:StartStreamTranscription",
+    "transcribe:StartStreamTranscriptionWebSocket",
+    "translate:TranslateText",
 }
 #: Names that would keep two environments, or a replacement, from standing side by side.
 PHYSICAL_NAMES = {
@@ -166,6 +181,22 @@ def test_nothing_may_be_done_to_everything_but_what_aws_knows_no_other_way(
     for where, statement in assembly.statements():
         if "*" in _listed(statement["Resource"]):
             assert set(_listed(statement["Action"])) <= WITHOUT_RESOURCE, where
+
+
+def test_demo_and_prod_recognise_through_transcribe_within_an_accounts_quota(
+    assembly: Assembly,
+) -> None:
+    for name in ("demo", "prod"):
+        ((_, task),) = assembly.resources("AWS::ECS::TaskDefinition", name)
+        (container,) = task["Properties"]["ContainerDefinitions"]
+        told = {each["Name"]: each["Value"] for each in container["Environment"]}
+        most = [
+            target["Properties"]["MaxCapacity"]
+            for _, target in assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget", name)
+        ]
+
+        assert told["ENGINE"] == "transcribe"
+        assert 20 <= int(told["SLOTS"]) * (most or [1])[0] <= TRANSCRIBE_STREAMS
 
 
 def test_only_cloudfront_is_public(assembly: Assembly) -> None:

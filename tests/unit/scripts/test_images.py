@@ -78,7 +78,7 @@ def test_the_service_keeps_the_descriptions_of_the_aws_services_that_it_talks_to
     kept = set(re.findall(r"! -name (\S+)", dockerfile))
     code = [
         path.read_text()
-        for folder in ("ecs_service", "speech", "transcripts")
+        for folder in ("ecs_service", "speech", "transcripts", "translation")
         for path in (ROOT / folder).rglob("*.py")
     ]
     called = {

@@ -1,0 +1,389 @@
+"""Who reads a conversation in another language, and what is translated for them.
+
+For each conversation and language that somebody reads there is one `Interpreter`. It hears what
+everybody hears, after everybody heard it, so that it cannot delay the originals; it has each text
+translated once, however many read it, and remembers the answer for those who come later. What is
+translated when, and at which cost, `translation_plan.py` decides.
+
+While the translator fails, one call at a time tries whether it is well again, after growing
+pauses. Finals wait for that, for a while; of partials none but the newest is worth it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from ecs_service import telemetry
+from ecs_service.conversations.hub import Conversation, Listener
+from ecs_service.conversations.translation_plan import Job, Plan, Policy
+from transcripts.models import ConversationId, Language, Utterance
+from transcripts.protocol import (
+    Final,
+    Partial,
+    Snapshot,
+    Translation,
+    TranslationStatus,
+    encode,
+)
+from translation.base import Translator
+from translation.errors import TranslationError, Unavailable, UnsupportedPair
+from translation.languages import same_language
+
+#: A language and a text in it: what is translated once.
+_Key = tuple[Language, str]
+
+log = structlog.get_logger(__name__)
+
+
+class Translations:
+    """All interpreters of this server. An async context manager: leaving it ends all calls."""
+
+    def __init__(self, translator: Translator | None, policy: Policy | None = None) -> None:
+        """Make a place for interpreters; without a `translator` there are no languages."""
+        self._translator = translator
+        self._policy = policy or Policy()
+        # They live as long as the hub remembers the conversation: a viewer who comes back does
+        # not cost anything.
+        self._interpreters: WeakKeyDictionary[Conversation, dict[Language, Interpreter]] = (
+            WeakKeyDictionary()
+        )
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    @property
+    def translator(self) -> str | None:
+        """The name of the translator."""
+        return self._translator.name if self._translator else None
+
+    @property
+    def languages(self) -> tuple[Language, ...]:
+        """What can be read."""
+        return self._translator.languages if self._translator else ()
+
+    def target(self, language: Language) -> Language | None:
+        """Return which of `languages` a tag means, or `None` if it is none of them."""
+        return self._translator.target(language) if self._translator else None
+
+    @contextmanager
+    def reading(
+        self, conversation: Conversation, target: Language, reader: Listener, snapshot: Snapshot
+    ) -> Iterator[None]:
+        """Let `reader` have everything in `target`, one of `languages`, from `snapshot` on."""
+        interpreter = self._interpreter(conversation, target)
+        interpreter.join(reader, snapshot)
+        conversation.followers.add(interpreter)
+        try:
+            yield
+        finally:
+            interpreter.leave(reader)
+            if not interpreter.readers:
+                conversation.followers.discard(interpreter)
+
+    def _interpreter(self, conversation: Conversation, target: Language) -> Interpreter:
+        here = self._interpreters.setdefault(conversation, {})
+        if target not in here:
+            assert self._translator is not None, "there is no language to read"  # noqa: S101 - as documented
+            here[target] = Interpreter(
+                conversation.id, self._translator, target, self._policy, self._start
+            )
+        return here[target]
+
+    def _start(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+
+class Interpreter:
+    """Translates one conversation into one language."""
+
+    def __init__(
+        self,
+        conversation_id: ConversationId,
+        translator: Translator,
+        target: Language,
+        policy: Policy,
+        start: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """Make an interpreter; `start` runs a coroutine as a task."""
+        self.readers: set[Listener] = set()
+        self._conversation_id = conversation_id
+        self._translator = translator
+        self._target = target
+        self._policy = policy
+        self._start = start
+        self._loop = asyncio.get_running_loop()
+        self._plan = Plan(policy)
+        self._answers = Answers(policy.remembered)
+        #: What is being translated, and for whom.
+        self._asked: dict[_Key, list[Job]] = {}
+        #: Utterances whose finals the readers will still get.
+        self._owed: set[str] = set()
+        self._unsupported: set[Language] = set()
+        self._state: Literal["ok", "failing"] = "ok"
+        self._failures = 0  # in a row
+        self._resting_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- readers ----------------------------------------------------------------------------
+
+    def join(self, reader: Listener, snapshot: Snapshot) -> None:
+        """Let `reader` hear from now on, and have what the snapshot told him."""
+        self.readers.add(reader)
+        if self._state == "failing":
+            reader.offer(encode(self._status()))
+        for utterance in snapshot.utterances:
+            job = self._job(utterance, seq=snapshot.seq, is_final=True, is_past=True)
+            known = self._answers.get((job.language, job.text))
+            if known is not None and not same_language(job.language, self._target):
+                reader.offer(encode(self._translation(job, known)))
+            elif job.utterance_id not in self._owed:
+                self._owe(job)
+        self._go_on()
+
+    def leave(self, reader: Listener) -> None:
+        """Forget `reader`, and with the last one what still waits."""
+        self.readers.discard(reader)
+        if not self.readers:
+            self._plan.clear()
+            self._owed = {
+                job.utterance_id for jobs in self._asked.values() for job in jobs if job.is_final
+            }
+            self._wake_at(None)
+
+    # --- what is said -----------------------------------------------------------------------
+
+    def heard(self, message: Partial | Final) -> None:
+        """Take a message that everybody has heard. It is worked on later, and raises nothing."""
+        self._loop.call_soon(self._hear, message)
+
+    def _hear(self, message: Partial | Final) -> None:
+        if not self.readers:
+            return
+        job = self._job(message, seq=message.seq, is_final=isinstance(message, Final))
+        if not job.text:
+            self._plan.retract(job.utterance_id)
+        elif same_language(job.language, self._target):
+            # Unless an earlier guess was at another language, there is nothing to do.
+            if self._plan.was_told(job.utterance_id):
+                self._tell(job, job.text)
+            self._plan.retract(job.utterance_id)
+        elif not job.is_final:
+            if job.language not in self._unsupported:
+                self._plan.partial(job)
+        elif job.utterance_id not in self._owed:
+            self._owe(job)
+        self._go_on()
+
+    def _owe(self, job: Job) -> None:
+        """Have a final translated, or answer it at once."""
+        self._plan.retract(job.utterance_id)
+        if job.language in self._unsupported or same_language(job.language, self._target):
+            return
+        self._owed.add(job.utterance_id)
+        if not self._settle(job):
+            self._give_up(self._plan.final(job))
+
+    def _settle(self, job: Job) -> bool:
+        """Answer without a call, or let the answer to one that is under way be this one's, too."""
+        key = (job.language, job.text)
+        if key in self._asked:
+            self._asked[key].append(job)
+            return True
+        known = self._answers.get(key)
+        if known is None:
+            return False
+        self._answer(job, known)
+        return True
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Begin what can be begun now, and be back when there is more."""
+        now = self._loop.time()
+        calls = 1 if self._failures else self._policy.calls
+        while len(self._asked) < calls and now >= self._resting_until:
+            job = self._plan.take(now)
+            if job is None:
+                break
+            if job.language in self._unsupported or self._is_stale(job):
+                self._give_up(job)
+            elif not self._settle(job):
+                key = (job.language, job.text)
+                self._asked[key] = [job]
+                self._start(self._call(key, is_final=job.is_final))
+        due = self._plan.due()
+        if due is None or len(self._asked) >= calls:
+            self._wake_at(None)  # the next message or the end of a call goes on
+        else:
+            self._wake_at(max(due, self._resting_until))
+
+    def _wake_at(self, moment: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if moment is None else self._loop.call_at(moment, self._go_on)
+
+    async def _call(self, key: _Key, *, is_final: bool) -> None:
+        language, text = key
+        telemetry.translation_calls.labels("final" if is_final else "partial").inc()
+        try:
+            async with asyncio.timeout(self._policy.call_seconds):
+                answer = await self._translator.translate(
+                    text, source=language, target=self._target
+                )
+        except TranslationError as error:
+            self._failed(key, error)
+        except TimeoutError:
+            self._failed(key, Unavailable("no answer in time"))
+        except Exception:
+            log.exception("translator_defect", translator=self._translator.name)
+            self._failed(key, TranslationError("a defect"))
+        else:
+            self._answered(key, answer)
+        self._go_on()
+
+    def _answered(self, key: _Key, answer: str) -> None:
+        telemetry.translation_characters.inc(len(key[1]))
+        self._failures = 0
+        self._be("ok")
+        self._answers.put(key, answer)
+        for job in self._asked.pop(key):
+            self._answer(job, answer)
+
+    def _answer(self, job: Job, text: str) -> None:
+        self._plan.done(job)
+        self._owed.discard(job.utterance_id)
+        if self._plan.is_news(job):
+            if not job.is_past:
+                kind = "final" if job.is_final else "partial"
+                telemetry.translation_delay.labels(kind).observe(self._loop.time() - job.since)
+            self._tell(job, text)
+
+    def _failed(self, key: _Key, error: TranslationError) -> None:
+        name = type(error).__name__
+        telemetry.translation_failures.labels(name).inc()
+        jobs = self._asked.pop(key)
+        if isinstance(error, UnsupportedPair):
+            # No failure of the translator; only this language cannot be had.
+            log.warning("language_not_translated", source=key[0], target=self._target)
+            self._unsupported.add(key[0])
+            self._be("failing")
+        else:
+            self._failures += 1
+            self._resting_until = self._loop.time() + self._policy.pause(self._failures)
+            log.warning("translation_failed", error=name, target=self._target, row=self._failures)
+            if self._failures >= self._policy.failures_told:
+                self._be("failing")
+        for job in jobs:
+            self._plan.done(job, failed=True)
+            if not job.is_final:
+                continue
+            if error.retryable and self.readers and not self._is_stale(job):
+                self._give_up(self._plan.again(job))
+            else:
+                self._give_up(job)
+
+    def _is_stale(self, job: Job) -> bool:
+        """Whether a final has waited too long for a translator that fails."""
+        waited = self._loop.time() - job.since
+        return bool(self._failures) and job.is_final and waited > self._policy.final_seconds
+
+    def _give_up(self, job: Job | None) -> None:
+        if job is None:
+            return
+        self._plan.done(job)
+        if job.is_final:
+            self._owed.discard(job.utterance_id)
+            telemetry.translations_missing.inc()
+            self._be("failing")
+
+    # --- what readers are told ----------------------------------------------------------------
+
+    def _be(self, state: Literal["ok", "failing"]) -> None:
+        if state != self._state:
+            self._state = state
+            self._offer(encode(self._status()))
+
+    def _tell(self, job: Job, text: str) -> None:
+        self._offer(encode(self._translation(job, text)))
+
+    def _offer(self, frame: bytes) -> None:
+        for reader in tuple(self.readers):
+            reader.offer(frame)
+
+    def _status(self) -> TranslationStatus:
+        return TranslationStatus(
+            conversation_id=self._conversation_id, language=self._target, state=self._state
+        )
+
+    def _translation(self, job: Job, text: str) -> Translation:
+        return Translation(
+            conversation_id=self._conversation_id,
+            utterance_id=job.utterance_id,
+            source_language=job.language,
+            language=self._target,
+            text=text,
+            is_final=job.is_final,
+            seq=job.seq,
+        )
+
+    def _job(
+        self,
+        said: Partial | Final | Utterance,
+        *,
+        seq: int,
+        is_final: bool,
+        is_past: bool = False,
+    ) -> Job:
+        return Job(
+            utterance_id=said.utterance_id,
+            language=said.language,
+            text=said.text.strip(),
+            seq=seq,
+            is_final=is_final,
+            since=self._loop.time(),
+            is_past=is_past,
+        )
+
+
+class Answers:
+    """Translations that are remembered, the least recently used forgotten first."""
+
+    def __init__(self, characters: int) -> None:
+        """Remember so many characters at most, of texts and translations together."""
+        self._room = characters
+        self._known: OrderedDict[_Key, str] = OrderedDict()
+
+    def get(self, key: _Key) -> str | None:
+        """Return the translation, if it is remembered."""
+        if key in self._known:
+            self._known.move_to_end(key)
+        return self._known.get(key)
+
+    def put(self, key: _Key, answer: str) -> None:
+        """Remember a translation."""
+        self._room -= len(key[1]) + len(answer)
+        self._known[key] = answer
+        while self._room < 0:
+            (_, text), old = self._known.popitem(last=False)
+            self._room += len(text) + len(old)

@@ -1,0 +1,74 @@
+"""What tasks are told about Amazon Transcribe and Amazon Translate, and what they may do there.
+
+Both kinds of right are for `*`. AWS's Service Authorization Reference (as of 2026) names no type of
+resource for the streaming actions of Transcribe. For TranslateText it names terminologies and
+parallel data, both optional: a request without them is about no resource, and whether the ARN alone
+would do for one with a terminology nobody has tried here. What narrows the rights is the region, a
+key that every request to AWS has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from aws_cdk import aws_iam as iam
+
+from infra.environments import Service
+from infra.recognition import Transcribe
+
+#: The WebSocket is what the service opens; the other is for its adapter of AWS's own SDK.
+TRANSCRIBE_ACTIONS = (
+    "transcribe:StartStreamTranscription",
+    "transcribe:StartStreamTranscriptionWebSocket",
+)
+#: The source's language is always known, so that nobody has to ask Amazon Comprehend for it.
+TRANSLATE_ACTIONS = ("translate:TranslateText",)
+
+
+def settings(service: Service, region: str) -> dict[str, str]:
+    """Return environment variables of the tasks, which `ecs_service.settings` describes.
+
+    Args:
+        service: what was chosen.
+        region: the environment's own.
+    """
+    engine, translation = service.engine, service.translation
+    told: dict[str, str] = {"ENGINE": engine.kind}
+    if isinstance(engine, Transcribe):
+        allowed = engine.allowed.model_dump(mode="json", exclude_defaults=True)
+        told["TRANSCRIBE_REGION"] = engine.region or region
+        told["TRANSCRIBE_OPTIONS"] = _json(engine.options)
+        told["TRANSCRIBE_ALLOWED"] = _json(allowed)
+    if translation is not None:
+        told["TRANSLATOR"] = "amazon"
+        told["TRANSLATE_REGION"] = translation.region or region
+        told["TRANSLATE_LANGUAGES"] = ",".join(translation.languages)
+        told["TRANSLATE_TERMINOLOGY"] = translation.terminology or ""
+    return {name: value for name, value in told.items() if value}
+
+
+def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
+    """Yield what the tasks' role needs besides the rest; nothing where neither is used.
+
+    Args:
+        service: what was chosen.
+        region: the environment's own.
+    """
+    if isinstance(service.engine, Transcribe):
+        yield _right(TRANSCRIBE_ACTIONS, service.engine.region or region)
+    if service.translation is not None:
+        yield _right(TRANSLATE_ACTIONS, service.translation.region or region)
+
+
+def _right(actions: tuple[str, ...], region: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        actions=list(actions),
+        resources=["*"],
+        conditions={"StringEquals": {"aws:RequestedRegion": region}},
+    )
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON, the same one each time; nothing for an empty one."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")) if value else ""

@@ -1,0 +1,127 @@
+"""Who recognises speech in an environment, and how many streams a task of it takes.
+
+The names of options are those of Transcribe's own request, and the fields of `Allowed` those of
+the service's setting TRANSCRIBE_ALLOWED, so that what is written here is what runs. Values that the
+service checks against each other are checked by the service, when a stream starts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from infra.parts import Part, Problem
+
+#: Streams that a whole vCPU recognises with the embedded engine. The service counts the machine's
+#: processors, and on Fargate that machine is larger than what the task gets of it.
+POCKETSPHINX_STREAMS_PER_VCPU: Final = 3
+#: Streams to Transcribe that a whole vCPU carries: 0.1 s of audio took 162 us of a core where that
+#: was measured, which makes 600; a third is left for viewers and for slower cores. Not yet measured
+#: on Fargate.
+TRANSCRIBE_STREAMS_PER_VCPU: Final = 400
+#: Streams over WebSocket that an account has at once in a region, unless it has asked for more.
+#: Source: AWS General Reference, "Amazon Transcribe endpoints and quotas".
+TRANSCRIBE_STREAMS: Final = 25
+#: Where Transcribe answers WebSockets.
+TRANSCRIBE_PORT: Final = 8443
+
+#: What a stream may be asked for besides its language. Source: API reference of
+#: StartStreamTranscription; the names of its headers without `x-amzn-transcribe-`.
+OPTIONS: Final = (
+    "content-identification-type",
+    "content-redaction-type",
+    "identify-language",
+    "identify-multiple-languages",
+    "language-model-name",
+    "language-options",
+    "partial-results-stability",
+    "pii-entity-types",
+    "show-speaker-label",
+    "vocabulary-filter-method",
+    "vocabulary-filter-name",
+    "vocabulary-filter-names",
+    "vocabulary-name",
+    "vocabulary-names",
+)
+
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}-[A-Z]{2}", re.ASCII)
+_NAME: Final = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
+
+
+class Pocketsphinx(Part):
+    """The embedded engine: US English, without another service and its price."""
+
+    kind: Literal["pocketsphinx"] = "pocketsphinx"
+
+    def streams(self, cpu: int, _tasks: int) -> int | None:
+        """Return how many streams a task of `cpu` units takes."""
+        return max(1, POCKETSPHINX_STREAMS_PER_VCPU * cpu // 1024)
+
+
+class Scripted(Part):
+    """A stand-in that listens to nobody, for measurements."""
+
+    kind: Literal["scripted"] = "scripted"
+
+    def streams(self, _cpu: int, _tasks: int) -> int | None:
+        """Return None: the service has its own bound."""
+        return None
+
+
+class Allowed(Part):
+    """What speakers may choose of Transcribe. Nothing but the language, unless it is listed."""
+
+    #: Such as `en-US`; empty allows every language of Transcribe.
+    languages: tuple[str, ...] = ()
+    identify_language: bool = False
+    #: Names of what you have made in the account, in the region in which Transcribe is called.
+    vocabularies: tuple[str, ...] = ()
+    vocabulary_filters: tuple[str, ...] = ()
+    language_models: tuple[str, ...] = ()
+    speaker_labels: bool = False
+    two_channels: bool = False
+    stability: tuple[Literal["low", "medium", "high"], ...] = ()
+    pii: tuple[Literal["redact", "identify"], ...] = ()
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield names that Transcribe could not have."""
+        for field in ("vocabularies", "vocabulary_filters", "language_models"):
+            names: tuple[str, ...] = getattr(self, field)
+            for name in names:
+                if not _NAME.fullmatch(name):
+                    yield field, f"{name!r} is not a name that Transcribe could have"
+        for language in self.languages:
+            if not _LANGUAGE.fullmatch(language):
+                yield "languages", f"{language!r} is not of the form en-US"
+
+
+class Transcribe(Part):
+    """Amazon Transcribe streaming. Charged by the second, at least 15 of them for a stream."""
+
+    kind: Literal["transcribe"] = "transcribe"
+    #: Where the speech is sent; None: the environment's own region.
+    region: str | None = None
+    #: What every stream gets unless its speaker chooses otherwise, by Transcribe's own `OPTIONS`.
+    options: Mapping[str, str] = {}
+    allowed: Allowed = Allowed()
+    #: Streams at once, of all tasks together: this environment's share of the account's quota.
+    quota: int = TRANSCRIBE_STREAMS
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what every stream would be refused for."""
+        yield from super().problems()
+        for name in self.options:
+            if name not in OPTIONS:
+                yield "options", f"{name!r} is none of {', '.join(OPTIONS)}"
+        if self.quota < 1:
+            yield "quota", "give at least 1 stream"
+
+    def streams(self, cpu: int, tasks: int) -> int | None:
+        """Return how many streams a task of `cpu` units takes, where there are up to `tasks`."""
+        return max(1, min(self.quota // tasks, TRANSCRIBE_STREAMS_PER_VCPU * cpu // 1024))
+
+
+Engine = Annotated[Pocketsphinx | Scripted | Transcribe, Field(discriminator="kind")]
