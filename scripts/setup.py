@@ -352,11 +352,14 @@ LAYER = Step(
     _bundle_layer,
 )
 CDK = _npm_step("cdk", "command line of the CDK", ROOT / "infra", ".bin/cdk")
+AWS_SDK_JS = _npm_step(
+    "aws-sdk-js", "Amazon's SDK for JavaScript", ROOT / "tests" / "aws_sdk_js", "@aws-sdk"
+)
 
 #: Lanes run side by side; the steps of a lane one after the other.
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
     "demo": ((FUNCTIONS, RUNTIME, EMULATOR), (CDK, NPM, PAGE)),
-    "test": ((FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, LAYER), (CDK, NPM, PAGE)),
+    "test": ((FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, LAYER), (CDK, AWS_SDK_JS, NPM, PAGE)),
     "build": ((FUNCTIONS, RUNTIME, LAYER), (CDK, NPM, PAGE)),
     "dev": ((RUNTIME, DEVELOPMENT),),
     "emulator": ((EMULATOR,),),

@@ -2,6 +2,8 @@
 
     requests        what a stream asks for, refused as the service refuses it
     signatures      are they signed by whom they say
+    events          the event stream on the wire
+    audio           what it carries, as PCM: pcm, FLAC, Opus (ogg)
     recognition     what is said: a script, or a recogniser that works on this machine
     faults          what goes wrong, when asked for
     session         one stream, whatever carries it

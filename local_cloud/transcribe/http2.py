@@ -18,14 +18,12 @@ import asyncio
 import contextlib
 import json
 import ssl
-import struct
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, cast
 
-from amazon_transcribe.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -43,13 +41,14 @@ from h2.exceptions import NoSuchStreamError, ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
+from local_cloud.transcribe.events import SignedAudio
 from local_cloud.transcribe.requests import (
     BadRequest,
     ServiceError,
     ServiceUnavailable,
     StreamRequest,
 )
-from local_cloud.transcribe.session import Service, StreamSession, read_audio_event
+from local_cloud.transcribe.session import Service, StreamSession
 from local_cloud.transcribe.signatures import ChunkVerifier, SignatureError, verify_headers
 
 PATH: Final = "/stream-transcription"
@@ -57,9 +56,6 @@ PATH: Final = "/stream-transcription"
 #: The window of a connection, bytes; each stream has HTTP/2's own of 64 KiB.
 CONNECTION_WINDOW: Final = 1024 * 1024
 MAX_STREAMS_PER_CONNECTION: Final = 100
-#: Bytes of one envelope at most. A second of the densest audio, which is the longest that an
-#: event may hold, is 192,000.
-MAX_ENVELOPE_BYTES: Final = 256 * 1024
 #: Bytes that may wait for a client to take them, per stream.
 MAX_WAITING_BYTES: Final = 1024 * 1024
 #: How long a connection may carry no stream, seconds.
@@ -116,71 +112,6 @@ async def serve_http2(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await server.wait_closed()
-
-
-# --- what a body holds --------------------------------------------------------------------
-
-
-class SignedAudio:
-    """Reads the envelopes of one stream: checks each and yields the audio in it."""
-
-    def __init__(self, chain: ChunkVerifier) -> None:
-        self._chain = chain
-        self._buffer = _buffer()
-        self._unread = 0
-
-    def feed(self, data: bytes, *, now: datetime) -> Iterator[bytes]:
-        """Yield the audio of the envelopes that `data` completes; none at all ends the audio.
-
-        Raises:
-            BadRequest: this is no envelope around an AudioEvent, or too large a one.
-            SignatureError: an envelope was not signed by whom the request was.
-        """
-        self._unread += len(data)
-        self._buffer.add_data(data)
-        for envelope in _messages(self._buffer):
-            self._unread -= envelope.prelude.total_length
-            payload = cast("bytes", envelope.payload)  # so it is; the annotation errs
-            self._chain.verify(envelope.headers, payload, now=now)
-            yield _audio_in(payload) if payload else b""
-        if self._unread > MAX_ENVELOPE_BYTES:
-            raise BadRequest(
-                "Your stream is too big. Reduce the frame size and try your request again."
-            )
-
-
-def _audio_in(payload: bytes) -> bytes:
-    """Return the audio of an envelope.
-
-    Raises:
-        BadRequest: it does not hold exactly one AudioEvent.
-    """
-    buffer = _buffer()
-    buffer.add_data(payload)
-    events = list(_messages(buffer))
-    if len(events) != 1 or events[0].prelude.total_length != len(payload):
-        raise BadRequest("An envelope must hold one complete event.")
-    return read_audio_event(events[0])
-
-
-def _buffer() -> EventStreamBuffer:
-    return EventStreamBuffer()  # type: ignore[no-untyped-call]  # the SDK's has no annotation
-
-
-def _messages(buffer: EventStreamBuffer) -> Iterator[EventStreamMessage]:
-    """Yield the messages that are complete in `buffer`.
-
-    Raises:
-        BadRequest: it holds something else.
-    """
-    try:
-        for message in cast("Iterable[EventStreamMessage]", buffer):
-            if message.prelude.payload_length < 0:
-                raise BadRequest("The event stream is malformed.")
-            yield message
-    except (ParserError, KeyError, ValueError, struct.error) as error:
-        # The decoder itself raises the first; the others come out of headers that make no sense.
-        raise BadRequest("The event stream is malformed.") from error
 
 
 # --- connections --------------------------------------------------------------------------

@@ -13,19 +13,12 @@ and sends whatever `send` is given. `open` raises a `ServiceError` when the stre
 from __future__ import annotations
 
 import asyncio
-import json
-import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from amazon_transcribe.eventstream import (
-    EventStreamBuffer,
-    EventStreamMessage,
-    EventStreamMessageSerializer,
-    ParserError,
-)
-
+from local_cloud.transcribe.audio import decoder_for
+from local_cloud.transcribe.events import exception_frame, transcript_frame
 from local_cloud.transcribe.faults import Fault, Faults, Kind
 from local_cloud.transcribe.recognition import Recogniser
 from local_cloud.transcribe.requests import (
@@ -40,69 +33,10 @@ from local_cloud.transcribe.requests import (
 IDLE_SECONDS: Final = 15.0
 #: Seconds of audio that one stream may hold.
 MAX_STREAM_SECONDS: Final = 4 * 3600.0
-#: Seconds of audio in one event at most.
-MAX_EVENT_SECONDS: Final = 1.0
 #: Seconds for which a stream that has stalled, as a fault, stays open.
 STALL_SECONDS: Final = 300.0
 
-_Headers = dict[str, Any]  # the codec's own type is invariant
-_SERIALIZER = EventStreamMessageSerializer()
 _SECOND = 1.0
-
-
-def transcript_frame(results: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return a TranscriptEvent that holds `results`, encoded."""
-    payload = json.dumps({"Transcript": {"Results": list(results)}}, separators=(",", ":"))
-    headers: _Headers = {
-        ":event-type": "TranscriptEvent",
-        ":content-type": "application/json",
-        ":message-type": "event",
-    }
-    return bytes(_SERIALIZER.serialize(headers, payload.encode()))
-
-
-def exception_frame(error_type: str, message: str) -> bytes:
-    """Return the event that ends a stream with an exception, encoded."""
-    headers: _Headers = {
-        ":exception-type": error_type,
-        ":content-type": "application/json",
-        ":message-type": "exception",
-    }
-    return bytes(_SERIALIZER.serialize(headers, json.dumps({"Message": message}).encode()))
-
-
-def read_messages(data: bytes) -> list[EventStreamMessage]:
-    """Return the event-stream messages that `data` consists of.
-
-    Raises:
-        BadRequest: it is something else, or ends within a message.
-    """
-    buffer = EventStreamBuffer()  # type: ignore[no-untyped-call]  # the SDK leaves it so
-    buffer.add_data(data)
-    try:
-        messages = list(buffer)
-    except (ParserError, KeyError, ValueError, struct.error) as error:
-        raise BadRequest("The message is no event-stream message.") from error
-    if sum(message.prelude.total_length for message in messages) != len(data):
-        raise BadRequest("The message does not end where its event-stream message does.")
-    return messages
-
-
-def payload_of(message: EventStreamMessage) -> bytes:
-    """Return the payload of a message, which is bytes, whatever the codec's annotation says."""
-    payload: Any = message.payload
-    return bytes(payload)
-
-
-def read_audio_event(message: EventStreamMessage) -> bytes:
-    """Return the audio of an event; none ends the audio.
-
-    Raises:
-        BadRequest: it is no AudioEvent.
-    """
-    if message.headers.get(":event-type") != "AudioEvent":
-        raise BadRequest("Only AudioEvents are expected in the stream.")
-    return payload_of(message)
 
 
 class Limits:
@@ -205,7 +139,8 @@ class StreamSession:
                 self._idle_seconds = fault.seconds
             elif fault.kind in {Kind.EXCEPTION, Kind.STALL, Kind.DISCONNECT}:
                 self._pending.append(fault)
-        self._heard = 0  # bytes
+        self._decoder = decoder_for(request)
+        self._heard = 0  # bytes of PCM
         self._ended = False
         self._stalled = False
         self._loop = asyncio.get_running_loop()
@@ -222,22 +157,12 @@ class StreamSession:
         if not payload:
             self._ended = True
             self._idle_timer.cancel()
-            self._recognition.end()
-            return
-        try:
-            self._check(payload)
-        except ServiceError as error:
-            self.fail(error)
+            self._hear(self._decoder.finish())
+            if not self.over and not self._stalled:
+                self._recognition.end()
             return
         self._last_audio = self._loop.time()
-        if self._pending:
-            self._befall()
-            if self.over or self._stalled:
-                return
-        self._heard += len(payload)
-        self._recognition.audio(payload)
-        if self._pending and not self.over:
-            self._befall()
+        self._hear(self._decoder.feed(payload))
 
     def cut_short(self) -> None:
         """Note that the client has closed its side; without an end of the audio that is wrong."""
@@ -283,25 +208,35 @@ class StreamSession:
 
     # --- private ----------------------------------------------------------------------------
 
-    def _check(self, payload: bytes) -> None:
-        """Accept the audio of one event.
+    def _hear(self, decoded: Iterable[bytes]) -> None:
+        """Take the PCM of an event; end the stream if it is wrong or too much."""
+        try:
+            for pcm in decoded:
+                self._take(pcm)
+                if self.over or self._stalled:
+                    return
+        except ServiceError as error:
+            self.fail(error)
+
+    def _take(self, pcm: bytes) -> None:
+        """Hand PCM to the recognition, and let happen what is due before or after it.
 
         Raises:
-            BadRequest: it is too long or ends within a frame.
             LimitExceeded: the stream is too long with it.
         """
-        rate = self.request.bytes_per_second
-        if len(payload) > rate * MAX_EVENT_SECONDS:
-            raise BadRequest(
-                "Your stream is too big. Reduce the frame size and try your request again."
-            )
-        if len(payload) % (2 * self.request.channels):
-            raise BadRequest("The audio of an event must be a whole number of 16-bit frames.")
-        if self._heard + len(payload) > self._max_seconds * rate:
+        if self._heard + len(pcm) > self._max_seconds * self.request.bytes_per_second:
             raise LimitExceeded(
                 "Your client has exceeded one of the limits of the service, typically that on "
                 "audio length. Break your audio stream into smaller chunks and try again."
             )
+        if self._pending:
+            self._befall()
+            if self.over or self._stalled:
+                return
+        self._heard += len(pcm)
+        self._recognition.audio(pcm)
+        if self._pending and not self.over:
+            self._befall()
 
     def _befall(self) -> None:
         """Let happen what is due."""
@@ -399,8 +334,6 @@ class Service:
         Raises:
             ServiceError: the stream is refused.
         """
-        if request.media_encoding != "pcm":
-            raise BadRequest("This local endpoint recognises pcm only.")
         faults = self.faults.deal(request)
         for fault in faults:
             if fault.kind in {Kind.REFUSE, Kind.LIMIT}:

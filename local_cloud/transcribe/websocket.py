@@ -3,7 +3,7 @@
 The service takes the upgrade and tells what is wrong in the first message, an exception; so
 does this. Only the fault `refuse` answers the upgrade itself with an HTTP status.
 
-A client may sign each message once more, in an envelope, as the browser's SDK does.
+A client may sign each message once more, in an envelope; the browser's SDK does not.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ from picows import (
     ws_create_server,
 )
 
+from local_cloud.transcribe.events import (
+    exception_frame,
+    payload_of,
+    read_audio_event,
+    read_messages,
+)
 from local_cloud.transcribe.requests import (
     BadRequest,
     InternalFailure,
@@ -40,14 +46,7 @@ from local_cloud.transcribe.requests import (
     ServiceUnavailable,
     StreamRequest,
 )
-from local_cloud.transcribe.session import (
-    Service,
-    StreamSession,
-    exception_frame,
-    payload_of,
-    read_audio_event,
-    read_messages,
-)
+from local_cloud.transcribe.session import Service, StreamSession
 from local_cloud.transcribe.signatures import (
     ChunkVerifier,
     SignatureError,
@@ -203,6 +202,8 @@ class _Socket(WSListener):
         """Carry a stream, whose envelopes are signed by `signer` if at all."""
         self._session = session
         self._chain = ChunkVerifier(signer)
+        # picows looks at the rest of the handshake right after us, and tells only who passes.
+        asyncio.get_running_loop().call_soon(self._look_for_upgrade)
 
     def send(self, frame: bytes) -> None:
         """Send one message; cut off a client that is too far behind."""
@@ -292,6 +293,11 @@ class _Socket(WSListener):
         """Nothing, likewise."""
 
     # --- private ----------------------------------------------------------------------------
+
+    def _look_for_upgrade(self) -> None:
+        """Give up a stream whose handshake was refused after all."""
+        if self._transport is None:
+            self._lost()
 
     def _lost(self) -> None:
         if self._session is not None:

@@ -40,6 +40,7 @@ from local_cloud.transcribe.recognition import Dictation, Recogniser, Script, di
 from local_cloud.transcribe.session import Limits, Service
 from local_cloud.transcribe.websocket import MAX_MESSAGE_BYTES, serve_websocket
 from speech.engines.pocketsphinx import PocketsphinxEngine
+from tests.support.encoded import encode
 from tests.support.eventually import eventually
 from tests.support.recordings import flite, silence
 
@@ -311,6 +312,26 @@ async def test_too_many_streams_at_once_are_refused_until_one_has_gone() -> None
     assert again.exception is None
 
 
+async def test_a_handshake_that_fails_takes_no_place() -> None:
+    limits = Limits(streams=1)
+    async with endpoint(limits=limits) as base:
+        url = urlsplit(presigned(base))
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write(
+            f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Key: too-short\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+        again = await connected(presigned(base))
+        await again.ended()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert again.exception is None
+
+
 async def test_too_many_starts_within_a_second_are_refused() -> None:
     async with endpoint(limits=Limits(starts_per_second=2)) as base:
         clients = [await connected(presigned(base)) for _ in range(3)]
@@ -415,6 +436,57 @@ async def test_a_message_may_come_in_frames() -> None:
         await client.ended()
 
     assert client.finals == ["One"]
+
+
+# --- compressed audio ---------------------------------------------------------------------------
+
+
+async def test_flac_says_what_was_dictated() -> None:
+    file = encode(dictate([(1, 0.1, 0.4), (2, 2.5, 2.9)], seconds=3.0), "flac")
+    async with endpoint(recogniser=Dictation()) as base:
+        client = await connected(presigned(base, media_encoding="flac"))
+        client.speak(file)
+        await client.ended()
+
+    assert client.exception is None
+    assert client.finals == ["word1", "word2"]
+    assert client.results[-1]["Alternatives"][0]["Items"][0]["StartTime"] == pytest.approx(2.5)
+
+
+async def test_opus_is_counted_by_what_it_sounds_and_not_by_its_bytes() -> None:
+    file = encode(CHUNK * 30, "ogg-opus")
+    async with endpoint() as base:
+        client = await connected(presigned(base, media_encoding="ogg-opus"))
+        client.speak(file)
+        await client.ended()
+
+    assert client.exception is None
+    assert client.finals == ["One two three.", "Four five."]
+
+
+@pytest.mark.parametrize("encoding", ["flac", "ogg-opus"])
+async def test_an_exception_waits_for_decoded_seconds(encoding: str) -> None:
+    file = encode(CHUNK * 30, encoding)
+    async with endpoint("exception:InternalFailure@0.8") as base:
+        client = await connected(presigned(base, media_encoding=encoding))
+        client.speak(file)
+        await client.left()
+
+    assert [text(result) for result in client.results] == ["One", "One two"]
+    assert client.exception is not None
+    assert client.exception[0] == "InternalFailureException"
+
+
+@pytest.mark.parametrize("encoding", ["flac", "ogg-opus"])
+async def test_what_cannot_be_decoded_is_a_bad_request(encoding: str) -> None:
+    async with endpoint() as base:
+        client = await connected(presigned(base, media_encoding=encoding))
+        client.speak(CHUNK)
+        await client.left()
+
+    assert client.exception is not None
+    assert client.exception[0] == "BadRequestException"
+    assert client.closed_with == WSCloseCode.OK
 
 
 # --- what recognises ------------------------------------------------------------------------------

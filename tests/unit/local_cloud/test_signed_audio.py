@@ -11,7 +11,7 @@ from amazon_transcribe.eventstream import EventSigner, EventStreamMessageSeriali
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud.transcribe.http2 import MAX_ENVELOPE_BYTES, SignedAudio
+from local_cloud.transcribe.events import MAX_ENVELOPE_BYTES, SignedAudio
 from local_cloud.transcribe.requests import BadRequest
 from local_cloud.transcribe.signatures import ChunkVerifier, SignatureError, Signer
 

@@ -14,18 +14,16 @@ from amazon_transcribe.eventstream import EventStreamMessageSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud.transcribe.faults import Fault, Faults
-from local_cloud.transcribe.recognition import Script
-from local_cloud.transcribe.requests import BadRequest, LimitExceeded, ServiceError, StreamRequest
-from local_cloud.transcribe.session import (
-    Limits,
-    Service,
-    StreamSession,
+from local_cloud.transcribe.events import (
     exception_frame,
     payload_of,
     read_audio_event,
     read_messages,
 )
+from local_cloud.transcribe.faults import Fault, Faults
+from local_cloud.transcribe.recognition import Script
+from local_cloud.transcribe.requests import BadRequest, LimitExceeded, ServiceError, StreamRequest
+from local_cloud.transcribe.session import Limits, Service, StreamSession
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,155 @@
+"""Amazon's SDK for JavaScript in Node, which speaks HTTP/2 to the local endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from local_cloud.transcribe.certificates import certificates_in
+from local_cloud.transcribe.http2 import serve_http2
+from local_cloud.transcribe.session import Service
+from tests.support.encoded import encode
+from tests.support.eventually import eventually
+from tests.support.transcribe_js import SCRIPT, WHOLE, Sdk, installed, node, transcribe
+
+pytestmark = pytest.mark.integration
+
+SESSION = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    installed()
+    return transcribe()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sdk(service: Service, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sdk]:
+    certificates = certificates_in(tmp_path_factory.mktemp("certificates"))
+    async with (
+        serve_http2(service, context=certificates.server_context()) as port,
+        node(certificates.authority) as run,
+    ):
+        yield Sdk(f"https://localhost:{port}", run)
+
+
+async def test_partials_then_finals_then_the_end(sdk: Sdk) -> None:
+    outcome = await sdk.stream(seconds=WHOLE, SessionId=SESSION)
+
+    assert outcome.error is None
+    assert outcome.session == SESSION
+    assert outcome.finals == SCRIPT
+    assert outcome.texts[:3] == ["One", "One two", SCRIPT[0]]
+    assert len({result["id"] for result in outcome.said}) == len(SCRIPT)
+
+
+@pytest.mark.parametrize("end", ["sdk", "event"])
+async def test_an_end_within_a_segment_makes_it_final(sdk: Sdk, end: str) -> None:
+    outcome = await sdk.stream(end=end)
+
+    assert outcome.error is None
+    assert outcome.finals == ["One two"]
+
+
+async def test_temporary_keys_are_taken(sdk: Sdk) -> None:
+    outcome = await sdk.stream(token="a-token")  # noqa: S106 - made up
+
+    assert outcome.finals == ["One two"]
+
+
+@pytest.mark.parametrize("encoding", ["flac", "ogg-opus"])
+async def test_compressed_audio_is_understood(sdk: Sdk, encoding: str) -> None:
+    file = encode(bytes(2 * 16_000), encoding)
+
+    outcome = await sdk.stream(audio=file, MediaEncoding=encoding)
+    garbage = await sdk.stream(MediaEncoding=encoding)
+
+    assert outcome.finals == ["One two"]
+    assert garbage.error == "BadRequestException"
+
+
+async def test_streams_side_by_side(sdk: Sdk) -> None:
+    outcomes = await asyncio.gather(*(sdk.stream() for _ in range(3)))
+
+    assert [outcome.finals for outcome in outcomes] == [["One two"]] * 3
+    assert len({outcome.session for outcome in outcomes}) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "error"),
+    [
+        ("refuse-400", 400, "BadRequestException"),
+        ("refuse-403", 403, "AccessDeniedException"),
+        ("refuse-409", 409, "ConflictException"),
+        ("refuse-429", 429, "LimitExceededException"),
+        ("refuse-500", 500, "InternalFailureException"),
+        ("refuse-503", 503, "ServiceUnavailableException"),
+        ("limit", 429, "LimitExceededException"),
+        ("no-such", 400, "BadRequestException"),
+    ],
+)
+async def test_a_refusal_has_its_type_and_status(
+    sdk: Sdk, fault: str, status: int, error: str
+) -> None:
+    outcome = await sdk.stream(fault=fault)
+
+    assert (outcome.status, outcome.error, outcome.said) == (status, error, [])
+    assert "fault" in (outcome.message or "")
+
+
+async def test_a_wrong_signature_is_refused(sdk: Sdk) -> None:
+    outcome = await sdk.stream(secret="another")  # noqa: S106 - a wrong one, and made up
+
+    assert (outcome.status, outcome.error) == (403, "InvalidSignatureException")
+    assert "signature we calculated does not match" in (outcome.message or "")
+
+
+@pytest.mark.parametrize(
+    "error", ["BadRequest", "Conflict", "LimitExceeded", "InternalFailure", "ServiceUnavailable"]
+)
+async def test_an_exception_in_mid_stream_follows_what_was_said(sdk: Sdk, error: str) -> None:
+    outcome = await sdk.stream(fault=f"exception-{error}-0.5")
+
+    assert outcome.texts == ["One"]
+    assert outcome.error == f"{error}Exception"
+    assert outcome.message == "This was asked for, as a fault."
+
+
+async def test_a_second_stream_of_the_session_ends_the_first(sdk: Sdk, service: Service) -> None:
+    first = asyncio.create_task(sdk.stream(end="never", SessionId=SESSION))
+    await eventually(lambda: service.limits.open_streams, "the first stream is open")
+    second = await sdk.stream(SessionId=SESSION)
+
+    assert (await first).error == "ConflictException"
+    assert second.finals == ["One two"]
+
+
+async def test_a_client_that_falls_silent_is_told_so(sdk: Sdk) -> None:
+    outcome = await sdk.stream(fault="idle-0.3", seconds=0.1, end="never")
+
+    assert outcome.error == "BadRequestException"
+    assert "no new audio was received for 0.3 seconds" in (outcome.message or "")
+
+
+async def test_a_lost_connection_is_an_end_like_any_other_to_the_sdk(sdk: Sdk) -> None:
+    """It tells only who misses the final."""
+    outcome = await sdk.stream(fault="disconnect-0.5")
+
+    assert outcome.error is None
+    assert outcome.texts == ["One"]
+    assert outcome.finals == []
+
+
+async def test_a_stalled_stream_says_nothing_and_costs_others_nothing(
+    sdk: Sdk, service: Service
+) -> None:
+    stalled = asyncio.create_task(sdk.stream(fault="stall-0.5", patience=2))
+    other = await sdk.stream()
+
+    assert other.finals == ["One two"]
+    outcome = await stalled
+    assert (outcome.error, outcome.texts) == ("OutOfPatience", ["One"])
+    assert service.limits.open_streams == 0
