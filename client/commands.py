@@ -1,4 +1,4 @@
-"""The commands: `stream`, `watch` and `mic`."""
+"""The commands: `stream`, `watch`, `mic` and `languages`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,23 @@ from client.endpoints import (
     DEFAULT_URL,
     URL_VARIABLE,
     connect_parameters,
+    engine_options,
     transcribe_parameters,
 )
-from client.errors import ClientError, EndedByService, ExitCode, NoConnection, OutputFailed
-from client.following import follow
+from client.errors import (
+    ClientError,
+    EndedByService,
+    ExitCode,
+    NoConnection,
+    OutputFailed,
+    UsageError,
+)
+from client.following import News, follow
+from client.languages import ask_for_languages
 from client.live import Speaker
 from client.screen import Screen
 from client.speaking import Stream
+from client.translating import Held, Line, translated
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import PcmFormat
 from transcripts.protocol import TranscribeParameters
@@ -55,7 +65,17 @@ Conversation = Annotated[
     str | None, typer.Option(help="Conversation to speak into; made up by the service if absent.")
 ]
 SpeakerName = Annotated[str | None, typer.Option("--speaker", help="Name that viewers see.")]
-LanguageTag = Annotated[str | None, typer.Option(help="Language as a BCP 47 tag, e.g. en-US.")]
+LanguageTag = Annotated[
+    str | None, typer.Option(help="Language that is spoken, as a BCP 47 tag such as en-US.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="What else the engine should do, by its own names; may be given several times.",
+    ),
+]
 
 
 @app.command(epilog=_EXIT_CODES)
@@ -75,6 +95,14 @@ def stream(
     ] = True,
     sample_rate: Annotated[int, typer.Option(help="Hz that are sent.")] = SAMPLE_RATE,
     channels: Annotated[int, typer.Option(min=1, max=2, help="Channels that are sent.")] = 1,
+    separate_channels: Annotated[
+        bool,
+        typer.Option(
+            "--separate-channels",
+            help="Recognise the two channels of a stereo recording by themselves.",
+        ),
+    ] = False,
+    option: Options = None,
     interim_results: Interim = False,
     as_json: Json = False,
 ) -> None:
@@ -84,15 +112,23 @@ def stream(
     """
 
     async def main() -> ExitCode:
+        sent = 2 if separate_channels else channels
         parameters = transcribe_parameters(
             sample_rate=sample_rate,
-            channels=channels,
+            channels=sent,
+            channel_mode="separate" if separate_channels else None,
             conversation_id=conversation,
             speaker=speaker,
             language=language,
+            options=engine_options(option or ()),
         )
         info = await inspect(file)
-        frames = read_file(file, PcmFormat(sample_rate, channels))
+        if separate_channels and info.channels != sent:
+            raise UsageError(
+                f"{file}: --separate-channels is for recordings of two channels, and this one "
+                f"has {info.channels}"
+            )
+        frames = read_file(file, PcmFormat(sample_rate, sent))
         return await _speak(
             url,
             parameters,
@@ -119,6 +155,7 @@ def mic(
     list_devices: Annotated[
         bool, typer.Option("--list-devices", help="List the microphones and exit.")
     ] = False,
+    option: Options = None,
     interim_results: Interim = False,
     as_json: Json = False,
 ) -> None:
@@ -136,6 +173,7 @@ def mic(
             conversation_id=conversation,
             speaker=speaker,
             language=language,
+            options=engine_options(option or ()),
         )
         screen = Screen(as_json=as_json, interim_results=interim_results)
         try:
@@ -162,6 +200,13 @@ def watch(
     conversation: Annotated[str, typer.Argument(help="The conversation to follow.")],
     *,
     url: Url = DEFAULT_URL,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Language to read, as a BCP 47 tag such as fr; what is spoken in others is "
+            "translated. `languages` shows which there are."
+        ),
+    ] = None,
     interim_results: Interim = False,
     as_json: Json = False,
 ) -> None:
@@ -176,11 +221,61 @@ def watch(
         def interrupted(error: Exception, delay: float) -> None:
             screen.tell(f"{error}; connecting again in {delay:.1f} s")
 
-        captions = follow(url, connect_parameters(conversation), interrupted=interrupted)
+        parameters = connect_parameters(conversation, language=language)
+        captions = follow(url, parameters, interrupted=interrupted)
         with _on_interrupt(_cancel_this_task()):
             async with aclosing(captions):
-                async for caption in captions:
-                    screen.caption(caption)
+                if language is None or as_json:
+                    async for news in captions:
+                        screen.news(news)
+                else:
+                    await _read(screen, captions, Held(language))
+        return ExitCode.OK
+
+    _run(main())
+
+
+async def _read(screen: Screen, news: AsyncGenerator[News, None], held: Held) -> None:
+    """Print captions in another language.
+
+    Raises:
+        ClientError: see `client.errors`.
+    """
+    lines = translated(news, held)
+    try:
+        async with aclosing(lines):
+            async for line in lines:
+                if isinstance(line, Line):
+                    screen.line(line)
+                elif line.state == "failing":
+                    screen.tell("Some translations are missing; there the original is printed.")
+                else:
+                    screen.tell("Translations come again.")
+    except (ClientError, asyncio.CancelledError):
+        # What still waits was said nonetheless.
+        for line in held.rest():
+            screen.line(line)
+        raise
+
+
+@app.command(epilog=_EXIT_CODES)
+def languages(
+    *,
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
+) -> None:
+    """Print what languages the service recognises, and translates into."""
+
+    async def main() -> ExitCode:
+        offer = await ask_for_languages(url)
+        if as_json:
+            typer.echo(offer.model_dump_json(by_alias=True))
+            return ExitCode.OK
+        typer.echo(f"Recognised: {', '.join(offer.recognition) or 'any'}")
+        translation = ", ".join(offer.translation) or "nothing, for there is no translator"
+        # A stand-in is worth knowing of.
+        by = f" (by {offer.translator})" if offer.translator else ""
+        typer.echo(f"Translated into: {translation}{by}")
         return ExitCode.OK
 
     _run(main())

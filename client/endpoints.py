@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from pydantic import ValidationError
 from yarl import URL
 
@@ -34,17 +37,31 @@ def connect_url(base: str, parameters: ConnectParameters) -> URL:
     return _endpoint(base, "connect", parameters)
 
 
+def languages_url(base: str) -> URL:
+    """Return the URL of the page that tells what languages there are.
+
+    Raises:
+        UsageError: `base` is not a URL of http, https, ws or wss.
+    """
+    url = _address(base, "languages")
+    return url.with_scheme({"ws": "http", "wss": "https"}[url.scheme])
+
+
 def _endpoint(base: str, name: str, parameters: Parameters) -> URL:
+    # round_trip: an object goes as the JSON that it came in
+    query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, round_trip=True)
+    return _address(base, name).with_query(query)
+
+
+def _address(base: str, name: str) -> URL:
     try:
         url = URL(base)
     except ValueError as error:
         raise UsageError(f"{base!r} is not a URL: {error}") from error
     if url.scheme not in _SCHEMES or not url.host:
         raise UsageError(f"{base!r} is not a URL such as {DEFAULT_URL} or wss://captions.example")
-    # round_trip: an object goes as the JSON that it came in
-    query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, round_trip=True)
     path = f"{url.path.rstrip('/')}/api/stt/{name}"
-    return url.with_scheme(_SCHEMES[url.scheme]).with_path(path).with_query(query)
+    return url.with_scheme(_SCHEMES[url.scheme]).with_path(path)
 
 
 def transcribe_parameters(**values: object) -> TranscribeParameters:
@@ -60,14 +77,31 @@ def transcribe_parameters(**values: object) -> TranscribeParameters:
         raise UsageError(_complaints(error)) from error
 
 
-def connect_parameters(conversation: str) -> ConnectParameters:
-    """Return the parameters of a viewer.
+def engine_options(options: Iterable[str]) -> str:
+    """Return options of the engine, each given as `NAME=VALUE`, as the query has them.
 
     Raises:
-        UsageError: `conversation` is not a conversation id.
+        UsageError: one is given in another form, or twice.
+    """
+    pairs: dict[str, str] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--option {option}: it is given as NAME=VALUE")
+        if name in pairs:
+            raise UsageError(f"--option {name}: it is given twice")
+        pairs[name] = value
+    return json.dumps(pairs)
+
+
+def connect_parameters(conversation: str, *, language: str | None = None) -> ConnectParameters:
+    """Return the parameters of a viewer; `language` is what is translated into.
+
+    Raises:
+        UsageError: `conversation` is not a conversation id, or `language` not a BCP 47 tag.
     """
     try:
-        return ConnectParameters(conversation_id=conversation)
+        return ConnectParameters(conversation_id=conversation, language=language)
     except ValidationError as error:
         raise UsageError(_complaints(error)) from error
 

@@ -116,9 +116,17 @@ class Refused(ClientError):
 
     @property
     def advice(self) -> str:
-        """When to try again, as a sentence."""
+        """What to do, as a sentence: when to try again, or what else."""
+        if self.code in _ADVICE:
+            return _ADVICE[self.code]
         if not self.retryable:
             return "Trying again will not help."
         if self.retry_after is None:
             return "Try again later."
         return f"Try again in {self.retry_after:g} s."
+
+
+_ADVICE = {
+    ErrorCode.INVALID_OPTION: "Leave it out, or ask whoever runs the service to allow it.",
+    ErrorCode.UNSUPPORTED_LANGUAGE: "`python -m client languages` shows what there is.",
+}

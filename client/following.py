@@ -11,40 +11,59 @@ from client.errors import ConnectionLost, NoConnection, Refused
 from client.live import Viewer
 from client.pacing import backoff
 from transcripts.models import Utterance
-from transcripts.protocol import ConnectParameters, Final, Partial, Snapshot
+from transcripts.protocol import (
+    ConnectParameters,
+    Final,
+    Partial,
+    Snapshot,
+    Translation,
+    TranslationStatus,
+)
 
 #: Ids of finals that are remembered, which is hours of talk. A snapshot reaches back two minutes.
 _REMEMBERED = 10_000
 
 Caption = Partial | Final | Utterance
+#: What is said of captions to whoever reads another language.
+News = Caption | Translation | TranslationStatus
 
 
 class Captions:
     """Sorts out what is new. After a reconnect the snapshot repeats finals that were seen."""
 
     def __init__(self) -> None:
-        self._finished: dict[str, None] = {}  # a set that knows its order
+        # Sets that know their order.
+        self._finished: dict[str, None] = {}
+        self._translated: dict[str, None] = {}
 
-    def unseen(self, message: Any) -> Iterator[Caption]:
-        """Yield the captions in `message` that were not final before; nothing for other kinds."""
+    def unseen(self, message: Any) -> Iterator[News]:
+        """Yield what is new in `message`: what was final before is not, nor are heartbeats."""
         if isinstance(message, Snapshot):
-            for utterance in message.utterances:
-                if self._finish(utterance.utterance_id):
-                    yield utterance
-        elif isinstance(message, Final):
-            if self._finish(message.utterance_id):
-                yield message
-        elif isinstance(message, Partial) and message.utterance_id not in self._finished:
-            yield message
+            candidates: tuple[Any, ...] = message.utterances
+        elif isinstance(message, News):
+            candidates = (message,)
+        else:
+            candidates = ()
+        yield from filter(self._is_new, candidates)
 
-    def _finish(self, utterance_id: str) -> bool:
-        """Remember the id; return whether it is new."""
-        if utterance_id in self._finished:
-            return False
-        self._finished[utterance_id] = None
-        if len(self._finished) > _REMEMBERED:
-            del self._finished[next(iter(self._finished))]
-        return True
+    def _is_new(self, news: News) -> bool:
+        if isinstance(news, TranslationStatus):
+            return True
+        if isinstance(news, Translation) and news.is_final:
+            return _add(self._translated, news.utterance_id)
+        if isinstance(news, Partial | Translation):
+            return news.utterance_id not in self._finished
+        return _add(self._finished, news.utterance_id)
+
+
+def _add(seen: dict[str, None], utterance_id: str) -> bool:
+    """Remember the id; return whether it is new."""
+    if utterance_id in seen:
+        return False
+    seen[utterance_id] = None
+    if len(seen) > _REMEMBERED:
+        del seen[next(iter(seen))]
+    return True
 
 
 async def follow(
@@ -52,8 +71,10 @@ async def follow(
     parameters: ConnectParameters,
     *,
     interrupted: Callable[[Exception, float], None] = lambda *_: None,
-) -> AsyncGenerator[Caption, None]:
+) -> AsyncGenerator[News, None]:
     """Yield the captions of a conversation, each final once, and reconnect with backoff.
+
+    With a language among the `parameters` their translations come, too, each final one once.
 
     `interrupted` is told why a connection ended and how many seconds the next attempt waits.
 
@@ -70,8 +91,8 @@ async def follow(
                 async for message in viewer:
                     connected = True
                     failures = 0
-                    for caption in captions.unseen(message):
-                        yield caption
+                    for news in captions.unseen(message):
+                        yield news
         except (ConnectionLost, NoConnection, Refused) as error:
             if isinstance(error, Refused) and not error.retryable:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import ExitStack
 from types import TracebackType
@@ -14,10 +15,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from client.errors import OutputFailed
-from client.following import Caption
+from client.following import Caption, News
 from client.live import Received
 from client.speaking import Progress as StreamProgress
-from transcripts.protocol import Final, Partial
+from client.translating import Line
+from transcripts.models import Utterance
+from transcripts.protocol import Final, Partial, Translation
 
 
 class Screen:
@@ -73,25 +76,38 @@ class Screen:
 
     def hear(self, received: Received) -> None:
         """Print a message to the speaker, exactly as it came where JSON is wanted."""
-        if isinstance(received.message, Final) or self._is_wanted_partial(received.message):
-            self._say(received.text if self._as_json else _line(received.message))
+        message = received.message
+        if isinstance(message, Final) or (isinstance(message, Partial) and self._interim_results):
+            self._say(received.text if self._as_json else _own_line(message))
 
-    def caption(self, caption: Caption) -> None:
-        """Print a caption to a viewer."""
+    def news(self, news: News) -> None:
+        """Print what a viewer is told: as JSON all of it, else captions as they were said."""
+        if self._is_guess(news) and not self._interim_results:
+            return
+        if self._as_json:
+            fields = news.model_dump(mode="json", by_alias=True, exclude_none=True)
+            self._say(json.dumps({"type": "final"} | fields, ensure_ascii=False))
+        elif isinstance(news, Partial | Final | Utterance):
+            self.line(Line(news))
+
+    def line(self, line: Line) -> None:
+        """Print a caption to a viewer, in the language that he reads if it is there."""
+        caption, translation = line.caption, line.translation
         if isinstance(caption, Partial) and not self._interim_results:
             return
-        if not self._as_json:
-            self._say(f"{caption.speaker}: {_line(caption)}")
-            return
-        fields = caption.model_dump(mode="json", by_alias=True, exclude_none=True)
-        self._say(json.dumps({"type": "final"} | fields, ensure_ascii=False))
+        who = " · ".join(filter(None, (caption.speaker, _detail(caption))))
+        if line.foreign:
+            who += f" [{caption.language}]"
+        self._say(f"{who}: {_line(caption, translation.text if translation else None)}")
 
     def tell(self, line: str) -> None:
         """Tell people something on stderr."""
         self._console.print(Text(line), soft_wrap=True)
 
-    def _is_wanted_partial(self, message: object) -> bool:
-        return self._interim_results and isinstance(message, Partial)
+    def _is_guess(self, news: News) -> bool:
+        if isinstance(news, Translation):
+            return not news.is_final
+        return isinstance(news, Partial)
 
     def _say(self, line: str) -> None:
         if self._both_here:
@@ -107,7 +123,23 @@ class Screen:
                 raise OutputFailed(f"the output cannot be written: {error.strerror}") from error
 
 
-def _line(caption: object) -> str:
-    """Return a caption as a line; a guess is marked as one."""
-    text = str(getattr(caption, "text", ""))
-    return f"... {text}" if isinstance(caption, Partial) else text
+def _own_line(caption: Caption) -> str:
+    """Return a caption as a line for its speaker, who knows his name."""
+    detail = _detail(caption)
+    return f"{detail}: {_line(caption)}" if detail else _line(caption)
+
+
+def _line(caption: Caption, text: str | None = None) -> str:
+    """Return a caption, or `text` for it, as a line; a guess is marked as one."""
+    shown = caption.text if text is None else text
+    return f"... {shown}" if isinstance(caption, Partial) else shown
+
+
+def _detail(caption: Caption) -> str:
+    """Return what tells apart who shares a name, such as `left` or `speaker 1`, or nothing."""
+    side = None if caption.channel is None else ("left", "right")[caption.channel]
+    # Engines count from spk_0, people from one.
+    label = re.sub(
+        r"^spk_(\d+)$", lambda found: f"speaker {int(found[1]) + 1}", caption.speaker_label or ""
+    )
+    return " · ".join(filter(None, (side, label)))

@@ -15,9 +15,11 @@ import {
   isConversationId,
   isForListening,
 } from './conversation/conversationId.ts'
-import { viewerUrl } from './live/endpoints.ts'
+import { languageIn, languageTag } from './reading/languages.ts'
+import { askForLanguages } from './reading/offer.ts'
+import { readingSlice } from './reading/readingSlice.ts'
 import { watchMicrophones } from './speaking/watchMicrophones.ts'
-import { followConversation } from './viewing/follow.ts'
+import { Following } from './viewing/follow.ts'
 
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
@@ -29,15 +31,30 @@ if (isConversationId(conversation)) {
 
   const store = createStore(settings.read('microphone'))
   watchMicrophones(store.dispatch)
-  const viewer = followConversation(viewerUrl(location.origin, conversation), store.dispatch)
+  askForLanguages(location.origin, (offer) => {
+    store.dispatch(readingSlice.actions.offered(offer))
+  })
+  const following = new Following(location.origin, conversation, store.dispatch)
+  // A link says more than the habit; one without a language leaves it to the habit.
+  const wanted = languageIn(location.href) ?? settings.read('language')
+  const language = languageTag(wanted)
+  if (wanted !== '' && language === undefined) following.refuse(wanted)
+  else following.read(language)
   window.addEventListener('online', () => {
-    viewer.retryNow()
+    following.retryNow()
   })
 
   createRoot(root).render(
     <StrictMode>
       <Provider store={store}>
-        <App conversation={conversation} listening={listening} />
+        <App
+          conversation={conversation}
+          listening={listening}
+          read={(chosen) => {
+            settings.write('language', chosen ?? '')
+            following.read(chosen)
+          }}
+        />
       </Provider>
     </StrictMode>,
   )

@@ -39,6 +39,7 @@ import structlog
 from speech.engines.errors import (
     EngineError,
     EngineStalled,
+    OptionError,
     SessionEnded,
     UnsupportedChannels,
     UnsupportedLanguage,
@@ -111,6 +112,8 @@ class Capabilities:
     languages: frozenset[str] = frozenset()
     #: So many interleaved channels it recognises by themselves at most.
     channels: int = 1
+    #: Whether it looks at `RecognitionOptions.choices`; what it does not know, it refuses.
+    choices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class RecognitionOptions:
     language: str = "en-US"
     #: Interleaved in the audio, and recognised by themselves.
     channels: int = 1
-    #: What else, by the engine's own names. An engine without such choices does not look at them.
+    #: What else, by the engine's own names.
     choices: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -225,7 +228,10 @@ class Engine(ABC):
         Raises:
             UnsupportedLanguage: the engine does not know `options.language`.
             UnsupportedChannels: there are more of them than it takes.
+            OptionError: something was chosen, and there is nothing to choose.
         """
+        if options.choices and not self.capabilities.choices:
+            raise OptionError(f"the engine {self.name!r} has no options")
         if options.channels > self.capabilities.channels:
             raise UnsupportedChannels(
                 f"the engine {self.name!r} recognises {self.capabilities.channels} channel"

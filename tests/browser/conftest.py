@@ -11,11 +11,8 @@ from aiohttp import web
 
 from local_cloud.edge import application
 from scripts.setup import PAGE
-from tests.support import fake_service as fake
 from tests.support.fake_service import DIST, FakeService, fake_service
 from tests.support.service import running_service
-
-LANGUAGES = "/api/stt/languages"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,22 +29,8 @@ def _programs() -> None:
 
 
 @pytest.fixture
-def offer() -> dict[str, object]:
-    """Give what the fake service tells of languages; the test changes it before its first page."""
-    return {"recognition": ["en-US"], "translation": [], "translator": None}
-
-
-@pytest.fixture
-async def fake_site(
-    offer: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[FakeService]:
+async def fake_site() -> AsyncIterator[FakeService]:
     """Give a service whose faults the test chooses."""
-    file = fake._page
-
-    async def page(request: web.Request) -> web.StreamResponse:
-        return web.json_response(offer) if request.path == LANGUAGES else await file(request)
-
-    monkeypatch.setattr(fake, "_page", page)
     async with fake_service() as service:
         yield service
 

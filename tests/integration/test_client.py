@@ -26,6 +26,7 @@ from client.live import CLOSE_SECONDS, Speaker, Viewer
 from tests.support.eventually import eventually
 from tests.support.service import ROOT, RunningService, running_service
 from transcripts.protocol import (
+    Closed,
     ConnectParameters,
     ErrorCode,
     Final,
@@ -35,6 +36,7 @@ from transcripts.protocol import (
     encode,
     server_message,
 )
+from translation.pseudo import pseudo
 
 pytestmark = pytest.mark.integration
 
@@ -54,12 +56,12 @@ def recording(tmp_path: Path) -> Path:
     return silence(tmp_path / "recording.wav", RECORDING_SECONDS)
 
 
-def silence(path: Path, seconds: float) -> Path:
+def silence(path: Path, seconds: float, *, channels: int = 1) -> Path:
     with wave.open(str(path), "wb") as audio:
-        audio.setnchannels(1)
+        audio.setnchannels(channels)
         audio.setsampwidth(2)
         audio.setframerate(8_000)
-        audio.writeframes(bytes(2 * round(8_000 * seconds)))
+        audio.writeframes(bytes(2 * channels * round(8_000 * seconds)))
     return path
 
 
@@ -273,6 +275,133 @@ async def test_watch_survives_a_restart_of_the_service_without_doubling_a_final(
     assert b"Traceback" not in err
 
 
+@pytest.fixture(scope="module")
+async def translating() -> AsyncIterator[RunningService]:
+    async with running_service(translator="pseudo", translate_languages="fr,en") as running:
+        yield running
+
+
+async def watched(url: str, *arguments: object, lines: int) -> list[str]:
+    """Return the first lines that `watch` prints."""
+    async with client(url, "watch", *arguments) as process:
+        return [(await line_of(process)).rstrip("\n") for _ in range(lines)]
+
+
+async def test_watch_prints_what_was_said_in_the_language_that_is_read(
+    translating: RunningService, recording: Path
+) -> None:
+    url = translating.url
+    _, said_lines, _ = await run(url, "stream", recording, "--fast", "--conversation", "french")
+    french = await watched(url, "french", "--language", "fr-FR", lines=3)
+    assert french == [f"Speaker: {pseudo(line, 'fr')}" for line in said_lines]
+    english = await watched(url, "french", "--language", "en", lines=3)
+    assert english == [f"Speaker: {line}" for line in said_lines]
+
+
+async def test_watch_as_json_prints_the_originals_and_their_translations(
+    translating: RunningService, recording: Path
+) -> None:
+    url = translating.url
+    await run(url, "stream", recording, "--fast", "--conversation", "both")
+    lines = await watched(url, "both", "--language", "fr", "--json", lines=6)
+    messages = [json.loads(line) for line in lines]
+    finals = {m["utteranceId"]: m for m in messages if m["type"] == "final"}
+    translations = [m for m in messages if m["type"] == "translation"]
+    assert len(finals) == len(translations) == 3
+    for translation in translations:
+        original = finals[translation["utteranceId"]]
+        assert translation["text"] == pseudo(original["text"], "fr")
+
+
+async def test_a_language_that_is_not_offered_exits_with_5_and_says_where_to_look(
+    translating: RunningService,
+) -> None:
+    code, _, err = await run(translating.url, "watch", "c", "--language", "cy")
+    assert code == ExitCode.REFUSED
+    assert "into fr, en." in err
+    assert "`python -m client languages`" in err
+
+    code, lines, _ = await run(translating.url, "languages")
+    assert (code, lines) == (
+        ExitCode.OK,
+        ["Recognised: any", "Translated into: fr, en (by pseudo)"],
+    )
+    _, lines, _ = await run(translating.url, "languages", "--json")
+    assert json.loads(lines[0])["translation"] == ["fr", "en"]
+
+
+async def test_languages_of_a_service_without_a_translator(service: RunningService) -> None:
+    _, lines, _ = await run(service.url, "languages")
+    assert lines[1] == "Translated into: nothing, for there is no translator"
+
+
+async def test_languages_of_what_is_no_such_service_exits_with_4() -> None:
+    async with deaf_service() as url:
+        code, _, err = await run(url, "languages")
+    assert code == ExitCode.NO_CONNECTION
+    assert "not as this service does: HTTP 404" in err
+
+
+async def test_two_channels_and_options_are_asked_for_and_who_spoke_is_printed(
+    tmp_path: Path,
+) -> None:
+    stereo = silence(tmp_path / "stereo.wav", 0.5, channels=2)
+    wishes = ("--separate-channels", "--option", "show-speaker-label=true", "--option", "a=b=c")
+    async with attentive_service() as (url, asked):
+        code, lines, _ = await run(url, "stream", stereo, "--fast", *wishes)
+    assert code == ExitCode.OK
+    assert asked["channels"] == "2"
+    assert asked["channelMode"] == "separate"
+    assert json.loads(asked["options"]) == {"show-speaker-label": "true", "a": "b=c"}
+    assert lines == ["left: hello", "right · speaker 2: hello", "hello"]
+
+
+async def test_one_channel_cannot_be_separated(service: RunningService, recording: Path) -> None:
+    code, _, err = await run(service.url, "stream", recording, "--separate-channels")
+    assert code == ExitCode.USAGE
+    assert "two channels" in err
+
+
+async def test_a_wish_that_the_engine_does_not_fulfil_exits_with_5_and_says_what_to_do(
+    service: RunningService, tmp_path: Path
+) -> None:
+    stereo = silence(tmp_path / "stereo.wav", 0.5, channels=2)
+    code, _, err = await run(service.url, "stream", stereo, "--separate-channels")
+    assert code == ExitCode.REFUSED
+    assert err.startswith("invalid_option: ")
+    assert "Leave it out" in err
+
+
+@asynccontextmanager
+async def attentive_service() -> AsyncIterator[tuple[str, dict[str, str]]]:
+    """Give the address of a service that answers with three finals, and what it was asked for."""
+    asked: dict[str, str] = {}
+    who: list[dict[str, object]] = [{"channel": 0}, {"channel": 1, "speaker_label": "spk_1"}, {}]
+
+    async def transcribe(request: web.Request) -> web.WebSocketResponse:
+        asked.update(request.query)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        given = {"conversation_id": "c", "language": "en-US"}
+        ready = {"stream_id": "s", "engine": "none", "sample_rate": 16_000, "channels": 2}
+        await socket.send_str(encode(Ready.model_validate({**given, **ready})).decode())
+        async for frame in socket:
+            if frame.type is aiohttp.WSMsgType.TEXT and "stop" in frame.data:
+                break
+        for number, each in enumerate(who, start=1):
+            said = {"speaker": "Ada", "start_time": 0, "end_time": 1, "text": "hello"}
+            names = {"utterance_id": f"u-{number}", "timestamp": "2026-11-20T09:00:00Z"}
+            final = Final.model_validate({**given, **said, **names, **each, "seq": number})
+            await socket.send_str(encode(final).decode())
+        closed = Closed(reason="stopped", duration=0.5, finals=len(who))
+        await socket.send_str(encode(closed).decode())
+        await socket.close()
+        return socket
+
+    async with serving(transcribe) as url:
+        yield url, asked
+
+
 async def test_the_library_names_a_refusal(service: RunningService) -> None:
     odd = b"\0\0\0"
     async with Speaker(service.url, MONO) as speaker:
@@ -335,6 +464,18 @@ async def deaf_service() -> AsyncIterator[str]:
         await done.wait()
         return socket
 
+    async with serving(transcribe) as url:
+        try:
+            yield url
+        finally:
+            done.set()
+
+
+@asynccontextmanager
+async def serving(
+    transcribe: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """Give the address of a service that has nothing but speakers."""
     app = web.Application()
     app.router.add_get("/api/stt/transcribe", transcribe)
     runner = web.AppRunner(app, shutdown_timeout=0.5)
@@ -343,7 +484,6 @@ async def deaf_service() -> AsyncIterator[str]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
-        done.set()
         await runner.cleanup()
 
 

@@ -66,6 +66,10 @@ class FakeService:
     #: While false, snapshots are empty and say so, as when the table does not answer.
     complete: bool = True
     finals: list[Final] = field(default_factory=list)
+    #: What can be recognised and translated into, and by whom.
+    languages: dict[str, object] = field(
+        default_factory=lambda: {"recognition": ["en-US"], "translation": [], "translator": None}
+    )
     #: s16le of each stream, in order of their start.
     audio: list[bytearray] = field(default_factory=list)
     stops: int = 0
@@ -74,6 +78,10 @@ class FakeService:
     _speakers: set[web.WebSocketResponse] = field(default_factory=set)
     _seq: int = 0
     _utterances: int = 0
+
+    async def tell_languages(self, _request: web.Request) -> web.Response:
+        """Tell the page what there is to choose from."""
+        return web.json_response(self.languages)
 
     async def say(self, text: str, *, speaker: str = "Ada", utterance: str | None = None) -> None:
         """Publish a final as if somebody elsewhere had spoken."""
@@ -250,6 +258,7 @@ async def fake_service() -> AsyncIterator[FakeService]:
     app = web.Application()
     app.router.add_get("/api/stt/connect", service.connect)
     app.router.add_get("/api/stt/transcribe", service.transcribe)
+    app.router.add_get("/api/stt/languages", service.tell_languages)
     app.router.add_get("/{name:.*}", _page)
     runner = web.AppRunner(app, shutdown_timeout=0.5)
     await runner.setup()

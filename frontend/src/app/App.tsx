@@ -1,23 +1,34 @@
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 
 import { Captions } from '../conversation/Captions.tsx'
 import { CopyLink } from '../conversation/CopyLink.tsx'
 import { addressOf } from '../conversation/conversationId.ts'
+import { LanguageSelect } from '../reading/LanguageSelect.tsx'
+import { withLanguage } from '../reading/languages.ts'
 import { SpeakerPanel } from '../speaking/SpeakerPanel.tsx'
 import { ViewingStatus } from '../viewing/ViewingStatus.tsx'
 import styles from './App.module.css'
 import { Notices } from './Notices.tsx'
+import { settings } from './settings.ts'
+import { useAppSelector } from './store.ts'
 import { TextSizeControl, useTextSize } from './TextSize.tsx'
 
 interface Props {
   conversation: string
   /** The page was opened through a listener's link. */
   listening: boolean
+  /** Reads a language, a BCP 47 tag, or the originals. */
+  read: (language: string | undefined) => void
 }
 
-export function App({ conversation, listening }: Props) {
+export function App({ conversation, listening, read }: Props) {
   const [speaks, setSpeaks] = useState(!listening)
   const [size, setSize] = useTextSize()
+  const [originals, setOriginals] = useState(() => settings.read('originals') === 'shown')
+  const language = useAppSelector((state) => state.conversation.language)
+  useEffect(() => {
+    history.replaceState(null, '', withLanguage(location.href, language))
+  }, [language])
 
   const speakToo = () => {
     history.replaceState(null, '', addressOf(location.href, conversation))
@@ -35,11 +46,21 @@ export function App({ conversation, listening }: Props) {
         <ViewingStatus />
         <div className={styles.tools}>
           <TextSizeControl size={size} onChange={setSize} />
-          <CopyLink address={addressOf(location.href, conversation, true)} />
+          <CopyLink
+            address={withLanguage(addressOf(location.href, conversation, true), language)}
+          />
         </div>
+        <LanguageSelect
+          onChoose={read}
+          originals={originals}
+          onOriginals={(shown) => {
+            settings.write('originals', shown ? 'shown' : '')
+            setOriginals(shown)
+          }}
+        />
       </header>
       <main className={styles.main}>
-        <Captions speaks={speaks} />
+        <Captions speaks={speaks} originals={originals} />
       </main>
       <Notices />
       {speaks ? (

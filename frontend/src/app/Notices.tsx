@@ -1,3 +1,4 @@
+import { languageName } from '../reading/languages.ts'
 import { Countdown } from './Countdown.tsx'
 import styles from './Notices.module.css'
 import type { Problem } from './problem.ts'
@@ -15,11 +16,22 @@ const EARLIER_MISSING: Problem = {
   advice: 'New ones appear as they are spoken. The page goes on trying.',
 }
 
+function noLanguage(language: string, offered: readonly string[]): Problem {
+  return {
+    title: `There are no captions in ${languageName(language)} here.`,
+    advice:
+      'The originals are shown instead.' +
+      (offered.length > 0 ? ' Other languages can be chosen at the top of the page.' : ''),
+  }
+}
+
 /** What stands in the way at the moment, and what to do about it. */
 export function Notices() {
   const speaking = useAppSelector((state) => state.speaking)
   const viewing = useAppSelector((state) => state.viewing)
   const incomplete = useAppSelector((state) => state.conversation.incomplete)
+
+  const { refused, failing, offered } = useAppSelector((state) => state.reading)
 
   const notices: Notice[] = []
   if (speaking.problem !== undefined) {
@@ -34,9 +46,16 @@ export function Notices() {
   if (incomplete && viewing.status === 'live') {
     notices.push({ problem: EARLIER_MISSING, final: false })
   }
+  if (refused !== undefined) {
+    notices.push({ problem: noLanguage(refused, offered), final: false })
+  }
 
   return (
     <div className={styles.notices}>
+      {/* No alert: captions go on. */}
+      <p role="status" className={failing ? styles.quiet : undefined}>
+        {failing && 'Some translations are missing at the moment; there the original is shown.'}
+      </p>
       {notices.map(({ problem, retryAt, final }) => (
         <div key={problem.title} className={final ? styles.final : styles.passing}>
           {/* The countdown stays outside, or it would be read out every second. */}

@@ -1,6 +1,6 @@
 /** What the browser remembers for this user. Storage may be forbidden; then nothing is. */
 
-type Setting = 'microphone' | 'name' | 'text-size'
+type Setting = 'language' | 'microphone' | 'name' | 'originals' | 'text-size'
 
 const PREFIX = 'cloudscribe.'
 

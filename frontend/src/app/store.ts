@@ -2,6 +2,7 @@ import { configureStore } from '@reduxjs/toolkit'
 import { useDispatch, useSelector } from 'react-redux'
 
 import { conversationSlice } from '../conversation/conversationSlice.ts'
+import { readingSlice } from '../reading/readingSlice.ts'
 import { microphonesSlice } from '../speaking/microphonesSlice.ts'
 import { speakingSlice } from '../speaking/speakingSlice.ts'
 import { viewingSlice } from '../viewing/viewingSlice.ts'
@@ -10,6 +11,7 @@ export function createStore(microphone: string) {
   return configureStore({
     reducer: {
       conversation: conversationSlice.reducer,
+      reading: readingSlice.reducer,
       viewing: viewingSlice.reducer,
       speaking: speakingSlice.reducer,
       microphones: microphonesSlice.reducer,

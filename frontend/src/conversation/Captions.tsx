@@ -1,13 +1,21 @@
 import { Fragment, memo } from 'react'
 
 import { useAppSelector } from '../app/store.ts'
+import { directionOf } from '../reading/languages.ts'
 import styles from './Captions.module.css'
 import { CaptionLine } from './CaptionLine.tsx'
 import type { Gap } from './conversationSlice.ts'
+import { detailOf } from './speaking.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
+interface Props {
+  speaks: boolean
+  /** Whether the originals stand under their translations. */
+  originals: boolean
+}
+
 /** The conversation as it is read. */
-export function Captions({ speaks }: { speaks: boolean }) {
+export function Captions({ speaks, originals }: Props) {
   const { scroller, content, stuck, jump } = useStickToEnd()
   return (
     <>
@@ -21,10 +29,11 @@ export function Captions({ speaks }: { speaks: boolean }) {
       >
         <div ref={content} className={styles.content}>
           <Nothing speaks={speaks} />
-          <Finals />
-          <Drafts />
+          <Finals originals={originals} />
+          <Drafts originals={originals} />
         </div>
       </div>
+      <Announcements />
       {!stuck && (
         <button type="button" className={`button ${styles.jump ?? ''}`} onClick={jump}>
           <span aria-hidden="true">↓ </span>Jump to latest
@@ -34,28 +43,57 @@ export function Captions({ speaks }: { speaks: boolean }) {
   )
 }
 
-/** Read out by screen readers as they come; drafts are not, for they change all the time. */
-const Finals = memo(function Finals() {
+/**
+ * Read out by screen readers as they come; drafts are not, for they change all the time. Where
+ * translations are read, text changes here as well: then `Announcements` has what is read out.
+ */
+const Finals = memo(function Finals({ originals }: { originals: boolean }) {
   const captions = useAppSelector((state) => state.conversation.captions)
+  const awaited = useAppSelector((state) => state.conversation.awaited)
   const trimmed = useAppSelector((state) => state.conversation.trimmed)
+  const language = useAppSelector((state) => state.conversation.language)
   return (
-    <div role="log" aria-live="polite" aria-label="Finished captions">
+    <div
+      role="log"
+      aria-live={language === undefined ? 'polite' : 'off'}
+      aria-label="Finished captions"
+    >
       {trimmed && <p className={styles.note}>Older captions are no longer on this page.</p>}
-      {captions.map(({ utteranceId, speaker, language, text, timestamp, gap }) => (
-        <Fragment key={utteranceId}>
-          {gap !== undefined && <Missing gap={gap} />}
+      {captions.map((caption) => (
+        <Fragment key={caption.utteranceId}>
+          {caption.gap !== undefined && <Missing gap={caption.gap} />}
           <CaptionLine
             state="final"
-            speaker={speaker}
+            utterance={caption}
+            time={caption.timestamp}
             language={language}
-            text={text}
-            time={timestamp}
+            originals={originals}
+            awaited={Object.hasOwn(awaited, caption.utteranceId)}
           />
         </Fragment>
       ))}
     </div>
   )
 })
+
+/** Every utterance once, in the language that is read. */
+function Announcements() {
+  const language = useAppSelector((state) => state.conversation.language)
+  const announcements = useAppSelector((state) => state.conversation.announcements)
+  if (language === undefined) return null
+  return (
+    <div className="visually-hidden" role="log" aria-label="Newest captions">
+      {announcements.map(({ utteranceId, text, language: spoken, ...who }) => (
+        <p key={utteranceId}>
+          {[who.speaker, detailOf(who)].filter((part) => part !== '').join(' · ')}:{' '}
+          <span lang={spoken} dir={directionOf(spoken)}>
+            {text}
+          </span>
+        </p>
+      ))}
+    </div>
+  )
+}
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
 
@@ -68,20 +106,22 @@ function Missing({ gap: { from, to } }: { gap: Gap }) {
   )
 }
 
-function Drafts() {
+function Drafts({ originals }: { originals: boolean }) {
   const drafts = useAppSelector((state) => state.conversation.drafts)
+  const language = useAppSelector((state) => state.conversation.language)
   return (
     <div aria-label="Being spoken" role="group">
       {Object.values(drafts)
         .sort((a, b) => a.since - b.since)
-        .map(({ utteranceId, speaker, language, text, since }) => (
+        .map((draft) => (
           <CaptionLine
-            key={utteranceId}
+            key={draft.utteranceId}
             state="draft"
-            speaker={speaker}
+            utterance={draft}
+            time={new Date(draft.since).toISOString()}
             language={language}
-            text={text}
-            time={new Date(since).toISOString()}
+            originals={originals}
+            awaited
           />
         ))}
     </div>

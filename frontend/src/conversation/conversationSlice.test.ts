@@ -1,17 +1,20 @@
 import { describe, expect, it } from 'vitest'
 
-import type { Final, Heartbeat, Partial, Snapshot, Utterance } from '../protocol.ts'
+import type { Final, Heartbeat, Partial, Snapshot, Translation, Utterance } from '../protocol.ts'
 import {
   type ConversationState,
   conversationSlice,
   DRAFT_LIFETIME,
   heard,
+  languageChosen,
   MOST_CAPTIONS,
   ownStreamEnded,
   recalled,
   SNAPSHOT_REACH,
   type Source,
+  TRANSLATION_PATIENCE,
 } from './conversationSlice.ts'
+import { shownOf } from './wording.ts'
 
 const NOW = 1_000_000
 const VIEWER = { source: 'viewer', now: NOW } as const
@@ -58,13 +61,18 @@ const snapshot = (...utterances: Utterance[]): Snapshot => ({
 
 const heartbeat: Heartbeat = { type: 'heartbeat', conversationId: 'c', seq: 1 }
 
-type Message = Final | Partial | Snapshot | Heartbeat
-type Step = Message | [Message, { source?: Source; now?: number }] | 'own stream ended'
+type Message = Final | Partial | Snapshot | Heartbeat | Translation
+type Step =
+  | Message
+  | [Message, { source?: Source; now?: number }]
+  | { read: string | undefined }
+  | 'own stream ended'
 
 function after(...steps: Step[]): ConversationState {
   return steps.reduce<ConversationState>(
     (state, step) => {
       if (step === 'own stream ended') return reducer(state, ownStreamEnded())
+      if ('read' in step) return reducer(state, languageChosen(step.read))
       const [message, { source = 'viewer', now = NOW }] = Array.isArray(step) ? step : [step, {}]
       return reducer(state, heard({ message, source, now }))
     },
@@ -244,4 +252,155 @@ it('keeps the newest captions of a conversation of many hours', () => {
   expect(Object.keys(state.known)).toHaveLength(state.captions.length)
   expect(texts(state).at(-1)).toBe(`${MOST_CAPTIONS + 499}`)
   expect(state.trimmed).toBe(true)
+})
+
+describe('in another language', () => {
+  const READ = { read: 'fr' } as const
+  const guess = (id: string, text: string, seq: number): Partial => ({ ...partial(id, text), seq })
+  const translation = (id: string, text: string, seq: number, isFinal = true): Translation => ({
+    ...{ type: 'translation', conversationId: 'c', utteranceId: id, sourceLanguage: 'en-US' },
+    ...{ language: 'fr', text, isFinal, seq },
+  })
+
+  /** What is on the page, as it reads; what is not translated is in brackets. */
+  const page = (state: ConversationState) =>
+    [
+      ...state.captions.map((each) =>
+        shownOf(each, state.language, Object.hasOwn(state.awaited, each.utteranceId)),
+      ),
+      ...Object.values(state.drafts).map((each) => shownOf(each, state.language, true)),
+    ].map(({ state: is, main, rest }) =>
+      is === 'translated'
+        ? [main.text, ...(rest === undefined ? [] : [`[${rest.text}]`])].join(' ')
+        : `[${main.text}]`,
+    )
+  const read = (state: ConversationState) => state.announcements.map(({ text }) => text)
+
+  it('finals stand as they were said until their translation is there', () => {
+    const waiting = after(READ, final('a', 'hello'), final('b', 'bye', 1))
+    expect(page(waiting)).toEqual(['[hello]', '[bye]'])
+    const one = after(READ, final('a', 'hello'), final('b', 'bye', 1), translation('b', 'ciao', 1))
+    expect(page(one)).toEqual(['[hello]', 'ciao'])
+  })
+
+  it('the translation of a guess hides no word that was said since', () => {
+    const state = after(
+      READ,
+      guess('a', 'the weather', 1),
+      guess('a', 'the weather will', 2),
+      guess('a', 'The weather, will be cold', 3),
+      translation('a', 'le temps', 1, false),
+    )
+    expect(page(state)).toEqual(['le temps [will be cold]'])
+    const then = (text: string) =>
+      page(reducer(state, heard({ ...VIEWER, message: guess('a', text, 4) })))
+    expect(then('the weather was cold here')).toEqual(['le temps [was cold here]'])
+    expect(then('they went')).toEqual(['[they went]'])
+  })
+
+  it('an older translation does not replace a newer one', () => {
+    const state = after(
+      READ,
+      guess('a', 'one', 1),
+      guess('a', 'one two', 2),
+      translation('a', 'un deux', 2, false),
+      translation('a', 'un', 1, false),
+    )
+    expect(page(state)).toEqual(['un deux'])
+  })
+
+  it('the translation of a guess stays over its final, and comes not after it', () => {
+    const said: Step[] = [READ, guess('a', 'one two', 1), guess('a', 'one two three', 2)]
+    const early = after(
+      ...said,
+      translation('a', 'un deux', 1, false),
+      final('a', 'one two three four'),
+    )
+    expect(page(early)).toEqual(['un deux [three four]'])
+    expect(page(reducer(early, languageChosen('de')))).toEqual(['[one two three four]'])
+    const late = after(
+      ...said,
+      final('a', 'one two three'),
+      translation('a', 'un deux trois', 3),
+      translation('a', 'un deux', 1, false),
+    )
+    expect(page(late)).toEqual(['un deux trois'])
+  })
+
+  it('a guess that was taken back takes its translations with it', () => {
+    const state = after(
+      READ,
+      guess('a', 'cough', 1),
+      guess('a', '', 2),
+      translation('a', 'toux', 1, false),
+      guess('a', 'hello', 3),
+    )
+    expect(page(state)).toEqual(['[hello]'])
+  })
+
+  it("the page's own speech is translated, too, which comes over the other socket", () => {
+    const own: Step = [guess('a', 'hello', 1), { source: 'speaker' }]
+    expect(page(after(READ, own, translation('a', 'bonjour', 1, false)))).toEqual(['bonjour'])
+  })
+
+  it('a snapshot is translated as it comes, and again after a reconnect', () => {
+    const past = snapshot(utterance('a', 'one', 1), utterance('b', 'two', 2))
+    const state = after(READ, past, translation('b', 'deux', 1), translation('a', 'un', 1), past)
+    expect(page(state)).toEqual(['un', 'deux'])
+  })
+
+  it('what comes for an utterance that is not on the page is left out', () => {
+    const state = after(READ, translation('constructor', 'x', 1), translation('b', 'y', 1, false))
+    expect(page(state)).toEqual([])
+  })
+
+  it('another language begins anew, and the first is still there on return', () => {
+    const steps: Step[] = [READ, guess('b', 'open', 2), translation('b', 'ouvert', 2, false)]
+    const before: Step[] = [...steps, final('a', 'one'), translation('a', 'un', 1)]
+    expect(page(after(...before))).toEqual(['un', 'ouvert'])
+    expect(page(after(...before, { read: 'de' }))).toEqual(['[one]', '[open]'])
+    expect(page(after(...before, { read: undefined }))).toEqual(['[one]', '[open]'])
+    expect(page(after(...before, { read: undefined }, READ))).toEqual(['un', '[open]'])
+  })
+
+  it('every utterance is read out once, in the language that is read if it comes in time', () => {
+    const late = NOW + TRANSLATION_PATIENCE
+    const state = after(
+      READ,
+      final('a', 'one', 1),
+      { ...final('b', 'déjà', 2), language: 'fr-CA' },
+      final('c', 'three', 3),
+      translation('c', 'trois', 1),
+      translation('c', 'trois', 1),
+      translation('a', 'un', 1),
+      final('d', 'four', 4),
+      [heartbeat, { now: late }],
+      translation('d', 'quatre', 1),
+    )
+    expect(read(state)).toEqual(['déjà', 'trois', 'un', 'four'])
+    expect(page(state)).toEqual(['un', '[déjà]', 'trois', 'quatre'])
+  })
+
+  it('a final whose translation does not come is shown whole, as it was said', () => {
+    const said: Step[] = [READ, guess('a', 'one', 1), translation('a', 'un', 1, false)]
+    const state = after(...said, final('a', 'one two'), [
+      heartbeat,
+      { now: NOW + TRANSLATION_PATIENCE },
+    ])
+    expect(page(state)).toEqual(['[one two]'])
+  })
+
+  it('what was on the page already is not read out again in another language', () => {
+    expect(read(after(final('a', 'one'), READ, translation('a', 'un', 1)))).toEqual([])
+  })
+})
+
+it('keeps apart who speaks at one microphone, and how much of a guess will stay', () => {
+  const words = ['so', 'far'].map((word) => ({ word, startTime: 0, endTime: 1, confidence: 1 }))
+  const state = after(
+    { ...partial('a', 'so far'), words, stableWords: 1, speakerLabel: 'spk_0' },
+    { ...final('b', 'right side'), channel: 1 },
+  )
+  expect(state.drafts.a).toMatchObject({ stable: 2, speakerLabel: 'spk_0' })
+  expect(state.captions[0]).toMatchObject({ speaker: 'Ada', channel: 1 })
 })

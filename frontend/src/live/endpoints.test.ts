@@ -9,6 +9,9 @@ it('stays on the origin of the page and escapes what people type', () => {
   expect(viewerUrl('http://127.0.0.1:8080', 'c')).toBe(
     'ws://127.0.0.1:8080/api/stt/connect?conversationId=c',
   )
+  expect(viewerUrl('http://127.0.0.1:8080', 'c', 'pt-PT')).toBe(
+    'ws://127.0.0.1:8080/api/stt/connect?conversationId=c&language=pt-PT',
+  )
 })
 
 it('leaves the name to the server when there is none', () => {

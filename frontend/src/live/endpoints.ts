@@ -12,8 +12,12 @@ export function speakerUrl(origin: string, conversationId: string, speaker: stri
   return endpoint(origin, '/api/stt/transcribe', parameters)
 }
 
-export function viewerUrl(origin: string, conversationId: string): string {
-  const parameters: ConnectParameters = { conversationId }
+/** @param language what to translate into; undefined for the originals alone */
+export function viewerUrl(origin: string, conversationId: string, language?: string): string {
+  const parameters: ConnectParameters = {
+    conversationId,
+    ...(language === undefined ? {} : { language }),
+  }
   return endpoint(origin, '/api/stt/connect', parameters)
 }
 

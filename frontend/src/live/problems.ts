@@ -16,7 +16,8 @@ export function isPassing(error: ErrorMessage): boolean {
 
 const TITLES: Record<ErrorCode, string> = {
   invalid_parameter: 'The server did not accept the name or the conversation.',
-  unsupported_language: 'The server does not understand this language.',
+  unsupported_language: 'The server does not know this language.',
+  invalid_option: 'The server does not recognise speech in the way that was asked for.',
   invalid_audio: 'The server could not read the sound.',
   frame_too_large: 'The sound was sent in pieces too large for the server.',
   invalid_message: 'The server did not understand this page.',

@@ -159,6 +159,8 @@ export class Speaker {
         break
       case 'snapshot':
       case 'heartbeat':
+      case 'translation':
+      case 'translation_status':
         break // Only viewers get these.
     }
   }

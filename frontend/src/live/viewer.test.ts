@@ -19,7 +19,7 @@ const kinds = () => events.map(({ kind }) => kind)
 beforeEach(() => {
   FakeSocket.install()
   events = []
-  viewer = new Viewer('ws://host/', (event) => events.push(event))
+  viewer = new Viewer('ws://host/?language=fr', (event) => events.push(event))
   viewer.open()
 })
 afterEach(() => {
@@ -81,7 +81,7 @@ it('asks beside the live connection for what an incomplete snapshot lacks', () =
   const live = FakeSocket.last
   live.says({ ...SNAPSHOT, complete: false })
   const past = FakeSocket.last
-  expect(new URL(past.url).searchParams.get('mode')).toBe('snapshot')
+  expect(new URL(past.url).search).toBe('?mode=snapshot')
   past.says({ ...SNAPSHOT, complete: false })
   expect(past.closed).toBe(false)
 

@@ -1,10 +1,13 @@
 import type { Problem } from '../app/problem.ts'
 import type {
+  ErrorCode,
   Error as ErrorMessage,
   Final,
   Heartbeat,
   Partial,
   Snapshot,
+  Translation,
+  TranslationStatus,
   Utterance,
 } from '../protocol.ts'
 import { Channel } from './channel.ts'
@@ -18,8 +21,11 @@ export type ViewerEvent =
   | { kind: 'connecting' }
   | { kind: 'live' }
   | { kind: 'waiting'; problem: Problem; retryAt: number }
-  | { kind: 'ended'; problem: Problem }
-  | { kind: 'message'; message: Snapshot | Partial | Final | Heartbeat }
+  | { kind: 'ended'; problem: Problem; code: ErrorCode }
+  | {
+      kind: 'message'
+      message: Snapshot | Partial | Final | Heartbeat | Translation | TranslationStatus
+    }
   /** The whole of what an incomplete snapshot had a part of. */
   | { kind: 'recalled'; utterances: Utterance[] }
 
@@ -67,6 +73,8 @@ export class Viewer {
           case 'partial':
           case 'final':
           case 'heartbeat':
+          case 'translation':
+          case 'translation_status':
             this.#alive()
             this.#emit({ kind: 'message', message })
             if (message.type === 'snapshot' && !message.complete) this.#recall()
@@ -90,6 +98,7 @@ export class Viewer {
   #recall(): void {
     const url = new URL(this.#url)
     url.searchParams.set('mode', 'snapshot')
+    url.searchParams.delete('language') // snapshots alone are not translated
     this.#past?.close()
     this.#past = new Channel(url.href, SILENCE, {
       onMessage: (message) => {
@@ -125,7 +134,7 @@ export class Viewer {
     this.#endRecall()
     const problem = serverProblem(error)
     if (isPassing(error)) this.#wait(problem, error.retryAfter)
-    else this.#emit({ kind: 'ended', problem })
+    else this.#emit({ kind: 'ended', problem, code: error.code })
   }
 
   #wait(problem: Problem, retryAfter?: number): void {

@@ -1,34 +1,75 @@
+import { settings } from '../app/settings.ts'
 import type { AppDispatch } from '../app/store.ts'
-import { heard, recalled } from '../conversation/conversationSlice.ts'
+import { heard, languageChosen, recalled } from '../conversation/conversationSlice.ts'
+import { viewerUrl } from '../live/endpoints.ts'
 import { Viewer } from '../live/viewer.ts'
+import { readingSlice } from '../reading/readingSlice.ts'
 import { viewingSlice } from './viewingSlice.ts'
 
 const { connecting, live, waiting, ended } = viewingSlice.actions
 
-/** Follows a conversation into the store. */
-export function followConversation(url: string, dispatch: AppDispatch): Viewer {
-  const viewer = new Viewer(url, (event) => {
-    switch (event.kind) {
-      case 'connecting':
-        dispatch(connecting())
-        break
-      case 'live':
-        dispatch(live())
-        break
-      case 'waiting':
-        dispatch(waiting({ problem: event.problem, retryAt: event.retryAt }))
-        break
-      case 'ended':
-        dispatch(ended(event.problem))
-        break
-      case 'message':
-        dispatch(heard({ message: event.message, source: 'viewer', now: Date.now() }))
-        break
-      case 'recalled':
-        dispatch(recalled(event.utterances))
-        break
-    }
-  })
-  viewer.open()
-  return viewer
+/** Follows a conversation into the store, in the language that is read at the moment. */
+export class Following {
+  readonly #origin: string
+  readonly #conversation: string
+  readonly #dispatch: AppDispatch
+  #viewer: Viewer | undefined
+
+  constructor(origin: string, conversation: string, dispatch: AppDispatch) {
+    this.#origin = origin
+    this.#conversation = conversation
+    this.#dispatch = dispatch
+  }
+
+  /**
+   * Connects anew. A language that the server does not have is said to be refused, and the
+   * originals are followed.
+   *
+   * @param language undefined for the originals
+   */
+  read(language: string | undefined): void {
+    this.#viewer?.close()
+    this.#dispatch(languageChosen(language))
+    const url = viewerUrl(this.#origin, this.#conversation, language)
+    this.#viewer = new Viewer(url, (event) => {
+      switch (event.kind) {
+        case 'connecting':
+          this.#dispatch(connecting())
+          break
+        case 'live':
+          this.#dispatch(live())
+          break
+        case 'waiting':
+          this.#dispatch(waiting({ problem: event.problem, retryAt: event.retryAt }))
+          break
+        case 'ended':
+          if (event.code === 'unsupported_language' && language !== undefined) {
+            this.refuse(language)
+          } else {
+            this.#dispatch(ended(event.problem))
+          }
+          break
+        case 'message':
+          this.#dispatch(heard({ message: event.message, source: 'viewer', now: Date.now() }))
+          break
+        case 'recalled':
+          this.#dispatch(recalled(event.utterances))
+          break
+      }
+    })
+    this.#viewer.open()
+  }
+
+  /** Reads the originals, and says that this language cannot be had. */
+  refuse(language: string): void {
+    // The next visit does not ask for it again.
+    if (settings.read('language') === language) settings.write('language', '')
+    this.read(undefined)
+    this.#dispatch(readingSlice.actions.refused(language))
+  }
+
+  /** Does not wait for the next attempt. */
+  retryNow(): void {
+    this.#viewer?.retryNow()
+  }
 }

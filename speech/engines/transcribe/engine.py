@@ -80,7 +80,9 @@ class TranscribeEngine(Engine):
         """
         self.policy = policy
         self.capabilities = Capabilities(
-            languages=(allowed or AllowedOptions()).languages, channels=MAX_CHANNELS
+            languages=(allowed or AllowedOptions()).languages,
+            channels=MAX_CHANNELS,
+            choices=True,
         )
         self._allowed = allowed or AllowedOptions()
         self._defaults = dict(defaults or {})

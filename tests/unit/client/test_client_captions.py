@@ -6,7 +6,7 @@ import pytest
 
 from client.following import Captions
 from transcripts.models import Utterance
-from transcripts.protocol import Final, Heartbeat, Partial, Snapshot
+from transcripts.protocol import Final, Heartbeat, Partial, Snapshot, Translation
 
 pytestmark = pytest.mark.unit
 
@@ -35,7 +35,7 @@ def snapshot(*names: str) -> Snapshot:
 
 
 def ids(captions: Captions, message: object) -> list[str]:
-    return [caption.utterance_id for caption in captions.unseen(message)]
+    return [getattr(news, "utterance_id", "") for news in captions.unseen(message)]
 
 
 def test_after_a_reconnect_the_snapshot_brings_only_what_was_missed() -> None:
@@ -52,6 +52,28 @@ def test_partials_come_until_their_final_and_not_after() -> None:
     assert ids(captions, partial("a")) == ["a"]
     assert ids(captions, final("a")) == ["a"]
     assert ids(captions, partial("a")) == []
+
+
+def translation(name: str, *, is_final: bool = True) -> Translation:
+    fields = {"conversation_id": "c", "source_language": "en-US", "language": "fr", "text": "x"}
+    return Translation.model_validate(
+        {**fields, "utterance_id": name, "is_final": is_final, "seq": 1}
+    )
+
+
+def test_after_a_reconnect_no_translation_of_a_final_comes_again() -> None:
+    captions = Captions()
+    assert ids(captions, final("a")) == ["a"]
+    assert ids(captions, translation("a")) == ["a"]
+    assert ids(captions, snapshot("a")) == []
+    assert ids(captions, translation("a")) == []
+
+
+def test_translations_of_guesses_do_not_come_after_the_final() -> None:
+    captions = Captions()
+    assert ids(captions, translation("a", is_final=False)) == ["a"]
+    assert ids(captions, final("a")) == ["a"]
+    assert ids(captions, translation("a", is_final=False)) == []
 
 
 def test_other_messages_show_nothing() -> None:

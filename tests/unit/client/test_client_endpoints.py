@@ -5,6 +5,8 @@ import pytest
 from client.endpoints import (
     connect_parameters,
     connect_url,
+    engine_options,
+    languages_url,
     transcribe_parameters,
     transcribe_url,
 )
@@ -39,6 +41,7 @@ def test_parameters_go_into_the_query_and_are_escaped() -> None:
         "language": "en-US",
         "options": "{}",
     }
+    assert "&+Bob" not in url.raw_query_string
 
 
 def test_options_go_into_the_query_as_the_json_that_they_are() -> None:
@@ -46,7 +49,31 @@ def test_options_go_into_the_query_as_the_json_that_they_are() -> None:
     url = transcribe_url("http://localhost", parameters)
 
     assert url.query["options"] == '{"show-speaker-label":"true"}'
-    assert "&+Bob" not in url.raw_query_string
+
+
+def test_options_are_given_as_names_and_values() -> None:
+    options = engine_options(["show-speaker-label=true", "filter=a=b"])
+    parameters = transcribe_parameters(sample_rate=8_000, options=options)
+    assert parameters.options == {"show-speaker-label": "true", "filter": "a=b"}
+
+
+@pytest.mark.parametrize("options", [["no-value"], ["=true"], ["twice=1", "twice=2"]])
+def test_an_option_that_says_nothing_is_a_usage_error(options: list[str]) -> None:
+    with pytest.raises(UsageError, match="--option"):
+        engine_options(options)
+
+
+def test_a_language_to_read_goes_into_the_query_when_there_is_one() -> None:
+    assert "language" not in connect_url("http://host", connect_parameters("c")).query
+    french = connect_parameters("c", language="fr")
+    assert connect_url("http://host", french).query["language"] == "fr"
+    with pytest.raises(UsageError, match="language"):
+        connect_parameters("c", language="no such thing")
+
+
+def test_languages_are_asked_for_where_the_sockets_are() -> None:
+    url = languages_url("wss://captions.example/stage/")
+    assert str(url) == "https://captions.example/stage/api/stt/languages"
 
 
 @pytest.mark.parametrize("base", ["", "localhost:8080", "ftp://example", "http://", "http://[::1"])

@@ -34,6 +34,17 @@ def test_a_refusal_for_good_says_so() -> None:
     assert not refused.retryable
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (ErrorCode.INVALID_OPTION, "Leave it out"),
+        (ErrorCode.UNSUPPORTED_LANGUAGE, "python -m client languages"),
+    ],
+)
+def test_a_refusal_of_a_wish_says_what_to_do(code: ErrorCode, advice: str) -> None:
+    assert advice in str(Refused(code, "Not this one."))
+
+
 def test_a_wrong_command_line_exits_with_2() -> None:
     assert CliRunner().invoke(app, ["stream"]).exit_code == ExitCode.USAGE
     assert CliRunner().invoke(app, ["shout"]).exit_code == ExitCode.USAGE

@@ -1,0 +1,62 @@
+import { useId, useMemo } from 'react'
+
+import { useAppSelector } from '../app/store.ts'
+import { byName, languageName, offeredAs } from './languages.ts'
+import styles from './LanguageSelect.module.css'
+
+const STAND_IN = 'This server has no translator. What stands in for it only marks the text.'
+
+interface Props {
+  /** Gets a BCP 47 tag; undefined for the originals. */
+  onChoose: (language: string | undefined) => void
+  /** Whether the originals stand beside their translations. */
+  originals: boolean
+  onOriginals: (shown: boolean) => void
+}
+
+/** In which language the captions are read. Not to be seen where there is no choice. */
+export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
+  const { offered, standIn } = useAppSelector((state) => state.reading)
+  const language = useAppSelector((state) => state.conversation.language)
+  const named = useMemo(() => byName(offered), [offered])
+  const id = useId()
+  if (offered.length === 0 && language === undefined) return null
+  const known = language === undefined ? '' : offeredAs(language, offered)
+  return (
+    <div className={styles.group} role="group" aria-label="Language of the captions">
+      <label htmlFor={id}>Captions in</label>
+      <select
+        id={id}
+        className={styles.select}
+        value={known ?? language}
+        title={standIn ? STAND_IN : undefined}
+        onChange={({ target }) => {
+          onChoose(target.value === '' ? undefined : target.value)
+        }}
+      >
+        <option value="">Original</option>
+        {/* The list is not there yet, or the server knows the language by another name. */}
+        {known === undefined && language !== undefined && (
+          <option value={language}>{languageName(language)}</option>
+        )}
+        {named.map(({ tag, name }) => (
+          <option key={tag} value={tag}>
+            {standIn ? `${name} (stand-in)` : name}
+          </option>
+        ))}
+      </select>
+      {language !== undefined && (
+        <label className={styles.originals}>
+          <input
+            type="checkbox"
+            checked={originals}
+            onChange={({ target }) => {
+              onOriginals(target.checked)
+            }}
+          />
+          with originals
+        </label>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,24 @@
+import { Reconnect } from '../live/reconnect.ts'
+
+/** What `GET /api/stt/languages` tells of translations. */
+export interface Offer {
+  /** BCP 47 tags; none where there is no translator. */
+  translation: string[]
+  /** `pseudo` only marks the text. */
+  translator: string | null
+}
+
+/** Asks until there is an answer; a server that knows no such thing is not asked again. */
+export function askForLanguages(origin: string, answer: (offer: Offer) => void): void {
+  const again = new Reconnect(() => void ask())
+  const ask = async () => {
+    try {
+      const response = await fetch(new URL('/api/stt/languages', origin))
+      if (response.ok) answer((await response.json()) as Offer)
+      else if (response.status !== 404) again.later()
+    } catch {
+      again.later()
+    }
+  }
+  void ask()
+}
