@@ -366,10 +366,11 @@ async def test_a_wish_that_the_engine_does_not_fulfil_exits_with_5_and_says_what
     service: RunningService, tmp_path: Path
 ) -> None:
     stereo = silence(tmp_path / "stereo.wav", 0.5, channels=2)
-    code, _, err = await run(service.url, "stream", stereo, "--separate-channels")
-    assert code == ExitCode.REFUSED
-    assert err.startswith("invalid_option: ")
-    assert "Leave it out" in err
+    for wish in (["--separate-channels"], ["--option", "show-speaker-label=true"]):
+        code, _, err = await run(service.url, "stream", stereo, *wish)
+        assert code == ExitCode.REFUSED
+        assert err.startswith("invalid_option: ")
+        assert "Leave it out" in err
 
 
 @asynccontextmanager
