@@ -34,6 +34,7 @@ from ecs_service.sessions.publish import NoPromises
 from ecs_service.sessions.stream import Streams
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
+from speech.engines.errors import OptionError
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.scripted import ScriptedEngine
 from speech.engines.transcribe import TranscribeEngine
@@ -206,13 +207,17 @@ def _engine(settings: Settings) -> Engine:
         region = settings.transcribe_region or boto3.Session().region_name
         if region is None:
             raise ValueError("TRANSCRIBE_REGION is missing, and the AWS SDKs have none either")
-        return TranscribeEngine(
-            region=region,
-            endpoint=settings.transcribe_endpoint,
-            allowed=settings.transcribe_allowed,
-            defaults=settings.transcribe_options,
-            transport=settings.transcribe_transport,
-        )
+        try:
+            return TranscribeEngine(
+                region=region,
+                endpoint=settings.transcribe_endpoint,
+                allowed=settings.transcribe_allowed,
+                defaults=settings.transcribe_options,
+                transport=settings.transcribe_transport,
+                starts_per_second=settings.transcribe_starts_per_second,
+            )
+        except OptionError as error:
+            raise ValueError(f"TRANSCRIBE_OPTIONS: {error}") from error
     return PocketsphinxEngine(slots=settings.capacity)
 
 

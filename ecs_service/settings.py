@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ecs_service.access import LOOPBACK_NAMES
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
+from speech.engines.transcribe.pace import STARTS_PER_SECOND
 from transcripts.models import Language
 
 #: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
         Literal["websocket", "http2"],
         Field(description="how Transcribe is reached; `http2` costs six times the CPU"),
     ] = "websocket"
+    transcribe_starts_per_second: Annotated[
+        float, Field(gt=0, description="streams begun a second; this process's part of the quota")
+    ] = STARTS_PER_SECOND
     translator: Annotated[
         Literal["none", "amazon", "pseudo"],
         Field(description="who translates for viewers; `pseudo` is a stand-in that only marks"),

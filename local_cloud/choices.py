@@ -32,7 +32,7 @@ PSEUDO: Final = "pseudo"
 TRANSCRIBE_PRICE: Final = "$0.024"
 TRANSLATE_PRICE: Final = "$15"
 
-_AWS_DOMAINS: Final = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
+_AWS_DOMAINS: Final = ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

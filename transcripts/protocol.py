@@ -182,7 +182,10 @@ class ConnectParameters(Parameters):
     ] = "live"
     language: Annotated[
         Language | None,
-        Field(description="the language to translate into: `translation` messages come besides"),
+        Field(
+            description="the language to translate into: `translation` messages come besides; "
+            "refused with `mode=snapshot` (`invalid_parameter`)"
+        ),
     ] = None
 
 

@@ -216,7 +216,8 @@ cannot do it, and operators who do not allow it, refuse with `invalid_option`. `
 engine's own: with Amazon Transcribe the parameters of its streaming request, for example
 `options={{"show-speaker-label":"true"}}`, as far as the operator allows them. Where the engine
 tells several people at one microphone apart, `speaker` stays the name that the stream was given,
-and `speakerLabel` says which of them it was.
+and `speakerLabel` says which of them it was. Within a stream a label is never reused for somebody
+else; after a break in the engine's session the same person may get a new one.
 
 The server ends a stream by itself with `closed` when it is longer than `maxSeconds`
 (`max_duration`) or when the service shuts down (`draining`): everything received is

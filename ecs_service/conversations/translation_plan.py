@@ -79,7 +79,8 @@ class _Spoken:
     spent: int = 0
     longest: int = 0
     text: str = ""  # the newest that was taken, or told without
-    told: int = -1  # seq of the newest partial that viewers have in their language
+    told: int = -1  # seq of the newest that was told or taken back: no older one is told after it
+    shown: bool = False  # whether viewers have it in their language
 
 
 @dataclass(slots=True)
@@ -121,9 +122,22 @@ class Plan:
         (self._past if job.is_past else self._finals).append(job)
         return self._overflow()
 
-    def retract(self, utterance_id: str) -> None:
-        """Forget the partials of an utterance: it has become final, or was taken back."""
-        self._spoken.pop(utterance_id, None)
+    def retract(self, job: Job) -> bool:
+        """Let go of what was said of an utterance before `job`, be it waiting or under way.
+
+        Returns whether viewers have a translation of it, which is wrong now.
+        """
+        spoken = self._spoken.get(job.utterance_id)
+        if spoken is None:
+            return False
+        shown = spoken.shown
+        if job.is_final:
+            del self._spoken[job.utterance_id]
+        spoken.waiting = None
+        spoken.text = ""
+        spoken.told = job.seq
+        spoken.shown = shown and bool(job.text)  # an empty text takes its translation with it
+        return shown
 
     def again(self, job: Job) -> Job | None:
         """Let a final wait once more, before all others; return one that had to give way."""
@@ -156,12 +170,8 @@ class Plan:
         if spoken is None or spoken.told >= job.seq:
             return False
         spoken.told = job.seq
+        spoken.shown = True
         return True
-
-    def was_told(self, utterance_id: str) -> bool:
-        """Whether viewers have a translation of this utterance, which is still spoken."""
-        spoken = self._spoken.get(utterance_id)
-        return spoken is not None and spoken.told >= 0
 
     def due(self) -> float | None:
         """Return when there will be something to `take`, if nothing else comes."""

@@ -182,12 +182,11 @@ class Interpreter:
             return
         job = self._job(message, seq=message.seq, is_final=isinstance(message, Final))
         if not job.text:
-            self._plan.retract(job.utterance_id)
+            self._plan.retract(job)
         elif same_language(job.language, self._target):
             # Unless an earlier guess was at another language, there is nothing to do.
-            if self._plan.was_told(job.utterance_id):
+            if self._plan.retract(job):
                 self._tell(job, job.text)
-            self._plan.retract(job.utterance_id)
         elif not job.is_final:
             if job.language not in self._unsupported:
                 self._plan.partial(job)
@@ -197,8 +196,12 @@ class Interpreter:
 
     def _owe(self, job: Job) -> None:
         """Have a final translated, or answer it at once."""
-        self._plan.retract(job.utterance_id)
-        if job.language in self._unsupported or same_language(job.language, self._target):
+        self._plan.retract(job)
+        if same_language(job.language, self._target):
+            return
+        if job.language in self._unsupported:
+            if not job.is_past:  # else it was counted when somebody missed it
+                self._give_up(job)
             return
         self._owed.add(job.utterance_id)
         if not self._settle(job):
@@ -284,10 +287,9 @@ class Interpreter:
         telemetry.translation_failures.labels(name).inc()
         jobs = self._asked.pop(key)
         if isinstance(error, UnsupportedPair):
-            # No failure of the translator; only this language cannot be had.
+            # No failure of the translator; only finals in this language will be missing.
             log.warning("language_not_translated", source=key[0], target=self._target)
             self._unsupported.add(key[0])
-            self._be("failing")
         else:
             self._failures += 1
             self._resting_until = self._loop.time() + self._policy.pause(self._failures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Conversation
@@ -24,6 +24,13 @@ class NoPromises:
 
     def add(self, utterance: Utterance) -> None:
         """Let it go."""
+
+
+class Published(NamedTuple):
+    """What everybody was told."""
+
+    frame: bytes
+    is_final: bool
 
 
 class Publisher:
@@ -54,15 +61,16 @@ class Publisher:
         self.finals = 0
         self._latest = [datetime.min.replace(tzinfo=UTC)] * channels
 
-    def publish(self, result: Result, began: datetime) -> bytes | None:
+    def publish(self, result: Result, began: datetime) -> Published | None:
         """Publish one result of a stream whose audio began at `began`.
 
-        Returns the frame for the speaker's own socket, or `None` if there is nothing to tell.
+        Returns what the speaker's own socket is told, or `None` if there is nothing to tell. An
+        empty final only takes the guess back.
         """
         channel = result.channel
         if not result.is_final:
             self._open[channel] = result
-            return self._partial(result)
+            return Published(self._partial(result), is_final=False)
         if not result.text:
             return self._retract(channel)
         # Never earlier than the channel's one before: the table sorts by it.
@@ -87,27 +95,27 @@ class Publisher:
         self._open.pop(channel, None)
         self.finals += 1
         telemetry.finals.inc()
-        return self._conversation.tell_final(utterance)
+        frame = self._conversation.tell_final(utterance)
+        return None if frame is None else Published(frame, is_final=True)
 
-    def retract(self) -> list[bytes]:
-        """Take back the guesses that will not become final; return the frames that say so."""
-        frames = [self._retract(channel) for channel in tuple(self._open)]
-        return [frame for frame in frames if frame is not None]
+    def retract(self) -> list[Published]:
+        """Take back the guesses that will not become final; return what says so."""
+        told = [self._retract(channel) for channel in tuple(self._open)]
+        return [one for one in told if one is not None]
 
-    def _retract(self, channel: int) -> bytes | None:
+    def _retract(self, channel: int) -> Published | None:
         guess = self._open.pop(channel, None)
         if guess is None or not guess.text:
             return None
-        return self._partial(
-            Result(
-                guess.segment,
-                is_final=False,
-                text="",
-                start=guess.start,
-                end=guess.end,
-                channel=channel,
-            )
+        nothing = Result(
+            guess.segment,
+            is_final=False,
+            text="",
+            start=guess.start,
+            end=guess.end,
+            channel=channel,
         )
+        return Published(self._partial(nothing), is_final=False)
 
     def _partial(self, result: Result) -> bytes:
         return self._conversation.tell(

@@ -16,17 +16,21 @@ from time import monotonic
 from typing import Protocol, Self
 from uuid import uuid4
 
+import structlog
+
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import Promises, Publisher
+from ecs_service.sessions.publish import Promises, Published, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
 from speech.pcm import AudioTooLong, PcmError, PcmFormat
 from speech.resample import Resampler
 from transcripts.models import ConversationId, Language, Speaker
 from transcripts.protocol import MAX_FRAME_SECONDS, Ack, ErrorCode
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +156,7 @@ class Stream:
             except OptionError as error:
                 raise Refusal(ErrorCode.INVALID_OPTION, f"{error}.") from error
             except EngineError as error:
-                raise _engine_failed(error) from error
+                raise self._engine_failed(error) from error
             self._held = held.pop_all()
         return self
 
@@ -239,20 +243,20 @@ class Stream:
         try:
             await self._recognition.finished()
         except EngineError as error:
-            raise _engine_failed(error) from error
+            raise self._engine_failed(error) from error
         finally:
-            for frame in self._publisher.retract():
-                self._show(frame, is_final=False)
+            for told in self._publisher.retract():
+                self._show(told)
 
     def _publish(self, result: Result) -> None:
         """Publish what the engine understood. A final that cannot be kept is not shown."""
         began = datetime.now(UTC) - timedelta(seconds=self._since(0.0))
-        self._show(self._publisher.publish(result, began), is_final=result.is_final)
+        self._show(self._publisher.publish(result, began))
         self._measure(result)
 
-    def _show(self, frame: bytes | None, *, is_final: bool) -> None:
-        if frame is not None:
-            self.owner.published(frame, is_final=is_final)
+    def _show(self, told: Published | None) -> None:
+        if told is not None:
+            self.owner.published(told.frame, is_final=told.is_final)
 
     def ack(self) -> Ack:
         """Return how far the stream is."""
@@ -301,6 +305,7 @@ class Stream:
         """
         return monotonic() - self.last_audio + self.received - position
 
-
-def _engine_failed(error: EngineError) -> Refusal:
-    return Refusal(ErrorCode.ENGINE_FAILED, f"The recognition engine failed: {error}.")
+    def _engine_failed(self, error: EngineError) -> Refusal:
+        """Return what the client is told; what the engine said is for the log alone."""
+        log.warning("stream_failed", stream=self.id, error=str(error), kind=type(error).__name__)
+        return Refusal(ErrorCode.ENGINE_FAILED, error.public)

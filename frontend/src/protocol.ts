@@ -131,7 +131,7 @@ export interface ConnectParameters {
    */
   mode?: 'live' | 'snapshot'
   /**
-   * the language to translate into: `translation` messages come besides
+   * the language to translate into: `translation` messages come besides; refused with `mode=snapshot` (`invalid_parameter`)
    */
   language?: string | null
 }

@@ -19,6 +19,7 @@ timeline that starts at zero. Everything that must be right once for all engines
 - retries: a session that fails is replaced, and the audio that is not yet settled is
   written again, so that no word is lost and none is doubled;
 - time: results come out on a timeline that is linear over the whole stream;
+- people: who was told apart has a number that nobody else gets, whichever session it was;
 - the stall timeout: an engine that gives no sign of life while audio waits has failed;
 - the bound: `backlogged` is true while too much audio or too many results wait.
 """
@@ -72,15 +73,20 @@ class Result:
     end: float
     words: tuple[Word, ...] = ()
     language: str | None = None
-    #: Who of several people on the channel, as the engine tells them apart.
-    speaker_label: str | None = None
+    #: Who of several people on the channel, numbered from 0 as the engine tells them apart.
+    person: int | None = None
     channel: int = 0
     #: So many words, from the first, will not change any more; `None` if the engine does not tell.
     stable_words: int | None = None
 
-    def moved(self, *, segments: int, seconds: float) -> Result:
+    @property
+    def speaker_label(self) -> str | None:
+        """The person's label, as in Amazon Transcribe's files."""
+        return None if self.person is None else f"spk_{self.person}"
+
+    def moved(self, *, segments: int, seconds: float, people: int = 0) -> Result:
         """Return this result as seen from a timeline that began earlier by the given amounts."""
-        if not segments and not seconds:
+        if not (segments or seconds or people):
             return self
         words = self.words
         if seconds:
@@ -91,6 +97,7 @@ class Result:
             start=self.start + seconds,
             end=self.end + seconds,
             words=words,
+            person=None if self.person is None else self.person + people,
         )
 
 
@@ -209,6 +216,20 @@ class Engine(ABC):
     ) -> None:
         return None
 
+    async def turn(self, *, first: bool) -> None:
+        """Wait until a session may be opened: before each `connect`, and part of no timeout.
+
+        What an engine holds back itself is no failure, so a stream that runs is not given up for
+        it, however many wait. It may be cancelled. There is nothing to wait for by default.
+
+        Args:
+            first: whether the stream has not begun; then somebody waits who can come again.
+
+        Raises:
+            EngineError: the stream is refused; no other attempt is made.
+        """
+        del first
+
     @abstractmethod
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
         """Open a session that reports to `events`.
@@ -268,6 +289,7 @@ class Recognition:
         self._ended = False
         # Finals of each channel so far, which is the number of its segment that is open.
         self._segments = [0] * options.channels
+        self._people = 0  # who were told apart so far
         self._results: deque[Result] = deque()
         self._told = 0  # results, as signs of life
         self._failures = 0  # in a row, without audio settled in between
@@ -309,7 +331,7 @@ class Recognition:
         Raises:
             EngineError: no session could be opened, also not with retries.
         """
-        attempt = await self._open()
+        attempt = await self._open(first=True)
         self._supervisor = asyncio.create_task(self._supervise(attempt))
         return self
 
@@ -390,7 +412,7 @@ class Recognition:
                     await attempt.session.close()
                     if not isinstance(error, SessionEnded):
                         self._count(error)
-                    attempt = await self._open()
+                    attempt = await self._open(first=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, `finished` raises it
             self._error = error
         finally:
@@ -424,8 +446,10 @@ class Recognition:
         """What changes while the engine does something."""
         return self._processed, self._settled, self._told
 
-    async def _open(self) -> _Attempt:
+    async def _open(self, *, first: bool) -> _Attempt:
         """Open a session, with retries, and write to it what is not settled yet.
+
+        However long that takes, little is kept meanwhile: the writer is told of the backlog.
 
         Raises:
             EngineError: a retry does not help, or the attempts are used up.
@@ -433,8 +457,13 @@ class Recognition:
         while True:
             if self._failures:
                 await asyncio.sleep(self._policy.delay(self._failures))
-            start = self._unsettled.start / SAMPLE_RATE
-            attempt = _Attempt(self, start=start, segments=tuple(self._segments))
+            await self._engine.turn(first=first)
+            attempt = _Attempt(
+                self,
+                start=self._unsettled.start / SAMPLE_RATE,
+                segments=tuple(self._segments),
+                people=self._people,
+            )
             try:
                 async with asyncio.timeout(self._policy.connect_timeout):
                     attempt.session = await self._engine.connect(self._options, attempt)
@@ -487,6 +516,8 @@ class Recognition:
     def recognised(self, result: Result) -> None:
         """Take a result; see `SessionEvents`, but on the stream's timeline."""
         self._told += 1
+        if result.person is not None:
+            self._people = max(self._people, result.person + 1)
         if result.is_final:
             self._segments[result.channel] = result.segment + 1
             self._unsettled.said(result.channel, _frames(result.end))
@@ -509,6 +540,9 @@ def _frames(seconds: float) -> int:
 class _Attempt:
     """A session's place in the stream: moves its reports to the stream's timeline.
 
+    A session tells people apart and knows none of those before it, who may be the same: its
+    people are numbered after all of them, so that no label goes over to somebody else.
+
     What it reports counts while it is `live`: from when the recognition has taken it until
     its `outcome`. Before and after, another one has its place.
     """
@@ -516,13 +550,14 @@ class _Attempt:
     session: Session
 
     def __init__(
-        self, recognition: Recognition, *, start: float, segments: tuple[int, ...]
+        self, recognition: Recognition, *, start: float, segments: tuple[int, ...], people: int
     ) -> None:
         self.live = False
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognition = recognition
         self._start = start
         self._segments = segments
+        self._people = people
 
     def progressed(self, processed: float, settled: float) -> None:
         if self.live:
@@ -530,7 +565,9 @@ class _Attempt:
 
     def recognised(self, result: Result) -> None:
         if self.live:
-            moved = result.moved(segments=self._segments[result.channel], seconds=self._start)
+            moved = result.moved(
+                segments=self._segments[result.channel], seconds=self._start, people=self._people
+            )
             try:
                 self._recognition.recognised(moved)
             except Exception as error:  # noqa: BLE001 - the session must not see it

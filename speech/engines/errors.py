@@ -17,18 +17,26 @@ class EngineError(Exception):
     """A recognition failed; `retryable` tells whether another attempt can help."""
 
     retryable = True
+    #: What strangers are told. The message is for the log: it may name accounts and machines.
+    public = "The recognition engine failed."
 
 
 class EngineUnavailable(EngineError):
     """No session could be opened."""
 
+    public = "The recognition engine is not available."
+
 
 class EngineStalled(EngineError):
     """Audio is waiting, but nothing was consumed for too long."""
 
+    public = "The recognition engine does not answer."
+
 
 class EngineCrashed(EngineError):
     """The session died under the stream."""
+
+    public = "The recognition engine broke off."
 
 
 class SessionEnded(EngineError):

@@ -2,7 +2,8 @@
 
 Where channels are recognised by themselves, one may be in the middle of a segment while on the
 other finals went by. Audio is kept for the one that is furthest behind; what was said on the
-other is silence when it is heard again, for it would be said twice.
+other is silence when it is heard again, for it would be said twice. So is what was said on a
+single channel, if a session died before it settled that.
 
 Positions are frames from the start of the stream; a frame is a sample of each channel.
 """
@@ -53,7 +54,7 @@ class Unsettled:
             at += len(pcm) // self._bytes_per_frame
 
     def _without_said(self, pcm: bytes, at: int) -> bytes:
-        if len(self._said) == 1 or max(self._said) <= at:  # one channel: `forget` did it all
+        if max(self._said) <= at:
             return pcm
         kept = bytearray(pcm)
         for channel, position in enumerate(self._said):

@@ -16,7 +16,12 @@ from botocore.session import Session as BotocoreSession
 from picows import ws_create_server
 
 from speech.engines.base import Policy, Recognition, RecognitionOptions, Result
-from speech.engines.errors import EngineError, EngineStalled, UnsupportedLanguage
+from speech.engines.errors import (
+    EngineError,
+    EngineStalled,
+    OptionError,
+    UnsupportedLanguage,
+)
 from speech.engines.transcribe import AllowedOptions, TranscribeEngine
 from speech.engines.transcribe.errors import (
     AccessDenied,
@@ -418,6 +423,38 @@ async def test_streams_that_begin_together_take_turns(service: Service) -> None:
     await asyncio.gather(*(recognised(engine, 1) for _ in range(10)))
 
     assert loop.time() - before >= 9 / 50
+
+
+async def test_an_outage_of_more_streams_than_begin_in_time_costs_none_of_them(
+    service: Service,
+) -> None:
+    streams = 40
+    service.faults = [Fault(after_words=3, how=Stream.cut)] * streams
+    policy = Policy(attempts=2, first_delay=0.01, connect_timeout=0.4)
+    engine = engine_at(service.url, policy=policy, starts_per_second=50.0)
+
+    all_heard = await asyncio.gather(*(recognised(engine, 6) for _ in range(streams)))
+
+    for heard in all_heard:
+        assert_is_whole(heard, 6)
+    assert len(service.requests) == 2 * streams
+
+
+async def test_a_new_stream_that_would_wait_long_is_refused(service: Service) -> None:
+    engine = engine_at(service.url, starts_per_second=0.1)
+    await recognised(engine, 1)
+
+    with pytest.raises(Throttled) as caught:
+        await recognised(engine, 1)
+
+    assert caught.value.retryable
+    assert len(service.requests) == 1
+
+
+async def test_defaults_that_the_service_would_not_take_end_the_start() -> None:
+    for defaults in ({"show-speaker-labels": "true"}, {"pii-entity-types": "NAME"}):
+        with pytest.raises(OptionError):
+            engine_at("http://127.0.0.1:1", defaults=defaults)
 
 
 async def test_leaving_in_mid_stream_closes_the_connection(service: Service) -> None:

@@ -196,6 +196,22 @@ async def test_what_the_operator_does_not_allow_is_refused(wanted: dict[str, obj
     assert ERRORS[caught.value.code].close_code == 4407
 
 
+async def test_options_that_the_service_would_not_take_end_the_start() -> None:
+    with pytest.raises(AssertionError, match=r"cannot start: TRANSCRIBE_OPTIONS: .*'speakers'"):
+        async with captions(transcribe_options='{"speakers":"true"}'):
+            pass
+
+
+async def test_strangers_do_not_learn_whose_account_it_is() -> None:
+    async with captions("refuse:403") as service:
+        with pytest.raises(Refused) as caught:
+            await told(service, SPOKEN)
+        (logged,) = service.logged("stream_failed")
+
+    assert str(caught.value).count("The recognition engine is not available.") == 1
+    assert "403" in logged["error"]
+
+
 async def test_an_engine_with_one_channel_refuses_two() -> None:
     async with running_service() as service:  # the stand-in
         with pytest.raises(Refused) as caught:

@@ -1,11 +1,12 @@
-"""Where the service is. Pure."""
+"""Where the service is. AWS's partitions and their domains are in botocore's data."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
-#: The partitions that have a domain of their own.
-_DOMAINS = {"cn-": "amazonaws.com.cn"}
+from botocore.session import Session
+
 _SCHEMES = {"wss": "wss", "https": "wss", "ws": "ws", "http": "ws"}
 
 
@@ -13,7 +14,8 @@ def websocket_url(region: str, endpoint: str | None) -> str:
     """Return the address of the service in `region`, or `endpoint` as a WebSocket's.
 
     Raises:
-        ValueError: `endpoint` is no URL of the scheme wss, https, ws or http.
+        ValueError: `endpoint` is no URL of the scheme wss, https, ws or http; or it is none, and
+            `region` no region.
     """
     if endpoint is None:
         return f"wss://{_host(region)}:8443"
@@ -25,7 +27,8 @@ def http2_url(region: str, endpoint: str | None) -> str:
     """Return the address of the service's HTTP/2 API in `region`, or `endpoint`.
 
     Raises:
-        ValueError: `endpoint` is no URL of the scheme https; without TLS there is no HTTP/2.
+        ValueError: `endpoint` is no URL of the scheme https, for without TLS there is no HTTP/2;
+            or it is none, and `region` no region.
     """
     if endpoint is None:
         return f"https://{_host(region)}"
@@ -36,8 +39,10 @@ def http2_url(region: str, endpoint: str | None) -> str:
 
 
 def _host(region: str) -> str:
-    domain = next((d for p, d in _DOMAINS.items() if region.startswith(p)), "amazonaws.com")
-    return f"transcribestreaming.{region}.{domain}"
+    for partition in Session().get_data("partitions")["partitions"]:
+        if re.match(partition["regionRegex"], region):
+            return f"transcribestreaming.{region}.{partition['outputs']['dnsSuffix']}"
+    raise ValueError(f"AWS has no region {region!r}")
 
 
 def _parts(endpoint: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ Region, account and endpoint are the operator's. A client chooses a language and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -30,14 +31,14 @@ from speech.engines.transcribe.options import (
     AllowedOptions,
     TranscribeOptions,
     chosen,
+    parsed,
 )
-from speech.engines.transcribe.pace import STARTS_PER_SECOND, Starts
+from speech.engines.transcribe.pace import NEWCOMER_SECONDS, STARTS_PER_SECOND, Starts
 from speech.engines.transcribe.session import Patience, TranscribeSession
 from speech.engines.transcribe.websocket import WebSocketTransport
 
-#: Throttling passes within seconds, or it is a quota: about 6 s of attempts tell. The time to
-#: connect is mostly for a turn among all who lost their sessions at once, see `Starts`.
-POLICY = Policy(attempts=6, first_delay=0.2, max_delay=5.0, connect_timeout=24.0)
+#: Throttling passes within seconds, or it is a quota: about 6 s of attempts tell.
+POLICY = Policy(attempts=6, first_delay=0.2, max_delay=5.0)
 #: Credentials are waited for so long, and then the answer to the request, in seconds.
 ANSWER_SECONDS = 4.0
 
@@ -76,8 +77,10 @@ class TranscribeEngine(Engine):
             botocore_session: makes what knows the chain of credentials.
 
         Raises:
-            ValueError: `endpoint` is no base URL.
+            OptionError: `defaults` are none that the service would take.
+            ValueError: `endpoint` is no base URL, or without one AWS has no such region.
         """
+        parsed(defaults or {}, language=RecognitionOptions().language)
         self.policy = policy
         self.capabilities = Capabilities(
             languages=(allowed or AllowedOptions()).languages,
@@ -117,6 +120,14 @@ class TranscribeEngine(Engine):
         self._asked(options)
         return recognition
 
+    async def turn(self, *, first: bool) -> None:
+        """Wait for the stream's turn among all that begin; see `Starts`.
+
+        Raises:
+            Throttled: it is a new one and would have to wait too long.
+        """
+        await self._starts.turn(seconds=NEWCOMER_SECONDS if first else math.inf)
+
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
         """Open a stream of the service.
 
@@ -124,10 +135,8 @@ class TranscribeEngine(Engine):
             EngineError: see `errors.py`.
         """
         asked = self._asked(options)
-        whole = self.policy.connect_timeout
-        seconds = min(ANSWER_SECONDS, whole * 0.4)
+        seconds = min(ANSWER_SECONDS, self.policy.connect_timeout * 0.4)
         credentials = await self._credentials.current(seconds=seconds)
-        await self._starts.turn(whole * 0.95 - 2 * seconds)
         link = self._transport.link()
         session = TranscribeSession(
             link,

@@ -19,9 +19,9 @@ EngineError
 ├── RequestRefused           400: the service does not take what was asked; no retry
 └── OptionError              see options.py; no retry
 
-No message holds a URL or a credential: the service's own texts may quote the signed request, so
-they pass `told_by_service` first. And nothing is raised `from` a library's exception, which may
-hold the URL in its attributes.
+Clients are told `public` alone. No message holds a URL, a credential or an account: the service's
+own texts may quote the signed request or name who sent it, so they pass `told_by_service` first.
+And nothing is raised `from` a library's exception, which may hold the URL in its attributes.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from speech.engines.errors import EngineCrashed, EngineError, EngineUnavailable
 #: Of a text of the service so many characters are kept.
 MAX_TEXT = 200
 
-#: What a text that quotes a signed request has in it; so has any URL.
+#: What a text that quotes a signed request or names an account has in it; so has any URL.
 _SECRET = re.compile(
-    r"x-amz|aws4|credential=|signature=|canonical|://|\b(?:AKIA|ASIA)[A-Z0-9]{8}", re.IGNORECASE
+    r"x-amz|aws4|credential=|signature=|canonical|://|\b(?:AKIA|ASIA)[A-Z0-9]{8}|arn:|\b\d{12}\b",
+    re.IGNORECASE,
 )
 
 
@@ -49,6 +50,8 @@ class ServiceUnavailable(EngineUnavailable):
 
 class Throttled(EngineUnavailable):
     """The account's quota of streams, or of starts per second, is used up."""
+
+    public = "The recognition engine takes no more streams at the moment."
 
 
 class CredentialsMissing(EngineUnavailable):
@@ -98,6 +101,7 @@ class RequestRefused(EngineError):
     """The service does not take the request, whoever sends it how often."""
 
     retryable = False
+    public = "The recognition engine refuses the stream."
 
 
 _EXPIRED = ("ExpiredToken", "RequestExpired", "ExpiredTokenException")

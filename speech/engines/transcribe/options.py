@@ -2,7 +2,7 @@
 
 Choices have the names of the service's own query parameters, for example
 `{"identify-language": "true", "language-options": "en-US,fr-FR"}`. The operator's defaults are
-choices, too; a client's replace them if the operator allows these.
+choices, too; a client's replace them if the operator allows what comes of it.
 
 OptionError                  of all engines; none helps to repeat
 ├── UnknownOption            no option of that name, or none that clients have
@@ -65,6 +65,7 @@ class AllowedOptions(BaseModel):
     speaker_labels: bool = False
     two_channels: bool = False
     stability: frozenset[Stability] = frozenset()
+    #: Redaction that is a default stays, for it protects people other than the client.
     pii: frozenset[Pii] = frozenset()
 
 
@@ -156,7 +157,8 @@ def chosen(
     replaced = {_OTHER_FORM[name] for name in choices if name in _OTHER_FORM}
     kept = {name: value for name, value in defaults.items() if name not in replaced}
     asked = parsed({**kept, **choices}, language=language, channels=channels)
-    _check(parsed(choices, language=language, channels=channels, alone=False), allowed)
+    before = parsed(defaults, language=language, channels=channels, alone=False)
+    _check(asked, before, allowed)
     return asked
 
 
@@ -169,7 +171,7 @@ def parsed(
         choices: values by the service's names.
         language: the stream's.
         channels: the stream's.
-        alone: whether nothing will be added to them, so that they must be complete.
+        alone: whether they must agree with each other, and with `channels`.
 
     Raises:
         UnknownOption: a choice has a name that is none.
@@ -179,7 +181,7 @@ def parsed(
     if not _LANGUAGE.fullmatch(language):
         raise UnsupportedLanguage(f"Amazon Transcribe has no language {_shown(language)}")
     for name in choices:
-        if name not in _NAMES:
+        if name not in NAMES:
             raise UnknownOption(f"there is no option {_shown(name)}")
     take = _Taker(choices)
     identify: Literal["one", "several"] | None = None
@@ -254,30 +256,40 @@ def _agree(options: TranscribeOptions) -> None:
         raise InvalidOption("; ".join(problems))
 
 
-def _check(asked: TranscribeOptions, allowed: AllowedOptions) -> None:
-    """Raise if a client asks for what it may not have."""
-    languages = {asked.language, *asked.languages}
+def _check(asked: TranscribeOptions, before: TranscribeOptions, allowed: AllowedOptions) -> None:
+    """Raise if a client gets what it may not have.
+
+    What it leaves as the operator has set it `before` needs no permission. What it changes does,
+    and so does what it changes that of: a kind of PII, or how a filter works, is the operator's
+    as long as the handling of PII or the filter is.
+    """
+    some = bool(allowed.languages)
+    its_filters = {*asked.vocabulary_filters} <= allowed.vocabulary_filters
     rules = (
-        (bool(allowed.languages) and not languages <= allowed.languages, "this language"),
-        (bool(asked.identify) and not allowed.identify_language, "language identification"),
-        (not {*asked.vocabularies} <= allowed.vocabularies, "this vocabulary"),
-        (not {*asked.vocabulary_filters} <= allowed.vocabulary_filters, "this vocabulary filter"),
-        (bool(asked.filter_method) and not allowed.vocabulary_filters, "vocabulary-filter-method"),
-        (
-            bool(asked.language_model) and asked.language_model not in allowed.language_models,
-            "this language model",
-        ),
-        (asked.speaker_labels and not allowed.speaker_labels, "speaker labels"),
-        (bool(asked.stability) and asked.stability not in allowed.stability, "this stability"),
-        (bool(asked.pii) and asked.pii not in allowed.pii, "this handling of PII"),
-        (bool(asked.pii_types) and not allowed.pii, "pii-entity-types"),
+        ("identify", allowed.identify_language, "language identification"),
+        ("languages", allowed.identify_language, "language identification"),
+        ("languages", not some or {*asked.languages} <= allowed.languages, "these languages"),
+        ("vocabularies", {*asked.vocabularies} <= allowed.vocabularies, "this vocabulary"),
+        ("vocabulary_filters", its_filters, "this vocabulary filter"),
+        ("filter_method", its_filters, "vocabulary-filter-method"),
+        ("language_model", asked.language_model in allowed.language_models, "this language model"),
+        ("speaker_labels", allowed.speaker_labels, "speaker labels"),
+        ("stability", asked.stability in allowed.stability, "this stability"),
+        ("pii", asked.pii in allowed.pii and before.pii != "redact", "this handling of PII"),
+        ("pii_types", asked.pii in allowed.pii, "pii-entity-types"),
     )
-    problems = [what for broken, what in rules if broken]
+    problems = [
+        what
+        for name, permitted, what in rules
+        if not permitted and getattr(asked, name) != getattr(before, name)
+    ]
+    if some and asked.language not in allowed.languages:
+        problems.append("this language")
     if problems:
-        raise OptionNotAllowed(f"not allowed here: {', '.join(problems)}")
+        raise OptionNotAllowed(f"not allowed here: {', '.join(dict.fromkeys(problems))}")
 
 
-_NAMES = frozenset({
+NAMES = frozenset({
     "identify-language",
     "identify-multiple-languages",
     "language-options",
@@ -294,13 +306,14 @@ _NAMES = frozenset({
     "pii-entity-types",
 })  # fmt: skip
 
-#: Options that have a form for one name and a form for several.
-_OTHER_FORM = {
-    "vocabulary-name": "vocabulary-names",
-    "vocabulary-names": "vocabulary-name",
-    "vocabulary-filter-name": "vocabulary-filter-names",
-    "vocabulary-filter-names": "vocabulary-filter-name",
-}
+#: Options that exclude each other: a client's replaces the operator's of the other form.
+_FORMS = (
+    ("vocabulary-name", "vocabulary-names"),
+    ("vocabulary-filter-name", "vocabulary-filter-names"),
+    ("identify-language", "identify-multiple-languages"),
+    ("content-redaction-type", "content-identification-type"),
+)
+_OTHER_FORM = dict([*_FORMS, *((other, one) for one, other in _FORMS)])
 
 
 class _Taker:

@@ -11,7 +11,6 @@ Words are the items that were spoken. Punctuation is in the text, and no word of
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -26,8 +25,6 @@ from transcripts.models import Word
 SAME_START = 0.01
 #: So many ids of closed segments are known for each channel.
 REMEMBERED_IDS = 8
-
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,28}", re.ASCII)
 
 _Key = tuple[str, float, float, float]  # what is told of a word
 
@@ -51,6 +48,7 @@ class Segments:
     def __init__(self, channels: int, timeline: Timeline) -> None:
         self._channels = [_Channel() for _ in range(channels)]
         self._timeline = timeline
+        self._people: dict[str, int] = {}  # by the service's labels, as they were heard
 
     @property
     def open_since(self) -> list[float | None]:
@@ -80,7 +78,7 @@ class Segments:
         items = alternative.items if alternative else []
         start, end = self._span(told)
         is_final = told.is_partial is False
-        if not text and channel.open_since is None:
+        if not text and not (is_final and channel.open_since is not None):
             if is_final:
                 self._close(channel, told, told_start)
             return []
@@ -89,8 +87,10 @@ class Segments:
         if len(runs) > 1:
             results = _by_speaker(runs, words, start=start, end=end)
         else:
-            results = [_result(text, words, _speaker(items), start=start, end=end)]
-        for result in results:
+            speaker = _only_speaker(items) if is_final else _latest_speaker(items)
+            results = [(speaker, _result(text, words, start=start, end=end))]
+        for speaker, result in results:
+            result.person = self._person(speaker)
             result.segment = channel.segment
             result.is_final = is_final
             result.language = told.language_code or None
@@ -102,7 +102,10 @@ class Segments:
             self._close(channel, told, told_start)
         elif channel.open_since is None or start < channel.open_since:
             channel.open_since = start
-        return results
+        return [result for _, result in results]
+
+    def _person(self, speaker: str | None) -> int | None:
+        return None if speaker is None else self._people.setdefault(speaker, len(self._people))
 
     def _close(self, channel: _Channel, told: ServiceResult, told_start: float) -> None:
         channel.open_since = None
@@ -153,24 +156,14 @@ def _is_closed(channel: _Channel, result_id: str | None, start: float, end: floa
     return closed_end > closed_start and abs(start - closed_start) <= SAME_START
 
 
-def _result(
-    text: str, words: tuple[Word, ...], speaker: str | None, *, start: float, end: float
-) -> Result:
-    return Result(
-        segment=0,
-        is_final=False,
-        text=text,
-        start=start,
-        end=end,
-        words=words,
-        speaker_label=speaker,
-    )
+def _result(text: str, words: tuple[Word, ...], *, start: float, end: float) -> Result:
+    return Result(segment=0, is_final=False, text=text, start=start, end=end, words=words)
 
 
 def _by_speaker(
     runs: list[_Run], words: tuple[Word, ...], *, start: float, end: float
-) -> list[Result]:
-    """Return a result for each speaker's turn; together they span from `start` to `end`."""
+) -> list[tuple[str | None, Result]]:
+    """Return each turn's speaker and result; together they span from `start` to `end`."""
     results = []
     at = 0
     for run in runs:
@@ -178,7 +171,7 @@ def _by_speaker(
         at += run.words
         last = at == len(words)
         until = end if last else max(start, said[-1].end_time)
-        results.append(_result(run.text, said, run.speaker, start=start, end=until))
+        results.append((run.speaker, _result(run.text, said, start=start, end=until)))
         start = until if last else max(until, words[at].start_time)
     return results
 
@@ -209,7 +202,7 @@ def _runs(items: list[Item], text: str) -> Iterator[_Run]:
         at = found + len(item.content)
         if item.item_type == "punctuation":
             continue
-        speaker = _speaker_name(item.speaker)
+        speaker = item.speaker
         if not starts:
             starts.append((speaker, 0))
             counts.append(0)
@@ -226,19 +219,18 @@ def _runs(items: list[Item], text: str) -> Iterator[_Run]:
         yield _Run(speaker, count, text[place:end].strip())
 
 
-def _speaker(items: list[Item]) -> str | None:
+def _latest_speaker(items: list[Item]) -> str | None:
     """Return who speaks in a result, by its latest word."""
     for item in reversed(items):
         if item.speaker is not None and item.item_type != "punctuation":
-            return _speaker_name(item.speaker)
+            return item.speaker
     return None
 
 
-def _speaker_name(label: str | None) -> str | None:
-    """Return the label as in Transcribe's files: `0` is `spk_0`; `None` for what is no label."""
-    if label is None or not _LABEL.fullmatch(label):
-        return None
-    return f"spk_{label}" if label.isdecimal() else label
+def _only_speaker(items: list[Item]) -> str | None:
+    """Return who speaks in a result, `None` if it is nobody or several people."""
+    speakers = {item.speaker for item in items if item.item_type != "punctuation"} - {None}
+    return speakers.pop() if len(speakers) == 1 else None
 
 
 def _stable(items: list[Item]) -> int | None:

@@ -155,18 +155,20 @@ class TranscribeSession(Session):
         self._last_answer = self._loop.time()
         self._answer_at = self._sent
         self._settling.heard(self._last_answer)
+        trouble: EngineError | None = None
         try:
             for one in results:
                 for result in self._segments.understand(one):
                     if result.is_final:
                         self._settling.final(result.channel, result.end)
                     self._events.recognised(result)
-            # At once, so that no failure comes between a final and what it settles.
-            self._settling.update(self._last_answer, self._segments.open_since)
         except (ValueError, TypeError, AttributeError, ValidationError):
-            self._fail(UnreadableEvent("Amazon Transcribe sent a result that makes no sense"))
-        else:
-            self._report()
+            trouble = UnreadableEvent("Amazon Transcribe sent a result that makes no sense")
+        # At once, so that no failure comes between a final and what it settles.
+        self._settling.update(self._last_answer, self._segments.open_since)
+        self._report()
+        if trouble is not None:
+            self._fail(trouble)
 
     def drained(self) -> None:
         """Learn that the peer takes audio again."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_service.conversations.hub import Conversation
-from ecs_service.sessions.publish import Publisher
+from ecs_service.sessions.publish import Published, Publisher
 from speech.engines.base import Result
 from transcripts.models import Utterance
 
@@ -39,9 +39,10 @@ def final(text: str, segment: int = 0) -> Result:
     return Result(segment, is_final=True, text=text, start=1.5, end=2.0)
 
 
-def told(frame: bytes | None) -> dict[str, Any]:
-    assert frame is not None
-    message: dict[str, Any] = json.loads(frame)
+def told(published: Published | None) -> dict[str, Any]:
+    assert published is not None
+    message: dict[str, Any] = json.loads(published.frame)
+    assert published.is_final == (message["type"] == "final")
     return message
 
 
@@ -132,10 +133,8 @@ def test_one_channel_is_not_told() -> None:
 def test_labels_and_stable_words_are_passed_on_beside_the_speakers_name() -> None:
     promises = Promises()
     publish = publisher(Conversation("talk"), promises).publish
-    partial = Result(
-        0, is_final=False, text="a b", start=1.0, end=2.0, speaker_label="spk_1", stable_words=1
-    )
-    ended = Result(0, is_final=True, text="a b", start=1.0, end=2.0, speaker_label="spk_1")
+    partial = Result(0, is_final=False, text="a b", start=1.0, end=2.0, person=1, stable_words=1)
+    ended = Result(0, is_final=True, text="a b", start=1.0, end=2.0, person=1)
 
     messages = [told(publish(r, BEGAN)) for r in (partial, ended)]
 

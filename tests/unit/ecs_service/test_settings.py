@@ -33,6 +33,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("SLOTS", "0"),
         ("SCRIPTED", '{"delay": -1}'),
         ("QUEUE_URL", "https://queue"),
+        ("TRANSCRIBE_STARTS_PER_SECOND", "0"),
     ],
 )
 def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -150,15 +150,36 @@ def test_a_final_goes_at_once_and_its_partials_are_over() -> None:
     assert plan.due() is None
 
 
-def test_a_guess_that_was_taken_back_is_forgotten() -> None:
+def test_a_guess_that_was_taken_back_is_not_told_even_if_there_is_another() -> None:
     plan = Plan(POLICY)
-    plan.partial(partial("one", 0.0))
+    plan.partial(partial("one", 0.0, seq=1))
     running = plan.take(1.0)
     assert running is not None
-    plan.retract("u")
+    plan.partial(partial("one two", 1.2, seq=2))
+    plan.retract(partial("", 1.5, seq=3))
 
+    plan.done(running)
+    assert plan.take(9.0) is None, "what waited is not said any more"
+    plan.partial(partial("three", 9.0, seq=4))
     assert not plan.is_news(running)
-    assert plan.take(9.0) is None
+    another = plan.take(10.0)
+    assert another is not None
+    assert another.text == "three"
+    assert plan.is_news(another)
+
+
+def test_the_same_guess_after_it_was_taken_back_is_one_of_its_own() -> None:
+    plan = Plan(POLICY)
+    plan.partial(partial("one", 0.0, seq=1))
+    first = plan.take(1.0)
+    assert first is not None
+    assert plan.is_news(first)
+    plan.done(first)
+
+    assert plan.retract(partial("", 2.0, seq=2)), "viewers had a translation"
+    assert not plan.retract(partial("one", 2.5, seq=3)), "which went with the guess"
+    plan.partial(partial("one", 3.0, seq=4))
+    assert plan.take(9.0) is not None
 
 
 def test_what_is_said_now_goes_before_the_past_and_the_newest_past_first() -> None:

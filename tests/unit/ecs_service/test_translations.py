@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ecs_service import telemetry
 from ecs_service.conversations.hub import Conversation, Hub
 from ecs_service.conversations.translation_plan import Policy
 from ecs_service.conversations.translations import Answers, Translations
@@ -140,6 +141,12 @@ class Room:
         """Let everything happen that can happen now."""
         for _ in range(20):
             await asyncio.sleep(0)
+
+
+def missing() -> float:
+    """Return how many finals were given up so far."""
+    (metric,) = telemetry.translations_missing.collect()
+    return next(s.value for s in metric.samples if s.name.endswith("_total"))
 
 
 @pytest.fixture
@@ -379,8 +386,47 @@ async def test_a_guess_at_the_language_that_was_wrong_does_not_stay_translated(
     assert reader.translated[1] == ("bonjour", True)
 
 
-async def test_a_language_that_is_not_known_is_told_once(room: Room) -> None:
+async def test_a_wrong_guess_at_the_language_is_replaced_for_as_long_as_it_is_spoken(
+    room: Room,
+) -> None:
+    reader = room.reader("en")
+    room.partial("good", language="fr-FR")
+    await reader.until(1)
+    room.partial("good mor", language="en-US")
+    room.partial("good morning", language="en-US")
+    room.final("good morning everybody", language="en-US")
+    await reader.until(4)
+
+    assert room.translator.texts == ["good"]
+    assert reader.translated == [
+        ("en: good", False),
+        ("good mor", False),
+        ("good morning", False),
+        ("good morning everybody", True),
+    ]
+
+
+async def test_the_translation_of_a_wrong_guess_does_not_come_after_the_right_one(
+    room: Room,
+) -> None:
+    reader = room.reader("en")
+    room.translator.open.clear()
+    room.partial("bon", language="fr-FR")
+    await room.translator.until_called(1)
+    room.partial("born", language="en-US")
+    room.partial("bonjour", language="fr-FR")
+    await room.settled()
+    room.translator.open.set()
+    await reader.until(1)
+
+    assert reader.translated == [("en: bonjour", False)]
+
+
+async def test_a_language_that_is_not_known_is_asked_for_once_and_each_final_is_missing(
+    room: Room,
+) -> None:
     reader = room.reader()
+    before = missing()
     room.translator.errors = [UnsupportedPair("no")]
     room.final("kaixo", "a", language="eu-ES")
     await reader.until(1, "translation_status")
@@ -388,10 +434,25 @@ async def test_a_language_that_is_not_known_is_told_once(room: Room) -> None:
     room.final("hello", "c")
     await reader.until(1)
     room.final("eskerrik asko", "d", language="eu-ES")
+    await reader.until(3, "translation_status")
+    room.reader()
     await room.settled()
 
     assert room.translator.texts == ["kaixo", "hello"]
-    assert reader.states == ["failing", "ok"]
+    assert reader.states == ["failing", "ok", "failing"]
+    assert missing() - before == 3, "and not again for who comes later"
+
+
+async def test_a_guess_at_a_language_that_is_not_known_misses_nothing(room: Room) -> None:
+    reader = room.reader()
+    room.translator.errors = [UnsupportedPair("no")]
+    room.partial("al", language="eu-ES")
+    await room.translator.until_called(1)
+    room.final("all", language="en-US")
+    await reader.until(1)
+
+    assert reader.states == []
+    assert reader.translated == [("fr: all", True)]
 
 
 async def test_two_languages_do_not_mix(room: Room) -> None:

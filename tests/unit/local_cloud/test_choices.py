@@ -104,6 +104,7 @@ def test_at_an_address_of_ones_own_ones_credentials_are_used_if_there_are_any(
         "wss://transcribestreaming.eu-central-1.amazonaws.com:8443",
         "https://vpce-1.transcribestreaming.eu-central-1.vpce.AMAZONAWS.com",
         "https://transcribestreaming.cn-north-1.amazonaws.com.cn",
+        "https://transcribestreaming.eusc-de-east-1.amazonaws.eu",
         "https://transcribe-streaming.eu-central-1.api.aws",
     ],
 )

@@ -28,6 +28,8 @@ from speech.engines.errors import (
     UnsupportedChannels,
     UnsupportedLanguage,
 )
+from speech.engines.transcribe.pace import Starts
+from tests.support.virtual_time import run_in_virtual_time
 from transcripts.models import Word
 
 pytestmark = pytest.mark.unit
@@ -257,6 +259,124 @@ async def test_a_stream_that_cannot_be_opened_is_refused_when_entered() -> None:
     with pytest.raises(EngineUnavailable):
         async with recognition_of(engine):
             pass
+
+
+class PacedEngine(FakeEngine):
+    """Opens sessions when the test lets it."""
+
+    def __init__(self, policy: Policy = QUICK) -> None:
+        super().__init__(policy)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.turns: list[bool] = []
+        self.waiting = asyncio.Event()
+
+    async def turn(self, *, first: bool) -> None:
+        self.turns.append(first)
+        if not self.open.is_set():
+            self.waiting.set()
+            await self.open.wait()
+
+
+async def test_to_wait_for_a_turn_is_no_failure_and_takes_no_time_from_the_connection() -> None:
+    engine = PacedEngine(Policy(attempts=2, first_delay=0.0, connect_timeout=0.01))
+    async with recognition_of(engine) as recognition:
+        first = await engine.session()
+        engine.open.clear()
+        recognition.write(SECOND)
+        first.events.failed(EngineCrashed("cut"))
+        await asyncio.sleep(0.05)
+        recognition.end()
+        engine.open.set()
+        second = await engine.session()
+        second.events.finished()
+
+        assert await rest_of(recognition) == []
+    assert second.written == SECOND
+    assert engine.turns == [True, False]
+
+
+async def test_who_leaves_while_waiting_for_a_turn_opens_nothing() -> None:
+    engine = PacedEngine()
+    engine.open.clear()
+    entering = asyncio.create_task(engine.recognise(RecognitionOptions()).__aenter__())
+    await engine.waiting.wait()
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+
+    engine.open.set()
+    async with recognition_of(engine):
+        engine.open.clear()
+        engine.waiting.clear()
+        (await engine.session()).events.failed(EngineCrashed("cut"))
+        await asyncio.wait_for(engine.waiting.wait(), 2)
+
+    assert engine.opened == 1
+
+
+async def test_a_speaker_whom_the_engine_does_not_want_to_wait_is_refused_at_once() -> None:
+    class Full(FakeEngine):
+        async def turn(self, *, first: bool) -> None:
+            assert first
+            raise EngineUnavailable("full")
+
+    engine = Full(Policy(attempts=10, first_delay=100.0))
+    with pytest.raises(EngineUnavailable, match="full"):
+        async with recognition_of(engine):
+            pass
+    assert engine.opened == 0
+
+
+def test_an_outage_of_all_streams_together_costs_none_of_them() -> None:
+    class Paced(CountingEngine):
+        """Each stream's first session dies; the next ones begin one after another."""
+
+        starts = Starts(20.0)
+
+        async def turn(self, *, first: bool) -> None:
+            if not first:
+                await self.starts.turn()
+
+    async def stream() -> list[str]:
+        async with recognition_of(Paced([0])) as recognition:
+            recognition.write(bytes(3_200) + b"\1\0" * 1_600)
+            await asyncio.sleep(1.0)
+            recognition.end()
+            return [result.text async for result in recognition]
+
+    async def streams() -> tuple[list[list[str]], float]:
+        said = await asyncio.gather(*(stream() for _ in range(500)))
+        return said, asyncio.get_running_loop().time()
+
+    said, took = run_in_virtual_time(streams())
+
+    assert said == [["0", "1"]] * 500
+    assert took == pytest.approx(499 / 20, abs=1.0)
+
+
+async def test_people_of_different_sessions_never_share_a_label() -> None:
+    def heard(person: int | None, segment: int, *, is_final: bool = True) -> Result:
+        return Result(segment, is_final=is_final, text="x", start=0.0, end=0.5, person=person)
+
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        recognition.write(SECOND)
+        first = await engine.session()
+        first.events.recognised(heard(0, 0))
+        first.events.recognised(heard(2, 1, is_final=False))
+        first.events.failed(EngineCrashed("cut"))
+        second = await engine.session()  # from the start again, and yet another one
+        second.events.recognised(heard(None, 0))
+        second.events.recognised(heard(1, 1))
+        second.events.failed(SessionEnded("four hours"))
+        third = await engine.session()
+        third.events.recognised(heard(0, 0))
+        third.events.finished()
+
+        labels = [result.speaker_label for result in await rest_of(recognition)]
+
+    assert labels == ["spk_0", "spk_2", None, "spk_4", "spk_5"]
 
 
 async def test_a_session_that_consumes_nothing_is_replaced() -> None:

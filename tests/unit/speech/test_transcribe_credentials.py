@@ -128,6 +128,25 @@ def test_the_address_is_the_regions_or_the_operators(endpoint: str | None, base:
     assert websocket_url("cn-north-1", endpoint) == base
 
 
+@pytest.mark.parametrize(
+    ("region", "domain"),
+    [
+        ("us-gov-west-1", "amazonaws.com"),
+        ("cn-northwest-1", "amazonaws.com.cn"),
+        ("eusc-de-east-1", "amazonaws.eu"),
+        ("ap-southeast-99", "amazonaws.com"),  # not there yet
+    ],
+)
+def test_each_partition_has_its_domain(region: str, domain: str) -> None:
+    assert http2_url(region, None) == f"https://transcribestreaming.{region}.{domain}"
+
+
+def test_what_is_no_region_has_no_address() -> None:
+    with pytest.raises(ValueError, match="region 'frankfurt'"):
+        websocket_url("frankfurt", None)
+    assert websocket_url("frankfurt", "wss://vpce.example") == "wss://vpce.example"
+
+
 @pytest.mark.parametrize("endpoint", ["localhost:8443", "ftp://x", "https://", "https://x?a=b"])
 def test_what_is_no_address_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):

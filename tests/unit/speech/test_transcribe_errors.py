@@ -70,6 +70,8 @@ def test_each_error_of_the_service_has_its_name_and_its_verdict(
         "key AKIAIOSFODNN7EXAMPLE is unknown",
         "key ASIAIOSFODNN7EXAMPLE is unknown",
         "AWS4-HMAC-SHA256 Credential=me",
+        "User: arn:aws:sts::123456789012:assumed-role/task",
+        "no access for account 123456789012",
     ],
 )
 def test_a_text_that_quotes_the_request_is_withheld(text: str) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speech.engines.errors import OptionError, UnsupportedLanguage
 from speech.engines.transcribe.options import (
+    NAMES,
     AllowedOptions,
     InvalidOption,
     OptionNotAllowed,
@@ -156,7 +159,7 @@ def test_clients_choose_nothing_else(name: str) -> None:
     ],
 )
 def test_by_default_nothing_but_the_language_is_allowed(choices: dict[str, str]) -> None:
-    defaults = {"vocabulary-filter-name": "rude"}  # what the operator set is no permission
+    defaults = {"vocabulary-filter-name": "house"}  # what the operator set is no permission
     with pytest.raises(OptionNotAllowed):
         choose(choices, allowed=AllowedOptions(), defaults=defaults)
 
@@ -184,8 +187,91 @@ def test_the_operators_defaults_need_no_permission_and_can_be_replaced() -> None
 
 
 def test_redaction_that_the_operator_set_cannot_be_escaped() -> None:
-    with pytest.raises(InvalidOption):
+    with pytest.raises(OptionNotAllowed):
         choose({"content-identification-type": "PII"}, defaults={"content-redaction-type": "PII"})
+
+
+FRENCH = {"identify-language": "true", "language-options": "en-US,fr-FR"}
+SPANISH = {"language-options": "en-US,es-US"}
+
+
+@pytest.mark.parametrize(
+    ("defaults", "allowed", "choices"),
+    [
+        (
+            {"content-redaction-type": "PII"},
+            AllowedOptions(pii=frozenset({"identify"})),
+            {"pii-entity-types": "NAME"},
+        ),
+        ({"show-speaker-label": "true"}, AllowedOptions(), {"show-speaker-label": "false"}),
+        (FRENCH, AllowedOptions(), SPANISH),
+        (FRENCH, AllowedOptions(), {"identify-multiple-languages": "true"}),
+        (
+            {"vocabulary-filter-name": "house", "vocabulary-filter-method": "remove"},
+            AllowedOptions(vocabulary_filters=frozenset({"rude"})),
+            {"vocabulary-filter-method": "tag"},
+        ),
+    ],
+)
+def test_what_the_operator_set_is_changed_only_by_who_may(
+    defaults: dict[str, str], allowed: AllowedOptions, choices: dict[str, str]
+) -> None:
+    with pytest.raises(OptionNotAllowed):
+        choose(choices, allowed=allowed, defaults=defaults)
+    choose(defaults, allowed=allowed, defaults=defaults)  # what it is already may be asked for
+
+
+@pytest.mark.parametrize(
+    ("default", "choice"),
+    [
+        ({"content-identification-type": "PII"}, {"content-redaction-type": "PII"}),
+        (FRENCH, {"identify-multiple-languages": "true"}),
+        ({"vocabulary-filter-name": "house"}, {"vocabulary-filter-name": "rude"}),
+    ],
+)
+def test_a_choice_that_is_allowed_takes_the_place_of_a_default_that_it_excludes(
+    default: dict[str, str], choice: dict[str, str]
+) -> None:
+    ((name, value),) = choice.items()
+
+    assert choose(choice, defaults=default).parameters()[name] == value
+
+
+DEFAULTS: list[dict[str, str]] = [
+    {},
+    {"content-redaction-type": "PII", "pii-entity-types": "NAME,EMAIL"},
+    {"content-identification-type": "PII", "show-speaker-label": "true"},
+    {"vocabulary-filter-name": "rude", "vocabulary-filter-method": "mask",
+     "vocabulary-name": "names", "language-model-name": "law"},
+    FRENCH | {"vocabulary-names": "names,noms", "partial-results-stability": "high"},
+    SPANISH | {"identify-multiple-languages": "true", "vocabulary-filter-names": "rude,grob"},
+]  # fmt: skip
+CHOICES = [
+    *((name, value) for name in sorted(NAMES) if "-name" in name for value in ("names", "law")),
+    *((name, value) for name in sorted(NAMES) if "identify" in name for value in ("true", "false")),
+    *(("language-options", value) for value in ("en-US,fr-FR", "en-US,es-US")),
+    *(("vocabulary-filter-method", value) for value in ("mask", "tag")),
+    *(("show-speaker-label", value) for value in ("true", "false")),
+    *(("partial-results-stability", value) for value in ("high", "low")),
+    *(("pii-entity-types", value) for value in ("NAME", "NAME,EMAIL")),
+    ("content-redaction-type", "PII"),
+    ("content-identification-type", "PII"),
+]
+
+
+@given(
+    defaults=st.sampled_from(DEFAULTS),
+    choices=st.lists(st.sampled_from(CHOICES), max_size=3).map(dict),
+)
+def test_who_may_choose_nothing_changes_nothing(
+    defaults: dict[str, str], choices: dict[str, str]
+) -> None:
+    as_set = parsed(defaults, language="en-US")
+    try:
+        result = choose(choices, allowed=AllowedOptions(), defaults=defaults)
+    except OptionError:
+        return
+    assert result == as_set
 
 
 @pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "xx-YY&region=z"])

@@ -6,41 +6,60 @@ import pytest
 
 from speech.engines.transcribe.errors import Throttled
 from speech.engines.transcribe.pace import Starts
+from tests.support.virtual_time import run_in_virtual_time
 
 pytestmark = pytest.mark.unit
 
 
-async def test_streams_begin_one_after_another() -> None:
-    starts = Starts(100.0)
-    loop = asyncio.get_running_loop()
-    began: list[float] = []
+def test_streams_begin_one_after_another_however_many_wait() -> None:
+    async def begin(starts: Starts) -> float:
+        await starts.turn()
+        return asyncio.get_running_loop().time()
 
-    async def begin() -> None:
-        await starts.turn(1.0)
-        began.append(loop.time())
+    async def begin_all() -> list[float]:
+        starts = Starts(20.0)
+        return await asyncio.gather(*(begin(starts) for _ in range(501)))
 
-    before = loop.time()
-    await asyncio.gather(*(begin() for _ in range(11)))
-
-    assert began[0] - before < began[-1] - before
-    assert began[-1] - before >= 0.1
-    assert began == sorted(began)
+    assert run_in_virtual_time(begin_all()) == pytest.approx([n / 20 for n in range(501)])
 
 
-async def test_who_would_wait_too_long_is_told_at_once_and_takes_no_turn() -> None:
-    starts = Starts(0.5)
-    await starts.turn(0.0)
-    with pytest.raises(Throttled) as caught:
-        await starts.turn(1.0)
+def test_who_would_wait_too_long_is_told_at_once_and_takes_no_turn() -> None:
+    async def check() -> float:
+        starts = Starts(0.5)
+        running = [asyncio.create_task(starts.turn()) for _ in range(3)]
+        await asyncio.sleep(0.0)
+        for _ in range(2):  # the turn is 6 s away, also for the second who asks
+            with pytest.raises(Throttled) as caught:
+                await starts.turn(seconds=5.9)
+            assert caught.value.retryable
+        await starts.turn(seconds=6.0)
+        assert all(turn.done() for turn in running)
+        return asyncio.get_running_loop().time()
 
-    assert caught.value.retryable
-    with pytest.raises(Throttled):  # still the second turn, 2 s away, and not the third
-        await starts.turn(1.9)
+    assert run_in_virtual_time(check()) == pytest.approx(6.0)
 
 
-async def test_after_a_quiet_time_nobody_waits() -> None:
-    starts = Starts(50.0)
-    await starts.turn(0.0)
-    await asyncio.sleep(0.03)
+def test_who_gives_up_waiting_leaves_no_gap() -> None:
+    async def check() -> float:
+        starts = Starts(1.0)
+        await starts.turn()
+        waiting = [asyncio.create_task(starts.turn()) for _ in range(10)]
+        await asyncio.sleep(0.5)
+        for turn in waiting[:-1]:  # the first of them sleeps, the others wait for it
+            turn.cancel()
+        await waiting[-1]
+        await starts.turn(seconds=1.0)
+        return asyncio.get_running_loop().time()
 
-    await starts.turn(0.0)
+    assert run_in_virtual_time(check()) == pytest.approx(2.0)
+
+
+def test_after_a_quiet_time_nobody_waits() -> None:
+    async def check() -> None:
+        starts = Starts(50.0)
+        await starts.turn()
+        await asyncio.sleep(10.0)
+        await starts.turn(seconds=0.0)
+        assert asyncio.get_running_loop().time() == pytest.approx(10.0)
+
+    run_in_virtual_time(check())

@@ -175,7 +175,13 @@ def test_what_is_not_found_in_the_text_is_not_cut() -> None:
         )
     )
 
-    assert (result.text, result.speaker_label, len(result.words)) == ("21", "spk_1", 2)
+    assert (result.text, result.speaker_label, len(result.words)) == ("21", None, 2)
+
+
+def test_one_speaker_needs_no_cut() -> None:
+    (result,) = heard(told("a", item("two", 0.0, 0.2, speaker="0"), COMMA, text="2"))
+
+    assert (result.text, result.speaker_label) == ("2", "spk_0")
 
 
 def test_channels_count_their_segments_apart() -> None:
@@ -207,6 +213,16 @@ def test_a_guess_that_comes_to_nothing_is_closed_by_an_empty_final() -> None:
     results = heard(told("a", HELLO, partial=True), told("a", end=1.0, start=0.5))
 
     assert [(r.is_final, r.text) for r in results] == [(False, "Hello"), (True, "")]
+
+
+def test_an_empty_guess_takes_back_no_guess_whose_final_is_to_come() -> None:
+    results = heard(
+        told("a", HELLO, partial=True),
+        told("a", partial=True, start=0.5, end=0.9),
+        told("a", HELLO, WORLD),
+    )
+
+    assert [(r.segment, r.text) for r in results] == [(0, "Hello"), (0, "Hello world")]
 
 
 def test_times_are_ours() -> None:

@@ -373,6 +373,16 @@ async def test_what_makes_no_sense_ends_the_session(message: bytes) -> None:
     assert isinstance(await events.error(), UnreadableEvent)
 
 
+async def test_a_final_before_what_makes_no_sense_is_settled() -> None:
+    session, _, events = session_of()
+    session.write(SECOND)
+    session.told([*told("Hello.", 0.1, 0.5), *told("x", float("nan"), 2.0)])
+
+    assert isinstance(await events.error(), UnreadableEvent)
+    assert [result.text for result in events.results] == ["Hello."]
+    assert events.progress[-1] == (1.0, 0.5)
+
+
 async def test_after_close_nothing_is_reported_and_nothing_sent() -> None:
     session, link, events = session_of(QUICK)
     await session.close()

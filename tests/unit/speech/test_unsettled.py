@@ -30,7 +30,7 @@ def test_what_is_heard_again_is_all_that_was_not_said(
         at += piece
     expected = frames.copy()
     for channel, position in said:
-        if channel < channels and channels > 1:
+        if channel < channels:
             kept.said(channel, position)
             expected[:position, channel] = 0
     for position in settled:

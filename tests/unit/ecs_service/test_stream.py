@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from ecs_service.conversations.hub import Hub
+from ecs_service.refusal import Refusal
+from ecs_service.sessions.admission import Admission
+from ecs_service.sessions.publish import NoPromises
+from ecs_service.sessions.stream import Stream, StreamRequest, Streams
+from speech.engines.base import Engine, Policy, RecognitionOptions, Result, Session, SessionEvents
+from speech.engines.errors import EngineError
+from speech.engines.transcribe.errors import AccessDenied, RequestRefused, Throttled
+from speech.pcm import PcmFormat
+from transcripts.protocol import ErrorCode
+
+pytestmark = pytest.mark.unit
+
+TELLING = "User: arn:aws:sts::123456789012:assumed-role/task is not authorized"
+
+
+class SilentSession(Session):
+    def write(self, pcm: bytes) -> None:
+        """Hear nothing."""
+
+    def end(self) -> None:
+        """Hear nothing."""
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+class FakeEngine(Engine):
+    """The test speaks through `events`, or says how sessions fail to open."""
+
+    name = "fake"
+    policy = Policy(attempts=1)
+
+    def __init__(self, error: EngineError | None = None) -> None:
+        self.error = error
+        self.events: SessionEvents
+
+    async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
+        del options
+        if self.error is not None:
+            raise self.error
+        self.events = events
+        return SilentSession()
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.shown: list[tuple[bool, bool]] = []
+
+    def published(self, frame: bytes, *, is_final: bool) -> None:
+        """Keep whether it is a final, and whether it says so."""
+        self.shown.append((b'"type":"final"' in frame, is_final))
+
+    def interrupted(self) -> None:
+        """Never happens."""
+
+
+def stream_of(engine: Engine, owner: Owner) -> Stream:
+    streams = Streams(engine=engine, hub=Hub(), outbox=NoPromises(), admission=Admission(1))
+    request = StreamRequest(
+        conversation_id="talk", speaker="Ada", language="en-US", audio=PcmFormat(16_000, 1)
+    )
+    return streams.open(request, owner)
+
+
+def result(text: str, *, is_final: bool) -> Result:
+    return Result(segment=0, is_final=is_final, text=text, start=0.0, end=1.0)
+
+
+async def test_a_frame_is_shown_as_what_it_is() -> None:
+    """An empty final is no final for those who read: it takes the guess back."""
+    engine, owner = FakeEngine(), Owner()
+    async with stream_of(engine, owner):
+        for one in (result("he", is_final=False), result("", is_final=True)):
+            engine.events.recognised(one)
+        engine.events.recognised(result("hello", is_final=True))
+
+    assert owner.shown == [(False, False), (False, False), (True, True)]
+
+
+@pytest.mark.parametrize("kind", [EngineError, AccessDenied, RequestRefused, Throttled])
+async def test_strangers_are_not_told_what_the_engine_says(kind: type[EngineError]) -> None:
+    with pytest.raises(Refusal) as opening:
+        async with stream_of(FakeEngine(kind(TELLING)), Owner()):
+            pass
+
+    engine = FakeEngine()
+    async with stream_of(engine, Owner()) as stream:
+        engine.events.failed(kind(TELLING))
+        with pytest.raises(Refusal) as running:
+            await stream.finished()
+
+    for refusal in (opening.value, running.value):
+        assert refusal.code is ErrorCode.ENGINE_FAILED
+        assert refusal.message == kind.public
+        assert refusal.as_message().retryable

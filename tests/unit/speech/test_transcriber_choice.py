@@ -1,0 +1,113 @@
+"""Which transcriber a machine gets, and what Whisper's results become."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speech.transcribers import whisper
+from speech.transcribers.choice import Kind, Machine, TranscriberSpec, kind, transcriber
+from speech.transcribers.errors import BadRecording, TranscriberUnavailable
+from speech.transcribers.whisperx import segments_of
+
+pytestmark = pytest.mark.unit
+
+BARE = Machine(packages=frozenset(), gpu=False)
+LAPTOP = Machine(packages=frozenset({"faster_whisper"}), gpu=False)
+GPU = Machine(packages=frozenset({"faster_whisper", "whisperx"}), gpu=True)
+CPU_WITH_ALL = Machine(packages=frozenset({"faster_whisper", "whisperx"}), gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "machine", "expected"),
+    [
+        (TranscriberSpec(), BARE, "embedded"),
+        (TranscriberSpec(), LAPTOP, "embedded"),
+        (TranscriberSpec(model="m"), LAPTOP, "faster-whisper"),
+        (TranscriberSpec(model="m"), CPU_WITH_ALL, "faster-whisper"),
+        (TranscriberSpec(), GPU, "whisperx"),
+        (TranscriberSpec(model="m"), GPU, "whisperx"),
+        (TranscriberSpec(kind="embedded", model="m"), GPU, "embedded"),
+    ],
+)
+def test_a_machine_gets_the_best_that_it_can_run(
+    spec: TranscriberSpec, machine: Machine, expected: Kind
+) -> None:
+    assert kind(spec, machine) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "machine", "told"),
+    [
+        (TranscriberSpec(model="m"), BARE, "MODEL is given"),
+        (TranscriberSpec(kind="faster-whisper"), LAPTOP, "MODEL has to name"),
+        (TranscriberSpec(model="/no/such/folder"), LAPTOP, "there is no folder"),
+        (TranscriberSpec(language="de"), BARE, "US English only"),
+    ],
+)
+def test_what_does_not_go_together_is_told(
+    spec: TranscriberSpec, machine: Machine, told: str
+) -> None:
+    with pytest.raises(TranscriberUnavailable, match=told):
+        transcriber(spec, machine)
+
+
+@pytest.mark.parametrize(
+    ("tag", "code"),
+    [("en", "en"), ("en-US", "en"), ("pt-BR", "pt"), ("zh-Hant-TW", "zh"), ("nb-NO", "no")],
+)
+def test_a_language_is_known_by_its_tag(tag: str, code: str) -> None:
+    assert whisper.code(tag, ["en", "pt", "zh", "no"]) == code
+
+
+def test_a_language_that_the_model_lacks_is_refused() -> None:
+    with pytest.raises(BadRecording):
+        whisper.code("tlh", ["en"])
+
+
+@given(
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(0, 10_000),
+)
+def test_whatever_times_a_model_gives_a_word_lies_within_the_recording(
+    start: float, end: float, confidence: float, duration: float
+) -> None:
+    word = whisper.word(" it", start, end, confidence, duration=duration)
+
+    if word is None:
+        assert not (math.isfinite(start) and math.isfinite(end))
+        return
+    assert 0 <= word.start_time <= word.end_time <= duration + 0.001
+    assert 0 <= word.confidence <= 1
+
+
+def test_whisperx_words_without_times_are_in_the_text_alone() -> None:
+    result = {
+        "segments": [
+            {
+                "start": 0.5,
+                "end": 2.0,
+                "text": " It costs 20 dollars.",
+                "speaker": "SPEAKER_00",
+                "words": [
+                    {"word": "It", "start": 0.5, "end": 0.7, "score": 0.9, "speaker": "SPEAKER_00"},
+                    {"word": "costs", "start": 0.7, "end": 1.1, "score": math.nan},
+                    {"word": "20"},
+                    {"word": "dollars.", "start": 1.5, "end": 2.5, "score": 0.8},
+                ],
+            },
+            {"start": 3.0, "end": 4.0, "text": "  "},
+        ]
+    }
+
+    [segment] = segments_of(result, 2.2)
+
+    assert segment.text == "It costs 20 dollars."
+    assert [word.word for word in segment.words] == ["It", "costs", "dollars."]
+    assert (segment.words[-1].end_time, segment.words[1].confidence) == (2.2, 0.0)
+    assert segment.speaker_label == "SPEAKER_00"
