@@ -59,8 +59,10 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         ),
         artifacts,
     )
-    # Under $10 a month, Transcribe excluded: somebody else's load balancer, one task on Spot. All
-    # of the 25 streams that an account has by default are the one task's.
+    # Under $10 a month, Transcribe excluded: somebody else's load balancer, one task on Spot. Until
+    # access control exists, whoever knows the page's address can have speech recognised: of the 25
+    # streams that an account has by default these are four, $5.76 an hour; and at one start a
+    # second, for AWS charges 15 s even for a moment, nobody can make it more than $21.60.
     provision(
         app,
         Environment(
@@ -73,7 +75,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 service=Service(
                     cpu=256,
                     memory_mib=512,
-                    engine=Transcribe(),
+                    engine=Transcribe(quota=4, starts_per_second=1),
                     max_stream_seconds=30,
                     on_demand_base=0,
                     drain_seconds=45,

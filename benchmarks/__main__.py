@@ -1,4 +1,4 @@
-"""`python -m benchmarks [live|recognition|memory|all] [--quick] [--json]`.
+"""`python -m benchmarks [live|recognition|memory|transcribe|router|all] [--quick] [--json]`.
 
 Tables go to stdout, what is going on to stderr. The promises below a table say `kept`, or
 `MISSED` and by how much; the exit code does not depend on them, for a busy machine misses some.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import live, memory, recognition
+from benchmarks import live, memory, recognition, router, transcribe
 from benchmarks.servers import ServerError
 from client.errors import ClientError
 
@@ -62,10 +62,22 @@ def _recognition(*, quick: bool) -> Outcome:
     return figures, recognition.report(results)
 
 
+def _transcribe(*, quick: bool) -> Outcome:
+    measurements = transcribe.run(transcribe.QUICK if quick else transcribe.Plan(), _progress)
+    return [asdict(one) for one in measurements], transcribe.report(measurements)
+
+
+def _router(*, quick: bool) -> Outcome:
+    measured = router.run(router.QUICK if quick else router.Plan(), _progress)
+    return asdict(measured), router.report(measured)
+
+
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _live),
     "memory": ("Memory while the engine cannot keep up", _memory),
+    "transcribe": ("Amazon Transcribe: CPU, added latency and memory by streams", _transcribe),
+    "router": ("Router of recordings: cold start, and what it adds to the server's time", _router),
 }
 
 

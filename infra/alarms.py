@@ -173,7 +173,7 @@ class LossAlarms(Construct):
             period, minutes = Duration.hours(1), WARM_AT_MOST
         self._above(
             "GpuWithoutWork",
-            metrics.idle_machines(gpu, jobs, period=period),
+            metrics.idle_machines(gpu, jobs, self._watched.namespace, period=period),
             0,
             "A machine with a GPU runs although no job waits or is being done, and costs money by "
             "the hour. First: read the batch_worker's log; set the desired number of the GPU "
@@ -184,10 +184,12 @@ class LossAlarms(Construct):
             "GpuMissing",
             metrics.jobs_without_machines(gpu, jobs),
             0,
-            "Recordings wait for a GPU, and for half an hour none has come. First: look for "
-            "'insufficient capacity' in the activity of the auto scaling group; allow more "
-            "instance types, or on-demand instances.",
-            periods=math.ceil(GPU_START / metrics.FIVE_MINUTES.to_minutes()),
+            "Recordings wait for a GPU, and for half an hour longer than they should none has "
+            "come. First: look for 'insufficient capacity' in the activity of the auto scaling "
+            "group; allow more instance types, or on-demand instances.",
+            periods=math.ceil(
+                (GPU_START + gpu.gpu.longest_wait_minutes) / metrics.FIVE_MINUTES.to_minutes()
+            ),
         )
 
     def _not_empty(self, name: str, queue: sqs.IQueue, description: str) -> None:

@@ -47,8 +47,9 @@ def _business(watched: Watched) -> list[cloudwatch.IWidget]:
         ),
         _graph(
             "Recordings a day",
-            _told(watched, "RecordingsQueued", "router", "recordings"),
-            _told(watched, "ChunksTranscribed", "session_combiner", "chunks transcribed"),
+            _told(watched, "RecordingsTranscribed", "router", "transcribed at once"),
+            _told(watched, "RecordingsQueued", "router", "queued"),
+            _told(watched, "SessionsWritten", "session_combiner", "sessions"),
             width=_THIRD,
         ),
     ]

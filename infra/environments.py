@@ -348,6 +348,13 @@ class Gpu(Part):
     spot: bool = True
     #: Jobs that one machine is expected to work off before another one is started.
     jobs_per_instance: int = 50
+    #: The first machine is started when so many jobs wait, or when one has waited for so many
+    #: minutes. Each start is paid for with some minutes of loading, so more is cheaper, and later.
+    jobs_to_start: int = 1
+    longest_wait_minutes: int = 0
+    #: Seconds of audio that a machine is expected to transcribe in a second. What would take a
+    #: machine more than some minutes is queued at once.
+    speed: float = 10.0
     #: A machine without work for so long is stopped, minutes.
     idle_minutes: int = 10
     #: Times at which one machine is kept ready, as EventBridge cron expressions in UTC.
@@ -366,13 +373,24 @@ class Gpu(Part):
                 yield "instance_types", f"{kind} is not an instance type with a GPU"
         if self.maximum_instances < 1:
             yield "maximum_instances", "give at least 1, or leave gpu out"
-        if self.jobs_per_instance < 1:
-            yield "jobs_per_instance", "give at least 1"
+        yield from self._work_problems()
         if not 1 <= self.idle_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
             yield "idle_minutes", "give 1 to 720 minutes"
         yield from self._schedule_problems()
         if self.log_days not in RETENTION:
             yield "log_days", _log_days(self.log_days)
+
+    def _work_problems(self) -> Iterator[Problem]:
+        if self.jobs_per_instance < 1:
+            yield "jobs_per_instance", "give at least 1"
+        if self.jobs_to_start < 1:
+            yield "jobs_to_start", "give at least 1"
+        if not 0 <= self.longest_wait_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
+            yield "longest_wait_minutes", "give 0 to 720 minutes"
+        if self.jobs_to_start > 1 and not self.longest_wait_minutes:
+            yield "longest_wait_minutes", "is missing: without it no job waits for others"
+        if self.speed <= 0:
+            yield "speed", "give more than 0 seconds"
 
     def _schedule_problems(self) -> Iterator[Problem]:
         if (self.warm_from is None) != (self.warm_until is None):

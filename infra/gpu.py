@@ -14,9 +14,14 @@ worker turns the number up again for whatever waits or is to be kept warm; a job
 done becomes visible in the queue again.
 
 **Who can reach it.** Tasks have no public address; their security group lets in the router's
-and nobody else's. Between the two it is HTTP inside the network, not TLS, and there is no
-secret: the security groups are all that protects it. Audio does not pass here, only the key of
-an object; transcripts may.
+and nobody else's. Whoever asks for something has to know a secret besides. Secrets Manager makes it
+($0.40 a month), ECS gives it to the container, and CloudFormation to the router: from inside the
+network Secrets Manager could be asked only through an endpoint, for $7.30 a month and zone. The
+price is that whoever may read the router's configuration may read the secret. Between the two it
+is HTTP inside the network, not TLS. Audio does not pass here, only the key of an object.
+
+To change the secret, change `SECRET_FIELD` and deploy, as in `infra.entrances`. A router that
+still sends the old one is refused, and puts its recordings on the queue until it is deployed, too.
 
 **AWS from the inside.** Tasks on machines and functions have no public address, so S3 is reached
 through the network's gateway and SQS through an endpoint of its own, $7.30 a month and zone. Its
@@ -33,9 +38,11 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
+from infra import bucket_rights
 from infra.environments import Gpu
 from infra.functions import Place
 from infra.gpu_image import gpu_image
@@ -44,7 +51,6 @@ from infra.log_retention import RETENTION
 from infra.network import Network
 from infra.recordings import RecordingStore
 from infra.security import accept
-from transcripts.recordings import CHUNK_KEYS, CHUNK_TRANSCRIPT_KEYS, UPLOADS
 
 PORT: Final = 8000
 NAME: Final = "transcriber"
@@ -55,9 +61,9 @@ START: Final = Duration.minutes(5)
 #: What Spot gives a machine from its notice to its end.
 STOP: Final = Duration.minutes(2)
 
-#: Objects in the bucket, as IAM compares them.
-AUDIO: Final = (CHUNK_KEYS, f"{UPLOADS}*")
-TRANSCRIPTS: Final = (CHUNK_TRANSCRIPT_KEYS, f"transcripts/{UPLOADS}*")
+#: Which field of the secret is the value; another name makes another value.
+SECRET_FIELD: Final = "value1"  # noqa: S105 - the field's name, not its value
+SECRET_LENGTH: Final = 48
 
 
 class GpuServer(Construct):
@@ -71,6 +77,7 @@ class GpuServer(Construct):
         auto_scaling_group: the machines.
         security_group: the tasks'.
         router_place: where the router has to run to reach it.
+        token: what callers have to know; a reference that CloudFormation resolves.
     """
 
     def __init__(
@@ -92,6 +99,8 @@ class GpuServer(Construct):
         self._network = network
         namespace = f"{Stack.of(self).stack_name}.internal".lower()
         self.url = f"http://{NAME}.{namespace}:{PORT}"
+        self._secret = self._make_secret()
+        self.token = self._secret.secret_value_from_json(SECRET_FIELD).unsafe_unwrap()
         self.cluster = self._make_cluster(namespace)
         router_group = self._security_group("RouterSecurityGroup", "Router: to the GPU server")
         self.security_group = self._security_group(
@@ -107,6 +116,28 @@ class GpuServer(Construct):
         self.auto_scaling_group = machines.auto_scaling_group
         self.service = self._make_service(self._make_task(store), machines)
         self._open_way_to_queues()
+
+    def _make_secret(self) -> secretsmanager.Secret:
+        secret = secretsmanager.Secret(
+            self,
+            "Secret",
+            description="By which the router is known to the GPU server",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template="{}",  # noqa: S106 - an empty object
+                generate_string_key=SECRET_FIELD,
+                exclude_punctuation=True,
+                password_length=SECRET_LENGTH,
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        accept(
+            secret,
+            {
+                "AwsSolutions-SMG4": "Router and tasks learn the value when they are deployed, so "
+                "a rotation would only part them; a deployment changes it."
+            },
+        )
+        return secret
 
     def _make_cluster(self, namespace: str) -> ecs.Cluster:
         cluster = ecs.Cluster(self, "Cluster", vpc=self._network.vpc)
@@ -146,9 +177,13 @@ class GpuServer(Construct):
                 # A machine's metadata, where an SDK looks for it otherwise, is out of reach.
                 # botocore knows it by this name only.
                 "AWS_DEFAULT_REGION": Stack.of(self).region,
+                "HOST": "0.0.0.0",
                 "PORT": str(PORT),
                 "QUEUE_URL": store.jobs.queue_url,
                 "RECORDINGS_BUCKET": store.bucket.bucket_name,
+            },
+            secrets={
+                "AUTH_TOKEN": ecs.Secret.from_secrets_manager(self._secret, SECRET_FIELD),
             },
             health_check=ecs.HealthCheck(
                 command=["CMD", "python3", "-c", _LOOK],
@@ -172,8 +207,8 @@ class GpuServer(Construct):
         accept(
             task,
             {
-                "AwsSolutions-ECS2": "A region, a number, and the names of a queue and a bucket; "
-                "no secret is among them."
+                "AwsSolutions-ECS2": "A region, addresses, and the names of a queue and a bucket; "
+                "the secret is not among them, but a reference to Secrets Manager."
             },
         )
         accept(
@@ -186,24 +221,13 @@ class GpuServer(Construct):
         return task
 
     def _grant(self, role: iam.IRole, store: RecordingStore) -> None:
-        # Exported by name, for only so is known how cdk-nag is going to call it.
-        bucket = Stack.of(store).export_value(store.bucket.bucket_arn)
-        shown = Stack.of(self).resolve(bucket)["Fn::ImportValue"]
-        for action, keys in (("s3:GetObject", AUDIO), ("s3:PutObject", TRANSCRIPTS)):
-            role.add_to_principal_policy(
-                iam.PolicyStatement(actions=[action], resources=[f"{bucket}/{key}" for key in keys])
-            )
-        store.jobs.grant_consume_messages(role)
-        accept(
+        bucket_rights.allow(
             role,
-            {
-                f"AwsSolutions-IAM5[Resource::{shown}/{key}]": "All recordings, and no other "
-                "objects: which one is to be transcribed stands in the job."
-                if key in AUDIO
-                else "The transcripts of all recordings, and no other objects."
-                for key in (*AUDIO, *TRANSCRIPTS)
-            },
+            store,
+            read=(*bucket_rights.AUDIO, *bucket_rights.OUTCOMES),
+            write=bucket_rights.OUTCOMES,
         )
+        store.jobs.grant_consume_messages(role)
 
     def _make_service(self, task: ecs.Ec2TaskDefinition, machines: GpuMachines) -> ecs.Ec2Service:
         service = ecs.Ec2Service(
@@ -293,7 +317,9 @@ class GpuServer(Construct):
         )
 
 
+#: Whatever it answers, it lives: 503 means that the model is being loaded, which may take long.
 _LOOK: Final = (
-    "import urllib.request as request; "
-    f"request.urlopen('http://127.0.0.1:{PORT}/health', timeout=5)"
+    "import http.client as http; "
+    f"server = http.HTTPConnection('127.0.0.1', {PORT}, timeout=5); "
+    "server.request('GET', '/health'); server.getresponse()"
 )

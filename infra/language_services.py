@@ -17,13 +17,13 @@ from aws_cdk import aws_iam as iam
 from infra.environments import Service
 from infra.recognition import Transcribe
 
-#: The WebSocket is what the service opens; the other is for its adapter of AWS's own SDK.
-TRANSCRIBE_ACTIONS = (
-    "transcribe:StartStreamTranscription",
-    "transcribe:StartStreamTranscriptionWebSocket",
-)
+#: What starts a stream, by `Transcribe.transport`.
+TRANSCRIBE_ACTIONS = {
+    "http2": "transcribe:StartStreamTranscription",
+    "websocket": "transcribe:StartStreamTranscriptionWebSocket",
+}
 #: The source's language is always known, so that nobody has to ask Amazon Comprehend for it.
-TRANSLATE_ACTIONS = ("translate:TranslateText",)
+TRANSLATE_ACTION = "translate:TranslateText"
 
 
 def settings(service: Service, region: str) -> dict[str, str]:
@@ -38,6 +38,8 @@ def settings(service: Service, region: str) -> dict[str, str]:
     if isinstance(engine, Transcribe):
         allowed = engine.allowed.model_dump(mode="json", exclude_defaults=True)
         told["TRANSCRIBE_REGION"] = engine.region or region
+        told["TRANSCRIBE_TRANSPORT"] = engine.transport
+        told["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
         told["TRANSCRIBE_OPTIONS"] = _json(engine.options)
         told["TRANSCRIBE_ALLOWED"] = _json(allowed)
     if translation is not None:
@@ -56,14 +58,15 @@ def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
         region: the environment's own.
     """
     if isinstance(service.engine, Transcribe):
-        yield _right(TRANSCRIBE_ACTIONS, service.engine.region or region)
+        action = TRANSCRIBE_ACTIONS[service.engine.transport]
+        yield _right(action, service.engine.region or region)
     if service.translation is not None:
-        yield _right(TRANSLATE_ACTIONS, service.translation.region or region)
+        yield _right(TRANSLATE_ACTION, service.translation.region or region)
 
 
-def _right(actions: tuple[str, ...], region: str) -> iam.PolicyStatement:
+def _right(action: str, region: str) -> iam.PolicyStatement:
     return iam.PolicyStatement(
-        actions=list(actions),
+        actions=[action],
         resources=["*"],
         conditions={"StringEquals": {"aws:RequestedRegion": region}},
     )

@@ -120,16 +120,19 @@ def machines(gpu: GpuServer) -> cloudwatch.Metric:
 
 
 def idle_machines(
-    gpu: GpuServer, jobs: sqs.IQueue, *, period: Duration = FIVE_MINUTES
+    gpu: GpuServer, jobs: sqs.IQueue, namespace: str, *, period: Duration = FIVE_MINUTES
 ) -> cloudwatch.MathExpression:
-    """Machines that run while there is nothing to do; otherwise 0."""
+    """Machines that run while there is nothing to do, by the queue or beside it; otherwise 0."""
     return cloudwatch.MathExpression(
-        expression="IF(FILL(waiting, 0) + FILL(working, 0) == 0, FILL(machines, 0), 0)",
+        expression=(
+            "IF(FILL(waiting, 0) + FILL(working, 0) + FILL(served, 0) == 0, FILL(machines, 0), 0)"
+        ),
         label="Machines without work",
         period=period,
         using_metrics={
             "waiting": waiting(jobs),
             "working": in_work(jobs),
+            "served": own(namespace, "RecordingsTranscribed", service="router"),
             "machines": machines(gpu),
         },
     )

@@ -106,9 +106,9 @@ CUSTOM_METRIC: Final = Price(
 METRICS_SETTING: Final = "METRICS_NAMESPACE"
 METRICS_PER_SERVICE: Final = 8
 #: Metrics of functions that a schedule calls at least every hour: by handler, the environment
-#: variables each of which brings one. The batch worker counts machines only where it has some.
+#: variables each of which brings one. The batch worker counts machines where it has some.
 METRICS_OF_SCHEDULED: Final[Mapping[str, tuple[str, ...]]] = {
-    "lambdas.batch_worker.handler.handler": ("JOBS_QUEUE_URL", "SERVICE")
+    "lambdas.batch_worker.handler.handler": ("SERVICE",)
 }
 #: Metrics that Container Insights makes: an estimate from the list in CloudWatch's user guide,
 #: of the metrics with the dimensions of a cluster, and of a service and its task family.

@@ -83,7 +83,8 @@ class Traffic(Construct):
             entrance.security_group, ec2.Port.tcp(PORT), "Load balancer"
         )
         self.security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS")
-        if isinstance(service.engine, Transcribe):
+        engine = service.engine
+        if isinstance(engine, Transcribe) and engine.transport == "websocket":
             self.security_group.add_egress_rule(
                 ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
             )

@@ -1,8 +1,8 @@
 """Who recognises speech in an environment, and how many streams a task of it takes.
 
 The names of options are those of Transcribe's own request, and the fields of `Allowed` those of
-the service's setting TRANSCRIBE_ALLOWED, so that what is written here is what runs. Values that the
-service checks against each other are checked by the service, when a stream starts.
+the service's setting TRANSCRIBE_ALLOWED, so that what is written here is what runs. What is checked
+here is what is easily got wrong; the service checks all of it when it starts.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ TRANSCRIBE_STREAMS_PER_VCPU: Final = 400
 #: Streams over WebSocket that an account has at once in a region, unless it has asked for more.
 #: Source: AWS General Reference, "Amazon Transcribe endpoints and quotas".
 TRANSCRIBE_STREAMS: Final = 25
+#: Streams that an account may start in a second, likewise. Same source.
+TRANSCRIBE_STARTS_PER_SECOND: Final = 25
 #: Where Transcribe answers WebSockets.
 TRANSCRIBE_PORT: Final = 8443
 
@@ -47,6 +49,8 @@ OPTIONS: Final = (
     "vocabulary-names",
 )
 
+_IDENTIFICATION: Final = ("identify-language", "identify-multiple-languages")
+_SWITCHES: Final = (*_IDENTIFICATION, "show-speaker-label")
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}-[A-Z]{2}", re.ASCII)
 _NAME: Final = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
 
@@ -109,19 +113,39 @@ class Transcribe(Part):
     allowed: Allowed = Allowed()
     #: Streams at once, of all tasks together: this environment's share of the account's quota.
     quota: int = TRANSCRIBE_STREAMS
+    #: Streams that may be started in a second: the account's other quota.
+    starts_per_second: int = TRANSCRIBE_STARTS_PER_SECOND
+    #: How it is reached. HTTP/2 is what AWS's own SDK speaks, at six times the CPU.
+    transport: Literal["websocket", "http2"] = "websocket"
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what every stream would be refused for."""
+        """Yield what the service would not start with, or every stream would be refused for."""
         yield from super().problems()
-        for name in self.options:
+        for name, value in self.options.items():
             if name not in OPTIONS:
                 yield "options", f"{name!r} is none of {', '.join(OPTIONS)}"
+            if name in _SWITCHES and value not in {"true", "false"}:
+                yield "options", f"{name} is true or false, not {value!r}"
+        languages = set(self.options.get("language-options", "").split(","))
+        identified = any(self.options.get(name) == "true" for name in _IDENTIFICATION)
+        if identified and len(languages) < 2:  # noqa: PLR2004 - there is nothing to choose
+            yield "options", "to identify a language takes language-options, two at least"
         if self.quota < 1:
             yield "quota", "give at least 1 stream"
+        if self.starts_per_second < 1:
+            yield "starts_per_second", "give at least 1 stream"
 
     def streams(self, cpu: int, tasks: int) -> int | None:
         """Return how many streams a task of `cpu` units takes, where there are up to `tasks`."""
         return max(1, min(self.quota // tasks, TRANSCRIBE_STREAMS_PER_VCPU * cpu // 1024))
+
+    def starts(self, tasks: int) -> float:
+        """Return how many streams each of up to `tasks` starts in a second.
+
+        Tasks do not know of each other, so each keeps to its share, and together to four fifths:
+        others in the account start streams, too.
+        """
+        return max(1.0, 0.8 * self.starts_per_second / tasks)
 
 
 Engine = Annotated[Pocketsphinx | Scripted | Transcribe, Field(discriminator="kind")]

@@ -1,12 +1,21 @@
 """Recordings: their bucket, the queue of jobs, and what happens when something is uploaded.
 
-    uploaded object ---.
-    application event -'-> router -> jobs -> GPU server (infra.gpu); dead letters after 3 attempts
+    uploaded object ---.            .-> GPU server (infra.gpu), at once
+    application event -'-> router --'-> jobs -> GPU server, later; dead letters after 3 attempts
     every few minutes -----> batch worker: as many GPUs as there is work
-    transcript of a chunk -> session combiner
+    outcome of a chunk ----.
+    metadata of a session --+-> session combiner
+    end of a session ------'
 
 Nothing is lost on these ways. An event that a function cannot be given is retried by its rule,
 one that the function fails on by Lambda; what is left after that lies in `undelivered`.
+
+**Bursts.** No function has concurrency of its own. The router asks a server how it is before it
+gives it anything, and queues the recording when the server has enough to do or does not answer
+within a second: so of a thousand uploads in one moment the server gets what its own queue holds,
+and SQS the rest, within seconds. A bound on the router would only move the waiting into Lambda,
+where events that are throttled come again after up to minutes and are given up after
+`EVENT_AGE`; it would also be taken from the account, and new accounts have none to give.
 """
 
 from __future__ import annotations
@@ -22,12 +31,19 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import bucket_rights
 from infra.buckets import log_bucket, private_bucket
 from infra.environments import Data
 from infra.functions import FunctionSettings, PythonFunction
 from infra.queues import last_resort, publish, queue_with_dead_letters
 from infra.security import accept
-from transcripts.recordings import CHUNK_KEYS, CHUNK_TRANSCRIPT_KEYS, UPLOADS
+from transcripts.recordings import (
+    CHUNK_FAILURE_KEYS,
+    CHUNK_KEYS,
+    CHUNK_TRANSCRIPT_KEYS,
+    METADATA_KEYS,
+    UPLOADS,
+)
 
 if TYPE_CHECKING:
     from infra.gpu import GpuServer
@@ -36,6 +52,13 @@ if TYPE_CHECKING:
 #: with it asks for more.
 JOB_VISIBILITY = Duration.minutes(15)
 JOB_ATTEMPTS = 3
+#: What the router may spend on a recording that a server transcribes at once. It waits for most of
+#: it, and a minute of waiting costs two hundredths of a cent; what may take longer is queued.
+ROUTER_TIME = Duration.minutes(5)
+#: Enough for the largest session that is combined at all, whose transcripts are 384 MiB; most take
+#: a second. With so much memory goes a whole vCPU.
+COMBINER_TIME = Duration.minutes(10)
+COMBINER_MEMORY_MIB = 1769
 #: Parts of an upload that was broken off, and versions that were replaced or deleted.
 INCOMPLETE_DAYS = 1
 REPLACED_DAYS = 30
@@ -45,6 +68,9 @@ EVENT_AGE = Duration.hours(2)
 #: Source of events by which applications ask for a transcript. What we tell others has to have
 #: another source, or the router would take it for a question.
 APPLICATION_SOURCE = "cloudscribe"
+#: By this type of event they tell that a session has ended; its detail names the bucket, the user
+#: and the session (`lambdas.session_combiner.decide`).
+SESSION_ENDED = "Session Ended"
 
 
 class RecordingStore(Construct):
@@ -119,14 +145,7 @@ class RecordingFlow(Construct):
         self._store = store
         self.look_minutes = settings.functions.batch_worker_minutes
         self.router = self._make_router(settings, gpu)
-        self.session_combiner = PythonFunction(
-            self,
-            "SessionCombiner",
-            settings=settings,
-            name="session_combiner",
-            environment={"RECORDINGS_BUCKET": store.bucket.bucket_name},
-            timeout=Duration.minutes(1),
-        )
+        self.session_combiner = self._make_session_combiner(settings)
         self.batch_worker = self._make_batch_worker(settings, gpu)
         for function in (self.router, self.session_combiner, self.batch_worker):
             function.alias.configure_async_invoke(
@@ -145,7 +164,8 @@ class RecordingFlow(Construct):
             )
         self._on("Uploaded", self.router, _created(store.bucket, _AUDIO))
         self._on("Asked", self.router, _asked(store.bucket))
-        self._on("ChunkTranscribed", self.session_combiner, _created(store.bucket, _TRANSCRIPTS))
+        self._on("ChunkDone", self.session_combiner, _created(store.bucket, _OF_SESSIONS))
+        self._on("SessionEnded", self.session_combiner, _session_ended(store.bucket))
         self._every("Tick", events.Schedule.rate(_period(settings)))
         if gpu and gpu.gpu.warm_from and gpu.gpu.warm_until:
             for name, expression, warm in (
@@ -163,13 +183,34 @@ class RecordingFlow(Construct):
             environment={
                 "RECORDINGS_BUCKET": self._store.bucket.bucket_name,
                 "JOBS_QUEUE_URL": self._store.jobs.queue_url,
-                **({"GPU_URL": gpu.url} if gpu else {}),
+                **(_server(gpu) if gpu else {}),
             },
-            timeout=Duration.minutes(1),
+            timeout=ROUTER_TIME,
             place=gpu.router_place if gpu else None,
         )
         self._store.jobs.grant(router.function, "sqs:SendMessage")
+        # How large a recording is it asks only for a server's sake.
+        audio = bucket_rights.AUDIO if gpu else ()
+        bucket_rights.allow(_role(router), self._store, read=(*audio, *bucket_rights.OUTCOMES))
         return router
+
+    def _make_session_combiner(self, settings: FunctionSettings) -> PythonFunction:
+        combiner = PythonFunction(
+            self,
+            "SessionCombiner",
+            settings=settings,
+            name="session_combiner",
+            environment={"RECORDINGS_BUCKET": self._store.bucket.bucket_name},
+            timeout=COMBINER_TIME,
+            memory_mib=COMBINER_MEMORY_MIB,
+        )
+        bucket_rights.allow(
+            _role(combiner),
+            self._store,
+            read=bucket_rights.SESSION_SOURCES,
+            write=bucket_rights.SESSIONS,
+        )
+        return combiner
 
     def _make_batch_worker(
         self, settings: FunctionSettings, gpu: GpuServer | None
@@ -182,6 +223,8 @@ class RecordingFlow(Construct):
                 "MAXIMUM_INSTANCES": str(gpu.gpu.maximum_instances),
                 "JOBS_PER_INSTANCE": str(gpu.gpu.jobs_per_instance),
                 "IDLE_MINUTES": str(gpu.gpu.idle_minutes),
+                "JOBS_TO_START": str(gpu.gpu.jobs_to_start),
+                "LONGEST_WAIT_MINUTES": str(gpu.gpu.longest_wait_minutes),
             }
         worker = PythonFunction(
             self,
@@ -189,11 +232,12 @@ class RecordingFlow(Construct):
             settings=settings,
             name="batch_worker",
             environment={"JOBS_QUEUE_URL": self._store.jobs.queue_url, **machines},
-            # Five calls of AWS, each at its slowest.
-            timeout=Duration.seconds(150),
+            # Eight calls of AWS, each at its slowest.
+            timeout=Duration.seconds(240),
         )
         self._store.jobs.grant(worker.function, "sqs:GetQueueAttributes")
         if gpu:
+            self._let_count(worker)
             worker.function.add_to_role_policy(
                 iam.PolicyStatement(
                     actions=[
@@ -207,6 +251,20 @@ class RecordingFlow(Construct):
                 )
             )
         return worker
+
+    @staticmethod
+    def _let_count(worker: PythonFunction) -> None:
+        """Let the batch worker see what the router gives to machines beside the queue."""
+        worker.function.add_to_role_policy(
+            iam.PolicyStatement(actions=["cloudwatch:GetMetricStatistics"], resources=["*"])
+        )
+        accept(
+            _role(worker),
+            {
+                "AwsSolutions-IAM5[Resource::*]": "cloudwatch:GetMetricStatistics, which is about "
+                "no resource: AWS knows it only for `*`."
+            },
+        )
 
     def _on(self, name: str, function: PythonFunction, pattern: events.EventPattern) -> None:
         events.Rule(self, name, event_pattern=pattern, targets=[self._target(function)])
@@ -237,7 +295,9 @@ class RecordingFlow(Construct):
 
 
 _AUDIO: list[dict[str, str]] = [{"wildcard": CHUNK_KEYS}, {"prefix": UPLOADS}]
-_TRANSCRIPTS: list[dict[str, str]] = [{"wildcard": CHUNK_TRANSCRIPT_KEYS}]
+_OF_SESSIONS: list[dict[str, str]] = [
+    {"wildcard": keys} for keys in (CHUNK_TRANSCRIPT_KEYS, CHUNK_FAILURE_KEYS, METADATA_KEYS)
+]
 
 
 def _created(bucket: s3.IBucket, keys: list[dict[str, str]]) -> events.EventPattern:
@@ -256,6 +316,25 @@ def _asked(bucket: s3.IBucket) -> events.EventPattern:
         source=[APPLICATION_SOURCE],
         detail={"$or": [{"s3Location": {"bucket": name}}, {"s3_bucket": name}]},
     )
+
+
+def _session_ended(bucket: s3.IBucket) -> events.EventPattern:
+    return events.EventPattern(
+        source=[APPLICATION_SOURCE],
+        detail_type=[SESSION_ENDED],
+        detail={"bucket": [bucket.bucket_name]},
+    )
+
+
+def _role(function: PythonFunction) -> iam.IRole:
+    role = function.function.role
+    assert role is not None  # noqa: S101 - for mypy; `PythonFunction` makes one
+    return role
+
+
+def _server(gpu: GpuServer) -> dict[str, str]:
+    """Return what the router has to know of the server."""
+    return {"GPU_URL": gpu.url, "AUTH_TOKEN": gpu.token, "SERVER_SPEED": str(gpu.gpu.speed)}
 
 
 def _period(settings: FunctionSettings) -> Duration:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.parts import Part, Problem
+from translation.languages import code_of
 
 #: BCP 47, as the protocol has it.
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
@@ -28,7 +29,7 @@ class Translation(Part):
     def problems(self) -> Iterator[Problem]:
         """Yield languages and names that cannot be."""
         for language in self.languages:
-            if not _LANGUAGE.fullmatch(language):
-                yield "languages", f"{language!r} is not a language's tag, such as fr or pt-BR"
+            if not _LANGUAGE.fullmatch(language) or code_of(language) is None:
+                yield "languages", f"{language!r} is no language of Translate, as fr or pt-BR"
         if self.terminology is not None and not _TERMINOLOGY.fullmatch(self.terminology):
             yield "terminology", f"{self.terminology!r} is not a name that Translate could have"

@@ -25,6 +25,8 @@ class Object(Shape):
 
     key: str
     size: int | None = None
+    #: Of its bytes; without the quotation marks that HTTP puts around it.
+    etag: str | None = None
 
 
 class ObjectCreated(Shape):

@@ -34,7 +34,7 @@ PLATFORM = "aarch64-manylinux2014"
 
 #: AWS's services that functions use. botocore describes more than 400 others, which are nine
 #: tenths of the layer, and a description is only read when a client for the service is made.
-SERVICES = frozenset({"dynamodb", "ecs", "s3", "sqs"})
+SERVICES = frozenset({"cloudwatch", "dynamodb", "ecs", "s3", "sqs"})
 
 #: 1980-01-01 in UTC, where the time of zip archives begins.
 EPOCH = 315_532_800

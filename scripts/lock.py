@@ -31,9 +31,16 @@ class Lock:
 
 
 LOCKS = (
-    Lock(TOP, ("service", "functions", "infra", "client", "endpoint"), constrained=False),
-    Lock("requirements-dev.txt", ("dev",)),
+    Lock(
+        TOP,
+        ("service", "functions", "infra", "client", "transcriber", "endpoint"),
+        constrained=False,
+    ),
+    Lock("requirements-dev.txt", ("dev", "whisper")),
     Lock("ecs_service/requirements.txt", ("service",)),
+    Lock("gpu_server/requirements.txt", ("transcriber",)),
+    Lock("gpu_server/requirements-whisper.txt", ("transcriber", "whisper")),
+    Lock("gpu_server/requirements-gpu.txt", ("transcriber", "gpu")),
     Lock("lambdas/requirements.txt", ("functions",)),
     Lock("infra/requirements.txt", ("infra",)),
     Lock("client/requirements.txt", ("client",)),

@@ -8,6 +8,7 @@ that it does not know, and ignores fields that it does not know.
 | `RecordingTranscript` | who transcribes it      | once; never rewritten                       |
 | `Failure`             | who finds that it can't | once, in place of the transcript            |
 | `SessionMetadata`     | who records a session   | as often as they like                       |
+| `SessionEnd`          | the session combiner    | once, when it is told                       |
 | `SessionTranscript`   | the session combiner    | once, and again when a chunk comes late     |
 
 `transcripts.recordings` says where each of them lies.
@@ -97,12 +98,24 @@ class SessionMetadata(Model):
     model_config = ConfigDict(extra="ignore")
 
     chunk_count: Annotated[int, Field(ge=1, le=MAX_CHUNKS)]
-    #: The number of the first chunk.
-    first_chunk: Annotated[int, Field(ge=0, le=1)] = 1
+    #: The number of the first chunk. If it is not said: 0 if there is such a chunk, else 1.
+    first_chunk: Annotated[int, Field(ge=0, le=1)] | None = None
+
+
+class SessionEnd(Document):
+    """That a session has ended: no chunk will be uploaded that is not there yet."""
+
+    kind: Literal["session_end"] = "session_end"
+    #: How many chunks there should be, if whoever ended it knew.
+    chunk_count: Annotated[int, Field(ge=1, le=MAX_CHUNKS)] | None = None
+    ended_at: Timestamp
 
 
 class SessionSegment(Segment):
-    """A segment on the session's timeline, and the chunk that it comes from."""
+    """A segment on the session's timeline, and the chunk that it comes from.
+
+    A `speakerLabel` tells people apart within a chunk only, for the engine heard each by itself.
+    """
 
     chunk: Annotated[int, Field(ge=0)]
 
@@ -110,8 +123,12 @@ class SessionSegment(Segment):
 class GapReason(StrEnum):
     """Why a session's transcript lacks a chunk."""
 
+    #: Nobody uploaded it.
     MISSING = "missing"
+    #: It cannot be transcribed; why is in its failure.
     FAILED = "failed"
+    #: Its transcript is no document of a known version.
+    UNREADABLE = "unreadable"
 
 
 class Gap(Model):
@@ -144,6 +161,9 @@ class SessionTranscript(Document):
     created_at: Timestamp
     #: Whether every chunk that was announced is in it.
     complete: bool
+    #: Whether the words were left out, because with them the document would be too large. They
+    #: are in the chunks' transcripts.
+    without_words: bool = False
     chunks: tuple[PlacedChunk, ...]
     gaps: tuple[Gap, ...] = ()
     segments: tuple[SessionSegment, ...] = ()

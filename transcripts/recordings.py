@@ -6,20 +6,24 @@
 | what the session consists of | `users/USER/audio/sessions/SESSION/metadata.json`   |
 | transcript of a chunk      | `users/USER/transcripts/SESSION-chunk-001.json`       |
 | transcript of the session  | `users/USER/transcripts/SESSION.json`                 |
+| that the session has ended | `users/USER/transcripts/SESSION.ended`                |
 | single file                | `uploads/PATH`                                        |
 | transcript of a single file | `transcripts/uploads/PATH.json`                      |
 
-Beside a transcript, under the same name, lie its captions (`.srt`, `.vtt`, `.txt` in place of
-`.json`); in place of one that cannot be, why (`.failed`). No two of these keys are the same,
-whatever the recordings are called, for they end differently.
+Beside the transcript of a session or of a single file, under the same name, lie its captions
+(`.srt`, `.vtt`, `.txt` in place of `.json`); in place of a transcript that cannot be, why
+(`.failed`). A chunk has no captions of its own: the session's have them, and without them a
+listing of a session's chunks, which the combiner makes at every chunk, is a quarter as long. No
+two of these keys are the same, whatever the recordings are called, for they end differently.
 
 The place of an object tells what it is; whether it really holds audio shows when it is decoded.
 A transcript's key follows from its audio's, so transcribing twice is the same as once, and no
 transcript lies where audio is looked for.
 
-The number of a chunk has one to nine digits, and the key keeps them as they came. A session's
-name may not end like a chunk's (`-chunk-7`), because its transcript could be taken for that
-of a chunk of another session.
+The number of a chunk has one to nine digits, and the key keeps them as they came. So two keys
+may have the same number, `chunk-1` and `chunk-001`; `transcripts.sessions` says which counts. A
+session's name may not end like a chunk's (`-chunk-7`), because its transcript could be taken for
+that of a chunk of another session.
 
 ValueError
 └── UnknownKey    a key is not in the layout
@@ -42,6 +46,8 @@ CHUNK_KEYS: Final = "users/*/audio/sessions/*/chunk-*"
 #: Events about transcripts of chunks; transcripts of sessions are not among them.
 CHUNK_TRANSCRIPT_KEYS: Final = "users/*/transcripts/*-chunk-*.json"
 CHUNK_FAILURE_KEYS: Final = "users/*/transcripts/*-chunk-*.failed"
+#: Events about what sessions consist of.
+METADATA_KEYS: Final = "users/*/audio/sessions/*/metadata.json"
 
 TRANSCRIPT: Final = ".json"
 FAILURE: Final = ".failed"
@@ -61,6 +67,10 @@ _CHUNK_TRANSCRIPT = re.compile(
     rf"users/(?P<user>{_NAME})/transcripts/(?P<session>{_NAME})-(?P<chunk>{_CHUNK})"
     r"\.(?:json|failed)"
 )
+_METADATA = re.compile(
+    rf"users/(?P<user>{_NAME})/audio/sessions/(?P<session>{_NAME})/metadata\.json"
+)
+_SESSION_TRANSCRIPT = re.compile(rf"users/{_NAME}/transcripts/{_NAME}\.json")
 _UPLOAD = re.compile(rf"{UPLOADS}(?P<path>{_NAME}(?:/{_NAME})*)")
 _ENDS_LIKE_A_CHUNK = re.compile(rf"-{_CHUNK}\Z")
 
@@ -85,6 +95,24 @@ class Session:
     def transcript_key(self) -> str:
         """Where the session's transcript lies."""
         return f"users/{self.user_id}/transcripts/{self.session_id}.json"
+
+    @property
+    def end_key(self) -> str:
+        """Where it is kept that the session has ended."""
+        return beside(self.transcript_key, ".ended")
+
+    @property
+    def chunks_prefix(self) -> str:
+        """Begin of the keys of the chunks' audio."""
+        return f"users/{self.user_id}/audio/sessions/{self.session_id}/chunk-"
+
+    @property
+    def outcomes_prefix(self) -> str:
+        """Begin of the keys of the chunks' transcripts and failures.
+
+        Other sessions' may begin like this as well, such as those of `monday-chunk-talk`.
+        """
+        return f"users/{self.user_id}/transcripts/{self.session_id}-chunk-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +160,18 @@ def recording(key: str) -> Recording:
     Raises:
         UnknownKey: it is none of a recording.
     """
-    if len(key.encode(errors="replace")) > MAX_KEY_BYTES:
-        raise UnknownKey(f"a key has at most {MAX_KEY_BYTES} bytes")
-    found = _CHUNK_AUDIO.fullmatch(key)
-    if found:
-        return _chunk(found)
-    upload = _UPLOAD.fullmatch(key)
-    if upload:
-        return Upload(path=upload["path"])
-    raise UnknownKey("the key is not that of a chunk of a session, nor of an upload")
+    audio: Recording
+    if found := _CHUNK_AUDIO.fullmatch(key):
+        audio = _chunk(found)
+    elif found := _UPLOAD.fullmatch(key):
+        audio = Upload(path=found["path"])
+    else:
+        raise UnknownKey("the key is not that of a chunk of a session, nor of an upload")
+    # What is written for it has longer keys than itself.
+    for each in (key, beside(audio.transcript_key, FAILURE)):
+        if len(each.encode(errors="replace")) > MAX_KEY_BYTES:
+            raise UnknownKey(f"a key has at most {MAX_KEY_BYTES} bytes")
+    return audio
 
 
 def transcribed_chunk(key: str) -> Chunk:
@@ -155,12 +186,46 @@ def transcribed_chunk(key: str) -> Chunk:
     return _chunk(found)
 
 
-def _chunk(found: re.Match[str]) -> Chunk:
-    if _ENDS_LIKE_A_CHUNK.search(found["session"]):
+def described_session(key: str) -> Session:
+    """Return the session whose `metadata.json` lies at `key`.
+
+    Raises:
+        UnknownKey: it is not the key of such a file.
+    """
+    found = _METADATA.fullmatch(key)
+    if not found:
+        raise UnknownKey("the key is not that of a session's metadata")
+    return _session(found["user"], found["session"])
+
+
+def named_session(user_id: str, session_id: str) -> Session:
+    """Return the session of a user by its name.
+
+    Raises:
+        UnknownKey: nothing of this name can lie in the bucket.
+    """
+    if not (re.fullmatch(_NAME, user_id) and re.fullmatch(_NAME, session_id)):
+        raise UnknownKey("a name is empty, or has a slash or a control character")
+    return _session(user_id, session_id)
+
+
+def is_session_transcript(key: str) -> bool:
+    """Return whether `key` could be that of a session's transcript; chunks' look the same.
+
+    With a session named `my-chunk-notes`, events about its transcript come by the rule that is
+    meant for chunks.
+    """
+    return _SESSION_TRANSCRIPT.fullmatch(key) is not None
+
+
+def _session(user_id: str, session_id: str) -> Session:
+    if _ENDS_LIKE_A_CHUNK.search(session_id):
         raise UnknownKey("a session's name may not end like that of a chunk")
-    return Chunk(
-        session=Session(user_id=found["user"], session_id=found["session"]), name=found["chunk"]
-    )
+    return Session(user_id=user_id, session_id=session_id)
+
+
+def _chunk(found: re.Match[str]) -> Chunk:
+    return Chunk(session=_session(found["user"], found["session"]), name=found["chunk"])
 
 
 class TranscriptionJob(Model):

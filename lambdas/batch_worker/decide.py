@@ -1,8 +1,11 @@
 """How many machines there are to be.
 
-More are wanted at once. Fewer are wanted only when there have been too many for a while: a
-machine takes minutes to start, and the queue's counts are approximate. Those that have a job in
-hand are never too many.
+The first is started when enough jobs wait, or when one has waited for long enough: a machine is
+paid for from its start, which takes minutes, to the end of its idle time, so one for each job costs
+most. Since when jobs wait is what this function has seen itself, for the queue tells the age of its
+oldest message only as a metric. Once a machine runs, more are wanted at once. Fewer are wanted only
+when there have been too many for a while, for the queue's counts are approximate. Those that have
+a job in hand are never too many, and neither is one that was given recordings beside the queue.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """The queue of jobs."""
+    """The queue of jobs, and what is done without it."""
 
     waiting: int
     in_flight: int
+    #: Recordings that the router gave to a server within the last `Limits.idle`.
+    served: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +30,18 @@ class Fleet:
     """The machines as they are."""
 
     desired: int
-    #: Whether one is kept ready, work or not.
+    #: Whether one is kept ready, work or not, until somebody ends that.
     kept_warm: bool = False
+    #: Until when one is kept ready, work or not.
+    warm_until: datetime | None = None
     #: Since when there are more than are wanted; None while there are not.
     surplus_since: datetime | None = None
+    #: Since when there are jobs and no machine; None while there is either.
+    waiting_since: datetime | None = None
+
+    def is_warm(self, now: datetime) -> bool:
+        """Return whether one is to be kept ready, work or not."""
+        return self.kept_warm or (self.warm_until is not None and now < self.warm_until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,10 @@ class Limits:
     jobs_per_instance: int
     #: How long machines may be too many.
     idle: timedelta
+    #: The first machine is started for so many jobs,
+    jobs_to_start: int = 1
+    #: or for fewer when they have waited for so long.
+    longest_wait: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +64,31 @@ class Decision:
     """The machines as they are to be."""
 
     desired: int
-    surplus_since: datetime | None
+    surplus_since: datetime | None = None
+    waiting_since: datetime | None = None
 
 
 def decide(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
     """Return how many machines there are to be from now on."""
-    wanted = min(_wanted(load, fleet, limits), limits.maximum)
+    wanted = min(_wanted(load, fleet, limits, now), limits.maximum)
+    if fleet.desired == 0 and not fleet.is_warm(now) and wanted:
+        since = fleet.waiting_since or now
+        if not _is_due(load, since, limits, now):
+            return Decision(desired=0, waiting_since=since)
     if wanted >= fleet.desired:
-        return Decision(desired=wanted, surplus_since=None)
+        return Decision(desired=wanted)
     since = fleet.surplus_since or now
     if fleet.desired > limits.maximum or now - since >= limits.idle:
-        return Decision(desired=wanted, surplus_since=None)
+        return Decision(desired=wanted)
     return Decision(desired=fleet.desired, surplus_since=since)
 
 
-def _wanted(load: Load, fleet: Fleet, limits: Limits) -> int:
+def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
     for_work = math.ceil((load.waiting + load.in_flight) / limits.jobs_per_instance)
-    busy = min(load.in_flight, fleet.desired)  # a machine has one job in hand at a time
-    return max(for_work, busy, 1 if fleet.kept_warm else 0)
+    busy = min(load.in_flight or (1 if load.served else 0), fleet.desired)  # one job in hand each
+    return max(for_work, busy, 1 if fleet.is_warm(now) else 0)
+
+
+def _is_due(load: Load, since: datetime, limits: Limits, now: datetime) -> bool:
+    enough = load.waiting + load.in_flight >= limits.jobs_to_start
+    return enough or now - since >= limits.longest_wait

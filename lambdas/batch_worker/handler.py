@@ -1,12 +1,21 @@
 """The function that a schedule invokes to have as many GPUs as there is work.
 
-An event `{"keepWarm": true}` keeps one machine ready from then on, `{"keepWarm": false}` ends
-that. Where there are no machines the function only reports how many jobs wait. Environment:
-`JOBS_QUEUE_URL`; where there are machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`,
-`JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too.
+It takes orders, too:
 
+| event                                            | one machine is kept ready              |
+|--------------------------------------------------|----------------------------------------|
+| `{"keepWarm": true}`                             | until `{"keepWarm": false}` comes      |
+| `{"keepWarm": true, "until": "2026-11-20T18:00:00Z"}` | until then, whatever else is ordered |
+
+The first are those of the schedule, the last is for people; a moment that has passed ends it.
+Where there are no machines there is nothing to do. Environment: `JOBS_QUEUE_URL`; where there are
+machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`, `JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and
+optional `JOBS_TO_START` and `LONGEST_WAIT_MINUTES`.
+
+ValueError
+└── UnknownOrder    an event asks for something that is not among these
 RuntimeError
-└── NoMachines    one is to be kept ready where there are none
+└── NoMachines      one is to be kept ready where there are none
 """
 
 from __future__ import annotations
@@ -21,9 +30,9 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from lambdas.batch_worker.decide import Limits, Load, decide
+from lambdas.batch_worker.decide import Fleet, Limits, Load, decide
 from lambdas.batch_worker.machines import Machines
 
 if TYPE_CHECKING:
@@ -32,6 +41,13 @@ if TYPE_CHECKING:
 SERVICE = "batch_worker"
 
 AtLeastOne = Annotated[int, Field(ge=1)]
+
+#: Nobody keeps a machine ready for longer by one order: a wrong year would be dear.
+LONGEST_WARMTH = timedelta(days=1)
+
+
+class UnknownOrder(ValueError):
+    """An event asks for something that nobody knows. The message does not quote it."""
 
 
 class NoMachines(RuntimeError):
@@ -58,6 +74,8 @@ class MachineSettings(BaseModel):
     maximum: Annotated[AtLeastOne, Field(alias="MAXIMUM_INSTANCES")]
     jobs_per_instance: Annotated[AtLeastOne, Field(alias="JOBS_PER_INSTANCE")]
     idle_minutes: Annotated[AtLeastOne, Field(alias="IDLE_MINUTES")]
+    jobs_to_start: Annotated[AtLeastOne, Field(alias="JOBS_TO_START")] = 1
+    longest_wait_minutes: Annotated[int, Field(ge=0, alias="LONGEST_WAIT_MINUTES")] = 0
 
     @property
     def limits(self) -> Limits:
@@ -66,13 +84,18 @@ class MachineSettings(BaseModel):
             maximum=self.maximum,
             jobs_per_instance=self.jobs_per_instance,
             idle=timedelta(minutes=self.idle_minutes),
+            jobs_to_start=self.jobs_to_start,
+            longest_wait=timedelta(minutes=self.longest_wait_minutes),
         )
 
 
 class Order(BaseModel):
     """The part of an event that matters."""
 
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
     keep_warm: Annotated[bool | None, Field(alias="keepWarm")] = None
+    until: AwareDatetime | None = None
 
 
 def _client(name: str) -> Any:
@@ -92,46 +115,78 @@ chosen = MachineSettings.model_validate(os.environ) if "SERVICE" in os.environ e
 logger = Logger(service=SERVICE)
 metrics = Metrics(namespace=settings.namespace, service=SERVICE)
 sqs = cast("SQSClient", _client("sqs"))
+cloudwatch = _client("cloudwatch")
 machines = (
     Machines(_client("ecs"), cluster=chosen.cluster, service=chosen.service) if chosen else None
 )
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Have as many machines as there is work.
 
     Raises:
+        UnknownOrder: the event asks for something else.
         NoMachines: one is to be kept ready where there are none.
         NoService: the machines' service is not there.
         Exception: AWS refused, or cannot be reached.
     """
-    order = Order.model_validate(event)
-    load = _load()
-    metrics.add_metric(name="JobsWaiting", unit=MetricUnit.Count, value=load.waiting)
-    told = {"waiting": load.waiting, "in_flight": load.in_flight}
+    now = datetime.now(UTC)
+    order = _order(event, now)
     if machines is None or chosen is None:
         if order.keep_warm:
             raise NoMachines("this environment has no machines to keep ready")
-        logger.info("no machines in this environment", extra=told)
+        logger.info("no machines in this environment")
         return
+    load = _load()
     fleet, arn = machines.look()
-    if order.keep_warm is not None:
-        machines.keep_warm(arn, warm=order.keep_warm)
-        fleet = replace(fleet, kept_warm=order.keep_warm)
-    decision = decide(load, fleet, chosen.limits, datetime.now(UTC))
+    fleet = _carry_out(order, machines, fleet, arn, now)
+    if fleet.desired and not load.waiting and not load.in_flight:
+        load = replace(load, served=_served(now - chosen.limits.idle, now))
+    decision = decide(load, fleet, chosen.limits, now)
     machines.become(arn, fleet, decision)
     metrics.add_metric(name="MachinesWanted", unit=MetricUnit.Count, value=decision.desired)
+    metrics.flush_metrics()  # here and not by a decorator, which warns where there is nothing
     logger.info(
         "machines decided",
-        extra=told
-        | {
+        extra={
+            "waiting": load.waiting,
+            "in_flight": load.in_flight,
+            "served": load.served,
             "desired_before": fleet.desired,
             "desired": decision.desired,
-            "kept_warm": fleet.kept_warm,
+            "kept_warm": fleet.is_warm(now),
         },
     )
+
+
+def _order(event: dict[str, Any], now: datetime) -> Order:
+    """Read an event; those of the schedule's looks order nothing."""
+    try:
+        order = Order.model_validate(event)
+    except ValidationError as error:
+        places = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        raise UnknownOrder(f"not understood: {', '.join(sorted(places))}") from None
+    if order.until is not None:
+        if not order.keep_warm:
+            raise UnknownOrder("until says how long to keep a machine ready: keepWarm is missing")
+        if order.until > now + LONGEST_WARMTH:
+            raise UnknownOrder("until is more than a day ahead")
+    return order
+
+
+def _carry_out(order: Order, machines: Machines, fleet: Fleet, arn: str, now: datetime) -> Fleet:
+    """Remember an order, forget what has passed, and return the machines as they are then."""
+    if order.until is None and order.keep_warm is not None:
+        machines.keep_warm(arn, warm=order.keep_warm)
+        fleet = replace(fleet, kept_warm=order.keep_warm)
+    until = order.until or fleet.warm_until
+    if until is not None and until <= now:
+        until = None
+    if until != fleet.warm_until:
+        machines.keep_warm_until(arn, until)
+        fleet = replace(fleet, warm_until=until)
+    return fleet
 
 
 def _load() -> Load:
@@ -143,3 +198,17 @@ def _load() -> Load:
         waiting=int(attributes["ApproximateNumberOfMessages"]),
         in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
     )
+
+
+def _served(begin: datetime, end: datetime) -> int:
+    """Return how many recordings the router gave to a server; it counts them in a metric."""
+    points = cloudwatch.get_metric_statistics(
+        Namespace=settings.namespace,
+        MetricName="RecordingsTranscribed",
+        Dimensions=[{"Name": "service", "Value": "router"}],
+        StartTime=begin,
+        EndTime=end,
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return sum(int(point["Sum"]) for point in points)

@@ -6,13 +6,16 @@ RuntimeError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 from lambdas.batch_worker.decide import Decision, Fleet
 
 KEPT_WARM = "cloudscribe:kept-warm"
+WARM_UNTIL = "cloudscribe:warm-until"
 SURPLUS_SINCE = "cloudscribe:surplus-since"
+WAITING_SINCE = "cloudscribe:waiting-since"
 
 
 class NoService(RuntimeError):
@@ -57,13 +60,19 @@ class Machines:
         fleet = Fleet(
             desired=active[0]["desiredCount"],
             kept_warm=KEPT_WARM in tags,
+            warm_until=_moment(tags.get(WARM_UNTIL)),
             surplus_since=_moment(tags.get(SURPLUS_SINCE)),
+            waiting_since=_moment(tags.get(WAITING_SINCE)),
         )
         return fleet, active[0]["serviceArn"]
 
     def keep_warm(self, arn: str, *, warm: bool) -> None:
-        """Remember whether one machine is to be kept ready."""
-        self._remember(arn, KEPT_WARM, "yes" if warm else None)
+        """Remember whether one machine is to be kept ready until somebody ends that."""
+        self._remember(arn, {KEPT_WARM: "yes" if warm else None})
+
+    def keep_warm_until(self, arn: str, until: datetime | None) -> None:
+        """Remember until when one machine is to be kept ready."""
+        self._remember(arn, {WARM_UNTIL: until.isoformat() if until else None})
 
     def become(self, arn: str, fleet: Fleet, decision: Decision) -> None:
         """Change what differs between the machines as they are and as they are to be."""
@@ -71,15 +80,27 @@ class Machines:
             self._client.update_service(
                 cluster=self._cluster, service=self._service, desiredCount=decision.desired
             )
-        if decision.surplus_since != fleet.surplus_since:
-            since = decision.surplus_since
-            self._remember(arn, SURPLUS_SINCE, since.isoformat() if since else None)
+        moments = {
+            SURPLUS_SINCE: (fleet.surplus_since, decision.surplus_since),
+            WAITING_SINCE: (fleet.waiting_since, decision.waiting_since),
+        }
+        self._remember(
+            arn,
+            {
+                name: after.isoformat() if after else None
+                for name, (before, after) in moments.items()
+                if before != after
+            },
+        )
 
-    def _remember(self, arn: str, key: str, value: str | None) -> None:
-        if value is None:
-            self._client.untag_resource(resourceArn=arn, tagKeys=[key])
-        else:
-            self._client.tag_resource(resourceArn=arn, tags=[{"key": key, "value": value}])
+    def _remember(self, arn: str, values: Mapping[str, str | None]) -> None:
+        """Set tags, or remove those whose value is None."""
+        kept = [{"key": key, "value": value} for key, value in values.items() if value is not None]
+        gone = [key for key, value in values.items() if value is None]
+        if kept:
+            self._client.tag_resource(resourceArn=arn, tags=kept)
+        if gone:
+            self._client.untag_resource(resourceArn=arn, tagKeys=gone)
 
 
 def _moment(text: str | None) -> datetime | None:

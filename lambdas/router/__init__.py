@@ -1,1 +1,1 @@
-"""Gives each uploaded recording to whoever transcribes it."""
+"""Sends recordings on their way: to the server at once, or to the queue."""

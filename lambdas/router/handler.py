@@ -1,13 +1,22 @@
 """The function that EventBridge invokes when something was uploaded, or is asked for.
 
-Every recording becomes a job in the queue. An event about which nothing can be done is an
-error of the invocation, and so ends, after Lambda's retries, among the undelivered events;
-nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`.
+A recording is transcribed by the server at once, or becomes a job in the queue, or is left alone
+because it was dealt with before: `lambdas.router.decide` says which. Duplicates do no harm: a
+transcript is written once, whoever comes first, and whoever comes later finds it. So there is no
+lock here, and events that come twice at the same time may both reach the server.
+
+An event about which nothing can be done is an error of the invocation, and so is a bucket or a
+queue that cannot be reached. Lambda tries twice more; what fails still ends among the undelivered
+events. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`; where there is a
+server `GPU_URL` and the secret that it asks for, `AUTH_TOKEN`; optional what is assumed of it,
+`SERVER_SPEED` and `BYTES_PER_SECOND` (see `lambdas.router.decide.Pace`).
 """
 
 from __future__ import annotations
 
 import os
+import random
+import time
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import botocore.session
@@ -15,12 +24,19 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from lambdas.router.decide import RefusedEvent, decide
+from lambdas.router.decide import BYTES_PER_SECOND, SPEED, Done, Outcome, Pace, Queue, Reason, Skip
+from lambdas.router.outcomes import Outcomes
+from lambdas.router.request import RefusedEvent, requested
+from lambdas.router.route import Clock, Report, Router
+from lambdas.router.server import TranscriptionServer
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+    from transcripts.recordings import TranscriptionJob
 
 SERVICE = "router"
 
@@ -33,52 +49,113 @@ class Settings(BaseModel):
 
     jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
+    server_url: Annotated[str | None, Field(alias="GPU_URL", pattern=r"^https?://")] = None
+    token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
+    speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = SPEED
+    bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
     namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
+
+    def server(self) -> TranscriptionServer | None:
+        """Return the server, if there is one."""
+        if self.server_url is None:
+            return None
+        return TranscriptionServer(
+            self.server_url, self.token.get_secret_value() if self.token else None
+        )
+
+
+def _client(name: str) -> Any:
+    # At their slowest both looks at the bucket, before the recording is queued, and the queue
+    # itself take less than `lambdas.router.decide.RESERVE`: 2 times 7 s and 7 s, with the pause
+    # of a second between two attempts.
+    return session.create_client(
+        name,
+        config=Config(
+            connect_timeout=1,
+            read_timeout=2,
+            retries={"mode": "standard", "total_max_attempts": 2},
+        ),
+    )
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=SERVICE)
 metrics = Metrics(namespace=settings.namespace, service=SERVICE)
-sqs = cast(
-    "SQSClient",
-    botocore.session.get_session().create_client(
-        "sqs",
-        config=Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        ),
-    ),
+session = botocore.session.get_session()
+sqs = cast("SQSClient", _client("sqs"))
+s3 = cast("S3Client", _client("s3"))
+
+
+def _send(job: TranscriptionJob) -> None:
+    sqs.send_message(
+        QueueUrl=settings.jobs_queue_url, MessageBody=job.model_dump_json(by_alias=True)
+    )
+
+
+router = Router(
+    bucket=Outcomes(s3, settings.bucket),
+    server=settings.server(),
+    queue=_send,
+    pace=Pace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
 )
+
+#: A wrong secret or a wrong address: no recording is lost, but each takes the long way.
+_SETTINGS_ARE_WRONG = frozenset({Reason.SERVER_REFUSES})
 
 
 @metrics.log_metrics
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
-def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Put the recording that an event is about on the queue.
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Have the recording that an event is about transcribed, or put it on the queue.
 
     Raises:
         RefusedEvent: nothing can be done about the event.
-        Exception: the queue cannot be reached; the event should be tried again.
+        Exception: bucket or queue cannot be reached; the event should be tried again.
     """
     about = {"event_id": event.get("id")}
     try:
-        job = decide(event, settings.bucket)
+        request = requested(event, settings.bucket)
     except RefusedEvent as refusal:
         metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
         logger.error("event refused: %s: %s", type(refusal).__name__, refusal, extra=about)  # noqa: TRY400 - our own decision, without a stack trace
         raise
-    if job is None:
+    if request is None:
         metrics.add_metric(name="FoldersIgnored", unit=MetricUnit.Count, value=1)
         logger.info("folder ignored", extra=about)
         return
+    clock = Clock(
+        left=lambda: context.get_remaining_time_in_millis() / 1000,
+        sleep=time.sleep,
+        jitter=random.random,
+    )
+    begin = time.monotonic()
     try:
-        sent = sqs.send_message(
-            QueueUrl=settings.jobs_queue_url, MessageBody=job.model_dump_json(by_alias=True)
-        )
+        report = router.route(request, clock)
     except Exception:
         metrics.add_metric(name="EventsFailed", unit=MetricUnit.Count, value=1)
         raise
-    metrics.add_metric(name="RecordingsQueued", unit=MetricUnit.Count, value=1)
-    logger.info("recording queued", extra=about | {"message_id": sent["MessageId"]})
+    _tell(report, about | {"size": request.job.size, "seconds": time.monotonic() - begin})
+
+
+def _tell(report: Report, about: dict[str, Any]) -> None:
+    """Count and log what became of a recording; never by its name, which may be private."""
+    about = about | {"attempts": report.attempts}
+    match report.end:
+        case Done() | Skip(outcome=Outcome.TRANSCRIBED) if report.attempts:
+            _count("RecordingsTranscribed")
+            logger.info("recording transcribed", extra=about)
+        case Queue(reason=reason):
+            _count("RecordingsQueued")
+            say = logger.warning if reason in _SETTINGS_ARE_WRONG else logger.info
+            say("recording queued", extra=about | {"reason": reason})
+        case Skip() if report.attempts:
+            _count("RecordingsFailed")
+            logger.info("recording cannot be transcribed", extra=about)
+        case Skip(outcome=outcome):
+            _count("RecordingsSkipped")
+            logger.info("recording skipped", extra=about | {"outcome": outcome})
+
+
+def _count(name: str) -> None:
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)

@@ -1,40 +1,131 @@
-"""Which chunk an event of S3 tells of.
+"""Which session an event tells of, and what of it.
+
+Three things make the combiner look at a session:
+
+* S3 has a new object, a chunk's transcript or its failure;
+* S3 has a new `metadata.json`, which may come after the last chunk;
+* an application says that the session has ended. Source `cloudscribe`, detail type
+  "Session Ended", and as detail
+
+      {"bucket": "NAME", "userId": "...", "sessionId": "...", "chunkCount": 12}
+
+  `chunkCount` may be left out. The bucket is a plain name, so that the rule of those who ask for
+  a transcript of an object, whose details have `s3Location` or `s3_bucket`, does not match.
 
 ValueError
-└── RefusedEvent    it is not about a chunk's transcript in our bucket; quotes nothing of it
+└── RefusedEvent    it is about no session in our bucket; quotes nothing of it
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from lambdas.s3_events import ObjectCreated, Shape
-from transcripts.recordings import Chunk, UnknownKey, transcribed_chunk
+from transcripts.documents import MAX_CHUNKS, SessionEnd
+from transcripts.recordings import (
+    Session,
+    UnknownKey,
+    described_session,
+    is_session_transcript,
+    named_session,
+    transcribed_chunk,
+)
+
+#: Detail type of the application's event.
+SESSION_ENDED: Final = "Session Ended"
 
 
 class RefusedEvent(ValueError):
-    """An event is not about a chunk's transcript in our bucket."""
+    """An event is about no session in our bucket."""
 
 
-class _Event(Shape):
+class About(Enum):
+    """What an event tells of a session."""
+
+    CHUNK = "chunk"
+    METADATA = "metadata"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something has happened to a session."""
+
+    session: Session
+    about: About
+    #: Of the chunk, for logs.
+    chunk: str | None = None
+    #: What is to be kept about the session's end.
+    end: SessionEnd | None = None
+
+
+class _Ended(Shape):
+    bucket: str
+    user_id: Annotated[str, Field(alias="userId", max_length=1024)]
+    session_id: Annotated[str, Field(alias="sessionId", max_length=1024)]
+    chunk_count: Annotated[int | None, Field(alias="chunkCount", ge=1, le=MAX_CHUNKS)] = None
+
+
+class _EndedEvent(Shape):
+    kind: Annotated[Literal["Session Ended"], Field(alias="detail-type")]
+    time: AwareDatetime
+    detail: _Ended
+
+
+class _CreatedEvent(Shape):
     detail: ObjectCreated
 
 
-def chunk_of(event: dict[str, Any], bucket: str) -> Chunk:
-    """Return the chunk whose transcript was written.
+def news(event: dict[str, Any], bucket: str) -> News | None:
+    """Return what an event tells; None if it is about the transcript of a session, our own work.
 
     Raises:
-        RefusedEvent: there is none.
+        RefusedEvent: it tells nothing that is known here.
     """
     try:
-        detail = _Event.model_validate(event).detail
-    except ValidationError:
-        raise RefusedEvent("it is not an event of S3 about an object") from None
-    if detail.bucket.name != bucket:
-        raise RefusedEvent("the object is in a bucket that is not ours")
-    try:
-        return transcribed_chunk(detail.object.key)
+        if event.get("detail-type") == SESSION_ENDED:
+            return _ended(_EndedEvent.model_validate(event), bucket)
+        return _created(_CreatedEvent.model_validate(event), bucket)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        told = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5]
+        )
+        raise RefusedEvent(told) from None
     except UnknownKey as error:
         raise RefusedEvent(str(error)) from None
+
+
+def _ended(event: _EndedEvent, bucket: str) -> News:
+    detail = event.detail
+    _ours(detail.bucket, bucket)
+    return News(
+        session=named_session(detail.user_id, detail.session_id),
+        about=About.END,
+        # Of the event alone, so one that comes twice says the same.
+        end=SessionEnd(chunk_count=detail.chunk_count, ended_at=event.time),
+    )
+
+
+def _created(event: _CreatedEvent, bucket: str) -> News | None:
+    detail = event.detail
+    _ours(detail.bucket.name, bucket)
+    key = detail.object.key
+    if key.endswith("/metadata.json"):
+        return News(session=described_session(key), about=About.METADATA)
+    try:
+        chunk = transcribed_chunk(key)
+    except UnknownKey:
+        if is_session_transcript(key):
+            return None
+        raise
+    return News(session=chunk.session, about=About.CHUNK, chunk=chunk.name)
+
+
+def _ours(named: str, bucket: str) -> None:
+    if named != bucket:
+        raise RefusedEvent("it is about a bucket that is not ours")

@@ -1,20 +1,29 @@
-"""The function that EventBridge invokes when a chunk's transcript was written.
+"""The function that EventBridge invokes when something has happened to a session.
 
-For the time being it counts them; with issue 5 it writes the session's transcript when the
-last chunk is there. Environment: `RECORDINGS_BUCKET`.
+Events only say that it is time to look, see `decide`; what is written follows from the bucket
+alone, see `combine`. Environment: `RECORDINGS_BUCKET`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.session_combiner.decide import RefusedEvent, chunk_of
+from lambdas.session_combiner.combine import READERS, Combiner
+from lambdas.session_combiner.decide import About, News, RefusedEvent, news
+from transcripts.bucket import Recordings
+from transcripts.documents import SessionMetadata
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 SERVICE = "session_combiner"
 
@@ -33,30 +42,71 @@ class Settings(BaseModel):
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=SERVICE)
 metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+s3 = cast(
+    "S3Client",
+    botocore.session.get_session().create_client(
+        "s3",
+        config=Config(
+            connect_timeout=2,
+            read_timeout=20,  # a session's transcript may be large
+            max_pool_connections=READERS,
+            retries={"mode": "standard", "total_max_attempts": 4},
+        ),
+    ),
+)
+recordings = Recordings(settings.bucket, s3)
+combiner = Combiner(recordings, now=lambda: datetime.now(UTC), log=logger)
 
 
 @metrics.log_metrics
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
-def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Take note of a chunk that was transcribed.
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Look at the session that an event is about.
 
     Raises:
-        RefusedEvent: the event is about no chunk of ours.
+        RefusedEvent: the event is about no session of ours.
+        UnreadableDocument: it is about metadata that are none.
+        Exception: the session could not be combined; the event should be tried again.
     """
-    about = {"event_id": event.get("id")}
+    about: dict[str, Any] = {"event_id": event.get("id")}
     try:
-        chunk = chunk_of(event, settings.bucket)
+        told = news(event, settings.bucket)
     except RefusedEvent as refusal:
         metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
         logger.error("event refused: %s", refusal, extra=about)  # noqa: TRY400 - our own decision, without a stack trace
         raise
-    metrics.add_metric(name="ChunksTranscribed", unit=MetricUnit.Count, value=1)
+    if told is None:
+        metrics.add_metric(name="EventsPassedOver", unit=MetricUnit.Count, value=1)
+        logger.info("a session's own transcript: nothing to do", extra=about)
+        return
+    about |= {"user_id": told.session.user_id, "session_id": told.session.session_id}
+    logger.append_keys(**about)
+    try:
+        _look(told, context)
+    except Exception:
+        metrics.add_metric(name="EventsFailed", unit=MetricUnit.Count, value=1)
+        raise
+    finally:
+        logger.remove_keys(list(about))
+
+
+def _look(told: News, context: LambdaContext) -> None:
+    if told.about is About.METADATA:
+        recordings.get(told.session.metadata_key, SessionMetadata)  # who wrote them has to know
+    if told.end:
+        combiner.end(told.session, told.end)
+    result = combiner.look(told.session, lambda: context.get_remaining_time_in_millis() / 1000)
+    metrics.add_metric(
+        name=f"Sessions{result.outcome.capitalize()}", unit=MetricUnit.Count, value=1
+    )
     logger.info(
-        "chunk transcribed",
-        extra=about
-        | {
-            "user_id": chunk.session.user_id,
-            "session_id": chunk.session.session_id,
-            "chunk": chunk.name,
+        "session %s",
+        result.outcome,
+        extra={
+            "news": told.about.value,
+            "chunk": told.chunk,
+            "outstanding": result.outstanding,
+            "chunks": result.chunks,
+            "gaps": result.gaps,
         },
     )

@@ -46,9 +46,12 @@ async def test_an_uploaded_recording_is_a_job_and_nothing_else_is(cloud: Cloud) 
     s3 = cloud.client("s3")
 
     for key in (
-        f"transcripts/uploads/{talk}.wav.json",
-        f"users/me/transcripts/{talk}-chunk-001.json",
+        f"transcripts/uploads/{talk}-done.wav.json",
+        f"users/me/transcripts/{talk}-chunk-002.json",
         f"users/me/audio/sessions/{talk}/metadata.json",
+        # These two have been transcribed before.
+        f"uploads/{talk}-done.wav",
+        f"users/me/audio/sessions/{talk}/chunk-002.webm",
         f"users/me/audio/sessions/{talk}/chunk-001.webm",
         f"uploads/{talk}.wav",
     ):

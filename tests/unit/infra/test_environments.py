@@ -6,9 +6,11 @@ import ipaddress
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 import pytest
+from botocore.regions import EndpointResolver
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -33,8 +35,8 @@ from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
 from infra.parts import Part
 from infra.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
 from infra.translation import Translation
-from speech.engines.transcribe import options
-from speech.engines.transcribe.options import AllowedOptions
+from speech.engines.transcribe.endpoints import http2_url, websocket_url
+from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parsed
 from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
@@ -98,7 +100,10 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
             Service(engine=Transcribe(allowed=Allowed(vocabularies=("a b",)))),
         ),
         ("engine.quota", Service(engine=Transcribe(quota=0))),
+        ("engine.starts_per_second", Service(engine=Transcribe(starts_per_second=0))),
         ("translation.languages", Service(translation=Translation(languages=("French",)))),
+        ("translation.languages", Service(translation=Translation(languages=("xx",)))),
+        ("translation.languages", Service(translation=Translation(languages=("fr", "zz-ZZ")))),
         ("translation.terminology", Service(translation=Translation(terminology="a__b"))),
         ("max_stream_seconds", Service(max_stream_seconds=0)),
         ("minimum_tasks", Service(minimum_tasks=3, maximum_tasks=2)),
@@ -239,6 +244,19 @@ def test_the_regions_are_those_that_awss_own_sdk_knows(endpoint: str, ours: set[
     assert ours == known
 
 
+def test_the_service_dials_the_hosts_that_awss_own_sdk_knows() -> None:
+    resolver = EndpointResolver(botocore.session.get_session().get_data("endpoints"))
+    known = {
+        region: found["hostname"]
+        for region in TRANSCRIBE_STREAMING
+        if (found := resolver.construct_endpoint("transcribestreaming", region))
+    }
+
+    for url in (websocket_url, http2_url):
+        dialled = {each: urlsplit(url(each, None)).hostname for each in TRANSCRIBE_STREAMING}
+        assert dialled == known
+
+
 def test_what_is_allowed_here_is_what_the_service_knows() -> None:
     everything = Allowed(
         languages=("en-US",),
@@ -261,7 +279,36 @@ def test_what_is_allowed_here_is_what_the_service_knows() -> None:
 
 
 def test_an_option_is_known_here_exactly_when_the_service_knows_it() -> None:
-    assert set(OPTIONS) == options._NAMES
+    assert set(OPTIONS) == NAMES
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"show-speaker-label": "yes"},
+        {"identify-language": "TRUE"},
+        {"identify-language": "true"},
+        {"identify-multiple-languages": "true", "language-options": "en-US"},
+        {"identify-language": "true", "language-options": "en-US,en-US"},
+    ],
+)
+def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidOption):
+        parsed(wrong, language="en-US")
+
+    assert [field for field, _ in Transcribe(options=wrong).problems()] == ["options"]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"identify-language": "true", "language-options": "en-US,fr-FR"},
+        {"identify-multiple-languages": "false", "show-speaker-label": "true"},
+    ],
+)
+def test_options_that_the_service_takes_are_not(right: dict[str, str]) -> None:
+    assert parsed(right, language="en-US")
+    assert not list(Transcribe(options=right).problems())
 
 
 def test_a_field_that_nobody_knows_is_refused() -> None:
@@ -321,6 +368,8 @@ def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
     assert found is not None
     assert found.service.translation is not None
     assert found.service.task_slots == 500 // 10
+    assert isinstance(found.service.engine, Transcribe)
+    assert parsed(found.service.engine.options, language="en-US")
 
 
 def test_values_of_ones_own_are_checked_as_well() -> None:

@@ -193,6 +193,22 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
     assert association in service["DependsOn"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"jobs_to_start": 0}, "jobs_to_start"),
+        ({"jobs_to_start": 5}, "longest_wait_minutes"),
+        ({"longest_wait_minutes": 1000}, "longest_wait_minutes"),
+        ({"speed": 0.0}, "speed"),
+    ],
+)
+def test_jobs_that_would_wait_for_ever_are_told(wrong: dict[str, Any], field: str) -> None:
+    right = {"jobs_to_start": 5, "longest_wait_minutes": 30}
+
+    assert list(Gpu(image="x:1", **right).problems()) == []
+    assert {path for path, _ in Gpu(image="x:1", **wrong).problems()} == {field}
+
+
 # --- who reaches it --------------------------------------------------------------------------
 
 
@@ -257,24 +273,27 @@ def test_endpoint_serves_queues_of_this_account_only(spot: Server) -> None:
 # --- what it may touch -----------------------------------------------------------------------
 
 
-def test_server_reads_audio_writes_transcripts_and_nothing_else(spot: Server) -> None:
-    statements = spot.statements("TaskTaskRole")
-
-    allowed = {
-        (action, json.dumps(statement["Resource"]))
-        for statement in statements
+def test_server_reads_audio_writes_outcomes_and_nothing_else(spot: Server) -> None:
+    may = {
+        action: json.dumps(statement["Resource"])
+        for statement in spot.statements("TaskTaskRole")
         for action in actions_of(statement)
         if action.startswith("s3:")
     }
-    reads = "".join(resource for action, resource in allowed if action == "s3:GetObject")
-    writes = "".join(resource for action, resource in allowed if action == "s3:PutObject")
 
-    assert {action for action, _ in allowed} == {"s3:GetObject", "s3:PutObject"}
-    assert "/users/*/audio/sessions/*/chunk-*" in reads
-    assert "/uploads/*" in reads
-    assert "/users/*/transcripts/*-chunk-*.json" in writes
-    assert "/transcripts/uploads/*" in writes
-    assert "/audio/" not in writes
+    # Without ListBucket it would be told 403 of transcripts that are not there yet.
+    assert may.keys() == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+    assert "/users/*/audio/sessions/*/chunk-*" in may["s3:GetObject"]
+    assert "/uploads/*" in may["s3:GetObject"]
+    for outcome in (
+        "/users/*/transcripts/*-chunk-*.json",
+        "/users/*/transcripts/*-chunk-*.failed",
+        "/transcripts/uploads/*",
+    ):
+        assert outcome in may["s3:GetObject"]
+        assert outcome in may["s3:PutObject"]
+    assert "/audio/" not in may["s3:PutObject"]
+    assert "/*" not in may["s3:ListBucket"]
 
 
 def test_server_touches_no_other_bucket_or_queue(spot: Server) -> None:
@@ -337,8 +356,53 @@ def test_container_gets_a_gpu_and_what_it_has_to_know(spot: Server) -> None:
     assert spot.container["ResourceRequirements"] == [{"Type": "GPU", "Value": "1"}]
     # botocore reads the first; the CDK adds the second, which other SDKs read.
     regions = {"AWS_DEFAULT_REGION", "AWS_REGION"}
-    assert settings == regions | {"PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
-    assert f"127.0.0.1:{PORT}/health" in json.dumps(spot.container["HealthCheck"]["Command"])
+    assert settings == regions | {"HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+
+
+def test_a_server_that_answers_lives_also_while_it_loads_its_model(
+    spot: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, program = spot.container["HealthCheck"]["Command"]
+    asked: list[tuple[str, int, str]] = []
+
+    class Connection:
+        def __init__(self, host: str, port: int, *, timeout: float) -> None:
+            assert timeout < spot.container["HealthCheck"]["Timeout"]
+            self.where = (host, port)
+
+        def request(self, _method: str, path: str) -> None:
+            asked.append((*self.where, path))
+
+        def getresponse(self) -> object:
+            return object()
+
+    monkeypatch.setattr("http.client.HTTPConnection", Connection)
+    exec(program)  # noqa: S102 - what the container runs
+
+    assert asked == [("127.0.0.1", PORT, "/health")]
+
+
+def test_router_and_server_share_a_secret_that_is_in_no_template(spot: Server) -> None:
+    (name,) = spot.all("AWS::SecretsManager::Secret")
+    (given,) = spot.container["Secrets"]
+
+    assert given["Name"] == "AUTH_TOKEN"
+    assert name in json.dumps(given["ValueFrom"])
+    token = json.dumps(spot.stack.resolve(spot.server.token))
+    assert "{{resolve:secretsmanager:" in token
+    assert name in token
+    assert "SecretString" not in spot.only("AWS::SecretsManager::Secret")
+
+
+def test_only_who_starts_the_container_reads_the_secret(spot: Server) -> None:
+    def reads(fragment: str) -> bool:
+        return any(
+            "secretsmanager:GetSecretValue" in actions_of(each)
+            for each in spot.statements(fragment)
+        )
+
+    assert reads("TaskExecutionRole")
+    assert not reads("TaskTaskRole")
 
 
 def test_an_image_of_ones_own_registry_may_be_pulled(spot: Server) -> None:

@@ -34,7 +34,7 @@ from infra.network import Network, OwnNetwork, SharedNetwork
 from infra.realtime import CaptionService, deregistration_seconds
 from infra.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, Transcribe
 from infra.translation import Translation
-from speech.engines.transcribe.endpoints import websocket_url
+from speech.engines.transcribe.endpoints import http2_url, websocket_url
 from speech.engines.transcribe.options import AllowedOptions
 from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
 
@@ -164,10 +164,13 @@ def build(
 SPEECH = Service(
     engine=Transcribe(
         region="eu-central-1",
+        transport="http2",
+        starts_per_second=100,
         options={"vocabulary-name": "names", "partial-results-stability": "high"},
         allowed=Allowed(vocabularies=("names", "places"), two_channels=True),
     ),
     translation=Translation(languages=("fr", "pt-BR"), terminology="products", region="eu-west-1"),
+    maximum_tasks=3,
 )
 
 SHAPES: Mapping[str, tuple[LoadBalancer, Service, Domain | None]] = {
@@ -247,6 +250,12 @@ def test_tasks_reach_the_port_of_transcribe_where_it_recognises(demo: Built) -> 
     assert port is not None
 
     assert out_of_tasks(demo) == [("tcp", 443, 443), ("tcp", port, port)]
+
+
+def test_tasks_need_no_port_but_that_of_https_for_http2(speech: Built) -> None:
+    assert urlsplit(http2_url("us-east-1", None)).port is None
+
+    assert out_of_tasks(speech) == [("tcp", 443, 443)]
 
 
 def test_nothing_in_the_stack_is_open_to_the_world(any_built: Built) -> None:
@@ -378,10 +387,7 @@ def test_a_task_may_call_transcribe_in_its_own_region_where_it_recognises(demo: 
 
     assert len(task_statements(demo)) == 3
     assert transcribe == {
-        "Action": [
-            "transcribe:StartStreamTranscription",
-            "transcribe:StartStreamTranscriptionWebSocket",
-        ],
+        "Action": "transcribe:StartStreamTranscriptionWebSocket",
         "Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}},
         "Effect": "Allow",
         "Resource": "*",
@@ -397,9 +403,10 @@ def test_services_of_language_may_be_called_in_the_regions_that_were_chosen_only
         if statement["Resource"] == "*"
     }
 
-    assert len(regions) == 2
-    assert regions["translate:TranslateText"] == "eu-west-1"
-    assert set(regions.values()) == {"eu-west-1", "eu-central-1"}
+    assert regions == {
+        "transcribe:StartStreamTranscription": "eu-central-1",
+        "translate:TranslateText": "eu-west-1",
+    }
 
 
 def test_the_container_is_nobody_and_writes_to_two_folders_only(any_built: Built) -> None:
@@ -592,6 +599,8 @@ def test_the_service_understands_what_was_chosen_of_transcribe_and_translate(
 
     assert settings.engine == "transcribe"
     assert settings.transcribe_region == "eu-central-1"
+    assert settings.transcribe_transport == "http2"
+    assert settings.transcribe_starts_per_second == pytest.approx(0.8 * 100 / 3, abs=0.01)
     assert settings.transcribe_options == {
         "vocabulary-name": "names",
         "partial-results-stability": "high",
@@ -611,6 +620,7 @@ def test_without_translation_nothing_is_translated(demo: Built) -> None:
 
 def test_a_task_of_its_own_takes_the_streams_that_an_account_has(demo: Built) -> None:
     assert demo.settings["SLOTS"] == str(TRANSCRIBE_STREAMS)
+    assert demo.settings["TRANSCRIBE_STARTS_PER_SECOND"] == "20", "a fifth is left for others"
 
 
 def test_slots_follow_what_the_task_has_of_a_processor(prod: Built, with_domain: Built) -> None:

@@ -146,6 +146,7 @@ def test_a_gpu_without_work_is_told_after_it_should_have_stopped(everything: Sta
     assert everything.metrics_of("GpuWithoutWork") == {
         "ApproximateNumberOfMessagesVisible",
         "ApproximateNumberOfMessagesNotVisible",  # who has a job in hand is not without work
+        "RecordingsTranscribed",  # nor who is given recordings beside the queue
         "GroupInServiceInstances",
     }
     # idle_minutes, two looks of the batch worker, and what ECS takes to let a machine go
@@ -261,5 +262,5 @@ def test_the_operator_sees_what_alarms_are_about(everything: Stacks) -> None:
         "FinalDelay",
     ):
         assert name in operator
-    for name in ("UtterancesStored", "OpenStreams", "RecordingsQueued", "ChunksTranscribed"):
+    for name in ("UtterancesStored", "OpenStreams", "RecordingsQueued", "SessionsWritten"):
         assert name in business

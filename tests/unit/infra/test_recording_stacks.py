@@ -16,12 +16,16 @@ from infra.environments import Data, Functions, Gpu
 from infra.functions import FunctionSettings, Place
 from infra.gpu import GpuServer
 from infra.recordings import RecordingFlow, RecordingStore
+from lambdas.router.decide import PATIENCE, PAUSES, RESERVE
+from lambdas.session_combiner.combine import COMBINED_UP_TO, SECONDS_BESIDES, SECONDS_PER_MB
+from lambdas.session_combiner.decide import SESSION_ENDED
 from tests.support import templates
 from tests.support.templates import alias, one, resources
 
 pytestmark = pytest.mark.unit
 
 FORTNIGHT = 14 * 24 * 3600
+TOKEN = "{{resolve:secretsmanager:of-the-server}}"  # noqa: S105 - a reference, not a value
 SERVICE_ARN = "arn:aws:ecs:us-east-1:111111111111:service/cluster/gpu"
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 #: What a failure destination takes.
@@ -53,12 +57,16 @@ def machines(stack: cdk.Stack) -> GpuServer:
         "GpuServer",
         SimpleNamespace(
             url="http://transcriber.internal:8000",
+            token=TOKEN,
             service=SimpleNamespace(service_arn=SERVICE_ARN, service_name="gpu"),
             cluster=SimpleNamespace(cluster_name="cluster"),
             router_place=place,
             gpu=Gpu(
                 image="registry.example/gpu:1",
                 maximum_instances=3,
+                jobs_to_start=4,
+                longest_wait_minutes=30,
+                speed=25,
                 warm_from="cron(0 8 ? * MON-FRI *)",
                 warm_until="cron(0 18 ? * MON-FRI *)",
             ),
@@ -248,11 +256,32 @@ def test_the_router_does_not_hear_of_transcripts_which_it_causes(plain: Both, ke
     assert not hears(plain.functions, "router", key)
 
 
-def test_the_combiner_hears_of_chunks_transcripts_and_not_of_those_that_it_writes(
-    plain: Both,
-) -> None:
-    assert hears(plain.functions, "session_combiner", "users/a/transcripts/s-chunk-1.json")
-    assert not hears(plain.functions, "session_combiner", "users/a/transcripts/s.json")
+@pytest.mark.parametrize(
+    "key",
+    [
+        "users/a/transcripts/s-chunk-1.json",
+        "users/a/transcripts/s-chunk-1.failed",
+        "users/a/audio/sessions/s/metadata.json",
+    ],
+)
+def test_the_combiner_hears_of_what_sessions_are_made_of(plain: Both, key: str) -> None:
+    assert hears(plain.functions, "session_combiner", key)
+    assert not hears(plain.functions, "router", key)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".srt", ".vtt", ".txt", ".ended"])
+def test_the_combiner_does_not_hear_of_what_it_writes(plain: Both, suffix: str) -> None:
+    assert not hears(plain.functions, "session_combiner", f"users/a/transcripts/s{suffix}")
+
+
+def test_applications_tell_that_a_session_of_our_bucket_has_ended(plain: Both) -> None:
+    pattern = event_rule(plain.functions, "session_combiner", "cloudscribe")
+
+    assert pattern["detail-type"] == [SESSION_ENDED]
+    assert bucket(plain.data)[0] in json.dumps(pattern["detail"])
+    # The router's rule asks for other fields, so it does not hear of it.
+    asked = event_rule(plain.functions, "router", "cloudscribe")["detail"]["$or"]
+    assert all("bucket" not in each for each in asked)
 
 
 @pytest.mark.parametrize("function", ["router", "session_combiner"])
@@ -320,16 +349,39 @@ def test_only_rules_may_invoke_the_functions_and_only_their_alias(plain: Both) -
         assert "SourceArn" in permission["Properties"]
 
 
-def test_the_router_may_send_jobs_and_nothing_else(plain: Both) -> None:
+def test_the_router_sends_jobs_and_looks_whether_there_is_a_transcript(plain: Both) -> None:
     may = templates.rights(plain.functions, "router")
 
-    assert may.keys() == LOGS | TELLS_FAILURE
+    # Without ListBucket it would be told 403 of transcripts that are not there yet.
+    assert may.keys() == LOGS | TELLS_FAILURE | {"s3:GetObject", "s3:ListBucket"}
     assert len(may["sqs:SendMessage"]) == 2  # jobs, and events on which it fails
-    assert "*" not in str(may)
+    read = str(may["s3:GetObject"])
+    for outcome in ("/users/*/transcripts/*-chunk-*.failed", "/transcripts/uploads/*"):
+        assert outcome in read
+    assert "/audio/" not in read
+    assert "*" not in str(may["s3:ListBucket"] | may["sqs:SendMessage"])
 
 
-def test_the_combiner_may_only_tell_of_its_failures(plain: Both) -> None:
-    assert templates.rights(plain.functions, "session_combiner").keys() == LOGS | TELLS_FAILURE
+def test_only_for_a_server_the_router_asks_how_large_recordings_are(with_gpu: Both) -> None:
+    read = str(templates.rights(with_gpu.functions, "router")["s3:GetObject"])
+
+    assert "/users/*/audio/sessions/*/chunk-*" in read
+    assert "/uploads/*" in read
+
+
+def test_the_combiner_reads_what_sessions_are_made_of_and_writes_what_is_made_of_them(
+    plain: Both,
+) -> None:
+    may = templates.rights(plain.functions, "session_combiner")
+
+    s3 = {"s3:GetObject", "s3:ListBucket", "s3:PutObject"}
+    assert may.keys() == LOGS | TELLS_FAILURE | s3
+    assert "/users/*/audio/sessions/*/metadata.json" in str(may["s3:GetObject"])
+    assert "/users/*/transcripts/*" in str(may["s3:GetObject"])
+    for suffix in (".json", ".srt", ".vtt", ".txt", ".ended"):
+        assert f"/users/*/transcripts/*{suffix}" in str(may["s3:PutObject"])
+    assert "/audio/" not in str(may["s3:PutObject"])
+    assert "/uploads/" not in str(may["s3:PutObject"])
 
 
 def test_without_machines_the_batch_worker_only_counts_jobs(plain: Both) -> None:
@@ -337,6 +389,7 @@ def test_without_machines_the_batch_worker_only_counts_jobs(plain: Both) -> None
     _, function = templates.function(plain.functions, "batch_worker")
 
     assert may.keys() == LOGS | TELLS_FAILURE
+    assert "cloudwatch:GetMetricStatistics" not in may
     assert len(may["sqs:SendMessage"]) == 1
     assert "SERVICE" not in function["Properties"]["Environment"]["Variables"]
 
@@ -361,6 +414,8 @@ def test_the_batch_worker_may_change_the_number_of_machines_of_exactly_one_servi
     assert variables["MAXIMUM_INSTANCES"] == "3"
     assert variables["JOBS_PER_INSTANCE"] == "50"
     assert variables["IDLE_MINUTES"] == "10"
+    assert variables["JOBS_TO_START"] == "4"
+    assert variables["LONGEST_WAIT_MINUTES"] == "30"
 
 
 def test_machines_are_kept_ready_between_the_chosen_times(with_gpu: Both) -> None:
@@ -386,6 +441,8 @@ def test_the_router_stands_where_it_reaches_the_machines(with_gpu: Both, plain: 
     }
     variables = function["Properties"]["Environment"]["Variables"]
     assert variables["GPU_URL"] == "http://transcriber.internal:8000"
+    assert variables["AUTH_TOKEN"] == TOKEN
+    assert float(variables["SERVER_SPEED"]) == 25
     assert "VpcConfig" not in elsewhere["Properties"]
     assert "GPU_URL" not in elsewhere["Properties"]["Environment"]["Variables"]
 
@@ -406,5 +463,25 @@ def test_the_router_is_made_only_when_it_may_have_interfaces_in_the_network(
 def test_the_batch_worker_has_time_for_every_call_at_its_slowest(with_gpu: Both) -> None:
     _, function = templates.function(with_gpu.functions, "batch_worker")
 
-    # Queue, service, warmth, number and idleness; 24 s each, as lambdas/batch_worker says.
-    assert function["Properties"]["Timeout"] > 5 * 24
+    # Queue, service, two orders, metric, number, and tags set and removed; 24 s each, as
+    # lambdas/batch_worker says.
+    assert function["Properties"]["Timeout"] > 8 * 24
+
+
+def test_the_router_may_wait_for_the_server_and_the_queue_besides(plain: Both) -> None:
+    _, function = templates.function(plain.functions, "router")
+
+    assert function["Properties"]["Timeout"] >= RESERVE + PATIENCE + sum(PAUSES)
+
+
+def test_the_combiner_has_what_the_largest_session_takes(plain: Both) -> None:
+    _, function = templates.function(plain.functions, "session_combiner")
+
+    needed = SECONDS_BESIDES + SECONDS_PER_MB * COMBINED_UP_TO / 1e6
+    assert function["Properties"]["Timeout"] > 1.2 * needed
+
+
+def test_a_burst_finds_no_bound_but_the_accounts(plain: Both) -> None:
+    """A bound would move the waiting from SQS to where events are given up after two hours."""
+    for function in resources(plain.functions, "AWS::Lambda::Function").values():
+        assert "ReservedConcurrentExecutions" not in function["Properties"]

@@ -34,6 +34,7 @@ from infra.environments import (
 from infra.recognition import Allowed, Transcribe
 from infra.stacks import provision
 from infra.translation import Translation
+from speech.engines.transcribe.options import parsed
 from tests.support.environments import DEDICATED, environment, live
 from tests.support.templates import built, settings
 
@@ -77,6 +78,7 @@ FULL = environment(
 
 #: Actions that AWS grants for `*` only; each is explained where it stands.
 WITHOUT_RESOURCE = {
+    "cloudwatch:GetMetricStatistics",
     "ecr:GetAuthorizationToken",
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -85,7 +87,6 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
     "ecs:DiscoverPollEndpoint",
-    "transcribe:StartStreamTranscription",
     "transcribe:StartStreamTranscriptionWebSocket",
     "translate:TranslateText",
 }
@@ -183,20 +184,42 @@ def test_nothing_may_be_done_to_everything_but_what_aws_knows_no_other_way(
             assert set(_listed(statement["Action"])) <= WITHOUT_RESOURCE, where
 
 
+@pytest.mark.parametrize(
+    ("name", "streams", "starts"),
+    [
+        # Whoever knows the address: four streams, or 15 s charged each second.
+        ("demo", range(4, 5), 1.0),
+        ("prod", range(20, TRANSCRIBE_STREAMS + 1), 0.8 * 25),
+    ],
+)
 def test_demo_and_prod_recognise_through_transcribe_within_an_accounts_quota(
+    assembly: Assembly, name: str, streams: range, starts: float
+) -> None:
+    ((_, task),) = assembly.resources("AWS::ECS::TaskDefinition", name)
+    (container,) = task["Properties"]["ContainerDefinitions"]
+    told = {each["Name"]: each["Value"] for each in container["Environment"]}
+    most = [
+        target["Properties"]["MaxCapacity"]
+        for _, target in assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget", name)
+    ]
+
+    assert told["ENGINE"] == "transcribe"
+    tasks = (most or [1])[0]
+    assert int(told["SLOTS"]) * tasks in streams
+    assert float(told["TRANSCRIBE_STARTS_PER_SECOND"]) * tasks == pytest.approx(starts, rel=0.001)
+
+
+def test_what_every_stream_of_an_environment_gets_makes_sense_to_the_service(
     assembly: Assembly,
 ) -> None:
-    for name in ("demo", "prod"):
-        ((_, task),) = assembly.resources("AWS::ECS::TaskDefinition", name)
-        (container,) = task["Properties"]["ContainerDefinitions"]
-        told = {each["Name"]: each["Value"] for each in container["Environment"]}
-        most = [
-            target["Properties"]["MaxCapacity"]
-            for _, target in assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget", name)
-        ]
+    tasks = list(assembly.resources("AWS::ECS::TaskDefinition"))
+    assert tasks
 
-        assert told["ENGINE"] == "transcribe"
-        assert 20 <= int(told["SLOTS"]) * (most or [1])[0] <= TRANSCRIBE_STREAMS
+    for where, task in tasks:
+        for container in task["Properties"]["ContainerDefinitions"]:
+            told = {each["Name"]: each["Value"] for each in container.get("Environment", [])}
+            options = json.loads(told.get("TRANSCRIBE_OPTIONS", "{}"))
+            assert parsed(options, language="en-US"), where
 
 
 def test_only_cloudfront_is_public(assembly: Assembly) -> None:

@@ -17,7 +17,13 @@ from moto import mock_aws
 from pydantic import ValidationError
 
 from lambdas.batch_worker.decide import Decision, Fleet, Limits, Load, decide
-from lambdas.batch_worker.machines import KEPT_WARM, SURPLUS_SINCE, NoService
+from lambdas.batch_worker.machines import (
+    KEPT_WARM,
+    SURPLUS_SINCE,
+    WAITING_SINCE,
+    WARM_UNTIL,
+    NoService,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -39,12 +45,17 @@ CONTEXT = SimpleNamespace(
     aws_request_id="request",
 )
 
-loads = st.builds(Load, waiting=st.integers(0, 200), in_flight=st.integers(0, 20))
+loads = st.builds(
+    Load, waiting=st.integers(0, 200), in_flight=st.integers(0, 20), served=st.integers(0, 2)
+)
+moments = st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)).map(NOW.__sub__)
 fleets = st.builds(
     Fleet,
     desired=st.integers(0, 6),
     kept_warm=st.booleans(),
-    surplus_since=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)).map(NOW.__sub__),
+    warm_until=st.none() | st.timedeltas(-timedelta(hours=1), timedelta(hours=1)).map(NOW.__add__),
+    surplus_since=moments,
+    waiting_since=moments,
 )
 
 
@@ -94,6 +105,43 @@ def test_one_machine_is_kept_ready_without_work() -> None:
     assert decide(NO_WORK, late, LIMITS, NOW) == Decision(desired=1, surplus_since=None)
 
 
+def test_one_machine_is_kept_ready_until_a_moment_and_not_beyond() -> None:
+    fleet = Fleet(desired=0, warm_until=NOW)
+
+    assert decide(NO_WORK, fleet, LIMITS, NOW - timedelta(seconds=1)).desired == 1
+    assert decide(NO_WORK, fleet, LIMITS, NOW).desired == 0
+
+
+def test_a_machine_that_is_given_recordings_beside_the_queue_has_work() -> None:
+    fleet = Fleet(desired=2, surplus_since=NOW - timedelta(hours=1))
+
+    assert decide(replace(NO_WORK, served=9), fleet, LIMITS, NOW).desired == 1
+    assert decide(replace(NO_WORK, served=9), Fleet(desired=0), LIMITS, NOW).desired == 0
+
+
+PATIENT = replace(LIMITS, jobs_to_start=5, longest_wait=timedelta(minutes=30))
+
+
+def test_the_first_machine_is_started_for_enough_jobs_or_for_one_that_waits_long() -> None:
+    few = Load(waiting=4, in_flight=0)
+
+    first = decide(few, Fleet(desired=0), PATIENT, NOW)
+    assert first == Decision(desired=0, waiting_since=NOW)
+    fleet = Fleet(desired=0, waiting_since=NOW)
+
+    assert decide(few, fleet, PATIENT, NOW + timedelta(minutes=29)) == first
+    assert decide(few, fleet, PATIENT, NOW + timedelta(minutes=30)) == Decision(desired=1)
+    assert decide(replace(few, waiting=5), fleet, PATIENT, NOW) == Decision(desired=1)
+    assert decide(NO_WORK, fleet, PATIENT, NOW) == Decision(desired=0)
+
+
+def test_a_machine_that_runs_takes_the_first_job_at_once() -> None:
+    few = Load(waiting=1, in_flight=0)
+
+    assert decide(few, Fleet(desired=1), PATIENT, NOW) == Decision(desired=1)
+    assert decide(few, Fleet(desired=0, kept_warm=True), PATIENT, NOW) == Decision(desired=1)
+
+
 def test_more_machines_than_are_allowed_are_stopped_at_once() -> None:
     assert decide(Load(waiting=99, in_flight=9), Fleet(desired=7), LIMITS, NOW).desired == 3
 
@@ -105,14 +153,24 @@ def test_there_are_never_more_than_allowed_nor_none_while_work_waits(
     decision = decide(load, fleet, LIMITS, NOW)
 
     assert 0 <= decision.desired <= LIMITS.maximum
-    assert decision.desired > 0 or (load == NO_WORK and not fleet.kept_warm)
+    assert decision.desired > 0 or not (load.waiting or load.in_flight or fleet.is_warm(NOW))
+
+
+@given(loads, fleets)
+def test_whatever_waits_gets_a_machine_in_the_end(load: Load, fleet: Fleet) -> None:
+    decision = decide(load, fleet, PATIENT, NOW)
+    later = replace(fleet, desired=decision.desired, waiting_since=decision.waiting_since)
+
+    again = decide(load, later, PATIENT, NOW + PATIENT.longest_wait)
+
+    assert again.desired > 0 or not (load.waiting or load.in_flight)
 
 
 @given(loads, fleets)
 def test_whoever_looks_often_enough_stops_every_machine_that_has_no_work(
     load: Load, fleet: Fleet
 ) -> None:
-    decision = decide(load, replace(fleet, kept_warm=False), LIMITS, NOW)
+    decision = decide(load, replace(fleet, kept_warm=False, warm_until=None), LIMITS, NOW)
     for minutes in range(0, 31, 5):
         fleet = Fleet(desired=decision.desired, surplus_since=decision.surplus_since)
         decision = decide(NO_WORK, fleet, LIMITS, NOW + timedelta(minutes=minutes))
@@ -214,8 +272,7 @@ def test_waiting_jobs_start_machines(
     handler.handler({"source": "aws.events"}, CONTEXT)
 
     assert gpu.desired == 2
-    metrics = told(capsys)
-    assert (metrics["JobsWaiting"], metrics["MachinesWanted"]) == ([11.0], [2.0])
+    assert told(capsys)["MachinesWanted"] == [2.0]
 
 
 def test_idle_machines_are_remembered_and_then_stopped(handler: ModuleType) -> None:
@@ -259,16 +316,96 @@ def test_a_service_that_is_gone_is_an_error(handler: ModuleType) -> None:
         handler.handler({}, CONTEXT)
 
 
-def test_without_machines_waiting_jobs_are_reported(
-    bare: ModuleType, capsys: pytest.CaptureFixture[str]
+def test_a_machine_with_which_the_router_is_busy_is_not_stopped(handler: ModuleType) -> None:
+    gpu = service(handler, desired=1)
+    gpu.tags[SURPLUS_SINCE] = (datetime.now(UTC) - timedelta(minutes=11)).isoformat()
+    handler.cloudwatch.put_metric_data(
+        Namespace=handler.settings.namespace,
+        MetricData=[
+            {
+                "MetricName": "RecordingsTranscribed",
+                "Dimensions": [{"Name": "service", "Value": "router"}],
+                "Timestamp": datetime.now(UTC) - timedelta(minutes=5),
+                "Value": 3,
+            }
+        ],
+    )
+
+    handler.handler({}, CONTEXT)
+
+    assert gpu.desired == 1
+    assert SURPLUS_SINCE not in gpu.tags
+
+
+def test_people_keep_a_machine_ready_until_a_moment_whatever_the_schedule_says(
+    handler: ModuleType,
 ) -> None:
+    gpu = service(handler)
+    until = datetime.now(UTC) + timedelta(hours=2)
+
+    handler.handler({"keepWarm": True, "until": until.isoformat()}, CONTEXT)
+    handler.handler({"keepWarm": False}, CONTEXT)
+    assert gpu.desired == 1
+    assert gpu.tags == {WARM_UNTIL: until.isoformat()}
+
+    gpu.tags[WARM_UNTIL] = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    handler.handler({}, CONTEXT)
+    assert gpu.tags.keys() == {SURPLUS_SINCE}
+
+
+def test_a_moment_that_has_passed_ends_it(handler: ModuleType) -> None:
+    until = datetime.now(UTC) + timedelta(hours=2)
+    gpu = service(handler, desired=1, **{WARM_UNTIL: until.isoformat()})
+
+    handler.handler({"keepWarm": True, "until": "2026-11-20T18:00:00Z"}, CONTEXT)
+
+    assert gpu.tags.keys() == {SURPLUS_SINCE}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"keepWarm": True, "until": "this evening"},
+        {"keepWarm": True, "until": "2026-11-20T18:00:00"},
+        {"keepWarm": True, "until": "2126-11-20T18:00:00Z"},
+        {"keepWarm": False, "until": "2026-11-20T18:00:00Z"},
+        {"until": "2026-11-20T18:00:00Z"},
+        {"keepWarm": "perhaps"},
+    ],
+)
+def test_an_order_that_is_not_understood_is_refused_and_changes_nothing(
+    handler: ModuleType, order: dict[str, Any]
+) -> None:
+    gpu = service(handler)
+
+    with pytest.raises(handler.UnknownOrder):
+        handler.handler(order, CONTEXT)
+
+    assert (gpu.desired, gpu.tags) == (0, {})
+
+
+def test_jobs_that_wait_together_are_remembered_until_one_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = {"JOBS_TO_START": "5", "LONGEST_WAIT_MINUTES": "30"}
+    with cold_start(monkeypatch, **MACHINES, **patient) as handler:
+        gpu = service(handler)
+        put_jobs(handler, 1)
+
+        handler.handler({}, CONTEXT)
+        assert gpu.desired == 0
+        assert gpu.tags.keys() == {WAITING_SINCE}
+
+        put_jobs(handler, 4)
+        handler.handler({}, CONTEXT)
+        assert gpu.desired == 1
+        assert gpu.tags == {}
+
+
+def test_without_machines_there_is_nothing_to_do(bare: ModuleType) -> None:
     put_jobs(bare, 2)
 
     bare.handler({}, CONTEXT)
-
-    metrics = told(capsys)
-    assert metrics["JobsWaiting"] == [2.0]
-    assert "MachinesWanted" not in metrics
 
 
 def test_without_machines_none_can_be_kept_ready(bare: ModuleType) -> None:

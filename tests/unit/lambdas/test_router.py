@@ -1,89 +1,86 @@
+"""The router's function: real handler, AWS in memory, and a server that says what it is told."""
+
 from __future__ import annotations
 
 import importlib
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
-from lambdas.router.decide import (
-    ForeignBucket,
-    NotARecording,
-    RefusedEvent,
-    UnknownEvent,
-    decide,
-)
-from transcripts.recordings import TranscriptionJob
+from lambdas.router.decide import Answer, Done, Lost, Outcome, Refused, Server
+from lambdas.router.request import NotARecording, UnknownEvent
+from tests.support.events import BUCKET, EVENT_ID, KEY, created, flat
+from transcripts.recordings import TranscriptionJob, beside, recording
 
 pytestmark = pytest.mark.unit
 
 HANDLER = "lambdas.router.handler"
-BUCKET = "recordings-of-ours"
-KEY = "uploads/the secret of the meeting.mp3"
-CONTEXT = SimpleNamespace(
-    function_name="router",
-    memory_limit_in_mb=256,
-    invoked_function_arn="arn:aws:lambda:eu-central-1:000000000000:function:router:live",
-    aws_request_id="request",
-)
+TRANSCRIPT = recording(KEY).transcript_key
+FAILURE = beside(TRANSCRIPT, ".failed")
 
 
-def event(detail: Any, source: str = "aws.s3") -> dict[str, Any]:
-    return {
-        "version": "0",
-        "id": "17793124-05d4-b198-2fde-7ededc63b103",
-        "detail-type": "Object Created",
-        "source": source,
-        "time": "2026-11-20T17:29:03Z",
-        "detail": detail,
-    }
+class Context(SimpleNamespace):
+    """What Lambda tells of an invocation."""
+
+    function_name = "router"
+    memory_limit_in_mb = 256
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:router:live"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 299_000
 
 
-def created(key: str = KEY, bucket: str = BUCKET) -> dict[str, Any]:
-    return event(
-        {
-            "version": "0",
-            "bucket": {"name": bucket},
-            "object": {"key": key, "size": 5, "etag": "b1", "sequencer": "00617F08299329D189"},
-            "reason": "PutObject",
-        }
-    )
+class Transcriber:
+    """A server that is as it is told to be, and remembers what it was given."""
 
+    def __init__(self, *answers: Answer, health: Server = Server.READY) -> None:
+        self.answers = list(answers)
+        self.state = health
+        self.given: list[tuple[str, str]] = []
+        self.asked = 0
+        #: What it puts into the bucket before it answers.
+        self.writes: tuple[str, str] | None = None
+        self.put: Callable[[str, str], None] = lambda _key, _body: None
 
-def located(key: str = KEY, bucket: str = BUCKET) -> dict[str, Any]:
-    return event({"s3Location": {"bucket": bucket, "key": key}}, "cloudscribe")
+    def health(self) -> Server:
+        self.asked += 1
+        return self.state
 
-
-def flat(key: str = KEY, bucket: str = BUCKET) -> dict[str, Any]:
-    return event({"s3_bucket": bucket, "s3_key": key, "userId": "ann"}, "cloudscribe")
-
-
-SHAPES = pytest.mark.parametrize("shape", [created, located, flat])
+    def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
+        assert seconds > 0
+        self.given.append((bucket, key))
+        if self.writes:
+            self.put(*self.writes)
+        return self.answers.pop(0)
 
 
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module after a cold start, its queue in moto."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    """The module after a cold start, bucket and queue in moto, and no server."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")  # must not help
     monkeypatch.setenv("RECORDINGS_BUCKET", BUCKET)
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Cloudscribe/test")
-    monkeypatch.setenv("JOBS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("JOBS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/jobs")
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "GPU_URL", "AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, HANDLER, raising=False)
     with mock_aws():
         module = importlib.import_module(HANDLER)
+        monkeypatch.setattr(module.time, "sleep", lambda _seconds: None)
         module.sqs.create_queue(QueueName="jobs")
+        module.s3.create_bucket(Bucket=BUCKET)
         yield module
 
 
@@ -94,134 +91,273 @@ def logs(handler: ModuleType) -> io.StringIO:
     return stream
 
 
+def serve(handler: ModuleType, *answers: Answer, health: Server = Server.READY) -> Transcriber:
+    server = Transcriber(*answers, health=health)
+    server.put = partial(put, handler)
+    vars(handler)["router"] = replace(handler.router, server=server)
+    return server
+
+
 def jobs(handler: ModuleType) -> list[TranscriptionJob]:
     answer = handler.sqs.receive_message(
         QueueUrl=handler.settings.jobs_queue_url, MaxNumberOfMessages=10
     )
-    return [TranscriptionJob.model_validate_json(each["Body"]) for each in answer["Messages"]]
+    found = answer.get("Messages", [])
+    return [TranscriptionJob.model_validate_json(each["Body"]) for each in found]
 
 
-@SHAPES
-def test_every_shape_of_event_becomes_a_job(shape: Any) -> None:
-    job = decide(shape("users/ann/audio/sessions/monday/chunk-001.webm"), BUCKET)
-
-    assert job is not None
-    assert (job.bucket, job.key) == (BUCKET, "users/ann/audio/sessions/monday/chunk-001.webm")
-    assert job.event_id == "17793124-05d4-b198-2fde-7ededc63b103"
+def counted(capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
+    lines = capsys.readouterr().out.splitlines()
+    found: dict[str, Any] = next(json.loads(line) for line in lines if "_aws" in line)
+    assert found["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Cloudscribe/test"
+    return {name: value for name, value in found.items() if isinstance(value, list)}
 
 
-@SHAPES
-def test_the_same_event_makes_the_same_job(shape: Any) -> None:
-    assert decide(shape(), BUCKET) == decide(shape(), BUCKET)
+def put(handler: ModuleType, key: str, body: str = "{}") -> None:
+    handler.s3.put_object(Bucket=BUCKET, Key=key, Body=body.encode())
 
 
-def test_only_s3_tells_the_size() -> None:
-    sizes = [job.size for job in (decide(each(), BUCKET) for each in (created, flat)) if job]
-
-    assert sizes == [5, None]
+def failed(etag: str | None) -> str:
+    return json.dumps({"version": 1, "kind": "failure", "etag": etag, "code": "empty"})
 
 
-@SHAPES
-def test_another_bucket_is_refused(shape: Any) -> None:
-    with pytest.raises(ForeignBucket):
-        decide(shape(bucket="somebody-elses"), BUCKET)
+# --- where recordings go ------------------------------------------------------------------------
 
 
-@SHAPES
-@pytest.mark.parametrize(
-    "key", ["users/ann/transcripts/monday-chunk-1.json", "notes.txt", "", "uploads/a\u0000b"]
-)
-def test_what_is_no_recording_is_refused_also_when_an_application_asks(
-    shape: Any, key: str
+def test_a_server_that_is_ready_gets_the_recording_and_the_queue_does_not(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(NotARecording):
-        decide(shape(key), BUCKET)
+    server = serve(handler, Done())
+
+    handler.handler(created(), Context())
+
+    assert server.given == [(BUCKET, KEY)]
+    assert jobs(handler) == []
+    assert counted(capsys) == {"RecordingsTranscribed": [1.0]}
 
 
-def test_the_mark_of_a_folder_is_no_recording_and_no_error() -> None:
-    assert decide(created("uploads/2026/"), BUCKET) is None
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["id", "time", "detail", "source"]),
-        st.recursive(
-            st.none() | st.text() | st.integers(),
-            lambda each: (
-                st.lists(each)
-                | st.dictionaries(
-                    st.sampled_from(["bucket", "object", "name", "key", "s3Location", "s3_key"]),
-                    each,
-                )
-            ),
-            max_leaves=8,
-        ),
-    )
-)
-def test_anything_else_is_refused_by_name(anything: dict[str, Any]) -> None:
-    with pytest.raises(RefusedEvent):
-        decide(anything, BUCKET)
-
-
-def test_a_refusal_tells_the_place_and_not_the_content() -> None:
-    with pytest.raises(UnknownEvent) as caught:
-        decide(event({"s3_bucket": BUCKET, "s3_key": {"secret": KEY}}), BUCKET)
-
-    assert "s3_key" in str(caught.value)
-    assert "secret" not in str(caught.value)
-    assert caught.value.__suppress_context__
-
-
-def test_the_handler_puts_the_job_on_the_queue(handler: ModuleType) -> None:
-    handler.handler(created(), CONTEXT)
+def test_without_a_server_the_recording_is_a_job(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler.handler(created(), Context())
 
     (job,) = jobs(handler)
-    assert (job.bucket, job.key, job.size) == (BUCKET, KEY, 5)
+    assert (job.bucket, job.key, job.size, job.event_id) == (BUCKET, KEY, 5, EVENT_ID)
+    assert counted(capsys) == {"RecordingsQueued": [1.0]}
 
 
-def test_the_handler_does_nothing_about_folders(handler: ModuleType) -> None:
-    handler.handler(created("uploads/2026/"), CONTEXT)
+@pytest.mark.parametrize("health", [Server.DOWN, Server.NOT_READY, Server.FULL])
+def test_a_server_that_is_not_well_is_not_bothered(handler: ModuleType, health: Server) -> None:
+    server = serve(handler, health=health)
 
-    answer = handler.sqs.receive_message(QueueUrl=handler.settings.jobs_queue_url)
-    assert "Messages" not in answer
+    handler.handler(created(), Context())
+
+    assert server.given == []
+    assert len(jobs(handler)) == 1
+
+
+def test_what_may_wait_is_queued_although_the_server_is_ready(handler: ModuleType) -> None:
+    server = serve(handler)
+
+    handler.handler(flat(mode="batch"), Context())
+
+    assert server.asked == 0
+    assert len(jobs(handler)) == 1
+
+
+@pytest.mark.parametrize("event", [created(size=10**9), flat()])
+def test_what_takes_too_long_is_queued_also_where_only_the_bucket_knows_its_size(
+    handler: ModuleType, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(handler)
+    monkeypatch.setattr(handler.router.bucket, "size", lambda _request: 10**9)
+
+    handler.handler(event, Context())
+
+    assert server.given == []
+    assert len(jobs(handler)) == 1
+
+
+def test_the_bucket_knows_the_size_of_what_is_there(handler: ModuleType) -> None:
+    request = handler.requested(flat(), BUCKET)
+    assert handler.router.bucket.size(request) is None
+
+    put(handler, KEY, "12345678")
+
+    assert handler.router.bucket.size(request) == 8
+
+
+# --- what was dealt with before -----------------------------------------------------------------
+
+
+def test_what_is_transcribed_is_left_alone(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(handler)
+    put(handler, TRANSCRIPT)
+
+    handler.handler(created(), Context())
+
+    assert (server.asked, server.given, jobs(handler)) == (0, [], [])
+    assert counted(capsys) == {"RecordingsSkipped": [1.0]}
+
+
+@pytest.mark.parametrize("etag", ["b1", '"b1"', None])
+def test_what_cannot_be_transcribed_is_left_alone(handler: ModuleType, etag: str | None) -> None:
+    server = serve(handler)
+    put(handler, FAILURE, failed(etag))
+
+    handler.handler(created(), Context())
+
+    assert (server.asked, server.given, jobs(handler)) == (0, [], [])
+
+
+def test_other_bytes_under_the_name_of_what_failed_get_their_chance(handler: ModuleType) -> None:
+    server = serve(handler, Done())
+    put(handler, FAILURE, failed("of what was there before"))
+
+    handler.handler(created(), Context())
+
+    assert server.given == [(BUCKET, KEY)]
+
+
+@pytest.mark.parametrize("record", ["", "no JSON", "[]", '{"etag": 5}'])
+def test_a_record_of_a_failure_that_cannot_be_read_counts(handler: ModuleType, record: str) -> None:
+    put(handler, FAILURE, record)
+
+    assert handler.router.bucket.of(handler.requested(created(), BUCKET)) is Outcome.FAILED
+
+
+def test_an_event_that_comes_twice_is_transcribed_once(handler: ModuleType) -> None:
+    server = serve(handler, Done())
+
+    handler.handler(created(), Context())
+    put(handler, TRANSCRIPT)
+    handler.handler(created(), Context())
+
+    assert len(server.given) == 1
+    assert jobs(handler) == []
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_server_that_fails_four_times_leaves_the_recording_to_the_queue(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(handler, Lost(), Lost(), Lost(), Lost())
+
+    handler.handler(created(), Context())
+
+    assert len(server.given) == 4
+    assert len(jobs(handler)) == 1
+    assert counted(capsys) == {"RecordingsQueued": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("key", "record", "count"),
+    [(TRANSCRIPT, "{}", "RecordingsTranscribed"), (FAILURE, failed("b1"), "RecordingsFailed")],
+)
+def test_an_outcome_whose_answer_was_lost_is_found(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str], key: str, record: str, count: str
+) -> None:
+    server = serve(handler, Lost())
+    server.writes = (key, record)
+
+    handler.handler(created(), Context())
+
+    assert jobs(handler) == []
+    assert counted(capsys) == {count: [1.0]}
+
+
+def test_a_server_that_refuses_costs_no_recording_and_is_told_of(
+    handler: ModuleType, logs: io.StringIO
+) -> None:
+    serve(handler, Refused())
+
+    handler.handler(created(), Context())
+
+    assert len(jobs(handler)) == 1
+    (line,) = map(json.loads, logs.getvalue().splitlines())
+    assert (line["level"], line["reason"]) == ("WARNING", "server_refuses")
+
+
+def test_a_folder_is_nothing_to_do(handler: ModuleType) -> None:
+    server = serve(handler)
+
+    handler.handler(created("uploads/2026/"), Context())
+
+    assert (server.asked, jobs(handler)) == (0, [])
 
 
 def test_an_event_that_is_refused_fails_the_invocation_so_that_it_is_kept(
     handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UnknownEvent):
-        handler.handler({"hello": "world"}, CONTEXT)
+        handler.handler({"hello": "world"}, Context())
 
-    lines = capsys.readouterr().out.splitlines()
-    metrics = next(json.loads(line) for line in lines if "_aws" in line)
-    assert metrics["EventsRefused"] == [1.0]
-    assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Cloudscribe/test"
+    assert counted(capsys) == {"EventsRefused": [1.0]}
 
 
 def test_a_queue_that_refuses_fails_the_invocation_so_that_it_is_repeated(
-    handler: ModuleType,
+    handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler.sqs.delete_queue(QueueUrl=handler.settings.jobs_queue_url)
 
     with pytest.raises(ClientError):
-        handler.handler(created(), CONTEXT)
+        handler.handler(created(), Context())
+
+    assert counted(capsys) == {"EventsFailed": [1.0]}
+
+
+def test_a_bucket_that_does_not_answer_fails_the_invocation_so_that_it_is_repeated(
+    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(handler, Done())
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
+
+    monkeypatch.setattr(handler.s3, "head_object", refuse)
+
+    with pytest.raises(ClientError, match="403"):
+        handler.handler(created(), Context())
+
+    assert server.given == []
+
+
+# --- what is told -------------------------------------------------------------------------------
 
 
 def test_names_of_recordings_are_not_logged(
     handler: ModuleType, logs: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handler.handler(created(), CONTEXT)
+    serve(handler, Lost(), Refused())
+
+    handler.handler(created(), Context())
     with pytest.raises(NotARecording):
-        handler.handler(created(f"elsewhere/{KEY}"), CONTEXT)
+        handler.handler(created(f"elsewhere/{KEY}"), Context())
 
     printed = logs.getvalue() + capsys.readouterr().out
-    assert "17793124-05d4-b198-2fde-7ededc63b103" in printed
+    assert EVENT_ID in printed
     assert "secret" not in printed
 
 
 def test_a_wrong_setting_does_not_quote_the_environment(handler: ModuleType) -> None:
     with pytest.raises(ValidationError) as caught:
-        handler.Settings.model_validate({"AWS_SECRET_ACCESS_KEY": "abc"})
+        handler.Settings.model_validate({"AWS_SECRET_ACCESS_KEY": "abc", "AUTH_TOKEN": "short"})
 
     assert "JOBS_QUEUE_URL" in str(caught.value)
+    assert "AUTH_TOKEN" in str(caught.value)
     assert "abc" not in str(caught.value)
+    assert "'short'" not in str(caught.value)
+
+
+def test_a_function_is_told_of_its_server_by_two_variables(handler: ModuleType) -> None:
+    usual = {"JOBS_QUEUE_URL": "https://queue", "RECORDINGS_BUCKET": BUCKET}
+    settings = handler.Settings.model_validate
+
+    assert settings(usual).server() is None
+    assert settings(usual | {"GPU_URL": "http://server:8000"}).server() is not None
+    told = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
+    assert "0123456789abcdef" not in repr(told)

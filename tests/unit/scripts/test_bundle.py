@@ -172,7 +172,7 @@ def test_the_layer_describes_every_service_that_a_function_talks_to() -> None:
         for name in re.findall(r"client\(\s*\"([a-z0-9-]+)\"", path.read_text())
     }
 
-    assert used == {"dynamodb", "ecs", "sqs"}
+    assert used == {"cloudwatch", "dynamodb", "ecs", "s3", "sqs"}
     assert used <= bundle.SERVICES
 
 

@@ -7,12 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcripts.recordings import (
+    CHUNK_FAILURE_KEYS,
     CHUNK_KEYS,
     CHUNK_TRANSCRIPT_KEYS,
+    FAILURE,
+    MAX_KEY_BYTES,
+    METADATA_KEYS,
     Chunk,
     Session,
     UnknownKey,
     Upload,
+    beside,
+    described_session,
+    is_session_transcript,
+    named_session,
     recording,
     transcribed_chunk,
 )
@@ -46,6 +54,33 @@ def test_rules_see_what_the_code_makes(user: str, session: str, number: str) -> 
 
     assert fnmatch.fnmatchcase(audio, CHUNK_KEYS)
     assert fnmatch.fnmatchcase(transcript, CHUNK_TRANSCRIPT_KEYS)
+    assert fnmatch.fnmatchcase(beside(transcript, FAILURE), CHUNK_FAILURE_KEYS)
+    assert fnmatch.fnmatchcase(named_session(user, session).metadata_key, METADATA_KEYS)
+
+
+@given(names, sessions)
+def test_a_session_is_found_again_from_its_metadata(user: str, session: str) -> None:
+    known = named_session(user, session)
+
+    assert described_session(known.metadata_key) == known
+    assert is_session_transcript(known.transcript_key)
+    assert not is_session_transcript(known.end_key)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\n", "monday-chunk-1", ".\x7f"])
+def test_a_name_under_which_nothing_can_lie_names_no_session(name: str) -> None:
+    with pytest.raises(UnknownKey):
+        named_session("ann", name)
+    with pytest.raises(UnknownKey):
+        described_session(f"users/ann/audio/sessions/{name}/metadata.json")
+
+
+def test_a_key_is_refused_when_that_of_its_transcript_would_be_too_long_for_s3() -> None:
+    longest = MAX_KEY_BYTES - len("transcripts/uploads/.failed")
+
+    assert len(beside(recording(f"uploads/{'a' * longest}").transcript_key, FAILURE)) == 1024
+    with pytest.raises(UnknownKey, match="at most"):
+        recording(f"uploads/{'a' * (longest + 1)}")
 
 
 @given(st.text())

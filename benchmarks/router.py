@@ -1,0 +1,234 @@
+"""What the router adds to a transcription: its cold start, and its own time when it is warm.
+
+The real handler runs in a process of its own, with real clients, against a world on the loopback
+in which everything is answered at once (`benchmarks.router_world`). From S3, SQS and a server over
+a network the answers come later; what they take is not in the figures.
+
+Import: a fresh interpreter imports the handler, which makes its clients. On a busy machine its CPU
+time says more than the clock. `sources` is the same without compiled bytecode, as in Lambda's
+layer, which holds sources only. Both see of botocore what the layer has (`scripts.bundle`): no
+`awscrt`, and the descriptions of a few services.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import botocore
+
+from benchmarks.figures import milliseconds, table
+from benchmarks.servers import ROOT, ServerError
+from scripts.bundle import SERVICES
+
+IMPORT_MS: Final = 400.0
+OVERHEAD_MS: Final = 50.0
+
+BUCKET = "recordings-of-the-benchmark"
+_IMPORT = """
+import sys, time
+sys.modules["awscrt"] = None
+begin, cpu = time.perf_counter(), time.process_time()
+import botocore.loaders
+botocore.loaders.Loader.BUILTIN_DATA_PATH = sys.argv[1]
+import lambdas.router.handler
+print(time.perf_counter() - begin, time.process_time() - cpu)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How often."""
+
+    imports: int = 15
+    invocations: int = 500
+
+
+QUICK: Final = Plan(imports=3, invocations=50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Figures in milliseconds: p50, p95, p99 and max."""
+
+    imported: dict[str, float]
+    imported_cpu: dict[str, float]
+    #: From sources, once: the bytecode is then there.
+    sources: float
+    #: The warm handler, by where the recording went.
+    warm: dict[str, dict[str, float]]
+
+
+def run(plan: Plan, progress: Callable[[str], None]) -> Result:
+    """Measure.
+
+    Raises:
+        ServerError: the world around the router did not start.
+    """
+    with _world() as url, tempfile.TemporaryDirectory() as space:
+        environment = _environment(url) | {"PYTHONPYCACHEPREFIX": f"{space}/bytecode"}
+        data = _data_of_the_layer(Path(space, "data"))
+        progress("router: cold start")
+        first, *later = (_import_seconds(environment, data) for _ in range(plan.imports + 1))
+        clock, cpu = zip(*later, strict=True)
+        warm = {}
+        for name, more, end in (
+            ("server", {"GPU_URL": url}, "recording transcribed"),
+            ("queue", {}, "recording queued"),
+        ):
+            progress(f"router: {plan.invocations} recordings to the {name}")
+            seconds = _warm_seconds(environment | more, plan.invocations, end)
+            warm[name] = milliseconds(seconds)
+    return Result(
+        imported=milliseconds(clock),
+        imported_cpu=milliseconds(cpu),
+        sources=round(first[0] * 1000, 1),
+        warm=warm,
+    )
+
+
+def report(result: Result) -> str:
+    """Return the table, and which promises are kept."""
+    heads = ["what", "p50 ms", "p95 ms", "p99 ms", "max ms"]
+    rows = [
+        ["import", *result.imported.values()],
+        ["import, CPU", *result.imported_cpu.values()],
+    ]
+    rows += [[f"warm, to the {name}", *each.values()] for name, each in result.warm.items()]
+    p50, p95 = result.imported["p50"], result.warm["server"]["p95"]
+    return "\n".join(
+        [
+            table(heads, rows),
+            "",
+            f"Import from sources, without bytecode: {result.sources:.0f} ms.",
+            "",
+            _promise("import, p50", p50, IMPORT_MS),
+            _promise("overhead of a warm router, p95", p95, OVERHEAD_MS),
+        ]
+    )
+
+
+def _promise(name: str, value: float, limit: float) -> str:
+    word = "kept" if value <= limit else "MISSED"
+    return f"- {word}: {name}: {value:.1f} ms, at most {limit:.0f} ms"
+
+
+@contextlib.contextmanager
+def _world() -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.router_world"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        if not url:
+            raise ServerError("the world around the router did not start")
+        yield url
+    finally:
+        process.stdin.close()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+def _environment(url: str) -> dict[str, str]:
+    """Return an environment whose AWS is at `url` and nowhere else."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    for name in ("PYTHONDONTWRITEBYTECODE", "GPU_URL", "AUTH_TOKEN"):
+        kept.pop(name, None)
+    return kept | {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "JOBS_QUEUE_URL": f"{url}/jobs",
+        "RECORDINGS_BUCKET": BUCKET,
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+
+
+def _data_of_the_layer(target: Path) -> Path:
+    """Copy what the layer keeps of botocore's data."""
+    data = Path(botocore.__file__).with_name("data")
+    target.mkdir()
+    for path in data.iterdir():
+        if path.is_file():
+            shutil.copy(path, target)
+        elif path.name in SERVICES:
+            shutil.copytree(path, target / path.name)
+    return target
+
+
+def _import_seconds(environment: dict[str, str], data: Path) -> tuple[float, float]:
+    """Return the seconds of an import by the clock and of the CPU."""
+    clock, cpu = _output([sys.executable, "-c", _IMPORT, str(data)], environment).split()
+    return float(clock), float(cpu)
+
+
+def _warm_seconds(environment: dict[str, str], invocations: int, end: str) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.router", str(invocations)]
+    *logged, last = _output(command, environment).splitlines()
+    if sum(f'"message":"{end}"' in line for line in logged) < invocations:
+        raise ServerError(f"not every recording became a {end!r}")
+    seconds: list[float] = json.loads(last)
+    return seconds
+
+
+def _output(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ServerError(f"the router failed: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _invoke(invocations: int) -> list[float]:
+    """Call the handler so often, each time for another recording; return the seconds of each."""
+    from lambdas.router.handler import handler  # noqa: PLC0415 - reads the environment
+
+    context: Any = SimpleNamespace(
+        function_name="router",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:router:live",
+        aws_request_id="request",
+        get_remaining_time_in_millis=lambda: 299_000,
+    )
+    seconds = []
+    for number in range(-5, invocations):
+        event = {
+            "id": f"event-{number}",
+            "time": "2026-11-20T17:29:03Z",
+            "detail": {
+                "bucket": {"name": BUCKET},
+                "object": {"key": f"uploads/{number}.wav", "size": 960_000, "etag": "b1"},
+            },
+        }
+        begin = time.perf_counter()
+        handler(event, context)
+        if number >= 0:  # the first ones open connections
+            seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+if __name__ == "__main__":
+    print(json.dumps(_invoke(int(sys.argv[1]))))

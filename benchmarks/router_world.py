@@ -1,0 +1,57 @@
+"""What surrounds the router, on one port of the loopback: `python -m benchmarks.router_world`.
+
+It is S3 in which nothing is transcribed yet, SQS, and a transcription server that takes no time,
+so that what is measured is the router's own. It prints its address and serves until its standard
+input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+from aiohttp import web
+
+HEALTH = {"status": "ok", "ready": True, "queue": {"waiting": 0, "running": 0, "limit": 8}}
+MISSING = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>"
+
+
+async def _s3(request: web.Request) -> web.Response:
+    body = b"" if request.method == "HEAD" else MISSING
+    return web.Response(status=404, body=body, content_type="application/xml")
+
+
+async def _sqs(_request: web.Request) -> web.Response:
+    # botocore compares the digest of the body where one is told, so none is.
+    return web.Response(
+        body=json.dumps({"MessageId": "1"}).encode(), content_type="application/x-amz-json-1.0"
+    )
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return web.json_response(HEALTH)
+
+
+async def _transcribe(request: web.Request) -> web.Response:
+    await request.json()
+    return web.json_response({})
+
+
+async def _main() -> None:
+    app = web.Application()
+    app.router.add_get("/health", _health)
+    app.router.add_post("/transcribe-s3", _transcribe)
+    app.router.add_post("/", _sqs)
+    app.router.add_get("/{key:.+}", _s3)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port: int = runner.addresses[0][1]
+    print(f"http://127.0.0.1:{port}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

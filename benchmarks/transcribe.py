@@ -1,0 +1,270 @@
+"""The engine `transcribe`: CPU, added latency and memory per stream, to the local endpoint.
+
+The endpoint runs in another process, over TLS as at AWS, and reads its words from a script: a word
+every 0.4 seconds, each of which it tells at once. So whatever a word takes to come is what the
+engine, the endpoint and the loopback add. The engine's own WebSocket transport stands beside
+HTTP/2 with Amazon's SDK. For hours of audio the words are in the audio (`dictation`), so that
+each can be told from the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.figures import table
+from benchmarks.servers import ROOT, ServerError
+from benchmarks.transcribe_load import FRAME_SECONDS, Cost, Load, Transport
+
+START_SECONDS = 30.0
+#: Beyond the load itself: streams to open and to finish.
+GRACE_SECONDS = 180.0
+MANY = 10_000
+
+MAX_P99_MS = 50.0
+MAX_KIB_PER_STREAM = 150.0
+MIN_STREAMS_PER_CORE = 500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is measured. Real time, seconds, for each number of streams."""
+
+    streams: tuple[int, ...] = (1, 20, 200, 500)
+    #: The SDK takes a core for any number of streams; more than this does not tell more.
+    streams_of_sdk: tuple[int, ...] = (1, 20, 200)
+    seconds: float = 20.0
+    #: Of audio, through one stream as fast as it goes; longer than a session may last.
+    long_seconds: float = 4 * 3600 + 300
+
+
+QUICK = Plan(streams=(1, 20), streams_of_sdk=(1,), seconds=4.0, long_seconds=300.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A load, what it cost, and what its endpoint cost meanwhile."""
+
+    transport: Transport
+    streams: int
+    seconds: float
+    fast: bool
+    cost: Cost
+    #: CPU seconds of the generator alone, per frame.
+    generator: float = 0.0
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU per frame of 100 ms, without the generator's, in microseconds."""
+        return (self.cost.cpu_seconds / self.cost.frames - self.generator) * 1e6
+
+    @property
+    def streams_per_core(self) -> float:
+        """So many streams would take a whole core, were each as cheap as these."""
+        return FRAME_SECONDS / (self.cpu_us / 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A running endpoint."""
+
+    websocket: str
+    http2: str
+    environment: dict[str, str]
+
+
+@contextlib.contextmanager
+def endpoint(engine: str) -> Iterator[Endpoint]:
+    """Run the endpoint with `engine` behind it.
+
+    Raises:
+        ServerError: it did not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        log = Path(folder) / "log"
+        with log.open("w") as output:
+            process = psutil.Popen(
+                [
+                    *(sys.executable, "-m", "local_cloud.transcribe"),
+                    *("--certificates", folder, "--engine", engine),
+                    *("--max-streams", str(MANY), "--starts-per-second", str(MANY)),
+                ],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield _ready(process, log)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _ready(process: psutil.Popen, log: Path) -> Endpoint:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        told = log.read_text()
+        if "keys:" in told and told.endswith("\n"):
+            found = re.search(r"(wss://\S+) (https://\S+)", told)
+            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", told))
+            if found is None:
+                break
+            named["AWS_CA_BUNDLE"] = named["SSL_CERT_FILE"]
+            kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+            return Endpoint(found[1], found[2], kept | named)
+        time.sleep(0.05)
+    raise ServerError(f"the endpoint did not start: {log.read_text()[-500:]}")
+
+
+def run(plan: Plan, progress: Callable[[str], None]) -> list[Measurement]:
+    """Measure.
+
+    Raises:
+        ServerError: the endpoint did not start, or a load failed.
+    """
+    measurements = []
+    with endpoint("script") as peer:
+        loads: list[tuple[Transport, int]] = [
+            *(("websocket", streams) for streams in plan.streams),
+            *(("http2", streams) for streams in plan.streams_of_sdk),
+        ]
+        for transport, streams in sorted(loads, key=lambda load: load[1]):
+            progress(f"transcribe: {streams} streams over {transport} for {plan.seconds:g} s")
+            generator = _load(peer, "none", streams, plan.seconds)
+            measurements.append(
+                Measurement(
+                    transport=transport,
+                    streams=streams,
+                    seconds=plan.seconds,
+                    fast=False,
+                    cost=_load(peer, transport, streams, plan.seconds),
+                    generator=generator.cpu_seconds / generator.frames,
+                )
+            )
+    with endpoint("dictation") as peer:
+        progress(f"transcribe: {plan.long_seconds / 3600:.2g} h of audio, as fast as it goes")
+        cost = _load(peer, "websocket", 1, plan.long_seconds, fast=True)
+        measurements.append(
+            Measurement(
+                transport="websocket", streams=1, seconds=plan.long_seconds, fast=True, cost=cost
+            )
+        )
+    return measurements
+
+
+def _load(
+    peer: Endpoint, transport: Transport, streams: int, seconds: float, *, fast: bool = False
+) -> Cost:
+    url = peer.http2 if transport == "http2" else peer.websocket
+    load = Load(transport=transport, streams=streams, seconds=seconds, endpoint=url, fast=fast)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.transcribe_load", json.dumps(asdict(load))],
+        cwd=ROOT,
+        env=peer.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds + GRACE_SECONDS,
+    )
+    if done.returncode:
+        raise ServerError(f"{streams} streams over {transport} failed: {done.stderr[-1000:]}")
+    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def report(measurements: list[Measurement]) -> str:
+    """Return the tables, and which promises are kept."""
+    live = [one for one in measurements if not one.fast]
+    first = {one.transport: max(one.cost.rss) for one in live if one.streams == 1}
+    rows = [
+        (
+            one.streams,
+            "SDK, HTTP/2" if one.transport == "http2" else "WebSocket",
+            100 * one.cost.cpu_seconds / one.cost.wall_seconds,
+            one.cpu_us,
+            one.streams_per_core,
+            *(one.cost.latency_ms[name] for name in ("p50", "p95", "p99")),
+            one.cost.late_ms["p99"],
+            max(one.cost.rss) / 2**20,
+            (max(one.cost.rss) - first[one.transport]) / 1024 / (one.streams - 1)
+            if one.streams > 1
+            else float("nan"),
+            one.cost.wrong,
+        )
+        for one in live
+    ]
+    heads = (
+        "streams",
+        "transport",
+        "CPU %",
+        "CPU us / frame",
+        "streams / core",
+        "latency p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "late p99 ms",
+        "RSS MiB",
+        "KiB / stream",
+        "wrong words",
+    )
+    long = [
+        (
+            f"{one.seconds / 3600:.2f} h",
+            one.cost.wall_seconds,
+            one.cost.cpu_seconds,
+            one.cost.finals,
+            one.cost.wrong,
+            *(one.cost.rss[round(place * (len(one.cost.rss) - 1))] / 2**20 for place in _PLACES),
+        )
+        for one in measurements
+        if one.fast
+    ]
+    long_heads = (
+        "audio",
+        "took s",
+        "CPU s",
+        "finals",
+        "wrong words",
+        *("RSS MiB begin", "quarter", "half", "three quarters", "end"),
+    )
+    return "\n\n".join([table(heads, rows), table(long_heads, long), _promises(live)])
+
+
+_PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def _promises(live: list[Measurement]) -> str:
+    most = max((one for one in live if one.transport == "websocket"), key=lambda one: one.streams)
+    first = next(one for one in live if one.transport == "websocket" and one.streams == 1)
+    each = (max(most.cost.rss) - max(first.cost.rss)) / 1024 / max(1, most.streams - 1)
+    promises = (
+        (
+            f"at least {MIN_STREAMS_PER_CORE:g} streams per core",
+            most.streams_per_core >= MIN_STREAMS_PER_CORE,
+            f"{most.streams_per_core:.0f}",
+        ),
+        (
+            f"p99 of the added latency under {MAX_P99_MS:g} ms",
+            most.cost.latency_ms["p99"] < MAX_P99_MS,
+            f"{most.cost.latency_ms['p99']:.1f} ms",
+        ),
+        (
+            f"memory under {MAX_KIB_PER_STREAM:g} kB per stream beyond the first",
+            each < MAX_KIB_PER_STREAM,
+            f"{each:.0f} KiB",
+        ),
+    )
+    return "\n".join(
+        f"- {promise}, with {most.streams} streams: {'kept' if kept else 'MISSED'} ({figure})"
+        for promise, kept, figure in promises
+    )

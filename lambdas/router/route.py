@@ -1,0 +1,136 @@
+"""The way of one recording through the router: what is asked, tried and waited for, in order.
+
+It decides nothing (`lambdas.router.decide`) and speaks to nobody itself: the server, the bucket,
+the queue and the clock are given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Protocol
+
+from lambdas.router.decide import (
+    Answer,
+    Done,
+    Facts,
+    Outcome,
+    Pace,
+    Pause,
+    Queue,
+    Server,
+    Skip,
+    after,
+    decide,
+    must_look,
+    patience,
+)
+from lambdas.router.request import Request
+from transcripts.recordings import TranscriptionJob
+
+
+class Bucket(Protocol):
+    """What lies there for recordings; `lambdas.router.outcomes.Outcomes` is one."""
+
+    def of(self, request: Request) -> Outcome | None:
+        """Return how a recording ended, if it has."""
+
+    def size(self, request: Request) -> int | None:
+        """Return a recording's size in bytes, if it is there."""
+
+
+class Transcriber(Protocol):
+    """Who transcribes; `lambdas.router.server.TranscriptionServer` is one."""
+
+    def health(self) -> Server:
+        """Ask how it is."""
+
+    def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
+        """Have a recording transcribed, and wait so long for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Time, in seconds."""
+
+    #: What is left until the function has to end.
+    left: Callable[[], float]
+    sleep: Callable[[float], None]
+    #: 0 to 1, at random.
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became of a recording."""
+
+    end: Done | Skip | Queue
+    #: Attempts at the server.
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """Sends recordings on their way. Errors are those of bucket and queue."""
+
+    bucket: Bucket
+    #: None where there is none.
+    server: Transcriber | None
+    queue: Callable[[TranscriptionJob], None]
+    pace: Pace
+
+    def route(self, request: Request, clock: Clock) -> Report:
+        """Have a recording transcribed, queued, or left alone because it was dealt with.
+
+        Whatever is queued was tried before, if at all, and what was tried may have succeeded
+        without our knowing; who works off the queue looks again.
+        """
+        report = self._try(request, clock)
+        if isinstance(report.end, Queue):
+            self.queue(request.job)
+        return report
+
+    def _try(self, request: Request, clock: Clock) -> Report:
+        facts = Facts(
+            outcome=self.bucket.of(request),
+            batch=request.batch,
+            server=Server.NONE if self.server is None else Server.NOT_ASKED,
+            needed=self.pace.seconds(request.job.size),
+            left=clock.left(),
+        )
+        end = decide(facts)
+        if end is not None:
+            return Report(end=end)
+        assert self.server is not None  # noqa: S101 - for mypy; without one it is queued
+        if request.job.size is None:
+            facts = replace(facts, needed=self.pace.seconds(self.bucket.size(request)))
+        end = decide(replace(facts, left=clock.left()))
+        if end is None:
+            server = self.server.health()
+            end = decide(replace(facts, server=server, left=clock.left()))
+        if end is not None:
+            return Report(end=end)
+        return self._attempts(self.server, request, facts.needed, clock)
+
+    def _attempts(
+        self, server: Transcriber, request: Request, needed: float, clock: Clock
+    ) -> Report:
+        """Have the server transcribe, several times if need be, and never for too long."""
+        for attempts in count(1):
+            seconds = patience(needed, clock.left())
+            answer = server.transcribe(request.job.bucket, request.job.key, seconds=seconds)
+            if isinstance(answer, Done):
+                return Report(end=answer, attempts=attempts)
+            next_ = after(
+                answer,
+                outcome=self.bucket.of(request) if must_look(answer) else None,
+                attempts=attempts,
+                needed=needed,
+                left=clock.left(),
+                jitter=clock.jitter(),
+            )
+            if not isinstance(next_, Pause):
+                return Report(end=next_, attempts=attempts)
+            clock.sleep(next_.seconds)
+        raise AssertionError("attempts are limited")

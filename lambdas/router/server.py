@@ -1,0 +1,120 @@
+"""The GPU server over HTTP, each answer told as what it means.
+
+Nothing here raises: a server that cannot be reached is one of its answers. Redirects are not
+followed, for the token would go with them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from urllib3 import PoolManager, Timeout
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
+from urllib3.response import BaseHTTPResponse
+
+from lambdas.router.decide import Answer, Later, Lost, Server, understood
+
+#: Patience with `GET /health`, seconds; it is answered at once also under full load.
+HEALTH_SECONDS: Final = 1.0
+#: Patience with a connection, seconds.
+CONNECT_SECONDS: Final = 2.0
+#: More of an answer is not read, bytes.
+MOST: Final = 65_536
+
+_OK: Final = 200
+
+
+class _Queue(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    waiting: int
+    running: int
+    limit: int
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be refused; a limit of 0 lets nobody wait, but one be served."""
+        return self.running > 0 and self.waiting >= self.limit
+
+
+class _Health(BaseModel):
+    """The part of `GET /health` that matters; see `gpu_server`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ready: bool
+    queue: _Queue
+
+
+class TranscriptionServer:
+    """A server at `url`, e.g. `http://transcriber.internal:8000`.
+
+    Connections are kept from one invocation to the next. One that the server has closed meanwhile
+    is noticed only when it is used, so a health check that ends in a reset is made once more.
+    """
+
+    def __init__(self, url: str, token: str | None, *, pool: PoolManager | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._pool = pool or PoolManager(maxsize=1, retries=False)
+
+    def health(self) -> Server:
+        """Ask how the server is; takes at most two seconds."""
+        try:
+            try:
+                response = self._ask_health()
+            except ProtocolError:
+                response = self._ask_health()
+            body = response.read(MOST)
+            response.release_conn()
+        except HTTPError:
+            return Server.DOWN
+        if response.status != _OK:
+            return Server.NOT_READY
+        try:
+            health = _Health.model_validate_json(body)
+        except ValidationError:
+            return Server.NOT_READY
+        if not health.ready:
+            return Server.NOT_READY
+        return Server.FULL if health.queue.full else Server.READY
+
+    def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
+        """Have a recording transcribed; the transcript gets to its place in the bucket.
+
+        Args:
+            bucket: where the recording is.
+            key: which it is.
+            seconds: how long to wait for the answer.
+        """
+        path = f"s3://{bucket}/{key}"
+        try:
+            response = self._request(
+                "POST",
+                "/transcribe-s3",
+                body=json.dumps({"s3_input_path": path, "return_text": False}).encode(),
+                headers={"Content-Type": "application/json", **self._headers},
+                timeout=Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
+            )
+        except (NewConnectionError, ConnectTimeoutError):
+            return Later()
+        except HTTPError:
+            return Lost()
+        # The status says all. A body that comes slowly is not waited for, so the connection goes.
+        response.close()
+        return understood(response.status, response.headers.get("Retry-After"))
+
+    def _ask_health(self) -> BaseHTTPResponse:
+        return self._request("GET", "/health", timeout=Timeout(HEALTH_SECONDS))
+
+    def _request(self, method: str, path: str, **how: Any) -> BaseHTTPResponse:
+        return self._pool.request(
+            method,
+            f"{self._url}{path}",
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            **how,
+        )

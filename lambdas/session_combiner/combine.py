@@ -1,0 +1,258 @@
+"""Looks at a session in the bucket, and writes its transcript when it is time.
+
+    list the chunks' outcomes ─► decide ─► wait
+                                   └────► read the chunks ─► captions ─► transcript ─► look again
+
+Looking costs a request for 1,000 chunks and a few more, and is done for every event; the chunks'
+transcripts are read only when there is something to be written. What is written carries the
+fingerprint of what it was made of, so an event that changes nothing writes nothing.
+
+Any number of invocations may do this at once. The transcript is replaced only by who has seen the
+one that is there (If-None-Match, If-Match), and nobody leaves before he has looked once more and
+found transcript and captions made of what the bucket holds. So the last one who has written
+anything also has checked everything. One that is cut off is invoked again by Lambda.
+
+Memory: the segments of the session, besides some chunks that are being read. Above
+`WORDS_UP_TO` bytes of transcripts words are left out, which are most of it; above
+`COMBINED_UP_TO` a session is refused.
+
+Exception
+├── SessionTooLarge    its chunks' transcripts are larger than this function may hold
+├── OutOfTime          the time that is left would not do
+└── Unsettled          others kept changing the session
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Protocol
+
+from transcripts.bucket import Recordings, Standing, UnreadableDocument
+from transcripts.documents import RecordingTranscript, SessionEnd, SessionMetadata
+from transcripts.recordings import Session, transcribed_chunk
+from transcripts.sessions import (
+    Combine,
+    Decision,
+    Listed,
+    Read,
+    Wait,
+    combine,
+    decide,
+    outcomes,
+    uploaded,
+)
+
+#: Transcripts that are read at a time; the client needs as many connections.
+READERS: Final = 16
+#: Bytes of chunks' transcripts that are combined with their words.
+WORDS_UP_TO: Final = 48 * 1024**2
+COMBINED_UP_TO: Final = 384 * 1024**2
+#: What making and storing a transcript of a megabyte takes at most, seconds, and besides.
+SECONDS_PER_MB: Final = 1.0
+SECONDS_BESIDES: Final = 5.0
+#: How often a session may change while it is written.
+ATTEMPTS: Final = 5
+
+#: Seconds that are left.
+Remaining = Callable[[], float]
+
+
+class Log(Protocol):
+    """Where is told what is noticed by the way; the standard library's and Powertools' are such."""
+
+    def warning(self, msg: object, *args: object) -> None:
+        """Tell of what somebody should know."""
+
+    def error(self, msg: object, *args: object) -> None:
+        """Tell of what somebody should do something about."""
+
+
+class SessionTooLarge(Exception):
+    """A session's transcripts are larger than this function may hold."""
+
+
+class OutOfTime(Exception):
+    """The time that is left would not do; another invocation has more."""
+
+
+class Unsettled(Exception):
+    """Others kept changing the session; another invocation tries again."""
+
+
+class _ChunkVanished(Exception):
+    """A transcript was deleted after it had been listed."""
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    WAITING = "waiting"
+    WRITTEN = "written"
+    UPDATED = "updated"
+    #: Transcript and captions are as they should be.
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What was done about a session, and what was noticed."""
+
+    outcome: Outcome
+    #: Chunks that are waited for; None if nobody knows how many there will be.
+    outstanding: int | None = 0
+    #: Chunks in the transcript, and those that it lacks.
+    chunks: int = 0
+    gaps: int = 0
+
+
+class Combiner:
+    """Combines sessions of one bucket.
+
+    Args:
+        recordings: the bucket.
+        now: returns the aware time.
+        log: gets what is noticed by the way; names of chunks, never what was said.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        *,
+        now: Callable[[], datetime],
+        log: Log,
+    ) -> None:
+        self._recordings = recordings
+        self._now = now
+        self._log = log
+
+    def end(self, session: Session, end: SessionEnd) -> None:
+        """Keep that a session has ended; a second time changes nothing.
+
+        Raises:
+            Contended: others kept writing it.
+        """
+        self._recordings.put_once(session.end_key, end)
+
+    def look(self, session: Session, remaining: Remaining) -> Result:
+        """Write a session's transcript and captions if it is time and they are not there yet.
+
+        Raises:
+            SessionTooLarge, OutOfTime, Unsettled: see the module.
+            Contended: others kept writing the same object in the same moment.
+            UnreadableDocument: what is kept of the session's end is no such document.
+        """
+        written: Outcome | None = None
+        for _ in range(ATTEMPTS):
+            plan = self._decide(session)
+            if isinstance(plan, Wait):
+                return Result(outcome=written or Outcome.WAITING, outstanding=plan.outstanding)
+            standing = self._recordings.standing(session.transcript_key)
+            current = standing is not None and standing.fingerprint == plan.fingerprint
+            if current and not self._recordings.stale_captions(
+                session.transcript_key, plan.fingerprint
+            ):
+                return Result(
+                    outcome=written or Outcome.UNCHANGED,
+                    chunks=len(plan.transcripts),
+                    gaps=len(plan.gaps),
+                )
+            try:
+                won = self._write(session, plan, standing, remaining, current=current)
+            except _ChunkVanished:
+                continue
+            if won:
+                written = Outcome.UPDATED if standing else Outcome.WRITTEN
+        raise Unsettled("the session kept changing while it was written")
+
+    def _decide(self, session: Session) -> Decision:
+        recordings = self._recordings
+        known = outcomes(session, recordings.listed(session.outcomes_prefix))
+        if known.duplicates:
+            names = sorted(transcribed_chunk(key).name for key in known.duplicates)
+            self._log.warning("chunks whose number another one has: %s", names[:20])
+        found_end = recordings.get(session.end_key, SessionEnd)
+        end = found_end.document if found_end else None
+        audio = recordings.listed(session.chunks_prefix) if end else ()
+        return decide(
+            known,
+            metadata=self._metadata(session),
+            end=end,
+            audio=uploaded(session, (each.key for each in audio)),
+        )
+
+    def _metadata(self, session: Session) -> SessionMetadata | None:
+        """Return what a session consists of, if that is known.
+
+        Metadata that cannot be read fail the event about them, and no event about a chunk.
+        """
+        try:
+            found = self._recordings.get(session.metadata_key, SessionMetadata)
+        except UnreadableDocument as error:
+            self._log.warning("metadata.json does not count: %s", error)
+            return None
+        return found.document if found else None
+
+    def _write(
+        self,
+        session: Session,
+        plan: Combine,
+        standing: Standing | None,
+        remaining: Remaining,
+        *,
+        current: bool,
+    ) -> bool:
+        """Write what is to be written; return whether the transcript was."""
+        if plan.size > COMBINED_UP_TO:
+            raise SessionTooLarge(f"{plan.size} bytes of transcripts, of {COMBINED_UP_TO}")
+        recordings, key, fingerprint = self._recordings, session.transcript_key, plan.fingerprint
+        with self._reading(plan, remaining) as read:
+            transcript = combine(
+                session, plan, read, now=self._now(), with_words=plan.size <= WORDS_UP_TO
+            )
+        recordings.write_captions(key, transcript, fingerprint)
+        if current:
+            return False
+        if standing is None:
+            return recordings.put_once(key, transcript, fingerprint=fingerprint)
+        return recordings.replace(key, transcript, standing.etag, fingerprint=fingerprint)
+
+    @contextmanager
+    def _reading(self, plan: Combine, remaining: Remaining) -> Iterator[Iterator[Read | None]]:
+        """Give the transcripts of `plan` in their order, read by several threads."""
+        needed = SECONDS_BESIDES + SECONDS_PER_MB * plan.size / 1e6
+        with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
+            try:
+                yield self._in_order(plan, pool, lambda: remaining() - needed)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _in_order(
+        self, plan: Combine, pool: ThreadPoolExecutor, spare: Remaining
+    ) -> Iterator[Read | None]:
+        waiting: deque[Future[Read | None]] = deque()
+        for _, listed in plan.transcripts:
+            if spare() < 0:
+                raise OutOfTime("too little time is left to combine the session")
+            waiting.append(pool.submit(self._read, listed))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _read(self, listed: Listed) -> Read | None:
+        try:
+            found = self._recordings.get(listed.key, RecordingTranscript)
+        except UnreadableDocument as error:
+            # One chunk must not cost the session; it becomes a gap that says so.
+            chunk = transcribed_chunk(listed.key).name
+            self._log.error("unreadable transcript of %s: %s", chunk, error)
+            return None
+        if found is None:
+            raise _ChunkVanished
+        return Read(found.document, found.etag)

@@ -1,0 +1,159 @@
+"""Captions: what was said as SubRip, WebVTT and plain text.
+
+`transcripts.cues` says what is shown when, and by which rules. Here it is written down:
+
+* **SRT** (`.srt`): numbered cues, UTF-8. A cue with which somebody else begins to speak starts
+  with a dash. The format knows no escapes, and players take `<...>`, `{...}` and backslashes for
+  commands, so those characters give way to `‹...›`, `(...)` and `/`, and `-->` to an arrow.
+* **WebVTT** (`.vtt`, https://www.w3.org/TR/webvtt1/): speakers and channels are voices, `<v Ann>`;
+  `&`, `<` and `>` are escaped, which also covers `-->`. Chunks that a session lacks are named in a
+  note at the top.
+* **Plain text** (`.txt`): a segment to a line, `Ann: ` before it where the speaker changes, and a
+  line in brackets where a session lacks a chunk.
+
+Own code because it is a dozen lines for each, and because the text has to be escaped before any
+library gets it; the tests read the files back with two libraries.
+"""
+# ruff: noqa: RUF001, RUF002 - the quotation marks that stand in for angle brackets
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from transcripts.cues import DASH, Cue, Spoken, cues
+from transcripts.documents import Gap, RecordingTranscript, SessionSegment, SessionTranscript
+from transcripts.models import Utterance, Word
+from transcripts.typesetting import clean
+
+Transcript: TypeAlias = RecordingTranscript | SessionTranscript
+
+#: What a file of captions is for HTTP, by its suffix.
+CONTENT_TYPES: Final[Mapping[str, str]] = {
+    ".srt": "application/x-subrip; charset=utf-8",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+def captions(transcript: Transcript) -> dict[str, str]:
+    """Return all captions of a transcript, by suffix (`transcripts.recordings.CAPTIONS`)."""
+    speech = spoken(transcript)
+    gaps = transcript.gaps if isinstance(transcript, SessionTranscript) else ()
+    shown = cues(speech)
+    return {".srt": srt(shown), ".vtt": vtt(shown, gaps), ".txt": plain(speech, gaps)}
+
+
+def spoken(transcript: Transcript) -> list[Spoken]:
+    """Return what was said, ready for `cues`, `srt`, `vtt` and `plain`.
+
+    A speaker's label names a voice; where there is none, a channel does.
+    """
+    return [
+        Spoken(
+            text=segment.text,
+            start=segment.start_time,
+            end=segment.end_time,
+            words=segment.words,
+            voice=_voice(segment.speaker_label, segment.channel),
+            part=segment.chunk if isinstance(segment, SessionSegment) else 0,
+        )
+        for segment in transcript.segments
+    ]
+
+
+def spoken_live(utterances: Iterable[Utterance]) -> list[Spoken]:
+    """Return utterances of a conversation on one timeline, which begins with the earliest.
+
+    Their own times count from the begin of each speaker's stream, so wall-clock times place them.
+    """
+    said = sorted(utterances, key=lambda each: each.sort_key)
+    placed = []
+    for each in said:
+        begin = (each.timestamp - said[0].timestamp).total_seconds()
+        shift = begin - each.start_time
+        label = f" ({each.speaker_label})" if each.speaker_label else ""
+        placed.append(
+            Spoken(
+                text=each.text,
+                start=begin,
+                end=max(begin, each.end_time + shift),
+                words=[_shifted(word, shift) for word in each.words],
+                voice=f"{each.speaker}{label}",
+            )
+        )
+    return placed
+
+
+def srt(shown: Iterable[Cue]) -> str:
+    """Return cues as SubRip."""
+    return "\n".join(
+        f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n{_srt_text(cue)}\n"
+        for number, cue in enumerate(shown, 1)
+    )
+
+
+def vtt(shown: Iterable[Cue], gaps: Sequence[Gap] = ()) -> str:
+    """Return cues as WebVTT, with a note about `gaps`."""
+    head = ["WEBVTT\n"]
+    if gaps:
+        lines = "".join(f"{_time(round(gap.at * 1000), '.')} {_told(gap)}\n" for gap in gaps)
+        head.append(f"NOTE\n{lines}")
+    blocks = (
+        f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{_vtt_text(cue)}\n" for cue in shown
+    )
+    return "\n".join((*head, *blocks))
+
+
+def plain(speech: Iterable[Spoken], gaps: Sequence[Gap] = ()) -> str:
+    """Return what was said as text, and in brackets what is missing."""
+    missing = sorted(gaps, key=lambda gap: gap.chunk, reverse=True)
+    lines = []
+    before: str | None = None
+    for each in speech:
+        while missing and missing[-1].chunk < each.part:
+            lines.append(f"[{_told(missing.pop())}]")
+        said = clean(each.text)
+        if said:
+            changed = each.voice is not None and each.voice != before
+            lines.append(f"{clean(each.voice or '')}: {said}" if changed else said)
+            before = each.voice
+    lines += [f"[{_told(gap)}]" for gap in reversed(missing)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _voice(label: str | None, channel: int | None) -> str | None:
+    if channel is None:
+        return label
+    return f"Channel {channel + 1}, {label}" if label else f"Channel {channel + 1}"
+
+
+def _shifted(word: Word, by: float) -> Word:
+    start = max(0.0, word.start_time + by)
+    return word.model_copy(update={"start_time": start, "end_time": max(start, word.end_time + by)})
+
+
+def _told(gap: Gap) -> str:
+    return f"chunk {gap.chunk}: {gap.reason}"
+
+
+def _time(moment: int, separator: str) -> str:
+    """Return milliseconds as `00:00:01.250`; hours have more digits where they need them."""
+    seconds, milliseconds = divmod(moment, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}{separator}{milliseconds:03}"
+
+
+_SRT = str.maketrans({"<": "‹", ">": "›", "{": "(", "}": ")", "\\": "/"})
+_VTT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def _srt_text(cue: Cue) -> str:
+    text = "\n".join(line.replace("-->", "→").translate(_SRT) for line in cue.lines)
+    return f"{DASH}{text}" if cue.turn else text
+
+
+def _vtt_text(cue: Cue) -> str:
+    text = "\n".join(cue.lines).translate(_VTT)
+    return f"<v {clean(cue.voice).translate(_VTT)}>{text}" if cue.voice else text
