@@ -1,7 +1,7 @@
 """Recordings: their bucket, the queue of jobs, and what happens when something is uploaded.
 
     uploaded object ---.            .-> GPU server (infra.gpu), at once
-    application event -'-> router --'-> jobs -> GPU server, later; dead letters after 3 attempts
+    application event -'-> router --'-> jobs -> GPU server, later; dead letters after 6 attempts
     every few minutes -----> batch worker: as many GPUs as there is work
     outcome of a chunk ----.
     metadata of a session --+-> session combiner
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 #: How long a job belongs to a worker before another one gets it; a worker that is still busy
 #: with it asks for more.
 JOB_VISIBILITY = Duration.minutes(15)
-JOB_ATTEMPTS = 3
+#: A job that is given back, as Spot's notice makes workers do, has used up an attempt.
+JOB_ATTEMPTS = 6
 #: What the router may spend on a recording that a server transcribes at once. It waits for most of
 #: it, and a minute of waiting costs two hundredths of a cent; what may take longer is queued.
 ROUTER_TIME = Duration.minutes(5)

@@ -1,6 +1,7 @@
 """Builds the container images: `python -m scripts.images [--json] [FOLDER ...]`.
 
-Every folder with a Dockerfile makes one image; without names all are built. Docker builds where
+Every folder with a Dockerfile makes one image; without names all are built but those that are
+built `ON_REQUEST`. Docker builds where
 it answers, otherwise buildah (see `scripts.builders`). The image below is the public one that
 the Dockerfile names, or a stand-in where that cannot be pulled (see `scripts.stand_in_base`).
 What is current is not built again.
@@ -32,6 +33,8 @@ EXIT_FAILURE = 1
 EXIT_CANNOT_BUILD = 3
 EXIT_INTERRUPTED = 130
 STAND_IN = "stand-in"
+#: Built only where it is named: 10 GB and more, for machines with a GPU.
+ON_REQUEST = frozenset({"gpu_server"})
 #: Room for a base, what is installed on it, and layers on the way, bytes.
 DISK = 2 * GIB
 
@@ -196,6 +199,7 @@ def _arguments(known: list[str]) -> argparse.Namespace:
     unknown = [name for name in arguments.names if name not in known]
     if unknown:
         parser.error(f"no Dockerfile in {', '.join(unknown)}; there is one in {', '.join(known)}")
+    arguments.names = arguments.names or [name for name in known if name not in ON_REQUEST]
     return arguments
 
 
@@ -207,9 +211,7 @@ def main() -> int:
     try:
         # What is for machines to read has the standard output for itself.
         with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
-            built = build(
-                arguments.names or known, base=arguments.base, platform=arguments.platform
-            )
+            built = build(arguments.names, base=arguments.base, platform=arguments.platform)
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. Run the same command again to go on.\n")
         return EXIT_INTERRUPTED

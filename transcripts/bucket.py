@@ -29,6 +29,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -141,7 +142,8 @@ class Recordings:
             if _code(error) in _ABSENT:
                 return None
             raise
-        with answer["Body"] as body:
+        # Not `with` the body: that gives the stream below it, which does not miss what is cut off.
+        with closing(answer["Body"]) as body:
             if answer["ContentLength"] > limit:
                 raise DocumentTooLarge(f"a {kind.__name__} has at most {limit} bytes")
             content = body.read()

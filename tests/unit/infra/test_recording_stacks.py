@@ -197,7 +197,7 @@ def test_a_job_that_fails_three_times_waits_a_fortnight_to_be_looked_at(plain: B
     (jobs,) = (each for each in queues.values() if "RedrivePolicy" in each["Properties"])
     target = jobs["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
 
-    assert jobs["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert jobs["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 6
     assert jobs["Properties"]["VisibilityTimeout"] == 15 * 60
     assert queues[target]["Properties"]["MessageRetentionPeriod"] == FORTNIGHT
     assert templates.refuses_plain_http(plain.data, "AWS::SQS::QueuePolicy") == set(queues)

@@ -1,0 +1,54 @@
+"""`python -m gpu_server`: run the server for recordings. Settings come from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from botocore.exceptions import BotoCoreError
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from gpu_server.app import run
+from gpu_server.settings import describe, from_environment
+from gpu_server.telemetry import configure_logging
+from speech.transcribers.errors import TranscriberUnavailable
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the server; return the exit code."""
+    argparse.ArgumentParser(
+        prog="python -m gpu_server",
+        description="The Cloudscribe server for recordings: an HTTP API, and a worker of the "
+        "jobs' queue.",
+        epilog=describe(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        settings = from_environment()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
+            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        return EXIT_USAGE
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    configure_logging(settings.log_level)
+    try:
+        ended_well = asyncio.run(run(settings))
+    except (OSError, TranscriberUnavailable, BotoCoreError, ValueError) as error:
+        print(f"The server cannot start: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+    except KeyboardInterrupt:  # while it was starting
+        return EXIT_INTERRUPTED
+    return 0 if ended_well else EXIT_FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,394 @@
+"""The one queue in front of the transcribers, with its bound.
+
+Whoever wants a transcript takes a place first, before anything is uploaded or fetched, so that
+what waits on the disk is bounded, too, and who comes too late is told at once:
+
+    with inference.place() as place:
+        ... put the recording into a file ...
+        transcription = await place.transcribe(path, options)
+
+A place is left at the end of the `with`, however it ends: a job that waits leaves the queue, and
+one in work is called off. Jobs of the SQS queue take places in the `background`: these are not
+counted, for the worker takes no more of them than there are slots, and they give way to requests
+for a while, but not for ever.
+
+Each slot is a process with a model. One that dies fails the job it had and is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+import structlog
+
+from gpu_server.problems import Busy, NotReady, Stopping
+from gpu_server.telemetry import Metrics
+from speech.transcribers.base import Transcription, TranscriptionOptions
+from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
+from speech.transcribers.messages import Loaded
+
+#: How long jobs of the queue give way to requests, seconds.
+BACKGROUND_PATIENCE: Final = 60.0
+#: The longest pause between two attempts to start a transcriber again, seconds.
+LONGEST_PAUSE: Final = 30.0
+#: The longest time after which a caller is told to come again, seconds.
+LONGEST_RETRY: Final = 60
+
+log = structlog.get_logger(__name__)
+
+
+class Transcribing(Protocol):
+    """A slot; see `TranscriberProcess`."""
+
+    gone: asyncio.Event
+
+    async def start(self) -> Loaded:
+        """Load the model."""
+
+    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
+        """Transcribe a file."""
+
+    async def stop(self) -> None:
+        """End it."""
+
+
+@dataclass(order=True, slots=True)
+class _Job:
+    #: Whose turn is next: the least of these.
+    due: float
+    number: int
+    path: Path = field(compare=False)
+    options: TranscriptionOptions = field(compare=False)
+    arrived: float = field(compare=False)
+    future: asyncio.Future[Transcription] = field(compare=False)
+    running: bool = field(default=False, compare=False)
+
+
+class Place:
+    """A place in the queue; see the module."""
+
+    def __init__(self, inference: Inference, *, background: bool) -> None:
+        self._inference = inference
+        self._background = background
+        self._job: _Job | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a transcriber is at it."""
+        return self._job is not None and self._job.running
+
+    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
+        """Wait for a transcriber and have it transcribe a file.
+
+        Raises:
+            TranscriberError: as the transcriber tells.
+            Stopped: the server is being shut down.
+        """
+        self._job = self._inference.put(path, options, background=self._background)
+        return await self._job.future
+
+
+class Inference:
+    """The queue and its slots. An async context manager; `loaded` waits for the first model.
+
+    Args:
+        make: makes a slot.
+        slots: how many.
+        limit: places besides those in work.
+        metrics: where it counts.
+    """
+
+    def __init__(
+        self, make: Callable[[], Transcribing], *, slots: int, limit: int, metrics: Metrics
+    ) -> None:
+        self.slots = slots
+        self.limit = limit
+        self._processes = [make() for _ in range(slots)]
+        self._metrics = metrics
+        self._numbers = itertools.count()
+        self._waiting: list[_Job] = []
+        self._jobs: set[asyncio.Future[Transcription]] = set()  # whose end somebody waits for
+        self._takers: deque[asyncio.Future[_Job]] = deque()
+        self._places = 0
+        self._background = 0
+        self._running = 0
+        self._ready = 0
+        self._typical_work = 1.0
+        self._idle_since: float | None = time.monotonic()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Begin to load."""
+        self._tasks = [asyncio.create_task(self._serve(each)) for each in self._processes]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every process; jobs that are not done are `Stopped`."""
+        self.refuse()
+        for process in self._processes:
+            await process.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for future in list(self._jobs):
+            _fail(future, Stopped())
+        if self._loaded.done() and not self._loaded.cancelled():
+            self._loaded.exception()  # marks it as seen
+
+    # --- what callers see ----------------------------------------------------------------
+
+    async def loaded(self) -> Loaded:
+        """Wait for the first model and return what it is.
+
+        Raises:
+            TranscriberUnavailable: it cannot be loaded.
+        """
+        return await asyncio.shield(self._loaded)
+
+    @property
+    def about(self) -> Loaded | None:
+        """What is loaded; None before anything is."""
+        if self._loaded.done() and not self._loaded.cancelled() and not self._loaded.exception():
+            return self._loaded.result()
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model that could begin with a job."""
+        return self._ready > 0 and not self._stopping
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nobody gets a place any more."""
+        return self._stopping
+
+    @property
+    def running(self) -> int:
+        """Jobs in work."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """Places whose job is not in work: it waits, or its recording is on its way."""
+        return self._places + self._background - self._running
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has had a place."""
+        return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
+
+    def refuse(self) -> None:
+        """Give nobody a place any more."""
+        self._stopping = True
+
+    async def idle(self) -> None:
+        """Wait until nobody has a place."""
+        await self._idle.wait()
+
+    @contextmanager
+    def place(self, *, background: bool = False) -> Iterator[Place]:
+        """Give a place.
+
+        Raises:
+            Stopping: the server is being shut down.
+            NotReady: the model is being loaded for the first time.
+            Busy: there is none; jobs of the queue always get one.
+        """
+        if self._stopping:
+            raise Stopping("The server is being shut down.", retry_after=5)
+        if self.about is None:
+            raise NotReady("The model is being loaded.", retry_after=10)
+        if not background and self._places >= self.limit + self.slots:
+            raise Busy(
+                f"{self._places} recordings are in work or waiting.", retry_after=self._retry_after
+            )
+        self._count(1, background=background)
+        place = Place(self, background=background)
+        try:
+            yield place
+        finally:
+            self._count(-1, background=background)
+
+    def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
+        """Queue a job; for `Place`."""
+        now = time.monotonic()
+        job = _Job(
+            due=now + BACKGROUND_PATIENCE * background,
+            number=next(self._numbers),
+            path=path,
+            options=options,
+            arrived=now,
+            future=asyncio.get_running_loop().create_future(),
+        )
+        self._jobs.add(job.future)
+        job.future.add_done_callback(self._jobs.discard)
+        self._queue(job)
+        return job
+
+    def _queue(self, job: _Job) -> None:
+        """Give a job to a slot that waits for one, or else let it wait."""
+        while self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                taker.set_result(job)
+                return
+        heapq.heappush(self._waiting, job)
+
+    @property
+    def _retry_after(self) -> int:
+        expected = self._typical_work * (self.waiting + 1) / self.slots
+        return min(max(1, math.ceil(expected)), LONGEST_RETRY)
+
+    def _count(self, change: int, *, background: bool) -> None:
+        if background:
+            self._background += change
+        else:
+            self._places += change
+        if self._places + self._background:
+            self._idle_since = None
+            self._idle.clear()
+        else:
+            self._idle_since = time.monotonic()
+            self._idle.set()
+
+    # --- slots ---------------------------------------------------------------------------
+
+    async def _serve(self, process: Transcribing) -> None:
+        """Be a slot: keep a process alive and give it jobs."""
+        failures = 0
+        while not self._stopping:
+            try:
+                loaded = await process.start()
+            except TranscriberUnavailable as error:
+                if not self._loaded.done():
+                    self._loaded.set_exception(error)
+                if self.about is None:
+                    return  # it has never worked
+                failures += 1
+                log.error("transcriber_not_loaded", error=str(error), failures=failures)  # noqa: TRY400 - no stack needed
+                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
+                continue
+            if not self._loaded.done():
+                self._loaded.set_result(loaded)
+            log.info(
+                "transcriber_loaded",
+                engine=loaded.engine,
+                device=loaded.device,
+                pid=loaded.pid,
+            )
+            done = await self._serve_with(process)
+            if self._stopping:
+                return
+            # One that dies time and again before it has done anything must not take all the CPU.
+            failures = 0 if done else failures + 1
+            self._metrics.restarts.inc()
+            log.warning("transcriber_replaced", jobs_done=done)
+            if failures:
+                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
+
+    async def _serve_with(self, process: Transcribing) -> int:
+        """Give jobs to a process while it lives; return how many it has taken."""
+        taken = 0
+        self._ready += 1
+        try:
+            while not process.gone.is_set():
+                job = await self._next(process.gone)
+                if job is None:
+                    break
+                taken += 1
+                await self._do(job, process)
+        finally:
+            self._ready -= 1
+        return taken
+
+    async def _next(self, gone: asyncio.Event) -> _Job | None:
+        """Return the next job that somebody still waits for; None when the process is gone."""
+        while self._waiting:
+            job = heapq.heappop(self._waiting)
+            if not job.future.done():
+                return job
+        taker: asyncio.Future[_Job] = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        end = asyncio.create_task(gone.wait())
+        try:
+            either: set[asyncio.Future[Any]] = {taker, end}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            end.cancel()
+            if not taker.done():
+                taker.cancel()
+                with suppress(ValueError):
+                    self._takers.remove(taker)
+        if taker.cancelled():
+            return None
+        job = taker.result()
+        if job.future.done():
+            return await self._next(gone)
+        if gone.is_set():
+            self._queue(job)
+            return None
+        return job
+
+    async def _do(self, job: _Job, process: Transcribing) -> None:
+        """Have a process do a job, as long as somebody waits for it."""
+        began = time.monotonic()
+        self._metrics.wait.observe(began - job.arrived)
+        job.running = True
+        self._running += 1
+        work = asyncio.create_task(process.transcribe(job.path, job.options))
+        try:
+            either: set[asyncio.Future[Transcription]] = {work, job.future}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                work.cancel()
+            [outcome] = await asyncio.gather(work, return_exceptions=True)
+        except asyncio.CancelledError:
+            work.cancel()
+            _fail(job.future, Stopped())
+            raise
+        finally:
+            self._running -= 1
+        self._tell(job, outcome, time.monotonic() - began)
+
+    def _tell(self, job: _Job, outcome: Transcription | BaseException, seconds: float) -> None:
+        metrics = self._metrics
+        if isinstance(outcome, Transcription):
+            metrics.work.observe(seconds)
+            metrics.audio.inc(outcome.duration)
+            metrics.outcomes.labels("done").inc()
+            self._typical_work += (seconds - self._typical_work) / 8
+            if not job.future.done():
+                job.future.set_result(outcome)
+            return
+        if self._stopping or isinstance(outcome, asyncio.CancelledError):
+            outcome = Stopped()
+        code = str(getattr(outcome, "code", type(outcome).__name__))
+        metrics.outcomes.labels(code).inc()
+        if isinstance(outcome, TranscriberError | Stopped):
+            _fail(job.future, outcome)
+        else:
+            log.error("transcriber_defect", exc_info=outcome)
+            _fail(job.future, TranscriberError("internal error"))
+
+
+def _fail(future: asyncio.Future[Transcription], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # marks it as seen: who waited may be gone

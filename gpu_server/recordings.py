@@ -1,0 +1,341 @@
+"""Recordings in S3: fetched, transcribed, and their transcripts stored, once each.
+
+Asking twice for the same transcript is the same as asking once: one that is there already is the
+answer, and who asks while it is being made waits for the same work. Two servers may still do the
+same at a time; S3 takes the first transcript only (a conditional write).
+
+A recording that can have no transcript gets a stored `Failure` in its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from gpu_server.inference import Inference, Place
+from gpu_server.problems import Problem, RefusedPlace, StorageFailed, Unprocessable, of
+from gpu_server.spool import Spool, SpoolFile
+from speech.transcribers.base import Transcription, TranscriptionOptions
+from speech.transcribers.errors import Stopped, TranscriberError
+from transcripts.bucket import Contended, UnreadableDocument
+from transcripts.bucket import Recordings as Bucket
+from transcripts.documents import Failure, FailureCode, RecordingTranscript
+from transcripts.recordings import FAILURE, TRANSCRIPT, Recording, UnknownKey, beside, recording
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+#: Read from S3 at once, bytes.
+BLOCK: Final = 1024 * 1024
+#: Calls of S3 at a time; each waits in a thread.
+THREADS: Final = 16
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A recording in S3, and where its transcript belongs."""
+
+    bucket: str
+    key: str
+    transcript_key: str
+    #: None where the transcript goes elsewhere than the layout says.
+    audio: Recording | None
+    language: str | None = None
+    diarize: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The transcript is there."""
+
+    transcript_key: str
+    already: bool
+    #: None if it was there already.
+    transcript: RecordingTranscript | None
+
+
+@dataclass(slots=True)
+class _Work:
+    """An order that is being carried out."""
+
+    waiting: int = 0
+    place: Place | None = None
+    task: asyncio.Task[Outcome] = field(init=False)
+
+
+def order(
+    bucket: str,
+    key: str,
+    *,
+    transcript_key: str | None = None,
+    language: str | None = None,
+    diarize: bool | None = None,
+) -> Order:
+    """Return an order for a recording of the layout, or with a place for its transcript.
+
+    Raises:
+        RefusedPlace: it is not in the layout and no place is given, or the place is not one of a
+            transcript.
+    """
+    audio: Recording | None = None
+    if transcript_key is None:
+        try:
+            audio = recording(key)
+            transcript_key = audio.transcript_key
+        except UnknownKey as error:
+            raise RefusedPlace(f"{str(error).capitalize()}; give s3_output_path.") from None
+    elif not _may_be_written(transcript_key):
+        raise RefusedPlace(
+            f"A transcript's key ends in {TRANSCRIPT} and is not where recordings are."
+        )
+    return Order(
+        bucket=bucket,
+        key=key,
+        transcript_key=transcript_key,
+        audio=audio,
+        language=language,
+        diarize=diarize,
+    )
+
+
+def _may_be_written(key: str) -> bool:
+    if not key.endswith(TRANSCRIPT) or "/audio/" in key:
+        return False
+    try:
+        recording(key)
+    except UnknownKey:
+        return True
+    return False
+
+
+class Recordings:
+    """Carries orders out. A context manager.
+
+    Args:
+        s3: a client, which is used by many threads.
+        buckets: the ones that this server works for, by name.
+        inference: the queue.
+        spool: where recordings are put meanwhile.
+        max_seconds: length of the longest recording.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        s3: S3Client,
+        buckets: Mapping[str, Bucket],
+        *,
+        inference: Inference,
+        spool: Spool,
+        max_seconds: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._s3 = s3
+        self._buckets = buckets
+        self._inference = inference
+        self._spool = spool
+        self._max_seconds = max_seconds
+        self._now = now
+        self._work: dict[tuple[str, str], _Work] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+
+    def check_bucket(self, bucket: str) -> None:
+        """Check that a bucket is one of ours.
+
+        Raises:
+            RefusedPlace: it is not.
+        """
+        if bucket not in self._buckets:
+            raise RefusedPlace("The bucket is not one of those that this server works for.")
+
+    async def transcribe(self, order: Order, *, background: bool = False) -> Outcome:
+        """Have a recording transcribed and the transcript stored.
+
+        Cancelling it takes a job that waits off the queue, unless others wait for it, too. One in
+        work goes on, for it is going to be asked for again; in the background it is called off.
+
+        Raises:
+            RefusedPlace: the bucket is not one of ours.
+            Unprocessable: no transcript can be made of it; why is stored in its place.
+            Problem: another attempt can help.
+        """
+        self.check_bucket(order.bucket)
+        about = (order.bucket, order.transcript_key)
+        work = self._work.get(about)
+        if work is None:
+            work = self._work[about] = _Work()
+            work.task = asyncio.create_task(self._carry_out(order, work, background=background))
+            work.task.add_done_callback(partial(self._over, about, work))
+        work.waiting += 1
+        try:
+            return await asyncio.shield(work.task)
+        finally:
+            work.waiting -= 1
+            in_work = work.place is not None and work.place.running
+            if not work.waiting and not work.task.done() and (background or not in_work):
+                self._forget(about, work)  # who asks from now on begins anew
+                work.task.cancel()
+
+    async def stored(self, order: Order) -> RecordingTranscript | None:
+        """Return the transcript that is stored, None if there is none.
+
+        Raises:
+            StorageFailed: S3 cannot be reached, or refuses.
+        """
+        found = await self._call(
+            self._buckets[order.bucket].get, order.transcript_key, RecordingTranscript
+        )
+        return found.document if found is not None else None
+
+    async def finish(self) -> None:
+        """Wait until every order is carried out, also those for which nobody waits any more."""
+        while tasks := [work.task for work in self._work.values()]:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """Give up what is not done."""
+        tasks = [work.task for work in self._work.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _forget(self, about: tuple[str, str], work: _Work) -> None:
+        if self._work.get(about) is work:
+            del self._work[about]
+
+    def _over(self, about: tuple[str, str], work: _Work, task: asyncio.Task[Outcome]) -> None:
+        self._forget(about, work)
+        if not task.cancelled():
+            task.exception()  # marks it as seen: nobody may be waiting for it
+
+    async def _carry_out(self, order: Order, work: _Work, *, background: bool) -> Outcome:
+        bucket = self._buckets[order.bucket]
+        if await self._call(bucket.exists, order.transcript_key):
+            return Outcome(transcript_key=order.transcript_key, already=True, transcript=None)
+        etag: str | None = None
+        try:
+            with (
+                self._inference.place(background=background) as work.place,
+                self._spool.file() as file,
+            ):
+                etag = await self._call(self._fetch, order, file)
+                transcription = await work.place.transcribe(
+                    file.path,
+                    TranscriptionOptions(
+                        language=order.language,
+                        diarize=order.diarize,
+                        max_seconds=self._max_seconds,
+                    ),
+                )
+        except (TranscriberError, Stopped) as error:
+            problem = of(error)
+            await self._note(order, problem, etag)
+            raise problem from error
+        except Unprocessable as problem:
+            await self._note(order, problem, etag)
+            raise
+        transcript = self._transcript(order, transcription, etag)
+        new = (
+            await self._call(bucket.write_transcript, order.audio, transcript)
+            if order.audio is not None
+            else await self._call(bucket.put_once, order.transcript_key, transcript)
+        )
+        return Outcome(
+            transcript_key=order.transcript_key,
+            already=not new,
+            transcript=transcript if new else None,
+        )
+
+    def _transcript(
+        self, order: Order, transcription: Transcription, etag: str | None
+    ) -> RecordingTranscript:
+        return RecordingTranscript(
+            key=order.key,
+            etag=etag,
+            duration=transcription.duration,
+            language=transcription.language,
+            engine=transcription.engine,
+            created_at=self._now(),
+            segments=transcription.segments,
+        )
+
+    async def _note(self, order: Order, problem: Problem, etag: str | None) -> None:
+        """Store why there can be no transcript, if so."""
+        if not isinstance(problem, Unprocessable):
+            return
+        if problem.failure is FailureCode.UNSUPPORTED_LANGUAGE and order.language is not None:
+            return  # the request is to blame, not the recording
+        failure = Failure(
+            key=order.key,
+            etag=etag,
+            code=problem.failure,
+            message=str(problem),
+            created_at=self._now(),
+        )
+        bucket = self._buckets[order.bucket]
+        if order.audio is not None:
+            await self._call(bucket.write_failure, order.audio, failure)
+        else:
+            await self._call(bucket.put_once, beside(order.transcript_key, FAILURE), failure)
+
+    def _fetch(self, order: Order, file: SpoolFile) -> str:
+        """Write the recording to a file; return its ETag.
+
+        Raises:
+            Unprocessable: it is gone, or too large.
+            BotoCoreError, ClientError: S3 cannot be reached, or refuses.
+        """
+        try:
+            answer = self._s3.get_object(Bucket=order.bucket, Key=order.key)
+        except ClientError as error:
+            if _code(error) in ("NoSuchKey", "404"):
+                raise Unprocessable(
+                    FailureCode.GONE, "There is no such recording; it may have been deleted."
+                ) from None
+            raise
+        # Entering the body itself would give the stream below it, which does not check its length.
+        with closing(answer["Body"]) as body:
+            file.expect(answer["ContentLength"])
+            for block in body.iter_chunks(BLOCK):
+                file.write(block)
+        return answer["ETag"]
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call something that uses S3 in a thread.
+
+        Raises:
+            StorageFailed: S3 cannot be reached, or refuses.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, function, *arguments)
+        except ClientError as error:
+            log.warning("storage_refused", code=_code(error))
+            raise StorageFailed(f"S3 refused: {_code(error)}.", retry_after=10) from error
+        except (Contended, UnreadableDocument) as error:
+            log.warning("storage_in_the_way", error=type(error).__name__)
+            raise StorageFailed(f"S3: {error}.", retry_after=10) from error
+        except (BotoCoreError, HTTPClientError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            log.warning("storage_unreachable", error=type(error).__name__)
+            raise StorageFailed("S3 cannot be reached.", retry_after=10) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

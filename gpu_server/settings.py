@@ -1,0 +1,201 @@
+"""The server's settings: environment variables, parsed once at start."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from speech.transcribers.choice import Device, Kind, TranscriberSpec
+from speech.transcribers.whisperx import Alignment
+from transcripts.models import Language
+
+LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+#: A shorter secret could be guessed.
+TOKEN_LENGTH: Final = 16
+BUCKET: Final = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="0 picks a free one")] = 8000
+    auth_token: Annotated[
+        SecretStr | None,
+        Field(description="secret that callers send as a bearer token; must beyond loopback"),
+    ] = None
+    auth_token_file: Annotated[Path | None, Field(description="file with the secret, instead")] = (
+        None
+    )
+
+    transcriber: Annotated[
+        Kind, Field(description="auto: whisperx on a GPU, faster-whisper with a MODEL, or embedded")
+    ] = "auto"
+    model: Annotated[
+        str | None, Field(description="of Whisper: a folder in CTranslate2's format, or a name")
+    ] = None
+    device: Annotated[Device, Field(description="what the model computes on")] = "auto"
+    compute_type: Annotated[
+        str, Field(description="CTranslate2's, e.g. float16; default: by the device")
+    ] = "default"
+    batch_size: Annotated[
+        int | None,
+        Field(ge=1, le=256, description="stretches of speech at once; default: by the device"),
+    ] = None
+    language: Annotated[
+        Language | None, Field(description="of recordings that tell none; default: detect it")
+    ] = None
+    alignment: Annotated[
+        Alignment, Field(description="whether whisperx aligns words; auto: where there is a model")
+    ] = "auto"
+    alignment_model: Annotated[
+        str | None, Field(description="folder or name of the model to align with")
+    ] = None
+    hf_token: Annotated[
+        SecretStr | None,
+        Field(description="of the Hugging Face hub; with it whisperx tells speakers apart"),
+    ] = None
+
+    slots: Annotated[
+        int | None,
+        Field(ge=1, le=64, description="recordings at a time, with a model each; default: 1"),
+    ] = None
+    queue_limit: Annotated[
+        int, Field(ge=0, le=10_000, description="requests that may wait besides those in work")
+    ] = 8
+    max_upload_bytes: Annotated[
+        int, Field(ge=1, description="size of the largest recording, bytes")
+    ] = 2 * 1024**3
+    max_seconds: Annotated[
+        float, Field(gt=0, le=24 * 3600, description="length of the longest recording, seconds")
+    ] = 4 * 3600.0
+    transfer_seconds: Annotated[
+        float, Field(gt=0, description="patience with an upload or download without a byte")
+    ] = 30.0
+    stall_seconds: Annotated[
+        float, Field(gt=0, description="patience with a model that gives no sign of life")
+    ] = 600.0
+    start_seconds: Annotated[
+        float, Field(gt=0, description="patience with a model that is being loaded")
+    ] = 600.0
+    work_dir: Annotated[
+        Path, Field(description="folder for recordings while they are transcribed")
+    ] = Path(tempfile.gettempdir())
+
+    recordings_bucket: Annotated[
+        tuple[Annotated[str, Field(pattern=BUCKET)], ...],
+        NoDecode,
+        Field(description="buckets of recordings, separated by commas; default: none"),
+    ] = ()
+    queue_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://", description="SQS queue of jobs; without one only HTTP"),
+    ] = None
+    visibility_seconds: Annotated[
+        float,
+        Field(ge=1, le=43_200, description="how soon a job of a dead worker is another's"),
+    ] = 300.0
+    poll_seconds: Annotated[
+        int, Field(ge=0, le=20, description="how long one look into the queue lasts")
+    ] = 10
+    stop_seconds: Annotated[
+        float, Field(ge=0, description="time to finish what is being done on SIGTERM")
+    ] = 105.0
+    spot_notice: Annotated[
+        bool, Field(description="ask the machine whether Spot wants it back; ECS does so itself")
+    ] = False
+    idle_exit_seconds: Annotated[
+        float | None, Field(gt=0, description="end after so long without work; default: never")
+    ] = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("recordings_bucket", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(one.strip() for one in value.split(",") if one.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.queue_url is not None and not self.recordings_bucket:
+            raise ValueError("QUEUE_URL is given: RECORDINGS_BUCKET has to name the jobs' bucket")
+        if self.auth_token is not None and self.auth_token_file is not None:
+            raise ValueError("give AUTH_TOKEN or AUTH_TOKEN_FILE, not both")
+        secret = self.secret
+        if secret is None and not self.loopback:
+            raise ValueError(
+                "HOST is not this machine alone: give AUTH_TOKEN or AUTH_TOKEN_FILE, for else "
+                "anybody could use the server"
+            )
+        if secret is not None and len(secret) < TOKEN_LENGTH:
+            raise ValueError(f"the secret has to have at least {TOKEN_LENGTH} characters")
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in LOOPBACK_NAMES
+
+    @property
+    def secret(self) -> str | None:
+        """What callers have to know; None lets everybody in.
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+        if self.auth_token is not None:
+            return self.auth_token.get_secret_value()
+        if self.auth_token_file is None:
+            return None
+        try:
+            return self.auth_token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"AUTH_TOKEN_FILE cannot be read: {type(error).__name__}") from None
+
+    @property
+    def capacity(self) -> int:
+        """Recordings at a time."""
+        return self.slots or 1
+
+    @property
+    def spec(self) -> TranscriberSpec:
+        """Which transcriber."""
+        return TranscriberSpec(
+            kind=self.transcriber,
+            model=self.model,
+            device=self.device,
+            compute_type=self.compute_type,
+            batch_size=self.batch_size,
+            language=self.language,
+            alignment=self.alignment,
+            alignment_model=self.alignment_model,
+            token=self.hf_token.get_secret_value() if self.hf_token else None,
+        )
+
+
+def describe() -> str:
+    """Return all settings with their defaults, a line each, for people."""
+    lines = ["environment variables:"]
+    for name, field in Settings.model_fields.items():
+        told = bool(field.default) or field.default == 0
+        default = f" [{field.default}]" if told else ""
+        lines.append(f"  {name.upper():20} {field.description or ''}{default}")
+    return "\n".join(lines)
+
+
+def from_environment() -> Settings:
+    """Return the settings of this process, and take the secrets out of its environment."""
+    settings = Settings()
+    for name in ("AUTH_TOKEN", "HF_TOKEN"):
+        os.environ.pop(name, None)
+    return settings

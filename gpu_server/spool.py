@@ -1,0 +1,96 @@
+"""Files for recordings while they are transcribed; they never outlive the server."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from gpu_server.problems import NoSpace, Unprocessable
+from transcripts.documents import FailureCode
+
+
+class Spool:
+    """A folder of its own, readable by nobody else. A context manager.
+
+    Args:
+        folder: where it is made.
+        max_bytes: size of the largest recording.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._parent = folder
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(
+            dir=self._parent, prefix="cloudscribe-", ignore_cleanup_errors=True
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @contextmanager
+    def file(self) -> Iterator[SpoolFile]:
+        """Give an empty file, and remove it at the end.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        if self._folder is None:
+            raise RuntimeError("the spool is not open")
+        descriptor, name = tempfile.mkstemp(dir=self._folder.name)
+        path = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                yield SpoolFile(path, file, self.max_bytes)
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+class SpoolFile:
+    """A file that is being filled. `write` blocks for as long as a disk takes."""
+
+    def __init__(self, path: Path, file: BinaryIO, max_bytes: int) -> None:
+        self.path = path
+        self.size = 0
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Add to the file.
+
+        Raises:
+            Unprocessable: it would be larger than a recording may be.
+            NoSpace: the disk is full.
+        """
+        self.expect(self.size + len(data))
+        self.size += len(data)
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace("There is no room for the recording.", retry_after=30) from None
+            raise
+
+    def expect(self, size: int) -> None:
+        """Refuse a size that was announced.
+
+        Raises:
+            Unprocessable: it is more than a recording may have.
+        """
+        if size > self._max_bytes:
+            raise Unprocessable(
+                FailureCode.TOO_LARGE,
+                f"The recording has more than {self._max_bytes} bytes; cut or compress it.",
+            )

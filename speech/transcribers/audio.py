@@ -1,0 +1,67 @@
+"""A recording as its transcriber needs it, or why it can have no transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech.decode import CorruptAudio, NotAudio, decode
+from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from speech.transcribers.base import Progress
+from speech.transcribers.errors import BadRecording
+from transcripts.documents import FailureCode
+
+
+def pieces(path: Path, *, max_seconds: float, seconds: float = 1.0) -> Iterator[bytes]:
+    """Yield a recording as PCM (16 kHz, mono, s16le) in pieces of so many seconds.
+
+    Raises:
+        BadRecording: it is empty, no audio, damaged, or longer than `max_seconds`.
+    """
+    if path.stat().st_size == 0:
+        raise BadRecording(FailureCode.EMPTY, "The file is empty.")
+    length = 0
+    try:
+        for piece in decode(path, chunk_seconds=seconds):
+            length += len(piece)
+            if length > max_seconds * BYTES_PER_SECOND:
+                raise BadRecording(
+                    FailureCode.TOO_LONG,
+                    f"The recording is longer than {max_seconds:g} seconds; cut it into parts.",
+                )
+            yield piece
+    except NotAudio:
+        raise BadRecording(
+            FailureCode.NOT_AUDIO, "The file is of no known audio format, or holds no audio."
+        ) from None
+    except CorruptAudio:
+        raise BadRecording(
+            FailureCode.CORRUPT_AUDIO,
+            f"After {length / BYTES_PER_SECOND:.1f} seconds the audio cannot be decoded any "
+            "further; repair or convert the file.",
+        ) from None
+    if length == 0:
+        raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
+
+
+def samples(path: Path, *, max_seconds: float, progress: Progress) -> NDArray[np.float32]:
+    """Return a recording as samples from -1 to 1: 16 kHz, mono, shape (samples,).
+
+    It takes 230 MB for each hour, and half as much again for a moment.
+
+    Raises:
+        BadRecording: as `pieces`.
+    """
+    pcm = bytearray()
+    for piece in pieces(path, max_seconds=max_seconds, seconds=30.0):
+        pcm += piece
+        progress(0.0)
+    return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
+
+
+def duration(audio: NDArray[np.float32]) -> float:
+    """Return the length in seconds."""
+    return len(audio) / SAMPLE_RATE

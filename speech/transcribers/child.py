@@ -1,0 +1,184 @@
+"""The process in which a transcriber lives; started by `speech.transcribers.process`.
+
+One thread transcribes, another one listens, so that a job can be called off. When the server is
+gone, however it went, the socket reads as closed and the process ends at once. Signals meant for
+the server are ignored: it decides how long its transcriber may still work.
+
+What libraries print and log goes nowhere, for some of them tell what was said.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from speech.engines.blocking import HEADER_BYTES, body_length, framed
+from speech.transcribers.base import Transcriber
+from speech.transcribers.choice import TranscriberSpec, transcriber
+from speech.transcribers.errors import (
+    BadRecording,
+    OptionUnavailable,
+    Stopped,
+    TranscriberUnavailable,
+)
+from speech.transcribers.messages import (
+    FROM_PROCESS,
+    TO_PROCESS,
+    CallOff,
+    Done,
+    Failed,
+    Load,
+    Loaded,
+    NotLoaded,
+    Refused,
+    Transcribe,
+    Working,
+)
+
+#: So often at most does a job say that it is alive, seconds.
+SIGN_OF_LIFE: Final = 1.0
+
+
+def main(descriptor: int, niceness: int) -> None:
+    """Load the transcriber that the first message names, and work until the server is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(niceness)
+    _silence()
+    with socket.socket(fileno=descriptor) as connection:
+        Child(connection).run()
+
+
+class Child:
+    """The process's end of the socket."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        make: Callable[[TranscriberSpec], Transcriber] = transcriber,
+    ) -> None:
+        self._connection = connection
+        self._reader = connection.makefile("rb")
+        self._make = make
+        self._jobs: queue.Queue[Transcribe] = queue.Queue()
+        self._called_off: set[int] = set()
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        """Work until the server is gone, or something went wrong."""
+        first = self._receive()
+        if not isinstance(first, Load):
+            return
+        try:
+            made = self._make(first.spec)
+            made.load()
+        except TranscriberUnavailable as error:
+            self._send(NotLoaded(message=str(error)))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the server must hear of it
+            traceback.print_exc()
+            self._send(NotLoaded(message=f"{type(error).__name__}: {error}"))
+            return
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._send(
+            Loaded(engine=made.engine, model=made.model, device=made.device, pid=os.getpid())
+        )
+        while self._work(made, self._jobs.get()):
+            pass
+
+    def _work(self, made: Transcriber, job: Transcribe) -> bool:
+        """Do a job; return whether the process is well afterwards."""
+        try:
+            self._send(self._done(made, job))
+        except BadRecording as error:
+            self._send(
+                Refused(job=job.job, error="bad_recording", message=str(error), code=error.code)
+            )
+        except OptionUnavailable as error:
+            self._send(Refused(job=job.job, error="option_unavailable", message=str(error)))
+        except Stopped:
+            self._send(Refused(job=job.job, error="stopped", message="called off"))
+        except Exception as error:  # noqa: BLE001 - the job ends with it, and the server is told
+            # Only where it was raised: what it says might quote the recording.
+            traceback.print_tb(error.__traceback__)
+            self._send(Failed(job=job.job, message=type(error).__name__))
+            return False
+        return True
+
+    def _done(self, made: Transcriber, job: Transcribe) -> Done:
+        told = 0.0
+
+        def progress(done: float) -> None:
+            nonlocal told
+            if job.job in self._called_off:
+                raise Stopped
+            now = time.monotonic()
+            if now - told >= SIGN_OF_LIFE:
+                told = now
+                self._send(Working(job=job.job, done=done))
+
+        progress(0.0)
+        return Done(
+            job=job.job, transcription=made.transcribe(Path(job.path), job.options, progress)
+        )
+
+    def _listen(self) -> None:
+        while True:
+            message = self._receive()
+            match message:
+                case Transcribe():
+                    self._called_off.clear()
+                    self._jobs.put(message)
+                case CallOff(job=job):
+                    self._called_off.add(job)
+                case _:
+                    os._exit(0)  # the server is gone; nobody waits for what is being done
+
+    def _receive(self) -> Load | Transcribe | CallOff | None:
+        """Return the next message; None when the server is gone."""
+        try:
+            header = self._reader.read(HEADER_BYTES)
+            if len(header) < HEADER_BYTES:
+                return None
+            return TO_PROCESS.validate_json(self._reader.read(body_length(header)))
+        except OSError:
+            return None
+
+    def _send(self, message: Any) -> None:
+        body = framed(FROM_PROCESS.dump_json(message))
+        with self._sending:
+            try:
+                self._connection.sendall(body)
+            except OSError:
+                os._exit(0)
+
+
+def _silence() -> None:
+    """Let nothing but our own logs and stack traces out."""
+    logging.disable(logging.CRITICAL)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,117 @@
+"""Which transcriber: as it is set, or the best that this machine can run."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from speech.transcribers.base import Transcriber
+from speech.transcribers.embedded import LANGUAGES, Embedded
+from speech.transcribers.errors import TranscriberUnavailable
+from speech.transcribers.faster_whisper import FasterWhisper
+from speech.transcribers.whisperx import Alignment, WhisperX
+
+Kind = Literal["auto", "whisperx", "faster-whisper", "embedded"]
+Device = Literal["auto", "cpu", "cuda"]
+
+#: What WhisperX runs on a GPU unless something else is set.
+DEFAULT_MODEL: Final = "large-v3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriberSpec:
+    """What is set about the transcriber; see the classes for the meaning."""
+
+    kind: Kind = "auto"
+    model: str | None = None
+    device: Device = "auto"
+    compute_type: str = "default"
+    batch_size: int | None = None
+    language: str | None = None
+    voice_filter: bool = True
+    alignment: Alignment = "auto"
+    alignment_model: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the choice depends on besides what is set."""
+
+    #: Packages that are installed.
+    packages: frozenset[str]
+    gpu: bool
+
+
+def this_machine() -> Machine:
+    """Look what there is; imports no model's package but CTranslate2, if that."""
+    packages = frozenset(
+        name for name in ("whisperx", "faster_whisper") if importlib.util.find_spec(name)
+    )
+    if not packages:
+        return Machine(packages=packages, gpu=False)
+    import ctranslate2  # noqa: PLC0415 - where one of them is, there it is
+
+    return Machine(packages=packages, gpu=ctranslate2.get_cuda_device_count() > 0)
+
+
+def kind(spec: TranscriberSpec, machine: Machine) -> Kind:
+    """Return which transcriber to use.
+
+    A machine with a GPU and WhisperX uses it; one without uses faster-whisper if a model is
+    given, and else the embedded engine.
+
+    Raises:
+        TranscriberUnavailable: a model is given, and nothing is installed that could use it.
+    """
+    if spec.kind != "auto":
+        return spec.kind
+    if machine.gpu and "whisperx" in machine.packages:
+        return "whisperx"
+    if spec.model is None:
+        return "embedded"
+    if "faster_whisper" in machine.packages:
+        return "faster-whisper"
+    raise TranscriberUnavailable(
+        "MODEL is given, but neither WhisperX with a GPU nor faster-whisper is there to use it"
+    )
+
+
+def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transcriber:
+    """Return the transcriber, not loaded yet.
+
+    Raises:
+        TranscriberUnavailable: what is set does not go together.
+    """
+    chosen = kind(spec, machine or this_machine())
+    if chosen == "embedded":
+        if spec.language not in LANGUAGES:
+            raise TranscriberUnavailable(
+                f"LANGUAGE is {spec.language}, and the embedded engine knows US English only"
+            )
+        return Embedded()
+    if chosen == "whisperx":
+        return WhisperX(
+            spec.model or DEFAULT_MODEL,
+            device=spec.device,
+            compute_type=spec.compute_type,
+            batch_size=spec.batch_size,
+            language=spec.language,
+            alignment=spec.alignment,
+            alignment_model=spec.alignment_model,
+            token=spec.token,
+        )
+    if spec.model is None:
+        raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
+    if "/" in spec.model and not Path(spec.model).is_dir() and Path(spec.model).is_absolute():
+        raise TranscriberUnavailable(f"MODEL: there is no folder {spec.model}")
+    return FasterWhisper(
+        spec.model,
+        device=spec.device,
+        compute_type=spec.compute_type,
+        batch_size=spec.batch_size,
+        language=spec.language,
+        voice_filter=spec.voice_filter,
+    )

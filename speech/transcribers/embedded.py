@@ -1,0 +1,79 @@
+"""The embedded engine for recordings: pocketsphinx, US English, needs nothing but its package.
+
+Made for demonstrations; `speech.engines.pocketsphinx` says what to expect of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
+from speech.engines.blocking import Event
+from speech.transcribers.audio import pieces
+from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
+from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriberUnavailable
+from transcripts.documents import FailureCode, Segment
+
+if TYPE_CHECKING:
+    from speech.engines.pocketsphinx_model import PocketsphinxModel
+
+LANGUAGE: Final = "en-US"
+#: What may be asked for.
+LANGUAGES: Final = (None, "en", LANGUAGE)
+
+
+class Embedded(Transcriber):
+    """Transcribes US English with the streaming recogniser, from end to end of a file."""
+
+    engine = "pocketsphinx en-US"
+    model = "en-US"
+
+    def __init__(self) -> None:
+        self._model: PocketsphinxModel | None = None
+
+    def load(self) -> None:
+        """Load the model; see the port."""
+        try:
+            from speech.engines.pocketsphinx_model import load  # noqa: PLC0415 - holds a model
+        except ImportError as error:
+            raise TranscriberUnavailable(f"the embedded engine is not installed: {error}") from None
+        # No partials: nobody sees them, and each costs a look at the lattice.
+        self._model = load(partial_interval=float("inf"))
+
+    def transcribe(
+        self, path: Path, options: TranscriptionOptions, progress: Progress
+    ) -> Transcription:
+        """Transcribe a recording; see the port."""
+        if self._model is None:
+            raise TranscriberUnavailable("the model is not loaded")
+        if options.language not in LANGUAGES:
+            raise BadRecording(
+                FailureCode.UNSUPPORTED_LANGUAGE,
+                f"The embedded engine knows {LANGUAGE}, not {options.language}.",
+            )
+        if options.diarize:
+            raise OptionUnavailable("the embedded engine does not tell speakers apart")
+        recogniser = self._model.open(RecognitionOptions(language=LANGUAGE))
+        segments: list[Segment] = []
+        length = 0
+        for piece in pieces(path, max_seconds=options.max_seconds):
+            segments += _said(recogniser.accept(piece))
+            length += len(piece)
+            progress(length / BYTES_PER_SECOND)
+        segments += _said(recogniser.finish())
+        return Transcription(
+            duration=length / BYTES_PER_SECOND,
+            language=LANGUAGE,
+            engine=self.engine,
+            segments=tuple(segments),
+        )
+
+
+def _said(events: Iterable[Event]) -> list[Segment]:
+    return [
+        Segment(start_time=event.start, end_time=event.end, text=event.text, words=event.words)
+        for event in events
+        if isinstance(event, Result) and event.is_final and event.text
+    ]

@@ -1,0 +1,119 @@
+"""Whisper by faster-whisper: on a CPU, or on a GPU without WhisperX's packages.
+
+It takes a CTranslate2 model: a folder with `model.bin` and `tokenizer.json`, or a name that is
+looked for in the Hugging Face hub. Word times come from the decoder's attention; speakers are not
+told apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from speech.transcribers import whisper
+from speech.transcribers.audio import duration, samples
+from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
+from speech.transcribers.errors import OptionUnavailable, TranscriberUnavailable
+
+
+class FasterWhisper(Transcriber):
+    """See the module.
+
+    Args:
+        model: folder or name.
+        device: `cuda`, `cpu` or `auto`.
+        compute_type: CTranslate2's, e.g. `float16`; `default` suits the device.
+        batch_size: stretches decoded at once; 1 decodes one after the other, each with its
+            context. None suits the device.
+        language: of recordings that tell none (BCP 47); None detects it.
+        voice_filter: leave out what is no voice before it is decoded.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        compute_type: str = "default",
+        batch_size: int | None = None,
+        language: str | None = None,
+        voice_filter: bool = True,
+    ) -> None:
+        self.model = Path(model).name or model
+        self.engine = f"faster-whisper {self.model}"
+        self._source = model
+        self._wanted_device = device
+        self._compute_type = compute_type
+        self._batch_size = batch_size
+        self._language = language
+        self._voice_filter = voice_filter
+        self._whisper: Any = None
+
+    def load(self) -> None:
+        """Load the model; see the port."""
+        try:
+            from faster_whisper import BatchedInferencePipeline, WhisperModel  # noqa: PLC0415 - seconds
+        except ImportError as error:
+            raise TranscriberUnavailable(f"faster-whisper is not installed: {error}") from None
+        import numpy as np  # noqa: PLC0415 - beside what brings it
+
+        whisper.check_model_folder(self._source)
+        self.device = whisper.device(self._wanted_device)
+        self._batch_size = whisper.batch_size(self._batch_size, self.device)
+        try:
+            self._whisper = WhisperModel(
+                self._source,
+                device=self.device,
+                compute_type=whisper.compute_type(self._compute_type, self.device),
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
+        whisper.check_language(self._language, self._whisper.supported_languages)
+        self._pipeline = (
+            BatchedInferencePipeline(self._whisper) if self._batch_size > 1 else self._whisper
+        )
+        self._whisper.encode(self._whisper.feature_extractor(np.zeros(16_000, np.float32)))
+
+    def transcribe(
+        self, path: Path, options: TranscriptionOptions, progress: Progress
+    ) -> Transcription:
+        """Transcribe a recording; see the port."""
+        if self._whisper is None:
+            raise TranscriberUnavailable("the model is not loaded")
+        if options.diarize:
+            raise OptionUnavailable("faster-whisper does not tell speakers apart; WhisperX does")
+        asked = options.language or self._language
+        language = asked and whisper.code(asked, self._whisper.supported_languages)
+        audio = samples(path, max_seconds=options.max_seconds, progress=progress)
+        length = duration(audio)
+        batched = {"batch_size": self._batch_size} if (self._batch_size or 1) > 1 else {}
+        found, about = self._pipeline.transcribe(
+            audio,
+            language=language,
+            word_timestamps=True,
+            vad_filter=self._voice_filter,
+            condition_on_previous_text=False,  # else a loop, once begun, does not end
+            without_timestamps=False,
+            **batched,
+        )
+        segments = []
+        for each in found:  # decoded as it is asked for
+            progress(min(each.end, length))
+            segment = whisper.segment(
+                each.text,
+                each.start,
+                each.end,
+                (
+                    whisper.word(w.word, w.start, w.end, w.probability, duration=length)
+                    for w in each.words or ()
+                ),
+                duration=length,
+            )
+            if segment is not None:
+                segments.append(segment)
+        return Transcription(
+            duration=length,
+            language=whisper.tag(asked, about.language, said=bool(segments)),
+            engine=self.engine,
+            segments=tuple(segments),
+        )

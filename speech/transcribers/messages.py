@@ -1,0 +1,116 @@
+"""What a server and the process of its transcriber say to each other.
+
+On a socket every message is a length (4 bytes, big endian) and a body, as between the streaming
+engines and their workers (`speech.engines.blocking`); the body is JSON. JSON and not pickle, so
+that a process that was subverted by a recording could lie, but not run code in the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from speech.transcribers.base import Transcription, TranscriptionOptions
+from speech.transcribers.choice import TranscriberSpec
+from transcripts.documents import FailureCode
+
+# --- to the process --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """The first message: be this transcriber."""
+
+    spec: TranscriberSpec
+    kind: Literal["load"] = "load"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcribe:
+    """Transcribe a file; only one at a time is asked for."""
+
+    job: int
+    path: str
+    options: TranscriptionOptions
+    kind: Literal["transcribe"] = "transcribe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOff:
+    """Stop a job; one that is over already is none."""
+
+    job: int
+    kind: Literal["call_off"] = "call_off"
+
+
+# --- from the process ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The transcriber is ready."""
+
+    engine: str
+    model: str
+    device: str
+    pid: int
+    kind: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotLoaded:
+    """The transcriber cannot be loaded; nothing follows."""
+
+    message: str
+    kind: Literal["not_loaded"] = "not_loaded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """A sign of life: so many seconds of audio are done."""
+
+    job: int
+    done: float
+    kind: Literal["working"] = "working"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The job is done."""
+
+    job: int
+    transcription: Transcription
+    kind: Literal["done"] = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The job cannot be done, and the process is well."""
+
+    job: int
+    error: Literal["bad_recording", "option_unavailable", "stopped"]
+    message: str
+    code: FailureCode | None = None
+    kind: Literal["refused"] = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Something was raised that should not have been; nothing follows."""
+
+    job: int
+    message: str
+    kind: Literal["failed"] = "failed"
+
+
+ToProcess = Annotated[Load | Transcribe | CallOff, Field(discriminator="kind")]
+FromProcess = Annotated[
+    Loaded | NotLoaded | Working | Done | Refused | Failed, Field(discriminator="kind")
+]
+
+TO_PROCESS: Final[TypeAdapter[Load | Transcribe | CallOff]] = TypeAdapter(ToProcess)
+FROM_PROCESS: Final[TypeAdapter[Loaded | NotLoaded | Working | Done | Refused | Failed]] = (
+    TypeAdapter(FromProcess)
+)

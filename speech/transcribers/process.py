@@ -1,0 +1,256 @@
+"""A transcriber in a process of its own, as the server's event loop sees it.
+
+    event loop                          process (model loaded once)
+      TranscriberProcess --- socket ---> child: one Transcriber, one job at a time
+
+The loop only ever reads and writes a socket, so it answers others while the model computes, also
+where that holds the interpreter's lock. Native code that crashes takes its own process along and
+nobody else. The process gets no credentials of AWS: it reads files from strangers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic import ValidationError
+
+from speech.engines.blocking import HEADER_BYTES, body_length, framed
+from speech.transcribers.base import Transcription, TranscriptionOptions
+from speech.transcribers.choice import TranscriberSpec
+from speech.transcribers.errors import (
+    BadRecording,
+    OptionUnavailable,
+    Stopped,
+    TranscriberCrashed,
+    TranscriberUnavailable,
+    TranscriptionFailed,
+)
+from speech.transcribers.messages import (
+    FROM_PROCESS,
+    TO_PROCESS,
+    CallOff,
+    Done,
+    Failed,
+    Load,
+    Loaded,
+    NotLoaded,
+    Refused,
+    Transcribe,
+    Working,
+)
+from transcripts.documents import FailureCode
+
+#: The longest message that is read, bytes; an hour of speech makes about one MiB.
+MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
+#: A job that is called off stops between two pieces of work, or else with its process, seconds.
+STOP_SECONDS: Final = 10.0
+#: Kept from the process, with everything of AWS.
+SECRETS: Final = ("AUTH_TOKEN",)
+
+log = structlog.get_logger(__name__)
+
+
+class TranscriberProcess:
+    """Starts a process, gives it one job at a time, and notices its end.
+
+    Args:
+        spec: the transcriber.
+        start_seconds: how long loading may take.
+        stall_seconds: how long a job may give no sign of life.
+        niceness: added to the process's scheduling priority (0 to 19, more is humbler).
+        module: run in the process; tests have their own.
+    """
+
+    def __init__(
+        self,
+        spec: TranscriberSpec,
+        *,
+        start_seconds: float = 600.0,
+        stall_seconds: float = 600.0,
+        niceness: int = 5,
+        module: str = "speech.transcribers.child",
+    ) -> None:
+        self._spec = spec
+        self._start_seconds = start_seconds
+        self._stall_seconds = stall_seconds
+        self._niceness = niceness
+        self._module = module
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._jobs = itertools.count(1)
+        self._reading: asyncio.Task[None] | None = None
+        self._answers: asyncio.Queue[Any] = asyncio.Queue()
+        #: What it told about itself, while it lives.
+        self.loaded: Loaded | None = None
+        #: Set when the process is gone.
+        self.gone = asyncio.Event()
+
+    async def start(self) -> Loaded:
+        """Start the process and wait until the model is loaded.
+
+        Raises:
+            TranscriberUnavailable: it cannot be loaded.
+        """
+        await self.stop()
+        self.gone = asyncio.Event()
+        self._answers = asyncio.Queue()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.to_thread(
+                subprocess.Popen[bytes],
+                [sys.executable, "-m", self._module, str(theirs.fileno()), str(self._niceness)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(os.environ, self._spec),
+                process_group=0,  # out of reach of the terminal's Ctrl-C
+            )
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        self._reading = asyncio.create_task(self._read(self._reader, self.gone))
+        self._send(Load(spec=self._spec))
+        try:
+            async with asyncio.timeout(self._start_seconds):
+                answer = await self._answers.get()
+        except TimeoutError:
+            await self.stop()
+            raise TranscriberUnavailable(
+                f"the model was not loaded within {self._start_seconds:g} seconds"
+            ) from None
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        if isinstance(answer, Loaded):
+            self.loaded = answer
+            return answer
+        await self.stop()
+        raise TranscriberUnavailable(
+            answer.message
+            if isinstance(answer, NotLoaded)
+            else "the transcriber's process died while it was loading"
+        )
+
+    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
+        """Transcribe a file; only one at a time. Cancelling it stops the job.
+
+        Raises:
+            BadRecording: no transcript can be made of it.
+            OptionUnavailable: what was asked for cannot be had.
+            TranscriberCrashed: the process died, or gave no sign of life; it has to be started
+                anew.
+            TranscriptionFailed: the model raised something; the same.
+        """
+        if self.loaded is None or self.gone.is_set():
+            raise TranscriberCrashed("the transcriber's process is not running")
+        job = next(self._jobs)
+        self._send(Transcribe(job=job, path=str(path), options=options))
+        try:
+            return _result(await self._outcome(job, self._stall_seconds))
+        except asyncio.CancelledError:
+            await self._call_off(job)
+            raise
+        except (TranscriberCrashed, TranscriptionFailed):
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Kill the process, whatever it is doing."""
+        self.loaded = None
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(asyncio.to_thread(process.wait))
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._reading is not None:
+            reading, self._reading = self._reading, None
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _outcome(self, job: int, patience: float) -> Done | Refused | Failed | None:
+        """Return how a job ends; None if the process is gone, or silent for so many seconds."""
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    answer = await self._answers.get()
+            except TimeoutError:
+                log.error("transcriber_stalled", seconds=patience)  # noqa: TRY400 - no stack needed
+                return None
+            if answer is None:
+                return None
+            if not isinstance(answer, Working) and answer.job == job:
+                ended: Done | Refused | Failed = answer
+                return ended
+
+    async def _call_off(self, job: int) -> None:
+        """Stop a job, with its process if need be; afterwards there is none."""
+        self._send(CallOff(job=job))
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                ended = await self._outcome(job, STOP_SECONDS)
+        except (TimeoutError, asyncio.CancelledError):
+            ended = None
+        if ended is None or isinstance(ended, Failed):
+            await self.stop()
+
+    def _send(self, message: Load | Transcribe | CallOff) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(framed(TO_PROCESS.dump_json(message)))
+
+    async def _read(self, reader: asyncio.StreamReader, gone: asyncio.Event) -> None:
+        """Pass on what the process says; None at its end."""
+        answers = self._answers
+        try:
+            while True:
+                length = body_length(await reader.readexactly(HEADER_BYTES))
+                if length > MAX_MESSAGE_BYTES:
+                    break
+                answers.put_nowait(FROM_PROCESS.validate_json(await reader.readexactly(length)))
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        except ValidationError:
+            log.error("transcriber_talks_nonsense")  # noqa: TRY400 - the error quotes it
+        finally:
+            gone.set()
+            self.loaded = None
+            answers.put_nowait(None)
+
+
+def _result(ended: Done | Refused | Failed | None) -> Transcription:
+    match ended:
+        case Done(transcription=transcription):
+            return transcription
+        case Refused(error="bad_recording", code=FailureCode() as code, message=message):
+            raise BadRecording(code, message)
+        case Refused(error="option_unavailable", message=message):
+            raise OptionUnavailable(message)
+        case Refused():
+            raise Stopped
+        case Failed(message=message):
+            raise TranscriptionFailed(f"the transcriber raised {message}")
+        case None:
+            raise TranscriberCrashed("the transcriber's process died")
+
+
+def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, str]:
+    """Return the process's environment: ours without secrets."""
+    kept = {
+        name: value
+        for name, value in ours.items()
+        if not name.startswith("AWS_") and name not in SECRETS
+    }
+    kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the cwd here
+    if spec.model is not None and Path(spec.model).is_dir() and spec.kind != "whisperx":
+        kept["HF_HUB_OFFLINE"] = "1"  # all that is needed is in the folder
+    return kept

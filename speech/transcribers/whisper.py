@@ -1,0 +1,134 @@
+"""What the ways to run Whisper have in common: languages, devices, segments.
+
+Whisper's languages are those of ISO 639, mostly by two letters; BCP 47 begins with the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from speech.transcribers.base import UNDETERMINED
+from speech.transcribers.errors import BadRecording, TranscriberUnavailable
+from transcripts.documents import FailureCode, Segment
+from transcripts.models import Word
+
+#: Tags that Whisper knows by another name: Filipino, Norwegian Bokmål, Mandarin, Hebrew of old.
+_OTHER_NAMES = {"fil": "tl", "nb": "no", "cmn": "zh", "iw": "he", "in": "id"}
+
+
+def code(language: str, known: Iterable[str]) -> str:
+    """Return Whisper's code for a BCP 47 tag.
+
+    Raises:
+        BadRecording: the model does not know the language.
+    """
+    primary = language.split("-", maxsplit=1)[0].lower()
+    found = _OTHER_NAMES.get(primary, primary)
+    if found not in known:
+        raise BadRecording(
+            FailureCode.UNSUPPORTED_LANGUAGE, f"The model does not know the language {language}."
+        )
+    return found
+
+
+def tag(asked: str | None, used: str, *, said: bool) -> str:
+    """Return the language of a result as BCP 47: as it was asked for, or else as it was found."""
+    if asked is not None:
+        return asked
+    return used if said else UNDETERMINED
+
+
+def device(wanted: str) -> str:
+    """Return `cuda` or `cpu` for what was set, which may be `auto`.
+
+    Raises:
+        TranscriberUnavailable: there is no such device.
+    """
+    import ctranslate2  # noqa: PLC0415 - only where Whisper runs
+
+    found = ctranslate2.get_cuda_device_count()
+    if wanted == "auto":
+        return "cuda" if found else "cpu"
+    if wanted == "cuda" and not found:
+        raise TranscriberUnavailable("DEVICE is cuda, and there is no GPU that can be used")
+    return wanted
+
+
+def compute_type(wanted: str, on: str) -> str:
+    """Return how to compute: what was set, or what is fast on the device at next to no loss."""
+    if wanted != "default":
+        return wanted
+    return "float16" if on == "cuda" else "int8"
+
+
+def batch_size(wanted: int | None, on: str) -> int:
+    """Return how many stretches of speech to decode at once; more of them only help a GPU."""
+    if wanted is not None:
+        return wanted
+    return 16 if on == "cuda" else 1
+
+
+def check_language(language: str | None, known: Iterable[str]) -> None:
+    """Check the language that is set for recordings which tell none.
+
+    Raises:
+        TranscriberUnavailable: the model does not know it.
+    """
+    try:
+        if language is not None:
+            code(language, known)
+    except BadRecording as error:
+        raise TranscriberUnavailable(f"LANGUAGE: {error}") from None
+
+
+def check_model_folder(model: str) -> None:
+    """Check a model that is given by its folder; a name is nothing to check.
+
+    Raises:
+        TranscriberUnavailable: a file is missing, and would be looked for in the Internet.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return
+    for name in ("model.bin", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise TranscriberUnavailable(f"MODEL: there is no {name} in {folder}")
+
+
+def word(text: str, start: float, end: float, confidence: float, *, duration: float) -> Word | None:
+    """Return a word within the recording; None for one without characters or times."""
+    text = text.strip()
+    if not text or not (math.isfinite(start) and math.isfinite(end)):
+        return None
+    begin = min(max(start, 0.0), duration)
+    return Word(
+        word=text,
+        start_time=round(begin, 3),
+        end_time=round(min(max(end, begin), duration), 3),
+        confidence=min(max(confidence, 0.0), 1.0) if math.isfinite(confidence) else 0.0,
+    )
+
+
+def segment(
+    text: str,
+    start: float,
+    end: float,
+    words: Iterable[Word | None],
+    *,
+    duration: float,
+    speaker: str | None = None,
+) -> Segment | None:
+    """Return a segment within the recording; None for one without characters."""
+    text = text.strip()
+    if not text:
+        return None
+    begin = min(max(start, 0.0), duration)
+    return Segment(
+        start_time=round(begin, 3),
+        end_time=round(min(max(end, begin), duration), 3),
+        text=text,
+        words=tuple(each for each in words if each is not None),
+        speaker_label=speaker,
+    )

@@ -1,0 +1,229 @@
+"""Whisper by WhisperX: batches on a GPU, words aligned to the sound, speakers told apart.
+
+Three models: Whisper itself (any that faster-whisper takes), one for alignment of each language
+(wav2vec2, from a hub or a cache of it), and pyannote's for speakers, for which the hub wants a
+token of somebody who has accepted its terms. Only the first is indispensable. Without alignment
+there are no word times, for guessed ones would be worse than none.
+
+Written against WhisperX 3.8.6. Its warnings quote what was said; `speech.transcribers.child` drops
+what libraries log.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from speech.transcribers import whisper
+from speech.transcribers.audio import duration, samples
+from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
+from speech.transcribers.errors import (
+    OptionUnavailable,
+    TranscriberUnavailable,
+    TranscriptionFailed,
+)
+from transcripts.documents import Segment
+
+#: `auto` aligns where there is a model for the language.
+Alignment = Literal["auto", "always", "never"]
+
+log = structlog.get_logger(__name__)
+
+
+class WhisperX(Transcriber):
+    """See the module.
+
+    Args:
+        model: folder or name.
+        device: `cuda`, `cpu` or `auto`.
+        compute_type: CTranslate2's; `default` suits the device.
+        batch_size: stretches decoded at once; None suits the device.
+        language: of recordings that tell none (BCP 47), whose alignment model is loaded ahead.
+        alignment: whether words are aligned.
+        alignment_model: name or folder of the model to align with, instead of the language's.
+        token: of the Hugging Face hub; with it speakers can be told apart.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        compute_type: str = "default",
+        batch_size: int | None = None,
+        language: str | None = None,
+        alignment: Alignment = "auto",
+        alignment_model: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.model = Path(model).name or model
+        self.engine = f"whisperx {self.model}"
+        self._source = model
+        self._wanted_device = device
+        self._compute_type = compute_type
+        self._batch_size = batch_size
+        self._language = language
+        self._alignment = alignment
+        self._alignment_model = alignment_model
+        self._token = token
+        self._whisperx: Any = None
+        self._pipeline: Any = None
+        self._diarization: Any = None
+        #: By language; None where there is none to be had.
+        self._aligners: dict[str, Any] = {}
+
+    def load(self) -> None:
+        """Load Whisper, and what else is set up; see the port."""
+        warnings.simplefilter("ignore")  # of torch and pyannote, about each other
+        try:
+            import whisperx  # noqa: PLC0415 - takes many seconds
+        except ImportError as error:
+            raise TranscriberUnavailable(f"WhisperX is not installed: {error}") from None
+        self._whisperx = whisperx
+        whisper.check_model_folder(self._source)
+        self.device = whisper.device(self._wanted_device)
+        self._batch_size = whisper.batch_size(self._batch_size, self.device)
+        try:
+            self._pipeline = whisperx.load_model(
+                self._source,
+                self.device,
+                compute_type=whisper.compute_type(self._compute_type, self.device),
+                vad_method="pyannote",  # its model comes with the package
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
+        whisper.check_language(self._language, self._known)
+        if self._language is not None and self._alignment != "never":
+            self._aligner(whisper.code(self._language, self._known))
+        if self._token is not None:
+            self._diarization = self._load_diarization(self._token)
+        self._warm_up()
+
+    def transcribe(
+        self, path: Path, options: TranscriptionOptions, progress: Progress
+    ) -> Transcription:
+        """Transcribe a recording; see the port."""
+        if self._pipeline is None:
+            raise TranscriberUnavailable("the model is not loaded")
+        if options.diarize and self._diarization is None:
+            raise OptionUnavailable(
+                "speakers cannot be told apart: no HF_TOKEN is set, see docs/gpu-server.md"
+            )
+        asked = options.language or self._language
+        language = whisper.code(asked, self._known) if asked else None
+        if not self._pipeline.model.model.is_multilingual:
+            language = "en"  # which it cannot detect
+        audio = samples(path, max_seconds=options.max_seconds, progress=progress)
+        length = duration(audio)
+
+        def share(first: float, last: float) -> Any:
+            return lambda percent: progress(length * (first + (last - first) * percent / 100))
+
+        result = self._pipeline.transcribe(
+            audio,
+            batch_size=self._batch_size,
+            language=language,
+            progress_callback=share(0, 0.6),
+        )
+        used = result["language"]
+        if result["segments"] and self._alignment != "never":
+            result = self._aligned(result, used, audio, share(0.6, 0.8))
+        if result["segments"] and self._diarization is not None and options.diarize is not False:
+            speakers = self._diarization(audio, progress_callback=share(0.8, 1.0))
+            result = self._whisperx.assign_word_speakers(speakers, result)
+        segments = segments_of(result, length)
+        return Transcription(
+            duration=length,
+            language=whisper.tag(asked, used, said=bool(segments)),
+            engine=self.engine,
+            segments=segments,
+        )
+
+    @property
+    def _known(self) -> list[str]:
+        known: list[str] = self._pipeline.model.supported_languages
+        return known
+
+    def _warm_up(self) -> None:
+        import numpy as np  # noqa: PLC0415 - beside what brings it
+
+        model = self._pipeline.model
+        model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
+
+    def _aligned(self, result: Any, language: str, audio: Any, tell: Any) -> Any:
+        aligner = self._aligner(language)
+        if aligner is None:
+            return result
+        model, metadata = aligner
+        return self._whisperx.align(
+            result["segments"], model, metadata, audio, self.device, progress_callback=tell
+        )
+
+    def _aligner(self, language: str) -> Any:
+        """Return model and metadata for a language; None where it can be done without.
+
+        Raises:
+            TranscriptionFailed: it cannot be done without.
+        """
+        if language not in self._aligners:
+            try:
+                found = self._whisperx.load_align_model(
+                    language, self.device, model_name=self._alignment_model
+                )
+            except Exception as error:
+                # Whatever a hub, a cache or torch may raise: there is no model.
+                if self._alignment == "always":
+                    raise TranscriptionFailed(
+                        f"there is no alignment model for {language}: {type(error).__name__}"
+                    ) from error
+                log.warning("no_alignment_model", language=language, error=type(error).__name__)
+                found = None
+            self._aligners[language] = found
+        return self._aligners[language]
+
+    def _load_diarization(self, token: str) -> Any:
+        from whisperx.diarize import DiarizationPipeline  # noqa: PLC0415 - only with a token
+
+        try:
+            return DiarizationPipeline(token=token, device=self.device)
+        except Exception as error:
+            raise TranscriberUnavailable(
+                "HF_TOKEN is set, but the model that tells speakers apart cannot be loaded: "
+                f"{type(error).__name__}. Its terms have to be accepted once, see "
+                "docs/gpu-server.md."
+            ) from error
+
+
+def segments_of(result: dict[str, Any], length: float) -> tuple[Segment, ...]:
+    """Return what WhisperX has found, as it is stored.
+
+    Args:
+        result: of `transcribe`, `align` or `assign_word_speakers`. What could not be aligned, such
+            as a number that the alignment model has no letters for, is a word without times.
+        length: of the recording, seconds.
+    """
+    segments = [
+        whisper.segment(
+            each["text"],
+            each["start"],
+            each["end"],
+            (
+                whisper.word(
+                    word["word"],
+                    word["start"],
+                    word["end"],
+                    word.get("score", 0.0),
+                    duration=length,
+                )
+                for word in each.get("words", ())
+                if "start" in word and "end" in word
+            ),
+            duration=length,
+            speaker=each.get("speaker"),
+        )
+        for each in result["segments"]
+    ]
+    return tuple(segment for segment in segments if segment is not None)

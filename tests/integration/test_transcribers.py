@@ -1,0 +1,277 @@
+"""Real transcribers on real files: Whisper with models of chosen weights, and the embedded one."""
+
+from __future__ import annotations
+
+import importlib.util
+import wave
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+from av.audio.stream import AudioStream
+
+from speech.transcribers.base import Transcriber, TranscriptionOptions
+from speech.transcribers.choice import TranscriberSpec
+from speech.transcribers.embedded import Embedded
+from speech.transcribers.errors import (
+    BadRecording,
+    OptionUnavailable,
+    Stopped,
+    TranscriberUnavailable,
+)
+from speech.transcribers.faster_whisper import FasterWhisper
+from speech.transcribers.process import TranscriberProcess
+from speech.transcribers.whisperx import WhisperX
+from tests.support.recordings import flite
+from tests.support.whisper_models import LINES, whisper_model
+from transcripts.documents import FailureCode
+
+pytestmark = pytest.mark.integration
+
+WORDS = " ".join(line.text for line in LINES).split()
+SPEECH = "The quick brown fox jumps over the lazy dog, and then it runs away into the forest."
+
+
+def nothing(_done: float) -> None:
+    """Go on."""
+
+
+def write(path: Path, pcm: bytes, *, container: str = "wav", codec: str = "pcm_s16le") -> Path:
+    """Write 16 kHz, mono, s16le into a file of a format."""
+    with av.open(str(path), "w", format=container) as output:
+        rate = 48_000 if codec == "libopus" else 16_000
+        stream = cast("AudioStream", output.add_stream(codec, rate=rate))
+        stream.codec_context.layout = "mono"
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format, layout="mono", rate=stream.codec_context.rate
+        )
+        frame = av.AudioFrame.from_ndarray(
+            np.frombuffer(pcm, np.int16).reshape(1, -1), format="s16", layout="mono"
+        )
+        frame.sample_rate = 16_000
+        fifo = av.AudioFifo()
+        for each in [*resampler.resample(frame), *resampler.resample(None)]:
+            each.pts = None
+            fifo.write(each)
+        size = stream.codec_context.frame_size or 1024
+        while (piece := fifo.read(size, partial=True)) is not None:
+            output.mux(stream.encode(piece))
+        output.mux(stream.encode(None))
+    return path
+
+
+def tone(seconds: float) -> bytes:
+    times = np.arange(round(seconds * 16_000)) / 16_000
+    return (8000 * np.sin(2 * np.pi * 440 * times)).astype("<i2").tobytes()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return whisper_model(tmp_path_factory.mktemp("whisper") / "scripted")
+
+
+@pytest.fixture(scope="module")
+def whisper(model: Path) -> FasterWhisper:
+    made = FasterWhisper(str(model))
+    made.load()
+    return made
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Embedded:
+    made = Embedded()
+    made.load()
+    return made
+
+
+@pytest.fixture(params=["whisper", "embedded"])
+def transcriber(request: pytest.FixtureRequest) -> Transcriber:
+    made: Transcriber = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_whisper_tells_what_was_said_when_word_by_word(
+    model: Path, tmp_path: Path, batch_size: int
+) -> None:
+    made = FasterWhisper(str(model), batch_size=batch_size)
+    made.load()
+    path = write(tmp_path / "speech", flite(SPEECH) * 2)
+
+    found = made.transcribe(path, TranscriptionOptions(language="en-GB"), nothing)
+
+    words = [word for segment in found.segments for word in segment.words]
+    assert found.text.split()[: len(WORDS)] == WORDS
+    assert [word.word for word in words][: len(WORDS)] == WORDS
+    starts = [word.start_time for word in words]
+    assert starts == sorted(starts)
+    assert all(word.start_time <= word.end_time <= found.duration for word in words)
+    assert found.duration == pytest.approx(len(flite(SPEECH)) * 2 / 32_000, abs=0.001)
+    assert (found.language, found.engine) == ("en-GB", "faster-whisper scripted")
+
+
+def test_the_embedded_engine_tells_what_was_said(embedded: Embedded, tmp_path: Path) -> None:
+    path = write(tmp_path / "speech", flite("go forward ten meters"))
+
+    found = embedded.transcribe(path, TranscriptionOptions(), nothing)
+
+    assert "forward" in found.text
+    assert found.language == "en-US"
+    assert [word.word for segment in found.segments for word in segment.words] == found.text.split()
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [("mp3", "libmp3lame"), ("webm", "libopus"), ("ogg", "libopus"), ("flac", "flac"),
+     ("ipod", "aac"), ("wav", "pcm_mulaw")],
+)  # fmt: skip
+def test_any_format_is_read_whatever_the_file_is_called(
+    whisper: FasterWhisper, tmp_path: Path, container: str, codec: str
+) -> None:
+    path = write(tmp_path / "it.txt", flite(SPEECH), container=container, codec=codec)
+
+    found = whisper.transcribe(path, TranscriptionOptions(), nothing)
+
+    assert found.duration == pytest.approx(len(flite(SPEECH)) / 32_000, abs=0.15)
+    assert found.text.split()[:3] == WORDS[:3]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", FailureCode.EMPTY),
+        (b"Dear Sir or Madam, " * 500, FailureCode.NOT_AUDIO),
+        (b"\x89PNG\r\n\x1a\n" + bytes(5000), FailureCode.NOT_AUDIO),
+        (b"RIFF" + bytes(5000), FailureCode.NOT_AUDIO),
+    ],
+)
+def test_what_is_no_recording_is_told_apart(
+    transcriber: Transcriber, tmp_path: Path, content: bytes, code: FailureCode
+) -> None:
+    path = tmp_path / "it.wav"
+    path.write_bytes(content)
+
+    with pytest.raises(BadRecording) as caught:
+        transcriber.transcribe(path, TranscriptionOptions(), nothing)
+
+    assert caught.value.code is code
+
+
+def test_a_file_without_a_single_sample_is_empty(transcriber: Transcriber, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "it"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+
+    with pytest.raises(BadRecording) as caught:
+        transcriber.transcribe(tmp_path / "it", TranscriptionOptions(), nothing)
+
+    assert caught.value.code is FailureCode.EMPTY
+
+
+def test_damaged_audio_is_corrupt(transcriber: Transcriber, tmp_path: Path) -> None:
+    path = write(tmp_path / "it", flite(SPEECH) * 2, container="ipod", codec="aac")
+    damaged = bytearray(path.read_bytes())
+    half = len(damaged) // 2
+    damaged[half : half + 8_192] = bytes(range(256)) * 32
+    path.write_bytes(damaged)
+
+    with pytest.raises(BadRecording, match="seconds the audio cannot be decoded") as caught:
+        transcriber.transcribe(path, TranscriptionOptions(), nothing)
+
+    assert caught.value.code is FailureCode.CORRUPT_AUDIO
+
+
+@pytest.mark.parametrize("sound", [bytes(16_000 * 2 * 10), tone(10.0)], ids=["silence", "tone"])
+def test_where_nothing_is_said_there_are_no_words(
+    transcriber: Transcriber, tmp_path: Path, sound: bytes
+) -> None:
+    found = transcriber.transcribe(write(tmp_path / "it", sound), TranscriptionOptions(), nothing)
+
+    assert found.segments == ()
+    assert found.duration == pytest.approx(10.0)
+    assert found.language in ("und", "en-US")
+
+
+def test_an_hour_is_read_and_its_end_is_found(whisper: FasterWhisper, tmp_path: Path) -> None:
+    hour = bytearray(3600 * 32_000)
+    speech = flite(SPEECH)
+    hour[3590 * 32_000 : 3590 * 32_000 + len(speech)] = speech
+    path = write(tmp_path / "hour", bytes(hour), container="flac", codec="flac")
+
+    found = whisper.transcribe(path, TranscriptionOptions(), nothing)
+
+    assert found.duration == pytest.approx(3600.0, abs=1)
+    assert found.text.split()[:3] == WORDS[:3]
+    assert found.segments[0].start_time > 3580
+
+
+def test_a_recording_that_is_too_long_is_refused(transcriber: Transcriber, tmp_path: Path) -> None:
+    path = write(tmp_path / "it", tone(5.0))
+
+    with pytest.raises(BadRecording) as caught:
+        transcriber.transcribe(path, TranscriptionOptions(max_seconds=4.0), nothing)
+
+    assert caught.value.code is FailureCode.TOO_LONG
+
+
+def test_a_language_that_is_not_known_is_told(transcriber: Transcriber, tmp_path: Path) -> None:
+    path = write(tmp_path / "it", tone(1.0))
+
+    with pytest.raises(BadRecording) as caught:
+        transcriber.transcribe(path, TranscriptionOptions(language="tlh"), nothing)
+    with pytest.raises(OptionUnavailable):
+        transcriber.transcribe(path, TranscriptionOptions(diarize=True), nothing)
+
+    assert caught.value.code is FailureCode.UNSUPPORTED_LANGUAGE
+
+
+def test_a_job_can_be_stopped(transcriber: Transcriber, tmp_path: Path) -> None:
+    def enough(_done: float) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        transcriber.transcribe(
+            write(tmp_path / "it", flite(SPEECH)), TranscriptionOptions(), enough
+        )
+
+
+@pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json"])
+def test_a_model_without_a_file_is_told_at_once(tmp_path: Path, missing: str) -> None:
+    folder = whisper_model(tmp_path / "model")
+    (folder / missing).unlink()
+
+    with pytest.raises(TranscriberUnavailable, match=missing):
+        FasterWhisper(str(folder)).load()
+
+
+async def test_it_runs_the_same_in_its_process(model: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "speech", flite(SPEECH))
+    process = TranscriberProcess(TranscriberSpec(model=str(model), device="cpu"))
+    try:
+        loaded = await process.start()
+        found = await process.transcribe(path, TranscriptionOptions())
+    finally:
+        await process.stop()
+
+    assert (loaded.engine, loaded.device) == ("faster-whisper scripted", "cpu")
+    assert found.text.split()[:3] == WORDS[:3]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("whisperx") is None,
+    reason="WhisperX is not installed; it has a job of its own, see docs/gpu-server.md",
+)
+def test_whisperx_tells_what_was_said(tmp_path: Path) -> None:
+    made = WhisperX(
+        str(whisper_model(tmp_path / "scripted", timestamps=False)), device="cpu", language="en"
+    )
+    made.load()
+    path = write(tmp_path / "speech", flite(SPEECH))
+
+    found = made.transcribe(path, TranscriptionOptions(), nothing)
+
+    assert found.text.split()[: len(WORDS)] == WORDS
+    assert found.duration == pytest.approx(len(flite(SPEECH)) / 32_000, abs=0.01)
+    with pytest.raises(OptionUnavailable, match="HF_TOKEN"):
+        made.transcribe(path, TranscriptionOptions(diarize=True), nothing)

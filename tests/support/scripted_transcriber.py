@@ -1,0 +1,74 @@
+"""A transcriber for tests, in its real process: what it does stands in the recording.
+
+say WORDS       a transcript with these words
+refuse          no audio
+raise           something unexpected
+die             the process ends
+wait PATH       until there is a file at PATH, then it says `done`
+hang            without a sign of life, for good
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
+from speech.transcribers.child import Child
+from speech.transcribers.choice import TranscriberSpec
+from speech.transcribers.errors import BadRecording, TranscriberUnavailable
+from transcripts.documents import FailureCode, Segment
+
+MODULE = "tests.support.scripted_transcriber"
+
+
+class Scripted(Transcriber):
+    engine = "scripted 1"
+    model = "1"
+
+    def __init__(self, spec: TranscriberSpec) -> None:
+        self._spec = spec
+
+    def load(self) -> None:
+        if self._spec.model == "missing":
+            raise TranscriberUnavailable("there is no such model")
+
+    def transcribe(
+        self, path: Path, options: TranscriptionOptions, progress: Progress
+    ) -> Transcription:
+        order, _, rest = path.read_text().partition(" ")
+        match order:
+            case "say":
+                return _said(rest, options.language)
+            case "wait":
+                while not Path(rest).exists():
+                    progress(0.0)
+                    time.sleep(0.01)
+                return _said("done", options.language)
+            case "hang":
+                time.sleep(3600)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "raise":
+                raise ZeroDivisionError(rest)
+        raise BadRecording(FailureCode.NOT_AUDIO, "it is no audio")
+
+
+def _said(text: str, language: str | None) -> Transcription:
+    return Transcription(
+        duration=float(len(text)),
+        language=language or "en-US",
+        engine=Scripted.engine,
+        segments=(Segment(start_time=0.0, end_time=float(len(text)), text=text),),
+    )
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        Child(connection, make=Scripted).run()

@@ -1,0 +1,193 @@
+"""The queue in front of the transcribers: turns, bounds, crashes, ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gpu_server.inference import Inference
+from gpu_server.problems import Busy, NotReady, Stopping
+from gpu_server.telemetry import Metrics
+from speech.transcribers.base import Transcription, TranscriptionOptions
+from speech.transcribers.errors import Stopped, TranscriberCrashed, TranscriberUnavailable
+from speech.transcribers.messages import Loaded
+
+pytestmark = pytest.mark.unit
+
+OPTIONS = TranscriptionOptions()
+
+
+class Slot:
+    """A transcriber whose jobs end when the test says so."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.starts = 0
+        self.unloadable = False
+        self.jobs: list[str] = []
+        self.began = asyncio.Event()
+        self.end: asyncio.Future[Transcription] | None = None
+
+    async def start(self) -> Loaded:
+        self.starts += 1
+        if self.unloadable:
+            raise TranscriberUnavailable("no model")
+        self.gone = asyncio.Event()
+        return Loaded(engine="fake", model="fake", device="cpu", pid=1)
+
+    async def transcribe(self, path: Path, _options: TranscriptionOptions) -> Transcription:
+        self.jobs.append(path.name)
+        self.end = asyncio.get_running_loop().create_future()
+        self.began.set()
+        try:
+            return await self.end
+        except TranscriberCrashed:
+            self.gone.set()
+            raise
+
+    async def stop(self) -> None:
+        self.gone.set()
+        self.finish(TranscriberCrashed("ended"))
+
+    async def working(self) -> None:
+        async with asyncio.timeout(10):
+            await self.began.wait()
+        self.began.clear()
+
+    def finish(self, error: Exception | None = None) -> None:
+        if self.end is None or self.end.done():
+            return
+        if error is not None:
+            self.end.set_exception(error)
+        else:
+            self.end.set_result(Transcription(duration=1.0, language="en", engine="fake"))
+
+
+@asynccontextmanager
+async def inference(slot: Slot, *, limit: int = 8) -> AsyncIterator[Inference]:
+    async with Inference(lambda: slot, slots=1, limit=limit, metrics=Metrics()) as running:
+        await running.loaded()
+        yield running
+
+
+async def job(running: Inference, name: str, *, background: bool = False) -> Transcription:
+    with running.place(background=background) as place:
+        return await place.transcribe(Path(name), OPTIONS)
+
+
+def begin(
+    running: Inference, name: str, *, background: bool = False
+) -> asyncio.Task[Transcription]:
+    return asyncio.create_task(job(running, name, background=background))
+
+
+async def test_jobs_are_done_in_turn_and_requests_before_jobs_of_the_queue() -> None:
+    slot = Slot()
+    async with inference(slot) as running:
+        tasks = [begin(running, "first")]
+        await slot.working()
+        tasks += [begin(running, "late", background=True), begin(running, "second")]
+        tasks += [begin(running, "third")]
+        for _ in range(3):
+            slot.finish()
+            await slot.working()
+        slot.finish()
+        await asyncio.gather(*tasks)
+
+    assert slot.jobs == ["first", "second", "third", "late"]
+
+
+async def test_beyond_the_bound_nobody_gets_a_place_until_one_is_left() -> None:
+    slot = Slot()
+    async with inference(slot, limit=1) as running:
+        with running.place(), running.place():
+            with pytest.raises(Busy) as caught, running.place():
+                pass
+            with running.place(background=True):
+                assert running.waiting == 3
+        with running.place():
+            pass
+
+    assert caught.value.retry_after
+
+
+async def test_who_waits_and_gives_up_costs_nobody_a_turn() -> None:
+    slot = Slot()
+    async with inference(slot) as running:
+        first = begin(running, "first")
+        await slot.working()
+        given_up, last = begin(running, "given up"), begin(running, "last")
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        slot.finish()
+        await slot.working()
+        slot.finish()
+        await asyncio.gather(first, last)
+
+    assert slot.jobs == ["first", "last"]
+
+
+async def test_a_crash_is_the_error_of_its_job_and_the_next_has_a_new_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    slot = Slot()
+    async with inference(slot) as running:
+        crashing = begin(running, "crashes")
+        await slot.working()
+        after = begin(running, "after")
+        slot.finish(TranscriberCrashed("died"))
+        with pytest.raises(TranscriberCrashed):
+            await crashing
+        await slot.working()
+        slot.finish()
+        await after
+
+    assert slot.starts == 2
+
+
+async def test_a_process_that_dies_without_work_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    slot = Slot()
+    async with inference(slot) as running:
+        await asyncio.sleep(0)
+        slot.gone.set()
+        task = begin(running, "after")
+        await slot.working()
+        slot.finish()
+        await task
+
+    assert slot.starts == 2
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_and_no_place_is_given() -> None:
+    slot = Slot()
+    slot.unloadable = True
+    async with Inference(lambda: slot, slots=1, limit=1, metrics=Metrics()) as running:
+        with pytest.raises(TranscriberUnavailable):
+            await running.loaded()
+        with pytest.raises(NotReady), running.place():
+            pass
+
+
+async def test_at_the_end_who_still_waits_is_told_so() -> None:
+    slot = Slot()
+    async with inference(slot) as running:
+        in_work, waiting = begin(running, "in work"), begin(running, "waiting")
+        await slot.working()
+        running.refuse()
+        with pytest.raises(Stopping), running.place():
+            pass
+        await running.close()
+
+        for task in (in_work, waiting):
+            with pytest.raises(Stopped):
+                await task
+        await running.idle()

@@ -1,0 +1,102 @@
+"""Forms, as they come in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpu_server.problems import InvalidRequest, Unprocessable
+from gpu_server.spool import Spool
+from gpu_server.uploads import receive_form
+
+pytestmark = pytest.mark.unit
+
+HEADERS = {"content-type": "multipart/form-data; boundary=frontier"}
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    body = b"".join(
+        b'--frontier\r\nContent-Disposition: form-data; name="'
+        + name.encode()
+        + b'"; filename="f"\r\n\r\n'
+        + value
+        + b"\r\n"
+        for name, value in parts
+    )
+    return body + b"--frontier--\r\n"
+
+
+async def arriving(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def received(
+    folder: Path, pieces: Iterable[bytes], headers: dict[str, str] | None = None
+) -> tuple[bytes, dict[str, str]]:
+    with Spool(folder, max_bytes=1000) as spool, spool.file() as file:
+        fields = await receive_form(HEADERS | (headers or {}), arriving(pieces), file, patience=5)
+        return file.path.read_bytes(), fields
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(recording=st.binary(max_size=300), size=st.integers(1, 50))
+async def test_a_recording_comes_out_as_it_went_in_however_it_is_cut(
+    tmp_path: Path, recording: bytes, size: int
+) -> None:
+    body = form(("language", b"en-US"), ("file", recording), ("diarize", b"true"))
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+
+    content, fields = await received(tmp_path, pieces)
+
+    assert content == recording
+    assert fields == {"language": "en-US", "diarize": "true"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no form",
+        form(("language", b"en")),
+        form(("file", b"one"), ("file", b"two")),
+        form(("file", b"cut off"))[:-20],
+        form(("language", b"\xff\xfe"), ("file", b"x")),
+        form(("language", bytes(20_000)), ("file", b"x")),
+        b"--frontier\r\n" + b"X: " + bytes(20_000) + b"\r\n\r\n",
+    ],
+)
+async def test_what_is_no_form_with_one_recording_is_refused(tmp_path: Path, body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        await received(tmp_path, [body])
+
+
+async def test_another_kind_of_body_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest):
+        await received(tmp_path, [b"{}"], {"content-type": "application/json"})
+
+
+async def test_a_recording_that_is_too_large_is_refused_while_it_comes(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield form(("file", b"x")).partition(b"x\r\n")[0]
+        for _ in range(100):
+            yield bytes(100_000)
+
+    with (
+        Spool(tmp_path, max_bytes=3_000_000) as spool,
+        spool.file() as file,
+        pytest.raises(Unprocessable) as caught,
+    ):
+        await receive_form(HEADERS, endless(), file, patience=5)
+
+    assert caught.value.code == "too_large"
+    assert file.size <= 3_000_000
+
+
+async def test_an_announced_size_is_refused_before_anything_comes(tmp_path: Path) -> None:
+    with pytest.raises(Unprocessable):
+        await received(tmp_path, [], {"content-length": "9000000"})

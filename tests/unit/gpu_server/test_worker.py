@@ -1,0 +1,288 @@
+"""The worker of the jobs' queue: what becomes of a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from gpu_server import worker as module
+from gpu_server.problems import EngineFailure, RefusedPlace, Stopping, Unprocessable
+from gpu_server.recordings import Order, Outcome
+from gpu_server.telemetry import Metrics
+from gpu_server.worker import QueueWorker
+from transcripts.documents import FailureCode
+from transcripts.recordings import TranscriptionJob
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+pytestmark = pytest.mark.unit
+
+BUCKET = "recordings-of-a-test"
+KEY = "uploads/talk.mp3"
+
+
+def job(bucket: str, key: str) -> str:
+    asked = datetime(2026, 11, 20, tzinfo=UTC)
+    made = TranscriptionJob(bucket=bucket, key=key, event_id="e1", requested_at=asked)
+    return made.model_dump_json(by_alias=True)
+
+
+@dataclass
+class Ready:
+    ready: bool = True
+
+
+@dataclass
+class Recordings:
+    """Does what it is told with each order."""
+
+    error: Exception | None = None
+    orders: list[Order] = field(default_factory=list)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def check_bucket(self, bucket: str) -> None:
+        if bucket != BUCKET:
+            raise RefusedPlace("not ours")
+
+    async def transcribe(self, order: Order, *, background: bool) -> Outcome:
+        assert background
+        self.orders.append(order)
+        self.began.set()
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return Outcome(transcript_key=order.transcript_key, already=False, transcript=None)
+
+
+@dataclass
+class Queue:
+    client: SQSClient
+    url: str
+
+    def send(self, body: str | None = None, *, key: str = KEY) -> None:
+        body = job(BUCKET, key) if body is None else body
+        self.client.send_message(QueueUrl=self.url, MessageBody=body)
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many messages are visible, and how many are in somebody's hands."""
+        told = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
+        known = told["Attributes"]
+        return (
+            int(known["ApproximateNumberOfMessages"]),
+            int(known["ApproximateNumberOfMessagesNotVisible"]),
+        )
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("sqs", region_name="us-east-1")
+        yield Queue(client, client.create_queue(QueueName="jobs")["QueueUrl"])
+
+
+@asynccontextmanager
+async def working(
+    queue: Queue,
+    recordings: Recordings,
+    *,
+    metrics: Metrics | None = None,
+    visibility: float = 30.0,
+    ready: bool = True,
+) -> AsyncIterator[tuple[QueueWorker, asyncio.Task[None]]]:
+    worker = QueueWorker(
+        queue.client,
+        queue.url,
+        cast("Any", recordings),
+        inference=cast("Any", Ready(ready)),
+        slots=1,
+        visibility=visibility,
+        poll=0,
+        metrics=metrics or Metrics(),
+    )
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker, task
+    finally:
+        await worker.give_back()
+        await task
+
+
+async def becomes(queue: Queue, visible: int, held: int) -> None:
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(queue.counts) != (visible, held):  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_job_is_done_and_its_message_deleted(queue: Queue) -> None:
+    queue.send()
+    recordings = Recordings()
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        await becomes(queue, 0, 0)
+
+    [done] = recordings.orders
+    assert (done.key, done.transcript_key) == (KEY, "transcripts/uploads/talk.mp3.json")
+
+
+async def test_jobs_are_taken_one_at_a_time(queue: Queue) -> None:
+    for number in range(3):
+        queue.send(key=f"uploads/{number}.mp3")
+    recordings = Recordings()
+
+    async with working(queue, recordings):
+        await recordings.began.wait()
+        await asyncio.sleep(0)
+
+        assert len(recordings.orders) == 1
+        await becomes(queue, 2, 1)
+
+
+async def test_what_no_attempt_mends_is_deleted(queue: Queue) -> None:
+    queue.send()
+    recordings = Recordings(error=Unprocessable(FailureCode.NOT_AUDIO, "no audio"))
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        await becomes(queue, 0, 0)
+
+    assert len(recordings.orders) == 1
+
+
+async def test_what_another_attempt_can_mend_comes_again_later(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY", 0)
+    queue.send()
+    recordings = Recordings(error=EngineFailure("crashed"))
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        async with asyncio.timeout(10):
+            while len(recordings.orders) < 2:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+        recordings.error = None
+        await becomes(queue, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "no json",
+        "{}",
+        job("somebody-elses", "uploads/a"),
+        job(BUCKET, "elsewhere"),
+    ],
+)
+async def test_a_message_that_is_no_job_is_left_to_the_redrive_policy(
+    queue: Queue, body: str
+) -> None:
+    queue.send(body)
+    metrics = Metrics()
+    recordings = Recordings()
+    recordings.go.set()
+
+    async with working(queue, recordings, metrics=metrics):
+        queue.send()
+        async with asyncio.timeout(10):
+            while not recordings.orders:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+        await becomes(queue, 0, 1)
+
+    assert len(recordings.orders) == 1
+    assert (
+        metrics.registry.get_sample_value("cloudscribe_transcriber_jobs_total", {"end": "poison"})
+        == 1
+    )
+
+
+async def test_what_cannot_be_finished_is_given_back_at_once(queue: Queue) -> None:
+    queue.send()
+    recordings = Recordings()
+
+    async with working(queue, recordings) as (worker, task):
+        await recordings.began.wait()
+        await becomes(queue, 0, 1)
+        await worker.give_back()
+        await task
+
+        assert queue.counts() == (1, 0)
+
+
+async def test_a_job_whose_turn_comes_too_late_is_given_back_at_once(queue: Queue) -> None:
+    queue.send()
+    recordings = Recordings(error=Stopping("the server stops"))
+
+    async with working(queue, recordings) as (worker, task):
+        await recordings.began.wait()
+        worker.stop()
+        recordings.go.set()
+        await task
+
+        assert queue.counts() == (1, 0)
+
+
+async def test_what_is_begun_is_finished_when_there_is_time(queue: Queue) -> None:
+    queue.send(key="uploads/1.mp3")
+    queue.send(key="uploads/2.mp3")
+    recordings = Recordings()
+
+    async with working(queue, recordings) as (worker, task):
+        await recordings.began.wait()
+        worker.stop()
+        recordings.go.set()
+        await task
+
+    assert len(recordings.orders) == 1
+    assert queue.counts() == (1, 0)
+
+
+async def test_a_job_that_lasts_stays_the_workers_own(queue: Queue) -> None:
+    queue.send()
+    recordings = Recordings()
+
+    async with working(queue, recordings, visibility=1.0):
+        await recordings.began.wait()
+        await asyncio.sleep(2.5)  # longer than it was asked for at first
+
+        assert queue.counts() == (0, 1)
+        recordings.go.set()
+        await becomes(queue, 0, 0)
+
+    assert len(recordings.orders) == 1
+
+
+async def test_without_a_model_no_job_is_taken(queue: Queue) -> None:
+    queue.send()
+
+    async with working(queue, Recordings(), ready=False):
+        await asyncio.sleep(0.1)
+
+        assert queue.counts() == (1, 0)
+
+
+async def test_a_queue_that_cannot_be_reached_is_tried_again(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.01)
+    url, queue.url = queue.url, f"{queue.url}-absent"
+    recordings = Recordings()
+    recordings.go.set()
+
+    async with working(queue, recordings) as (worker, _):
+        await asyncio.sleep(0.1)
+        queue.url = worker._queue_url = url
+        queue.send()
+        await becomes(queue, 0, 0)
