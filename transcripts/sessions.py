@@ -166,7 +166,8 @@ def decide(
 ) -> Decision:
     """Return what is to be done about a session.
 
-    `audio` has the numbers of the chunks that were uploaded; it only matters after the end.
+    `audio` has the numbers of the chunks that were uploaded. It only matters after the end, and
+    where nobody has said with which number the session begins (`needs_audio`).
     """
     expected = _expected(known, metadata, end, audio)
     if expected is None:
@@ -186,6 +187,11 @@ def decide(
         transcripts=tuple(sorted(known.transcripts.items(), key=_number)),
         gaps=tuple(sorted(gaps.items())),
     )
+
+
+def needs_audio(metadata: SessionMetadata | None, end: SessionEnd | None) -> bool:
+    """Whether `decide` has to know what was uploaded."""
+    return end is not None or (metadata is not None and metadata.first_chunk is None)
 
 
 def _expected(

@@ -25,7 +25,7 @@ Exception
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ from transcripts.sessions import (
     Wait,
     combine,
     decide,
+    needs_audio,
     outcomes,
     uploaded,
 )
@@ -178,12 +179,17 @@ class Combiner:
             self._log.warning("chunks whose number another one has: %s", names[:20])
         found_end = recordings.get(session.end_key, SessionEnd)
         end = found_end.document if found_end else None
-        audio = recordings.listed(session.chunks_prefix) if end else ()
-        return decide(
-            known,
-            metadata=self._metadata(session),
-            end=end,
-            audio=uploaded(session, (each.key for each in audio)),
+        metadata = self._metadata(session)
+
+        def decided(audio: Iterable[Listed]) -> Decision:
+            numbers = uploaded(session, (each.key for each in audio))
+            return decide(known, metadata=metadata, end=end, audio=numbers)
+
+        # One more listing, which most of a session's events can do without.
+        if end is None and isinstance(waiting := decided(()), Wait):
+            return waiting
+        return decided(
+            recordings.listed(session.chunks_prefix) if needs_audio(metadata, end) else ()
         )
 
     def _metadata(self, session: Session) -> SessionMetadata | None:

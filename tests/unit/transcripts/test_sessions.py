@@ -130,6 +130,10 @@ def test_chunks_may_be_numbered_from_zero_or_one(
     assert isinstance(decided(*names, count=2, first=first), Combine) is complete
 
 
+def test_a_session_that_begins_with_chunk_zero_waits_for_it_although_nobody_has_said_so() -> None:
+    assert decided("1", "2", count=2, audio=(0, 1, 2)) == Wait(outstanding=1)
+
+
 def test_a_chunk_that_failed_is_a_gap_and_not_waited_for() -> None:
     decision = decided("1", "2.failed", "3", count=3)
 
