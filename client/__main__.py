@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 # Loading takes half a second, in which Ctrl-C would print a stack trace.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Where AWS's runtime in C is installed as well, botocore signs with it, and it prints a stack
+# trace when an upload is interrupted. What it adds, other ways to sign, is not needed here.
+os.environ.setdefault("BOTO_DISABLE_CRT", "true")
 
 from client.commands import app  # noqa: E402 - see above
 

@@ -30,19 +30,20 @@ _FRAMES_WAITING = 50
 
 
 async def inspect(path: Path) -> AudioInfo:
-    """Return what the header of a recording tells.
+    """Return what the header of a recording tells; see `look_at`."""
+    return await asyncio.to_thread(look_at, path)
+
+
+def look_at(path: Path) -> AudioInfo:
+    """Return what the header of a recording tells. Blocks.
 
     Raises:
         UnreadableAudio: there is no such file, or it holds no audio.
     """
-
-    def look() -> AudioInfo:
+    try:
         if path.is_file() and not path.stat().st_size:
             raise UnreadableAudio(f"{path}: the file is empty")
         return probe(path)
-
-    try:
-        return await asyncio.to_thread(look)
     except (DecodeError, OSError) as error:
         raise UnreadableAudio(f"{path}: {_reason(error)}") from error
 

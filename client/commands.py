@@ -1,12 +1,10 @@
-"""The commands: `stream`, `watch`, `mic` and `languages`."""
+"""The commands: `stream`, `watch`, `mic` and `languages`; the others are imported."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -22,25 +20,20 @@ from client.endpoints import (
     engine_options,
     transcribe_parameters,
 )
-from client.errors import (
-    ClientError,
-    EndedByService,
-    ExitCode,
-    NoConnection,
-    OutputFailed,
-    UsageError,
-)
+from client.errors import ClientError, EndedByService, ExitCode, UsageError
 from client.following import News, follow
 from client.languages import ask_for_languages
 from client.live import Speaker
+from client.recording_options import EPILOG
+from client.running import EXIT_CODES, run
 from client.screen import Screen
 from client.speaking import Stream
+from client.transcript_commands import fetch, status
 from client.translating import Held, Line, translated
+from client.upload_command import upload
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import PcmFormat
 from transcripts.protocol import TranscribeParameters
-
-_EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in ExitCode) + "."
 
 _ADVICE = {
     "max_duration": "it takes no longer streams.",
@@ -49,8 +42,9 @@ _ADVICE = {
 
 app = typer.Typer(
     name="python -m client",
-    help="Speak into conversations of a Cloudscribe service, and follow them.",
-    epilog=_EXIT_CODES,
+    help="Speak into conversations of a Cloudscribe service, and follow them; upload recordings, "
+    "and fetch their transcripts.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -78,7 +72,7 @@ Options = Annotated[
 ]
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 def stream(
     file: Annotated[Path, typer.Argument(help="A recording of any format that FFmpeg reads.")],
     *,
@@ -142,7 +136,7 @@ def stream(
     _run(main())
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 def mic(
     *,
     url: Url = DEFAULT_URL,
@@ -195,7 +189,7 @@ def mic(
     _run(main())
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 def watch(
     conversation: Annotated[str, typer.Argument(help="The conversation to follow.")],
     *,
@@ -258,7 +252,7 @@ async def _read(screen: Screen, news: AsyncGenerator[News, None], held: Held) ->
         raise
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 def languages(
     *,
     url: Url = DEFAULT_URL,
@@ -279,6 +273,10 @@ def languages(
         return ExitCode.OK
 
     _run(main())
+
+
+for command in (upload, status, fetch):
+    app.command(epilog=EPILOG)(command)
 
 
 async def _speak(
@@ -365,26 +363,4 @@ def _on_interrupt(
 
 def _run(main: Coroutine[Any, Any, ExitCode]) -> None:
     """Run a command, and turn what went wrong into a line on stderr and an exit code."""
-    try:
-        code = asyncio.run(main)
-    except ClientError as error:
-        typer.echo(str(error), err=True)
-        if isinstance(error, NoConnection):
-            typer.echo(
-                f"Is it running, and is this its address? See --url, {URL_VARIABLE}.", err=True
-            )
-        if isinstance(error, OutputFailed):
-            _leave_stdout()
-        code = error.exit_code
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        code = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has left, as `head` does.
-        _leave_stdout()
-        code = ExitCode.INTERRUPTED
-    raise typer.Exit(code)
-
-
-def _leave_stdout() -> None:
-    """Point stdout to nowhere: Python flushes it once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    run(lambda: asyncio.run(main))

@@ -4,10 +4,17 @@
     +-- UsageError          2  a parameter that no service would take
     +-- UnreadableAudio     3  the file or the microphone gives no audio
     +-- NoConnection        4  nobody answers there, or not with this protocol
+    |   +-- NoBucket        4  the same of the bucket of recordings
     +-- Refused             5  the service said no, and why
     +-- EndedByService      5  the service ended the stream before the audio did
+    +-- AccessRefused       5  AWS does not let one at the bucket, or there is none
+    +-- AlreadyThere        5  another recording has that place in the bucket
     +-- ConnectionLost      6  the stream broke off before `closed`
     +-- OutputFailed        7  what was heard cannot be written
+    |   +-- FileFailed      7  the same of a file beside stdout
+    +-- NotYet              8  there is no transcript yet
+    +-- NoTranscript        9  there will be none; why is said
+    +-- NoSuchRecording    10  nothing of that name is in the bucket
 
 0 is success, 130 an interruption by the user (Ctrl-C or SIGTERM).
 """
@@ -30,6 +37,9 @@ class ExitCode(IntEnum):
     REFUSED = 5
     CONNECTION_LOST = 6
     OUTPUT_FAILED = 7
+    NOT_YET = 8
+    NO_TRANSCRIPT = 9
+    NO_SUCH_RECORDING = 10
     INTERRUPTED = 130
 
     @property
@@ -39,13 +49,16 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.OK: "everything was said and received",
+    ExitCode.OK: "everything was said and received, or is where it should be",
     ExitCode.USAGE: "the command line is wrong",
     ExitCode.UNREADABLE: "the file or the microphone gives no audio",
-    ExitCode.NO_CONNECTION: "the service cannot be reached",
-    ExitCode.REFUSED: "the service refused the stream or the rest of it, and said why",
+    ExitCode.NO_CONNECTION: "the service or the bucket cannot be reached",
+    ExitCode.REFUSED: "the service or AWS refused it or the rest of it, and said why",
     ExitCode.CONNECTION_LOST: "the connection broke off before the last words",
     ExitCode.OUTPUT_FAILED: "the output cannot be written",
+    ExitCode.NOT_YET: "there is no transcript yet",
+    ExitCode.NO_TRANSCRIPT: "the recording cannot be transcribed; why is printed",
+    ExitCode.NO_SUCH_RECORDING: "there is no such recording in the bucket",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or nobody reads the output)",
 }
 
@@ -74,6 +87,10 @@ class NoConnection(ClientError):
     exit_code = ExitCode.NO_CONNECTION
 
 
+class NoBucket(NoConnection):
+    """The storage of recordings does not answer, or fails on its side."""
+
+
 class ConnectionLost(ClientError):
     """The connection ended before the service said that all was said."""
 
@@ -84,6 +101,40 @@ class OutputFailed(ClientError):
     """Captions cannot be written to stdout, e.g. because the disk is full."""
 
     exit_code = ExitCode.OUTPUT_FAILED
+
+
+class FileFailed(OutputFailed):
+    """They cannot be written to the file that was named for them."""
+
+
+class AccessRefused(ClientError):
+    """AWS does not let one at the bucket: no credentials, no rights, or no such bucket."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class AlreadyThere(ClientError):
+    """Another recording has that place in the bucket, and would be lost."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class NotYet(ClientError):
+    """There is no transcript yet."""
+
+    exit_code = ExitCode.NOT_YET
+
+
+class NoTranscript(ClientError):
+    """There is no transcript and there will be none, unless another recording is uploaded."""
+
+    exit_code = ExitCode.NO_TRANSCRIPT
+
+
+class NoSuchRecording(ClientError):
+    """Nothing of that name is in the bucket."""
+
+    exit_code = ExitCode.NO_SUCH_RECORDING
 
 
 class EndedByService(ClientError):
