@@ -36,6 +36,9 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 #: What the service has in the emulator, as its endpoints' variables call it.
 EMULATED = ("DYNAMODB", "SQS")
+#: What functions read besides what is configured for them: where the server for recordings is. What
+#: the user's shell says of it is not for them.
+OF_FUNCTIONS = frozenset({"AUTH_TOKEN", "BYTES_PER_SECOND", "GPU_URL", "SERVER_SPEED"})
 #: The emulator checks no signatures; a real account would refuse these.
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test"  # noqa: S105 - see above
@@ -113,6 +116,11 @@ def _without_aws(base: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in base.items() if not name.startswith("AWS_")}
 
 
+def _of_emulator(base: Mapping[str, str]) -> dict[str, str]:
+    """Return `base` without the user's credentials, and without what its functions would read."""
+    return {n: value for n, value in _without_aws(base).items() if n not in OF_FUNCTIONS}
+
+
 def _without_proxy(base: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that keep the loopback off proxies."""
     return {
@@ -148,9 +156,18 @@ class Emulator:
     who still have something to store.
     """
 
-    def __init__(self, data: Path, *, port: int = 0, python: Path = PYTHON) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        functions: Mapping[str, str] | None = None,
+        python: Path = PYTHON,
+    ) -> None:
+        """Keep its data in `data`; `functions` is what the functions' environments have besides."""
         self._data = data
         self._port = port
+        self._functions = dict(functions or {})
         self._python = python
         self._process: asyncio.subprocess.Process | None = None
         self._endpoint: str | None = None
@@ -213,7 +230,7 @@ class Emulator:
                 "--watch-stdin",
                 f"--data={self._data}",
                 f"--port={self._port}",
-                env=_without_aws(os.environ),  # the user's credentials are not for it
+                env=_of_emulator(os.environ) | self._functions,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

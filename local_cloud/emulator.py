@@ -3,9 +3,10 @@
     .venv-emulator/bin/python local_cloud/emulator.py --data DIR [--port N] [--watch-stdin]
 
 It has an environment of its own because ministack pins botocore, and so this file imports
-nothing else of the tree. It serves on 127.0.0.1 and prints `Serving http://127.0.0.1:PORT`
-when it does; everything else it says goes to stderr. SIGTERM, SIGINT and, with
-`--watch-stdin`, the end of stdin (the death of the parent) end it with a last snapshot.
+nothing else of the tree but `emulator_events`, which imports nothing. It serves on 127.0.0.1 and
+prints `Serving http://127.0.0.1:PORT` when it does; everything else it says goes to stderr.
+SIGTERM, SIGINT and, with `--watch-stdin`, the end of stdin (the death of the parent) end it with
+a last snapshot. Functions inherit its environment, below what is configured for them.
 
 ministack keeps everything in memory and saves it when it ends in order. To survive a
 `kill -9` as well, the state is also saved every two seconds, when something changed. This
@@ -31,7 +32,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from local_cloud.emulator_events import Deliveries, Delivery
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -52,6 +56,9 @@ LOG_STREAMS = 200
 #: Actions that only read, as they begin in `X-Amz-Target`.
 READING = ("BatchGet", "Describe", "Get", "List", "Query", "Scan")
 
+#: What SQS answers when there is no message.
+NOTHING = b"{}"
+
 
 class Refused(Exception):
     """The emulator cannot start; the message is for people."""
@@ -68,6 +75,8 @@ class Snapshots:
     def __init__(self) -> None:
         self._changed = False
         self._settled = True
+        #: Events that leave the disk once a snapshot has what came of them.
+        self.deliveries: Deliveries | None = None
 
     def note_change(self) -> None:
         """Have the next snapshots taken."""
@@ -92,6 +101,7 @@ class Snapshots:
         from ministack.app import _build_persistence_save_dict  # noqa: PLC0415 - reads the environment when imported
 
         started = time.perf_counter()
+        done = self.deliveries.done() if self.deliveries else []
         gc.disable()  # the copies hold no cycles, and looking for some takes a third of the time
         try:
             services = sorted(_build_persistence_save_dict().items(), key=_sources_first)
@@ -101,6 +111,8 @@ class Snapshots:
                     write(name, state)
         finally:
             gc.enable()
+        if self.deliveries and done:
+            self.deliveries.forget(done)
         return time.perf_counter() - started
 
     async def run(self) -> None:
@@ -154,12 +166,19 @@ def trim_logs() -> None:
             del streams[name]
 
 
+def action(scope: Scope) -> str:
+    """Return what an HTTP request asks for by `X-Amz-Target`; empty where it has none."""
+    for name, value in scope.get("headers", ()):
+        if name.lower() == b"x-amz-target":
+            target: str = value.decode("latin-1")
+            return target
+    return ""
+
+
 def only_reads(scope: Scope) -> bool:
     """Tell whether an HTTP request cannot have changed anything."""
-    for name, value in scope["headers"]:
-        if name.lower() == b"x-amz-target":
-            action: str = value.decode("latin-1").rpartition(".")[2]
-            return action.startswith(READING)
+    if target := action(scope):
+        return target.rpartition(".")[2].startswith(READING)
     return scope["method"] in ("GET", "HEAD")
 
 
@@ -172,18 +191,84 @@ def observed(
     """Wrap an ASGI application: note its changes, tell when it has started."""
 
     async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = b""
+
         async def watching(message: Message) -> None:
+            nonlocal answer
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 started()
+            elif message["type"] == "http.response.body":
+                answer = (answer + message.get("body", b""))[: len(NOTHING) + 1]
 
         try:
             await application(scope, receive, watching)
         finally:
-            if scope["type"] == "http" and not only_reads(scope):
+            # A look into an empty queue changes nothing, and workers look all the time.
+            in_vain = answer == NOTHING and action(scope).endswith(".ReceiveMessage")
+            if scope["type"] == "http" and not in_vain and not only_reads(scope):
                 snapshots.note_change()
 
     return wrapper
+
+
+class Lambdas:
+    """The functions of ministack, for `Deliveries`."""
+
+    def __init__(self) -> None:
+        from ministack.services import lambda_svc  # noqa: PLC0415 - see `Snapshots.save`
+
+        self._service: Any = lambda_svc
+
+    def invoke(self, delivery: Delivery) -> bool:
+        """Run a function; return whether it succeeded, or is not there any more."""
+        service = self._service
+        function, config, _ = service._get_func_record_for_ref(delivery.function)  # noqa: SLF001 - the version is pinned
+        if not function or not config:
+            print(f"an event's function is gone: {delivery.function}", file=sys.stderr)  # noqa: T201 - stderr is the log
+            return True
+        record = service._execution_record_for_config(function, config)  # noqa: SLF001 - the same
+        event = json.loads(delivery.payload)
+        result = service._execute_function_with_config_scope(record, event)  # noqa: SLF001 - the same
+        return not result.get("error")
+
+    def retry_in(self, delivery: Delivery) -> float | None:
+        """Return when to try again, in seconds; None: not any more."""
+        from local_cloud.emulator_events import RETRIES  # noqa: PLC0415 - found only as a program
+
+        retries = self._settings(delivery).get("MaximumRetryAttempts")
+        if delivery.failures > (RETRIES if retries is None else int(retries)):
+            return None
+        first: float = self._service._LAMBDA_ASYNC_RETRY_BASE_SECONDS  # noqa: SLF001 - the version is pinned
+        return first * 2.0 ** (delivery.failures - 1)
+
+    def give_up(self, delivery: Delivery) -> None:
+        """Send an event to the function's destination for failures."""
+        aim = self._settings(delivery).get("DestinationConfig", {}).get("OnFailure", {})
+        if aim.get("Destination"):
+            name = delivery.function.split(":")[6]
+            event = json.loads(delivery.payload)
+            failure = {"function_error": "Unhandled"}
+            self._service._route_async_failure(aim["Destination"], name, event, failure)  # noqa: SLF001 - the version is pinned
+
+    def _settings(self, delivery: Delivery) -> dict[str, Any]:
+        """Return how a function deals with events, as it is configured for its alias."""
+        function, _, _ = self._service._get_base_func_record_for_ref(delivery.function)  # noqa: SLF001 - the version is pinned
+        alias = ":".join(delivery.function.split(":")[7:])
+        return self._service._event_invoke_config(function or {}, alias or None) or {}  # noqa: SLF001 - the same
+
+
+def deliver_events(data: Path, snapshots: Snapshots) -> Deliveries:
+    """Have EventBridge's events wait for their functions, instead of being dropped."""
+    from ministack.services import eventbridge  # noqa: PLC0415 - see `Snapshots.save`
+
+    from local_cloud.emulator_events import Deliveries, Journal  # noqa: PLC0415 - found only as a program
+
+    journal = Journal(data / "events.db")
+    deliveries = Deliveries(journal, Lambdas(), changed=snapshots.note_change)
+    eventbridge._dispatch_to_lambda = deliveries.accept  # noqa: SLF001 - the version is pinned
+    snapshots.deliveries = deliveries
+    return deliveries
 
 
 def lock(data: Path) -> TextIO:
@@ -259,7 +344,7 @@ def announce(port: int) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
-async def serve(listener: socket.socket, *, watch_stdin: bool) -> None:
+async def serve(listener: socket.socket, data: Path, *, watch_stdin: bool) -> None:
     """Serve until told to end, then save everything once more."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 - see `Snapshots.save`
     from hypercorn.config import Config  # noqa: PLC0415 - the same
@@ -279,14 +364,17 @@ async def serve(listener: socket.socket, *, watch_stdin: bool) -> None:
     config.graceful_timeout = 1.0
     config.keep_alive_timeout = 75.0  # longer than botocore keeps an idle connection
     snapshots = Snapshots()
-    application: Any = observed(
-        app.app,
-        snapshots=snapshots,
-        started=lambda: announce(port),
-    )
+    deliveries = deliver_events(data, snapshots)
+
+    def started() -> None:
+        announce(port)
+        deliveries.resume()
+
+    application: Any = observed(app.app, snapshots=snapshots, started=started)
     saving = asyncio.create_task(snapshots.run())
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
     saving.cancel()
+    snapshots.save()  # once more, for events that were done with meanwhile
 
 
 def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -311,7 +399,7 @@ def main() -> int:
         print(f"emulator: {refusal}", file=sys.stderr)  # noqa: T201 - a program's message
         return 1
     configure(data, listener.getsockname()[1])
-    asyncio.run(serve(listener, watch_stdin=arguments.watch_stdin))
+    asyncio.run(serve(listener, data, watch_stdin=arguments.watch_stdin))
 
     from ministack.core import lambda_runtime  # noqa: PLC0415 - see `Snapshots.save`
 
@@ -322,4 +410,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # At the end, for nothing of the tree may hide what is installed.
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
     sys.exit(main())

@@ -3,6 +3,9 @@
 Starting goes from the data to the door: the emulator with the CDK's stacks in it, the service,
 then the edge, which is part of this process. Ending goes the other way, so that the service
 can still hand its finals to the queue.
+
+Nobody waits for the transcriber: it is started when all else runs, and recordings that come before
+are queued. Its address and the secret that its callers know are the functions' before that.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import errno
 import fcntl
 import json
 import os
+import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -32,6 +37,7 @@ from local_cloud.parts import (
     PartFailed,
     ServicePart,
     TranscribePart,
+    TranscriberPart,
     keep_running,
 )
 from scripts.checks import DISK_FOR_DATA, SetupError, check_disk
@@ -144,6 +150,42 @@ def free_port() -> int:
         return port
 
 
+@contextlib.contextmanager
+def shell_settings(folder: Path, aws: Mapping[str, str], bucket: str) -> Iterator[Path]:
+    """Keep a file for a shell to read that is to use this AWS; yield its path.
+
+    Args:
+        folder: where the demo's data are.
+        aws: the environment of a process that uses it; of this, what is about AWS and proxies.
+        bucket: the one of the recordings.
+    """
+    path = folder / "aws.env"
+    told = {
+        name: value
+        for name, value in aws.items()
+        if name.startswith("AWS_") or name.lower() == "no_proxy"
+    } | {"RECORDINGS_BUCKET": bucket}
+    lines = [
+        "# The demo's AWS, for a shell: until it is closed, AWS is there and nowhere else.",
+        "for name in $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done",
+        *(f"export {name}={shlex.quote(value)}" for name, value in sorted(told.items())),
+    ]
+    fresh = path.with_name("aws.env.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text("".join(f"{line}\n" for line in lines))
+    fresh.replace(path)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _from_here(path: Path) -> str:
+    """Return a path as people write it where the demo is started."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
 class Demo:
     """One run, from the checks to the end."""
 
@@ -176,9 +218,20 @@ class Demo:
         folder, plan = self._options.folder, self._plan
         for line in plan.said:
             say(line)
-        emulator = EmulatorPart(folder / "aws", say)
+        transcriber = TranscriberPart(
+            log=folder / "logs" / "transcriber.log",
+            work=folder / "transcriber",
+            port=free_port(),
+            token=secrets.token_urlsafe(32),
+        )
+        logs.put_aside(transcriber.log)
+        emulator = EmulatorPart(folder / "aws", say, functions=transcriber.functions)
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
+
+        transcriber.configure(emulator.environment(), emulator.resources)
+        recordings = emulator.resources.recordings_bucket
+        shell = stack.enter_context(shell_settings(folder, emulator.environment(), recordings))
 
         parts: list[Part] = [emulator]
         found = emulator.shared_environment() if plan.own_account else emulator.environment()
@@ -206,16 +259,25 @@ class Demo:
             },
         )
         runner = await stack.enter_async_context(_edge(service.url))
-        watching = asyncio.create_task(logs.watch(log, lambda text: say(f"service: {text}")))
-        stack.push_async_callback(_end, watching)
+        watching = [
+            asyncio.create_task(logs.watch(log, lambda text: say(f"service: {text}"))),
+            asyncio.create_task(
+                logs.watch(transcriber.log, lambda text: say(f"transcriber: {text}"))
+            ),
+        ]
+        stack.push_async_callback(_end, *watching)
         parts.append(service)
         await self._start(stack, service, f"service with the engine {plan.engine}")
+        self._parts.append(transcriber)
+        stack.push_async_callback(_stop, service, transcriber)
 
         site = web.SockSite(runner, listener)
         await site.start()
         stack.push_async_callback(site.stop)
-        self._say_ready(url, emulator)
-        await _first_failure(*(keep_running(part, say) for part in parts))
+        self._say_ready(url, emulator, shell)
+        await _first_failure(
+            *(keep_running(part, say) for part in parts), _start_and_keep(transcriber)
+        )
 
     async def _start(self, stack: contextlib.AsyncExitStack, part: Part, title: str) -> None:
         say(f"Starting the {title} ...")
@@ -223,11 +285,13 @@ class Demo:
         stack.push_async_callback(part.stop)
         await part.start()
 
-    def _say_ready(self, url: str, emulator: EmulatorPart) -> None:
+    def _say_ready(self, url: str, emulator: EmulatorPart, shell: Path) -> None:
         say(f"Everything runs after {time.monotonic() - self._began:.1f} s. Ctrl-C stops it.")
         say(f"Ready: {url}")
         say("  Speak:   open the page, choose a microphone and start; open it twice to watch.")
         say(f"  Stream:  .venv/bin/python -m client stream FILE --url {url}")
+        sourced = f". {shlex.quote(_from_here(shell))}"
+        say(f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE")
         say(f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}")
 
     def kill(self) -> None:
@@ -245,6 +309,16 @@ async def _first_failure(*endless: Coroutine[object, object, None]) -> None:
             task.result()
     finally:
         await _end(*tasks)
+
+
+async def _start_and_keep(part: Part) -> None:
+    await part.start()
+    await keep_running(part, say)
+
+
+async def _stop(*parts: Part) -> None:
+    """Stop parts at the same time."""
+    await asyncio.gather(*(part.stop() for part in parts))
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

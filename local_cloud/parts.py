@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 ROOT = Path(__file__).resolve().parent.parent
+#: HTTP's answer of who cannot work yet.
+UNAVAILABLE = 503
 
 #: Patience with the service's start: the embedded engine loads its model in every worker, seconds.
 START_SECONDS = 60.0
@@ -38,6 +41,43 @@ GRACE_SECONDS = 8.0
 #: How long the queue gets to become empty before the emulator is ended, seconds. What is still
 #: in it is kept, but a message that was being worked on comes back only half a minute later.
 SETTLE_SECONDS = 5.0
+
+#: What the server for recordings gets to finish a recording before it gives it back, seconds.
+FINISH_SECONDS = 3.0
+#: How long one look of it into the queue lasts, seconds. It cannot end within one.
+LOOK_SECONDS = 2
+#: How soon a job of a server that was killed is another's, seconds.
+JOB_SECONDS = 15
+#: Seconds of speech that the embedded engine transcribes in one; on two shared cores it did 4.5.
+EMBEDDED_SPEED = 4.0
+#: Settings of the server for recordings (`python -m gpu_server --help`) that are not the user's to
+#: make here: they are the demo's, or have the name of something else, as `SLOTS`, which is the
+#: service's, and `LANGUAGE`, which is the desktop's.
+NOT_OF_TRANSCRIBER = frozenset(
+    {
+        "AUTH_TOKEN",
+        "AUTH_TOKEN_FILE",
+        "HOST",
+        "IDLE_EXIT_SECONDS",
+        "LANGUAGE",
+        "MAX_SECONDS",
+        "MAX_UPLOAD_BYTES",
+        "POLL_SECONDS",
+        "PORT",
+        "QUEUE_LIMIT",
+        "QUEUE_URL",
+        "RECORDINGS_BUCKET",
+        "SLOTS",
+        "SPOT_NOTICE",
+        "STALL_SECONDS",
+        "START_SECONDS",
+        "STOP_SECONDS",
+        "UPLOAD_SECONDS",
+        "TRANSFER_SECONDS",
+        "VISIBILITY_SECONDS",
+        "WORK_DIR",
+    }
+)
 
 #: A part that dies within this time after its start has died quickly, seconds.
 QUICK_SECONDS = 10.0
@@ -138,11 +178,15 @@ class EmulatorPart:
 
     name = "The AWS emulator"
 
-    def __init__(self, data: Path, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, data: Path, tell: Callable[[str], None], *, functions: Mapping[str, str]
+    ) -> None:
+        """Keep its data in `data`; `functions` is what functions find in their environments."""
         self._data = data
         self._tell = tell
+        self._functions = functions
         self._resources: Resources | None = None
-        self._emulator = Emulator(data)
+        self._emulator = Emulator(data, functions=functions)
         self._pid: int | None = None
         self._port = 0  # a free one the first time
         self.log = self._emulator.log
@@ -157,7 +201,7 @@ class EmulatorPart:
             PartFailed: it does not start, or the stacks cannot be deployed.
         """
         await self.stop()
-        self._emulator = Emulator(self._data, port=self._port)
+        self._emulator = Emulator(self._data, port=self._port, functions=self._functions)
         try:
             if self._resources is None:
                 self._resources = await deployment.start(self._emulator, self._tell)
@@ -246,6 +290,36 @@ class GuardedPart:
             )
         return self._process
 
+    async def _until_answered(
+        self, process: asyncio.subprocess.Process, url: str, *, loading: bool = False
+    ) -> None:
+        """Wait until it says that it is ready, or is `loading` where that is enough.
+
+        Raises:
+            PartFailed: it ended, or was not ready in time.
+        """
+        ended = asyncio.create_task(process.wait())
+        try:
+            async with (
+                asyncio.timeout(START_SECONDS),
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as client,
+            ):
+                while not ended.done():
+                    with contextlib.suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
+                        async with client.get(url) as answer:
+                            if answer.ok or (loading and answer.status == UNAVAILABLE):
+                                return
+                    await asyncio.wait({ended}, timeout=POLL_SECONDS)
+        except TimeoutError:
+            raise PartFailed(
+                f"{self.name} was not ready after {START_SECONDS:g} s.{_last_words(self.log)}"
+            ) from None
+        finally:
+            ended.cancel()
+        raise PartFailed(
+            f"{self.name} {describe_exit(process.returncode or 0)}.{_last_words(self.log)}"
+        )
+
     async def wait(self) -> int:
         """Wait for its end."""
         if self._process is None:
@@ -291,33 +365,10 @@ class ServicePart(GuardedPart):
         """
         process = await self._spawn("ecs_service", environment=self._environment)
         try:
-            await self._until_ready(process)
+            await self._until_answered(process, f"{self.url}/api/stt/ready")
         except BaseException:
             await self.stop()
             raise
-
-    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
-        ended = asyncio.create_task(process.wait())
-        try:
-            async with (
-                asyncio.timeout(START_SECONDS),
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as client,
-            ):
-                while not ended.done():
-                    with contextlib.suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
-                        async with client.get(f"{self.url}/api/stt/ready") as answer:
-                            if answer.ok:
-                                return
-                    await asyncio.wait({ended}, timeout=POLL_SECONDS)
-        except TimeoutError:
-            raise PartFailed(
-                f"{self.name} was not ready after {START_SECONDS:g} s.{_last_words(self.log)}"
-            ) from None
-        finally:
-            ended.cancel()
-        raise PartFailed(
-            f"{self.name} {describe_exit(process.returncode or 0)}.{_last_words(self.log)}"
-        )
 
 
 class TranscribePart(GuardedPart):
@@ -366,3 +417,77 @@ class TranscribePart(GuardedPart):
             else describe_exit(process.returncode)
         )
         raise PartFailed(f"{self.name} {how}.{_last_words(self.log)}")
+
+
+class TranscriberPart(GuardedPart):
+    """The server for recordings, which also works off the queue of jobs.
+
+    It is running when it listens. The model is loaded after that, and meanwhile recordings are
+    queued, as they are while it is away.
+    """
+
+    name = "The transcriber"
+
+    def __init__(
+        self,
+        *,
+        log: Path,
+        work: Path,
+        port: int,
+        token: str,
+        module: str = "gpu_server",
+        job_seconds: int = JOB_SECONDS,
+    ) -> None:
+        """Have it keep recordings in `work` while it has them; who calls it knows `token`.
+
+        `module` is what is run, and tests have their own; `job_seconds` is how soon a job is
+        another's when it was killed.
+        """
+        super().__init__(log=log, patience=FINISH_SECONDS + LOOK_SECONDS + GRACE_SECONDS)
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+        self._token = token
+        self._work = work
+        self._module = module
+        self._job_seconds = job_seconds
+        self._environment: dict[str, str] = {}
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """What functions have to know of it."""
+        return {
+            "AUTH_TOKEN": self._token,
+            "GPU_URL": self.url,
+            "SERVER_SPEED": f"{EMBEDDED_SPEED:g}",
+        }
+
+    def configure(self, environment: Mapping[str, str], resources: Resources) -> None:
+        """Take the settings, which are known once the emulator runs."""
+        kept = {n: value for n, value in environment.items() if n not in NOT_OF_TRANSCRIBER}
+        self._environment = kept | {
+            "AUTH_TOKEN": self._token,
+            "HOST": "127.0.0.1",
+            "POLL_SECONDS": str(LOOK_SECONDS),
+            "PORT": str(self._port),
+            "QUEUE_URL": resources.jobs_queue_url,
+            "RECORDINGS_BUCKET": resources.recordings_bucket,
+            "STOP_SECONDS": f"{FINISH_SECONDS:g}",
+            "VISIBILITY_SECONDS": str(self._job_seconds),
+            "WORK_DIR": str(self._work),
+        }
+
+    async def start(self) -> None:
+        """Start it and wait until it listens.
+
+        Raises:
+            PartFailed: it ended, or did not listen in time.
+        """
+        await self.stop()
+        shutil.rmtree(self._work, ignore_errors=True)  # what a kill has left behind
+        self._work.mkdir(parents=True)
+        process = await self._spawn(self._module, environment=self._environment)
+        try:
+            await self._until_answered(process, f"{self.url}/health", loading=True)
+        except BaseException:
+            await self.stop()
+            raise

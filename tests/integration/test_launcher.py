@@ -6,18 +6,23 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from client.live import Speaker, Viewer
+from local_cloud.aws import session
 from local_cloud.launcher import DIST, ROOT, SAME_WISH_SECONDS
+from tests.integration.test_transcribers import write
 from tests.support.cloud import deployed
 from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
 from tests.support.eventually import eventually
@@ -119,6 +124,95 @@ async def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
         assert await demo.end(signal.SIGTERM) == 0
     async with ready_demo(tmp_path) as demo:
         assert sorted(await stored(demo.url, "standup")) == sorted(said)
+
+
+def aws_of(folder: Path) -> dict[str, str]:
+    """Return what a shell knows after it has read the demo's settings, as its user does."""
+    read = subprocess.run(
+        ["/bin/sh", "-c", f". {folder / 'aws.env'} && env"],
+        env={"PATH": "/usr/bin:/bin", "AWS_PROFILE": "work", "AWS_ENDPOINT_URL_S3": "http://no"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return dict(line.split("=", 1) for line in read.splitlines() if "=" in line)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The demo's bucket of recordings, as a user's shell finds it."""
+
+    s3: Any
+    bucket: str
+
+    @classmethod
+    def of(cls, folder: Path) -> Home:
+        known = aws_of(folder)
+        s3 = session().client("s3", endpoint_url=known["AWS_ENDPOINT_URL"])
+        return cls(s3, known["RECORDINGS_BUCKET"])
+
+    def upload(self, name: str, sound: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=f"uploads/{name}", Body=sound)
+
+    async def text(self, name: str) -> str:
+        """Return what was said in a recording, once that is known."""
+
+        def said() -> str | None:
+            with suppress(self.s3.exceptions.NoSuchKey):
+                key = f"transcripts/uploads/{name}.txt"
+                return str(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode())
+            return None
+
+        look: Callable[[], str | Awaitable[str | None] | None] = said
+        return await eventually(look, f"{name} is transcribed", within=90, every=0.2) or ""
+
+
+async def test_an_uploaded_recording_is_transcribed_also_after_the_transcriber_has_died(
+    tmp_path: Path,
+) -> None:
+    sound = write(tmp_path / "it", flite("hello world")).read_bytes()
+    data = tmp_path / "demo"
+    data.mkdir()
+    of_other_things = {"language": "en_US:en", "slots": 2, "auth_token": "mine", "gpu_url": "mine"}
+    async with ready_demo(data, **of_other_things) as demo:
+        await demo.until(f". {data / 'aws.env'} && .venv/bin/python -m client upload FILE")
+        home = Home.of(data)
+        home.upload("first.wav", sound)
+        at_once = await home.text("first.wav")
+        secret = demo.child("gpu_server").environ()["AUTH_TOKEN"]
+        commands = [process.cmdline() for process in demo.children()]
+        mode = (data / "aws.env").stat().st_mode & 0o777
+
+        demo.child("gpu_server").kill()
+        home.upload("second.wav", sound)
+        later = await home.text("second.wav")
+        await demo.until("The transcriber runs again")
+        children = demo.children()
+        assert await demo.end(signal.SIGINT) == 0
+
+    assert "hello world" in at_once
+    assert "hello world" in later
+    assert mode == 0o600
+    assert not (data / "aws.env").exists()
+    assert list((data / "transcriber").iterdir()) == []
+    assert still_alive(children, seconds=0) == []
+    for kept in (demo.output, str(commands), *texts(data)):
+        assert secret not in kept
+
+
+async def test_what_is_uploaded_in_the_last_moment_is_transcribed_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    # Too long to be finished while the demo ends.
+    long = flite("ask not what your country can do for you. " * 15)
+    sound = write(tmp_path / "it", long).read_bytes()
+    data = tmp_path / "demo"
+    data.mkdir()
+    async with ready_demo(data) as demo:
+        Home.of(data).upload("long.wav", sound)
+        await demo.end(signal.SIGTERM)
+    async with ready_demo(data):
+        assert "country can do" in await Home.of(data).text("long.wav")
 
 
 async def test_a_killed_launcher_leaves_no_process_no_port_and_no_lock(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +71,18 @@ class Cloud:
 
 
 @asynccontextmanager
-async def cloud_of_one_machine(data: Path, *, root: Path = ROOT) -> AsyncIterator[Cloud]:
+async def cloud_of_one_machine(
+    data: Path, *, root: Path = ROOT, functions: Mapping[str, str] | None = None
+) -> AsyncIterator[Cloud]:
     """Start an emulator on `data` with the stacks of `root` in it; stop it at the end.
+
+    `functions` is what the functions find in their environments besides.
 
     Raises:
         EmulatorMissing: `make emulator` was not run; the message says so.
     """
     await deployed(data)
-    emulator = Emulator(data)
+    emulator = Emulator(data, functions=functions)
     cloud = Cloud(emulator, await start(emulator, print, root=root))
     try:
         cloud.client("sqs").set_queue_attributes(

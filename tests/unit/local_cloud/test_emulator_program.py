@@ -59,6 +59,23 @@ async def test_reading_makes_no_snapshot_due(method: str, action: str | None) ->
     assert not snapshots.due()
 
 
+@pytest.mark.parametrize(("answer", "due"), [(b"{}", False), (b'{"Messages": []}', True)])
+async def test_a_look_into_an_empty_queue_makes_no_snapshot_due(
+    answer: bytes, *, due: bool
+) -> None:
+    async def queue(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": answer[:1], "more_body": True})
+        await send({"type": "http.response.body", "body": answer[1:]})
+
+    snapshots = Snapshots()
+    application = observed(queue, snapshots=snapshots, started=lambda: None)
+    headers = [(b"x-amz-target", b"AmazonSQS.ReceiveMessage")]
+    await application({"type": "http", "method": "POST", "headers": headers}, ignored, ignored)
+
+    assert snapshots.due() is due
+
+
 def test_a_folder_is_used_by_one_emulator_at_a_time(tmp_path: Path) -> None:
     with lock(tmp_path), pytest.raises(Refused, match="another emulator"):
         lock(tmp_path)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from gpu_server.settings import Settings
 from local_cloud import logs, parts
-from local_cloud.launcher import ROOT, Options, only_copy
+from local_cloud.deployment import Resources
+from local_cloud.launcher import ROOT, Options, only_copy, shell_settings
+from local_cloud.parts import TranscriberPart
 from scripts.checks import SetupError
 
 pytestmark = pytest.mark.unit
@@ -140,3 +147,69 @@ def test_the_log_of_the_last_run_is_put_aside(tmp_path: Path) -> None:
     assert not log.exists()
     assert (tmp_path / "logs" / "service.log.1").read_text() == "old"
     assert logs.last_lines(log) == []
+
+
+TOKEN = "a-token-of-this-run"  # noqa: S105 - a test's
+
+
+def transcriber(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
+    """Return the settings that a transcriber is started with."""
+    part = TranscriberPart(log=tmp_path / "log", work=tmp_path / "work", port=9, token=TOKEN)
+    names = {field.name: f"http://{field.name}" for field in fields(Resources)}
+    part.configure(environment, Resources(**names))
+    return part._environment
+
+
+def test_who_transcribes_is_the_users_to_say_and_the_rest_the_demos(tmp_path: Path) -> None:
+    told = {name.upper(): "theirs" for name in Settings.model_fields}
+
+    given = transcriber(tmp_path, told)
+
+    theirs = {name for name, value in given.items() if value == "theirs"}
+    assert theirs == {
+        "ALIGNMENT",
+        "ALIGNMENT_MODEL",
+        "BATCH_SIZE",
+        "COMPUTE_TYPE",
+        "DEVICE",
+        "FETCH_MODELS",
+        "HF_TOKEN",
+        "LOG_LEVEL",
+        "MODEL",
+        "TRANSCRIBER",
+    }
+
+
+def test_the_transcribers_settings_are_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in transcriber(tmp_path, {}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RECORDINGS_BUCKET", "a-bucket")
+
+    settings = Settings()
+
+    assert settings.loopback
+    assert settings.secret == TOKEN
+    assert settings.queue_url == "http://jobs_queue_url"
+
+
+def test_a_shell_that_reads_the_settings_uses_the_demos_aws_and_no_other(tmp_path: Path) -> None:
+    aws = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "HOME": "/home/me"}
+    with shell_settings(tmp_path, aws, "a bucket") as path:
+        mode = path.stat().st_mode & 0o777
+        read = subprocess.run(
+            ["/bin/sh", "-ec", f". {shlex.quote(str(path))}; env"],
+            env={"PATH": os.environ["PATH"], "AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x\ny"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+
+    assert mode == 0o600
+    assert not path.exists()
+    assert sorted(line for line in read if line.startswith(("AWS_", "REC", "HOME"))) == [
+        "AWS_ENDPOINT_URL=http://127.0.0.1:1",
+        "AWS_REGION=us-east-1",
+        "RECORDINGS_BUCKET=a bucket",
+    ]
