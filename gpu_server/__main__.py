@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from gpu_server.app import run
+from gpu_server.hidden import hide
 from gpu_server.settings import describe, from_environment
 from gpu_server.telemetry import configure_logging
 from speech.transcribers.errors import TranscriberUnavailable
@@ -22,6 +23,7 @@ EXIT_INTERRUPTED = 130
 
 def main() -> int:
     """Run the server; return the exit code."""
+    hide()
     argparse.ArgumentParser(
         prog="python -m gpu_server",
         description="The Cloudscribe server for recordings: an HTTP API, and a worker of the "

@@ -60,6 +60,7 @@ class Parts:
     metrics: Metrics
     max_seconds: float
     transfer_seconds: float
+    upload_seconds: float
     started: float = field(default_factory=time.monotonic)
 
 
@@ -170,7 +171,8 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "The request is not of the form that it should have",
         401: "The secret is missing or wrong",
         403: "Not for this server: a bucket, a key, or a web page behind the request",
-        408: "The upload stalled",
+        408: "The upload stalled, or takes too long",
+        409: "Another transcript is being made for the same place",
         422: "No retry mends it; `code` says why: " + ", ".join(FailureCode),
         502: "The other side of the URL does not deliver",
         503: "The queue is full, the model is being loaded or has failed, or the server stops; "
@@ -280,7 +282,11 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         """Upload a recording as a form; the answer has the transcript. Nothing is stored."""
         with parts.inference.place() as place, parts.spool.file() as file:
             fields = await receive_form(
-                request.headers, request.stream(), file, patience=parts.transfer_seconds
+                request.headers,
+                request.stream(),
+                file,
+                patience=parts.transfer_seconds,
+                deadline=parts.upload_seconds,
             )
             asked = _asked(fields)
             return _answer(
@@ -291,7 +297,7 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         "/transcribe-s3",
         response_model=S3Answer,
         response_model_exclude_none=True,
-        responses=_problems(400, 401, 403, 422, 503, 507),
+        responses=_problems(400, 401, 403, 409, 422, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording in S3 and store the transcript",
     )
@@ -299,7 +305,8 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         """Ask as often as you like.
 
         A transcript that is there already is the answer, and whoever asks while it is being made
-        waits for the same work. Where no transcript can be made, the reason is stored in its
+        waits for the same work; who asks for another one for the same place meanwhile is refused
+        (409). Where no transcript can be made, the reason is stored in its
         place.
         """
         if parts.recordings is None:

@@ -114,6 +114,7 @@ async def assembled(
             metrics=metrics,
             max_seconds=settings.max_seconds,
             transfer_seconds=settings.transfer_seconds,
+            upload_seconds=settings.upload_seconds,
         )
         yield Server(parts=parts, worker=worker)
 
@@ -146,6 +147,9 @@ def sqs_client(settings: Settings) -> SQSClient:
 
 async def run(settings: Settings) -> bool:
     """Run until SIGTERM or SIGINT; return whether it ended as it should.
+
+    It also ends, and not as it should, where it can do no more work: then whoever runs it starts
+    another one.
 
     Raises:
         TranscriberUnavailable: the model cannot be loaded.
@@ -201,13 +205,18 @@ async def _live(settings: Settings, server: Server) -> bool:
             loading.result()  # raises why not
         loading.cancel()
         working = asyncio.create_task(_work(server))
-        waiting += [working, asyncio.create_task(_idle_for_long(settings, parts))]
+        broken = asyncio.create_task(parts.inference.broken())
+        waiting += [working, broken, asyncio.create_task(_idle_for_long(settings, parts))]
         if settings.spot_notice:
             waiting.append(asyncio.create_task(spot_notice()))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        well = not working.done() or working.exception() is None
-        if not well:
+        well = True
+        if working.done() and working.exception() is not None:
             log.error("worker_died", exc_info=working.exception())
+            well = False
+        if broken.done():
+            log.error("transcriber_given_up", reason=broken.result())
+            well = False
         await _stop(settings, server, working)
         return well
     finally:

@@ -12,7 +12,8 @@ one in work is called off. Jobs of the SQS queue take places in the `background`
 counted, for the worker takes no more of them than there are slots, and they give way to requests
 for a while, but not for ever.
 
-Each slot is a process with a model. One that dies fails the job it had and is started again.
+Each slot is a process with a model. One that dies fails the job it had and is started again. Where
+that does not help, `broken` tells, and the server had better be replaced.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from speech.transcribers.messages import Loaded
 BACKGROUND_PATIENCE: Final = 60.0
 #: The longest pause between two attempts to start a transcriber again, seconds.
 LONGEST_PAUSE: Final = 30.0
+#: After so many attempts in a row to load a model again, the server is of no more use.
+MAX_RELOADS: Final = 5
 #: The longest time after which a caller is told to come again, seconds.
 LONGEST_RETRY: Final = 60
 
@@ -129,11 +132,12 @@ class Inference:
         self._idle.set()
         self._stopping = False
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
+        self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Begin to load."""
-        self._tasks = [asyncio.create_task(self._serve(each)) for each in self._processes]
+        self._tasks = [asyncio.create_task(self._slot(each)) for each in self._processes]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -161,6 +165,10 @@ class Inference:
             TranscriberUnavailable: it cannot be loaded.
         """
         return await asyncio.shield(self._loaded)
+
+    async def broken(self) -> str:
+        """Wait until a slot is given up for good, and return why: a new server may do better."""
+        return await asyncio.shield(self._broken)
 
     @property
     def about(self) -> Loaded | None:
@@ -270,9 +278,27 @@ class Inference:
 
     # --- slots ---------------------------------------------------------------------------
 
-    async def _serve(self, process: Transcribing) -> None:
-        """Be a slot: keep a process alive and give it jobs."""
-        failures = 0
+    async def _slot(self, process: Transcribing) -> None:
+        """Be a slot, and tell if it cannot be one any more."""
+        why = "defect"
+        try:
+            if await self._serve(process):
+                return
+            why = "model_not_loaded"
+        except Exception:
+            log.exception("slot_died")
+        if not self._loaded.done():
+            self._loaded.set_exception(TranscriberUnavailable("a transcriber was not started"))
+        if not self._broken.done():
+            self._broken.set_result(why)
+        if not self._ready:  # nobody is left to do what waits; others may
+            for future in list(self._jobs):
+                _fail(future, Stopped())
+
+    async def _serve(self, process: Transcribing) -> bool:
+        """Keep a process alive and give it jobs; return whether that went well to the end."""
+        deaths = 0
+        reloads = 0
         while not self._stopping:
             try:
                 loaded = await process.start()
@@ -280,11 +306,14 @@ class Inference:
                 if not self._loaded.done():
                     self._loaded.set_exception(error)
                 if self.about is None:
-                    return  # it has never worked
-                failures += 1
-                log.error("transcriber_not_loaded", error=str(error), failures=failures)  # noqa: TRY400 - no stack needed
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
+                    return False  # it has never worked
+                reloads += 1
+                log.error("transcriber_not_loaded", error=str(error), failures=reloads)  # noqa: TRY400 - no stack needed
+                if reloads >= MAX_RELOADS:
+                    return False
+                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**reloads))
                 continue
+            reloads = 0
             if not self._loaded.done():
                 self._loaded.set_result(loaded)
             log.info(
@@ -295,28 +324,29 @@ class Inference:
             )
             done = await self._serve_with(process)
             if self._stopping:
-                return
+                return True
             # One that dies time and again before it has done anything must not take all the CPU.
-            failures = 0 if done else failures + 1
+            deaths = 0 if done else deaths + 1
             self._metrics.restarts.inc()
             log.warning("transcriber_replaced", jobs_done=done)
-            if failures:
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
+            if deaths:
+                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (deaths - 1)))
+        return True
 
     async def _serve_with(self, process: Transcribing) -> int:
-        """Give jobs to a process while it lives; return how many it has taken."""
-        taken = 0
+        """Give jobs to a process while it lives; return how many it has outlived."""
+        outlived = 0
         self._ready += 1
         try:
             while not process.gone.is_set():
                 job = await self._next(process.gone)
                 if job is None:
                     break
-                taken += 1
                 await self._do(job, process)
+                outlived += not process.gone.is_set()
         finally:
             self._ready -= 1
-        return taken
+        return outlived
 
     async def _next(self, gone: asyncio.Event) -> _Job | None:
         """Return the next job that somebody still waits for; None when the process is gone."""

@@ -6,6 +6,7 @@ Problem                 status, code, message, retryable, and when to come again
 ├── InvalidRequest      400 invalid_request
 ├── RefusedAddress      400 refused_address: a URL that must not be fetched
 ├── RefusedPlace        403 refused_place: S3 beyond the configured buckets, or not a recording
+├── Conflict            409 conflict: another transcript is being made for the same place
 ├── Unprocessable       422 and a `FailureCode`: no retry mends it
 ├── NotOffered          422 not_offered: an option that this server does not have
 ├── FetchFailed         502 fetch_failed: the other side of a URL does not deliver
@@ -103,6 +104,12 @@ class RefusedPlace(Problem):
     """An object in S3 is not one that this server reads or writes."""
 
     status, code, retryable = 403, "refused_place", False
+
+
+class Conflict(Problem):
+    """Another transcript is being made for the same place."""
+
+    status, code = 409, "conflict"
 
 
 class Unprocessable(Problem):

@@ -4,7 +4,9 @@ Asking twice for the same transcript is the same as asking once: one that is the
 answer, and who asks while it is being made waits for the same work. Two servers may still do the
 same at a time; S3 takes the first transcript only (a conditional write).
 
-A recording that can have no transcript gets a stored `Failure` in its place.
+A recording that can have no transcript gets a stored `Failure` in its place, with the ETag of the
+bytes that it is about, so that it stands in nobody's way who uploads better ones. One that is not
+there has no bytes and gets none: it may be uploaded yet.
 """
 
 from __future__ import annotations
@@ -23,7 +25,14 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from gpu_server.inference import Inference, Place
-from gpu_server.problems import Problem, RefusedPlace, StorageFailed, Unprocessable, of
+from gpu_server.problems import (
+    Conflict,
+    Problem,
+    RefusedPlace,
+    StorageFailed,
+    Unprocessable,
+    of,
+)
 from gpu_server.spool import Spool, SpoolFile
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
@@ -57,6 +66,11 @@ class Order:
     language: str | None = None
     diarize: bool | None = None
 
+    @property
+    def asks_for(self) -> tuple[str, str | None, bool | None]:
+        """What its transcript depends on, besides the bucket."""
+        return self.key, self.language, self.diarize
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -72,7 +86,10 @@ class Outcome:
 class _Work:
     """An order that is being carried out."""
 
+    order: Order
     waiting: int = 0
+    #: Of the recording, once S3 has told it.
+    etag: str | None = None
     place: Place | None = None
     task: asyncio.Task[Outcome] = field(init=False)
 
@@ -170,16 +187,26 @@ class Recordings:
 
         Raises:
             RefusedPlace: the bucket is not one of ours.
-            Unprocessable: no transcript can be made of it; why is stored in its place.
+            Unprocessable: no transcript can be made of it; why is stored in its place, unless it
+                is gone.
+            Conflict: another transcript is being made for the same place.
             Problem: another attempt can help.
         """
         self.check_bucket(order.bucket)
         about = (order.bucket, order.transcript_key)
         work = self._work.get(about)
         if work is None:
-            work = self._work[about] = _Work()
+            work = self._work[about] = _Work(order)
             work.task = asyncio.create_task(self._carry_out(order, work, background=background))
             work.task.add_done_callback(partial(self._over, about, work))
+        elif (
+            work.order.asks_for != order.asks_for
+        ):  # its outcome, good or bad, would be no answer to this one
+            raise Conflict(
+                "Another transcript is being made for this place, of another recording or with "
+                "other options.",
+                retry_after=30,
+            )
         work.waiting += 1
         try:
             return await asyncio.shield(work.task)
@@ -226,14 +253,15 @@ class Recordings:
     async def _carry_out(self, order: Order, work: _Work, *, background: bool) -> Outcome:
         bucket = self._buckets[order.bucket]
         if await self._call(bucket.exists, order.transcript_key):
+            if order.audio is not None:  # who stored it may have died before the captions
+                await self._call(bucket.mend_captions, order.audio)
             return Outcome(transcript_key=order.transcript_key, already=True, transcript=None)
-        etag: str | None = None
         try:
             with (
                 self._inference.place(background=background) as work.place,
                 self._spool.file() as file,
             ):
-                etag = await self._call(self._fetch, order, file)
+                await self._call(self._fetch, order, file, work)
                 transcription = await work.place.transcribe(
                     file.path,
                     TranscriptionOptions(
@@ -244,12 +272,12 @@ class Recordings:
                 )
         except (TranscriberError, Stopped) as error:
             problem = of(error)
-            await self._note(order, problem, etag)
+            await self._note(order, problem, work.etag)
             raise problem from error
         except Unprocessable as problem:
-            await self._note(order, problem, etag)
+            await self._note(order, problem, work.etag)
             raise
-        transcript = self._transcript(order, transcription, etag)
+        transcript = self._transcript(order, transcription, work.etag)
         new = (
             await self._call(bucket.write_transcript, order.audio, transcript)
             if order.audio is not None
@@ -278,6 +306,8 @@ class Recordings:
         """Store why there can be no transcript, if so."""
         if not isinstance(problem, Unprocessable):
             return
+        if etag is None:
+            return  # it is about no bytes, and must not be held against those that come later
         if problem.failure is FailureCode.UNSUPPORTED_LANGUAGE and order.language is not None:
             return  # the request is to blame, not the recording
         failure = Failure(
@@ -293,8 +323,8 @@ class Recordings:
         else:
             await self._call(bucket.put_once, beside(order.transcript_key, FAILURE), failure)
 
-    def _fetch(self, order: Order, file: SpoolFile) -> str:
-        """Write the recording to a file; return its ETag.
+    def _fetch(self, order: Order, file: SpoolFile, work: _Work) -> None:
+        """Write the recording to a file, and its ETag to `work`, also if it is refused.
 
         Raises:
             Unprocessable: it is gone, or too large.
@@ -310,10 +340,10 @@ class Recordings:
             raise
         # Entering the body itself would give the stream below it, which does not check its length.
         with closing(answer["Body"]) as body:
+            work.etag = answer["ETag"]
             file.expect(answer["ContentLength"])
             for block in body.iter_chunks(BLOCK):
                 file.write(block)
-        return answer["ETag"]
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call something that uses S3 in a thread.

@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     alignment_model: Annotated[
         str | None, Field(description="folder or name of the model to align with")
     ] = None
+    fetch_models: Annotated[
+        bool,
+        Field(
+            description="whether models that are missing may be fetched when they are needed, "
+            "also where MODEL is a folder; HF_TOKEN and a MODEL that is a name allow it, too"
+        ),
+    ] = False
     hf_token: Annotated[
         SecretStr | None,
         Field(description="of the Hugging Face hub; with it whisperx tells speakers apart"),
@@ -81,6 +88,9 @@ class Settings(BaseSettings):
     transfer_seconds: Annotated[
         float, Field(gt=0, description="patience with an upload or download without a byte")
     ] = 30.0
+    upload_seconds: Annotated[
+        float, Field(gt=0, description="the longest that an upload may take in all")
+    ] = 3600.0
     stall_seconds: Annotated[
         float, Field(gt=0, description="patience with a model that gives no sign of life")
     ] = 600.0
@@ -179,6 +189,7 @@ class Settings(BaseSettings):
             language=self.language,
             alignment=self.alignment,
             alignment_model=self.alignment_model,
+            fetch_models=self.fetch_models,
             token=self.hf_token.get_secret_value() if self.hf_token else None,
         )
 

@@ -46,7 +46,10 @@ class Spool:
         """
         if self._folder is None:
             raise RuntimeError("the spool is not open")
-        descriptor, name = tempfile.mkstemp(dir=self._folder.name)
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._folder.name)
+        except OSError as error:  # a full disk may have no room for a name either
+            raise _no_space(error) from None
         path = Path(name)
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -79,9 +82,7 @@ class SpoolFile:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise NoSpace("There is no room for the recording.", retry_after=30) from None
-            raise
+            raise _no_space(error) from None
 
     def expect(self, size: int) -> None:
         """Refuse a size that was announced.
@@ -94,3 +95,10 @@ class SpoolFile:
                 FailureCode.TOO_LARGE,
                 f"The recording has more than {self._max_bytes} bytes; cut or compress it.",
             )
+
+
+def _no_space(error: OSError) -> Exception:
+    """Return what to raise for an error of the disk: `NoSpace` where it is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace("There is no room for the recording.", retry_after=30)
+    return error

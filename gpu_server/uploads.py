@@ -24,6 +24,10 @@ MAX_FIELDS_BYTES: Final = 16 * 1024
 MAX_OVERHEAD_BYTES: Final = 64 * 1024
 #: A part's headers, bytes.
 MAX_HEADER_BYTES: Final = 8 * 1024
+#: Parts of a form; a server that ignores what it does not know must not be made to remember it.
+MAX_PARTS: Final = 16
+#: What may follow the last boundary, bytes. Some clients end with another line break.
+MAX_EPILOGUE_BYTES: Final = 1024
 #: Written to disk at once, bytes.
 BLOCK: Final = 1024 * 1024
 
@@ -34,6 +38,7 @@ async def receive_form(
     file: SpoolFile,
     *,
     patience: float,
+    deadline: float,
 ) -> dict[str, str]:
     """Write the recording of a form to `file`; return the other fields.
 
@@ -42,10 +47,11 @@ async def receive_form(
         body: as it comes.
         file: an empty one.
         patience: how long nothing may come, seconds.
+        deadline: how long all of it may take, seconds: a byte now and then is no progress.
 
     Raises:
         InvalidRequest: it is no form, or has not one recording in it.
-        UploadStalled: nothing came for too long.
+        UploadStalled: nothing came for too long, or it takes too long altogether.
         Unprocessable: the recording is too large.
         NoSpace: the disk is full.
     """
@@ -58,20 +64,38 @@ async def receive_form(
         file.expect(int(announced) - MAX_OVERHEAD_BYTES)
     form = _Form()
     try:
-        parser = MultipartParser(boundary, form.callbacks())
-        async for piece in _pieces(body, patience):
-            parser.write(piece)
-            if len(form.waiting) >= BLOCK:
-                await asyncio.to_thread(file.write, form.take())
-        parser.finalize()
+        async with asyncio.timeout(deadline):
+            await _read(MultipartParser(boundary, form.callbacks()), form, body, file, patience)
     except FormParserError as error:
         raise InvalidRequest("The form is malformed.") from error
+    except TimeoutError:
+        raise UploadStalled(f"The upload has taken more than {deadline:g} seconds.") from None
     await asyncio.to_thread(file.write, form.take())
     if not form.complete:
         raise InvalidRequest("The form ends in the middle.")
     if form.files != 1:
         raise InvalidRequest(f"Send exactly one recording, in the field {FILE!r}.")
     return form.fields()
+
+
+async def _read(
+    parser: MultipartParser,
+    form: _Form,
+    body: AsyncIterator[bytes],
+    file: SpoolFile,
+    patience: float,
+) -> None:
+    epilogue = 0
+    async for piece in _pieces(body, patience):
+        if form.complete:
+            epilogue += len(piece)
+            if epilogue > MAX_EPILOGUE_BYTES:
+                raise InvalidRequest("There is more after the end of the form.")
+            continue
+        parser.write(piece)
+        if len(form.waiting) >= BLOCK:
+            await asyncio.to_thread(file.write, form.take())
+    parser.finalize()
 
 
 async def _pieces(body: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes]:
@@ -98,6 +122,7 @@ class _Form:
         self.waiting = bytearray()  # of the recording, for the disk
         self.files = 0
         self.complete = False
+        self._parts = 0
         self._fields: dict[str, bytearray] = {}
         self._fields_bytes = 0
         self._header_bytes = 0
@@ -136,6 +161,9 @@ class _Form:
             raise InvalidRequest("A field of the form is no text.") from None
 
     def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise InvalidRequest(f"The form has more than {MAX_PARTS} parts.")
         self._disposition = b""
         self._header_bytes = 0
 

@@ -11,6 +11,9 @@ done twice, because a message came twice or a worker was given up too early, is 
 To stop, the worker finishes what it has begun. What it cannot finish in time it gives back: the
 message is visible to others at once. A worker that dies gives back nothing, and its message is
 visible again when the time is over for which it last asked.
+
+While the model or the storage fails, the worker takes a job only now and then, so that an outage
+does not use up the attempts of all that wait.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from gpu_server.inference import Inference
-from gpu_server.problems import Problem, RefusedPlace, Stopping, Unprocessable
+from gpu_server.problems import Conflict, Problem, RefusedPlace, Stopping, Unprocessable
 from gpu_server.recordings import Recordings, order
 from gpu_server.telemetry import Metrics
 from transcripts.recordings import TranscriptionJob
@@ -38,10 +41,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 #: The pause before a job is tried again doubles with each attempt; seconds.
-FIRST_RETRY: Final = 15
+FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
 #: The pause after the queue could not be reached, seconds.
 LONGEST_PAUSE: Final = 30.0
+#: The longest pause while every job fails for reasons that are not its own, seconds.
+LONGEST_OUTAGE_PAUSE: Final = 300.0
 #: How often to look whether a model is ready again, seconds.
 LOOK: Final = 0.5
 
@@ -85,7 +90,7 @@ class QueueWorker:
         self._poll = poll
         self._metrics = metrics
         self._stopping = asyncio.Event()
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand: set[asyncio.Task[bool]] = set()
         # For each slot a look into the queue and a heartbeat at the same time.
         self._threads = ThreadPoolExecutor(2 * slots + 1, thread_name_prefix="sqs")
 
@@ -110,6 +115,7 @@ class QueueWorker:
 
     async def _serve(self) -> None:
         failures = 0
+        troubles = 0
         while not self._stopping.is_set():
             if not self._inference.ready:
                 await self._pause(LOOK)
@@ -120,11 +126,12 @@ class QueueWorker:
             except (BotoCoreError, ClientError) as error:
                 failures += 1
                 log.warning("queue_unreachable", error=type(error).__name__, failures=failures)
-                longest = min(LONGEST_PAUSE, 2.0 ** min(failures, 10))
-                await self._pause(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                await self._pause(_jittered(LONGEST_PAUSE, failures))
                 continue
             for message in messages:
-                await self._take(message)
+                troubles = 0 if await self._take(message) else troubles + 1
+                if troubles:
+                    await self._pause(_jittered(LONGEST_OUTAGE_PAUSE, troubles))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -141,12 +148,15 @@ class QueueWorker:
         )
         return answer.get("Messages", [])
 
-    async def _take(self, message: MessageTypeDef) -> None:
-        """Do a job, or give it back if there is no time any more."""
+    async def _take(self, message: MessageTypeDef) -> bool:
+        """Do a job, or give it back if there is no time any more.
+
+        Return False if the next one is likely to fail as it did.
+        """
         claim = _Claim(message, self._show_in, self._visibility)
         if self._stopping.is_set():  # it came with the last look
             await claim.end(visible_in=0)
-            return
+            return True
         task = asyncio.create_task(self._do(message, claim))
         self._in_hand.add(task)
         try:
@@ -156,12 +166,15 @@ class QueueWorker:
         if task.cancelled():
             self._metrics.jobs.labels("given_back").inc()
             await claim.end(visible_in=0)
-            return
+            return True
         await claim.end()
         if error := task.exception():
             log.error("worker_defect", exc_info=error)
+            return False
+        return task.result()
 
-    async def _do(self, message: MessageTypeDef, claim: _Claim) -> None:
+    async def _do(self, message: MessageTypeDef, claim: _Claim) -> bool:
+        """Do a job; return False if the next one is likely to fail as it did."""
         try:
             job = TranscriptionJob.model_validate_json(message.get("Body", ""))
             self._recordings.check_bucket(job.bucket)
@@ -170,26 +183,27 @@ class QueueWorker:
             # It stays until the redrive policy puts it aside, for somebody to look at.
             self._metrics.jobs.labels("poison").inc()
             log.error("job_is_none", message_id=message.get("MessageId"), error=_told(error))  # noqa: TRY400 - our own decision, without a stack trace
-            return
+            return True
         about = {"event_id": job.event_id, "message_id": message.get("MessageId")}
         try:
             outcome = await self._recordings.transcribe(wanted, background=True)
         except Unprocessable as problem:
             log.warning("job_is_in_vain", code=problem.code, **about)
             await self._delete(message, "failed")
-            return
+            return True
         except Stopping:  # between the queue and its turn
             self._metrics.jobs.labels("given_back").inc()
             await claim.end(visible_in=0)
-            return
+            return True
         except Problem as problem:
             attempts = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
             self._metrics.jobs.labels("retried").inc()
             log.warning("job_failed", code=problem.code, attempts=attempts, **about)
             await claim.end(visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY))
-            return
+            return isinstance(problem, Conflict)
         log.info("job_done", already=outcome.already, **about)
         await self._delete(message, "already" if outcome.already else "done")
+        return True
 
     async def _show_in(self, message: MessageTypeDef, seconds: int) -> None:
         """Have a message become visible to others in so many seconds from now."""
@@ -252,6 +266,11 @@ class _Claim:
                 self._show_in(self._message, round(self._visibility))
             )
             await asyncio.shield(self._asking)
+
+
+def _jittered(longest: float, failures: int) -> float:
+    """Return the pause after so many failures in a row, seconds."""
+    return min(longest, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 def _told(error: ValidationError | RefusedPlace) -> str:

@@ -32,6 +32,8 @@ Source = str | PathLike[str] | BinaryIO
 _LAYOUTS = {1: "mono", 2: "stereo"}
 #: A playlist or a reference inside a file must not make the decoder open other files or URLs.
 _OPTIONS = {"protocol_whitelist": "none"}
+#: Hz. No recording has less, and at 1 Hz a file of 8 kB would say that it lasts for days.
+LEAST_RATE = 1_000
 #: A tag between two joined files is one bad packet; this many in a row are damage.
 _BAD_PACKETS = 10
 
@@ -96,7 +98,8 @@ def decode(
 
     Raises:
         NotAudio: the file is of no known format, or holds no audio.
-        CorruptAudio: what was yielded is good, but what follows cannot be decoded.
+        CorruptAudio: what was yielded is good, but what follows cannot be decoded, or has less
+            than `LEAST_RATE`.
         OSError: the file cannot be read.
     """
     wanted = PcmFormat(sample_rate, channels)
@@ -117,6 +120,8 @@ def _converted(source: Source, wanted: PcmFormat) -> Iterator[bytes]:
         shape: tuple[str, str, int] | None = None
         resampler: AudioResampler | None = None
         for frame in _frames(container, stream):
+            if frame.sample_rate < LEAST_RATE:
+                raise CorruptAudio(f"{frame.sample_rate} Hz is not a sample rate of sound")
             frame.pts = None  # gaps in a recording's clock are no reason to stop
             # Recordings that were joined end to end may change their format on the way.
             if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):

@@ -33,6 +33,8 @@ class TranscriberSpec:
     voice_filter: bool = True
     alignment: Alignment = "auto"
     alignment_model: str | None = None
+    #: Whether models that are missing may be fetched although `model` is a folder.
+    fetch_models: bool = False
     token: str | None = field(default=None, repr=False)
 
 

@@ -58,11 +58,13 @@ class Embedded(Transcriber):
         recogniser = self._model.open(RecognitionOptions(language=LANGUAGE))
         segments: list[Segment] = []
         length = 0
-        for piece in pieces(path, max_seconds=options.max_seconds):
-            segments += _said(recogniser.accept(piece))
-            length += len(piece)
-            progress(length / BYTES_PER_SECOND)
-        segments += _said(recogniser.finish())
+        try:
+            for piece in pieces(path, max_seconds=options.max_seconds):
+                segments += _said(recogniser.accept(piece))
+                length += len(piece)
+                progress(length / BYTES_PER_SECOND)
+        finally:  # also of a job that was called off: its utterance is open in the one decoder
+            segments += _said(recogniser.finish())
         return Transcription(
             duration=length / BYTES_PER_SECOND,
             language=LANGUAGE,

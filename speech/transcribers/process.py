@@ -5,7 +5,8 @@
 
 The loop only ever reads and writes a socket, so it answers others while the model computes, also
 where that holds the interpreter's lock. Native code that crashes takes its own process along and
-nobody else. The process gets no credentials of AWS: it reads files from strangers.
+nobody else. The process gets no credentials of AWS in its environment: it reads files from
+strangers. That it cannot read ours either is the server's part (`gpu_server.hidden`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,17 +107,12 @@ class TranscriberProcess:
         await self.stop()
         self.gone = asyncio.Event()
         self._answers = asyncio.Queue()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.to_thread(
-                subprocess.Popen[bytes],
-                [sys.executable, "-m", self._module, str(theirs.fileno()), str(self._niceness)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=_environment(os.environ, self._spec),
-                process_group=0,  # out of reach of the terminal's Ctrl-C
-            )
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            self._process, ours = await asyncio.to_thread(self._spawn)
+            self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        except OSError as error:  # no memory, no descriptors, no processes
+            await self.stop()
+            raise TranscriberUnavailable(f"no process can be started: {error}") from error
         self._reading = asyncio.create_task(self._read(self._reader, self.gone))
         self._send(Load(spec=self._spec))
         try:
@@ -177,6 +173,25 @@ class TranscriberProcess:
         if self._reading is not None:
             reading, self._reading = self._reading, None
             await asyncio.gather(reading, return_exceptions=True)
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Return a new process and our end of its socket.
+
+        Raises:
+            OSError: the system has no room for it.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, ExitStack() as undo:
+            undo.callback(ours.close)
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", self._module, str(theirs.fileno()), str(self._niceness)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(os.environ, self._spec),
+                process_group=0,  # out of reach of the terminal's Ctrl-C
+            )
+            undo.pop_all()
+        return process, ours
 
     async def _outcome(self, job: int, patience: float) -> Done | Refused | Failed | None:
         """Return how a job ends; None if the process is gone, or silent for so many seconds."""
@@ -251,6 +266,15 @@ def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, st
         if not name.startswith("AWS_") and name not in SECRETS
     }
     kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the cwd here
-    if spec.model is not None and Path(spec.model).is_dir() and spec.kind != "whisperx":
-        kept["HF_HUB_OFFLINE"] = "1"  # all that is needed is in the folder
+    if not may_fetch(spec):
+        kept["HF_HUB_OFFLINE"] = "1"  # all that is needed is in the folder, or in a cache
     return kept
+
+
+def may_fetch(spec: TranscriberSpec) -> bool:
+    """Return whether models may be fetched from a hub.
+
+    Where that is not meant, a job must not wait for a network that there is none of.
+    """
+    in_folder = spec.model is not None and Path(spec.model).is_dir()
+    return spec.fetch_models or spec.token is not None or not in_folder

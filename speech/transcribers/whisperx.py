@@ -11,9 +11,13 @@ what libraries log.
 
 from __future__ import annotations
 
+import socket
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
@@ -29,6 +33,11 @@ from transcripts.documents import Segment
 
 #: `auto` aligns where there is a model for the language.
 Alignment = Literal["auto", "always", "never"]
+
+#: Patience with a host from which a model for alignment is fetched, seconds.
+CONNECTION_SECONDS: Final = 10.0
+#: After so long a model for alignment that could not be had is looked for again.
+LOOK_AGAIN_SECONDS: Final = 900.0
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +81,10 @@ class WhisperX(Transcriber):
         self._whisperx: Any = None
         self._pipeline: Any = None
         self._diarization: Any = None
-        #: By language; None where there is none to be had.
+        #: By language.
         self._aligners: dict[str, Any] = {}
+        #: Languages for which there was none to be had, and when to look again (monotonic).
+        self._no_aligners: dict[str, float] = {}
 
     def load(self) -> None:
         """Load Whisper, and what else is set up; see the port."""
@@ -169,10 +180,13 @@ class WhisperX(Transcriber):
             TranscriptionFailed: it cannot be done without.
         """
         if language not in self._aligners:
+            if time.monotonic() < self._no_aligners.get(language, 0.0):
+                return None
             try:
-                found = self._whisperx.load_align_model(
-                    language, self.device, model_name=self._alignment_model
-                )
+                with _short_connections():
+                    self._aligners[language] = self._whisperx.load_align_model(
+                        language, self.device, model_name=self._alignment_model
+                    )
             except Exception as error:
                 # Whatever a hub, a cache or torch may raise: there is no model.
                 if self._alignment == "always":
@@ -180,8 +194,8 @@ class WhisperX(Transcriber):
                         f"there is no alignment model for {language}: {type(error).__name__}"
                     ) from error
                 log.warning("no_alignment_model", language=language, error=type(error).__name__)
-                found = None
-            self._aligners[language] = found
+                self._no_aligners[language] = time.monotonic() + LOOK_AGAIN_SECONDS
+                return None
         return self._aligners[language]
 
     def _load_diarization(self, token: str) -> Any:
@@ -195,6 +209,20 @@ class WhisperX(Transcriber):
                 f"{type(error).__name__}. Its terms have to be accepted once, see "
                 "docs/gpu-server.md."
             ) from error
+
+
+@contextmanager
+def _short_connections() -> Iterator[None]:
+    """Have libraries that set no timeout for their sockets, as torch's hub, not wait for ever.
+
+    Sockets that exist already stay as they are.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(CONNECTION_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def segments_of(result: dict[str, Any], length: float) -> tuple[Segment, ...]:

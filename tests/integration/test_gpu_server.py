@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
+from gpu_server import app
+from gpu_server.settings import Settings
 from speech.transcribers.errors import TranscriberUnavailable
+from speech.transcribers.process import TranscriberProcess
 from tests.support.eventually import eventually
 from tests.support.gpu_server import Answer, Client, gpu_server
 
@@ -106,6 +110,22 @@ async def test_a_crash_is_the_error_of_one_job_and_the_server_recovers(deed: str
         assert (first.status, first.body["code"]) == (503, "engine_failed")
         assert first.body["retryable"] is True
         assert second.body["text"] == "still here"
+
+
+async def test_a_server_that_can_start_no_model_any_more_ends_so_that_it_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_process: TranscriberProcess) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    async with gpu_server() as (client, server), asyncio.timeout(30):
+        living = asyncio.create_task(app._live(Settings(), server))
+        monkeypatch.setattr(TranscriberProcess, "_spawn", full)
+        answer = await client.upload("die")
+
+        assert answer.body["code"] == "engine_failed"
+        assert not await living
 
 
 async def test_a_model_without_a_sign_of_life_is_replaced() -> None:

@@ -128,7 +128,7 @@ async def test_jobs_of_the_queue_end_in_the_bucket_each_once(
         assert transcript.text.split()[:3] == WORDS[:3]
     assert sorted(done) == [False, False, True]
     assert (jobs.failure(bad) or pytest.fail("no failure")).code == "not_audio"
-    assert (jobs.failure("uploads/never-was.mp3") or pytest.fail("no failure")).code == "gone"
+    assert jobs.failure("uploads/never-was.mp3") is None  # it may be uploaded yet
     assert asked.status == 200
     assert asked.body["alreadyTranscribed"] is True
     assert asked.body["text"].split()[:3] == WORDS[:3]

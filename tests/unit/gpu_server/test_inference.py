@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.inference import Inference
+from gpu_server.inference import MAX_RELOADS, Inference
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
@@ -28,6 +28,7 @@ class Slot:
         self.gone = asyncio.Event()
         self.starts = 0
         self.unloadable = False
+        self.defect: Exception | None = None
         self.jobs: list[str] = []
         self.began = asyncio.Event()
         self.end: asyncio.Future[Transcription] | None = None
@@ -36,6 +37,8 @@ class Slot:
         self.starts += 1
         if self.unloadable:
             raise TranscriberUnavailable("no model")
+        if self.defect is not None:
+            raise self.defect
         self.gone = asyncio.Event()
         return Loaded(engine="fake", model="fake", device="cpu", pid=1)
 
@@ -175,6 +178,55 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_no_place_is_given() -> 
             await running.loaded()
         with pytest.raises(NotReady), running.place():
             pass
+
+
+@pytest.mark.parametrize("defect", [None, RuntimeError("what nobody thought of")])
+async def test_a_slot_that_is_given_up_is_told_and_who_waits_is_too(
+    monkeypatch: pytest.MonkeyPatch, defect: Exception | None
+) -> None:
+    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    slot = Slot()
+    async with inference(slot) as running, asyncio.timeout(10):
+        crashing = begin(running, "crashes")
+        await slot.working()
+        waiting = begin(running, "waits")
+        slot.unloadable, slot.defect = defect is None, defect
+        slot.finish(TranscriberCrashed("died"))
+
+        assert await running.broken() == ("defect" if defect else "model_not_loaded")
+        with pytest.raises(TranscriberCrashed):
+            await crashing
+        with pytest.raises(Stopped):
+            await waiting
+
+    assert slot.starts == (2 if defect else 1 + MAX_RELOADS)
+
+
+async def test_processes_that_die_with_every_job_are_started_ever_more_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slot = Slot()
+    async with inference(slot) as running, asyncio.timeout(10):
+        pauses: list[float] = []
+        paused = asyncio.sleep
+
+        async def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            await paused(0)
+
+        monkeypatch.setattr("gpu_server.inference.asyncio.sleep", sleep)
+        for name, crashes in (("1", True), ("2", True), ("3", False), ("4", True), ("5", True)):
+            task = begin(running, name)
+            await slot.working()
+            slot.finish(TranscriberCrashed("died") if crashes else None)
+            await asyncio.gather(task, return_exceptions=True)
+        last = begin(running, "last")
+        await slot.working()
+        slot.finish()
+        await last
+
+    # The fourth dies in a process that has outlived the third.
+    assert pauses == [1, 2, 1]
 
 
 async def test_at_the_end_who_still_waits_is_told_so() -> None:

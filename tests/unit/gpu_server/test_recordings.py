@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from gpu_server.inference import Inference
 from gpu_server.problems import (
+    Conflict,
     EngineFailure,
     NotOffered,
     RefusedPlace,
@@ -230,23 +231,66 @@ async def test_why_there_can_be_no_transcript_is_stored(
     assert (found.document.code, found.document.etag) == (code, etag)
 
 
-async def test_a_recording_that_is_gone_or_too_large_is_told_and_stored(
+async def test_a_recording_that_is_too_large_has_a_failure_of_these_very_bytes(
     s3: S3Client, tmp_path: Path
 ) -> None:
-    upload(s3, UPLOAD, bytes(2000))
+    etag = upload(s3, UPLOAD, bytes(2000))
     slot = free()
     async with recordings(s3, tmp_path, slot) as made:
-        with pytest.raises(Unprocessable) as gone:
-            await made.transcribe(order(BUCKET, CHUNK))
-        with pytest.raises(Unprocessable) as large:
+        with pytest.raises(Unprocessable):
             await made.transcribe(order(BUCKET, UPLOAD))
 
-    assert (gone.value.failure, large.value.failure) == (FailureCode.GONE, FailureCode.TOO_LARGE)
-    assert {
-        "users/ann/transcripts/monday-chunk-001.failed",
-        "transcripts/uploads/talk.mp3.failed",
-    } < keys(s3)
+    found = Bucket(BUCKET, s3).get("transcripts/uploads/talk.mp3.failed", Failure)
+    assert found is not None
+    assert (found.document.code, found.document.etag) == (FailureCode.TOO_LARGE, etag)
     assert slot.heard == []
+
+
+async def test_a_recording_that_is_not_there_is_told_and_may_come_later(
+    s3: S3Client, tmp_path: Path
+) -> None:
+    async with recordings(s3, tmp_path, free()) as made:
+        with pytest.raises(Unprocessable) as gone:
+            await made.transcribe(order(BUCKET, CHUNK))
+
+    assert gone.value.failure == FailureCode.GONE
+    assert keys(s3) == set()
+
+
+async def test_captions_that_a_dead_writer_owes_are_mended_by_who_finds_the_transcript(
+    s3: S3Client, tmp_path: Path
+) -> None:
+    upload(s3, UPLOAD)
+    captions = "transcripts/uploads/talk.mp3.vtt"
+    async with recordings(s3, tmp_path, free()) as made:
+        await made.transcribe(order(BUCKET, UPLOAD))
+        s3.delete_object(Bucket=BUCKET, Key=captions)
+        again = await made.transcribe(order(BUCKET, UPLOAD))
+
+    assert again.already
+    assert captions in keys(s3)
+
+
+async def test_another_transcript_for_the_same_place_is_refused_meanwhile(
+    s3: S3Client, tmp_path: Path
+) -> None:
+    upload(s3, UPLOAD)
+    upload(s3, CHUNK)
+    slot = Slot()
+    async with recordings(s3, tmp_path, slot) as made:
+        place = "results/it.json"
+        first = asyncio.create_task(made.transcribe(order(BUCKET, UPLOAD, transcript_key=place)))
+        await slot.began.wait()
+        for other in (
+            order(BUCKET, CHUNK, transcript_key=place),
+            order(BUCKET, UPLOAD, transcript_key=place, language="de"),
+            order(BUCKET, UPLOAD, transcript_key=place, diarize=True),
+        ):
+            with pytest.raises(Conflict):
+                await made.transcribe(other)
+        slot.go.set()
+
+        assert (await first).transcript is not None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpu_server.problems import InvalidRequest, Unprocessable
+from gpu_server.problems import InvalidRequest, NoSpace, Unprocessable, UploadStalled
 from gpu_server.spool import Spool
 from gpu_server.uploads import receive_form
 
@@ -39,7 +42,9 @@ async def received(
     folder: Path, pieces: Iterable[bytes], headers: dict[str, str] | None = None
 ) -> tuple[bytes, dict[str, str]]:
     with Spool(folder, max_bytes=1000) as spool, spool.file() as file:
-        fields = await receive_form(HEADERS | (headers or {}), arriving(pieces), file, patience=5)
+        fields = await receive_form(
+            HEADERS | (headers or {}), arriving(pieces), file, patience=5, deadline=5
+        )
         return file.path.read_bytes(), fields
 
 
@@ -67,6 +72,7 @@ async def test_a_recording_comes_out_as_it_went_in_however_it_is_cut(
         form(("file", b"cut off"))[:-20],
         form(("language", b"\xff\xfe"), ("file", b"x")),
         form(("language", bytes(20_000)), ("file", b"x")),
+        form(("file", b"x"), *((f"unknown-{number}", b"") for number in range(50))),
         b"--frontier\r\n" + b"X: " + bytes(20_000) + b"\r\n\r\n",
     ],
 )
@@ -91,7 +97,7 @@ async def test_a_recording_that_is_too_large_is_refused_while_it_comes(tmp_path:
         spool.file() as file,
         pytest.raises(Unprocessable) as caught,
     ):
-        await receive_form(HEADERS, endless(), file, patience=5)
+        await receive_form(HEADERS, endless(), file, patience=5, deadline=60)
 
     assert caught.value.code == "too_large"
     assert file.size <= 3_000_000
@@ -100,3 +106,38 @@ async def test_a_recording_that_is_too_large_is_refused_while_it_comes(tmp_path:
 async def test_an_announced_size_is_refused_before_anything_comes(tmp_path: Path) -> None:
     with pytest.raises(Unprocessable):
         await received(tmp_path, [], {"content-length": "9000000"})
+
+
+async def test_what_comes_after_the_end_is_refused_but_for_a_line_break(tmp_path: Path) -> None:
+    whole = form(("file", b"x"))
+
+    assert (await received(tmp_path, [whole, b"\r\n"]))[0] == b"x"
+    with pytest.raises(InvalidRequest):
+        await received(tmp_path, [whole, *[bytes(500)] * 10])
+
+
+async def test_an_upload_that_never_ends_has_no_place_for_ever(tmp_path: Path) -> None:
+    async def drips() -> AsyncIterator[bytes]:
+        yield form(("file", b"x")).partition(b"x\r\n")[0]
+        while True:
+            await asyncio.sleep(0.001)
+            yield b"."
+
+    with (
+        Spool(tmp_path, max_bytes=10**9) as spool,
+        spool.file() as file,
+        pytest.raises(UploadStalled),
+    ):
+        await receive_form(HEADERS, drips(), file, patience=60, deadline=0.05)
+
+
+def test_a_disk_without_room_for_another_file_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Spool(tmp_path, max_bytes=1000) as spool:
+        monkeypatch.setattr(tempfile, "mkstemp", full)
+        with pytest.raises(NoSpace), spool.file():
+            pass

@@ -14,7 +14,14 @@ import pytest
 from moto import mock_aws
 
 from gpu_server import worker as module
-from gpu_server.problems import EngineFailure, RefusedPlace, Stopping, Unprocessable
+from gpu_server.problems import (
+    Conflict,
+    EngineFailure,
+    RefusedPlace,
+    Stopping,
+    StorageFailed,
+    Unprocessable,
+)
 from gpu_server.recordings import Order, Outcome
 from gpu_server.telemetry import Metrics
 from gpu_server.worker import QueueWorker
@@ -165,6 +172,7 @@ async def test_what_another_attempt_can_mend_comes_again_later(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_RETRY", 0)
+    monkeypatch.setattr(module, "LONGEST_OUTAGE_PAUSE", 0.01)
     queue.send()
     recordings = Recordings(error=EngineFailure("crashed"))
     recordings.go.set()
@@ -175,6 +183,39 @@ async def test_what_another_attempt_can_mend_comes_again_later(
                 await asyncio.sleep(0.01)
         recordings.error = None
         await becomes(queue, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "taken"),
+    [
+        (EngineFailure("crashed"), 1),
+        (StorageFailed("S3 cannot be reached"), 1),
+        (Unprocessable(FailureCode.NOT_AUDIO, "no audio"), 3),
+        (Conflict("somebody is at it"), 3),
+    ],
+)
+async def test_an_outage_does_not_use_up_the_attempts_of_all_that_wait(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, error: Exception, taken: int
+) -> None:
+    paused = asyncio.Event()
+
+    async def pause(worker: QueueWorker, _seconds: float) -> None:
+        paused.set()
+        await worker._stopping.wait()
+
+    monkeypatch.setattr(QueueWorker, "_pause", pause)
+    for number in range(3):
+        queue.send(key=f"uploads/{number}.mp3")
+    recordings = Recordings(error=error)
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        async with asyncio.timeout(10):
+            while len(recordings.orders) < taken or (taken == 1 and not paused.is_set()):  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+
+        assert len(recordings.orders) == taken
+        assert paused.is_set() == (taken == 1)
 
 
 @pytest.mark.parametrize(

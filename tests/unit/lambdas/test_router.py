@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from pydantic import ValidationError
 
-from lambdas.router.decide import Answer, Done, Lost, Outcome, Refused, Server
+from lambdas.router.decide import Answer, Done, Lost, Refused, Server
 from lambdas.router.request import NotARecording, UnknownEvent
 from tests.support.events import BUCKET, EVENT_ID, KEY, created, flat
 from transcripts.recordings import TranscriptionJob, beside, recording

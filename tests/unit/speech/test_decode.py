@@ -128,6 +128,22 @@ def test_what_cannot_be_decoded_is_told_after_what_could() -> None:
     assert good > 32_000
 
 
+@pytest.mark.parametrize("rate", [1, 999])
+def test_a_small_file_that_claims_to_last_for_hours_is_not_blown_up(rate: int) -> None:
+    file = io.BytesIO()
+    with av.open(file, mode="w", format="flac") as container:
+        stream = container.add_stream("flac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 65_535), "<i2"), format="s16", layout="mono"
+        )
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+    with pytest.raises(CorruptAudio):
+        next(decode(io.BytesIO(file.getvalue())))
+
+
 @pytest.mark.parametrize("content", [b"", b"Dear diary, " * 400, bytes(4_096)])
 def test_what_is_no_audio_is_refused(content: bytes) -> None:
     with pytest.raises(NotAudio):
