@@ -1,4 +1,4 @@
-"""`python -m benchmarks [live|recognition|memory|transcribe|router|all] [--quick] [--json]`.
+"""`python -m benchmarks [NAME|all] [--quick] [--json]`; `--help` lists the names.
 
 Tables go to stdout, what is going on to stderr. The promises below a table say `kept`, or
 `MISSED` and by how much; the exit code does not depend on them, for a busy machine misses some.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import live, memory, recognition, router, transcribe
+from benchmarks import live, memory, recognition, recordings, router, transcribe
 from benchmarks.servers import ServerError
 from client.errors import ClientError
 
@@ -72,12 +72,23 @@ def _router(*, quick: bool) -> Outcome:
     return asdict(measured), router.report(measured)
 
 
+def _recordings(*, quick: bool) -> Outcome:
+    measured = recordings.run(recordings.QUICK if quick else recordings.Plan(), _progress)
+    if measured is None:
+        return None, (
+            "Not measured: there is no speech. Set RECORDINGS to a folder with a manifest.json, "
+            "or install flite."
+        )
+    return recordings.figures(measured), recordings.report(measured)
+
+
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _live),
     "memory": ("Memory while the engine cannot keep up", _memory),
     "transcribe": ("Amazon Transcribe: CPU, added latency and memory by streams", _transcribe),
     "router": ("Router of recordings: cold start, and what it adds to the server's time", _router),
+    "recordings": ("Recordings: the server beside the engine alone, and its health", _recordings),
 }
 
 

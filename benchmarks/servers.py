@@ -42,7 +42,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return user and system time so far, of all its threads and of its workers."""
-        return sum(_cpu_seconds(process) for process in self._family())
+        return sum(cpu_seconds(process) for process in self._family())
 
     def rss_bytes(self) -> int:
         """Return the resident memory, of its workers too; shared pages count once each."""
@@ -55,7 +55,7 @@ class Server:
             raise ServerError(f"{self.name} died") from error
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
     """Return the CPU time of a process: to the nanosecond on Linux, else in ticks of 10 ms."""
     threads = list(Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
     if not threads:
@@ -76,7 +76,7 @@ def cloudscribe(engine: str = "scripted", **settings: object) -> Iterator[Server
     """
     given = {name.upper(): str(value) for name, value in settings.items()}
     environment = {"ENGINE": engine, "PORT": "0", "LOG_LEVEL": "info", **given}
-    with _run("cloudscribe", [sys.executable, "-m", "ecs_service"], environment) as server:
+    with running("cloudscribe", [sys.executable, "-m", "ecs_service"], environment) as server:
         yield server
 
 
@@ -104,12 +104,17 @@ def node_relay() -> Iterator[Server]:
         if done.returncode:
             raise ServerError(f"npm ci failed: {done.stderr.strip()}")
     environment = {"PORT": "0", "NODE_ENV": "production"}
-    with _run("node relay", [node, str(RELAY / "server.mjs")], environment) as server:
+    with running("node relay", [node, str(RELAY / "server.mjs")], environment) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _run(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+def running(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    """Run a program that tells its port in its log; end it at the end.
+
+    Raises:
+        ServerError: it did not start.
+    """
     with tempfile.NamedTemporaryFile("w", prefix="benchmark-", suffix=".log") as log:
         process = psutil.Popen(
             command,

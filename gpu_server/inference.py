@@ -195,7 +195,8 @@ class Inference:
     @property
     def waiting(self) -> int:
         """Places whose job is not in work: it waits, or its recording is on its way."""
-        return self._places + self._background - self._running
+        # Who hung up has left the place, and the transcriber may still be at it for a moment.
+        return max(0, self._places + self._background - self._running)
 
     @property
     def idle_seconds(self) -> float:

@@ -39,7 +39,7 @@ class Metrics:
             registry=registry,
         )
         self.ready = Gauge(
-            "cloudscribe_transcriber_ready", "Transcribers that are loaded", registry=registry
+            "cloudscribe_transcriber_ready", "1 while a transcriber is loaded", registry=registry
         )
         self.idle = Gauge(
             "cloudscribe_transcriber_idle_seconds",

@@ -63,7 +63,7 @@ def _nothing_left() -> Iterator[None]:
 
 
 def worker_of(result: Result) -> int:
-    return int(result.speaker or 0)
+    return int(result.words[0].word)
 
 
 async def transcript(recognition: Recognition) -> list[Result]:
