@@ -45,6 +45,7 @@ INPUTS: Final = (
     "cdk.json",
     "infra",
     "transcripts",
+    "translation",
 )
 NO_INPUTS: Final = ("__pycache__", "node_modules")
 

@@ -34,7 +34,7 @@ from transcripts.recordings import CAPTIONS, Session, beside
 
 pytestmark = pytest.mark.integration
 
-CHUNKS = int(os.environ.get("RECORDINGS_WAY_CHUNKS", "200"))
+CHUNKS = int(os.environ.get("RECORDINGS_WAY_CHUNKS", "100"))
 #: Who is killed, in the middle of each part of the chunks: all of the server, or the process of its
 #: transcriber alone.
 VICTIMS = (MODULE, TRANSCRIBER, MODULE, MODULE, None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
 
 from local_cloud.aws import ROOT, Emulator
-from local_cloud.deployment import Resources, fingerprint, start
+from local_cloud.deployment import INPUTS, NO_INPUTS, Resources, fingerprint, start
 from scripts import stamps
 from transcripts.conversations import ConversationTable
 
@@ -135,15 +135,14 @@ def _alone() -> TextIO:
 
 def copied_tree(folder: Path) -> Path:
     """Return a copy of what the stacks are made from, to be changed at will."""
-    for name in ("build/functions", "infra", "transcripts"):
-        shutil.copytree(
-            ROOT / name,
-            folder / name,
-            ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
-        )
-    for name in ("app.py", "cdk.json", "cdk.context.json"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in INPUTS:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns(*NO_INPUTS)
+            shutil.copytree(source, folder / name, ignore=ignored)
+        elif source.exists():
+            shutil.copy(source, folder / name)
     (folder / "infra" / "node_modules").symlink_to(ROOT / "infra" / "node_modules")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "frontend").symlink_to(ROOT / "frontend")
