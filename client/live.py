@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import aiohttp
 from pydantic import ValidationError
@@ -30,34 +30,17 @@ from transcripts import protocol
 from transcripts.protocol import (
     ERRORS,
     HEARTBEAT_SECONDS,
-    Ack,
     Closed,
     ConnectParameters,
     Error,
-    Final,
-    Heartbeat,
-    Partial,
+    FromServer,
     Ready,
-    Snapshot,
     Start,
     Stop,
     TranscribeParameters,
-    Translation,
-    TranslationStatus,
 )
 
-Message = (
-    Ready
-    | Partial
-    | Final
-    | Ack
-    | Error
-    | Closed
-    | Snapshot
-    | Heartbeat
-    | Translation
-    | TranslationStatus
-)
+Message: TypeAlias = FromServer
 
 #: Time for a connection to be made and admitted, in seconds.
 CONNECT_SECONDS = 10.0

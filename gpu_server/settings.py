@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         int | None,
         Field(ge=1, le=256, description="stretches of speech at once; default: by the device"),
     ] = None
-    language: Annotated[
+    transcriber_language: Annotated[
         Language | None, Field(description="of recordings that tell none; default: detect it")
     ] = None
     alignment: Annotated[
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
             device=self.device,
             compute_type=self.compute_type,
             batch_size=self.batch_size,
-            language=self.language,
+            language=self.transcriber_language,
             alignment=self.alignment,
             alignment_model=self.alignment_model,
             fetch_models=self.fetch_models,

@@ -52,14 +52,13 @@ JOB_SECONDS = 15
 EMBEDDED_SPEED = 4.0
 #: Settings of the server for recordings (`python -m gpu_server --help`) that are not the user's to
 #: make here: they are the demo's, or have the name of something else, as `SLOTS`, which is the
-#: service's, and `LANGUAGE`, which is the desktop's.
+#: service's.
 NOT_OF_TRANSCRIBER = frozenset(
     {
         "AUTH_TOKEN",
         "AUTH_TOKEN_FILE",
         "HOST",
         "IDLE_EXIT_SECONDS",
-        "LANGUAGE",
         "MAX_SECONDS",
         "MAX_UPLOAD_BYTES",
         "POLL_SECONDS",

@@ -23,7 +23,6 @@ from typing import Final, TypeAlias
 
 from transcripts.cues import DASH, Cue, Spoken, cues
 from transcripts.documents import Gap, RecordingTranscript, SessionSegment, SessionTranscript
-from transcripts.models import Utterance, Word
 from transcripts.typesetting import clean
 
 Transcript: TypeAlias = RecordingTranscript | SessionTranscript
@@ -60,29 +59,6 @@ def spoken(transcript: Transcript) -> list[Spoken]:
         )
         for segment in transcript.segments
     ]
-
-
-def spoken_live(utterances: Iterable[Utterance]) -> list[Spoken]:
-    """Return utterances of a conversation on one timeline, which begins with the earliest.
-
-    Their own times count from the begin of each speaker's stream, so wall-clock times place them.
-    """
-    said = sorted(utterances, key=lambda each: each.sort_key)
-    placed = []
-    for each in said:
-        begin = (each.timestamp - said[0].timestamp).total_seconds()
-        shift = begin - each.start_time
-        label = f" ({each.speaker_label})" if each.speaker_label else ""
-        placed.append(
-            Spoken(
-                text=each.text,
-                start=begin,
-                end=max(begin, each.end_time + shift),
-                words=[_shifted(word, shift) for word in each.words],
-                voice=f"{each.speaker}{label}",
-            )
-        )
-    return placed
 
 
 def srt(shown: Iterable[Cue]) -> str:
@@ -126,11 +102,6 @@ def _voice(label: str | None, channel: int | None) -> str | None:
     if channel is None:
         return label
     return f"Channel {channel + 1}, {label}" if label else f"Channel {channel + 1}"
-
-
-def _shifted(word: Word, by: float) -> Word:
-    start = max(0.0, word.start_time + by)
-    return word.model_copy(update={"start_time": start, "end_time": max(start, word.end_time + by)})
 
 
 def _told(gap: Gap) -> str:

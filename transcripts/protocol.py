@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, Json, TypeAdapter
 
@@ -370,23 +370,9 @@ class TranslationStatus(Model):
     ]
 
 
-ControlMessage = Annotated[Start | Stop, Field(discriminator="type")]
-ServerMessage = Annotated[
-    Ready
-    | Partial
-    | Final
-    | Ack
-    | Error
-    | Closed
-    | Snapshot
-    | Heartbeat
-    | Translation
-    | TranslationStatus,
-    Field(discriminator="type"),
-]
-
-control_message: TypeAdapter[Start | Stop] = TypeAdapter(ControlMessage)
-server_message: TypeAdapter[
+#: What a speaker sends as a text frame, and what a server sends.
+FromClient: TypeAlias = Start | Stop
+FromServer: TypeAlias = (
     Ready
     | Partial
     | Final
@@ -397,7 +383,14 @@ server_message: TypeAdapter[
     | Heartbeat
     | Translation
     | TranslationStatus
-] = TypeAdapter(ServerMessage)
+)
+
+control_message: TypeAdapter[FromClient] = TypeAdapter(
+    Annotated[FromClient, Field(discriminator="type")]
+)
+server_message: TypeAdapter[FromServer] = TypeAdapter(
+    Annotated[FromServer, Field(discriminator="type")]
+)
 
 
 def encode(message: Model) -> bytes:

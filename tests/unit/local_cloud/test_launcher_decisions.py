@@ -177,6 +177,7 @@ def test_who_transcribes_is_the_users_to_say_and_the_rest_the_demos(tmp_path: Pa
         "LOG_LEVEL",
         "MODEL",
         "TRANSCRIBER",
+        "TRANSCRIBER_LANGUAGE",
     }
 
 

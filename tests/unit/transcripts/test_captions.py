@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import timedelta
 from itertools import pairwise
 
 import pysubs2
@@ -12,8 +11,7 @@ import webvtt
 from hypothesis import given
 
 from tests.support.transcripts import NOW, segment, transcript, transcripts
-from tests.support.utterances import BEGIN, utterance
-from transcripts.captions import captions, plain, spoken, spoken_live, srt, vtt
+from transcripts.captions import captions, plain, spoken, srt, vtt
 from transcripts.cues import GAP, MAX_COLUMNS, MAX_LINES, MAX_SHOWN, MIN_SHOWN, Cue, cues
 from transcripts.documents import (
     Gap,
@@ -335,15 +333,3 @@ def test_a_session_names_the_chunks_that_it_lacks() -> None:
         "WEBVTT\n\nNOTE\n00:00:02.000 chunk 2: missing\n00:00:04.000 chunk 4: failed\n\n"
     )
     assert [cue.text for cue in webvtt.from_string(said[".vtt"]).captions] == ["Part 1.", "Part 3."]
-
-
-def test_live_utterances_have_captions_by_the_clock() -> None:
-    first = utterance(speaker="Ada", text="hello world", timestamp=BEGIN)
-    second = utterance(speaker="Bob", text="hello world", timestamp=BEGIN + timedelta(seconds=10))
-
-    said = spoken_live([second, first])
-
-    assert vtt(cues(said)) == (
-        "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\n<v Ada>hello world\n"
-        "\n00:00:10.000 --> 00:00:11.250\n<v Bob>hello world\n"
-    )
