@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -187,8 +186,7 @@ async def test_another_microphone_is_taken_in_the_middle_of_a_stream(
         assert names == ["Default microphone", "Fake Audio Input 1", "Fake Audio Input 2"]
 
         await select.select_option("Fake Audio Input 2")
-        look: Callable[[], bool | Awaitable[bool]] = partial(_has_switched, page)
-        await eventually(look, "the other microphone")
+        await eventually(partial(_has_switched, page), "the other microphone")
         heard = len(fake_site.audio[0])
         await eventually(lambda: len(fake_site.audio[0]) > heard + 32_000, "more sound")
         await page.get_by_role("button", name="Stop").click()

@@ -215,8 +215,11 @@ async def test_ctrl_c_waits_for_the_last_words(service: RunningService, recordin
 
 async def test_ctrl_c_while_the_program_loads_shows_no_stack_trace(recording: Path) -> None:
     async with client("http://127.0.0.1:9", "stream", recording) as process:
-        look: Callable[[], bool | Awaitable[bool]] = partial(_has_loaded, process.pid, "aiohttp")
-        await eventually(look, "it is in the middle of its imports", every=0.001)
+        await eventually(
+            partial(_has_loaded, process.pid, "aiohttp"),
+            "it is in the middle of its imports",
+            every=0.001,
+        )
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
     assert process.returncode in (-signal.SIGINT, ExitCode.INTERRUPTED)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -63,8 +62,7 @@ async def test_an_uploaded_recording_is_a_job_and_nothing_else_is(cloud: Cloud) 
         jobs.extend(await taken(cloud, cloud.resources.jobs_queue_url))
         return sum(talk in job for job in jobs) >= 2
 
-    look: Callable[[], bool | Awaitable[bool]] = both
-    await eventually(look, "the upload and the chunk are jobs")
+    await eventually(both, "the upload and the chunk are jobs")
     await asyncio.sleep(1)
     jobs += await taken(cloud, cloud.resources.jobs_queue_url)
     ours = [job for job in jobs if talk in job]
@@ -101,8 +99,7 @@ async def test_an_application_asks_for_a_transcript_by_an_event(cloud: Cloud) ->
         jobs.extend(await taken(cloud, cloud.resources.jobs_queue_url))
         return any(f"{talk}-ours.wav" in job for job in jobs)
 
-    look: Callable[[], bool | Awaitable[bool]] = asked
-    await eventually(look, "our recording is a job")
+    await eventually(asked, "our recording is a job")
     await asyncio.sleep(1)
     jobs += await taken(cloud, cloud.resources.jobs_queue_url)
     assert sum(talk in job for job in jobs) == 1

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,7 @@ async def until_stored(url: str, conversation: str, said: list[str]) -> None:
     async def shown() -> bool:
         return sorted(await stored(url, conversation)) == sorted(said)
 
-    look: Callable[[], bool | Awaitable[bool]] = shown
-    await eventually(look, "every promised utterance is stored", every=0.2)
+    await eventually(shown, "every promised utterance is stored", every=0.2)
 
 
 async def test_it_says_ready_serves_the_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -163,8 +162,7 @@ class Home:
                 return str(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode())
             return None
 
-        look: Callable[[], str | Awaitable[str | None] | None] = said
-        return await eventually(look, f"{name} is transcribed", within=90, every=0.2) or ""
+        return await eventually(said, f"{name} is transcribed", within=90, every=0.2) or ""
 
 
 async def test_an_uploaded_recording_is_transcribed_also_after_the_transcriber_has_died(

@@ -10,7 +10,6 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from itertools import accumulate
 from pathlib import Path
 
@@ -51,8 +50,7 @@ async def everything_is_done(way: Way) -> None:
     async def done() -> bool:
         return await asyncio.to_thread(way.events) == 0 and await asyncio.to_thread(way.jobs) == 0
 
-    look: Callable[[], bool | Awaitable[bool]] = done
-    await eventually(look, "no event and no job is left", within=PATIENCE, every=0.5)
+    await eventually(done, "no event and no job is left", within=PATIENCE, every=0.5)
 
 
 def combined(way: Way, talk: Talk) -> SessionTranscript:

@@ -6,11 +6,19 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(
+    look: Callable[[], Awaitable[T]], what: str, *, within: float = ..., every: float = ...
+) -> T: ...
+@overload
+async def eventually(
+    look: Callable[[], T], what: str, *, within: float = ..., every: float = ...
+) -> T: ...
 async def eventually(
     look: Callable[[], T | Awaitable[T]],
     what: str,
