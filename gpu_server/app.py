@@ -24,13 +24,14 @@ from gpu_server.access import Door
 from gpu_server.api import Parts, application
 from gpu_server.download import Downloader
 from gpu_server.inference import Inference
+from gpu_server.protection import protect
 from gpu_server.recordings import THREADS, Recordings
 from gpu_server.settings import Settings
 from gpu_server.spool import Spool
 from gpu_server.spot import spot_notice
 from gpu_server.telemetry import Metrics
 from gpu_server.warmth import Warmth
-from gpu_server.worker import QueueWorker
+from gpu_server.worker import QueueWorker, calls_at_a_time
 from speech.transcribers.process import TranscriberProcess
 from transcripts.bucket import Recordings as Bucket
 
@@ -139,7 +140,7 @@ def sqs_client(settings: Settings) -> SQSClient:
         config=Config(
             connect_timeout=5,
             read_timeout=settings.poll_seconds + 15,
-            max_pool_connections=2 * settings.capacity + 1,
+            max_pool_connections=calls_at_a_time(settings.capacity),
             retries={"mode": "standard", "total_max_attempts": 4},
         ),
     )
@@ -198,6 +199,7 @@ async def _live(settings: Settings, server: Server) -> bool:
     parts = server.parts
     enough = _signalled()
     waiting: list[asyncio.Future[Any]] = [asyncio.create_task(enough.wait())]
+    protecting = asyncio.create_task(_protect(settings, parts))
     try:
         loading = asyncio.create_task(parts.inference.loaded())
         await asyncio.wait([*waiting, loading], return_when=asyncio.FIRST_COMPLETED)
@@ -220,9 +222,19 @@ async def _live(settings: Settings, server: Server) -> bool:
         await _stop(settings, server, working)
         return well
     finally:
-        for task in waiting:
+        for task in (protecting, *waiting):
             task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.gather(protecting, *waiting, return_exceptions=True)
+
+
+async def _protect(settings: Settings, parts: Parts) -> None:
+    """Keep ECS from ending this server while it works, if ECS runs it."""
+    if settings.ecs_agent_uri is None:
+        return
+    try:
+        await protect(settings.ecs_agent_uri, parts.inference)
+    except Exception:
+        log.exception("protection_defect")  # without it, work goes on
 
 
 async def _work(server: Server) -> None:

@@ -9,8 +9,8 @@ what waits on the disk is bounded, too, and who comes too late is told at once:
 
 A place is left at the end of the `with`, however it ends: a job that waits leaves the queue, and
 one in work is called off. Jobs of the SQS queue take places in the `background`: these are not
-counted, for the worker takes no more of them than there are slots, and they give way to requests
-for a while, but not for ever.
+counted, for the worker takes only one more of them than there are slots, and they give way to
+requests for a while, but not for ever.
 
 Each slot is a process with a model. One that dies fails the job it had and is started again. Where
 that does not help, `broken` tells, and the server had better be replaced.
@@ -72,6 +72,7 @@ class _Job:
     number: int
     path: Path = field(compare=False)
     options: TranscriptionOptions = field(compare=False)
+    background: bool = field(compare=False)
     arrived: float = field(compare=False)
     future: asyncio.Future[Transcription] = field(compare=False)
     running: bool = field(default=False, compare=False)
@@ -204,8 +205,14 @@ class Inference:
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
 
     def refuse(self) -> None:
-        """Give nobody a place any more."""
+        """Give nobody a place any more.
+
+        Jobs of the queue that wait for their turn are `Stopped`: another server may begin at once.
+        """
         self._stopping = True
+        for job in self._waiting:
+            if job.background:
+                _fail(job.future, Stopped())
 
     async def idle(self) -> None:
         """Wait until nobody has a place."""
@@ -237,12 +244,15 @@ class Inference:
 
     def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
         """Queue a job; for `Place`."""
+        if self._stopping and background:
+            raise Stopped
         now = time.monotonic()
         job = _Job(
             due=now + BACKGROUND_PATIENCE * background,
             number=next(self._numbers),
             path=path,
             options=options,
+            background=background,
             arrived=now,
             future=asyncio.get_running_loop().create_future(),
         )

@@ -123,6 +123,13 @@ class Settings(BaseSettings):
     spot_notice: Annotated[
         bool, Field(description="ask the machine whether Spot wants it back; ECS does so itself")
     ] = False
+    ecs_agent_uri: Annotated[
+        str | None,
+        Field(
+            pattern=r"^http://",
+            description="set by ECS: where to ask that a task at work is not ended",
+        ),
+    ] = None
     idle_exit_seconds: Annotated[
         float | None, Field(gt=0, description="end after so long without work; default: never")
     ] = None

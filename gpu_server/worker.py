@@ -1,19 +1,22 @@
-"""The worker: does the jobs of the SQS queue, one at a time for each slot.
+"""The worker: does the jobs of the SQS queue, one at a time for each slot, and has one more ready.
 
     receive (long poll) -> transcribe and store (`gpu_server.recordings`) -> delete
                            while that lasts: more visibility, now and then
+
+The one more is taken and fetched while the slots work, so that a slot which becomes free goes on at
+once: what S3 and SQS take would otherwise be time in which a GPU waits.
 
 A message is deleted only when its transcript is stored, or why there can be none. What another
 attempt can mend becomes visible again after a pause that grows with the attempts; what is no job
 is left alone; and the queue's redrive policy puts aside what has come too often. A job that is
 done twice, because a message came twice or a worker was given up too early, is stored once.
 
-To stop, the worker finishes what it has begun. What it cannot finish in time it gives back: the
-message is visible to others at once. A worker that dies gives back nothing, and its message is
-visible again when the time is over for which it last asked.
+To stop, the worker finishes what a slot works on. What is not begun, or cannot be finished in time,
+it gives back: the message is visible to others at once. A worker that dies gives back nothing, and
+its message is visible again when the time is over for which it last asked.
 
-While the model or the storage fails, the worker takes a job only now and then, so that an outage
-does not use up the attempts of all that wait.
+While the model or the storage fails, one job is tried now and then, so that an outage does not use
+up the attempts of all that wait.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
+#: Jobs that are made ready while the slots work.
+AHEAD: Final = 1
 #: The pause before a job is tried again doubles with each attempt; seconds.
 FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
@@ -55,6 +60,11 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+def calls_at_a_time(slots: int) -> int:
+    """Return how many calls of SQS a worker makes at the same time, at most."""
+    return 2 * (slots + AHEAD) + 1  # for each job a look or its end, and a heartbeat
+
+
 class QueueWorker:
     """See the module.
 
@@ -63,7 +73,7 @@ class QueueWorker:
         queue_url: of the jobs.
         recordings: who does them.
         inference: who must be ready for them.
-        slots: jobs at a time.
+        slots: jobs in work at a time.
         visibility: for how long a job is asked for at a time, seconds.
         poll: how long one look into the queue lasts, seconds.
         metrics: where it counts.
@@ -90,14 +100,15 @@ class QueueWorker:
         self._poll = poll
         self._metrics = metrics
         self._stopping = asyncio.Event()
+        #: Jobs in a row that failed for reasons that are not their own.
+        self._troubles = 0
         self._in_hand: set[asyncio.Task[bool]] = set()
-        # For each slot a look into the queue and a heartbeat at the same time.
-        self._threads = ThreadPoolExecutor(2 * slots + 1, thread_name_prefix="sqs")
+        self._threads = ThreadPoolExecutor(calls_at_a_time(slots), thread_name_prefix="sqs")
 
     async def run(self) -> None:
         """Work until `stop`, and then until nothing is in hand."""
         try:
-            await asyncio.gather(*(self._serve() for _ in range(self._slots)))
+            await asyncio.gather(*(self._serve(probe=n == 0) for n in range(self._slots + AHEAD)))
         finally:
             self._threads.shutdown(wait=False)
 
@@ -113,11 +124,11 @@ class QueueWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self) -> None:
+    async def _serve(self, *, probe: bool) -> None:
+        """Do one job after the other; in an outage only if it is ours to `probe`."""
         failures = 0
-        troubles = 0
         while not self._stopping.is_set():
-            if not self._inference.ready:
+            if not self._inference.ready or (self._troubles and not probe):
                 await self._pause(LOOK)
                 continue
             try:
@@ -129,9 +140,9 @@ class QueueWorker:
                 await self._pause(_jittered(LONGEST_PAUSE, failures))
                 continue
             for message in messages:
-                troubles = 0 if await self._take(message) else troubles + 1
-                if troubles:
-                    await self._pause(_jittered(LONGEST_OUTAGE_PAUSE, troubles))
+                self._troubles = 0 if await self._take(message) else self._troubles + 1
+                if self._troubles:
+                    await self._pause(_jittered(LONGEST_OUTAGE_PAUSE, self._troubles))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -191,7 +202,7 @@ class QueueWorker:
             log.warning("job_is_in_vain", code=problem.code, **about)
             await self._delete(message, "failed")
             return True
-        except Stopping:  # between the queue and its turn
+        except Stopping:  # it was not begun
             self._metrics.jobs.labels("given_back").inc()
             await claim.end(visible_in=0)
             return True

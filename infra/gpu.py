@@ -10,8 +10,9 @@ account may not even have a quota for. A deployment leaves the running number al
 changes the server itself (image, settings, network). Then all tasks have to be replaced, no
 machine has a second GPU for a new one beside the old one, and the number goes to 0: the
 deployment neither waits for Spot capacity nor fails for want of it. At its next look the batch
-worker turns the number up again for whatever waits or is to be kept warm; a job that was being
-done becomes visible in the queue again.
+worker turns the number up again for whatever waits or is to be kept warm. A task with work protects
+itself from both, for minutes at a time (`gpu_server.protection`); a job that is cut off all the
+same becomes visible in the queue again.
 
 **Who can reach it.** Tasks have no public address; their security group lets in the router's
 and nobody else's. Whoever asks for something has to know a secret besides. Secrets Manager makes it
@@ -228,6 +229,27 @@ class GpuServer(Construct):
             write=bucket_rights.OUTCOMES,
         )
         store.jobs.grant_consume_messages(role)
+        self._let_protect_itself(role)
+
+    def _let_protect_itself(self, role: iam.IRole) -> None:
+        """While a task works, ECS is to choose others where there are to be fewer."""
+        stack = Stack.of(self)
+        tasks = stack.format_arn(
+            service="ecs", resource="task", resource_name=f"{self.cluster.cluster_name}/*"
+        )
+        role.add_to_principal_policy(
+            iam.PolicyStatement(actions=["ecs:UpdateTaskProtection"], resources=[tasks])
+        )
+        made = self.cluster.node.default_child
+        assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
+        accept(
+            role,
+            {
+                f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
+                f"task/<{stack.resolve(made.logical_id)}>/*]": "Tasks of this cluster, which are "
+                "this server's; what they are called shows when they start.",
+            },
+        )
 
     def _make_service(self, task: ecs.Ec2TaskDefinition, machines: GpuMachines) -> ecs.Ec2Service:
         service = ecs.Ec2Service(

@@ -5,7 +5,9 @@ paid for from its start, which takes minutes, to the end of its idle time, so on
 most. Since when jobs wait is what this function has seen itself, for the queue tells the age of its
 oldest message only as a metric. Once a machine runs, more are wanted at once. Fewer are wanted only
 when there have been too many for a while, for the queue's counts are approximate. Those that have
-a job in hand are never too many, and neither is one that was given recordings beside the queue.
+a job in hand are never too many, and neither is one that was given recordings beside the queue. A
+machine may have a second job ready, so this counts some too many; which of them ends is ECS's
+choice, and those at work ask it to spare them (`gpu_server.protection`).
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def decide(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
 
 def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
     for_work = math.ceil((load.waiting + load.in_flight) / limits.jobs_per_instance)
-    busy = min(load.in_flight or (1 if load.served else 0), fleet.desired)  # one job in hand each
+    busy = min(load.in_flight or (1 if load.served else 0), fleet.desired)  # a job each, at least
     return max(for_work, busy, 1 if fleet.is_warm(now) else 0)
 
 

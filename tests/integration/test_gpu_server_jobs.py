@@ -14,6 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 from tests.integration.test_transcribers import SPEECH, WORDS, write
 from tests.support.cloud import Cloud
@@ -141,6 +143,23 @@ async def test_jobs_of_the_queue_end_in_the_bucket_each_once(
     logs = json.dumps(service.logs)
     assert "Americans" not in logs
     assert "uploads/" not in logs
+
+
+async def test_ecs_is_asked_to_spare_a_server_that_has_a_job(jobs: Jobs, tmp_path: Path) -> None:
+    long = write(tmp_path / "long", silence(LONG_SECONDS), container="flac", codec="flac")
+    jobs.upload("uploads/long.flac", long.read_bytes())
+    jobs.send("uploads/long.flac")
+    asked: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        await asked.put((await request.json())["ProtectionEnabled"])
+        return web.json_response({"protection": {"ProtectionEnabled": True}})
+
+    async with RawTestServer(answer) as agent:
+        url = str(agent.make_url("/v4/abc"))
+        settings = jobs.settings | {"transcriber": "embedded", "stop_seconds": 0}
+        async with gpu_server_process(**settings, ecs_agent_uri=url):
+            assert await asyncio.wait_for(asked.get(), 60) is True
 
 
 async def test_sigterm_in_the_middle_of_a_job_gives_it_back(jobs: Jobs, tmp_path: Path) -> None:

@@ -229,6 +229,26 @@ async def test_processes_that_die_with_every_job_are_started_ever_more_slowly(
     assert pauses == [1, 2, 1]
 
 
+async def test_at_the_end_jobs_of_the_queue_that_are_not_begun_are_another_servers() -> None:
+    slot = Slot()
+    async with inference(slot) as running:
+        in_work = begin(running, "in work", background=True)
+        await slot.working()
+        ready = begin(running, "ready", background=True)
+        request = begin(running, "request")
+        await asyncio.sleep(0)
+
+        running.refuse()
+
+        with pytest.raises(Stopped):
+            await ready
+        slot.finish()
+        await in_work
+        await slot.working()
+        slot.finish()
+        await request
+
+
 async def test_at_the_end_who_still_waits_is_told_so() -> None:
     slot = Slot()
     async with inference(slot) as running:

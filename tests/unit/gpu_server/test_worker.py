@@ -56,6 +56,10 @@ class Recordings:
     orders: list[Order] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    takes: float = 0.0
+    #: For each order, how many others were in work when it came.
+    beside: list[int] = field(default_factory=list)
+    in_work: int = 0
 
     def check_bucket(self, bucket: str) -> None:
         if bucket != BUCKET:
@@ -64,8 +68,14 @@ class Recordings:
     async def transcribe(self, order: Order, *, background: bool) -> Outcome:
         assert background
         self.orders.append(order)
+        self.beside.append(self.in_work)
         self.began.set()
-        await self.go.wait()
+        self.in_work += 1
+        try:
+            await self.go.wait()
+            await asyncio.sleep(self.takes)
+        finally:
+            self.in_work -= 1
         if self.error is not None:
             raise self.error
         return Outcome(transcript_key=order.transcript_key, already=False, transcript=None)
@@ -144,17 +154,17 @@ async def test_a_job_is_done_and_its_message_deleted(queue: Queue) -> None:
     assert (done.key, done.transcript_key) == (KEY, "transcripts/uploads/talk.mp3.json")
 
 
-async def test_jobs_are_taken_one_at_a_time(queue: Queue) -> None:
-    for number in range(3):
+async def test_a_job_is_taken_for_each_slot_and_one_more_to_be_ready(queue: Queue) -> None:
+    for number in range(4):
         queue.send(key=f"uploads/{number}.mp3")
     recordings = Recordings()
 
     async with working(queue, recordings):
-        await recordings.began.wait()
-        await asyncio.sleep(0)
+        await becomes(queue, 2, 2)
+        await asyncio.sleep(0.05)
 
-        assert len(recordings.orders) == 1
-        await becomes(queue, 2, 1)
+        assert len(recordings.orders) == 2
+        assert queue.counts() == (2, 2)
 
 
 async def test_what_no_attempt_mends_is_deleted(queue: Queue) -> None:
@@ -188,34 +198,34 @@ async def test_what_another_attempt_can_mend_comes_again_later(
 @pytest.mark.parametrize(
     ("error", "taken"),
     [
-        (EngineFailure("crashed"), 1),
-        (StorageFailed("S3 cannot be reached"), 1),
-        (Unprocessable(FailureCode.NOT_AUDIO, "no audio"), 3),
-        (Conflict("somebody is at it"), 3),
+        (EngineFailure("crashed"), 2),
+        (StorageFailed("S3 cannot be reached"), 2),
+        (Unprocessable(FailureCode.NOT_AUDIO, "no audio"), 6),
+        (Conflict("somebody is at it"), 6),
     ],
 )
 async def test_an_outage_does_not_use_up_the_attempts_of_all_that_wait(
     queue: Queue, monkeypatch: pytest.MonkeyPatch, error: Exception, taken: int
 ) -> None:
-    paused = asyncio.Event()
+    paused = []
 
     async def pause(worker: QueueWorker, _seconds: float) -> None:
-        paused.set()
+        paused.append(1)
         await worker._stopping.wait()
 
     monkeypatch.setattr(QueueWorker, "_pause", pause)
-    for number in range(3):
+    for number in range(6):
         queue.send(key=f"uploads/{number}.mp3")
     recordings = Recordings(error=error)
     recordings.go.set()
 
     async with working(queue, recordings):
         async with asyncio.timeout(10):
-            while len(recordings.orders) < taken or (taken == 1 and not paused.is_set()):  # noqa: ASYNC110 - nobody announces it
+            while len(recordings.orders) < taken or (taken == 2 and len(paused) < 2):  # noqa: ASYNC110 - nobody announces it
                 await asyncio.sleep(0.01)
 
         assert len(recordings.orders) == taken
-        assert paused.is_set() == (taken == 1)
+        assert len(paused) == (2 if taken == 2 else 0)
 
 
 @pytest.mark.parametrize(
@@ -276,18 +286,37 @@ async def test_a_job_whose_turn_comes_too_late_is_given_back_at_once(queue: Queu
 
 
 async def test_what_is_begun_is_finished_when_there_is_time(queue: Queue) -> None:
-    queue.send(key="uploads/1.mp3")
-    queue.send(key="uploads/2.mp3")
+    for number in range(3):
+        queue.send(key=f"uploads/{number}.mp3")
     recordings = Recordings()
 
     async with working(queue, recordings) as (worker, task):
-        await recordings.began.wait()
+        await becomes(queue, 1, 2)
         worker.stop()
         recordings.go.set()
         await task
 
-    assert len(recordings.orders) == 1
+    assert len(recordings.orders) == 2
     assert queue.counts() == (1, 0)
+
+
+async def test_while_jobs_fail_for_no_reason_of_theirs_one_at_a_time_is_tried(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_OUTAGE_PAUSE", 0.01)
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    for number in range(8):
+        queue.send(key=f"uploads/{number}.mp3")
+    recordings = Recordings(error=StorageFailed("S3 cannot be reached"), takes=0.05)
+
+    async with working(queue, recordings):
+        await becomes(queue, 6, 2)  # before any has failed
+        recordings.go.set()
+        async with asyncio.timeout(10):
+            while len(recordings.orders) < 6:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+
+    assert recordings.beside[3:] == [0, 0, 0]
 
 
 async def test_a_job_that_lasts_stays_the_workers_own(queue: Queue) -> None:

@@ -298,6 +298,8 @@ def test_server_reads_audio_writes_outcomes_and_nothing_else(spot: Server) -> No
 
 def test_server_touches_no_other_bucket_or_queue(spot: Server) -> None:
     for statement in spot.statements("TaskTaskRole"):
+        if actions_of(statement) == {"ecs:UpdateTaskProtection"}:
+            continue
         resources = statement["Resource"]
         for resource in resources if isinstance(resources, list) else [resources]:
             assert "data:ExportsOutput" in json.dumps(resource)
@@ -308,6 +310,22 @@ def test_server_takes_jobs_and_sends_none(spot: Server) -> None:
 
     assert {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"} <= actions
     assert "sqs:SendMessage" not in actions
+
+
+def test_a_task_protects_tasks_of_its_own_cluster_and_does_nothing_else_to_ecs(
+    spot: Server,
+) -> None:
+    (cluster,) = spot.all("AWS::ECS::Cluster")
+
+    (statement,) = (
+        each
+        for each in spot.statements("TaskTaskRole")
+        if any(action.startswith("ecs:") for action in actions_of(each))
+    )
+
+    assert actions_of(statement) == {"ecs:UpdateTaskProtection"}
+    assert cluster in json.dumps(statement["Resource"])
+    assert ":task/" in json.dumps(statement["Resource"])
 
 
 def test_machines_have_the_rights_of_their_agent_only(spot: Server) -> None:
