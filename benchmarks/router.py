@@ -5,9 +5,8 @@ in which everything is answered at once (`benchmarks.router_world`). From S3, SQ
 a network the answers come later; what they take is not in the figures.
 
 Import: a fresh interpreter imports the handler, which makes its clients. On a busy machine its CPU
-time says more than the clock. `sources` is the same without compiled bytecode, as in Lambda's
-layer, which holds sources only. Both see of botocore what the layer has (`scripts.bundle`): no
-`awscrt`, and the descriptions of a few services.
+time says more than the clock. It sees what Lambda does (`scripts.bundle`): packages with their
+bytecode, the function's own sources without; of botocore's data what the layer has; no `awscrt`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ import botocore
 
 from benchmarks.figures import milliseconds, table
 from benchmarks.servers import ROOT, ServerError
-from scripts.bundle import SERVICES
+from scripts import botocore_data
 
 IMPORT_MS: Final = 400.0
 OVERHEAD_MS: Final = 50.0
@@ -64,8 +63,6 @@ class Result:
 
     imported: dict[str, float]
     imported_cpu: dict[str, float]
-    #: From sources, once: the bytecode is then there.
-    sources: float
     #: The warm handler, by where the recording went.
     warm: dict[str, dict[str, float]]
 
@@ -77,11 +74,11 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result:
         ServerError: the world around the router did not start.
     """
     with _world() as url, tempfile.TemporaryDirectory() as space:
-        environment = _environment(url) | {"PYTHONPYCACHEPREFIX": f"{space}/bytecode"}
+        environment = _environment(url)
         data = _data_of_the_layer(Path(space, "data"))
         progress("router: cold start")
-        first, *later = (_import_seconds(environment, data) for _ in range(plan.imports + 1))
-        clock, cpu = zip(*later, strict=True)
+        cold = environment | _bytecode_of_packages(Path(space, "bytecode"), environment, data)
+        clock, cpu = zip(*(_import_seconds(cold, data) for _ in range(plan.imports)), strict=True)
         warm = {}
         for name, more, end in (
             ("server", {"GPU_URL": url}, "recording transcribed"),
@@ -93,7 +90,6 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result:
     return Result(
         imported=milliseconds(clock),
         imported_cpu=milliseconds(cpu),
-        sources=round(first[0] * 1000, 1),
         warm=warm,
     )
 
@@ -110,8 +106,6 @@ def report(result: Result) -> str:
     return "\n".join(
         [
             table(heads, rows),
-            "",
-            f"Import from sources, without bytecode: {result.sources:.0f} ms.",
             "",
             _promise("import, p50", p50, IMPORT_MS),
             _promise("overhead of a warm router, p95", p95, OVERHEAD_MS),
@@ -168,14 +162,18 @@ def _environment(url: str) -> dict[str, str]:
 
 def _data_of_the_layer(target: Path) -> Path:
     """Copy what the layer keeps of botocore's data."""
-    data = Path(botocore.__file__).with_name("data")
-    target.mkdir()
-    for path in data.iterdir():
-        if path.is_file():
-            shutil.copy(path, target)
-        elif path.name in SERVICES:
-            shutil.copytree(path, target / path.name)
+    shutil.copytree(Path(botocore.__file__).with_name("data"), target)
+    botocore_data.slim(target)
     return target
+
+
+def _bytecode_of_packages(target: Path, environment: dict[str, str], data: Path) -> dict[str, str]:
+    """Have packages compiled into `target`; return the variables by which Python finds that."""
+    found = {"PYTHONPYCACHEPREFIX": str(target)}
+    _import_seconds(environment | found, data)
+    shutil.rmtree(target / ROOT.relative_to(ROOT.anchor) / "lambdas")
+    shutil.rmtree(target / ROOT.relative_to(ROOT.anchor) / "transcripts")
+    return found | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _import_seconds(environment: dict[str, str], data: Path) -> tuple[float, float]:

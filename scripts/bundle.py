@@ -1,7 +1,7 @@
 """Makes what the CDK deploys of `lambdas/`: `python -m scripts.bundle [functions | layer]`.
 
     build/functions/NAME   the sources of a function, for each folder with a handler.py
-    build/layer/python     its locked dependencies, for Lambda's arm64
+    build/layer/python     its locked dependencies, for Lambda's arm64, and their bytecode
 
 The same sources and the same lock give the same bytes wherever they are bundled: only what is
 needed is taken, and nothing of the machine is left in it. The CDK names an archive by a digest
@@ -22,19 +22,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from scripts import botocore_data
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 FUNCTIONS = BUILD / "functions"
 LAYER = BUILD / "layer"
+COMPILER = ROOT / "scripts" / "bytecode"
 REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
 
 #: What functions run on; `infra.functions.RUNTIME` says the same to AWS.
 PYTHON = "3.14"
 PLATFORM = "aarch64-manylinux2014"
-
-#: AWS's services that functions use. botocore describes more than 400 others, which are nine
-#: tenths of the layer, and a description is only read when a client for the service is made.
-SERVICES = frozenset({"cloudwatch", "dynamodb", "ecs", "s3", "sqs"})
 
 #: 1980-01-01 in UTC, where the time of zip archives begins.
 EPOCH = 315_532_800
@@ -71,12 +70,25 @@ def bundle_functions(root: Path = ROOT, target: Path = FUNCTIONS) -> None:
     _make(target, fill)
 
 
-def bundle_layer(install: Callable[[Path], None], target: Path = LAYER) -> None:
-    """Make `target` as Lambda unpacks a layer; `install` puts packages into a folder."""
+def bundle_layer(
+    install: Callable[[Path], None], compile_: Callable[[Path], None], target: Path = LAYER
+) -> None:
+    """Make `target` as Lambda unpacks a layer.
+
+    Args:
+        install: puts packages into a folder.
+        compile_: puts their bytecode there. Lambda cannot keep what it compiles, so that each cold
+            start would compile everything.
+        target: the folder to make.
+    """
 
     def fill(folder: Path) -> None:
-        install(folder / "python")
-        _strip(folder / "python")
+        packages = folder / "python"
+        install(packages)
+        _strip(packages)
+        if (data := packages / "botocore" / "data").is_dir():
+            botocore_data.slim(data)
+        compile_(packages)
 
     _make(target, fill)
 
@@ -118,15 +130,21 @@ def pip_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
 _COMMON = ("--only-binary", ":all:", "--require-hashes", "--no-deps")
 
 
+def compile_packages(folder: Path) -> None:
+    """Put the bytecode of packages beside their sources, by the functions' Python.
+
+    Raises:
+        subprocess.CalledProcessError: it could not; its output says why.
+    """
+    node = shutil.which("node") or "node"
+    call = [node, str(COMPILER / "compile.mjs"), PYTHON, str(folder)]
+    subprocess.run(call, check=True)  # noqa: S603 - our own program
+
+
 def _strip(folder: Path) -> None:
-    """Remove traces of the installer and descriptions of services that are not used."""
+    """Remove traces of the installer."""
     for path in [*folder.rglob("*")]:
-        unused = (
-            path.parent == folder / "botocore" / "data"
-            and path.is_dir()
-            and path.name not in SERVICES
-        )
-        if unused or _TRACES.fullmatch(path.relative_to(folder).as_posix()):
+        if _TRACES.fullmatch(path.relative_to(folder).as_posix()):
             _remove(path)
 
 
@@ -167,7 +185,7 @@ def main() -> int:
     if "functions" in wanted:
         bundle_functions()
     if "layer" in wanted:
-        bundle_layer(install)
+        bundle_layer(install, compile_packages)
     return 0
 
 

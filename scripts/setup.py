@@ -307,7 +307,9 @@ def _bundle_functions(tools: Tools) -> None:
 
 
 def _layer_inputs() -> str:
-    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, ROOT / "scripts" / "bundle.py"])
+    made_by = [ROOT / "scripts" / name for name in ("bundle.py", "botocore_data.py")]
+    compiler = [bundle.COMPILER / name for name in ("compile.mjs", "package-lock.json")]
+    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, *made_by, *compiler])
 
 
 def _bundle_layer(tools: Tools) -> None:
@@ -343,6 +345,7 @@ FUNCTIONS = Step(
     (bundle.FUNCTIONS,),
     _bundle_functions,
 )
+BYTECODE = _npm_step("bytecode", "compiler of the functions' packages", bundle.COMPILER, "pyodide")
 LAYER = Step(
     "layer",
     "packages of the functions",
@@ -359,8 +362,11 @@ AWS_SDK_JS = _npm_step(
 #: Lanes run side by side; the steps of a lane one after the other.
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
     "demo": ((FUNCTIONS, RUNTIME, EMULATOR), (CDK, NPM, PAGE)),
-    "test": ((FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, LAYER), (CDK, AWS_SDK_JS, NPM, PAGE)),
-    "build": ((FUNCTIONS, RUNTIME, LAYER), (CDK, NPM, PAGE)),
+    "test": (
+        (FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, BYTECODE, LAYER),
+        (CDK, AWS_SDK_JS, NPM, PAGE),
+    ),
+    "build": ((FUNCTIONS, RUNTIME, BYTECODE, LAYER), (CDK, NPM, PAGE)),
     "dev": ((RUNTIME, DEVELOPMENT),),
     "emulator": ((EMULATOR,),),
     "page": ((NPM, PAGE),),

@@ -430,8 +430,8 @@ async def test_an_outage_of_more_streams_than_begin_in_time_costs_none_of_them(
 ) -> None:
     streams = 40
     service.faults = [Fault(after_words=3, how=Stream.cut)] * streams
-    policy = Policy(attempts=2, first_delay=0.01, connect_timeout=0.4)
-    engine = engine_at(service.url, policy=policy, starts_per_second=50.0)
+    policy = Policy(attempts=2, first_delay=0.01, connect_timeout=1.0)
+    engine = engine_at(service.url, policy=policy, starts_per_second=20.0)
 
     all_heard = await asyncio.gather(*(recognised(engine, 6) for _ in range(streams)))
 

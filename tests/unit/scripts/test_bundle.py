@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from infra import functions
-from scripts import bundle, setup
+from scripts import botocore_data, bundle, setup
 
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[3]
+
+#: By which Python knows bytecode as its own: Include/internal/pycore_magic_number.h of CPython.
+MAGIC = {"3.14": (3627).to_bytes(2, "little")}
 
 
 def digest(folder: Path) -> str:
@@ -64,14 +67,16 @@ def fake_install(folder: Path) -> None:
         "pydantic-2.0.dist-info/METADATA",
         "pydantic-2.0.dist-info/RECORD",
         "pydantic-2.0.dist-info/INSTALLER",
-        "botocore/client.py",
-        "botocore/data/partitions.json",
-        "botocore/data/sqs/2012-11-05/service-2.json.gz",
-        "botocore/data/polly/2016-06-10/service-2.json.gz",
     ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+
+
+def fake_compile(folder: Path) -> None:
+    cache = folder / "pydantic" / "__pycache__"
+    cache.mkdir(exist_ok=True)
+    (cache / "main.cpython-314.pyc").write_text("bytecode")
 
 
 def test_a_function_gets_its_own_sources_and_those_that_it_may_import(
@@ -113,28 +118,25 @@ def test_what_is_no_function_any_more_is_gone(tree: Path, tmp_path: Path) -> Non
 
 
 def test_the_layer_holds_packages_and_no_trace_of_their_installation(tmp_path: Path) -> None:
-    bundle.bundle_layer(fake_install, tmp_path / "layer")
+    bundle.bundle_layer(fake_install, fake_compile, tmp_path / "layer")
 
     assert files(tmp_path / "layer") == {
         "python/six.py",
         "python/pydantic/main.py",
+        "python/pydantic/__pycache__/main.cpython-314.pyc",
         "python/pydantic-2.0.dist-info/METADATA",
-        "python/botocore/client.py",
-        "python/botocore/data/partitions.json",
-        "python/botocore/data/sqs/2012-11-05/service-2.json.gz",
     }
-    assert not list((tmp_path / "layer").rglob("__pycache__"))
 
 
 def test_two_layers_are_the_same(tmp_path: Path) -> None:
-    bundle.bundle_layer(fake_install, tmp_path / "first")
-    bundle.bundle_layer(fake_install, tmp_path / "second")
+    bundle.bundle_layer(fake_install, fake_compile, tmp_path / "first")
+    bundle.bundle_layer(fake_install, fake_compile, tmp_path / "second")
 
     assert digest(tmp_path / "first") == digest(tmp_path / "second")
 
 
 def test_an_interrupted_build_leaves_what_was_there(tmp_path: Path) -> None:
-    bundle.bundle_layer(fake_install, tmp_path / "build" / "layer")
+    bundle.bundle_layer(fake_install, fake_compile, tmp_path / "build" / "layer")
     before = digest(tmp_path / "build" / "layer")
 
     def interrupted(folder: Path) -> None:
@@ -142,7 +144,7 @@ def test_an_interrupted_build_leaves_what_was_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bundle.bundle_layer(interrupted, tmp_path / "build" / "layer")
+        bundle.bundle_layer(interrupted, fake_compile, tmp_path / "build" / "layer")
 
     assert digest(tmp_path / "build" / "layer") == before
     assert [path.name for path in (tmp_path / "build").iterdir()] == ["layer"]
@@ -173,7 +175,7 @@ def test_the_layer_describes_every_service_that_a_function_talks_to() -> None:
     }
 
     assert used == {"cloudwatch", "dynamodb", "ecs", "s3", "sqs"}
-    assert used <= bundle.SERVICES
+    assert used <= botocore_data.SERVICES
 
 
 def test_every_function_of_the_tree_is_bundled() -> None:
@@ -185,7 +187,20 @@ def test_every_function_of_the_tree_is_bundled() -> None:
     ]
 
 
-@pytest.mark.skipif(not bundle.LAYER.is_dir(), reason="`make build` makes the layer")
+made = pytest.mark.skipif(not bundle.LAYER.is_dir(), reason="`make build` makes the layer")
+
+
+@made
+def test_a_cold_start_compiles_nothing_of_the_layer() -> None:
+    tag = f"cpython-{bundle.PYTHON.replace('.', '')}"
+
+    for source in bundle.LAYER.rglob("*.py"):
+        code = (source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc").read_bytes()
+        # Python's magic number, and the mark of bytecode whose source nobody compares (PEP 552).
+        assert code[:8] == MAGIC[bundle.PYTHON] + b"\r\n\1\0\0\0", source
+
+
+@made
 def test_everything_compiled_in_the_layer_is_for_arm64() -> None:
     compiled = [path for path in bundle.LAYER.rglob("*") if ".so" in path.suffixes]
 
