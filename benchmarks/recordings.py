@@ -1,17 +1,16 @@
 """Recordings through the server, beside the engine alone, and the server's health under full load.
 
-Throughput: the same recordings go to a running server on the loopback, and to the transcriber that
-it uses in a process of its own with nothing around it. The two take turns. In both, a slot gets the
-next recording when it is done with the last, so that both have the same order: with more requests
-than slots the smallest file would arrive first, and a long one left for the end tells more of the
-order than of the server. CPU is that of the server and its transcribers, and of the transcriber
-alone; the client's is not counted, but it takes its share of the machine, and so of the time.
+The same recordings go to a running server on the loopback, by requests and by the jobs' queue, and
+to the transcriber that it uses in a process of its own with nothing around it. The three take
+turns. A slot gets the next recording when it is done with the last, so that all have the same
+order: with more requests than slots the smallest file would arrive first, and a long one left for
+the end tells more of the order than of the server. Of the queue's jobs one more is there than
+slots, for the worker makes one ready. CPU is that of the server and its transcribers, and of the
+transcriber alone; the client's and the emulated cloud's is not counted, but takes its share of the
+machine, and so of the time.
 
 The embedded engine does real work. faster-whisper with weights of the tests costs next to nothing,
 so it shows best what the server itself takes for a recording; no promise is about that ratio.
-
-Health: every slot has a recording of many minutes, three more wait, and large files come in, each
-of which is given up when it is complete. A process of its own asks (`benchmarks.recordings_load`).
 """
 
 from __future__ import annotations
@@ -19,39 +18,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import json
 import os
 import shutil
-import sys
 import tempfile
-import wave
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Final
 
 import aiohttp
 
-from benchmarks.bare_engine import SPEC
+from benchmarks import health
 from benchmarks.figures import table
+from benchmarks.lanes import Caller, Lane, cloud, engine, loaded, server_for_recordings
 from benchmarks.recognition import find_recordings
-from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError, cpu_seconds, running
+from benchmarks.servers import Server, cpu_seconds
+from gpu_server.worker import AHEAD
 from speech.decode import decode
 from speech.engines.base import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec
 
+#: The way of those that are compared with.
+ALONE: Final = "alone"
 #: Of the engine's audio hours per hour and core, the server has at least this share.
 SHARE: Final = 0.95
 HEALTH_MS: Final = 50.0
 #: Recordings for each core until the two change turns: a busy machine is another soon.
 PER_CORE: Final = 2
-#: Recordings that wait while the server's health is asked for.
-WAITING: Final = 3
-UPLOADS: Final = 2
-BLOCK: Final = 64 * 1024
-BOUNDARY: Final = "a-recording"
-
 SENTENCES: Final = (
     "The quick brown fox jumps over the lazy dog, and then it runs away into the forest.",
     "She had your dark suit in greasy wash water all year.",
@@ -69,16 +64,10 @@ class Plan:
     slots: Sequence[int] = (1, os.cpu_count() or 1)
     rounds: int = 3
     recordings: int | None = None
-    health_seconds: float = 90.0
-    #: Seconds of the recordings in work and of those that wait.
-    work_seconds: float = 1800.0
-    #: Of each file that comes in meanwhile, bytes.
-    upload_bytes: int = 100 * 1024**2
+    health: health.Plan = health.FULL
 
 
-QUICK: Final = Plan(
-    slots=(1,), rounds=1, recordings=4, health_seconds=3, work_seconds=120, upload_bytes=8 * 1024**2
-)
+QUICK: Final = Plan(slots=(1,), rounds=1, recordings=4, health=health.QUICK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +85,14 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A transcriber with so many slots: passes of it alone, and of the server in turn."""
+    """A transcriber with so many slots: passes of it alone, and of the server in turn.
+
+    `way` is the way in: `requests` or `queue`.
+    """
 
     transcriber: str
     slots: int
+    way: str
     alone: Sequence[Pass]
     server: Sequence[Pass]
 
@@ -152,36 +145,11 @@ def middle(weighted: Sequence[tuple[float, float]]) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """`GET /health` under full load; times in milliseconds: p50, p95, p99 and max."""
-
-    slots: int
-    asked: int
-    #: Answers that were not 200.
-    refused: int
-    health_ms: dict[str, float]
-    #: How late the questions were.
-    late_ms: dict[str, float]
-    #: The least that was told meanwhile: recordings in work, and that waited.
-    running: int
-    waiting: int
-    #: Bytes per second that came in.
-    upload_rate: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """All figures."""
 
     pairs: Sequence[Pair]
-    health: Health
-
-
-class Lane(Protocol):
-    """Takes one recording after the other."""
-
-    async def transcribe(self, path: Path) -> tuple[str, float, float]:
-        """Return text, duration and CPU time in seconds (0 where that is measured elsewhere)."""
+    health: health.Health
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> Result | None:
@@ -196,8 +164,9 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result | None:
         paths = available[: plan.recordings]
         embedded = TranscriberSpec(kind="embedded")
         pairs = [
-            asyncio.run(_pair(embedded, slots, plan.rounds, paths, progress))
+            pair
             for slots in sorted(set(plan.slots))
+            for pair in asyncio.run(_pairs(embedded, slots, plan.rounds, paths, progress))
         ]
         if importlib.util.find_spec("faster_whisper"):
             from tests.support.whisper_models import whisper_model  # noqa: PLC0415 - heavy
@@ -205,10 +174,10 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result | None:
             with tempfile.TemporaryDirectory() as folder:
                 model = whisper_model(Path(folder, "chosen-weights"))
                 spec = TranscriberSpec(kind="faster-whisper", model=str(model))
-                pairs.append(asyncio.run(_pair(spec, 1, plan.rounds, paths, progress)))
-        progress(f"recordings: health under full load, {plan.health_seconds:g} s")
-        health = asyncio.run(_health(plan, paths))
-    return Result(pairs=pairs, health=health)
+                pairs += asyncio.run(_pairs(spec, 1, plan.rounds, paths, progress))
+        progress(f"recordings: health under full load, {plan.health.seconds:g} s")
+        told = asyncio.run(health.measure(plan.health, paths, slots=max(plan.slots)))
+    return Result(pairs=pairs, health=told)
 
 
 # --- what is transcribed ----------------------------------------------------------------------
@@ -231,16 +200,8 @@ def _speech() -> Iterator[list[Path]]:
             (voice, text) for voice in ("rms", "slt") for text in SENTENCES
         ):
             paths.append(Path(folder, f"{number}.wav"))
-            _write(paths[-1], flite(text, voice))
+            health.write(paths[-1], flite(text, voice))
         yield sorted(paths, key=_seconds)
-
-
-def _write(path: Path, pcm: bytes) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm)
 
 
 def _seconds(path: Path) -> float:
@@ -250,46 +211,51 @@ def _seconds(path: Path) -> float:
 # --- throughput -------------------------------------------------------------------------------
 
 
-async def _pair(
+async def _pairs(
     spec: TranscriberSpec,
     slots: int,
     rounds: int,
     paths: Sequence[Path],
     progress: Callable[[str], None],
-) -> Pair:
+) -> list[Pair]:
+    """Return a pair for each way in."""
     settings: dict[str, object] = {"transcriber": spec.kind, "slots": slots}
     if spec.model is not None:
         settings["model"] = spec.model
-    passes: dict[str, list[Pass]] = {"alone": [], "server": []}
     async with contextlib.AsyncExitStack() as stack:
-        engines: list[Lane] = [await stack.enter_async_context(_engine(spec)) for _ in range(slots)]
-        server = stack.enter_context(_server(**settings))
+        engines: list[Lane] = [await stack.enter_async_context(engine(spec)) for _ in range(slots)]
+        data = stack.enter_context(tempfile.TemporaryDirectory())
+        jobs, environment = await stack.enter_async_context(cloud(Path(data, "cloud")))
+        server = stack.enter_context(server_for_recordings(settings, environment))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        await _loaded(server, session, slots, paths)
-        callers: list[Lane] = [_Caller(server, session) for _ in range(slots)]
-        await _pass(engines, [paths[0]] * slots)  # what is loaded on first use is loaded now
+        await loaded(server, session, slots, paths)
+        lanes: dict[str, Sequence[Lane]] = {
+            ALONE: engines,
+            "requests": [Caller(server, session)] * slots,
+            # One more, as the worker takes one more.
+            "queue": [jobs] * (slots + AHEAD),
+        }
+        passes: dict[str, list[Pass]] = {way: [] for way in lanes}
+        for lane in lanes.values():
+            await _pass(lane, [paths[0]] * slots)  # what is loaded on first use is loaded now
+        some = PER_CORE * slots
+        ways = deque(lanes)
         for number in range(rounds):
             progress(f"recordings: {spec.kind}, {slots} at a time, round {number + 1}")
-            for first in range(0, len(paths), PER_CORE * slots):
-                some = paths[first : first + PER_CORE * slots]
-                turn = first // (PER_CORE * slots) + number
-                for way in ("alone", "server") if turn % 2 else ("server", "alone"):
-                    done = (
-                        await _pass(engines, some)
-                        if way == "alone"
-                        else await _pass(callers, some, server)
+            for first in range(0, len(paths), some):
+                for way in ways:
+                    part = paths[first : first + some]
+                    passes[way].append(
+                        await _pass(lanes[way], part, None if way == ALONE else server)
                     )
-                    passes[way].append(done)
-            progress(
-                "  CPU seconds: "
-                + ", ".join(f"{way} {sum(p.cpu for p in all_):.1f}" for way, all_ in passes.items())
-            )
-    return Pair(
-        transcriber=spec.kind,
-        slots=slots,
-        alone=passes["alone"],
-        server=passes["server"],
-    )
+                ways.rotate()
+            spent = (f"{way} {sum(p.cpu for p in each):.1f}" for way, each in passes.items())
+            progress(f"  CPU seconds: {', '.join(spent)}")
+    alone = passes.pop(ALONE)
+    return [
+        Pair(transcriber=spec.kind, slots=slots, way=way, alone=alone, server=each)
+        for way, each in passes.items()
+    ]
 
 
 async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | None = None) -> Pass:
@@ -316,218 +282,6 @@ async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | N
     return Pass(audio=audio, clock=clock, cpu=cpu, own=own, said=said)
 
 
-class _Engine:
-    """The engine alone."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def transcribe(self, path: Path) -> tuple[str, float, float]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{path}\n".encode())
-        line = await self._process.stdout.readline()
-        if not line:
-            raise ServerError(f"the engine died over {path.name}")
-        told = json.loads(line)
-        return told["text"], told["duration"], told["cpu"]
-
-
-@contextlib.asynccontextmanager
-async def _engine(spec: TranscriberSpec) -> AsyncIterator[_Engine]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.bare_engine",
-        SPEC.dump_json(spec).decode(),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            if not await process.stdout.readline():
-                raise ServerError("the engine did not start")
-        yield _Engine(process)
-    finally:
-        process.stdin.close()
-        await process.wait()
-
-
-class _Caller:
-    """A client of the server."""
-
-    def __init__(self, server: Server, session: aiohttp.ClientSession) -> None:
-        self._url = f"{server.url}/transcribe"
-        self._session = session
-
-    async def transcribe(self, path: Path) -> tuple[str, float, float]:
-        form = aiohttp.FormData()
-        try:
-            with path.open("rb") as file:
-                form.add_field("file", file, filename=path.name)
-                async with self._session.post(self._url, data=form) as answer:
-                    told = await answer.json(content_type=None)
-        except aiohttp.ClientError as error:
-            raise ServerError(f"the server is gone: {error}") from error
-        if answer.status != 200:
-            raise ServerError(f"{path.name}: {answer.status} {told.get('code')}")
-        return told["text"], told["duration"], 0.0
-
-
-@contextlib.contextmanager
-def _server(**settings: object) -> Iterator[Server]:
-    given = {name.upper(): str(value) for name, value in settings.items()}
-    with running(
-        "the server for recordings", [sys.executable, "-m", "gpu_server"], {"PORT": "0", **given}
-    ) as server:
-        yield server
-
-
-async def _loaded(
-    server: Server, session: aiohttp.ClientSession, slots: int, paths: Sequence[Path]
-) -> None:
-    """Wait until every slot has its model, which shows in that all of them work."""
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            async with session.get(f"{server.url}/health") as answer:
-                if answer.status == 200:
-                    break
-            await asyncio.sleep(0.05)
-        caller = _Caller(server, session)
-        while True:
-            work = [asyncio.create_task(caller.transcribe(paths[-1])) for _ in range(slots)]
-            all_at_work = False
-            while not all(task.done() for task in work):
-                await asyncio.sleep(0.02)
-                all_at_work |= (await _queue(server, session))["running"] == slots
-            for task in work:
-                await task
-            if all_at_work:
-                return
-
-
-async def _queue(server: Server, session: aiohttp.ClientSession) -> dict[str, int]:
-    async with session.get(f"{server.url}/health") as answer:
-        queue: dict[str, int] = (await answer.json())["queue"]
-    return queue
-
-
-# --- health under full load -------------------------------------------------------------------
-
-
-async def _health(plan: Plan, paths: Sequence[Path]) -> Health:
-    slots = max(plan.slots)
-    with tempfile.TemporaryDirectory() as folder:
-        long = Path(folder, "long.wav")
-        speech = b"".join(b"".join(decode(path)) for path in paths)
-        bytes_wanted = round(plan.work_seconds * SAMPLE_RATE) * 2
-        _write(long, (speech * (bytes_wanted // len(speech) + 1))[:bytes_wanted])
-        # The embedded engine holds a core of each slot, as nothing else does here.
-        settings = {"transcriber": "embedded", "slots": slots, "queue_limit": 50}
-        with _server(**settings, work_dir=folder) as server:
-            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-                await _loaded(server, session, slots, paths)
-                return await _under_load(plan, server, session, long, slots)
-
-
-async def _under_load(
-    plan: Plan, server: Server, session: aiohttp.ClientSession, long: Path, slots: int
-) -> Health:
-    arrived = 0
-
-    async def upload() -> None:
-        nonlocal arrived
-        while True:
-            arrived += await _upload_and_leave(server, session, plan.upload_bytes)
-
-    caller = _Caller(server, session)
-    load = [asyncio.create_task(caller.transcribe(long)) for _ in range(slots + WAITING)]
-    try:
-        await _full(server, session, slots)
-        uploads = [asyncio.create_task(upload()) for _ in range(UPLOADS)]
-        load += uploads  # type: ignore[arg-type]  # for their end only
-        began = perf_counter()
-        asking = asyncio.create_task(_ask(server, plan.health_seconds))
-        await asyncio.wait({asking, *load}, return_when=asyncio.FIRST_COMPLETED)
-        if not asking.done():
-            asking.cancel()
-            raise ServerError("the load has ended before its time")
-        seconds = perf_counter() - began
-        told = asking.result()
-    finally:
-        for task in load:
-            task.cancel()
-        await asyncio.gather(*load, return_exceptions=True)
-    return Health(slots=slots, upload_rate=arrived / seconds, **told)
-
-
-async def _full(server: Server, session: aiohttp.ClientSession, slots: int) -> None:
-    """Wait until all slots are busy and the others wait."""
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            queue = await _queue(server, session)
-            if queue["running"] == slots and queue["waiting"] == WAITING:
-                return
-            await asyncio.sleep(0.1)
-
-
-async def _upload_and_leave(server: Server, session: aiohttp.ClientSession, size: int) -> int:
-    """Upload a file, hang up when all of it is sent, and return its size."""
-    sent = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        yield (
-            f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=file; filename=it.wav\r\n\r\n"
-        ).encode()
-        block = bytes(BLOCK)
-        for _ in range(size // BLOCK):
-            yield block
-        yield f"\r\n--{BOUNDARY}--\r\n".encode()
-        sent.set()
-
-    async def post() -> None:
-        async with session.post(
-            f"{server.url}/transcribe",
-            data=body(),
-            headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
-        ) as answer:
-            told = await answer.json(content_type=None)
-            raise ServerError(f"an upload was answered: {answer.status} {told.get('code')}")
-
-    posting = asyncio.create_task(post())
-    leaving = asyncio.create_task(sent.wait())
-    try:
-        await asyncio.wait({posting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if posting.done():
-            await posting
-    finally:
-        posting.cancel()
-        leaving.cancel()
-        await asyncio.gather(posting, leaving, return_exceptions=True)
-    return size
-
-
-async def _ask(server: Server, seconds: float) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.recordings_load",
-        server.url,
-        "--seconds",
-        str(seconds),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    told, _ = await process.communicate()
-    if process.returncode:
-        raise ServerError("the server did not say how it is")
-    answer: dict[str, Any] = json.loads(told)
-    return answer
-
-
 # --- the report -------------------------------------------------------------------------------
 
 
@@ -545,6 +299,7 @@ def report(result: Result) -> str:
     heads = (
         "transcriber",
         "slots",
+        "way in",
         "engine: audio h / CPU h",
         "server",
         "share",
@@ -555,14 +310,14 @@ def report(result: Result) -> str:
         "own CPU ms / recording",
     )
     rows = [_row(pair) for pair in result.pairs]
-    health = result.health
+    told = result.health
     asked = (
-        health.slots,
-        health.waiting,
-        health.upload_rate / 2**20,
-        health.asked,
-        *health.health_ms.values(),
-        health.late_ms["p99"],
+        told.slots,
+        told.waiting,
+        told.upload_rate / 2**20,
+        told.asked,
+        *told.health_ms.values(),
+        told.late_ms["p99"],
     )
     return "\n".join(
         [
@@ -595,6 +350,7 @@ def _row(pair: Pair) -> tuple[object, ...]:
     return (
         pair.transcriber,
         pair.slots,
+        pair.way,
         rate(pair.alone, lambda one: one.cpu),
         rate(pair.server, lambda one: one.cpu),
         f"{pair.cpu_share:.3f}",
@@ -610,7 +366,7 @@ def verdicts(result: Result) -> list[str]:
     """Return a line for each promise."""
     lines = []
     for pair in result.pairs:
-        name = f"{pair.transcriber}, {pair.slots} at a time"
+        name = f"{pair.transcriber}, {pair.slots} at a time, {pair.way}"
         if pair.transcriber == "embedded":
             for what, share in (("CPU", pair.cpu_share), ("time", pair.clock_share)):
                 word = "kept" if share >= SHARE else "MISSED"
@@ -620,13 +376,13 @@ def verdicts(result: Result) -> list[str]:
                 )
         word = "MISSED" if pair.different else "kept"
         lines.append(f"- {word}: {name}: transcripts that differ: {pair.different}")
-    health = result.health
-    full = health.running == health.slots and health.waiting >= WAITING
-    p99 = health.health_ms["p99"]
-    word = "kept" if p99 <= HEALTH_MS and not health.refused and full else "MISSED"
+    told = result.health
+    full = told.running == told.slots and told.waiting >= health.WAITING
+    p99 = told.health_ms["p99"]
+    word = "kept" if p99 <= HEALTH_MS and not told.refused and full else "MISSED"
     lines.append(
         f"- {word}: health under full load, p99: {p99:.1f} ms, at most {HEALTH_MS:.0f} ms"
         + ("" if full else " (the load was not full all the time)")
-        + (f" ({health.refused} answers were not 200)" if health.refused else "")
+        + (f" ({told.refused} answers were not 200)" if told.refused else "")
     )
     return lines

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.recordings import Health, Pair, Pass, Result, middle, verdicts
+from benchmarks.health import Health
+from benchmarks.recordings import Pair, Pass, Result, middle, verdicts
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +21,7 @@ def passes(*audio_clock_cpu: tuple[float, float, float], text: str = "hello") ->
 
 
 def pair(alone: Sequence[Pass], server: Sequence[Pass]) -> Pair:
-    return Pair(transcriber="embedded", slots=1, alone=alone, server=server)
+    return Pair(transcriber="embedded", slots=1, way="queue", alone=alone, server=server)
 
 
 def health(**changes: Any) -> Health:
@@ -59,15 +60,15 @@ def test_half_of_the_weight_is_on_either_side_of_the_middle(
 def test_a_server_that_is_too_slow_by_either_measure_is_told() -> None:
     slow = pair(passes((5.0, 9.0, 4.8)), passes((5.0, 10.0, 5.0)))
     cpu, time, same, _ = verdicts(Result(pairs=[slow], health=health()))
-    assert cpu.startswith("- kept: embedded, 1 at a time: 0.960")
-    assert time.startswith("- MISSED: embedded, 1 at a time: 0.900")
+    assert cpu.startswith("- kept: embedded, 1 at a time, queue: 0.960")
+    assert time.startswith("- MISSED: embedded, 1 at a time, queue: 0.900")
     assert same.startswith("- kept")
 
 
 def test_speed_is_no_merit_where_something_else_was_said() -> None:
     quick = pair(passes((5.0, 9.0, 9.0)), passes((5.0, 1.0, 1.0), text="he"))
     _, _, same, _ = verdicts(Result(pairs=[quick], health=health()))
-    assert same == "- MISSED: embedded, 1 at a time: transcripts that differ: 1"
+    assert same == "- MISSED: embedded, 1 at a time, queue: transcripts that differ: 1"
 
 
 @pytest.mark.parametrize(
