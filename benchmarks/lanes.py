@@ -118,7 +118,7 @@ class Jobs:
 
     async def transcribe(self, path: Path) -> tuple[str, float, float]:
         """Return text and duration; CPU time is measured elsewhere."""
-        key = f"uploads/{uuid4().hex}/{path.name}"
+        key = f"uploads/{uuid4()}/{path.name}"
         await asyncio.to_thread(self._send, key, path)
         transcript_key = recording(key).transcript_key
         while True:
@@ -135,7 +135,7 @@ class Jobs:
     def _send(self, key: str, path: Path) -> None:
         self._s3.put_object(Bucket=self._name, Key=key, Body=path.read_bytes())
         job = TranscriptionJob(
-            bucket=self._name, key=key, event_id=key, requested_at=datetime.now(UTC)
+            bucket=self._name, key=key, event_id=str(uuid4()), requested_at=datetime.now(UTC)
         )
         self._sqs.send_message(
             QueueUrl=self._queue_url, MessageBody=job.model_dump_json(by_alias=True)
