@@ -43,6 +43,7 @@ from speech.transcribers.messages import (
     Loaded,
     NotLoaded,
     Refused,
+    ToProcess,
     Transcribe,
     Working,
 )
@@ -146,7 +147,7 @@ class Child:
                 case _:
                     os._exit(0)  # the server is gone; nobody waits for what is being done
 
-    def _receive(self) -> Load | Transcribe | CallOff | None:
+    def _receive(self) -> ToProcess | None:
         """Return the next message; None when the server is gone."""
         try:
             header = self._reader.read(HEADER_BYTES)

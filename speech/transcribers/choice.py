@@ -91,7 +91,8 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
     if chosen == "embedded":
         if spec.language not in LANGUAGES:
             raise TranscriberUnavailable(
-                f"LANGUAGE is {spec.language}, and the embedded engine knows US English only"
+                f"TRANSCRIBER_LANGUAGE is {spec.language}, and the embedded engine knows US "
+                "English only"
             )
         return Embedded()
     if chosen == "whisperx":

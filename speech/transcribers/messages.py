@@ -105,12 +105,9 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
 
-ToProcess = Annotated[Load | Transcribe | CallOff, Field(discriminator="kind")]
-FromProcess = Annotated[
-    Loaded | NotLoaded | Working | Done | Refused | Failed, Field(discriminator="kind")
-]
+ToProcess = Load | Transcribe | CallOff
+FromProcess = Loaded | NotLoaded | Working | Done | Refused | Failed
 
-TO_PROCESS: Final[TypeAdapter[Load | Transcribe | CallOff]] = TypeAdapter(ToProcess)
-FROM_PROCESS: Final[TypeAdapter[Loaded | NotLoaded | Working | Done | Refused | Failed]] = (
-    TypeAdapter(FromProcess)
-)
+_BY_KIND = Field(discriminator="kind")
+TO_PROCESS: Final[TypeAdapter[ToProcess]] = TypeAdapter(Annotated[ToProcess, _BY_KIND])
+FROM_PROCESS: Final[TypeAdapter[FromProcess]] = TypeAdapter(Annotated[FromProcess, _BY_KIND])

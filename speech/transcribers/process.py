@@ -47,6 +47,7 @@ from speech.transcribers.messages import (
     Loaded,
     NotLoaded,
     Refused,
+    ToProcess,
     Transcribe,
     Working,
 )
@@ -219,7 +220,7 @@ class TranscriberProcess:
         if ended is None or isinstance(ended, Failed):
             await self.stop()
 
-    def _send(self, message: Load | Transcribe | CallOff) -> None:
+    def _send(self, message: ToProcess) -> None:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(framed(TO_PROCESS.dump_json(message)))
 

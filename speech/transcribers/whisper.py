@@ -80,7 +80,7 @@ def check_language(language: str | None, known: Iterable[str]) -> None:
         if language is not None:
             code(language, known)
     except BadRecording as error:
-        raise TranscriberUnavailable(f"LANGUAGE: {error}") from None
+        raise TranscriberUnavailable(f"TRANSCRIBER_LANGUAGE: {error}") from None
 
 
 def check_model_folder(model: str) -> None:

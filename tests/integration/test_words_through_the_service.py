@@ -22,6 +22,8 @@ from transcripts.protocol import Final, Partial, TranscribeParameters
 pytestmark = pytest.mark.integration
 
 FORMATS = [PcmFormat(rate, channels) for rate in (16_000, 44_100, 48_000) for channels in (1, 2)]
+#: Of each rate, and of each number of channels.
+SOME_FORMATS = [PcmFormat(16_000), PcmFormat(44_100, 2), PcmFormat(48_000)]
 SENTENCES = {
     "rms": "he was not an ill disposed young man",
     "slt": "the horizon seems extremely distant in the morning",
@@ -115,7 +117,7 @@ async def test_generated_speech_is_understood_in_every_format(
     assert through < 0.4
 
 
-@pytest.mark.parametrize("audio", FORMATS, ids=str)
+@pytest.mark.parametrize("audio", SOME_FORMATS, ids=str)
 async def test_real_recordings_are_understood_as_by_the_engine_alone(
     service: RunningService, recorded: list[Spoken], audio: PcmFormat
 ) -> None:
