@@ -1,4 +1,4 @@
-"""Keeps ECS from ending a server that is at work.
+"""Keeps ECS from ending a server that is at work, or that was asked to stay.
 
 When a service is to have fewer tasks, ECS chooses which to end, and does not know which of them
 work. A task that is protected is not chosen, and a deployment waits for it, too.
@@ -17,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 import aiohttp
 import structlog
@@ -34,22 +35,19 @@ LOOK: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Work(Protocol):
-    """What `gpu_server.inference.Inference` tells about itself."""
-
-    @property
-    def idle_seconds(self) -> float:
-        """How long there has been no work; 0 while there is."""
-
-
 async def protect(
-    agent: str, work: Work, *, renew: float = RENEW, linger: float = LINGER, look: float = LOOK
+    agent: str,
+    idle: Callable[[], float],
+    *,
+    renew: float = RENEW,
+    linger: float = LINGER,
+    look: float = LOOK,
 ) -> None:
     """Keep this task protected while there is work, until cancelled.
 
     Args:
         agent: the address of ECS's agent, as it gives it to a container in `ECS_AGENT_URI`.
-        work: whether there is any.
+        idle: tells for how many seconds there has been no work; 0 while there is.
         renew: seconds between two requests while there is.
         linger: seconds without work after which the protection ends.
         look: seconds between two looks at the work.
@@ -58,11 +56,11 @@ async def protect(
     async with aiohttp.ClientSession(timeout=timeout) as session:
         asked: float | None = None  # when we last asked for protection; None: it has ended
         while True:
-            idle, now = work.idle_seconds, time.monotonic()
-            if not idle and (asked is None or now - asked >= renew):
+            unused, now = idle(), time.monotonic()
+            if not unused and (asked is None or now - asked >= renew):
                 asked = now
                 await _put(session, agent, {"ProtectionEnabled": True, "ExpiresInMinutes": MINUTES})
-            elif asked is not None and idle >= linger:
+            elif asked is not None and unused >= linger:
                 asked = None
                 await _put(session, agent, {"ProtectionEnabled": False})
             await asyncio.sleep(look)

@@ -23,7 +23,7 @@ AT_REST = {"ProtectionEnabled": False}
 
 @dataclass
 class Work:
-    idle_seconds: float = 1000.0
+    idle: float = 1000.0
 
 
 @contextlib.asynccontextmanager
@@ -34,7 +34,9 @@ async def protecting(
 ) -> AsyncIterator[None]:
     async with RawTestServer(answer) as agent:
         url = str(agent.make_url("/v3/abc"))
-        task = asyncio.create_task(protect(url, work, renew=renew, linger=10, look=0.001))
+        task = asyncio.create_task(
+            protect(url, lambda: work.idle, renew=renew, linger=10, look=0.001)
+        )
         try:
             yield
         finally:
@@ -52,12 +54,12 @@ async def test_a_task_is_protected_while_it_works_and_not_longer() -> None:
 
     work = Work()
     async with protecting(work, answer):
-        work.idle_seconds = 0
+        work.idle = 0
         await eventually(lambda: len(asked) == 1, "it is protected")
-        work.idle_seconds = 9.9
+        work.idle = 9.9
         await asyncio.sleep(0.05)
         assert len(asked) == 1  # the next job may be near
-        work.idle_seconds = 10.1
+        work.idle = 10.1
         await eventually(lambda: len(asked) == 2, "it is not protected any more")
 
     where = ("PUT", "/v3/abc/task-protection/v1/state")
@@ -71,7 +73,7 @@ async def test_work_that_lasts_renews_its_protection() -> None:
         asked.append(await request.json())
         return web.json_response({"protection": {}})
 
-    async with protecting(Work(idle_seconds=0), answer, renew=0.01):
+    async with protecting(Work(idle=0), answer, renew=0.01):
         await eventually(lambda: len(asked) >= 3, "it is protected again and again")
 
     assert asked[:3] == [AT_WORK] * 3
@@ -95,7 +97,7 @@ async def test_a_refusal_is_told_and_asked_again(
         asked.append(1)
         return refusal()
 
-    async with protecting(Work(idle_seconds=0), answer, renew=0.01):
+    async with protecting(Work(idle=0), answer, renew=0.01):
         await eventually(lambda: len(asked) > 2, "it is asked again")
 
     assert "task_protection_refused" in capsys.readouterr().out
