@@ -11,6 +11,7 @@ from speech.transcribers.base import Transcriber
 from speech.transcribers.embedded import LANGUAGES, Embedded
 from speech.transcribers.errors import TranscriberUnavailable
 from speech.transcribers.faster_whisper import FasterWhisper
+from speech.transcribers.whisper import WhisperSettings
 from speech.transcribers.whisperx import Alignment, WhisperX
 
 Kind = Literal["auto", "whisperx", "faster-whisper", "embedded"]
@@ -95,13 +96,16 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
                 "English only"
             )
         return Embedded()
+    settings = WhisperSettings(
+        model=spec.model or DEFAULT_MODEL,
+        device=spec.device,
+        compute_type=spec.compute_type,
+        batch_size=spec.batch_size,
+        language=spec.language,
+    )
     if chosen == "whisperx":
         return WhisperX(
-            spec.model or DEFAULT_MODEL,
-            device=spec.device,
-            compute_type=spec.compute_type,
-            batch_size=spec.batch_size,
-            language=spec.language,
+            settings,
             alignment=spec.alignment,
             alignment_model=spec.alignment_model,
             token=spec.token,
@@ -110,11 +114,4 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
         raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
     if "/" in spec.model and not Path(spec.model).is_dir() and Path(spec.model).is_absolute():
         raise TranscriberUnavailable(f"MODEL: there is no folder {spec.model}")
-    return FasterWhisper(
-        spec.model,
-        device=spec.device,
-        compute_type=spec.compute_type,
-        batch_size=spec.batch_size,
-        language=spec.language,
-        voice_filter=spec.voice_filter,
-    )
+    return FasterWhisper(settings, voice_filter=spec.voice_filter)

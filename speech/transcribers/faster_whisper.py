@@ -12,40 +12,21 @@ from typing import Any
 
 from speech.transcribers import whisper
 from speech.transcribers.audio import duration, samples
-from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
+from speech.transcribers.base import Progress, Transcription, TranscriptionOptions
 from speech.transcribers.errors import OptionUnavailable, TranscriberUnavailable
+from speech.transcribers.whisper import Whisper, WhisperSettings
 
 
-class FasterWhisper(Transcriber):
-    """See the module.
+class FasterWhisper(Whisper):
+    """See the module. A batch of 1 decodes one stretch after the other, each with its context.
 
     Args:
-        model: folder or name.
-        device: `cuda`, `cpu` or `auto`.
-        compute_type: CTranslate2's, e.g. `float16`; `default` suits the device.
-        batch_size: stretches decoded at once; 1 decodes one after the other, each with its
-            context. None suits the device.
-        language: of recordings that tell none (BCP 47); None detects it.
+        settings: of the model.
         voice_filter: leave out what is no voice before it is decoded.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        device: str = "auto",
-        compute_type: str = "default",
-        batch_size: int | None = None,
-        language: str | None = None,
-        voice_filter: bool = True,
-    ) -> None:
-        self.model = Path(model).name or model
-        self.engine = f"faster-whisper {self.model}"
-        self._source = model
-        self._wanted_device = device
-        self._compute_type = compute_type
-        self._batch_size = batch_size
-        self._language = language
+    def __init__(self, settings: WhisperSettings, *, voice_filter: bool = True) -> None:
+        super().__init__("faster-whisper", settings)
         self._voice_filter = voice_filter
         self._whisper: Any = None
 
@@ -57,18 +38,12 @@ class FasterWhisper(Transcriber):
             raise TranscriberUnavailable(f"faster-whisper is not installed: {error}") from None
         import numpy as np  # noqa: PLC0415 - beside what brings it
 
-        whisper.check_model_folder(self._source)
-        self.device = whisper.device(self._wanted_device)
-        self._batch_size = whisper.batch_size(self._batch_size, self.device)
-        try:
-            self._whisper = WhisperModel(
-                self._source,
-                device=self.device,
-                compute_type=whisper.compute_type(self._compute_type, self.device),
+        self._whisper = self._load_model(
+            lambda source, device, compute_type: WhisperModel(
+                source, device=device, compute_type=compute_type
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
-        whisper.check_language(self._language, self._whisper.supported_languages)
+        )
+        whisper.check_language(self._settings.language, self._whisper.supported_languages)
         self._pipeline = (
             BatchedInferencePipeline(self._whisper) if self._batch_size > 1 else self._whisper
         )
@@ -82,11 +57,11 @@ class FasterWhisper(Transcriber):
             raise TranscriberUnavailable("the model is not loaded")
         if options.diarize:
             raise OptionUnavailable("faster-whisper does not tell speakers apart; WhisperX does")
-        asked = options.language or self._language
+        asked = options.language or self._settings.language
         language = asked and whisper.code(asked, self._whisper.supported_languages)
         audio = samples(path, max_seconds=options.max_seconds, progress=progress)
         length = duration(audio)
-        batched = {"batch_size": self._batch_size} if (self._batch_size or 1) > 1 else {}
+        batched = {"batch_size": self._batch_size} if self._batch_size > 1 else {}
         found, about = self._pipeline.transcribe(
             audio,
             language=language,

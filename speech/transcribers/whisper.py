@@ -1,4 +1,4 @@
-"""What the ways to run Whisper have in common: languages, devices, segments.
+"""What the ways to run Whisper have in common: settings, languages, devices, segments.
 
 Whisper's languages are those of ISO 639, mostly by two letters; BCP 47 begins with the same.
 """
@@ -6,16 +6,65 @@ Whisper's languages are those of ISO 639, mostly by two letters; BCP 47 begins w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from speech.transcribers.base import UNDETERMINED
+from speech.transcribers.base import UNDETERMINED, Transcriber
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
 from transcripts.documents import FailureCode, Segment
 from transcripts.models import Word
 
+M = TypeVar("M")
+
 #: Tags that Whisper knows by another name: Filipino, Norwegian Bokmål, Mandarin, Hebrew of old.
 _OTHER_NAMES = {"fil": "tl", "nb": "no", "cmn": "zh", "iw": "he", "in": "id"}
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperSettings:
+    """Which model, and how it runs."""
+
+    #: Folder in CTranslate2's format, or name in the Hugging Face hub.
+    model: str
+    #: `cuda`, `cpu` or `auto`.
+    device: str = "auto"
+    #: CTranslate2's, e.g. `float16`; `default` suits the device.
+    compute_type: str = "default"
+    #: Stretches of speech decoded at once; None suits the device.
+    batch_size: int | None = None
+    #: Of recordings that tell none (BCP 47); None detects it.
+    language: str | None = None
+
+
+class Whisper(Transcriber):
+    """A way to run Whisper."""
+
+    def __init__(self, library: str, settings: WhisperSettings) -> None:
+        """Name the engine after the library that runs the model, and the model."""
+        self.model = Path(settings.model).name or settings.model
+        self.engine = f"{library} {self.model}"
+        self._settings = settings
+
+    def _load_model(self, load: Callable[[str, str, str], M]) -> M:
+        """Return what `load` makes of a source, a device and a compute type.
+
+        Raises:
+            TranscriberUnavailable: the model or the device is not there, or of no use.
+        """
+        wanted = self._settings
+        check_model_folder(wanted.model)
+        self.device = device(wanted.device)
+        try:
+            return load(wanted.model, self.device, compute_type(wanted.compute_type, self.device))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
+
+    @property
+    def _batch_size(self) -> int:
+        """Of the device, once that is known."""
+        return batch_size(self._settings.batch_size, self.device)
 
 
 def code(language: str, known: Iterable[str]) -> str:

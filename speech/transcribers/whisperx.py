@@ -23,12 +23,13 @@ import structlog
 
 from speech.transcribers import whisper
 from speech.transcribers.audio import duration, samples
-from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
+from speech.transcribers.base import Progress, Transcription, TranscriptionOptions
 from speech.transcribers.errors import (
     OptionUnavailable,
     TranscriberUnavailable,
     TranscriptionFailed,
 )
+from speech.transcribers.whisper import Whisper, WhisperSettings
 from transcripts.documents import Segment
 
 #: `auto` aligns where there is a model for the language.
@@ -42,15 +43,11 @@ LOOK_AGAIN_SECONDS: Final = 900.0
 log = structlog.get_logger(__name__)
 
 
-class WhisperX(Transcriber):
-    """See the module.
+class WhisperX(Whisper):
+    """See the module. The alignment model of the language that is set is loaded ahead.
 
     Args:
-        model: folder or name.
-        device: `cuda`, `cpu` or `auto`.
-        compute_type: CTranslate2's; `default` suits the device.
-        batch_size: stretches decoded at once; None suits the device.
-        language: of recordings that tell none (BCP 47), whose alignment model is loaded ahead.
+        settings: of the model.
         alignment: whether words are aligned.
         alignment_model: name or folder of the model to align with, instead of the language's.
         token: of the Hugging Face hub; with it speakers can be told apart.
@@ -58,23 +55,13 @@ class WhisperX(Transcriber):
 
     def __init__(
         self,
-        model: str,
+        settings: WhisperSettings,
         *,
-        device: str = "auto",
-        compute_type: str = "default",
-        batch_size: int | None = None,
-        language: str | None = None,
         alignment: Alignment = "auto",
         alignment_model: str | None = None,
         token: str | None = None,
     ) -> None:
-        self.model = Path(model).name or model
-        self.engine = f"whisperx {self.model}"
-        self._source = model
-        self._wanted_device = device
-        self._compute_type = compute_type
-        self._batch_size = batch_size
-        self._language = language
+        super().__init__("whisperx", settings)
         self._alignment = alignment
         self._alignment_model = alignment_model
         self._token = token
@@ -94,21 +81,18 @@ class WhisperX(Transcriber):
         except ImportError as error:
             raise TranscriberUnavailable(f"WhisperX is not installed: {error}") from None
         self._whisperx = whisperx
-        whisper.check_model_folder(self._source)
-        self.device = whisper.device(self._wanted_device)
-        self._batch_size = whisper.batch_size(self._batch_size, self.device)
-        try:
-            self._pipeline = whisperx.load_model(
-                self._source,
-                self.device,
-                compute_type=whisper.compute_type(self._compute_type, self.device),
+        self._pipeline = self._load_model(
+            lambda source, device, compute_type: whisperx.load_model(
+                source,
+                device,
+                compute_type=compute_type,
                 vad_method="pyannote",  # its model comes with the package
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
-        whisper.check_language(self._language, self._known)
-        if self._language is not None and self._alignment != "never":
-            self._aligner(whisper.code(self._language, self._known))
+        )
+        language = self._settings.language
+        whisper.check_language(language, self._known)
+        if language is not None and self._alignment != "never":
+            self._aligner(whisper.code(language, self._known))
         if self._token is not None:
             self._diarization = self._load_diarization(self._token)
         self._warm_up()
@@ -123,7 +107,7 @@ class WhisperX(Transcriber):
             raise OptionUnavailable(
                 "speakers cannot be told apart: no HF_TOKEN is set, see docs/gpu-server.md"
             )
-        asked = options.language or self._language
+        asked = options.language or self._settings.language
         language = whisper.code(asked, self._known) if asked else None
         if not self._pipeline.model.model.is_multilingual:
             language = "en"  # which it cannot detect

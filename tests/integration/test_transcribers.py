@@ -23,6 +23,7 @@ from speech.transcribers.errors import (
 )
 from speech.transcribers.faster_whisper import FasterWhisper
 from speech.transcribers.process import TranscriberProcess
+from speech.transcribers.whisper import WhisperSettings
 from speech.transcribers.whisperx import WhisperX
 from tests.support.recordings import flite
 from tests.support.whisper_models import LINES, whisper_model
@@ -74,7 +75,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whisper(model: Path) -> FasterWhisper:
-    made = FasterWhisper(str(model))
+    made = FasterWhisper(WhisperSettings(str(model)))
     made.load()
     return made
 
@@ -96,7 +97,7 @@ def transcriber(request: pytest.FixtureRequest) -> Transcriber:
 def test_whisper_tells_what_was_said_when_word_by_word(
     model: Path, tmp_path: Path, batch_size: int
 ) -> None:
-    made = FasterWhisper(str(model), batch_size=batch_size)
+    made = FasterWhisper(WhisperSettings(str(model), batch_size=batch_size))
     made.load()
     path = write(tmp_path / "speech", flite(SPEECH) * 2)
 
@@ -242,7 +243,7 @@ def test_a_model_without_a_file_is_told_at_once(tmp_path: Path, missing: str) ->
     (folder / missing).unlink()
 
     with pytest.raises(TranscriberUnavailable, match=missing):
-        FasterWhisper(str(folder)).load()
+        FasterWhisper(WhisperSettings(str(folder))).load()
 
 
 async def test_it_runs_the_same_in_its_process(model: Path, tmp_path: Path) -> None:
@@ -263,9 +264,8 @@ async def test_it_runs_the_same_in_its_process(model: Path, tmp_path: Path) -> N
     reason="WhisperX is not installed; it has a job of its own, see docs/gpu-server.md",
 )
 def test_whisperx_tells_what_was_said(tmp_path: Path) -> None:
-    made = WhisperX(
-        str(whisper_model(tmp_path / "scripted", timestamps=False)), device="cpu", language="en"
-    )
+    model = str(whisper_model(tmp_path / "scripted", timestamps=False))
+    made = WhisperX(WhisperSettings(model, device="cpu", language="en"))
     made.load()
     path = write(tmp_path / "speech", flite(SPEECH))
 

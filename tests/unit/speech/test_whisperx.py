@@ -11,6 +11,7 @@ import pytest
 from speech.transcribers import whisperx
 from speech.transcribers.choice import TranscriberSpec
 from speech.transcribers.process import may_fetch
+from speech.transcribers.whisper import WhisperSettings
 from speech.transcribers.whisperx import WhisperX
 
 pytestmark = pytest.mark.unit
@@ -33,7 +34,7 @@ class Hub:
 
 
 def made(hub: Hub) -> Any:
-    transcriber: Any = WhisperX("large-v3")
+    transcriber: Any = WhisperX(WhisperSettings("large-v3"))
     transcriber.device = "cpu"
     transcriber._whisperx = hub
     return transcriber
