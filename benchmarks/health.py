@@ -176,7 +176,12 @@ async def _ask(server: Server, seconds: float) -> dict[str, Any]:
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await process.communicate()
+    try:
+        told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # nobody waits for it any more
+            process.kill()
+            await process.wait()
     if process.returncode:
         raise ServerError("the server did not say how it is")
     answer: dict[str, Any] = json.loads(told)

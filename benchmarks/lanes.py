@@ -29,6 +29,8 @@ from transcripts.recordings import FAILURE, TranscriptionJob, beside, recording
 
 #: How often to look whether a transcript is there, seconds.
 LOOK = 0.05
+#: A job is given up after so long: the server may have died. Seconds.
+JOB_SECONDS = 600
 
 
 class Lane(Protocol):
@@ -120,7 +122,13 @@ class Jobs:
         """Return text and duration; CPU time is measured elsewhere."""
         key = f"uploads/{uuid4()}/{path.name}"
         await asyncio.to_thread(self._send, key, path)
-        transcript_key = recording(key).transcript_key
+        try:
+            async with asyncio.timeout(JOB_SECONDS):
+                return await self._transcript(path, recording(key).transcript_key)
+        except TimeoutError:
+            raise ServerError(f"{path.name}: no transcript within {JOB_SECONDS} s") from None
+
+    async def _transcript(self, path: Path, transcript_key: str) -> tuple[str, float, float]:
         while True:
             found = await asyncio.to_thread(self._bucket.get, transcript_key, RecordingTranscript)
             if found is not None:

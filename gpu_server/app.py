@@ -228,15 +228,11 @@ async def _live(settings: Settings, server: Server) -> bool:
 
 
 async def _protect(settings: Settings, parts: Parts) -> None:
-    """Keep ECS from ending this server while it works or is kept warm, if ECS runs it."""
+    """Keep ECS from ending this server while it works, if ECS runs it."""
     if settings.ecs_agent_uri is None:
         return
-
-    def idle() -> float:
-        return 0.0 if parts.warmth.kept else parts.inference.idle_seconds
-
     try:
-        await protect(settings.ecs_agent_uri, idle)
+        await protect(settings.ecs_agent_uri, lambda: parts.inference.idle_seconds)
     except Exception:
         log.exception("protection_defect")  # without it, work goes on
 

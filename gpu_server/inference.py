@@ -10,7 +10,7 @@ what waits on the disk is bounded, too, and who comes too late is told at once:
 A place is left at the end of the `with`, however it ends: a job that waits leaves the queue, and
 one in work is called off. Jobs of the SQS queue take places in the `background`: these are not
 counted, for the worker takes only one more of them than there are slots, and they give way to
-requests for a while, but not for ever.
+requests for a while from when they could have begun, but not for ever.
 
 Each slot is a process with a model. One that dies fails the job it had and is started again. Where
 that does not help, `broken` tells, and the server had better be replaced.
@@ -19,14 +19,12 @@ that does not help, `broken` tells, and the server had better be replaced.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -38,7 +36,7 @@ from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
 from speech.transcribers.messages import Loaded
 
-#: How long jobs of the queue give way to requests, seconds.
+#: How long a job of the queue gives way to requests, seconds.
 BACKGROUND_PATIENCE: Final = 60.0
 #: The longest pause between two attempts to start a transcriber again, seconds.
 LONGEST_PAUSE: Final = 30.0
@@ -65,17 +63,16 @@ class Transcribing(Protocol):
         """End it."""
 
 
-@dataclass(order=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Job:
-    #: Whose turn is next: the least of these.
-    due: float
-    number: int
-    path: Path = field(compare=False)
-    options: TranscriptionOptions = field(compare=False)
-    background: bool = field(compare=False)
-    arrived: float = field(compare=False)
-    future: asyncio.Future[Transcription] = field(compare=False)
-    running: bool = field(default=False, compare=False)
+    path: Path
+    options: TranscriptionOptions
+    background: bool
+    arrived: float
+    future: asyncio.Future[Transcription]
+    begun: bool = False
+    #: When it first gave way to a request, by the monotonic clock.
+    gave_way: float | None = None
 
 
 class Place:
@@ -87,9 +84,9 @@ class Place:
         self._job: _Job | None = None
 
     @property
-    def running(self) -> bool:
-        """Whether a transcriber is at it."""
-        return self._job is not None and self._job.running
+    def begun(self) -> bool:
+        """Whether a transcriber is at it, or was."""
+        return self._job is not None and self._job.begun
 
     async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
         """Wait for a transcriber and have it transcribe a file.
@@ -119,13 +116,15 @@ class Inference:
         self.limit = limit
         self._processes = [make() for _ in range(slots)]
         self._metrics = metrics
-        self._numbers = itertools.count()
-        self._waiting: list[_Job] = []
+        #: Requests, and jobs of the queue; each in order of arrival.
+        self._requests: deque[_Job] = deque()
+        self._jobs_of_queue: deque[_Job] = deque()
         self._jobs: set[asyncio.Future[Transcription]] = set()  # whose end somebody waits for
         self._takers: deque[asyncio.Future[_Job]] = deque()
         self._places = 0
         self._background = 0
         self._running = 0
+        self._running_requests = 0
         self._ready = 0
         self._typical_work = 1.0
         self._idle_since: float | None = time.monotonic()
@@ -195,9 +194,9 @@ class Inference:
 
     @property
     def waiting(self) -> int:
-        """Places whose job is not in work: it waits, or its recording is on its way."""
+        """Requests that are not in work: they wait, or their recording is on its way."""
         # Who hung up has left the place, and the transcriber may still be at it for a moment.
-        return max(0, self._places + self._background - self._running)
+        return max(0, self._places - self._running_requests)
 
     @property
     def idle_seconds(self) -> float:
@@ -205,14 +204,8 @@ class Inference:
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
 
     def refuse(self) -> None:
-        """Give nobody a place any more.
-
-        Jobs of the queue that wait for their turn are `Stopped`: another server may begin at once.
-        """
+        """Give nobody a place any more."""
         self._stopping = True
-        for job in self._waiting:
-            if job.background:
-                _fail(job.future, Stopped())
 
     async def idle(self) -> None:
         """Wait until nobody has a place."""
@@ -244,16 +237,11 @@ class Inference:
 
     def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
         """Queue a job; for `Place`."""
-        if self._stopping and background:
-            raise Stopped
-        now = time.monotonic()
         job = _Job(
-            due=now + BACKGROUND_PATIENCE * background,
-            number=next(self._numbers),
             path=path,
             options=options,
             background=background,
-            arrived=now,
+            arrived=time.monotonic(),
             future=asyncio.get_running_loop().create_future(),
         )
         self._jobs.add(job.future)
@@ -261,14 +249,30 @@ class Inference:
         self._queue(job)
         return job
 
-    def _queue(self, job: _Job) -> None:
-        """Give a job to a slot that waits for one, or else let it wait."""
+    def _queue(self, job: _Job, *, again: bool = False) -> None:
+        """Give a job to a slot that waits for one, or else let it wait; first, if `again`."""
         while self._takers:
             taker = self._takers.popleft()
             if not taker.done():
                 taker.set_result(job)
                 return
-        heapq.heappush(self._waiting, job)
+        queue = self._jobs_of_queue if job.background else self._requests
+        (queue.appendleft if again else queue.append)(job)
+
+    def _turn(self) -> _Job | None:
+        """Return the job whose turn it is, off its queue; None if none waits."""
+        for queue in (self._requests, self._jobs_of_queue):
+            while queue and queue[0].future.done():  # nobody waits for it any more
+                queue.popleft()
+        if not self._jobs_of_queue or not self._requests:
+            queue = self._requests or self._jobs_of_queue
+            return queue.popleft() if queue else None
+        now, job = time.monotonic(), self._jobs_of_queue[0]
+        if job.gave_way is None:
+            job.gave_way = now
+        if now - job.gave_way < BACKGROUND_PATIENCE:
+            return self._requests.popleft()
+        return self._jobs_of_queue.popleft()
 
     @property
     def _retry_after(self) -> int:
@@ -291,16 +295,14 @@ class Inference:
 
     async def _slot(self, process: Transcribing) -> None:
         """Be a slot, and tell if it cannot be one any more."""
-        why = "defect"
+        why: str | None = "defect"
         try:
-            if await self._serve(process):
-                return
-            why = "model_not_loaded"
+            why = None if await self._serve(process) else "model_not_loaded"
         except Exception:
             log.exception("slot_died")
-        if not self._loaded.done():
+        if why is not None and not self._loaded.done():
             self._loaded.set_exception(TranscriberUnavailable("a transcriber was not started"))
-        if not self._broken.done():
+        if why is not None and not self._broken.done():
             self._broken.set_result(why)
         if not self._ready:  # nobody is left to do what waits; others may
             for future in list(self._jobs):
@@ -361,10 +363,8 @@ class Inference:
 
     async def _next(self, gone: asyncio.Event) -> _Job | None:
         """Return the next job that somebody still waits for; None when the process is gone."""
-        while self._waiting:
-            job = heapq.heappop(self._waiting)
-            if not job.future.done():
-                return job
+        if waiting := self._turn():
+            return waiting
         taker: asyncio.Future[_Job] = asyncio.get_running_loop().create_future()
         self._takers.append(taker)
         end = asyncio.create_task(gone.wait())
@@ -383,16 +383,18 @@ class Inference:
         if job.future.done():
             return await self._next(gone)
         if gone.is_set():
-            self._queue(job)
+            self._queue(job, again=True)
             return None
         return job
 
     async def _do(self, job: _Job, process: Transcribing) -> None:
         """Have a process do a job, as long as somebody waits for it."""
         began = time.monotonic()
-        self._metrics.wait.observe(began - job.arrived)
-        job.running = True
+        if not job.background:
+            self._metrics.wait.observe(began - job.arrived)
+        job.begun = True
         self._running += 1
+        self._running_requests += not job.background
         work = asyncio.create_task(process.transcribe(job.path, job.options))
         try:
             either: set[asyncio.Future[Transcription]] = {work, job.future}
@@ -406,6 +408,7 @@ class Inference:
             raise
         finally:
             self._running -= 1
+            self._running_requests -= not job.background
         self._tell(job, outcome, time.monotonic() - began)
 
     def _tell(self, job: _Job, outcome: Transcription | BaseException, seconds: float) -> None:

@@ -93,6 +93,11 @@ class _Work:
     place: Place | None = None
     task: asyncio.Task[Outcome] = field(init=False)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a transcriber is at it, or was."""
+        return self.place is not None and self.place.begun
+
 
 def order(
     bucket: str,
@@ -212,10 +217,14 @@ class Recordings:
             return await asyncio.shield(work.task)
         finally:
             work.waiting -= 1
-            in_work = work.place is not None and work.place.running
-            if not work.waiting and not work.task.done() and (background or not in_work):
+            if not work.waiting and not work.task.done() and (background or not work.begun):
                 self._forget(about, work)  # who asks from now on begins anew
                 work.task.cancel()
+
+    def begun(self, order: Order) -> bool:
+        """Return whether a transcriber is at it, or was, and the transcript is being stored."""
+        work = self._work.get((order.bucket, order.transcript_key))
+        return work is not None and work.begun
 
     async def stored(self, order: Order) -> RecordingTranscript | None:
         """Return the transcript that is stored, None if there is none.

@@ -11,18 +11,22 @@ attempt can mend becomes visible again after a pause that grows with the attempt
 is left alone; and the queue's redrive policy puts aside what has come too often. A job that is
 done twice, because a message came twice or a worker was given up too early, is stored once.
 
+The one more is looked for only while a job is in hand for each slot, and without waiting for it,
+so that it is taken from no other server that has nothing to do.
+
 To stop, the worker finishes what a slot works on. What is not begun, or cannot be finished in time,
 it gives back: the message is visible to others at once. A worker that dies gives back nothing, and
 its message is visible again when the time is over for which it last asked.
 
-While the model or the storage fails, one job is tried now and then, so that an outage does not use
-up the attempts of all that wait.
+While the model or the storage fails, one job is tried now and then (`_Outage`), so that it does not
+use up the attempts of all that wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,8 +38,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from gpu_server.inference import Inference
-from gpu_server.problems import Conflict, Problem, RefusedPlace, Stopping, Unprocessable
-from gpu_server.recordings import Recordings, order
+from gpu_server.problems import Busy, Conflict, Problem, RefusedPlace, Stopping, Unprocessable
+from gpu_server.recordings import Order, Recordings, order
 from gpu_server.telemetry import Metrics
 from transcripts.recordings import TranscriptionJob
 
@@ -52,8 +56,10 @@ LONGEST_RETRY: Final = 900
 LONGEST_PAUSE: Final = 30.0
 #: The longest pause while every job fails for reasons that are not its own, seconds.
 LONGEST_OUTAGE_PAUSE: Final = 300.0
-#: How often to look whether a model is ready again, seconds.
+#: How often to look whether a model is ready again, or a job in hand for each slot, seconds.
 LOOK: Final = 0.5
+#: How often to look for one more job while there is none, seconds.
+LOOK_AHEAD: Final = 2.0
 
 T = TypeVar("T")
 
@@ -100,21 +106,25 @@ class QueueWorker:
         self._poll = poll
         self._metrics = metrics
         self._stopping = asyncio.Event()
-        #: Jobs in a row that failed for reasons that are not their own.
-        self._troubles = 0
-        self._in_hand: set[asyncio.Task[bool]] = set()
+        self._outage = _Outage()
+        self._in_hand: dict[asyncio.Task[bool], _Claim] = {}
+        #: Jobs in hand, and looks for one that is going to be.
+        self._wanted = 0
         self._threads = ThreadPoolExecutor(calls_at_a_time(slots), thread_name_prefix="sqs")
 
     async def run(self) -> None:
         """Work until `stop`, and then until nothing is in hand."""
         try:
-            await asyncio.gather(*(self._serve(probe=n == 0) for n in range(self._slots + AHEAD)))
+            await asyncio.gather(*(self._serve(probe=not n) for n in range(self._slots + AHEAD)))
         finally:
             self._threads.shutdown(wait=False)
 
     def stop(self) -> None:
-        """Take no more jobs."""
+        """Take no more jobs, and let others have those that no slot has begun."""
         self._stopping.set()
+        for task, claim in self._in_hand.items():
+            if claim.order is None or not self._recordings.begun(claim.order):
+                task.cancel()
 
     async def give_back(self) -> None:
         """Let others have what is in hand."""
@@ -128,32 +138,41 @@ class QueueWorker:
         """Do one job after the other; in an outage only if it is ours to `probe`."""
         failures = 0
         while not self._stopping.is_set():
-            if not self._inference.ready or (self._troubles and not probe):
+            ahead = self._wanted >= self._slots
+            if (
+                not self._inference.ready
+                or (not probe and self._outage.lasts)
+                or (ahead and len(self._in_hand) < self._slots)
+            ):
                 await self._pause(LOOK)
                 continue
+            began = time.monotonic()
+            self._wanted += 1
             try:
-                messages = await self._receive()
+                messages = await self._receive(0 if ahead else self._poll)
                 failures = 0
+                pause = LOOK_AHEAD if ahead and not messages else 0.0
+                for message in messages:
+                    pause = self._outage.after(began, well=await self._take(message))
             except (BotoCoreError, ClientError) as error:
                 failures += 1
                 log.warning("queue_unreachable", error=type(error).__name__, failures=failures)
-                await self._pause(_jittered(LONGEST_PAUSE, failures))
-                continue
-            for message in messages:
-                self._troubles = 0 if await self._take(message) else self._troubles + 1
-                if self._troubles:
-                    await self._pause(_jittered(LONGEST_OUTAGE_PAUSE, self._troubles))
+                pause = _jittered(LONGEST_PAUSE, failures)
+            finally:
+                self._wanted -= 1
+            if pause:
+                await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _receive(self) -> list[MessageTypeDef]:
+    async def _receive(self, wait: int) -> list[MessageTypeDef]:
         answer = await self._call(
             self._sqs.receive_message,
             MaxNumberOfMessages=1,
-            WaitTimeSeconds=self._poll,
+            WaitTimeSeconds=wait,
             VisibilityTimeout=round(self._visibility),
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
@@ -169,11 +188,11 @@ class QueueWorker:
             await claim.end(visible_in=0)
             return True
         task = asyncio.create_task(self._do(message, claim))
-        self._in_hand.add(task)
+        self._in_hand[task] = claim
         try:
             await asyncio.wait({task})
         finally:
-            self._in_hand.discard(task)
+            del self._in_hand[task]
         if task.cancelled():
             self._metrics.jobs.labels("given_back").inc()
             await claim.end(visible_in=0)
@@ -189,7 +208,7 @@ class QueueWorker:
         try:
             job = TranscriptionJob.model_validate_json(message.get("Body", ""))
             self._recordings.check_bucket(job.bucket)
-            wanted = order(job.bucket, job.key)
+            claim.order = wanted = order(job.bucket, job.key)
         except (ValidationError, RefusedPlace) as error:
             # It stays until the redrive policy puts it aside, for somebody to look at.
             self._metrics.jobs.labels("poison").inc()
@@ -211,7 +230,7 @@ class QueueWorker:
             self._metrics.jobs.labels("retried").inc()
             log.warning("job_failed", code=problem.code, attempts=attempts, **about)
             await claim.end(visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY))
-            return isinstance(problem, Conflict)
+            return isinstance(problem, Conflict | Busy)  # of a request for the same recording
         log.info("job_done", already=outcome.already, **about)
         await self._delete(message, "already" if outcome.already else "done")
         return True
@@ -255,6 +274,8 @@ class _Claim:
         self._message = message
         self._show_in = show_in
         self._visibility = visibility
+        #: What it is about, once that is known.
+        self.order: Order | None = None
         self._asking: asyncio.Task[None] | None = None
         self._heartbeat = asyncio.create_task(self._hold())
         self._ended = False
@@ -277,6 +298,29 @@ class _Claim:
                 self._show_in(self._message, round(self._visibility))
             )
             await asyncio.shield(self._asking)
+
+
+class _Outage:
+    """Jobs that failed one after the other for reasons that are not their own."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._last = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the next job is likely to fail, too; not for ever, if no other is tried."""
+        return self._failures > 0 and time.monotonic() - self._last < LONGEST_OUTAGE_PAUSE
+
+    def after(self, began: float, *, well: bool) -> float:
+        """Return how long to pause after a job that was begun then (monotonic), seconds."""
+        if well:
+            self._failures = 0
+            return 0.0
+        if began >= self._last:  # what was in hand already fails for the same reason
+            self._failures += 1
+        self._last = time.monotonic()
+        return _jittered(LONGEST_OUTAGE_PAUSE, self._failures)
 
 
 def _jittered(longest: float, failures: int) -> float:

@@ -57,6 +57,7 @@ NOT_OF_TRANSCRIBER = frozenset(
     {
         "AUTH_TOKEN",
         "AUTH_TOKEN_FILE",
+        "ECS_AGENT_URI",
         "HOST",
         "IDLE_EXIT_SECONDS",
         "MAX_SECONDS",

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,22 +143,6 @@ async def test_jobs_of_the_queue_end_in_the_bucket_each_once(
     logs = json.dumps(service.logs)
     assert "Americans" not in logs
     assert "uploads/" not in logs
-
-
-async def test_ecs_is_asked_to_spare_a_server_that_is_kept_warm() -> None:
-    asked: asyncio.Queue[bool] = asyncio.Queue()
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        await asked.put((await request.json())["ProtectionEnabled"])
-        return web.json_response({"protection": {"ProtectionEnabled": True}})
-
-    async with RawTestServer(answer) as agent:
-        url = str(agent.make_url("/v4/abc"))
-        async with gpu_server_process(transcriber="embedded", ecs_agent_uri=url) as (_, client):
-            until = datetime.now(UTC) + timedelta(hours=1)
-            assert (await client.post("/warmup", {"until": until.isoformat()})).status == 200
-
-            assert await asyncio.wait_for(asked.get(), 60) is True
 
 
 async def test_ecs_is_asked_to_spare_a_server_that_has_a_job(jobs: Jobs, tmp_path: Path) -> None:

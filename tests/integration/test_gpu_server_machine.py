@@ -11,14 +11,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
-from gpu_server.protection import MINUTES, protect
+from gpu_server import protection
+from gpu_server.protection import LINGER, MINUTES, protect
 from gpu_server.spot import spot_notice
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.integration
-
-AT_WORK = {"ProtectionEnabled": True, "ExpiresInMinutes": MINUTES}
-AT_REST = {"ProtectionEnabled": False}
 
 
 @dataclass
@@ -28,15 +26,11 @@ class Work:
 
 @contextlib.asynccontextmanager
 async def protecting(
-    work: Work,
-    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-    renew: float = 1000.0,
+    work: Work, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 ) -> AsyncIterator[None]:
     async with RawTestServer(answer) as agent:
         url = str(agent.make_url("/v3/abc"))
-        task = asyncio.create_task(
-            protect(url, lambda: work.idle, renew=renew, linger=10, look=0.001)
-        )
+        task = asyncio.create_task(protect(url, lambda: work.idle, look=0.001))
         try:
             yield
         finally:
@@ -56,51 +50,48 @@ async def test_a_task_is_protected_while_it_works_and_not_longer() -> None:
     async with protecting(work, answer):
         work.idle = 0
         await eventually(lambda: len(asked) == 1, "it is protected")
-        work.idle = 9.9
-        await asyncio.sleep(0.05)
-        assert len(asked) == 1  # the next job may be near
-        work.idle = 10.1
+        work.idle = LINGER
         await eventually(lambda: len(asked) == 2, "it is not protected any more")
 
     where = ("PUT", "/v3/abc/task-protection/v1/state")
-    assert asked == [(*where, AT_WORK), (*where, AT_REST)]
-
-
-async def test_work_that_lasts_renews_its_protection() -> None:
-    asked = []
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        asked.append(await request.json())
-        return web.json_response({"protection": {}})
-
-    async with protecting(Work(idle=0), answer, renew=0.01):
-        await eventually(lambda: len(asked) >= 3, "it is protected again and again")
-
-    assert asked[:3] == [AT_WORK] * 3
+    assert asked == [
+        (*where, {"ProtectionEnabled": True, "ExpiresInMinutes": MINUTES}),
+        (*where, {"ProtectionEnabled": False}),
+    ]
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    ("refusal", "reason"),
     [
-        lambda: web.json_response({"failure": {"Reason": "DEPLOYMENT_BLOCKED"}}),
-        lambda: web.json_response({"error": {"Code": "AccessDeniedException"}}, status=400),
-        lambda: web.json_response(["?"]),
-        lambda: web.Response(text="<html>", status=502),
+        (lambda: web.json_response({"failure": {"Reason": "TASK_NOT_VALID"}}), "TASK_NOT_VALID"),
+        (
+            lambda: web.json_response({"error": {"Code": "AccessDeniedException"}}, status=400),
+            "AccessDeniedException",
+        ),
+        (lambda: web.json_response(["?"]), "not understood"),
+        (lambda: web.Response(text="<html>", status=502), "502"),
+        (lambda: web.json_response({}, status=500), "500"),
     ],
 )
 async def test_a_refusal_is_told_and_asked_again(
-    refusal: Callable[[], web.Response], capsys: pytest.CaptureFixture[str]
+    refusal: Callable[[], web.Response],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(protection, "AGAIN", 0)
     asked = []
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
         asked.append(1)
         return refusal()
 
-    async with protecting(Work(idle=0), answer, renew=0.01):
+    async with protecting(Work(idle=0), answer):
         await eventually(lambda: len(asked) > 2, "it is asked again")
 
-    assert "task_protection_refused" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "task_protection_refused" in told
+    assert reason in told
 
 
 async def test_the_notice_of_spot_ends_the_wait_and_its_absence_does_not() -> None:

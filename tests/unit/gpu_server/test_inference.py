@@ -104,6 +104,30 @@ async def test_jobs_are_done_in_turn_and_requests_before_jobs_of_the_queue() -> 
     assert slot.jobs == ["first", "second", "third", "late"]
 
 
+async def test_a_job_of_the_queue_gives_way_from_when_it_could_begin_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gpu_server.inference.BACKGROUND_PATIENCE", 0.05)
+    slot = Slot()
+    async with inference(slot) as running:
+        tasks = [begin(running, "first", background=True)]
+        await slot.working()
+        tasks += [begin(running, "ready", background=True)]
+        await asyncio.sleep(0.06)  # it could not have begun yet
+        tasks += [begin(running, "request"), begin(running, "another")]
+        await asyncio.sleep(0)
+        slot.finish()
+        await slot.working()
+        await asyncio.sleep(0.06)
+        for _ in range(2):
+            slot.finish()
+            await slot.working()
+        slot.finish()
+        await asyncio.gather(*tasks)
+
+    assert slot.jobs == ["first", "request", "ready", "another"]
+
+
 async def test_beyond_the_bound_nobody_gets_a_place_until_one_is_left() -> None:
     slot = Slot()
     async with inference(slot, limit=1) as running:
@@ -111,7 +135,7 @@ async def test_beyond_the_bound_nobody_gets_a_place_until_one_is_left() -> None:
             with pytest.raises(Busy) as caught, running.place():
                 pass
             with running.place(background=True):
-                assert running.waiting == 3
+                assert running.waiting == 2  # jobs of the queue are no requests
         with running.place():
             pass
 
@@ -229,24 +253,19 @@ async def test_processes_that_die_with_every_job_are_started_ever_more_slowly(
     assert pauses == [1, 2, 1]
 
 
-async def test_at_the_end_jobs_of_the_queue_that_are_not_begun_are_another_servers() -> None:
+async def test_when_the_last_slot_dies_at_the_end_nobody_waits_for_it() -> None:
     slot = Slot()
     async with inference(slot) as running:
-        in_work = begin(running, "in work", background=True)
+        in_work, waiting = begin(running, "in work"), begin(running, "waiting")
         await slot.working()
-        ready = begin(running, "ready", background=True)
-        request = begin(running, "request")
-        await asyncio.sleep(0)
-
         running.refuse()
+        slot.finish(TranscriberCrashed("died"))
 
-        with pytest.raises(Stopped):
-            await ready
-        slot.finish()
-        await in_work
-        await slot.working()
-        slot.finish()
-        await request
+        async with asyncio.timeout(10):
+            for task in (in_work, waiting):
+                with pytest.raises(Stopped):
+                    await task
+            await running.idle()
 
 
 async def test_at_the_end_who_still_waits_is_told_so() -> None:
