@@ -13,7 +13,7 @@ from client.outcomes import State, look_at_recording
 from client.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
 from transcripts.bucket import ATTEMPTS, Contended, UnreadableDocument
 from transcripts.documents import SessionMetadata
-from transcripts.recordings import UPLOADS, Session, UnknownKey, recording
+from transcripts.recordings import FAILURE, UPLOADS, Session, UnknownKey, beside, recording
 from transcripts.sessions import Listed, outcomes, uploaded
 
 
@@ -26,6 +26,8 @@ class Planned:
     replaces: str | None = None
     #: Whether other bytes have a transcript, so that these will get none.
     transcribed: bool = False
+    #: Key of the failure of the same bytes, which has to go before they are tried again.
+    forget: str | None = None
 
     @property
     def item(self) -> Item:
@@ -79,7 +81,7 @@ def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str
 def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
     """Return what is to be done with a single file."""
     there = find(bucket, source.key)
-    if there and same_bytes(source, there):
+    if not force and there and same_bytes(source, there):
         return Planned(source, Verdict.SKIP)
     state = look_at_recording(bucket, recording(source.key), source.key).state
     return _planned(
@@ -94,15 +96,18 @@ def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
 def _planned(
     source: Source, there: Listed | None, *, transcribed: bool, failed: bool, force: bool
 ) -> Planned:
+    same = there is not None and same_bytes(source, there)
     decided = verdict(
         there=there is not None,
-        same=there is not None and same_bytes(source, there),
+        same=same,
         transcribed=transcribed,
         failed=failed,
         force=force,
     )
     replaces = there.etag if there is not None and there.key == source.key else None
-    return Planned(source, decided, replaces, transcribed)
+    again = same and decided is Verdict.UPLOAD
+    failure = beside(recording(source.key).transcript_key, FAILURE) if again else None
+    return Planned(source, decided, replaces, transcribed, failure)
 
 
 # --- a session ----------------------------------------------------------------------------------

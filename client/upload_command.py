@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -59,7 +59,8 @@ def upload(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Also what does not look like audio; also in place of what is there."
+            "--force",
+            help="Also what does not look like audio, in place of what is there, and what failed.",
         ),
     ] = False,
     as_json: Json = False,
@@ -176,6 +177,13 @@ def _upload_session(
     return [Target(session)], errors
 
 
+def _forget_failures(bucket: Bucket, planned: Iterable[Planned]) -> None:
+    """Remove the failures of what is uploaded again as it was: the router heeds them."""
+    for each in planned:
+        if each.forget is not None:
+            bucket.client.delete_object(Bucket=bucket.name, Key=each.forget)
+
+
 def _not_audio(report: Report, source: Source, *, force: bool) -> UnreadableAudio | None:
     problem = not_audio(source)
     if problem is None:
@@ -195,6 +203,7 @@ def _transfer(
     skipped, errors = len(done), list[ClientError]()
     for each in done:
         _tell_file(report, "skipped", each.source)
+    _forget_failures(bucket, todo.values())
     size = sum(item.source.size for item in todo)
     with (
         report.progress(size, len(todo)) as progress,

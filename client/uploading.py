@@ -128,8 +128,11 @@ class Verdict(Enum):
 
 
 def verdict(*, there: bool, same: bool, transcribed: bool, failed: bool, force: bool) -> Verdict:
-    """Return what to do with a file, by what the bucket has at its place."""
-    if same:
+    """Return what to do with a file, by what the bucket has at its place.
+
+    The same bytes are sent again only to have them tried again after a failure.
+    """
+    if same and not (failed and force):
         return Verdict.SKIP
     if force:
         return Verdict.UPLOAD

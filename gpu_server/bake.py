@@ -1,27 +1,25 @@
-"""Puts models into the image, while it is built: `bake.py MODEL [LANGUAGE ...]`.
+"""Puts models into the image, while it is built: `bake.py MODEL FOLDER [LANGUAGE ...]`.
 
-Whisper's goes to `/opt/models/whisper`; those for alignment into the caches that `HF_HOME` and
-`TORCH_HOME` name. It runs where the dependencies are installed, and nothing else of ours.
+Whisper's goes to the folder; those for alignment into the caches that `HF_HOME` and `TORCH_HOME`
+name. It runs where the dependencies are installed, and nothing else of ours.
 """
 
 from __future__ import annotations
 
 import sys
 
-WHISPER = "/opt/models/whisper"
 
-
-def main(model: str, languages: list[str]) -> None:
+def main(model: str, folder: str, languages: list[str]) -> None:
     """Fetch the models; without a name there is none to fetch."""
     if not model:
         return
     from faster_whisper.utils import download_model  # noqa: PLC0415 - takes seconds
     from whisperx import load_align_model  # noqa: PLC0415 - takes many seconds
 
-    download_model(model, output_dir=WHISPER)
+    download_model(model, output_dir=folder)
     for language in languages:
         load_align_model(language, "cpu")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

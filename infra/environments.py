@@ -337,11 +337,24 @@ class Live(Part):
 # --- what is optional ---------------------------------------------------------------------------
 
 
+#: Settings of the GPU server that its stack makes, or that would keep the router from finding it.
+OF_STACK: Final = frozenset(
+    {"AWS_DEFAULT_REGION", "ECS_AGENT_URI", "HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+)
+SECRET: Final = frozenset({"AUTH_TOKEN", "AUTH_TOKEN_FILE", "HF_TOKEN"})
+
+
 class Gpu(Part):
     """Machines with a GPU that transcribe recordings; none while there is nothing to do."""
 
     #: A folder with a Dockerfile, or an image with tag or digest.
     image: str | None = None
+    #: What is baked into an image that is built from a folder: a name in the Hugging Face hub.
+    model: str = "large-v3"
+    #: Languages whose models for the alignment of words are baked in, too.
+    alignment_languages: tuple[str, ...] = ("en",)
+    #: The server's settings (`python -m gpu_server --help`), but for those that the stack makes.
+    settings: Mapping[str, str] = {}
     #: In order of preference; each has one GPU that holds the model.
     instance_types: tuple[str, ...] = ("g6.xlarge", "g5.xlarge", "g4dn.xlarge")
     maximum_instances: int = 1
@@ -373,12 +386,27 @@ class Gpu(Part):
                 yield "instance_types", f"{kind} is not an instance type with a GPU"
         if self.maximum_instances < 1:
             yield "maximum_instances", "give at least 1, or leave gpu out"
+        yield from self._image_problems()
         yield from self._work_problems()
         if not 1 <= self.idle_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
             yield "idle_minutes", "give 1 to 720 minutes"
         yield from self._schedule_problems()
         if self.log_days not in RETENTION:
             yield "log_days", _log_days(self.log_days)
+
+    def _image_problems(self) -> Iterator[Problem]:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?", self.model):
+            yield "model", f"{self.model!r} is not the name of a model, such as large-v3"
+        for language in self.alignment_languages:
+            if not re.fullmatch(r"[a-z]{2,3}", language):
+                yield "alignment_languages", f"{language!r} is not a code such as en"
+        for name in self.settings:
+            if name in OF_STACK:
+                yield "settings", f"{name} is made by the stack"
+            elif name in SECRET:
+                yield "settings", f"{name} is a secret, which everybody could read in the template"
+            elif not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+                yield "settings", f"{name!r} is not the name of a setting"
 
     def _work_problems(self) -> Iterator[Problem]:
         if self.jobs_per_instance < 1:

@@ -170,11 +170,19 @@ class GpuServer(Construct):
         task = ecs.Ec2TaskDefinition(self, "Task", network_mode=ecs.NetworkMode.AWS_VPC)
         task.add_container(
             NAME,
-            image=gpu_image(self, self.gpu.image),
+            image=gpu_image(
+                self,
+                self.gpu.image,
+                {
+                    "MODEL": self.gpu.model,
+                    "ALIGNMENT_LANGUAGES": " ".join(self.gpu.alignment_languages),
+                },
+            ),
             gpu_count=1,
             memory_reservation_mib=MEMORY,
             port_mappings=[ecs.PortMapping(container_port=PORT)],
             environment={
+                **self.gpu.settings,
                 # A machine's metadata, where an SDK looks for it otherwise, is out of reach.
                 # botocore knows it by this name only.
                 "AWS_DEFAULT_REGION": Stack.of(self).region,

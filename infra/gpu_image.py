@@ -6,6 +6,7 @@ FileNotFoundError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,9 @@ class MissingDockerfile(FileNotFoundError):
     """An image is to be built from a folder without a Dockerfile."""
 
 
-def gpu_image(scope: Construct, image: str, *, root: Path = ROOT) -> ecs.ContainerImage:
+def gpu_image(
+    scope: Construct, image: str, arguments: Mapping[str, str], *, root: Path = ROOT
+) -> ecs.ContainerImage:
     """Return the image that an environment names.
 
     Args:
@@ -33,6 +36,7 @@ def gpu_image(scope: Construct, image: str, *, root: Path = ROOT) -> ecs.Contain
         image: an image with tag or digest, or a folder with a Dockerfile, relative to `root`.
             The Dockerfile is built from the folder above it, of which it sees its own folder,
             `speech/` and `transcripts/`.
+        arguments: what the Dockerfile is given, where one is built.
         root: the repository.
 
     Raises:
@@ -49,6 +53,7 @@ def gpu_image(scope: Construct, image: str, *, root: Path = ROOT) -> ecs.Contain
     return ecs.ContainerImage.from_asset(
         str(folder.parent),
         file=f"{folder.name}/Dockerfile",
+        build_args=dict(arguments),
         exclude=["*", *(f"!{room}" for room in (folder.name, *SHARED_ROOMS)), "**/__pycache__"],
         ignore_mode=IgnoreMode.DOCKER,
         platform=ecr_assets.Platform.LINUX_AMD64,

@@ -46,6 +46,8 @@ class Order:
     base: str | None = None
     #: Such as linux/arm64; None is this machine's own.
     platform: str | None = None
+    #: Values of the Dockerfile's `ARG`s.
+    arguments: Mapping[str, str] = field(default_factory=dict)
     #: Files that the build may read, by name.
     secrets: Mapping[str, Path] = field(default_factory=dict)
 
@@ -59,8 +61,9 @@ class Order:
         options = ["--file", str(ROOT / self.folder / "Dockerfile"), "--tag", self.image]
         for name, path in self.secrets.items():
             options += ["--secret", f"id={name},src={path}"]
-        if self.base is not None:
-            options += ["--build-arg", f"BASE={self.base}"]
+        base = {} if self.base is None else {"BASE": self.base}
+        for name, value in (*base.items(), *self.arguments.items()):
+            options += ["--build-arg", f"{name}={value}"]
         if self.platform is not None:
             options += ["--platform", self.platform]
         return options

@@ -15,11 +15,12 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -65,16 +66,20 @@ def fingerprint(root: Path, order: Order, *facts: str) -> str:
     for name in builders.sources((root / dockerfile).read_text()):
         path = root / name
         wanted += stamps.sources(path, without=["__pycache__"]) if path.is_dir() else [path]
-    return stamps.fingerprint(root, wanted, order.platform or "", *facts)
+    arguments = (f"{name}={value}" for name, value in sorted(order.arguments.items()))
+    return stamps.fingerprint(root, wanted, order.platform or "", *arguments, *facts)
 
 
 class Workshop:
     """Builds with one builder, on what it finds to build on."""
 
-    def __init__(self, builder: Builder, tools: Tools, base: str | None) -> None:
+    def __init__(
+        self, builder: Builder, tools: Tools, base: str | None, arguments: Mapping[str, str]
+    ) -> None:
         self._builder = builder
         self._tools = tools
         self._base = base
+        self._arguments = arguments
 
     def build(self, folder: str, platform: str | None, secrets: Path) -> Built:
         """Build an image unless it is current.
@@ -89,6 +94,7 @@ class Workshop:
             folder=folder,
             base=self._base_for(folder),
             platform=platform,
+            arguments=self._arguments,
             secrets=registry.secrets(secrets),
         )
         call = builder.command(order)
@@ -153,7 +159,9 @@ class Workshop:
             raise error
 
 
-def build(names: Iterable[str], *, base: str | None, platform: str | None) -> list[Built]:
+def build(
+    names: Iterable[str], *, base: str | None, platform: str | None, arguments: Mapping[str, str]
+) -> list[Built]:
     """Build images one after the other.
 
     Raises:
@@ -165,7 +173,7 @@ def build(names: Iterable[str], *, base: str | None, platform: str | None) -> li
         raise CannotBuild("A stand-in for the base image is made for buildah only")
     STORE.mkdir(parents=True, exist_ok=True)
     check_disk(os.statvfs(STORE).f_bavail * os.statvfs(STORE).f_frsize, DISK, STORE)
-    workshop = Workshop(builder, Tools(ROOT / ".local" / "logs"), base)
+    workshop = Workshop(builder, Tools(ROOT / ".local" / "logs"), base, arguments)
     built = []
     with alone(STORE / "lock"):
         for name in names:
@@ -195,7 +203,18 @@ def _arguments(known: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--base", help=f"an image to build on, or {STAND_IN}; default: the Dockerfile's own"
     )
+    parser.add_argument(
+        "--build-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="values",
+        help="a value for the Dockerfile, such as MODEL=large-v3; may be given more than once",
+    )
     arguments = parser.parse_args()
+    for value in arguments.values:
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*=.*", value):
+            parser.error(f"--build-arg {value}: it is to be NAME=VALUE")
     unknown = [name for name in arguments.names if name not in known]
     if unknown:
         parser.error(f"no Dockerfile in {', '.join(unknown)}; there is one in {', '.join(known)}")
@@ -211,7 +230,12 @@ def main() -> int:
     try:
         # What is for machines to read has the standard output for itself.
         with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
-            built = build(arguments.names, base=arguments.base, platform=arguments.platform)
+            built = build(
+                arguments.names,
+                base=arguments.base,
+                platform=arguments.platform,
+                arguments=dict(value.split("=", maxsplit=1) for value in arguments.values),
+            )
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. Run the same command again to go on.\n")
         return EXIT_INTERRUPTED

@@ -359,6 +359,10 @@ AWS_SDK_JS = _npm_step(
     "aws-sdk-js", "Amazon's SDK for JavaScript", ROOT / "tests" / "aws_sdk_js", "@aws-sdk"
 )
 
+WHISPER = _python_step(
+    "python-whisper", "faster-whisper", VENV, "gpu_server/requirements-whisper.txt"
+)
+
 #: Lanes run side by side; the steps of a lane one after the other.
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
     "demo": ((FUNCTIONS, RUNTIME, EMULATOR), (CDK, NPM, PAGE)),
@@ -473,9 +477,19 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+def lanes_of(goal: str, environment: Mapping[str, str]) -> tuple[tuple[Step, ...], ...]:
+    """Return what `goal` needs; a demo with a `MODEL` of Whisper also needs who runs it."""
+    first, *others = GOALS[goal]
+    wanted = environment.get("TRANSCRIBER", "auto")
+    if goal == "demo" and environment.get("MODEL") and wanted in ("auto", "faster-whisper"):
+        first = (*first, WHISPER)
+    return (first, *others)
+
+
 def set_up(goal: str) -> list[SetupError]:
     """Set up what `goal` needs and return what went wrong."""
-    lanes = [lane for lane in GOALS[goal] if not all(step.current() for step in lane)]
+    needed = lanes_of(goal, os.environ)
+    lanes = [lane for lane in needed if not all(step.current() for step in lane)]
     if not lanes:
         return []
     local = ROOT / ".local"

@@ -78,7 +78,8 @@ def kind(spec: TranscriberSpec, machine: Machine) -> Kind:
     if "faster_whisper" in machine.packages:
         return "faster-whisper"
     raise TranscriberUnavailable(
-        "MODEL is given, but neither WhisperX with a GPU nor faster-whisper is there to use it"
+        "MODEL is given, but neither WhisperX with a GPU nor faster-whisper is there to use it; "
+        "gpu_server/requirements-whisper.txt is what to install"
     )
 
 

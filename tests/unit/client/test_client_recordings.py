@@ -205,11 +205,27 @@ def test_a_recording_that_failed_is_replaced(
     assert run("status", "talk.wav").exit_code == ExitCode.NOT_YET
 
 
+def test_what_failed_is_tried_again_when_somebody_insists(
+    s3: S3Client, files: Recordings, tmp_path: Path
+) -> None:
+    path = audio(tmp_path / "talk.wav")
+    run("upload", path)
+    etag = s3.head_object(Bucket=BUCKET, Key="uploads/talk.wav")["ETag"]
+    files.write_failure(recording("uploads/talk.wav"), failure("uploads/talk.wav", etag=etag))
+
+    assert "skipped" in run("upload", path, "--json").stdout
+    assert run("status", "talk.wav").exit_code == ExitCode.NO_TRANSCRIPT
+    assert "uploaded" in run("upload", path, "--force", "--json").stdout
+    assert run("status", "talk.wav").exit_code == ExitCode.NOT_YET
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
         ("", Verdict.UPLOAD),
         ("there same transcribed force", Verdict.SKIP),
+        ("there same failed", Verdict.SKIP),
+        ("there same failed force", Verdict.UPLOAD),
         ("there", Verdict.WAITS),
         ("there failed", Verdict.UPLOAD),
         ("there transcribed failed", Verdict.TRANSCRIBED),

@@ -132,7 +132,10 @@ def spot() -> Server:
 
 @pytest.fixture(scope="module")
 def on_demand() -> Server:
-    return Server(Gpu(image="ghcr.io/example/gpu:1", spot=False), public_addresses=False)
+    return Server(
+        Gpu(image="ghcr.io/example/gpu:1", spot=False, settings={"SLOTS": "2"}),
+        public_addresses=False,
+    )
 
 
 # --- how much runs ---------------------------------------------------------------------------
@@ -200,9 +203,14 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
         ({"jobs_to_start": 5}, "longest_wait_minutes"),
         ({"longest_wait_minutes": 1000}, "longest_wait_minutes"),
         ({"speed": 0.0}, "speed"),
+        ({"model": "large v3; rm"}, "model"),
+        ({"alignment_languages": ("english",)}, "alignment_languages"),
+        ({"settings": {"QUEUE_URL": "https://elsewhere"}}, "settings"),
+        ({"settings": {"HF_TOKEN": "hf_secret"}}, "settings"),
+        ({"settings": {"max_seconds": "1"}}, "settings"),
     ],
 )
-def test_jobs_that_would_wait_for_ever_are_told(wrong: dict[str, Any], field: str) -> None:
+def test_what_would_go_wrong_later_is_told(wrong: dict[str, Any], field: str) -> None:
     right = {"jobs_to_start": 5, "longest_wait_minutes": 30}
 
     assert list(Gpu(image="x:1", **right).problems()) == []
@@ -377,6 +385,10 @@ def test_container_gets_a_gpu_and_what_it_has_to_know(spot: Server) -> None:
     assert settings == regions | {"HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
 
 
+def test_container_gets_the_settings_that_somebody_chose(on_demand: Server) -> None:
+    assert {"Name": "SLOTS", "Value": "2"} in on_demand.container["Environment"]
+
+
 def test_a_server_that_answers_lives_also_while_it_loads_its_model(
     spot: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,7 +458,7 @@ def test_a_folder_without_a_dockerfile_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "gpu_server").mkdir()
 
     with pytest.raises(MissingDockerfile, match=r"gpu\.image: .*gpu_server/Dockerfile is missing"):
-        gpu_image(cdk.Stack(), "gpu_server", root=tmp_path)
+        gpu_image(cdk.Stack(), "gpu_server", {}, root=tmp_path)
 
 
 def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) -> None:
@@ -457,9 +469,15 @@ def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) 
     stack = cdk.Stack(app, "images")
 
     cdk.aws_ecs.Ec2TaskDefinition(stack, "Task").add_container(
-        "Server", image=gpu_image(stack, "gpu_server", root=tmp_path), memory_limit_mib=64
+        "Server",
+        image=gpu_image(stack, "gpu_server", {"MODEL": "large-v3"}, root=tmp_path),
+        memory_limit_mib=64,
     )
 
-    (folder,) = Path(app.synth().directory).glob("asset.*")
+    built = Path(app.synth().directory)
+    (folder,) = built.glob("asset.*")
+    (assets,) = built.glob("*.assets.json")
+    (image,) = json.loads(assets.read_text())["dockerImages"].values()
+    assert image["source"]["dockerBuildArgs"] == {"MODEL": "large-v3"}
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert files == {"gpu_server/Dockerfile", "speech/pcm.py"}

@@ -100,10 +100,10 @@ def order(**changes: object) -> Order:
 
 @pytest.mark.parametrize("builder", [Docker("docker"), Buildah("buildah")], ids=lambda b: b.name)
 def test_both_builders_are_told_the_same(builder: Docker | Buildah) -> None:
-    call = " ".join(builder.command(order(base="below")))
+    call = " ".join(builder.command(order(base="below", arguments={"MODEL": "large-v3"})))
 
     assert f"--file {ROOT}/room/Dockerfile --tag cloudscribe/room" in call
-    assert "--build-arg BASE=below" in call
+    assert "--build-arg BASE=below --build-arg MODEL=large-v3" in call
     assert "--secret id=pip,src=/secret/pip.conf" in call
     assert call.endswith(f" {ROOT}")
 
