@@ -94,7 +94,7 @@ class S3Request(Asked):
             pattern=r"^s3://[^/]+/.+\.json$",
             max_length=MAX_KEY_BYTES + 100,
             description="where to put the transcript; without it: beside the recording's others, "
-            "as docs/recordings.md lays down",
+            "as docs/transcripts.md lays down",
         ),
     ] = None
     return_text: Annotated[bool, Field(description="return what was said as well")] = False
