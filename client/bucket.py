@@ -77,7 +77,8 @@ _REFUSALS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("403", "AccessDenied", "AllAccessDisabled"),
         "Access to the bucket {bucket} is denied ({told}). Needed are s3:GetObject and "
-        "s3:PutObject on what is in it, and s3:ListBucket on itself.",
+        "s3:PutObject on what is in it, and s3:ListBucket on itself; s3:DeleteObject to have "
+        "tried again what failed (--force).",
     ),
 }
 #: At or above this an answer is a failure of S3 itself.

@@ -105,7 +105,7 @@ def _planned(
         force=force,
     )
     replaces = there.etag if there is not None and there.key == source.key else None
-    again = same and decided is Verdict.UPLOAD
+    again = same and failed and decided is Verdict.UPLOAD
     failure = beside(recording(source.key).transcript_key, FAILURE) if again else None
     return Planned(source, decided, replaces, transcribed, failure)
 

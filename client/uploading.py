@@ -130,9 +130,10 @@ class Verdict(Enum):
 def verdict(*, there: bool, same: bool, transcribed: bool, failed: bool, force: bool) -> Verdict:
     """Return what to do with a file, by what the bucket has at its place.
 
-    The same bytes are sent again only to have them tried again after a failure.
+    The same bytes are sent again only where they have no transcript and somebody insists, to have
+    them tried again after a failure.
     """
-    if same and not (failed and force):
+    if same and (transcribed or not force):
         return Verdict.SKIP
     if force:
         return Verdict.UPLOAD

@@ -81,6 +81,7 @@ class Place:
     def __init__(self, inference: Inference, *, background: bool) -> None:
         self._inference = inference
         self._background = background
+        self._hurried = False
         self._job: _Job | None = None
 
     @property
@@ -96,7 +97,15 @@ class Place:
             Stopped: the server is being shut down.
         """
         self._job = self._inference.put(path, options, background=self._background)
+        if self._hurried:
+            self.hurry()
         return await self._job.future
+
+    def hurry(self) -> None:
+        """Give way to nobody any more: a request waits for it, too."""
+        self._hurried = True
+        if self._job is not None:
+            self._job.gave_way = -math.inf
 
 
 class Inference:
@@ -236,7 +245,13 @@ class Inference:
             self._count(-1, background=background)
 
     def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
-        """Queue a job; for `Place`."""
+        """Queue a job; for `Place`.
+
+        Raises:
+            Stopped: there is no slot any more.
+        """
+        if all(task.done() for task in self._tasks):
+            raise Stopped  # nobody is left to do it
         job = _Job(
             path=path,
             options=options,

@@ -212,6 +212,8 @@ class Recordings:
                 "other options.",
                 retry_after=30,
             )
+        elif work.place is not None and not background:
+            work.place.hurry()
         work.waiting += 1
         try:
             return await asyncio.shield(work.task)

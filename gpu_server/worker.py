@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -107,16 +108,24 @@ class QueueWorker:
         self._metrics = metrics
         self._stopping = asyncio.Event()
         self._outage = _Outage()
-        self._in_hand: dict[asyncio.Task[bool], _Claim] = {}
+        self._in_hand: dict[asyncio.Task[_End], _Claim] = {}
         #: Jobs in hand, and looks for one that is going to be.
         self._wanted = 0
         self._threads = ThreadPoolExecutor(calls_at_a_time(slots), thread_name_prefix="sqs")
 
     async def run(self) -> None:
         """Work until `stop`, and then until nothing is in hand."""
+        loops = [asyncio.create_task(self._serve(probe=not n)) for n in range(self._slots + AHEAD)]
         try:
-            await asyncio.gather(*(self._serve(probe=not n) for n in range(self._slots + AHEAD)))
+            await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
+            self.stop()  # a defect of one is no reason for others to lose what they have in hand
+            await asyncio.wait(loops)
+            for loop in loops:
+                loop.result()
         finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
             self._threads.shutdown(wait=False)
 
     def stop(self) -> None:
@@ -194,46 +203,47 @@ class QueueWorker:
         finally:
             del self._in_hand[task]
         if task.cancelled():
-            self._metrics.jobs.labels("given_back").inc()
-            await claim.end(visible_in=0)
-            return True
-        await claim.end()
-        if error := task.exception():
+            end = _GIVEN_BACK
+        elif error := task.exception():
             log.error("worker_defect", exc_info=error)
-            return False
-        return task.result()
+            end = _End("defect", well=False)
+        else:
+            end = task.result()
+        # Not within the task: what is over is not given back.
+        self._metrics.jobs.labels(end.how).inc()
+        await claim.end(visible_in=end.visible_in)
+        if end.delete:
+            await self._delete(message)
+        return end.well
 
-    async def _do(self, message: MessageTypeDef, claim: _Claim) -> bool:
-        """Do a job; return False if the next one is likely to fail as it did."""
+    async def _do(self, message: MessageTypeDef, claim: _Claim) -> _End:
+        """Do a job; return what becomes of its message."""
         try:
             job = TranscriptionJob.model_validate_json(message.get("Body", ""))
             self._recordings.check_bucket(job.bucket)
             claim.order = wanted = order(job.bucket, job.key)
         except (ValidationError, RefusedPlace) as error:
             # It stays until the redrive policy puts it aside, for somebody to look at.
-            self._metrics.jobs.labels("poison").inc()
             log.error("job_is_none", message_id=message.get("MessageId"), error=_told(error))  # noqa: TRY400 - our own decision, without a stack trace
-            return True
+            return _End("poison")
         about = {"event_id": job.event_id, "message_id": message.get("MessageId")}
         try:
             outcome = await self._recordings.transcribe(wanted, background=True)
         except Unprocessable as problem:
             log.warning("job_is_in_vain", code=problem.code, **about)
-            await self._delete(message, "failed")
-            return True
+            return _End("failed", delete=True)
         except Stopping:  # it was not begun
-            self._metrics.jobs.labels("given_back").inc()
-            await claim.end(visible_in=0)
-            return True
+            return _GIVEN_BACK
         except Problem as problem:
             attempts = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
-            self._metrics.jobs.labels("retried").inc()
             log.warning("job_failed", code=problem.code, attempts=attempts, **about)
-            await claim.end(visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY))
-            return isinstance(problem, Conflict | Busy)  # of a request for the same recording
+            return _End(
+                "retried",
+                visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),
+                well=isinstance(problem, Conflict | Busy),  # of a request for the same recording
+            )
         log.info("job_done", already=outcome.already, **about)
-        await self._delete(message, "already" if outcome.already else "done")
-        return True
+        return _End("already" if outcome.already else "done", delete=True)
 
     async def _show_in(self, message: MessageTypeDef, seconds: int) -> None:
         """Have a message become visible to others in so many seconds from now."""
@@ -247,8 +257,7 @@ class QueueWorker:
             # Then it becomes visible when it would have anyway.
             log.warning("visibility_not_changed", error=type(error).__name__, seconds=seconds)
 
-    async def _delete(self, message: MessageTypeDef, end: str) -> None:
-        self._metrics.jobs.labels(end).inc()
+    async def _delete(self, message: MessageTypeDef) -> None:
         try:
             await self._call(self._sqs.delete_message, ReceiptHandle=message["ReceiptHandle"])
         except (BotoCoreError, ClientError) as error:
@@ -260,6 +269,22 @@ class QueueWorker:
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, partial(function, QueueUrl=self._queue_url, **arguments)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What becomes of a message."""
+
+    #: As it is counted.
+    how: str
+    delete: bool = False
+    #: When others are to see it, seconds from now; None leaves that as it is.
+    visible_in: int | None = None
+    #: False if the next job is likely to fail as this one did.
+    well: bool = True
+
+
+_GIVEN_BACK: Final = _End("given_back", visible_in=0)
 
 
 class _Claim:

@@ -153,9 +153,13 @@ class WhisperX(Whisper):
         if aligner is None:
             return result
         model, metadata = aligner
-        return self._whisperx.align(
-            result["segments"], model, metadata, audio, self.device, progress_callback=tell
-        )
+        try:
+            return self._whisperx.align(
+                result["segments"], model, metadata, audio, self.device, progress_callback=tell
+            )
+        except LookupError as error:  # NLTK's, of its data about where sentences end
+            self._cannot_align(language, error)
+            return result
 
     def _aligner(self, language: str) -> Any:
         """Return model and metadata for a language; None where it can be done without.
@@ -171,16 +175,24 @@ class WhisperX(Whisper):
                     self._aligners[language] = self._whisperx.load_align_model(
                         language, self.device, model_name=self._alignment_model
                     )
-            except Exception as error:
-                # Whatever a hub, a cache or torch may raise: there is no model.
-                if self._alignment == "always":
-                    raise TranscriptionFailed(
-                        f"there is no alignment model for {language}: {type(error).__name__}"
-                    ) from error
-                log.warning("no_alignment_model", language=language, error=type(error).__name__)
-                self._no_aligners[language] = time.monotonic() + LOOK_AGAIN_SECONDS
+            except Exception as error:  # noqa: BLE001 - whatever a hub, a cache or torch may raise
+                self._cannot_align(language, error)
                 return None
         return self._aligners[language]
+
+    def _cannot_align(self, language: str, error: Exception) -> None:
+        """Do without the alignment of a language for a while.
+
+        Raises:
+            TranscriptionFailed: it cannot be done without.
+        """
+        if self._alignment == "always":
+            raise TranscriptionFailed(
+                f"there is no alignment model for {language}: {type(error).__name__}"
+            ) from error
+        log.warning("no_alignment_model", language=language, error=type(error).__name__)
+        self._aligners.pop(language, None)
+        self._no_aligners[language] = time.monotonic() + LOOK_AGAIN_SECONDS
 
     def _load_diarization(self, token: str) -> Any:
         from whisperx.diarize import DiarizationPipeline  # noqa: PLC0415 - only with a token

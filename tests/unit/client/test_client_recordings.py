@@ -226,6 +226,7 @@ def test_what_failed_is_tried_again_when_somebody_insists(
         ("there same transcribed force", Verdict.SKIP),
         ("there same failed", Verdict.SKIP),
         ("there same failed force", Verdict.UPLOAD),
+        ("there same force", Verdict.UPLOAD),  # what was uploaded by force broke off
         ("there", Verdict.WAITS),
         ("there failed", Verdict.UPLOAD),
         ("there transcribed failed", Verdict.TRANSCRIBED),

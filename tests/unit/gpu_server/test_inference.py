@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.inference import MAX_RELOADS, Inference
+from gpu_server.inference import MAX_RELOADS, Inference, Place
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
@@ -253,11 +253,31 @@ async def test_processes_that_die_with_every_job_are_started_ever_more_slowly(
     assert pauses == [1, 2, 1]
 
 
+async def test_a_job_for_which_somebody_asks_gives_way_no_longer() -> None:
+    slot = Slot()
+    async with inference(slot) as running:
+        first = begin(running, "first")
+        await slot.working()
+        with running.place(background=True) as place:
+            ready = asyncio.create_task(place.transcribe(Path("ready"), OPTIONS))
+            request = begin(running, "request")
+            await asyncio.sleep(0)
+            place.hurry()
+            for _ in range(2):
+                slot.finish()
+                await slot.working()
+            slot.finish()
+            await asyncio.gather(first, ready, request)
+
+    assert slot.jobs == ["first", "ready", "request"]
+
+
 async def test_when_the_last_slot_dies_at_the_end_nobody_waits_for_it() -> None:
     slot = Slot()
     async with inference(slot) as running:
         in_work, waiting = begin(running, "in work"), begin(running, "waiting")
         await slot.working()
+        late = Place(running, background=False)  # of who uploads yet
         running.refuse()
         slot.finish(TranscriberCrashed("died"))
 
@@ -266,6 +286,8 @@ async def test_when_the_last_slot_dies_at_the_end_nobody_waits_for_it() -> None:
                 with pytest.raises(Stopped):
                     await task
             await running.idle()
+            with pytest.raises(Stopped):
+                await late.transcribe(Path("late"), OPTIONS)
 
 
 async def test_at_the_end_who_still_waits_is_told_so() -> None:

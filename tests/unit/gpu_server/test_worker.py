@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 import pytest
 from moto import mock_aws
+from prometheus_client import generate_latest
 
 from gpu_server import worker as module
 from gpu_server.problems import (
@@ -331,6 +332,67 @@ async def test_while_jobs_fail_for_no_reason_of_theirs_one_at_a_time_is_tried(
                 await asyncio.sleep(0.01)
 
     assert recordings.beside[3:] == [0, 0, 0]
+
+
+async def test_what_is_over_is_not_given_back(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.send()
+    recordings = Recordings()
+    recordings.go.set()
+    metrics = Metrics()
+    deleting, may_go = asyncio.Event(), asyncio.Event()
+    delete = QueueWorker._delete
+
+    async def slowly(worker: QueueWorker, message: Any) -> None:
+        deleting.set()
+        await may_go.wait()
+        await delete(worker, message)
+
+    monkeypatch.setattr(QueueWorker, "_delete", slowly)
+    async with working(queue, recordings, metrics=metrics) as (worker, task):
+        await deleting.wait()
+        worker.stop()
+        may_go.set()
+        await task
+
+    assert queue.counts() == (0, 0)
+    assert 'jobs_total{end="given_back"}' not in generate_latest(metrics.registry).decode()
+
+
+async def test_a_defect_of_one_loop_leaves_others_what_they_have_in_hand(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.send()
+    recordings = Recordings()
+    receive = QueueWorker._receive
+
+    async def broken(worker: QueueWorker, wait: int) -> Any:
+        if recordings.orders:
+            raise RuntimeError("can't start new thread")
+        return await receive(worker, wait)
+
+    monkeypatch.setattr(QueueWorker, "_receive", broken)
+    monkeypatch.setattr(module, "LOOK", 0.001)
+    worker = QueueWorker(
+        queue.client,
+        queue.url,
+        cast("Any", recordings),
+        inference=cast("Any", Ready()),
+        slots=1,
+        visibility=30,
+        poll=0,
+        metrics=Metrics(),
+    )
+    task = asyncio.create_task(worker.run())
+    await recordings.began.wait()
+    recordings.at_slots = {KEY}
+    await worker._stopping.wait()
+    recordings.go.set()
+
+    with pytest.raises(RuntimeError, match="new thread"):
+        await task
+    assert queue.counts() == (0, 0)
 
 
 async def test_a_job_that_lasts_stays_the_workers_own(queue: Queue) -> None:

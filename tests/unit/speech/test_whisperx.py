@@ -10,6 +10,7 @@ import pytest
 
 from speech.transcribers import whisperx
 from speech.transcribers.choice import TranscriberSpec
+from speech.transcribers.errors import TranscriptionFailed
 from speech.transcribers.process import may_fetch
 from speech.transcribers.whisper import WhisperSettings
 from speech.transcribers.whisperx import WhisperX
@@ -32,9 +33,12 @@ class Hub:
             raise OSError("Network is unreachable")
         return language, "metadata"
 
+    def align(self, *_: object, **__: object) -> object:
+        raise LookupError("Resource punkt_tab not found.")
 
-def made(hub: Hub) -> Any:
-    transcriber: Any = WhisperX(WhisperSettings("large-v3"))
+
+def made(hub: Hub, **options: Any) -> Any:
+    transcriber: Any = WhisperX(WhisperSettings("large-v3"), **options)
     transcriber.device = "cpu"
     transcriber._whisperx = hub
     return transcriber
@@ -54,6 +58,16 @@ def test_an_alignment_model_that_cannot_be_had_is_looked_for_again_later(
     now += whisperx.LOOK_AGAIN_SECONDS
     assert [transcriber._aligner("de") for _ in range(3)] == [("de", "metadata")] * 3
     assert hub.asked == 2
+
+
+def test_without_what_alignment_needs_besides_its_model_the_words_are_done_without() -> None:
+    hub = Hub()
+    hub.reachable = True
+    result = {"segments": [{"text": "hello", "start": 0.0, "end": 1.0}]}
+
+    assert made(hub)._aligned(result, "en", None, None) is result
+    with pytest.raises(TranscriptionFailed):
+        made(hub, alignment="always")._aligned(result, "en", None, None)
 
 
 def test_a_network_that_does_not_answer_is_not_waited_for_for_ever() -> None:
