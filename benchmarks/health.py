@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 import tempfile
-import wave
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.lanes import Caller, loaded, queue_of, server_for_recordings
 from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError
 from speech.decode import decode
 from speech.engines.base import SAMPLE_RATE
+from tests.support.recordings import wav
 
 #: Recordings that wait while the server's health is asked for.
 WAITING: Final = 3
@@ -74,7 +74,7 @@ async def measure(plan: Plan, paths: Sequence[Path], *, slots: int) -> Health:
         long = Path(folder, "long.wav")
         speech = b"".join(b"".join(decode(path)) for path in paths)
         bytes_wanted = round(plan.work_seconds * SAMPLE_RATE) * 2
-        write(long, (speech * (bytes_wanted // len(speech) + 1))[:bytes_wanted])
+        wav(long, (speech * (bytes_wanted // len(speech) + 1))[:bytes_wanted])
         # The embedded engine holds a core of each slot, as nothing else does here.
         settings = {
             "transcriber": "embedded",
@@ -186,12 +186,3 @@ async def _ask(server: Server, seconds: float) -> dict[str, Any]:
         raise ServerError("the server did not say how it is")
     answer: dict[str, Any] = json.loads(told)
     return answer
-
-
-def write(path: Path, pcm: bytes) -> None:
-    """Write 16 kHz mono PCM, 16 bits, as a WAV file."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm)

@@ -39,6 +39,7 @@ from gpu_server.worker import AHEAD
 from speech.decode import decode
 from speech.engines.base import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec
+from tests.support.recordings import flite, wav
 
 #: The way of those that are compared with.
 ALONE: Final = "alone"
@@ -192,15 +193,13 @@ def _speech() -> Iterator[list[Path]]:
     if shutil.which("flite") is None:
         yield []
         return
-    from tests.support.recordings import flite  # noqa: PLC0415 - only where there is none
-
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, (voice, text) in enumerate(
             (voice, text) for voice in ("rms", "slt") for text in SENTENCES
         ):
             paths.append(Path(folder, f"{number}.wav"))
-            health.write(paths[-1], flite(text, voice))
+            wav(paths[-1], flite(text, voice))
         yield sorted(paths, key=_seconds)
 
 

@@ -81,12 +81,14 @@ def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str
 def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
     """Return what is to be done with a single file."""
     there = find(bucket, source.key)
-    if not force and there and same_bytes(source, there):
+    same = there is not None and same_bytes(source, there)
+    if same and not force:  # whatever has become of it
         return Planned(source, Verdict.SKIP)
     state = look_at_recording(bucket, recording(source.key), source.key).state
     return _planned(
         source,
         there,
+        same=same,
         transcribed=state is State.TRANSCRIBED,
         failed=state is State.FAILED,
         force=force,
@@ -94,9 +96,14 @@ def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
 
 
 def _planned(
-    source: Source, there: Listed | None, *, transcribed: bool, failed: bool, force: bool
+    source: Source,
+    there: Listed | None,
+    *,
+    same: bool,
+    transcribed: bool,
+    failed: bool,
+    force: bool,
 ) -> Planned:
-    same = there is not None and same_bytes(source, there)
     decided = verdict(
         there=there is not None,
         same=same,
@@ -144,16 +151,19 @@ def plan_session(
             there.setdefault(number(each.key), each)
     by_key = {each.key: each for each in listed}
     known = outcomes(session, bucket.recordings.listed(session.outcomes_prefix))
-    planned = [
-        _planned(
-            source,
-            by_key.get(source.key) or there.get(number(source.key)),
-            transcribed=number(source.key) in known.transcripts,
-            failed=number(source.key) in known.failures,
-            force=force,
+    planned = []
+    for source in sources:
+        standing = by_key.get(source.key) or there.get(number(source.key))
+        planned.append(
+            _planned(
+                source,
+                standing,
+                same=standing is not None and same_bytes(source, standing),
+                transcribed=number(source.key) in known.transcripts,
+                failed=number(source.key) in known.failures,
+                force=force,
+            )
         )
-        for source in sources
-    ]
     return planned, frozenset(there) | {number(source.key) for source in sources}
 
 

@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import uuid
-import wave
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from client.errors import ExitCode
 from lambdas.session_combiner.combine import Combiner, Outcome
 from local_cloud.aws import ROOT, Emulator
 from tests.support.eventually import eventually
+from tests.support.recordings import wav
 from tests.support.transcripts import segment, transcript
 from transcripts.bucket import Recordings
 from transcripts.recordings import Session, recording
@@ -81,12 +81,7 @@ async def run(environment: Mapping[str, str], *arguments: object) -> tuple[int |
 
 
 def audio(path: Path, seconds: float = 0.1, *, sound: int = 0) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8_000)
-        file.writeframes(bytes([sound, 0]) * round(8_000 * seconds))
-    return path
+    return wav(path, bytes([sound, 0]) * round(8_000 * seconds), sample_rate=8_000)
 
 
 def keys(s3: S3Client, bucket: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from client.live import Speaker
 from speech.decode import decode
 from speech.engines.pocketsphinx_model import PocketsphinxModel, load, transcribe_segments
 from speech.pcm import PcmFormat
-from tests.support.recordings import flite, recording, recordings, silence, word_error_rate
+from tests.support.recordings import flite, recording, recordings, silence, wav, word_error_rate
 from tests.support.service import RunningService, running_service
 from transcripts.protocol import Final, Partial, TranscribeParameters
 
@@ -56,10 +55,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory, model: PocketsphinxModel
     folder = tmp_path_factory.mktemp("spoken")
     spoken = []
     for voice, text in SENTENCES.items():
-        path = folder / f"{voice}.wav"
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
-            file.writeframes(silence(0.4) + flite(text, voice) + silence(0.4))
+        path = wav(folder / f"{voice}.wav", silence(0.4) + flite(text, voice) + silence(0.4))
         spoken.append(Spoken(path, text, understood_alone(path, model)))
     return spoken
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import wave
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright
 
-from tests.support.recordings import flite
+from tests.support.recordings import flite, wav
 from tests.support.recordings import silence as quiet
 
 FLAGS = (
@@ -41,10 +40,7 @@ RECORDER = """
 
 def speech(text: str, target: Path, *, silence: float = 0.0) -> Path:
     """Write `text`, spoken by flite's `rms`, as WAV; `silence` seconds before it, 1 after."""
-    with wave.open(str(target), "wb") as file:
-        file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
-        file.writeframes(quiet(silence) + flite(text) + quiet(1.0))
-    return target
+    return wav(target, quiet(silence) + flite(text) + quiet(1.0))
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import wave
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,14 @@ def flite(text: str, voice: str = "rms") -> bytes:
 def silence(seconds: float) -> bytes:
     """Return digital silence: 16 kHz, mono, s16le."""
     return bytes(2 * round(seconds * 16_000))
+
+
+def wav(path: Path, pcm: bytes, *, sample_rate: int = 16_000) -> Path:
+    """Write s16le, mono, as a WAV file."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
+        file.writeframes(pcm)
+    return path
 
 
 def normalised(text: str) -> str:

@@ -7,7 +7,6 @@ import json
 import logging
 import signal
 import threading
-import wave
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from client.report import Report
 from client.targets import Target, last, looks
 from client.uploading import Done, Item, Verdict, find, readable, same_bytes, transfers, verdict
 from lambdas.session_combiner.combine import Combiner
+from tests.support.recordings import wav
 from tests.support.recordings_bucket import BUCKET, bucket_in_memory
 from tests.support.transcripts import NOW, segment, transcript
 from transcripts.bucket import Recordings
@@ -78,12 +78,7 @@ def kinds(result: Result) -> list[str]:
 
 
 def audio(path: Path, seconds: float = 0.1, *, sound: int = 0) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8_000)
-        file.writeframes(bytes([sound, 0]) * round(8_000 * seconds))
-    return path
+    return wav(path, bytes([sound, 0]) * round(8_000 * seconds), sample_rate=8_000)
 
 
 def folder(path: Path, *names: str) -> Path:
