@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from speech.downmix import Downmix
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import OddAudio, PcmFormat
 
@@ -25,8 +26,10 @@ class Resampler:
     def __init__(self, source: PcmFormat, *, mixed: bool = True) -> None:
         """Make a converter; unless `mixed`, the channels of the source stay apart, interleaved."""
         self._source = source
-        self._mixed = mixed and source.channels > 1
-        channels = 1 if self._mixed else source.channels
+        self._downmix = (
+            Downmix(source.channels, source.sample_rate) if mixed and source.channels > 1 else None
+        )
+        channels = 1 if self._downmix else source.channels
         # Not int16: soxr then adds dither that differs from run to run, which helps no recogniser.
         self._stream = (
             None
@@ -35,7 +38,7 @@ class Resampler:
                 source.sample_rate, SAMPLE_RATE, channels, dtype="float32", quality="HQ"
             )
         )
-        self._unchanged = self._stream is None and not self._mixed
+        self._unchanged = self._stream is None and self._downmix is None
         self._nothing = np.zeros((0, channels) if channels > 1 else 0, dtype=np.float32)
 
     def process(self, pcm: bytes) -> bytes:
@@ -48,30 +51,22 @@ class Resampler:
             raise OddAudio(f"{len(pcm)} bytes are not a whole number of frames")
         if self._unchanged:
             return pcm
-        samples = self._mono(pcm) if self._mixed else self._apart(pcm)
+        samples = self._frames(pcm)
+        if self._downmix is not None:
+            samples = self._downmix.process(samples)
         if self._stream is not None and samples.size:
             samples = self._stream.resample_chunk(samples)
         return _s16le(samples)
 
     def flush(self) -> bytes:
         """End the stream and return the rest of the output."""
-        if self._stream is None:
-            return b""
-        return _s16le(self._stream.resample_chunk(self._nothing, last=True))
+        rest = self._nothing if self._downmix is None else self._downmix.flush()
+        if self._stream is not None:
+            rest = self._stream.resample_chunk(rest, last=True)
+        return _s16le(rest)
 
-    def _mono(self, pcm: bytes) -> _Samples:
-        """Return the mean of the channels, which unlike their sum cannot clip."""
-        samples = np.frombuffer(pcm, dtype="<i2")
-        channels = self._source.channels
-        if channels == 2:  # noqa: PLR2004 - twice as fast as `mean`, for the usual case
-            mono: _Samples = np.add(samples[::2], samples[1::2], dtype=np.float32)
-            mono *= 0.5
-        else:
-            mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32)
-        return mono
-
-    def _apart(self, pcm: bytes) -> _Samples:
-        """Return the channels as they are: samples, or frames by channels."""
+    def _frames(self, pcm: bytes) -> _Samples:
+        """Return the samples of one channel, or frames by channels."""
         samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32)
         channels = self._source.channels
         return samples if channels == 1 else samples.reshape(-1, channels)

@@ -3,12 +3,14 @@
  * 16 kHz mono PCM go out to the page.
  */
 
+import { Downmix } from './downmix.ts'
 import { Framer } from './framer.ts'
-import { downmix, encode, rms, SAMPLE_RATE } from './pcm.ts'
+import { encode, rms, SAMPLE_RATE } from './pcm.ts'
 import { type CaptureEvent, PROCESSOR } from './ports.ts'
 import { Resampler } from './resample.ts'
 
 class CaptureProcessor extends AudioWorkletProcessor {
+  readonly #downmix = new Downmix(sampleRate)
   readonly #resampler = new Resampler(sampleRate, SAMPLE_RATE)
   readonly #framer = new Framer()
   #open = true
@@ -24,7 +26,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
   process([input]: Float32Array[][]): boolean {
     // Without a source there are no channels at all; that is no sound, not silence.
     if (this.#open && input !== undefined && input.length > 0) {
-      this.#framer.push(this.#resampler.push(downmix(input)), this.#send)
+      this.#framer.push(this.#resampler.push(this.#downmix.push(input)), this.#send)
     }
     return this.#open
   }

@@ -1,24 +1,12 @@
 import { describe, expect, it } from 'vitest'
 
 import { Framer } from './framer.ts'
-import { downmix, encode, FRAME_SAMPLES, rms, secondsOf } from './pcm.ts'
+import { encode, FRAME_SAMPLES, rms, secondsOf } from './pcm.ts'
 
 describe('encode', () => {
   it('writes little-endian 16 bit and clips what is too loud', () => {
     const bytes = new Uint8Array(encode(Float32Array.of(0, 0.5, -1, 1, -7, 7)))
     expect([...bytes]).toEqual([0, 0, 0, 0x40, 0, 0x80, 0xff, 0x7f, 0, 0x80, 0xff, 0x7f])
-  })
-})
-
-describe('downmix', () => {
-  it('takes the mean of the channels', () => {
-    expect(downmix([Float32Array.of(1, 0), Float32Array.of(0, -1)])).toEqual(
-      Float32Array.of(0.5, -0.5),
-    )
-  })
-
-  it('knows no sound at all', () => {
-    expect(downmix([])).toHaveLength(0)
   })
 })
 

@@ -1,4 +1,4 @@
-/** Sample arithmetic: many channels to one, floats to s16le, loudness. */
+/** Sample arithmetic: floats to s16le, loudness. */
 
 /** What the service is fed, in Hz. */
 export const SAMPLE_RATE = 16_000
@@ -9,18 +9,6 @@ const BYTES_PER_SAMPLE = 2
 /** Seconds of sound in so many bytes of s16le at `SAMPLE_RATE`. */
 export function secondsOf(bytes: number): number {
   return bytes / BYTES_PER_SAMPLE / SAMPLE_RATE
-}
-
-/** The mean of all channels; a single channel is returned as it is. */
-export function downmix(channels: readonly Float32Array[]): Float32Array {
-  const [first] = channels
-  if (first === undefined) return new Float32Array(0)
-  if (channels.length === 1) return first
-  return first.map((_, i) => {
-    let sum = 0
-    for (const channel of channels) sum += channel[i] ?? 0
-    return sum / channels.length
-  })
 }
 
 /** Samples from -1 to 1 as little-endian 16 bit; what is louder is clipped. */
