@@ -1,60 +1,62 @@
 """Reading recordings of any format into PCM, a piece at a time.
 
-DecodeError
-├── NotAudio       the file is of no known format, or holds no audio
-└── CorruptAudio   the audio ends in something that cannot be decoded
-
-A file that does not exist or may not be read raises `OSError` as everywhere.
+Everybody in a recording is heard, at the right time: all channels of the right track are mixed,
+gaps of the container's clock become silence, and files that were joined are read one after the
+other. Whatever is wrong with a file is a `DecodeError`; a disk that fails, a file that does not
+exist or may not be read raise `OSError` as everywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import av
-import av.error
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 
+from speech.decoding import tracks
+from speech.decoding.clock import Clock
+from speech.decoding.container import Opened, frames, opened
+from speech.decoding.errors import CorruptAudio, DecodeError, NotAudio
+from speech.decoding.parts import Part, parts
+from speech.decoding.samples import Converter, samples_of
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import PcmFormat
+from transcripts.documents import AudioTrack
 
-#: A path, or a binary file that is open for reading. Some formats (m4a) need one that can seek.
+__all__ = [
+    "AudioInfo",
+    "CorruptAudio",
+    "DecodeError",
+    "Decoding",
+    "NotAudio",
+    "Source",
+    "decode",
+    "probe",
+]
+
+#: A path, or a binary file that is open for reading. Some formats (m4a), joined files and a choice
+#: of tracks need one that can seek.
 Source = str | PathLike[str] | BinaryIO
 
-_LAYOUTS = {1: "mono", 2: "stereo"}
-#: A playlist or a reference inside a file must not make the decoder open other files or URLs.
-_OPTIONS = {"protocol_whitelist": "none"}
-#: Hz. No recording has less, and at 1 Hz a file of 8 kB would say that it lasts for days.
-LEAST_RATE = 1_000
-#: A tag between two joined files is one bad packet; this many in a row are damage.
-_BAD_PACKETS = 10
-
-
-class DecodeError(Exception):
-    """A recording cannot be read as audio."""
-
-
-class NotAudio(DecodeError):
-    """The file is of no known format, or holds no audio."""
-
-
-class CorruptAudio(DecodeError):
-    """The audio ends in something that cannot be decoded."""
+#: A recording may last so long whatever its size, seconds; that includes gaps.
+_FREE_SECONDS: Final = 3600.0
+#: Beyond that each second takes at least so many bytes. The slowest speech codecs take 50 and more.
+_LEAST_BYTES_PER_SECOND: Final = 2.0
+#: Parts of a joined file whose headers are read to say how long all of it is.
+_PROBED_PARTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
     """What a recording says about itself."""
 
-    #: Seconds; None where the file does not tell, as with what browsers record.
+    #: Seconds; None where the file does not say, as with what browsers record.
     duration: float | None
     #: Hz.
     sample_rate: int
@@ -64,23 +66,29 @@ class AudioInfo:
 
 
 def probe(source: Source) -> AudioInfo:
-    """Return what the header of a recording tells.
+    """Return what the header of a recording says.
 
     Raises:
         NotAudio: the file is of no known format, or holds no audio.
         OSError: the file cannot be read.
     """
-    with _open(source) as (container, stream):
-        duration: float | None = None
-        if stream.duration is not None and stream.time_base is not None:
-            duration = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration = container.duration / av.time_base
+    with _file(source) as file:
+        found = _parts(file)
+        with opened(file, found[0]) as first:
+            track = first.tracks[0]
+            info = AudioInfo(
+                duration=_duration(first, track),
+                sample_rate=track.codec_context.sample_rate,
+                channels=track.codec_context.channels,
+                codec=track.codec_context.name,
+            )
+        if len(found) == 1:
+            return info
         return AudioInfo(
-            duration=duration,
-            sample_rate=stream.codec_context.sample_rate,
-            channels=stream.codec_context.channels,
-            codec=stream.codec_context.name,
+            duration=_total(file, found),
+            sample_rate=info.sample_rate,
+            channels=info.channels,
+            codec=info.codec,
         )
 
 
@@ -90,94 +98,140 @@ def decode(
     sample_rate: int = SAMPLE_RATE,
     channels: int = 1,
     chunk_seconds: float = 0.1,
-) -> Iterator[bytes]:
-    """Yield a recording as s16le of the given rate and channels (1 or 2).
+) -> Decoding:
+    """Return an iterator over a recording as s16le of the given rate and channels (1 or 2).
 
     Each piece lasts `chunk_seconds`, the last one at most that. The file is read as the pieces
-    are taken, so memory does not grow with its length.
+    are taken, so memory does not grow with its length. Iterating raises:
 
-    Raises:
         NotAudio: the file is of no known format, or holds no audio.
-        CorruptAudio: what was yielded is good, but what follows cannot be decoded, or has less
-            than `LEAST_RATE`.
+        CorruptAudio: what was yielded is good, but what follows cannot be decoded, or has a rate,
+            channels or a length that no recording of its size has.
         OSError: the file cannot be read.
     """
-    wanted = PcmFormat(sample_rate, channels)
-    size = max(1, round(chunk_seconds * sample_rate)) * wanted.bytes_per_frame
-    pending = bytearray()
-    for pcm in _converted(source, wanted):
-        pending += pcm
-        while len(pending) >= size:
-            yield bytes(pending[:size])
-            del pending[:size]
-    if pending:
-        yield bytes(pending)
+    return Decoding(source, PcmFormat(sample_rate, channels), chunk_seconds)
 
 
-def _converted(source: Source, wanted: PcmFormat) -> Iterator[bytes]:
-    """Yield the recording in the wanted format, in pieces of any length."""
-    with _open(source) as (container, stream):
-        shape: tuple[str, str, int] | None = None
-        resampler: AudioResampler | None = None
-        for frame in _frames(container, stream):
-            if frame.sample_rate < LEAST_RATE:
-                raise CorruptAudio(f"{frame.sample_rate} Hz is not a sample rate of sound")
-            frame.pts = None  # gaps in a recording's clock are no reason to stop
-            # Recordings that were joined end to end may change their format on the way.
-            if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                yield from _pcm(resampler, None)
-                resampler = AudioResampler(
-                    format="s16", layout=_LAYOUTS[wanted.channels], rate=wanted.sample_rate
-                )
-            yield from _pcm(resampler, frame)
-        yield from _pcm(resampler, None)
+class Decoding(Iterator[bytes]):
+    """A recording that is being decoded.
 
-
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-    """Yield the decoded frames of a recording; skip a bad packet, as players do.
-
-    Raises:
-        CorruptAudio: the container breaks off, or `_BAD_PACKETS` in a row cannot be decoded.
+    Attributes:
+        track: what is decoded, of how many; None before the first piece.
     """
-    bad = 0
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames = stream.decode(packet)
-            except av.error.InvalidDataError:
-                bad += 1
-                if bad == _BAD_PACKETS:
-                    raise
-            else:
-                bad = 0
-                yield from frames
-    except av.error.FFmpegError as error:
-        raise CorruptAudio(f"the audio cannot be decoded any further: {error}") from error
+
+    def __init__(self, source: Source, wanted: PcmFormat, chunk_seconds: float) -> None:
+        self.track: AudioTrack | None = None
+        self._source = source
+        self._converter = Converter(wanted)
+        self._size = max(1, round(chunk_seconds * wanted.sample_rate)) * wanted.bytes_per_frame
+        #: Bytes of the audio track that were read.
+        self._read = 0
+        self._pieces = self._cut()
+
+    def __next__(self) -> bytes:
+        """Return the next piece; see `decode` for what is raised."""
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Close the file, if it is not read to its end."""
+        self._pieces.close()
+
+    def _cut(self) -> Generator[bytes, None, None]:
+        pending = bytearray()
+        try:
+            for pcm in self._converted():
+                pending += pcm
+                while len(pending) >= self._size:
+                    yield bytes(pending[: self._size])
+                    del pending[: self._size]
+        except DecodeError:
+            if pending:  # what was decoded before is good
+                yield bytes(pending)
+            raise
+        if pending:
+            yield bytes(pending)
+
+    def _converted(self) -> Iterator[bytes]:
+        """Yield the recording in the wanted format, in pieces of any length."""
+        with _file(self._source) as file:
+            position = 0.0
+            for part in _parts(file):
+                try:
+                    with opened(file, part) as recording:
+                        track = self._track(file, part, recording)
+                        clock = Clock(position, position)
+                        yield from self._part(recording, track, clock)
+                        position = clock.position
+                        if recording.is_cut:
+                            raise CorruptAudio("it goes on after its header says that it ends")
+                except NotAudio as error:
+                    if self.track is None:
+                        raise
+                    raise CorruptAudio(f"a file that was joined to it: {error}") from error
+            yield from self._converter.flush()
+
+    def _track(self, file: BinaryIO, part: Part | None, recording: Opened) -> AudioStream:
+        """Return the track to decode; note which it is."""
+        number = 1 + list(recording.container.streams.audio).index(recording.tracks[0])
+        if len(recording.tracks) > 1 and part is not None:
+            with opened(file, part) as other:
+                number = tracks.choose(tracks.look(other))
+        if self.track is None:
+            self.track = AudioTrack(number=number, count=recording.count)
+        return recording.container.streams.audio[number - 1]
+
+    def _part(self, recording: Opened, track: AudioStream, clock: Clock) -> Iterator[bytes]:
+        for frame, size in frames(recording, track):
+            samples = samples_of(frame)
+            self._read += size
+            time = None if frame.time is None else frame.time - recording.zero
+            gap = clock.gap(time)
+            clock.advance(len(samples) / frame.sample_rate)
+            if clock.position > _FREE_SECONDS + self._read / _LEAST_BYTES_PER_SECOND:
+                raise CorruptAudio("it would last longer than so few bytes can")
+            if gap:
+                yield from self._converter.silence(gap)
+            yield from self._converter.process(samples, frame.sample_rate)
 
 
-def _pcm(resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[bytes]:
-    """Yield what comes out of `resampler` for `frame`, or its rest for None."""
-    if resampler is None:
-        return
-    for converted in resampler.resample(frame):
-        size = converted.samples * converted.layout.nb_channels * 2
-        yield bytes(converted.planes[0])[:size]  # planes are padded
+def _duration(recording: Opened, track: AudioStream) -> float | None:
+    if track.duration is not None and track.time_base is not None:
+        return float(track.duration * track.time_base)
+    if recording.container.duration is not None:
+        return recording.container.duration / av.time_base
+    return None
+
+
+def _total(file: BinaryIO, found: list[Part | None]) -> float | None:
+    """Return how long joined recordings are together, seconds; None where one does not say."""
+    total = 0.0
+    if len(found) > _PROBED_PARTS:
+        return None
+    for part in found:
+        try:
+            with opened(file, part) as recording:
+                duration = _duration(recording, recording.tracks[0])
+        except DecodeError:
+            return None
+        if duration is None:
+            return None
+        total += duration
+    return total
+
+
+def _parts(file: BinaryIO) -> list[Part | None]:
+    """Return the recordings in a file; None stands for all of one that cannot seek."""
+    if not file.seekable():
+        return [None]
+    size = file.seek(0, os.SEEK_END)
+    return list(parts(file, size))
 
 
 @contextlib.contextmanager
-def _open(source: Source) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """Open the first audio stream of a recording."""
-    with contextlib.ExitStack() as stack:
-        # FFmpeg gets an open file and never a name, which it could take for a URL.
-        file = (
-            stack.enter_context(Path(source).open("rb"))
-            if isinstance(source, str | PathLike)
-            else source
-        )
-        try:
-            container = stack.enter_context(av.open(file, mode="r", options=_OPTIONS))
-        except av.error.FFmpegError as error:
-            raise NotAudio(f"not a known audio format: {error}") from error
-        if not container.streams.audio:
-            raise NotAudio("the file holds no audio")
-        yield container, container.streams.audio[0]
+def _file(source: Source) -> Iterator[BinaryIO]:
+    """Open a recording. FFmpeg never gets its name, which it could take for a URL."""
+    if isinstance(source, str | PathLike):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        yield source
