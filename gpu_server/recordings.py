@@ -309,6 +309,7 @@ class Recordings:
             duration=transcription.duration,
             language=transcription.language,
             engine=transcription.engine,
+            audio_track=transcription.audio_track,
             created_at=self._now(),
             segments=transcription.segments,
         )

@@ -46,6 +46,14 @@ class Segment(Model):
     channel: Channel | None = None
 
 
+class AudioTrack(Model):
+    """Which audio track of a recording was transcribed; most have one."""
+
+    #: Counted from 1, in the file's order.
+    number: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Field(ge=1)]
+
+
 class RecordingTranscript(Document):
     """What was said in one recording."""
 
@@ -59,6 +67,8 @@ class RecordingTranscript(Document):
     language: Language
     #: Who recognised it, e.g. `whisperx large-v3`.
     engine: str
+    #: None in transcripts of earlier versions.
+    audio_track: AudioTrack | None = None
     created_at: Timestamp
     segments: tuple[Segment, ...] = ()
 

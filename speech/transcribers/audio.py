@@ -1,4 +1,4 @@
-"""A recording as its transcriber needs it, or why it can have no transcript."""
+"""A recording's audio as transcribers need it, or why the recording can have no transcript."""
 
 from __future__ import annotations
 
@@ -12,54 +12,72 @@ from speech.decode import CorruptAudio, NotAudio, decode
 from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.transcribers.base import Progress
 from speech.transcribers.errors import BadRecording
-from transcripts.documents import FailureCode
+from transcripts.documents import AudioTrack, FailureCode
 
 
-def pieces(path: Path, *, max_seconds: float, seconds: float = 1.0) -> Iterator[bytes]:
-    """Yield a recording as PCM (16 kHz, mono, s16le) in pieces of so many seconds.
+class Audio:
+    """The audio of one recording; is read once, by `pieces` or `samples`.
 
-    Raises:
-        BadRecording: it is empty, no audio, damaged, or longer than `max_seconds`.
+    Args:
+        path: of the recording, in any format.
+        max_seconds: length of the longest recording.
+
+    Attributes:
+        track: which audio track is read; None before the first piece.
     """
-    if path.stat().st_size == 0:
-        raise BadRecording(FailureCode.EMPTY, "The file is empty.")
-    length = 0
-    try:
-        for piece in decode(path, chunk_seconds=seconds):
-            length += len(piece)
-            if length > max_seconds * BYTES_PER_SECOND:
-                raise BadRecording(
-                    FailureCode.TOO_LONG,
-                    f"The recording is longer than {max_seconds:g} seconds; cut it into parts.",
-                )
-            yield piece
-    except NotAudio:
-        raise BadRecording(
-            FailureCode.NOT_AUDIO, "The file is of no known audio format, or holds no audio."
-        ) from None
-    except CorruptAudio:
-        raise BadRecording(
-            FailureCode.CORRUPT_AUDIO,
-            f"After {length / BYTES_PER_SECOND:.1f} seconds the audio cannot be decoded any "
-            "further; repair or convert the file.",
-        ) from None
-    if length == 0:
-        raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
 
+    def __init__(self, path: Path, *, max_seconds: float) -> None:
+        self.track: AudioTrack | None = None
+        self._path = path
+        self._max_seconds = max_seconds
 
-def samples(path: Path, *, max_seconds: float, progress: Progress) -> NDArray[np.float32]:
-    """Return a recording as samples from -1 to 1: 16 kHz, mono, shape (samples,).
+    def pieces(self, seconds: float = 1.0) -> Iterator[bytes]:
+        """Yield the recording as PCM (16 kHz, mono, s16le) in pieces of so many seconds.
 
-    It takes 230 MB for each hour, and half as much again for a moment.
+        Raises:
+            BadRecording: it is empty, no audio, damaged, or too long.
+        """
+        if self._path.stat().st_size == 0:
+            raise BadRecording(FailureCode.EMPTY, "The file is empty.")
+        length = 0
+        decoding = decode(self._path, chunk_seconds=seconds)
+        try:
+            for piece in decoding:
+                self.track = decoding.track
+                length += len(piece)
+                if length > self._max_seconds * BYTES_PER_SECOND:
+                    raise BadRecording(
+                        FailureCode.TOO_LONG,
+                        f"The recording is longer than {self._max_seconds:g} seconds; "
+                        "cut it into parts.",
+                    )
+                yield piece
+        except NotAudio:
+            raise BadRecording(
+                FailureCode.NOT_AUDIO, "The file is of no known audio format, or holds no audio."
+            ) from None
+        except CorruptAudio:
+            raise BadRecording(
+                FailureCode.CORRUPT_AUDIO,
+                f"After {length / BYTES_PER_SECOND:.1f} seconds the audio cannot be decoded any "
+                "further; repair or convert the file.",
+            ) from None
+        if length == 0:
+            raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
 
-    Raises:
-        BadRecording: as `pieces`.
-    """
-    pcm = bytearray()
-    for piece in pieces(path, max_seconds=max_seconds, seconds=30.0):
-        pcm += piece
-        progress(0.0)
-    return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
+    def samples(self, progress: Progress) -> NDArray[np.float32]:
+        """Return the recording as samples from -1 to 1: 16 kHz, mono, shape (samples,).
+
+        It takes 230 MB for each hour, and half as much again for a moment.
+
+        Raises:
+            BadRecording: as `pieces`.
+        """
+        pcm = bytearray()
+        for piece in self.pieces(seconds=30.0):
+            pcm += piece
+            progress(0.0)
+        return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
 
 
 def duration(audio: NDArray[np.float32]) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from transcripts.documents import Segment
+from transcripts.documents import AudioTrack, Segment
 
 #: The language of a recording in which nothing was said (BCP 47, "undetermined").
 UNDETERMINED: Final = "und"
@@ -45,6 +45,7 @@ class Transcription:
     language: str
     #: Who recognised it, e.g. `faster-whisper large-v3`.
     engine: str
+    audio_track: AudioTrack | None = None
     segments: tuple[Segment, ...] = ()
 
     @property

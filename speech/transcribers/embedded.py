@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
 from speech.engines.blocking import Event
-from speech.transcribers.audio import pieces
+from speech.transcribers.audio import Audio
 from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriberUnavailable
 from transcripts.documents import FailureCode, Segment
@@ -57,9 +57,10 @@ class Embedded(Transcriber):
             raise OptionUnavailable("the embedded engine does not tell speakers apart")
         recogniser = self._model.open(RecognitionOptions(language=LANGUAGE))
         segments: list[Segment] = []
+        audio = Audio(path, max_seconds=options.max_seconds)
         length = 0
         try:
-            for piece in pieces(path, max_seconds=options.max_seconds):
+            for piece in audio.pieces():
                 segments += _said(recogniser.accept(piece))
                 length += len(piece)
                 progress(length / BYTES_PER_SECOND)
@@ -69,6 +70,7 @@ class Embedded(Transcriber):
             duration=length / BYTES_PER_SECOND,
             language=LANGUAGE,
             engine=self.engine,
+            audio_track=audio.track,
             segments=tuple(segments),
         )
 

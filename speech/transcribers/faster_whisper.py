@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from speech.transcribers import whisper
-from speech.transcribers.audio import duration, samples
+from speech.transcribers.audio import Audio, duration
 from speech.transcribers.base import Progress, Transcription, TranscriptionOptions
 from speech.transcribers.errors import OptionUnavailable, TranscriberUnavailable
 from speech.transcribers.whisper import Whisper, WhisperSettings
@@ -59,7 +59,8 @@ class FasterWhisper(Whisper):
             raise OptionUnavailable("faster-whisper does not tell speakers apart; WhisperX does")
         asked = options.language or self._settings.language
         language = asked and whisper.code(asked, self._whisper.supported_languages)
-        audio = samples(path, max_seconds=options.max_seconds, progress=progress)
+        recording = Audio(path, max_seconds=options.max_seconds)
+        audio = recording.samples(progress)
         length = duration(audio)
         batched = {"batch_size": self._batch_size} if self._batch_size > 1 else {}
         found, about = self._pipeline.transcribe(
@@ -90,5 +91,6 @@ class FasterWhisper(Whisper):
             duration=length,
             language=whisper.tag(asked, about.language, said=bool(segments)),
             engine=self.engine,
+            audio_track=recording.track,
             segments=tuple(segments),
         )

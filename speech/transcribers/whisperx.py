@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from speech.transcribers import whisper
-from speech.transcribers.audio import duration, samples
+from speech.transcribers.audio import Audio, duration
 from speech.transcribers.base import Progress, Transcription, TranscriptionOptions
 from speech.transcribers.errors import (
     OptionUnavailable,
@@ -111,7 +111,8 @@ class WhisperX(Whisper):
         language = whisper.code(asked, self._known) if asked else None
         if not self._pipeline.model.model.is_multilingual:
             language = "en"  # which it cannot detect
-        audio = samples(path, max_seconds=options.max_seconds, progress=progress)
+        recording = Audio(path, max_seconds=options.max_seconds)
+        audio = recording.samples(progress)
         length = duration(audio)
 
         def share(first: float, last: float) -> Any:
@@ -134,6 +135,7 @@ class WhisperX(Whisper):
             duration=length,
             language=whisper.tag(asked, used, said=bool(segments)),
             engine=self.engine,
+            audio_track=recording.track,
             segments=segments,
         )
 
