@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -20,6 +21,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 
+#: A nanosecond; what is less counts as 0.
+LEAST_SECONDS = 1e-9
+#: 31 years; no stream lasts longer.
+MOST_SECONDS = 1e9
+
+
 def iso_milliseconds(moment: datetime) -> str:
     """Return `moment` as ISO 8601 in UTC with milliseconds, e.g. `2026-11-20T17:29:03.250Z`.
 
@@ -28,8 +35,23 @@ def iso_milliseconds(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC the year is not one of 1 to 9999") from None
+
+
+def _storable(seconds: float) -> float:
+    if seconds > MOST_SECONDS:
+        raise ValueError("more than 31 years")
+    return seconds if seconds >= LEAST_SECONDS else 0.0
+
+
+#: A moment in UTC; its text has a time zone.
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 #: A moment that is written as ISO 8601, UTC, milliseconds.
-Timestamp = Annotated[AwareDatetime, PlainSerializer(iso_milliseconds, return_type=str)]
+Timestamp = Annotated[Moment, PlainSerializer(iso_milliseconds, return_type=str)]
 
 ConversationId = Annotated[
     str,
@@ -61,6 +83,8 @@ Channel = Annotated[
     int, Field(ge=0, le=1, description="which of two channels that are recognised separately")
 ]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+#: Seconds as DynamoDB takes them: its numbers lie between 1e-130 and 1e126.
+StorableSeconds = Annotated[Seconds, AfterValidator(_storable)]
 
 
 class Model(BaseModel):
@@ -98,8 +122,8 @@ class Utterance(Model):
     speaker_label: SpeakerLabel | None = None
     channel: Channel | None = None
     language: Language
-    start_time: Seconds
-    end_time: Seconds
+    start_time: StorableSeconds
+    end_time: StorableSeconds
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     #: So many that the longest utterance fits into one message of a queue, 256 KiB.
     words: Annotated[tuple[Word, ...], Field(max_length=1_500)] = ()

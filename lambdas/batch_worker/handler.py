@@ -30,10 +30,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lambdas.batch_worker.decide import Fleet, Limits, Load, decide
 from lambdas.batch_worker.machines import Machines
+from transcripts.models import Moment
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -95,7 +96,7 @@ class Order(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     keep_warm: Annotated[bool | None, Field(alias="keepWarm")] = None
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 def _client(name: str) -> Any:

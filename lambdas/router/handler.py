@@ -26,6 +26,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from lambdas.events import event_id
 from lambdas.router.decide import BYTES_PER_SECOND, SPEED, Done, Outcome, Pace, Queue, Reason, Skip
 from lambdas.router.outcomes import Outcomes
 from lambdas.router.request import RefusedEvent, requested
@@ -113,7 +114,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         RefusedEvent: nothing can be done about the event.
         Exception: bucket or queue cannot be reached; the event should be tried again.
     """
-    about = {"event_id": event.get("id")}
+    about = {"event_id": event_id(event)}
     try:
         request = requested(event, settings.bucket)
     except RefusedEvent as refusal:

@@ -23,9 +23,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from lambdas.s3_events import ObjectCreated, Shape
+from transcripts.models import Moment
 from transcripts.recordings import TranscriptionJob, UnknownKey, recording
 
 
@@ -89,7 +90,7 @@ class _Place:
 
 class _Event(Shape):
     id: str
-    time: AwareDatetime
+    time: Moment
     detail: ObjectCreated | _Located | _Flat
 
     def place(self) -> _Place:

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.documents import MAX_CHUNKS, SessionEnd
+from transcripts.models import Moment
 from transcripts.recordings import (
     Session,
     UnknownKey,
@@ -72,7 +73,7 @@ class _Ended(Shape):
 
 class _EndedEvent(Shape):
     kind: Annotated[Literal["Session Ended"], Field(alias="detail-type")]
-    time: AwareDatetime
+    time: Moment
     detail: _Ended
 
 
@@ -87,7 +88,7 @@ def news(event: dict[str, Any], bucket: str) -> News | None:
         RefusedEvent: it tells nothing that is known here.
     """
     try:
-        if event.get("detail-type") == SESSION_ENDED:
+        if isinstance(event, dict) and event.get("detail-type") == SESSION_ENDED:
             return _ended(_EndedEvent.model_validate(event), bucket)
         return _created(_CreatedEvent.model_validate(event), bucket)
     except ValidationError as error:

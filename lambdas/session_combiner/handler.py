@@ -17,6 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field
 
+from lambdas.events import event_id
 from lambdas.session_combiner.combine import READERS, Combiner
 from lambdas.session_combiner.decide import About, News, RefusedEvent, news
 from transcripts.bucket import Recordings
@@ -68,7 +69,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         UnreadableDocument: it is about metadata that are none.
         Exception: the session could not be combined; the event should be tried again.
     """
-    about: dict[str, Any] = {"event_id": event.get("id")}
+    about: dict[str, Any] = {"event_id": event_id(event)}
     try:
         told = news(event, settings.bucket)
     except RefusedEvent as refusal:
