@@ -20,7 +20,6 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-
 #: A nanosecond; what is less counts as 0.
 LEAST_SECONDS = 1e-9
 #: 31 years; no stream lasts longer.
