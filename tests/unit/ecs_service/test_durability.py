@@ -83,7 +83,7 @@ class Clouds:
             raise Killed
 
 
-class Promise(RuleBasedStateMachine):
+class Durability(RuleBasedStateMachine):
     """A service, its journal, and the clouds; time passes only when `wait` says so."""
 
     def __init__(self) -> None:
@@ -212,5 +212,5 @@ class Promise(RuleBasedStateMachine):
             self.kill_the_service()
 
 
-TestPromise = Promise.TestCase
-TestPromise.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDurability = Durability.TestCase
+TestDurability.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
