@@ -23,6 +23,7 @@ from ecs_service.api.health import Health
 from ecs_service.api.languages import Languages
 from ecs_service.api.live import Live
 from ecs_service.api.router import Router
+from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
@@ -89,9 +90,12 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         store: ConversationTable | NoStore = NoStore()
         if settings.queue_url is not None and settings.table_name is not None:
             journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
-            outbox = Outbox(journal, boto3.client("sqs", config=_AWS), settings.queue_url)
+            sqs, pause = boto3.client("sqs", config=_AWS), settings.confirm_seconds
+            outbox = Outbox(journal, sqs, settings.queue_url, confirm_seconds=pause)
             store = ConversationTable(settings.table_name, boto3.client("dynamodb", config=_AWS))
+            confirmation = Confirmation(journal, store, outbox.send, pause=pause)
             tasks.append(asyncio.create_task(outbox.run(), name="outbox"))
+            tasks.append(asyncio.create_task(confirmation.run(), name="confirmation"))
         else:
             log.warning("nothing_is_stored", reason="QUEUE_URL and TABLE_NAME are not set")
         updates = Updates(hub, store)

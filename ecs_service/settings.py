@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
+from ecs_service.conversations.outbox import CONFIRM_SECONDS
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
@@ -88,8 +89,12 @@ class Settings(BaseSettings):
     ] = None
     outbox_path: Annotated[
         Path | None,
-        Field(description="file that keeps finals until the queue has them; default: memory"),
+        Field(description="file that keeps finals until the table has them; default: memory"),
     ] = None
+    confirm_seconds: Annotated[
+        float,
+        Field(gt=0, description="time between two looks whether the table has a final, seconds"),
+    ] = CONFIRM_SECONDS
     updates_seconds: Annotated[
         float, Field(ge=0.5, description="how often watched conversations are read again, seconds")
     ] = 5.0

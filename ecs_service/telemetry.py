@@ -33,6 +33,16 @@ final_delay = Histogram(
 )
 outbox_waiting = Gauge("cloudscribe_outbox_waiting", "Finals that the queue does not have yet")
 outbox_age = Gauge("cloudscribe_outbox_age_seconds", "How long the oldest of them has waited")
+outbox_unconfirmed = Gauge(
+    "cloudscribe_outbox_unconfirmed",
+    "Finals that the queue has, and that were not seen in the table long enough yet",
+)
+finals_sent_again = Counter(
+    "cloudscribe_finals_sent_again", "Finals that the queue had and the table had not"
+)
+finals_not_stored = Counter(
+    "cloudscribe_finals_not_stored", "Finals given up, for the table never had them"
+)
 translation_calls = Counter(
     "cloudscribe_translation_calls", "Texts given to the translator, by what they were", ["kind"]
 )

@@ -19,8 +19,8 @@ from infra.log_retention import RETENTION
 PORT = 8080
 #: The image's own user, whom the folders below belong to.
 USER = "10001:10001"
-#: Where finals wait for the queue. Like `/tmp`, a folder of its own on the task's storage, which
-#: the image gives to its user (`VOLUME`): everything else in the container is read-only.
+#: Where finals are kept until the table has them. Like `/tmp`, a folder of its own on the task's
+#: storage, which the image gives to its user (`VOLUME`): all else in the container is read-only.
 OUTBOX_FOLDER = "/var/lib/cloudscribe"
 WRITABLE = {"tmp": "/tmp", "outbox": OUTBOX_FOLDER}  # noqa: S108 - of the container alone
 #: Until the models are loaded, also on a quarter of a vCPU.
@@ -124,13 +124,14 @@ class CaptionTask(Construct):
         }
 
     def _allow(self, service: Service, store: ConversationStore) -> None:
-        """Let the service send finals, read conversations, and call what it was chosen to call.
+        """Let the service send finals, read what is stored, and call what it was chosen to call.
 
         The grants of the CDK would add that it may look at the queue's settings.
         """
         for actions, resource in (
             ("sqs:SendMessage", store.queue.queue_arn),
             ("dynamodb:Query", store.table.table_arn),
+            ("dynamodb:BatchGetItem", store.table.table_arn),
         ):
             self.definition.add_to_task_role_policy(
                 iam.PolicyStatement(actions=[actions], resources=[resource])

@@ -46,8 +46,10 @@ HOST = "127.0.0.1"
 REGION = "us-east-1"
 
 #: Pause between two snapshots, seconds; grows with their cost so that they take at most a
-#: `MAX_SHARE` of the time, however much is stored.
+#: `MAX_SHARE` of the time, however much is stored, but to no more than the longest: who looks for
+#: his data twice in a quarter of a minute can rely on what he sees (`CONFIRM_SECONDS`).
 SNAPSHOT_INTERVAL = 2.0
+LONGEST_INTERVAL = 10.0
 MAX_SHARE = 0.05
 
 #: Log streams kept of each function. ministack makes one per invocation and deletes none.
@@ -124,7 +126,7 @@ class Snapshots:
                 continue
             trim_logs()
             try:
-                pause = max(SNAPSHOT_INTERVAL, self.save() / MAX_SHARE)
+                pause = min(max(SNAPSHOT_INTERVAL, self.save() / MAX_SHARE), LONGEST_INTERVAL)
             except (OSError, RuntimeError, TypeError, ValueError) as error:
                 # A full disk; a thread of the emulator changed what was being copied; a
                 # state that is not JSON.

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -47,10 +47,15 @@ if TYPE_CHECKING:
 
 #: Attributes as DynamoDB's API writes them, e.g. `{"text": {"S": "hello"}}`.
 Item: TypeAlias = dict[str, dict[str, str]]
+#: The values of an item's partition key and sort key.
+Key: TypeAlias = tuple[str, str]
 
 PARTITION_KEY = "conversationId"
 SORT_KEY = "timestamp#utteranceId"
 EXPIRY = "expiresAt"
+
+#: The most keys that DynamoDB takes in one call (API reference, BatchGetItem).
+MOST_KEYS = 100
 
 #: Time after which DynamoDB deletes an utterance, which it does within a few days.
 DEFAULT_RETENTION = timedelta(days=30)
@@ -85,6 +90,11 @@ def table_definition(table_name: str) -> CreateTableInputTypeDef:
         "BillingMode": "PAY_PER_REQUEST",
         "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     }
+
+
+def key_of(utterance: Utterance) -> Key:
+    """Return the key of the item that holds `utterance`."""
+    return utterance.conversation_id, utterance.sort_key
 
 
 def to_item(utterance: Utterance, retention: timedelta) -> Item:
@@ -231,3 +241,35 @@ class ConversationTable:
                         error,
                     )
         return utterances
+
+    def has(self, keys: Collection[Key]) -> dict[Key, bool]:
+        """Return which of up to `MOST_KEYS` items are in the table.
+
+        A key for which DynamoDB had no time is left out. The read is eventually consistent: an
+        item that was stored in the last second may be missed, one that is found is there.
+
+        Raises:
+            ClientError: DynamoDB refused.
+            BotoCoreError: DynamoDB was not reached.
+        """
+        answer = self._client.batch_get_item(
+            RequestItems={
+                self._name: {
+                    "Keys": [
+                        {PARTITION_KEY: {"S": conversation}, SORT_KEY: {"S": sort}}
+                        for conversation, sort in dict.fromkeys(keys)
+                    ],
+                    "ProjectionExpression": "#partition, #sort",
+                    "ExpressionAttributeNames": {"#partition": PARTITION_KEY, "#sort": SORT_KEY},
+                }
+            }
+        )
+        found = {_key(item) for item in answer["Responses"].get(self._name, [])}
+        left = answer.get("UnprocessedKeys", {}).get(self._name, {"Keys": []})["Keys"]
+        return dict.fromkeys(set(keys) - {_key(item) for item in left}, False) | dict.fromkeys(
+            found, True
+        )
+
+
+def _key(item: Mapping[str, Any]) -> Key:
+    return item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]

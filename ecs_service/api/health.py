@@ -38,4 +38,5 @@ class Health:
         if self._outbox is not None:
             telemetry.outbox_waiting.set(self._outbox.waiting())
             telemetry.outbox_age.set(self._outbox.oldest_age())
+            telemetry.outbox_unconfirmed.set(self._outbox.unconfirmed())
         return Answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)

@@ -1,9 +1,10 @@
 """The promise behind a final: it reaches the queue, whatever happens meanwhile.
 
-`add` returns when the final is in the journal. A background task moves the journal to SQS in
+`add` returns when the final is in the journal. A background task sends the journal to SQS in
 batches, at least once each; the processor stores them idempotently. While the queue is away
 the task retries with a growing pause, and what a shutdown cannot flush stays in the journal
-for the next start.
+for the next start. What the queue has stays there as well, until `Confirmation` has seen it in
+the table. docs/finals.md follows a final through all of this.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
@@ -33,17 +36,30 @@ BATCH_BYTES = 256 * 1024
 LINGER_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+#: Between two looks whether the table has a final, seconds; also how soon the first is due.
+CONFIRM_SECONDS = 15.0
+#: The most finals that are kept after the queue has them. Beyond, its word is enough.
+MOST_SENT = 50_000
 
 log = structlog.get_logger(__name__)
 
 
 class Outbox:
-    """Moves finals from the journal to the queue. `run` is its background task."""
+    """Sends finals from the journal to the queue. `run` is its background task."""
 
-    def __init__(self, journal: Journal, sqs: SQSClient, queue_url: str) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sqs: SQSClient,
+        queue_url: str,
+        *,
+        confirm_seconds: float = CONFIRM_SECONDS,
+    ) -> None:
+        """Make an outbox; a final is due for a look `confirm_seconds` after the queue took it."""
         self._journal = journal
         self._sqs = sqs
         self._queue_url = queue_url
+        self._confirm_seconds = confirm_seconds
         # Of its own: a table that hangs may take all threads of the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._waiting = asyncio.Event()
@@ -69,12 +85,12 @@ class Outbox:
             if not self._hurry.is_set():
                 await asyncio.sleep(LINGER_SECONDS)
             try:
-                batch = _fitting(self._journal.oldest(BATCH))
-                if not batch:
+                entries = self._journal.oldest(BATCH)
+                if not entries:
                     self._waiting.clear()
                     self._empty.set()
                     continue
-                sent = await self._send(batch)
+                sent = await self.send(entries)
             except sqlite3.Error as error:
                 # What was sent but not deleted is sent again, and stored once.
                 log.error("journal_failed", error=str(error))  # noqa: TRY400 - no stack needed
@@ -100,16 +116,25 @@ class Outbox:
         """Return how long the oldest of them has waited, in seconds."""
         return self._journal.oldest_age()
 
-    async def _send(self, batch: list[Entry]) -> bool:
-        """Send one batch; return whether anything was accepted."""
-        entries = [{"Id": str(entry.id), "MessageBody": entry.body} for entry in batch]
+    def unconfirmed(self) -> int:
+        """Return how many finals the queue has that the table is not known to have."""
+        return self._journal.sent()
+
+    async def send(self, entries: Sequence[Entry]) -> bool:
+        """Send as many of the first entries as one call takes; return whether any was accepted.
+
+        Raises:
+            sqlite3.Error: the journal cannot be written.
+        """
+        batch = _fitting(entries[:BATCH])
+        messages = [{"Id": str(entry.id), "MessageBody": entry.body} for entry in batch]
         try:
             answer = await asyncio.get_running_loop().run_in_executor(
                 self._thread,
                 partial(
                     self._sqs.send_message_batch,
                     QueueUrl=self._queue_url,
-                    Entries=entries,  # type: ignore[arg-type] # the stub wants its own TypedDict
+                    Entries=messages,  # type: ignore[arg-type] # the stub wants its own TypedDict
                 ),
             )
         except (BotoCoreError, ClientError) as error:
@@ -119,11 +144,21 @@ class Outbox:
             log.warning("queue_unreachable", error=type(error).__name__, waiting=self.waiting())
             return False
         accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
-        self._journal.remove(accepted)
+        self._accepted(accepted)
         for failure in answer.get("Failed", []):
             if failure["SenderFault"]:
                 self._set_aside(int(failure["Id"]), failure["Code"])
         return bool(accepted)
+
+    def _accepted(self, ids: list[int]) -> None:
+        """Keep what the queue has until the table has it, if there is room."""
+        if self._journal.sent() < MOST_SENT:
+            try:
+                self._journal.hand_over(ids, monotonic(), self._confirm_seconds)
+            except sqlite3.OperationalError:  # to let go takes less room
+                self._journal.remove(ids)
+        else:
+            self._journal.remove(ids)
 
     def _set_aside(self, entry_id: int, code: str) -> None:
         """Keep what the queue will never take from blocking the rest."""
@@ -136,7 +171,7 @@ def _is_too_long(error: Exception) -> bool:
     return code.endswith("BatchRequestTooLong")
 
 
-def _fitting(entries: list[Entry]) -> list[Entry]:
+def _fitting(entries: Sequence[Entry]) -> Sequence[Entry]:
     """Return as many of the oldest entries as one call takes, at least one."""
     size = 0
     for count, entry in enumerate(entries):

@@ -21,7 +21,7 @@ from local_cloud.aws import ROOT, Emulator, EmulatorFailed, EmulatorMissing
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance
-from transcripts.conversations import EXPIRY
+from transcripts.conversations import EXPIRY, key_of
 
 pytestmark = pytest.mark.integration
 
@@ -127,6 +127,17 @@ async def test_a_query_gives_pages_of_a_megabyte_in_the_order_of_time(cloud: Clo
     assert first_page["Count"] < 20
     assert first_page["LastEvaluatedKey"]["conversationId"] == {"S": talk}
     assert cloud.table.since(talk, BEGIN + timedelta(seconds=1)) == said[1:]
+
+
+async def test_a_batch_of_keys_is_looked_for_at_once(cloud: Cloud) -> None:
+    stored = [utterance(conversation()) for _ in range(60)]
+    absent = [utterance(conversation()) for _ in range(40)]
+    for each in stored:
+        cloud.table.put(each)
+
+    found = cloud.table.has([key_of(each) for each in stored + absent])
+
+    assert found == {key_of(each): each in stored for each in stored + absent}
 
 
 async def test_the_table_expires_items_and_has_a_stream(cloud: Cloud) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,11 @@ from typing import Any
 import pytest
 
 from client.live import Speaker, Viewer
+from local_cloud.launcher import DIST
 from tests.support.cloud import Cloud
 from tests.support.eventually import eventually
 from tests.support.flaky_link import flaky_link
+from tests.support.kill_drill import drill
 from tests.support.service import running_service
 from tests.support.utterances import conversation
 from transcripts.models import Utterance
@@ -156,6 +161,61 @@ async def test_finals_outlive_kill_9_and_the_next_start_sends_them(
             found = await all_stored(cloud, talk_id, finals)
 
     assert [u.utterance_id for u in found] == [f.utterance_id for f in finals]
+
+
+def in_journal(tmp_path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as journal:
+        count: int = journal.execute("SELECT count(*) FROM pending").fetchone()[0]
+        return count
+
+
+async def test_the_journal_is_empty_when_the_table_has_everything(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    environment = settings(cloud, tmp_path) | {"confirm_seconds": 0.5}
+    talk_id = conversation()
+    async with running_service(**environment) as service, speaker(service.url, talk_id) as talk:
+        await say(talk, 40)
+        await talk.stop()
+        finals = await finals_of(talk)
+        before = in_journal(tmp_path)
+        await all_stored(cloud, talk_id, finals)
+        await eventually(lambda: in_journal(tmp_path) == 0, "all is confirmed")
+
+    assert 0 < before <= len(finals)
+    assert not service.logged("table_denied")
+    assert not service.logged("table_unreachable")
+
+
+async def test_what_the_queue_has_lost_is_sent_again(cloud: Cloud, tmp_path: Path) -> None:
+    queue = cloud.client("sqs").create_queue(QueueName=f"test-{uuid.uuid4()}")["QueueUrl"]
+    environment = settings(cloud, tmp_path)
+    talk_id = conversation()
+    async with (
+        running_service(**environment | {"queue_url": queue}) as service,
+        speaker(service.url, talk_id) as talk,
+    ):
+        await say(talk, 10)
+        await talk.stop()
+        finals = await finals_of(talk)
+        code = await service.terminate()  # which waits for the queue alone
+    cloud.client("sqs").delete_queue(QueueUrl=queue)
+
+    async with running_service(**environment) as service:
+        found = await all_stored(cloud, talk_id, finals)
+
+    assert code == 0
+    assert [u.utterance_id for u in found] == [f.utterance_id for f in finals]
+    assert service.logged("finals_sent_again")
+
+
+@pytest.mark.skipif(not (DIST / "index.html").exists(), reason="the web page is not built")
+@pytest.mark.parametrize("seconds", [0.2, 1.5])
+async def test_finals_outlive_kill_9_of_everything(tmp_path: Path, seconds: float) -> None:
+    outcome = await drill(tmp_path, seconds)
+
+    assert outcome.seen
+    assert [outcome.copies[each] for each in outcome.seen] == [1] * len(outcome.seen)
 
 
 async def test_a_viewer_at_another_server_reads_it_from_the_table(

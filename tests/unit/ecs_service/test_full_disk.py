@@ -26,9 +26,14 @@ BEGAN = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 
 class FullOnce(Journal):
-    """Cannot delete at first: in SQLite's WAL a deletion needs room, too."""
+    """Can neither note nor delete at first: in SQLite's WAL a deletion needs room, too."""
 
     full = True
+
+    def hand_over(self, ids: Iterable[int], now: float, pause: float) -> None:
+        if self.full:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().hand_over(ids, now, pause)
 
     def remove(self, ids: Iterable[int]) -> None:
         if self.full:

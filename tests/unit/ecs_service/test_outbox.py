@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from ecs_service.conversations import journal as journal_module
 from ecs_service.conversations import outbox as module
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
@@ -110,7 +112,7 @@ async def test_what_the_queue_never_takes_is_set_aside_and_stops_nobody() -> Non
         await outbox.flush()
 
     assert queue.taken == [body(good)]
-    kept = journal._db.execute("SELECT body, refused FROM pending").fetchall()
+    kept = journal._db.execute("SELECT body, refused FROM pending WHERE due IS NULL").fetchall()
     assert kept == [(body(bad), "No")]
 
 
@@ -136,3 +138,84 @@ def test_the_journal_tells_how_much_waits_and_how_long() -> None:
     assert 0 <= journal.oldest_age() < 5
     journal.remove(entry.id for entry in journal.oldest(1))
     assert [entry.body for entry in journal.oldest(10)] == ["b"]
+
+
+async def test_what_the_queue_has_stays_until_somebody_has_seen_it_stored() -> None:
+    queue, journal = Queue(), Journal()
+    async with running(queue, journal) as outbox:
+        outbox.add(utterance())
+        await outbox.flush()
+
+    assert (outbox.waiting(), outbox.oldest_age()) == (0, 0.0)
+    assert outbox.unconfirmed() == 1
+
+
+async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SENT", 20)
+    queue = Queue()
+    async with running(queue, Journal()) as outbox:
+        for _ in range(50):
+            outbox.add(utterance())
+        await outbox.flush()
+
+    assert len(queue.taken) == 50
+    assert outbox.unconfirmed() == 20
+
+
+async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    path, said, queue = tmp_path / "outbox.db", utterance(), Queue()
+    with contextlib.closing(sqlite3.connect(path)) as earlier, earlier:
+        earlier.execute(
+            "CREATE TABLE pending (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " added REAL NOT NULL, body TEXT NOT NULL, refused TEXT)"
+        )
+        earlier.execute("INSERT INTO pending (added, body) VALUES (1.0, ?)", (body(said),))
+        earlier.execute("INSERT INTO pending (added, body, refused) VALUES (1.0, 'x', 'No')")
+
+    async with running(queue, Journal(path)) as outbox:
+        await outbox.flush()
+
+    assert queue.taken == [body(said)]
+    assert outbox.unconfirmed() == 1
+
+
+def test_a_full_journal_gives_the_room_of_what_was_sent_to_new_finals() -> None:
+    journal = Journal(limit=256 * 1024)
+    count = 0
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        while True:
+            journal.append("x" * 1_000)
+            count += 1
+    journal.hand_over([entry.id for entry in journal.oldest(10)], 0.0, 1.0)
+
+    journal.append("x" * 1_000)
+
+    assert journal.waiting() == count - 10 + 1
+    assert journal.sent() == 0
+
+
+def test_of_what_was_put_aside_the_newest_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "MOST_SET_ASIDE", 2)
+    journal = Journal()
+    for each in "abcd":
+        journal.append(each)
+
+    for entry in journal.oldest(3):
+        journal.set_aside(entry.id, "No")
+
+    kept = journal._db.execute("SELECT body FROM pending WHERE refused IS NOT NULL").fetchall()
+    assert kept == [("b",), ("c",)]
+    assert journal.waiting() == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id FROM pending WHERE due IS NULL AND refused IS NULL ORDER BY id",
+        "SELECT id FROM pending WHERE due <= 1.0 ORDER BY due",
+    ],
+)
+def test_the_journal_is_as_quick_however_much_it_holds(query: str) -> None:
+    plan = Journal()._db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+
+    assert "INDEX" in str(plan)

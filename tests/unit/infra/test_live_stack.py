@@ -376,6 +376,7 @@ def test_a_task_can_send_finals_and_read_conversations_and_nothing_else(prod: Bu
 
     assert {statement["Action"] for statement in statements} == {
         "sqs:SendMessage",
+        "dynamodb:BatchGetItem",
         "dynamodb:Query",
     }
     for statement in statements:
@@ -385,7 +386,7 @@ def test_a_task_can_send_finals_and_read_conversations_and_nothing_else(prod: Bu
 def test_a_task_may_call_transcribe_in_its_own_region_where_it_recognises(demo: Built) -> None:
     *_, transcribe = task_statements(demo)
 
-    assert len(task_statements(demo)) == 3
+    assert len(task_statements(demo)) == 4
     assert transcribe == {
         "Action": "transcribe:StartStreamTranscriptionWebSocket",
         "Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}},

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from hypothesis import given
 from moto import mock_aws
 
 from tests.support.utterances import BEGIN, utterance, utterances
 from transcripts.conversations import (
     EXPIRY,
+    PARTITION_KEY,
     SORT_KEY,
     ConversationTable,
     UnreadableItem,
     from_item,
+    key_of,
     table_definition,
     to_item,
 )
@@ -74,6 +77,27 @@ def test_utterances_come_oldest_first_from_the_moment_on(table: ConversationTabl
     table.put(utterance("another talk".replace(" ", "-"), timestamp=BEGIN))
 
     assert table.since("talk", BEGIN) == said[1:]
+
+
+def test_the_table_says_what_it_has_and_what_not(table: ConversationTable) -> None:
+    here, there = utterance("talk"), utterance("another")
+    table.put(here)
+    table.put(there)
+    absent = key_of(utterance("talk"))
+    asked = [key_of(here), key_of(there), absent, absent]
+
+    assert table.has(asked) == {key_of(here): True, key_of(there): True, absent: False}
+
+
+def test_a_key_that_dynamodb_had_no_time_for_is_left_out(
+    dynamodb: DynamoDBClient, table: ConversationTable
+) -> None:
+    late, absent = key_of(utterance("talk")), key_of(utterance("talk"))
+    left = {"conversations": {"Keys": [{PARTITION_KEY: {"S": late[0]}, SORT_KEY: {"S": late[1]}}]}}
+    with Stubber(dynamodb) as stub:
+        stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": left})
+
+        assert table.has([late, absent]) == {absent: False}
 
 
 def test_a_conversation_of_which_nothing_is_stored_is_empty(table: ConversationTable) -> None:
