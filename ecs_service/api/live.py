@@ -15,14 +15,15 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
-from ecs_service import telemetry
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
+from ecs_service.callers import Caller
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import Updates
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
+from ecs_service.sessions.viewers import ViewerAdmission
 from speech.pcm import PcmFormat
 from transcripts.models import ConversationId, Language
 from transcripts.protocol import (
@@ -55,15 +56,20 @@ class Live:
     hub: Hub
     updates: Updates
     translations: Translations
+    viewers: ViewerAdmission
     connections: set[Connection] = field(default_factory=set)
 
-    def speak(self, request: Request) -> Connection:
+    def speak(self, request: Request, caller: Caller) -> Connection:
         """Return the connection of a speaker: `WS /api/stt/transcribe`."""
-        return Speaking(self, request)
+        return Speaking(self, caller, request)
 
-    def listen(self, request: Request) -> Connection:
+    def listen(self, request: Request, caller: Caller) -> Connection:
         """Return the connection of a viewer: `WS /api/stt/connect`."""
-        return Viewing(self, request)
+        return Viewing(self, caller, request)
+
+    def refuse(self, refusal: Refusal, caller: Caller) -> Connection:
+        """Return a connection that ends with `refusal` at once."""
+        return Refusing(self, caller, refusal)
 
     async def dismiss(self) -> None:
         """Let everybody go, all that was said having been told; wait until they went."""
@@ -75,14 +81,45 @@ class Live:
             await asyncio.wait(leaving, timeout=FAREWELL_SECONDS)
 
 
-class Speaking(Connection):
+class Counted(Connection):
+    """A connection whose refusals count for the address that it comes from."""
+
+    def __init__(self, live: Live, caller: Caller) -> None:
+        super().__init__(live.connections)
+        self._live = live
+        self._caller = caller
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell why, count it, and close."""
+        self._caller.refused(refusal.code)
+        super().refuse(refusal)
+
+
+class Refusing(Counted):
+    """Tells a client that it is refused."""
+
+    def __init__(self, live: Live, caller: Caller, refusal: Refusal) -> None:
+        super().__init__(live, caller)
+        self._refusal = refusal
+
+    async def serve(self) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    def received_binary(self, message: bytes) -> None:
+        """Drop it."""
+
+    def received_text(self, message: bytes) -> None:
+        """Drop it."""
+
+
+class Speaking(Counted):
     """Takes a speaker's audio and tells what is understood."""
 
     _stream: Stream
 
-    def __init__(self, live: Live, request: Request) -> None:
-        super().__init__(live.connections)
-        self._live = live
+    def __init__(self, live: Live, caller: Caller, request: Request) -> None:
+        super().__init__(live, caller)
         self._request = request
         self._interim_results = True
         self._admitted = False
@@ -105,21 +142,22 @@ class Speaking(Connection):
             options=wanted.options,
         )
         streams = self._live.streams
-        async with streams.open(request, self) as self._stream:
-            self.tell(
-                Ready(
-                    conversation_id=request.conversation_id,
-                    stream_id=self._stream.id,
-                    engine=streams.engine.name,
-                    language=wanted.language,
-                    sample_rate=wanted.sample_rate,
-                    channels=wanted.channels,
-                    max_seconds=streams.max_seconds,
+        with self._caller.holding.placed():
+            async with streams.open(request, self) as self._stream:
+                self.tell(
+                    Ready(
+                        conversation_id=request.conversation_id,
+                        stream_id=self._stream.id,
+                        engine=streams.engine.name,
+                        language=wanted.language,
+                        sample_rate=wanted.sample_rate,
+                        channels=wanted.channels,
+                        max_seconds=streams.max_seconds,
+                    )
                 )
-            )
-            self._stream.last_audio = monotonic()  # opening an engine is no silence
-            self._begin()
-            await self._follow(self._stream)
+                self._stream.last_audio = monotonic()  # opening an engine is no silence
+                self._begin()
+                await self._follow(self._stream)
 
     def _begin(self) -> None:
         """Take the client's messages, first those that came with the handshake."""
@@ -243,12 +281,11 @@ class Speaking(Connection):
         self._silence = loop.call_later(max(remaining, 0.05), self._watch_for_silence)
 
 
-class Viewing(Connection):
+class Viewing(Counted):
     """Shows a conversation to a viewer."""
 
-    def __init__(self, live: Live, request: Request) -> None:
-        super().__init__(live.connections)
-        self._live = live
+    def __init__(self, live: Live, caller: Caller, request: Request) -> None:
+        super().__init__(live, caller)
         self._request = request
 
     async def serve(self) -> None:
@@ -257,7 +294,11 @@ class Viewing(Connection):
         if self._live.streams.admission.draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         target = self._target(wanted)
-        self.resume_reading()
+        with self._live.viewers.place(wanted.conversation_id), self._caller.holding.placed():
+            self.resume_reading()
+            await self._show(wanted, target)
+
+    async def _show(self, wanted: ConnectParameters, target: Language | None) -> None:
         showing = asyncio.create_task(
             self._show_live(wanted.conversation_id, target)
             if wanted.mode == "live"
@@ -265,9 +306,8 @@ class Viewing(Connection):
         )
         showing.add_done_callback(self.end_if_failed)
         try:
-            with telemetry.viewers.track_inprogress():
-                if await self.until_ended() == "draining":
-                    self.close(CLOSE_GOING_AWAY)
+            if await self.until_ended() == "draining":
+                self.close(CLOSE_GOING_AWAY)
         finally:
             showing.cancel()
 
