@@ -33,6 +33,7 @@ from ecs_service.rates import Rate, RateLimit
 from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import NoPromises
 from ecs_service.sessions.stream import Streams
+from ecs_service.sessions.unread import Unread
 from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
@@ -117,7 +118,8 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         viewers = ViewerAdmission(
             shares.viewers, min(shares.viewers, settings.viewers_per_conversation)
         )
-        live = Live(streams, hub, updates, translations, viewers)
+        unread = Unread(settings.max_unread_mib * 2**20)
+        live = Live(streams, hub, updates, translations, viewers, unread)
         health = Health(admission, outbox)
         languages = Languages(engine.capabilities, translations)
         router = Router(

@@ -21,9 +21,9 @@ POCKETSPHINX_STREAMS_PER_CORE = 3
 TRANSCRIBE_STREAMS = 25
 #: The stand-in costs next to nothing; the bound is there because there is always one.
 SCRIPTED_STREAMS = 1_000
-#: At 31 kB each they take 124 MB, a quarter of the smallest task's 512 MiB. The service itself
-#: takes 80 MB, connections without a place up to 8, a stream a quarter of a MB; the rest is for
-#: engines, and for what waits to be read.
+#: At 31 kB each they take 124 MB, a quarter of the smallest task's 512 MiB (537 MB). What waits for
+#: slow ones takes up to 67 and 33 MB (`MAX_UNREAD_MIB`, and 8 KiB each that are not counted), the
+#: service itself 80, connections without a place 8, a stream a quarter. The rest is the engine's.
 VIEWERS = 4_000
 
 
@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     max_viewers_per_conversation: Annotated[
         int | None, Field(ge=1, description="of one conversation; default: half of MAX_VIEWERS")
     ] = None
+    max_unread_mib: Annotated[
+        int, Field(ge=1, description="memory for what slow viewers have not read yet, MiB")
+    ] = 64
     viewer_address_header: Annotated[
         str | None,
         Field(

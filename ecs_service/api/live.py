@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -23,6 +24,7 @@ from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import Updates
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
+from ecs_service.sessions.unread import Unread
 from ecs_service.sessions.viewers import ViewerAdmission
 from speech.pcm import PcmFormat
 from transcripts.models import ConversationId, Language
@@ -44,6 +46,8 @@ from transcripts.protocol import (
 FAREWELL_SECONDS = CLOSE_SECONDS + 1.0
 #: How often a speaker is told how far the server is, in seconds.
 ACK_SECONDS = 1.0
+#: A viewer that takes nothing of what is sent to it for this long is cut off, in seconds.
+UNREAD_SECONDS = 3 * HEARTBEAT_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +61,7 @@ class Live:
     updates: Updates
     translations: Translations
     viewers: ViewerAdmission
+    unread: Unread
     connections: set[Connection] = field(default_factory=set)
 
     def speak(self, request: Request, caller: Caller) -> Connection:
@@ -294,7 +299,12 @@ class Viewing(Counted):
         if self._live.streams.admission.draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         target = self._target(wanted)
-        with self._live.viewers.place(wanted.conversation_id), self._caller.holding.placed():
+        with (
+            self._live.viewers.place(wanted.conversation_id),
+            self._caller.holding.placed(),
+            self._live.unread.counting(self),
+        ):
+            self._give_up_on_silence()
             self.resume_reading()
             await self._show(wanted, target)
 
@@ -310,6 +320,27 @@ class Viewing(Counted):
                 self.close(CLOSE_GOING_AWAY)
         finally:
             showing.cancel()
+
+    def offer(self, frame: bytes) -> None:
+        """Send one text frame; end the connection if too much waits for it, or for all."""
+        waiting = self._tcp.get_write_buffer_size()
+        if self._closed or self._live.unread.allows(self, waiting):
+            super().offer(frame)
+        else:
+            self._closed = True
+            message = "Too many messages wait to be read by too many viewers."
+            self.end(Refusal(ErrorCode.SLOW_CONSUMER, message))
+
+    def _give_up_on_silence(self) -> None:
+        """Have the system cut off a viewer that takes nothing: it is gone, or does not read.
+
+        Otherwise one whose network is away holds its place for a quarter of an hour. (Linux; RFC
+        5482 describes the timeout.)
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            connection = self._tcp.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, option, round(UNREAD_SECONDS * 1000))
 
     def received_binary(self, message: bytes) -> None:
         """Refuse it, whatever it is."""

@@ -13,6 +13,7 @@ from ecs_service import descriptors
 from ecs_service.api.arrivals import Arrival, Arrivals
 from ecs_service.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
 from ecs_service.refusal import Refusal
+from ecs_service.sessions.unread import SLIGHT, Unread
 from ecs_service.sessions.viewers import ViewerAdmission
 from transcripts.protocol import ErrorCode
 
@@ -50,6 +51,42 @@ def test_there_are_never_more_viewers_than_places(
     assert len(viewers._by_conversation) <= len(watching), "nobody is remembered who is gone"
     for _, place in watching:
         place.close()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 200_000)), max_size=100))
+def test_what_waits_for_all_viewers_is_bounded_and_the_slower_half_goes(
+    messages: list[tuple[int, int]],
+) -> None:
+    most = 300_000
+    unread = Unread(most)
+    waiting: dict[int, int] = {}
+    for viewer, size in messages:
+        waiting[viewer] = size
+        may_stay = unread.allows(viewer, size)
+        if not may_stay:
+            counted = [each for each in waiting.values() if each > SLIGHT]
+            assert sum(counted) > most
+            assert size >= sum(counted) / len(counted)
+            del waiting[viewer]
+        assert unread.total == sum(each for each in waiting.values() if each > SLIGHT)
+
+
+def test_viewers_that_never_read_stay_within_the_budget_however_many() -> None:
+    unread, waiting = Unread(1_000_000), dict.fromkeys(range(500), 0)
+    for _ in range(100):
+        for viewer in list(waiting):
+            waiting[viewer] += 1_000
+            if not unread.allows(viewer, waiting[viewer]):
+                del waiting[viewer]
+        assert sum(waiting.values()) <= 1_000_000 + 500 * SLIGHT
+
+
+def test_a_viewer_that_is_gone_is_not_counted() -> None:
+    unread = Unread(1_000_000)
+    with unread.counting("viewer"):
+        unread.allows("viewer", 500_000)
+        assert unread.total == 500_000
+    assert unread.total == 0
 
 
 # --- descriptors -------------------------------------------------------------------------------
