@@ -322,7 +322,10 @@ class Viewing(Counted):
             showing.cancel()
 
     def offer(self, frame: bytes) -> None:
-        """Send one text frame; end the connection if too much waits for it, or for all."""
+        """Send one text frame; end the connection if too much waits for it, or for all viewers.
+
+        In the second case at once, for what waits is what there is too much of.
+        """
         waiting = self._tcp.get_write_buffer_size()
         if self._closed or self._live.unread.allows(self, waiting):
             super().offer(frame)
@@ -330,6 +333,7 @@ class Viewing(Counted):
             self._closed = True
             message = "Too many messages wait to be read by too many viewers."
             self.end(Refusal(ErrorCode.SLOW_CONSUMER, message))
+            self._tcp.abort()
 
     def _give_up_on_silence(self) -> None:
         """Have the system cut off a viewer that takes nothing: it is gone, or does not read.

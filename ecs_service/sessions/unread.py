@@ -2,7 +2,7 @@
 
 Each may leave up to a MiB unread (`api/connection.py`), which is little for one and more than there
 is for a thousand. So they share a budget, too: when it is used up, those who take more than the
-average have to go, and may come back to a snapshot.
+average are cut off, and may come back to a snapshot.
 """
 
 from __future__ import annotations
