@@ -1,13 +1,14 @@
 """The server's sockets, from accepting them on: who has no place yet, and how many may be so.
 
-A connection that sends nothing, or half a request, or stays after its answer costs a descriptor and
-memory while nobody knows who it is. So there are at most so many without a place (a viewer's, or a
-speaker's slot), and one more makes the oldest go: who wants something has asked for it, and got it,
-long before. Each has a deadline for its request, too.
+A connection that sends nothing, sends half a request, or stays after its answer costs a descriptor
+and memory. So the number of those without a place (a viewer's, or a speaker's slot) is bounded, and
+one more makes the oldest go. That harms nobody who wants something: a request is answered as soon
+as it is there. Each request has a deadline, too.
 
-Sockets are picows'. Its server does not say who connects, nor when; its protocol class does, and is
-made here by its named arguments, as picows' own server makes it. (It is not documented; should
-another version want other arguments, every connection fails, and with it every test.)
+Sockets are picows'. Its server does not tell the address of a client before the upgrade, nor when
+connections begin and end. So its protocol class is made here, with the arguments that picows'
+server gives it. The class is not documented: with a version that wants other arguments every
+connection fails, and with it every test.
 """
 
 from __future__ import annotations
@@ -159,10 +160,10 @@ _LOGGER = logging.LoggerAdapter(logging.getLogger("picows"))
 class Listener:
     """Accepts connections at a bound socket and has their requests answered, until it is closed.
 
-    By itself, for with no descriptors left aiofastnet's server spins and logs (1.2.0 takes the
-    reader off the socket where it should off the loop). Its transports are those that picows is
-    made for: of others, uvloop's for one, picows 2.3.1 overwrites the header of a frame of more
-    than 8 KiB that is not out yet when the next is sent.
+    aiofastnet's own server is not used: when there are no descriptors left, version 1.2.0 fails to
+    stop reading, spins, and logs a thousand errors a second. Its transports are used, and must be:
+    on uvloop's, picows 2.3.1 overwrites the header of a frame of more than 8 KiB when another frame
+    is sent before that one is written.
     """
 
     def __init__(self, answer: Answering, arrivals: Arrivals, bound: socket.socket) -> None:
