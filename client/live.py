@@ -17,6 +17,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -74,7 +75,7 @@ class Connection:
 
         Raises:
             NoConnection: nobody answers, or not with a WebSocket.
-            Refused: the service does not admit the connection.
+            Refused: the service does not admit the connection, or connections come too fast.
             ConnectionLost: the connection was made and broke at once.
         """
         try:
@@ -124,6 +125,8 @@ class Connection:
                 self.url, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
             )
         except aiohttp.WSServerHandshakeError as error:
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise _too_many(error) from error
             raise NoConnection(
                 f"{self._place} answers, but not as this service does: HTTP {error.status}"
             ) from error
@@ -235,6 +238,13 @@ class Viewer(Connection):
 
     async def _admitted(self) -> None:
         """Nothing: the snapshot is the first message."""
+
+
+def _too_many(error: aiohttp.WSServerHandshakeError) -> Refused:
+    """Return what a service means that refuses before there is a WebSocket."""
+    code = protocol.ErrorCode.RATE_LIMITED
+    wait = error.headers.get("Retry-After", "") if error.headers else ""
+    return Refused(code, ERRORS[code].meaning, float(wait) if wait.isdecimal() else None)
 
 
 def _parse(text: str) -> Message | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -15,24 +14,28 @@ from functools import partial
 import boto3
 import structlog
 from botocore.config import Config
-from picows import ws_create_server
 
 from ecs_service.access import Door
-from ecs_service.api.connection import MAX_TRANSPORT_FRAME_BYTES
+from ecs_service.api.arrivals import Arrivals, Listener
 from ecs_service.api.health import Health
 from ecs_service.api.languages import Languages
 from ecs_service.api.live import Live
 from ecs_service.api.router import Router
+from ecs_service.callers import MOST_ADDRESSES, Callers
 from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import NoStore, Updates
+from ecs_service.descriptors import Shares, raised_limit, share, wanted
 from ecs_service.embedded_metrics import Meter, publish
+from ecs_service.rates import Rate, RateLimit
 from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import NoPromises
 from ecs_service.sessions.stream import Streams
+from ecs_service.sessions.unread import Unread
+from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
 from speech.engines.errors import OptionError
@@ -49,9 +52,6 @@ from translation.pseudo import PseudoTranslator
 RECEIVE_BUFFER = 192 * 1024
 #: The same for what is sent: who does not read is noticed early, and costs little.
 SEND_BUFFER = 128 * 1024
-BACKLOG = 1024
-#: What the server allocates per connection to read into, bytes; it grows for larger frames.
-READ_BUFFER = 8 * 1024
 #: Of the drain, what is kept for viewers and the queue if an engine hangs, in seconds.
 GOODBYE_SECONDS = 5.0
 
@@ -82,9 +82,11 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
     Raises:
         EngineError: the engine cannot be started.
         sqlite3.Error: the journal cannot be opened.
+        TooFewDescriptors: the process may not open enough files.
     """
     async with contextlib.AsyncExitStack() as stack:
-        hub, admission = Hub(), Admission(settings.capacity)
+        shares = _share_descriptors(settings)
+        hub, admission = Hub(), Admission(shares.streams)
         tasks = await stack.enter_async_context(_background_tasks())
         outbox: Outbox | None = None
         store: ConversationTable | NoStore = NoStore()
@@ -117,11 +119,16 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         if translator is not None:
             await stack.enter_async_context(translator)
         translations = await stack.enter_async_context(Translations(translator))
-        live = Live(streams, hub, updates, translations)
+        viewers = ViewerAdmission(
+            shares.viewers, min(shares.viewers, settings.viewers_per_conversation)
+        )
+        unread = Unread(settings.max_unread_mib * 2**20)
+        live = Live(streams, hub, updates, translations, viewers, unread)
         health = Health(admission, outbox)
         languages = Languages(engine.capabilities, translations)
         router = Router(
             sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
+            refuse=live.refuse,
             pages={
                 "/api/stt/healthcheck": health.healthcheck,
                 "/api/stt/ready": health.ready,
@@ -129,6 +136,9 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
                 "/metrics": health.metrics,
             },
             door=Door(frozenset(settings.allowed_origins), loopback=settings.loopback),
+            callers=_callers(settings),
+            address_header=settings.viewer_address_header,
+            arrivals=Arrivals(shares.pending),
         )
         yield Service(router, live, admission, outbox)
 
@@ -148,37 +158,29 @@ async def run(settings: Settings) -> bool:
         # Not before: until it is warm there is nothing to finish, and a signal just ends it.
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-        listener = _listen(settings.host, settings.port)
-        server = await serve(parts.router, listener)
+        listener = serve(parts.router, _bind(settings.host, settings.port))
         log.info(
             "serving",
             host=settings.host,
-            port=listener.getsockname()[1],
+            port=listener.port,
             engine=settings.engine,
-            slots=settings.capacity,
+            slots=parts.admission.capacity,
+            viewers=parts.live.viewers.most,
         )
         # What is there now stays: the collector need not look at it for every thousand messages.
         gc.collect()
         gc.freeze()
         await stop.wait()
         drained = await _drain(parts, settings.drain_seconds)
-        server.close()
+        listener.close()
         if parts.outbox is not None and settings.outbox_path is None and parts.outbox.waiting():
             drained = False  # what waits in memory ends with the process
     return drained and not defect.is_set()
 
 
-async def serve(router: Router, listener: socket.socket) -> asyncio.Server:
-    """Accept connections at `listener`."""
-    # A client that breaks the protocol is no error of ours, and our own are logged by us.
-    logging.getLogger("picows").setLevel(logging.CRITICAL)
-    return await ws_create_server(
-        router,
-        sock=listener,
-        backlog=BACKLOG,
-        max_frame_size=MAX_TRANSPORT_FRAME_BYTES,
-        read_buffer_init_size=READ_BUFFER,
-    )
+def serve(router: Router, bound: socket.socket) -> Listener:
+    """Accept connections at a bound socket."""
+    return Listener(router, router.arrivals, bound)
 
 
 async def _drain(parts: Service, seconds: float) -> bool:
@@ -202,6 +204,31 @@ async def _drain(parts: Service, seconds: float) -> bool:
         return False
     log.info("drained")
     return True
+
+
+def _share_descriptors(settings: Settings) -> Shares:
+    """Share out the files that the process may open, more of them where it may have them.
+
+    Raises:
+        TooFewDescriptors: there are too few for anybody.
+    """
+    viewers, streams = settings.max_viewers, settings.capacity
+    limit = raised_limit(wanted(viewers=viewers, streams=streams))
+    shares = share(limit, viewers=viewers, streams=streams)
+    if (shares.viewers, shares.streams) != (viewers, streams):
+        log.warning(
+            "too_few_descriptors", limit=limit, slots=shares.streams, viewers=shares.viewers
+        )
+    return shares
+
+
+def _callers(settings: Settings) -> Callers:
+    connects = Rate(settings.connects_per_second, settings.connects_at_once)
+    failures = Rate(settings.failures_per_second, settings.failures_at_once)
+    return Callers(
+        connects=RateLimit(connects, most=MOST_ADDRESSES),
+        failures=RateLimit(failures, most=MOST_ADDRESSES),
+    )
 
 
 def _engine(settings: Settings) -> Engine:
@@ -237,7 +264,7 @@ def _translator(settings: Settings) -> Translator | None:
     return None
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     """Return a bound socket whose connections have small buffers."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -22,6 +22,10 @@ POCKETSPHINX_STREAMS_PER_CORE = 3
 TRANSCRIBE_STREAMS = 25
 #: The stand-in costs next to nothing; the bound is there because there is always one.
 SCRIPTED_STREAMS = 1_000
+#: At 31 kB each they take 124 MB, a quarter of the smallest task's 512 MiB (537 MB). What waits for
+#: slow ones takes up to 67 and 33 MB (`MAX_UNREAD_MIB`, and 8 KiB each that are not counted), the
+#: service itself 80, connections without a place 8, a stream a quarter. The rest is the engine's.
+VIEWERS = 4_000
 
 
 class Settings(BaseSettings):
@@ -38,6 +42,35 @@ class Settings(BaseSettings):
     slots: Annotated[
         int | None, Field(ge=1, le=10_000, description="streams at a time; default by the engine")
     ] = None
+    max_viewers: Annotated[
+        int, Field(ge=1, le=1_000_000, description="viewers at a time; each takes about 30 kB")
+    ] = VIEWERS
+    max_viewers_per_conversation: Annotated[
+        int | None, Field(ge=1, description="of one conversation; default: half of MAX_VIEWERS")
+    ] = None
+    max_unread_mib: Annotated[
+        int, Field(ge=1, description="memory for what slow viewers have not read yet, MiB")
+    ] = 64
+    viewer_address_header: Annotated[
+        str | None,
+        Field(
+            pattern="^[A-Za-z0-9-]+$",
+            description="header in which a proxy that alone can connect writes the client's "
+            "address; default: none, the socket's address counts",
+        ),
+    ] = None
+    connects_at_once: Annotated[
+        int, Field(ge=1, description="connections that one address may begin at once")
+    ] = 1_000
+    connects_per_second: Annotated[
+        float, Field(gt=0, description="connections of an address in the long run")
+    ] = 20.0
+    failures_at_once: Annotated[
+        int, Field(ge=1, description="refusals after which an address gets HTTP 429 only")
+    ] = 100
+    failures_per_second: Annotated[
+        float, Field(gt=0, description="refusals of an address in the long run")
+    ] = 2.0
     max_stream_seconds: Annotated[
         float | None, Field(gt=0, description="end a stream after so much audio, seconds")
     ] = None
@@ -135,6 +168,11 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in LOOPBACK_NAMES
+
+    @property
+    def viewers_per_conversation(self) -> int:
+        """Viewers of one conversation at a time."""
+        return self.max_viewers_per_conversation or -(-self.max_viewers // 2)
 
     @property
     def capacity(self) -> int:

@@ -44,6 +44,8 @@ FARGATE_MEMORY: Final[Mapping[int, tuple[int, int, int]]] = {
 MAX_STOP_SECONDS: Final = 120
 #: What the service takes beyond its drain to close files and connections, seconds.
 STOP_MARGIN_SECONDS: Final = 10
+#: What a viewer takes of a task's memory while it reads, bytes; 25 to 31 kB were measured.
+VIEWER_BYTES: Final = 31_000
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
@@ -226,6 +228,10 @@ class Service(Part):
     translation: Translation | None = None
     #: Streams of a task at a time; None leaves it to the engine.
     slots: int | None = None
+    #: Viewers of a task at a time; None: as many as a quarter of its memory holds.
+    viewers: int | None = None
+    #: Viewers of one conversation at a time and task; None: half of them.
+    viewers_per_conversation: int | None = None
     #: A stream is ended after so much audio, seconds; None sets no limit.
     max_stream_seconds: float | None = None
     #: Tasks, least and most. Equal numbers switch autoscaling off.
@@ -251,6 +257,7 @@ class Service(Part):
                 )
         if self.slots is not None and self.slots < 1:
             yield "slots", "give at least 1, or null"
+        yield from self._viewer_problems()
         yield from self._quota_problems()
         if self.max_stream_seconds is not None and self.max_stream_seconds <= 0:
             yield "max_stream_seconds", "give more than 0 seconds, or null"
@@ -266,6 +273,16 @@ class Service(Part):
             )
         if self.log_days not in RETENTION:
             yield "log_days", _log_days(self.log_days)
+
+    def _viewer_problems(self) -> Iterator[Problem]:
+        """Yield viewers for whom there is no memory, or of whom none would get in."""
+        most = _viewers_in(self.memory_mib / 2)
+        if self.viewers is not None and not 1 <= self.viewers <= most:
+            yield "viewers", f"half of {self.memory_mib} MiB hold 1 to {most}; or give null"
+        elif self.viewers_per_conversation is not None and not (
+            1 <= self.viewers_per_conversation <= self.task_viewers
+        ):
+            yield "viewers_per_conversation", f"give 1 to {self.task_viewers}, or null"
 
     def _quota_problems(self) -> Iterator[Problem]:
         """Yield slots that Transcribe would not keep: a speaker is let in, and then refused."""
@@ -286,6 +303,15 @@ class Service(Part):
         if self.slots is not None:
             return self.slots
         return self.engine.streams(self.cpu, self.maximum_tasks)
+
+    @property
+    def task_viewers(self) -> int:
+        """Viewers of a task at a time.
+
+        The other three quarters are for the service itself (80 MB), its streams and their engine,
+        and what waits to be read.
+        """
+        return _viewers_in(self.memory_mib / 4) if self.viewers is None else self.viewers
 
     @property
     def stop_seconds(self) -> int:
@@ -588,6 +614,10 @@ def explain(error: ValidationError) -> str:
         text = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{path}: {text}" if path else text)
     return "\n".join(lines)
+
+
+def _viewers_in(mebibytes: float) -> int:
+    return int(mebibytes * 2**20 / VIEWER_BYTES)
 
 
 def _merged(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

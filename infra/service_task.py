@@ -12,6 +12,7 @@ from constructs import Construct
 from infra import language_services, security
 from infra.artifacts import ROOT
 from infra.conversations import ConversationStore
+from infra.entrances import VIEWER_HEADER
 from infra.environments import Service
 from infra.images import existing_image
 from infra.log_retention import RETENTION
@@ -109,7 +110,11 @@ class CaptionTask(Construct):
     ) -> dict[str, str]:
         """Return the environment variables, which `ecs_service.settings` describes."""
         region = Stack.of(self).region
-        optional = {"SLOTS": service.task_slots, "MAX_STREAM_SECONDS": service.max_stream_seconds}
+        optional = {
+            "SLOTS": service.task_slots,
+            "MAX_STREAM_SECONDS": service.max_stream_seconds,
+            "MAX_VIEWERS_PER_CONVERSATION": service.viewers_per_conversation,
+        }
         return {
             "HOST": "0.0.0.0",
             "PORT": str(PORT),
@@ -118,6 +123,9 @@ class CaptionTask(Construct):
             "TABLE_NAME": store.table.table_name,
             "OUTBOX_PATH": f"{OUTBOX_FOLDER}/outbox.db",
             "DRAIN_SECONDS": str(service.drain_seconds),
+            # Fargate lets a task open 65,535 files, which is more than memory has viewers for.
+            "MAX_VIEWERS": str(service.task_viewers),
+            "VIEWER_ADDRESS_HEADER": VIEWER_HEADER,
             "METRICS_NAMESPACE": namespace,
             "AWS_DEFAULT_REGION": region,
             **{name: f"{value:g}" for name, value in optional.items() if value is not None},

@@ -244,8 +244,11 @@ async def relay_socket(request: web.Request) -> web.StreamResponse:
             decode_text=False,
         )
     except WSServerHandshakeError as refusal:
+        wait = refusal.headers.get(hdrs.RETRY_AFTER) if refusal.headers else None
         return web.Response(
-            status=refusal.status, text=f"The service answered: {refusal.message}\n"
+            status=refusal.status,
+            text=f"The service answered: {refusal.message}\n",
+            headers={hdrs.RETRY_AFTER: wait} if wait else None,
         )
     except (ClientError, TimeoutError):
         return _service_away()

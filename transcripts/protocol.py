@@ -34,6 +34,8 @@ from transcripts.models import (
 MAX_FRAME_BYTES = 64 * 1024
 #: Longest audio that one binary frame may hold, in seconds.
 MAX_FRAME_SECONDS = 1.0
+#: The request that opens a connection must be complete within this time, in seconds.
+REQUEST_SECONDS = 5.0
 #: A speaker who sends no audio for this long is closed, in seconds.
 IDLE_SECONDS = 15.0
 #: A viewer hears at least one message within this time, in seconds.
@@ -66,6 +68,8 @@ class ErrorCode(StrEnum):
     IDLE_TIMEOUT = "idle_timeout"
     SLOW_CONSUMER = "slow_consumer"
     AT_CAPACITY = "at_capacity"
+    TOO_MANY_VIEWERS = "too_many_viewers"
+    RATE_LIMITED = "rate_limited"
     DRAINING = "draining"
     ENGINE_FAILED = "engine_failed"
     INTERNAL = "internal"
@@ -124,6 +128,18 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
         4429,
         retryable=True,
         meaning="Every recognition slot is taken; `retryAfter` says when to try again.",
+    ),
+    ErrorCode.TOO_MANY_VIEWERS: ErrorKind(
+        4430,
+        retryable=True,
+        meaning="The service or the conversation has as many viewers as it takes; `retryAfter` "
+        "says when to try again.",
+    ),
+    ErrorCode.RATE_LIMITED: ErrorKind(
+        4431,
+        retryable=True,
+        meaning="Connections from this address come, or fail, too often; `retryAfter` says when "
+        "to try again.",
     ),
     ErrorCode.DRAINING: ErrorKind(
         4503, retryable=True, meaning="The service is shutting down; another one takes new streams."

@@ -166,6 +166,8 @@ _ADVICE = {
     ErrorCode.IDLE_TIMEOUT: "Connect again when there is audio; send zeros to keep a stream open.",
     ErrorCode.SLOW_CONSUMER: "Connect again and read faster; a viewer gets a fresh snapshot.",
     ErrorCode.AT_CAPACITY: "Connect again after `retryAfter` seconds.",
+    ErrorCode.TOO_MANY_VIEWERS: "Connect again after `retryAfter` seconds.",
+    ErrorCode.RATE_LIMITED: "Connect again after `retryAfter` seconds.",
     ErrorCode.DRAINING: "Connect again at once, or after `retryAfter` when it is given.",
     ErrorCode.ENGINE_FAILED: "Connect again with backoff.",
     ErrorCode.INTERNAL: "Connect again with backoff; report it when it stays.",
@@ -244,6 +246,15 @@ names the languages; another one is refused with `unsupported_language`.
 A viewer sends nothing. One who does not read is closed with `slow_consumer`, so that nobody
 else waits for it. `mode=snapshot` repeats the `snapshot` every {heartbeat:g} seconds and sends
 nothing else.
+
+## Too many
+
+Viewers have places as speakers have slots: so many on a server, and so many of them in one
+conversation. By address only the rate of connecting is bounded, not the number of connections,
+for a lecture hall is one address; an IPv6 network of 64 bits counts as one, too. Who comes too
+fast, or finds no place, is refused by name with `retryAfter`. Who goes on all the same gets a
+plain HTTP 429 with `Retry-After` in place of the WebSocket. The request that opens a connection
+must be complete within {request:g} seconds.
 
 ## An example session
 
@@ -344,6 +355,7 @@ def markdown() -> str:
             normal=protocol.CLOSE_NORMAL,
             snapshot=protocol.SNAPSHOT_SECONDS,
             heartbeat=protocol.HEARTBEAT_SECONDS,
+            request=protocol.REQUEST_SECONDS,
         )
         + _example_session(),
         "## Parameters\n",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -15,14 +16,16 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
-from ecs_service import telemetry
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
+from ecs_service.callers import Caller
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import Updates
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
+from ecs_service.sessions.unread import Unread
+from ecs_service.sessions.viewers import ViewerAdmission
 from speech.pcm import PcmFormat
 from transcripts.models import ConversationId, Language
 from transcripts.protocol import (
@@ -43,6 +46,8 @@ from transcripts.protocol import (
 FAREWELL_SECONDS = CLOSE_SECONDS + 1.0
 #: How often a speaker is told how far the server is, in seconds.
 ACK_SECONDS = 1.0
+#: A viewer that takes nothing of what is sent to it for this long is cut off, in seconds.
+UNREAD_SECONDS = 3 * HEARTBEAT_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -55,15 +60,21 @@ class Live:
     hub: Hub
     updates: Updates
     translations: Translations
+    viewers: ViewerAdmission
+    unread: Unread
     connections: set[Connection] = field(default_factory=set)
 
-    def speak(self, request: Request) -> Connection:
+    def speak(self, request: Request, caller: Caller) -> Connection:
         """Return the connection of a speaker: `WS /api/stt/transcribe`."""
-        return Speaking(self, request)
+        return Speaking(self, caller, request)
 
-    def listen(self, request: Request) -> Connection:
+    def listen(self, request: Request, caller: Caller) -> Connection:
         """Return the connection of a viewer: `WS /api/stt/connect`."""
-        return Viewing(self, request)
+        return Viewing(self, caller, request)
+
+    def refuse(self, refusal: Refusal, caller: Caller) -> Connection:
+        """Return a connection that ends with `refusal` at once."""
+        return Refusing(self, caller, refusal)
 
     async def dismiss(self) -> None:
         """Let everybody go, all that was said having been told; wait until they went."""
@@ -75,14 +86,45 @@ class Live:
             await asyncio.wait(leaving, timeout=FAREWELL_SECONDS)
 
 
-class Speaking(Connection):
+class Counted(Connection):
+    """A connection whose refusals count for the address that it comes from."""
+
+    def __init__(self, live: Live, caller: Caller) -> None:
+        super().__init__(live.connections)
+        self._live = live
+        self._caller = caller
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell why, count it, and close."""
+        self._caller.refused(refusal.code)
+        super().refuse(refusal)
+
+
+class Refusing(Counted):
+    """Tells a client that it is refused."""
+
+    def __init__(self, live: Live, caller: Caller, refusal: Refusal) -> None:
+        super().__init__(live, caller)
+        self._refusal = refusal
+
+    async def serve(self) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    def received_binary(self, message: bytes) -> None:
+        """Drop it."""
+
+    def received_text(self, message: bytes) -> None:
+        """Drop it."""
+
+
+class Speaking(Counted):
     """Takes a speaker's audio and tells what is understood."""
 
     _stream: Stream
 
-    def __init__(self, live: Live, request: Request) -> None:
-        super().__init__(live.connections)
-        self._live = live
+    def __init__(self, live: Live, caller: Caller, request: Request) -> None:
+        super().__init__(live, caller)
         self._request = request
         self._interim_results = True
         self._admitted = False
@@ -105,21 +147,22 @@ class Speaking(Connection):
             options=wanted.options,
         )
         streams = self._live.streams
-        async with streams.open(request, self) as self._stream:
-            self.tell(
-                Ready(
-                    conversation_id=request.conversation_id,
-                    stream_id=self._stream.id,
-                    engine=streams.engine.name,
-                    language=wanted.language,
-                    sample_rate=wanted.sample_rate,
-                    channels=wanted.channels,
-                    max_seconds=streams.max_seconds,
+        with self._caller.holding.placed():
+            async with streams.open(request, self) as self._stream:
+                self.tell(
+                    Ready(
+                        conversation_id=request.conversation_id,
+                        stream_id=self._stream.id,
+                        engine=streams.engine.name,
+                        language=wanted.language,
+                        sample_rate=wanted.sample_rate,
+                        channels=wanted.channels,
+                        max_seconds=streams.max_seconds,
+                    )
                 )
-            )
-            self._stream.last_audio = monotonic()  # opening an engine is no silence
-            self._begin()
-            await self._follow(self._stream)
+                self._stream.last_audio = monotonic()  # opening an engine is no silence
+                self._begin()
+                await self._follow(self._stream)
 
     def _begin(self) -> None:
         """Take the client's messages, first those that came with the handshake."""
@@ -243,12 +286,11 @@ class Speaking(Connection):
         self._silence = loop.call_later(max(remaining, 0.05), self._watch_for_silence)
 
 
-class Viewing(Connection):
+class Viewing(Counted):
     """Shows a conversation to a viewer."""
 
-    def __init__(self, live: Live, request: Request) -> None:
-        super().__init__(live.connections)
-        self._live = live
+    def __init__(self, live: Live, caller: Caller, request: Request) -> None:
+        super().__init__(live, caller)
         self._request = request
 
     async def serve(self) -> None:
@@ -257,7 +299,16 @@ class Viewing(Connection):
         if self._live.streams.admission.draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         target = self._target(wanted)
-        self.resume_reading()
+        with (
+            self._live.viewers.place(wanted.conversation_id),
+            self._caller.holding.placed(),
+            self._live.unread.counting(self),
+        ):
+            self._give_up_on_silence()
+            self.resume_reading()
+            await self._show(wanted, target)
+
+    async def _show(self, wanted: ConnectParameters, target: Language | None) -> None:
         showing = asyncio.create_task(
             self._show_live(wanted.conversation_id, target)
             if wanted.mode == "live"
@@ -265,11 +316,35 @@ class Viewing(Connection):
         )
         showing.add_done_callback(self.end_if_failed)
         try:
-            with telemetry.viewers.track_inprogress():
-                if await self.until_ended() == "draining":
-                    self.close(CLOSE_GOING_AWAY)
+            if await self.until_ended() == "draining":
+                self.close(CLOSE_GOING_AWAY)
         finally:
             showing.cancel()
+
+    def offer(self, frame: bytes) -> None:
+        """Send one text frame; end the connection if too much waits for it, or for all viewers.
+
+        In the second case at once, for what waits is what there is too much of.
+        """
+        waiting = self._tcp.get_write_buffer_size()
+        if self._closed or self._live.unread.allows(self, waiting):
+            super().offer(frame)
+        else:
+            self._closed = True
+            message = "Too many messages wait to be read by too many viewers."
+            self.end(Refusal(ErrorCode.SLOW_CONSUMER, message))
+            self._tcp.abort()
+
+    def _give_up_on_silence(self) -> None:
+        """Have the system cut off a viewer that takes nothing: it is gone, or does not read.
+
+        Otherwise one whose network is away holds its place for a quarter of an hour. (Linux; RFC
+        5482 describes the timeout.)
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            connection = self._tcp.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, option, round(UNREAD_SECONDS * 1000))
 
     def received_binary(self, message: bytes) -> None:
         """Refuse it, whatever it is."""

@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from ecs_service import telemetry
 from ecs_service.access import Door, Forbidden
+from ecs_service.addresses import caller_key
+from ecs_service.api.arrivals import Arrival, Arrivals
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Answer, Request, text
+from ecs_service.callers import Caller, Callers, TooManyFailures
+from ecs_service.refusal import Refusal
+from transcripts.protocol import ErrorCode
 
 log = structlog.get_logger(__name__)
 
 
 class Router:
-    """Finds the handler of a path. Given to the server as its factory of listeners."""
+    """Finds the handler of a path: a page, which is for everybody, or a socket, which is counted.
+
+    `refuse` makes the connection over which a client learns that it is refused.
+    """
 
     def __init__(
         self,
         *,
-        sockets: Mapping[str, Callable[[Request], Connection]],
+        sockets: Mapping[str, Callable[[Request, Caller], Connection]],
+        refuse: Callable[[Refusal, Caller], Connection],
         pages: Mapping[str, Callable[[], Answer]],
         door: Door,
+        callers: Callers,
+        address_header: str | None,
+        arrivals: Arrivals,
     ) -> None:
         self._sockets = sockets
+        self._refuse = refuse
         self._pages = pages
         self._door = door
+        self._callers = callers
+        self._address_header = address_header
+        self.arrivals = arrivals
 
-    def __call__(self, raw: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
+    def __call__(
+        self, raw: WSUpgradeRequest, arrival: Arrival
+    ) -> Connection | WSUpgradeResponseWithListener:
         """Return the connection that serves a request, or the answer to it."""
         try:
-            found = self._find(Request.parse(raw.path, raw.headers))
+            found = self._find(Request.parse(raw.path, raw.headers), arrival)
         except Forbidden as error:
             found = text(f"{error}\n", HTTPStatus.FORBIDDEN)
         except ValueError:
@@ -48,7 +68,7 @@ class Router:
             raw.headers["Connection"] = "Upgrade"
         return found
 
-    def _find(self, request: Request) -> Connection | Answer:
+    def _find(self, request: Request, arrival: Arrival) -> Connection | Answer:
         self._door.admit(request.headers)
         page = self._pages.get(request.path)
         if page is not None:
@@ -62,7 +82,18 @@ class Router:
                 HTTPStatus.UPGRADE_REQUIRED,
                 Upgrade="websocket",
             )
-        return open_socket(request)
+        address = caller_key(request.headers, self._address_header, arrival.peer)
+        caller = Caller(address, arrival, self._callers)
+        try:
+            self._callers.admit(address)
+        except TooManyFailures as error:
+            # Not 503, which the load balancer counts as an error of ours.
+            telemetry.refusals.labels(ErrorCode.RATE_LIMITED.value).inc()
+            wait = str(math.ceil(error.retry_after))
+            return text(f"{error}\n", HTTPStatus.TOO_MANY_REQUESTS, **{"Retry-After": wait})
+        except Refusal as refusal:
+            return self._refuse(refusal, caller)
+        return open_socket(request, caller)
 
 
 def _response(answer: Answer) -> WSUpgradeResponseWithListener:

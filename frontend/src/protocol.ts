@@ -39,6 +39,8 @@ export type ErrorCode =
   | 'idle_timeout'
   | 'slow_consumer'
   | 'at_capacity'
+  | 'too_many_viewers'
+  | 'rate_limited'
   | 'draining'
   | 'engine_failed'
   | 'internal'

@@ -303,14 +303,16 @@ async def test_the_service_sees_host_origin_and_the_client_of_a_socket(behind: B
         assert seen[0].query_string == "a=1"
 
 
-async def test_a_refused_upgrade_keeps_its_status(behind: Behind) -> None:
+async def test_a_refused_upgrade_keeps_its_status_and_when_to_come_back(behind: Behind) -> None:
     async def service(_: web.Request) -> web.StreamResponse:
-        raise web.HTTPForbidden
+        raise web.HTTPTooManyRequests(headers={"Retry-After": "7"})
 
     async with behind(service) as front:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await front.client.ws_connect(f"{front.url}/api/x")
-        assert refusal.value.status == 403
+        assert refusal.value.status == 429
+        assert refusal.value.headers is not None
+        assert refusal.value.headers["Retry-After"] == "7"
 
 
 async def test_the_services_close_reaches_the_client_with_code_and_reason(behind: Behind) -> None:

@@ -18,6 +18,7 @@ from client.errors import ConnectionLost, Refused
 from client.live import Message, Speaker, Viewer
 from ecs_service.api import live
 from ecs_service.settings import Settings
+from tests.support.eventually import eventually
 from tests.support.service import RunningService, running_service, service_in_process
 from transcripts.protocol import (
     Ack,
@@ -252,6 +253,51 @@ async def test_a_viewer_who_never_reads_is_closed_and_nobody_else_notices(
 
     assert results(seen) == results(spoken)
     assert refused == 1
+
+
+async def test_viewers_who_never_read_share_what_they_may_leave_unread() -> None:
+    conversation = uuid4().hex
+    async with running_service(max_unread_mib=1) as service:
+        path = f"/api/stt/connect?conversationId={conversation}"
+        deaf = [await open_raw(service.url, path) for _ in range(10)]
+        seen: list[Message] = []
+        async with (
+            viewer(service.url, conversation) as watching,
+            speaker(service.url, conversation) as talk,
+        ):
+            reading = asyncio.create_task(take_everything(talk))
+            await anext(aiter(watching))
+            for _ in range(6):  # 700 kB of captions: less than each might leave unread by itself
+                await say(talk, 80)
+                seen += await take(aiter(watching), until_final=25)
+            await talk.stop()
+            spoken = await reading
+            refused = await metric(service.url, 'cloudscribe_refusals_total{code="slow_consumer"}')
+        for each in deaf:
+            each.close()
+
+    assert results(seen) == results(spoken)
+    assert refused > 3
+
+
+async def test_a_viewer_who_takes_nothing_gives_up_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "UNREAD_SECONDS", 1.0)
+    conversation = uuid4().hex
+    async with service_in_process(Settings(engine="scripted")) as url:
+        deaf = await open_raw(url, f"/api/stt/connect?conversationId={conversation}")
+        async with speaker(url, conversation) as talk:
+            await say(talk, 10)
+            await talk.stop()
+            await take_everything(talk)
+        assert await metric(url, "cloudscribe_viewers") == 1
+
+        async def is_gone() -> bool:
+            return await metric(url, "cloudscribe_viewers") == 0
+
+        await eventually(is_gone, "the place is free")
+        deaf.close()
 
 
 async def take_everything(messages: AsyncIterable[Message]) -> list[Message]:

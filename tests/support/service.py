@@ -42,8 +42,13 @@ class RunningService:
 
 
 @contextlib.asynccontextmanager
-async def running_service(**settings: object) -> AsyncIterator[RunningService]:
-    """Run `python -m ecs_service` with these settings (as in the environment, lower case)."""
+async def running_service(
+    *, most_files: int | None = None, **settings: object
+) -> AsyncIterator[RunningService]:
+    """Run `python -m ecs_service` with these settings (as in the environment, lower case).
+
+    With `most_files` it may have no more descriptors than that.
+    """
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -51,7 +56,9 @@ async def running_service(**settings: object) -> AsyncIterator[RunningService]:
         "ENGINE": "scripted",
         "PORT": "0",
     } | {name.upper(): str(value) for name, value in settings.items()}
+    limited = ("sh", "-c", 'ulimit -n "$0" && exec "$@"', str(most_files)) if most_files else ()
     process = await asyncio.create_subprocess_exec(
+        *limited,
         sys.executable,
         "-m",
         "ecs_service",
@@ -102,10 +109,9 @@ async def service_in_process(settings: Settings) -> AsyncIterator[str]:
         raise AssertionError("a background task died")
 
     async with service(settings, on_defect) as parts:
-        server = await serve(parts.router, socket.create_server(("127.0.0.1", 0)))
+        listener = serve(parts.router, socket.create_server(("127.0.0.1", 0)))
         try:
-            host, port = server.sockets[0].getsockname()
-            yield f"http://{host}:{port}"
+            yield f"http://127.0.0.1:{listener.port}"
         finally:
-            server.close()
+            listener.close()
             await parts.live.dismiss()

@@ -7,7 +7,9 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'draining',
   'engine_failed',
   'internal',
+  'rate_limited',
   'slow_consumer',
+  'too_many_viewers',
 ])
 
 export function isPassing(error: ErrorMessage): boolean {
@@ -25,6 +27,8 @@ const TITLES: Record<ErrorCode, string> = {
   idle_timeout: 'No sound arrived for a while, so the server ended the captions.',
   slow_consumer: 'This connection is too slow for the captions.',
   at_capacity: 'Every captioning slot is in use.',
+  too_many_viewers: 'Too many people are watching.',
+  rate_limited: 'There were too many connections from your network.',
   draining: 'The server is being restarted.',
   engine_failed: 'The speech recogniser failed.',
   internal: 'The server has a fault.',
@@ -37,6 +41,8 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   unexpected_message: 'Reload the page to get its newest version.',
   idle_timeout: 'Check the microphone, then press Start again.',
   at_capacity: 'Captions start as soon as one is free.',
+  too_many_viewers: 'The page tries again by itself, until there is a place.',
+  rate_limited: 'The page tries again by itself.',
   draining: 'Captions continue in a moment.',
   slow_consumer: 'The page connects again; what was missed is filled in.',
 }

@@ -68,6 +68,17 @@ it('reconnects after slow_consumer, and not after a refusal for good', () => {
   expect(kinds().at(-1)).toBe('ended')
 })
 
+it('comes back when the server said, after it found no place', () => {
+  const error = { type: 'error', code: 'too_many_viewers', message: '', retryable: true } as const
+  FakeSocket.last.says({ ...error, retryAfter: 10 })
+  vi.advanceTimersByTime(9_900)
+  expect(FakeSocket.all).toHaveLength(1)
+  vi.advanceTimersByTime(1_100)
+  expect(FakeSocket.all).toHaveLength(2)
+  const [waiting] = events.filter((event) => event.kind === 'waiting')
+  expect(waiting?.problem.title).toBe('Too many people are watching.')
+})
+
 it('hears nothing more after it was closed', () => {
   const socket = FakeSocket.last
   viewer.close()

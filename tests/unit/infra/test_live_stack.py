@@ -23,6 +23,7 @@ from infra import environments, security
 from infra.conversations import ConversationStore
 from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
 from infra.environments import (
+    VIEWER_BYTES,
     Data,
     DedicatedLoadBalancer,
     Domain,
@@ -34,6 +35,7 @@ from infra.network import Network, OwnNetwork, SharedNetwork
 from infra.realtime import CaptionService, deregistration_seconds
 from infra.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, Transcribe
 from infra.translation import Translation
+from infra.web import FUNCTIONS
 from speech.engines.transcribe.endpoints import http2_url, websocket_url
 from speech.engines.transcribe.options import AllowedOptions
 from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
@@ -588,6 +590,8 @@ def test_the_service_understands_its_settings(
     assert not settings.loopback
     assert settings.queue_url
     assert settings.table_name
+    assert settings.max_viewers >= settings.viewers_per_conversation > 1
+    assert settings.viewer_address_header
 
 
 def test_the_service_understands_what_was_chosen_of_transcribe_and_translate(
@@ -628,6 +632,19 @@ def test_slots_follow_what_the_task_has_of_a_processor(prod: Built, with_domain:
     assert POCKETSPHINX_STREAMS_PER_VCPU == POCKETSPHINX_STREAMS_PER_CORE
     assert prod.settings["SLOTS"] == "3", "one vCPU"
     assert with_domain.settings["SLOTS"] == "1", "a quarter of one"
+
+
+def test_a_quarter_of_the_memory_is_for_viewers(demo: Built, prod: Built) -> None:
+    for built, mebibytes in ((demo, 512), (prod, 2048)):
+        viewers = int(built.settings["MAX_VIEWERS"])
+        assert viewers * VIEWER_BYTES == pytest.approx(mebibytes * 2**20 / 4, rel=0.001)
+        assert "MAX_VIEWERS_PER_CONVERSATION" not in built.settings, "the service halves them"
+
+
+def test_viewers_are_known_by_the_address_that_cloudfront_tells(any_built: Built) -> None:
+    header = any_built.settings["VIEWER_ADDRESS_HEADER"]
+
+    assert header.lower() in (FUNCTIONS / "api_request.js").read_text()
 
 
 def test_an_image_that_was_named_is_taken_as_it_is(with_domain: Built) -> None:

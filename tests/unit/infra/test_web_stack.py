@@ -15,6 +15,7 @@ from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk.assertions import Template
 from constructs import Construct
 
+from infra.entrances import VIEWER_HEADER
 from infra.environments import Domain, HostedZone
 from infra.page_headers import page_headers
 from infra.web import ASK_FIRST, FUNCTIONS, IMMUTABLE, Website
@@ -292,22 +293,27 @@ def test_a_missing_file_stays_missing(demo: Web, page: Path) -> None:
     assert edge.find_file(page, "/assets/old.js") is None
 
 
-def test_service_is_told_the_viewers_host_whatever_the_viewer_claims(demo: Web) -> None:
+def test_service_is_told_the_viewers_host_and_address_whatever_the_viewer_claims(
+    demo: Web,
+) -> None:
     headers = {
         "host": {"value": "d111.cloudfront.net"},
         "x-forwarded-host": {
             "value": "evil.example",
             "multiValue": [{"value": "evil.example"}, {"value": "more.example"}],
         },
+        VIEWER_HEADER.lower(): {"value": "192.0.2.66", "multiValue": [{"value": "192.0.2.66"}]},
         "sec-websocket-key": {"value": "dGhlIHNhbXBsZSBub25jZQ=="},
     }
+    viewer = {"ip": "2001:0db8::7"}
 
     (request,) = run(
         function_code(demo, "api_request.js"),
-        [{"request": {"uri": "/api/stt/connect", "headers": headers}}],
+        [{"viewer": viewer, "request": {"uri": "/api/stt/connect", "headers": headers}}],
     )
 
     assert request["headers"]["x-forwarded-host"] == {"value": "d111.cloudfront.net"}
+    assert request["headers"][VIEWER_HEADER.lower()] == {"value": "2001:0db8::7"}
     assert request["headers"]["sec-websocket-key"] == headers["sec-websocket-key"]
     assert request["uri"] == "/api/stt/connect"
 

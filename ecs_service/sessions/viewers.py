@@ -1,0 +1,58 @@
+"""Places of viewers: so many on this server, and so many of them in one conversation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ecs_service import telemetry
+from ecs_service.refusal import Refusal
+from transcripts.models import ConversationId
+from transcripts.protocol import ErrorCode
+
+#: When a viewer who found no place may try again, seconds. Nobody knows how long others watch.
+RETRY_SECONDS = 10.0
+
+
+class ViewerAdmission:
+    """Counts viewers. How many come from one address is not asked: a lecture hall is one."""
+
+    def __init__(self, most: int, most_per_conversation: int) -> None:
+        self.most = most
+        self.most_per_conversation = most_per_conversation
+        self._by_conversation: Counter[ConversationId] = Counter()
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """How many viewers there are."""
+        return self._taken
+
+    @contextmanager
+    def place(self, conversation_id: ConversationId) -> Iterator[None]:
+        """Hold a viewer's place.
+
+        Raises:
+            Refusal: `too_many_viewers`, with the time to come back.
+        """
+        if self._taken >= self.most:
+            raise _too_many("This server has as many viewers as it takes.")
+        if self._by_conversation[conversation_id] >= self.most_per_conversation:
+            raise _too_many("This conversation has as many viewers as a server takes.")
+        self._count(conversation_id, 1)
+        try:
+            yield
+        finally:
+            self._count(conversation_id, -1)
+
+    def _count(self, conversation_id: ConversationId, change: int) -> None:
+        self._taken += change
+        self._by_conversation[conversation_id] += change
+        if not self._by_conversation[conversation_id]:
+            del self._by_conversation[conversation_id]
+        telemetry.viewers.set(self._taken)
+
+
+def _too_many(message: str) -> Refusal:
+    return Refusal(ErrorCode.TOO_MANY_VIEWERS, message, retry_after=RETRY_SECONDS)
