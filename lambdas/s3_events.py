@@ -5,7 +5,9 @@ Source: Amazon S3 User Guide, "EventBridge event message structure".
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Shape(BaseModel):
@@ -24,7 +26,8 @@ class Object(Shape):
     """The object; its size is in bytes."""
 
     key: str
-    size: int | None = None
+    #: S3 takes objects of up to 50 TB.
+    size: Annotated[int, Field(ge=0, le=2**53)] | None = None
     #: Of its bytes; without the quotation marks that HTTP puts around it.
     etag: str | None = None
 
