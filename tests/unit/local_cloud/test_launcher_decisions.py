@@ -1,8 +1,7 @@
-"""Options, restarts and logs of the launcher."""
+"""Restarts and logs of the launcher."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -14,35 +13,10 @@ import pytest
 from gpu_server.settings import Settings
 from local_cloud import logs, parts
 from local_cloud.deployment import Resources
-from local_cloud.launcher import ROOT, Options, only_copy, shell_settings
+from local_cloud.launcher import shell_settings
 from local_cloud.parts import TranscriberPart
-from scripts.checks import SetupError
 
 pytestmark = pytest.mark.unit
-
-
-def test_options_have_defaults_and_come_from_the_environment() -> None:
-    assert Options.parse({}) == Options(8080, ROOT / ".local")
-    assert Options.parse({"PORT": "", "LOCAL_DIR": ""}) == Options(8080, ROOT / ".local")
-    assert Options.parse({"PORT": "8090", "LOCAL_DIR": "/data"}) == Options(8090, Path("/data"))
-
-
-@pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661"])
-def test_a_port_that_is_none_is_said(port: str) -> None:
-    with pytest.raises(SetupError, match="is not a port"):
-        Options.parse({"PORT": port})
-
-
-def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Path) -> None:
-    with only_copy(tmp_path) as lock:
-        lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))
-        with (
-            pytest.raises(SetupError, match=r"process 1, http://127\.0\.0\.1:8080"),
-            only_copy(tmp_path),
-        ):
-            raise AssertionError("a second copy was let in")
-    with only_copy(tmp_path):
-        pass
 
 
 def test_restarts_slow_down() -> None:
@@ -157,7 +131,7 @@ def transcriber(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
     part = TranscriberPart(log=tmp_path / "log", work=tmp_path / "work", port=9, token=TOKEN)
     names = {field.name: f"http://{field.name}" for field in fields(Resources)}
     part.configure(environment, Resources(**names))
-    return part._environment
+    return part.environment
 
 
 def test_who_transcribes_is_the_users_to_say_and_the_rest_the_demos(tmp_path: Path) -> None:
