@@ -40,7 +40,7 @@ from local_cloud.parts import (
 from local_cloud.places import HOST, ROOT, Places, free_port, only_copy, take_port
 from local_cloud.preflight import EXIT_FAILURE, EXIT_USAGE
 from local_cloud.settings import WrongSettings, examine
-from scripts.checks import DISK_FOR_DATA, SetupError, check_disk
+from scripts.checks import DISK_FOR_DATA, SetupError, check_disk, unwritable
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same wish, seconds: `timeout` and
@@ -287,6 +287,5 @@ async def run(environment: Mapping[str, str]) -> int:
     except (SetupError, PartFailed) as error:
         say(str(error))
     except OSError as error:  # the disk is full, or a file is somebody else's
-        where = f" ({error.filename})" if error.filename else ""
-        say(f"The demo cannot go on: {error.strerror or error}{where}.")
+        say(f"The demo cannot go on. {unwritable(error)}")
     return EXIT_FAILURE
