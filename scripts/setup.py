@@ -545,8 +545,8 @@ def main() -> int:
         return 130
     except SetupError as refusal:
         errors = [refusal]
-    except OSError as error:
-        errors = [SetupError(unwritable(error))]
+    except OSError as failure:
+        errors = [SetupError(unwritable(failure))]
     for error in errors:
         say(f"\n{error}")
     return 1 if errors else 0
