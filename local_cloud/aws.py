@@ -267,11 +267,16 @@ class Emulator:
             raise EmulatorError("the emulator was not started")
         return await self._process.wait()
 
-    async def stop(self) -> None:
-        """End the process in order, or after `STOP_TIMEOUT` by force. May be called twice."""
+    async def stop(self) -> int:
+        """End the process in order, or after `STOP_TIMEOUT` by force; return its exit code.
+
+        Anything but 0 means that it has not saved what came last. May be called twice, and where
+        it had ended before there is nothing to say: 0.
+        """
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
+        had_ended = process.returncode is not None
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             process.terminate()
         try:
@@ -282,6 +287,7 @@ class Emulator:
             await process.wait()
         if process.stdin is not None:
             process.stdin.close()
+        return 0 if had_ended else await process.wait()
 
     def environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the whole environment of a child process that uses this emulator."""

@@ -19,7 +19,6 @@ import shlex
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -40,7 +39,8 @@ from local_cloud.parts import (
 from local_cloud.places import HOST, ROOT, Places, free_port, only_copy, take_port
 from local_cloud.preflight import EXIT_FAILURE, EXIT_USAGE
 from local_cloud.settings import WrongSettings, examine
-from scripts.checks import DISK_FOR_DATA, SetupError, check_disk, unwritable
+from scripts.checks import DISK_FOR_DATA, DISK_TO_GO_ON, SetupError, check_disk, unwritable
+from scripts.terminal import say
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same wish, seconds: `timeout` and
@@ -49,14 +49,10 @@ SAME_WISH_SECONDS = 0.5
 #: Open connections get this long to end when the edge is taken down, seconds.
 FAREWELL_SECONDS = 1.0
 
+#: How often the disk is looked at, seconds.
+DISK_SECONDS = 5.0
+
 EXIT_FORCED = 130
-
-
-def say(text: str) -> None:
-    """Print a line at once; a terminal that is gone is no reason to stop."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -102,6 +98,7 @@ class Demo:
         self._places = places
         self._plan = plan
         self._parts: list[Part] = []
+        self._emulator: EmulatorPart | None = None
         self._began = time.monotonic()
 
     async def run(self) -> None:
@@ -136,6 +133,7 @@ class Demo:
         )
         logs.put_aside(transcriber.log)
         emulator = EmulatorPart(folder, say, functions=transcriber.functions)
+        self._emulator = emulator
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
@@ -175,6 +173,7 @@ class Demo:
                 logs.watch(transcriber.log, lambda text: say(f"transcriber: {text}"))
             ),
         ]
+        watching.append(asyncio.create_task(_watch_disk(folder)))
         stack.push_async_callback(_end, *watching)
         parts.append(service)
         await self._start(stack, service, f"service with the engine {plan.engine}")
@@ -204,10 +203,30 @@ class Demo:
         say(f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE")
         say(f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}")
 
+    @property
+    def saved(self) -> bool:
+        """Whether everything was saved."""
+        return self._emulator is None or self._emulator.saved
+
     def kill(self) -> None:
         """End every process at once."""
         for part in self._parts:
             part.kill()
+
+
+async def _watch_disk(folder: Path) -> None:
+    """Say it when the disk gets full, each time that it does."""
+    said = False
+    while True:
+        try:
+            check_disk(shutil.disk_usage(folder).free, DISK_TO_GO_ON, folder)
+        except SetupError as problem:
+            if not said:
+                say(f"{problem} Make room: soon nothing more will be kept.")
+            said = True
+        else:
+            said = False
+        await asyncio.sleep(DISK_SECONDS)
 
 
 async def _first_failure(*endless: Coroutine[object, object, None]) -> None:
@@ -282,7 +301,7 @@ async def run(environment: Mapping[str, str]) -> int:
     try:
         await running
     except asyncio.CancelledError:
-        say("Stopped. The data are kept.")
+        say("Stopped. The data are kept." if demo.saved else "Stopped.")
         return 0
     except (SetupError, PartFailed) as error:
         say(str(error))

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_cloud import deployment, logs
 from local_cloud.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
 from local_cloud.deployment import Resources
+from local_cloud.emulator import Refused, lock
 from local_cloud.places import remembered_port
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ DRAIN_SECONDS = 10.0
 #: What it gets on top for closing connections and its engine, before it is killed, seconds.
 GRACE_SECONDS = 8.0
 
+#: Patience with the emulator of a launcher that was killed, seconds. It saves once more and ends.
+WAIT_SECONDS = 15.0
 #: How long the queue gets to become empty before the emulator is ended, seconds. What is still
 #: in it is kept, but a message that was being worked on comes back only half a minute later.
 SETTLE_SECONDS = 5.0
@@ -192,6 +195,8 @@ class EmulatorPart:
         self._pid: int | None = None
         self._port = 0  # not known yet
         self.log = self._emulator.log
+        #: Whether it has saved everything whenever it was ended.
+        self.saved = True
 
     async def start(self) -> None:
         """Start it, where it was before if there was a before.
@@ -206,6 +211,7 @@ class EmulatorPart:
             PartFailed: it does not start, or the stacks cannot be deployed.
         """
         await self.stop()
+        await self._until_the_last_has_ended()
         self._port = self._port or remembered_port(self._port_file, self._tell)
         self._emulator = Emulator(self._data, port=self._port, functions=self._functions)
         try:
@@ -218,6 +224,17 @@ class EmulatorPart:
             self._port_file.write_text(f"{self._port}\n")
         except (EmulatorError, BotoCoreError, ClientError) as error:
             raise PartFailed(f"The demo's AWS is not ready: {error}") from error
+
+    async def _until_the_last_has_ended(self) -> None:
+        """Wait a little for an emulator that still saves what a launcher that was killed left."""
+        waited = 0.0
+        while (self._data / "lock").exists() and waited < WAIT_SECONDS:
+            with contextlib.suppress(Refused), lock(self._data):
+                return
+            if not waited:
+                self._tell("  The one of the last run is still ending; waiting for it ...")
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
 
     @property
     def resources(self) -> Resources:
@@ -249,8 +266,10 @@ class EmulatorPart:
                     await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:
-        """End it with everything saved."""
-        await self._emulator.stop()
+        """End it with everything saved, or say that it was not."""
+        if await self._emulator.stop():
+            self.saved = False
+            self._tell(f"{self.name} could not save what came last. Its log: {self.log}")
         self.kill()  # also functions that a crash left behind
         self._pid = None
 

@@ -11,6 +11,8 @@ Version = tuple[int, ...]
 GIB = 1024**3
 #: Room without which a start is refused, bytes: the data of a long demo and its logs.
 DISK_FOR_DATA = GIB // 4
+#: Room below which a demo that runs says so, bytes.
+DISK_TO_GO_ON = GIB // 10
 
 
 class SetupError(Exception):

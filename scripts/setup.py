@@ -36,6 +36,7 @@ from scripts.checks import (
     explain,
     unwritable,
 )
+from scripts.terminal import say
 
 ROOT = Path(__file__).resolve().parent.parent
 MB = 1000**2
@@ -67,12 +68,6 @@ def _plain(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which tools print without colours."""
     kept = {name: value for name, value in environment.items() if name != "FORCE_COLOR"}
     return kept | {"NO_COLOR": "1"}
-
-
-def say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 class Tools:

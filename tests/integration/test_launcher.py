@@ -13,7 +13,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 
 from client.live import Speaker, Viewer
 from local_cloud.aws import session
+from local_cloud.emulator import lock
 from local_cloud.launcher import DIST, SAME_WISH_SECONDS
 from local_cloud.places import ROOT
 from tests.integration.test_transcribers import write
@@ -224,6 +225,31 @@ async def test_a_killed_launcher_leaves_no_process_no_port_and_no_lock(tmp_path:
         assert alive == []
     async with ready_demo(tmp_path, port=demo.port) as again:
         assert f"Ready: {again.url}" in again.printed
+
+
+async def test_what_a_killed_launcher_has_left_may_end_before_the_next_begins(
+    tmp_path: Path,
+) -> None:
+    await deployed(tmp_path / "aws")
+    with ExitStack() as stack:
+        stack.enter_context(lock(tmp_path / "aws"))  # as an emulator has until it has ended
+        async with launched(tmp_path) as demo:
+            await demo.until("The one of the last run is still ending")
+            stack.close()
+            await demo.until("Ready: ")
+
+
+async def test_what_could_not_be_saved_is_not_called_kept(tmp_path: Path) -> None:
+    async with ready_demo(tmp_path) as demo:
+        state = tmp_path / "aws" / "services"
+        state.rename(tmp_path / "aws" / "gone")
+        state.write_text("no folder")
+
+        await demo.end(signal.SIGTERM)
+
+        await demo.until("The AWS emulator could not save what came last. Its log: ")
+        await demo.until("Stopped.")
+        assert "The data are kept" not in demo.output
 
 
 async def test_a_service_or_emulator_that_dies_is_started_again(tmp_path: Path) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gpu_server.settings import Settings
-from local_cloud import logs, parts
+from local_cloud import launcher, logs, parts
 from local_cloud.deployment import Resources
 from local_cloud.launcher import shell_settings
 from local_cloud.parts import TranscriberPart
+from scripts.checks import DISK_TO_GO_ON
 
 pytestmark = pytest.mark.unit
 
@@ -73,6 +76,23 @@ async def test_a_part_that_cannot_stay_up_is_given_up_with_its_last_words(
     assert str(failure.value).endswith("cannot find my keys")
     assert part.starts == parts.MAX_QUICK_DEATHS
     assert told[0] == "The part ended with status 3; it is started again in 0 s"
+
+
+async def test_a_disk_that_gets_full_is_said_each_time_but_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [DISK_TO_GO_ON, 1, 0, DISK_TO_GO_ON, 1]
+    said: list[str] = []
+    monkeypatch.setattr(launcher, "say", said.append)
+    monkeypatch.setattr(launcher, "DISK_SECONDS", 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=seen.pop(0)))
+
+    with pytest.raises(IndexError):
+        await launcher._watch_disk(tmp_path)
+
+    assert len(said) == 2
+    assert "0.0 GB are free" in said[0]
+    assert "Make room" in said[0]
 
 
 @pytest.mark.parametrize(
