@@ -36,9 +36,27 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 #: What the service has in the emulator, as its endpoints' variables call it.
 EMULATED = ("DYNAMODB", "SQS")
-#: What functions read besides what is configured for them: where the server for recordings is. What
-#: the user's shell says of it is not for them.
-OF_FUNCTIONS = frozenset({"AUTH_TOKEN", "BYTES_PER_SECOND", "GPU_URL", "SERVER_SPEED"})
+#: What functions read from their environments, which here have the emulator's below. It comes from
+#: the templates and from the launcher; what the user's shell says of it is not for them.
+OF_FUNCTIONS = frozenset(
+    {
+        "AUTH_TOKEN",
+        "BYTES_PER_SECOND",
+        "CLUSTER",
+        "GPU_URL",
+        "IDLE_MINUTES",
+        "JOBS_PER_INSTANCE",
+        "JOBS_QUEUE_URL",
+        "JOBS_TO_START",
+        "LONGEST_WAIT_MINUTES",
+        "MAXIMUM_INSTANCES",
+        "RECORDINGS_BUCKET",
+        "RETENTION_DAYS",
+        "SERVER_SPEED",
+        "SERVICE",
+        "TABLE_NAME",
+    }
+)
 #: The emulator checks no signatures; a real account would refuse these.
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test"  # noqa: S105 - see above
@@ -118,7 +136,11 @@ def _without_aws(base: Mapping[str, str]) -> dict[str, str]:
 
 def _of_emulator(base: Mapping[str, str]) -> dict[str, str]:
     """Return `base` without the user's credentials, and without what its functions would read."""
-    return {n: value for n, value in _without_aws(base).items() if n not in OF_FUNCTIONS}
+    return {
+        name: value
+        for name, value in _without_aws(base).items()
+        if name not in OF_FUNCTIONS and not name.startswith("POWERTOOLS_")
+    }
 
 
 def _without_proxy(base: Mapping[str, str]) -> dict[str, str]:

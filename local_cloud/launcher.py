@@ -308,3 +308,8 @@ async def run(environment: Mapping[str, str]) -> int:
     except OSError as error:  # the disk is full, or a file is somebody else's
         say(f"The demo cannot go on. {unwritable(error)}")
     return EXIT_FAILURE
+
+
+def launch(environment: Mapping[str, str]) -> int:
+    """Run the demo to its end; return the exit code."""
+    return asyncio.run(run(environment))

@@ -287,6 +287,18 @@ async def test_one_wish_that_arrives_as_two_signals_is_no_reason_to_hurry(tmp_pa
         await demo.until("Stopped. The data are kept.")
 
 
+async def test_an_interrupt_before_anything_is_started_leaves_no_stack_trace(
+    tmp_path: Path,
+) -> None:
+    settings = {"deployed_before": False, "pythonprofileimporttime": 1}
+    async with launched(tmp_path, **settings) as demo:
+        await demo.until("asyncio")  # it imports what it needs
+        status = await demo.end(signal.SIGINT)
+    assert demo.printed[-1].startswith("Stopped")
+    assert status in (0, 130)  # the other, where it has already begun
+    assert "Traceback" not in demo.output
+
+
 async def test_an_interrupt_while_it_starts_ends_it_as_well(tmp_path: Path) -> None:
     async with launched(tmp_path) as demo:
         await demo.until("Starting the service")
