@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +108,12 @@ def test_it_needs_nothing_that_has_to_be_installed(tmp_path: Path) -> None:
     assert done.returncode == preflight.EXIT_USAGE
     assert "the engines are" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+def test_it_comes_before_the_installation() -> None:
+    commands = subprocess.run(
+        ["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    programs = re.findall(r"-m ([a-z_.]+)", commands)
+    assert programs == ["local_cloud.preflight", "scripts.setup", "local_cloud"]

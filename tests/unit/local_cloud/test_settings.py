@@ -58,6 +58,7 @@ def test_the_defaults_are_right_and_what_is_empty_is_not_set() -> None:
         {"ENGINE": "transcribe"},
         {"ENGINE": "transcribe", "TRANSCRIBE_ENDPOINT": "local", "TRANSLATOR": "none"},
         {"ENGINE": "scripted", "SCRIPTED": '{"delay": 0.1}', "SLOTS": "4"},
+        {"COMPUTE_TYPE": "int8_float16", "DEVICE": "cpu"},
         {"TRANSLATE_LANGUAGES": "fr, de", "LOG_LEVEL": "debug", "DRAIN_SECONDS": "3"},
     ],
 )
