@@ -14,6 +14,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## set up what is missing and start everything on this machine (PORT, ENGINE, LOCAL_DIR)
+	@python=$$(sh scripts/find-python.sh) && "$$python" -m local_cloud.preflight
 	@$(SET_UP) demo
 	@exec $(PYTHON_HERE) -m local_cloud demo
 

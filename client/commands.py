@@ -268,7 +268,7 @@ def languages(
         typer.echo(f"Recognised: {', '.join(offer.recognition) or 'any'}")
         translation = ", ".join(offer.translation) or "nothing, for there is no translator"
         # A stand-in is worth knowing of.
-        by = f" (by {offer.translator})" if offer.translator else ""
+        by = f" ({offer.by})" if offer.translator else ""
         typer.echo(f"Translated into: {translation}{by}")
         return ExitCode.OK
 

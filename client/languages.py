@@ -21,6 +21,12 @@ class Languages(Model):
     #: `pseudo` only marks the text.
     translator: str | None = None
 
+    @property
+    def by(self) -> str:
+        """Who translates, for people."""
+        stand_in = self.translator == "pseudo"
+        return "marked by a stand-in, not translated" if stand_in else f"by {self.translator}"
+
 
 async def ask_for_languages(base: str) -> Languages:
     """Ask the service at `base`, a URL as people know it.

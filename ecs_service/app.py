@@ -38,7 +38,6 @@ from ecs_service.sessions.unread import Unread
 from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
-from speech.engines.errors import OptionError
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.scripted import ScriptedEngine
 from speech.engines.transcribe import TranscribeEngine
@@ -107,7 +106,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             tasks.append(asyncio.create_task(publishing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_check, on_defect=on_defect))
-        engine = await stack.enter_async_context(_engine(settings))
+        engine = await stack.enter_async_context(engine_of(settings))
         streams = Streams(
             engine=engine,
             hub=hub,
@@ -231,24 +230,26 @@ def _callers(settings: Settings) -> Callers:
     )
 
 
-def _engine(settings: Settings) -> Engine:
+def engine_of(settings: Settings) -> Engine:
+    """Return the engine that is set, not started yet.
+
+    Raises:
+        ValueError: what is set does not go together, or leads nowhere.
+    """
     if settings.engine == "scripted":
         return ScriptedEngine(settings.scripted)
     if settings.engine == "transcribe":
         region = settings.transcribe_region or boto3.Session().region_name
         if region is None:
             raise ValueError("TRANSCRIBE_REGION is missing, and the AWS SDKs have none either")
-        try:
-            return TranscribeEngine(
-                region=region,
-                endpoint=settings.transcribe_endpoint,
-                allowed=settings.transcribe_allowed,
-                defaults=settings.transcribe_options,
-                transport=settings.transcribe_transport,
-                starts_per_second=settings.transcribe_starts_per_second,
-            )
-        except OptionError as error:
-            raise ValueError(f"TRANSCRIBE_OPTIONS: {error}") from error
+        return TranscribeEngine(
+            region=region,
+            endpoint=settings.transcribe_endpoint,
+            allowed=settings.transcribe_allowed,
+            defaults=settings.transcribe_options,
+            transport=settings.transcribe_transport,
+            starts_per_second=settings.transcribe_starts_per_second,
+        )
     return PocketsphinxEngine(slots=settings.capacity)
 
 

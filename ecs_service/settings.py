@@ -6,15 +6,20 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
 from ecs_service.conversations.outbox import CONFIRM_SECONDS
+from ecs_service.names import EngineName, TranslatorName
+from speech.engines.base import RecognitionOptions
+from speech.engines.errors import EngineError
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
+from speech.engines.transcribe.options import parsed
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
 from transcripts.models import Language
+from translation.languages import chosen
 
 #: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
 POCKETSPHINX_STREAMS_PER_CORE = 3
@@ -31,14 +36,13 @@ VIEWERS = 4_000
 class Settings(BaseSettings):
     """Each field is the environment variable of its name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False
+    )
 
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="0 picks a free one")] = 8081
-    engine: Annotated[
-        Literal["pocketsphinx", "scripted", "transcribe"],
-        Field(description="who recognises the speech"),
-    ] = "pocketsphinx"
+    engine: Annotated[EngineName, Field(description="who recognises the speech")] = "pocketsphinx"
     slots: Annotated[
         int | None, Field(ge=1, le=10_000, description="streams at a time; default by the engine")
     ] = None
@@ -100,7 +104,7 @@ class Settings(BaseSettings):
         float, Field(gt=0, description="streams begun a second; this process's part of the quota")
     ] = STARTS_PER_SECOND
     translator: Annotated[
-        Literal["none", "amazon", "pseudo"],
+        TranslatorName,
         Field(description="who translates for viewers; `pseudo` is a stand-in that only marks"),
     ] = "none"
     translate_region: Annotated[
@@ -126,13 +130,21 @@ class Settings(BaseSettings):
     ] = None
     confirm_seconds: Annotated[
         float,
-        Field(gt=0, description="time between two looks whether the table has a final, seconds"),
+        Field(
+            gt=0,
+            le=3600,
+            description="time between two looks whether the table has a final, seconds",
+        ),
     ] = CONFIRM_SECONDS
     updates_seconds: Annotated[
-        float, Field(ge=0.5, description="how often watched conversations are read again, seconds")
+        float,
+        Field(
+            ge=0.5, le=3600, description="how often watched conversations are read again, seconds"
+        ),
     ] = 5.0
     drain_seconds: Annotated[
-        float, Field(gt=0, description="time to finish streams and flush finals on SIGTERM")
+        float,
+        Field(gt=0, le=86_400, description="time to finish streams and flush finals on SIGTERM"),
     ] = 25.0
     allowed_origins: Annotated[
         tuple[str, ...],
@@ -157,6 +169,21 @@ class Settings(BaseSettings):
             if isinstance(value, str):
                 values[name] = tuple(one.strip() for one in value.split(",") if one.strip())
         return values
+
+    @field_validator("transcribe_options")
+    @classmethod
+    def _as_transcribe_takes_them(cls, value: dict[str, str]) -> dict[str, str]:
+        try:
+            parsed(value, language=RecognitionOptions().language)
+        except EngineError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("translate_languages")
+    @classmethod
+    def _that_are_known(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
+        chosen(value)
+        return value
 
     @model_validator(mode="after")
     def _store_whole_or_not_at_all(self) -> Self:

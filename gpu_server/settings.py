@@ -17,6 +17,8 @@ from transcripts.models import Language
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 #: A shorter secret could be guessed.
 TOKEN_LENGTH: Final = 16
+#: `default` keeps what the model was made with; `auto` takes the fastest that the device has.
+COMPUTE_TYPE: Final = r"^(auto|default|int16|int8|(int8_)?(bfloat16|float16|float32))$"
 BUCKET: Final = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
@@ -24,7 +26,11 @@ class Settings(BaseSettings):
     """Each field is the environment variable of its name in capitals."""
 
     model_config = SettingsConfigDict(
-        frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+        frozen=True,
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
@@ -45,7 +51,7 @@ class Settings(BaseSettings):
     ] = None
     device: Annotated[Device, Field(description="what the model computes on")] = "auto"
     compute_type: Annotated[
-        str, Field(description="CTranslate2's, e.g. float16; default: by the device")
+        str, Field(pattern=COMPUTE_TYPE, description="CTranslate2's, e.g. float16, int8_float32")
     ] = "default"
     batch_size: Annotated[
         int | None,

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
+import signal
 import sys
+from types import FrameType
 
-from local_cloud.launcher import run
+EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
     """Run what the command line asks for; return the exit code."""
+    signal.signal(signal.SIGINT, _end)
     parser = argparse.ArgumentParser(
         prog="python -m local_cloud",
         description="The cloud of one machine.",
         epilog="PORT: where to serve [8080]. LOCAL_DIR: where to keep data [.local]. "
         "ENGINE=transcribe: Amazon Transcribe, in your AWS account where there are credentials, "
-        "else a local one; TRANSCRIBE_ENDPOINT=local: always a local one. Every setting of the "
-        "service (`python -m ecs_service --help`) may be given as well.",
+        "else a local one; TRANSCRIBE_ENDPOINT=local: always a local one. MODEL: a folder with a "
+        "model of Whisper for recordings. Every setting of the service (`python -m ecs_service "
+        "--help`) may be given as well. Exit codes: 0 stopped, 1 failed, 2 wrong settings, "
+        "130 stopped by force.",
     )
     parser.add_argument("command", choices=["demo"], help="demo: start everything")
     parser.parse_args()
-    return asyncio.run(run(os.environ))
+    from local_cloud.launcher import launch  # noqa: PLC0415 - takes a second; Ctrl-C may come
+
+    return launch(os.environ)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End what has not begun; the launcher has its own way later."""
+    sys.stdout.write("\nStopped before anything was started.\n")
+    sys.stdout.flush()
+    os._exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

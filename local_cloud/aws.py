@@ -36,9 +36,27 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 #: What the service has in the emulator, as its endpoints' variables call it.
 EMULATED = ("DYNAMODB", "SQS")
-#: What functions read besides what is configured for them: where the server for recordings is. What
-#: the user's shell says of it is not for them.
-OF_FUNCTIONS = frozenset({"AUTH_TOKEN", "BYTES_PER_SECOND", "GPU_URL", "SERVER_SPEED"})
+#: What functions read from their environments, which here have the emulator's below. It comes from
+#: the templates and from the launcher; what the user's shell says of it is not for them.
+OF_FUNCTIONS = frozenset(
+    {
+        "AUTH_TOKEN",
+        "BYTES_PER_SECOND",
+        "CLUSTER",
+        "GPU_URL",
+        "IDLE_MINUTES",
+        "JOBS_PER_INSTANCE",
+        "JOBS_QUEUE_URL",
+        "JOBS_TO_START",
+        "LONGEST_WAIT_MINUTES",
+        "MAXIMUM_INSTANCES",
+        "RECORDINGS_BUCKET",
+        "RETENTION_DAYS",
+        "SERVER_SPEED",
+        "SERVICE",
+        "TABLE_NAME",
+    }
+)
 #: The emulator checks no signatures; a real account would refuse these.
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test"  # noqa: S105 - see above
@@ -118,7 +136,11 @@ def _without_aws(base: Mapping[str, str]) -> dict[str, str]:
 
 def _of_emulator(base: Mapping[str, str]) -> dict[str, str]:
     """Return `base` without the user's credentials, and without what its functions would read."""
-    return {n: value for n, value in _without_aws(base).items() if n not in OF_FUNCTIONS}
+    return {
+        name: value
+        for name, value in _without_aws(base).items()
+        if name not in OF_FUNCTIONS and not name.startswith("POWERTOOLS_")
+    }
 
 
 def _without_proxy(base: Mapping[str, str]) -> dict[str, str]:
@@ -267,11 +289,16 @@ class Emulator:
             raise EmulatorError("the emulator was not started")
         return await self._process.wait()
 
-    async def stop(self) -> None:
-        """End the process in order, or after `STOP_TIMEOUT` by force. May be called twice."""
+    async def stop(self) -> int:
+        """End the process in order, or after `STOP_TIMEOUT` by force; return its exit code.
+
+        Anything but 0 means that it has not saved what came last. May be called twice, and where
+        it had ended before there is nothing to say: 0.
+        """
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
+        had_ended = process.returncode is not None
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             process.terminate()
         try:
@@ -282,6 +309,7 @@ class Emulator:
             await process.wait()
         if process.stdin is not None:
             process.stdin.close()
+        return 0 if had_ended else await process.wait()
 
     def environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the whole environment of a child process that uses this emulator."""

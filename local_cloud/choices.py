@@ -180,7 +180,7 @@ def _translate_region(transcribe: _Transcribe | None, region: str | None, accoun
 def _translations(settings: Mapping[str, str], account: Account) -> tuple[str, ...]:
     translator = settings["TRANSLATOR"]
     if translator == PSEUDO:
-        return ("Translations: a stand-in's, which only marks the text (TRANSLATOR=pseudo).",)
+        return ("Translations: marked by a stand-in, not translated (TRANSLATOR=pseudo).",)
     if translator != AMAZON:
         return (f"Translations: TRANSLATOR={translator}.",)
     if account.elsewhere:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import secrets
@@ -21,16 +19,14 @@ import shlex
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
 from local_cloud import account, edge, logs
-from local_cloud.choices import Plan, decide
+from local_cloud.choices import Plan
 from local_cloud.parts import (
     EmulatorPart,
     Part,
@@ -40,114 +36,23 @@ from local_cloud.parts import (
     TranscriberPart,
     keep_running,
 )
-from scripts.checks import DISK_FOR_DATA, SetupError, check_disk
+from local_cloud.places import HOST, ROOT, Places, free_port, only_copy, take_port
+from local_cloud.preflight import EXIT_FAILURE, EXIT_USAGE
+from local_cloud.settings import WrongSettings, examine
+from scripts.checks import DISK_FOR_DATA, DISK_TO_GO_ON, SetupError, check_disk, unwritable
+from scripts.terminal import say
 
-ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "frontend" / "dist"
-HOST = "127.0.0.1"
-DEFAULT_PORT = 8080
-MAX_PORT = 65_535
 #: A signal that follows another within this time is the same wish, seconds: `timeout` and
 #: `make` pass signals on that the terminal sends as well.
 SAME_WISH_SECONDS = 0.5
 #: Open connections get this long to end when the edge is taken down, seconds.
 FAREWELL_SECONDS = 1.0
 
-EXIT_FAILURE = 1
+#: How often the disk is looked at, seconds.
+DISK_SECONDS = 5.0
+
 EXIT_FORCED = 130
-
-
-def say(text: str) -> None:
-    """Print a line at once; a terminal that is gone is no reason to stop."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`PORT` and `LOCAL_DIR`; who recognises and translates is decided in `choices.py`."""
-
-    port: int
-    folder: Path
-
-    @classmethod
-    def parse(cls, environment: Mapping[str, str]) -> Options:
-        """Return the options.
-
-        Raises:
-            SetupError: `PORT` is not a port.
-        """
-        text = environment.get("PORT") or str(DEFAULT_PORT)
-        if not (text.isascii() and text.isdecimal() and int(text) <= MAX_PORT):
-            raise SetupError(f"PORT={text} is not a port; give a number up to {MAX_PORT}.")
-        return cls(int(text), (ROOT / (environment.get("LOCAL_DIR") or ".local")).resolve())
-
-
-@contextlib.contextmanager
-def only_copy(folder: Path) -> Iterator[Path]:
-    """Keep a second copy off the data; yield the file that says where this one is.
-
-    Raises:
-        SetupError: another copy runs on this folder.
-    """
-    path = folder / "demo.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError as error:
-        raise SetupError(f"The data cannot be kept in {folder}: {error.strerror}.") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SetupError(
-                f"Cloudscribe runs here already{_whereabouts(path)}. Stop it with Ctrl-C where it "
-                "was started, or start a second one beside it: "
-                "LOCAL_DIR=.local/second PORT=8090 make demo"
-            ) from None
-        try:
-            yield path
-        finally:
-            file.truncate(0)
-
-
-def _whereabouts(path: Path) -> str:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(path.read_text())
-        return f" (process {known['pid']}, {known['url']})"
-    return ""
-
-
-def take_port(port: int) -> socket.socket:
-    """Return a socket bound to the port, so that nobody takes it while the rest starts.
-
-    Raises:
-        SetupError: it cannot be had.
-    """
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        # Refuses a port on which somebody listens also where a bind alone would succeed.
-        edge.small_buffers(listener).listen()
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            other = 8090 if port != 8090 else 8091  # noqa: PLR2004 - any other port will do
-            raise SetupError(
-                f"Port {port} is taken by another program. Choose another: PORT={other} make demo"
-            ) from None
-        raise SetupError(f"Port {port} cannot be used: {error.strerror}.") from None
-    return listener
-
-
-def free_port() -> int:
-    """Return a port that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -189,10 +94,11 @@ def _from_here(path: Path) -> str:
 class Demo:
     """One run, from the checks to the end."""
 
-    def __init__(self, options: Options, plan: Plan) -> None:
-        self._options = options
+    def __init__(self, places: Places, plan: Plan) -> None:
+        self._places = places
         self._plan = plan
         self._parts: list[Part] = []
+        self._emulator: EmulatorPart | None = None
         self._began = time.monotonic()
 
     async def run(self) -> None:
@@ -202,11 +108,12 @@ class Demo:
             SetupError: a check of the machine failed.
             PartFailed: a part does not start or stay up.
         """
-        folder = self._options.folder
-        with only_copy(folder) as lock, take_port(self._options.port) as listener:
+        folder = self._places.folder
+        with only_copy(folder) as lock, take_port(self._places.port) as listener:
             check_disk(shutil.disk_usage(folder).free, DISK_FOR_DATA, folder)
             if not (DIST / "index.html").exists():
                 raise SetupError("The web page is not built. `make demo` builds it.")
+            edge.small_buffers(listener)
             url = f"http://{HOST}:{listener.getsockname()[1]}"
             lock.write_text(json.dumps({"pid": os.getpid(), "url": url}))
             async with contextlib.AsyncExitStack() as stack:
@@ -215,7 +122,7 @@ class Demo:
     async def _serve(
         self, stack: contextlib.AsyncExitStack, listener: socket.socket, url: str
     ) -> None:
-        folder, plan = self._options.folder, self._plan
+        folder, plan = self._places.folder, self._plan
         for line in plan.said:
             say(line)
         transcriber = TranscriberPart(
@@ -225,7 +132,8 @@ class Demo:
             token=secrets.token_urlsafe(32),
         )
         logs.put_aside(transcriber.log)
-        emulator = EmulatorPart(folder / "aws", say, functions=transcriber.functions)
+        emulator = EmulatorPart(folder, say, functions=transcriber.functions)
+        self._emulator = emulator
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
@@ -265,6 +173,7 @@ class Demo:
                 logs.watch(transcriber.log, lambda text: say(f"transcriber: {text}"))
             ),
         ]
+        watching.append(asyncio.create_task(_watch_disk(folder)))
         stack.push_async_callback(_end, *watching)
         parts.append(service)
         await self._start(stack, service, f"service with the engine {plan.engine}")
@@ -294,10 +203,30 @@ class Demo:
         say(f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE")
         say(f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}")
 
+    @property
+    def saved(self) -> bool:
+        """Whether everything was saved."""
+        return self._emulator is None or self._emulator.saved
+
     def kill(self) -> None:
         """End every process at once."""
         for part in self._parts:
             part.kill()
+
+
+async def _watch_disk(folder: Path) -> None:
+    """Say it when the disk gets full, each time that it does."""
+    said = False
+    while True:
+        try:
+            check_disk(shutil.disk_usage(folder).free, DISK_TO_GO_ON, folder)
+        except SetupError as problem:
+            if not said:
+                say(f"{problem} Make room: soon nothing more will be kept.")
+            said = True
+        else:
+            said = False
+        await asyncio.sleep(DISK_SECONDS)
 
 
 async def _first_failure(*endless: Coroutine[object, object, None]) -> None:
@@ -345,10 +274,11 @@ async def _edge(service: str) -> AsyncIterator[web.AppRunner]:
 async def run(environment: Mapping[str, str]) -> int:
     """Run the demo until SIGINT, SIGTERM or SIGHUP; return the exit code."""
     try:
-        demo = Demo(Options.parse(environment), decide(environment, account.look))
-    except SetupError as error:
+        plan = examine(environment, account.look)
+    except WrongSettings as error:
         say(str(error))
-        return EXIT_FAILURE
+        return EXIT_USAGE
+    demo = Demo(Places.parse(environment), plan)
     loop = asyncio.get_running_loop()
     running = asyncio.create_task(demo.run())
     asked = 0.0
@@ -371,8 +301,15 @@ async def run(environment: Mapping[str, str]) -> int:
     try:
         await running
     except asyncio.CancelledError:
-        say("Stopped. The data are kept.")
+        say("Stopped. The data are kept." if demo.saved else "Stopped.")
         return 0
     except (SetupError, PartFailed) as error:
         say(str(error))
+    except OSError as error:  # the disk is full, or a file is somebody else's
+        say(f"The demo cannot go on. {unwritable(error)}")
     return EXIT_FAILURE
+
+
+def launch(environment: Mapping[str, str]) -> int:
+    """Run the demo to its end; return the exit code."""
+    return asyncio.run(run(environment))

@@ -22,6 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_cloud import deployment, logs
 from local_cloud.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
 from local_cloud.deployment import Resources
+from local_cloud.emulator import Refused, lock
+from local_cloud.places import remembered_port
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -38,6 +40,8 @@ DRAIN_SECONDS = 10.0
 #: What it gets on top for closing connections and its engine, before it is killed, seconds.
 GRACE_SECONDS = 8.0
 
+#: Patience with the emulator of a launcher that was killed, seconds. It saves once more and ends.
+WAIT_SECONDS = 15.0
 #: How long the queue gets to become empty before the emulator is ended, seconds. What is still
 #: in it is kept, but a message that was being worked on comes back only half a minute later.
 SETTLE_SECONDS = 5.0
@@ -179,20 +183,26 @@ class EmulatorPart:
     name = "The AWS emulator"
 
     def __init__(
-        self, data: Path, tell: Callable[[str], None], *, functions: Mapping[str, str]
+        self, folder: Path, tell: Callable[[str], None], *, functions: Mapping[str, str]
     ) -> None:
-        """Keep its data in `data`; `functions` is what functions find in their environments."""
-        self._data = data
+        """Keep its data and its port in `folder`; `functions` is what functions know besides."""
+        self._data = data = folder / "aws"
+        self._port_file = folder / "aws.port"
         self._tell = tell
         self._functions = functions
         self._resources: Resources | None = None
         self._emulator = Emulator(data, functions=functions)
         self._pid: int | None = None
-        self._port = 0  # a free one the first time
+        self._port = 0  # not known yet
         self.log = self._emulator.log
+        #: Whether it has saved everything whenever it was ended.
+        self.saved = True
 
     async def start(self) -> None:
-        """Start it, where it was before if there was a before: the service knows the address.
+        """Start it, where it was before if there was a before.
+
+        The service knows the address, and so does every shell that has read `aws.env`, also one
+        from before the demo was started again.
 
         Stacks are deployed the first time only. Later the service is at work on them, and what
         somebody has changed in the tree since then waits for the next `make demo`.
@@ -201,6 +211,8 @@ class EmulatorPart:
             PartFailed: it does not start, or the stacks cannot be deployed.
         """
         await self.stop()
+        await self._until_the_last_has_ended()
+        self._port = self._port or remembered_port(self._port_file, self._tell)
         self._emulator = Emulator(self._data, port=self._port, functions=self._functions)
         try:
             if self._resources is None:
@@ -209,8 +221,20 @@ class EmulatorPart:
                 await self._emulator.start()
             self._pid = self._emulator.pid
             self._port = int(self._emulator.endpoint.rpartition(":")[2])
+            self._port_file.write_text(f"{self._port}\n")
         except (EmulatorError, BotoCoreError, ClientError) as error:
             raise PartFailed(f"The demo's AWS is not ready: {error}") from error
+
+    async def _until_the_last_has_ended(self) -> None:
+        """Wait a little for an emulator that still saves what a launcher that was killed left."""
+        waited = 0.0
+        while (self._data / "lock").exists() and waited < WAIT_SECONDS:
+            with contextlib.suppress(Refused), lock(self._data):
+                return
+            if not waited:
+                self._tell("  The one of the last run is still ending; waiting for it ...")
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
 
     @property
     def resources(self) -> Resources:
@@ -242,8 +266,10 @@ class EmulatorPart:
                     await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:
-        """End it with everything saved."""
-        await self._emulator.stop()
+        """End it with everything saved, or say that it was not."""
+        if await self._emulator.stop():
+            self.saved = False
+            self._tell(f"{self.name} could not save what came last. Its log: {self.log}")
         self.kill()  # also functions that a crash left behind
         self._pid = None
 
@@ -346,6 +372,16 @@ class GuardedPart:
             _kill_group(self._process.pid)
 
 
+def service_environment(environment: Mapping[str, str], port: int) -> dict[str, str]:
+    """Return the whole environment of a service that listens on a port of this machine."""
+    return {
+        **environment,
+        "DRAIN_SECONDS": environment.get("DRAIN_SECONDS") or f"{DRAIN_SECONDS:g}",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+    }
+
+
 class ServicePart(GuardedPart):
     """The WebSocket service, as in the cloud but for its settings."""
 
@@ -353,9 +389,9 @@ class ServicePart(GuardedPart):
 
     def __init__(self, *, log: Path, port: int, environment: Mapping[str, str]) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = {**environment, "HOST": "127.0.0.1", "PORT": str(port)}
-        drain = float(self._environment.setdefault("DRAIN_SECONDS", f"{DRAIN_SECONDS:g}"))
-        super().__init__(log=log, patience=drain + GRACE_SECONDS)
+        self._environment = service_environment(environment, port)
+        patience = float(self._environment["DRAIN_SECONDS"]) + GRACE_SECONDS
+        super().__init__(log=log, patience=patience)
 
     async def start(self) -> None:
         """Start it and wait until it takes streams.
@@ -450,7 +486,8 @@ class TranscriberPart(GuardedPart):
         self._work = work
         self._module = module
         self._job_seconds = job_seconds
-        self._environment: dict[str, str] = {}
+        #: All that it is told, once it is configured.
+        self.environment: dict[str, str] = {}
 
     @property
     def functions(self) -> dict[str, str]:
@@ -464,7 +501,7 @@ class TranscriberPart(GuardedPart):
     def configure(self, environment: Mapping[str, str], resources: Resources) -> None:
         """Take the settings, which are known once the emulator runs."""
         kept = {n: value for n, value in environment.items() if n not in NOT_OF_TRANSCRIBER}
-        self._environment = kept | {
+        self.environment = kept | {
             "AUTH_TOKEN": self._token,
             "HOST": "127.0.0.1",
             "POLL_SECONDS": str(LOOK_SECONDS),
@@ -485,7 +522,7 @@ class TranscriberPart(GuardedPart):
         await self.stop()
         shutil.rmtree(self._work, ignore_errors=True)  # what a kill has left behind
         self._work.mkdir(parents=True)
-        process = await self._spawn(self._module, environment=self._environment)
+        process = await self._spawn(self._module, environment=self.environment)
         try:
             await self._until_answered(process, f"{self.url}/health", loading=True)
         except BaseException:

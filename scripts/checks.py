@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
 Version = tuple[int, ...]
 
 GIB = 1024**3
-#: Room for a first set-up: both environments, the page's packages and the tools' caches, bytes.
-DISK_FOR_SETUP = 2 * GIB
 #: Room without which a start is refused, bytes: the data of a long demo and its logs.
 DISK_FOR_DATA = GIB // 4
+#: Room below which a demo that runs says so, bytes.
+DISK_TO_GO_ON = GIB // 10
 
 
 class SetupError(Exception):
@@ -70,6 +71,14 @@ def check_environment(config: str, folder: Path) -> None:
         )
 
 
+def unwritable(error: OSError) -> str:
+    """Return in words that the machine did not let us read or write."""
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"The disk is full{where}."
+    return f"{error.strerror or error}{where}."
+
+
 def explain(output: str) -> str | None:
     """Return what the failure of an installer means for the user, where it is a known one."""
     text = output.lower()
@@ -79,7 +88,7 @@ def explain(output: str) -> str | None:
             "apt-get install python3-venv"
         )
     if "no space left" in text or "enospc" in text:
-        return "The disk is full."
+        return "The disk is full. Make room and run the same command again; it goes on from here."
     if any(sign in text for sign in _COMPILER):
         return (
             "pocketsphinx has no ready-made package for this Python and is compiled, for which "

@@ -28,7 +28,8 @@ from types import FrameType
 from scripts import builders, registry, stamps, stand_in_base
 from scripts.builders import ROOT, STORE, Buildah, Builder, CannotBuild, Found, Order
 from scripts.checks import GIB, SetupError, check_disk
-from scripts.setup import SetUp, Step, Tools, alone, say
+from scripts.setup import SetUp, Step, Tools, alone
+from scripts.terminal import say
 
 EXIT_FAILURE = 1
 EXIT_CANNOT_BUILD = 3

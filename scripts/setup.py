@@ -28,15 +28,22 @@ from types import FrameType
 
 from scripts import builders, bundle, lock, stamps
 from scripts.checks import (
-    DISK_FOR_SETUP,
+    GIB,
     SetupError,
     check_disk,
     check_environment,
     check_node,
     explain,
+    unwritable,
 )
+from scripts.terminal import say
 
 ROOT = Path(__file__).resolve().parent.parent
+MB = 1000**2
+#: Measured in a new clone with a new home.
+FIRST_TIME = (
+    "On two free cores and a fast network it took 15 s, and the demo's first deployment 25 s."
+)
 #: How often a step that takes long says where it is, in seconds.
 HEARTBEAT = 10.0
 #: How much of a failed tool's output is shown, in lines.
@@ -63,12 +70,6 @@ def _plain(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which tools print without colours."""
     kept = {name: value for name, value in environment.items() if name != "FORCE_COLOR"}
     return kept | {"NO_COLOR": "1"}
-
-
-def say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 class Tools:
@@ -148,6 +149,8 @@ class Step:
     inputs: Callable[[], str]
     outputs: tuple[Path, ...]
     run: Callable[[Tools], None]
+    #: What it takes, caches included, MB.
+    disk: int = 0
 
     def current(self) -> bool:
         """Tell whether there is nothing to do."""
@@ -209,7 +212,8 @@ def _install(tools: Tools, log: str, folder: Path, *files: Path) -> None:
     """Install locked requirements, by uv or else by pip."""
     requirements = [word for file in files for word in ("--requirement", str(file))]
     python = str(python_in(folder))
-    uv = [str(UV), "pip", "install", "--python", python, "--compile-bytecode"]
+    # Nothing is compiled ahead: that takes 35 s of CPU, and Python does it for what is used.
+    uv = [str(UV), "pip", "install", "--python", python]
     try:
         tools.run(log, [*uv, "--require-hashes", *requirements])
     except SetupError:
@@ -220,7 +224,7 @@ def _install(tools: Tools, log: str, folder: Path, *files: Path) -> None:
         tools.run(log, [*pip, "--disable-pip-version-check", "--require-hashes", *requirements])
 
 
-def _python_step(name: str, title: str, folder: Path, *requirements: str) -> Step:
+def _python_step(name: str, title: str, folder: Path, *requirements: str, disk: int) -> Step:
     files = tuple(ROOT / name for name in requirements)
 
     def inputs() -> str:
@@ -235,7 +239,7 @@ def _python_step(name: str, title: str, folder: Path, *requirements: str) -> Ste
         _install(tools, name, folder, *files)
 
     stamp = folder / f".set-up-{name}"
-    return Step(name, title, stamp, inputs, (python_in(folder),), run)
+    return Step(name, title, stamp, inputs, (python_in(folder),), run, disk)
 
 
 def _interpreter(folder: Path) -> str:
@@ -269,7 +273,7 @@ def _check_node() -> None:
         raise SetupError("npm was not found, though Node is there. On Debian: apt-get install npm")
 
 
-def _npm_step(name: str, title: str, folder: Path, output: str) -> Step:
+def _npm_step(name: str, title: str, folder: Path, output: str, *, disk: int) -> Step:
     """Return the step that installs a folder's locked packages; `output` is one of them."""
 
     def inputs() -> str:
@@ -281,7 +285,7 @@ def _npm_step(name: str, title: str, folder: Path, output: str) -> Step:
         tools.run(name, [shutil.which("npm") or "npm", "ci", *options], cwd=folder)
 
     modules = folder / "node_modules"
-    return Step(name, title, modules / f".set-up-{name}", inputs, (modules / output,), run)
+    return Step(name, title, modules / f".set-up-{name}", inputs, (modules / output,), run, disk)
 
 
 def _build_page(tools: Tools) -> None:
@@ -320,14 +324,20 @@ def _bundle_layer(tools: Tools) -> None:
 # --- what there is to set up ----------------------------------------------------------------
 
 
-RUNTIME = _python_step("python", "Python packages", VENV, "requirements.txt")
+# What each takes was measured in a new clone with a new home.
+RUNTIME = _python_step("python", "Python packages", VENV, "requirements.txt", disk=740)
 DEVELOPMENT = _python_step(
-    "python-dev", "Python packages for tests", VENV, "requirements.txt", "requirements-dev.txt"
+    "python-dev",
+    "Python packages for tests",
+    VENV,
+    "requirements.txt",
+    "requirements-dev.txt",
+    disk=200,
 )
 EMULATOR = _python_step(
-    "emulator", "AWS emulator", EMULATOR_VENV, "local_cloud/emulator-requirements.txt"
+    "emulator", "AWS emulator", EMULATOR_VENV, "local_cloud/emulator-requirements.txt", disk=65
 )
-NPM = _npm_step("npm", "packages of the web page", FRONTEND, "vite")
+NPM = _npm_step("npm", "packages of the web page", FRONTEND, "vite", disk=310)
 PAGE = Step(
     "page",
     "web page",
@@ -345,7 +355,9 @@ FUNCTIONS = Step(
     (bundle.FUNCTIONS,),
     _bundle_functions,
 )
-BYTECODE = _npm_step("bytecode", "compiler of the functions' packages", bundle.COMPILER, "pyodide")
+BYTECODE = _npm_step(
+    "bytecode", "compiler of the functions' packages", bundle.COMPILER, "pyodide", disk=30
+)
 LAYER = Step(
     "layer",
     "packages of the functions",
@@ -353,14 +365,16 @@ LAYER = Step(
     _layer_inputs,
     (bundle.LAYER,),
     _bundle_layer,
+    disk=50,
 )
-CDK = _npm_step("cdk", "command line of the CDK", ROOT / "infra", ".bin/cdk")
+# With what the CDK unpacks into its cache at its first use.
+CDK = _npm_step("cdk", "command line of the CDK", ROOT / "infra", ".bin/cdk", disk=290)
 AWS_SDK_JS = _npm_step(
-    "aws-sdk-js", "Amazon's SDK for JavaScript", ROOT / "tests" / "aws_sdk_js", "@aws-sdk"
+    "aws-sdk-js", "Amazon's SDK for JavaScript", ROOT / "tests" / "aws_sdk_js", "@aws-sdk", disk=35
 )
 
 WHISPER = _python_step(
-    "python-whisper", "faster-whisper", VENV, "gpu_server/requirements-whisper.txt"
+    "python-whisper", "faster-whisper", VENV, "gpu_server/requirements-whisper.txt", disk=350
 )
 
 #: Lanes run side by side; the steps of a lane one after the other.
@@ -382,7 +396,7 @@ class SetUp:
     """One run of set-up; says which steps are under way and how they end."""
 
     tools: Tools
-    began: dict[str, float] = field(default_factory=dict)
+    began: dict[Step, float] = field(default_factory=dict)
 
     def lane(self, steps: tuple[Step, ...]) -> None:
         """Perform those of `steps` that are not current.
@@ -395,14 +409,16 @@ class SetUp:
         for step in steps:
             if step.current():
                 continue
-            self.began[step.name] = begin = time.monotonic()
+            self.began[step] = begin = time.monotonic()
             say(f"{step.title}: setting up ...")
             try:
                 step.perform(self.tools)
             except SetupError as error:
                 raise SetupError(f"{step.title}: {error}") from error
+            except OSError as error:
+                raise SetupError(f"{step.title}: {unwritable(error)}") from error
             finally:
-                del self.began[step.name]
+                del self.began[step]
             say(f"{step.title}: ready after {time.monotonic() - begin:.0f} s")
 
     def run(self, lanes: list[tuple[Step, ...]]) -> list[SetupError]:
@@ -429,9 +445,10 @@ class SetUp:
         return failed
 
     def _report(self) -> None:
-        for name, begin in tuple(self.began.items()):
-            line = self.tools.last_line(name)[:90]
-            say(f"  ... {name}, {time.monotonic() - begin:.0f} s: {line}")
+        for step, begin in tuple(self.began.items()):
+            line = self.tools.last_line(step.name)[:90]
+            said = "" if line.startswith("$ ") else f": {line}"  # it has printed nothing yet
+            say(f"  ... {step.title}, {time.monotonic() - begin:.0f} s{said}")
 
 
 def _missing_programs() -> list[str]:
@@ -494,7 +511,14 @@ def set_up(goal: str) -> list[SetupError]:
         return []
     local = ROOT / ".local"
     with alone(local / "setup.lock"):
-        check_disk(shutil.disk_usage(ROOT).free, DISK_FOR_SETUP, ROOT)
+        due = [step for lane in lanes for step in lane if not step.current()]
+        disk = sum(step.disk for step in due) * MB
+        check_disk(shutil.disk_usage(ROOT).free, disk, ROOT)
+        if RUNTIME in due:
+            say(
+                f"The first time {disk / GIB:.1f} GB are installed, here and in the caches of uv, "
+                f"npm and the CDK in your home. {FIRST_TIME}"
+            )
         return SetUp(Tools(local / "logs")).run(lanes)
 
 
@@ -518,6 +542,8 @@ def main() -> int:
         return 130
     except SetupError as refusal:
         errors = [refusal]
+    except OSError as failure:
+        errors = [SetupError(unwritable(failure))]
     for error in errors:
         say(f"\n{error}")
     return 1 if errors else 0

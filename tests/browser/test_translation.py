@@ -51,6 +51,10 @@ async def test_what_one_browser_says_is_read_in_french_in_another_and_by_the_spe
         await expect(choice(listener)).to_have_value("fr")
         names = await choice(speaker).locator("option").all_text_contents()
         assert names == ["Original", *(f"{n} (stand-in)" for n in ("Arabic", "French", "German"))]
+        await expect(choice(listener)).to_have_accessible_description(
+            "marked by a stand-in, not translated"
+        )
+        await expect(speaker.get_by_text("marked by a stand-in, not translated")).to_be_visible()
 
         await speaker.get_by_role("button", name="Start").click()
         await expect(finals(listener).first).to_have_attribute("lang", "fr", timeout=20_000)

@@ -327,7 +327,7 @@ async def test_a_language_that_is_not_offered_exits_with_5_and_says_where_to_loo
     code, lines, _ = await run(translating.url, "languages")
     assert (code, lines) == (
         ExitCode.OK,
-        ["Recognised: any", "Translated into: fr, en (by pseudo)"],
+        ["Recognised: any", "Translated into: fr, en (marked by a stand-in, not translated)"],
     )
     _, lines, _ = await run(translating.url, "languages", "--json")
     assert json.loads(lines[0])["translation"] == ["fr", "en"]

@@ -4,7 +4,7 @@ import { useAppSelector } from '../app/store.ts'
 import { byName, languageName, offeredAs } from './languages.ts'
 import styles from './LanguageSelect.module.css'
 
-const STAND_IN = 'This server has no translator. What stands in for it only marks the text.'
+const STAND_IN = 'marked by a stand-in, not translated'
 
 interface Props {
   /** Gets a BCP 47 tag; undefined for the originals. */
@@ -29,7 +29,7 @@ export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
         id={id}
         className={styles.select}
         value={known ?? language}
-        title={standIn ? STAND_IN : undefined}
+        aria-describedby={standIn ? `${id}-stand-in` : undefined}
         onChange={({ target }) => {
           onChoose(target.value === '' ? undefined : target.value)
         }}
@@ -45,6 +45,11 @@ export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
           </option>
         ))}
       </select>
+      {standIn && (
+        <span id={`${id}-stand-in`} className={styles.standIn}>
+          {STAND_IN}
+        </span>
+      )}
       {language !== undefined && (
         <label className={styles.originals}>
           <input

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from local_cloud.aws import EMULATED, ROOT, environment, shared_environment
+from local_cloud.aws import EMULATED, ROOT, _of_emulator, environment, shared_environment
 
 pytestmark = pytest.mark.unit
 
@@ -157,3 +157,16 @@ def test_every_service_that_is_called_is_either_emulated_or_meant_for_the_accoun
 
     assert {"sqs", "dynamodb"} <= called
     assert called <= {name.lower() for name in EMULATED} | of_the_account
+
+
+def test_functions_read_nothing_that_the_users_shell_says() -> None:
+    handlers = (ROOT / "lambdas").glob("*/handler.py")
+    read = {
+        name
+        for handler in handlers
+        for name in re.findall(r'alias="([A-Z_]+)"', handler.read_text())
+    }
+    shell = dict.fromkeys(read | {"POWERTOOLS_LOG_LEVEL", "AWS_PROFILE"}, "theirs")
+
+    assert "TABLE_NAME" in read
+    assert _of_emulator(shell | {"PATH": "/bin"}) == {"PATH": "/bin"}

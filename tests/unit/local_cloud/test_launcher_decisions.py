@@ -1,48 +1,25 @@
-"""Options, restarts and logs of the launcher."""
+"""Restarts and logs of the launcher."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
+import shutil
 import subprocess
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gpu_server.settings import Settings
-from local_cloud import logs, parts
+from local_cloud import launcher, logs, parts
 from local_cloud.deployment import Resources
-from local_cloud.launcher import ROOT, Options, only_copy, shell_settings
+from local_cloud.launcher import shell_settings
 from local_cloud.parts import TranscriberPart
-from scripts.checks import SetupError
+from scripts.checks import DISK_TO_GO_ON
 
 pytestmark = pytest.mark.unit
-
-
-def test_options_have_defaults_and_come_from_the_environment() -> None:
-    assert Options.parse({}) == Options(8080, ROOT / ".local")
-    assert Options.parse({"PORT": "", "LOCAL_DIR": ""}) == Options(8080, ROOT / ".local")
-    assert Options.parse({"PORT": "8090", "LOCAL_DIR": "/data"}) == Options(8090, Path("/data"))
-
-
-@pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661"])
-def test_a_port_that_is_none_is_said(port: str) -> None:
-    with pytest.raises(SetupError, match="is not a port"):
-        Options.parse({"PORT": port})
-
-
-def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Path) -> None:
-    with only_copy(tmp_path) as lock:
-        lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))
-        with (
-            pytest.raises(SetupError, match=r"process 1, http://127\.0\.0\.1:8080"),
-            only_copy(tmp_path),
-        ):
-            raise AssertionError("a second copy was let in")
-    with only_copy(tmp_path):
-        pass
 
 
 def test_restarts_slow_down() -> None:
@@ -101,6 +78,23 @@ async def test_a_part_that_cannot_stay_up_is_given_up_with_its_last_words(
     assert told[0] == "The part ended with status 3; it is started again in 0 s"
 
 
+async def test_a_disk_that_gets_full_is_said_each_time_but_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [DISK_TO_GO_ON, 1, 0, DISK_TO_GO_ON, 1]
+    said: list[str] = []
+    monkeypatch.setattr(launcher, "say", said.append)
+    monkeypatch.setattr(launcher, "DISK_SECONDS", 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=seen.pop(0)))
+
+    with pytest.raises(IndexError):
+        await launcher._watch_disk(tmp_path)
+
+    assert len(said) == 2
+    assert "0.0 GB are free" in said[0]
+    assert "Make room" in said[0]
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
@@ -157,7 +151,7 @@ def transcriber(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
     part = TranscriberPart(log=tmp_path / "log", work=tmp_path / "work", port=9, token=TOKEN)
     names = {field.name: f"http://{field.name}" for field in fields(Resources)}
     part.configure(environment, Resources(**names))
-    return part._environment
+    return part.environment
 
 
 def test_who_transcribes_is_the_users_to_say_and_the_rest_the_demos(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +62,30 @@ def test_a_failure_is_told_while_the_rest_is_still_under_way(
     errors = setup.SetUp(setup.Tools(tmp_path)).run(lanes)
     assert [str(error).partition("\n")[0] for error in errors] == ["bad: sh failed with status 1:"]
     assert "bad: sh failed with status 1; waiting for the rest to end ..." in said
+
+
+def test_room_for_what_is_missing_is_checked_before_anything_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: setup.Tools) -> None:
+        raise AssertionError("it began")
+
+    lanes = tuple((replace(_step(tmp_path, name, never), disk=700),) for name in ("one", "two"))
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "GOALS", {"page": lanes})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1024**3))
+
+    with pytest.raises(SetupError, match=r"1\.0 GB are free in .*, and 1\.3 GB are needed"):
+        setup.set_up("page")
+
+
+def test_a_disk_that_fills_up_ends_a_step_in_words(tmp_path: Path) -> None:
+    def fill(_: setup.Tools) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/the/file")
+
+    [error] = setup.SetUp(setup.Tools(tmp_path)).run([(_step(tmp_path, "step", fill),)])
+
+    assert str(error) == "step: The disk is full: /the/file."
 
 
 def _step(folder: Path, name: str, run: object) -> setup.Step:

@@ -1,0 +1,105 @@
+"""What `make demo` checks before it installs anything. Standard library only.
+
+    python3 -m local_cloud.preflight
+
+These are the settings that people make by hand, and the places that have to be free. The rest is
+checked by `settings.py` before anything starts, once there is something to check it with.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, get_args
+
+from ecs_service.names import EngineName, TranslatorName
+from local_cloud.places import ROOT, Places, folder_of, only_copy, take_port
+from scripts.checks import SetupError
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
+TRANSLATORS: Final[tuple[str, ...]] = get_args(TranslatorName)
+#: What a folder with a model in CTranslate2's format has at least.
+MODEL_FILES: Final = ("model.bin", "config.json")
+
+#: What is wrong, by the variable that has to be changed.
+Problems = dict[str, str]
+
+
+def problems(environment: Mapping[str, str]) -> Problems:
+    """Return what is wrong with the settings that can be checked this early."""
+    found: Problems = {}
+    try:
+        Places.parse(environment)
+    except SetupError as error:
+        found["PORT"] = str(error)
+    if problem := folder_problem(folder_of(environment)):
+        found["LOCAL_DIR"] = problem
+    if (engine := environment.get("ENGINE") or ENGINES[0]) not in ENGINES:
+        found["ENGINE"] = f"ENGINE={engine}: the engines are {_listed(ENGINES)}."
+        if "whisper" in engine.lower():
+            found["ENGINE"] += (
+                " Whisper transcribes recordings, not streams: MODEL=/path/to/model make demo"
+            )
+    if (translator := environment.get("TRANSLATOR") or TRANSLATORS[0]) not in TRANSLATORS:
+        found["TRANSLATOR"] = f"TRANSLATOR={translator}: it can be {_listed(TRANSLATORS, 'or')}."
+    if (model := environment.get("MODEL")) and (problem := model_problem(model)):
+        found["MODEL"] = problem
+    return found
+
+
+def _listed(names: Iterable[str], word: str = "and") -> str:
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}"
+
+
+def folder_problem(folder: Path) -> str | None:
+    """Return why data cannot be kept in a folder, which need not be there yet."""
+    there = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    why = None
+    if not there.is_dir():
+        why = f"{there} is not a folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        why = f"you may not write in {there}"
+    if why is None:
+        return None
+    return f"The data cannot be kept in {folder}: {why}. Choose another folder with LOCAL_DIR."
+
+
+def model_problem(model: str) -> str | None:
+    """Return why `MODEL` cannot be used; a name that a registry may know is left alone."""
+    folder = ROOT / model
+    if not (model.startswith(("/", ".", "~")) or model.endswith("/") or folder.exists()):
+        return None
+    if not folder.is_dir():
+        why = "is a file" if folder.exists() else "does not exist"
+        return f"MODEL={model} {why}; give a folder with a model in CTranslate2's format."
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if missing:
+        return (
+            f"MODEL={model} has no {' and no '.join(missing)}, so it is no model in CTranslate2's "
+            "format. ct2-transformers-converter makes one."
+        )
+    return None
+
+
+def main() -> int:
+    """Print what is wrong; return the exit code."""
+    found = problems(os.environ)
+    if found:
+        sys.stdout.write("".join(f"{text}\n" for text in found.values()))
+        return EXIT_USAGE
+    places = Places.parse(os.environ)
+    try:
+        with only_copy(places.folder), take_port(places.port):
+            return 0
+    except SetupError as error:
+        sys.stdout.write(f"{error}\n")
+        return EXIT_FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What is refused before anything is installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_cloud import places, preflight
+from local_cloud.places import ROOT, Places, only_copy
+from scripts.checks import SetupError
+
+pytestmark = pytest.mark.unit
+
+
+def test_places_have_defaults_and_come_from_the_environment() -> None:
+    assert Places.parse({}) == Places(8080, ROOT / ".local")
+    assert Places.parse({"PORT": "", "LOCAL_DIR": ""}) == Places(8080, ROOT / ".local")
+    assert Places.parse({"PORT": "8090", "LOCAL_DIR": "/data"}) == Places(8090, Path("/data"))
+    assert Places.parse({"LOCAL_DIR": "~/data"}).folder == Path.home() / "data"
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661", "9" * 5_000])
+def test_a_port_that_is_none_is_said(port: str) -> None:
+    with pytest.raises(SetupError, match="is not a port"):
+        Places.parse({"PORT": port})
+
+
+def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Path) -> None:
+    with only_copy(tmp_path) as lock:
+        lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))
+        with (
+            pytest.raises(SetupError, match=r"process 1, http://127\.0\.0\.1:8080"),
+            only_copy(tmp_path),
+        ):
+            raise AssertionError("a second copy was let in")
+    with only_copy(tmp_path):
+        pass
+
+
+def test_who_listens_is_found_in_the_table_of_linux() -> None:
+    rest = "00000000:00000000 00:00000000 00000000 0 0"
+    table = (
+        "sl local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n"
+        f"0: 0100007F:1F90 00000000:0000 0A {rest} 77 1 0 100\n"
+        f"1: 0100007F:1F90 0100007F:A001 01 {rest} 78 1 0 100\n"
+        f"2: 0100007F:1F91 00000000:0000 0A {rest} 79 1 0 100\n"
+    )
+    assert places.listeners(table, 8080) == {"77"}
+    assert places.listeners("", 8080) == set()
+
+
+def test_what_a_new_user_sets_is_right_without_a_word(tmp_path: Path) -> None:
+    for name in preflight.MODEL_FILES:
+        (tmp_path / name).touch()
+    for environment in (
+        {},
+        {"ENGINE": "", "TRANSLATOR": "", "MODEL": "", "PORT": "", "LOCAL_DIR": ""},
+        {"ENGINE": "scripted", "TRANSLATOR": "none", "MODEL": str(tmp_path), "PORT": "0"},
+        {"MODEL": "small.en", "LOCAL_DIR": str(tmp_path / "not" / "there" / "yet")},
+        {"MODEL": "somebody/their-model"},
+    ):
+        assert preflight.problems(environment) == {}
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environment = {
+        "PORT": "80x",
+        "LOCAL_DIR": str(tmp_path / "file" / "data"),
+        "ENGINE": "Whisper",
+        "TRANSLATOR": "google",
+        "MODEL": str(tmp_path / "file"),
+    }
+
+    found = preflight.problems(environment)
+
+    assert list(found) == ["PORT", "LOCAL_DIR", "ENGINE", "TRANSLATOR", "MODEL"]
+    assert f"{tmp_path / 'file'} is not a folder" in found["LOCAL_DIR"]
+    assert "the engines are pocketsphinx, scripted and transcribe" in found["ENGINE"]
+    assert "MODEL=/path/to/model make demo" in found["ENGINE"]
+    assert "none, amazon or pseudo" in found["TRANSLATOR"]
+    assert "is a file" in found["MODEL"]
+
+
+def test_a_model_that_is_not_there_or_none_is_named(tmp_path: Path) -> None:
+    assert "does not exist" in (preflight.model_problem(str(tmp_path / "none")) or "")
+    assert "does not exist" in (preflight.model_problem("./models/none") or "")
+    (tmp_path / "config.json").touch()
+    assert "has no model.bin, so it is no model" in (preflight.model_problem(str(tmp_path)) or "")
+
+
+def test_it_needs_nothing_that_has_to_be_installed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        # Without the environment's packages.
+        [sys.executable, "-S", "-m", "local_cloud.preflight"],
+        cwd=ROOT,
+        env={"ENGINE": "whisper", "LOCAL_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == preflight.EXIT_USAGE
+    assert "the engines are" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+def test_it_comes_before_the_installation() -> None:
+    commands = subprocess.run(
+        ["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    programs = re.findall(r"-m ([a-z_.]+)", commands)
+    assert programs == ["local_cloud.preflight", "scripts.setup", "local_cloud"]
