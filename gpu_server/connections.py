@@ -13,17 +13,20 @@ holds a connection that is closed for as long as the peer likes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from gpu_server.pace import Pace
 from gpu_server.shares import neighbourhood
 
-#: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS, and as many
-#: connections as may be accepted before there is time to displace any.
-RESERVED: Final = 256 + 128
-#: Connections that wait to be accepted; asyncio accepts as many at once.
-BACKLOG: Final = 256
+#: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS; and for
+#: connections that are accepted before there is time to displace any.
+RESERVED: Final = 256
+#: Connections that wait to be accepted.
+BACKLOG: Final = 512
+#: How many of them are accepted at once. (What asyncio names `backlog` is both, so a server begins
+#: with this one, and listens with the other one afterwards.)
+BURST: Final = 32
 
 
 class Member(Protocol):
@@ -45,14 +48,14 @@ class Crowd:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._members: dict[Member, None] = {}
+        self._members: dict[Member, str] = {}  # and their neighbourhoods
 
     def __len__(self) -> int:
         return len(self._members)
 
     def enter(self, member: Member) -> bool:
         """Let a connection in; return whether there is room, made where it must be."""
-        self._members[member] = None
+        self._members[member] = neighbourhood(member.address)
         if len(self._members) <= self.limit:
             return True
         first = first_to_go(self._members)
@@ -69,13 +72,19 @@ class Crowd:
         self._members.pop(member, None)
 
 
-def first_to_go(members: Collection[Member]) -> Member | None:
-    """Return the connection that has waited longest, of the address that has most; None if none."""
-    counts = Counter(neighbourhood(each.address) for each in members)
-    waiting = [(each, since) for each in members if (since := each.waiting_since) is not None]
-    if not waiting:
-        return None
-    return max(waiting, key=lambda pair: (counts[neighbourhood(pair[0].address)], -pair[1]))[0]
+def first_to_go(members: Mapping[Member, str]) -> Member | None:
+    """Return the connection that has waited longest, of the address that has most; None if none.
+
+    Args:
+        members: and what stands for their addresses.
+    """
+    counts = Counter(members.values())
+    waiting = [
+        (counts[address], -since, each)
+        for each, address in members.items()
+        if (since := each.waiting_since) is not None
+    ]
+    return max(waiting, key=lambda one: one[:2])[2] if waiting else None
 
 
 class Outflow:

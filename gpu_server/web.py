@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpu_server.access import OPEN
-from gpu_server.connections import BACKLOG, Crowd, Outflow
+from gpu_server.connections import BACKLOG, BURST, Crowd, Outflow
 from gpu_server.pace import Pace
 from gpu_server.problems import MEDIA_TYPE, Busy, Problem, RequestStalled
 
@@ -73,6 +74,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Begin to look at it, or refuse it."""
         super().connection_made(transport)
+        # An answer is written in two pieces. asyncio does this only for sockets that name TCP.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = self.client[0] if self.client else ""
         if self._bounds.crowd.enter(self):
             self._look_later()
@@ -152,10 +155,16 @@ class Web(uvicorn.Server):
                 server_header=False,
                 # Else the callers on this machine could name any address as theirs.
                 proxy_headers=False,
-                backlog=BACKLOG,
+                backlog=BURST,
                 timeout_graceful_shutdown=GOODBYE,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, few at once."""
+        await super().startup(sockets)
+        for each in sockets or []:
+            each.listen(BACKLOG)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from gpu_server.connections import BACKLOG, Crowd, affordable
+from gpu_server.connections import BACKLOG, BURST, Crowd, affordable
 from gpu_server.pace import Pace, TooSlow, paced
 from infra.page_headers import page_headers
 from local_cloud.gate import Bounds, Gate
@@ -412,9 +412,11 @@ async def listen(running: web.AppRunner, listener: socket.socket) -> asyncio.Ser
     if make is None:
         raise RuntimeError("the runner is not set up")
     bounds = running.app[BOUNDS]
-    return await asyncio.get_running_loop().create_server(
-        lambda: Gate(bounds, make), sock=listener, backlog=BACKLOG
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Gate(bounds, make), sock=listener, backlog=BURST
     )
+    listener.listen(BACKLOG)
+    return server
 
 
 def small_buffers(listener: socket.socket) -> socket.socket:
