@@ -32,6 +32,7 @@ from gpu_server.problems import (
 from gpu_server.recordings import Recordings
 from gpu_server.spool import Spool
 from gpu_server.telemetry import Metrics
+from gpu_server.transfers import Transfers
 from gpu_server.uploads import FILE, receive_form
 from gpu_server.warmth import Warmth
 from speech.transcribers.base import Transcription, TranscriptionOptions
@@ -58,9 +59,13 @@ class Parts:
     recordings: Recordings | None
     warmth: Warmth
     metrics: Metrics
+    uploads: Transfers
+    downloads: Transfers
     max_seconds: float
-    transfer_seconds: float
-    upload_seconds: float
+    #: At a time.
+    requests: int
+    #: For the body of one that uploads nothing.
+    body_seconds: float
     started: float = field(default_factory=time.monotonic)
 
 
@@ -171,13 +176,13 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "The request is not of the form that it should have",
         401: "The secret is missing or wrong",
         403: "Not for this server: a bucket, a key, or a web page behind the request",
-        408: "The upload stalled, or takes too long",
+        408: "The request, or the recording, does not come, or comes too slowly",
         409: "Another transcript is being made for the same place",
         422: "No retry mends it; `code` says why: " + ", ".join(FailureCode),
         502: "The other side of the URL does not deliver",
-        503: "The queue is full, the model is being loaded or has failed, or the server stops; "
-        "`Retry-After` says when to come again",
-        507: "There is no room for the recording",
+        503: "The queue is full, or too much is on its way; the model is being loaded or has "
+        "failed; or the server stops. `Retry-After` says when to come again",
+        507: "There is no room on the disk for the recording",
     }
     schema = {"schema": ProblemDocument.model_json_schema()}
     return {
@@ -234,7 +239,15 @@ def application(parts: Parts) -> Guard:
     routes = frozenset(
         path for route in app.routes if isinstance(path := getattr(route, "path", None), str)
     )
-    return Guard(app, door=parts.door, metrics=parts.metrics, routes=routes, uploads=UPLOAD)
+    return Guard(
+        app,
+        door=parts.door,
+        metrics=parts.metrics,
+        routes=routes,
+        uploads=UPLOAD,
+        requests=parts.requests,
+        body_seconds=parts.body_seconds,
+    )
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -279,16 +292,16 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         summary="Transcribe an uploaded file",
     )
     async def transcribe(request: Request) -> Response:
-        """Upload a recording as a form; the answer has the transcript. Nothing is stored."""
-        with parts.inference.place() as place, parts.spool.file() as file:
-            fields = await receive_form(
-                request.headers,
-                request.stream(),
-                file,
-                patience=parts.transfer_seconds,
-                deadline=parts.upload_seconds,
-            )
-            asked = _asked(fields)
+        """Upload a recording as a form; the answer has the transcript. Nothing is stored.
+
+        While the queue is full, or too many upload, the answer is 503 before the body is read: with
+        `Expect: 100-continue` it need not be sent. An upload that is complete is not refused.
+        """
+        with parts.inference.arrival() as arrival, parts.spool.file() as file:
+            with parts.uploads.admit(_caller(request)) as upload:
+                fields = await receive_form(request.headers, request.stream(), file, upload)
+                asked = _asked(fields)
+                place = await _while_connected(request, arrival.place())
             return _answer(
                 await _while_connected(request, place.transcribe(file.path, _options(parts, asked)))
             )
@@ -297,7 +310,7 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         "/transcribe-s3",
         response_model=S3Answer,
         response_model_exclude_none=True,
-        responses=_problems(400, 401, 403, 409, 422, 503, 507),
+        responses=_problems(400, 401, 403, 408, 409, 422, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording in S3 and store the transcript",
     )
@@ -337,7 +350,7 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
     @app.post(
         "/transcribe-url",
         response_model=TranscriptAnswer,
-        responses=_problems(400, 401, 422, 502, 503, 507),
+        responses=_problems(400, 401, 408, 422, 502, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording at a public URL",
     )
@@ -346,10 +359,12 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
 
         Nothing is stored.
         """
-        with parts.inference.place() as place, parts.spool.file() as file:
+        with parts.inference.arrival() as arrival, parts.spool.file() as file:
 
             async def fetched() -> Transcription:
-                await parts.downloader.fetch(body.audio_url, file)
+                with parts.downloads.admit(_caller(request)) as download:
+                    await parts.downloader.fetch(body.audio_url, file, download)
+                    place = await arrival.place()
                 return await place.transcribe(file.path, _options(parts, body))
 
             return _answer(await _while_connected(request, fetched()))
@@ -385,7 +400,7 @@ def _add_state(app: FastAPI, parts: Parts) -> None:
     @app.post(
         "/warmup",
         response_model=Warm,
-        responses=_problems(400, 401),
+        responses=_problems(400, 401, 408),
         tags=["state"],
         summary="Keep the server up for a while",
     )
@@ -453,6 +468,11 @@ def _s3_path(path: str) -> tuple[str, str]:
     """Return bucket and key; the form was checked before."""
     bucket, _, key = path.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def _caller(request: Request) -> str:
+    """Return the caller's address."""
+    return request.client.host if request.client is not None else ""
 
 
 async def _while_connected(request: Request, work: Awaitable[T]) -> T:

@@ -11,17 +11,17 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import structlog
-import uvicorn
 from botocore.config import Config
 
 from gpu_server.access import Door
 from gpu_server.api import Parts, application
+from gpu_server.connections import BACKLOG, Crowd, affordable
 from gpu_server.download import Downloader
 from gpu_server.inference import Inference
 from gpu_server.protection import protect
@@ -30,7 +30,9 @@ from gpu_server.settings import Settings
 from gpu_server.spool import Spool
 from gpu_server.spot import spot_notice
 from gpu_server.telemetry import Metrics
+from gpu_server.transfers import Transfers
 from gpu_server.warmth import Warmth
+from gpu_server.web import GOODBYE, Bounds, Web
 from gpu_server.worker import QueueWorker, calls_at_a_time
 from speech.transcribers.process import TranscriberProcess
 from transcripts.bucket import Recordings as Bucket
@@ -39,12 +41,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-#: For answers to whoever is still connected, seconds.
-GOODBYE = 5
 #: How often to look whether the server has been idle for too long, seconds.
 LOOK = 1.0
-#: Connections that wait to be accepted.
-BACKLOG = 512
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +53,7 @@ class Server:
 
     parts: Parts
     worker: QueueWorker | None
+    bounds: Bounds
 
 
 @contextlib.asynccontextmanager
@@ -68,6 +67,7 @@ async def assembled(
         child: module that the transcribers' processes run; tests have their own.
     """
     metrics = Metrics()
+    crowd = Crowd(affordable(settings.connections))
 
     def slot() -> TranscriberProcess:
         return TranscriberProcess(
@@ -113,11 +113,31 @@ async def assembled(
             recordings=recordings,
             warmth=Warmth(),
             metrics=metrics,
+            uploads=transfers(settings),
+            downloads=transfers(settings),
             max_seconds=settings.max_seconds,
-            transfer_seconds=settings.transfer_seconds,
-            upload_seconds=settings.upload_seconds,
+            # A part of the connections stays free, so that `/health` has one at any time.
+            requests=crowd.limit - max(1, crowd.limit // 4),
+            body_seconds=settings.request_seconds,
         )
-        yield Server(parts=parts, worker=worker)
+        bounds = Bounds(
+            crowd=crowd,
+            head_seconds=settings.request_seconds,
+            rate=settings.transfer_rate,
+            patience=settings.transfer_seconds,
+        )
+        yield Server(parts=parts, worker=worker, bounds=bounds)
+
+
+def transfers(settings: Settings) -> Transfers:
+    """Return the bounds of uploads, or of downloads."""
+    return Transfers(
+        limit=settings.transfer_limit,
+        max_bytes=settings.spool_bytes,
+        rate=settings.transfer_rate,
+        patience=settings.transfer_seconds,
+        longest=settings.upload_seconds,
+    )
 
 
 def s3_client() -> S3Client:
@@ -167,16 +187,7 @@ async def run(settings: Settings) -> bool:
 @contextlib.asynccontextmanager
 async def serving(server: Server, listening: socket.socket) -> AsyncIterator[None]:
     """Answer requests."""
-    web = _Web(
-        uvicorn.Config(
-            application(server.parts),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GOODBYE,
-        )
-    )
+    web = Web(application(server.parts), server.bounds)
     task = asyncio.create_task(web.serve([listening]))
     try:
         log.info("serving", host=listening.getsockname()[0], port=listening.getsockname()[1])
@@ -184,15 +195,6 @@ async def serving(server: Server, listening: socket.socket) -> AsyncIterator[Non
     finally:
         web.should_exit = True
         await task
-
-
-class _Web(uvicorn.Server):
-    """uvicorn that leaves signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
 
 
 async def _live(settings: Settings, server: Server) -> bool:

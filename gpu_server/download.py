@@ -5,8 +5,8 @@ connection goes to an address that was checked, and to no other: the name is not
 so that an answer of the DNS which changes in between changes nothing. Proxies of the environment
 are not used, and redirects are followed one by one, each as a new URL.
 
-What comes is not decompressed, and is bounded by its size, by the time without a byte, and by the
-time for all of it.
+What comes is not decompressed, and is bounded by its size, by its pace, and by the time for all of
+it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
@@ -23,12 +25,16 @@ from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gpu_server.addresses import Address, checked, is_public, numeric
+from gpu_server.pace import TooSlow
 from gpu_server.problems import FetchFailed, InvalidRequest, RefusedAddress
 from gpu_server.spool import SpoolFile
+from gpu_server.transfers import Transfer
 
 MAX_REDIRECTS: Final = 5
-#: For all of a recording, seconds.
+#: For all of a recording, redirects included, seconds.
 TOTAL_SECONDS: Final = 900.0
+#: Look-ups in the DNS at a time; each waits in a thread, and somebody's DNS may be slow on purpose.
+LOOKUPS: Final = 4
 BLOCK: Final = 1024 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({404, 410})
@@ -42,7 +48,7 @@ class Downloader:
     """Fetches recordings.
 
     Args:
-        patience: how long nothing may come, seconds.
+        patience: how long the other side may take to answer, at each redirect, seconds.
         resolve: the DNS.
         allowed: which addresses may be connected to.
     """
@@ -54,30 +60,30 @@ class Downloader:
         resolve: Resolve | None = None,
         allowed: Callable[[Address], bool] = is_public,
     ) -> None:
-        self._timeout = aiohttp.ClientTimeout(
-            total=TOTAL_SECONDS, sock_connect=patience, sock_read=patience
-        )
-        self._resolve = resolve or _resolve
+        self._patience = patience
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="dns")
+        self._resolve = resolve or self._look_up
         self._allowed = allowed
 
-    async def fetch(self, url: str, file: SpoolFile) -> None:
-        """Write what is at a URL to an empty file.
+    async def fetch(self, url: str, file: SpoolFile, transfer: Transfer) -> None:
+        """Write what is at a URL to an empty file, within the bounds of a transfer.
 
         Raises:
             RefusedAddress: it leads somewhere that must not be fetched from.
             InvalidRequest: there is nothing, or somebody has to be authorised.
-            FetchFailed: the other side does not deliver.
+            FetchFailed: the other side does not deliver, or too slowly.
             Unprocessable: it is too large for a recording.
-            NoSpace: the disk is full.
+            NoSpace: the disk is full, or what downloads may have of it.
         """
         try:
-            for _ in range(MAX_REDIRECTS + 1):
-                async with self._get(url) as answer:
-                    if answer.status not in _REDIRECTS:
-                        await _write(answer, file)
-                        return
-                    url = urljoin(url, answer.headers.get("Location", ""))
-        except TimeoutError:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                for _ in range(MAX_REDIRECTS + 1):
+                    async with self._get(url) as answer:
+                        if answer.status not in _REDIRECTS:
+                            await _write(answer, file, transfer)
+                            return
+                        url = urljoin(url, answer.headers.get("Location", ""))
+        except (TimeoutError, TooSlow):
             raise FetchFailed("The other side takes too long.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FetchFailed(f"The other side does not deliver: {type(error).__name__}.") from None
@@ -89,28 +95,38 @@ class Downloader:
         parts = checked(url)
         host = parts.hostname or ""
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        addresses = [numeric(each) for each in await self._resolve(host, port)]
+        async with asyncio.timeout(self._patience):
+            addresses = [numeric(each) for each in await self._resolve(host, port)]
         if not addresses or not all(map(self._allowed, addresses)):
             # Why is not told: else one could ask this server which names its network has.
             raise RefusedAddress("The URL does not lead to a public address.")
         pinned = _Pinned(addresses)
-        async with (
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=pinned,
-                    socket_factory=pinned.socket,
-                    use_dns_cache=False,
-                    force_close=True,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
-                auto_decompress=False,
-                trust_env=False,
-                headers={"Accept-Encoding": "identity", "User-Agent": "cloudscribe"},
-            ) as session,
-            session.get(url, allow_redirects=False) as answer,
-        ):
-            yield answer
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=pinned,
+                socket_factory=pinned.socket,
+                use_dns_cache=False,
+                force_close=True,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "cloudscribe"},
+        ) as session:
+            async with asyncio.timeout(self._patience):
+                answer = await session.get(url, allow_redirects=False)
+            async with answer:
+                yield answer
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host by the system's resolver, which knows all spellings."""
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        except (OSError, UnicodeError):
+            raise RefusedAddress("The host of the URL has no address.") from None
+        return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 class _Pinned(AbstractResolver):
@@ -156,7 +172,7 @@ class _Pinned(AbstractResolver):
         """Nothing is open."""
 
 
-async def _write(answer: aiohttp.ClientResponse, file: SpoolFile) -> None:
+async def _write(answer: aiohttp.ClientResponse, file: SpoolFile, transfer: Transfer) -> None:
     if answer.status in _GONE:
         raise InvalidRequest("There is nothing at the URL.")
     if answer.status != _OK:
@@ -165,14 +181,6 @@ async def _write(answer: aiohttp.ClientResponse, file: SpoolFile) -> None:
         raise problem
     if answer.content_length is not None:
         file.expect(answer.content_length)
-    async for block in answer.content.iter_chunked(BLOCK):
+        transfer.expect(answer.content_length)
+    async for block in transfer.pieces(answer.content.iter_chunked(BLOCK)):
         await asyncio.to_thread(file.write, block)
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host by the system's resolver, which knows all spellings."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise RefusedAddress("The host of the URL has no address.") from None
-    return list(dict.fromkeys(str(each[4][0]) for each in found))

@@ -1,10 +1,12 @@
-"""What every request passes before anything else: the door, and what operators want to know of it.
+"""What every request passes before anything else: the door, bounds, and what operators learn.
 
 It stands before the body is read, so that nobody who may not use the server can make it read one.
+Bodies of requests that upload nothing are read here: they are small, and must be complete soon.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -14,7 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpu_server.access import OPEN, Door
-from gpu_server.problems import MEDIA_TYPE, InvalidRequest, Problem
+from gpu_server.problems import MEDIA_TYPE, Busy, InvalidRequest, Problem, RequestStalled
+from gpu_server.shares import Shares
 from gpu_server.telemetry import Metrics
 
 #: The longest body of a request that uploads nothing, bytes.
@@ -34,16 +37,36 @@ def problem_response(problem: Problem) -> Response:
 
 
 class Guard:
-    """See the module. `uploads` are the paths whose bodies bound themselves."""
+    """See the module.
+
+    Args:
+        app: what is guarded.
+        door: who may use it.
+        metrics: where it counts.
+        routes: paths that there are.
+        uploads: the one of them whose bodies bound themselves.
+        requests: how many at a time; those of `OPEN` do not count.
+        body_seconds: for the body of a request that uploads nothing.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, door: Door, metrics: Metrics, routes: frozenset[str], uploads: str
+        self,
+        app: ASGIApp,
+        *,
+        door: Door,
+        metrics: Metrics,
+        routes: frozenset[str],
+        uploads: str,
+        requests: int,
+        body_seconds: float,
     ) -> None:
         self._app = app
         self._door = door
         self._metrics = metrics
         self._routes = routes
         self._uploads = uploads
+        self._requests = Shares(requests)
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it."""
@@ -63,11 +86,9 @@ class Guard:
         try:
             try:
                 self._door.admit(path, Headers(scope=scope))
+                await self._pass(path, scope, receive, sending)
             except Problem as problem:
                 await problem_response(problem)(scope, receive, sending)
-                return
-            bounded = receive if path == self._uploads else _bounded(receive)
-            await self._app(scope, bounded, sending)
         finally:
             route = path if path in self._routes else "other"
             self._metrics.requests.labels(route, str(status)).inc()
@@ -75,17 +96,52 @@ class Guard:
                 seconds = round(time.monotonic() - began, 3)
                 log.info("request", route=route, status=status, seconds=seconds)
 
+    async def _pass(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on that may be made.
 
-def _bounded(receive: Receive) -> Receive:
-    """Return `receive` for a body of at most `MAX_BODY_BYTES`."""
-    size = 0
+        Raises:
+            Busy: there are too many.
+            InvalidRequest: its body is too long.
+            RequestStalled: its body is not complete in time.
+        """
+        if path in OPEN or path not in self._routes:  # nobody reads a body
+            await self._app(scope, receive, send)
+            return
+        caller = (scope.get("client") or ("",))[0]
+        if not self._requests.take(caller):
+            raise Busy(f"{self._requests.taken} requests are in work.", retry_after=1)
+        try:
+            if path != self._uploads:
+                receive = _repeating(await self._small_body(receive), receive)
+            await self._app(scope, receive, send)
+        finally:
+            self._requests.leave(caller)
+
+    async def _small_body(self, receive: Receive) -> list[Message]:
+        """Return the messages of a body; see `_pass` for what is raised."""
+        messages: list[Message] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                while not messages or messages[-1].get("more_body"):
+                    messages.append(await receive())
+                    size += len(messages[-1].get("body", b""))
+                    if size > MAX_BODY_BYTES:
+                        raise InvalidRequest(f"The body has more than {MAX_BODY_BYTES} bytes.")
+        except TimeoutError:
+            raise RequestStalled(
+                f"The body was not complete within {self._body_seconds:g} seconds."
+            ) from None
+        return messages
+
+
+def _repeating(messages: list[Message], receive: Receive) -> Receive:
+    """Return a `receive` that begins with messages that were received before."""
+    left = iter(messages)
 
     async def receiving() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > MAX_BODY_BYTES:
-            raise InvalidRequest(f"The body has more than {MAX_BODY_BYTES} bytes.")
-        return message
+        for message in left:
+            return message
+        return await receive()
 
     return receiving

@@ -1,11 +1,22 @@
 """The one queue in front of the transcribers, with its bound.
 
-Whoever wants a transcript takes a place first, before anything is uploaded or fetched, so that
-what waits on the disk is bounded, too, and who comes too late is told at once:
+A place belongs to whose recording is there. What comes from strangers may come slowly, so it takes
+none before it is complete. What is fetched from S3 comes at once, and takes one first, so that what
+waits on the disk is bounded:
+
+    with inference.arrival() as arrival:
+        ... receive the recording; how many do so at a time is bounded elsewhere ...
+        place = await arrival.place()
+        transcription = await place.transcribe(path, options)
 
     with inference.place() as place:
-        ... put the recording into a file ...
+        ... fetch the recording ...
         transcription = await place.transcribe(path, options)
+
+Who comes while the queue is full is refused before anything is sent. Whose recording has arrived is
+refused no more, even if others have taken the last place meanwhile: all of it would have to be sent
+again. It stands in line, and places that are left go to that line before anybody else. The line is
+as long as there are transfers at most, for who stands in it has not left the place among those.
 
 A place is left at the end of the `with`, however it ends: a job that waits leaves the queue, and
 one in work is called off. Jobs of the SQS queue take places in the `background`: these are not
@@ -108,6 +119,21 @@ class Place:
             self._job.gave_way = -math.inf
 
 
+class Arrival:
+    """A recording on its way; see the module."""
+
+    def __init__(self, inference: Inference) -> None:
+        self._inference = inference
+        #: Set when it has a place.
+        self.turn: asyncio.Future[None] | None = None
+
+    async def place(self) -> Place:
+        """Take a place for the recording, which is there; wait in line if there is none."""
+        self.turn = self._inference.line_up()
+        await self.turn
+        return Place(self._inference, background=False)
+
+
 class Inference:
     """The queue and its slots. An async context manager; `loaded` waits for the first model.
 
@@ -130,6 +156,8 @@ class Inference:
         self._jobs_of_queue: deque[_Job] = deque()
         self._jobs: set[asyncio.Future[Transcription]] = set()  # whose end somebody waits for
         self._takers: deque[asyncio.Future[_Job]] = deque()
+        self._line: deque[asyncio.Future[None]] = deque()  # of arrivals that wait for a place
+        self._arrivals = 0  # that have not ended, whether they have a place or not
         self._places = 0
         self._background = 0
         self._running = 0
@@ -203,13 +231,13 @@ class Inference:
 
     @property
     def waiting(self) -> int:
-        """Requests that are not in work: they wait, or their recording is on its way."""
+        """Requests that are not in work: they wait, or S3 is about to deliver their recording."""
         # Who hung up has left the place, and the transcriber may still be at it for a moment.
-        return max(0, self._places - self._running_requests)
+        return max(0, self._places + self._in_line - self._running_requests)
 
     @property
     def idle_seconds(self) -> float:
-        """How long nobody has had a place."""
+        """How long nobody has had a place, or a recording on its way."""
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
 
     def refuse(self) -> None:
@@ -217,7 +245,7 @@ class Inference:
         self._stopping = True
 
     async def idle(self) -> None:
-        """Wait until nobody has a place."""
+        """Wait until nobody has a place, or a recording on its way."""
         await self._idle.wait()
 
     @contextmanager
@@ -229,20 +257,55 @@ class Inference:
             NotReady: the model is being loaded for the first time.
             Busy: there is none; jobs of the queue always get one.
         """
+        self._admit(background=background)
+        self._count(1, background=background)
+        try:
+            yield Place(self, background=background)
+        finally:
+            self._count(-1, background=background)
+
+    @contextmanager
+    def arrival(self) -> Iterator[Arrival]:
+        """Let a recording arrive.
+
+        Raises:
+            Stopping: the server is being shut down.
+            NotReady: the model is being loaded for the first time.
+            Busy: there would be no place for it now.
+        """
+        self._admit(background=False)
+        self._arrivals += 1
+        self._settle()
+        arrival = Arrival(self)
+        try:
+            yield arrival
+        finally:
+            self._arrivals -= 1
+            turn = arrival.turn
+            if turn is not None and not turn.cancel() and not turn.cancelled():
+                self._places -= 1  # it had its turn
+            self._settle()
+
+    def line_up(self) -> asyncio.Future[None]:
+        """Return what is done when an arrival has its place; for `Arrival`."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        self._settle()
+        return turn
+
+    def _admit(self, *, background: bool) -> None:
+        """Refuse whom there is no place for; see `place`."""
         if self._stopping:
             raise Stopping("The server is being shut down.", retry_after=5)
         if self.about is None:
             raise NotReady("The model is being loaded.", retry_after=10)
-        if not background and self._places >= self.limit + self.slots:
-            raise Busy(
-                f"{self._places} recordings are in work or waiting.", retry_after=self._retry_after
-            )
-        self._count(1, background=background)
-        place = Place(self, background=background)
-        try:
-            yield place
-        finally:
-            self._count(-1, background=background)
+        taken = self._places + self._in_line
+        if not background and taken >= self.limit + self.slots:
+            raise Busy(f"{taken} recordings are in work or waiting.", retry_after=self._retry_after)
+
+    @property
+    def _in_line(self) -> int:
+        return sum(not turn.done() for turn in self._line)
 
     def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
         """Queue a job; for `Place`.
@@ -299,7 +362,16 @@ class Inference:
             self._background += change
         else:
             self._places += change
-        if self._places + self._background:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give places that are free to the line, and note whether anybody is there."""
+        while self._line and self._places < self.limit + self.slots:
+            turn = self._line.popleft()
+            if not turn.done():  # who stood there has not gone
+                turn.set_result(None)
+                self._places += 1
+        if self._places + self._background + self._arrivals:
             self._idle_since = None
             self._idle.clear()
         else:

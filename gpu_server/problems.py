@@ -11,9 +11,10 @@ Problem                 status, code, message, retryable, and when to come again
 ├── NotOffered          422 not_offered: an option that this server does not have
 ├── FetchFailed         502 fetch_failed: the other side of a URL does not deliver
 ├── StorageFailed       503 storage_failed: the bucket cannot be reached, or refuses
-├── UploadStalled       408 upload_stalled: the caller stopped sending in the middle
-├── NoSpace             507 no_space: the disk is full
-├── Busy                503 busy: the queue is full
+├── UploadStalled       408 upload_stalled: a recording comes too slowly, or no more
+├── RequestStalled      408 request_stalled: a request's head, or its small body, is not complete
+├── NoSpace             507 no_space: the disk is full, or what transfers may have of it
+├── Busy                503 busy: the queue is full, or there are too many transfers or requests
 ├── NotReady            503 not_ready: the model is being loaded
 ├── Stopping            503 stopping: the server is being shut down
 └── EngineFailure       503 engine_failed: the model or its process failed
@@ -142,19 +143,25 @@ class StorageFailed(Problem):
 
 
 class UploadStalled(Problem):
-    """The caller stopped sending in the middle."""
+    """A recording comes too slowly, or no more."""
 
     status, code = 408, "upload_stalled"
 
 
+class RequestStalled(Problem):
+    """A request's head, or the body of one that uploads nothing, was not complete in time."""
+
+    status, code = 408, "request_stalled"
+
+
 class NoSpace(Problem):
-    """The disk is full."""
+    """The disk is full, or what transfers may have of it."""
 
     status, code = 507, "no_space"
 
 
 class Busy(Problem):
-    """The queue is full."""
+    """The queue is full, or there are too many transfers or requests."""
 
     status, code = 503, "busy"
 

@@ -94,6 +94,28 @@ class Settings(BaseSettings):
     transfer_seconds: Annotated[
         float, Field(gt=0, description="patience with an upload or download without a byte")
     ] = 30.0
+    transfer_rate: Annotated[
+        float,
+        Field(gt=0, description="bytes per second; slower uploads and downloads are given up"),
+    ] = 16 * 1024
+    transfer_limit: Annotated[
+        int, Field(ge=1, le=10_000, description="uploads at a time, and as many downloads")
+    ] = 32
+    transfer_bytes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="what uploads, and downloads, may have on the disk before they are "
+            "complete and have a place; default: four times MAX_UPLOAD_BYTES",
+        ),
+    ] = None
+    request_seconds: Annotated[
+        float, Field(gt=0, description="patience with a request's head, and with a small body")
+    ] = 15.0
+    connection_limit: Annotated[
+        int | None,
+        Field(ge=8, description="connections at a time; default: by the other limits, 256 or more"),
+    ] = None
     upload_seconds: Annotated[
         float, Field(gt=0, description="the longest that an upload may take in all")
     ] = 3600.0
@@ -154,6 +176,8 @@ class Settings(BaseSettings):
             raise ValueError("QUEUE_URL is given: RECORDINGS_BUCKET has to name the jobs' bucket")
         if self.auth_token is not None and self.auth_token_file is not None:
             raise ValueError("give AUTH_TOKEN or AUTH_TOKEN_FILE, not both")
+        if self.spool_bytes < self.max_upload_bytes:
+            raise ValueError("TRANSFER_BYTES has to be MAX_UPLOAD_BYTES at least")
         secret = self.secret
         if secret is None and not self.loopback:
             raise ValueError(
@@ -189,6 +213,17 @@ class Settings(BaseSettings):
     def capacity(self) -> int:
         """Recordings at a time."""
         return self.slots or 1
+
+    @property
+    def spool_bytes(self) -> int:
+        """What uploads may have on the disk, and downloads."""
+        return self.transfer_bytes or 4 * self.max_upload_bytes
+
+    @property
+    def connections(self) -> int:
+        """Connections at a time, if there are descriptors for them: twice what can be in work."""
+        in_work = 2 * self.transfer_limit + self.queue_limit + self.capacity
+        return self.connection_limit or max(256, 2 * in_work)
 
     @property
     def spec(self) -> TranscriberSpec:

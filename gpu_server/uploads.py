@@ -13,8 +13,10 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from gpu_server.pace import TooSlow
 from gpu_server.problems import InvalidRequest, UploadStalled
 from gpu_server.spool import SpoolFile
+from gpu_server.transfers import Transfer
 
 #: The name of the field that has the recording.
 FILE: Final = "file"
@@ -36,9 +38,7 @@ async def receive_form(
     headers: Mapping[str, str],
     body: AsyncIterator[bytes],
     file: SpoolFile,
-    *,
-    patience: float,
-    deadline: float,
+    transfer: Transfer,
 ) -> dict[str, str]:
     """Write the recording of a form to `file`; return the other fields.
 
@@ -46,14 +46,13 @@ async def receive_form(
         headers: of the request, looked up in lower case.
         body: as it comes.
         file: an empty one.
-        patience: how long nothing may come, seconds.
-        deadline: how long all of it may take, seconds: a byte now and then is no progress.
+        transfer: its bounds.
 
     Raises:
         InvalidRequest: it is no form, or has not one recording in it.
-        UploadStalled: nothing came for too long, or it takes too long altogether.
+        UploadStalled: it comes too slowly, or takes too long altogether.
         Unprocessable: the recording is too large.
-        NoSpace: the disk is full.
+        NoSpace: the disk is full, or what uploads may have of it.
     """
     kind, options = parse_options_header(headers.get("content-type", ""))
     boundary = options.get(b"boundary")
@@ -62,14 +61,22 @@ async def receive_form(
     announced = headers.get("content-length", "")
     if announced.isdecimal():
         file.expect(int(announced) - MAX_OVERHEAD_BYTES)
+        transfer.expect(int(announced))
     form = _Form()
+    bounds = transfer.of
     try:
-        async with asyncio.timeout(deadline):
-            await _read(MultipartParser(boundary, form.callbacks()), form, body, file, patience)
+        async with asyncio.timeout(bounds.longest):
+            pieces = transfer.pieces(body)
+            await _read(MultipartParser(boundary, form.callbacks()), form, pieces, file)
     except FormParserError as error:
         raise InvalidRequest("The form is malformed.") from error
+    except TooSlow:
+        raise UploadStalled(
+            f"The upload brings less than {bounds.rate:g} bytes per second, or nothing for "
+            f"{bounds.patience:g} seconds."
+        ) from None
     except TimeoutError:
-        raise UploadStalled(f"The upload has taken more than {deadline:g} seconds.") from None
+        raise UploadStalled(f"The upload has taken more than {bounds.longest:g} seconds.") from None
     await asyncio.to_thread(file.write, form.take())
     if not form.complete:
         raise InvalidRequest("The form ends in the middle.")
@@ -81,12 +88,11 @@ async def receive_form(
 async def _read(
     parser: MultipartParser,
     form: _Form,
-    body: AsyncIterator[bytes],
+    pieces: AsyncIterator[bytes],
     file: SpoolFile,
-    patience: float,
 ) -> None:
     epilogue = 0
-    async for piece in _pieces(body, patience):
+    async for piece in pieces:
         if form.complete:
             epilogue += len(piece)
             if epilogue > MAX_EPILOGUE_BYTES:
@@ -96,23 +102,6 @@ async def _read(
         if len(form.waiting) >= BLOCK:
             await asyncio.to_thread(file.write, form.take())
     parser.finalize()
-
-
-async def _pieces(body: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes]:
-    """Yield what comes.
-
-    Raises:
-        UploadStalled: nothing came for `patience` seconds.
-    """
-    while True:
-        try:
-            async with asyncio.timeout(patience):
-                piece = await anext(body)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise UploadStalled(f"Nothing came for {patience:g} seconds.") from None
-        yield piece
 
 
 class _Form:

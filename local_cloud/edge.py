@@ -4,7 +4,7 @@ Serves the built page and passes `/api/` on to the service, with the headers and
 real distribution. Nothing else of the tree knows about it; a client sees the same paths,
 statuses, frames and close codes as from the service itself. Differences that remain: frames
 are not compressed, and a connection that breaks on one side is closed on the other with a
-code, for 1006 cannot be sent.
+code, for 1006 cannot be sent. Like CloudFront it waits for nobody without end, but for sockets.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ from aiohttp import (
     hdrs,
     web,
 )
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
+from gpu_server.connections import BACKLOG, BURST, Crowd, affordable
+from gpu_server.pace import Pace, TooSlow, paced
 from infra.page_headers import page_headers
+from local_cloud.gate import Bounds, Gate
 
 #: Frames up to this size pass, so that the service itself refuses those that are too large.
 MAX_CLIENT_FRAME: Final = 256 * 1024
@@ -48,6 +52,16 @@ MAX_SERVICE_FRAME: Final = 16 * 1024 * 1024
 SOCKET_BUFFER: Final = 192 * 1024
 #: A peer that takes nothing for this long is cut off, seconds.
 STUCK_SECONDS: Final = 30.0
+#: For the head of a request, from the last answer or the start, seconds.
+HEAD_SECONDS: Final = 15.0
+#: For what is left of a body after the answer, so that the client sees that, seconds.
+LINGER_SECONDS: Final = 5.0
+#: For a file of the page to be read, seconds; it does not go far.
+PAGE_SECONDS: Final = 60.0
+#: What the body of a request has to bring, bytes per second.
+BODY_RATE: Final = 16 * 1024
+#: Connections at a time. Each may need another one to the service.
+CONNECTIONS: Final = 2048
 #: How long a closing peer may take to answer the close, seconds.
 CLOSE_SECONDS: Final = 2.0
 
@@ -89,6 +103,7 @@ HANDSHAKE = frozenset(
 DIST = web.AppKey("dist", Path)
 SERVICE = web.AppKey("service", str)
 CLIENT = web.AppKey("client", ClientSession)
+BOUNDS = web.AppKey("bounds", Bounds)
 
 #: A WebSocket whose text stays bytes, for it is only passed on.
 ServerSocket = web.WebSocketResponse[bool]
@@ -170,6 +185,15 @@ def passed_close(code: int | None, *, lost: int) -> int:
 
 async def handle(request: web.Request) -> web.StreamResponse:
     """Answer any request."""
+    with request.app[BOUNDS].work(request.transport) as may_be:
+        if not may_be:
+            text = "Too many requests are in work.\n"
+            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+        return await _answer(request)
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    """Answer a request that there is room for."""
     if not LOOPBACK.fullmatch(request.headers.get(hdrs.HOST, "")):
         text = "This server answers to localhost only.\n"
         return web.Response(status=421, text=text)
@@ -193,18 +217,38 @@ def serve_page(request: web.Request) -> web.StreamResponse:
     if file is None:
         return web.Response(status=404, text="There is no such file.\n", headers=headers)
     headers["Cache-Control"] = cache_control(request.app[DIST], file)
-    return web.FileResponse(file, headers=headers)
+    return PageFile(file, headers=headers)
+
+
+class PageFile(web.FileResponse):
+    """A file, for a client that reads it."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send it; cut the connection if that takes too long.
+
+        Raises:
+            ConnectionError: it does.
+        """
+        try:
+            async with asyncio.timeout(PAGE_SECONDS):
+                return await super().prepare(request)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("nobody reads the page") from None
 
 
 async def relay_http(request: web.Request) -> web.StreamResponse:
     """Pass a request to the service and its answer back, both as they come."""
     response: web.StreamResponse | None = None
+    pace = Pace(BODY_RATE, STUCK_SECONDS)
+    body = paced(request.content.iter_any(), pace) if request.body_exists else None
     try:
         async with request.app[CLIENT].request(
             request.method,
             _service_url(request),
             headers=forwarded(request.headers, request.remote),
-            data=request.content if request.body_exists else None,
+            data=body,
             allow_redirects=False,
         ) as answer:
             headers = CIMultiDict(
@@ -220,9 +264,9 @@ async def relay_http(request: web.Request) -> web.StreamResponse:
                 async with asyncio.timeout(STUCK_SECONDS):
                     await response.write(chunk)
             await response.write_eof()
-    except (ClientError, TimeoutError, ConnectionError):
+    except (ClientError, TimeoutError, ConnectionError) as error:
         if response is None:
-            return _service_away()
+            return _too_slow() if isinstance(error.__cause__, TooSlow) else _service_away()
         # Half an answer has gone out: only a cut connection tells that the rest is missing.
         if request.transport is not None:
             request.transport.abort()
@@ -233,16 +277,17 @@ async def relay_socket(request: web.Request) -> web.StreamResponse:
     """Pass a WebSocket to the service: every frame, in both ways, and how it ends."""
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     try:
-        service = await request.app[CLIENT].ws_connect(
-            _service_url(request),
-            headers=forwarded(request.headers, request.remote),
-            protocols=[name.strip() for name in offered.split(",") if name.strip()],
-            max_msg_size=MAX_SERVICE_FRAME,
-            timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS),
-            autoclose=False,
-            compress=0,
-            decode_text=False,
-        )
+        async with asyncio.timeout(STUCK_SECONDS):
+            service = await request.app[CLIENT].ws_connect(
+                _service_url(request),
+                headers=forwarded(request.headers, request.remote),
+                protocols=[name.strip() for name in offered.split(",") if name.strip()],
+                max_msg_size=MAX_SERVICE_FRAME,
+                timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                autoclose=False,
+                compress=0,
+                decode_text=False,
+            )
     except WSServerHandshakeError as refusal:
         wait = refusal.headers.get(hdrs.RETRY_AFTER) if refusal.headers else None
         return web.Response(
@@ -324,6 +369,10 @@ def _service_away() -> web.Response:
     return web.Response(status=502, text=SERVICE_AWAY, headers={"Retry-After": "2"})
 
 
+def _too_slow() -> web.Response:
+    return web.Response(status=408, text="The request's body does not come, or too slowly.\n")
+
+
 def _cut_later(request: web.Request) -> None:
     """Break the connection to a client that did not take the close in time.
 
@@ -342,9 +391,35 @@ def application(*, dist: Path, service: str) -> web.Application:
     app = web.Application()
     app[DIST] = dist
     app[SERVICE] = service.rstrip("/")
+    app[BOUNDS] = Bounds(crowd=Crowd(affordable(CONNECTIONS, each=2)), patience=STUCK_SECONDS)
     app.cleanup_ctx.append(_client)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
+
+
+def runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
+    """Return what runs the edge; requests in work get so many seconds at the end."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=shutdown_timeout,
+        keepalive_timeout=HEAD_SECONDS,
+        lingering_time=LINGER_SECONDS,
+    )
+
+
+async def listen(running: web.AppRunner, listener: socket.socket) -> asyncio.Server:
+    """Answer whoever connects to a socket, within bounds. Close what is returned to stop."""
+    make = running.server
+    if make is None:
+        raise RuntimeError("the runner is not set up")
+    bounds = running.app[BOUNDS]
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Gate(bounds, make), sock=listener, backlog=BURST
+    )
+    listener.listen(BACKLOG)
+    return server
 
 
 def small_buffers(listener: socket.socket) -> socket.socket:

@@ -180,9 +180,7 @@ class Demo:
         self._parts.append(transcriber)
         stack.push_async_callback(_stop, service, transcriber)
 
-        site = web.SockSite(runner, listener)
-        await site.start()
-        stack.push_async_callback(site.stop)
+        stack.callback((await edge.listen(runner, listener)).close)
         self._say_ready(url, emulator, shell)
         await _first_failure(
             *(keep_running(part, say) for part in parts), _start_and_keep(transcriber)
@@ -258,11 +256,8 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 
 @contextlib.asynccontextmanager
 async def _edge(service: str) -> AsyncIterator[web.AppRunner]:
-    runner = web.AppRunner(
-        edge.application(dist=DIST, service=service),
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=FAREWELL_SECONDS,
+    runner = edge.runner(
+        edge.application(dist=DIST, service=service), shutdown_timeout=FAREWELL_SECONDS
     )
     await runner.setup()
     try:

@@ -15,6 +15,8 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from local_cloud import edge
+from local_cloud.gate import Bounds
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -25,15 +27,20 @@ PATIENCE = 10.0
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[int]:
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = edge.runner(app, shutdown_timeout=0.1)
     await runner.setup()
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    try:
-        await web.SockSite(runner, listener).start()
-        yield listener.getsockname()[1]
-    finally:
-        await runner.cleanup()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        if edge.BOUNDS in app:
+            server = await edge.listen(runner, listener)
+        else:
+            await web.SockSite(runner, listener).start()
+            server = None
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            if server is not None:
+                server.close()
+            await runner.cleanup()
 
 
 @dataclass
@@ -42,6 +49,7 @@ class Edge:
 
     port: int
     client: aiohttp.ClientSession
+    bounds: Bounds
 
     @property
     def url(self) -> str:
@@ -76,12 +84,13 @@ def behind(dist: Path) -> Callable[[Handler], contextlib.AbstractAsyncContextMan
     async def put(handler: Handler) -> AsyncIterator[Edge]:
         backend = web.Application(client_max_size=0)
         backend.router.add_route("*", "/{path:.*}", handler)
-        async with (
-            listening(backend) as service,
-            listening(edge.application(dist=dist, service=f"http://127.0.0.1:{service}")) as port,
-            aiohttp.ClientSession(auto_decompress=False) as client,
-        ):
-            yield Edge(port, client)
+        async with listening(backend) as service:
+            front = edge.application(dist=dist, service=f"http://127.0.0.1:{service}")
+            async with (
+                listening(front) as port,
+                aiohttp.ClientSession(auto_decompress=False) as client,
+            ):
+                yield Edge(port, client, front[edge.BOUNDS])
 
     return put
 
@@ -446,3 +455,119 @@ async def test_a_service_that_does_not_read_makes_the_client_wait(behind: Behind
         await sending
         await ws.close()
         assert await counted.get() == 1600 * 64 * 1024
+
+
+# --- clients that send half of something, or do not read -------------------------------------
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes until the end, which may be a cut."""
+    with contextlib.suppress(ConnectionError):
+        return await reader.read()
+    return b""
+
+
+async def drip(writer: asyncio.StreamWriter, drop: bytes) -> None:
+    while not writer.transport.is_closing():
+        writer.write(drop)
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("sent", "drop", "answer"),
+    [
+        (b"", b"", b""),
+        (b"GET / HT", b"", b""),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"x", b""),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT", b"", b" 200 "),
+        (b"POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", b"", b" 408 "),
+        (
+            b"POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n",
+            b"x",
+            b" 408 ",
+        ),
+        (
+            b"POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"1\r\nx\r\n",
+            b" 408 ",
+        ),
+    ],
+)
+async def test_what_is_half_sent_is_dropped_at_its_deadline_however_it_drips(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch, sent: bytes, drop: bytes, answer: bytes
+) -> None:
+    monkeypatch.setattr(edge, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(edge, "STUCK_SECONDS", 0.4)
+    monkeypatch.setattr(edge, "LINGER_SECONDS", 0.4)
+
+    async def service(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    async with asyncio.timeout(PATIENCE), behind(service) as front:
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(sent)
+        dripping = asyncio.create_task(drip(writer, drop))
+        assert answer in await rest(reader)
+        dripping.cancel()
+        writer.close()
+
+
+async def test_a_page_that_nobody_reads_is_given_up(
+    behind: Behind, dist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "PAGE_SECONDS", 0.4)
+    (dist / "large.bin").write_bytes(bytes(32 * 1024 * 1024))
+    async with asyncio.timeout(PATIENCE), behind(nothing) as front:
+        _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # it can read, too
+        writer.write(b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await eventually(lambda: len(front.bounds.crowd) == 1, "it is there")
+        await eventually(lambda: len(front.bounds.crowd) == 0, "it is gone")
+        writer.transport.abort()
+
+
+async def test_a_socket_in_which_nothing_happens_stays_open(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HEAD_SECONDS", "STUCK_SECONDS", "PAGE_SECONDS"):
+        monkeypatch.setattr(edge, name, 0.2)
+    async with behind(echo) as front, front.client.ws_connect(f"{front.url}/api/x") as ws:
+        await asyncio.sleep(1.0)  # five times every deadline
+        await ws.send_str("still here")
+        assert await ws.receive_str(timeout=PATIENCE) == "still here"
+
+
+async def test_connections_that_send_nothing_or_half_keep_nobody_out_and_cut_no_socket(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "CONNECTIONS", 16)
+    async with (
+        asyncio.timeout(4 * PATIENCE),
+        behind(echo) as front,
+        front.client.ws_connect(f"{front.url}/api/x") as ws,
+    ):
+        writers = []
+        for number in range(200):
+            _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            writer.write((b"", b"GET / HT")[number % 2])
+            writers.append(writer)
+            assert len(front.bounds.crowd) <= 16
+        async with front.client.get(f"{front.url}/") as page:
+            assert page.status == 200
+        await ws.send_str("still here")
+        assert await ws.receive_str() == "still here"
+        for writer in writers:
+            writer.transport.abort()
+        await eventually(lambda: len(front.bounds.crowd) <= 2, "they have left")
+
+
+async def test_sockets_leave_room_for_the_page(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "CONNECTIONS", 8)
+    async with behind(echo) as front, contextlib.AsyncExitStack() as stack:
+        for _ in range(6):
+            await stack.enter_async_context(front.client.ws_connect(f"{front.url}/api/x"))
+        async with front.client.get(f"{front.url}/") as refused:
+            assert refused.status == 503
+            assert refused.headers["Retry-After"]

@@ -20,6 +20,7 @@ from gpu_server.addresses import Address
 from gpu_server.download import Downloader
 from gpu_server.problems import FetchFailed, InvalidRequest, Problem, RefusedAddress, Unprocessable
 from gpu_server.spool import Spool
+from gpu_server.transfers import Transfers
 from tests.support.gpu_server import gpu_server
 
 pytestmark = pytest.mark.integration
@@ -45,6 +46,14 @@ class Net:
 
 async def sound(_request: web.Request) -> web.StreamResponse:
     return web.Response(body=SOUND)
+
+
+async def trickle(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b".")
+        await asyncio.sleep(0.05)
 
 
 def redirect(to: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -87,6 +96,7 @@ async def net() -> AsyncIterator[Net]:
     public.router.add_get("/sound", sound)
     public.router.add_get("/endless", endless)
     public.router.add_get("/silent", silent)
+    public.router.add_get("/trickle", trickle)
     public.router.add_get("/bomb", bomb)
     public.router.add_get("/moved", moved)
     public.router.add_get("/loop", redirect("/loop"))
@@ -111,8 +121,13 @@ async def fetching(
     downloader = Downloader(patience=0.5, allowed=only_one, resolve=resolve)
 
     async def fetch(url: str) -> bytes:
-        with Spool(folder, max_bytes=100_000) as spool, spool.file() as file:
-            await downloader.fetch(url, file)
+        bounds = Transfers(limit=1, max_bytes=10**6, rate=50_000, patience=0.5, longest=60)
+        with (
+            Spool(folder, max_bytes=100_000) as spool,
+            spool.file() as file,
+            bounds.admit("") as transfer,
+        ):
+            await downloader.fetch(url, file, transfer)
             return file.path.read_bytes()
 
     yield fetch
@@ -212,6 +227,7 @@ async def test_a_resolver_that_disagrees_with_a_literal_changes_nothing(
     [
         ("/endless", Unprocessable),
         ("/silent", FetchFailed),
+        ("/trickle", FetchFailed),
         ("/loop", FetchFailed),
         ("/broken", FetchFailed),
         ("/nothing", InvalidRequest),

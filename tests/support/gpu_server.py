@@ -39,6 +39,10 @@ class Client:
     url: str
     session: aiohttp.ClientSession
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     async def get(self, path: str, **headers: str) -> Answer:
         async with self.session.get(self.url + path, headers=headers) as answer:
             return await _read(answer)

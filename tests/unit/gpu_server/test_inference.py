@@ -142,6 +142,81 @@ async def test_beyond_the_bound_nobody_gets_a_place_until_one_is_left() -> None:
     assert caught.value.retry_after
 
 
+async def test_a_recording_on_its_way_takes_no_place_and_keeps_the_server_up() -> None:
+    slot = Slot()
+    async with inference(slot, limit=0) as running:
+        with running.arrival(), running.arrival():
+            assert running.waiting == 0
+            assert running.idle_seconds == 0
+            with running.place():
+                pass
+        assert running.idle_seconds > 0
+
+
+async def test_a_recording_that_has_arrived_waits_in_line_and_is_served_before_newcomers() -> None:
+    slot = Slot()
+
+    async def arrive(name: str) -> Transcription:
+        with running.arrival() as arrival:
+            await arrived.wait()
+            place = await arrival.place()
+            return await place.transcribe(Path(name), OPTIONS)
+
+    async with inference(slot, limit=0) as running:
+        arrived = asyncio.Event()
+        tasks = [asyncio.create_task(arrive(name)) for name in ("first", "second", "third")]
+        await asyncio.sleep(0)
+        arrived.set()
+        await slot.working()
+        assert running.waiting == 2
+        with pytest.raises(Busy), running.place():
+            pass
+        with pytest.raises(Busy), running.arrival():
+            pass
+        tasks[1].cancel()
+        slot.finish()
+        await slot.working()
+        slot.finish()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await running.idle()
+        with running.place():
+            pass
+
+    assert slot.jobs == ["first", "third"]
+
+
+async def test_who_leaves_just_when_the_turn_has_come_leaves_the_place_to_the_next() -> None:
+    async with inference(Slot(), limit=0) as running:
+        with running.arrival() as second:
+            with running.arrival() as first:
+                with running.place():
+                    leaving = asyncio.create_task(first.place())
+                    staying = asyncio.create_task(second.place())
+                    await asyncio.sleep(0)
+                # The place is the first's now, who does not know yet.
+                leaving.cancel()
+            await staying
+            assert running.waiting == 1
+        assert running.idle_seconds > 0
+
+
+async def test_at_the_end_what_is_on_its_way_is_waited_for_and_nobody_else_let_in() -> None:
+    slot = Slot()
+    async with inference(slot) as running:
+        with running.arrival() as arrival:
+            running.refuse()
+            ended = asyncio.create_task(running.idle())
+            with pytest.raises(Stopping), running.arrival():
+                pass
+            place = await arrival.place()
+            job = asyncio.create_task(place.transcribe(Path("late"), OPTIONS))
+            await slot.working()
+            assert not ended.done()
+            slot.finish()
+            await job
+        await ended
+
+
 async def test_who_waits_and_gives_up_costs_nobody_a_turn() -> None:
     slot = Slot()
     async with inference(slot) as running:

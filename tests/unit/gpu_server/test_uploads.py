@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gpu_server.problems import InvalidRequest, NoSpace, Unprocessable, UploadStalled
 from gpu_server.spool import Spool
+from gpu_server.transfers import Transfers
 from gpu_server.uploads import receive_form
 
 pytestmark = pytest.mark.unit
@@ -38,13 +39,19 @@ async def arriving(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
+def transfers(*, patience: float = 5, longest: float = 60, max_bytes: int = 10**9) -> Transfers:
+    return Transfers(limit=1, max_bytes=max_bytes, rate=1000, patience=patience, longest=longest)
+
+
 async def received(
     folder: Path, pieces: Iterable[bytes], headers: dict[str, str] | None = None
 ) -> tuple[bytes, dict[str, str]]:
-    with Spool(folder, max_bytes=1000) as spool, spool.file() as file:
-        fields = await receive_form(
-            HEADERS | (headers or {}), arriving(pieces), file, patience=5, deadline=5
-        )
+    with (
+        Spool(folder, max_bytes=1000) as spool,
+        spool.file() as file,
+        transfers().admit("") as transfer,
+    ):
+        fields = await receive_form(HEADERS | (headers or {}), arriving(pieces), file, transfer)
         return file.path.read_bytes(), fields
 
 
@@ -95,9 +102,10 @@ async def test_a_recording_that_is_too_large_is_refused_while_it_comes(tmp_path:
     with (
         Spool(tmp_path, max_bytes=3_000_000) as spool,
         spool.file() as file,
+        transfers().admit("") as transfer,
         pytest.raises(Unprocessable) as caught,
     ):
-        await receive_form(HEADERS, endless(), file, patience=5, deadline=60)
+        await receive_form(HEADERS, endless(), file, transfer)
 
     assert caught.value.code == "too_large"
     assert file.size <= 3_000_000
@@ -116,19 +124,39 @@ async def test_what_comes_after_the_end_is_refused_but_for_a_line_break(tmp_path
         await received(tmp_path, [whole, *[bytes(500)] * 10])
 
 
-async def test_an_upload_that_never_ends_has_no_place_for_ever(tmp_path: Path) -> None:
-    async def drips() -> AsyncIterator[bytes]:
-        yield form(("file", b"x")).partition(b"x\r\n")[0]
-        while True:
-            await asyncio.sleep(0.001)
-            yield b"."
+async def drips(every: float, size: int) -> AsyncIterator[bytes]:
+    yield form(("file", b"x")).partition(b"x\r\n")[0]
+    while True:
+        await asyncio.sleep(every)
+        yield bytes(size)
 
+
+@pytest.mark.parametrize(
+    ("drop", "patience", "longest", "said"),
+    [(1, 0.1, 60, "less than 1000 bytes per second"), (1000, 60, 0.05, "more than 0.05 seconds")],
+)
+async def test_an_upload_that_is_too_slow_or_never_ends_is_given_up(
+    tmp_path: Path, drop: int, patience: float, longest: float, said: str
+) -> None:
+    bounds = transfers(patience=patience, longest=longest)
     with (
         Spool(tmp_path, max_bytes=10**9) as spool,
         spool.file() as file,
-        pytest.raises(UploadStalled),
+        bounds.admit("") as transfer,
+        pytest.raises(UploadStalled, match=said),
     ):
-        await receive_form(HEADERS, drips(), file, patience=60, deadline=0.05)
+        await receive_form(HEADERS, drips(0.005, drop), file, transfer)
+
+
+async def test_what_uploads_may_have_on_the_disk_is_all_they_get(tmp_path: Path) -> None:
+    bounds = transfers(max_bytes=5000)
+    with Spool(tmp_path, max_bytes=10**9) as spool, spool.file() as file:
+        with pytest.raises(NoSpace), bounds.admit("") as transfer:
+            await receive_form(HEADERS, drips(0, 100), file, transfer)
+        with pytest.raises(NoSpace), bounds.admit("") as transfer:
+            await receive_form(HEADERS | {"content-length": "5001"}, arriving([]), file, transfer)
+
+    assert (bounds.running, bounds.held) == (0, 0)
 
 
 def test_a_disk_without_room_for_another_file_is_full(
