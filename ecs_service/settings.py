@@ -13,7 +13,7 @@ from ecs_service.access import LOOPBACK_NAMES
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
-from transcripts.models import Language
+from transcripts.models import InWords, Language
 
 #: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
 POCKETSPHINX_STREAMS_PER_CORE = 3
@@ -108,6 +108,7 @@ class Settings(BaseSettings):
             max_length=255,
             description="print metrics for CloudWatch to standard output under this namespace",
         ),
+        InWords("1 to 255 letters, digits and `_./#:-`"),
     ] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
