@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from client.audio import inspect, microphones, open_microphone, read_file
+from client.conversation_command import transcript
 from client.endpoints import (
     DEFAULT_URL,
     URL_VARIABLE,
@@ -33,7 +34,7 @@ from client.translating import Held, Line, translated
 from client.upload_command import upload
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import PcmFormat
-from transcripts.protocol import TranscribeParameters
+from transcripts.protocol import Snapshot, TranscribeParameters
 
 _ADVICE = {
     "max_duration": "it takes no longer streams.",
@@ -42,8 +43,8 @@ _ADVICE = {
 
 app = typer.Typer(
     name="python -m client",
-    help="Speak into conversations of a Cloudscribe service, and follow them; upload recordings, "
-    "and fetch their transcripts.",
+    help="Speak into conversations of a Cloudscribe service, follow them, and read them back; "
+    "upload recordings, and fetch their transcripts.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -216,7 +217,12 @@ def watch(
             screen.tell(f"{error}; connecting again in {delay:.1f} s")
 
         parameters = connect_parameters(conversation, language=language)
-        captions = follow(url, parameters, interrupted=interrupted)
+        captions = follow(
+            url,
+            parameters,
+            interrupted=interrupted,
+            connected=lambda snapshot: screen.tell(_welcome(snapshot)),
+        )
         with _on_interrupt(_cancel_this_task()):
             async with aclosing(captions):
                 if language is None or as_json:
@@ -227,6 +233,16 @@ def watch(
         return ExitCode.OK
 
     _run(main())
+
+
+def _welcome(snapshot: Snapshot) -> str:
+    """Return what a viewer is told when the connection stands."""
+    connected = f"Connected to {snapshot.conversation_id}"
+    if not snapshot.complete:
+        return f"{connected}; what was said before cannot be read at the moment."
+    if not snapshot.utterances:
+        return f"{connected}; nobody has spoken in the last two minutes. Ctrl-C ends."
+    return f"{connected}. Ctrl-C ends."
 
 
 async def _read(screen: Screen, news: AsyncGenerator[News, None], held: Held) -> None:
@@ -275,7 +291,7 @@ def languages(
     _run(main())
 
 
-for command in (upload, status, fetch):
+for command in (upload, status, fetch, transcript):
     app.command(epilog=EPILOG)(command)
 
 
@@ -314,6 +330,7 @@ async def _speak(
             showing = asyncio.create_task(_show(screen, talk, duration))
             try:
                 closed = await talk.run(screen.hear)
+                screen.show(talk.progress, duration)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def _content(bucket: Bucket, key: str, limit: int) -> bytes | None:
         return content
 
 
-def deliver(content: bytes, output: Path | None) -> None:
-    """Write to a file, all or nothing, or to stdout for None.
+def deliver(pieces: Iterable[bytes], output: Path | None) -> None:
+    """Write to a file, all or nothing, or to stdout for None. What `pieces` raises comes through.
 
     Raises:
         OutputFailed, FileFailed: it cannot be written.
@@ -80,12 +81,13 @@ def deliver(content: bytes, output: Path | None) -> None:
     """
     try:
         if output is None:
-            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.writelines(pieces)
             sys.stdout.flush()
         elif output.exists() and not output.is_file():  # such as /dev/null, or a pipe
-            output.write_bytes(content)
+            with output.open("wb") as file:
+                file.writelines(pieces)
         else:
-            _replace(output, content)
+            _replace(output, pieces)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -94,11 +96,11 @@ def deliver(content: bytes, output: Path | None) -> None:
         raise FileFailed(f"{output} cannot be written: {error.strerror}") from error
 
 
-def _replace(output: Path, content: bytes) -> None:
+def _replace(output: Path, pieces: Iterable[bytes]) -> None:
     target = output.resolve()  # through a link, to the file that it names
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".fetch-", delete=False) as file:
         try:
-            file.write(content)
+            file.writelines(pieces)
             file.close()
             # As if it had been opened for writing: what it was, or what is usual for new files.
             umask = os.umask(0)

@@ -459,7 +459,8 @@ def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
 
     for suffix in ("json", "srt", "vtt", "txt"):
         printed = run("fetch", upload, "--format", suffix)
-        assert printed.stdout_bytes == content(s3, beside(transcript_key, f".{suffix}"))
+        stored = content(s3, beside(transcript_key, f".{suffix}"))
+        assert printed.stdout_bytes == stored + (b"\n" if suffix == "json" else b"")
     assert "good morning" in run("fetch", chunk, "--format", "srt").stdout
 
     output = tmp_path / "talk.srt"
@@ -478,7 +479,7 @@ def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
     chunk = f"{SESSION.chunks_prefix}1.webm"
 
     assert run("status", chunk).exit_code == ExitCode.OK
-    assert run("fetch", chunk, "--format", "json").stdout == '{"version":9}'
+    assert run("fetch", chunk, "--format", "json").stdout == '{"version":9}\n'
     assert run("fetch", chunk, "--format", "srt").exit_code == ExitCode.NO_TRANSCRIPT
 
 

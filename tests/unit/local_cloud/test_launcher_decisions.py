@@ -197,7 +197,8 @@ def test_the_transcribers_settings_are_valid(
 
 def test_a_shell_that_reads_the_settings_uses_the_demos_aws_and_no_other(tmp_path: Path) -> None:
     aws = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "HOME": "/home/me"}
-    with shell_settings(tmp_path, aws, "a bucket") as path:
+    names = {"CLOUDSCRIBE_URL": "http://127.0.0.1:8090", "RECORDINGS_BUCKET": "a bucket"}
+    with shell_settings(tmp_path, aws, names) as path:
         mode = path.stat().st_mode & 0o777
         read = subprocess.run(
             ["/bin/sh", "-ec", f". {shlex.quote(str(path))}; env"],
@@ -209,8 +210,9 @@ def test_a_shell_that_reads_the_settings_uses_the_demos_aws_and_no_other(tmp_pat
 
     assert mode == 0o600
     assert not path.exists()
-    assert sorted(line for line in read if line.startswith(("AWS_", "REC", "HOME"))) == [
+    assert sorted(line for line in read if line.startswith(("AWS_", "CL", "REC", "HOME"))) == [
         "AWS_ENDPOINT_URL=http://127.0.0.1:1",
         "AWS_REGION=us-east-1",
+        "CLOUDSCRIBE_URL=http://127.0.0.1:8090",
         "RECORDINGS_BUCKET=a bucket",
     ]
