@@ -25,6 +25,7 @@ from client.errors import ClientError, EndedByService, ExitCode, UsageError
 from client.following import News, follow
 from client.languages import ask_for_languages
 from client.live import Speaker
+from client.output import echo, printable, safe_json
 from client.recording_options import EPILOG
 from client.running import EXIT_CODES, run
 from client.screen import Screen
@@ -159,7 +160,7 @@ def mic(
     async def main() -> ExitCode:
         if list_devices:
             for line in microphones():
-                typer.echo(line)
+                echo(printable(line))
             return ExitCode.OK
         microphone = open_microphone(device)
         parameters = transcribe_parameters(
@@ -279,13 +280,13 @@ def languages(
     async def main() -> ExitCode:
         offer = await ask_for_languages(url)
         if as_json:
-            typer.echo(offer.model_dump_json(by_alias=True))
+            echo(safe_json(offer.model_dump_json(by_alias=True)))
             return ExitCode.OK
-        typer.echo(f"Recognised: {', '.join(offer.recognition) or 'any'}")
+        echo(printable(f"Recognised: {', '.join(offer.recognition) or 'any'}"))
         translation = ", ".join(offer.translation) or "nothing, for there is no translator"
         # A stand-in is worth knowing of.
         by = f" (by {offer.translator})" if offer.translator else ""
-        typer.echo(f"Translated into: {translation}{by}")
+        echo(printable(f"Translated into: {translation}{by}"))
         return ExitCode.OK
 
     _run(main())
@@ -341,6 +342,8 @@ async def _speak(
             f"The service ended the stream after {closed.duration:.1f} s ({closed.reason}): "
             f"{_ADVICE[closed.reason]} The rest was not recognised."
         )
+    if not closed.finals:
+        screen.tell("No speech was recognised.")
     return ExitCode.OK
 
 

@@ -59,6 +59,7 @@ def _endpoint(base: str, name: str, parameters: Parameters) -> URL:
 def _address(base: str, name: str) -> URL:
     try:
         url = URL(base)
+        (url.raw_host or "").encode("idna")  # a name of too long parts has no address
     except ValueError as error:
         raise UsageError(f"{base!r} is not a URL: {error}") from error
     if url.scheme not in _SCHEMES or not url.host:

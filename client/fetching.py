@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from enum import StrEnum
@@ -17,7 +16,8 @@ from pathlib import Path
 from botocore.exceptions import ClientError as AwsError
 
 from client.bucket import Bucket
-from client.errors import FileFailed, OutputFailed
+from client.errors import FileFailed
+from client.output import writing_stdout
 from transcripts.bucket import LIMITS, DocumentTooLarge, parse
 from transcripts.captions import Transcript, captions
 from transcripts.documents import RecordingTranscript, SessionTranscript
@@ -79,11 +79,13 @@ def deliver(pieces: Iterable[bytes], output: Path | None) -> None:
         OutputFailed, FileFailed: it cannot be written.
         BrokenPipeError: whoever read stdout has left.
     """
+    if output is None:
+        with writing_stdout() as stdout:
+            stdout.buffer.writelines(pieces)
+            stdout.flush()
+        return
     try:
-        if output is None:
-            sys.stdout.buffer.writelines(pieces)
-            sys.stdout.flush()
-        elif output.exists() and not output.is_file():  # such as /dev/null, or a pipe
+        if output.exists() and not output.is_file():  # such as /dev/null, or a pipe
             with output.open("wb") as file:
                 file.writelines(pieces)
         else:
@@ -91,8 +93,6 @@ def deliver(pieces: Iterable[bytes], output: Path | None) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if output is None:
-            raise OutputFailed(f"the output cannot be written: {error.strerror}") from error
         raise FileFailed(f"{output} cannot be written: {error.strerror}") from error
 
 

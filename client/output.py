@@ -7,9 +7,12 @@ programs. A byte of a file's name that is no UTF-8 is shown the same way, `\xff`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from typing import Final
+import sys
+from collections.abc import Iterator
+from typing import Final, TextIO
 
 import typer
 
@@ -53,8 +56,22 @@ def echo(line: str) -> None:
         OutputFailed: it cannot be written.
         BrokenPipeError: whoever read stdout has left.
     """
-    try:
+    with writing_stdout():
         typer.echo(line)
+
+
+@contextlib.contextmanager
+def writing_stdout() -> Iterator[TextIO]:
+    """Have what goes wrong with stdout named; yields it.
+
+    Raises:
+        OutputFailed: it cannot be written, or was closed by whoever started this program.
+        BrokenPipeError: whoever read it has left.
+    """
+    if sys.stdout is None:
+        raise OutputFailed("the output cannot be written: stdout is closed")
+    try:
+        yield sys.stdout
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -44,7 +44,8 @@ def run(command: Callable[[], ExitCode]) -> None:
 
 def _leave_stdout() -> None:
     """Point stdout to nowhere: Python flushes it once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
