@@ -149,6 +149,19 @@ def test_the_log_of_the_last_run_is_put_aside(tmp_path: Path) -> None:
     assert logs.last_lines(log) == []
 
 
+@pytest.mark.parametrize("offset", range(4))
+def test_a_log_that_is_cut_within_a_character_is_shown_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int
+) -> None:
+    monkeypatch.setattr(logs, "CHUNK", 12 + offset)
+    (tmp_path / "log").write_bytes("日本語日本語 ".encode() + b"caf\xe9")
+
+    (line,) = logs.last_lines(tmp_path / "log")
+
+    assert line.endswith("語 caf\\xe9")
+    assert "\ufffd" not in line
+
+
 TOKEN = "a-token-of-this-run"  # noqa: S105 - a test's
 
 
