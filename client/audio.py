@@ -41,11 +41,23 @@ def look_at(path: Path) -> AudioInfo:
         UnreadableAudio: there is no such file, or it holds no audio.
     """
     try:
-        if path.is_file() and not path.stat().st_size:
-            raise UnreadableAudio(f"{path}: the file is empty")
-        return probe(path)
-    except (DecodeError, OSError) as error:
-        raise UnreadableAudio(f"{path}: {_reason(error)}") from error
+        empty = path.is_file() and not path.stat().st_size
+        found = None if empty else probe(path)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    if found is None:
+        raise UnreadableAudio(f"{path}: the file is empty")
+    return found
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableAudio:
+    """Return why a file gives no audio.
+
+    Whatever its bytes make a decoder raise is the file's matter, and no reason for a stack trace.
+    """
+    if isinstance(error, DecodeError | OSError):
+        return UnreadableAudio(f"{path}: {_reason(error)}")
+    return UnreadableAudio(f"{path}: the decoder cannot cope with it ({type(error).__name__})")
 
 
 def _reason(error: Exception) -> str:
@@ -76,8 +88,8 @@ async def read_file(path: Path, wanted: PcmFormat) -> AsyncGenerator[bytes, None
     except CorruptAudio as error:
         sent = "" if empty else " (what came before was sent)"
         raise UnreadableAudio(f"{path}: {_reason(error)}{sent}") from error
-    except (DecodeError, OSError) as error:
-        raise UnreadableAudio(f"{path}: {_reason(error)}") from error
+    except Exception as error:
+        raise _unreadable(path, error) from error
     if empty:
         raise UnreadableAudio(f"{path}: the file holds no sound")
 

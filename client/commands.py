@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from client.audio import inspect, microphones, open_microphone, read_file
+from client.conversation_command import transcript
 from client.endpoints import (
     DEFAULT_URL,
     URL_VARIABLE,
@@ -24,6 +25,7 @@ from client.errors import ClientError, EndedByService, ExitCode, UsageError
 from client.following import News, follow
 from client.languages import ask_for_languages
 from client.live import Speaker
+from client.output import echo, printable, safe_json
 from client.recording_options import EPILOG
 from client.running import EXIT_CODES, run
 from client.screen import Screen
@@ -33,7 +35,7 @@ from client.translating import Held, Line, translated
 from client.upload_command import upload
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import PcmFormat
-from transcripts.protocol import TranscribeParameters
+from transcripts.protocol import Snapshot, TranscribeParameters
 
 _ADVICE = {
     "max_duration": "it takes no longer streams.",
@@ -42,8 +44,8 @@ _ADVICE = {
 
 app = typer.Typer(
     name="python -m client",
-    help="Speak into conversations of a Cloudscribe service, and follow them; upload recordings, "
-    "and fetch their transcripts.",
+    help="Speak into conversations of a Cloudscribe service, follow them, and read them back; "
+    "upload recordings, and fetch their transcripts.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -158,7 +160,7 @@ def mic(
     async def main() -> ExitCode:
         if list_devices:
             for line in microphones():
-                typer.echo(line)
+                echo(printable(line))
             return ExitCode.OK
         microphone = open_microphone(device)
         parameters = transcribe_parameters(
@@ -216,7 +218,12 @@ def watch(
             screen.tell(f"{error}; connecting again in {delay:.1f} s")
 
         parameters = connect_parameters(conversation, language=language)
-        captions = follow(url, parameters, interrupted=interrupted)
+        captions = follow(
+            url,
+            parameters,
+            interrupted=interrupted,
+            connected=lambda snapshot: screen.tell(_welcome(snapshot)),
+        )
         with _on_interrupt(_cancel_this_task()):
             async with aclosing(captions):
                 if language is None or as_json:
@@ -227,6 +234,16 @@ def watch(
         return ExitCode.OK
 
     _run(main())
+
+
+def _welcome(snapshot: Snapshot) -> str:
+    """Return what a viewer is told when the connection stands."""
+    connected = f"Connected to {snapshot.conversation_id}"
+    if not snapshot.complete:
+        return f"{connected}; what was said before cannot be read at the moment."
+    if not snapshot.utterances:
+        return f"{connected}; nobody has spoken in the last two minutes. Ctrl-C ends."
+    return f"{connected}. Ctrl-C ends."
 
 
 async def _read(screen: Screen, news: AsyncGenerator[News, None], held: Held) -> None:
@@ -263,19 +280,19 @@ def languages(
     async def main() -> ExitCode:
         offer = await ask_for_languages(url)
         if as_json:
-            typer.echo(offer.model_dump_json(by_alias=True))
+            echo(safe_json(offer.model_dump_json(by_alias=True)))
             return ExitCode.OK
-        typer.echo(f"Recognised: {', '.join(offer.recognition) or 'any'}")
+        echo(printable(f"Recognised: {', '.join(offer.recognition) or 'any'}"))
         translation = ", ".join(offer.translation) or "nothing, for there is no translator"
         # A stand-in is worth knowing of.
         by = f" ({offer.by})" if offer.translator else ""
-        typer.echo(f"Translated into: {translation}{by}")
+        echo(printable(f"Translated into: {translation}{by}"))
         return ExitCode.OK
 
     _run(main())
 
 
-for command in (upload, status, fetch):
+for command in (upload, status, fetch, transcript):
     app.command(epilog=EPILOG)(command)
 
 
@@ -314,6 +331,7 @@ async def _speak(
             showing = asyncio.create_task(_show(screen, talk, duration))
             try:
                 closed = await talk.run(screen.hear)
+                screen.show(talk.progress, duration)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
@@ -324,6 +342,8 @@ async def _speak(
             f"The service ended the stream after {closed.duration:.1f} s ({closed.reason}): "
             f"{_ADVICE[closed.reason]} The rest was not recognised."
         )
+    if not closed.finals:
+        screen.tell("No speech was recognised.")
     return ExitCode.OK
 
 

@@ -16,6 +16,9 @@ URL_VARIABLE = "CLOUDSCRIBE_URL"
 #: Where `make demo` serves.
 DEFAULT_URL = "http://127.0.0.1:8080"
 
+#: What the commands call parameters otherwise than the protocol.
+_NAMES = {"conversation_id": "conversation", "options": "option"}
+
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
@@ -56,6 +59,7 @@ def _endpoint(base: str, name: str, parameters: Parameters) -> URL:
 def _address(base: str, name: str) -> URL:
     try:
         url = URL(base)
+        (url.raw_host or "").encode("idna")  # a name of too long parts has no address
     except ValueError as error:
         raise UsageError(f"{base!r} is not a URL: {error}") from error
     if url.scheme not in _SCHEMES or not url.host:
@@ -107,4 +111,8 @@ def connect_parameters(conversation: str, *, language: str | None = None) -> Con
 
 
 def _complaints(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    """Return what is wrong with parameters, each as people know it: `conversation: must be ...`."""
+    return "; ".join(
+        f"{_NAMES.get(str(item['loc'][0]), str(item['loc'][0]).replace('_', ' '))}: {item['msg']}"
+        for item in error.errors()
+    )

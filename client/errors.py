@@ -4,10 +4,10 @@
     +-- UsageError          2  a parameter that no service would take
     +-- UnreadableAudio     3  the file or the microphone gives no audio
     +-- NoConnection        4  nobody answers there, or not with this protocol
-    |   +-- NoBucket        4  the same of the bucket of recordings
+    |   +-- NoStorage       4  the same of the bucket or the table in AWS
     +-- Refused             5  the service said no, and why
     +-- EndedByService      5  the service ended the stream before the audio did
-    +-- AccessRefused       5  AWS does not let one at the bucket, or there is none
+    +-- AccessRefused       5  AWS does not let one at the bucket or table, or there is none
     +-- AlreadyThere        5  another recording has that place in the bucket
     +-- ConnectionLost      6  the stream broke off before `closed`
     +-- OutputFailed        7  what was heard cannot be written
@@ -15,6 +15,7 @@
     +-- NotYet              8  there is no transcript yet
     +-- NoTranscript        9  there will be none; why is said
     +-- NoSuchRecording    10  nothing of that name is in the bucket
+    +-- NoSuchConversation 10  nothing is stored of it
 
 0 is success, 130 an interruption by the user (Ctrl-C or SIGTERM).
 """
@@ -52,13 +53,13 @@ _MEANINGS = {
     ExitCode.OK: "everything was said and received, or is where it should be",
     ExitCode.USAGE: "the command line is wrong",
     ExitCode.UNREADABLE: "the file or the microphone gives no audio",
-    ExitCode.NO_CONNECTION: "the service or the bucket cannot be reached",
+    ExitCode.NO_CONNECTION: "the service, the bucket or the table cannot be reached",
     ExitCode.REFUSED: "the service or AWS refused it or the rest of it, and said why",
     ExitCode.CONNECTION_LOST: "the connection broke off before the last words",
     ExitCode.OUTPUT_FAILED: "the output cannot be written",
     ExitCode.NOT_YET: "there is no transcript yet",
     ExitCode.NO_TRANSCRIPT: "the recording cannot be transcribed; why is printed",
-    ExitCode.NO_SUCH_RECORDING: "there is no such recording in the bucket",
+    ExitCode.NO_SUCH_RECORDING: "no such recording or conversation is stored",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or nobody reads the output)",
 }
 
@@ -87,8 +88,8 @@ class NoConnection(ClientError):
     exit_code = ExitCode.NO_CONNECTION
 
 
-class NoBucket(NoConnection):
-    """The storage of recordings does not answer, or fails on its side."""
+class NoStorage(NoConnection):
+    """The bucket or the table in AWS does not answer, or fails on its side."""
 
 
 class ConnectionLost(ClientError):
@@ -108,7 +109,7 @@ class FileFailed(OutputFailed):
 
 
 class AccessRefused(ClientError):
-    """AWS does not let one at the bucket: no credentials, no rights, or no such bucket."""
+    """AWS does not let one at the bucket or table: no credentials, no rights, or no such."""
 
     exit_code = ExitCode.REFUSED
 
@@ -133,6 +134,12 @@ class NoTranscript(ClientError):
 
 class NoSuchRecording(ClientError):
     """Nothing of that name is in the bucket."""
+
+    exit_code = ExitCode.NO_SUCH_RECORDING
+
+
+class NoSuchConversation(ClientError):
+    """Nothing is stored of a conversation."""
 
     exit_code = ExitCode.NO_SUCH_RECORDING
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
 from botocore.exceptions import ClientError as AwsError
 
 from client.bucket import Bucket
-from client.errors import FileFailed, OutputFailed
+from client.errors import FileFailed
+from client.output import writing_stdout
 from transcripts.bucket import LIMITS, DocumentTooLarge, parse
 from transcripts.captions import Transcript, captions
 from transcripts.documents import RecordingTranscript, SessionTranscript
@@ -71,34 +72,35 @@ def _content(bucket: Bucket, key: str, limit: int) -> bytes | None:
         return content
 
 
-def deliver(content: bytes, output: Path | None) -> None:
-    """Write to a file, all or nothing, or to stdout for None.
+def deliver(pieces: Iterable[bytes], output: Path | None) -> None:
+    """Write to a file, all or nothing, or to stdout for None. What `pieces` raises comes through.
 
     Raises:
         OutputFailed, FileFailed: it cannot be written.
         BrokenPipeError: whoever read stdout has left.
     """
+    if output is None:
+        with writing_stdout() as stdout:
+            stdout.buffer.writelines(pieces)
+            stdout.flush()
+        return
     try:
-        if output is None:
-            sys.stdout.buffer.write(content)
-            sys.stdout.flush()
-        elif output.exists() and not output.is_file():  # such as /dev/null, or a pipe
-            output.write_bytes(content)
+        if output.exists() and not output.is_file():  # such as /dev/null, or a pipe
+            with output.open("wb") as file:
+                file.writelines(pieces)
         else:
-            _replace(output, content)
+            _replace(output, pieces)
     except BrokenPipeError:
         raise
     except OSError as error:
-        if output is None:
-            raise OutputFailed(f"the output cannot be written: {error.strerror}") from error
         raise FileFailed(f"{output} cannot be written: {error.strerror}") from error
 
 
-def _replace(output: Path, content: bytes) -> None:
+def _replace(output: Path, pieces: Iterable[bytes]) -> None:
     target = output.resolve()  # through a link, to the file that it names
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".fetch-", delete=False) as file:
         try:
-            file.write(content)
+            file.writelines(pieces)
             file.close()
             # As if it had been opened for writing: what it was, or what is usual for new files.
             umask = os.umask(0)

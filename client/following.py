@@ -71,11 +71,13 @@ async def follow(
     parameters: ConnectParameters,
     *,
     interrupted: Callable[[Exception, float], None] = lambda *_: None,
+    connected: Callable[[Snapshot], None] = lambda _: None,
 ) -> AsyncGenerator[News, None]:
     """Yield the captions of a conversation, each final once, and reconnect with backoff.
 
     With a language among the `parameters` their translations come, too, each final one once.
 
+    `connected` gets the snapshot with which a connection begins, before what is new in it.
     `interrupted` is told why a connection ended and how many seconds the next attempt waits.
 
     Raises:
@@ -83,20 +85,22 @@ async def follow(
         Refused: the service does not want this viewer, and trying again does not help.
     """
     captions = Captions()
-    connected = False
+    ever_connected = False
     failures = 0
     while True:
         try:
             async with Viewer(base, parameters) as viewer:
                 async for message in viewer:
-                    connected = True
+                    ever_connected = True
                     failures = 0
+                    if isinstance(message, Snapshot):
+                        connected(message)
                     for news in captions.unseen(message):
                         yield news
         except (ConnectionLost, NoConnection, Refused) as error:
             if isinstance(error, Refused) and not error.retryable:
                 raise
-            if isinstance(error, NoConnection) and not connected:
+            if isinstance(error, NoConnection) and not ever_connected:
                 raise
             failures += 1
             retry_after = error.retry_after if isinstance(error, Refused) else None

@@ -10,6 +10,7 @@ from client.bucket import Bucket
 from client.chunks import announced, chunk_keys, consists_of, number
 from client.errors import AlreadyThere, ClientError, UnreadableAudio, UsageError
 from client.outcomes import State, look_at_recording
+from client.output import printable
 from client.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
 from transcripts.bucket import ATTEMPTS, Contended, UnreadableDocument
 from transcripts.documents import SessionMetadata
@@ -71,7 +72,10 @@ def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str
         try:
             recording(key)
         except UnknownKey as error:
-            raise UsageError(f"{path}: it cannot be uploaded as {key!r}: {error}") from error
+            raise UsageError(
+                f"{printable(str(path))}: it cannot be uploaded as {printable(key)}: {error}. A "
+                "name has no control characters, and only what is UTF-8; give another one by --name"
+            ) from error
         if key in taken:
             raise UsageError(f"{taken[key]} and {path} would both be {key}: upload one by --name")
         taken[key] = path

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from client.bucket import BUCKET_VARIABLE, DEMO_HINT
+from client.aws import DEMO_HINT
+from client.bucket import BUCKET_VARIABLE
 from client.report import Report
 from client.running import EXIT_CODES
 from client.targets import Status

@@ -15,18 +15,16 @@ screen readers. For programs it is one of the JSON lines on stdout:
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from client.errors import OutputFailed
+from client.output import echo, json_line, printable, printable_lines
 
 #: Uploads that are smaller are over before a line about them was read, bytes.
 _WORTH_TELLING: Final = 8 * 1024**2
@@ -44,16 +42,16 @@ class Report:
     def result(self, line: str) -> None:
         """Print a result for people and for `$(...)`: a line on stdout."""
         if not self._as_json:
-            _echo(printable(line))
+            echo(printable(line))
 
     def event(self, kind: str, **fields: Any) -> None:
         """Print a line of JSON, where that is wanted."""
         if self._as_json:
-            _echo(json.dumps({"type": kind} | fields, ensure_ascii=False))
+            echo(json_line({"type": kind} | fields))
 
     def tell(self, line: str) -> None:
         """Tell people something on stderr."""
-        self._console.print(Text(printable(line)), soft_wrap=True)
+        self._console.print(Text(printable_lines(line)), soft_wrap=True)
 
     def progress(self, size: int, files: int) -> UploadProgress:
         """Return what shows the progress of an upload of so many bytes in so many files."""
@@ -80,7 +78,7 @@ class UploadProgress:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._as_json:
+        if self._of and self._console.is_terminal and not self._as_json:
             bar = Progress(
                 BarColumn(bar_width=30),
                 TextColumn("{task.percentage:>3.0f} %"),
@@ -137,17 +135,3 @@ def amount(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
-
-
-def printable(text: str) -> str:
-    """Return text that is somebody else's without what a terminal takes for commands."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-def _echo(line: str) -> None:
-    try:
-        typer.echo(line)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputFailed(f"the output cannot be written: {error.strerror}") from error

@@ -13,7 +13,8 @@ from types import FrameType
 import typer
 
 from client.endpoints import URL_VARIABLE
-from client.errors import ClientError, ExitCode, FileFailed, NoBucket, NoConnection, OutputFailed
+from client.errors import ClientError, ExitCode, FileFailed, NoConnection, NoStorage, OutputFailed
+from client.output import printable_lines
 
 #: For the end of each command's help.
 EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in ExitCode) + "."
@@ -24,8 +25,8 @@ def run(command: Callable[[], ExitCode]) -> None:
     try:
         code = command()
     except ClientError as error:
-        typer.echo(str(error), err=True)
-        if isinstance(error, NoConnection) and not isinstance(error, NoBucket):
+        typer.echo(printable_lines(str(error)), err=True)
+        if isinstance(error, NoConnection) and not isinstance(error, NoStorage):
             typer.echo(
                 f"Is it running, and is this its address? See --url, {URL_VARIABLE}.", err=True
             )
@@ -43,7 +44,8 @@ def run(command: Callable[[], ExitCode]) -> None:
 
 def _leave_stdout() -> None:
     """Point stdout to nowhere: Python flushes it once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from client.errors import OutputFailed
 from client.following import Caption, News
 from client.live import Received
+from client.output import echo, json_line, printable, printable_lines, safe_json
 from client.speaking import Progress as StreamProgress
 from client.translating import Line
 from transcripts.models import Utterance
@@ -61,9 +59,15 @@ class Screen:
         self._resources.close()
 
     def show(self, progress: StreamProgress, duration: float | None) -> None:
-        """Show how far a stream is; `duration` is the length of all audio in seconds."""
+        """Show how far a stream is; `duration` is the length of all audio in seconds.
+
+        A header may announce another length than the audio has: at the end what was recognised
+        is all there is.
+        """
         if self._progress is None:
             return
+        if progress.finished and duration is not None:
+            duration = progress.processed
         position = f"{progress.processed:.1f}"
         fields: dict[str, Any] = {
             "position": f"{position} s" if duration is None else f"{position} of {duration:.1f} s",
@@ -72,13 +76,13 @@ class Screen:
         }
         if self._task is None:
             self._task = self._progress.add_task("", total=duration, **fields)
-        self._progress.update(self._task, completed=progress.processed, **fields)
+        self._progress.update(self._task, completed=progress.processed, total=duration, **fields)
 
     def hear(self, received: Received) -> None:
-        """Print a message to the speaker, exactly as it came where JSON is wanted."""
+        """Print a message to the speaker, as it came where JSON is wanted."""
         message = received.message
         if isinstance(message, Final) or (isinstance(message, Partial) and self._interim_results):
-            self._say(received.text if self._as_json else _own_line(message))
+            self._say(safe_json(received.text) if self._as_json else printable(_own_line(message)))
 
     def news(self, news: News) -> None:
         """Print what a viewer is told: as JSON all of it, else captions as they were said."""
@@ -86,7 +90,7 @@ class Screen:
             return
         if self._as_json:
             fields = news.model_dump(mode="json", by_alias=True, exclude_none=True)
-            self._say(json.dumps({"type": "final"} | fields, ensure_ascii=False))
+            self._say(json_line({"type": "final"} | fields))
         elif isinstance(news, Partial | Final | Utterance):
             self.line(Line(news))
 
@@ -98,11 +102,12 @@ class Screen:
         who = " · ".join(filter(None, (caption.speaker, _detail(caption))))
         if line.foreign:
             who += f" [{caption.language}]"
-        self._say(f"{who}: {_line(caption, translation.text if translation else None)}")
+        text = _line(caption, translation.text if translation else None)
+        self._say(printable(f"{who}: {text}"))
 
     def tell(self, line: str) -> None:
         """Tell people something on stderr."""
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(printable_lines(line)), soft_wrap=True)
 
     def _is_guess(self, news: News) -> bool:
         if isinstance(news, Translation):
@@ -115,12 +120,7 @@ class Screen:
             # caption is never markup.
             self._console.print(Text(line), soft_wrap=True)
         else:
-            try:
-                typer.echo(line)
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise OutputFailed(f"the output cannot be written: {error.strerror}") from error
+            echo(line)
 
 
 def _own_line(caption: Caption) -> str:

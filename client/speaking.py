@@ -29,6 +29,8 @@ class Progress:
     lag: float = 0.0
     finals: int = 0
     words: int = 0
+    #: Whether the service has recognised all there was.
+    finished: bool = False
 
 
 class Stream:
@@ -112,6 +114,10 @@ class Stream:
             elif isinstance(message, Final):
                 progress.finals += 1
                 progress.words += len(message.text.split())
+            elif isinstance(message, Closed):
+                progress.processed = message.duration
+                progress.lag = max(0.0, progress.sent - message.duration)
+                progress.finished = message.reason == "stopped"
             heard(received)
             if isinstance(message, Closed):
                 return message

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from client.bucket import Bucket, explained
 from client.chunks import spans
-from client.errors import NoBucket, NoSuchRecording, NoTranscript, NotYet, UsageError
+from client.errors import NoStorage, NoSuchRecording, NoTranscript, NotYet, UsageError
 from client.fetching import Format, deliver, fetch
 from client.outcomes import (
     RecordingStatus,
@@ -20,7 +20,8 @@ from client.outcomes import (
     look_at_recording,
     look_at_session,
 )
-from client.report import Report, printable
+from client.output import printable
+from client.report import Report
 from transcripts.bucket import UnreadableDocument
 from transcripts.documents import RecordingTranscript, SessionTranscript
 from transcripts.recordings import UPLOADS, Session, UnknownKey, named_session, recording
@@ -99,7 +100,7 @@ def looks(
 
     Raises:
         AccessRefused: what one may do has changed meanwhile.
-        NoBucket: it could not be reached the first time.
+        NoStorage: it could not be reached the first time.
     """
     pause = _FIRST_PAUSE
     seen: Status | None = None
@@ -109,7 +110,7 @@ def looks(
             with explained(bucket.name):
                 seen = of.look(bucket)
             lost = False
-        except NoBucket as error:
+        except NoStorage as error:
             if seen is None:
                 raise
             if not lost:
@@ -166,7 +167,8 @@ def hand_over(
         raise NoTranscript(f"The transcript cannot be read by this client: {error}.") from error
     if content is None:
         raise NotYet("The transcript was deleted in this moment.")
-    deliver(content, output)
+    # Documents are stored without an end of their line.
+    deliver((content, b"\n") if wanted is Format.JSON else (content,), output)
     for note in seen.notes:
         report.tell(note)
     if isinstance(seen, SessionStatus) and seen.gaps:

@@ -210,7 +210,7 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
     """Upload files, several at once; yield what happens. Close it to stop.
 
     Raises:
-        AccessRefused, NoBucket: nothing more can be uploaded; what is complete stays.
+        AccessRefused, NoStorage: nothing more can be uploaded; what is complete stays.
     """
     from s3transfer.manager import TransferConfig, TransferManager  # noqa: PLC0415 - as boto3
 

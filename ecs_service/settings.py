@@ -18,7 +18,7 @@ from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
 from speech.engines.transcribe.options import parsed
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
-from transcripts.models import Language
+from transcripts.models import InWords, Language
 from translation.languages import chosen
 
 #: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
@@ -158,6 +158,7 @@ class Settings(BaseSettings):
             max_length=255,
             description="print metrics for CloudWatch to standard output under this namespace",
         ),
+        InWords("1 to 255 letters, digits and `_./#:-`"),
     ] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

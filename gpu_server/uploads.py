@@ -176,7 +176,7 @@ class _Form:
 
     def _headers(self) -> None:
         _, options = parse_options_header(self._disposition)
-        name = options.get(b"name", b"").decode("utf-8", "replace")
+        name = options.get(b"name", b"").decode("utf-8", "backslashreplace")
         if name == FILE:
             self.files += 1
             self._target = self.waiting

@@ -22,6 +22,7 @@ import botocore.session
 from botocore.config import Config
 
 from local_cloud.account import ignores_endpoints
+from local_cloud.logs import readable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -280,7 +281,7 @@ class Emulator:
         return line.decode().split()[1]
 
     def _last_words(self) -> str:
-        words = self.log.read_bytes()[-LAST_WORDS:].decode(errors="replace").strip()
+        words = readable(self.log.read_bytes()[-LAST_WORDS:]).strip()
         return f":\n{words}" if words else " and said nothing"
 
     async def wait(self) -> int:

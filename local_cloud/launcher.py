@@ -56,20 +56,22 @@ EXIT_FORCED = 130
 
 
 @contextlib.contextmanager
-def shell_settings(folder: Path, aws: Mapping[str, str], bucket: str) -> Iterator[Path]:
-    """Keep a file for a shell to read that is to use this AWS; yield its path.
+def shell_settings(
+    folder: Path, aws: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[Path]:
+    """Keep a file for a shell to read that is to use this demo; yield its path.
 
     Args:
         folder: where the demo's data are.
         aws: the environment of a process that uses it; of this, what is about AWS and proxies.
-        bucket: the one of the recordings.
+        names: what else the client's commands are to find, by their environment variables.
     """
     path = folder / "aws.env"
     told = {
         name: value
         for name, value in aws.items()
         if name.startswith("AWS_") or name.lower() == "no_proxy"
-    } | {"RECORDINGS_BUCKET": bucket}
+    } | dict(names)
     lines = [
         "# The demo's AWS, for a shell: until it is closed, AWS is there and nowhere else.",
         "for name in $(env | sed -n 's/^\\(AWS_[A-Z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done",
@@ -138,8 +140,12 @@ class Demo:
         stack.push_async_callback(emulator.settle)
 
         transcriber.configure(emulator.environment(), emulator.resources)
-        recordings = emulator.resources.recordings_bucket
-        shell = stack.enter_context(shell_settings(folder, emulator.environment(), recordings))
+        names = {
+            "CLOUDSCRIBE_URL": url,
+            "CONVERSATIONS_TABLE": emulator.resources.table_name,
+            "RECORDINGS_BUCKET": emulator.resources.recordings_bucket,
+        }
+        shell = stack.enter_context(shell_settings(folder, emulator.environment(), names))
 
         parts: list[Part] = [emulator]
         found = emulator.shared_environment() if plan.own_account else emulator.environment()

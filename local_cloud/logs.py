@@ -17,6 +17,8 @@ INTERVAL = 0.5
 CHUNK = 64 * 1024
 #: Longest line that is shown, characters.
 WIDTH = 300
+#: Bytes of UTF-8 that begin no character.
+_CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
 def put_aside(log: Path) -> None:
@@ -63,12 +65,17 @@ def complaint(line: str) -> str | None:
     return " ".join(filter(None, [str(entry.get("event", "")), *details, exception]))[:WIDTH]
 
 
+def readable(cut: bytes) -> str:
+    """Return bytes that may begin within a character as text; what is no UTF-8 is escaped."""
+    return cut.lstrip(_CONTINUATIONS).decode(errors="backslashreplace")
+
+
 def last_lines(log: Path, count: int = 15) -> list[str]:
     """Return the last lines of a log; none when there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - CHUNK))
-            text = file.read().decode(errors="replace")
+            text = readable(file.read())
     except OSError:
         return []
     return [line[:WIDTH] for line in text.splitlines()[-count:]]
@@ -94,7 +101,7 @@ class Follower:
         self._rest = rest[-CHUNK:]
         if not added and bound(self._log):
             self._position, self._rest = 0, b""
-        return [line.decode(errors="replace") for line in lines]
+        return [readable(line) for line in lines]
 
 
 async def watch(log: Path, tell: Callable[[str], None]) -> None:

@@ -18,11 +18,12 @@ library gets it; the tests read the files back with two libraries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from transcripts.cues import DASH, Cue, Spoken, cues
 from transcripts.documents import Gap, RecordingTranscript, SessionSegment, SessionTranscript
+from transcripts.models import Utterance
 from transcripts.typesetting import clean
 
 Transcript: TypeAlias = RecordingTranscript | SessionTranscript
@@ -61,6 +62,36 @@ def spoken(transcript: Transcript) -> list[Spoken]:
     ]
 
 
+def spoken_live(utterances: Iterable[Utterance]) -> Iterator[Spoken]:
+    """Yield what was said in a conversation, on a timeline that begins with the first utterance.
+
+    Utterances of different streams are placed by their `timestamp`, for each stream counts its own
+    seconds. `utterances` are in the order of time. A voice is a speaker, with label and channel
+    where there are any.
+    """
+    begin: float | None = None
+    for each in utterances:
+        moment = each.timestamp.timestamp()
+        begin = moment if begin is None else begin
+        start = max(0.0, moment - begin)
+        shift = start - each.start_time
+        yield Spoken(
+            text=each.text,
+            start=start,
+            end=max(start, each.end_time + shift),
+            words=tuple(
+                word.model_copy(
+                    update={
+                        "start_time": word.start_time + shift,
+                        "end_time": word.end_time + shift,
+                    }
+                )
+                for word in each.words
+            ),
+            voice=", ".join(filter(None, (each.speaker, _voice(each.speaker_label, each.channel)))),
+        )
+
+
 def srt(shown: Iterable[Cue]) -> str:
     """Return cues as SubRip."""
     return "\n".join(
@@ -83,19 +114,22 @@ def vtt(shown: Iterable[Cue], gaps: Sequence[Gap] = ()) -> str:
 
 def plain(speech: Iterable[Spoken], gaps: Sequence[Gap] = ()) -> str:
     """Return what was said as text, and in brackets what is missing."""
+    return "".join(plain_lines(speech, gaps))
+
+
+def plain_lines(speech: Iterable[Spoken], gaps: Sequence[Gap] = ()) -> Iterator[str]:
+    """Yield the lines of `plain`, with their ends, as `speech` comes."""
     missing = sorted(gaps, key=lambda gap: gap.chunk, reverse=True)
-    lines = []
     before: str | None = None
     for each in speech:
         while missing and missing[-1].chunk < each.part:
-            lines.append(f"[{_told(missing.pop())}]")
+            yield f"[{_told(missing.pop())}]\n"
         said = clean(each.text)
         if said:
             changed = each.voice is not None and each.voice != before
-            lines.append(f"{clean(each.voice or '')}: {said}" if changed else said)
+            yield f"{clean(each.voice or '')}: {said}\n" if changed else f"{said}\n"
             before = each.voice
-    lines += [f"[{_told(gap)}]" for gap in reversed(missing)]
-    return "".join(f"{line}\n" for line in lines)
+    yield from (f"[{_told(gap)}]\n" for gap in reversed(missing))
 
 
 def _voice(label: str | None, channel: int | None) -> str | None:

@@ -25,15 +25,15 @@ Errors are botocore's: `ClientError` when DynamoDB refuses, other `BotoCoreError
 cannot be reached. Within this module:
 
     ValueError
-    └── UnreadableItem    an item is not an utterance; `since` logs and skips it
+    └── UnreadableItem    an item is not an utterance; `read` logs and skips it
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from botocore.exceptions import ClientError
@@ -59,6 +59,9 @@ MOST_KEYS = 100
 
 #: Time after which DynamoDB deletes an utterance, which it does within a few days.
 DEFAULT_RETENTION = timedelta(days=30)
+
+#: Before everything that is stored.
+BEGIN_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Largest `words` of an item: some 5,000 words, half an hour without a pause.
 MAX_WORDS_BYTES = 300_000
@@ -209,10 +212,20 @@ class ConversationTable:
         return True
 
     def since(self, conversation_id: str, moment: datetime) -> list[Utterance]:
-        """Return the conversation's utterances that began at `moment` or later, oldest first.
+        """Return the conversation's utterances that began at `moment` or later; see `read`.
 
-        `moment` is aware and counts in whole milliseconds. The read is strongly consistent:
-        what `put` has stored is in it. Items that cannot be read are skipped with a warning.
+        Raises:
+            ClientError: DynamoDB refused.
+            BotoCoreError: DynamoDB was not reached.
+        """
+        return list(self.read(conversation_id, moment))
+
+    def read(self, conversation_id: str, moment: datetime = BEGIN_OF_TIME) -> Iterator[Utterance]:
+        """Yield the conversation's utterances that began at `moment` or later, oldest first.
+
+        A page of at most 1 MB is held at a time. `moment` is aware and counts in whole
+        milliseconds. The read is strongly consistent: what `put` has stored is in it. Items that
+        cannot be read are skipped with a warning.
 
         Raises:
             ClientError: DynamoDB refused.
@@ -228,19 +241,19 @@ class ConversationTable:
                 ":moment": {"S": iso_milliseconds(moment)},
             },
         )
-        utterances = []
         for page in pages:
             for item in page["Items"]:
                 try:
-                    utterances.append(from_item(item))
+                    utterance = from_item(item)
                 except UnreadableItem as error:
                     log.warning(
-                        "unreadable item skipped: conversation %s, %s: %s",
+                        "unreadable item skipped: conversation %s, %r: %s",
                         conversation_id,
                         item[SORT_KEY]["S"],
                         error,
                     )
-        return utterances
+                else:
+                    yield utterance
 
     def has(self, keys: Collection[Key]) -> dict[Key, bool]:
         """Return which of up to `MOST_KEYS` items are in the table.

@@ -1,17 +1,18 @@
-"""What lies in the bucket beside recordings, as JSON: transcripts, failures, sessions. Version 1.
+"""What is read of recordings and conversations, as JSON: transcripts, failures. Version 1.
 
 Times are seconds from the start of the recording, or of the session. A reader refuses a version
 that it does not know, and ignores fields that it does not know.
 
-| document              | written by              | how often                                   |
-|-----------------------|-------------------------|---------------------------------------------|
-| `RecordingTranscript` | who transcribes it      | once; never rewritten                       |
-| `Failure`             | who finds that it can't | once, in place of the transcript            |
-| `SessionMetadata`     | who records a session   | as often as they like                       |
-| `SessionEnd`          | the session combiner    | once, when it is told                       |
-| `SessionTranscript`   | the session combiner    | once, and again when a chunk comes late     |
+| document                 | written by              | how often                               |
+|--------------------------|-------------------------|-----------------------------------------|
+| `RecordingTranscript`    | who transcribes it      | once; never rewritten                   |
+| `Failure`                | who finds that it can't | once, in place of the transcript        |
+| `SessionMetadata`        | who records a session   | as often as they like                   |
+| `SessionEnd`             | the session combiner    | once, when it is told                   |
+| `SessionTranscript`      | the session combiner    | once, and again when a chunk comes late |
+| `ConversationTranscript` | `client transcript`     | at each reading; it is not kept         |
 
-`transcripts.recordings` says where each of them lies.
+All but the last lie in the bucket beside recordings; `transcripts.recordings` says where.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from transcripts.models import Channel, Language, Model, Seconds, SpeakerLabel, Timestamp, Word
+from transcripts.models import (
+    Channel,
+    ConversationId,
+    Language,
+    Model,
+    Seconds,
+    SpeakerLabel,
+    Timestamp,
+    Utterance,
+    Word,
+)
 
 #: So many chunks may a session have.
 MAX_CHUNKS: Final = 100_000
@@ -177,3 +188,16 @@ class SessionTranscript(Document):
     chunks: tuple[PlacedChunk, ...]
     gaps: tuple[Gap, ...] = ()
     segments: tuple[SessionSegment, ...] = ()
+
+
+class ConversationTranscript(Document):
+    """What is stored of a live conversation, or the end of it, when it was read."""
+
+    kind: Literal["conversation"] = "conversation"
+    conversation_id: ConversationId
+    #: Of the reading; more may have been said since.
+    created_at: Timestamp
+    #: What began before was left out; None: nothing was.
+    since: Timestamp | None = None
+    #: In the order of time. The last field, so that it can be written as it is read.
+    utterances: tuple[Utterance, ...] = ()

@@ -6,8 +6,9 @@ linear over the whole stream. In JSON every name is camelCase.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -15,10 +16,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
     StringConstraints,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 
 #: A nanosecond; what is less counts as 0.
 LEAST_SECONDS = 1e-9
@@ -52,12 +55,33 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 #: A moment that is written as ISO 8601, UTC, milliseconds.
 Timestamp = Annotated[Moment, PlainSerializer(iso_milliseconds, return_type=str)]
 
+
+@dataclass(frozen=True, slots=True)
+class InWords:
+    """Has errors say in words what a text must be; pydantic's own quote the pattern."""
+
+    must_be: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Return the schema of the text with another message."""
+        return core_schema.custom_error_schema(
+            handler(source), "malformed", custom_error_message=f"must be {self.must_be}"
+        )
+
+
 ConversationId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"),
+    InWords("1 to 128 letters, digits and `._:@-`, a letter or digit first"),
     Field(description="1 to 128 letters, digits and `._:@-`, a letter or digit first"),
 ]
-UtteranceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+UtteranceId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$"),
+    InWords("1 to 64 letters, digits and `-`"),
+]
 Speaker = Annotated[
     str,
     # No control characters, none that turn the writing's direction, and no noncharacters,
@@ -66,16 +90,19 @@ Speaker = Annotated[
         strip_whitespace=True,
         pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]{1,64}$",
     ),
+    InWords("a display name of 1 to 64 printable characters"),
     Field(description="a display name of 1 to 64 printable characters"),
 ]
 Language = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"),
+    InWords("a BCP 47 tag such as `en-US`"),
     Field(description="a BCP 47 tag such as `en-US`"),
 ]
 SpeakerLabel = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$"),
+    InWords("1 to 32 letters, digits, `_` and `-`"),
     Field(description="who of several people at one microphone, as the engine tells them apart"),
 ]
 Channel = Annotated[

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, Json, TypeAdapter
 from transcripts.models import (
     Channel,
     ConversationId,
+    InWords,
     Language,
     Model,
     Seconds,
@@ -233,6 +234,7 @@ class Start(ClientMessage):
     traceparent: Annotated[
         str | None,
         Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"),
+        InWords("a `traceparent` of W3C Trace Context"),
     ] = None
 
 

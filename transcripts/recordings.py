@@ -57,7 +57,8 @@ CAPTIONS: Final = (".srt", ".vtt", ".txt")
 #: The longest key that S3 takes, bytes.
 MAX_KEY_BYTES: Final = 1024
 
-_NAME = r"[^/\x00-\x1f\x7f]+"
+# Halves of characters stand for the bytes of a file's name that are no UTF-8; keys are UTF-8.
+_NAME = r"[^/\x00-\x1f\x7f\ud800-\udfff]+"
 _CHUNK = r"chunk-[0-9]{1,9}"
 _CHUNK_AUDIO = re.compile(
     rf"users/(?P<user>{_NAME})/audio/sessions/(?P<session>{_NAME})/(?P<chunk>{_CHUNK})"
@@ -169,7 +170,7 @@ def recording(key: str) -> Recording:
         raise UnknownKey("the key is not that of a chunk of a session, nor of an upload")
     # What is written for it has longer keys than itself.
     for each in (key, beside(audio.transcript_key, FAILURE)):
-        if len(each.encode(errors="replace")) > MAX_KEY_BYTES:
+        if len(each.encode()) > MAX_KEY_BYTES:
             raise UnknownKey(f"a key has at most {MAX_KEY_BYTES} bytes")
     return audio
 
@@ -205,7 +206,7 @@ def named_session(user_id: str, session_id: str) -> Session:
         UnknownKey: nothing of this name can lie in the bucket.
     """
     if not (re.fullmatch(_NAME, user_id) and re.fullmatch(_NAME, session_id)):
-        raise UnknownKey("a name is empty, or has a slash or a control character")
+        raise UnknownKey("a name is empty, or has a slash or a control character, or is no UTF-8")
     return _session(user_id, session_id)
 
 

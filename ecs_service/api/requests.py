@@ -51,11 +51,18 @@ class Request:
         """
         try:
             query = dict(
-                parse_qsl(self.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+                parse_qsl(
+                    self.query,
+                    keep_blank_values=True,
+                    max_num_fields=MAX_PARAMETERS,
+                    errors="strict",  # else a name in Latin-1 would be shown with U+FFFD
+                )
             )
             return kind.model_validate(query)
         except ValidationError as error:
             raise Refusal(ErrorCode.INVALID_PARAMETER, f"{explain(error)}.") from None
+        except UnicodeDecodeError:
+            raise Refusal(ErrorCode.INVALID_PARAMETER, "Parameters must be UTF-8.") from None
         except ValueError:
             raise Refusal(ErrorCode.INVALID_PARAMETER, "Too many parameters.") from None
 

@@ -446,7 +446,7 @@ class _ForkServer:
             if not data:
                 break
             line += data
-        return line.decode(errors="replace").strip()
+        return line.decode(errors="backslashreplace").strip()
 
 
 def _import_path() -> list[str]:

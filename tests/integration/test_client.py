@@ -274,6 +274,7 @@ async def test_watch_survives_a_restart_of_the_service_without_doubling_a_final(
             await watching.__aexit__(None, None, None)
     assert [line.strip() for line in heard] == [f"Ada: {text}" for text in [*before, *after]]
     assert (rest, process.returncode) == (b"", ExitCode.INTERRUPTED)
+    assert b"Connected to standup; nobody has spoken in the last two minutes." in err
     assert b"connecting again" in err
     assert b"Traceback" not in err
 
@@ -310,6 +311,7 @@ async def test_watch_as_json_prints_the_originals_and_their_translations(
     messages = [json.loads(line) for line in lines]
     finals = {m["utteranceId"]: m for m in messages if m["type"] == "final"}
     translations = [m for m in messages if m["type"] == "translation"]
+    assert [m for m in messages if m["type"] not in {"final", "translation"}] == []
     assert len(finals) == len(translations) == 3
     for translation in translations:
         original = finals[translation["utteranceId"]]

@@ -9,7 +9,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,10 @@ from local_cloud.aws import ROOT, Emulator
 from tests.support.eventually import eventually
 from tests.support.recordings import wav
 from tests.support.transcripts import segment, transcript
+from tests.support.utterances import BEGIN, utterance
 from transcripts.bucket import Recordings
+from transcripts.conversations import ConversationTable, table_definition
+from transcripts.documents import ConversationTranscript
 from transcripts.recordings import Session, recording
 
 if TYPE_CHECKING:
@@ -215,3 +218,31 @@ async def test_what_is_in_the_way_is_said_in_a_line(
     stranger = {k: v for k, v in environment.items() if "ACCESS_KEY" not in k}
     code, _, err = await run(stranger, "upload", path)
     assert (code, "no credentials" in err) == (ExitCode.REFUSED, True)
+
+
+async def test_a_stored_conversation_is_read_back(
+    emulator: Emulator, environment: dict[str, str], tmp_path: Path
+) -> None:
+    name, client = f"test-{uuid.uuid4()}", emulator.client("dynamodb")
+    client.create_table(**table_definition(name))
+    table = ConversationTable(name, client, retention=timedelta(days=36_500))
+    said = [
+        utterance(text=text, timestamp=BEGIN + timedelta(seconds=place))
+        for place, text in enumerate(("good morning", "everybody"))
+    ]
+    for each in said:
+        await asyncio.to_thread(table.put, each)
+    mine = environment | {"CONVERSATIONS_TABLE": name}
+
+    assert await run(mine, "transcript", "talk") == (0, "Ada: good morning\neverybody\n", "")
+    output = tmp_path / "talk.json"
+    assert await run(mine, "transcript", "talk", "--format", "json", "--output", output) == (
+        0,
+        "",
+        "",
+    )
+    stored = ConversationTranscript.model_validate_json(output.read_bytes())
+    assert list(stored.utterances) == said
+    code, out, err = await run(mine, "transcript", "silence")
+    assert (code, out) == (ExitCode.NO_SUCH_RECORDING, "")
+    assert err == "silence: nothing is stored of this conversation\n"

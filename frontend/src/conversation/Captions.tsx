@@ -51,6 +51,7 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
   const captions = useAppSelector((state) => state.conversation.captions)
   const awaited = useAppSelector((state) => state.conversation.awaited)
   const trimmed = useAppSelector((state) => state.conversation.trimmed)
+  const begunBefore = useAppSelector((state) => state.conversation.begunBefore)
   const language = useAppSelector((state) => state.conversation.language)
   return (
     <div
@@ -58,7 +59,15 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
       aria-live={language === undefined ? 'polite' : 'off'}
       aria-label="Finished captions"
     >
-      {trimmed && <p className={styles.note}>Older captions are no longer on this page.</p>}
+      {trimmed ? (
+        <p className={styles.note}>Older captions are stored, and no longer on this page.</p>
+      ) : (
+        begunBefore === true && (
+          <p className={styles.note}>
+            Earlier words are stored; this page begins with the last two minutes.
+          </p>
+        )
+      )}
       {captions.map((caption) => (
         <Fragment key={caption.utteranceId}>
           {caption.gap !== undefined && <Missing gap={caption.gap} />}
@@ -145,7 +154,10 @@ function Nothing({ speaks }: { speaks: boolean }) {
           <p>Everybody who opens the listeners’ link reads along.</p>
         </>
       ) : (
-        <p>Nobody has spoken in the last two minutes. Captions appear here by themselves.</p>
+        <>
+          <p>Nobody has spoken in the last two minutes. Captions appear here by themselves.</p>
+          <p>Anything that was said earlier is stored; this page does not show it.</p>
+        </>
       )}
     </div>
   )

@@ -224,6 +224,25 @@ describe('what was said while the page was away', () => {
   })
 })
 
+describe('older words', () => {
+  const said = snapshot(utterance('a', 'before this page came'))
+
+  it('there may be when somebody had spoken before this page came', () => {
+    expect(after(said).begunBefore).toBe(true)
+    expect(after(said, snapshot()).begunBefore).toBe(true)
+  })
+
+  it('there are none known of when the conversation begins on this page', () => {
+    expect(after(snapshot(), final('b', 'the first'), said).begunBefore).toBe(false)
+  })
+
+  it('are not known of until a snapshot is complete', () => {
+    const partly = after({ ...snapshot(), complete: false })
+    expect(partly.begunBefore).toBeUndefined()
+    expect(reducer(partly, recalled([utterance('a', 'earlier')])).begunBefore).toBe(true)
+  })
+})
+
 describe('a snapshot that the server could not complete', () => {
   const partly: Snapshot = { ...snapshot(utterance('b', 'second', 2)), complete: false }
 

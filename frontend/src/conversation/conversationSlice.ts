@@ -97,6 +97,8 @@ export interface ConversationState {
   incomplete: boolean
   /** The oldest captions were taken off the page. */
   trimmed: boolean
+  /** Somebody had spoken before this page came, so there may be older words than it shows. */
+  begunBefore?: boolean
   /** When the viewer's socket last told anything, in milliseconds since 1970. */
   heardAt?: number
   /** Belongs before the next caption. */
@@ -161,6 +163,7 @@ export const conversationSlice = createSlice({
           // Drafts of before the interruption may have ended unseen; living ones come again.
           dropDrafts(state, (draft) => draft.source === 'viewer')
           state.incomplete = !message.complete
+          if (message.complete) state.begunBefore ??= message.utterances.length > 0
           for (const utterance of message.utterances) settle(state, utterance, now)
           break
         case 'heartbeat':
@@ -171,6 +174,7 @@ export const conversationSlice = createSlice({
     /** What an incomplete snapshot lacked has come; the drafts have gone on meanwhile. */
     recalled(state, { payload: utterances }: PayloadAction<Utterance[]>) {
       state.incomplete = false
+      state.begunBefore ??= utterances.length > 0
       for (const utterance of utterances) settle(state, utterance, state.heardAt ?? 0)
     },
     /** From now on this is read. What there is was read out already. */

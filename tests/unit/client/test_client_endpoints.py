@@ -84,5 +84,5 @@ def test_what_is_not_a_url_is_a_usage_error(base: str) -> None:
 
 @pytest.mark.parametrize("conversation", ["", "with space", "-first", "x" * 10_000, "é"])
 def test_a_conversation_id_is_checked_before_anything_is_sent(conversation: str) -> None:
-    with pytest.raises(UsageError, match="conversation_id"):
+    with pytest.raises(UsageError, match=r"^conversation: must be 1 to 128 letters, digits"):
         connect_parameters(conversation)

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import av.error
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from client import audio
 from client.commands import app
-from client.errors import ClientError, ExitCode, Refused
+from client.errors import ClientError, ExitCode, OutputFailed, Refused, UnreadableAudio
+from client.output import echo
+from speech.pcm import PcmFormat
+from tests.support.recordings import wav
 from transcripts.protocol import ErrorCode
 
 pytestmark = pytest.mark.unit
@@ -48,3 +55,84 @@ def test_a_refusal_of_a_wish_says_what_to_do(code: ErrorCode, advice: str) -> No
 def test_a_wrong_command_line_exits_with_2() -> None:
     assert CliRunner().invoke(app, ["stream"]).exit_code == ExitCode.USAGE
     assert CliRunner().invoke(app, ["shout"]).exit_code == ExitCode.USAGE
+
+
+# --- no stack traces ------------------------------------------------------------------------------
+
+#: What PyAV has been seen to raise over the bytes of files, and their like.
+DECODERS_RAISE = (
+    UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte"),
+    av.error.ArgumentError(22, "Invalid argument"),
+    av.error.MemoryError(12, "Cannot allocate memory"),
+    MemoryError(),
+    AttributeError("layout"),
+    OSError(5, "Input/output error"),
+    ValueError("no such codec"),
+)
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.mark.parametrize("error", DECODERS_RAISE, ids=repr)
+def test_whatever_a_decoder_raises_is_said_of_the_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(audio, "probe", fail)
+    path = wav(tmp_path / "strange.wav", bytes(1_000), sample_rate=8_000)
+
+    result = run("stream", path)
+
+    assert result.exit_code == ExitCode.UNREADABLE
+    assert result.stderr.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("error", DECODERS_RAISE, ids=repr)
+async def test_what_a_decoder_raises_in_the_middle_is_said_of_the_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pieces(*_: object, **__: object) -> Iterator[bytes]:
+        yield b"good"
+        raise error
+
+    monkeypatch.setattr(audio, "decode", pieces)
+    frames = audio.read_file(tmp_path / "strange.wav", PcmFormat(8_000))
+
+    assert await anext(frames) == b"good"
+    with pytest.raises(UnreadableAudio, match=r"strange\.wav: "):
+        await anext(frames)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("stream", "/nowhere/talk.wav"), ExitCode.UNREADABLE),
+        (("stream", "/"), ExitCode.UNREADABLE),
+        (("watch", "my meeting"), ExitCode.USAGE),
+        (("watch", "caf\udce9"), ExitCode.USAGE),
+        (("watch", "talk", "--url", f"http://{'a' * 64}.example"), ExitCode.USAGE),
+        (("watch", "talk", "--url", "http://caf\udce9"), ExitCode.USAGE),
+        (("languages", "--url", "http://127.0.0.1:99999"), ExitCode.USAGE),
+        (("status", "caf\udce9.wav", "--bucket", "b"), ExitCode.USAGE),
+        (("fetch", "--session", "caf\udce9/monday", "--bucket", "b"), ExitCode.USAGE),
+        (("upload", "caf\udce9.wav", "--bucket", "b"), ExitCode.USAGE),
+        (("upload", "a\0b.wav", "--bucket", "b"), ExitCode.USAGE),
+    ],
+)
+def test_bad_input_ends_with_a_sentence(arguments: tuple[str, ...], code: ExitCode) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert result.stderr.strip()
+    assert "\ufffd" not in result.stderr
+
+
+def test_a_closed_stdout_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputFailed, match="closed"):
+        echo("a line")

@@ -164,6 +164,21 @@ def test_a_bad_file_is_named_and_does_not_keep_the_others(s3: S3Client, tmp_path
     assert run("upload", tmp_path / "notes.txt", "--force").exit_code == ExitCode.OK
 
 
+def test_what_a_decoder_cannot_cope_with_is_uploaded_when_insisted(
+    s3: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte")
+
+    monkeypatch.setattr("client.audio.probe", fail)
+    path = audio(tmp_path / "tag.wav")
+
+    assert run("upload", path).exit_code == ExitCode.UNREADABLE
+    assert keys(s3) == []
+    assert run("upload", path, "--force").exit_code == ExitCode.OK
+    assert keys(s3) == ["uploads/tag.wav"]
+
+
 def test_a_recording_with_a_transcript_is_not_replaced_unless_insisted(
     s3: S3Client, files: Recordings, tmp_path: Path
 ) -> None:
@@ -212,6 +227,23 @@ def test_what_failed_is_tried_again_when_somebody_insists(
     assert run("status", "talk.wav").exit_code == ExitCode.NO_TRANSCRIPT
     assert "uploaded" in run("upload", path, "--force", "--json").stdout
     assert run("status", "talk.wav").exit_code == ExitCode.NOT_YET
+
+
+def test_a_failed_recording_is_named_in_lines(
+    s3: S3Client, files: Recordings, tmp_path: Path
+) -> None:
+    path = audio(tmp_path / "talk.wav")
+    run("upload", path)
+    etag = s3.head_object(Bucket=BUCKET, Key="uploads/talk.wav")["ETag"]
+    files.write_failure(recording("uploads/talk.wav"), failure("uploads/talk.wav", etag=etag))
+
+    printed = run("upload", path, "--format", "srt")
+
+    assert printed.exit_code == ExitCode.NO_TRANSCRIPT
+    assert printed.stderr.splitlines()[-2:] == [
+        "uploads/talk.wav: failed, not_audio: Convert it.",
+        "Another recording may be uploaded in its place.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -459,7 +491,8 @@ def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
 
     for suffix in ("json", "srt", "vtt", "txt"):
         printed = run("fetch", upload, "--format", suffix)
-        assert printed.stdout_bytes == content(s3, beside(transcript_key, f".{suffix}"))
+        stored = content(s3, beside(transcript_key, f".{suffix}"))
+        assert printed.stdout_bytes == stored + (b"\n" if suffix == "json" else b"")
     assert "good morning" in run("fetch", chunk, "--format", "srt").stdout
 
     output = tmp_path / "talk.srt"
@@ -478,7 +511,7 @@ def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
     chunk = f"{SESSION.chunks_prefix}1.webm"
 
     assert run("status", chunk).exit_code == ExitCode.OK
-    assert run("fetch", chunk, "--format", "json").stdout == '{"version":9}'
+    assert run("fetch", chunk, "--format", "json").stdout == '{"version":9}\n'
     assert run("fetch", chunk, "--format", "srt").exit_code == ExitCode.NO_TRANSCRIPT
 
 

@@ -87,7 +87,7 @@ def test_a_poison_message_tells_the_place_and_not_the_content() -> None:
     with pytest.raises(PoisonMessage) as caught:
         parse(poison())
 
-    assert str(caught.value) == "speaker: string_pattern_mismatch"
+    assert str(caught.value) == "speaker: malformed"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 

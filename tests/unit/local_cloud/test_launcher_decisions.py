@@ -143,6 +143,19 @@ def test_the_log_of_the_last_run_is_put_aside(tmp_path: Path) -> None:
     assert logs.last_lines(log) == []
 
 
+@pytest.mark.parametrize("offset", range(4))
+def test_a_log_that_is_cut_within_a_character_is_shown_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int
+) -> None:
+    monkeypatch.setattr(logs, "CHUNK", 12 + offset)
+    (tmp_path / "log").write_bytes("日本語日本語 ".encode() + b"caf\xe9")
+
+    (line,) = logs.last_lines(tmp_path / "log")
+
+    assert line.endswith("語 caf\\xe9")
+    assert "\ufffd" not in line
+
+
 TOKEN = "a-token-of-this-run"  # noqa: S105 - a test's
 
 
@@ -191,7 +204,8 @@ def test_the_transcribers_settings_are_valid(
 
 def test_a_shell_that_reads_the_settings_uses_the_demos_aws_and_no_other(tmp_path: Path) -> None:
     aws = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "HOME": "/home/me"}
-    with shell_settings(tmp_path, aws, "a bucket") as path:
+    names = {"CLOUDSCRIBE_URL": "http://127.0.0.1:8090", "RECORDINGS_BUCKET": "a bucket"}
+    with shell_settings(tmp_path, aws, names) as path:
         mode = path.stat().st_mode & 0o777
         read = subprocess.run(
             ["/bin/sh", "-ec", f". {shlex.quote(str(path))}; env"],
@@ -203,8 +217,9 @@ def test_a_shell_that_reads_the_settings_uses_the_demos_aws_and_no_other(tmp_pat
 
     assert mode == 0o600
     assert not path.exists()
-    assert sorted(line for line in read if line.startswith(("AWS_", "REC", "HOME"))) == [
+    assert sorted(line for line in read if line.startswith(("AWS_", "CL", "REC", "HOME"))) == [
         "AWS_ENDPOINT_URL=http://127.0.0.1:1",
         "AWS_REGION=us-east-1",
+        "CLOUDSCRIBE_URL=http://127.0.0.1:8090",
         "RECORDINGS_BUCKET=a bucket",
     ]

@@ -67,7 +67,7 @@ def test_a_session_is_found_again_from_its_metadata(user: str, session: str) -> 
     assert not is_session_transcript(known.end_key)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a\n", "monday-chunk-1", ".\x7f"])
+@pytest.mark.parametrize("name", ["", "a/b", "a\n", "monday-chunk-1", ".\x7f", "caf\udce9"])
 def test_a_name_under_which_nothing_can_lie_names_no_session(name: str) -> None:
     with pytest.raises(UnknownKey):
         named_session("ann", name)
@@ -118,6 +118,7 @@ def test_a_session_has_its_places() -> None:
         "uploads/",
         "uploads//a.mp3",
         "uploads/a\n.mp3",
+        "uploads/caf\udce9.mp3",
         "uploads/" + "a" * 1024,
         "elsewhere/a.mp3",
         "users/ann/audio/sessions/monday/metadata.json",

@@ -1,0 +1,33 @@
+"""The table of conversations, found by its name; `client.aws` says how it is reached."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from client import aws
+from client.aws import DEMO_HINT, Place
+from client.errors import UsageError
+from transcripts.conversations import ConversationTable
+
+#: The environment variable that names the table.
+TABLE_VARIABLE: Final = "CONVERSATIONS_TABLE"
+
+
+def place(name: str | None) -> Place:
+    """Return the table of this name, as messages speak of it.
+
+    Raises:
+        UsageError: no table is named.
+    """
+    if not name:
+        raise UsageError(f"No table is named: give --table, or set {TABLE_VARIABLE}. {DEMO_HINT}")
+    return Place("table", name, TABLE_VARIABLE, "Needed is dynamodb:Query on it.")
+
+
+def open_table(of: Place) -> ConversationTable:
+    """Return the table; nothing is asked of it yet.
+
+    Raises:
+        UsageError, BotoCoreError: as `client.aws.connect`.
+    """
+    return ConversationTable(of.name, aws.connect("dynamodb"))
