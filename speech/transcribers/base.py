@@ -86,3 +86,11 @@ class Transcriber(ABC):
             OptionUnavailable: what was asked for cannot be had.
             Stopped: `progress` said so.
         """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Compute something small with the loaded model, and raise anything if that fails.
+
+        Called after `transcribe` has raised what it should not have: one that passes keeps its
+        process, and the next recording need not wait for the model to be loaded again.
+        """

@@ -72,6 +72,12 @@ class Embedded(Transcriber):
             segments=tuple(segments),
         )
 
+    def check(self) -> None:
+        """Decode a second of silence; see the port."""
+        if self._model is None:
+            raise TranscriberUnavailable("the model is not loaded")
+        self._model.check()
+
 
 def _said(events: Iterable[Event]) -> list[Segment]:
     return [

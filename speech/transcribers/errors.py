@@ -30,7 +30,7 @@ class TranscriberCrashed(TranscriberError):
 
 
 class TranscriptionFailed(TranscriberError):
-    """The model raised something. Its process is replaced, for it may be in any state."""
+    """The model raised something. Its process is replaced where the model computes no more."""
 
 
 class OptionUnavailable(TranscriberError):

@@ -98,10 +98,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Something was raised that should not have been; nothing follows."""
+    """Something was raised that should not have been; nothing follows unless the model is fit."""
 
     job: int
     message: str
+    fit: bool
     kind: Literal["failed"] = "failed"
 
 

@@ -145,20 +145,21 @@ class TranscriberProcess:
             OptionUnavailable: what was asked for cannot be had.
             TranscriberCrashed: the process died, or gave no sign of life; it has to be started
                 anew.
-            TranscriptionFailed: the model raised something; the same.
+            TranscriptionFailed: the model raised something; the process is gone, too, unless the
+                model has shown that it still computes.
         """
         if self.loaded is None or self.gone.is_set():
             raise TranscriberCrashed("the transcriber's process is not running")
         job = next(self._jobs)
         self._send(Transcribe(job=job, path=str(path), options=options))
         try:
-            return _result(await self._outcome(job, self._stall_seconds))
+            ended = await self._outcome(job, self._stall_seconds)
         except asyncio.CancelledError:
             await self._call_off(job)
             raise
-        except (TranscriberCrashed, TranscriptionFailed):
+        if _is_unfit(ended):
             await self.stop()
-            raise
+        return _result(ended)
 
     async def stop(self) -> None:
         """Kill the process, whatever it is doing."""
@@ -217,7 +218,7 @@ class TranscriberProcess:
                 ended = await self._outcome(job, STOP_SECONDS)
         except (TimeoutError, asyncio.CancelledError):
             ended = None
-        if ended is None or isinstance(ended, Failed):
+        if _is_unfit(ended):
             await self.stop()
 
     def _send(self, message: ToProcess) -> None:
@@ -241,6 +242,11 @@ class TranscriberProcess:
             gone.set()
             self.loaded = None
             answers.put_nowait(None)
+
+
+def _is_unfit(ended: Done | Refused | Failed | None) -> bool:
+    """Return whether a job ended in such a way that the process is of no more use."""
+    return ended is None or (isinstance(ended, Failed) and not ended.fit)
 
 
 def _result(ended: Done | Refused | Failed | None) -> Transcription:

@@ -2,7 +2,8 @@
 
 say WORDS       a transcript with these words
 refuse          no audio
-raise           something unexpected
+raise           something unexpected, and the model is as good as before
+break           something unexpected, after which the model computes no more
 die             the process ends
 wait PATH       until there is a file at PATH, then it says `done`
 hang            without a sign of life, for good
@@ -32,6 +33,11 @@ class Scripted(Transcriber):
 
     def __init__(self, spec: TranscriberSpec) -> None:
         self._spec = spec
+        self._broken = False
+
+    def check(self) -> None:
+        if self._broken:
+            raise RuntimeError("the model computes no more")
 
     def load(self) -> None:
         if self._spec.model == "missing":
@@ -54,6 +60,9 @@ class Scripted(Transcriber):
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "raise":
+                raise ZeroDivisionError(rest)
+            case "break":
+                self._broken = True
                 raise ZeroDivisionError(rest)
         raise BadRecording(FailureCode.NOT_AUDIO, "it is no audio")
 
