@@ -12,8 +12,9 @@ one in work is called off. Jobs of the SQS queue take places in the `background`
 counted, for the worker takes only one more of them than there are slots, and they give way to
 requests for a while from when they could have begun, but not for ever.
 
-Each slot is a process with a model. One that dies fails the job it had and is started again. Where
-that does not help, `broken` tells, and the server had better be replaced.
+Each slot is a process with a model. One that dies fails the job it had and is started again: at
+once, unless different recordings kill it one after the other (`gpu_server.blame`) or it dies
+without work. Where that does not help, `broken` tells, and the server had better be replaced.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any, Final, Protocol, Self
 
 import structlog
 
+from gpu_server.blame import OUTAGE, Blame
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
@@ -69,6 +71,8 @@ class _Job:
     options: TranscriptionOptions
     background: bool
     arrived: float
+    #: What it is a job about, the same in each attempt.
+    recording: Hashable
     future: asyncio.Future[Transcription]
     begun: bool = False
     #: When it first gave way to a request, by the monotonic clock.
@@ -89,14 +93,23 @@ class Place:
         """Whether a transcriber is at it, or was."""
         return self._job is not None and self._job.begun
 
-    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
+    async def transcribe(
+        self, path: Path, options: TranscriptionOptions, *, recording: Hashable | None = None
+    ) -> Transcription:
         """Wait for a transcriber and have it transcribe a file.
+
+        Args:
+            path: the file.
+            options: what is asked for.
+            recording: names it in every attempt; None for one that comes once.
 
         Raises:
             TranscriberError: as the transcriber tells.
             Stopped: the server is being shut down.
         """
-        self._job = self._inference.put(path, options, background=self._background)
+        self._job = self._inference.put(
+            path, options, background=self._background, recording=recording
+        )
         if self._hurried:
             self.hurry()
         return await self._job.future
@@ -125,6 +138,7 @@ class Inference:
         self.limit = limit
         self._processes = [make() for _ in range(slots)]
         self._metrics = metrics
+        self._blame = Blame()
         #: Requests, and jobs of the queue; each in order of arrival.
         self._requests: deque[_Job] = deque()
         self._jobs_of_queue: deque[_Job] = deque()
@@ -244,7 +258,14 @@ class Inference:
         finally:
             self._count(-1, background=background)
 
-    def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
+    def put(
+        self,
+        path: Path,
+        options: TranscriptionOptions,
+        *,
+        background: bool,
+        recording: Hashable | None = None,
+    ) -> _Job:
         """Queue a job; for `Place`.
 
         Raises:
@@ -257,6 +278,7 @@ class Inference:
             options=options,
             background=background,
             arrived=time.monotonic(),
+            recording=object() if recording is None else recording,
             future=asyncio.get_running_loop().create_future(),
         )
         self._jobs.add(job.future)
@@ -325,7 +347,7 @@ class Inference:
 
     async def _serve(self, process: Transcribing) -> bool:
         """Keep a process alive and give it jobs; return whether that went well to the end."""
-        deaths = 0
+        idle_deaths = 0
         reloads = 0
         while not self._stopping:
             try:
@@ -350,20 +372,22 @@ class Inference:
                 device=loaded.device,
                 pid=loaded.pid,
             )
-            done = await self._serve_with(process)
+            jobs = await self._serve_with(process)
             if self._stopping:
                 return True
-            # One that dies time and again before it has done anything must not take all the CPU.
-            deaths = 0 if done else deaths + 1
+            idle_deaths = 0 if jobs else idle_deaths + 1
             self._metrics.restarts.inc()
-            log.warning("transcriber_replaced", jobs_done=done)
-            if deaths:
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (deaths - 1)))
+            log.warning("transcriber_replaced", jobs=jobs)
+            # What dies time and again for no recording's sake must not take all the CPU, nor fail
+            # all that waits. One bad recording costs the others no pause.
+            failures = idle_deaths or self._blame.in_a_row - OUTAGE + 1
+            if failures > 0:
+                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (failures - 1)))
         return True
 
     async def _serve_with(self, process: Transcribing) -> int:
-        """Give jobs to a process while it lives; return how many it has outlived."""
-        outlived = 0
+        """Give jobs to a process while it lives; return how many it got."""
+        jobs = 0
         self._ready += 1
         try:
             while not process.gone.is_set():
@@ -371,10 +395,10 @@ class Inference:
                 if job is None:
                     break
                 await self._do(job, process)
-                outlived += not process.gone.is_set()
+                jobs += 1
         finally:
             self._ready -= 1
-        return outlived
+        return jobs
 
     async def _next(self, gone: asyncio.Event) -> _Job | None:
         """Return the next job that somebody still waits for; None when the process is gone."""
@@ -433,6 +457,7 @@ class Inference:
             metrics.audio.inc(outcome.duration)
             metrics.outcomes.labels("done").inc()
             self._typical_work += (seconds - self._typical_work) / 8
+            self._blame.succeeded(job.recording)
             if not job.future.done():
                 job.future.set_result(outcome)
             return
@@ -440,11 +465,12 @@ class Inference:
             outcome = Stopped()
         code = str(getattr(outcome, "code", type(outcome).__name__))
         metrics.outcomes.labels(code).inc()
-        if isinstance(outcome, TranscriberError | Stopped):
-            _fail(job.future, outcome)
-        else:
+        if not isinstance(outcome, TranscriberError | Stopped):
             log.error("transcriber_defect", exc_info=outcome)
-            _fail(job.future, TranscriberError("internal error"))
+            outcome = TranscriberError("internal error")
+        if isinstance(outcome, TranscriberError) and outcome.retryable:
+            self._blame.failed(job.recording)
+        _fail(job.future, outcome)
 
 
 def _fail(future: asyncio.Future[Transcription], error: Exception) -> None:
