@@ -6,6 +6,7 @@ raise           something unexpected, and the model is as good as before
 break           something unexpected, after which the model computes no more
 die             the process ends
 wait PATH       until there is a file at PATH, then it says `done`
+take SECONDS    that long at work, then it says `done`
 hang            without a sign of life, for good
 """
 
@@ -54,6 +55,12 @@ class Scripted(Transcriber):
                 while not Path(rest).exists():
                     progress(0.0)
                     time.sleep(0.01)
+                return _said("done", options.language)
+            case "take":
+                end = time.monotonic() + float(rest)
+                while (left := end - time.monotonic()) > 0:
+                    progress(0.0)
+                    time.sleep(min(0.1, left))
                 return _said("done", options.language)
             case "hang":
                 time.sleep(3600)
