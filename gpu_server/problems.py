@@ -18,6 +18,7 @@ Problem                 status, code, message, retryable, and when to come again
 ├── NotReady            503 not_ready: the model is being loaded
 ├── Stopping            503 stopping: the server is being shut down
 └── EngineFailure       503 engine_failed: the model or its process failed
+    └── EngineStalled   the same, after it gave no sign of life for minutes
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from speech.transcribers.errors import (
     OptionUnavailable,
     Stopped,
     TranscriberError,
+    TranscriberStalled,
 )
 from transcripts.documents import FailureCode
 from transcripts.models import Model
@@ -192,6 +194,10 @@ class EngineFailure(Problem):
     status, code, is_failure = 503, "engine_failed", True
 
 
+class EngineStalled(EngineFailure):
+    """The model's process gave no sign of life for so long that others had to wait."""
+
+
 def of(error: TranscriberError | Stopped) -> Problem:
     """Return how a transcriber's error looks to a caller."""
     if isinstance(error, BadRecording):
@@ -200,4 +206,5 @@ def of(error: TranscriberError | Stopped) -> Problem:
         return NotOffered(str(error))
     if isinstance(error, Stopped):
         return Stopping("The job was called off.", retry_after=5)
-    return EngineFailure(f"The recording was not transcribed: {error}.", retry_after=5)
+    kind = EngineStalled if isinstance(error, TranscriberStalled) else EngineFailure
+    return kind(f"The recording was not transcribed: {error}.", retry_after=5)

@@ -43,7 +43,14 @@ from pydantic import ValidationError
 
 from gpu_server.blame import Whose
 from gpu_server.inference import Inference
-from gpu_server.problems import Problem, RefusedPlace, Stopping, StorageFailed, Unprocessable
+from gpu_server.problems import (
+    EngineStalled,
+    Problem,
+    RefusedPlace,
+    Stopping,
+    StorageFailed,
+    Unprocessable,
+)
 from gpu_server.recordings import Order, Recordings, order
 from gpu_server.telemetry import Metrics
 from transcripts.recordings import TranscriptionJob
@@ -256,15 +263,19 @@ class QueueWorker:
     async def _given_up(self, wanted: Order, problem: Problem, attempts: int) -> bool:
         """Store why a recording has no transcript if this was its last attempt.
 
+        The last one of those at which the engine stalls is the second: each keeps a slot from
+        others for minutes.
+
         Return whether that is done. In an outage it is not: the message is put aside among the
         dead letters, from where it can be sent again.
         """
         if not problem.is_failure or problem.whose is Whose.OUTAGE:
             return False
+        stalled_again = isinstance(problem, EngineStalled) and problem.whose is Whose.RECORDING
         try:
-            return attempts >= await self._last_attempt() and await self._recordings.give_up(
-                wanted, problem, attempts=attempts
-            )
+            if not stalled_again and attempts < await self._last_attempt():
+                return False
+            return await self._recordings.give_up(wanted, problem, attempts=attempts)
         except StorageFailed:
             return False
 

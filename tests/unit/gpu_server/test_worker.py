@@ -24,6 +24,7 @@ from gpu_server.problems import (
     Busy,
     Conflict,
     EngineFailure,
+    EngineStalled,
     Problem,
     RefusedPlace,
     Stopping,
@@ -560,6 +561,20 @@ async def test_what_an_outage_fails_is_put_aside_without_a_verdict(
 
     assert len(recordings.orders) == 2 * len(keys)
     assert recordings.given_up == {}
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_job_at_which_the_engine_stalls_keeps_others_waiting_twice_at_most(
+    queue: Queue,
+) -> None:
+    queue.send()
+    recordings = Recordings(error=EngineStalled("no sign of life"))
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        await becomes(queue, 0, 0)
+
+    assert recordings.given_up == {KEY: 2}
 
 
 @pytest.mark.usefixtures("at_once")
