@@ -27,12 +27,13 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import structlog
 
 from gpu_server.blame import OUTAGE, Blame
 from gpu_server.problems import Busy, NotReady, Stopping
+from gpu_server.standby import Standby, Transcribing
 from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
@@ -48,21 +49,6 @@ MAX_RELOADS: Final = 5
 LONGEST_RETRY: Final = 60
 
 log = structlog.get_logger(__name__)
-
-
-class Transcribing(Protocol):
-    """A slot; see `TranscriberProcess`."""
-
-    gone: asyncio.Event
-
-    async def start(self) -> Loaded:
-        """Load the model."""
-
-    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
-        """Transcribe a file."""
-
-    async def stop(self) -> None:
-        """End it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -136,7 +122,9 @@ class Inference:
     ) -> None:
         self.slots = slots
         self.limit = limit
-        self._processes = [make() for _ in range(slots)]
+        self._make = make
+        self._processes: list[Transcribing] = []
+        self._standby = Standby(self._process)
         self._metrics = metrics
         self._blame = Blame()
         #: Requests, and jobs of the queue; each in order of arrival.
@@ -160,7 +148,8 @@ class Inference:
 
     async def __aenter__(self) -> Self:
         """Begin to load."""
-        self._tasks = [asyncio.create_task(self._slot(each)) for each in self._processes]
+        processes = [self._process() for _ in range(self.slots)]
+        self._tasks = [asyncio.create_task(self._slot(each)) for each in processes]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -169,6 +158,7 @@ class Inference:
     async def close(self) -> None:
         """End every process; jobs that are not done are `Stopped`."""
         self.refuse()
+        await self._standby.close()
         for process in self._processes:
             await process.stop()
         for task in self._tasks:
@@ -330,6 +320,11 @@ class Inference:
 
     # --- slots ---------------------------------------------------------------------------
 
+    def _process(self) -> Transcribing:
+        made = self._make()
+        self._processes.append(made)
+        return made
+
     async def _slot(self, process: Transcribing) -> None:
         """Be a slot, and tell if it cannot be one any more."""
         why: str | None = "defect"
@@ -347,11 +342,12 @@ class Inference:
 
     async def _serve(self, process: Transcribing) -> bool:
         """Keep a process alive and give it jobs; return whether that went well to the end."""
+        crashed = False
         idle_deaths = 0
         reloads = 0
         while not self._stopping:
             try:
-                loaded = await process.start()
+                process, loaded = await self._start(process)
             except TranscriberUnavailable as error:
                 if not self._loaded.done():
                     self._loaded.set_exception(error)
@@ -372,10 +368,13 @@ class Inference:
                 device=loaded.device,
                 pid=loaded.pid,
             )
+            if crashed and loaded.light:
+                self._standby.prepare()
             jobs = await self._serve_with(process)
             if self._stopping:
                 return True
-            idle_deaths = 0 if jobs else idle_deaths + 1
+            crashed = jobs > 0
+            idle_deaths = 0 if crashed else idle_deaths + 1
             self._metrics.restarts.inc()
             log.warning("transcriber_replaced", jobs=jobs)
             # What dies time and again for no recording's sake must not take all the CPU, nor fail
@@ -384,6 +383,14 @@ class Inference:
             if failures > 0:
                 await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (failures - 1)))
         return True
+
+    async def _start(self, process: Transcribing) -> tuple[Transcribing, Loaded]:
+        """Return a process with a model: the one that stands by, or else this one.
+
+        Raises:
+            TranscriberUnavailable: the model cannot be loaded.
+        """
+        return self._standby.exchange(process) or (process, await process.start())
 
     async def _serve_with(self, process: Transcribing) -> int:
         """Give jobs to a process while it lives; return how many it got."""

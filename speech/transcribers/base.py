@@ -60,11 +60,13 @@ class Transcriber(ABC):
         engine: who recognises, e.g. `faster-whisper large-v3`.
         model: name of the model.
         device: what it computes on, `cpu` or `cuda`; true after `load`.
+        light: whether any machine has the memory for one more of it.
     """
 
     engine: str
     model: str
     device: str = "cpu"
+    light: bool = False
 
     @abstractmethod
     def load(self) -> None:

@@ -94,7 +94,13 @@ class Child:
             return
         threading.Thread(target=self._listen, daemon=True).start()
         self._send(
-            Loaded(engine=made.engine, model=made.model, device=made.device, pid=os.getpid())
+            Loaded(
+                engine=made.engine,
+                model=made.model,
+                device=made.device,
+                pid=os.getpid(),
+                light=made.light,
+            )
         )
         while self._work(made, self._jobs.get()):
             pass

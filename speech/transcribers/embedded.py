@@ -29,6 +29,7 @@ class Embedded(Transcriber):
 
     engine = "pocketsphinx en-US"
     model = "en-US"
+    light = True
 
     def __init__(self) -> None:
         self._model: PocketsphinxModel | None = None

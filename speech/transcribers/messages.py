@@ -56,6 +56,7 @@ class Loaded:
     model: str
     device: str
     pid: int
+    light: bool = False
     kind: Literal["loaded"] = "loaded"
 
 

@@ -31,6 +31,7 @@ MODULE = "tests.support.scripted_transcriber"
 class Scripted(Transcriber):
     engine = "scripted 1"
     model = "1"
+    light = True
 
     def __init__(self, spec: TranscriberSpec) -> None:
         self._spec = spec
