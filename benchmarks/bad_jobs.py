@@ -1,10 +1,11 @@
 """How long good jobs of the queue wait, alone and with bad ones beside them.
 
-The server, its worker and the process of its transcriber are real, with one slot; S3 and SQS are
-emulated. What the transcriber does stands in the recordings (`tests.support.scripted_transcriber`):
-a good one takes half a second, a bad one has it raise something, or raise and then compute no more,
-or kills its process, or hangs until the process is killed. Jobs come at random moments, the good
-ones at the same moments in both runs. Latency is from a job's message to its transcript.
+Servers, workers and the processes of their transcribers are real, with one slot each; S3 and SQS
+are emulated. What a transcriber does stands in the recordings, see `scripted_transcriber` of the
+tests: a good one takes half a second, a bad one has it raise something, or raise and then compute
+no more, or kills its process, or hangs until the process is killed. Two servers get the same good
+jobs at the same random moments, and one of them bad ones as well; so whatever else the machine
+does, it does to both. Latency is from a job's message to its transcript.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import asyncio
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
@@ -34,14 +36,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-BUCKET: Final = "recordings-of-the-benchmark"
 #: What a good recording takes, seconds.
 WORK: Final = 0.5
 #: What is bad about the bad ones, in turn.
 DEEDS: Final = ("raise", "die", "break", "hang")
 #: How long a process may give no sign of life, seconds; ten minutes in a real server.
-STALL: Final = 2.0
-#: After so many seconds a bad job is tried again, and later after twice as many; as in truth.
+STALL: Final = 1.0
+#: After so many seconds a bad job is tried again, then after twice as many; as in truth.
 FIRST_RETRY: Final = 60
 #: With bad jobs beside them, the good ones' p95 is at most so many times what it is without.
 RATIO: Final = 1.5
@@ -55,9 +56,14 @@ class Plan:
 
     good: int = 150
     #: A bad job for so many good ones.
-    good_for_a_bad: int = 20
+    good_for_a_bad: int = 10
     #: Between two good jobs, on average; seconds.
     between: float = 1.0
+
+    @property
+    def bad(self) -> int:
+        """About how many bad jobs that makes; each is tried several times."""
+        return self.good // self.good_for_a_bad
 
 
 QUICK: Final = Plan(good=20)
@@ -69,7 +75,6 @@ class Result:
 
     alone: Sequence[float]
     beside: Sequence[float]
-    bad: int
 
     @property
     def ratio(self) -> float:
@@ -87,31 +92,41 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result:
 
 
 async def _run(plan: Plan, progress: Callable[[str], None]) -> Result:
+    progress(f"bad jobs: {plan.good} good ones at two servers, {plan.bad} bad ones at one of them")
     with tempfile.TemporaryDirectory() as data:
-        async with Emulator(Path(data, "cloud")) as emulator:
-            s3: S3Client = emulator.client("s3")
-            sqs = emulator.client("sqs")
-            s3.create_bucket(Bucket=BUCKET)
-            url = sqs.create_queue(QueueName="jobs")["QueueUrl"]
-            settings = {
-                "PORT": "0",
-                "RECORDINGS_BUCKET": BUCKET,
-                "QUEUE_URL": url,
-                "STALL_SECONDS": f"{STALL:g}",
-                "FIRST_RETRY": str(FIRST_RETRY),
-            }
-            command = [sys.executable, "-m", "tests.support.scripted_server"]
-            with running("the server", command, emulator.environment() | settings) as server:
-                await _ready(server.url)
-                queue = _Queue(s3, sqs, url)
-                progress(f"bad jobs: {plan.good} good ones alone")
-                alone = await _good(plan, queue)
-                progress("bad jobs: the same with bad ones beside them")
-                bad = asyncio.create_task(_bad(plan, queue))
-                beside = await _good(plan, queue)
+        async with (
+            Emulator(Path(data, "cloud")) as emulator,
+            _queue(emulator, "alone") as alone,
+            _queue(emulator, "beside") as beside,
+        ):
+            bad = asyncio.create_task(_bad(plan, beside))
+            try:
+                told = await asyncio.gather(_good(plan, alone), _good(plan, beside))
+            finally:
                 bad.cancel()
                 await asyncio.gather(bad, return_exceptions=True)
-    return Result(alone=alone, beside=beside, bad=plan.good // plan.good_for_a_bad)
+    return Result(alone=told[0], beside=told[1])
+
+
+@asynccontextmanager
+async def _queue(emulator: Emulator, name: str) -> AsyncIterator[_Queue]:
+    """Give a bucket and a queue with a server that works it off."""
+    s3: S3Client = emulator.client("s3")
+    sqs = emulator.client("sqs")
+    s3.create_bucket(Bucket=name)
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    settings = {
+        "PORT": "0",
+        "RECORDINGS_BUCKET": name,
+        "QUEUE_URL": url,
+        "STALL_SECONDS": f"{STALL:g}",
+        "VISIBILITY_SECONDS": "30",
+        "FIRST_RETRY": str(FIRST_RETRY),
+    }
+    command = [sys.executable, "-m", "tests.support.scripted_server"]
+    with running(f"the server {name}", command, emulator.environment() | settings) as server:
+        await _ready(server.url)
+        yield _Queue(name, s3, sqs, url)
 
 
 async def _ready(url: str) -> None:
@@ -125,8 +140,9 @@ async def _ready(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Queue:
-    """Bucket and queue."""
+    """A bucket and its queue."""
 
+    bucket: str
     s3: S3Client
     sqs: SQSClient
     url: str
@@ -134,9 +150,9 @@ class _Queue:
     async def send(self, deed: str) -> str:
         """Upload what the transcriber is to do, and a job for it; return the transcript's key."""
         key = f"uploads/{uuid4()}.wav"
-        await asyncio.to_thread(self.s3.put_object, Bucket=BUCKET, Key=key, Body=deed.encode())
+        await asyncio.to_thread(self.s3.put_object, Bucket=self.bucket, Key=key, Body=deed.encode())
         job = TranscriptionJob(
-            bucket=BUCKET, key=key, event_id=str(uuid4()), requested_at=datetime.now(UTC)
+            bucket=self.bucket, key=key, event_id=str(uuid4()), requested_at=datetime.now(UTC)
         )
         body = job.model_dump_json(by_alias=True)
         await asyncio.to_thread(self.sqs.send_message, QueueUrl=self.url, MessageBody=body)
@@ -146,7 +162,7 @@ class _Queue:
         """Have a good job done; return how long that took."""
         began = perf_counter()
         key = await self.send(f"take {WORK}")
-        bucket = Recordings(BUCKET, self.s3)
+        bucket = Recordings(self.bucket, self.s3)
         while not await asyncio.to_thread(bucket.exists, key):  # noqa: ASYNC110 - S3 announces nothing
             await asyncio.sleep(LOOK)
         return perf_counter() - began
