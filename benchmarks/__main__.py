@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import live, memory, recognition, recordings, router, transcribe
+from benchmarks import bad_jobs, live, memory, recognition, recordings, router, transcribe
 from benchmarks.servers import ServerError
 from client.errors import ClientError
 
@@ -83,6 +83,11 @@ def _recordings(*, quick: bool) -> Outcome:
     return recordings.figures(measured), recordings.report(measured)
 
 
+def _bad_jobs(*, quick: bool) -> Outcome:
+    measured = bad_jobs.run(bad_jobs.QUICK if quick else bad_jobs.Plan(), _progress)
+    return asdict(measured), bad_jobs.report(measured)
+
+
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _live),
@@ -90,6 +95,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "transcribe": ("Amazon Transcribe: CPU, added latency and memory by streams", _transcribe),
     "router": ("Router of recordings: cold start, and what it adds to the server's time", _router),
     "recordings": ("Recordings: the server beside the engine alone, and its health", _recordings),
+    "bad-jobs": ("Recordings: good jobs' latency, alone and beside bad ones", _bad_jobs),
 }
 
 

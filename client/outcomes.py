@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from client.bucket import Bucket
 from client.chunks import announced, spans
 from transcripts.bucket import UnreadableDocument
+from transcripts.captions import NO_SPEECH, is_silent
 from transcripts.documents import (
     Failure,
     GapReason,
@@ -29,6 +31,10 @@ from transcripts.sessions import Combine, Outcomes, decide, outcomes, uploaded
 
 #: Of so many failed chunks it is read why.
 _FAILURES_READ: Final = 20
+#: What waits for longer has used up its attempts where somebody works off the queue: these take
+#: half an hour, and what is done before it.
+WAITS_LONG: Final = timedelta(hours=3)
+_SILENT: Final = f"Nothing was recognised: {NO_SPEECH}."
 
 
 D = TypeVar("D", bound=Model)
@@ -105,12 +111,10 @@ def look_at_recording(bucket: Bucket, audio: Recording, key: str) -> RecordingSt
     standing = files.standing(key)
     if transcript is not None:
         made = transcript.document
-        return RecordingStatus(
-            key=key,
-            state=State.TRANSCRIBED,
-            transcript=made,
-            notes=(_OTHER_BYTES,) if standing and _differ(made.etag, standing.etag) else (),
-        )
+        notes: tuple[str, ...] = (_SILENT,) if is_silent(made) else ()
+        if standing and _differ(made.etag, standing.etag):
+            notes += (_OTHER_BYTES,)
+        return RecordingStatus(key=key, state=State.TRANSCRIBED, transcript=made, notes=notes)
     try:
         failure = files.get(beside(audio.transcript_key, FAILURE), Failure)
     except UnreadableDocument as error:
@@ -119,13 +123,27 @@ def look_at_recording(bucket: Bucket, audio: Recording, key: str) -> RecordingSt
     # After a failure, other bytes wait for a transcript of their own.
     if failure is not None and not (standing and _differ(failure.document.etag, standing.etag)):
         return RecordingStatus(key=key, state=State.FAILED, failure=failure.document)
-    return RecordingStatus(key=key, state=State.WAITING if standing else State.UNKNOWN)
+    if standing is None:
+        return RecordingStatus(key=key, state=State.UNKNOWN)
+    return RecordingStatus(key=key, state=State.WAITING, notes=_long_wait(standing.modified))
 
 
 _OTHER_BYTES: Final = (
     "The recording was replaced after that: this is the transcript of the one before. It gets no "
     "other unless this one is deleted; under another name it gets its own."
 )
+
+
+def _long_wait(since: datetime | None) -> tuple[str, ...]:
+    """Return what to do about a recording that was uploaded then and still waits, if anything."""
+    if since is None or datetime.now(UTC) - since < WAITS_LONG:
+        return ()
+    note = (
+        f"It has waited since {since.astimezone(UTC):%Y-%m-%d %H:%M %Z}. Where a server works off "
+        "the queue, something failed that all recordings need, and the job lies among the dead "
+        "letters (docs/recordings.md). Upload it again with --force to have it tried again."
+    )
+    return (note,)
 
 
 def _differ(documented: str | None, etag: str) -> bool:
@@ -202,7 +220,8 @@ def look_at_session(bucket: Bucket, session: Session) -> SessionStatus:
     notes: list[str] = []
     metadata = _document(bucket, session.metadata_key, SessionMetadata, notes)
     end = _document(bucket, session.end_key, SessionEnd, notes)
-    audio = uploaded(session, (each.key for each in files.listed(session.chunks_prefix)))
+    chunks = list(files.listed(session.chunks_prefix))
+    audio = uploaded(session, (each.key for each in chunks))
     known = outcomes(session, files.listed(session.outcomes_prefix))
     seen = known.numbers | audio
     expected = set(announced(metadata, seen)) if metadata else set[int]()
@@ -226,6 +245,11 @@ def look_at_session(bucket: Bucket, session: Session) -> SessionStatus:
         notes.append(f"There is a transcript of {len(made.chunks)} chunks; it will be updated.")
     if metadata is None and end is None:
         notes.append("Nobody has said yet how many chunks there will be: it has no metadata.json.")
+    if current and made is not None and is_silent(made):
+        notes.append(_SILENT)
+    waiting = audio - known.numbers
+    since = [each.modified for each in chunks if uploaded(session, [each.key]) & waiting]
+    notes += _long_wait(min(filter(None, since), default=None))
     if known.duplicates:
         notes.append(f"{len(known.duplicates)} of its chunks have the number of another one.")
     return SessionStatus(
@@ -233,7 +257,7 @@ def look_at_session(bucket: Bucket, session: Session) -> SessionStatus:
         state=State.TRANSCRIBED if current else State.WAITING,
         expected=count,
         transcribed=len(known.transcripts),
-        waiting=tuple(sorted(audio - known.numbers)),
+        waiting=tuple(sorted(waiting)),
         not_uploaded=() if current else tuple(sorted(expected - seen)),
         gaps=reasons,
         readable=made is not None or bool(problems),

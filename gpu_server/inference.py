@@ -23,8 +23,9 @@ one in work is called off. Jobs of the SQS queue take places in the `background`
 counted, for the worker takes only one more of them than there are slots, and they give way to
 requests for a while from when they could have begun, but not for ever.
 
-Each slot is a process with a model. One that dies fails the job it had and is started again. Where
-that does not help, `broken` tells, and the server had better be replaced.
+Each slot is a process with a model. One that dies fails the job it had and is started again: at
+once, unless different recordings kill it one after the other (`gpu_server.blame`) or it dies
+without work. Where that does not help, `broken` tells, and the server had better be replaced.
 """
 
 from __future__ import annotations
@@ -33,15 +34,17 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import structlog
 
+from gpu_server.blame import OUTAGE, Blame
 from gpu_server.problems import Busy, NotReady, Stopping
+from gpu_server.standby import Standby, Transcribing
 from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
@@ -59,27 +62,14 @@ LONGEST_RETRY: Final = 60
 log = structlog.get_logger(__name__)
 
 
-class Transcribing(Protocol):
-    """A slot; see `TranscriberProcess`."""
-
-    gone: asyncio.Event
-
-    async def start(self) -> Loaded:
-        """Load the model."""
-
-    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
-        """Transcribe a file."""
-
-    async def stop(self) -> None:
-        """End it."""
-
-
 @dataclass(eq=False, slots=True)
 class _Job:
     path: Path
     options: TranscriptionOptions
     background: bool
     arrived: float
+    #: What it is a job about, the same in each attempt.
+    recording: Hashable
     future: asyncio.Future[Transcription]
     begun: bool = False
     #: When it first gave way to a request, by the monotonic clock.
@@ -100,14 +90,23 @@ class Place:
         """Whether a transcriber is at it, or was."""
         return self._job is not None and self._job.begun
 
-    async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
+    async def transcribe(
+        self, path: Path, options: TranscriptionOptions, *, recording: Hashable | None = None
+    ) -> Transcription:
         """Wait for a transcriber and have it transcribe a file.
+
+        Args:
+            path: the file.
+            options: what is asked for.
+            recording: names it in every attempt; None for one that comes once.
 
         Raises:
             TranscriberError: as the transcriber tells.
             Stopped: the server is being shut down.
         """
-        self._job = self._inference.put(path, options, background=self._background)
+        self._job = self._inference.put(
+            path, options, background=self._background, recording=recording
+        )
         if self._hurried:
             self.hurry()
         return await self._job.future
@@ -149,8 +148,11 @@ class Inference:
     ) -> None:
         self.slots = slots
         self.limit = limit
-        self._processes = [make() for _ in range(slots)]
+        self._make = make
+        self._processes: list[Transcribing] = []
+        self._standby = Standby(self._process)
         self._metrics = metrics
+        self._blame = Blame()
         #: Requests, and jobs of the queue; each in order of arrival.
         self._requests: deque[_Job] = deque()
         self._jobs_of_queue: deque[_Job] = deque()
@@ -174,7 +176,8 @@ class Inference:
 
     async def __aenter__(self) -> Self:
         """Begin to load."""
-        self._tasks = [asyncio.create_task(self._slot(each)) for each in self._processes]
+        processes = [self._process() for _ in range(self.slots)]
+        self._tasks = [asyncio.create_task(self._slot(each)) for each in processes]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -183,6 +186,7 @@ class Inference:
     async def close(self) -> None:
         """End every process; jobs that are not done are `Stopped`."""
         self.refuse()
+        await self._standby.close()
         for process in self._processes:
             await process.stop()
         for task in self._tasks:
@@ -307,7 +311,14 @@ class Inference:
     def _in_line(self) -> int:
         return sum(not turn.done() for turn in self._line)
 
-    def put(self, path: Path, options: TranscriptionOptions, *, background: bool) -> _Job:
+    def put(
+        self,
+        path: Path,
+        options: TranscriptionOptions,
+        *,
+        background: bool,
+        recording: Hashable | None = None,
+    ) -> _Job:
         """Queue a job; for `Place`.
 
         Raises:
@@ -320,6 +331,7 @@ class Inference:
             options=options,
             background=background,
             arrived=time.monotonic(),
+            recording=object() if recording is None else recording,
             future=asyncio.get_running_loop().create_future(),
         )
         self._jobs.add(job.future)
@@ -380,6 +392,11 @@ class Inference:
 
     # --- slots ---------------------------------------------------------------------------
 
+    def _process(self) -> Transcribing:
+        made = self._make()
+        self._processes.append(made)
+        return made
+
     async def _slot(self, process: Transcribing) -> None:
         """Be a slot, and tell if it cannot be one any more."""
         why: str | None = "defect"
@@ -397,11 +414,12 @@ class Inference:
 
     async def _serve(self, process: Transcribing) -> bool:
         """Keep a process alive and give it jobs; return whether that went well to the end."""
-        deaths = 0
+        crashed = False
+        idle_deaths = 0
         reloads = 0
         while not self._stopping:
             try:
-                loaded = await process.start()
+                process, loaded = await self._start(process)
             except TranscriberUnavailable as error:
                 if not self._loaded.done():
                     self._loaded.set_exception(error)
@@ -422,20 +440,33 @@ class Inference:
                 device=loaded.device,
                 pid=loaded.pid,
             )
-            done = await self._serve_with(process)
+            if crashed and loaded.light:
+                self._standby.prepare()
+            jobs = await self._serve_with(process)
             if self._stopping:
                 return True
-            # One that dies time and again before it has done anything must not take all the CPU.
-            deaths = 0 if done else deaths + 1
+            crashed = jobs > 0
+            idle_deaths = 0 if crashed else idle_deaths + 1
             self._metrics.restarts.inc()
-            log.warning("transcriber_replaced", jobs_done=done)
-            if deaths:
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (deaths - 1)))
+            log.warning("transcriber_replaced", jobs=jobs)
+            # What dies time and again for no recording's sake must not take all the CPU, nor fail
+            # all that waits. One bad recording costs the others no pause.
+            failures = idle_deaths or self._blame.in_a_row - OUTAGE + 1
+            if failures > 0:
+                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (failures - 1)))
         return True
 
+    async def _start(self, process: Transcribing) -> tuple[Transcribing, Loaded]:
+        """Return a process with a model: the one that stands by, or else this one.
+
+        Raises:
+            TranscriberUnavailable: the model cannot be loaded.
+        """
+        return self._standby.exchange(process) or (process, await process.start())
+
     async def _serve_with(self, process: Transcribing) -> int:
-        """Give jobs to a process while it lives; return how many it has outlived."""
-        outlived = 0
+        """Give jobs to a process while it lives; return how many it got."""
+        jobs = 0
         self._ready += 1
         try:
             while not process.gone.is_set():
@@ -443,10 +474,10 @@ class Inference:
                 if job is None:
                     break
                 await self._do(job, process)
-                outlived += not process.gone.is_set()
+                jobs += 1
         finally:
             self._ready -= 1
-        return outlived
+        return jobs
 
     async def _next(self, gone: asyncio.Event) -> _Job | None:
         """Return the next job that somebody still waits for; None when the process is gone."""
@@ -505,6 +536,7 @@ class Inference:
             metrics.audio.inc(outcome.duration)
             metrics.outcomes.labels("done").inc()
             self._typical_work += (seconds - self._typical_work) / 8
+            self._blame.succeeded(job.recording)
             if not job.future.done():
                 job.future.set_result(outcome)
             return
@@ -512,11 +544,12 @@ class Inference:
             outcome = Stopped()
         code = str(getattr(outcome, "code", type(outcome).__name__))
         metrics.outcomes.labels(code).inc()
-        if isinstance(outcome, TranscriberError | Stopped):
-            _fail(job.future, outcome)
-        else:
+        if not isinstance(outcome, TranscriberError | Stopped):
             log.error("transcriber_defect", exc_info=outcome)
-            _fail(job.future, TranscriberError("internal error"))
+            outcome = TranscriberError("internal error")
+        if isinstance(outcome, TranscriberError) and outcome.retryable:
+            self._blame.failed(job.recording)
+        _fail(job.future, outcome)
 
 
 def _fail(future: asyncio.Future[Transcription], error: Exception) -> None:

@@ -1,6 +1,7 @@
 """What goes wrong, as callers see it: `application/problem+json` (RFC 9457).
 
 Problem                 status, code, message, retryable, and when to come again
+├── Defect              500 internal: what nobody thought of
 ├── Unauthorized        401 unauthorized
 ├── Forbidden           403 forbidden: a foreign web page
 ├── InvalidRequest      400 invalid_request
@@ -18,19 +19,22 @@ Problem                 status, code, message, retryable, and when to come again
 ├── NotReady            503 not_ready: the model is being loaded
 ├── Stopping            503 stopping: the server is being shut down
 └── EngineFailure       503 engine_failed: the model or its process failed
+    └── EngineStalled   the same, after it gave no sign of life for minutes
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from gpu_server.blame import Whose
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,
     Stopped,
     TranscriberError,
+    TranscriberStalled,
 )
 from transcripts.documents import FailureCode
 from transcripts.models import Model
@@ -54,10 +58,17 @@ class Problem(Exception):
     code = "internal"
     retryable = True
 
+    #: Whether it counts as a failure, of the recording or of what all recordings need.
+    is_failure: ClassVar[bool] = False
+
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         #: Seconds.
         self.retry_after = retry_after
+        #: Whose failure it is, where it is one of a recording in S3.
+        self.whose = Whose.UNKNOWN
+        #: The very bytes of that recording, where they are known.
+        self.etag: str | None = None
 
     @property
     def document(self) -> ProblemDocument:
@@ -70,6 +81,12 @@ class Problem(Exception):
     def headers(self) -> dict[str, str]:
         """What the caller gets beside it."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+class Defect(Problem):
+    """Something was raised that nobody thought of."""
+
+    is_failure = True
 
 
 class Unauthorized(Problem):
@@ -139,7 +156,7 @@ class FetchFailed(Problem):
 class StorageFailed(Problem):
     """The recordings' bucket cannot be reached, or refuses."""
 
-    status, code = 503, "storage_failed"
+    status, code, is_failure = 503, "storage_failed", True
 
 
 class UploadStalled(Problem):
@@ -157,7 +174,7 @@ class RequestStalled(Problem):
 class NoSpace(Problem):
     """The disk is full, or what transfers may have of it."""
 
-    status, code = 507, "no_space"
+    status, code, is_failure = 507, "no_space", True
 
 
 class Busy(Problem):
@@ -181,7 +198,11 @@ class Stopping(Problem):
 class EngineFailure(Problem):
     """The model or its process failed."""
 
-    status, code = 503, "engine_failed"
+    status, code, is_failure = 503, "engine_failed", True
+
+
+class EngineStalled(EngineFailure):
+    """The model's process gave no sign of life for so long that others had to wait."""
 
 
 def of(error: TranscriberError | Stopped) -> Problem:
@@ -192,4 +213,5 @@ def of(error: TranscriberError | Stopped) -> Problem:
         return NotOffered(str(error))
     if isinstance(error, Stopped):
         return Stopping("The job was called off.", retry_after=5)
-    return EngineFailure(f"The recording was not transcribed: {error}.", retry_after=5)
+    kind = EngineStalled if isinstance(error, TranscriberStalled) else EngineFailure
+    return kind(f"The recording was not transcribed: {error}.", retry_after=5)

@@ -7,26 +7,33 @@ same at a time; S3 takes the first transcript only (a conditional write).
 A recording that can have no transcript gets a stored `Failure` in its place, with the ETag of the
 bytes that it is about, so that it stands in nobody's way who uploads better ones. One that is not
 there has no bytes and gets none: it may be uploaded yet.
+
+What another attempt can mend is no such failure. But a recording that fails time and again while
+others succeed (`gpu_server.blame`) is `give_up`'s, when the attempts are used up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from gpu_server.blame import Blame, Whose
 from gpu_server.inference import Inference, Place
 from gpu_server.problems import (
     Conflict,
+    Defect,
     Problem,
     RefusedPlace,
     StorageFailed,
@@ -39,7 +46,16 @@ from speech.transcribers.errors import Stopped, TranscriberError
 from transcripts.bucket import Contended, UnreadableDocument
 from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, FailureCode, RecordingTranscript
-from transcripts.recordings import FAILURE, TRANSCRIPT, Recording, UnknownKey, beside, recording
+from transcripts.recordings import (
+    FAILURE,
+    TRANSCRIPT,
+    Chunk,
+    Recording,
+    UnknownKey,
+    beside,
+    recording,
+)
+from transcripts.sessions import outcomes, uploaded
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,6 +64,15 @@ if TYPE_CHECKING:
 BLOCK: Final = 1024 * 1024
 #: Calls of S3 at a time; each waits in a thread.
 THREADS: Final = 16
+#: A recording that fails by its own fault is better tried again later, from the queue; seconds.
+OWN_FAILURE_RETRY: Final = 60
+#: Of a session so many objects are looked at, which S3 lists in one answer.
+LISTED: Final = 1000
+#: What to do about a chunk that is no file although one before it is.
+SLICE: Final = (
+    " A slice of a MediaRecorder's output is no file of its own, but for the first: start a new "
+    "recorder for each chunk."
+)
 
 T = TypeVar("T")
 
@@ -172,6 +197,7 @@ class Recordings:
         self._spool = spool
         self._max_seconds = max_seconds
         self._now = now
+        self._blame = Blame()
         self._work: dict[tuple[str, str], _Work] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
 
@@ -195,7 +221,7 @@ class Recordings:
             Unprocessable: no transcript can be made of it; why is stored in its place, unless it
                 is gone.
             Conflict: another transcript is being made for the same place.
-            Problem: another attempt can help.
+            Problem: another attempt can help; it tells whose failure it is.
         """
         self.check_bucket(order.bucket)
         about = (order.bucket, order.transcript_key)
@@ -222,6 +248,29 @@ class Recordings:
             if not work.waiting and not work.task.done() and (background or not work.begun):
                 self._forget(about, work)  # who asks from now on begins anew
                 work.task.cancel()
+
+    async def give_up(self, order: Order, problem: Problem, *, attempts: int) -> bool:
+        """Store that so many attempts at a recording were in vain, by its own fault.
+
+        Return False where that cannot be held against any bytes, since S3 has not given them.
+
+        Args:
+            order: of the recording.
+            problem: how the last attempt ended.
+            attempts: how many there were.
+
+        Raises:
+            StorageFailed: S3 cannot be reached, or refuses.
+        """
+        if problem.etag is None:
+            return False
+        failure = Unprocessable(
+            FailureCode.KEEPS_FAILING,
+            f"{attempts} attempts made no transcript, and other recordings do not fail. The last "
+            f"time: {problem} If a later version may do better, upload it again with --force.",
+        )
+        await self._store(order, failure, problem.etag)
+        return True
 
     def begun(self, order: Order) -> bool:
         """Return whether a transcriber is at it, or was, and the transcript is being stored."""
@@ -262,6 +311,33 @@ class Recordings:
             task.exception()  # marks it as seen: nobody may be waiting for it
 
     async def _carry_out(self, order: Order, work: _Work, *, background: bool) -> Outcome:
+        """Make one attempt, and judge whose failure it is if it fails."""
+        about = (order.bucket, order.transcript_key)
+        try:
+            outcome = await self._attempt(order, work, background=background)
+        except Problem as problem:
+            self._judge(about, problem, work.etag)
+            raise
+        except Exception as error:  # noqa: BLE001 - as any other failure of this recording
+            # Without what it says, which might quote the transcript.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("recording_defect", error=type(error).__name__, where=where)  # noqa: TRY400 - as above
+            defect = Defect("The server has a defect; its log has the details.")
+            self._judge(about, defect, work.etag)
+            raise defect from None
+        if work.begun:
+            self._blame.succeeded(about)
+        return outcome
+
+    def _judge(self, about: tuple[str, str], problem: Problem, etag: str | None) -> None:
+        """Find out whose failure a problem is, and note that in it."""
+        if not problem.is_failure:
+            return
+        problem.whose, problem.etag = self._blame.failed(about), etag
+        if problem.whose is Whose.RECORDING:
+            problem.retry_after = OWN_FAILURE_RETRY
+
+    async def _attempt(self, order: Order, work: _Work, *, background: bool) -> Outcome:
         bucket = self._buckets[order.bucket]
         if await self._call(bucket.exists, order.transcript_key):
             if order.audio is not None:  # who stored it may have died before the captions
@@ -280,14 +356,15 @@ class Recordings:
                         diarize=order.diarize,
                         max_seconds=self._max_seconds,
                     ),
+                    recording=(order.bucket, order.transcript_key),
                 )
         except (TranscriberError, Stopped) as error:
             problem = of(error)
-            await self._note(order, problem, work.etag)
+            if isinstance(problem, Unprocessable):
+                problem = await self._noted(order, problem, work.etag)
             raise problem from error
         except Unprocessable as problem:
-            await self._note(order, problem, work.etag)
-            raise
+            raise await self._noted(order, problem, work.etag) from None
         transcript = self._transcript(order, transcription, work.etag)
         new = (
             await self._call(bucket.write_transcript, order.audio, transcript)
@@ -314,14 +391,23 @@ class Recordings:
             segments=transcription.segments,
         )
 
-    async def _note(self, order: Order, problem: Problem, etag: str | None) -> None:
-        """Store why there can be no transcript, if so."""
-        if not isinstance(problem, Unprocessable):
-            return
+    async def _noted(self, order: Order, problem: Unprocessable, etag: str | None) -> Unprocessable:
+        """Store why there can be no transcript, and return it with what else is known."""
         if etag is None:
-            return  # it is about no bytes, and must not be held against those that come later
+            return problem  # about no bytes, and must not be held against those that come later
         if problem.failure is FailureCode.UNSUPPORTED_LANGUAGE and order.language is not None:
-            return  # the request is to blame, not the recording
+            return problem  # the request is to blame, not the recording
+        if (
+            problem.failure is FailureCode.NOT_AUDIO
+            and isinstance(order.audio, Chunk)
+            and await self._call(_follows_a_file, self._buckets[order.bucket], order.audio)
+        ):
+            problem = Unprocessable(problem.failure, f"{problem}{SLICE}")
+        await self._store(order, problem, etag)
+        return problem
+
+    async def _store(self, order: Order, problem: Unprocessable, etag: str) -> None:
+        """Store why there is no transcript of these bytes."""
         failure = Failure(
             key=order.key,
             etag=etag,
@@ -377,6 +463,17 @@ class Recordings:
                 raise
             log.warning("storage_unreachable", error=type(error).__name__)
             raise StorageFailed("S3 cannot be reached.", retry_after=10) from error
+
+
+def _follows_a_file(bucket: Bucket, chunk: Chunk) -> bool:
+    """Return whether a chunk comes after a first one that, as far as is known, is a file."""
+    session = chunk.session
+    audio = islice(bucket.listed(session.chunks_prefix), LISTED)
+    first = min(uploaded(session, (each.key for each in audio)), default=chunk.number)
+    if first >= chunk.number:
+        return False
+    known = outcomes(session, islice(bucket.listed(session.outcomes_prefix), LISTED))
+    return first not in known.failures
 
 
 def _code(error: ClientError) -> str:

@@ -19,12 +19,15 @@ it gives back: the message is visible to others at once. A worker that dies give
 its message is visible again when the time is over for which it last asked.
 
 While the model or the storage fails, one job is tried now and then (`_Outage`), so that it does not
-use up the attempts of all that wait.
+use up the attempts of all that wait. A job that fails alone is no outage and delays nobody; when
+its attempts are used up, the reason is stored in place of its transcript. Whose failure it is,
+`gpu_server.blame` judges.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -38,8 +41,16 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from gpu_server.blame import Whose
 from gpu_server.inference import Inference
-from gpu_server.problems import Busy, Conflict, Problem, RefusedPlace, Stopping, Unprocessable
+from gpu_server.problems import (
+    EngineStalled,
+    Problem,
+    RefusedPlace,
+    Stopping,
+    StorageFailed,
+    Unprocessable,
+)
 from gpu_server.recordings import Order, Recordings, order
 from gpu_server.telemetry import Metrics
 from transcripts.recordings import TranscriptionJob
@@ -53,6 +64,8 @@ AHEAD: Final = 1
 #: The pause before a job is tried again doubles with each attempt; seconds.
 FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
+#: Attempts at a job where the queue does not tell; as many as `infra.recordings` provisions.
+ATTEMPTS: Final = 6
 #: The pause after the queue could not be reached, seconds.
 LONGEST_PAUSE: Final = 30.0
 #: The longest pause while every job fails for reasons that are not its own, seconds.
@@ -162,7 +175,7 @@ class QueueWorker:
                 failures = 0
                 pause = LOOK_AHEAD if ahead and not messages else 0.0
                 for message in messages:
-                    pause = self._outage.after(began, well=await self._take(message))
+                    pause = self._outage.after(began, await self._take(message))
             except (BotoCoreError, ClientError) as error:
                 failures += 1
                 log.warning("queue_unreachable", error=type(error).__name__, failures=failures)
@@ -187,15 +200,12 @@ class QueueWorker:
         )
         return answer.get("Messages", [])
 
-    async def _take(self, message: MessageTypeDef) -> bool:
-        """Do a job, or give it back if there is no time any more.
-
-        Return False if the next one is likely to fail as it did.
-        """
+    async def _take(self, message: MessageTypeDef) -> _End:
+        """Do a job, or give it back if there is no time any more; return how it ended."""
         claim = _Claim(message, self._show_in, self._visibility)
         if self._stopping.is_set():  # it came with the last look
             await claim.end(visible_in=0)
-            return True
+            return _GIVEN_BACK
         task = asyncio.create_task(self._do(message, claim))
         self._in_hand[task] = claim
         try:
@@ -206,7 +216,7 @@ class QueueWorker:
             end = _GIVEN_BACK
         elif error := task.exception():
             log.error("worker_defect", exc_info=error)
-            end = _End("defect", well=False)
+            end = _End("defect")
         else:
             end = task.result()
         # Not within the task: what is over is not given back.
@@ -214,7 +224,7 @@ class QueueWorker:
         await claim.end(visible_in=end.visible_in)
         if end.delete:
             await self._delete(message)
-        return end.well
+        return end
 
     async def _do(self, message: MessageTypeDef, claim: _Claim) -> _End:
         """Do a job; return what becomes of its message."""
@@ -236,14 +246,51 @@ class QueueWorker:
             return _GIVEN_BACK
         except Problem as problem:
             attempts = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
-            log.warning("job_failed", code=problem.code, attempts=attempts, **about)
+            told = {"code": problem.code, "attempts": attempts, "whose": problem.whose.name.lower()}
+            if await self._given_up(wanted, problem, attempts):
+                log.error("job_given_up", **told, **about)  # noqa: TRY400 - no stack needed
+                return _End("given_up", delete=True)
+            log.warning("job_failed", **told, **about)
             return _End(
                 "retried",
                 visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),
-                well=isinstance(problem, Conflict | Busy),  # of a request for the same recording
+                outage=problem.whose is Whose.OUTAGE,
             )
         log.info("job_done", already=outcome.already, **about)
-        return _End("already" if outcome.already else "done", delete=True)
+        how = "already" if outcome.already else "done"
+        return _End(how, delete=True, succeeded=not outcome.already)
+
+    async def _given_up(self, wanted: Order, problem: Problem, attempts: int) -> bool:
+        """Store why a recording has no transcript if this was its last attempt.
+
+        The last one of those at which the engine stalls is the second: each keeps a slot from
+        others for minutes.
+
+        Return whether that is done. In an outage it is not: the message is put aside among the
+        dead letters, from where it can be sent again.
+        """
+        if not problem.is_failure or problem.whose is Whose.OUTAGE:
+            return False
+        stalled_again = isinstance(problem, EngineStalled) and problem.whose is Whose.RECORDING
+        try:
+            if not stalled_again and attempts < await self._last_attempt():
+                return False
+            return await self._recordings.give_up(wanted, problem, attempts=attempts)
+        except StorageFailed:
+            return False
+
+    async def _last_attempt(self) -> int:
+        """Return after how many attempts the queue's redrive policy puts a message aside."""
+        try:
+            answer = await self._call(
+                self._sqs.get_queue_attributes, AttributeNames=["RedrivePolicy"]
+            )
+            return int(json.loads(answer["Attributes"]["RedrivePolicy"])["maxReceiveCount"])
+        except (KeyError, ValueError):  # it has no such policy
+            return ATTEMPTS
+        except (BotoCoreError, ClientError) as error:
+            log.warning("redrive_policy_unknown", error=type(error).__name__)
+            return ATTEMPTS
 
     async def _show_in(self, message: MessageTypeDef, seconds: int) -> None:
         """Have a message become visible to others in so many seconds from now."""
@@ -280,8 +327,10 @@ class _End:
     delete: bool = False
     #: When others are to see it, seconds from now; None leaves that as it is.
     visible_in: int | None = None
-    #: False if the next job is likely to fail as this one did.
-    well: bool = True
+    #: Whether a transcript was made, which others can be, too.
+    succeeded: bool = False
+    #: Whether the next job is likely to fail as this one did.
+    outage: bool = False
 
 
 _GIVEN_BACK: Final = _End("given_back", visible_in=0)
@@ -337,10 +386,11 @@ class _Outage:
         """Whether the next job is likely to fail, too; not for ever, if no other is tried."""
         return self._failures > 0 and time.monotonic() - self._last < LONGEST_OUTAGE_PAUSE
 
-    def after(self, began: float, *, well: bool) -> float:
+    def after(self, began: float, end: _End) -> float:
         """Return how long to pause after a job that was begun then (monotonic), seconds."""
-        if well:
+        if end.succeeded:
             self._failures = 0
+        if not end.outage:
             return 0.0
         if began >= self._last:  # what was in hand already fails for the same reason
             self._failures += 1

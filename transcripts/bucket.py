@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from botocore.exceptions import ClientError
@@ -101,6 +102,8 @@ class Standing:
     etag: str
     #: None where somebody else has put it there.
     fingerprint: str | None
+    #: When it was written.
+    modified: datetime
 
 
 class Recordings:
@@ -127,7 +130,7 @@ class Recordings:
             if _code(error) in _ABSENT:
                 return None
             raise
-        return Standing(head["ETag"], head["Metadata"].get(FINGERPRINT))
+        return Standing(head["ETag"], head["Metadata"].get(FINGERPRINT), head["LastModified"])
 
     def get(self, key: str, kind: type[D]) -> Found[D] | None:
         """Return the document at `key`; None if there is none.
@@ -156,7 +159,7 @@ class Recordings:
         )
         for page in pages:
             for each in page.get("Contents", ()):
-                yield Listed(each["Key"], each["ETag"], each["Size"])
+                yield Listed(each["Key"], each["ETag"], each["Size"], each["LastModified"])
 
     # --- writing --------------------------------------------------------------------------------
 

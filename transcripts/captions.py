@@ -7,9 +7,9 @@
   commands, so those characters give way to `‹...›`, `(...)` and `/`, and `-->` to an arrow.
 * **WebVTT** (`.vtt`, https://www.w3.org/TR/webvtt1/): speakers and channels are voices, `<v Ann>`;
   `&`, `<` and `>` are escaped, which also covers `-->`. Chunks that a session lacks are named in a
-  note at the top.
+  note at the top, and so it is if no speech was found.
 * **Plain text** (`.txt`): a segment to a line, `Ann: ` before it where the speaker changes, and a
-  line in brackets where a session lacks a chunk.
+  line in brackets where a session lacks a chunk, or where no speech was found at all.
 
 Own code because it is a dozen lines for each, and because the text has to be escaped before any
 library gets it; the tests read the files back with two libraries.
@@ -28,6 +28,9 @@ from transcripts.typesetting import clean
 
 Transcript: TypeAlias = RecordingTranscript | SessionTranscript
 
+#: What files of captions say where nothing was recognised; an empty one might seem to be broken.
+NO_SPEECH: Final = "no speech was found"
+
 #: What a file of captions is for HTTP, by its suffix.
 CONTENT_TYPES: Final[Mapping[str, str]] = {
     ".srt": "application/x-subrip; charset=utf-8",
@@ -41,7 +44,18 @@ def captions(transcript: Transcript) -> dict[str, str]:
     speech = spoken(transcript)
     gaps = transcript.gaps if isinstance(transcript, SessionTranscript) else ()
     shown = cues(speech)
-    return {".srt": srt(shown), ".vtt": vtt(shown, gaps), ".txt": plain(speech, gaps)}
+    silent = is_silent(transcript)
+    return {
+        ".srt": srt(shown),
+        ".vtt": vtt(shown, gaps) + (f"\nNOTE\n{NO_SPEECH}\n" if silent else ""),
+        ".txt": plain(speech, gaps) + (f"[{NO_SPEECH}]\n" if silent else ""),
+    }
+
+
+def is_silent(transcript: Transcript) -> bool:
+    """Return whether there was something to listen to, and no speech was found in it."""
+    listened = not isinstance(transcript, SessionTranscript) or bool(transcript.chunks)
+    return listened and not transcript.segments
 
 
 def spoken(transcript: Transcript) -> list[Spoken]:

@@ -90,7 +90,7 @@ class RecordingTranscript(Document):
 
 
 class FailureCode(StrEnum):
-    """Why a recording has no transcript, and why another attempt would be no use."""
+    """Why a recording has no transcript, and why it is not tried again by itself."""
 
     EMPTY = "empty"
     NOT_AUDIO = "not_audio"
@@ -99,6 +99,8 @@ class FailureCode(StrEnum):
     TOO_LONG = "too_long"
     UNSUPPORTED_LANGUAGE = "unsupported_language"
     GONE = "gone"
+    #: Every attempt failed while others succeeded. A later version of the engine may do better.
+    KEEPS_FAILING = "keeps_failing"
 
 
 class Failure(Document):

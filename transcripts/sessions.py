@@ -66,6 +66,8 @@ class Listed:
     key: str
     etag: str
     size: int
+    #: When it was written, where that was told.
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

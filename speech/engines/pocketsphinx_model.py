@@ -58,6 +58,17 @@ class PocketsphinxModel:
         """Make the decoder ready for another stream."""
         self.decoder.reinit_feat()  # also the mean
 
+    def check(self) -> None:
+        """Decode a second of silence.
+
+        Raises:
+            RuntimeError: the decoder can do no more, for instance because an utterance is open.
+        """
+        self.decoder.start_utt()
+        self.decoder.process_raw(bytes(BYTES_PER_SECOND))
+        self.decoder.end_utt()
+        self.forget()
+
 
 def load(*, second_pass: bool = False, partial_interval: float = 0.15) -> PocketsphinxModel:
     """Load the US English model that comes with the package.

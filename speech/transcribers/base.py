@@ -61,11 +61,13 @@ class Transcriber(ABC):
         engine: who recognises, e.g. `faster-whisper large-v3`.
         model: name of the model.
         device: what it computes on, `cpu` or `cuda`; true after `load`.
+        light: whether any machine has the memory for one more of it.
     """
 
     engine: str
     model: str
     device: str = "cpu"
+    light: bool = False
 
     @abstractmethod
     def load(self) -> None:
@@ -86,4 +88,12 @@ class Transcriber(ABC):
             BadRecording: no transcript can be made of it.
             OptionUnavailable: what was asked for cannot be had.
             Stopped: `progress` said so.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Compute something small with the loaded model, and raise anything if that fails.
+
+        Called after `transcribe` has raised what it should not have: one that passes keeps its
+        process, and the next recording need not wait for the model to be loaded again.
         """

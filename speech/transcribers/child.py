@@ -94,7 +94,13 @@ class Child:
             return
         threading.Thread(target=self._listen, daemon=True).start()
         self._send(
-            Loaded(engine=made.engine, model=made.model, device=made.device, pid=os.getpid())
+            Loaded(
+                engine=made.engine,
+                model=made.model,
+                device=made.device,
+                pid=os.getpid(),
+                light=made.light,
+            )
         )
         while self._work(made, self._jobs.get()):
             pass
@@ -114,8 +120,9 @@ class Child:
         except Exception as error:  # noqa: BLE001 - the job ends with it, and the server is told
             # Only where it was raised: what it says might quote the recording.
             traceback.print_tb(error.__traceback__)
-            self._send(Failed(job=job.job, message=type(error).__name__))
-            return False
+            fit = _is_fit(made)
+            self._send(Failed(job=job.job, message=type(error).__name__, fit=fit))
+            return fit
         return True
 
     def _done(self, made: Transcriber, job: Transcribe) -> Done:
@@ -164,6 +171,15 @@ class Child:
                 self._connection.sendall(body)
             except OSError:
                 os._exit(0)
+
+
+def _is_fit(made: Transcriber) -> bool:
+    """Return whether a transcriber that has raised something still computes."""
+    try:
+        made.check()
+    except Exception:  # noqa: BLE001 - whatever it is, the process is replaced
+        return False
+    return True
 
 
 def _silence() -> None:

@@ -29,6 +29,7 @@ class Embedded(Transcriber):
 
     engine = "pocketsphinx en-US"
     model = "en-US"
+    light = True
 
     def __init__(self) -> None:
         self._model: PocketsphinxModel | None = None
@@ -73,6 +74,12 @@ class Embedded(Transcriber):
             audio_track=audio.track,
             segments=tuple(segments),
         )
+
+    def check(self) -> None:
+        """Decode a second of silence; see the port."""
+        if self._model is None:
+            raise TranscriberUnavailable("the model is not loaded")
+        self._model.check()
 
 
 def _said(events: Iterable[Event]) -> list[Segment]:

@@ -2,7 +2,8 @@
 
 TranscriberError                retryable says whether another attempt can help
 ├── TranscriberUnavailable      it cannot be loaded: a package, a model or a device is missing
-├── TranscriberCrashed          its process died, or gave no sign of life, in the middle of a job
+├── TranscriberCrashed          its process died in the middle of a job
+│   └── TranscriberStalled      it gave no sign of life, and was ended
 ├── TranscriptionFailed         the model raised something
 ├── OptionUnavailable           what was asked for cannot be had here; a retry is no use
 └── BadRecording                no transcript can be made of this recording; a retry is no use
@@ -29,8 +30,12 @@ class TranscriberCrashed(TranscriberError):
     """The transcriber's process ended in the middle of a job, or had to be ended."""
 
 
+class TranscriberStalled(TranscriberCrashed):
+    """The process gave no sign of life for so long that it was ended. This delays whoever waits."""
+
+
 class TranscriptionFailed(TranscriberError):
-    """The model raised something. Its process is replaced, for it may be in any state."""
+    """The model raised something. Its process is replaced where the model computes no more."""
 
 
 class OptionUnavailable(TranscriberError):

@@ -36,8 +36,6 @@ class FasterWhisper(Whisper):
             from faster_whisper import BatchedInferencePipeline, WhisperModel  # noqa: PLC0415 - seconds
         except ImportError as error:
             raise TranscriberUnavailable(f"faster-whisper is not installed: {error}") from None
-        import numpy as np  # noqa: PLC0415 - beside what brings it
-
         self._whisper = self._load_model(
             lambda source, device, compute_type: WhisperModel(
                 source, device=device, compute_type=compute_type
@@ -47,7 +45,11 @@ class FasterWhisper(Whisper):
         self._pipeline = (
             BatchedInferencePipeline(self._whisper) if self._batch_size > 1 else self._whisper
         )
-        self._whisper.encode(self._whisper.feature_extractor(np.zeros(16_000, np.float32)))
+        self.check()
+
+    def check(self) -> None:
+        """Encode a second of silence; see the port."""
+        whisper.encode_silence(self._whisper)
 
     def transcribe(
         self, path: Path, options: TranscriptionOptions, progress: Progress

@@ -56,6 +56,7 @@ class Loaded:
     model: str
     device: str
     pid: int
+    light: bool = False
     kind: Literal["loaded"] = "loaded"
 
 
@@ -98,10 +99,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Something was raised that should not have been; nothing follows."""
+    """Something was raised that should not have been; nothing follows unless the model is fit."""
 
     job: int
     message: str
+    fit: bool
     kind: Literal["failed"] = "failed"
 
 

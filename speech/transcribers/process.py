@@ -21,7 +21,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from pydantic import ValidationError
@@ -34,6 +34,7 @@ from speech.transcribers.errors import (
     OptionUnavailable,
     Stopped,
     TranscriberCrashed,
+    TranscriberStalled,
     TranscriberUnavailable,
     TranscriptionFailed,
 )
@@ -59,6 +60,9 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
 STOP_SECONDS: Final = 10.0
 #: Kept from the process, with everything of AWS.
 SECRETS: Final = ("AUTH_TOKEN",)
+
+#: How a job ends, as the process tells or as it shows.
+_Ended: TypeAlias = Done | Refused | Failed | TranscriberCrashed
 
 log = structlog.get_logger(__name__)
 
@@ -145,20 +149,21 @@ class TranscriberProcess:
             OptionUnavailable: what was asked for cannot be had.
             TranscriberCrashed: the process died, or gave no sign of life; it has to be started
                 anew.
-            TranscriptionFailed: the model raised something; the same.
+            TranscriptionFailed: the model raised something; the process is gone, too, unless the
+                model has shown that it still computes.
         """
         if self.loaded is None or self.gone.is_set():
             raise TranscriberCrashed("the transcriber's process is not running")
         job = next(self._jobs)
         self._send(Transcribe(job=job, path=str(path), options=options))
         try:
-            return _result(await self._outcome(job, self._stall_seconds))
+            ended = await self._outcome(job, self._stall_seconds)
         except asyncio.CancelledError:
             await self._call_off(job)
             raise
-        except (TranscriberCrashed, TranscriptionFailed):
+        if _is_unfit(ended):
             await self.stop()
-            raise
+        return _result(ended)
 
     async def stop(self) -> None:
         """Kill the process, whatever it is doing."""
@@ -194,17 +199,19 @@ class TranscriberProcess:
             undo.pop_all()
         return process, ours
 
-    async def _outcome(self, job: int, patience: float) -> Done | Refused | Failed | None:
-        """Return how a job ends; None if the process is gone, or silent for so many seconds."""
+    async def _outcome(self, job: int, patience: float) -> _Ended:
+        """Return how a job ends; stalled is a process that is silent for so many seconds."""
         while True:
             try:
                 async with asyncio.timeout(patience):
                     answer = await self._answers.get()
             except TimeoutError:
                 log.error("transcriber_stalled", seconds=patience)  # noqa: TRY400 - no stack needed
-                return None
+                return TranscriberStalled(
+                    f"the transcriber's process gave no sign of life for {patience:g} seconds"
+                )
             if answer is None:
-                return None
+                return TranscriberCrashed("the transcriber's process died")
             if not isinstance(answer, Working) and answer.job == job:
                 ended: Done | Refused | Failed = answer
                 return ended
@@ -216,8 +223,8 @@ class TranscriberProcess:
             async with asyncio.timeout(STOP_SECONDS):
                 ended = await self._outcome(job, STOP_SECONDS)
         except (TimeoutError, asyncio.CancelledError):
-            ended = None
-        if ended is None or isinstance(ended, Failed):
+            ended = TranscriberStalled("it does not stop")
+        if _is_unfit(ended):
             await self.stop()
 
     def _send(self, message: ToProcess) -> None:
@@ -243,7 +250,12 @@ class TranscriberProcess:
             answers.put_nowait(None)
 
 
-def _result(ended: Done | Refused | Failed | None) -> Transcription:
+def _is_unfit(ended: _Ended) -> bool:
+    """Return whether a job ended in such a way that the process is of no more use."""
+    return isinstance(ended, TranscriberCrashed) or (isinstance(ended, Failed) and not ended.fit)
+
+
+def _result(ended: _Ended) -> Transcription:
     match ended:
         case Done(transcription=transcription):
             return transcription
@@ -255,8 +267,8 @@ def _result(ended: Done | Refused | Failed | None) -> Transcription:
             raise Stopped
         case Failed(message=message):
             raise TranscriptionFailed(f"the transcriber raised {message}")
-        case None:
-            raise TranscriberCrashed("the transcriber's process died")
+        case TranscriberCrashed():
+            raise ended
 
 
 def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, str]:

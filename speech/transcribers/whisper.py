@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from speech.transcribers.base import UNDETERMINED, Transcriber
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
@@ -117,6 +117,13 @@ def batch_size(wanted: int | None, on: str) -> int:
     if wanted is not None:
         return wanted
     return 16 if on == "cuda" else 1
+
+
+def encode_silence(model: Any) -> None:
+    """Have a model of faster-whisper, or of WhisperX, compute a second of silence on its device."""
+    import numpy as np  # noqa: PLC0415 - only where Whisper runs
+
+    model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
 
 
 def check_language(language: str | None, known: Iterable[str]) -> None:

@@ -95,7 +95,7 @@ class WhisperX(Whisper):
             self._aligner(whisper.code(language, self._known))
         if self._token is not None:
             self._diarization = self._load_diarization(self._token)
-        self._warm_up()
+        self.check()
 
     def transcribe(
         self, path: Path, options: TranscriptionOptions, progress: Progress
@@ -144,11 +144,9 @@ class WhisperX(Whisper):
         known: list[str] = self._pipeline.model.supported_languages
         return known
 
-    def _warm_up(self) -> None:
-        import numpy as np  # noqa: PLC0415 - beside what brings it
-
-        model = self._pipeline.model
-        model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
+    def check(self) -> None:
+        """Encode a second of silence; see the port."""
+        whisper.encode_silence(self._pipeline.model)
 
     def _aligned(self, result: Any, language: str, audio: Any, tell: Any) -> Any:
         aligner = self._aligner(language)

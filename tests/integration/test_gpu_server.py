@@ -102,7 +102,7 @@ async def test_who_hangs_up_leaves_the_queue_and_stops_what_is_in_work(tmp_path:
         assert (await client.upload("say next")).body["text"] == "next"
 
 
-@pytest.mark.parametrize("deed", ["die", "raise"])
+@pytest.mark.parametrize("deed", ["die", "raise", "break"])
 async def test_a_crash_is_the_error_of_one_job_and_the_server_recovers(deed: str) -> None:
     async with gpu_server() as (client, _):
         first, second = await asyncio.gather(client.upload(deed), client.upload("say still here"))
@@ -110,6 +110,18 @@ async def test_a_crash_is_the_error_of_one_job_and_the_server_recovers(deed: str
         assert (first.status, first.body["code"]) == (503, "engine_failed")
         assert first.body["retryable"] is True
         assert second.body["text"] == "still here"
+
+
+@pytest.mark.parametrize(("deed", "kept"), [("raise", True), ("break", False), ("die", False)])
+async def test_only_a_model_that_computes_no_more_is_loaded_again(deed: str, *, kept: bool) -> None:
+    async with gpu_server() as (client, server):
+        await client.upload(deed)
+        await client.upload("say still here")
+
+        restarts = server.parts.metrics.registry.get_sample_value(
+            "cloudscribe_transcriber_restarts_total"
+        )
+        assert restarts == (0 if kept else 1)
 
 
 async def test_a_server_that_can_start_no_model_any_more_ends_so_that_it_is_replaced(

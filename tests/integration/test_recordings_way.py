@@ -28,8 +28,8 @@ from tests.support.recordings_way import (
     words,
 )
 from tests.support.scripted_transcriber import MODULE as TRANSCRIBER
-from transcripts.documents import SessionTranscript
-from transcripts.recordings import CAPTIONS, Session, beside
+from transcripts.documents import Failure, FailureCode, GapReason, SessionTranscript
+from transcripts.recordings import CAPTIONS, FAILURE, Session, beside
 
 pytestmark = pytest.mark.integration
 
@@ -159,6 +159,27 @@ async def test_a_server_that_comes_and_goes_leaves_the_rest_to_the_queue(tmp_pat
         assert waiting >= 20
         assert_true(combined(way, talk), talk)
         assert_once(way.versions(), [talk])
+        assert way.lost() == (0, 0)
+
+
+@pytest.mark.parametrize("deed", ["die", "raise something"])
+async def test_a_recording_that_the_engine_cannot_stand_becomes_a_named_gap(
+    tmp_path: Path, deed: str
+) -> None:
+    [talk] = talks(1, 4)
+    async with recordings_way(tmp_path) as way, kept_running(way.server):
+        await eventually(way.ready, "the server is ready", within=60)
+        way.put(talk.key(2), deed)
+        way.upload([(talk, number) for number in (1, 3, 4)])
+        way.describe(talk)
+        await everything_is_done(way)
+
+        transcript = combined(way, talk)
+        why = way.recordings.get(beside(talk.transcript_key(2), FAILURE), Failure)
+        assert [(gap.chunk, gap.reason) for gap in transcript.gaps] == [(2, GapReason.FAILED)]
+        assert [placed.chunk for placed in transcript.chunks] == [1, 3, 4]
+        assert why is not None
+        assert why.document.code is FailureCode.KEEPS_FAILING
         assert way.lost() == (0, 0)
 
 

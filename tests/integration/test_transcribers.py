@@ -237,6 +237,33 @@ def test_a_job_can_be_stopped(transcriber: Transcriber, tmp_path: Path) -> None:
         )
 
 
+def test_after_a_job_that_raised_it_still_computes(
+    transcriber: Transcriber, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "it", flite(SPEECH))
+    before = transcriber.transcribe(path, TranscriptionOptions(), nothing)
+
+    def raises(done: float) -> None:
+        if done > 1.0:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        transcriber.transcribe(path, TranscriptionOptions(), raises)
+    transcriber.check()
+
+    assert transcriber.transcribe(path, TranscriptionOptions(), nothing) == before
+
+
+def test_an_embedded_engine_that_can_do_no_more_fails_its_check() -> None:
+    made = Embedded()
+    made.load()
+    assert made._model is not None
+    made._model.decoder.start_utt()  # and nobody ends it
+
+    with pytest.raises(RuntimeError):
+        made.check()
+
+
 @pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json"])
 def test_a_model_without_a_file_is_told_at_once(tmp_path: Path, missing: str) -> None:
     folder = whisper_model(tmp_path / "model")

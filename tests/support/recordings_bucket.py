@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 BUCKET = "recordings-of-ours"
 REGION: Final = "eu-central-1"
+#: When everything was written, as far as `S3InMemory` knows.
+WRITTEN: Final = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 class Calls:
@@ -102,7 +105,7 @@ class S3InMemory:
             if Key not in self.objects:
                 raise _refusal("404", 404)
             _, etag, metadata = self.objects[Key]
-            return {"ETag": etag, "Metadata": metadata}
+            return {"ETag": etag, "Metadata": metadata, "LastModified": WRITTEN}
 
     def get_object(self, *, Key: str, **_: object) -> dict[str, Any]:  # noqa: N803
         with self._lock:
@@ -123,7 +126,7 @@ class S3InMemory:
     def paginate(self, *, Prefix: str, **_: object) -> Iterator[dict[str, Any]]:  # noqa: N803
         with self._lock:
             found = [
-                {"Key": key, "ETag": etag, "Size": len(body)}
+                {"Key": key, "ETag": etag, "Size": len(body), "LastModified": WRITTEN}
                 for key, (body, etag, _metadata) in self.objects.items()
                 if key.startswith(Prefix)
             ]

@@ -89,6 +89,10 @@ class Way:
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(put, chunks))
 
+    def put(self, key: str, order: str) -> None:
+        """Upload what the transcriber is to do, see `scripted_transcriber`."""
+        self.cloud.client("s3").put_object(Bucket=self.bucket, Key=key, Body=order.encode())
+
     def describe(self, talk: Talk) -> None:
         """Say by `metadata.json` of how many chunks a session consists."""
         self.cloud.client("s3").put_object(

@@ -2,9 +2,11 @@
 
 say WORDS       a transcript with these words
 refuse          no audio
-raise           something unexpected
+raise           something unexpected, and the model is as good as before
+break           something unexpected, after which the model computes no more
 die             the process ends
 wait PATH       until there is a file at PATH, then it says `done`
+take SECONDS    that long at work, then it says `done`
 hang            without a sign of life, for good
 """
 
@@ -29,9 +31,15 @@ MODULE = "tests.support.scripted_transcriber"
 class Scripted(Transcriber):
     engine = "scripted 1"
     model = "1"
+    light = True
 
     def __init__(self, spec: TranscriberSpec) -> None:
         self._spec = spec
+        self._broken = False
+
+    def check(self) -> None:
+        if self._broken:
+            raise RuntimeError("the model computes no more")
 
     def load(self) -> None:
         if self._spec.model == "missing":
@@ -49,11 +57,20 @@ class Scripted(Transcriber):
                     progress(0.0)
                     time.sleep(0.01)
                 return _said("done", options.language)
+            case "take":
+                end = time.monotonic() + float(rest)
+                while (left := end - time.monotonic()) > 0:
+                    progress(0.0)
+                    time.sleep(min(0.1, left))
+                return _said("done", options.language)
             case "hang":
                 time.sleep(3600)
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "raise":
+                raise ZeroDivisionError(rest)
+            case "break":
+                self._broken = True
                 raise ZeroDivisionError(rest)
         raise BadRecording(FailureCode.NOT_AUDIO, "it is no audio")
 

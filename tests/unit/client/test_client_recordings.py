@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -442,6 +442,41 @@ def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: Reco
 
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"another sound")
     assert "was replaced after that" in run("status", key).stdout
+
+
+def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
+    s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk = f"{SESSION.chunks_prefix}1.webm"
+    for key in ("uploads/talk.mp3", chunk):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"sound")
+    assert "dead letters" not in run("status", "talk.mp3").stdout
+    assert "dead letters" not in run("status", "--session", "ann/monday").stdout
+
+    monkeypatch.setattr("client.outcomes.WAITS_LONG", timedelta(0))
+    for asked in (("talk.mp3",), ("--session", "ann/monday")):
+        waiting = run("status", *asked)
+        assert waiting.exit_code == ExitCode.NOT_YET
+        assert "dead letters" in waiting.stdout
+        assert "--force" in events(run("status", *asked, "--json"))[0]["notes"][-1]
+
+
+def test_that_nothing_was_recognised_is_said(s3: S3Client, files: Recordings) -> None:
+    key, chunk = "uploads/silence.wav", recording(f"{SESSION.chunks_prefix}1.webm")
+    files.write_transcript(recording(key), transcript(key=key))
+    files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=1, first_chunk=1))
+    files.write_transcript(chunk, transcript())
+    Combiner(files, now=lambda: datetime.now(UTC), log=logging.getLogger(__name__)).look(
+        SESSION, lambda: 60.0
+    )
+    del s3
+
+    for asked in ((key,), ("--session", "ann/monday")):
+        assert "no speech was found" in run("status", *asked).stdout
+        assert "no speech was found" in events(run("status", *asked, "--json"))[0]["notes"][0]
+        fetched = run("fetch", *asked)
+        assert fetched.stdout == "[no speech was found]\n"
+        assert "no speech was found" in fetched.stderr
 
 
 def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(

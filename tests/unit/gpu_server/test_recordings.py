@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from gpu_server.blame import Whose
 from gpu_server.inference import Inference
 from gpu_server.problems import (
     Conflict,
+    Defect,
     EngineFailure,
     NotOffered,
+    Problem,
     RefusedPlace,
     StorageFailed,
     Unprocessable,
 )
-from gpu_server.recordings import Order, Recordings, order
+from gpu_server.recordings import OWN_FAILURE_RETRY, SLICE, Order, Recordings, order
 from gpu_server.spool import Spool
 from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
@@ -57,6 +61,8 @@ class Slot:
     """A transcriber that says what is in the file, or fails as it is told."""
 
     error: Exception | None = None
+    #: What is in the files that fail; every file by default.
+    bad: bytes | None = None
     heard: list[bytes] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     began: asyncio.Event = field(default_factory=asyncio.Event)
@@ -71,7 +77,7 @@ class Slot:
         self.heard.append(content)
         self.began.set()
         await self.go.wait()
-        if self.error is not None:
+        if self.error is not None and self.bad in (None, content):
             raise self.error
         return Transcription(
             duration=2.0,
@@ -357,3 +363,118 @@ async def test_a_transcript_can_go_elsewhere(s3: S3Client, tmp_path: Path) -> No
         )
 
     assert "results/talk.json" in keys(s3)
+
+
+# --- what keeps failing ---------------------------------------------------------------------------
+
+FAILED = "transcripts/uploads/talk.mp3.failed"
+
+
+async def attempt(made: Recordings, key: str) -> Problem:
+    with pytest.raises(Problem) as caught:
+        await made.transcribe(order(BUCKET, key), background=True)
+    return caught.value
+
+
+async def test_a_recording_that_fails_while_others_succeed_is_found_out(
+    s3: S3Client, tmp_path: Path
+) -> None:
+    etag = upload(s3, UPLOAD, b"bad")
+    upload(s3, CHUNK)
+    slot = free()
+    slot.error, slot.bad = TranscriptionFailed("the transcriber raised X"), b"bad"
+    async with recordings(s3, tmp_path, slot) as made:
+        first = await attempt(made, UPLOAD)
+        await made.transcribe(order(BUCKET, CHUNK))
+        second = await attempt(made, UPLOAD)
+
+        assert (first.whose, second.whose) == (Whose.UNKNOWN, Whose.RECORDING)
+        assert second.retry_after == OWN_FAILURE_RETRY  # the queue is the better place for it
+        assert FAILED not in keys(s3)
+        assert await made.give_up(order(BUCKET, UPLOAD), second, attempts=6)
+
+    found = Bucket(BUCKET, s3).get(FAILED, Failure)
+    assert found is not None
+    assert (found.document.code, found.document.etag) == (FailureCode.KEEPS_FAILING, etag)
+    assert "6 attempts" in found.document.message
+    assert "raised X" in found.document.message
+
+
+async def test_where_all_recordings_fail_none_is_to_blame(s3: S3Client, tmp_path: Path) -> None:
+    upload(s3, UPLOAD)
+    upload(s3, CHUNK)
+    slot = free()
+    slot.error = TranscriptionFailed("broken")
+    async with recordings(s3, tmp_path, slot) as made:
+        told = [(await attempt(made, key)).whose for key in (UPLOAD, CHUNK, UPLOAD, CHUNK)]
+
+    assert told == [Whose.UNKNOWN, Whose.OUTAGE, Whose.OUTAGE, Whose.OUTAGE]
+
+
+async def test_what_s3_does_not_give_is_held_against_no_bytes(
+    s3: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(s3, UPLOAD)
+
+    def denied(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+
+    monkeypatch.setattr(s3, "get_object", denied)
+    async with recordings(s3, tmp_path, free()) as made:
+        problem = await attempt(made, UPLOAD)
+
+        assert not await made.give_up(order(BUCKET, UPLOAD), problem, attempts=6)
+    assert FAILED not in keys(s3)
+
+
+async def test_what_nobody_thought_of_is_the_recordings_failure_too_and_quotes_nothing(
+    s3: S3Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    etag = upload(s3, UPLOAD, b"private words")
+    async with recordings(s3, tmp_path, free()) as made:
+        with pytest.raises(Defect) as caught:  # no transcript can have such a language
+            await made.transcribe(order(BUCKET, UPLOAD, language="private language"))
+
+    assert caught.value.etag == etag
+    assert "private" not in capsys.readouterr().out
+
+
+# --- slices of one recording ----------------------------------------------------------------------
+
+
+def chunk(number: int) -> str:
+    return CHUNK.replace("001", f"{number:03}")
+
+
+@pytest.mark.parametrize(
+    ("first", "advised"), [("waits", True), ("transcribed", True), ("no audio", False)]
+)
+async def test_chunks_that_are_no_files_after_one_that_is_are_told_to_be_slices(
+    s3: S3Client, tmp_path: Path, first: str, *, advised: bool
+) -> None:
+    slot = free()
+    slot.error = BadRecording(FailureCode.NOT_AUDIO, "It holds no audio.")
+    slot.bad = b"slice"
+    upload(s3, chunk(1), b"slice" if first == "no audio" else b"a file")
+    upload(s3, chunk(2), b"slice")
+    async with recordings(s3, tmp_path, slot) as made:
+        if first == "transcribed":
+            await made.transcribe(order(BUCKET, chunk(1)))
+        elif first == "no audio":
+            await attempt(made, chunk(1))
+        problem = await attempt(made, chunk(2))
+
+    found = Bucket(BUCKET, s3).get("users/ann/transcripts/monday-chunk-002.failed", Failure)
+    assert found is not None
+    assert found.document.message == str(problem)
+    assert (SLICE in found.document.message) == advised
+
+
+async def test_a_first_chunk_and_a_single_file_are_no_slices(s3: S3Client, tmp_path: Path) -> None:
+    slot = free()
+    slot.error = BadRecording(FailureCode.NOT_AUDIO, "It holds no audio.")
+    for key in (chunk(1), chunk(2), UPLOAD):
+        upload(s3, key)
+    async with recordings(s3, tmp_path, slot) as made:
+        for key in (chunk(1), UPLOAD):
+            assert str(await attempt(made, key)) == "It holds no audio."

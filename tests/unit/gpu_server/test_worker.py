@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,10 +19,13 @@ from moto import mock_aws
 from prometheus_client import generate_latest
 
 from gpu_server import worker as module
+from gpu_server.blame import Blame
 from gpu_server.problems import (
     Busy,
     Conflict,
     EngineFailure,
+    EngineStalled,
+    Problem,
     RefusedPlace,
     Stopping,
     StorageFailed,
@@ -56,6 +62,11 @@ class Recordings:
     """Does what it is told with each order."""
 
     error: Exception | None = None
+    #: Keys of those that fail; all by default.
+    bad: frozenset[str] | None = None
+    blame: Blame = field(default_factory=Blame)
+    #: Keys of those that were given up, each with how many attempts there were.
+    given_up: dict[str, int] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,9 +95,20 @@ class Recordings:
             await asyncio.sleep(self.takes)
         finally:
             self.in_work -= 1
-        if self.error is not None:
-            raise self.error
+        if self.error is not None and (self.bad is None or order.key in self.bad):
+            if not (isinstance(self.error, Problem) and self.error.is_failure):
+                raise self.error
+            problem = copy(self.error)
+            problem.whose = self.blame.failed(order.key)
+            raise problem
+        self.blame.succeeded(order.key)
         return Outcome(transcript_key=order.transcript_key, already=False, transcript=None)
+
+    async def give_up(self, order: Order, problem: Problem, *, attempts: int) -> bool:
+        if isinstance(problem, StorageFailed):
+            return False  # its bytes are not known
+        self.given_up[order.key] = attempts
+        return True
 
 
 @dataclass
@@ -206,9 +228,9 @@ async def test_what_another_attempt_can_mend_comes_again_later(
 @pytest.mark.parametrize(
     ("error", "taken"),
     [
-        # One, and the one that was made ready.
-        (EngineFailure("crashed"), 2),
-        (StorageFailed("S3 cannot be reached"), 2),
+        # One, of which nobody knows why; a second; and the one that was made ready.
+        (EngineFailure("crashed"), 3),
+        (StorageFailed("S3 cannot be reached"), 3),
         (Unprocessable(FailureCode.NOT_AUDIO, "no audio"), 6),
         (Conflict("somebody is at it"), 6),
         (Busy("too many requests"), 6),
@@ -239,7 +261,7 @@ async def test_an_outage_does_not_use_up_the_attempts_of_all_that_wait(
         await asyncio.sleep(0.05)
 
         assert len(recordings.orders) <= taken
-        assert bool(outages) == (taken == 2)
+        assert bool(outages) == (taken == 3)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +328,9 @@ async def test_what_is_begun_is_finished_when_there_is_time(queue: Queue) -> Non
 
     async with working(queue, recordings) as (worker, task):
         await becomes(queue, 1, 2)
+        async with asyncio.timeout(10):
+            while len(recordings.orders) < 2:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
         recordings.at_slots = {recordings.orders[0].key}
         worker.stop()
         recordings.go.set()
@@ -439,14 +464,126 @@ def test_an_outage_does_not_last_because_nobody_tries(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(module, "_jittered", lambda _longest, failures: failures)
     outage = module._Outage()
+    fails, succeeds = module._End("retried", outage=True), module._End("done", succeeded=True)
+    its_own = module._End("retried")
 
     assert not outage.lasts
-    assert outage.after(90.0, well=False) == 1
-    assert outage.after(95.0, well=False) == 1  # was in hand when the first failed
+    assert outage.after(90.0, fails) == 1
+    assert outage.after(95.0, fails) == 1  # was in hand when the first failed
+    assert outage.after(96.0, its_own) == 0
     assert outage.lasts
     now = 110.0
-    assert outage.after(105.0, well=False) == 2
+    assert outage.after(105.0, fails) == 2
     now += module.LONGEST_OUTAGE_PAUSE
     assert not outage.lasts  # the one who was to try has a job that lasts longer
-    assert outage.after(now, well=True) == 0
-    assert outage.after(now, well=False) == 1
+    assert outage.after(now, succeeds) == 0
+    assert outage.after(now, fails) == 1
+
+
+# --- whose failure it is --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have jobs tried again at once, and no outage last long."""
+    monkeypatch.setattr(module, "FIRST_RETRY", 0)
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "LOOK_AHEAD", 0.01)
+
+
+def puts_aside(queue: Queue, attempts: int) -> str:
+    """Give the queue a redrive policy; return the URL of its dead letters."""
+    url = queue.client.create_queue(QueueName="dead")["QueueUrl"]
+    arn = queue.client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    policy = {"maxReceiveCount": attempts, "deadLetterTargetArn": arn["Attributes"]["QueueArn"]}
+    queue.client.set_queue_attributes(
+        QueueUrl=queue.url, Attributes={"RedrivePolicy": json.dumps(policy)}
+    )
+    return url
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_bad_jobs_pause_nobody_and_are_given_up_at_their_last_attempt(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = QueueWorker._pause
+    pauses: list[float] = []
+
+    async def pause(worker: QueueWorker, seconds: float) -> None:
+        if seconds > module.LOOK_AHEAD:
+            pauses.append(seconds)
+        await paused(worker, min(seconds, 0.01))
+
+    monkeypatch.setattr(QueueWorker, "_pause", pause)
+    puts_aside(queue, 3)
+    metrics = Metrics()
+    keys = ["good-0", "bad-0", "good-1", "good-2", "bad-1", "good-3"]
+    for key in keys:
+        queue.send(key=f"uploads/{key}")
+    recordings = Recordings(
+        error=EngineFailure("crashed"), bad=frozenset({"uploads/bad-0", "uploads/bad-1"})
+    )
+    recordings.go.set()
+
+    async with working(queue, recordings, metrics=metrics):
+        await becomes(queue, 0, 0)
+
+    assert recordings.given_up == {"uploads/bad-0": 3, "uploads/bad-1": 3}
+    tried = Counter(order.key for order in recordings.orders)
+    assert tried == {f"uploads/{key}": 3 if "bad" in key else 1 for key in keys}
+    assert pauses == []
+    given_up = {"end": "given_up"}
+    assert metrics.registry.get_sample_value("cloudscribe_transcriber_jobs_total", given_up) == 2
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("error", "keys"),
+    [
+        (EngineFailure("crashed"), ["a", "b", "c"]),
+        # Not the recordings' failure, and about no bytes that could be named.
+        (StorageFailed("S3 refused"), ["a"]),
+    ],
+)
+async def test_what_an_outage_fails_is_put_aside_without_a_verdict(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, error: Problem, keys: list[str]
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_OUTAGE_PAUSE", 0.01)
+    monkeypatch.setattr(module, "FIRST_RETRY", 1)  # after all others were tried
+    dead = Queue(queue.client, puts_aside(queue, 2))
+    for key in keys:
+        queue.send(key=f"uploads/{key}")
+    recordings = Recordings(error=error)
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        await becomes(dead, len(keys), 0)
+
+    assert len(recordings.orders) == 2 * len(keys)
+    assert recordings.given_up == {}
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_job_at_which_the_engine_stalls_keeps_others_waiting_twice_at_most(
+    queue: Queue,
+) -> None:
+    queue.send()
+    recordings = Recordings(error=EngineStalled("no sign of life"))
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        await becomes(queue, 0, 0)
+
+    assert recordings.given_up == {KEY: 2}
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_without_a_redrive_policy_a_bad_job_is_given_up_all_the_same(queue: Queue) -> None:
+    queue.send()
+    recordings = Recordings(error=EngineFailure("crashed"))
+    recordings.go.set()
+
+    async with working(queue, recordings):
+        await becomes(queue, 0, 0)
+
+    assert recordings.given_up == {KEY: module.ATTEMPTS}

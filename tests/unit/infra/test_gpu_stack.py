@@ -15,9 +15,11 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 from constructs import Construct
 
+from gpu_server import worker
 from infra.environments import Gpu
 from infra.gpu import PORT, GpuServer
 from infra.gpu_image import MissingDockerfile, gpu_image
+from infra.recordings import JOB_ATTEMPTS
 
 pytestmark = pytest.mark.unit
 
@@ -317,6 +319,8 @@ def test_server_takes_jobs_and_sends_none(spot: Server) -> None:
     actions = set[str]().union(*map(actions_of, spot.statements("TaskTaskRole")))
 
     assert {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"} <= actions
+    assert "sqs:GetQueueAttributes" in actions  # it has to know a job's last attempt
+    assert worker.ATTEMPTS == JOB_ATTEMPTS
     assert "sqs:SendMessage" not in actions
 
 

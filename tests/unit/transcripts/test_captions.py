@@ -286,10 +286,31 @@ def test_plain_text_has_a_line_for_each_segment(said: RecordingTranscript) -> No
 # --- the files --------------------------------------------------------------------------------
 
 
-def test_nothing_said_makes_files_that_are_valid() -> None:
+def test_nothing_said_makes_files_that_are_valid_and_say_so() -> None:
     said = captions(transcript())
 
-    assert said == {".srt": "", ".vtt": "WEBVTT\n", ".txt": ""}
+    assert said == {
+        ".srt": "",
+        ".vtt": "WEBVTT\n\nNOTE\nno speech was found\n",
+        ".txt": "[no speech was found]\n",
+    }
+    assert webvtt.from_string(said[".vtt"]).captions == []
+
+
+def test_a_session_of_which_nothing_could_be_transcribed_is_not_called_silent() -> None:
+    gap = Gap(chunk=1, reason=GapReason.FAILED, at=0)
+    lost = SessionTranscript(
+        user_id="ann",
+        session_id="monday",
+        duration=0,
+        language="und",
+        created_at=NOW,
+        complete=False,
+        chunks=(),
+        gaps=(gap,),
+    )
+
+    assert captions(lost)[".txt"] == "[chunk 1: failed]\n"
 
 
 def test_what_players_take_for_commands_is_shown() -> None:

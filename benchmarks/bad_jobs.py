@@ -1,0 +1,201 @@
+"""How long good jobs of the queue wait, alone and with bad ones beside them.
+
+Servers, workers and the processes of their transcribers are real, with one slot each; S3 and SQS
+are emulated. What a transcriber does stands in the recordings, see `scripted_transcriber` of the
+tests: a good one takes half a second, a bad one has it raise something, or raise and then compute
+no more, or kills its process, or hangs until the process is killed. Two servers get the same good
+jobs at the same random moments, and one of them bad ones as well; so whatever else the machine
+does, it does to both. Latency is from a job's message to its transcript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import aiohttp
+
+from benchmarks.figures import quantile, table
+from benchmarks.servers import START_SECONDS, running
+from local_cloud.aws import Emulator
+from transcripts.bucket import Recordings
+from transcripts.recordings import TranscriptionJob, recording
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+#: What a good recording takes, seconds.
+WORK: Final = 0.5
+#: What is bad about the bad ones, in turn.
+DEEDS: Final = ("raise", "die", "break", "hang")
+#: How long a process may give no sign of life, seconds; ten minutes in a real server.
+STALL: Final = 1.0
+#: After so many seconds a bad job is tried again, then after twice as many; as in truth.
+FIRST_RETRY: Final = 60
+#: With bad jobs beside them, the good ones' p95 is at most so many times what it is without.
+RATIO: Final = 1.5
+#: How often to look whether a transcript is there, seconds.
+LOOK: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is measured."""
+
+    good: int = 150
+    #: A bad job for so many good ones.
+    good_for_a_bad: int = 10
+    #: Between two good jobs, on average; seconds.
+    between: float = 1.0
+
+    @property
+    def bad(self) -> int:
+        """About how many bad jobs that makes; each is tried several times."""
+        return self.good // self.good_for_a_bad
+
+
+QUICK: Final = Plan(good=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Latencies of good jobs, seconds."""
+
+    alone: Sequence[float]
+    beside: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        """Of the two p95."""
+        return _p95(self.beside) / _p95(self.alone)
+
+
+def run(plan: Plan, progress: Callable[[str], None]) -> Result:
+    """Measure.
+
+    Raises:
+        ServerError: the server did not start.
+    """
+    return asyncio.run(_run(plan, progress))
+
+
+async def _run(plan: Plan, progress: Callable[[str], None]) -> Result:
+    progress(f"bad jobs: {plan.good} good ones at two servers, {plan.bad} bad ones at one of them")
+    with tempfile.TemporaryDirectory() as data:
+        async with (
+            Emulator(Path(data, "cloud")) as emulator,
+            _queue(emulator, "alone") as alone,
+            _queue(emulator, "beside") as beside,
+        ):
+            bad = asyncio.create_task(_bad(plan, beside))
+            try:
+                told = await asyncio.gather(_good(plan, alone), _good(plan, beside))
+            finally:
+                bad.cancel()
+                await asyncio.gather(bad, return_exceptions=True)
+    return Result(alone=told[0], beside=told[1])
+
+
+@asynccontextmanager
+async def _queue(emulator: Emulator, name: str) -> AsyncIterator[_Queue]:
+    """Give a bucket and a queue with a server that works it off."""
+    s3: S3Client = emulator.client("s3")
+    sqs = emulator.client("sqs")
+    s3.create_bucket(Bucket=name)
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    settings = {
+        "PORT": "0",
+        "RECORDINGS_BUCKET": name,
+        "QUEUE_URL": url,
+        "STALL_SECONDS": f"{STALL:g}",
+        "VISIBILITY_SECONDS": "30",
+        "FIRST_RETRY": str(FIRST_RETRY),
+    }
+    command = [sys.executable, "-m", "tests.support.scripted_server"]
+    with running(f"the server {name}", command, emulator.environment() | settings) as server:
+        await _ready(server.url)
+        yield _Queue(name, s3, sqs, url)
+
+
+async def _ready(url: str) -> None:
+    async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{url}/health") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(LOOK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """A bucket and its queue."""
+
+    bucket: str
+    s3: S3Client
+    sqs: SQSClient
+    url: str
+
+    async def send(self, deed: str) -> str:
+        """Upload what the transcriber is to do, and a job for it; return the transcript's key."""
+        key = f"uploads/{uuid4()}.wav"
+        await asyncio.to_thread(self.s3.put_object, Bucket=self.bucket, Key=key, Body=deed.encode())
+        job = TranscriptionJob(
+            bucket=self.bucket, key=key, event_id=str(uuid4()), requested_at=datetime.now(UTC)
+        )
+        body = job.model_dump_json(by_alias=True)
+        await asyncio.to_thread(self.sqs.send_message, QueueUrl=self.url, MessageBody=body)
+        return recording(key).transcript_key
+
+    async def latency(self) -> float:
+        """Have a good job done; return how long that took."""
+        began = perf_counter()
+        key = await self.send(f"take {WORK}")
+        bucket = Recordings(self.bucket, self.s3)
+        while not await asyncio.to_thread(bucket.exists, key):  # noqa: ASYNC110 - S3 announces nothing
+            await asyncio.sleep(LOOK)
+        return perf_counter() - began
+
+
+async def _good(plan: Plan, queue: _Queue) -> list[float]:
+    chance = random.Random(7)  # noqa: S311 - no secret
+    jobs = []
+    for _ in range(plan.good):
+        jobs.append(asyncio.create_task(queue.latency()))
+        await asyncio.sleep(chance.expovariate(1 / plan.between))
+    return await asyncio.gather(*jobs)
+
+
+async def _bad(plan: Plan, queue: _Queue) -> None:
+    chance = random.Random(11)  # noqa: S311 - no secret
+    for deed in cycle(DEEDS):
+        await asyncio.sleep(chance.expovariate(1 / plan.between / plan.good_for_a_bad))
+        await queue.send(deed)
+
+
+def _p95(seconds: Sequence[float]) -> float:
+    return quantile(seconds, 0.95)
+
+
+def report(result: Result) -> str:
+    """Return the table, and whether the promise is kept."""
+    rows = [
+        (name, len(seconds), *(quantile(seconds, share) for share in (0.5, 0.95, 1.0)))
+        for name, seconds in (("good jobs alone", result.alone), ("beside bad", result.beside))
+    ]
+    word = "kept" if result.ratio <= RATIO else "MISSED"
+    told = f"p95 beside bad jobs: {result.ratio:.2f} of what it is without, at most {RATIO}"
+    return "\n".join(
+        [table(("run", "jobs", "p50 s", "p95 s", "max s"), rows), "", f"- {word}: {told}"]
+    )

@@ -1,0 +1,105 @@
+"""Whose failure is it: that of one recording, or of everything that recordings need?
+
+An outage fails whatever comes; a strange recording fails alone, and again. So:
+
+* a recording that fails again is its own failure where others have succeeded since it first
+  failed, or where no other one fails;
+* different recordings that fail one after the other, without a success in between, are an outage;
+* after a single first failure nobody knows.
+
+No input or output: callers report how attempts ended, and act on what they learn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+#: So many different recordings that fail in a row are an outage.
+OUTAGE: Final = 2
+#: Failures longer ago say nothing of now, seconds; a job is tried again much sooner.
+MEMORY: Final = 3600.0
+#: Recordings that are remembered, those that failed last.
+REMEMBERED: Final = 1000
+
+
+class Whose(Enum):
+    """Whose failure an attempt's failure is."""
+
+    UNKNOWN = auto()
+    #: The recording's: others succeed, or at least do not fail.
+    RECORDING = auto()
+    #: Everybody's: the next recording is likely to fail, too.
+    OUTAGE = auto()
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """A recording that has failed and has not succeeded since."""
+
+    #: Successes of others up to its first failure.
+    successes: int
+    failures: int = 0
+    #: When it failed last, by the clock.
+    failed_at: float = 0.0
+
+
+class Blame:
+    """Judges failures by what happens to other recordings. See the module.
+
+    Args:
+        clock: monotonic, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._successes = 0
+        #: In the order of their last failures.
+        self._suspects: OrderedDict[Hashable, _Suspect] = OrderedDict()
+        #: Recordings that failed since the last success, and not by their own fault.
+        self._in_a_row: set[Hashable] = set()
+
+    @property
+    def in_a_row(self) -> int:
+        """How many different recordings have failed since the last success."""
+        self._forget_old()
+        return len(self._in_a_row)
+
+    def succeeded(self, recording: Hashable) -> None:
+        """Note that an attempt at a recording succeeded."""
+        self._successes += 1
+        self._in_a_row.clear()
+        self._suspects.pop(recording, None)
+
+    def failed(self, recording: Hashable) -> Whose:
+        """Note that an attempt at a recording failed; return whose failure that is."""
+        self._forget_old()
+        suspect = self._suspects.setdefault(recording, _Suspect(self._successes))
+        suspect.failures += 1
+        suspect.failed_at = self._clock()
+        self._suspects.move_to_end(recording)
+        if len(self._suspects) > REMEMBERED:
+            self._forget(next(iter(self._suspects)))
+        others = len(self._in_a_row - {recording})
+        allowed = OUTAGE if self._successes > suspect.successes else 1
+        if suspect.failures > 1 and others < allowed:
+            self._in_a_row.discard(recording)
+            return Whose.RECORDING
+        self._in_a_row.add(recording)
+        return Whose.OUTAGE if len(self._in_a_row) >= OUTAGE else Whose.UNKNOWN
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        while self._suspects:
+            recording, oldest = next(iter(self._suspects.items()))
+            if now - oldest.failed_at < MEMORY:
+                return
+            self._forget(recording)
+
+    def _forget(self, recording: Hashable) -> None:
+        del self._suspects[recording]
+        self._in_a_row.discard(recording)

@@ -1,0 +1,84 @@
+"""Whose failure it is, by what happens to other recordings."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_server.blame import MEMORY, REMEMBERED, Blame, Whose
+
+pytestmark = pytest.mark.unit
+
+UNKNOWN, RECORDING, OUTAGE = Whose.UNKNOWN, Whose.RECORDING, Whose.OUTAGE
+
+
+def judged(attempts: str) -> list[Whose]:
+    """Report attempts, a letter for each recording: capitals succeed; return the judgements."""
+    blame = Blame()
+    told = []
+    for letter in attempts.replace(" ", ""):
+        if letter.isupper():
+            blame.succeeded(letter.lower())
+        else:
+            told.append(blame.failed(letter))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [
+        ("a", [UNKNOWN]),
+        # One bad recording beside good ones, and alone.
+        ("a G a G a", [UNKNOWN, RECORDING, RECORDING]),
+        ("a a a", [UNKNOWN, RECORDING, RECORDING]),
+        # Several bad ones: known ones are no outage, however they follow each other.
+        ("a G b G a b a b", [UNKNOWN, UNKNOWN, RECORDING, RECORDING, RECORDING, RECORDING]),
+        ("a b G a b", [UNKNOWN, OUTAGE, RECORDING, RECORDING]),
+        ("a G b a", [UNKNOWN, UNKNOWN, RECORDING]),
+        # Everything fails.
+        ("a b c a b c", [UNKNOWN] + [OUTAGE] * 5),
+        ("a G a b c a", [UNKNOWN, RECORDING, UNKNOWN, OUTAGE, OUTAGE]),
+        # What fails in an outage and then succeeds was not to blame, and begins anew.
+        ("a b A B G a", [UNKNOWN, OUTAGE, UNKNOWN]),
+    ],
+)
+def test_whose_failure_it_is(attempts: str, expected: list[Whose]) -> None:
+    assert judged(attempts) == expected
+
+
+def test_what_failed_long_ago_says_nothing_of_now() -> None:
+    now = 0.0
+    blame = Blame(lambda: now)
+
+    assert blame.failed("a") is UNKNOWN
+    now += MEMORY
+    assert blame.failed("b") is UNKNOWN
+    assert blame.in_a_row == 1
+    assert blame.failed("b") is RECORDING
+
+
+def test_of_any_number_of_failures_a_bounded_number_is_remembered() -> None:
+    blame = Blame()
+    for number in range(3 * REMEMBERED):
+        blame.failed(number)
+
+    assert blame.in_a_row == REMEMBERED
+    assert len(blame._suspects) == REMEMBERED
+
+
+@given(st.lists(st.sampled_from("abcGH"), max_size=60))
+def test_recordings_of_which_others_succeed_in_between_are_no_outage(attempts: list[str]) -> None:
+    """Put a success after every failure: then no failure is everybody's."""
+    told = judged("".join(f"{each}G" if each.islower() else each for each in attempts))
+
+    assert OUTAGE not in told
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=2, max_size=60))
+def test_while_nothing_succeeds_and_several_fail_no_recording_is_to_blame(
+    attempts: list[str],
+) -> None:
+    told = judged("ab" + "".join(attempts))
+
+    assert told[1:] == [OUTAGE] * (len(attempts) + 1)
