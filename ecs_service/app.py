@@ -173,6 +173,7 @@ async def serve(router: Router, listener: socket.socket) -> asyncio.Server:
         sock=listener,
         backlog=BACKLOG,
         max_frame_size=MAX_TRANSPORT_FRAME_BYTES,
+        enable_auto_pong=False,  # a `Connection` does it, within its bounds
         read_buffer_init_size=READ_BUFFER,
     )
 

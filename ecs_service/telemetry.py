@@ -19,6 +19,9 @@ open_streams = Gauge("cloudscribe_open_streams", "Audio streams under recognitio
 viewers = Gauge("cloudscribe_viewers", "Connections that listen to a conversation")
 audio_seconds = Counter("cloudscribe_audio_seconds", "Audio received, seconds")
 refusals = Counter("cloudscribe_refusals", "Connections refused or ended by an error", ["code"])
+rests = Counter(
+    "cloudscribe_rests", "Pauses in reading from clients that sent too many small frames"
+)
 finals = Counter("cloudscribe_finals", "Utterances that became final")
 lag = Histogram("cloudscribe_lag_seconds", "Audio that waits for the engine", buckets=_DELAYS)
 first_partial_delay = Histogram(

@@ -43,6 +43,8 @@ from transcripts.protocol import (
 FAREWELL_SECONDS = CLOSE_SECONDS + 1.0
 #: How often a speaker is told how far the server is, in seconds.
 ACK_SECONDS = 1.0
+#: Messages that a speaker may send without waiting for `ready`.
+MAX_EARLY = 50
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +88,7 @@ class Speaking(Connection):
         self._request = request
         self._interim_results = True
         self._admitted = False
-        #: Reading is paused until `ready`, so that these are one read of the socket at most.
+        #: What came with the handshake; reading is paused from there until `ready`.
         self._early: list[tuple[Callable[[bytes], None], bytes]] = []
         self._start_seen = False
         self._next_ack = monotonic() + ACK_SECONDS
@@ -133,6 +135,11 @@ class Speaking(Connection):
         self._early.clear()
         self.resume_reading()
 
+    def _keep(self, receive: Callable[[bytes], None], message: bytes) -> None:
+        if len(self._early) == MAX_EARLY:
+            raise Refusal(ErrorCode.UNEXPECTED_MESSAGE, "Wait for `ready` before you send audio.")
+        self._early.append((receive, message))
+
     async def _follow(self, stream: Stream) -> None:
         finishing = asyncio.create_task(stream.finished())
         finishing.add_done_callback(self.end_if_failed)
@@ -170,7 +177,7 @@ class Speaking(Connection):
     def received_binary(self, message: bytes) -> None:
         """Take audio."""
         if not self._admitted:
-            self._early.append((self.received_binary, message))
+            self._keep(self.received_binary, message)
             return
         stream = self._stream
         stream.accept(message)
@@ -201,7 +208,7 @@ class Speaking(Connection):
     def received_text(self, message: bytes) -> None:
         """Obey a control frame."""
         if not self._admitted:
-            self._early.append((self.received_text, message))
+            self._keep(self.received_text, message)
             return
         try:
             control = control_message.validate_json(message)

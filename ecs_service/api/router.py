@@ -12,6 +12,9 @@ from ecs_service.access import Door, Forbidden
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Answer, Request, text
 
+#: RFC 6455's.
+WEBSOCKET_VERSION = "13"
+
 log = structlog.get_logger(__name__)
 
 
@@ -61,6 +64,13 @@ class Router:
                 "This is a WebSocket endpoint; docs/protocol.md describes it.\n",
                 HTTPStatus.UPGRADE_REQUIRED,
                 Upgrade="websocket",
+            )
+        if request.headers.get("Sec-WebSocket-Version") != WEBSOCKET_VERSION:
+            # RFC 6455 section 4.2.2; picows takes the drafts' 7 and 8 as well.
+            return text(
+                "This is version 13 of the WebSocket protocol.\n",
+                HTTPStatus.UPGRADE_REQUIRED,
+                **{"Sec-WebSocket-Version": WEBSOCKET_VERSION},
             )
         return open_socket(request)
 
