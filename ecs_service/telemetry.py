@@ -22,6 +22,9 @@ refusals = Counter("cloudscribe_refusals", "Connections refused or ended by an e
 connections_dropped = Counter(
     "cloudscribe_connections_dropped", "Connections without a place that had to go for new ones"
 )
+rests = Counter(
+    "cloudscribe_rests", "Pauses in reading from clients that sent too many small frames"
+)
 finals = Counter("cloudscribe_finals", "Utterances that became final")
 lag = Histogram("cloudscribe_lag_seconds", "Audio that waits for the engine", buckets=_DELAYS)
 first_partial_delay = Histogram(

@@ -37,6 +37,14 @@ MAX_FRAME_BYTES = 64 * 1024
 MAX_FRAME_SECONDS = 1.0
 #: The request that opens a connection must be complete within this time, in seconds.
 REQUEST_SECONDS = 5.0
+#: A frame of fewer bytes is small: less than 10 ms of speech at 16 kHz.
+SMALL_FRAME_BYTES = 320
+#: Who sends more small frames than that for long is read more slowly. The smallest that honest
+#: clients send are a browser's pieces of audio, 128 samples: 375 a second at 48 kHz.
+SMALL_FRAMES_PER_SECOND = 400
+#: The same for pings, and pongs that nobody asked for. Browsers send none, libraries one in some
+#: seconds.
+CONTROL_FRAMES_PER_SECOND = 20
 #: A speaker who sends no audio for this long is closed, in seconds.
 IDLE_SECONDS = 15.0
 #: A viewer hears at least one message within this time, in seconds.
@@ -156,6 +164,10 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
 CLOSE_NORMAL = 1000
 #: The server shuts down; what was said is safe. Follows `closed`, or ends a viewer's connection.
 CLOSE_GOING_AWAY = 1001
+#: A client broke RFC 6455: frames that are none, without a mask, or mixed up.
+CLOSE_PROTOCOL_ERROR = 1002
+#: A text was not UTF-8 (RFC 6455).
+CLOSE_INVALID_TEXT = 1007
 #: A frame beyond twice `MAX_FRAME_BYTES` is cut off by the transport with this code (RFC 6455).
 CLOSE_MESSAGE_TOO_BIG = 1009
 

@@ -274,9 +274,11 @@ seconds when it is given.
 
 {table}
 Codes without an `error` message: {normal} is the normal end. {going_away} means that the server
-shuts down; what was said is safe, and another server takes new connections. A frame beyond
-twice the limit is cut off by the transport with {too_big}. 1006 is what a client's library
-calls a connection that broke off.
+shuts down; what was said is safe, and another server takes new connections. What breaks WebSocket
+itself (RFC 6455) is closed with that protocol's codes: {protocol_error} for frames that are none,
+without a mask, or mixed up, {invalid_text} for a text that is not UTF-8, {too_big} for a frame
+beyond twice the limit. 1006 is what a client's library calls a connection that broke off. A
+handshake for another version of WebSocket than 13 is answered `426`.
 """
 
 _EXAMPLES = """\
@@ -440,6 +442,11 @@ def _limits() -> str:
         ("a frame, binary or text", f"{protocol.MAX_FRAME_BYTES // 1024} KiB"),
         ("audio in a binary frame", f"{protocol.MAX_FRAME_SECONDS:g} s"),
         (
+            f"frames below {protocol.SMALL_FRAME_BYTES} bytes",
+            f"{protocol.SMALL_FRAMES_PER_SECOND} a second; beyond, they are read more slowly",
+        ),
+        ("pings", f"{protocol.CONTROL_FRAMES_PER_SECOND} a second, likewise"),
+        (
             "sample rate",
             f"{protocol.MIN_SAMPLE_RATE / 1000:g} to {protocol.MAX_SAMPLE_RATE / 1000:g} kHz",
         ),
@@ -467,6 +474,8 @@ def _errors() -> str:
         table=table,
         normal=protocol.CLOSE_NORMAL,
         going_away=protocol.CLOSE_GOING_AWAY,
+        protocol_error=protocol.CLOSE_PROTOCOL_ERROR,
+        invalid_text=protocol.CLOSE_INVALID_TEXT,
         too_big=protocol.CLOSE_MESSAGE_TOO_BIG,
     )
 

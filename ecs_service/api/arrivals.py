@@ -136,7 +136,7 @@ class _Socket(WSProtocol):  # type: ignore[misc]  # see the import
             auto_ping_idle_timeout=20,
             auto_ping_reply_timeout=20,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
-            enable_auto_pong=True,
+            enable_auto_pong=False,  # a `Connection` does it, within its bounds
             max_frame_size=MAX_TRANSPORT_FRAME_BYTES,
             extra_headers=None,
             read_buffer_init_size=READ_BUFFER,

@@ -5,6 +5,11 @@ which is closed when too much waits for it, nor in a task of its own per message
 cost more than all that is done with an audio message. Its `serve` coroutine spans the
 connection's life; `end` makes it return.
 
+What a client can make the service do is bounded, whether it reads or not: the bytes that wait for
+it (`MAX_WAITING_BYTES`, answers to pings included), the small frames that are read of it
+(`budget`), what of it is handled at once (`reading`), the message that it does not finish
+(`rfc6455`), and the time for which it may delay its end (`CLOSE_SECONDS`).
+
 Sockets are picows', measured as the cheapest per message (docs/benchmarks.md).
 """
 
@@ -18,9 +23,19 @@ import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ecs_service import telemetry
+from ecs_service.api.budget import CONTROL_COST
+from ecs_service.api.reading import Reading
+from ecs_service.api.rfc6455 import FrameKind, Messages, MessageTooLong, Violation, answer_to_close
 from ecs_service.refusal import Refusal
 from transcripts.models import Model
-from transcripts.protocol import CLOSE_NORMAL, MAX_FRAME_BYTES, ErrorCode, encode
+from transcripts.protocol import (
+    CLOSE_NORMAL,
+    CLOSE_PROTOCOL_ERROR,
+    MAX_FRAME_BYTES,
+    SMALL_FRAME_BYTES,
+    ErrorCode,
+    encode,
+)
 
 #: A frame beyond this is cut off by the transport with close code 1009. Twice the protocol's
 #: limit, so that what is only a little too long gets a named error.
@@ -33,8 +48,13 @@ CLOSE_SECONDS = 2.0
 #: Why a connection ends without an error.
 End = Literal["stopped", "max_duration", "draining", "disconnected"]
 
-_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
-_CONTINUATION, _CLOSE = WSMsgType.CONTINUATION, WSMsgType.CLOSE
+_TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
+_PING, _PONG = WSMsgType.PING, WSMsgType.PONG
+_DATA: dict[WSMsgType, FrameKind] = {
+    _TEXT: "text",
+    _BINARY: "binary",
+    WSMsgType.CONTINUATION: "continuation",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +73,12 @@ class Connection(WSListener):
         self.is_over = False
         self._gone = asyncio.Event()
         self._closed = False
-        self._fragments = bytearray()
-        self._fragmented: WSMsgType | None = None
+        self._closing: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._messages = Messages()
+        self._reading: Reading
+        #: The newest ping of a client that rests: of many, only this one needs an answer.
+        self._unanswered: bytes | None = None
         self._serving: asyncio.Task[None]
 
     # --- for subclasses ---------------------------------------------------------------------
@@ -113,14 +137,7 @@ class Connection(WSListener):
 
     def offer(self, frame: bytes) -> None:
         """Send one text frame; end the connection if its reader is too far behind."""
-        if self._closed:
-            return
-        if self._tcp.get_write_buffer_size() > MAX_WAITING_BYTES:
-            # Looked at before, not after: a first message of any size is nobody's slowness.
-            self._closed = True
-            self.end(Refusal(ErrorCode.SLOW_CONSUMER, "Too many messages wait to be read."))
-            return
-        self._transport.send(_TEXT, frame)
+        self._send(_TEXT, frame)
 
     def tell(self, message: Model) -> None:
         """Send one message."""
@@ -139,15 +156,18 @@ class Connection(WSListener):
         if not self._transport.is_close_frame_sent:
             # The application's codes, 4000 and up, are not in picows' enumeration.
             self._transport.send_close(cast("WSCloseCode", code))
+        if self._closing is None and not self._gone.is_set():
+            loop = asyncio.get_running_loop()
+            self._closing = loop.call_later(CLOSE_SECONDS, self._abort)
 
     def pause_reading(self) -> None:
         """Let the client feel that nobody takes its messages at the moment."""
-        self._tcp.pause_reading()
+        self._reading.pause()
 
     def resume_reading(self) -> None:
         """Take messages again."""
         if not self._transport.is_disconnected:
-            self._tcp.resume_reading()
+            self._reading.resume()
 
     # --- called by picows ---------------------------------------------------------------------
 
@@ -155,28 +175,35 @@ class Connection(WSListener):
         """Begin to serve; reading begins when `serve` resumes it."""
         self._transport = transport
         self._tcp = transport.underlying_transport
+        self._tcp.set_write_buffer_limits(high=0)  # `pause_writing` as soon as anything waits
+        self._reading = Reading(self._tcp, on_rested=self._rested)
         self._open_connections.add(self)
         self.pause_reading()
         self._serving = asyncio.get_running_loop().create_task(self._serve())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a frame; a message may come in several."""
+        del transport
+        size = frame.payload_size
+        if size < SMALL_FRAME_BYTES or self.is_over:
+            self._reading.charge()
         kind = frame.msg_type
         try:
-            if kind == _BINARY and frame.fin and self._fragmented is None:
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                # They belong to extensions, and we agreed to none (RFC 6455 section 5.2).
+                self._violated(CLOSE_PROTOCOL_ERROR)
+            elif kind is _BINARY and frame.fin and self._messages.unfinished is None:
                 # The way of nearly all messages, kept short: it decides what a stream costs.
-                if frame.payload_size > MAX_FRAME_BYTES:
+                if size > MAX_FRAME_BYTES:
                     self.end(_too_large())
                 elif not self.is_over:
                     self.received_binary(frame.get_payload_as_bytes())
-            elif kind == _CLOSE:
-                self.end("disconnected")
-                self.close(CLOSE_NORMAL)
-                transport.disconnect()
-            elif kind in {_TEXT, _BINARY, _CONTINUATION}:
-                self._assemble(kind, frame)
+            else:
+                self._take(kind, frame)
         except Refusal as refusal:
             self.end(refusal)
+        except Violation as violation:
+            self._violated(violation.close_code)
         except Exception:
             log.exception("message_failed")
             self.end(defect())
@@ -188,35 +215,89 @@ class Connection(WSListener):
         self._closed = True
         self.end("disconnected")
         self._gone.set()
+        self._reading.end()
+        for timer in (self._closing, self._watching):
+            if timer is not None:
+                timer.cancel()
 
     def pause_writing(self) -> None:
-        """Nothing: `offer` looks at the buffer itself."""
+        """Watch a client for which something waits: `offer` looks at how much itself."""
+        self._watch()
 
     def resume_writing(self) -> None:
-        """Nothing, likewise."""
+        """Watch it no more."""
+        if self._watching is not None:
+            self._watching.cancel()
 
     # --- private ----------------------------------------------------------------------------
 
-    def _assemble(self, kind: WSMsgType, frame: WSFrame) -> None:
-        """Collect the frames of a message, RFC 6455 section 5.4."""
-        if (kind == _CONTINUATION) != (self._fragmented is not None):
-            raise Refusal(ErrorCode.INVALID_MESSAGE, "Frames of two messages are mixed.")
-        if kind != _CONTINUATION:
-            self._fragmented = kind
-        if len(self._fragments) + frame.payload_size > MAX_FRAME_BYTES:
-            raise _too_large()
-        self._fragments += frame.get_payload_as_memoryview()
-        if not frame.fin:
+    def _take(self, kind: WSMsgType, frame: WSFrame) -> None:
+        """Take a frame that is not a whole binary message."""
+        if kind is _CLOSE:
+            self.end("disconnected")
+            self.close(answer_to_close(frame.get_payload_as_bytes()))
+            self._transport.disconnect()
+        elif self.is_over:
             return
-        message, is_text = bytes(self._fragments), self._fragmented == _TEXT
-        self._fragments.clear()
-        self._fragmented = None
-        if self.is_over:
-            return
-        if is_text:
-            self.received_text(message)
+        elif kind is _PING:
+            self._answer(frame.get_payload_as_bytes())
+        elif kind is _PONG:
+            self._reading.charge(CONTROL_COST - 1)
         else:
-            self.received_binary(message)
+            self._take_part(_DATA[kind], frame)
+
+    def _take_part(self, kind: FrameKind, frame: WSFrame) -> None:
+        try:
+            message = self._messages.add(kind, frame.get_payload_as_memoryview(), fin=frame.fin)
+        except MessageTooLong:
+            raise _too_large() from None
+        if message is not None:
+            receive = self.received_text if message[0] == "text" else self.received_binary
+            receive(message[1])
+
+    def _answer(self, ping: bytes) -> None:
+        """Answer a ping; where too many come, only the newest, later (RFC 6455 section 5.5.3)."""
+        if not self._reading.rests:
+            self._reading.charge(CONTROL_COST - 1)
+            self._send(_PONG, ping)
+        else:
+            self._unanswered = ping
+
+    def _send(self, kind: WSMsgType, payload: bytes) -> None:
+        """Send one frame. All that a client can make us send goes this way, but for the end."""
+        if self._closed:
+            return
+        if self._tcp.get_write_buffer_size() > MAX_WAITING_BYTES:
+            # Looked at before, not after: a first message of any size is nobody's slowness.
+            self._closed = True
+            self.end(Refusal(ErrorCode.SLOW_CONSUMER, "Too many messages wait to be read."))
+        else:
+            self._transport.send(kind, payload)
+
+    def _violated(self, code: int) -> None:
+        """Fail the connection (RFC 6455 section 7.1.7), unless it has ended for another reason."""
+        if not self.is_over:
+            self.end("disconnected")
+            self.close(code)
+
+    def _watch(self) -> None:
+        """End when picows has sent a close frame, for a frame that is none.
+
+        It notifies nobody, and closes the socket when the client has read all, which may be never.
+        """
+        if self._transport.is_close_frame_sent:
+            self._violated(CLOSE_PROTOCOL_ERROR)
+        if not self._closed:
+            loop = asyncio.get_running_loop()
+            self._watching = loop.call_later(CLOSE_SECONDS, self._watch)
+
+    def _rested(self) -> None:
+        if self._unanswered is not None:
+            ping, self._unanswered = self._unanswered, None
+            self._answer(ping)
+
+    def _abort(self) -> None:
+        self._transport.disconnect(graceful=False)
 
     async def _serve(self) -> None:
         try:
@@ -228,11 +309,7 @@ class Connection(WSListener):
             self.refuse(defect())
         self.close()
         self.resume_reading()  # to see the client's half of the close
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._gone.wait()
-        except TimeoutError:
-            self._transport.disconnect(graceful=False)
+        await self._gone.wait()
 
 
 def _too_large() -> Refusal:

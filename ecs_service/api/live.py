@@ -48,6 +48,8 @@ FAREWELL_SECONDS = CLOSE_SECONDS + 1.0
 ACK_SECONDS = 1.0
 #: A viewer that takes nothing of what is sent to it for this long is cut off, in seconds.
 UNREAD_SECONDS = 3 * HEARTBEAT_SECONDS
+#: Messages that a speaker may send without waiting for `ready`.
+MAX_EARLY = 50
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +130,7 @@ class Speaking(Counted):
         self._request = request
         self._interim_results = True
         self._admitted = False
-        #: Reading is paused until `ready`, so that these are one read of the socket at most.
+        #: What came with the handshake; reading is paused from there until `ready`.
         self._early: list[tuple[Callable[[bytes], None], bytes]] = []
         self._start_seen = False
         self._next_ack = monotonic() + ACK_SECONDS
@@ -176,6 +178,11 @@ class Speaking(Counted):
         self._early.clear()
         self.resume_reading()
 
+    def _keep(self, receive: Callable[[bytes], None], message: bytes) -> None:
+        if len(self._early) == MAX_EARLY:
+            raise Refusal(ErrorCode.UNEXPECTED_MESSAGE, "Wait for `ready` before you send audio.")
+        self._early.append((receive, message))
+
     async def _follow(self, stream: Stream) -> None:
         finishing = asyncio.create_task(stream.finished())
         finishing.add_done_callback(self.end_if_failed)
@@ -213,7 +220,7 @@ class Speaking(Counted):
     def received_binary(self, message: bytes) -> None:
         """Take audio."""
         if not self._admitted:
-            self._early.append((self.received_binary, message))
+            self._keep(self.received_binary, message)
             return
         stream = self._stream
         stream.accept(message)
@@ -244,7 +251,7 @@ class Speaking(Counted):
     def received_text(self, message: bytes) -> None:
         """Obey a control frame."""
         if not self._admitted:
-            self._early.append((self.received_text, message))
+            self._keep(self.received_text, message)
             return
         try:
             control = control_message.validate_json(message)

@@ -19,6 +19,13 @@ from ecs_service.callers import Caller, Callers, TooManyFailures
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
+#: RFC 6455's.
+WEBSOCKET_VERSION = "13"
+
+#: Makes the connection that serves a request of somebody.
+OpenSocket = Callable[[Request, Caller], Connection]
+Found = Connection | Answer
+
 log = structlog.get_logger(__name__)
 
 
@@ -31,7 +38,7 @@ class Router:
     def __init__(
         self,
         *,
-        sockets: Mapping[str, Callable[[Request, Caller], Connection]],
+        sockets: Mapping[str, OpenSocket],
         refuse: Callable[[Refusal, Caller], Connection],
         pages: Mapping[str, Callable[[], Answer]],
         door: Door,
@@ -68,7 +75,7 @@ class Router:
             raw.headers["Connection"] = "Upgrade"
         return found
 
-    def _find(self, request: Request, arrival: Arrival) -> Connection | Answer:
+    def _find(self, request: Request, arrival: Arrival) -> Found:
         self._door.admit(request.headers)
         page = self._pages.get(request.path)
         if page is not None:
@@ -76,12 +83,10 @@ class Router:
         open_socket = self._sockets.get(request.path)
         if open_socket is None:
             return text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
-        if not request.wants_websocket:
-            return text(
-                "This is a WebSocket endpoint; docs/protocol.md describes it.\n",
-                HTTPStatus.UPGRADE_REQUIRED,
-                Upgrade="websocket",
-            )
+        return _no_upgrade(request) or self._open(open_socket, request, arrival)
+
+    def _open(self, open_socket: OpenSocket, request: Request, arrival: Arrival) -> Found:
+        """Return the connection, or why its address gets none."""
         address = caller_key(request.headers, self._address_header, arrival.peer)
         caller = Caller(address, arrival, self._callers)
         try:
@@ -94,6 +99,24 @@ class Router:
         except Refusal as refusal:
             return self._refuse(refusal, caller)
         return open_socket(request, caller)
+
+
+def _no_upgrade(request: Request) -> Answer | None:
+    """Return why a request is no upgrade to a WebSocket; None if it is one."""
+    if not request.wants_websocket:
+        return text(
+            "This is a WebSocket endpoint; docs/protocol.md describes it.\n",
+            HTTPStatus.UPGRADE_REQUIRED,
+            Upgrade="websocket",
+        )
+    if request.headers.get("Sec-WebSocket-Version") != WEBSOCKET_VERSION:
+        # RFC 6455 section 4.2.2; picows takes the drafts' 7 and 8 as well.
+        return text(
+            "This is version 13 of the WebSocket protocol.\n",
+            HTTPStatus.UPGRADE_REQUIRED,
+            **{"Sec-WebSocket-Version": WEBSOCKET_VERSION},
+        )
+    return None
 
 
 def _response(answer: Answer) -> WSUpgradeResponseWithListener:

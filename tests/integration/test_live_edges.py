@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import struct
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -16,13 +15,13 @@ import aiohttp
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, frame, handshake
 from tests.support.service import ROOT, RunningService, running_service
 
 pytestmark = pytest.mark.integration
 
 CHUNK = bytes(3_200)  # 100 ms at 16 kHz
 SPEAK = "/api/stt/transcribe?sampleRate=16000"
-TEXT, BINARY, CONTINUATION, PING = 1, 2, 0, 9
 STOP = '{"type":"stop"}'
 
 #: Settings of a service whose queue and table refuse every connection.
@@ -46,21 +45,6 @@ async def service() -> AsyncIterator[RunningService]:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    """Return a client's frame, masked with zeros (RFC 6455 section 5.2)."""
-    head = bytes([(0x80 if fin else 0) | opcode])
-    size = len(payload)
-    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + struct.pack(">H", size)
-    return head + length + bytes(4) + payload
-
-
-def handshake(target: bytes, connection: bytes = b"Upgrade") -> bytes:
-    return (
-        b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: %s\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    ) % (target, connection)
 
 
 async def exchange(url: str, *pieces: bytes) -> bytes:
@@ -153,10 +137,45 @@ async def test_a_browser_may_ask_for_more_than_the_upgrade(
     assert b'"type":"closed"' in answer
 
 
-async def test_text_that_is_not_utf8_is_named(service: RunningService) -> None:
-    answer = await in_steps(service.url, handshake(SPEAK.encode()), frame(TEXT, b"\xff\xfe"))
+@pytest.mark.parametrize("endpoint", [SPEAK, "/api/stt/connect?conversationId=c"])
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (frame(TEXT, b"\xff\xfe"), 1007),
+        (frame(TEXT | 0x40, b"{}"), 1002),
+        (frame(PING | 0x10, b""), 1002),
+        (frame(CONTINUATION, CHUNK), 1002),
+        (frame(BINARY, CHUNK, fin=False) + frame(TEXT, STOP.encode()), 1002),
+        (b"\x82\x02ab", 1002),
+        (b"\x88\x00", 1002),
+        (frame(CLOSE, (1005).to_bytes(2)), 1002),
+    ],
+    ids=["UTF-8", "bit", "bit of a ping", "no begin", "mixed", "no mask", "no mask at end", "code"],
+)
+async def test_what_is_no_websocket_is_closed_as_the_rfc_says(
+    service: RunningService, endpoint: str, frames: bytes, code: int
+) -> None:
+    answer = await in_steps(service.url, handshake(endpoint.encode()), frames)
 
-    assert b'"code":"invalid_message"' in answer
+    close = answer[answer.rindex(b"\x88") :]
+    assert close[2:4] == code.to_bytes(2)
+    assert b'"type":"error"' not in answer
+
+
+@pytest.mark.parametrize("version", [None, b"8", b"7", b"12", b"x"])
+async def test_another_version_of_websocket_is_told_which_is_spoken(
+    service: RunningService, version: bytes | None
+) -> None:
+    answer = await exchange(service.url, handshake(SPEAK.encode(), version=version))
+
+    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in answer
+
+
+async def test_who_does_not_wait_for_ready_is_held_little_of(service: RunningService) -> None:
+    answer = await exchange(service.url, handshake(SPEAK.encode()) + frame(BINARY, b"ab") * 200)
+
+    assert b'"code":"unexpected_message"' in answer
 
 
 async def test_speakers_of_one_conversation_are_numbered_in_one_row(

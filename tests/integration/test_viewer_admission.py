@@ -177,7 +177,7 @@ async def test_without_a_proxy_nobody_chooses_an_address(http: aiohttp.ClientSes
 @pytest.fixture
 async def poor() -> AsyncIterator[RunningService]:
     """A service that may open few files."""
-    async with running_service(most_files=128) as running:
+    async with running_service(128) as running:
         yield running
 
 
@@ -237,5 +237,5 @@ async def test_when_they_run_out_all_the_same_it_waits_for_some_without_spinning
 
 async def test_with_far_too_few_descriptors_it_says_so_and_does_not_start() -> None:
     with pytest.raises(AssertionError, match="raise `ulimit -n`"):
-        async with running_service(most_files=64):
+        async with running_service(64):
             pass

@@ -21,6 +21,10 @@ START_SECONDS = 30
 STOP_SECONDS = 40
 
 
+#: Settings for floods and broken clients, all of which come from one address here.
+ANY_NUMBER = {"connects_at_once": 10**9, "failures_at_once": 10**9}
+
+
 @dataclass(slots=True)
 class RunningService:
     """A service process: its address and what it has logged so far."""
@@ -43,7 +47,7 @@ class RunningService:
 
 @contextlib.asynccontextmanager
 async def running_service(
-    *, most_files: int | None = None, **settings: object
+    most_files: int | None = None, /, **settings: object
 ) -> AsyncIterator[RunningService]:
     """Run `python -m ecs_service` with these settings (as in the environment, lower case).
 

@@ -1,0 +1,71 @@
+"""The service's own `Connection` as an echo, which is what test suites of the protocol talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from picows import WSMsgType
+
+from ecs_service.access import Door
+from ecs_service.api.arrivals import Arrivals
+from ecs_service.api.connection import Connection
+from ecs_service.api.requests import Request
+from ecs_service.api.router import Router
+from ecs_service.app import SEND_BUFFER, serve
+from ecs_service.callers import Caller, Callers
+from ecs_service.rates import Rate, RateLimit
+from ecs_service.refusal import Refusal
+
+
+class Echo(Connection):
+    """Sends every message back as it came."""
+
+    async def serve(self) -> None:
+        """Read until the client goes."""
+        self.resume_reading()
+        await self.until_ended()
+
+    def received_binary(self, message: bytes) -> None:
+        """Send it back."""
+        self._send(WSMsgType.BINARY, message)
+
+    def received_text(self, message: bytes) -> None:
+        """Send it back."""
+        self.offer(message)
+
+
+@contextlib.asynccontextmanager
+async def echo_server(connections: set[Connection] | None = None) -> AsyncIterator[str]:
+    """Serve echoes behind the service's own router and options; yield the URL.
+
+    `connections` are those that are open.
+    """
+    connections = set() if connections is None else connections
+
+    def echo(_request: Request, _caller: Caller) -> Connection:
+        return Echo(connections)
+
+    def refuse(refusal: Refusal, _caller: Caller) -> Connection:
+        raise refusal
+
+    anybody = RateLimit(Rate(per_second=1e6, burst=10**6), most=1)
+    router = Router(
+        sockets={"/": echo},
+        refuse=refuse,
+        pages={},
+        door=Door(),
+        callers=Callers(connects=anybody, failures=anybody),
+        address_header=None,
+        arrivals=Arrivals(1_000),
+    )
+    bound = socket.create_server(("127.0.0.1", 0))
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener = serve(router, bound)
+    try:
+        yield f"ws://127.0.0.1:{listener.port}/"
+    finally:
+        for connection in tuple(connections):
+            connection.end("draining")
+        listener.close()
