@@ -95,6 +95,14 @@ integration: setup-test ## run the tests against real services on this machine
 browser: setup-test ## run the tests in a real Chromium
 	$(PYTHON_HERE) -m pytest tests/browser
 
+.PHONY: fuzz
+fuzz: setup-test ## try broken files, events and frames at length (FACTOR=1: some ten minutes)
+	@$(PYTHON_HERE) -m tests.fuzz $(FACTOR)
+
+.PHONY: drill
+drill: setup-test ## kill everything at random moments and count lost finals (RUNS=12)
+	@$(PYTHON_HERE) -m tests.support.kill_drill $(or $(RUNS),12)
+
 # --- maintain ----------------------------------------------------------------------------
 
 .PHONY: lock
