@@ -19,12 +19,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Final
 
 import av
-import numpy as np
 
 from speech.decode import DecodeError, decode
+from tests.support.audio_files import audio_file, tone
 
 #: container, codec, rate in Hz, sample format, channels
 SEEDS: Final = (
@@ -53,7 +53,6 @@ SEEDS: Final = (
     ("tta", "tta", 44_100, "s16", 1),
     ("flv", "libmp3lame", 44_100, "s16p", 1),
 )
-_LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 #: A file of some kilobytes may take so long, seconds of CPU.
 PATIENCE: Final = 20.0
 #: A mutated file gets no longer by joining, bytes.
@@ -66,30 +65,18 @@ _ENOUGH: Final = 64 * 1024 * 1024
 def seed_file(number: int, seconds: float = 0.4) -> bytes:
     """Return a good recording of one of the `SEEDS`; `b""` where this PyAV cannot write it."""
     container_format, codec, rate, sample_format, channels = SEEDS[number % len(SEEDS)]
-    file = io.BytesIO()
-    times = np.arange(round(seconds * rate)) / rate
-    wave = (8_000 * np.sin(2 * np.pi * 440 * times)).astype("<i2")
-    layout = _LAYOUTS[channels]
     try:
-        with av.open(file, mode="w", format=container_format) as container:
-            container.metadata["title"] = "Gespräch"
-            stream: Any = container.add_stream(codec, rate=rate, layout=layout)
-            frame = av.AudioFrame.from_ndarray(
-                np.repeat(wave, channels).reshape(1, -1), format="s16", layout=layout
-            )
-            frame.sample_rate = rate
-            resampler = av.AudioResampler(
-                format=sample_format,
-                layout=layout,
-                rate=rate,
-                frame_size=stream.codec_context.frame_size or None,
-            )
-            for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-                container.mux(stream.encode(piece))
-            container.mux(stream.encode(None))
+        return audio_file(
+            tone(seconds, rate, channels),
+            container_format,
+            codec,
+            rate=rate,
+            sample_format=sample_format,
+            channels=channels,
+            title="Gespräch",
+        )
     except (av.error.FFmpegError, ValueError):
         return b""
-    return file.getvalue()
 
 
 def mutated(number: int) -> bytes:

@@ -3,14 +3,13 @@ from __future__ import annotations
 import io
 import tracemalloc
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
 import pytest
-from av.audio.stream import AudioStream
 
 from speech.decode import CorruptAudio, DecodeError, NotAudio, decode, probe
+from tests.support.audio_files import HERTZ, audio_file, tone
 
 pytestmark = pytest.mark.unit
 
@@ -24,32 +23,19 @@ FORMATS = {
     "webm": ("webm", "libopus", 48_000, "s16", 0.1),
     "m4a": ("ipod", "aac", 44_100, "fltp", 0.1),
 }
-HERTZ = 440
 
 
 def recording(name: str, seconds: float = 1.0, channels: int = 1) -> bytes:
     """Return a file of the format `name` that holds a tone."""
     container_format, codec, rate, sample_format, _ = FORMATS[name]
-    layout = {1: "mono", 2: "stereo"}[channels]
-    file = io.BytesIO()
-    with av.open(file, mode="w", format=container_format) as container:
-        stream = cast("AudioStream", container.add_stream(codec, rate=rate, layout=layout))
-        time = np.arange(round(seconds * rate)) / rate
-        wave = (8_000 * np.sin(2 * np.pi * HERTZ * time)).astype("<i2")
-        frame = av.AudioFrame.from_ndarray(
-            np.repeat(wave, channels).reshape(1, -1), format="s16", layout=layout
-        )
-        frame.sample_rate = rate
-        resampler = av.AudioResampler(
-            format=sample_format,
-            layout=layout,
-            rate=rate,
-            frame_size=stream.codec_context.frame_size or None,
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    return audio_file(
+        tone(seconds, rate, channels),
+        container_format,
+        codec,
+        rate=rate,
+        sample_format=sample_format,
+        channels=channels,
+    )
 
 
 def pitch(pcm: bytes, rate: int) -> float:
