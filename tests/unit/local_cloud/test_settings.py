@@ -13,7 +13,7 @@ import gpu_server.settings
 from local_cloud.account import Account
 from local_cloud.choices import Plan
 from local_cloud.parts import NOT_OF_TRANSCRIBER
-from local_cloud.settings import WrongSettings, examine
+from local_cloud.settings import WrongSettings, examine, parse
 from scripts.checks import SetupError
 
 pytestmark = pytest.mark.unit
@@ -114,6 +114,15 @@ def test_what_is_wrong_is_said_in_words(environment: dict[str, str], lines: list
     said = refusal(environment)
 
     assert [line[: len(start)] for line, start in zip(said, lines, strict=True)] == lines
+
+
+def test_what_is_wrong_about_several_variables_is_said_too() -> None:
+    settings, problems = parse(ecs_service.settings.Settings, {"QUEUE_URL": "http://queue"})
+
+    assert settings is None
+    assert list(problems.values()) == [
+        "QUEUE_URL and TABLE_NAME belong together: give both or neither."
+    ]
 
 
 def test_secrets_and_what_would_spoil_a_terminal_are_not_repeated() -> None:
