@@ -37,7 +37,7 @@ from gpu_server.uploads import FILE, receive_form
 from gpu_server.warmth import Warmth
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
-from transcripts.documents import FailureCode, Segment
+from transcripts.documents import AudioTrack, FailureCode, Segment
 from transcripts.models import Language, Model, Seconds, Timestamp
 from transcripts.recordings import MAX_KEY_BYTES
 
@@ -127,6 +127,9 @@ class TranscriptAnswer(Model):
     language: Language
     duration: Annotated[Seconds, Field(description="of the audio as it was decoded")]
     engine: Annotated[str, Field(description="who recognised it")]
+    audio_track: Annotated[
+        AudioTrack | None, Field(description="which audio track of how many was transcribed")
+    ] = None
     segments: tuple[Segment, ...]
 
 
@@ -459,6 +462,7 @@ def _answer(transcription: Transcription) -> Response:
         language=transcription.language,
         duration=transcription.duration,
         engine=transcription.engine,
+        audio_track=transcription.audio_track,
         segments=transcription.segments,
     )
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")

@@ -31,6 +31,7 @@ async def test_an_upload_is_transcribed() -> None:
         "language": "en-GB",
         "duration": 12.0,
         "engine": "scripted 1",
+        "audioTrack": {"number": 2, "count": 3},
         "segments": [
             {
                 "startTime": 0.0,
