@@ -87,6 +87,7 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
 
     assert more == []
     assert line.startswith(name) or "the endpoint of Transcribe" in line
+    assert "pattern" not in line, "which is no language of people"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
         ({"SLOTS": "0"}, ["SLOTS=0: it should be greater than or equal to 1"]),
         ({"UPDATES_SECONDS": "-1"}, ["UPDATES_SECONDS=-1: it should be greater"]),
         ({"DRAIN_SECONDS": "inf"}, ["DRAIN_SECONDS=inf: it should be a finite number"]),
+        ({"COMPUTE_TYPE": "float8"}, ["COMPUTE_TYPE=float8: must be `auto`, `default`, or a type"]),
         ({"TRANSLATE_LANGUAGES": "fr,xx"}, ["TRANSLATE_LANGUAGES=fr,xx: xx is no language"]),
         ({"TRANSCRIBE_OPTIONS": '{"speakers":"2"}'}, ["TRANSCRIBE_OPTIONS={"]),
         ({"TRANSCRIBER_LANGUAGE": "fr"}, ["Recordings cannot be transcribed"]),
