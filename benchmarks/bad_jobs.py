@@ -101,11 +101,11 @@ async def _run(plan: Plan, progress: Callable[[str], None]) -> Result:
         ):
             bad = asyncio.create_task(_bad(plan, beside))
             try:
-                told = await asyncio.gather(_good(plan, alone), _good(plan, beside))
+                latencies = await asyncio.gather(_good(plan, alone), _good(plan, beside))
             finally:
                 bad.cancel()
                 await asyncio.gather(bad, return_exceptions=True)
-    return Result(alone=told[0], beside=told[1])
+    return Result(alone=latencies[0], beside=latencies[1])
 
 
 @asynccontextmanager
@@ -195,7 +195,7 @@ def report(result: Result) -> str:
         for name, seconds in (("good jobs alone", result.alone), ("beside bad", result.beside))
     ]
     word = "kept" if result.ratio <= RATIO else "MISSED"
-    told = f"p95 beside bad jobs: {result.ratio:.2f} of what it is without, at most {RATIO}"
+    promise = f"p95 beside bad jobs: {result.ratio:.2f} of what it is without, at most {RATIO}"
     return "\n".join(
-        [table(("run", "jobs", "p50 s", "p95 s", "max s"), rows), "", f"- {word}: {told}"]
+        [table(("run", "jobs", "p50 s", "p95 s", "max s"), rows), "", f"- {word}: {promise}"]
     )

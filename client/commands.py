@@ -237,7 +237,7 @@ def watch(
 
 
 def _welcome(snapshot: Snapshot) -> str:
-    """Return what a viewer is told when the connection stands."""
+    """Return the line that a viewer reads first on a new connection."""
     connected = f"Connected to {snapshot.conversation_id}"
     if not snapshot.complete:
         return f"{connected}; what was said before cannot be read at the moment."

@@ -20,7 +20,7 @@ from client.outcomes import (
     look_at_recording,
     look_at_session,
 )
-from client.output import printable
+from client.output import printable, safe_json
 from client.report import Report
 from transcripts.bucket import UnreadableDocument
 from transcripts.documents import RecordingTranscript, SessionTranscript
@@ -167,9 +167,15 @@ def hand_over(
         raise NoTranscript(f"The transcript cannot be read by this client: {error}.") from error
     if content is None:
         raise NotYet("The transcript was deleted in this moment.")
-    # Documents are stored without an end of their line.
-    deliver((content, b"\n") if wanted is Format.JSON else (content,), output)
+    if wanted is Format.JSON:  # stored without an end of its line
+        content = (content if output else _printable_json(content)) + b"\n"
+    deliver((content,), output)
     for note in seen.notes:
         report.tell(note)
     if isinstance(seen, SessionStatus) and seen.gaps:
         report.tell(f"Not in it: chunk {spans(seen.gaps)}; `status` says why.")
+
+
+def _printable_json(document: bytes) -> bytes:
+    """Return a document that means the same, for a terminal; names in it are somebody else's."""
+    return safe_json(document.decode(errors="backslashreplace")).encode()

@@ -2,8 +2,9 @@
 
 By address only the rate of connecting and of failing is bounded, never the number of connections:
 a lecture hall is one address. Two budgets make two answers. Who connects too fast is refused by
-name, over the WebSocket that it asked for. Who was refused too often gets a plain HTTP 429 for a
-while, before there is a WebSocket: a flood of named refusals would cost as much as viewers do.
+name, over the WebSocket that it asked for. Who was refused too often by its own fault gets a plain
+HTTP 429 for a while, before there is a WebSocket: a flood of named refusals would cost as much as
+viewers do.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from transcripts.protocol import ErrorCode
 
 #: Addresses that are remembered at a time, some 150 bytes each for each of the two budgets.
 MOST_ADDRESSES = 4096
-#: Ends that tell nothing against the client.
+#: Ends that are not the client's fault: a full house is not that of the hall that wants to come in.
 NOT_THE_CALLERS = frozenset(
     {
+        ErrorCode.AT_CAPACITY,
         ErrorCode.DRAINING,
         ErrorCode.ENGINE_FAILED,
         ErrorCode.INTERNAL,
         ErrorCode.IDLE_TIMEOUT,
         ErrorCode.SLOW_CONSUMER,
+        ErrorCode.TOO_MANY_VIEWERS,
     }
 )
 
@@ -71,7 +74,7 @@ class Callers:
             )
 
     def failed(self, address: str) -> None:
-        """Count a connection or a request that was refused."""
+        """Count a connection that was refused."""
         self._failures.spend(address)
 
 

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
             description="header in which a proxy that alone can connect writes the client's "
             "address; default: none, the socket's address counts",
         ),
+        InWords("the name of a header: letters, digits and `-`"),
     ] = None
     connects_at_once: Annotated[
         int, Field(ge=1, description="connections that one address may begin at once")

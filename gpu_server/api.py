@@ -37,8 +37,8 @@ from gpu_server.uploads import FILE, receive_form
 from gpu_server.warmth import Warmth
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
-from transcripts.documents import FailureCode, Segment
-from transcripts.models import Language, Model, Seconds, Timestamp
+from transcripts.documents import AudioTrack, FailureCode, Segment
+from transcripts.models import InWords, Language, Model, Seconds, Timestamp
 from transcripts.recordings import MAX_KEY_BYTES
 
 T = TypeVar("T")
@@ -92,6 +92,7 @@ class S3Request(Asked):
         Field(
             pattern=r"^s3://[^/]+/.+", max_length=MAX_KEY_BYTES + 100, description="s3://BUCKET/KEY"
         ),
+        InWords("s3://BUCKET/KEY"),
     ]
     s3_output_path: Annotated[
         str | None,
@@ -101,6 +102,7 @@ class S3Request(Asked):
             description="where to put the transcript; without it: beside the recording's others, "
             "as docs/transcripts.md lays down",
         ),
+        InWords("s3://BUCKET/KEY, with a key that ends in .json"),
     ] = None
     return_text: Annotated[bool, Field(description="return what was said as well")] = False
 
@@ -127,6 +129,9 @@ class TranscriptAnswer(Model):
     language: Language
     duration: Annotated[Seconds, Field(description="of the audio as it was decoded")]
     engine: Annotated[str, Field(description="who recognised it")]
+    audio_track: Annotated[
+        AudioTrack | None, Field(description="which audio track of how many was transcribed")
+    ] = None
     segments: tuple[Segment, ...]
 
 
@@ -459,6 +464,7 @@ def _answer(transcription: Transcription) -> Response:
         language=transcription.language,
         duration=transcription.duration,
         engine=transcription.engine,
+        audio_track=transcription.audio_track,
         segments=transcription.segments,
     )
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")

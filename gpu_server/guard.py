@@ -22,6 +22,8 @@ from gpu_server.telemetry import Metrics
 
 #: The longest body of a request that uploads nothing, bytes.
 MAX_BODY_BYTES: Final = 64 * 1024
+#: Is in the scope of a request that was let in and counted.
+IN_WORK: Final = "gpu_server.in_work"
 
 log = structlog.get_logger(__name__)
 
@@ -110,6 +112,7 @@ class Guard:
         caller = (scope.get("client") or ("",))[0]
         if not self._requests.take(caller):
             raise Busy(f"{self._requests.taken} requests are in work.", retry_after=1)
+        scope[IN_WORK] = True
         try:
             if path != self._uploads:
                 receive = _repeating(await self._small_body(receive), receive)

@@ -25,7 +25,7 @@ requests for a while from when they could have begun, but not for ever.
 
 Each slot is a process with a model. One that dies fails the job it had and is started again: at
 once, unless different recordings kill it one after the other (`gpu_server.blame`) or it dies
-without work. Where that does not help, `broken` tells, and the server had better be replaced.
+without work. Where that does not help, `broken` returns, and the server had better be replaced.
 """
 
 from __future__ import annotations

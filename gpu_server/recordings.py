@@ -221,7 +221,7 @@ class Recordings:
             Unprocessable: no transcript can be made of it; why is stored in its place, unless it
                 is gone.
             Conflict: another transcript is being made for the same place.
-            Problem: another attempt can help; it tells whose failure it is.
+            Problem: another attempt can help; `whose` says whose failure it is.
         """
         self.check_bucket(order.bucket)
         about = (order.bucket, order.transcript_key)

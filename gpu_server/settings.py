@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from speech.transcribers.choice import Device, Kind, TranscriberSpec
 from speech.transcribers.whisperx import Alignment
-from transcripts.models import Language
+from transcripts.models import InWords, Language
 
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 #: A shorter secret could be guessed.
@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     ] = None
     device: Annotated[Device, Field(description="what the model computes on")] = "auto"
     compute_type: Annotated[
-        str, Field(pattern=COMPUTE_TYPE, description="CTranslate2's, e.g. float16, int8_float32")
+        str,
+        Field(pattern=COMPUTE_TYPE, description="CTranslate2's, e.g. float16, int8_float32"),
+        InWords("`auto`, `default`, or a type of CTranslate2 such as float16 or int8_float32"),
     ] = "default"
     batch_size: Annotated[
         int | None,
@@ -130,13 +132,14 @@ class Settings(BaseSettings):
     ] = Path(tempfile.gettempdir())
 
     recordings_bucket: Annotated[
-        tuple[Annotated[str, Field(pattern=BUCKET)], ...],
+        tuple[Annotated[str, Field(pattern=BUCKET), InWords("the name of a bucket in S3")], ...],
         NoDecode,
         Field(description="buckets of recordings, separated by commas; default: none"),
     ] = ()
     queue_url: Annotated[
         str | None,
         Field(pattern=r"^https?://", description="SQS queue of jobs; without one only HTTP"),
+        InWords("a URL of http or https"),
     ] = None
     visibility_seconds: Annotated[
         float,
@@ -157,6 +160,7 @@ class Settings(BaseSettings):
             pattern=r"^http://",
             description="set by ECS: where to ask that a task at work is not ended",
         ),
+        InWords("a URL of http"),
     ] = None
     idle_exit_seconds: Annotated[
         float | None, Field(gt=0, description="end after so long without work; default: never")

@@ -21,8 +21,8 @@ from typing import Any, Final, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gpu_server.access import OPEN
 from gpu_server.connections import BACKLOG, BURST, Crowd, Outflow
+from gpu_server.guard import IN_WORK
 from gpu_server.pace import Pace
 from gpu_server.problems import MEDIA_TYPE, Busy, Problem, RequestStalled
 
@@ -62,10 +62,12 @@ class Connection(H11Protocol):
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when there has been no request in work, but for those that anybody may send."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            return self._idle_since if self.cycle.scope["path"] in OPEN else None
-        return self._idle_since if not self.transport.get_write_buffer_size() else None
+        """Since when there has been no request in work; those that anybody may send do not count.
+
+        Neither does an answer that is not read: else who reads none could take all connections.
+        """
+        in_work = self.cycle is not None and not self.cycle.response_complete
+        return None if in_work and IN_WORK in self.cycle.scope else self._idle_since
 
     def displace(self) -> None:
         """End it at once, for another one."""
@@ -77,6 +79,7 @@ class Connection(H11Protocol):
         # An answer is written in two pieces. asyncio does this only for sockets that name TCP.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = self.client[0] if self.client else ""
+        self._idle_since = time.monotonic()  # later than everybody else's
         if self._bounds.crowd.enter(self):
             self._look_later()
         else:

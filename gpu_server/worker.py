@@ -64,7 +64,7 @@ AHEAD: Final = 1
 #: The pause before a job is tried again doubles with each attempt; seconds.
 FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
-#: Attempts at a job where the queue does not tell; as many as `infra.recordings` provisions.
+#: Attempts at a job where the queue has no such number; as many as `infra.recordings` provisions.
 ATTEMPTS: Final = 6
 #: The pause after the queue could not be reached, seconds.
 LONGEST_PAUSE: Final = 30.0
@@ -246,11 +246,15 @@ class QueueWorker:
             return _GIVEN_BACK
         except Problem as problem:
             attempts = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
-            told = {"code": problem.code, "attempts": attempts, "whose": problem.whose.name.lower()}
+            failure = {
+                "code": problem.code,
+                "attempts": attempts,
+                "whose": problem.whose.name.lower(),
+            }
             if await self._given_up(wanted, problem, attempts):
-                log.error("job_given_up", **told, **about)  # noqa: TRY400 - no stack needed
+                log.error("job_given_up", **failure, **about)  # noqa: TRY400 - no stack needed
                 return _End("given_up", delete=True)
-            log.warning("job_failed", **told, **about)
+            log.warning("job_failed", **failure, **about)
             return _End(
                 "retried",
                 visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),

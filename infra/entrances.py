@@ -29,8 +29,8 @@ from infra.prefix_lists import cloudfront_origin_facing
 API_PATHS = "/api/*"
 #: The header by which a shared load balancer knows our CloudFront distribution.
 SECRET_HEADER = "X-Cloudscribe-Edge"  # noqa: S105 - the header's name, not its value
-#: The header in which CloudFront tells the viewer's address (`infra/web_functions/api_request.js`).
-#: Only CloudFront reaches the service: see below why for each kind of load balancer.
+#: The header that has the viewer's address; CloudFront's function `api_request.js` writes it. Only
+#: CloudFront reaches the service: see below why for each kind of load balancer.
 VIEWER_HEADER = "X-Cloudscribe-Viewer"
 #: Without punctuation: `*` and `?` would be wildcards in a listener's rule, to which small and
 #: capital letters are the same. Some 248 bits.

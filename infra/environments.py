@@ -46,6 +46,8 @@ MAX_STOP_SECONDS: Final = 120
 STOP_MARGIN_SECONDS: Final = 10
 #: What a viewer takes of a task's memory while it reads, bytes; 25 to 31 kB were measured.
 VIEWER_BYTES: Final = 31_000
+#: Fargate lets a task open 65,535 files, and a viewer takes one.
+MOST_VIEWERS: Final = 60_000
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
@@ -228,7 +230,8 @@ class Service(Part):
     translation: Translation | None = None
     #: Streams of a task at a time; None leaves it to the engine.
     slots: int | None = None
-    #: Viewers of a task at a time; None: as many as a quarter of its memory holds.
+    #: Viewers of a task at a time; None: as many as a quarter of its memory holds, and it may
+    #: have files open for.
     viewers: int | None = None
     #: Viewers of one conversation at a time and task; None: half of them.
     viewers_per_conversation: int | None = None
@@ -278,7 +281,7 @@ class Service(Part):
         """Yield viewers for whom there is no memory, or of whom none would get in."""
         most = _viewers_in(self.memory_mib / 2)
         if self.viewers is not None and not 1 <= self.viewers <= most:
-            yield "viewers", f"half of {self.memory_mib} MiB hold 1 to {most}; or give null"
+            yield "viewers", f"a task of {self.memory_mib} MiB takes 1 to {most}; or give null"
         elif self.viewers_per_conversation is not None and not (
             1 <= self.viewers_per_conversation <= self.task_viewers
         ):
@@ -617,7 +620,7 @@ def explain(error: ValidationError) -> str:
 
 
 def _viewers_in(mebibytes: float) -> int:
-    return int(mebibytes * 2**20 / VIEWER_BYTES)
+    return min(MOST_VIEWERS, int(mebibytes * 2**20 / VIEWER_BYTES))
 
 
 def _merged(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,7 +123,6 @@ class CaptionTask(Construct):
             "TABLE_NAME": store.table.table_name,
             "OUTBOX_PATH": f"{OUTBOX_FOLDER}/outbox.db",
             "DRAIN_SECONDS": str(service.drain_seconds),
-            # Fargate lets a task open 65,535 files, which is more than memory has viewers for.
             "MAX_VIEWERS": str(service.task_viewers),
             "VIEWER_ADDRESS_HEADER": VIEWER_HEADER,
             "METRICS_NAMESPACE": namespace,

@@ -4,7 +4,8 @@ Serves the built page and passes `/api/` on to the service, with the headers and
 real distribution. Nothing else of the tree knows about it; a client sees the same paths,
 statuses, frames and close codes as from the service itself. Differences that remain: frames
 are not compressed, and a connection that breaks on one side is closed on the other with a
-code, for 1006 cannot be sent. Like CloudFront it waits for nobody without end, but for sockets.
+code, for 1006 cannot be sent. Like CloudFront it waits for no client without end, but for sockets;
+for the service, other than CloudFront, it does.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Gate(asyncio.Protocol):
 
     def __init__(self, bounds: Bounds, make: Callable[[], asyncio.Protocol]) -> None:
         self.address = ""
-        self.waiting_since: float | None = time.monotonic()
+        self.waiting_since: float | None = None
         self._bounds = bounds
         self._make = make
         self._inside: asyncio.Protocol | None = None
@@ -75,6 +75,7 @@ class Gate(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
+        self.waiting_since = time.monotonic()  # later than everybody else's
         if not self._bounds.crowd.enter(self):
             transport.abort()
             return

@@ -491,7 +491,7 @@ class TranscriberPart(GuardedPart):
         self._work = work
         self._module = module
         self._job_seconds = job_seconds
-        #: All that it is told, once it is configured.
+        #: All of its environment, once it is configured.
         self.environment: dict[str, str] = {}
 
     @property

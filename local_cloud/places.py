@@ -127,7 +127,7 @@ def remembered_port(file: Path, tell: Callable[[str], None]) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on a port at the moment."""
+    """Return whether a server could listen on a port at the moment."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -136,7 +136,9 @@ def _sentence(
     why = re.sub("^(Input|String) should", "it should", detail["msg"])
     why = why.removeprefix("Value error, ")
     field = model.model_fields.get(name)
-    meant = f" ({field.description})" if field and field.description else ""
+    if field is None:  # about several variables, which the text names
+        return f"{why}."
+    meant = f" ({field.description})" if field.description else ""
     return f"{_shown(model, name, given)}: {f'{within}: ' if within else ''}{why}{meant}."
 
 

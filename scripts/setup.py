@@ -111,7 +111,7 @@ class Tools:
         with self._guard:
             self._running.discard(process)
         if status:
-            output = _CONTROL.sub("", path.read_text(errors="replace"))
+            output = _CONTROL.sub("", path.read_text(errors="backslashreplace"))
             output = output[output.rfind("\n$ ") + 1 :]
             lines = [line for line in output.splitlines() if not _STACK_FRAME.match(line)]
             shown = "\n".join(f"    {line}" for line in lines[-TAIL:])
@@ -126,7 +126,7 @@ class Tools:
         """Return the last line that tools have printed to a log; `""` before the first."""
         with contextlib.suppress(OSError), self.log(name).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            text = _CONTROL.sub("", file.read().decode(errors="replace"))
+            text = _CONTROL.sub("", file.read().decode(errors="backslashreplace"))
             lines = text.replace("\r", "\n").split("\n")
             return next((line.strip() for line in reversed(lines) if line.strip()), "")
         return ""

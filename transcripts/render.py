@@ -252,9 +252,9 @@ nothing else.
 Viewers have places as speakers have slots: so many on a server, and so many of them in one
 conversation. By address only the rate of connecting is bounded, not the number of connections,
 for a lecture hall is one address; an IPv6 network of 64 bits counts as one, too. Who comes too
-fast, or finds no place, is refused by name with `retryAfter`. Who goes on all the same gets a
-plain HTTP 429 with `Retry-After` in place of the WebSocket. The request that opens a connection
-must be complete within {request:g} seconds.
+fast, or finds no place, is refused by name with `retryAfter`. Who goes on coming too fast, or asks
+time and again for what is refused, gets a plain HTTP 429 with `Retry-After` in place of the
+WebSocket. The request that opens a connection must be complete within {request:g} seconds.
 
 ## An example session
 

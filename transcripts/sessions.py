@@ -66,7 +66,7 @@ class Listed:
     key: str
     etag: str
     size: int
-    #: When it was written, where that was told.
+    #: When it was written; None where nobody needs that.
     modified: datetime | None = None
 
 

@@ -5,10 +5,10 @@ and memory. So the number of those without a place (a viewer's, or a speaker's s
 one more makes the oldest go. That harms nobody who wants something: a request is answered as soon
 as it is there. Each request has a deadline, too.
 
-Sockets are picows'. Its server does not tell the address of a client before the upgrade, nor when
-connections begin and end. So its protocol class is made here, with the arguments that picows'
-server gives it. The class is not documented: with a version that wants other arguments every
-connection fails, and with it every test.
+Sockets are picows'. Its server gives no client's address before the upgrade, and no notice of
+connections that begin and end. So its protocol class is made here, with the arguments that
+picows' server gives it. The class is not documented: with a version that wants other arguments
+every connection fails, and with it every test.
 """
 
 from __future__ import annotations

@@ -97,13 +97,13 @@ class Counted(Connection):
         self._caller = caller
 
     def refuse(self, refusal: Refusal) -> None:
-        """Tell why, count it, and close."""
+        """Send why, count it, and close."""
         self._caller.refused(refusal.code)
         super().refuse(refusal)
 
 
 class Refusing(Counted):
-    """Tells a client that it is refused."""
+    """Refuses a client by name, whatever it sends."""
 
     def __init__(self, live: Live, caller: Caller, refusal: Refusal) -> None:
         super().__init__(live, caller)

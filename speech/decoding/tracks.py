@@ -21,6 +21,8 @@ from speech.decoding.samples import samples_of
 
 #: Samples beyond this are sound, in units of 16 bit (-60 dB): dither and codecs stay below.
 SOUND: Final = 33.0
+#: So much is decoded to find out, seconds of all tracks: the silence of days fits into few bytes.
+LONGEST_LOOK: Final = 2 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,10 @@ def choose(found: list[Found]) -> int:
 
 
 def look(opened: Opened) -> list[Found]:
-    """Return what the tracks hold. Reads until there is sound in the default one."""
+    """Return what the tracks hold. Reads until there is sound in the default one, or for long."""
     decodes: set[int] = set()
     has_sound: set[int] = set()
+    looked = 0.0
     default = next((each for each in opened.tracks if _is_default(each)), opened.tracks[0])
     for stream, packet in packets(opened, opened.tracks):
         if stream.index in has_sound:
@@ -52,11 +55,13 @@ def look(opened: Opened) -> list[Found]:
         try:
             for frame in stream.decode(packet):
                 decodes.add(stream.index)
-                if np.abs(samples_of(frame)).max(initial=0.0) > SOUND:
+                samples = samples_of(frame)
+                looked += len(samples) / frame.sample_rate
+                if np.abs(samples).max(initial=0.0) > SOUND:
                     has_sound.add(stream.index)
         except (av.error.FFmpegError, CorruptAudio):
             continue
-        if default.index in has_sound:
+        if default.index in has_sound or looked > LONGEST_LOOK:
             break
     audio = list(opened.container.streams.audio)
     return [

@@ -61,7 +61,7 @@ STOP_SECONDS: Final = 10.0
 #: Kept from the process, with everything of AWS.
 SECRETS: Final = ("AUTH_TOKEN",)
 
-#: How a job ends, as the process tells or as it shows.
+#: How a job ends: as the process reports, or without a report.
 _Ended: TypeAlias = Done | Refused | Failed | TranscriberCrashed
 
 log = structlog.get_logger(__name__)

@@ -31,6 +31,7 @@ async def test_an_upload_is_transcribed() -> None:
         "language": "en-GB",
         "duration": 12.0,
         "engine": "scripted 1",
+        "audioTrack": {"number": 2, "count": 3},
         "segments": [
             {
                 "startTime": 0.0,
@@ -208,6 +209,23 @@ async def test_a_field_that_is_none_is_named_and_not_quoted(
     assert (answer.status, answer.body["code"]) == (400, "invalid_request")
     assert said in answer.body["message"]
     assert "perhaps" not in answer.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"s3_input_path": "talk.mp3"}, "s3_input_path: must be s3://BUCKET/KEY"),
+        (
+            {"s3_input_path": "s3://b/k", "s3_output_path": "s3://b/k.txt"},
+            "s3_output_path: must be s3://BUCKET/KEY, with a key that ends in .json",
+        ),
+    ],
+)
+async def test_a_path_that_is_none_is_said_in_words(body: dict[str, str], said: str) -> None:
+    async with gpu_server() as (client, _):
+        answer = await client.post("/transcribe-s3", body)
+
+    assert (answer.status, answer.body["message"]) == (400, said)
 
 
 async def test_only_who_knows_the_secret_is_let_in() -> None:

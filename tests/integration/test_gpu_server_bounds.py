@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gpu_server.app import Server
 from tests.support.eventually import eventually
 from tests.support.gpu_server import Client, gpu_server
 
@@ -23,15 +26,21 @@ FORM = (
     b"Content-Type: multipart/form-data; boundary=x\r\n"
 )
 PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+SECRET = "a secret of enough letters"  # noqa: S105 - a test's
 #: Bytes per second; what drips here is slower.
 RATE = 1000
 
 
 @contextlib.asynccontextmanager
 async def connection(
-    client: Client, sent: bytes = b""
+    client: Client, sent: bytes = b"", *, receive_buffer: int | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    raw = socket.socket()
+    if receive_buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", client.port))
+    reader, writer = await asyncio.open_connection(sock=raw, limit=1024)
     try:
         writer.write(sent)
         yield reader, writer
@@ -50,6 +59,10 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     with contextlib.suppress(ConnectionError):
         return await reader.read()
     return b""
+
+
+def connections(server: Server) -> list[Any]:
+    return list(server.bounds.crowd._members)
 
 
 def descriptors() -> int:
@@ -146,6 +159,32 @@ async def test_five_hundred_connections_that_send_nothing_or_half_keep_nobody_ou
         await eventually(lambda: descriptors() <= before + 2, "descriptors are back")
 
     assert worst < 1.0  # milliseconds on an idle machine
+
+
+@pytest.mark.parametrize("path", [b"/openapi.json", b"/nowhere", b"/transcribe"])
+async def test_connections_that_read_no_answer_keep_nobody_out(path: bytes) -> None:
+    requests = (b"GET " + path + LOCAL + b"\r\n") * 1000
+    async with (
+        gpu_server(connection_limit=8, transfer_seconds=60, auth_token=SECRET) as (client, server),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        writers = [
+            (await stack.enter_async_context(connection(client, receive_buffer=4096)))[1]
+            for _ in range(8)
+        ]
+        await eventually(lambda: len(server.bounds.crowd) == 8, "the server is full")
+        for one in connections(server):  # else the kernel takes megabytes of answers
+            theirs = one.transport.get_extra_info("socket")
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        for writer in writers:
+            writer.write(requests)
+        await eventually(
+            lambda: [one.flow.write_paused for one in connections(server)] == [True] * 8,
+            "all have answers that nobody reads",
+        )
+        health = await client.get("/health")
+
+    assert health.status == 200
 
 
 async def test_requests_in_work_leave_room_for_health(tmp_path: Path) -> None:

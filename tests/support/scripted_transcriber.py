@@ -23,7 +23,7 @@ from speech.transcribers.base import Progress, Transcriber, Transcription, Trans
 from speech.transcribers.child import Child
 from speech.transcribers.choice import TranscriberSpec
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
-from transcripts.documents import FailureCode, Segment
+from transcripts.documents import AudioTrack, FailureCode, Segment
 
 MODULE = "tests.support.scripted_transcriber"
 
@@ -80,6 +80,7 @@ def _said(text: str, language: str | None) -> Transcription:
         duration=float(len(text)),
         language=language or "en-US",
         engine=Scripted.engine,
+        audio_track=AudioTrack(number=2, count=3),
         segments=(Segment(start_time=0.0, end_time=float(len(text)), text=text),),
     )
 

@@ -537,6 +537,16 @@ def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
     assert nowhere.exit_code == ExitCode.OUTPUT_FAILED
 
 
+def test_a_name_in_a_document_cannot_command_the_terminal(files: Recordings) -> None:
+    key = "uploads/\x9b2J\u202e.mp3"
+    files.write_transcript(recording(key), transcript(segment("good morning"), key=key))
+
+    printed = run("fetch", key, "--format", "json").stdout
+
+    assert json.loads(printed)["key"] == key
+    assert printed.rstrip("\n").isprintable()
+
+
 def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
     s3: S3Client, files: Recordings
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from ecs_service.addresses import caller_key, network_key
-from ecs_service.callers import Callers, TooManyFailures
+from ecs_service.callers import Caller, Callers, TooManyFailures
 from ecs_service.rates import Rate, RateLimit
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
@@ -177,3 +178,17 @@ def test_who_fails_too_often_is_not_worth_a_name_until_it_has_stopped(clock: Clo
     assert refused.value.retry_after == pytest.approx(2.0)
     clock.now += 2.0
     door.admit("a")
+
+
+@pytest.mark.parametrize("full", [ErrorCode.AT_CAPACITY, ErrorCode.TOO_MANY_VIEWERS])
+def test_a_full_house_is_no_fault_of_those_who_wait_outside(clock: Clock, full: ErrorCode) -> None:
+    door = callers(clock, connects=100)
+    hall = Caller("hall", nullcontext(), door)  # type: ignore[arg-type] # nothing is held
+    for _ in range(5):
+        hall.refused(full)
+    door.admit("hall")
+
+    for _ in range(5):
+        hall.refused(ErrorCode.INVALID_PARAMETER)
+    with pytest.raises(TooManyFailures):
+        door.admit("hall")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.connections import Crowd, Outflow, first_to_go, within
+from gpu_server.connections import Crowd, Outflow, affordable, first_to_go, within
 from gpu_server.pace import Pace
 
 pytestmark = pytest.mark.unit
@@ -78,6 +79,18 @@ def test_time_in_which_nothing_is_to_be_read_counts_for_nothing() -> None:
     assert all(outflow.look(3, 0) for _ in range(5))
     assert outflow.look(3, 1000)
     assert outflow.look(3, 1000)
+
+
+def test_a_system_that_gives_no_more_descriptors_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (600, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+
+    assert affordable(1_000) == within(1_000, 600, each=1) < 600
 
 
 @given(st.integers(1, 10**5), st.integers(1, 10**6), st.integers(1, 2))

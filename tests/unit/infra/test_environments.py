@@ -163,6 +163,16 @@ def test_a_name_that_would_break_the_names_of_stacks_is_refused(name: str) -> No
     assert "  name: " in refusal(name=name)
 
 
+def test_no_task_takes_more_viewers_than_it_may_have_files_open_for() -> None:
+    largest = Service(cpu=4096, memory_mib=30_720)
+
+    assert not list(largest.problems())
+    assert largest.task_viewers < 65_535
+    assert ("viewers", "a task of 30720 MiB takes 1 to 60000; or give null") in list(
+        Service(cpu=4096, memory_mib=30_720, viewers=65_000).problems()
+    )
+
+
 def test_a_load_balancer_of_another_region_is_refused() -> None:
     told = refusal(region="eu-central-1", live=live(load_balancer=SHARED))
 

@@ -641,7 +641,7 @@ def test_a_quarter_of_the_memory_is_for_viewers(demo: Built, prod: Built) -> Non
         assert "MAX_VIEWERS_PER_CONVERSATION" not in built.settings, "the service halves them"
 
 
-def test_viewers_are_known_by_the_address_that_cloudfront_tells(any_built: Built) -> None:
+def test_viewers_are_known_by_the_address_that_cloudfront_writes(any_built: Built) -> None:
     header = any_built.settings["VIEWER_ADDRESS_HEADER"]
 
     assert header.lower() in (FUNCTIONS / "api_request.js").read_text()

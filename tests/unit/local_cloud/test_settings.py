@@ -13,7 +13,7 @@ import gpu_server.settings
 from local_cloud.account import Account
 from local_cloud.choices import Plan
 from local_cloud.parts import NOT_OF_TRANSCRIBER
-from local_cloud.settings import WrongSettings, examine
+from local_cloud.settings import WrongSettings, examine, parse
 from scripts.checks import SetupError
 
 pytestmark = pytest.mark.unit
@@ -87,6 +87,7 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
 
     assert more == []
     assert line.startswith(name) or "the endpoint of Transcribe" in line
+    assert "pattern" not in line, "which is no language of people"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
         ({"SLOTS": "0"}, ["SLOTS=0: it should be greater than or equal to 1"]),
         ({"UPDATES_SECONDS": "-1"}, ["UPDATES_SECONDS=-1: it should be greater"]),
         ({"DRAIN_SECONDS": "inf"}, ["DRAIN_SECONDS=inf: it should be a finite number"]),
+        ({"COMPUTE_TYPE": "float8"}, ["COMPUTE_TYPE=float8: must be `auto`, `default`, or a type"]),
         ({"TRANSLATE_LANGUAGES": "fr,xx"}, ["TRANSLATE_LANGUAGES=fr,xx: xx is no language"]),
         ({"TRANSCRIBE_OPTIONS": '{"speakers":"2"}'}, ["TRANSCRIBE_OPTIONS={"]),
         ({"TRANSCRIBER_LANGUAGE": "fr"}, ["Recordings cannot be transcribed"]),
@@ -114,6 +116,15 @@ def test_what_is_wrong_is_said_in_words(environment: dict[str, str], lines: list
     said = refusal(environment)
 
     assert [line[: len(start)] for line, start in zip(said, lines, strict=True)] == lines
+
+
+def test_what_is_wrong_about_several_variables_is_said_too() -> None:
+    settings, problems = parse(ecs_service.settings.Settings, {"QUEUE_URL": "http://queue"})
+
+    assert settings is None
+    assert list(problems.values()) == [
+        "QUEUE_URL and TABLE_NAME belong together: give both or neither."
+    ]
 
 
 def test_secrets_and_what_would_spoil_a_terminal_are_not_repeated() -> None:

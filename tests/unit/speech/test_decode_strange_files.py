@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from speech.decode import CorruptAudio, NotAudio, decode, probe
+from speech.decoding import tracks
 from transcripts.documents import AudioTrack
 
 pytestmark = pytest.mark.unit
@@ -180,6 +181,17 @@ def test_a_silent_track_gives_way_to_one_with_sound() -> None:
 
     assert np.abs(samples).max() > 4_000
     assert pieces.track == AudioTrack(number=2, count=2)
+
+
+def test_a_search_for_sound_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, spoken = Written((), default=True), Written(((9.0, 10.0),))
+    file = container("matroska", silent, spoken, holes=False)
+
+    monkeypatch.setattr(tracks, "LONGEST_LOOK", 5.0)  # of both tracks together
+    pieces = decode(io.BytesIO(file))
+    next(pieces)
+
+    assert pieces.track == AudioTrack(number=1, count=2)
 
 
 def test_the_default_track_is_taken_and_named() -> None:
