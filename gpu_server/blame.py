@@ -5,6 +5,8 @@ An outage fails whatever comes; a strange recording fails alone, and again. So:
 * a recording that fails again is its own failure where others have succeeded since it first
   failed, or where no other one fails;
 * different recordings that fail one after the other, without a success in between, are an outage;
+* one that fails again in an outage, although others have succeeded since it first failed, proves
+  neither: it gets no verdict, and does not make the outage last;
 * after a single first failure nobody knows.
 
 No input or output: callers report how attempts ended, and act on what they learn.
@@ -35,6 +37,8 @@ class Whose(Enum):
     RECORDING = auto()
     #: Everybody's: the next recording is likely to fail, too.
     OUTAGE = auto()
+    #: Others fail as well, but this one failed before, while they succeeded.
+    EITHER = auto()
 
 
 @dataclass(slots=True)
@@ -85,8 +89,11 @@ class Blame:
         if len(self._suspects) > REMEMBERED:
             self._forget(next(iter(self._suspects)))
         others = len(self._in_a_row - {recording})
-        allowed = OUTAGE if self._successes > suspect.successes else 1
-        if suspect.failures > 1 and others < allowed:
+        again = suspect.failures > 1
+        if again and self._successes > suspect.successes:
+            self._in_a_row.discard(recording)
+            return Whose.RECORDING if others < OUTAGE else Whose.EITHER
+        if again and not others:
             self._in_a_row.discard(recording)
             return Whose.RECORDING
         self._in_a_row.add(recording)

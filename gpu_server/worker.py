@@ -273,7 +273,7 @@ class QueueWorker:
         Return whether that is done. In an outage it is not: the message is put aside among the
         dead letters, from where it can be sent again.
         """
-        if not problem.is_failure or problem.whose is Whose.OUTAGE:
+        if not problem.is_failure or problem.whose in (Whose.OUTAGE, Whose.EITHER):
             return False
         stalled_again = isinstance(problem, EngineStalled) and problem.whose is Whose.RECORDING
         try:

@@ -10,7 +10,8 @@ from gpu_server.blame import MEMORY, REMEMBERED, Blame, Whose
 
 pytestmark = pytest.mark.unit
 
-UNKNOWN, RECORDING, OUTAGE = Whose.UNKNOWN, Whose.RECORDING, Whose.OUTAGE
+UNKNOWN, RECORDING = Whose.UNKNOWN, Whose.RECORDING
+OUTAGE, EITHER = Whose.OUTAGE, Whose.EITHER
 
 
 def judged(attempts: str) -> list[Whose]:
@@ -38,7 +39,10 @@ def judged(attempts: str) -> list[Whose]:
         ("a G b a", [UNKNOWN, UNKNOWN, RECORDING]),
         # Everything fails.
         ("a b c a b c", [UNKNOWN] + [OUTAGE] * 5),
-        ("a G a b c a", [UNKNOWN, RECORDING, UNKNOWN, OUTAGE, OUTAGE]),
+        # One that failed before while others succeeded proves nothing in an outage.
+        ("a G a b c a a d", [UNKNOWN, RECORDING, UNKNOWN, OUTAGE, EITHER, EITHER, OUTAGE]),
+        # Nor do several of them keep up what two new ones began.
+        ("a G b G c d a b G a", [UNKNOWN] * 3 + [OUTAGE, EITHER, EITHER, RECORDING]),
         # What fails in an outage and then succeeds was not to blame, and begins anew.
         ("a b A B G a", [UNKNOWN, OUTAGE, UNKNOWN]),
     ],
@@ -73,6 +77,25 @@ def test_recordings_of_which_others_succeed_in_between_are_no_outage(attempts: l
     told = judged("".join(f"{each}G" if each.islower() else each for each in attempts))
 
     assert OUTAGE not in told
+
+
+@given(st.sets(st.sampled_from("abcde")), st.lists(st.sampled_from("abcde"), max_size=60))
+def test_recordings_that_failed_while_others_succeeded_are_never_an_outage(
+    known: set[str], attempts: list[str]
+) -> None:
+    blame = Blame()
+    for each in known:
+        blame.failed(each)
+        blame.succeeded("good")
+    before = blame.in_a_row
+    blame.failed("x")
+    blame.failed("y")
+
+    told = [blame.failed(each) for each in attempts if each in known]
+
+    assert before == 0
+    assert set(told) <= {EITHER}
+    assert blame.in_a_row == 2
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=2, max_size=60))

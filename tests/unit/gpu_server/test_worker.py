@@ -564,6 +564,34 @@ async def test_what_an_outage_fails_is_put_aside_without_a_verdict(
 
 
 @pytest.mark.usefixtures("at_once")
+async def test_a_bad_job_gets_no_verdict_in_an_outage_and_pauses_nobody(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = QueueWorker._pause
+    pauses: list[float] = []
+
+    async def pause(worker: QueueWorker, seconds: float) -> None:
+        pauses.append(seconds)
+        await paused(worker, min(seconds, 0.01))
+
+    monkeypatch.setattr(QueueWorker, "_pause", pause)
+    dead = Queue(queue.client, puts_aside(queue, 2))
+    recordings = Recordings(error=EngineFailure("crashed"))
+    recordings.go.set()
+    recordings.blame.failed(KEY)
+    recordings.blame.succeeded("good")
+    for other in ("one", "another"):
+        recordings.blame.failed(other)
+    queue.send()
+
+    async with working(queue, recordings):
+        await becomes(dead, 1, 0)
+
+    assert recordings.given_up == {}
+    assert set(pauses) <= {module.LOOK, module.LOOK_AHEAD, 0.0}
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_a_job_at_which_the_engine_stalls_keeps_others_waiting_twice_at_most(
     queue: Queue,
 ) -> None:
