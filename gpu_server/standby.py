@@ -80,6 +80,6 @@ async def _loaded(process: Transcribing) -> Loaded | None:
     """Return what is loaded; None if that fails, of which the next who needs it learns more."""
     try:
         return await process.start()
-    except TranscriberUnavailable as error:
+    except (TranscriberUnavailable, OSError) as error:
         log.warning("standby_not_loaded", error=str(error))
         return None

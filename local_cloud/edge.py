@@ -251,6 +251,7 @@ async def relay_http(request: web.Request) -> web.StreamResponse:
             headers=forwarded(request.headers, request.remote),
             data=body,
             allow_redirects=False,
+            timeout=ClientTimeout(total=None, sock_connect=5.0, sock_read=STUCK_SECONDS),
         ) as answer:
             headers = CIMultiDict(
                 (name, value)
