@@ -4,9 +4,10 @@ An outage fails whatever comes; a strange recording fails alone, and again. So:
 
 * a recording that fails again is its own failure where others have succeeded since it first
   failed, or where no other one fails;
-* different recordings that fail one after the other, without a success in between, are an outage;
+* failures of different recordings, three or more without a success in between, are an outage. Two
+  are not: where one recording of ten is bad, two in a row are common;
 * one that fails again in an outage, although others have succeeded since it first failed, proves
-  neither: it gets no verdict, and does not make the outage last;
+  neither, and does not make the outage last;
 * after a single first failure nobody knows.
 
 No input or output: callers report how attempts ended, and act on what they learn.
@@ -15,14 +16,16 @@ No input or output: callers report how attempts ended, and act on what they lear
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-#: So many different recordings that fail in a row are an outage.
-OUTAGE: Final = 2
+#: So many failures in a row are an outage, if they are not all of one recording.
+OUTAGE: Final = 3
+#: With so many others that fail, a recording that has failed before is not to blame for sure.
+OTHERS: Final = 2
 #: Failures longer ago say nothing of now, seconds; a job is tried again much sooner.
 MEMORY: Final = 3600.0
 #: Recordings that are remembered, those that failed last.
@@ -37,7 +40,7 @@ class Whose(Enum):
     RECORDING = auto()
     #: Everybody's: the next recording is likely to fail, too.
     OUTAGE = auto()
-    #: Others fail as well, but this one failed before, while they succeeded.
+    #: Others fail as well, but too few, or this one failed before, while they succeeded.
     EITHER = auto()
 
 
@@ -64,14 +67,14 @@ class Blame:
         self._successes = 0
         #: In the order of their last failures.
         self._suspects: OrderedDict[Hashable, _Suspect] = OrderedDict()
-        #: Recordings that failed since the last success, and not by their own fault.
-        self._in_a_row: set[Hashable] = set()
+        #: How often recordings failed since the last success, and not by their own fault.
+        self._in_a_row: Counter[Hashable] = Counter()
 
     @property
     def in_a_row(self) -> int:
-        """How many different recordings have failed since the last success."""
+        """How many failures there were since the last success, those of a single one as one."""
         self._forget_old()
-        return len(self._in_a_row)
+        return self._in_a_row.total() if len(self._in_a_row) > 1 else len(self._in_a_row)
 
     def succeeded(self, recording: Hashable) -> None:
         """Note that an attempt at a recording succeeded."""
@@ -88,16 +91,18 @@ class Blame:
         self._suspects.move_to_end(recording)
         if len(self._suspects) > REMEMBERED:
             self._forget(next(iter(self._suspects)))
-        others = len(self._in_a_row - {recording})
+        others = len(self._in_a_row.keys() - {recording})
         again = suspect.failures > 1
         if again and self._successes > suspect.successes:
-            self._in_a_row.discard(recording)
-            return Whose.RECORDING if others < OUTAGE else Whose.EITHER
+            del self._in_a_row[recording]
+            return Whose.RECORDING if others < OTHERS else Whose.EITHER
         if again and not others:
-            self._in_a_row.discard(recording)
+            del self._in_a_row[recording]
             return Whose.RECORDING
-        self._in_a_row.add(recording)
-        return Whose.OUTAGE if len(self._in_a_row) >= OUTAGE else Whose.UNKNOWN
+        self._in_a_row[recording] += 1
+        if not others:
+            return Whose.UNKNOWN
+        return Whose.OUTAGE if self.in_a_row >= OUTAGE else Whose.EITHER
 
     def _forget_old(self) -> None:
         now = self._clock()
@@ -109,4 +114,4 @@ class Blame:
 
     def _forget(self, recording: Hashable) -> None:
         del self._suspects[recording]
-        self._in_a_row.discard(recording)
+        del self._in_a_row[recording]

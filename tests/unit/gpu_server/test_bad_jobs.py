@@ -106,7 +106,7 @@ class Recordings:
 
 
 async def _wait_of_a_good_job() -> float:
-    """Have two new bad jobs fail just before many known ones come again, and send a good one."""
+    """Have three new bad jobs fail just before many known ones come again, and send a good one."""
     queue, recordings = Queue(), Recordings(Blame(now))
     worker = QueueWorker(
         cast("Any", queue),
@@ -124,7 +124,7 @@ async def _wait_of_a_good_job() -> float:
         queue.send(f"uploads/good-{number}.mp3")
         await asyncio.sleep(1)
     await asyncio.sleep(FIRST_RETRY - KNOWN - 1)
-    for number in range(2):
+    for number in range(3):
         queue.send(f"uploads/bad-new-{number}.mp3")
     await asyncio.sleep(1)
     sent_at = now()

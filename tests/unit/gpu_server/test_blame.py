@@ -35,16 +35,17 @@ def judged(attempts: str) -> list[Whose]:
         ("a a a", [UNKNOWN, RECORDING, RECORDING]),
         # Several bad ones: known ones are no outage, however they follow each other.
         ("a G b G a b a b", [UNKNOWN, UNKNOWN, RECORDING, RECORDING, RECORDING, RECORDING]),
-        ("a b G a b", [UNKNOWN, OUTAGE, RECORDING, RECORDING]),
+        ("a b G a b", [UNKNOWN, EITHER, RECORDING, RECORDING]),
         ("a G b a", [UNKNOWN, UNKNOWN, RECORDING]),
         # Everything fails.
-        ("a b c a b c", [UNKNOWN] + [OUTAGE] * 5),
+        ("a b c a b c", [UNKNOWN, EITHER] + [OUTAGE] * 4),
+        ("a b a b", [UNKNOWN, EITHER, OUTAGE, OUTAGE]),
         # One that failed before while others succeeded proves nothing in an outage.
-        ("a G a b c a a d", [UNKNOWN, RECORDING, UNKNOWN, OUTAGE, EITHER, EITHER, OUTAGE]),
-        # Nor do several of them keep up what two new ones began.
-        ("a G b G c d a b G a", [UNKNOWN] * 3 + [OUTAGE, EITHER, EITHER, RECORDING]),
+        ("a G a b c a a d", [UNKNOWN, RECORDING, UNKNOWN, EITHER, EITHER, EITHER, OUTAGE]),
+        # Nor do several of them keep up what new ones began.
+        ("a G b G c d e a b G a", [UNKNOWN] * 3 + [EITHER, OUTAGE, EITHER, EITHER, RECORDING]),
         # What fails in an outage and then succeeds was not to blame, and begins anew.
-        ("a b A B G a", [UNKNOWN, OUTAGE, UNKNOWN]),
+        ("a b c A B C G a", [UNKNOWN, EITHER, OUTAGE, UNKNOWN]),
     ],
 )
 def test_whose_failure_it_is(attempts: str, expected: list[Whose]) -> None:
@@ -104,4 +105,5 @@ def test_while_nothing_succeeds_and_several_fail_no_recording_is_to_blame(
 ) -> None:
     told = judged("ab" + "".join(attempts))
 
-    assert told[1:] == [OUTAGE] * (len(attempts) + 1)
+    assert told[:2] == [UNKNOWN, EITHER]
+    assert told[2:] == [OUTAGE] * len(attempts)

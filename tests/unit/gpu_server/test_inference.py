@@ -305,7 +305,7 @@ async def test_a_slot_that_is_given_up_is_told_and_who_waits_is_too(
     ("attempts", "expected"),
     [
         # Capitals succeed. Different recordings that kill their process one after the other:
-        ("abcd", [1, 2, 4]),
+        ("abcde", [1, 2, 4]),
         ("aBc", []),
         # One that kills it time and again, alone and between others:
         ("aaaa", []),

@@ -408,7 +408,7 @@ async def test_where_all_recordings_fail_none_is_to_blame(s3: S3Client, tmp_path
     async with recordings(s3, tmp_path, slot) as made:
         told = [(await attempt(made, key)).whose for key in (UPLOAD, CHUNK, UPLOAD, CHUNK)]
 
-    assert told == [Whose.UNKNOWN, Whose.OUTAGE, Whose.OUTAGE, Whose.OUTAGE]
+    assert told == [Whose.UNKNOWN, Whose.EITHER, Whose.OUTAGE, Whose.OUTAGE]
 
 
 async def test_what_s3_does_not_give_is_held_against_no_bytes(
