@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speech.decode import CorruptAudio, NotAudio, decode
+from speech.decode import CorruptAudio, DecodeError, NotAudio, decode, probe
 from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.transcribers.base import Progress
 from speech.transcribers.errors import BadRecording
@@ -39,6 +39,7 @@ class Audio:
         """
         if self._path.stat().st_size == 0:
             raise BadRecording(FailureCode.EMPTY, "The file is empty.")
+        self._check_length()
         length = 0
         decoding = decode(self._path, chunk_seconds=seconds)
         try:
@@ -46,11 +47,7 @@ class Audio:
                 self.track = decoding.track
                 length += len(piece)
                 if length > self._max_seconds * BYTES_PER_SECOND:
-                    raise BadRecording(
-                        FailureCode.TOO_LONG,
-                        f"The recording is longer than {self._max_seconds:g} seconds; "
-                        "cut it into parts.",
-                    )
+                    raise self._too_long()
                 yield piece
         except NotAudio:
             raise BadRecording(
@@ -64,6 +61,32 @@ class Audio:
             ) from None
         if length == 0:
             raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
+
+    def _check_length(self) -> None:
+        """Refuse what is too long before hours of it are recognised, while others wait.
+
+        A header may lie, so what it announces is only a reason to decode the recording once.
+
+        Raises:
+            BadRecording: it is too long.
+        """
+        length = 0
+        try:
+            announced = probe(self._path).duration
+            if announced is None or announced <= self._max_seconds:
+                return
+            for piece in decode(self._path, chunk_seconds=60.0):
+                length += len(piece)
+                if length > self._max_seconds * BYTES_PER_SECOND:
+                    raise self._too_long()
+        except DecodeError:
+            return  # whoever reads it finds out what of it is good
+
+    def _too_long(self) -> BadRecording:
+        return BadRecording(
+            FailureCode.TOO_LONG,
+            f"The recording is longer than {self._max_seconds:g} seconds; cut it into parts.",
+        )
 
     def samples(self, progress: Progress) -> NDArray[np.float32]:
         """Return the recording as samples from -1 to 1: 16 kHz, mono, shape (samples,).
