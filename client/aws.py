@@ -39,7 +39,9 @@ from transcripts.bucket import Contended
 #: What `make demo` writes, for shells: its names, endpoint and credentials.
 ENVIRONMENT_FILE: Final = ".local/aws.env"
 #: What to do where nobody knows which AWS is meant.
-DEMO_HINT: Final = f"For the demo on this machine: source {ENVIRONMENT_FILE}"
+DEMO_HINT: Final = (
+    f"For the demo on this machine: source {ENVIRONMENT_FILE}, which is there while it runs"
+)
 
 #: Patience, seconds: with a connection, and with an answer.
 _CONNECT_SECONDS: Final = 5

@@ -76,7 +76,9 @@ Options = Annotated[
 
 @app.command(epilog=EXIT_CODES)
 def stream(
-    file: Annotated[Path, typer.Argument(help="A recording of any format that FFmpeg reads.")],
+    file: Annotated[
+        Path, typer.Argument(help="A recording of any format that FFmpeg reads.", readable=False)
+    ],
     *,
     url: Url = DEFAULT_URL,
     conversation: Conversation = None,

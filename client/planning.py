@@ -69,17 +69,22 @@ def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str
     ]
     taken: dict[str, Path] = {}
     for path, key in keys:
-        try:
-            recording(key)
-        except UnknownKey as error:
-            raise UsageError(
-                f"{printable(str(path))}: it cannot be uploaded as {printable(key)}: {error}. A "
-                "name has no control characters, and only what is UTF-8; give another one by --name"
-            ) from error
         if key in taken:
             raise UsageError(f"{taken[key]} and {path} would both be {key}: upload one by --name")
         taken[key] = path
     return keys
+
+
+def unusable_name(path: Path, key: str) -> UsageError | None:
+    """Return why a file cannot be uploaded under a key; None if it can."""
+    try:
+        recording(key)
+    except UnknownKey:
+        return UsageError(
+            f"{printable(str(path))}: it cannot be uploaded as {printable(key)}. A name has no "
+            "control characters, is UTF-8, and is not too long; give another one by --name"
+        )
+    return None
 
 
 def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:

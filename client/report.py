@@ -8,7 +8,7 @@ screen readers. For programs it is one of the JSON lines on stdout:
 | `progress` | `sent` and `size` of all files together, bytes; `files`, `of`       |
 | `uploaded` | `file`, `key`, `size`                                               |
 | `skipped`  | `file`, `key`, `size`: the same bytes are there                     |
-| `refused`  | `file`, `code` (`unreadable`, `not_audio`, `exists`), `message`     |
+| `refused`  | `file`, `code` (`name`, `unreadable`, `not_audio`, `exists`), `message`     |
 | `session`  | `userId`, `sessionId`, `chunkCount`, `firstChunk`                   |
 | `status`   | see `client.outcomes`                                               |
 """

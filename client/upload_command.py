@@ -20,6 +20,7 @@ from client.planning import (
     plan_file,
     plan_session,
     session_sources,
+    unusable_name,
     upload_keys,
 )
 from client.recording_options import BucketName, Json, Wait, show
@@ -34,7 +35,9 @@ def upload(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE", help="Recordings, or one folder with the chunks of a session."
+            metavar="FILE",
+            help="Recordings, or one folder with the chunks of a session.",
+            readable=False,  # what cannot be read is refused by itself, see `_upload_files`
         ),
     ],
     *,
@@ -78,6 +81,9 @@ def upload(
         if wanted is not None and folder is None and len(files) > 1:
             raise UsageError("--format is for one recording; `fetch` prints the others.")
         keys = upload_keys(files, name) if folder is None else []
+        keys, refused = _with_usable_names(report, keys)
+        if refused and not keys:
+            return refused[0].exit_code
         home = open_bucket(bucket)
         with explained(home.name):
             if folder is not None:
@@ -85,6 +91,7 @@ def upload(
                 broken = bool(errors)
             else:
                 targets, errors = _upload_files(home, report, keys, force=force)
+                errors = refused + errors
                 broken = False
             if not (wait or wanted):
                 _tell_results(report, targets)
@@ -121,6 +128,26 @@ def _folder(
 Uploaded: TypeAlias = tuple[list[Target], list[ClientError]]
 
 
+def _with_usable_names(
+    report: Report, keys: Sequence[tuple[Path, str]]
+) -> tuple[list[tuple[Path, str]], list[ClientError]]:
+    """Return the files whose names can be used, and why others cannot be uploaded."""
+    usable: list[tuple[Path, str]] = []
+    errors: list[ClientError] = []
+    for path, key in keys:
+        if problem := unusable_name(path, key):
+            errors.append(problem)
+            _report_refusal(report, path, "name", problem)
+        else:
+            usable.append((path, key))
+    return usable, errors
+
+
+def _report_refusal(report: Report, path: Path, code: str, error: ClientError) -> None:
+    report.tell(str(error))
+    report.event("refused", file=str(path), code=code, message=str(error))
+
+
 def _upload_files(
     bucket: Bucket, report: Report, keys: Sequence[tuple[Path, str]], *, force: bool
 ) -> Uploaded:
@@ -130,8 +157,7 @@ def _upload_files(
 
     def refuse(path: Path, code: str, error: ClientError) -> None:
         errors.append(error)
-        report.tell(str(error))
-        report.event("refused", file=str(path), code=code, message=str(error))
+        _report_refusal(report, path, code, error)
 
     for path, key in keys:
         try:
@@ -139,8 +165,8 @@ def _upload_files(
         except UnreadableAudio as error:
             refuse(path, "unreadable", error)
             continue
-        if problem := _not_audio(report, source, force=force):
-            refuse(path, "not_audio", problem)
+        if strange := _not_audio(report, source, force=force):
+            refuse(path, "not_audio", strange)
             continue
         each = plan_file(bucket, source, force=force)
         if refusal := each.refusal():

@@ -638,3 +638,13 @@ def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     result = run("status", "talk.mp3", "--bucket", "bucket")
     assert result.exit_code == ExitCode.USAGE
     assert "nowhere" in result.stderr
+
+
+def test_a_name_that_cannot_be_used_keeps_no_other_file(tmp_path: Path, files: Recordings) -> None:
+    strange, good = audio(tmp_path / "new\nline.wav"), audio(tmp_path / "good.wav")
+
+    result = run("upload", strange, good, "--json")
+
+    assert [each.get("code") for each in events(result) if each["type"] == "refused"] == ["name"]
+    assert result.exit_code == ExitCode.USAGE
+    assert files.exists("uploads/good.wav")
