@@ -77,6 +77,9 @@ SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again i
 #: its own at the loopback address and read conversations ("DNS rebinding").
 LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
+#: The client's address, for the service's rates; CloudFront's is called the same. What a client
+#: sends under this name is replaced.
+VIEWER_HEADER = "X-Cloudscribe-Viewer"
 #: Headers that belong to one connection (RFC 9110, 7.6.1) or that a client library makes itself.
 HOP_BY_HOP = frozenset(
     {
@@ -167,6 +170,7 @@ def forwarded(headers: Mapping[str, str], remote: str | None) -> CIMultiDict[str
     path = [*headers.get("X-Forwarded-For", "").split(","), remote or "unknown"]
     kept["X-Forwarded-For"] = ", ".join(part.strip() for part in path if part.strip())
     kept["X-Forwarded-Proto"] = "http"
+    kept[VIEWER_HEADER] = remote or "unknown"
     return kept
 
 

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_cloud import deployment, logs
 from local_cloud.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
 from local_cloud.deployment import Resources
+from local_cloud.edge import VIEWER_HEADER
 from local_cloud.emulator import Refused, lock
 from local_cloud.places import remembered_port
 
@@ -384,6 +385,7 @@ def service_environment(environment: Mapping[str, str], port: int) -> dict[str, 
         "DRAIN_SECONDS": environment.get("DRAIN_SECONDS") or f"{DRAIN_SECONDS:g}",
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        "VIEWER_ADDRESS_HEADER": VIEWER_HEADER,
     }
 
 

@@ -48,6 +48,7 @@ def test_a_request_loses_what_belongs_to_its_connection_and_gains_its_origin() -
             "Sec-WebSocket-Key": "k",
             "X-Private": "1",
             "X-Forwarded-For": "10.1.1.1",
+            "x-cloudscribe-viewer": "10.1.1.1",
             "Cookie": "a=b",
         },
         "127.0.0.1",
@@ -57,4 +58,5 @@ def test_a_request_loses_what_belongs_to_its_connection_and_gains_its_origin() -
         "Cookie": "a=b",
         "X-Forwarded-For": "10.1.1.1, 127.0.0.1",
         "X-Forwarded-Proto": "http",
+        "X-Cloudscribe-Viewer": "127.0.0.1",
     }

@@ -19,7 +19,9 @@ from scripts.checks import SetupError
 pytestmark = pytest.mark.unit
 
 #: What the demo decides about the service, whatever the environment says.
-THE_DEMOS = frozenset({"HOST", "OUTBOX_PATH", "PORT", "QUEUE_URL", "TABLE_NAME"})
+THE_DEMOS = frozenset(
+    {"HOST", "OUTBOX_PATH", "PORT", "QUEUE_URL", "TABLE_NAME", "VIEWER_ADDRESS_HEADER"}
+)
 #: What can be any text.
 ANY_TEXT = frozenset(
     {
