@@ -64,7 +64,7 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
       ) : (
         begunBefore === true && (
           <p className={styles.note}>
-            Earlier words are stored; this page begins with the last two minutes.
+            This page begins with the last two minutes. What was said before them is stored.
           </p>
         )
       )}
@@ -152,11 +152,12 @@ function Nothing({ speaks }: { speaks: boolean }) {
         <>
           <p>Press Start and speak. Your words appear here while you say them.</p>
           <p>Everybody who opens the listeners’ link reads along.</p>
+          <p>This page begins with the last two minutes. What was said before them is stored.</p>
         </>
       ) : (
         <>
           <p>Nobody has spoken in the last two minutes. Captions appear here by themselves.</p>
-          <p>Anything that was said earlier is stored; this page does not show it.</p>
+          <p>This page begins with the last two minutes. What was said before them is stored.</p>
         </>
       )}
     </div>
