@@ -164,7 +164,7 @@ def test_a_track_that_begins_later_has_its_words_later(kind: str) -> None:
     assert [first, last] == pytest.approx([2.0, 4.0], abs=0.1)
 
 
-@pytest.mark.parametrize("kind", ["webm", "matroska", "mp4"])
+@pytest.mark.parametrize("kind", ["webm", "matroska", "mp4", "ogg"])
 def test_a_hole_is_silence(kind: str) -> None:
     file = container(kind, Written(((0.0, 1.0), (7.0, 8.0))))
 
