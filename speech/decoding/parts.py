@@ -62,7 +62,7 @@ class Format:
         length: of the field behind the id, for `struct`.
         counts_header: whether a chunk's length includes its id and length.
         align: chunks begin at multiples of this.
-        kind: at byte 8, what tells it from other formats of the same magic.
+        kind: at byte 8, what distinguishes it from other formats of the same magic.
         length_first: whether the length stands before the id (MP4).
         data: id of the one chunk that holds the audio, where there is one.
         unknown: lengths that stand for "up to the end of the file"; where `data` is given, they

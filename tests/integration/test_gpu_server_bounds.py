@@ -97,18 +97,18 @@ async def test_what_is_half_sent_is_dropped_at_its_deadline_however_it_drips() -
     async def dropped(client: Client, sent: bytes, drop: bytes) -> bytes:
         async with asyncio.timeout(20), connection(client, sent) as (reader, writer):
             dripping = asyncio.create_task(drip(writer, drop))
-            told = await rest(reader)
+            received = await rest(reader)
             dripping.cancel()
-            return told
+            return received
 
     async with gpu_server(request_seconds=0.5, transfer_seconds=0.5, transfer_rate=RATE) as (
         client,
         server,
     ):
         before = descriptors()
-        told = await asyncio.gather(*(dropped(client, sent, drop) for sent, drop, _ in HALVES))
+        received = await asyncio.gather(*(dropped(client, sent, drop) for sent, drop, _ in HALVES))
 
-        for answer, (sent, drop, expected) in zip(told, HALVES, strict=True):
+        for answer, (sent, drop, expected) in zip(received, HALVES, strict=True):
             assert expected in answer, (sent, drop)
         await eventually(lambda: len(server.bounds.crowd) == 0, "nothing is open")
         await eventually(lambda: descriptors() <= before, "descriptors are back")
@@ -129,17 +129,17 @@ async def test_an_answer_that_nobody_reads_is_given_up() -> None:
 async def test_who_reads_slowly_but_reads_gets_all() -> None:
     wanted = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     last = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    told = b""
+    received = b""
     async with (
         asyncio.timeout(60),
         gpu_server(transfer_seconds=0.5, request_seconds=0.5) as (client, _),
         connection(client, wanted * 400 + last) as (reader, _),
     ):
         while piece := await reader.read(512 * 1024):
-            told += piece
+            received += piece
             await asyncio.sleep(0.02)
 
-    assert told.count(b"HTTP/1.1 200 OK") == 401
+    assert received.count(b"HTTP/1.1 200 OK") == 401
 
 
 async def test_five_hundred_connections_that_send_nothing_or_half_keep_nobody_out() -> None:
@@ -237,10 +237,10 @@ async def test_slow_uploads_are_given_up_and_what_they_had_on_the_disk(tmp_path:
     ):
         async with asyncio.timeout(10), connection(client, head) as (reader, writer):
             dripping = asyncio.create_task(drip(writer, b"x"))
-            told = await reader.readuntil(b"}")
+            received = await reader.readuntil(b"}")
             dripping.cancel()
 
-        assert b'"upload_stalled"' in told
+        assert b'"upload_stalled"' in received
         assert [each for each in tmp_path.rglob("*") if each.is_file()] == []  # noqa: ASYNC240 - a look into a small folder
         assert server.parts.uploads.running == 0
 
@@ -254,10 +254,10 @@ async def test_beyond_the_uploads_bound_who_comes_need_not_send_the_body() -> No
         await eventually(lambda: server.parts.uploads.running == 1, "the first is admitted")
         asking = head + b"Expect: 100-continue\r\n\r\n"
         async with asyncio.timeout(10), connection(client, asking) as (reader, _):
-            told = await reader.readuntil(b"\r\n\r\n")
+            received = await reader.readuntil(b"\r\n\r\n")
 
-    assert told.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after" in told.lower()
+    assert received.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after" in received.lower()
 
 
 async def test_an_upload_that_is_complete_is_not_refused_because_others_came_first(
@@ -277,8 +277,8 @@ async def test_an_upload_that_is_complete_is_not_refused_because_others_came_fir
         await eventually(lambda: server.parts.inference.waiting == 1, "it stands in line")
         late = await client.upload("say too late")
         (tmp_path / "go").touch()
-        told = await rest(reader)
+        received = await rest(reader)
         await other
 
     assert (late.status, late.body["code"]) == (503, "busy")
-    assert b"it was worth it" in told
+    assert b"it was worth it" in received
