@@ -112,6 +112,8 @@ def look_at_recording(bucket: Bucket, audio: Recording, key: str) -> RecordingSt
     if transcript is not None:
         made = transcript.document
         notes: tuple[str, ...] = (_SILENT,) if is_silent(made) else ()
+        if made.missing is not None:
+            notes += (_incomplete(made.duration, made.missing),)
         if standing and _differ(made.etag, standing.etag):
             notes += (_OTHER_BYTES,)
         return RecordingStatus(key=key, state=State.TRANSCRIBED, transcript=made, notes=notes)
@@ -132,6 +134,13 @@ _OTHER_BYTES: Final = (
     "The recording was replaced after that: this is the transcript of the one before. It gets no "
     "other unless this one is deleted; under another name it gets its own."
 )
+
+
+def _incomplete(duration: float, missing: float) -> str:
+    return (
+        f"The file ends early: it announces {duration + missing:.1f} s of audio and holds "
+        f"{duration:.1f} s."
+    )
 
 
 def _long_wait(since: datetime | None) -> tuple[str, ...]:

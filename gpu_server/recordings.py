@@ -387,6 +387,7 @@ class Recordings:
             language=transcription.language,
             engine=transcription.engine,
             audio_track=transcription.audio_track,
+            missing=transcription.missing,
             created_at=self._now(),
             segments=transcription.segments,
         )

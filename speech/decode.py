@@ -50,6 +50,25 @@ _FREE_SECONDS: Final = 3600.0
 _LEAST_BYTES_PER_SECOND: Final = 2.0
 #: Parts of a joined file whose headers are read to say how long all of it is.
 _PROBED_PARTS: Final = 100
+#: Formats whose headers know how long a recording is; of others FFmpeg estimates it.
+_EXACT: Final = frozenset(
+    [
+        "aiff",
+        "asf",
+        "avi",
+        "caf",
+        "flac",
+        "matroska,webm",
+        "mov,mp4,m4a,3gp,3g2,mj2",
+        "tta",
+        "w64",
+        "wav",
+        "wv",
+    ]
+)
+#: What is less is rounding, padding and pauses at the end: seconds, and of what is announced.
+_LEAST_MISSING: Final = 1.0
+_LEAST_SHARE_MISSING: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +136,12 @@ class Decoding(Iterator[bytes]):
 
     Attributes:
         track: what is decoded, of how many; None before the first piece.
+        missing: how much less there was than the headers announce, seconds; known at the end.
     """
 
     def __init__(self, source: Source, wanted: PcmFormat, chunk_seconds: float) -> None:
         self.track: AudioTrack | None = None
+        self.missing = 0.0
         self._source = source
         self._converter = Converter(wanted)
         self._size = max(1, round(chunk_seconds * wanted.sample_rate)) * wanted.bytes_per_frame
@@ -161,6 +182,7 @@ class Decoding(Iterator[bytes]):
                         track = self._track(file, part, recording)
                         clock = Clock(position, position)
                         yield from self._part(recording, track, clock)
+                        self.missing += _missing(recording, track, clock.position - position)
                         position = clock.position
                         if recording.is_cut:
                             raise CorruptAudio("it goes on after its header says that it ends")
@@ -200,6 +222,20 @@ def _duration(recording: Opened, track: AudioStream) -> float | None:
     if recording.container.duration is not None:
         return recording.container.duration / av.time_base
     return None
+
+
+def _missing(recording: Opened, track: AudioStream, decoded: float) -> float:
+    """Return how much less there was than a header announces that does not estimate, seconds."""
+    container = recording.container
+    announced = _duration(recording, track)
+    if announced is None or container.format.name not in _EXACT:
+        return 0.0
+    if track.duration is None:  # then it is the container's
+        if len(container.streams) > 1:
+            return 0.0  # a picture may go on after the sound
+        announced -= recording.zero
+    missing = announced - decoded
+    return missing if missing > max(_LEAST_MISSING, _LEAST_SHARE_MISSING * announced) else 0.0
 
 
 def _total(file: BinaryIO, found: list[Part | None]) -> float | None:

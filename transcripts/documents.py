@@ -80,6 +80,8 @@ class RecordingTranscript(Document):
     engine: str
     #: None in transcripts of earlier versions.
     audio_track: AudioTrack | None = None
+    #: How much less audio there was than the recording's header announces, e.g. of a broken upload.
+    missing: Seconds | None = None
     created_at: Timestamp
     segments: tuple[Segment, ...] = ()
 

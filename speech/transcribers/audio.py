@@ -24,10 +24,12 @@ class Audio:
 
     Attributes:
         track: which audio track is read; None before the first piece.
+        missing: how much less there was than the file announces, seconds; None if it is all there.
     """
 
     def __init__(self, path: Path, *, max_seconds: float) -> None:
         self.track: AudioTrack | None = None
+        self.missing: float | None = None
         self._path = path
         self._max_seconds = max_seconds
 
@@ -61,6 +63,7 @@ class Audio:
             ) from None
         if length == 0:
             raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
+        self.missing = round(decoding.missing, 3) or None
 
     def _check_length(self) -> None:
         """Refuse what is too long before hours of it are recognised, while others wait.

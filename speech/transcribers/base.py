@@ -46,6 +46,8 @@ class Transcription:
     #: Who recognised it, e.g. `faster-whisper large-v3`.
     engine: str
     audio_track: AudioTrack | None = None
+    #: How much less there was than the file announces, seconds.
+    missing: float | None = None
     segments: tuple[Segment, ...] = ()
 
     @property

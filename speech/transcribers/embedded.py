@@ -72,6 +72,7 @@ class Embedded(Transcriber):
             language=LANGUAGE,
             engine=self.engine,
             audio_track=audio.track,
+            missing=audio.missing,
             segments=tuple(segments),
         )
 

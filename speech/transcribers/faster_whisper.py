@@ -94,5 +94,6 @@ class FasterWhisper(Whisper):
             language=whisper.tag(asked, about.language, said=bool(segments)),
             engine=self.engine,
             audio_track=recording.track,
+            missing=recording.missing,
             segments=tuple(segments),
         )

@@ -136,6 +136,7 @@ class WhisperX(Whisper):
             language=whisper.tag(asked, used, said=bool(segments)),
             engine=self.engine,
             audio_track=recording.track,
+            missing=recording.missing,
             segments=segments,
         )
 

@@ -479,6 +479,14 @@ def test_that_nothing_was_recognised_is_said(s3: S3Client, files: Recordings) ->
         assert "no speech was found" in fetched.stderr
 
 
+def test_that_a_file_ended_early_is_said(files: Recordings) -> None:
+    key = "uploads/cut.mp4"
+    files.write_transcript(recording(key), transcript(segment("hello"), key=key, missing=3.1))
+
+    assert "announces 3.3 s of audio and holds 0.2 s" in run("status", key).stdout
+    assert "ends early" in run("fetch", key).stderr
+
+
 def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
     s3: S3Client, files: Recordings
 ) -> None:

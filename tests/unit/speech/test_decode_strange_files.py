@@ -15,6 +15,7 @@ import pytest
 
 from speech.decode import CorruptAudio, NotAudio, decode, probe
 from speech.decoding import tracks
+from tests.support.audio_files import audio_file
 from transcripts.documents import AudioTrack
 
 pytestmark = pytest.mark.unit
@@ -244,6 +245,26 @@ def test_what_follows_a_stale_header_of_another_format_is_not_lost_silently() ->
             got += len(piece)
 
     assert got == 2 * RATE
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("flac", "flac"), ("matroska", "libopus")])
+def test_what_breaks_off_says_how_much_is_missing(kind: str, codec: str) -> None:
+    pcm = tone(4.0, 48_000).tobytes()
+    file = audio_file(pcm, kind, codec, rate=48_000)
+
+    whole, half = decode(io.BytesIO(file)), decode(io.BytesIO(file[: len(file) // 2]))
+    lengths = [sum(map(len, each)) / 32_000 for each in (whole, half)]
+
+    assert whole.missing == 0.0
+    assert lengths[1] + half.missing == pytest.approx(lengths[0], abs=0.1)
+
+
+def test_sound_that_ends_before_the_picture_is_not_missing() -> None:
+    picture, short = Written(((0.0, 6.0),), gain=0.0), Written(((0.0, 2.0),))
+    pieces = decode(io.BytesIO(container("matroska", picture, short)))
+
+    assert sum(map(len, pieces)) / 32_000 == pytest.approx(2.0, abs=0.1)
+    assert pieces.missing == 0.0
 
 
 def test_few_bytes_do_not_last_for_days() -> None:
