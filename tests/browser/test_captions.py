@@ -49,5 +49,5 @@ async def test_speech_in_one_browser_is_read_in_another(site: str, tmp_path: Pat
         # Then: whoever comes late reads it too.
         async with visitor(browser, f"{address}&listen") as late:
             await expect(finals(late)).to_have_text(read)
-            await expect(late.get_by_text("What was said before them is stored")).to_be_visible()
-        await expect(listener.get_by_text("What was said before them is stored")).to_have_count(0)
+            await expect(late.get_by_text("What was said more than two minutes")).to_be_visible()
+        await expect(listener.get_by_text("What was said more than two minutes")).to_have_count(0)

@@ -64,7 +64,7 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
       ) : (
         begunBefore === true && (
           <p className={styles.note}>
-            This page begins with the last two minutes. What was said before them is stored.
+            What was said more than two minutes before you came is stored, and not shown here.
           </p>
         )
       )}
@@ -152,12 +152,12 @@ function Nothing({ speaks }: { speaks: boolean }) {
         <>
           <p>Press Start and speak. Your words appear here while you say them.</p>
           <p>Everybody who opens the listeners’ link reads along.</p>
-          <p>This page begins with the last two minutes. What was said before them is stored.</p>
+          <p>What was said more than two minutes before you came is stored, and not shown here.</p>
         </>
       ) : (
         <>
           <p>Nobody has spoken in the last two minutes. Captions appear here by themselves.</p>
-          <p>This page begins with the last two minutes. What was said before them is stored.</p>
+          <p>What was said more than two minutes before you came is stored, and not shown here.</p>
         </>
       )}
     </div>
