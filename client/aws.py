@@ -80,7 +80,7 @@ class Place:
 _REFUSALS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("NoSuchBucket", "ResourceNotFoundException"),
-        "There is no {place} ({told}). Is it written as in {variable} of the environment, and in "
+        "There is no {place} ({reason}). Is it written as in {variable} of the environment, and in "
         f"this account and region? {DEMO_HINT}",
     ),
     **dict.fromkeys(
@@ -96,16 +96,16 @@ _REFUSALS: Final[Mapping[str, str]] = {
             "SignatureDoesNotMatch",
             "UnrecognizedClientException",
         ),
-        "AWS does not take the credentials ({told}): they have expired, or are another AWS's. "
+        "AWS does not take the credentials ({reason}): they have expired, or are another AWS's. "
         f"Log in again. {DEMO_HINT}",
     ),
     **dict.fromkeys(
         ("RequestTimeTooSkewed", "RequestExpired"),
-        "AWS refuses the time of this machine ({told}): set its clock.",
+        "AWS refuses the time of this machine ({reason}): set its clock.",
     ),
     **dict.fromkeys(
         ("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled"),
-        "Access to the {place} is denied ({told}). {rights}",
+        "Access to the {place} is denied ({reason}). {rights}",
     ),
 }
 _BUSY: Final = frozenset(
@@ -180,14 +180,14 @@ def explanation(error: Exception, place: Place) -> ClientError:
 def _refusal(error: AwsError, place: Place) -> ClientError:
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    told = f"{code}, {error.operation_name}"
+    reason = f"{code}, {error.operation_name}"
     if code in _REFUSALS:
         words = {"place": place, "variable": place.variable, "rights": place.rights}
-        return AccessRefused(_REFUSALS[code].format(told=told, **words))
+        return AccessRefused(_REFUSALS[code].format(reason=reason, **words))
     if code in {"InvalidBucketName", "ValidationException"}:
         return UsageError(f"{place.name!r} is not the name of a {place.kind}.")
     if status >= _SERVER_ERROR or code in _BUSY:
-        return NoStorage(f"The {place} fails at the moment ({told}); try again later.")
+        return NoStorage(f"The {place} fails at the moment ({reason}); try again later.")
     return AccessRefused(f"The {place} refuses this: {_sentence(error)}")
 
 

@@ -17,13 +17,13 @@ OUTAGE, EITHER = Whose.OUTAGE, Whose.EITHER
 def judged(attempts: str) -> list[Whose]:
     """Report attempts, a letter for each recording: capitals succeed; return the judgements."""
     blame = Blame()
-    told = []
+    verdicts = []
     for letter in attempts.replace(" ", ""):
         if letter.isupper():
             blame.succeeded(letter.lower())
         else:
-            told.append(blame.failed(letter))
-    return told
+            verdicts.append(blame.failed(letter))
+    return verdicts
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_of_any_number_of_failures_a_bounded_number_is_remembered() -> None:
 @given(st.lists(st.sampled_from("abcGH"), max_size=60))
 def test_recordings_of_which_others_succeed_in_between_are_no_outage(attempts: list[str]) -> None:
     """Put a success after every failure: then no failure is everybody's."""
-    told = judged("".join(f"{each}G" if each.islower() else each for each in attempts))
+    verdicts = judged("".join(f"{each}G" if each.islower() else each for each in attempts))
 
-    assert OUTAGE not in told
+    assert OUTAGE not in verdicts
 
 
 @given(st.sets(st.sampled_from("abcde")), st.lists(st.sampled_from("abcde"), max_size=60))
@@ -92,10 +92,10 @@ def test_recordings_that_failed_while_others_succeeded_are_never_an_outage(
     blame.failed("x")
     blame.failed("y")
 
-    told = [blame.failed(each) for each in attempts if each in known]
+    verdicts = [blame.failed(each) for each in attempts if each in known]
 
     assert before == 0
-    assert set(told) <= {EITHER}
+    assert set(verdicts) <= {EITHER}
     assert blame.in_a_row == 2
 
 
@@ -103,7 +103,7 @@ def test_recordings_that_failed_while_others_succeeded_are_never_an_outage(
 def test_while_nothing_succeeds_and_several_fail_no_recording_is_to_blame(
     attempts: list[str],
 ) -> None:
-    told = judged("ab" + "".join(attempts))
+    verdicts = judged("ab" + "".join(attempts))
 
-    assert told[:2] == [UNKNOWN, EITHER]
-    assert told[2:] == [OUTAGE] * len(attempts)
+    assert verdicts[:2] == [UNKNOWN, EITHER]
+    assert verdicts[2:] == [OUTAGE] * len(attempts)
