@@ -38,10 +38,9 @@ from infra.functions import FunctionSettings, PythonFunction
 from infra.queues import last_resort, publish, queue_with_dead_letters
 from infra.security import accept
 from transcripts.recordings import (
-    CHUNK_FAILURE_KEYS,
     CHUNK_KEYS,
-    CHUNK_TRANSCRIPT_KEYS,
-    METADATA_KEYS,
+    CHUNK_OUTCOME_EVENTS,
+    METADATA_EVENTS_END,
     UPLOADS,
 )
 
@@ -297,7 +296,8 @@ class RecordingFlow(Construct):
 
 _AUDIO: list[dict[str, str]] = [{"wildcard": CHUNK_KEYS}, {"prefix": UPLOADS}]
 _OF_SESSIONS: list[dict[str, str]] = [
-    {"wildcard": keys} for keys in (CHUNK_TRANSCRIPT_KEYS, CHUNK_FAILURE_KEYS, METADATA_KEYS)
+    {"wildcard": CHUNK_OUTCOME_EVENTS},
+    {"suffix": METADATA_EVENTS_END},
 ]
 
 

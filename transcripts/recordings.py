@@ -43,10 +43,15 @@ from transcripts.models import Model, Timestamp
 UPLOADS: Final = "uploads/"
 #: Events about chunks, as EventBridge compares keys: `*` stands for any characters.
 CHUNK_KEYS: Final = "users/*/audio/sessions/*/chunk-*"
-#: Events about transcripts of chunks; transcripts of sessions are not among them.
+#: Events about outcomes of chunks, and about what sessions consist of. EventBridge refuses rules
+#: with many wildcards (tests/support/event_patterns.py), so these match a little more: captions of
+#: a session that is called `my-chunk-notes`, and every other file named `metadata.json`.
+CHUNK_OUTCOME_EVENTS: Final = "users/*/transcripts/*-chunk-*"
+METADATA_EVENTS_END: Final = "/metadata.json"
+
+#: The same keys exactly, for rights.
 CHUNK_TRANSCRIPT_KEYS: Final = "users/*/transcripts/*-chunk-*.json"
 CHUNK_FAILURE_KEYS: Final = "users/*/transcripts/*-chunk-*.failed"
-#: Events about what sessions consist of.
 METADATA_KEYS: Final = "users/*/audio/sessions/*/metadata.json"
 
 TRANSCRIPT: Final = ".json"
@@ -71,7 +76,6 @@ _CHUNK_TRANSCRIPT = re.compile(
 _METADATA = re.compile(
     rf"users/(?P<user>{_NAME})/audio/sessions/(?P<session>{_NAME})/metadata\.json"
 )
-_SESSION_TRANSCRIPT = re.compile(rf"users/{_NAME}/transcripts/{_NAME}\.json")
 _UPLOAD = re.compile(rf"{UPLOADS}(?P<path>{_NAME}(?:/{_NAME})*)")
 _ENDS_LIKE_A_CHUNK = re.compile(rf"-{_CHUNK}\Z")
 
@@ -208,15 +212,6 @@ def named_session(user_id: str, session_id: str) -> Session:
     if not (re.fullmatch(_NAME, user_id) and re.fullmatch(_NAME, session_id)):
         raise UnknownKey("a name is empty, or has a slash or a control character, or is no UTF-8")
     return _session(user_id, session_id)
-
-
-def is_session_transcript(key: str) -> bool:
-    """Return whether `key` could be that of a session's transcript; chunks' look the same.
-
-    With a session named `my-chunk-notes`, events about its transcript come by the rule that is
-    meant for chunks.
-    """
-    return _SESSION_TRANSCRIPT.fullmatch(key) is not None
 
 
 def _session(user_id: str, session_id: str) -> Session:

@@ -28,10 +28,10 @@ from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.documents import MAX_CHUNKS, SessionEnd
 from transcripts.models import Moment
 from transcripts.recordings import (
+    METADATA_EVENTS_END,
     Session,
     UnknownKey,
     described_session,
-    is_session_transcript,
     named_session,
     transcribed_chunk,
 )
@@ -82,10 +82,12 @@ class _CreatedEvent(Shape):
 
 
 def news(event: dict[str, Any], bucket: str) -> News | None:
-    """Return what an event tells; None if it is about the transcript of a session, our own work.
+    """Return what an event tells; None if it is about an object that is no part of a session.
+
+    The rule for objects matches some of these (`transcripts.recordings.CHUNK_OUTCOME_EVENTS`).
 
     Raises:
-        RefusedEvent: it tells nothing that is known here.
+        RefusedEvent: it has no known shape, or is about no session in our bucket.
     """
     try:
         if isinstance(event, dict) and event.get("detail-type") == SESSION_ENDED:
@@ -116,14 +118,12 @@ def _created(event: _CreatedEvent, bucket: str) -> News | None:
     detail = event.detail
     _ours(detail.bucket.name, bucket)
     key = detail.object.key
-    if key.endswith("/metadata.json"):
-        return News(session=described_session(key), about=About.METADATA)
     try:
+        if key.endswith(METADATA_EVENTS_END):
+            return News(session=described_session(key), about=About.METADATA)
         chunk = transcribed_chunk(key)
     except UnknownKey:
-        if is_session_transcript(key):
-            return None
-        raise
+        return None
     return News(session=chunk.session, about=About.CHUNK, chunk=chunk.name)
 
 

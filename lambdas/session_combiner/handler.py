@@ -78,7 +78,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         raise
     if told is None:
         metrics.add_metric(name="EventsPassedOver", unit=MetricUnit.Count, value=1)
-        logger.info("a session's own transcript: nothing to do", extra=about)
+        logger.info("no part of a session: nothing to do", extra=about)
         return
     about |= {"user_id": told.session.user_id, "session_id": told.session.session_id}
     logger.append_keys(**about)

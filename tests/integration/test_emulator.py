@@ -22,6 +22,7 @@ from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance
 from transcripts.conversations import EXPIRY, key_of
+from transcripts.recordings import CHUNK_OUTCOME_EVENTS, METADATA_EVENTS_END
 
 pytestmark = pytest.mark.integration
 
@@ -149,6 +150,38 @@ async def test_the_table_expires_items_and_has_a_stream(cloud: Cloud) -> None:
 
     assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": EXPIRY}
     assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+async def test_a_rule_matches_keys_by_wildcard_and_by_their_end(cloud: Cloud) -> None:
+    events, sqs = cloud.client("events"), cloud.client("sqs")
+    rule, source = f"rule-{uuid.uuid4()}", f"test-{uuid.uuid4()}"
+    url = sqs.create_queue(QueueName=rule)["QueueUrl"]
+    keys = [{"wildcard": CHUNK_OUTCOME_EVENTS}, {"suffix": METADATA_EVENTS_END}]
+    pattern = {"source": [source], "detail": {"object": {"key": keys}}}
+    events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": cloud.queue_arn(url)}])
+    matched = {"users/a/transcripts/s-chunk-1.json", "users/a/audio/sessions/s/metadata.json"}
+    others = {"users/a/transcripts/s.json", "metadata.json", "users/a/metadata.json.webm"}
+
+    for key in sorted(others) + sorted(matched):
+        detail = json.dumps({"object": {"key": key}})
+        events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": detail}])
+
+    received: set[str] = set()
+
+    def all_came() -> bool:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        received.update(
+            json.loads(each["Body"])["detail"]["object"]["key"]
+            for each in answer.get("Messages", [])
+        )
+        return received >= matched
+
+    await eventually(all_came, "both keys that match are delivered")
+    assert received == matched
 
 
 # --- data survive -------------------------------------------------------------------------

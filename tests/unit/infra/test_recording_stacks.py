@@ -130,9 +130,11 @@ def event_rule(template: Template, function: str, source: str) -> dict[str, Any]
 def hears(template: Template, function: str, key: str) -> bool:
     """Tell whether a function is invoked for an object that was created at `key`."""
     pattern = event_rule(template, function, "aws.s3")
+    shapes = {"wildcard": "{}", "prefix": "{}*", "suffix": "*{}"}
     return any(
-        fnmatch.fnmatchcase(key, each.get("wildcard", f"{each.get('prefix')}*"))
+        fnmatch.fnmatchcase(key, shapes[kind].format(text))
         for each in pattern["detail"]["object"]["key"]
+        for kind, text in each.items()
     )
 
 

@@ -1,6 +1,6 @@
 """Every environment as `app.py` describes it: what has to hold of all templates together.
 
-Whether cdk-nag is content needs no test of its own: the synth below fails on every finding.
+Whether cdk-nag is content needs no test of its own: the fixture's synth fails on every finding.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,62 +17,12 @@ import pytest
 
 import app
 from ecs_service.settings import TRANSCRIBE_STREAMS
-from infra import security
 from infra.artifacts import ROOT
-from infra.environments import (
-    Canary,
-    Delivery,
-    Domain,
-    Functions,
-    Gpu,
-    HostedZone,
-    Operations,
-    Service,
-)
-from infra.recognition import Allowed, Transcribe
-from infra.stacks import provision
-from infra.translation import Translation
 from speech.engines.transcribe.options import parsed
-from tests.support.environments import DEDICATED, environment, live
+from tests.support.assembly import Assembly
 from tests.support.templates import built, settings
 
 pytestmark = pytest.mark.unit
-
-CERTIFICATE = "arn:aws:acm:{region}:123456789012:certificate/0b0a"
-#: Everything that can be chosen and that app.py does not choose.
-FULL = environment(
-    name="full",
-    functions=Functions(canary=Canary()),
-    live=live(
-        load_balancer=DEDICATED.model_copy(
-            update={"certificate_arn": CERTIFICATE.format(region="eu-west-1"), "access_logs": True}
-        ),
-        domain=Domain(
-            name="captions.example.org",
-            certificate_arn=CERTIFICATE.format(region="us-east-1"),
-            hosted_zone=HostedZone(zone_id="Z0123456789", name="example.org"),
-        ),
-        service=Service(
-            engine=Transcribe(
-                region="eu-central-1",
-                options={"vocabulary-name": "names"},
-                allowed=Allowed(vocabularies=("names",)),
-            ),
-            translation=Translation(languages=("fr",), terminology="products"),
-        ),
-    ),
-    gpu=Gpu(
-        image="registry.example.org/whisperx:1",
-        warm_from="cron(0 8 ? * MON-FRI *)",
-        warm_until="cron(0 18 ? * MON-FRI *)",
-    ),
-    operations=Operations(alarm_email="someone@example.org", monthly_budget_usd=100),
-    delivery=Delivery(
-        github_repository="owner/repository",
-        azure_organization_id="0123abcd-0123-0123-0123-0123456789ab",
-        azure_service_connection="organisation/project/connection",
-    ),
-)
 
 #: Actions that AWS grants for `*` only; each is explained where it stands.
 WITHOUT_RESOURCE = {
@@ -103,51 +51,6 @@ PHYSICAL_NAMES = {
     "AWS::SNS::Topic": "TopicName",
     "AWS::SQS::Queue": "QueueName",
 }
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """What a synth wrote."""
-
-    folder: Path
-
-    def stacks(self, of: str = "*") -> dict[str, dict[str, Any]]:
-        """Return templates by stack, of one environment or of all."""
-        return {
-            path.name.removesuffix(".template.json"): json.loads(path.read_text())
-            for path in sorted(self.folder.glob(f"cloudscribe-{of}-*.template.json"))
-        }
-
-    def resources(self, kind: str, of: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield resources of a kind, each with where it is."""
-        for stack, template in self.stacks(of).items():
-            for name, resource in template["Resources"].items():
-                if resource["Type"] == kind:
-                    yield f"{stack}/{name}", resource
-
-    def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield what roles may do."""
-        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
-            for where, resource in self.resources(kind):
-                properties = resource["Properties"]
-                inline = [each["PolicyDocument"] for each in properties.get("Policies", [])]
-                if "PolicyDocument" in properties:
-                    inline.append(properties["PolicyDocument"])
-                for document in inline:
-                    for statement in document["Statement"]:
-                        yield where, statement
-
-
-@pytest.fixture(scope="module")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    folder = tmp_path_factory.mktemp("assembly")
-    artifacts = built(folder / "built")
-    made = cdk.App(context=settings(), outdir=str(folder / "cdk.out"))
-    security.check(made)
-    app.build(made, artifacts)
-    provision(made, FULL, artifacts)
-    made.synth()
-    return Assembly(folder / "cdk.out")
 
 
 def test_cfn_lint_has_nothing_to_say(assembly: Assembly) -> None:

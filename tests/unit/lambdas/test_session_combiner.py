@@ -40,7 +40,7 @@ from transcripts.documents import (
     SessionMetadata,
     SessionTranscript,
 )
-from transcripts.recordings import FAILURE, Session, beside, recording
+from transcripts.recordings import CAPTIONS, FAILURE, Session, beside, recording
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -108,8 +108,25 @@ def test_an_application_tells_that_a_session_has_ended() -> None:
     assert told.end.ended_at.isoformat() == "2026-11-20T17:29:03+00:00"
 
 
-def test_the_transcript_of_a_session_that_looks_like_a_chunks_is_our_own_work() -> None:
-    assert news(created("users/ann/transcripts/a-chunk-of-talk.json"), BUCKET) is None
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(
+            f"users/ann/transcripts/a-chunk-of-talk{suffix}"
+            for suffix in (".json", ".ended", *CAPTIONS)
+        ),
+        "users/ann/transcripts/monday-chunk-7.txt",
+        "users/ann/transcripts/more/monday-chunk-7.json",
+        "uploads/holiday/metadata.json",
+        "elsewhere/metadata.json",
+        "users/ann/transcripts/metadata.json",
+        "users/ann/audio/sessions/metadata.json",
+        "users/ann/audio/sessions/monday-chunk-1/metadata.json",
+        "/metadata.json",
+    ],
+)
+def test_what_the_rule_matches_besides_sessions_is_left_alone(key: str) -> None:
+    assert news(created(key), BUCKET) is None
 
 
 @pytest.mark.parametrize(
@@ -118,9 +135,7 @@ def test_the_transcript_of_a_session_that_looks_like_a_chunks_is_our_own_work() 
         {},
         {"detail": {"bucket": BUCKET}},
         created(bucket="somebody-elses"),
-        created("uploads/a.mp3"),
-        created("users/ann/transcripts/monday.failed"),
-        created("elsewhere/metadata.json"),
+        created() | {"detail": {"bucket": {"name": BUCKET}, "object": {"key": None}}},
         ended(bucket="somebody-elses"),
         ended(chunkCount=0),
         ended(chunkCount=1_000_000),
@@ -512,7 +527,7 @@ def test_an_event_that_is_refused_fails_the_invocation_so_that_it_is_kept(
     handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RefusedEvent):
-        handler.handler(created("uploads/a.mp3"), CONTEXT)
+        handler.handler(created(bucket="somebody-elses"), CONTEXT)
 
     assert metrics(capsys)["EventsRefused"] == [1.0]
 
@@ -526,8 +541,12 @@ def test_a_bucket_that_refuses_fails_the_invocation_so_that_it_is_repeated(
         handler.handler(created(), CONTEXT)
 
 
-def test_our_own_transcripts_are_passed_over(handler: ModuleType) -> None:
-    handler.handler(created("users/ann/transcripts/a-chunk-of-talk.json"), CONTEXT)
+def test_an_object_that_is_no_part_of_a_session_costs_no_request(
+    handler: ModuleType, s3: S3Client
+) -> None:
+    s3.delete_bucket(Bucket=BUCKET)  # a request would fail
+
+    handler.handler(created("uploads/holiday/metadata.json"), CONTEXT)
 
 
 def test_failures_of_chunks_lie_where_events_tell_of_them() -> None:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from transcripts.recordings import (
     CHUNK_FAILURE_KEYS,
     CHUNK_KEYS,
+    CHUNK_OUTCOME_EVENTS,
     CHUNK_TRANSCRIPT_KEYS,
     FAILURE,
     MAX_KEY_BYTES,
+    METADATA_EVENTS_END,
     METADATA_KEYS,
     Chunk,
     Session,
@@ -19,7 +21,6 @@ from transcripts.recordings import (
     Upload,
     beside,
     described_session,
-    is_session_transcript,
     named_session,
     recording,
     transcribed_chunk,
@@ -52,10 +53,15 @@ def test_rules_see_what_the_code_makes(user: str, session: str, number: str) -> 
     audio = f"users/{user}/audio/sessions/{session}/chunk-{number}.webm"
     transcript = recording(audio).transcript_key
 
+    failure, metadata = beside(transcript, FAILURE), named_session(user, session).metadata_key
+
     assert fnmatch.fnmatchcase(audio, CHUNK_KEYS)
     assert fnmatch.fnmatchcase(transcript, CHUNK_TRANSCRIPT_KEYS)
-    assert fnmatch.fnmatchcase(beside(transcript, FAILURE), CHUNK_FAILURE_KEYS)
-    assert fnmatch.fnmatchcase(named_session(user, session).metadata_key, METADATA_KEYS)
+    assert fnmatch.fnmatchcase(failure, CHUNK_FAILURE_KEYS)
+    assert fnmatch.fnmatchcase(metadata, METADATA_KEYS)
+    assert fnmatch.fnmatchcase(transcript, CHUNK_OUTCOME_EVENTS)
+    assert fnmatch.fnmatchcase(failure, CHUNK_OUTCOME_EVENTS)
+    assert metadata.endswith(METADATA_EVENTS_END)
 
 
 @given(names, sessions)
@@ -63,8 +69,6 @@ def test_a_session_is_found_again_from_its_metadata(user: str, session: str) -> 
     known = named_session(user, session)
 
     assert described_session(known.metadata_key) == known
-    assert is_session_transcript(known.transcript_key)
-    assert not is_session_transcript(known.end_key)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\n", "monday-chunk-1", ".\x7f", "caf\udce9"])

@@ -1,0 +1,107 @@
+"""Synthesises every environment of `app.py`, and one that has all that it does not choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import app
+from infra import security
+from infra.environments import (
+    Canary,
+    Delivery,
+    Domain,
+    Functions,
+    Gpu,
+    HostedZone,
+    Operations,
+    Service,
+)
+from infra.recognition import Allowed, Transcribe
+from infra.stacks import provision
+from infra.translation import Translation
+from tests.support import templates
+from tests.support.environments import DEDICATED, environment, live
+
+CERTIFICATE = "arn:aws:acm:{region}:123456789012:certificate/0b0a"
+#: Everything that can be chosen and that app.py does not choose.
+FULL = environment(
+    name="full",
+    functions=Functions(canary=Canary()),
+    live=live(
+        load_balancer=DEDICATED.model_copy(
+            update={"certificate_arn": CERTIFICATE.format(region="eu-west-1"), "access_logs": True}
+        ),
+        domain=Domain(
+            name="captions.example.org",
+            certificate_arn=CERTIFICATE.format(region="us-east-1"),
+            hosted_zone=HostedZone(zone_id="Z0123456789", name="example.org"),
+        ),
+        service=Service(
+            engine=Transcribe(
+                region="eu-central-1",
+                options={"vocabulary-name": "names"},
+                allowed=Allowed(vocabularies=("names",)),
+            ),
+            translation=Translation(languages=("fr",), terminology="products"),
+        ),
+    ),
+    gpu=Gpu(
+        image="registry.example.org/whisperx:1",
+        warm_from="cron(0 8 ? * MON-FRI *)",
+        warm_until="cron(0 18 ? * MON-FRI *)",
+    ),
+    operations=Operations(alarm_email="someone@example.org", monthly_budget_usd=100),
+    delivery=Delivery(
+        github_repository="owner/repository",
+        azure_organization_id="0123abcd-0123-0123-0123-0123456789ab",
+        azure_service_connection="organisation/project/connection",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What a synth wrote."""
+
+    folder: Path
+
+    def stacks(self, of: str = "*") -> dict[str, dict[str, Any]]:
+        """Return templates by stack, of one environment or of all."""
+        return {
+            path.name.removesuffix(".template.json"): json.loads(path.read_text())
+            for path in sorted(self.folder.glob(f"cloudscribe-{of}-*.template.json"))
+        }
+
+    def resources(self, kind: str, of: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield resources of a kind, each with where it is."""
+        for stack, template in self.stacks(of).items():
+            for name, resource in template["Resources"].items():
+                if resource["Type"] == kind:
+                    yield f"{stack}/{name}", resource
+
+    def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what roles may do."""
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
+            for where, resource in self.resources(kind):
+                properties = resource["Properties"]
+                inline = [each["PolicyDocument"] for each in properties.get("Policies", [])]
+                if "PolicyDocument" in properties:
+                    inline.append(properties["PolicyDocument"])
+                for document in inline:
+                    for statement in document["Statement"]:
+                        yield where, statement
+
+
+def synthesised(folder: Path) -> Assembly:
+    """Return the templates of all environments, which cdk-nag was content with."""
+    artifacts = templates.built(folder / "built")
+    made = templates.app(folder)
+    security.check(made)
+    app.build(made, artifacts)
+    provision(made, FULL, artifacts)
+    made.synth()
+    return Assembly(folder / "cdk.out")
