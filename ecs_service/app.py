@@ -128,12 +128,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         router = Router(
             sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
             refuse=live.refuse,
-            pages={
-                "/api/stt/healthcheck": health.healthcheck,
-                "/api/stt/ready": health.ready,
-                "/api/stt/languages": languages.languages,
-                "/metrics": health.metrics,
-            },
+            pages={**health.pages(), "/api/stt/languages": languages.languages},
             door=Door(frozenset(settings.allowed_origins), loopback=settings.loopback),
             callers=_callers(settings),
             address_header=settings.viewer_address_header,

@@ -1,12 +1,15 @@
 """Live captions: the WebSocket service on Fargate behind its entrance.
 
-Three decisions follow from sockets that stay open for hours:
+Four decisions follow from sockets that stay open for hours:
 
-- **Full is not ill.** `/api/stt/ready` answers 503 when every slot is taken. ECS replaces what
-  the load balancer calls unhealthy, and with it every stream, so the target group counts 200 and
-  503 as healthy: what it finds out is that the process answers in time. A draining task gets no
-  new connections anyway, for ECS takes it out of the target group first. New sockets go to the
-  task with the fewest, which is what keeps them away from full ones.
+- **Full is not ill.** ECS replaces what the load balancer calls unhealthy, and with it every
+  stream, so the health check asks only whether the process answers in time. Its path lies outside
+  `/api/`, so no caller reaches it. A draining task gets no new connections anyway, for ECS takes
+  it out of the target group first. New sockets go to the task with the fewest, which is what
+  keeps them away from full ones.
+- **No caller can take a deployment back.** The alarm on answers of 5xx rolls back, so the service
+  gives none on purpose: who is refused gets 429, 4xx, or a close code over the WebSocket. What is
+  left is the 500 of a defect.
 - **Leaving takes time.** ECS takes a task out of the target group, waits for the deregistration
   delay, in which open streams go on and new ones go elsewhere, and then sends SIGTERM; when Spot
   takes a machine back, SIGTERM comes at once. The delay is therefore never shorter than the
@@ -34,6 +37,8 @@ from infra.network import Network
 from infra.recognition import TRANSCRIBE_PORT, Transcribe
 from infra.service_task import PORT, START, CaptionTask
 
+#: What the service answers while it lives, and no entrance passes on (`ecs_service.api.health`).
+HEALTH_PATH = "/health"
 #: The longest that a stream is waited for when its task leaves the target group, seconds.
 LONGEST_DEREGISTRATION = 300
 #: What a stream of limited length takes besides its audio, seconds.
@@ -100,8 +105,10 @@ class Traffic(Construct):
                 elbv2.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS
             ),
             health_check=elbv2.HealthCheck(
-                path="/api/stt/ready",
-                healthy_http_codes="200,503",  # 503 is full: see the module
+                path=HEALTH_PATH,
+                # A version from before this path answers 404, and lives as well: while the first
+                # deployment with it goes on, such tasks have streams.
+                healthy_http_codes="200,404",
                 interval=Duration.seconds(15),
                 timeout=Duration.seconds(10),
                 healthy_threshold_count=2,
@@ -121,7 +128,7 @@ class Traffic(Construct):
             self._alarm(
                 "Errors",
                 "HTTPCode_Target_5XX_Count",
-                "The caption service answers requests with errors of its own.",
+                "The caption service answers requests with 500, which only a defect makes it do.",
                 statistic="Sum",
                 threshold=5,
                 minutes=2,

@@ -181,7 +181,7 @@ Rendered from `transcripts/protocol.py` by `make protocol`; changes made here ar
 | endpoint | for |
 |---|---|
 | `GET /api/stt/healthcheck` | `200`, `Yes, I'm ok`, also while every recognition slot is busy |
-| `GET /api/stt/ready` | `200`, or `503` when the service is draining or full |
+| `GET /api/stt/ready` | `200`, or `429` with `Retry-After` when the service is draining or full |
 | `GET /api/stt/languages` | what can be recognised, and translated into |
 | `GET /metrics` | Prometheus metrics |
 | `WS /api/stt/transcribe` | a speaker: audio in, results out |

@@ -1,8 +1,15 @@
-"""For load balancers and operators: alive, ready for more, and the metrics."""
+"""Health for load balancers, readiness for callers, and metrics for operators.
+
+No answer here is a 5xx. A load balancer counts those as errors of the service and an alarm on them
+takes a deployment back, so a caller who asks a full service again and again must not get one. What
+the load balancer asks lies outside `/api/`, which is all that any entrance passes on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -10,6 +17,9 @@ from ecs_service import telemetry
 from ecs_service.api.requests import Answer, as_json, text
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.sessions.admission import Admission
+
+#: What the load balancer's health check asks.
+LOAD_BALANCER_PATH: Final = "/health"
 
 
 class Health:
@@ -19,19 +29,28 @@ class Health:
         self._admission = admission
         self._outbox = outbox
 
+    def pages(self) -> dict[str, Callable[[], Answer]]:
+        """Return the answers by path."""
+        return {
+            LOAD_BALANCER_PATH: self.healthcheck,
+            "/api/stt/healthcheck": self.healthcheck,
+            "/api/stt/ready": self.ready,
+            "/metrics": self.metrics,
+        }
+
     def healthcheck(self) -> Answer:
-        """Say that the process lives; true also while every slot is busy."""
+        """Answer 200 while the process lives, also while it is full or draining."""
         return text("Yes, I'm ok")
 
     def ready(self) -> Answer:
-        """Say whether another stream would be taken: 200, or 503 with the time to come back."""
+        """Answer 200 if another stream would be taken, else 429 with the time to come back."""
         admission = self._admission
         state = "draining" if admission.draining else "full" if admission.full else "ready"
         body = {"state": state, "streams": admission.taken, "capacity": admission.capacity}
         if state == "ready":
             return as_json(body, HTTPStatus.OK, {})
         retry_after = str(max(1, round(admission.retry_after())))
-        return as_json(body, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": retry_after})
+        return as_json(body, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": retry_after})
 
     def metrics(self) -> Answer:
         """Return the metrics in the text format of Prometheus."""

@@ -92,7 +92,7 @@ class Router:
         try:
             self._callers.admit(address)
         except TooManyFailures as error:
-            # Not 503, which the load balancer counts as an error of ours.
+            # No 5xx: see `ecs_service.api.health`.
             telemetry.refusals.labels(ErrorCode.RATE_LIMITED.value).inc()
             wait = str(math.ceil(error.retry_after))
             return text(f"{error}\n", HTTPStatus.TOO_MANY_REQUESTS, **{"Retry-After": wait})

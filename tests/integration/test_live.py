@@ -17,6 +17,7 @@ import pytest
 from client.errors import ConnectionLost, Refused
 from client.live import Message, Speaker, Viewer
 from ecs_service.api import live
+from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.service import RunningService, running_service, service_in_process
@@ -200,11 +201,13 @@ async def test_a_full_service_answers_at_once_and_stays_healthy() -> None:
             ready = await session.get(f"{service.url}/api/stt/ready")
             health = await session.get(f"{service.url}/api/stt/healthcheck")
             text = await health.text()
+            for_load_balancers = await session.get(f"{service.url}{LOAD_BALANCER_PATH}")
 
     assert refusal.value.code is ErrorCode.AT_CAPACITY
     assert refusal.value.retry_after is not None
-    assert (ready.status, int(ready.headers["Retry-After"]) >= 1) == (503, True)
+    assert (ready.status, int(ready.headers["Retry-After"]) >= 1) == (429, True)
     assert (health.status, text) == (200, "Yes, I'm ok")
+    assert for_load_balancers.status == 200
 
 
 async def test_an_engine_that_falls_behind_holds_the_client_back_in_flat_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk.assertions import Match, Template
 
+from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import (
     POCKETSPHINX_STREAMS_PER_CORE,
     TRANSCRIBE_STREAMS,
@@ -443,9 +445,21 @@ def test_cdk_nag_has_nothing_to_say(shape: str) -> None:
 def test_a_full_task_is_not_killed_for_being_full(any_built: Built) -> None:
     group = any_built.only("AWS::ElasticLoadBalancingV2::TargetGroup")
 
-    assert group["HealthCheckPath"] == "/api/stt/ready"
-    assert group["Matcher"] == {"HttpCode": "200,503"}
+    assert group["HealthCheckPath"] == LOAD_BALANCER_PATH
+    assert group["Matcher"] == {"HttpCode": "200,404"}
     assert any_built.container["HealthCheck"]["Command"][-1] == "ecs_service.healthcheck"
+
+
+def test_no_entrance_passes_on_what_the_load_balancer_asks(any_built: Built) -> None:
+    path = any_built.only("AWS::ElasticLoadBalancingV2::TargetGroup")["HealthCheckPath"]
+    passed_on = [
+        pattern
+        for condition in any_built.only("AWS::ElasticLoadBalancingV2::ListenerRule")["Conditions"]
+        for pattern in condition.get("PathPatternConfig", {}).get("Values", [])
+    ]
+
+    assert passed_on
+    assert not any(fnmatch.fnmatchcase(path, pattern) for pattern in passed_on)
 
 
 def test_no_working_socket_is_idle_for_too_long(prod: Built) -> None:

@@ -1,0 +1,117 @@
+"""HTTP answers: no caller gets a 5xx, on which an alarm takes a deployment back."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
+
+import ecs_service
+from ecs_service.access import Door
+from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.api.connection import Connection
+from ecs_service.api.health import Health
+from ecs_service.api.requests import Answer, Request
+from ecs_service.api.router import Router
+from ecs_service.callers import Caller, Callers
+from ecs_service.rates import Rate, RateLimit
+from ecs_service.sessions.admission import Admission
+
+pytestmark = pytest.mark.unit
+
+
+def admission(*, taken: int = 0, draining: bool = False) -> Admission:
+    found = Admission(1)
+    found.taken, found.draining = taken, draining
+    return found
+
+
+@pytest.mark.parametrize(
+    ("state", "of"),
+    [
+        ("ready", admission()),
+        ("full", admission(taken=1)),
+        ("draining", admission(draining=True)),
+    ],
+)
+def test_a_full_or_leaving_service_is_no_error_of_the_service(state: str, of: Admission) -> None:
+    answers = {path: answer() for path, answer in Health(of, None).pages().items()}
+
+    assert {answer.status for answer in answers.values()} <= {200, 429}
+    ready = answers["/api/stt/ready"]
+    assert f'"{state}"'.encode() in ready.body
+    assert (ready.status == HTTPStatus.OK) == (state == "ready")
+    assert ("Retry-After" in ready.headers) == (state != "ready")
+    assert answers["/health"].status == answers["/api/stt/healthcheck"].status == HTTPStatus.OK
+
+
+paths = st.sampled_from(["/health", "/api/stt/ready", "/api/stt/transcribe", "/metrics", "/x"])
+targets = st.one_of(
+    st.binary(max_size=60),
+    st.tuples(paths, st.text(max_size=20)).map(lambda pair: "?".join(pair).encode()),
+)
+#: As picows gives them: bytes beyond ASCII as surrogates.
+values = st.binary(max_size=40).map(lambda value: value.decode("ascii", "surrogateescape"))
+names = st.sampled_from(
+    [
+        "Host",
+        "Origin",
+        "Upgrade",
+        "Connection",
+        "Sec-WebSocket-Version",
+        "X-Forwarded-Host",
+        "X-Cloudscribe-Viewer",
+    ]
+)
+
+
+def router(*, loopback: bool) -> Router:
+    def limit() -> RateLimit:
+        return RateLimit(Rate(1.0, 5), most=2)
+
+    def upgraded(_request: Request, _caller: Caller) -> Connection:
+        return cast("Connection", Answer(HTTPStatus.OK, b"stands for a socket"))
+
+    return Router(
+        sockets={"/api/stt/transcribe": upgraded},
+        refuse=lambda _refusal, _caller: upgraded(cast("Request", None), _caller),
+        pages=Health(admission(taken=1), None).pages(),
+        door=Door(loopback=loopback),
+        callers=Callers(connects=limit(), failures=limit()),
+        address_header="X-Cloudscribe-Viewer",
+        arrivals=Arrivals(1),
+    )
+
+
+@given(st.lists(st.tuples(targets, st.dictionaries(names, values)), max_size=8), st.booleans())
+def test_nothing_that_a_caller_sends_is_answered_by_a_5xx(
+    requests: list[tuple[bytes, dict[str, str]]],
+    loopback: bool,  # noqa: FBT001 - hypothesis draws it
+) -> None:
+    answering = router(loopback=loopback)
+    arrival = Arrival(answering.arrivals)
+
+    for target, headers in requests:
+        raw = WSUpgradeRequest()
+        raw.path, raw.headers = target, CIMultiDict(headers)
+        found = answering(raw, arrival)
+        assert isinstance(found, WSUpgradeResponseWithListener)
+        assert found.response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def test_the_service_has_one_5xx_which_is_that_of_a_defect() -> None:
+    named = [
+        (path.name, name)
+        for path in sorted(Path(ecs_service.__file__).parent.rglob("*.py"))
+        for name in re.findall(r"HTTPStatus\.([A-Z_]+)", path.read_text())
+        if HTTPStatus[name] >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ]
+
+    assert named == [("router.py", "INTERNAL_SERVER_ERROR")]
