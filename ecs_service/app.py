@@ -134,7 +134,11 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
                 "/api/stt/languages": languages.languages,
                 "/metrics": health.metrics,
             },
-            door=Door(frozenset(settings.allowed_origins), loopback=settings.loopback),
+            door=Door(
+                frozenset(settings.allowed_origins),
+                loopback=settings.loopback,
+                edge_secret=settings.edge_secret and settings.edge_secret.get_secret_value(),
+            ),
             callers=_callers(settings),
             address_header=settings.viewer_address_header,
             arrivals=Arrivals(shares.pending),
