@@ -24,6 +24,7 @@ from infra.environments import (
     Functions,
     Live,
     Network,
+    NoLoadBalancer,
     Operations,
     Service,
     SharedLoadBalancer,
@@ -78,6 +79,28 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                     engine=Transcribe(quota=4, starts_per_second=1),
                     max_stream_seconds=30,
                     on_demand_base=0,
+                    drain_seconds=45,
+                ),
+            ),
+            operations=Operations(monthly_budget_usd=15),
+        ),
+        artifacts,
+    )
+    # Under $10 a month in an empty account: one small machine and no load balancer. It has what the
+    # demo has, but a deployment interrupts it for seconds.
+    provision(
+        app,
+        Environment(
+            name="solo",
+            region="us-east-1",
+            data=Data(protected=False, utterance_days=7, recording_days=7),
+            functions=Functions(canary=None),
+            live=Live(
+                load_balancer=NoLoadBalancer(),
+                service=Service(
+                    engine=Transcribe(quota=4, starts_per_second=1),
+                    viewers=1000,
+                    max_stream_seconds=30,
                     drain_seconds=45,
                 ),
             ),

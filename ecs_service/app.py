@@ -137,7 +137,9 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             door=Door(
                 frozenset(settings.allowed_origins),
                 loopback=settings.loopback,
-                edge_secret=settings.edge_secret and settings.edge_secret.get_secret_value(),
+                edge_secret=settings.edge_secret.get_secret_value()
+                if settings.edge_secret
+                else None,
             ),
             callers=_callers(settings),
             address_header=settings.viewer_address_header,

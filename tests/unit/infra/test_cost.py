@@ -421,6 +421,55 @@ def test_a_machine_that_always_runs_costs_its_dearest_choice_with_disk_and_addre
     }
 
 
+def on_machine(credits_: str = "standard", **properties: Any) -> Template:
+    """Return a service on a machine of its own, as `infra.machine_service` makes it."""
+    metrics = [{"Name": prices.METRICS_SETTING, "Value": "Cloudscribe/solo"}]
+    return {
+        "Task": resource(
+            "AWS::ECS::TaskDefinition", ContainerDefinitions=[{"Environment": metrics}]
+        ),
+        "Service": service(LaunchType="EC2"),
+        "Launch": resource(
+            "AWS::EC2::LaunchTemplate",
+            LaunchTemplateData={
+                "InstanceType": "t4g.nano",
+                "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}],
+                "CreditSpecification": {"CpuCredits": credits_},
+            },
+        ),
+        "Machine": resource(
+            "AWS::EC2::Instance",
+            **{
+                "LaunchTemplate": {"LaunchTemplateId": {"Ref": "Launch"}, "Version": "1"},
+                "NetworkInterfaces": [{"DeviceIndex": "0", "AssociatePublicIpAddress": True}],
+                **properties,
+            },
+        ),
+    }
+
+
+def test_a_task_on_a_machine_of_its_own_costs_the_machine_its_disk_and_its_address() -> None:
+    figures = priced(**on_machine())
+
+    assert months(figures) == {
+        "EC2 t4g.nano, on demand": Decimal("3.07"),
+        "EBS gp3, GB": Decimal("0.64"),
+        "public IPv4 address": Decimal("3.65"),
+        "custom metric": Decimal("0.00"),
+    }
+
+
+def test_a_machine_whose_cpu_may_cost_more_is_refused() -> None:
+    with pytest.raises(UnpricedResource, match="may be charged without limit"):
+        priced(**on_machine("unlimited"))
+
+
+def test_a_machine_in_private_costs_no_address() -> None:
+    interfaces = [{"DeviceIndex": "0", "AssociatePublicIpAddress": False}]
+
+    assert "public IPv4 address" not in months(priced(**on_machine(NetworkInterfaces=interfaces)))
+
+
 def test_tasks_on_machines_cost_nothing_beside_the_machines() -> None:
     on_machines = [{"CapacityProvider": {"Ref": "Provider"}, "Weight": 1}]
     figures = priced(
@@ -850,7 +899,7 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
     return read(folder / "out")
 
 
-@pytest.mark.parametrize("name", ["local", "demo", "prod", "machines"])
+@pytest.mark.parametrize("name", ["local", "demo", "solo", "prod", "machines"])
 def test_every_resource_of_every_environment_has_a_price(
     name: str, synthesised: list[Stack]
 ) -> None:
