@@ -488,7 +488,10 @@ class Operations(Part):
 
     #: Gets the alarms; None leaves them in the console only.
     alarm_email: str | None = None
+    #: For everything, what is said included; None: no budget.
     monthly_budget_usd: int | None = None
+    #: Of that, what Amazon Transcribe and Translate may cost, where they are called; None: half.
+    speech_budget_usd: int | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Yield an address that is none, or a budget that alarms at once."""
@@ -496,6 +499,13 @@ class Operations(Part):
             yield "alarm_email", f"{self.alarm_email!r} is not an e-mail address"
         if self.monthly_budget_usd is not None and self.monthly_budget_usd < 1:
             yield "monthly_budget_usd", "give at least 1 dollar, or null"
+        if self.speech_budget_usd is not None and not (
+            1 <= self.speech_budget_usd < (self.monthly_budget_usd or 0)
+        ):
+            yield (
+                "speech_budget_usd",
+                "give a part of monthly_budget_usd, 1 dollar at least, or null",
+            )
 
 
 class Delivery(Part):
@@ -562,6 +572,7 @@ class Environment(Part):
         if self.live is not None:
             yield from self._entrance_problems(self.live)
             yield from self._region_problems(self.live.service)
+            yield from self._budget_problems(self.live.service)
             if self.live.load_balancer.kind == "none":
                 yield from _machine_problems(self.live.service)
         if self.gpu is not None and (self.live is None or self.live.load_balancer.kind == "shared"):
@@ -613,6 +624,11 @@ class Environment(Part):
                     f"{name} in {region}: give another region (infra/language_regions.py)",
                 )
 
+    def _budget_problems(self, service: Service) -> Iterator[Problem]:
+        """Yield a budget that leaves nothing for one of its two parts."""
+        if self.operations and self.operations.monthly_budget_usd == 1 and speech_services(service):
+            yield "operations.monthly_budget_usd", "give at least 2 dollars, one of them for speech"
+
     @model_validator(mode="after")
     def _right(self) -> Self:
         problems = list(self.problems())
@@ -632,6 +648,15 @@ class Environment(Part):
         if own is None:
             return self
         return Environment.model_validate(_merged(self.model_dump(), {**own, "name": self.name}))
+
+
+def speech_services(service: Service) -> tuple[str, ...]:
+    """Return the services of language that tasks call, as AWS's bill names them."""
+    called = (
+        ("Amazon Transcribe", isinstance(service.engine, Transcribe)),
+        ("Amazon Translate", service.translation is not None),
+    )
+    return tuple(name for name, chosen in called if chosen)
 
 
 def explain(error: ValidationError) -> str:

@@ -229,6 +229,23 @@ def test_what_one_small_machine_does_not_have_is_refused(
     assert f"\n  live.service.{field}: " in told
 
 
+@pytest.mark.parametrize(
+    ("field", "budget"),
+    [
+        ("monthly_budget_usd", Operations(monthly_budget_usd=1)),  # nothing for one of the two
+        ("speech_budget_usd", Operations(monthly_budget_usd=20, speech_budget_usd=20)),
+        ("speech_budget_usd", Operations(monthly_budget_usd=20, speech_budget_usd=0)),
+        ("speech_budget_usd", Operations(speech_budget_usd=5)),  # of what?
+    ],
+)
+def test_a_budget_leaves_something_for_what_is_said_and_for_the_rest(
+    field: str, budget: Operations
+) -> None:
+    told = refusal(live=live(service=Service(engine=Transcribe())), operations=budget)
+
+    assert f"\n  operations.{field}: " in told
+
+
 def test_a_machine_has_a_network_of_its_own_which_is_checked() -> None:
     machine = NoLoadBalancer(network=Network(cidr="8.8.0.0/16"), machine=0)
 
