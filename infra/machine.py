@@ -153,11 +153,13 @@ class Machine(Construct):
             "echo '/swapfile none swap defaults 0 0' >> /etc/fstab",
             # What a stopped task has not sent yet, the next one sends.
             f"install -d -m 700 -o {USER.split(':')[0]} -g {USER.split(':')[1]} {OUTBOX_FOLDER}",
+            # Its role lets it do nothing, and memory is scarce.
+            "systemctl disable --now amazon-ssm-agent || true",
+            "dnf install -y --setopt=install_weak_deps=False docker ecs-init",
             "mkdir -p /etc/ecs /etc/docker",
             *(f"echo {key}={value} >> /etc/ecs/ecs.config" for key, value in settings.items()),
             # A process less for the port that is passed on.
             """echo '{"userland-proxy": false}' > /etc/docker/daemon.json""",
-            "dnf install -y --setopt=install_weak_deps=False docker ecs-init",
             # It starts once this script has ended, so nobody may wait for it here.
             "systemctl enable --now --no-block ecs.service",
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -226,6 +228,35 @@ def test_swap_comes_before_what_needs_it(stacks: Stacks) -> None:
 
     assert swap < packages
     assert any("/etc/fstab" in line for line in stacks.script), "also after a restart"
+
+
+def test_the_script_is_one_that_bash_understands(stacks: Stacks) -> None:
+    bash = shutil.which("bash")
+    assert bash
+
+    checked = subprocess.run(
+        [bash, "-n"], input="\n".join(stacks.script), capture_output=True, text=True, check=False
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("script", "reported"), [("true", "0"), ("false", "1")])
+def test_how_the_script_ended_is_what_cloudformation_gets(
+    stacks: Stacks, script: str, reported: str
+) -> None:
+    bash = shutil.which("bash")
+    assert bash
+    trap = stacks.script[2].replace("/opt/aws/bin/cfn-signal", "echo")
+
+    ended = subprocess.run(
+        [bash, "-c", "\n".join([stacks.script[1], trap, script])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stdout.startswith(f"--exit-code {reported} ")
 
 
 def test_a_start_that_fails_fails_the_deployment(stacks: Stacks) -> None:

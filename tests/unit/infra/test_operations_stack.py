@@ -302,6 +302,7 @@ def as_the_model_of_budgets_has_it(properties: dict[str, Any]) -> None:
         ],
     }
     shape = model.operation_model("CreateBudget").input_shape
+    assert shape
     report = ParamValidator().validate(request, shape)
     assert not report.has_errors(), report.generate_report()
 
