@@ -24,6 +24,7 @@ from infra.environments import (
     Functions,
     Live,
     Network,
+    NoLoadBalancer,
     Operations,
     Service,
     SharedLoadBalancer,
@@ -59,7 +60,8 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         ),
         artifacts,
     )
-    # Under $10 a month, Transcribe excluded: somebody else's load balancer, one task on Spot. Until
+    # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated one
+    # costs twice as much as the rest; under $10 a month in an empty account is `solo`. Until
     # access control exists, whoever knows the page's address can have speech recognised: of the 25
     # streams that an account has by default these are four, $5.76 an hour; and at one start a
     # second, for AWS charges 15 s even for a moment, nobody can make it more than $21.60.
@@ -81,7 +83,31 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                     drain_seconds=45,
                 ),
             ),
-            operations=Operations(monthly_budget_usd=15),
+            # As with a load balancer of its own, and ten hours of streams.
+            operations=Operations(monthly_budget_usd=45, speech_budget_usd=15),
+        ),
+        artifacts,
+    )
+    # Under $10 a month in an empty account: one small machine and no load balancer. It has what the
+    # demo has, but a deployment interrupts it for seconds.
+    provision(
+        app,
+        Environment(
+            name="solo",
+            region="us-east-1",
+            data=Data(protected=False, utterance_days=7, recording_days=7),
+            functions=Functions(canary=None),
+            live=Live(
+                load_balancer=NoLoadBalancer(),
+                service=Service(
+                    engine=Transcribe(quota=4, starts_per_second=1),
+                    viewers=1000,
+                    max_stream_seconds=30,
+                    drain_seconds=45,
+                ),
+            ),
+            # Five and a half hours of streams are in it.
+            operations=Operations(monthly_budget_usd=20, speech_budget_usd=8),
         ),
         artifacts,
     )

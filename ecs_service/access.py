@@ -19,16 +19,23 @@ header it asks for a permission that this service never gives. What is no browse
 origin out just as well. On the loopback address nothing stands in front of the service but the
 local edge, which keeps `Host`, so there the header counts for nothing.
 
+Where nothing but the network's own rules stands between CloudFront and the service, those of other
+people's distributions pass them, too. Then CloudFront proves itself with a secret in the header
+`X-Cloudscribe-Edge`, and whoever comes without it is refused. That goes for every path.
+
 When there are accounts, this is where the caller gets a name and rights.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+#: The header in which CloudFront sends the secret.
+EDGE_HEADER = "X-Cloudscribe-Edge"
 
 
 class Forbidden(Exception):
@@ -37,17 +44,26 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What decides about admission. `loopback` is whether the service listens there only."""
+    """What decides about admission.
+
+    `loopback` is whether the service listens there only, `edge_secret` what CloudFront has to send;
+    None asks for none.
+    """
 
     allowed_origins: frozenset[str] = frozenset()
     loopback: bool = True
+    edge_secret: str | None = field(default=None, repr=False)
 
     def admit(self, headers: Mapping[str, str]) -> None:
         """Let a request in. `headers` are looked up without regard to case.
 
         Raises:
-            Forbidden: a foreign page is behind it.
+            Forbidden: a foreign page is behind it, or it did not come through the edge.
         """
+        if self.edge_secret is not None and not hmac.compare_digest(
+            headers.get(EDGE_HEADER, "").encode(), self.edge_secret.encode()
+        ):
+            raise Forbidden("This service answers to its own page's address only.")
         host = headers.get("Host", "")
         try:
             host_name = urlsplit(f"//{host}").hostname

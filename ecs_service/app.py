@@ -129,7 +129,13 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
             refuse=live.refuse,
             pages={**health.pages(), "/api/stt/languages": languages.languages},
-            door=Door(frozenset(settings.allowed_origins), loopback=settings.loopback),
+            door=Door(
+                frozenset(settings.allowed_origins),
+                loopback=settings.loopback,
+                edge_secret=settings.edge_secret.get_secret_value()
+                if settings.edge_secret
+                else None,
+            ),
             callers=_callers(settings),
             address_header=settings.viewer_address_header,
             arrivals=Arrivals(shares.pending),

@@ -14,7 +14,15 @@ import sys
 #: Less than the health check's own patience, so that this says why.
 TIMEOUT_SECONDS = 5.0
 DEFAULT_PORT = 8081
-_REQUEST = b"GET /api/stt/healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def _request() -> bytes:
+    """Return the request, with the secret of the edge where the service asks for it."""
+    secret = os.environ.get("EDGE_SECRET")
+    edge = f"X-Cloudscribe-Edge: {secret}\r\n" if secret else ""
+    return (
+        f"GET /api/stt/healthcheck HTTP/1.1\r\nHost: localhost\r\n{edge}Connection: close\r\n\r\n"
+    ).encode()
 
 
 def answers(port: int) -> bool:
@@ -24,7 +32,7 @@ def answers(port: int) -> bool:
         OSError: nobody listens there, or nobody answers in time.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as connection:
-        connection.sendall(_REQUEST)
+        connection.sendall(_request())
         answer = b""
         # The status line may come in pieces, and is short.
         while b"\r\n" not in answer and len(answer) < 1024:  # noqa: PLR2004 - far beyond any status

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
@@ -63,6 +63,14 @@ class Settings(BaseSettings):
             "address; default: none, the socket's address counts",
         ),
         InWords("the name of a header: letters, digits and `-`"),
+    ] = None
+    edge_secret: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=32,
+            description="secret without which a request is refused, in the header "
+            "X-Cloudscribe-Edge; default: none is asked for",
+        ),
     ] = None
     connects_at_once: Annotated[
         int, Field(ge=1, description="connections that one address may begin at once")

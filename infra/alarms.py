@@ -59,6 +59,8 @@ class LossAlarms(Construct):
         self._functions()
         if watched.captions:
             self._live()
+        if watched.machine:
+            self._machine()
         if watched.gpu:
             self._gpu()
 
@@ -151,6 +153,27 @@ class LossAlarms(Construct):
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             missing=cloudwatch.TreatMissingData.BREACHING,
         )
+        self._finals()
+
+    def _machine(self) -> None:
+        live = self._watched.machine
+        assert live is not None  # noqa: S101 - for mypy; asked by the caller
+        for alarm in live.alarms:
+            alarm.add_alarm_action(self._tell)
+        self._alarm(
+            "NobodyServes",
+            metrics.heartbeat(self._watched.namespace),
+            "The caption service has sent no metrics for five minutes: nobody can speak or listen. "
+            "First: read why tasks stopped in the events of the ECS service, and whether its "
+            "machine is registered with the cluster.",
+            threshold=1,
+            periods=5,
+            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            missing=cloudwatch.TreatMissingData.BREACHING,
+        )
+        self._finals()
+
+    def _finals(self) -> None:
         self._above(
             "FinalsWait",
             metrics.outbox_age(self._watched.namespace),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra import metrics
@@ -33,6 +34,8 @@ class Dashboards(Construct):
         operator.add_widgets(*_functions(watched))
         if watched.captions:
             operator.add_widgets(*_live(watched))
+        if watched.machine:
+            operator.add_widgets(*_machine(watched))
         if watched.gpu:
             operator.add_widgets(*_gpu(watched))
 
@@ -53,7 +56,7 @@ def _business(watched: Watched) -> list[cloudwatch.IWidget]:
             width=_THIRD,
         ),
     ]
-    if watched.captions:
+    if watched.captions or watched.machine:
         # Tasks report how many streams are open once a minute, so their sum is in minutes.
         widgets.append(
             _graph(
@@ -135,7 +138,6 @@ def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
 def _live(watched: Watched) -> list[cloudwatch.IWidget]:
     captions = watched.captions
     assert captions is not None  # noqa: S101 - for mypy; asked by the caller
-    five = metrics.FIVE_MINUTES
     return [
         _graph(
             "Tasks",
@@ -143,19 +145,60 @@ def _live(watched: Watched) -> list[cloudwatch.IWidget]:
             _named(metrics.of_captions(captions, "UnHealthyHostCount", _MAXIMUM), "unhealthy"),
             width=_THIRD,
         ),
-        _graph(
-            "CPU and memory of tasks, %",
-            _named(captions.service.metric_cpu_utilization(period=five), "CPU"),
-            _named(captions.service.metric_memory_utilization(period=five), "memory"),
-            _own(watched, "SlotsInUse", _AVERAGE, "slots in use"),
-            width=_THIRD,
-        ),
+        _used(watched, captions.service),
         _graph(
             "Answers of tasks",
             _named(metrics.of_captions(captions, "HTTPCode_Target_4XX_Count", _SUM), "4xx"),
             _named(metrics.of_captions(captions, "HTTPCode_Target_5XX_Count", _SUM), "5xx"),
             width=_THIRD,
         ),
+        *_words(watched),
+    ]
+
+
+def _machine(watched: Watched) -> list[cloudwatch.IWidget]:
+    live = watched.machine
+    assert live is not None  # noqa: S101 - for mypy; asked by the caller
+    return [
+        _graph(
+            "Signs of life (1 a minute)",
+            _named(metrics.heartbeat(watched.namespace), "of the task"),
+            right=[
+                _named(
+                    metrics.of_machine(live.machine, "StatusCheckFailed", _MAXIMUM),
+                    "failed checks of the machine",
+                )
+            ],
+            width=_THIRD,
+        ),
+        _used(watched, live.service),
+        _graph(
+            "CPU of the machine",
+            _named(metrics.of_machine(live.machine, "CPUUtilization", _AVERAGE), "used, %"),
+            right=[
+                _named(
+                    metrics.of_machine(live.machine, "CPUCreditBalance", _AVERAGE), "credits left"
+                )
+            ],
+            width=_THIRD,
+        ),
+        *_words(watched),
+    ]
+
+
+def _used(watched: Watched, service: ecs.BaseService) -> cloudwatch.IWidget:
+    five = metrics.FIVE_MINUTES
+    return _graph(
+        "CPU and memory of tasks, %",
+        _named(service.metric_cpu_utilization(period=five), "CPU"),
+        _named(service.metric_memory_utilization(period=five), "memory"),
+        _own(watched, "SlotsInUse", _AVERAGE, "slots in use"),
+        width=_THIRD,
+    )
+
+
+def _words(watched: Watched) -> list[cloudwatch.IWidget]:
+    return [
         _graph(
             "Delays, s",
             _own(watched, "FinalDelay", _AVERAGE, "final after its end"),

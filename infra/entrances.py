@@ -1,5 +1,7 @@
 """The way from CloudFront to the service: a shared load balancer, or a dedicated one.
 
+Without any, `infra.machine_service` has the way.
+
 Both suit sockets that stay open for hours. A viewer gets a heartbeat every ten seconds and a
 speaker sends audio, or is told `idle_timeout` after fifteen seconds without any, so that neither
 a load balancer's idle timeout (a minute unless changed) nor CloudFront's (ten minutes for
@@ -41,7 +43,14 @@ SECRET_FIELD = "value1"  # noqa: S105 - the field's name, not its value
 IDLE_TIMEOUT = Duration.seconds(120)
 
 
-class Entrance(Protocol):
+class Origin(Protocol):
+    """Where CloudFront passes `/api/*` on to."""
+
+    def origin(self, scope: Construct) -> cloudfront.IOrigin:
+        """Return the origin for CloudFront's behaviour `/api/*`; makes what it needs in `scope`."""
+
+
+class Entrance(Origin, Protocol):
     """A load balancer that passes `/api/*` on, and that only CloudFront can use."""
 
     @property
@@ -55,8 +64,34 @@ class Entrance(Protocol):
     def serve(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Pass requests under `/api/` on to `target_group`."""
 
-    def origin(self, scope: Construct) -> cloudfront.IOrigin:
-        """Return the origin for CloudFront's behaviour `/api/*`; makes what it needs in `scope`."""
+
+def edge_secret(scope: Construct) -> secretsmanager.Secret:
+    """Return a new secret, by which CloudFront is known; see `SharedEntrance`."""
+    secret = secretsmanager.Secret(
+        scope,
+        "Secret",
+        description=f"The header {SECRET_HEADER}, by which CloudFront is known",
+        generate_secret_string=secretsmanager.SecretStringGenerator(
+            secret_string_template="{}",  # noqa: S106 - an empty object
+            generate_string_key=SECRET_FIELD,
+            exclude_punctuation=True,
+            password_length=SECRET_LENGTH,
+        ),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    security.accept(
+        secret,
+        {
+            "AwsSolutions-SMG4": "The value has to change in CloudFront and where it is asked for "
+            "at once, which a rotation cannot do; a deployment does it."
+        },
+    )
+    return secret
+
+
+def secret_value(secret: secretsmanager.ISecret) -> str:
+    """Return a reference that CloudFormation resolves; the value itself is not known here."""
+    return secret.secret_value_from_json(SECRET_FIELD).unsafe_unwrap()
 
 
 class SharedEntrance(Construct):
@@ -86,25 +121,7 @@ class SharedEntrance(Construct):
         self._security_group = ec2.SecurityGroup.from_security_group_id(
             self, "SecurityGroup", load_balancer.security_group_id, mutable=False
         )
-        self._secret = secretsmanager.Secret(
-            self,
-            "Secret",
-            description=f"The header {SECRET_HEADER}, by which CloudFront is known",
-            generate_secret_string=secretsmanager.SecretStringGenerator(
-                secret_string_template="{}",  # noqa: S106 - an empty object
-                generate_string_key=SECRET_FIELD,
-                exclude_punctuation=True,
-                password_length=SECRET_LENGTH,
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        security.accept(
-            self._secret,
-            {
-                "AwsSolutions-SMG4": "The value has to change in CloudFront and in the listener's "
-                "rule at once, which a rotation cannot do; a deployment does it."
-            },
-        )
+        self._secret = edge_secret(self)
 
     @property
     def security_group(self) -> ec2.ISecurityGroup:
@@ -131,7 +148,7 @@ class SharedEntrance(Construct):
             priority=self._chosen.rule_priority,
             conditions=[
                 elbv2.ListenerCondition.path_patterns([API_PATHS]),
-                elbv2.ListenerCondition.http_header(SECRET_HEADER, [self._secret_value]),
+                elbv2.ListenerCondition.http_header(SECRET_HEADER, [secret_value(self._secret)]),
             ],
             target_groups=[target_group],
         )
@@ -143,13 +160,8 @@ class SharedEntrance(Construct):
             self._chosen.domain_name,
             protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
             origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
-            custom_headers={SECRET_HEADER: self._secret_value},
+            custom_headers={SECRET_HEADER: secret_value(self._secret)},
         )
-
-    @property
-    def _secret_value(self) -> str:
-        """A reference that CloudFormation resolves; the value itself is not known here."""
-        return self._secret.secret_value_from_json(SECRET_FIELD).unsafe_unwrap()
 
 
 class DedicatedEntrance(Construct):

@@ -48,6 +48,9 @@ STOP_MARGIN_SECONDS: Final = 10
 VIEWER_BYTES: Final = 31_000
 #: Fargate lets a task open 65,535 files, and a viewer takes one.
 MOST_VIEWERS: Final = 60_000
+#: What the service may take of a t4g.nano's 512 MiB; the system, Docker and ECS's agent need the
+#: rest (`NoLoadBalancer`), MiB.
+MACHINE_MEMORY_MIB: Final = 320
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
@@ -214,7 +217,29 @@ class DedicatedLoadBalancer(Part):
         return _region_of(self.certificate_arn)
 
 
-LoadBalancer = Annotated[SharedLoadBalancer | DedicatedLoadBalancer, Field(discriminator="kind")]
+class NoLoadBalancer(Part):
+    """No load balancer: CloudFront reaches one EC2 machine (t4g.nano) through a VPC origin."""
+
+    kind: Literal["none"] = "none"
+    network: Network = Network()
+    #: Another number replaces the machine by one of Amazon's newest image. Nothing else does.
+    machine: int = 1
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield a number that is none."""
+        yield from super().problems()
+        if not 1 <= self.machine <= 9999:  # noqa: PLR2004 - part of a name
+            yield "machine", "give 1 to 9999; another number makes another machine"
+
+    @property
+    def region(self) -> str | None:
+        """None: nothing of it names a region."""
+        return None
+
+
+LoadBalancer = Annotated[
+    SharedLoadBalancer | DedicatedLoadBalancer | NoLoadBalancer, Field(discriminator="kind")
+]
 
 
 class Service(Part):
@@ -463,7 +488,10 @@ class Operations(Part):
 
     #: Gets the alarms; None leaves them in the console only.
     alarm_email: str | None = None
+    #: For everything, what is said included; None: no budget.
     monthly_budget_usd: int | None = None
+    #: Of that, what Amazon Transcribe and Translate may cost, where they are called; None: half.
+    speech_budget_usd: int | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Yield an address that is none, or a budget that alarms at once."""
@@ -471,6 +499,13 @@ class Operations(Part):
             yield "alarm_email", f"{self.alarm_email!r} is not an e-mail address"
         if self.monthly_budget_usd is not None and self.monthly_budget_usd < 1:
             yield "monthly_budget_usd", "give at least 1 dollar, or null"
+        if self.speech_budget_usd is not None and not (
+            1 <= self.speech_budget_usd < (self.monthly_budget_usd or 0)
+        ):
+            yield (
+                "speech_budget_usd",
+                "give a part of monthly_budget_usd, 1 dollar at least, or null",
+            )
 
 
 class Delivery(Part):
@@ -537,10 +572,11 @@ class Environment(Part):
         if self.live is not None:
             yield from self._entrance_problems(self.live)
             yield from self._region_problems(self.live.service)
-        if self.gpu is not None and (
-            self.live is None or self.live.load_balancer.kind != "dedicated"
-        ):
-            yield "gpu", "needs a network of its own: a dedicated load balancer brings one"
+            yield from self._budget_problems(self.live.service)
+            if self.live.load_balancer.kind == "none":
+                yield from _machine_problems(self.live.service)
+        if self.gpu is not None and (self.live is None or self.live.load_balancer.kind == "shared"):
+            yield "gpu", "needs a network of its own, which a shared load balancer does not bring"
 
     def _entrance_problems(self, live: Live) -> Iterator[Problem]:
         """Yield what keeps the load balancer or CloudFront from standing in the region."""
@@ -554,7 +590,7 @@ class Environment(Part):
         if balancer.kind == "dedicated" and balancer.certificate_arn and not live.domain:
             yield "live.domain", "is missing: the load balancer's certificate is for a domain"
         if (
-            balancer.kind == "dedicated"
+            balancer.kind != "shared"
             and self.region in _regions()
             and self.region not in CLOUDFRONT_ORIGIN_FACING
         ):
@@ -563,7 +599,7 @@ class Environment(Part):
                 f"add CloudFront's prefix list in {self.region} to infra/prefix_lists.py",
             )
         zones = zone_ids(self.region)
-        if balancer.kind == "dedicated" and zones and balancer.network.zones > len(zones):
+        if balancer.kind != "shared" and zones and balancer.network.zones > len(zones):
             yield (
                 "live.load_balancer.network.zones",
                 f"{self.region} has {len(zones)} zones with all that is needed",
@@ -588,6 +624,11 @@ class Environment(Part):
                     f"{name} in {region}: give another region (infra/language_regions.py)",
                 )
 
+    def _budget_problems(self, service: Service) -> Iterator[Problem]:
+        """Yield a budget that leaves nothing for one of its two parts."""
+        if self.operations and self.operations.monthly_budget_usd == 1 and speech_services(service):
+            yield "operations.monthly_budget_usd", "give at least 2 dollars, one of them for speech"
+
     @model_validator(mode="after")
     def _right(self) -> Self:
         problems = list(self.problems())
@@ -609,6 +650,15 @@ class Environment(Part):
         return Environment.model_validate(_merged(self.model_dump(), {**own, "name": self.name}))
 
 
+def speech_services(service: Service) -> tuple[str, ...]:
+    """Return the services of language that tasks call, as AWS's bill names them."""
+    called = (
+        ("Amazon Transcribe", isinstance(service.engine, Transcribe)),
+        ("Amazon Translate", service.translation is not None),
+    )
+    return tuple(name for name, chosen in called if chosen)
+
+
 def explain(error: ValidationError) -> str:
     """Return what is wrong with an environment as lines for people."""
     lines = []
@@ -617,6 +667,31 @@ def explain(error: ValidationError) -> str:
         text = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{path}: {text}" if path else text)
     return "\n".join(lines)
+
+
+def _machine_problems(service: Service) -> Iterator[Problem]:
+    """Yield what one small machine cannot give to the service."""
+    for field in ("cpu", "memory_mib"):
+        if getattr(service, field) != Service.model_fields[field].default:
+            yield (
+                f"live.service.{field}",
+                "is a size of Fargate's: without a load balancer the machine is a t4g.nano",
+            )
+    if service.on_demand_base is not None:
+        yield (
+            "live.service.on_demand_base",
+            "is about Spot: without a load balancer one machine runs on demand; give null",
+        )
+    if service.maximum_tasks > 1:
+        yield "live.service.maximum_tasks", "one machine runs one task: give 1"
+    if isinstance(service.engine, Pocketsphinx):
+        yield (
+            "live.service.engine",
+            "too slow on a t4g.nano, which sustains a tenth of a vCPU: choose transcribe",
+        )
+    most = _viewers_in(MACHINE_MEMORY_MIB / 4)
+    if service.task_viewers > most:
+        yield "live.service.viewers", f"a t4g.nano takes 1 to {most}, not {service.task_viewers}"
 
 
 def _viewers_in(mebibytes: float) -> int:

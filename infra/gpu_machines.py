@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Size, Stack
+from aws_cdk import Size
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.ecs_agent import agent_role
 from infra.environments import Gpu
 from infra.network import Network
 from infra.security import accept
@@ -91,7 +91,9 @@ class GpuMachines(Construct):
             "Template",
             # The newest at each deployment: CloudFormation asks for it, a synth does not.
             machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.GPU),
-            role=self._make_role().without_policy_updates(),
+            role=agent_role(
+                self, self._cluster, "ECS's agent on machines with a GPU"
+            ).without_policy_updates(),
             security_group=group,
             user_data=self._agent_settings(spot=spot),
             associate_public_ip_address=network.public_addresses,
@@ -141,55 +143,6 @@ class GpuMachines(Construct):
         for name, value in settings.items():
             user_data.add_commands(f"echo {name}={value} >> /etc/ecs/ecs.config")
         return user_data
-
-    def _make_role(self) -> iam.Role:
-        """Return the machines' role: what ECS's agent calls, for this cluster only.
-
-        Images and logs are the business of the task's execution role. There is no shell on a
-        machine, neither by SSH nor by Systems Manager.
-        """
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
-            description="ECS's agent on machines with a GPU",
-        )
-        cluster = self._cluster
-        here = Stack.of(self).format_arn(
-            service="ecs",
-            resource="container-instance",
-            resource_name=f"{cluster.cluster_name}/*",
-        )
-        for actions, resource in (
-            (
-                [
-                    "ecs:DeregisterContainerInstance",
-                    "ecs:RegisterContainerInstance",
-                    "ecs:SubmitAttachmentStateChanges",
-                    "ecs:SubmitContainerStateChange",
-                    "ecs:SubmitTaskStateChange",
-                ],
-                cluster.cluster_arn,
-            ),
-            (["ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"], here),
-            (["ecs:DiscoverPollEndpoint"], "*"),
-        ):
-            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        stack = Stack.of(self)
-        made = cluster.node.default_child
-        assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
-        shown = f"<{stack.resolve(made.logical_id)}>"
-        accept(
-            role,
-            {
-                f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-                f"container-instance/{shown}/*]": "Machines of this cluster; what they are "
-                "called shows when they start.",
-                "AwsSolutions-IAM5[Resource::*]": "ecs:DiscoverPollEndpoint, which is about no "
-                "resource: AWS knows it only for `*`.",
-            },
-        )
-        return role
 
     def _accept(self) -> None:
         accept(

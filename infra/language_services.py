@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 
 from infra.environments import Service
-from infra.recognition import Transcribe
+from infra.recognition import TRANSCRIBE_PORT, Transcribe
 
 #: What starts a stream, by `Transcribe.transport`.
 TRANSCRIBE_ACTIONS = {
@@ -62,6 +63,16 @@ def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
         yield _right(action, service.engine.region or region)
     if service.translation is not None:
         yield _right(TRANSLATE_ACTION, service.translation.region or region)
+
+
+def let_out(group: ec2.SecurityGroup, service: Service) -> None:
+    """Open the ways to AWS that tasks need, among them that to Transcribe where it recognises."""
+    group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS")
+    engine = service.engine
+    if isinstance(engine, Transcribe) and engine.transport == "websocket":
+        group.add_egress_rule(
+            ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
+        )
 
 
 def _right(action: str, region: str) -> iam.PolicyStatement:

@@ -15,6 +15,7 @@ from aws_cdk import aws_sqs as sqs
 
 if TYPE_CHECKING:
     from infra.gpu import GpuServer
+    from infra.machine import Machine
     from infra.realtime import CaptionService
 
 MINUTE = Duration.minutes(1)
@@ -83,6 +84,22 @@ def of_captions(captions: CaptionService, name: str, statistic: str) -> cloudwat
 def healthy_tasks(captions: CaptionService) -> cloudwatch.Metric:
     """Tasks that are healthy in the eyes of that node of the load balancer which sees most."""
     return of_captions(captions, "HealthyHostCount", cloudwatch.Stats.MAXIMUM)
+
+
+def heartbeat(namespace: str) -> cloudwatch.Metric:
+    """How often a task of the caption service has sent its metrics, which is once a minute."""
+    return own(namespace, "OpenStreams", statistic=cloudwatch.Stats.SAMPLE_COUNT, period=MINUTE)
+
+
+def of_machine(machine: Machine, name: str, statistic: str) -> cloudwatch.Metric:
+    """Return a metric of EC2 about the machine of the caption service; these are free."""
+    return cloudwatch.Metric(
+        namespace="AWS/EC2",
+        metric_name=name,
+        dimensions_map={"InstanceId": machine.resource.ref},
+        period=MINUTE if name.startswith("StatusCheck") else FIVE_MINUTES,
+        statistic=statistic,
+    )
 
 
 def own(

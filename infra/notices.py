@@ -1,7 +1,8 @@
-"""Who is told when something is wrong, and when money runs away."""
+"""Who is notified when something is wrong, and when money runs away."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import aws_cdk as cdk
@@ -11,9 +12,10 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from infra.environments import Operations
 from infra.security import accept
 
-#: The share of a budget, percent, that is told, and of what.
+#: The share of a budget, percent, at which people are notified, and of what.
 STEPS: Final[tuple[tuple[Literal["ACTUAL", "FORECASTED"], int], ...]] = (
     ("ACTUAL", 80),
     ("ACTUAL", 100),
@@ -72,11 +74,18 @@ class Notices(Construct):
         )
 
 
-class Budget(Construct):
-    """A monthly budget over everything that carries the environment's tag.
+class Budgets(Construct):
+    """Two monthly budgets: for what stands in the environment, and for what is said in it.
 
-    It counts nothing until `environment` is activated as a cost allocation tag in the account
-    (once, in the console of Billing; AWS takes up to a day to see it).
+    The first counts what carries the environment's tag. It counts nothing until `environment` is
+    activated as a cost allocation tag in the account (once, in the console of Billing; AWS takes up
+    to a day to see it). A stream of Transcribe and a call of Translate are no resources and carry
+    no tag, so the second counts these services in the whole account: other environments of the
+    account, and whoever else calls them, are in it as well.
+
+    Each is a filter of its own, not one by `Or` of both: that is how budgets have been filtered for
+    years, and nobody has tried here whether AWS takes an `Or` of a tag and a service. Budgets
+    without actions cost nothing.
     """
 
     def __init__(
@@ -84,20 +93,40 @@ class Budget(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        monthly_usd: int,
+        operations: Operations,
+        services: Sequence[str],
         notices: Notices,
         environment_name: str,
     ) -> None:
-        """Tell `notices` at 80 % and at 100 %, and when 100 % is to be expected."""
+        """Notify `notices` at 80 % and at 100 %, and when 100 % is to be expected.
+
+        Args:
+            scope: where they stand.
+            construct_id: their name there.
+            operations: has the sum of both; nothing is made without one.
+            services: those of language that are called, as the bill names them.
+            notices: who is notified.
+            environment_name: the tag's value.
+        """
         super().__init__(scope, construct_id)
+        self._topic = notices.topic
+        whole = operations.monthly_budget_usd
+        if whole is None:
+            return
+        speech = (operations.speech_budget_usd or whole // 2) if services else 0
+        self._make("Budget", whole - speech, TagKeyValue=[f"user:environment${environment_name}"])
+        if services:
+            self._make("Speech", speech, Service=list(services))
+
+    def _make(self, name: str, dollars: int, **filters: list[str]) -> None:
         budgets.CfnBudget(
             self,
-            "Budget",
+            name,
             budget=budgets.CfnBudget.BudgetDataProperty(
                 budget_type="COST",
                 time_unit="MONTHLY",
-                budget_limit=budgets.CfnBudget.SpendProperty(amount=monthly_usd, unit="USD"),
-                cost_filters={"TagKeyValue": [f"user:environment${environment_name}"]},
+                budget_limit=budgets.CfnBudget.SpendProperty(amount=dollars, unit="USD"),
+                cost_filters=filters,
             ),
             notifications_with_subscribers=[
                 budgets.CfnBudget.NotificationWithSubscribersProperty(
@@ -109,7 +138,7 @@ class Budget(Construct):
                     ),
                     subscribers=[
                         budgets.CfnBudget.SubscriberProperty(
-                            subscription_type="SNS", address=notices.topic.topic_arn
+                            subscription_type="SNS", address=self._topic.topic_arn
                         )
                     ],
                 )

@@ -72,6 +72,7 @@ INSTANCES: Final[Mapping[str, Decimal]] = {
     "g4dn.xlarge": Decimal("0.526"),
     "g6.xlarge": Decimal("0.8048"),
     "g5.xlarge": Decimal("1.006"),
+    "t4g.nano": Decimal("0.0042"),
 }
 GP3_GB: Final = Price(what="EBS gp3, GB", dollars=Decimal("0.08"), hourly=False)
 

@@ -31,12 +31,11 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from infra import security
+from infra import language_services, security
 from infra.conversations import ConversationStore
 from infra.entrances import Entrance
 from infra.environments import Service
 from infra.network import Network
-from infra.recognition import TRANSCRIBE_PORT, Transcribe
 from infra.service_task import PORT, START, CaptionTask
 
 #: What the service answers while it lives, and no entrance passes on (`ecs_service.api.health`).
@@ -90,12 +89,7 @@ class Traffic(Construct):
         self.security_group.add_ingress_rule(
             entrance.security_group, ec2.Port.tcp(PORT), "Load balancer"
         )
-        self.security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS")
-        engine = service.engine
-        if isinstance(engine, Transcribe) and engine.transport == "websocket":
-            self.security_group.add_egress_rule(
-                ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
-            )
+        language_services.let_out(self.security_group, service)
         self.target_group = elbv2.ApplicationTargetGroup(
             self,
             "TargetGroup",

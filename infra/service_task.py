@@ -1,4 +1,4 @@
-"""What runs on Fargate for live captions: one container, its image, and what it may do."""
+"""What runs for live captions, on Fargate or a machine: a container, its image, its rights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra import language_services, security
 from infra.artifacts import ROOT
 from infra.conversations import ConversationStore
 from infra.entrances import VIEWER_HEADER
-from infra.environments import Service
+from infra.environments import MACHINE_MEMORY_MIB, Service
 from infra.images import existing_image
 from infra.log_retention import RETENTION
 
@@ -26,6 +26,11 @@ OUTBOX_FOLDER = "/var/lib/cloudscribe"
 WRITABLE = {"tmp": "/tmp", "outbox": OUTBOX_FOLDER}  # noqa: S108 - of the container alone
 #: Until the models are loaded, also on a quarter of a vCPU.
 START = Duration.minutes(2)
+#: The same on a machine that has no CPU credits left. ECS allows no more.
+START_ON_MACHINE = Duration.minutes(5)
+#: What a machine keeps for the task, and the task's share of its two vCPUs under load. The machine
+#: has some 420 MiB, of which the system takes a third.
+MACHINE_RESERVATION_MIB, MACHINE_CPU = 192, 1024
 #: All that ecs_service/Dockerfile copies. Whatever else is in the tree neither changes the image
 #: nor is looked at.
 IMAGE_SOURCES = ("ecs_service", "speech", "transcripts", "translation")
@@ -50,8 +55,13 @@ class CaptionTask(Construct):
         service: Service,
         store: ConversationStore,
         namespace: str,
+        edge_secret: ecs.Secret | None = None,
     ) -> None:
-        """Define the task; its metrics get into `namespace`."""
+        """Define the task; its metrics get into `namespace`.
+
+        With `edge_secret`, for which the service then asks whoever connects, the task is one for a
+        machine with nothing in front of it; without, one for Fargate.
+        """
         super().__init__(scope, construct_id)
         self.log_group = logs.LogGroup(
             self,
@@ -59,22 +69,19 @@ class CaptionTask(Construct):
             retention=RETENTION[service.log_days],
             removal_policy=RemovalPolicy.DESTROY,
         )
-        self.definition = ecs.FargateTaskDefinition(
-            self,
-            "Definition",
-            cpu=service.cpu,
-            memory_limit_mib=service.memory_mib,
-            runtime_platform=ecs.RuntimePlatform(
-                cpu_architecture=ecs.CpuArchitecture.ARM64,
-                operating_system_family=ecs.OperatingSystemFamily.LINUX,
-            ),
-            volumes=[ecs.Volume(name=name) for name in WRITABLE],
-        )
+        machine = edge_secret is not None
+        self.definition = _for_machine(self) if machine else _for_fargate(self, service)
         container = self.definition.add_container(
             "Service",
             image=_image(self, service),
-            port_mappings=[ecs.PortMapping(container_port=PORT)],
+            port_mappings=[
+                ecs.PortMapping(container_port=PORT, host_port=PORT if machine else None)
+            ],
+            cpu=MACHINE_CPU if machine else None,
+            memory_reservation_mib=MACHINE_RESERVATION_MIB if machine else None,
+            memory_limit_mib=MACHINE_MEMORY_MIB if machine else None,
             environment=self._settings(service, store, namespace),
+            secrets={"EDGE_SECRET": edge_secret} if edge_secret else None,
             # A log that cannot keep up loses lines rather than hold up the event loop.
             logging=ecs.LogDrivers.aws_logs(
                 log_group=self.log_group,
@@ -87,7 +94,7 @@ class CaptionTask(Construct):
                 interval=Duration.seconds(30),
                 timeout=Duration.seconds(10),
                 retries=3,
-                start_period=START,
+                start_period=START_ON_MACHINE if machine else START,
             ),
             user=USER,
             readonly_root_filesystem=True,
@@ -151,7 +158,7 @@ class CaptionTask(Construct):
             self.definition,
             {
                 "AwsSolutions-ECS2": "What is given to the container are addresses and numbers; "
-                "no secret is among them."
+                "no secret is among them, but on a machine a reference to one."
             },
         )
         if any(language_services.rights(service, Stack.of(self).region)):
@@ -171,6 +178,41 @@ class CaptionTask(Construct):
                     "no resource: AWS knows it only for `*`."
                 },
             )
+
+
+def _for_fargate(scope: Construct, service: Service) -> ecs.TaskDefinition:
+    return ecs.FargateTaskDefinition(
+        scope,
+        "Definition",
+        cpu=service.cpu,
+        memory_limit_mib=service.memory_mib,
+        runtime_platform=ecs.RuntimePlatform(
+            cpu_architecture=ecs.CpuArchitecture.ARM64,
+            operating_system_family=ecs.OperatingSystemFamily.LINUX,
+        ),
+        volumes=[ecs.Volume(name=name) for name in WRITABLE],
+    )
+
+
+def _for_machine(scope: Construct) -> ecs.TaskDefinition:
+    """Return a definition whose outbox is the machine's folder of the same name.
+
+    On a bridge, behind which a machine's metadata is out of reach; see `infra.machine`.
+    """
+    return ecs.Ec2TaskDefinition(
+        scope,
+        "Definition",
+        network_mode=ecs.NetworkMode.BRIDGE,
+        volumes=[
+            ecs.Volume(
+                name="tmp",
+                docker_volume_configuration=ecs.DockerVolumeConfiguration(
+                    scope=ecs.Scope.TASK, driver="local"
+                ),
+            ),
+            ecs.Volume(name="outbox", host=ecs.Host(source_path=OUTBOX_FOLDER)),
+        ],
+    )
 
 
 def _image(scope: Construct, service: Service) -> ecs.ContainerImage:

@@ -18,11 +18,18 @@ from infra.artifacts import Artifacts
 from infra.conversations import ConversationStore, TranscriptProcessor
 from infra.delivery import PipelineRoles
 from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
-from infra.environments import Environment, Live, SharedLoadBalancer
+from infra.environments import (
+    Environment,
+    Live,
+    NoLoadBalancer,
+    SharedLoadBalancer,
+    speech_services,
+)
 from infra.functions import FunctionSettings, dependencies
 from infra.gpu import GpuServer
+from infra.machine_service import MachineService
 from infra.network import Network, OwnNetwork, SharedNetwork
-from infra.operations import Budget, Dashboards, LossAlarms, Notices, Watched
+from infra.operations import Budgets, Dashboards, LossAlarms, Notices, Watched
 from infra.queues import publish
 from infra.realtime import CaptionService
 from infra.recordings import RecordingFlow, RecordingStore
@@ -100,7 +107,8 @@ class _Builder:
                 recordings=recordings,
                 processor=processor,
                 flow=flow,
-                captions=captions,
+                captions=captions if isinstance(captions, CaptionService) else None,
+                machine=captions if isinstance(captions, MachineService) else None,
                 website=website,
                 gpu=gpu,
                 namespace=self.namespace,
@@ -111,14 +119,14 @@ class _Builder:
             operations.node.set_context("@aws-cdk/core:defaultCrossStackReferences", "weak")
             LossAlarms(operations, "Alarms", watched=watched, notices=notices)
             Dashboards(operations, "Dashboards", watched=watched)
-            if environment.operations.monthly_budget_usd:
-                Budget(
-                    operations,
-                    "Budget",
-                    monthly_usd=environment.operations.monthly_budget_usd,
-                    notices=notices,
-                    environment_name=environment.name,
-                )
+            Budgets(
+                operations,
+                "Budget",
+                operations=environment.operations,
+                services=speech_services(environment.live.service) if environment.live else (),
+                notices=notices,
+                environment_name=environment.name,
+            )
         if environment.delivery:
             PipelineRoles(
                 self.stack("delivery", "roles of the pipelines"),
@@ -157,8 +165,18 @@ class _Builder:
 
     def live(
         self, live: Live, network: Network, conversations: ConversationStore
-    ) -> CaptionService:
+    ) -> CaptionService | MachineService:
         stack = self.stack("live", "live captions")
+        if isinstance(live.load_balancer, NoLoadBalancer):
+            return MachineService(
+                stack,
+                "CaptionService",
+                chosen=live.load_balancer,
+                service=live.service,
+                network=network,
+                store=conversations,
+                namespace=self.namespace,
+            )
         entrance: Entrance
         if isinstance(live.load_balancer, SharedLoadBalancer):
             if live.load_balancer.account == EXAMPLE_ACCOUNT:
@@ -189,7 +207,7 @@ class _Builder:
             namespace=self.namespace,
         )
 
-    def website(self, live: Live, captions: CaptionService) -> Website:
+    def website(self, live: Live, captions: CaptionService | MachineService) -> Website:
         return Website(
             self.stack("web", "the page"),
             "Website",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # alarms and dashboards need these to be of a shape, not to be there
     from infra.conversations import ConversationStore, TranscriptProcessor
     from infra.gpu import GpuServer
+    from infra.machine_service import MachineService
     from infra.realtime import CaptionService
     from infra.recordings import RecordingFlow, RecordingStore
     from infra.web import Website
@@ -22,6 +23,8 @@ class Watched:
     processor: TranscriptProcessor
     flow: RecordingFlow
     captions: CaptionService | None
+    #: The same on a machine, without a load balancer; an environment has at most one of the two.
+    machine: MachineService | None = None
     website: Website | None
     gpu: GpuServer | None
     #: Namespace of the environment's own metrics in CloudWatch.

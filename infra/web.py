@@ -39,7 +39,7 @@ from constructs import Construct
 
 from infra.access_log import AccessLog
 from infra.buckets import private_bucket
-from infra.entrances import Entrance
+from infra.entrances import Origin
 from infra.environments import Domain
 from infra.headers_policy import headers_policy
 from infra.page_headers import page_headers
@@ -68,7 +68,7 @@ class Website(Construct):
         construct_id: str,
         *,
         page: str,
-        entrance: Entrance,
+        entrance: Origin,
         domain: Domain | None,
         access_logs: bool,
         protected: bool,
@@ -114,7 +114,7 @@ class Website(Construct):
         return bucket
 
     def _make_distribution(
-        self, entrance: Entrance, domain: Domain | None, *, access_logs: bool
+        self, entrance: Origin, domain: Domain | None, *, access_logs: bool
     ) -> cloudfront.Distribution:
         certificate = None
         if domain and domain.certificate_arn:
@@ -175,7 +175,7 @@ class Website(Construct):
             ],
         )
 
-    def _api(self, entrance: Entrance) -> cloudfront.BehaviorOptions:
+    def _api(self, entrance: Origin) -> cloudfront.BehaviorOptions:
         return cloudfront.BehaviorOptions(
             origin=entrance.origin(self),
             allowed_methods=cloudfront.AllowedMethods.ALLOW_ALL,

@@ -386,6 +386,7 @@ def service_environment(environment: Mapping[str, str], port: int) -> dict[str, 
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "VIEWER_ADDRESS_HEADER": VIEWER_HEADER,
+        "EDGE_SECRET": "",  # the local edge sends none
     }
 
 

@@ -1,7 +1,8 @@
 """What a synthesised environment costs: templates in, lines and rates out.
 
     templates <- tasks, machines <- always_on <- report
-                       ^------------ usage <-------'
+        ^              ^------------ usage <-----|
+        '------------------------ accounts <-----'
 
 Everything here is arithmetic on plain dictionaries. `infra.cost` is the command around it, and
 `infra.prices` the dated table under it.

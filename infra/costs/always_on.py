@@ -13,7 +13,7 @@ from typing import Final
 
 from infra import prices
 from infra.costs import UnpricedResource
-from infra.costs.machines import instance_choices, machine
+from infra.costs.machines import instance_choices, machine, own_machine
 from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, task_of, told
 from infra.costs.templates import Resource, Resources, mentions
 from infra.prices import Price
@@ -92,16 +92,26 @@ def _only_without(why: str, *path: str) -> Pricer:
 
 def _ecs_service(service: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
     count = least_tasks(service, resources)
-    if not on_fargate(service):
-        if count:
-            raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
-        return
-    tasks = split(service, count)
-    for placed, spot in ((tasks.on_demand, False), (tasks.spot, True)):
-        for price, quantity in task_hour(service, resources, spot=spot) if placed else ():
-            yield price, quantity * placed
+    if on_fargate(service):
+        tasks = split(service, count)
+        for placed, spot in ((tasks.on_demand, False), (tasks.spot, True)):
+            for price, quantity in task_hour(service, resources, spot=spot) if placed else ():
+                yield price, quantity * placed
+    elif count and not _on_own_machines(service, resources):
+        raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
     if count and told(task_of(service, resources), prices.METRICS_SETTING):
         yield prices.CUSTOM_METRIC, Decimal(prices.METRICS_PER_SERVICE)
+
+
+def _on_own_machines(service: Resource, resources: Resources) -> bool:
+    """Return whether tasks run on machines of the same stack, each of which is priced itself."""
+    return not service.items("CapacityProviderStrategy") and any(
+        instance.stack == service.stack for instance in resources.of("AWS::EC2::Instance")
+    )
+
+
+def _instance(instance: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
+    yield from machine(own_machine(instance, resources))
 
 
 def _capacity_provider(provider: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
@@ -244,6 +254,7 @@ PRICERS: Final[Mapping[str, Pricer]] = {
     "AWS::DynamoDB::GlobalTable": _table,
     "AWS::DynamoDB::Table": _table,
     "AWS::EC2::EIP": _each(prices.PUBLIC_IPV4),
+    "AWS::EC2::Instance": _instance,
     "AWS::EC2::NatGateway": _each(prices.NAT_GATEWAY),
     "AWS::EC2::VPCEndpoint": _vpc_endpoint,
     "AWS::ECS::CapacityProvider": _capacity_provider,

@@ -1,4 +1,4 @@
-"""Machines of an Auto Scaling group: which they may be, and what an hour of one costs."""
+"""Machines, alone or of an Auto Scaling group: which they may be, and what an hour costs."""
 
 from __future__ import annotations
 
@@ -61,6 +61,28 @@ def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
         )
         for kind in types or [own_type]
     ]
+
+
+def own_machine(instance: Resource, resources: Resources) -> Choice:
+    """Return the machine that an instance of a template is.
+
+    Raises:
+        UnpricedResource: its type is not in the table, or its CPU may cost more than its price.
+    """
+    template = resources.referred(instance, "LaunchTemplate", kind="AWS::EC2::LaunchTemplate")
+    kind = template.value("LaunchTemplateData", "InstanceType")
+    if kind not in prices.INSTANCES:
+        raise instance.unpriced(f"instance type {kind!r} has no price")
+    credits_ = template.value("LaunchTemplateData", "CreditSpecification", "CpuCredits")
+    if kind.startswith("t") and credits_ != "standard":
+        raise instance.unpriced("CPU credits that are not 'standard' may be charged without limit")
+    interfaces = instance.items("NetworkInterfaces")
+    return Choice(
+        instance_type=kind,
+        spot=False,
+        disk_gb=_disk(template),
+        public_address=any(each.get("AssociatePublicIpAddress") for each in interfaces),
+    )
 
 
 def _spot(group: Resource, template: Resource) -> bool:

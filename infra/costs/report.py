@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from infra import prices
+from infra.costs.accounts import OWN_INSTEAD_OF_SHARED, Accounts, accounts, shares
 from infra.costs.always_on import Use, uses
 from infra.costs.templates import Resources, Stack
 from infra.costs.usage import Rate, not_chosen, rates
@@ -44,6 +44,8 @@ class Estimate:
 
     environment: str
     lines: tuple[Line, ...]
+    #: What it costs where the account has other things than the templates suppose.
+    accounts: Accounts
     rates: tuple[Rate, ...]
     #: Of what this environment does not call, and others may.
     not_chosen: tuple[Rate, ...]
@@ -63,9 +65,11 @@ def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
     """
     resources = Resources(stacks)
     always_on = sorted(lines(uses(resources)), key=lambda line: (-line.month, line.price.what))
+    total = sum((line.month for line in always_on), Decimal("0.00"))
     return Estimate(
         environment=environment,
         lines=tuple(always_on),
+        accounts=accounts(environment, total, resources),
         rates=tuple(rates(resources)),
         not_chosen=tuple(not_chosen(resources)),
         notes=(*_of_the_table(stacks), *_of_what_is_there(resources, always_on)),
@@ -99,15 +103,10 @@ def _of_what_is_there(resources: Resources, always_on: Sequence[Line]) -> Iterat
         "Only free tiers that never end count. They are the account's: where something else has "
         f"used them up, the total is ${whole:.2f}."
     )
-    if resources.of("AWS::ElasticLoadBalancingV2::ListenerRule") and not resources.of(
-        "AWS::ElasticLoadBalancingV2::LoadBalancer"
-    ):
-        balancer = prices.LOAD_BALANCER.monthly.quantize(_CENT, ROUND_HALF_UP)
-        address = prices.PUBLIC_IPV4.monthly.quantize(_CENT, ROUND_HALF_UP)
+    if shares(resources):
         yield (
             "The load balancer is shared and belongs to somebody else's stack, so it is not in "
-            f"the total. One of your own is ${balancer} a month and ${address} for each zone's "
-            "public address."
+            f"the total. One of your own is ${OWN_INSTEAD_OF_SHARED} a month more."
         )
     if any(line.price.what.endswith("Spot") for line in always_on):
         yield "Prices on Spot move, and a task on Spot may be taken away with two minutes' warning."
@@ -125,8 +124,9 @@ def render(figures: Estimate) -> str:
     """Return the estimate for people; the last line is the total."""
     return "\n".join(
         [
-            f"What {figures.environment} costs, in US dollars",
+            *figures.accounts.lines(),
             "",
+            "All amounts are US dollars.",
             "Usage, on top of the total and without free tiers:",
             *(text for rate in figures.rates for text in _rate(rate)),
             "",
@@ -217,6 +217,10 @@ def as_json(figures: Estimate) -> Mapping[str, Any]:
         "rates": [_rate_as_json(rate) for rate in figures.rates],
         "notChosen": [_rate_as_json(rate) for rate in figures.not_chosen],
         "notes": list(figures.notes),
+        "emptyAccount": float(figures.accounts.empty),
+        "sharedLoadBalancer": None
+        if figures.accounts.sharing is None
+        else float(figures.accounts.sharing),
         "total": float(figures.total),
     }
 

@@ -144,7 +144,7 @@ def _stream(resources: Resources) -> Iterator[Rate]:
                 ),
             ),
             (
-                "CloudFront, 0.1152 GB to the load balancer",
+                "CloudFront, 0.1152 GB to the origin",
                 STREAM_GB * prices.CLOUDFRONT_TO_ORIGIN_GB,
                 ("AWS::CloudFront::Distribution",),
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from ecs_service.access import Door, Forbidden
+from ecs_service.access import EDGE_HEADER, Door, Forbidden
 
 pytestmark = pytest.mark.unit
 
@@ -81,3 +81,27 @@ def test_an_origin_that_the_operator_named_is_let_in() -> None:
     door = Door(frozenset({"https://other.example"}), loopback=False)
 
     assert _admitted(door, Host=BALANCER, Origin="https://other.example", X_Forwarded_Host=PAGE)
+
+
+# --- the edge's secret --------------------------------------------------------------------------
+
+SECRET = "s" * 48
+
+
+@pytest.mark.parametrize("sent", [None, "", SECRET[:-1], f"{SECRET}s", SECRET.upper(), "\u00e9"])
+def test_whoever_passes_the_edge_by_is_refused(sent: str | None) -> None:
+    door = Door(loopback=False, edge_secret=SECRET)
+    edge = {} if sent is None else {EDGE_HEADER: sent}
+
+    assert not _admitted(door, Host=PAGE, **edge)
+
+
+def test_the_edge_is_let_in_and_foreign_pages_behind_it_are_not() -> None:
+    door = Door(loopback=False, edge_secret=SECRET)
+
+    assert _admitted(door, Host=PAGE, Origin=f"https://{PAGE}", **{EDGE_HEADER: SECRET})
+    assert not _admitted(door, Host=PAGE, Origin="https://evil.example", **{EDGE_HEADER: SECRET})
+
+
+def test_a_door_does_not_show_its_secret() -> None:
+    assert SECRET not in repr(Door(edge_secret=SECRET))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ecs_service import healthcheck
+from ecs_service.access import EDGE_HEADER
 from ecs_service.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -41,6 +42,17 @@ def test_the_answer_decides(service: socket.socket, answer: bytes, *, well: bool
 
     assert healthcheck.answers(8080) is well
     assert service.recv(1024).startswith(b"GET /api/stt/healthcheck HTTP/1.1\r\n")
+
+
+def test_the_check_proves_itself_where_the_service_asks_for_it(
+    service: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_SECRET", "s" * 48)
+    service.shutdown(socket.SHUT_WR)
+
+    healthcheck.answers(8080)
+
+    assert f"\r\n{EDGE_HEADER}: {'s' * 48}\r\n".encode() in service.recv(1024)
 
 
 def test_a_service_that_is_silent_is_ill(

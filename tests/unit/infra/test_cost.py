@@ -26,6 +26,7 @@ from infra.costs.usage import PARTIAL_FACTOR, Rate
 from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
+from tests.support.templates import built, settings
 
 pytestmark = pytest.mark.unit
 
@@ -145,6 +146,40 @@ def test_a_spot_task_with_an_address_behind_a_shared_load_balancer_costs_what_th
 
     assert figures.total == Decimal("5.96")
     assert any("load balancer is shared" in note for note in figures.notes)
+
+
+def test_the_first_line_is_what_somebody_with_an_empty_account_pays() -> None:
+    first, second, third, *_ = render(demo()).splitlines()
+
+    assert first.startswith("In an empty account demo costs $21.99 a month, its own load balancer")
+    assert "$5.96 a month" in second
+    assert third.endswith("make cost ENV=solo.")
+
+
+def test_who_needs_no_load_balancer_pays_the_same_everywhere() -> None:
+    figures = priced(Secret=resource("AWS::SecretsManager::Secret"))
+
+    assert render(figures).splitlines()[:2] == [
+        "In an empty account demo costs $0.40 a month (free tiers that never end counted).",
+        "",
+    ]
+    assert as_json(figures)["sharedLoadBalancer"] is None
+
+
+@given(secrets=st.integers(1, 9), own=st.booleans())
+def test_an_empty_account_pays_for_a_load_balancer_once(secrets: int, own: bool) -> None:  # noqa: FBT001 - hypothesis gives them by name
+    balancer = {
+        "Balancer": resource("AWS::ElasticLoadBalancingV2::LoadBalancer", Scheme="internal")
+    }
+    figures = priced(
+        **{f"Secret{n}": resource("AWS::SecretsManager::Secret") for n in range(secrets)},
+        Rule=resource("AWS::ElasticLoadBalancingV2::ListenerRule"),
+        **(balancer if own else {}),
+    )
+    found = as_json(figures)
+
+    assert found["total"] == found["emptyAccount" if own else "sharedLoadBalancer"]
+    assert found["emptyAccount"] - found["sharedLoadBalancer"] == pytest.approx(16.43 - 0.40)
 
 
 def test_the_last_line_is_the_total_and_nothing_else() -> None:
@@ -419,6 +454,55 @@ def test_a_machine_that_always_runs_costs_its_dearest_choice_with_disk_and_addre
         "EBS gp3, GB": Decimal("8.00"),
         "public IPv4 address": Decimal("3.65"),
     }
+
+
+def on_machine(credits_: str = "standard", **properties: Any) -> Template:
+    """Return a service on a machine of its own, as `infra.machine_service` makes it."""
+    metrics = [{"Name": prices.METRICS_SETTING, "Value": "Cloudscribe/solo"}]
+    return {
+        "Task": resource(
+            "AWS::ECS::TaskDefinition", ContainerDefinitions=[{"Environment": metrics}]
+        ),
+        "Service": service(LaunchType="EC2"),
+        "Launch": resource(
+            "AWS::EC2::LaunchTemplate",
+            LaunchTemplateData={
+                "InstanceType": "t4g.nano",
+                "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}],
+                "CreditSpecification": {"CpuCredits": credits_},
+            },
+        ),
+        "Machine": resource(
+            "AWS::EC2::Instance",
+            **{
+                "LaunchTemplate": {"LaunchTemplateId": {"Ref": "Launch"}, "Version": "1"},
+                "NetworkInterfaces": [{"DeviceIndex": "0", "AssociatePublicIpAddress": True}],
+                **properties,
+            },
+        ),
+    }
+
+
+def test_a_task_on_a_machine_of_its_own_costs_the_machine_its_disk_and_its_address() -> None:
+    figures = priced(**on_machine())
+
+    assert months(figures) == {
+        "EC2 t4g.nano, on demand": Decimal("3.07"),
+        "EBS gp3, GB": Decimal("0.64"),
+        "public IPv4 address": Decimal("3.65"),
+        "custom metric": Decimal("0.00"),
+    }
+
+
+def test_a_machine_whose_cpu_may_cost_more_is_refused() -> None:
+    with pytest.raises(UnpricedResource, match="may be charged without limit"):
+        priced(**on_machine("unlimited"))
+
+
+def test_a_machine_in_private_costs_no_address() -> None:
+    interfaces = [{"DeviceIndex": "0", "AssociatePublicIpAddress": False}]
+
+    assert "public IPv4 address" not in months(priced(**on_machine(NetworkInterfaces=interfaces)))
 
 
 def test_tasks_on_machines_cost_nothing_beside_the_machines() -> None:
@@ -832,9 +916,9 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
     (folder / "page" / "assets").mkdir(parents=True)
     (folder / "page" / "index.html").touch()
     artifacts = Artifacts(build=folder / "build", page=folder / "page")
-    settings = json.loads((cost.ROOT / "cdk.json").read_bytes())["context"]  # not one's own values
-    settings["aws:cdk:disable-asset-staging"] = True
-    whole = cdk.App(outdir=str(folder / "out"), context=settings)
+    # Without one's own values.
+    context = {**settings(), "aws:cdk:disable-asset-staging": True}
+    whole = cdk.App(outdir=str(folder / "out"), context=context)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stacks, "Artifacts", lambda: artifacts)
         app.build(whole)
@@ -850,7 +934,7 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
     return read(folder / "out")
 
 
-@pytest.mark.parametrize("name", ["local", "demo", "prod", "machines"])
+@pytest.mark.parametrize("name", ["local", "demo", "solo", "prod", "machines"])
 def test_every_resource_of_every_environment_has_a_price(
     name: str, synthesised: list[Stack]
 ) -> None:
@@ -859,13 +943,86 @@ def test_every_resource_of_every_environment_has_a_price(
     assert figures.total > 0
 
 
-@pytest.mark.parametrize("name", ["local", "demo", "prod"])
+def of(name: str, synthesised: list[Stack]) -> Estimate:
+    return estimate(name, [each for each in synthesised if each.environment == name])
+
+
+ENVIRONMENTS = ("local", "solo", "demo", "prod")
+
+
+@pytest.mark.parametrize("name", [*ENVIRONMENTS, "machines"])
+def test_every_line_is_what_the_table_of_prices_makes_of_it(
+    name: str, synthesised: list[Stack]
+) -> None:
+    for line in of(name, synthesised).lines:
+        charged = max(Decimal(0), line.quantity - line.price.free)
+        hours = 730 if line.price.hourly else 1
+        assert abs(line.month - charged * line.price.dollars * hours) <= Decimal("0.005"), line
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_documentation_says_what_is_computed(name: str, synthesised: list[Stack]) -> None:
-    figures = estimate(name, [each for each in synthesised if each.environment == name])
+    figures = of(name, synthesised)
     text = (cost.ROOT / "docs" / "costs.md").read_text()
 
-    whole = sum(line.month_without_free for line in figures.lines)
-    assert f"| `{name}` | ${figures.total:.2f} | ${whole:.2f} |" in text
+    more = sum(line.month_without_free for line in figures.lines) - figures.total
+    sharing = figures.accounts.sharing
+    shared = "" if sharing is None else f"${sharing:.2f}"
+    row = f"| `{name}` | ${figures.accounts.empty:.2f} | {shared} | ${more:.2f} |"
+    assert row.replace("|  |", "| |") in text
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS[1:])
+def test_whoever_reads_how_to_deploy_reads_what_an_empty_account_pays(
+    name: str, synthesised: list[Stack]
+) -> None:
+    empty = f"${of(name, synthesised).accounts.empty:.2f}"
+
+    for document in ("README.md", "docs/deploy.md"):
+        rows = (cost.ROOT / document).read_text().splitlines()
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` |"))
+        assert empty in row, document
+
+
+def test_a_day_of_solo_costs_what_the_documentation_says(synthesised: list[Stack]) -> None:
+    lines = of("solo", synthesised).lines
+    day = sum(line.month for line in lines) * 24 / prices.HOURS_PER_MONTH
+    text = (cost.ROOT / "docs" / "deploy.md").read_text()
+
+    assert f"${day:.2f} a day" in text
+
+
+def test_an_empty_account_pays_what_is_computed_for_it(
+    tmp_path: Path, synthesised: list[Stack]
+) -> None:
+    own = {"demo": {"live": {"load_balancer": {"kind": "dedicated"}}}, "environment": "demo"}
+    whole = cdk.App(outdir=str(tmp_path / "out"), context={**settings(), **own})
+    app.build(whole, built(tmp_path / "built"))
+    whole.synth()
+
+    assert estimate("demo", read(tmp_path / "out")).accounts == of("demo", synthesised).accounts
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS[1:])
+def test_a_budget_is_above_what_an_empty_account_pays_before_anybody_speaks(
+    name: str, synthesised: list[Stack]
+) -> None:
+    figures = of(name, synthesised)
+    limits = {
+        next(iter(budget["CostFilters"])): Decimal(str(budget["BudgetLimit"]["Amount"]))
+        for stack_ in synthesised
+        if stack_.environment == name
+        for each in stack_.template["Resources"].values()
+        if each["Type"] == "AWS::Budgets::Budget"
+        for budget in [each["Properties"]["Budget"]]
+    }
+
+    # The first mail comes at 80 %, which must not be what every month costs.
+    assert figures.accounts.empty < limits["TagKeyValue"] * Decimal("0.8")
+    hours = limits["Service"] / (60 * prices.TRANSCRIBE_MINUTE)
+    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    row = f"| `{name}` | ${limits['TagKeyValue']} | ${limits['Service']} | {hours:.0f} hours |"
+    assert row in text
 
 
 def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> None:
@@ -880,12 +1037,9 @@ def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> N
     assert f"at most ${told['Amazon Translate']:.2f} |" in text
 
 
-def test_the_demo_costs_less_than_ten_dollars_a_month_without_transcribe(
-    synthesised: list[Stack],
-) -> None:
-    figures = estimate("demo", [each for each in synthesised if each.environment == "demo"])
-
-    assert figures.total < 10
+def test_under_ten_dollars_a_month_without_transcribe(synthesised: list[Stack]) -> None:
+    assert of("solo", synthesised).accounts.empty < 10
+    assert of("demo", synthesised).total < 10, "where there is a load balancer to share"
 
 
 def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[Stack]) -> None:

@@ -27,6 +27,7 @@ from infra.environments import (
     Gpu,
     HostedZone,
     Network,
+    NoLoadBalancer,
     Operations,
     Service,
     explain,
@@ -200,6 +201,71 @@ def test_a_certificate_of_the_load_balancer_needs_a_domain() -> None:
     balancer = DedicatedLoadBalancer(certificate_arn=CERTIFICATE.replace("us-east-1", "eu-west-1"))
 
     assert "live.domain: is missing" in refusal(live=live(load_balancer=balancer))
+
+
+#: As small as a machine needs it.
+ON_MACHINE = Service(engine=Transcribe(), viewers=1000)
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("cpu", {"cpu": 512, "memory_mib": 1024}),
+        ("memory_mib", {"memory_mib": 1024}),
+        ("on_demand_base", {"on_demand_base": 0}),
+        ("maximum_tasks", {"maximum_tasks": 2}),
+        ("engine", {"engine": Pocketsphinx()}),
+        ("viewers", {"viewers": 3000}),
+        ("viewers", {"viewers": None}),
+    ],
+)
+def test_what_one_small_machine_does_not_have_is_refused(
+    field: str, changes: dict[str, Any]
+) -> None:
+    service = ON_MACHINE.model_copy(update=changes)
+
+    told = refusal(live=live(load_balancer=NoLoadBalancer(), service=service))
+
+    assert f"\n  live.service.{field}: " in told
+
+
+@pytest.mark.parametrize(
+    ("field", "budget"),
+    [
+        ("monthly_budget_usd", Operations(monthly_budget_usd=1)),  # nothing for one of the two
+        ("speech_budget_usd", Operations(monthly_budget_usd=20, speech_budget_usd=20)),
+        ("speech_budget_usd", Operations(monthly_budget_usd=20, speech_budget_usd=0)),
+        ("speech_budget_usd", Operations(speech_budget_usd=5)),  # of what?
+    ],
+)
+def test_a_budget_leaves_something_for_what_is_said_and_for_the_rest(
+    field: str, budget: Operations
+) -> None:
+    told = refusal(live=live(service=Service(engine=Transcribe())), operations=budget)
+
+    assert f"\n  operations.{field}: " in told
+
+
+def test_a_machine_has_a_network_of_its_own_which_is_checked() -> None:
+    machine = NoLoadBalancer(network=Network(cidr="8.8.0.0/16"), machine=0)
+
+    told = refusal(region="us-gov-west-1", live=live(load_balancer=machine, service=ON_MACHINE))
+
+    assert "live.load_balancer.network.cidr: " in told
+    assert "live.load_balancer.machine: " in told
+    assert "region: add CloudFront's prefix list in us-gov-west-1" in told
+
+
+def test_an_environment_on_a_machine_is_whole_and_may_have_a_gpu() -> None:
+    chosen = environment(
+        live=live(load_balancer=NoLoadBalancer(), service=ON_MACHINE), gpu=Gpu(image="i:1")
+    )
+    own = {"live": {"load_balancer": {"machine": 2}}}
+
+    changed = chosen.overridden(own)
+
+    assert changed.live
+    assert changed.live.load_balancer == NoLoadBalancer(machine=2)
 
 
 @pytest.mark.parametrize("without_network", [None, live(load_balancer=SHARED)])

@@ -29,7 +29,6 @@ from infra.environments import (
     Data,
     DedicatedLoadBalancer,
     Domain,
-    LoadBalancer,
     Service,
     SharedLoadBalancer,
 )
@@ -107,7 +106,7 @@ class Built:
 
 
 def build(
-    load_balancer: LoadBalancer,
+    load_balancer: SharedLoadBalancer | DedicatedLoadBalancer,
     service: Service,
     domain: Domain | None = None,
     *,
@@ -177,7 +176,7 @@ SPEECH = Service(
     maximum_tasks=3,
 )
 
-SHAPES: Mapping[str, tuple[LoadBalancer, Service, Domain | None]] = {
+SHAPES: Mapping[str, tuple[SharedLoadBalancer | DedicatedLoadBalancer, Service, Domain | None]] = {
     "demo": (SHARED, DEMO, None),
     "prod": (
         DedicatedLoadBalancer(network=environments.Network(flow_logs=True), access_logs=True),

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import aws_cdk as cdk
+import botocore.session
 import pytest
 from aws_cdk.assertions import Template
+from botocore.validate import ParamValidator
 
 from infra.artifacts import Artifacts
-from infra.environments import Gpu, Operations
+from infra.environments import Gpu, Operations, Service
+from infra.recognition import Transcribe
 from infra.stacks import provision
+from infra.translation import Translation
 from tests.support.environments import environment, live
 from tests.support.templates import app as real_app
 from tests.support.templates import built, one, resources
@@ -229,17 +233,78 @@ def test_mail_goes_to_the_address_that_was_given(everything: Stacks, smallest: S
     smallest["data"].resource_count_is("AWS::SNS::Subscription", 0)
 
 
-def test_the_budget_counts_this_environment_and_tells_early(everything: Stacks) -> None:
-    _, budget = one(everything["operations"], "AWS::Budgets::Budget")
-    properties = budget["Properties"]
-    told = {
-        (each["Notification"]["NotificationType"], each["Notification"]["Threshold"])
-        for each in properties["NotificationsWithSubscribers"]
-    }
+BUDGET = "AWS::Budgets::Budget"
 
-    assert properties["Budget"]["CostFilters"] == {"TagKeyValue": ["user:environment$test"]}
-    assert properties["Budget"]["BudgetLimit"] == {"Amount": 50, "Unit": "USD"}
-    assert told == {("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100)}
+
+def limits(stacks: Stacks) -> dict[str, int]:
+    """Return the budgets' limits, dollars, by what they filter."""
+    found = {}
+    for each in stacks["operations"].find_resources(BUDGET).values():
+        budget = each["Properties"]["Budget"]
+        assert budget["BudgetLimit"]["Unit"] == "USD"
+        found[json.dumps(budget["CostFilters"])] = int(budget["BudgetLimit"]["Amount"])
+    return found
+
+
+TAGGED = '{"TagKeyValue": ["user:environment$test"]}'
+
+
+def test_the_budget_counts_this_environment(everything: Stacks) -> None:
+    assert limits(everything) == {TAGGED: 50}, "the embedded engine calls nobody"
+
+
+@pytest.mark.parametrize(
+    ("operations", "of_the_rest", "of_speech"),
+    [
+        (Operations(monthly_budget_usd=51), 26, 25),
+        (Operations(monthly_budget_usd=50, speech_budget_usd=10), 40, 10),
+    ],
+)
+def test_what_carries_no_tag_has_a_budget_by_its_service(
+    tmp_path: Path, operations: Operations, of_the_rest: int, of_speech: int
+) -> None:
+    service = Service(engine=Transcribe(), translation=Translation(languages=("fr",)))
+    stacks = synthesised(tmp_path, live=live(service=service), operations=operations)
+
+    assert limits(stacks) == {
+        TAGGED: of_the_rest,
+        '{"Service": ["Amazon Transcribe", "Amazon Translate"]}': of_speech,
+    }
+    for budget in stacks["operations"].find_resources(BUDGET).values():
+        as_the_model_of_budgets_has_it(budget["Properties"])
+        notified = {
+            (each["Notification"]["NotificationType"], each["Notification"]["Threshold"])
+            for each in budget["Properties"]["NotificationsWithSubscribers"]
+        }
+        assert notified == {("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100)}
+
+
+def as_the_model_of_budgets_has_it(properties: dict[str, Any]) -> None:
+    """Check a budget against AWS's own model of the service, as botocore publishes it."""
+    model = botocore.session.get_session().get_service_model("budgets")
+    limit = properties["Budget"]["BudgetLimit"]
+    request = {
+        "AccountId": "123456789012",
+        "Budget": {
+            **properties["Budget"],
+            "BudgetName": "any",  # which CloudFormation makes
+            "BudgetLimit": {**limit, "Amount": str(limit["Amount"])},
+        },
+        "NotificationsWithSubscribers": [
+            {
+                **each,
+                "Subscribers": [
+                    {**subscriber, "Address": "arn:aws:sns:any"}
+                    for subscriber in each["Subscribers"]
+                ],
+            }
+            for each in properties["NotificationsWithSubscribers"]
+        ],
+    }
+    shape = model.operation_model("CreateBudget").input_shape
+    assert shape
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
 
 
 def test_the_operator_sees_what_alarms_are_about(everything: Stacks) -> None:

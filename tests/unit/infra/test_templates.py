@@ -92,6 +92,7 @@ def test_nothing_may_be_done_to_everything_but_what_aws_knows_no_other_way(
     [
         # Whoever knows the address: four streams, or 15 s charged each second.
         ("demo", range(4, 5), 1.0),
+        ("solo", range(4, 5), 1.0),
         ("prod", range(20, TRANSCRIBE_STREAMS + 1), 0.8 * 25),
     ],
 )

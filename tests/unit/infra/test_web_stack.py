@@ -50,7 +50,7 @@ class Web:
             stack,
             "Website",
             page=str(page),
-            entrance=SharedEntrance(),  # type: ignore[arg-type]  # the rest is not asked for
+            entrance=SharedEntrance(),
             domain=domain,
             access_logs=protected,
             protected=protected,
@@ -391,7 +391,7 @@ def test_access_log_never_keeps_its_stack_from_being_deleted(page: Path) -> None
         stack,
         "Website",
         page=str(page),
-        entrance=SharedEntrance(),  # type: ignore[arg-type]  # the rest is not asked for
+        entrance=SharedEntrance(),
         domain=None,
         access_logs=True,
         protected=False,

@@ -20,7 +20,15 @@ pytestmark = pytest.mark.unit
 
 #: What the demo decides about the service, whatever the environment says.
 THE_DEMOS = frozenset(
-    {"HOST", "OUTBOX_PATH", "PORT", "QUEUE_URL", "TABLE_NAME", "VIEWER_ADDRESS_HEADER"}
+    {
+        "EDGE_SECRET",
+        "HOST",
+        "OUTBOX_PATH",
+        "PORT",
+        "QUEUE_URL",
+        "TABLE_NAME",
+        "VIEWER_ADDRESS_HEADER",
+    }
 )
 #: What can be any text.
 ANY_TEXT = frozenset(
