@@ -6,17 +6,18 @@ of the same name. What an environment leaves out (`live`, `gpu`, `operations`, `
 not provisioned.
 
 ValueError
-└── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+├── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+└── WrongEnvironment            an environment with values of your own cannot be provisioned
 
-Whatever is wrong is told at once: each part yields its own problems, and the environment
-collects them all.
+All problems are reported at once: each part yields its own, and the environment collects them.
+A value of a wrong type hides no other problem.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from aws_cdk.region_info import RegionInfo
@@ -24,6 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
+from infra.mistakes import mistakes, without
 from infra.parts import Part, Problem
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
@@ -511,6 +513,19 @@ class Delivery(Part):
             yield "azure_organization_id", "is not a GUID"
 
 
+class WrongEnvironment(ValueError):
+    """An environment cannot be provisioned.
+
+    Attributes:
+        problems: everything that is wrong, each with its path.
+    """
+
+    def __init__(self, name: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {path}: {text}" for path, text in self.problems)
+        super().__init__(f"{name} cannot be provisioned:{lines}")
+
+
 class Environment(Part):
     """One deployment of the whole application. See the module."""
 
@@ -592,21 +607,54 @@ class Environment(Part):
     def _right(self) -> Self:
         problems = list(self.problems())
         if problems:
-            lines = "".join(f"\n  {path}: {text}" for path, text in problems)
-            raise ValueError(f"{self.name} cannot be provisioned:{lines}")
+            raise WrongEnvironment(self.name, problems)
         return self
 
-    def overridden(self, own: Mapping[str, Any] | None) -> Environment:
+    def overridden(self, own: object) -> Environment:
         """Return the environment with fields replaced by those of the same path in `own`.
 
         What is left out stays as it is; another `kind` of a part replaces the whole part.
 
+        Args:
+            own: as somebody wrote it, of whatever type; None replaces nothing.
+
         Raises:
-            ValidationError: what comes out cannot be provisioned.
+            WrongEnvironment: the result cannot be provisioned.
         """
         if own is None:
             return self
-        return Environment.model_validate(_merged(self.model_dump(), {**own, "name": self.name}))
+        if not isinstance(own, Mapping):
+            raise WrongEnvironment(self.name, [(self.name, "give an object")])
+        ours = self.model_dump()
+        values = _merged(ours, own)
+        problems = [] if values["name"] == self.name else [("name", "is app.py's to give")]
+        values["name"] = self.name
+        try:
+            theirs = Environment.model_validate(values)
+        except ValidationError as error:
+            problems += _problems(error, values, ours)
+        if problems:
+            raise WrongEnvironment(self.name, problems)
+        return theirs
+
+
+def _problems(
+    error: ValidationError, values: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong with an environment's values: their types, and then all the rest."""
+    found = mistakes(error, Environment)
+    yield from ((each.path, each.text) for each in found)
+    if found:
+        try:
+            Environment.model_validate(without(found, values, model=Environment, right=ours))
+        except ValidationError as rest:
+            error = rest
+    for detail in error.errors(include_url=False, include_input=False):
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, WrongEnvironment):
+            for path, text in cause.problems:
+                if not any(each.covers(path) for each in found):
+                    yield path, text
 
 
 def explain(error: ValidationError) -> str:

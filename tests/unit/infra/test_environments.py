@@ -26,9 +26,12 @@ from infra.environments import (
     Functions,
     Gpu,
     HostedZone,
+    Live,
     Network,
     Operations,
     Service,
+    SharedLoadBalancer,
+    WrongEnvironment,
     explain,
 )
 from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
@@ -41,6 +44,7 @@ from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
 
+NAN = float("nan")
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0b0a"
 
 
@@ -387,8 +391,93 @@ def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
 
 
 def test_values_of_ones_own_are_checked_as_well() -> None:
-    with pytest.raises(ValidationError, match="mars-1"):
+    with pytest.raises(WrongEnvironment, match="mars-1"):
         environment().overridden({"region": "mars-1"})
+
+
+def test_a_value_of_a_wrong_type_hides_no_other_problem() -> None:
+    ours = environment(live=live())
+
+    with pytest.raises(WrongEnvironment) as refused:
+        ours.overridden(
+            {
+                "name": "other",
+                "data": {"protected": "maybe", "utterance_days": 0},
+                "functions": {"canary": {"minutes": 7}},
+                "live": {
+                    "acess_logs": True,
+                    "load_balancer": {"network": {"zones": "two", "nat_gateways": 9}},
+                    "service": {
+                        "cpu": 300,
+                        "engine": {"kind": "sphinx"},
+                        "max_stream_seconds": NAN,
+                    },
+                },
+                "gpu": {"image": "i:1", "instance_types": ["g6.xlarge", 6], "speed": -1},
+                "operations": "me@example.org",
+                "tags": {"owner": 5},
+            }
+        )
+
+    assert dict(refused.value.problems) == {
+        "name": "is app.py's to give",
+        "data.protected": "give true or false",
+        "data.utterance_days": "give 1 to 3650 days",
+        "functions.canary.minutes": "give 5, 10, 15 or 30",
+        "live.acess_logs": "no such field: did you mean access_logs?",
+        "live.load_balancer.network.zones": "give a whole number",
+        "live.load_balancer.network.nat_gateways": "give 0, or at most one per availability zone",
+        "live.service.cpu": "Fargate has 256, 512, 1024, 2048, 4096 units, not 300",
+        "live.service.engine.kind": "give pocketsphinx, scripted or transcribe",
+        "live.service.max_stream_seconds": "give a number or null",
+        "gpu.instance_types[1]": "give a text",
+        "gpu.speed": "give more than 0 seconds",
+        "operations": "give an object or null",
+        "tags.owner": "give a text",
+    }
+
+
+def test_what_another_kind_of_part_lacks_hides_no_other_problem() -> None:
+    ours = environment(live=live())
+
+    with pytest.raises(WrongEnvironment) as refused:
+        ours.overridden({"live": {"load_balancer": {"kind": "shared", "listener_arn": "mine"}}})
+
+    problems = dict(refused.value.problems)
+    assert problems.keys() == {
+        f"live.load_balancer.{field}" for field in SharedLoadBalancer.model_fields
+    } - {"live.load_balancer.kind", "live.load_balancer.rule_priority"}
+    assert problems["live.load_balancer.vpc_id"] == "is missing: give a text"
+    assert "is not the ARN" in problems["live.load_balancer.listener_arn"]
+
+
+@pytest.mark.parametrize("own", [[], "prod", 5, True])
+def test_values_of_ones_own_that_are_no_object_are_refused(own: object) -> None:
+    with pytest.raises(WrongEnvironment, match="give an object"):
+        environment().overridden(own)
+
+
+#: Names of fields, so that what is drawn gets somewhere.
+names = st.sampled_from(
+    [*Environment.model_fields, *Live.model_fields, *Service.model_fields, "kind", "x"]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(names, json_values))
+def test_whatever_is_written_is_either_provisioned_or_refused_with_reasons(own: object) -> None:
+    try:
+        found = environment(live=live()).overridden(own)
+    except WrongEnvironment as error:
+        refused = error.problems
+    else:
+        assert not list(found.problems())
+        return
+    assert refused
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 32))
