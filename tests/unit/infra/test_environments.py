@@ -45,6 +45,7 @@ from tests.support.environments import DEDICATED, SHARED, environment, live
 pytestmark = pytest.mark.unit
 
 NAN = float("nan")
+ELSEWHERE = SHARED.model_copy(update={"availability_zones": ("us-east-1a",)})
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0b0a"
 
 
@@ -198,6 +199,52 @@ def test_more_zones_than_have_all_that_is_needed_are_refused() -> None:
 
 def test_a_log_that_cloudfront_cannot_deliver_is_refused() -> None:
     assert "live.access_logs: " in refusal(live=live(access_logs=True))
+
+
+def test_a_zone_of_another_region_is_refused() -> None:
+    told = refusal(live=live(load_balancer=ELSEWHERE))
+
+    assert "live.load_balancer.availability_zones: us-east-1a is not in eu-west-1" in told
+
+
+def test_a_delivery_that_delivers_nothing_is_refused() -> None:
+    """A stack without resources cannot be deployed."""
+    assert "  delivery: is empty: " in refusal(delivery=Delivery())
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"environment": "mine"}, "tags.environment: is ours"),
+        ({"AWS:owner": "me"}, "tags.AWS:owner: a name has 1 to 128 characters"),
+        ({"": "me"}, "tags.: a name has"),
+        ({"owner": "me & you"}, "tags.owner: give up to 256 letters"),
+        ({f"n{number}": "" for number in range(49)}, "tags: give at most 48"),
+    ],
+)
+def test_tags_that_aws_would_refuse_are_refused(tags: dict[str, str], words: str) -> None:
+    assert words in refusal(tags=tags)
+
+
+def test_tags_may_be_in_any_language() -> None:
+    assert environment(tags={"Kostenstelle": "Büro 7+8", "team": ""}).tags
+
+
+@pytest.mark.parametrize(
+    ("image", "right"),
+    [
+        ("nginx:1", True),
+        ("localhost:5000/a/b_c@sha256:" + 64 * "0", True),
+        ("public.ecr.aws/a/b:v1@sha256:" + 64 * "0", True),
+        ("localhost:5000/a", False),
+        ("nginx", False),
+        ("nginx:", False),
+        ("https://example.org/nginx:1", False),
+        ("a@sha256:0", False),
+    ],
+)
+def test_an_image_has_a_tag_or_a_digest(image: str, *, right: bool) -> None:
+    assert (not list(Service(image=image).problems())) == right
 
 
 def test_a_certificate_of_the_load_balancer_needs_a_domain() -> None:
