@@ -96,7 +96,7 @@ browser: setup-test ## run the tests in a real Chromium
 	$(PYTHON_HERE) -m pytest tests/browser
 
 .PHONY: fuzz
-fuzz: setup-test ## try broken files, events and frames at length (FACTOR=1: some minutes)
+fuzz: setup-test ## try files, events, frames and environments at length (FACTOR=1: some minutes)
 	@$(PYTHON_HERE) -m tests.fuzz $(FACTOR)
 
 .PHONY: drill

@@ -30,6 +30,7 @@ from infra.environments import (
     SharedLoadBalancer,
     explain,
 )
+from infra.own_values import WrongContext, with_own_values
 from infra.recognition import Transcribe
 from infra.stacks import provision
 
@@ -48,25 +49,25 @@ EXAMPLE_LOAD_BALANCER = SharedLoadBalancer(
 
 
 def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
-    """Describe every environment; `artifacts` are those of `make build` unless given."""
-    # The embedded emulator of `make demo`: data and functions only.
-    provision(
-        app,
+    """Describe every environment; `artifacts` are those of `make build` unless given.
+
+    Raises:
+        WrongContext: the context's values make an environment that cannot be provisioned.
+        MissingArtifact: something was not built.
+    """
+    environments = (
+        # The embedded emulator of `make demo`: data and functions only.
         Environment(
             name="local",
             region="us-east-1",
             data=Data(protected=False),
             functions=Functions(canary=None, with_dependencies=False, processor_concurrency=2),
         ),
-        artifacts,
-    )
-    # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated one
-    # costs twice as much as the rest; under $10 a month in an empty account is `solo`. Until
-    # access control exists, whoever knows the page's address can have speech recognised: of the 25
-    # streams that an account has by default these are four, $5.76 an hour; and at one start a
-    # second, for AWS charges 15 s even for a moment, nobody can make it more than $21.60.
-    provision(
-        app,
+        # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated
+        # one costs twice as much as the rest; under $10 a month in an empty account is `solo`. Until
+        # access control exists, whoever knows the page's address can have speech recognised: of the
+        # 25 streams that an account has by default these are four, $5.76 an hour; and at one start a
+        # second, for AWS charges 15 s even for a moment, nobody can make it more than $21.60.
         Environment(
             name="demo",
             region="us-east-1",
@@ -86,12 +87,8 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             # As with a load balancer of its own, and ten hours of streams.
             operations=Operations(monthly_budget_usd=45, speech_budget_usd=15),
         ),
-        artifacts,
-    )
-    # Under $10 a month in an empty account: one small machine and no load balancer. It has what the
-    # demo has, but a deployment interrupts it for seconds.
-    provision(
-        app,
+        # Under $10 a month in an empty account: one small machine and no load balancer. It has what
+        # the demo has, but a deployment interrupts it for seconds.
         Environment(
             name="solo",
             region="us-east-1",
@@ -109,11 +106,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             # Five and a half hours of streams are in it.
             operations=Operations(monthly_budget_usd=20, speech_budget_usd=8),
         ),
-        artifacts,
-    )
-    # For people who rely on it.
-    provision(
-        app,
+        # For people who rely on it.
         Environment(
             name="prod",
             region="us-east-1",
@@ -143,8 +136,9 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             operations=Operations(monthly_budget_usd=200),
             termination_protection=True,
         ),
-        artifacts,
     )
+    for environment in with_own_values(environments, app.node.get_all_context()):
+        provision(app, environment, artifacts)
 
 
 def main() -> int:
@@ -155,12 +149,8 @@ def main() -> int:
     security.check(app)
     try:
         build(app)
-    except (ValidationError, FileNotFoundError) as error:
+    except (ValidationError, WrongContext, FileNotFoundError) as error:
         print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
-        return 1
-    chosen = app.node.try_get_context("environment")
-    if not any(isinstance(child, cdk.Stack) for child in app.node.children):
-        print(f"app.py describes no environment {chosen!r}", file=sys.stderr)
         return 1
     app.synth()
     return 0

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from infra.costs import CostError, UnknownEnvironment
 from infra.costs.report import as_json, estimate, render
-from infra.costs.templates import ENVIRONMENT_TAG, Stack, read
+from infra.costs.templates import Stack, read
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -71,8 +71,7 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
     """Return the stacks of app.py for an environment, written to `folder`.
 
     Raises:
-        UnknownEnvironment: app.py describes no such environment.
-        CostError: it cannot be provisioned.
+        CostError: app.py describes no such environment, or it cannot be provisioned.
         MissingArtifact: something was not built.
     """
     import aws_cdk as cdk  # noqa: PLC0415 - takes seconds, and pricing a folder needs none of it
@@ -80,33 +79,21 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
 
     import app as description  # noqa: PLC0415 - the same
     from infra.environments import explain  # noqa: PLC0415 - the same
+    from infra.own_values import WrongContext  # noqa: PLC0415 - the same
 
-    def described(**more: Any) -> cdk.App:
-        whole = cdk.App(
-            outdir=str(folder),
-            context={**_context(), **more},
-            builtin_cloud_formation_validation=False,  # see app.py
-        )
-        try:
-            description.build(whole)
-        except ValidationError as error:
-            raise CostError(explain(error)) from error
-        return whole
-
-    chosen = described(environment=environment)
-    if not _environments(chosen):
-        raise UnknownEnvironment(environment, _environments(described()))
-    chosen.synth()
+    whole = cdk.App(
+        outdir=str(folder),
+        context={**_context(), "environment": environment},
+        builtin_cloud_formation_validation=False,  # see app.py
+    )
+    try:
+        description.build(whole)
+    except ValidationError as error:
+        raise CostError(explain(error)) from error
+    except WrongContext as error:
+        raise CostError(str(error)) from error
+    whole.synth()
     return read(folder)
-
-
-def _environments(whole: Any) -> set[str]:
-    """Return the environments whose stacks an app has."""
-    return {
-        stack.tags.tag_values()[ENVIRONMENT_TAG]
-        for stack in whole.node.children
-        if hasattr(stack, "template_file")
-    }
 
 
 def _context() -> dict[str, Any]:

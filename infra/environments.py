@@ -6,17 +6,19 @@ of the same name. What an environment leaves out (`live`, `gpu`, `operations`, `
 not provisioned.
 
 ValueError
-└── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+├── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+└── WrongEnvironment            an environment with values of your own cannot be provisioned
 
-Whatever is wrong is told at once: each part yields its own problems, and the environment
-collects them all.
+All problems are reported at once: each part yields its own, and the environment collects them.
+A value of a wrong type hides no other problem.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
 from aws_cdk.region_info import RegionInfo
@@ -24,6 +26,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
+from infra.mistakes import mistakes, without
 from infra.parts import Part, Problem
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
@@ -55,6 +58,20 @@ MACHINE_MEMORY_MIB: Final = 320
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
 _DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+_ZONE_ID: Final = re.compile(r"Z[A-Z0-9]{1,31}")
+#: Also of a local zone, such as `us-west-2-lax-1a`.
+_ZONE: Final = re.compile(r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d+)(?:-[a-z]+-\d+)?[a-z]")
+#: Source: docs.docker.com, reference of `docker image tag`; a tag or a digest has to be there.
+_IMAGE: Final = re.compile(
+    r"[a-zA-Z0-9][\w.-]*(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::\w[\w.-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
+    re.ASCII,
+)
+_FOLDER: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
+#: Source: AWS General Reference, "Tag naming limits and requirements".
+_TAG: Final = re.compile(r"[\w .:/=+@-]*")
+#: Tags that all our resources have; pipelines, `make cost` and the budget find them by these.
+OUR_TAGS: Final = frozenset({"application", "environment"})
 #: As a token's subject has it; the numbers are both there or both missing.
 _REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -178,6 +195,12 @@ class SharedLoadBalancer(Part):
                 yield field, f"{value!r} does not look like {prefix}0123456789abcdef0"
         if not self.subnet_ids or len(self.subnet_ids) != len(self.availability_zones):
             yield "subnet_ids", "give at least one subnet, and a zone for each"
+        for zone in self.availability_zones:
+            if not _ZONE.fullmatch(zone):
+                yield (
+                    "availability_zones",
+                    f"{zone!r} is not the name of a zone, such as us-east-1a",
+                )
         if not 1 <= self.rule_priority <= 50_000:  # noqa: PLR2004 - the listener's limit
             yield "rule_priority", "give 1 to 50000"
 
@@ -274,15 +297,9 @@ class Service(Part):
     def problems(self) -> Iterator[Problem]:
         """Yield what ECS or Transcribe would refuse, or what would lose finals."""
         yield from super().problems()
-        if self.cpu not in FARGATE_MEMORY:
-            yield "cpu", f"Fargate has {', '.join(map(str, FARGATE_MEMORY))} units, not {self.cpu}"
-        else:
-            least, most, step = FARGATE_MEMORY[self.cpu]
-            if not (least <= self.memory_mib <= most and self.memory_mib % step == 0):
-                yield (
-                    "memory_mib",
-                    f"with {self.cpu} CPU units: {least} to {most} MiB in steps of {step}",
-                )
+        yield from self._size_problems()
+        if self.image is not None and not _IMAGE.fullmatch(self.image):
+            yield "image", f"{self.image!r} is not an image with a tag or digest"
         if self.slots is not None and self.slots < 1:
             yield "slots", "give at least 1, or null"
         yield from self._viewer_problems()
@@ -291,6 +308,8 @@ class Service(Part):
             yield "max_stream_seconds", "give more than 0 seconds, or null"
         if not 1 <= self.minimum_tasks <= self.maximum_tasks:
             yield "minimum_tasks", "give at least 1, and not more than maximum_tasks"
+        if self.maximum_tasks < 1:
+            yield "maximum_tasks", "give at least 1"
         if self.on_demand_base is not None and not 0 <= self.on_demand_base <= self.minimum_tasks:
             yield "on_demand_base", "give 0 to minimum_tasks, or null for no Spot"
         if not 1 <= self.drain_seconds <= MAX_STOP_SECONDS - STOP_MARGIN_SECONDS:
@@ -302,15 +321,27 @@ class Service(Part):
         if self.log_days not in RETENTION:
             yield "log_days", _log_days(self.log_days)
 
+    def _size_problems(self) -> Iterator[Problem]:
+        sizes = FARGATE_MEMORY.get(self.cpu)
+        if sizes is None:
+            yield "cpu", f"Fargate has {', '.join(map(str, FARGATE_MEMORY))} units, not {self.cpu}"
+        if not any(
+            least <= self.memory_mib <= most and self.memory_mib % step == 0
+            for least, most, step in ([sizes] if sizes else FARGATE_MEMORY.values())
+        ):
+            least, most, step = sizes or (512, 30_720, 512)
+            units = f"{self.cpu} CPU units" if sizes else "as many CPU units as they need"
+            yield "memory_mib", f"with {units}: {least} to {most} MiB in steps of {step}"
+
     def _viewer_problems(self) -> Iterator[Problem]:
         """Yield viewers for whom there is no memory, or of whom none would get in."""
         most = _viewers_in(self.memory_mib / 2)
         if self.viewers is not None and not 1 <= self.viewers <= most:
             yield "viewers", f"a task of {self.memory_mib} MiB takes 1 to {most}; or give null"
-        elif self.viewers_per_conversation is not None and not (
-            1 <= self.viewers_per_conversation <= self.task_viewers
-        ):
-            yield "viewers_per_conversation", f"give 1 to {self.task_viewers}, or null"
+        most = self.task_viewers if self.task_viewers >= 1 else most
+        each = self.viewers_per_conversation
+        if each is not None and not 1 <= each <= most:
+            yield "viewers_per_conversation", f"give 1 to {most}, or null"
 
     def _quota_problems(self) -> Iterator[Problem]:
         """Yield slots that Transcribe would not keep: a speaker is let in, and then refused."""
@@ -353,6 +384,13 @@ class HostedZone(Part):
     zone_id: str
     name: str
 
+    def problems(self) -> Iterator[Problem]:
+        """Yield what Route 53 would not know."""
+        if not _ZONE_ID.fullmatch(self.zone_id):
+            yield "zone_id", f"{self.zone_id!r} is not the id of a zone, such as Z0123456789ABC"
+        if not _DOMAIN.fullmatch(self.name):
+            yield "name", f"{self.name!r} is not a domain name"
+
 
 class Domain(Part):
     """A domain of your own for the page."""
@@ -365,6 +403,7 @@ class Domain(Part):
 
     def problems(self) -> Iterator[Problem]:
         """Yield a domain that CloudFront would refuse."""
+        yield from super().problems()
         if not _DOMAIN.fullmatch(self.name):
             yield "name", f"{self.name!r} is not a domain name"
         if self.certificate_arn is None:
@@ -433,6 +472,8 @@ class Gpu(Part):
         """Yield what could not start, or would never stop."""
         if not self.image:
             yield "image", "is missing: give the folder of a Dockerfile, or an image"
+        elif not (_IMAGE if ":" in self.image else _FOLDER).fullmatch(self.image):
+            yield "image", f"{self.image!r} is neither a folder nor an image with a tag or digest"
         if not self.instance_types:
             yield "instance_types", "give at least one"
         for kind in self.instance_types:
@@ -529,6 +570,8 @@ class Delivery(Part):
     def problems(self) -> Iterator[Problem]:
         """Yield names that would open the door to nobody, or to everybody."""
         repository, connection = self.github_repository, self.azure_service_connection
+        if not (repository or connection or self.azure_organization_id or self.images):
+            yield "", "is empty: give whose pipelines may deploy, or images; or leave it out"
         if repository is not None and not _REPOSITORY.fullmatch(repository):
             yield "github_repository", f"{repository!r} is not of the form owner/repository"
         if self.image_readers and not self.images:
@@ -544,6 +587,19 @@ class Delivery(Part):
             r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", guid
         ):
             yield "azure_organization_id", "is not a GUID"
+
+
+class WrongEnvironment(ValueError):
+    """An environment cannot be provisioned.
+
+    Attributes:
+        problems: everything that is wrong, each with its path.
+    """
+
+    def __init__(self, name: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {path}: {text}" for path, text in self.problems)
+        super().__init__(f"{name} cannot be provisioned:{lines}")
 
 
 class Environment(Part):
@@ -568,6 +624,7 @@ class Environment(Part):
             yield "name", f"{self.name!r}: give 2 to 12 small letters and digits"
         if self.region not in _regions():
             yield "region", f"{self.region!r} is not a region of AWS"
+        yield from self._tag_problems()
         yield from super().problems()
         if self.live is not None:
             yield from self._entrance_problems(self.live)
@@ -578,6 +635,21 @@ class Environment(Part):
         if self.gpu is not None and (self.live is None or self.live.load_balancer.kind == "shared"):
             yield "gpu", "needs a network of its own, which a shared load balancer does not bring"
 
+    def _tag_problems(self) -> Iterator[Problem]:
+        """Yield tags that AWS would refuse, and those that are ours."""
+        for name, value in self.tags.items():
+            if name in OUR_TAGS:
+                yield f"tags.{name}", "is ours: what belongs together is found by it"
+            elif not 1 <= len(name) <= 128 or name.lower().startswith("aws:"):  # noqa: PLR2004 - AWS's limit
+                yield f"tags.{name}", "a name has 1 to 128 characters and does not begin with aws:"
+            elif len(value) > 256 or not _TAG.fullmatch(name + value):  # noqa: PLR2004 - AWS's limit
+                yield (
+                    f"tags.{name}",
+                    "give up to 256 letters, digits, spaces and + - = . _ : / @",
+                )
+        if len(self.tags) + len(OUR_TAGS) > 50:  # noqa: PLR2004 - AWS's limit
+            yield "tags", f"give at most {50 - len(OUR_TAGS)}"
+
     def _entrance_problems(self, live: Live) -> Iterator[Problem]:
         """Yield what keeps the load balancer or CloudFront from standing in the region."""
         balancer = live.load_balancer
@@ -587,6 +659,14 @@ class Environment(Part):
                 f"live.load_balancer.{field}",
                 f"is in {balancer.region}, the environment in {self.region}",
             )
+        if balancer.kind == "shared":
+            for zone in balancer.availability_zones:
+                found = _ZONE.fullmatch(zone)
+                if found and found["region"] != self.region:
+                    yield (
+                        "live.load_balancer.availability_zones",
+                        f"{zone} is not in {self.region}",
+                    )
         if balancer.kind == "dedicated" and balancer.certificate_arn and not live.domain:
             yield "live.domain", "is missing: the load balancer's certificate is for a domain"
         if (
@@ -633,21 +713,54 @@ class Environment(Part):
     def _right(self) -> Self:
         problems = list(self.problems())
         if problems:
-            lines = "".join(f"\n  {path}: {text}" for path, text in problems)
-            raise ValueError(f"{self.name} cannot be provisioned:{lines}")
+            raise WrongEnvironment(self.name, problems)
         return self
 
-    def overridden(self, own: Mapping[str, Any] | None) -> Environment:
+    def overridden(self, own: object) -> Environment:
         """Return the environment with fields replaced by those of the same path in `own`.
 
         What is left out stays as it is; another `kind` of a part replaces the whole part.
 
+        Args:
+            own: as somebody wrote it, of whatever type; None replaces nothing.
+
         Raises:
-            ValidationError: what comes out cannot be provisioned.
+            WrongEnvironment: the result cannot be provisioned.
         """
         if own is None:
             return self
-        return Environment.model_validate(_merged(self.model_dump(), {**own, "name": self.name}))
+        if not isinstance(own, Mapping):
+            raise WrongEnvironment(self.name, [(self.name, "give an object")])
+        ours = self.model_dump()
+        values = _merged(ours, own)
+        problems = [] if values["name"] == self.name else [("name", "is app.py's to give")]
+        values["name"] = self.name
+        try:
+            theirs = Environment.model_validate(values)
+        except ValidationError as error:
+            problems += _problems(error, values, ours)
+        if problems:
+            raise WrongEnvironment(self.name, problems)
+        return theirs
+
+
+def _problems(
+    error: ValidationError, values: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong with an environment's values: their types, and then all the rest."""
+    found = mistakes(error, Environment)
+    yield from ((each.path, each.text) for each in found)
+    if found:
+        try:
+            Environment.model_validate(without(found, values, model=Environment, right=ours))
+        except ValidationError as rest:
+            error = rest
+    for detail in error.errors(include_url=False, include_input=False):
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, WrongEnvironment):
+            for path, text in cause.problems:
+                if not any(each.covers(path) for each in found):
+                    yield path, text
 
 
 def speech_services(service: Service) -> tuple[str, ...]:
@@ -713,6 +826,7 @@ def _merged(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+@cache
 def _regions() -> frozenset[str]:
     return frozenset(region.name for region in RegionInfo.regions)
 

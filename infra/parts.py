@@ -1,4 +1,4 @@
-"""What environments are made of: frozen values, each of which tells what is wrong with it."""
+"""What environments are made of: frozen values, each of which yields what is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Problem = tuple[str, str]
 class Part(BaseModel):
     """A part of an environment: frozen, and without fields that nobody knows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with this part and with the parts in it."""

@@ -220,15 +220,9 @@ class _Builder:
 
 
 def provision(app: cdk.App, environment: Environment, artifacts: Artifacts | None = None) -> None:
-    """Add an environment's stacks to the app, with the values of your own from its context.
-
-    With `-c environment=NAME` in the context, other environments are left out.
+    """Add an environment's stacks to the app.
 
     Raises:
-        ValidationError: the values of your own make an environment that cannot be provisioned.
         MissingArtifact: something was not built.
     """
-    if app.node.try_get_context("environment") not in {None, environment.name}:
-        return
-    own = environment.overridden(app.node.try_get_context(environment.name))
-    _Builder(app=app, environment=own, artifacts=artifacts or Artifacts()).everything()
+    _Builder(app=app, environment=environment, artifacts=artifacts or Artifacts()).everything()

@@ -1,6 +1,7 @@
 """All fuzzers, one after the other: `python -m tests.fuzz [FACTOR]`, or `make fuzz`.
 
-With factor 1 these are 10,000 files, 200,000 frames and 20,000 events for each function.
+With factor 1 these are 10,000 files, 200,000 frames, 20,000 events for each function, and 20
+environments for each choice between their parts.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-COUNTS = {"files": 10_000, "events": 20_000, "frames": 200_000}
+COUNTS = {"files": 10_000, "events": 20_000, "frames": 200_000, "environments": 10}
 
 
 def main() -> int:

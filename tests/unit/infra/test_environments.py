@@ -26,10 +26,13 @@ from infra.environments import (
     Functions,
     Gpu,
     HostedZone,
+    Live,
     Network,
     NoLoadBalancer,
     Operations,
     Service,
+    SharedLoadBalancer,
+    WrongEnvironment,
     explain,
 )
 from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
@@ -42,6 +45,8 @@ from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
 
+NAN = float("nan")
+ELSEWHERE = SHARED.model_copy(update={"availability_zones": ("us-east-1a",)})
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0b0a"
 
 
@@ -195,6 +200,52 @@ def test_more_zones_than_have_all_that_is_needed_are_refused() -> None:
 
 def test_a_log_that_cloudfront_cannot_deliver_is_refused() -> None:
     assert "live.access_logs: " in refusal(live=live(access_logs=True))
+
+
+def test_a_zone_of_another_region_is_refused() -> None:
+    told = refusal(live=live(load_balancer=ELSEWHERE))
+
+    assert "live.load_balancer.availability_zones: us-east-1a is not in eu-west-1" in told
+
+
+def test_a_delivery_that_delivers_nothing_is_refused() -> None:
+    """A stack without resources cannot be deployed."""
+    assert "  delivery: is empty: " in refusal(delivery=Delivery())
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"environment": "mine"}, "tags.environment: is ours"),
+        ({"AWS:owner": "me"}, "tags.AWS:owner: a name has 1 to 128 characters"),
+        ({"": "me"}, "tags.: a name has"),
+        ({"owner": "me & you"}, "tags.owner: give up to 256 letters"),
+        ({f"n{number}": "" for number in range(49)}, "tags: give at most 48"),
+    ],
+)
+def test_tags_that_aws_would_refuse_are_refused(tags: dict[str, str], words: str) -> None:
+    assert words in refusal(tags=tags)
+
+
+def test_tags_may_be_in_any_language() -> None:
+    assert environment(tags={"Kostenstelle": "Büro 7+8", "team": ""}).tags
+
+
+@pytest.mark.parametrize(
+    ("image", "right"),
+    [
+        ("nginx:1", True),
+        ("localhost:5000/a/b_c@sha256:" + 64 * "0", True),
+        ("public.ecr.aws/a/b:v1@sha256:" + 64 * "0", True),
+        ("localhost:5000/a", False),
+        ("nginx", False),
+        ("nginx:", False),
+        ("https://example.org/nginx:1", False),
+        ("a@sha256:0", False),
+    ],
+)
+def test_an_image_has_a_tag_or_a_digest(image: str, *, right: bool) -> None:
+    assert (not list(Service(image=image).problems())) == right
 
 
 def test_a_certificate_of_the_load_balancer_needs_a_domain() -> None:
@@ -453,8 +504,93 @@ def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
 
 
 def test_values_of_ones_own_are_checked_as_well() -> None:
-    with pytest.raises(ValidationError, match="mars-1"):
+    with pytest.raises(WrongEnvironment, match="mars-1"):
         environment().overridden({"region": "mars-1"})
+
+
+def test_a_value_of_a_wrong_type_hides_no_other_problem() -> None:
+    ours = environment(live=live())
+
+    with pytest.raises(WrongEnvironment) as refused:
+        ours.overridden(
+            {
+                "name": "other",
+                "data": {"protected": "maybe", "utterance_days": 0},
+                "functions": {"canary": {"minutes": 7}},
+                "live": {
+                    "acess_logs": True,
+                    "load_balancer": {"network": {"zones": "two", "nat_gateways": 9}},
+                    "service": {
+                        "cpu": 300,
+                        "engine": {"kind": "sphinx"},
+                        "max_stream_seconds": NAN,
+                    },
+                },
+                "gpu": {"image": "i:1", "instance_types": ["g6.xlarge", 6], "speed": -1},
+                "operations": "me@example.org",
+                "tags": {"owner": 5},
+            }
+        )
+
+    assert dict(refused.value.problems) == {
+        "name": "is app.py's to give",
+        "data.protected": "give true or false",
+        "data.utterance_days": "give 1 to 3650 days",
+        "functions.canary.minutes": "give 5, 10, 15 or 30",
+        "live.acess_logs": "no such field: did you mean access_logs?",
+        "live.load_balancer.network.zones": "give a whole number",
+        "live.load_balancer.network.nat_gateways": "give 0, or at most one per availability zone",
+        "live.service.cpu": "Fargate has 256, 512, 1024, 2048, 4096 units, not 300",
+        "live.service.engine.kind": "give pocketsphinx, scripted or transcribe",
+        "live.service.max_stream_seconds": "give a number or null",
+        "gpu.instance_types[1]": "give a text",
+        "gpu.speed": "give more than 0 seconds",
+        "operations": "give an object or null",
+        "tags.owner": "give a text",
+    }
+
+
+def test_what_another_kind_of_part_lacks_hides_no_other_problem() -> None:
+    ours = environment(live=live())
+
+    with pytest.raises(WrongEnvironment) as refused:
+        ours.overridden({"live": {"load_balancer": {"kind": "shared", "listener_arn": "mine"}}})
+
+    problems = dict(refused.value.problems)
+    assert problems.keys() == {
+        f"live.load_balancer.{field}" for field in SharedLoadBalancer.model_fields
+    } - {"live.load_balancer.kind", "live.load_balancer.rule_priority"}
+    assert problems["live.load_balancer.vpc_id"] == "is missing: give a text"
+    assert "is not the ARN" in problems["live.load_balancer.listener_arn"]
+
+
+@pytest.mark.parametrize("own", [[], "prod", 5, True])
+def test_values_of_ones_own_that_are_no_object_are_refused(own: object) -> None:
+    with pytest.raises(WrongEnvironment, match="give an object"):
+        environment().overridden(own)
+
+
+#: Names of fields, so that what is drawn gets somewhere.
+names = st.sampled_from(
+    [*Environment.model_fields, *Live.model_fields, *Service.model_fields, "kind", "x"]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(names, json_values))
+def test_whatever_is_written_is_either_provisioned_or_refused_with_reasons(own: object) -> None:
+    try:
+        found = environment(live=live()).overridden(own)
+    except WrongEnvironment as error:
+        refused = error.problems
+    else:
+        assert not list(found.problems())
+        return
+    assert refused
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 32))

@@ -262,7 +262,10 @@ def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("context", "told"),
     [
-        ({"environment": "nope"}, "app.py describes no environment 'nope'\n"),
+        (
+            {"environment": "nope"},
+            "app.py describes no environment 'nope': known are local, demo, prod\n",
+        ),
         (
             {"environment": "demo", "demo": {"region": "mars-1", "gpu": {}}},
             "demo cannot be provisioned:\n  region: 'mars-1' is not a region of AWS\n  gpu.image: ",

@@ -1,0 +1,17 @@
+"""Environments that their type allows can be synthesised: the CDK, cdk-nag and cfn-lint agree.
+
+Two of each choice; `python -m tests.fuzz.environments` tries more.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.environments import CHOICES, faults
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_the_type_allows_can_be_synthesised(choice: str) -> None:
+    assert list(faults(choice, number=0, count=2)) == []

@@ -1,0 +1,368 @@
+"""Any environment that the type allows, and a wrong value for each of its fields.
+
+Both follow the type: what a field of a new part, a new kind of a part, a flag or a choice takes is
+derived. A text, a number, a list or an object means something, so each has a line in `RIGHT` and
+one in `WRONG`; without it the tests fail and name the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from hypothesis import reject
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from infra.environments import Environment
+from infra.log_retention import RETENTION
+from infra.parts import Part
+from translation.languages import LANGUAGES
+
+#: Some with few zones, without Transcribe or Translate, and the one with CloudFront's logs.
+REGIONS: Final = ("us-east-1", "eu-west-1", "us-west-1", "sa-east-1", "eu-west-3")
+ACCOUNT: Final = "123456789012"
+#: How often what does not fit together is drawn anew before all of it is, and how often that.
+ROUNDS: Final = 12
+STARTS: Final = 12
+
+Strategy = st.SearchStrategy[Any]
+
+
+class Undescribed(Exception):
+    """A field has no line in RIGHT or WRONG."""
+
+
+def _texts(*values: str) -> Strategy:
+    return st.sampled_from(values)
+
+
+def _lists(values: Strategy, *, least: int = 0, most: int = 3) -> Strategy:
+    return st.lists(values, min_size=least, max_size=most, unique=True).map(tuple)
+
+
+def _certificates(*regions: str) -> Strategy:
+    return _texts(*(f"arn:aws:acm:{each}:{ACCOUNT}:certificate/0b0a" for each in regions))
+
+
+_DAYS: Final = st.sampled_from(list(RETENTION))
+_NAMES: Final = _lists(_texts("names", "Produkte_2", "a.b-c"))
+_CRONS: Final = _texts("cron(0 8 ? * MON-FRI *)", "cron(30 23 1 * ? *)", "cron(0/15 * * * ? *)")
+_LANGUAGES: Final = ("en-US", "de-DE", "fr-CA", "zh-HK")
+
+#: Values that a field may have, by the part and the field; the type adds null where it may be.
+RIGHT: Final[Mapping[str, Strategy]] = {
+    "Environment.name": _texts("any", "a1", "environment1"),
+    "Environment.region": _texts(*REGIONS),
+    "Environment.tags": st.dictionaries(_texts("owner", "cost centre"), _texts("", "me", "ä+1")),
+    "Data.point_in_time_recovery_days": st.integers(0, 35),
+    "Data.utterance_days": st.integers(1, 3650),
+    "Data.recording_days": st.integers(1, 3650),
+    "Functions.processor_concurrency": st.integers(2, 1000),
+    "Functions.log_days": _DAYS,
+    "Functions.batch_worker_minutes": st.integers(1, 60),
+    "Network.cidr": _texts("10.20.0.0/16", "172.16.4.0/22", "192.168.0.0/20"),
+    "Network.zones": st.integers(2, 3),
+    "Network.nat_gateways": st.integers(0, 3),
+    "SharedLoadBalancer.listener_arn": _texts(
+        *(f"arn:aws:elasticloadbalancing:{each}:{ACCOUNT}:listener/app/a/1/2" for each in REGIONS)
+    ),
+    "SharedLoadBalancer.domain_name": _texts("alb.example.org"),
+    "SharedLoadBalancer.security_group_id": _texts("sg-0123456789abcdef0", "sg-01234567"),
+    "SharedLoadBalancer.vpc_id": _texts("vpc-0123456789abcdef0"),
+    "SharedLoadBalancer.subnet_ids": _lists(
+        _texts("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"), least=1
+    ),
+    "SharedLoadBalancer.availability_zones": _lists(
+        _texts(*(f"{region}{zone}" for region in REGIONS for zone in "ab")), least=1, most=2
+    ),
+    "SharedLoadBalancer.rule_priority": st.integers(1, 50_000),
+    "DedicatedLoadBalancer.certificate_arn": _certificates(*REGIONS),
+    "Service.cpu": st.sampled_from([256, 512, 1024, 2048, 4096]),
+    "Service.memory_mib": st.sampled_from([512, 1024, 2048, 4096, 8192, 30_720]),
+    "Service.image": _texts(
+        "registry.example.org/team/service:1.2",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/cloudscribe:v1",
+        f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/a/b@sha256:{'0a' * 32}",
+    ),
+    "Service.slots": st.integers(1, 500),
+    "Service.viewers": st.integers(1, 60_000),
+    "Service.viewers_per_conversation": st.integers(1, 60_000),
+    "Service.max_stream_seconds": st.floats(0.5, 1e6),
+    "Service.minimum_tasks": st.integers(1, 3),
+    "Service.maximum_tasks": st.integers(1, 20),
+    "Service.on_demand_base": st.integers(0, 3),
+    "Service.drain_seconds": st.integers(1, 110),
+    "Service.log_days": _DAYS,
+    "Allowed.languages": _lists(_texts(*_LANGUAGES)),
+    "Allowed.vocabularies": _NAMES,
+    "Allowed.vocabulary_filters": _NAMES,
+    "Allowed.language_models": _NAMES,
+    "Allowed.stability": _lists(_texts("low", "medium", "high")),
+    "Allowed.pii": _lists(_texts("redact", "identify")),
+    "Transcribe.region": _texts(*REGIONS),
+    "Transcribe.options": st.sampled_from(
+        [
+            {},
+            {"vocabulary-name": "names", "show-speaker-label": "true"},
+            {"identify-language": "true", "language-options": "en-US,de-DE"},
+        ]
+    ),
+    "Transcribe.quota": st.integers(1, 2000),
+    "Transcribe.starts_per_second": st.integers(1, 200),
+    "Translation.languages": _lists(_texts(*LANGUAGES)),
+    "Translation.terminology": _texts("products", "Names-2_b"),
+    "Translation.region": _texts(*REGIONS),
+    "HostedZone.zone_id": _texts("Z0123456789ABCDEFGHIJ"),
+    "HostedZone.name": _texts("example.org"),
+    "Domain.name": _texts("captions.example.org", "example.org"),
+    "Domain.certificate_arn": _certificates("us-east-1"),
+    "Gpu.image": _texts("registry.example.org/whisperx:1", "gpu_server"),
+    "Gpu.model": _texts("large-v3", "deepdml/faster-whisper-large-v3-turbo-ct2"),
+    "Gpu.alignment_languages": _lists(_texts("en", "de", "yue")),
+    "Gpu.settings": st.dictionaries(_texts("ALIGNMENT", "BATCH_SIZE"), _texts("always", "8")),
+    "Gpu.instance_types": _lists(_texts("g6.xlarge", "g5.2xlarge", "g4dn.xlarge"), least=1),
+    "Gpu.maximum_instances": st.integers(1, 10),
+    "Gpu.jobs_per_instance": st.integers(1, 1000),
+    "Gpu.jobs_to_start": st.integers(1, 1000),
+    "Gpu.longest_wait_minutes": st.integers(0, 720),
+    "Gpu.speed": st.floats(0.1, 1000),
+    "Gpu.idle_minutes": st.integers(1, 720),
+    "Gpu.warm_from": _CRONS,
+    "Gpu.warm_until": _CRONS,
+    "Gpu.log_days": _DAYS,
+    "Operations.alarm_email": _texts("me@example.org", "first.last+alarms@mail.example.org"),
+    "Operations.monthly_budget_usd": st.integers(1, 100_000),
+    "Delivery.github_repository": _texts("owner/repository", "owner@12/repository@34"),
+    "Delivery.azure_organization_id": _texts("0123abcd-0123-0123-0123-0123456789ab"),
+    "Delivery.azure_service_connection": _texts("organisation/our project/connection"),
+    "Delivery.image_readers": _lists(_texts("210987654321", "333333333333")),
+}
+
+#: A value that is of a field's type and still wrong, as somebody writes it in JSON.
+WRONG: Final[Mapping[str, object]] = {
+    "Environment.tags": {"aws:owner": "me"},
+    "Environment.region": "mars-1",
+    "Data.point_in_time_recovery_days": 36,
+    "Data.utterance_days": 0,
+    "Data.recording_days": 0,
+    "Functions.processor_concurrency": 1,
+    "Functions.log_days": 2,
+    "Functions.batch_worker_minutes": 0,
+    "Network.cidr": "8.8.0.0/16",
+    "Network.zones": 4,
+    "Network.nat_gateways": -1,
+    "SharedLoadBalancer.listener_arn": "arn:aws:s3:::listener",
+    "SharedLoadBalancer.domain_name": "alb",
+    "SharedLoadBalancer.security_group_id": "default",
+    "SharedLoadBalancer.vpc_id": "vpc",
+    "SharedLoadBalancer.subnet_ids": ["subnet"],
+    "SharedLoadBalancer.availability_zones": ["a"],
+    "SharedLoadBalancer.rule_priority": 50_001,
+    "DedicatedLoadBalancer.certificate_arn": "mine",
+    "Service.cpu": 300,
+    "Service.memory_mib": 500,
+    "Service.image": "has a space:1",
+    "Service.slots": 0,
+    "Service.viewers": 0,
+    "Service.viewers_per_conversation": 0,
+    "Service.max_stream_seconds": 0,
+    "Service.minimum_tasks": 0,
+    "Service.maximum_tasks": 0,
+    "Service.on_demand_base": -1,
+    "Service.drain_seconds": 200,
+    "Service.log_days": 2,
+    "Allowed.languages": ["English"],
+    "Allowed.vocabularies": ["two words"],
+    "Allowed.vocabulary_filters": ["two words"],
+    "Allowed.language_models": [""],
+    "Allowed.stability": ["highest"],
+    "Allowed.pii": ["hide"],
+    "Transcribe.region": "mars-1",
+    "Transcribe.options": {"volume": "11"},
+    "Transcribe.quota": 0,
+    "Transcribe.starts_per_second": 0,
+    "Translation.languages": ["Klingon"],
+    "Translation.terminology": "two words",
+    "Translation.region": "mars-1",
+    "HostedZone.zone_id": "example.org",
+    "HostedZone.name": "example org",
+    "Domain.name": "captions",
+    "Domain.certificate_arn": "mine",
+    "Gpu.image": "has a space:1",
+    "Gpu.model": "../model",
+    "Gpu.alignment_languages": ["English"],
+    "Gpu.settings": {"PORT": "80"},
+    "Gpu.instance_types": ["m7i.large"],
+    "Gpu.maximum_instances": 0,
+    "Gpu.jobs_per_instance": 0,
+    "Gpu.jobs_to_start": 0,
+    "Gpu.longest_wait_minutes": -1,
+    "Gpu.speed": 0,
+    "Gpu.idle_minutes": 0,
+    "Gpu.warm_from": "08:00",
+    "Gpu.warm_until": "18:00",
+    "Gpu.log_days": 2,
+    "Operations.alarm_email": "me",
+    "Operations.monthly_budget_usd": 0,
+    "Delivery.github_repository": "repository",
+    "Delivery.azure_organization_id": "organisation",
+    "Delivery.azure_service_connection": "connection",
+    "Delivery.image_readers": ["me"],
+}
+
+
+# --- the type -------------------------------------------------------------------------------
+
+
+def members(annotation: object) -> Iterator[Any]:
+    """Yield what a type is a union of, or itself."""
+    if get_origin(annotation) is Annotated:
+        yield from members(get_args(annotation)[0])
+    elif get_origin(annotation) in {Union, UnionType}:
+        for each in get_args(annotation):
+            yield from members(each)
+    else:
+        yield annotation
+
+
+def is_part(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def all_parts(model: type[Part] = Environment) -> Iterator[type[Part]]:
+    """Yield the part and the parts that can be in it."""
+    yield model
+    for known in model.model_fields.values():
+        for each in members(known.annotation):
+            if is_part(each):
+                yield from all_parts(each)
+
+
+def described(table: Mapping[str, Any], model: type[Part], field: str) -> Any:
+    """Return a field's line in `table`.
+
+    Raises:
+        Undescribed: it has none.
+    """
+    key = f"{model.__name__}.{field}"
+    if key not in table:
+        name = "RIGHT" if table is RIGHT else "WRONG"
+        raise Undescribed(f"give {key} a line in {name} (tests/support/any_environment.py)")
+    return table[key]
+
+
+# --- right ----------------------------------------------------------------------------------
+
+
+#: Kinds that parts must have, by path: `{"live.load_balancer": "shared"}`; "" where there is one.
+Pins = Mapping[str, str]
+
+
+def choices(model: type[Part] = Environment, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and kind of each part that may be absent or another one."""
+    for field in model.model_fields:
+        here = f"{path}.{field}".removeprefix(".")
+        inner = inside(model, field)
+        for kind, part in inner.items():
+            if len(inner) > 1 or type(None) in members(model.model_fields[field].annotation):
+                yield here, kind
+            yield from choices(part, here)
+
+
+def values(model: type[Part], field: str, pins: Pins, path: str) -> Strategy:
+    """Return a strategy for the values of one field; `path` is the field's own."""
+    pinned = pins.get(path)
+    needed = pinned is not None or any(each.startswith(f"{path}.") for each in pins)
+    found: list[Strategy] = []
+    for each in members(model.model_fields[field].annotation):
+        if each is type(None):
+            if not needed:
+                found.append(st.none())
+        elif each is bool:
+            found.append(st.booleans())
+        elif get_origin(each) is Literal:
+            found.append(st.sampled_from(get_args(each)))
+        elif not is_part(each):
+            found.append(described(RIGHT, model, field))
+        elif pinned in {None, _kind(each)}:
+            # More often than nothing at all.
+            found += [parts(each, pins, path) for _ in range(2)]
+    return st.one_of(found)
+
+
+def parts(model: type[Part], pins: Pins, path: str = "") -> Strategy:
+    """Return a strategy for parts, whose fields need not fit together."""
+    fields = {
+        field: values(model, field, pins, f"{path}.{field}".removeprefix("."))
+        for field in model.model_fields
+    }
+    return st.fixed_dictionaries(fields).map(lambda drawn: model.model_construct(**drawn))
+
+
+@st.composite
+def environments(draw: Callable[[Strategy], Any], pins: Pins) -> Environment:
+    """Draw any environment with the kinds of `pins`; what does not fit is drawn anew."""
+    for _ in range(STARTS):
+        drawn = draw(parts(Environment, pins))
+        for _ in range(ROUNDS):
+            paths = {path for path, _ in drawn.problems()}
+            if not paths:
+                return Environment.model_validate(drawn.model_dump())
+            for path in sorted(paths):
+                drawn = _redrawn(drawn, path.split("."), draw, pins)
+    return reject()
+
+
+def _redrawn(
+    part: Any, path: list[str], draw: Callable[[Strategy], Any], pins: Pins, above: str = ""
+) -> Any:
+    head, *rest = path
+    head = head.partition("[")[0]
+    here = f"{above}.{head}".removeprefix(".")
+    inner = getattr(part, head)
+    if rest and isinstance(inner, Part):
+        return part.model_copy(update={head: _redrawn(inner, rest, draw, pins, here)})
+    return part.model_copy(update={head: draw(values(type(part), head, pins, here))})
+
+
+# --- wrong ----------------------------------------------------------------------------------
+
+
+def wrong(model: type[Part], field: str) -> object:
+    """Return a value that is wrong for a field without parts in it."""
+    plain = list(members(model.model_fields[field].annotation))
+    if any(each is bool or get_origin(each) is Literal for each in plain):
+        return "maybe"
+    return described(WRONG, model, field)
+
+
+def leaves(
+    model: type[Part], chosen: Mapping[str, str], path: str = ""
+) -> Iterator[tuple[str, object]]:
+    """Yield paths of all fields without parts in them, each with a wrong value.
+
+    Args:
+        model: where to begin.
+        chosen: the kind of each part that has several, by its path.
+        path: that of `model`.
+    """
+    for field in model.model_fields:
+        inner = inside(model, field)
+        here = f"{path}.{field}".removeprefix(".")
+        if inner:
+            yield from leaves(inner[chosen.get(here, next(iter(inner)))], chosen, here)
+        elif (model, field) != (Environment, "name") and field != "kind":
+            yield here, wrong(model, field)
+
+
+def inside(model: type[Part], field: str) -> dict[str, type[Part]]:
+    """Return the parts that a field takes, by kind."""
+    return {
+        _kind(each): each for each in members(model.model_fields[field].annotation) if is_part(each)
+    }
+
+
+def _kind(part: type[Part]) -> str:
+    return str(part.model_fields["kind"].default) if "kind" in part.model_fields else ""
