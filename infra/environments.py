@@ -368,7 +368,15 @@ class Live(Part):
 
 #: Settings of the GPU server that its stack makes, or that would keep the router from finding it.
 OF_STACK: Final = frozenset(
-    {"AWS_DEFAULT_REGION", "ECS_AGENT_URI", "HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+    {
+        "AWS_DEFAULT_REGION",
+        "DEVICE",
+        "ECS_AGENT_URI",
+        "HOST",
+        "PORT",
+        "QUEUE_URL",
+        "RECORDINGS_BUCKET",
+    }
 )
 SECRET: Final = frozenset({"AUTH_TOKEN", "AUTH_TOKEN_FILE", "HF_TOKEN"})
 

@@ -209,6 +209,7 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
         ({"alignment_languages": ("english",)}, "alignment_languages"),
         ({"settings": {"QUEUE_URL": "https://elsewhere"}}, "settings"),
         ({"settings": {"HF_TOKEN": "hf_secret"}}, "settings"),
+        ({"settings": {"DEVICE": "cpu"}}, "settings"),
         ({"settings": {"max_seconds": "1"}}, "settings"),
     ],
 )
@@ -386,7 +387,11 @@ def test_container_gets_a_gpu_and_what_it_has_to_know(spot: Server) -> None:
     assert spot.container["ResourceRequirements"] == [{"Type": "GPU", "Value": "1"}]
     # botocore reads the first; the CDK adds the second, which other SDKs read.
     regions = {"AWS_DEFAULT_REGION", "AWS_REGION"}
-    assert settings == regions | {"HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+    assert settings == regions | {"DEVICE", "HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+
+
+def test_a_machine_whose_gpu_cannot_be_used_is_no_slow_server(spot: Server) -> None:
+    assert {"Name": "DEVICE", "Value": "cuda"} in spot.container["Environment"]
 
 
 def test_container_gets_the_settings_that_somebody_chose(on_demand: Server) -> None:

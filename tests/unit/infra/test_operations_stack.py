@@ -170,11 +170,51 @@ def test_a_gpu_that_is_kept_ready_may_be_without_work_but_not_around_the_clock(
     assert alarm["EvaluationPeriods"] == 23
 
 
-def test_jobs_that_wait_for_a_machine_which_does_not_come_are_told(everything: Stacks) -> None:
+def test_jobs_that_nobody_does_alarm_within_half_an_hour_also_where_a_machine_runs(
+    everything: Stacks,
+) -> None:
+    alarm = everything.alarm("GpuMissing")
+
+    # Whether machines run does not matter: a task that cannot start does no job either.
     assert everything.metrics_of("GpuMissing") == {
         "ApproximateNumberOfMessagesVisible",
-        "GroupInServiceInstances",
+        "ApproximateNumberOfMessagesNotVisible",
+        "MachinesWanted",
     }
+    assert alarm["DatapointsToAlarm"] * 5 == 30
+    assert alarm["EvaluationPeriods"] == alarm["DatapointsToAlarm"] + 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "working", "waiting", "alarms"),
+    [
+        (1, 0, 3, True),  # no machine comes, or its task dies again and again
+        (0, 0, 3, False),  # they are meant to wait: for others, or for their hour
+        (1, 2, 3, False),
+        (1, 0, 0, False),
+    ],
+)
+def test_only_jobs_for_which_a_machine_is_wanted_alarm(
+    everything: Stacks, *, wanted: int, working: int, waiting: int, alarms: bool
+) -> None:
+    (expression,) = (
+        metric["Expression"]
+        for metric in everything.alarm("GpuMissing")["Metrics"]
+        if "Expression" in metric
+    )
+    arithmetic = {
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+        "FILL": lambda value, _: value,
+        "REPEAT": None,
+        "wanted": wanted,
+        "working": working,
+        "waiting": waiting,
+    }
+    value = eval(  # noqa: S307 - our own expression, which is Python's but for AND
+        expression.replace("AND", "and"), {"__builtins__": {}}, arithmetic
+    )
+
+    assert (value > 0) is alarms
 
 
 def test_what_is_not_there_is_not_watched(smallest: Stacks) -> None:
