@@ -98,8 +98,9 @@ class Functions(Part):
     #: Invocations of the transcript processor at once, 2 to 1000.
     processor_concurrency: int = 10
     log_days: int = 14
-    #: How often the batch worker looks at its queue, minutes.
-    batch_worker_minutes: int = 5
+    #: How often the batch worker looks at the queue of jobs by itself, minutes. What the router
+    #: queues wakes it at once; this finds what others have queued, and stops idle machines.
+    batch_worker_minutes: int = 1
 
     def problems(self) -> Iterator[Problem]:
         """Yield what AWS would refuse."""

@@ -122,6 +122,8 @@ ALARMS_PER_TARGET_TRACKING: Final = 2
 #: Lambda asks each queue all the time: five pollers, each waiting 20 s at most.
 QUEUE_POLLERS: Final = 5
 QUEUE_POLL_SECONDS: Final = 20
+#: A request to a queue that keeps the order (FIFO) costs $0.50 a million.
+FIFO_FACTOR: Final = Decimal("1.25")
 POLLED_REQUESTS: Final = Price(
     what="million SQS requests by idle pollers",
     dollars=Decimal("0.40"),

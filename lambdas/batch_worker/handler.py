@@ -1,4 +1,8 @@
-"""The function that a schedule invokes to have as many GPUs as there is work.
+"""The function that has as many GPUs running as there is work.
+
+A schedule invokes it every minute, and the router's wakes (`infra.wake`) do so as soon as a
+recording is queued. A wake is believed: the queue's own counts may lack a message for its first
+minute.
 
 It takes orders, too:
 
@@ -23,7 +27,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import botocore.session
 from aws_lambda_powertools import Logger, Metrics
@@ -90,6 +94,14 @@ class MachineSettings(BaseModel):
         )
 
 
+class Record(BaseModel):
+    """A message of a queue that Lambda hands over; only wakes come that way."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    source: Annotated[Literal["aws:sqs"], Field(alias="eventSource")]
+
+
 class Order(BaseModel):
     """The part of an event that matters."""
 
@@ -97,6 +109,7 @@ class Order(BaseModel):
 
     keep_warm: Annotated[bool | None, Field(alias="keepWarm")] = None
     until: Moment | None = None
+    wakes: Annotated[tuple[Record, ...], Field(alias="Records")] = ()
 
 
 def _client(name: str) -> Any:
@@ -140,6 +153,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         logger.info("no machines in this environment")
         return
     load = _load()
+    if order.wakes:
+        load = replace(load, waiting=max(load.waiting, 1))
     fleet, arn = machines.look()
     fleet = _carry_out(order, machines, fleet, arn, now)
     if fleet.desired and not load.waiting and not load.in_flight:

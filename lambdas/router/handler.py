@@ -8,8 +8,9 @@ lock here, and events that come twice at the same time may both reach the server
 An event about which nothing can be done is an error of the invocation, and so is a bucket or a
 queue that cannot be reached. Lambda tries twice more; what fails still ends among the undelivered
 events. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`; where there is a
-server `GPU_URL` and the secret that it asks for, `AUTH_TOKEN`; optional what is assumed of it,
-`SERVER_SPEED` and `BYTES_PER_SECOND` (see `lambdas.router.decide.Pace`).
+server `GPU_URL` and the secret that it asks for, `AUTH_TOKEN`; where machines are started for what
+is queued `WAKE_QUEUE_URL`, a FIFO queue; optional what is assumed of the server, `SERVER_SPEED` and
+`BYTES_PER_SECOND` (see `lambdas.router.decide.Pace`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from lambdas.events import event_id
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
 
 SERVICE = "router"
 
+#: Of all wakes within so many seconds SQS keeps one.
+WAKE_SECONDS = 15
+
 
 class Settings(BaseModel):
     """The function's environment variables."""
@@ -50,6 +55,9 @@ class Settings(BaseModel):
 
     jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
+    wake_queue_url: Annotated[str | None, Field(alias="WAKE_QUEUE_URL", pattern=r"^https?://")] = (
+        None
+    )
     server_url: Annotated[str | None, Field(alias="GPU_URL", pattern=r"^https?://")] = None
     token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
     speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = SPEED
@@ -66,9 +74,9 @@ class Settings(BaseModel):
 
 
 def _client(name: str) -> Any:
-    # At their slowest both looks at the bucket, before the recording is queued, and the queue
-    # itself take less than `lambdas.router.decide.RESERVE`: 2 times 7 s and 7 s, with the pause
-    # of a second between two attempts.
+    # At their slowest both looks at the bucket, before the recording is queued, the queue itself
+    # and a wake take less than `lambdas.router.decide.RESERVE`: 4 times 7 s, with the pause of a
+    # second between two attempts.
     return session.create_client(
         name,
         config=Config(
@@ -92,6 +100,21 @@ def _send(job: TranscriptionJob) -> None:
     sqs.send_message(
         QueueUrl=settings.jobs_queue_url, MessageBody=job.model_dump_json(by_alias=True)
     )
+    if settings.wake_queue_url is not None:
+        _wake(settings.wake_queue_url)
+
+
+def _wake(queue_url: str) -> None:
+    """Have the batch worker look now; if that fails, it does so by itself within a minute."""
+    try:
+        sqs.send_message(
+            QueueUrl=queue_url,
+            MessageBody="{}",
+            MessageGroupId="wake",
+            MessageDeduplicationId=str(int(time.time()) // WAKE_SECONDS),
+        )
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("batch worker not woken: %s", type(error).__name__)
 
 
 router = Router(

@@ -571,6 +571,24 @@ def test_idle_pollers_of_one_queue_are_free_and_those_of_more_are_not() -> None:
     assert priced(One=mapping, Two=mapping).total == Decimal("0.13")
 
 
+def test_a_queue_that_keeps_the_order_is_asked_at_a_higher_price() -> None:
+    def mapping(queue: str) -> Template:
+        source = {"Fn::GetAtt": [queue, "Arn"]}
+        return resource("AWS::Lambda::EventSourceMapping", EventSourceArn=source)
+
+    figures = priced(
+        Wakes=resource("AWS::SQS::Queue", FifoQueue=True),
+        Plain=resource("AWS::SQS::Queue"),
+        OfWakes=mapping("Wakes"),
+        OfPlain=mapping("Plain"),
+    )
+
+    (line,) = (line for line in figures.lines if line.price is prices.POLLED_REQUESTS)
+    # Five pollers that ask every 20 s, once at $0.40 a million and once at $0.50.
+    polls = Decimal(5 * 730 * 3600) / 20 / 1_000_000
+    assert line.month_without_free == round(polls * (Decimal("0.40") + Decimal("0.50")), 2)
+
+
 def test_storage_has_one_allowance_however_much_stores() -> None:
     table = resource("AWS::DynamoDB::Table", BillingMode="PAY_PER_REQUEST")
 

@@ -275,6 +275,31 @@ def test_waiting_jobs_start_machines(
     assert told(capsys)["MachinesWanted"] == [2.0]
 
 
+WAKE = {"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]}
+
+
+def test_a_wake_counts_for_a_job_that_the_queue_does_not_count_yet(handler: ModuleType) -> None:
+    gpu = service(handler)
+
+    handler.handler(WAKE, CONTEXT)
+
+    assert gpu.desired == 1
+
+
+def test_a_thousand_wakes_start_no_more_than_the_queue_holds(handler: ModuleType) -> None:
+    gpu = service(handler)
+    put_jobs(handler, 3)
+
+    for _ in range(3):
+        handler.handler({"Records": WAKE["Records"] * 10}, CONTEXT)
+
+    assert gpu.desired == 1
+
+
+def test_a_wake_does_no_harm_where_there_are_no_machines(bare: ModuleType) -> None:
+    bare.handler(WAKE, CONTEXT)
+
+
 def test_idle_machines_are_remembered_and_then_stopped(handler: ModuleType) -> None:
     gpu = service(handler, desired=1)
 
@@ -371,6 +396,8 @@ def test_a_moment_that_has_passed_ends_it(handler: ModuleType) -> None:
         {"keepWarm": False, "until": "2026-11-20T18:00:00Z"},
         {"until": "2026-11-20T18:00:00Z"},
         {"keepWarm": "perhaps"},
+        {"Records": [{"eventSource": "aws:s3"}]},
+        {"Records": "all"},
     ],
 )
 def test_an_order_that_is_not_understood_is_refused_and_changes_nothing(
