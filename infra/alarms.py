@@ -31,7 +31,8 @@ from infra.watched import Watched
 LATE_UTTERANCE: Final = 300
 #: A final should leave its task for the queue within a second; ten times a retry's longest wait.
 LATE_OUTBOX: Final = 60
-#: With machines of our own a job is begun within minutes, and may stand behind many, hours.
+#: With machines of our own a job is begun within minutes, or at the next of the set times, and may
+#: stand behind many, hours.
 LATE_JOB: Final = 6
 #: Without, jobs wait for people; they have a fortnight, and are told on the second day, hours.
 LATE_JOB_WITHOUT_GPU: Final = 24
@@ -107,7 +108,9 @@ class LossAlarms(Construct):
         )
         hours, first = LATE_JOB_WITHOUT_GPU, "Nothing here works jobs off: start who does"
         if self._watched.gpu:
-            hours, first = LATE_JOB, "See whether machines run, and what their log says"
+            held = self._watched.gpu.gpu.longest_hold
+            hours = LATE_JOB + math.ceil(held.total_seconds() / 3600)
+            first = "See whether machines run, and what their log says"
         self._above(
             "JobsLate",
             metrics.age(kept.jobs, period=metrics.FIVE_MINUTES),

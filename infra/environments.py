@@ -17,11 +17,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 from aws_cdk.region_info import RegionInfo
 from pydantic import Field, ValidationError, model_validator
 
+from infra import cron
+from infra.cron import InvalidCron
 from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
 from infra.parts import Part, Problem
@@ -382,6 +385,10 @@ OF_STACK: Final = frozenset(
 SECRET: Final = frozenset({"AUTH_TOKEN", "AUTH_TOKEN_FILE", "HF_TOKEN"})
 
 
+#: The longest that jobs may be held back: SQS keeps them for 14 days.
+LONGEST_HOLD: Final = timedelta(days=7)
+
+
 class Gpu(Part):
     """Machines with a GPU that transcribe recordings; none while there is nothing to do."""
 
@@ -408,6 +415,9 @@ class Gpu(Part):
     speed: float = 10.0
     #: A machine without work for so long is stopped, minutes.
     idle_minutes: int = 10
+    #: When machines may be started for jobs that wait, as an EventBridge cron expression in UTC,
+    #: such as `cron(0 0 * * ? *)`; from then on until the queue is empty. None: at any time.
+    batch_at: str | None = None
     #: Times at which one machine is kept ready, as EventBridge cron expressions in UTC.
     warm_from: str | None = None
     warm_until: str | None = None
@@ -463,8 +473,36 @@ class Gpu(Part):
             yield "warm_from", "what is started on a schedule has to be stopped on one: give both"
         for field in ("warm_from", "warm_until"):
             expression: str | None = getattr(self, field)
-            if expression is not None and not re.fullmatch(r"cron\((?:\S+ ){5}\S+\)", expression):
-                yield field, f"{expression!r} is not of the form cron(0 8 ? * MON-FRI *)"
+            try:
+                if expression is not None:
+                    cron.parse(expression)
+            except InvalidCron as error:
+                yield field, str(error)
+        yield from self._batch_problems()
+
+    def _batch_problems(self) -> Iterator[Problem]:
+        """Yield hours at which jobs would wait for too long, or are meant not to wait."""
+        try:
+            longest = self.longest_hold
+        except InvalidCron as error:
+            yield "batch_at", str(error)
+            return
+        if longest > LONGEST_HOLD:
+            yield "batch_at", f"jobs would wait for up to {longest.days} days: give one each week"
+        if self.batch_at is not None and (self.jobs_to_start > 1 or self.longest_wait_minutes):
+            yield (
+                "batch_at",
+                "begins all that waits: leave out jobs_to_start and longest_wait_minutes",
+            )
+
+    @property
+    def longest_hold(self) -> timedelta:
+        """How long a job may wait because machines are started at set times only.
+
+        Raises:
+            InvalidCron: `batch_at` is no expression, or ends some day.
+        """
+        return cron.parse(self.batch_at).longest_pause() if self.batch_at else timedelta(0)
 
 
 class Operations(Part):
@@ -550,6 +588,21 @@ class Environment(Part):
             self.live is None or self.live.load_balancer.kind != "dedicated"
         ):
             yield "gpu", "needs a network of its own: a dedicated load balancer brings one"
+        yield from self._hold_problems()
+
+    def _hold_problems(self) -> Iterator[Problem]:
+        """Yield recordings that are deleted while their jobs are held back."""
+        if self.gpu is None or self.data.recording_days is None:
+            return
+        try:
+            held = self.gpu.longest_hold
+        except InvalidCron:
+            return  # a problem of the part
+        if held >= timedelta(days=self.data.recording_days):
+            yield (
+                "gpu.batch_at",
+                f"jobs wait for up to {held.days} days, and data.recording_days deletes recordings",
+            )
 
     def _entrance_problems(self, live: Live) -> Iterator[Problem]:
         """Yield what keeps the load balancer or CloudFront from standing in the region."""

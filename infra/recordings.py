@@ -177,10 +177,12 @@ class RecordingFlow(Construct):
         wakes = wake_queue(self, sender=self.router, worker=self.batch_worker)
         self.router.function.add_environment("WAKE_QUEUE_URL", wakes.queue_url)
         self._every("Tick", events.Schedule.rate(_period(settings)))
-        for name, expression, order in (
+        orders: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
             ("WarmFrom", gpu.warm_from, {"keepWarm": True}),
             ("WarmUntil", gpu.warm_until, {"keepWarm": False}),
-        ):
+            ("BatchAt", gpu.batch_at, {"workOff": True}),
+        )
+        for name, expression, order in orders:
             if expression is not None:
                 self._every(name, events.Schedule.expression(expression), order)
 
@@ -235,6 +237,7 @@ class RecordingFlow(Construct):
                 "IDLE_MINUTES": str(gpu.gpu.idle_minutes),
                 "JOBS_TO_START": str(gpu.gpu.jobs_to_start),
                 "LONGEST_WAIT_MINUTES": str(gpu.gpu.longest_wait_minutes),
+                "AT_SET_TIMES": str(gpu.gpu.batch_at is not None).lower(),
             }
         worker = PythonFunction(
             self,

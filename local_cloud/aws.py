@@ -41,6 +41,7 @@ EMULATED = ("DYNAMODB", "SQS")
 #: the templates and from the launcher; what the user's shell says of it is not for them.
 OF_FUNCTIONS = frozenset(
     {
+        "AT_SET_TIMES",
         "AUTH_TOKEN",
         "BYTES_PER_SECOND",
         "CLUSTER",

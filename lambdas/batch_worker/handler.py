@@ -11,10 +11,13 @@ It takes orders, too:
 | `{"keepWarm": true}`                             | until `{"keepWarm": false}` comes      |
 | `{"keepWarm": true, "until": "2026-11-20T18:00:00Z"}` | until then, whatever else is ordered |
 
-The first are those of the schedule, the last is for people; a moment that has passed ends it.
-Where there are no machines there is nothing to do. Environment: `JOBS_QUEUE_URL`; where there are
-machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`, `JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and
-optional `JOBS_TO_START` and `LONGEST_WAIT_MINUTES`.
+The first are those of the schedule, the last is for people; a moment that has passed ends it. By
+`{"workOff": true}` a schedule, or people, have what waits worked off where machines are started for
+jobs at set times only. Where there are no machines there is nothing to do.
+
+Environment: `JOBS_QUEUE_URL`; where there are machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`,
+`JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and optional `JOBS_TO_START`, `LONGEST_WAIT_MINUTES`
+and `AT_SET_TIMES`.
 
 ValueError
 └── UnknownOrder    an event asks for something that is not among these
@@ -81,6 +84,7 @@ class MachineSettings(BaseModel):
     idle_minutes: Annotated[AtLeastOne, Field(alias="IDLE_MINUTES")]
     jobs_to_start: Annotated[AtLeastOne, Field(alias="JOBS_TO_START")] = 1
     longest_wait_minutes: Annotated[int, Field(ge=0, alias="LONGEST_WAIT_MINUTES")] = 0
+    at_set_times: Annotated[bool, Field(alias="AT_SET_TIMES")] = False
 
     @property
     def limits(self) -> Limits:
@@ -91,6 +95,7 @@ class MachineSettings(BaseModel):
             idle=timedelta(minutes=self.idle_minutes),
             jobs_to_start=self.jobs_to_start,
             longest_wait=timedelta(minutes=self.longest_wait_minutes),
+            at_set_times=self.at_set_times,
         )
 
 
@@ -109,6 +114,7 @@ class Order(BaseModel):
 
     keep_warm: Annotated[bool | None, Field(alias="keepWarm")] = None
     until: Moment | None = None
+    work_off: Annotated[bool, Field(alias="workOff")] = False
     wakes: Annotated[tuple[Record, ...], Field(alias="Records")] = ()
 
 
@@ -159,7 +165,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     fleet = _carry_out(order, machines, fleet, arn, now)
     if fleet.desired and not load.waiting and not load.in_flight:
         load = replace(load, served=_served(now - chosen.limits.idle, now))
-    decision = decide(load, fleet, chosen.limits, now)
+    decision = decide(load, fleet, chosen.limits, now, work_off=order.work_off)
     machines.become(arn, fleet, decision)
     metrics.add_metric(name="MachinesWanted", unit=MetricUnit.Count, value=decision.desired)
     metrics.flush_metrics()  # here and not by a decorator, which warns where there is nothing
@@ -172,6 +178,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
             "desired_before": fleet.desired,
             "desired": decision.desired,
             "kept_warm": fleet.is_warm(now),
+            "working_off": decision.working_off,
         },
     )
 

@@ -116,6 +116,21 @@ def test_a_job_may_wait_longer_where_people_do_it(everything: Stacks, smallest: 
     assert without == 24 * 3600  # of the fortnight that SQS keeps it
 
 
+def test_jobs_that_wait_for_a_set_time_are_late_only_after_it(tmp_path: Path) -> None:
+    at_night = Gpu(image="registry.example.org/gpu:1", batch_at="cron(0 0 * * ? *)")
+    stacks = synthesised(tmp_path, live=live(), gpu=at_night, operations=Operations())
+
+    late = stacks.alarm_on("JobsQueue", "ApproximateAgeOfOldestMessage")
+
+    assert late["Threshold"] == (24 + 6) * 3600
+    (order,) = (
+        rule["Properties"]["Targets"][0]["Input"]
+        for rule in stacks["functions"].find_resources("AWS::Events::Rule").values()
+        if rule["Properties"].get("ScheduleExpression") == "cron(0 0 * * ? *)"
+    )
+    assert json.loads(order) == {"workOff": True}
+
+
 def test_silence_of_the_load_balancer_counts_as_nobody_serving(everything: Stacks) -> None:
     alarm = everything.alarm("NobodyServes")
 

@@ -448,6 +448,7 @@ def test_the_batch_worker_may_change_the_number_of_machines_of_exactly_one_servi
     assert variables["IDLE_MINUTES"] == "10"
     assert variables["JOBS_TO_START"] == "4"
     assert variables["LONGEST_WAIT_MINUTES"] == "30"
+    assert variables["AT_SET_TIMES"] == "false"
 
 
 def test_machines_are_kept_ready_between_the_chosen_times(with_gpu: Both) -> None:
