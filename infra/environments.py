@@ -32,6 +32,7 @@ from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
 from infra.translation import Translation
 from infra.zones import zone_ids
+from transcripts.speed import ASSUMED_SPEED
 
 #: Memory that Fargate gives to a task of so many CPU units, MiB: least, most, step.
 #: Source: Amazon ECS Developer Guide, "Task CPU and memory".
@@ -411,8 +412,8 @@ class Gpu(Part):
     jobs_to_start: int = 1
     longest_wait_minutes: int = 0
     #: Seconds of audio that a machine is expected to transcribe in a second. What would take a
-    #: machine more than some minutes is queued at once.
-    speed: float = 10.0
+    #: machine more than some minutes is queued at once; `make cost` reckons with it, too.
+    speed: float = ASSUMED_SPEED
     #: A machine without work for so long is stopped, minutes.
     idle_minutes: int = 10
     #: When machines may be started for jobs that wait, as an EventBridge cron expression in UTC,

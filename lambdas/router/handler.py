@@ -29,11 +29,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from lambdas.events import event_id
-from lambdas.router.decide import BYTES_PER_SECOND, SPEED, Done, Outcome, Pace, Queue, Reason, Skip
+from lambdas.router.decide import BYTES_PER_SECOND, Done, Outcome, Pace, Queue, Reason, Skip
 from lambdas.router.outcomes import Outcomes
 from lambdas.router.request import RefusedEvent, requested
 from lambdas.router.route import Clock, Report, Router
 from lambdas.router.server import TranscriptionServer
+from transcripts.speed import ASSUMED_SPEED
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,7 +61,7 @@ class Settings(BaseModel):
     )
     server_url: Annotated[str | None, Field(alias="GPU_URL", pattern=r"^https?://")] = None
     token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
-    speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = SPEED
+    speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = ASSUMED_SPEED
     bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
     namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
 
