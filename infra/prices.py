@@ -73,6 +73,11 @@ INSTANCES: Final[Mapping[str, Decimal]] = {
     "g6.xlarge": Decimal("0.8048"),
     "g5.xlarge": Decimal("1.006"),
 }
+#: Beyond what every volume has.
+GP3_MIB_S: Final = Price(what="EBS gp3, MiB/s of throughput", dollars=Decimal("0.04"), hourly=False)
+GP3_IOPS: Final = Price(what="EBS gp3, IOPS", dollars=Decimal("0.005"), hourly=False)
+GP3_INCLUDED_MIB_S: Final = 125
+GP3_INCLUDED_IOPS: Final = 3000
 GP3_GB: Final = Price(what="EBS gp3, GB", dollars=Decimal("0.08"), hourly=False)
 
 # --- always on: network -----------------------------------------------------------------------

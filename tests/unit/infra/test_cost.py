@@ -26,6 +26,7 @@ from infra.costs.usage import PARTIAL_FACTOR, Rate
 from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
+from transcripts.speed import ASSUMED_SPEED
 
 pytestmark = pytest.mark.unit
 
@@ -419,6 +420,30 @@ def test_a_machine_that_always_runs_costs_its_dearest_choice_with_disk_and_addre
         "EBS gp3, GB": Decimal("8.00"),
         "public IPv4 address": Decimal("3.65"),
     }
+
+
+def test_what_a_volume_does_beyond_every_volumes_is_charged() -> None:
+    resources = machines(desired=1)
+    (mapping,) = resources["Machine"]["Properties"]["LaunchTemplateData"]["BlockDeviceMappings"]
+    mapping["Ebs"] |= {"Throughput": 400, "Iops": 4000}
+
+    figures = months(priced(**resources))
+
+    assert figures["EBS gp3, MiB/s of throughput"] == (400 - 125) * Decimal("0.04")
+    assert figures["EBS gp3, IOPS"] == (4000 - 3000) * Decimal("0.005")
+
+
+def test_an_hour_of_audio_costs_what_the_routers_speed_says() -> None:
+    def spot(**more: Template) -> Rate:
+        figures = priced(**machines(desired=0), **more)
+        return next(rate for rate in figures.rates if rate.usage == Usage.GPU)
+
+    faster = resource(
+        "AWS::Lambda::Function", Environment={"Variables": {"SERVER_SPEED": str(4 * ASSUMED_SPEED)}}
+    )
+
+    assert spot(Router=faster).dollars == pytest.approx(spot().dollars / 4)
+    assert "in which 40 hours of audio are assumed" in spot(Router=faster).assumed
 
 
 def test_tasks_on_machines_cost_nothing_beside_the_machines() -> None:
@@ -904,6 +929,18 @@ def test_the_demo_costs_less_than_ten_dollars_a_month_without_transcribe(
     figures = estimate("demo", [each for each in synthesised if each.environment == "demo"])
 
     assert figures.total < 10
+
+
+def test_the_documentation_says_what_an_hour_of_audio_costs(synthesised: list[Stack]) -> None:
+    figures = estimate("machines", [each for each in synthesised if each.environment == "machines"])
+    costs = {rate.per.rpartition(", ")[2]: rate.dollars for rate in figures.rates}
+    text = (cost.ROOT / "docs" / "costs.md").read_text()
+
+    for kind in ("g6.xlarge", "g4dn.xlarge"):
+        spot, dear = costs[f"{kind} Spot"], costs[f"{kind} on demand"]
+        line = f"| an hour of audio on a {kind} | ${spot:.3f} Spot, ${dear:.3f} on demand |"
+        assert line in text
+    assert f"if {ASSUMED_SPEED:g} hours of audio take an hour" in text
 
 
 def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[Stack]) -> None:

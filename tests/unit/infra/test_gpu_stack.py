@@ -369,6 +369,24 @@ def test_disks_are_encrypted_and_go_with_their_machine(spot: Server) -> None:
         assert each["Ebs"]["DeleteOnTermination"] is True
 
 
+def test_an_image_of_gigabytes_is_pulled_at_the_machines_speed_and_not_given_up(
+    spot: Server,
+) -> None:
+    (disk,) = (each["Ebs"] for each in spot.launch["BlockDeviceMappings"])
+    user_data = json.dumps(spot.launch["UserData"])
+
+    assert disk["VolumeType"] == "gp3"
+    # gp3 does a quarter of a MiB/s for each request a second, and has 3,000 of those.
+    assert 125 < disk["Throughput"] <= 0.25 * disk.get("Iops", 3000)
+    for setting in (
+        "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT=10m",
+        "ECS_IMAGE_PULL_BEHAVIOR=once",
+        "ECS_CONTAINER_CREATE_TIMEOUT=10m",
+        "ECS_CONTAINER_START_TIMEOUT=10m",
+    ):
+        assert f"{setting} >> /etc/ecs/ecs.config" in user_data
+
+
 def test_machines_have_public_addresses_only_without_another_way_out(
     spot: Server, on_demand: Server
 ) -> None:
