@@ -64,10 +64,11 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             functions=Functions(canary=None, with_dependencies=False, processor_concurrency=2),
         ),
         # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated
-        # one costs twice as much as the rest; under $10 a month in an empty account is `solo`. Until
-        # access control exists, whoever knows the page's address can have speech recognised: of the
-        # 25 streams that an account has by default these are four, $5.76 an hour; and at one start a
-        # second, for AWS charges 15 s even for a moment, nobody can make it more than $21.60.
+        # one costs twice as much as the rest; under $10 a month in an empty account is `solo`.
+        # Until access control exists, whoever knows the page's address can have speech recognised:
+        # of the 25 streams that an account has by default these are four, $5.76 an hour; and at one
+        # start a second, for AWS charges 15 s even for a moment, nobody can make it more than
+        # $21.60.
         Environment(
             name="demo",
             region="us-east-1",

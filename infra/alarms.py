@@ -31,14 +31,15 @@ from infra.watched import Watched
 LATE_UTTERANCE: Final = 300
 #: A final should leave its task for the queue within a second; ten times a retry's longest wait.
 LATE_OUTBOX: Final = 60
-#: With machines of our own a job is begun within minutes, and may stand behind many, hours.
+#: With machines of our own a job is begun within minutes, or at the next of the set times, and may
+#: stand behind many, hours.
 LATE_JOB: Final = 6
 #: Without, jobs wait for people; they have a fortnight, and are told on the second day, hours.
 LATE_JOB_WITHOUT_GPU: Final = 24
 #: What a machine may take to stop once it is not wanted any more, minutes: its task ends (2), ECS
 #: has seen it empty for a quarter of an hour, and it is drained.
 MACHINE_STOP: Final = 30
-#: What a machine may take from the first job to its start, minutes: it may not be had at once.
+#: What may pass from the wish for a machine to its first job, minutes: it may not be had at once.
 GPU_START: Final = 30
 #: How long a schedule may keep a machine ready without a break, minutes.
 WARM_AT_MOST: Final = 23 * 60
@@ -109,7 +110,9 @@ class LossAlarms(Construct):
         )
         hours, first = LATE_JOB_WITHOUT_GPU, "Nothing here works jobs off: start who does"
         if self._watched.gpu:
-            hours, first = LATE_JOB, "See whether machines run, and what their log says"
+            held = self._watched.gpu.gpu.longest_hold
+            hours = LATE_JOB + math.ceil(held.total_seconds() / 3600)
+            first = "See whether machines run, and what their log says"
         self._above(
             "JobsLate",
             metrics.age(kept.jobs, period=metrics.FIVE_MINUTES),
@@ -203,16 +206,22 @@ class LossAlarms(Construct):
             "server's ECS service to 0.",
             periods=math.ceil(minutes / period.to_minutes()),
         )
+        period = Duration.minutes(
+            max(metrics.FIVE_MINUTES.to_minutes(), self._watched.flow.look_minutes)
+        )
+        late = math.ceil(GPU_START / period.to_minutes())
         self._above(
             "GpuMissing",
-            metrics.jobs_without_machines(gpu, jobs),
+            metrics.jobs_that_nobody_does(jobs, self._watched.namespace, period=period),
             0,
-            "Recordings wait for a GPU, and for half an hour longer than they should none has "
-            "come. First: look for 'insufficient capacity' in the activity of the auto scaling "
-            "group; allow more instance types, or on-demand instances.",
-            periods=math.ceil(
-                (GPU_START + gpu.gpu.longest_wait_minutes) / metrics.FIVE_MINUTES.to_minutes()
-            ),
+            "Recordings wait, a machine with a GPU is wanted, and for half an hour no recording "
+            "has been in work. First: if no machine runs, look for 'insufficient capacity' in the "
+            "activity of the auto scaling group, and allow more instance types, or on-demand "
+            "instances. If one runs, read in the events of the ECS service and in the server's "
+            "log why its task does not start: the driver, the image, a setting.",
+            # One more than has to breach: the newest is 0 until its metrics arrive.
+            periods=late + 1,
+            datapoints=late,
         )
 
     def _not_empty(self, name: str, queue: sqs.IQueue, description: str) -> None:

@@ -18,12 +18,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
 from aws_cdk.region_info import RegionInfo
 from pydantic import Field, ValidationError, model_validator
 
+from infra import cron
+from infra.cron import InvalidCron
 from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
 from infra.mistakes import mistakes, without
@@ -32,6 +35,7 @@ from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
 from infra.translation import Translation
 from infra.zones import zone_ids
+from transcripts.speed import ASSUMED_SPEED
 
 #: Memory that Fargate gives to a task of so many CPU units, MiB: least, most, step.
 #: Source: Amazon ECS Developer Guide, "Task CPU and memory".
@@ -118,8 +122,9 @@ class Functions(Part):
     #: Invocations of the transcript processor at once, 2 to 1000.
     processor_concurrency: int = 10
     log_days: int = 14
-    #: How often the batch worker looks at its queue, minutes.
-    batch_worker_minutes: int = 5
+    #: How often the batch worker looks at the queue of jobs by itself, minutes. What the router
+    #: queues wakes it at once; this finds what others have queued, and stops idle machines.
+    batch_worker_minutes: int = 1
 
     def problems(self) -> Iterator[Problem]:
         """Yield what AWS would refuse."""
@@ -432,9 +437,21 @@ class Live(Part):
 
 #: Settings of the GPU server that its stack makes, or that would keep the router from finding it.
 OF_STACK: Final = frozenset(
-    {"AWS_DEFAULT_REGION", "ECS_AGENT_URI", "HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+    {
+        "AWS_DEFAULT_REGION",
+        "DEVICE",
+        "ECS_AGENT_URI",
+        "HOST",
+        "PORT",
+        "QUEUE_URL",
+        "RECORDINGS_BUCKET",
+    }
 )
 SECRET: Final = frozenset({"AUTH_TOKEN", "AUTH_TOKEN_FILE", "HF_TOKEN"})
+
+
+#: The longest that jobs may be held back: SQS keeps them for 14 days.
+LONGEST_HOLD: Final = timedelta(days=7)
 
 
 class Gpu(Part):
@@ -459,10 +476,13 @@ class Gpu(Part):
     jobs_to_start: int = 1
     longest_wait_minutes: int = 0
     #: Seconds of audio that a machine is expected to transcribe in a second. What would take a
-    #: machine more than some minutes is queued at once.
-    speed: float = 10.0
+    #: machine more than some minutes is queued at once; `make cost` reckons with it, too.
+    speed: float = ASSUMED_SPEED
     #: A machine without work for so long is stopped, minutes.
     idle_minutes: int = 10
+    #: When machines may be started for jobs that wait, as an EventBridge cron expression in UTC,
+    #: such as `cron(0 0 * * ? *)`; from then on until the queue is empty. None: at any time.
+    batch_at: str | None = None
     #: Times at which one machine is kept ready, as EventBridge cron expressions in UTC.
     warm_from: str | None = None
     warm_until: str | None = None
@@ -520,8 +540,36 @@ class Gpu(Part):
             yield "warm_from", "what is started on a schedule has to be stopped on one: give both"
         for field in ("warm_from", "warm_until"):
             expression: str | None = getattr(self, field)
-            if expression is not None and not re.fullmatch(r"cron\((?:\S+ ){5}\S+\)", expression):
-                yield field, f"{expression!r} is not of the form cron(0 8 ? * MON-FRI *)"
+            try:
+                if expression is not None:
+                    cron.parse(expression)
+            except InvalidCron as error:
+                yield field, str(error)
+        yield from self._batch_problems()
+
+    def _batch_problems(self) -> Iterator[Problem]:
+        """Yield hours at which jobs would wait for too long, or are meant not to wait."""
+        try:
+            longest = self.longest_hold
+        except InvalidCron as error:
+            yield "batch_at", str(error)
+            return
+        if longest > LONGEST_HOLD:
+            yield "batch_at", f"jobs would wait for up to {longest.days} days: give one each week"
+        if self.batch_at is not None and (self.jobs_to_start > 1 or self.longest_wait_minutes):
+            yield (
+                "batch_at",
+                "begins all that waits: leave out jobs_to_start and longest_wait_minutes",
+            )
+
+    @property
+    def longest_hold(self) -> timedelta:
+        """How long a job may wait because machines are started at set times only.
+
+        Raises:
+            InvalidCron: `batch_at` is no expression, or ends some day.
+        """
+        return cron.parse(self.batch_at).longest_pause() if self.batch_at else timedelta(0)
 
 
 class Operations(Part):
@@ -634,6 +682,7 @@ class Environment(Part):
                 yield from _machine_problems(self.live.service)
         if self.gpu is not None and (self.live is None or self.live.load_balancer.kind == "shared"):
             yield "gpu", "needs a network of its own, which a shared load balancer does not bring"
+        yield from self._hold_problems()
 
     def _tag_problems(self) -> Iterator[Problem]:
         """Yield tags that AWS would refuse, and those that are ours."""
@@ -649,6 +698,20 @@ class Environment(Part):
                 )
         if len(self.tags) + len(OUR_TAGS) > 50:  # noqa: PLR2004 - AWS's limit
             yield "tags", f"give at most {50 - len(OUR_TAGS)}"
+
+    def _hold_problems(self) -> Iterator[Problem]:
+        """Yield recordings that are deleted while their jobs are held back."""
+        if self.gpu is None or self.data.recording_days is None:
+            return
+        try:
+            held = self.gpu.longest_hold
+        except InvalidCron:
+            return  # a problem of the part
+        if held >= timedelta(days=self.data.recording_days):
+            yield (
+                "gpu.batch_at",
+                f"jobs wait for up to {held.days} days, and data.recording_days deletes recordings",
+            )
 
     def _entrance_problems(self, live: Live) -> Iterator[Problem]:
         """Yield what keeps the load balancer or CloudFront from standing in the region."""

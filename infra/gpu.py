@@ -186,6 +186,10 @@ class GpuServer(Construct):
                 # A machine's metadata, where an SDK looks for it otherwise, is out of reach.
                 # botocore knows it by this name only.
                 "AWS_DEFAULT_REGION": Stack.of(self).region,
+                # Not `auto`: CTranslate2 finds no GPU after any error of CUDA, and the machine
+                # would go on as a slow and expensive CPU. This way the task ends, and an alarm
+                # goes off (`infra.alarms`, GpuMissing).
+                "DEVICE": "cuda",
                 "HOST": "0.0.0.0",
                 "PORT": str(PORT),
                 "QUEUE_URL": store.jobs.queue_url,

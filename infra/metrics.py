@@ -155,11 +155,27 @@ def idle_machines(
     )
 
 
-def jobs_without_machines(gpu: GpuServer, jobs: sqs.IQueue) -> cloudwatch.MathExpression:
-    """Jobs that wait while no machine runs; otherwise 0."""
+def jobs_that_nobody_does(
+    jobs: sqs.IQueue, namespace: str, *, period: Duration
+) -> cloudwatch.MathExpression:
+    """Jobs that wait while a machine is wanted and no job is in work; otherwise 0.
+
+    That is so when no machine comes, and also when one runs whose task cannot start. The batch
+    worker reports what is wanted at each look, so `period` has to span a look; one that falls
+    beside its period repeats the one before.
+    """
     return cloudwatch.MathExpression(
-        expression="IF(FILL(machines, 0) == 0, FILL(waiting, 0), 0)",
-        label="Jobs without machines",
-        period=FIVE_MINUTES,
-        using_metrics={"waiting": waiting(jobs), "machines": machines(gpu)},
+        expression="IF(FILL(wanted, REPEAT) > 0 AND FILL(working, 0) == 0, FILL(waiting, 0), 0)",
+        label="Jobs that nobody does",
+        period=period,
+        using_metrics={
+            "wanted": own(
+                namespace,
+                "MachinesWanted",
+                service="batch_worker",
+                statistic=cloudwatch.Stats.MAXIMUM,
+            ),
+            "working": in_work(jobs),
+            "waiting": waiting(jobs),
+        },
     )

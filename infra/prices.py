@@ -74,6 +74,11 @@ INSTANCES: Final[Mapping[str, Decimal]] = {
     "g5.xlarge": Decimal("1.006"),
     "t4g.nano": Decimal("0.0042"),
 }
+#: Beyond what every volume has.
+GP3_MIB_S: Final = Price(what="EBS gp3, MiB/s of throughput", dollars=Decimal("0.04"), hourly=False)
+GP3_IOPS: Final = Price(what="EBS gp3, IOPS", dollars=Decimal("0.005"), hourly=False)
+GP3_INCLUDED_MIB_S: Final = 125
+GP3_INCLUDED_IOPS: Final = 3000
 GP3_GB: Final = Price(what="EBS gp3, GB", dollars=Decimal("0.08"), hourly=False)
 
 # --- always on: network -----------------------------------------------------------------------
@@ -123,6 +128,8 @@ ALARMS_PER_TARGET_TRACKING: Final = 2
 #: Lambda asks each queue all the time: five pollers, each waiting 20 s at most.
 QUEUE_POLLERS: Final = 5
 QUEUE_POLL_SECONDS: Final = 20
+#: A request to a queue that keeps the order (FIFO) costs $0.50 a million.
+FIFO_FACTOR: Final = Decimal("1.25")
 POLLED_REQUESTS: Final = Price(
     what="million SQS requests by idle pollers",
     dollars=Decimal("0.40"),

@@ -2,7 +2,8 @@
 
     uploaded object ---.            .-> GPU server (infra.gpu), at once
     application event -'-> router --'-> jobs -> GPU server, later; dead letters after 6 attempts
-    every few minutes -----> batch worker: as many GPUs as there is work
+                                '-- wake -> batch worker: as many GPUs as there is work
+    every minute -----------------------------'
     outcome of a chunk ----.
     metadata of a session --+-> session combiner
     end of a session ------'
@@ -34,10 +35,11 @@ from constructs import Construct
 
 from infra import bucket_rights
 from infra.buckets import log_bucket, private_bucket
-from infra.environments import Data
+from infra.environments import Data, Gpu
 from infra.functions import FunctionSettings, PythonFunction
 from infra.queues import last_resort, publish, queue_with_dead_letters
 from infra.security import accept
+from infra.wake import wake_queue
 from transcripts.recordings import (
     CHUNK_KEYS,
     CHUNK_OUTCOME_EVENTS,
@@ -129,7 +131,7 @@ class RecordingFlow(Construct):
         router: gives each uploaded recording to whoever transcribes it.
         batch_worker: starts and stops GPUs.
         session_combiner: makes one transcript of a session's chunks.
-        look_minutes: how often the batch worker looks whether there is work.
+        look_minutes: how often the batch worker looks by itself whether there is work.
     """
 
     def __init__(
@@ -167,13 +169,22 @@ class RecordingFlow(Construct):
         self._on("Asked", self.router, _asked(store.bucket))
         self._on("ChunkDone", self.session_combiner, _created(store.bucket, _OF_SESSIONS))
         self._on("SessionEnded", self.session_combiner, _session_ended(store.bucket))
+        if gpu:
+            self._look_for_work(settings, gpu.gpu)
+
+    def _look_for_work(self, settings: FunctionSettings, gpu: Gpu) -> None:
+        """Have the batch worker look when something is queued, regularly, and at set times."""
+        wakes = wake_queue(self, sender=self.router, worker=self.batch_worker)
+        self.router.function.add_environment("WAKE_QUEUE_URL", wakes.queue_url)
         self._every("Tick", events.Schedule.rate(_period(settings)))
-        if gpu and gpu.gpu.warm_from and gpu.gpu.warm_until:
-            for name, expression, warm in (
-                ("WarmFrom", gpu.gpu.warm_from, True),
-                ("WarmUntil", gpu.gpu.warm_until, False),
-            ):
-                self._every(name, events.Schedule.expression(expression), {"keepWarm": warm})
+        orders: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
+            ("WarmFrom", gpu.warm_from, {"keepWarm": True}),
+            ("WarmUntil", gpu.warm_until, {"keepWarm": False}),
+            ("BatchAt", gpu.batch_at, {"workOff": True}),
+        )
+        for name, expression, order in orders:
+            if expression is not None:
+                self._every(name, events.Schedule.expression(expression), order)
 
     def _make_router(self, settings: FunctionSettings, gpu: GpuServer | None) -> PythonFunction:
         router = PythonFunction(
@@ -230,6 +241,7 @@ class RecordingFlow(Construct):
                 "IDLE_MINUTES": str(gpu.gpu.idle_minutes),
                 "JOBS_TO_START": str(gpu.gpu.jobs_to_start),
                 "LONGEST_WAIT_MINUTES": str(gpu.gpu.longest_wait_minutes),
+                "AT_SET_TIMES": str(gpu.gpu.batch_at is not None).lower(),
             }
         worker = PythonFunction(
             self,

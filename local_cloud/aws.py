@@ -41,6 +41,7 @@ EMULATED = ("DYNAMODB", "SQS")
 #: the templates and from the launcher; what the user's shell says of it is not for them.
 OF_FUNCTIONS = frozenset(
     {
+        "AT_SET_TIMES",
         "AUTH_TOKEN",
         "BYTES_PER_SECOND",
         "CLUSTER",
@@ -56,6 +57,7 @@ OF_FUNCTIONS = frozenset(
         "SERVER_SPEED",
         "SERVICE",
         "TABLE_NAME",
+        "WAKE_QUEUE_URL",
     }
 )
 #: The emulator checks no signatures; a real account would refuse these.

@@ -189,14 +189,21 @@ def _function(function: Resource, _resources: Resources) -> Iterator[tuple[Price
             yield prices.CUSTOM_METRIC, 1
 
 
-def _event_source(mapping: Resource, _resources: Resources) -> Iterator[tuple[Price, Decimal]]:
+def _event_source(mapping: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
     if mapping.value("ProvisionedPollerConfig") is not None:
         raise mapping.unpriced("provisioned pollers have no price")
     if mapping.value("StartingPosition") is not None:
         return  # a stream, which Lambda reads for nothing
     seconds = prices.HOURS_PER_MONTH * 3600
     polls = prices.QUEUE_POLLERS * seconds / Decimal(prices.QUEUE_POLL_SECONDS)
-    yield prices.POLLED_REQUESTS, polls / 1_000_000
+    ordered = any(
+        queue.stack == mapping.stack
+        and queue.value("FifoQueue")
+        and mentions(mapping.value("EventSourceArn"), queue.logical_id)
+        for queue in resources.of("AWS::SQS::Queue")
+    )
+    factor = prices.FIFO_FACTOR if ordered else Decimal(1)
+    yield prices.POLLED_REQUESTS, factor * polls / 1_000_000
 
 
 def _parameter(parameter: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:

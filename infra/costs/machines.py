@@ -18,8 +18,10 @@ class Choice:
 
     instance_type: str
     spot: bool
-    #: Size of its volumes, GB.
+    #: Size of its volumes, GB, and what they have beyond every volume's, MiB/s and IOPS.
     disk_gb: Decimal
+    disk_mib_s: Decimal
+    disk_iops: Decimal
     public_address: bool
 
     @property
@@ -56,7 +58,9 @@ def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
         Choice(
             instance_type=kind,
             spot=spot,
-            disk_gb=_disk(template),
+            disk_gb=_disk(template, "VolumeSize"),
+            disk_mib_s=_disk(template, "Throughput", included=prices.GP3_INCLUDED_MIB_S),
+            disk_iops=_disk(template, "Iops", included=prices.GP3_INCLUDED_IOPS),
             public_address=any(each.get("AssociatePublicIpAddress") for each in interfaces),
         )
         for kind in types or [own_type]
@@ -96,19 +100,25 @@ def _spot(group: Resource, template: Resource) -> bool:
     return not base and not above
 
 
-def _disk(template: Resource) -> Decimal:
+def _disk(template: Resource, name: str, *, included: int = 0) -> Decimal:
+    """Return a property of all volumes together, as far as it goes beyond what each includes."""
     total = Decimal(0)
     for mapping in template.items("LaunchTemplateData", "BlockDeviceMappings"):
-        size: Any = resolve(mapping.get("Ebs", {}), template.parameters)
-        size = size.get("VolumeSize", 0) if isinstance(size, Mapping) else 0
-        total += Decimal(str(size))
+        volume: Any = resolve(mapping.get("Ebs", {}), template.parameters)
+        value = volume.get(name, included) if isinstance(volume, Mapping) else included
+        total += max(Decimal(str(value)) - included, Decimal(0))
     return total
 
 
 def machine(choice: Choice) -> Iterator[tuple[Price, Decimal]]:
     """Yield what one machine uses: itself, its volumes and its address."""
     yield choice.price, Decimal(1)
-    if choice.disk_gb:
-        yield prices.GP3_GB, choice.disk_gb
+    for price, quantity in (
+        (prices.GP3_GB, choice.disk_gb),
+        (prices.GP3_MIB_S, choice.disk_mib_s),
+        (prices.GP3_IOPS, choice.disk_iops),
+    ):
+        if quantity:
+            yield price, quantity
     if choice.public_address:
         yield prices.PUBLIC_IPV4, Decimal(1)

@@ -16,6 +16,7 @@ from infra.costs.machines import Choice, instance_choices, machine
 from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, told
 from infra.costs.templates import Resources, mentions
 from infra.prices import HOURS_PER_MONTH, Price, Usage
+from transcripts.speed import ASSUMED_SPEED
 
 # --- what is assumed ----------------------------------------------------------------------------
 
@@ -44,8 +45,8 @@ SPEECH_CHARACTERS: Final = 60 * 900
 #: most, besides the final itself (`Policy.partial_factor` in
 #: `ecs_service/conversations/translation_plan.py`).
 PARTIAL_FACTOR: Final = 3
-#: Hours of audio that a machine transcribes in an hour: an assumption until it is measured.
-GPU_SPEED: Final = 20
+#: The router's setting by which its environment says how fast a machine is.
+SPEED_SETTING: Final = "SERVER_SPEED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,22 +246,32 @@ def _tasks(resources: Resources) -> Iterator[Rate]:
 
 def _gpus(resources: Resources) -> Iterator[Rate]:
     """Return what an hour of audio costs on each machine that may be started, either way."""
+    speed = _speed(resources)
     for group in resources.of("AWS::AutoScaling::AutoScalingGroup"):
         for choice in instance_choices(group, resources):
             for spot in (True, False):
-                yield _audio_hour(replace(choice, spot=spot))
+                yield _audio_hour(replace(choice, spot=spot), speed)
 
 
-def _audio_hour(choice: Choice) -> Rate:
+def _speed(resources: Resources) -> Decimal:
+    """Return how many hours of audio a machine transcribes in an hour, as the router is set."""
+    for function in resources.of("AWS::Lambda::Function"):
+        found = function.value("Environment", "Variables", SPEED_SETTING)
+        if isinstance(found, str):
+            return Decimal(found)
+    return Decimal(str(ASSUMED_SPEED))
+
+
+def _audio_hour(choice: Choice, speed: Decimal) -> Rate:
     hour = _hour(machine(choice))
     dollars = sum((part.dollars for part in hour), Decimal(0))
     return Rate(
         per=f"{Usage.GPU}, {choice.instance_type} {'Spot' if choice.spot else 'on demand'}",
         usage=Usage.GPU,
-        parts=tuple(Part(part.what, part.dollars / GPU_SPEED) for part in hour),
+        parts=tuple(Part(part.what, part.dollars / speed) for part in hour),
         assumed=(
-            f"${dollars:.4f} an hour of the machine, in which {GPU_SPEED} hours of audio are "
-            "assumed: not measured; starting and idle time come on top"
+            f"${dollars:.4f} an hour of the machine, in which {speed.normalize():f} hours of audio "
+            "are assumed: not measured; starting and idle time come on top"
         ),
     )
 

@@ -8,12 +8,16 @@ when there have been too many for a while, for the queue's counts are approximat
 a job in hand are never too many, and neither is one that was given recordings beside the queue. A
 machine may have a second job ready, so this counts some too many; which of them ends is ECS's
 choice, and those at work ask it to spare them (`gpu_server.protection`).
+
+Where machines are started at set times only, jobs wait for the next one. From then on everything
+is as above until the queue is empty. At other times jobs start no machine, but one that runs for
+another reason does them: it is kept ready, or has been idle for less than its time.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 
@@ -40,6 +44,8 @@ class Fleet:
     surplus_since: datetime | None = None
     #: Since when there are jobs and no machine; None while there is either.
     waiting_since: datetime | None = None
+    #: Whether a set time has come, and what waited then is not worked off yet.
+    working_off: bool = False
 
     def is_warm(self, now: datetime) -> bool:
         """Return whether one is to be kept ready, work or not."""
@@ -59,6 +65,8 @@ class Limits:
     jobs_to_start: int = 1
     #: or for fewer when they have waited for so long.
     longest_wait: timedelta = timedelta(0)
+    #: Jobs start machines at set times only.
+    at_set_times: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +76,20 @@ class Decision:
     desired: int
     surplus_since: datetime | None = None
     waiting_since: datetime | None = None
+    working_off: bool = False
 
 
-def decide(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
-    """Return how many machines there are to be from now on."""
+def decide(
+    load: Load, fleet: Fleet, limits: Limits, now: datetime, *, work_off: bool = False
+) -> Decision:
+    """Return how many machines there are to be from now on; `work_off`: a set time has come."""
+    begun = limits.at_set_times and (fleet.working_off or work_off)
+    working_off = begun and bool(load.waiting or load.in_flight)
+    fleet = replace(fleet, working_off=working_off)
+    return replace(_number(load, fleet, limits, now), working_off=working_off)
+
+
+def _number(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
     wanted = min(_wanted(load, fleet, limits, now), limits.maximum)
     if fleet.desired == 0 and not fleet.is_warm(now) and wanted:
         since = fleet.waiting_since or now
@@ -87,6 +105,8 @@ def decide(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
 
 def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
     for_work = math.ceil((load.waiting + load.in_flight) / limits.jobs_per_instance)
+    if limits.at_set_times and not fleet.working_off:
+        for_work = min(for_work, fleet.desired)
     busy = min(load.in_flight or (1 if load.served else 0), fleet.desired)  # a job each, at least
     return max(for_work, busy, 1 if fleet.is_warm(now) else 0)
 

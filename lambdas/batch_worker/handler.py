@@ -1,4 +1,8 @@
-"""The function that a schedule invokes to have as many GPUs as there is work.
+"""The function that has as many GPUs running as there is work.
+
+A schedule invokes it every minute, and the router's wakes (`infra.wake`) do so as soon as a
+recording is queued. A wake is believed: the queue's own counts may lack a message for its first
+minute.
 
 It takes orders, too:
 
@@ -7,10 +11,13 @@ It takes orders, too:
 | `{"keepWarm": true}`                             | until `{"keepWarm": false}` comes      |
 | `{"keepWarm": true, "until": "2026-11-20T18:00:00Z"}` | until then, whatever else is ordered |
 
-The first are those of the schedule, the last is for people; a moment that has passed ends it.
-Where there are no machines there is nothing to do. Environment: `JOBS_QUEUE_URL`; where there are
-machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`, `JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and
-optional `JOBS_TO_START` and `LONGEST_WAIT_MINUTES`.
+The first are those of the schedule, the last is for people; a moment that has passed ends it. By
+`{"workOff": true}` a schedule, or people, have what waits worked off where machines are started for
+jobs at set times only. Where there are no machines there is nothing to do.
+
+Environment: `JOBS_QUEUE_URL`; where there are machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`,
+`JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and optional `JOBS_TO_START`, `LONGEST_WAIT_MINUTES`
+and `AT_SET_TIMES`.
 
 ValueError
 └── UnknownOrder    an event asks for something that is not among these
@@ -23,7 +30,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import botocore.session
 from aws_lambda_powertools import Logger, Metrics
@@ -77,6 +84,7 @@ class MachineSettings(BaseModel):
     idle_minutes: Annotated[AtLeastOne, Field(alias="IDLE_MINUTES")]
     jobs_to_start: Annotated[AtLeastOne, Field(alias="JOBS_TO_START")] = 1
     longest_wait_minutes: Annotated[int, Field(ge=0, alias="LONGEST_WAIT_MINUTES")] = 0
+    at_set_times: Annotated[bool, Field(alias="AT_SET_TIMES")] = False
 
     @property
     def limits(self) -> Limits:
@@ -87,7 +95,16 @@ class MachineSettings(BaseModel):
             idle=timedelta(minutes=self.idle_minutes),
             jobs_to_start=self.jobs_to_start,
             longest_wait=timedelta(minutes=self.longest_wait_minutes),
+            at_set_times=self.at_set_times,
         )
+
+
+class Record(BaseModel):
+    """A message of a queue that Lambda hands over; only wakes come that way."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    source: Annotated[Literal["aws:sqs"], Field(alias="eventSource")]
 
 
 class Order(BaseModel):
@@ -97,6 +114,8 @@ class Order(BaseModel):
 
     keep_warm: Annotated[bool | None, Field(alias="keepWarm")] = None
     until: Moment | None = None
+    work_off: Annotated[bool, Field(alias="workOff")] = False
+    wakes: Annotated[tuple[Record, ...], Field(alias="Records")] = ()
 
 
 def _client(name: str) -> Any:
@@ -140,11 +159,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         logger.info("no machines in this environment")
         return
     load = _load()
+    if order.wakes:
+        load = replace(load, waiting=max(load.waiting, 1))
     fleet, arn = machines.look()
     fleet = _carry_out(order, machines, fleet, arn, now)
     if fleet.desired and not load.waiting and not load.in_flight:
         load = replace(load, served=_served(now - chosen.limits.idle, now))
-    decision = decide(load, fleet, chosen.limits, now)
+    decision = decide(load, fleet, chosen.limits, now, work_off=order.work_off)
     machines.become(arn, fleet, decision)
     metrics.add_metric(name="MachinesWanted", unit=MetricUnit.Count, value=decision.desired)
     metrics.flush_metrics()  # here and not by a decorator, which warns where there is nothing
@@ -157,6 +178,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
             "desired_before": fleet.desired,
             "desired": decision.desired,
             "kept_warm": fleet.is_warm(now),
+            "working_off": decision.working_off,
         },
     )
 

@@ -16,6 +16,7 @@ KEPT_WARM = "cloudscribe:kept-warm"
 WARM_UNTIL = "cloudscribe:warm-until"
 SURPLUS_SINCE = "cloudscribe:surplus-since"
 WAITING_SINCE = "cloudscribe:waiting-since"
+WORKING_OFF = "cloudscribe:working-off"
 
 
 class NoService(RuntimeError):
@@ -63,6 +64,7 @@ class Machines:
             warm_until=_moment(tags.get(WARM_UNTIL)),
             surplus_since=_moment(tags.get(SURPLUS_SINCE)),
             waiting_since=_moment(tags.get(WAITING_SINCE)),
+            working_off=WORKING_OFF in tags,
         )
         return fleet, active[0]["serviceArn"]
 
@@ -84,14 +86,14 @@ class Machines:
             SURPLUS_SINCE: (fleet.surplus_since, decision.surplus_since),
             WAITING_SINCE: (fleet.waiting_since, decision.waiting_since),
         }
-        self._remember(
-            arn,
-            {
-                name: after.isoformat() if after else None
-                for name, (before, after) in moments.items()
-                if before != after
-            },
-        )
+        changes = {
+            name: after.isoformat() if after else None
+            for name, (before, after) in moments.items()
+            if before != after
+        }
+        if decision.working_off != fleet.working_off:
+            changes[WORKING_OFF] = "yes" if decision.working_off else None
+        self._remember(arn, changes)
 
     def _remember(self, arn: str, values: Mapping[str, str | None]) -> None:
         """Set tags, or remove those whose value is None."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from transcripts.speed import ASSUMED_SPEED
+
 #: Kept for the end: to look once more whether there is a transcript, and to reach the queue, both
 #: at their slowest. `lambdas.router.handler` has the clients' patience.
 RESERVE: Final = 30.0
@@ -30,8 +32,6 @@ PAUSES: Final = (1.0, 2.0, 4.0)
 #: Opus for speech, 32 kbit/s. Other formats have more, so by this figure they are longer than in
 #: truth, and the large ones among them are queued rather than tried in vain.
 BYTES_PER_SECOND: Final = 4_000.0
-#: Half of what `infra.costs.usage` assumes of a GPU, for an answer has to come in time.
-SPEED: Final = 10.0
 #: A server that asks for more than this is overloaded; the queue is for such times.
 LONGEST_PAUSE: Final = 10.0
 
@@ -94,7 +94,7 @@ class Pace:
     #: Bytes that are a second of audio.
     bytes_per_second: float = BYTES_PER_SECOND
     #: Seconds of audio that are transcribed in a second.
-    speed: float = SPEED
+    speed: float = ASSUMED_SPEED
 
     def seconds(self, size: int | None) -> float:
         """Return how long it takes to transcribe so many bytes; 0 if nobody knows how many."""

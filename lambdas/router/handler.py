@@ -9,7 +9,8 @@ An event about which nothing can be done goes to the undelivered events at once.
 that cannot be reached is an error of the invocation: Lambda tries twice more, and what fails still
 ends there as well. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`,
 `UNDELIVERED_QUEUE_URL`; where there is a server `GPU_URL` and the secret that it asks for,
-`AUTH_TOKEN`; optional what is assumed of it, `SERVER_SPEED` and `BYTES_PER_SECOND` (see
+`AUTH_TOKEN`; where machines are started for what is queued `WAKE_QUEUE_URL`, a FIFO queue; optional
+what is assumed of the server, `SERVER_SPEED` and `BYTES_PER_SECOND` (see
 `lambdas.router.decide.Pace`).
 """
 
@@ -25,15 +26,17 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from lambdas.events import event_id
-from lambdas.router.decide import BYTES_PER_SECOND, SPEED, Done, Outcome, Pace, Queue, Reason, Skip
+from lambdas.router.decide import BYTES_PER_SECOND, Done, Outcome, Pace, Queue, Reason, Skip
 from lambdas.router.outcomes import Outcomes
 from lambdas.router.request import RefusedEvent, requested
 from lambdas.router.route import Clock, Report, Router
 from lambdas.router.server import TranscriptionServer
 from lambdas.undelivered import Undelivered
+from transcripts.speed import ASSUMED_SPEED
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from transcripts.recordings import TranscriptionJob
 
 SERVICE = "router"
+
+#: Of all wakes within so many seconds SQS keeps one.
+WAKE_SECONDS = 15
 
 
 class Settings(BaseModel):
@@ -55,9 +61,12 @@ class Settings(BaseModel):
         str, Field(alias="UNDELIVERED_QUEUE_URL", pattern=r"^https?://")
     ]
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
+    wake_queue_url: Annotated[str | None, Field(alias="WAKE_QUEUE_URL", pattern=r"^https?://")] = (
+        None
+    )
     server_url: Annotated[str | None, Field(alias="GPU_URL", pattern=r"^https?://")] = None
     token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
-    speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = SPEED
+    speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = ASSUMED_SPEED
     bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
     namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
 
@@ -71,9 +80,9 @@ class Settings(BaseModel):
 
 
 def _client(name: str) -> Any:
-    # At their slowest both looks at the bucket, before the recording is queued, and the queue
-    # itself take less than `lambdas.router.decide.RESERVE`: 2 times 7 s and 7 s, with the pause
-    # of a second between two attempts.
+    # At their slowest both looks at the bucket, before the recording is queued, the queue itself
+    # and a wake take less than `lambdas.router.decide.RESERVE`: 4 times 7 s, with the pause of a
+    # second between two attempts.
     return session.create_client(
         name,
         config=Config(
@@ -98,6 +107,21 @@ def _send(job: TranscriptionJob) -> None:
     sqs.send_message(
         QueueUrl=settings.jobs_queue_url, MessageBody=job.model_dump_json(by_alias=True)
     )
+    if settings.wake_queue_url is not None:
+        _wake(settings.wake_queue_url)
+
+
+def _wake(queue_url: str) -> None:
+    """Have the batch worker look now; if that fails, it does so by itself within a minute."""
+    try:
+        sqs.send_message(
+            QueueUrl=queue_url,
+            MessageBody="{}",
+            MessageGroupId="wake",
+            MessageDeduplicationId=str(int(time.time()) // WAKE_SECONDS),
+        )
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("batch worker not woken: %s", type(error).__name__)
 
 
 router = Router(

@@ -218,6 +218,8 @@ def functions() -> Iterator[tuple[Function, ...]]:
                 (
                     {"keepWarm": True},
                     {"keepWarm": True, "until": "2026-11-20T18:00:00Z", "note": SECRET},
+                    {"workOff": True},
+                    {"Records": [{"eventSource": "aws:sqs", "body": SECRET}]},
                     event({}, "aws.events"),
                 ),
                 _batch_worker,

@@ -27,6 +27,7 @@ from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
 from tests.support.templates import built, settings
+from transcripts.speed import ASSUMED_SPEED
 
 pytestmark = pytest.mark.unit
 
@@ -505,6 +506,30 @@ def test_a_machine_in_private_costs_no_address() -> None:
     assert "public IPv4 address" not in months(priced(**on_machine(NetworkInterfaces=interfaces)))
 
 
+def test_what_a_volume_does_beyond_every_volumes_is_charged() -> None:
+    resources = machines(desired=1)
+    (mapping,) = resources["Machine"]["Properties"]["LaunchTemplateData"]["BlockDeviceMappings"]
+    mapping["Ebs"] |= {"Throughput": 400, "Iops": 4000}
+
+    figures = months(priced(**resources))
+
+    assert figures["EBS gp3, MiB/s of throughput"] == (400 - 125) * Decimal("0.04")
+    assert figures["EBS gp3, IOPS"] == (4000 - 3000) * Decimal("0.005")
+
+
+def test_an_hour_of_audio_costs_what_the_routers_speed_says() -> None:
+    def spot(**more: Template) -> Rate:
+        figures = priced(**machines(desired=0), **more)
+        return next(rate for rate in figures.rates if rate.usage == Usage.GPU)
+
+    faster = resource(
+        "AWS::Lambda::Function", Environment={"Variables": {"SERVER_SPEED": str(4 * ASSUMED_SPEED)}}
+    )
+
+    assert spot(Router=faster).dollars == pytest.approx(spot().dollars / 4)
+    assert "in which 40 hours of audio are assumed" in spot(Router=faster).assumed
+
+
 def test_tasks_on_machines_cost_nothing_beside_the_machines() -> None:
     on_machines = [{"CapacityProvider": {"Ref": "Provider"}, "Weight": 1}]
     figures = priced(
@@ -653,6 +678,24 @@ def test_idle_pollers_of_one_queue_are_free_and_those_of_more_are_not() -> None:
 
     assert priced(One=mapping, Stream=stream).total == 0
     assert priced(One=mapping, Two=mapping).total == Decimal("0.13")
+
+
+def test_a_queue_that_keeps_the_order_is_asked_at_a_higher_price() -> None:
+    def mapping(queue: str) -> Template:
+        source = {"Fn::GetAtt": [queue, "Arn"]}
+        return resource("AWS::Lambda::EventSourceMapping", EventSourceArn=source)
+
+    figures = priced(
+        Wakes=resource("AWS::SQS::Queue", FifoQueue=True),
+        Plain=resource("AWS::SQS::Queue"),
+        OfWakes=mapping("Wakes"),
+        OfPlain=mapping("Plain"),
+    )
+
+    (line,) = (line for line in figures.lines if line.price is prices.POLLED_REQUESTS)
+    # Five pollers that ask every 20 s, once at $0.40 a million and once at $0.50.
+    polls = Decimal(5 * 730 * 3600) / 20 / 1_000_000
+    assert line.month_without_free == round(polls * (Decimal("0.40") + Decimal("0.50")), 2)
 
 
 def test_storage_has_one_allowance_however_much_stores() -> None:
@@ -1042,6 +1085,18 @@ def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> N
 def test_under_ten_dollars_a_month_without_transcribe(synthesised: list[Stack]) -> None:
     assert of("solo", synthesised).accounts.empty < 10
     assert of("demo", synthesised).total < 10, "where there is a load balancer to share"
+
+
+def test_the_documentation_says_what_an_hour_of_audio_costs(synthesised: list[Stack]) -> None:
+    figures = estimate("machines", [each for each in synthesised if each.environment == "machines"])
+    costs = {rate.per.rpartition(", ")[2]: rate.dollars for rate in figures.rates}
+    text = (cost.ROOT / "docs" / "costs.md").read_text()
+
+    for kind in ("g6.xlarge", "g4dn.xlarge"):
+        spot, dear = costs[f"{kind} Spot"], costs[f"{kind} on demand"]
+        line = f"| an hour of audio on a {kind} | ${spot:.3f} Spot, ${dear:.3f} on demand |"
+        assert line in text
+    assert f"if {ASSUMED_SPEED:g} hours of audio take an hour" in text
 
 
 def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[Stack]) -> None:

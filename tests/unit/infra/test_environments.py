@@ -144,6 +144,18 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ("idle_minutes", Gpu(image="i", idle_minutes=1440)),  # longer than an alarm can look
         ("warm_from", Gpu(image="i", warm_from="cron(0 8 ? * MON-FRI *)")),
         ("warm_until", Gpu(image="i", warm_from="cron(0 8 ? * * *)", warm_until="18:00")),
+        (
+            "warm_from",
+            Gpu(image="i", warm_from="cron(0 8 * * MON *)", warm_until="cron(0 9 ? * * *)"),
+        ),
+        ("batch_at", Gpu(image="i", batch_at="midnight")),
+        ("batch_at", Gpu(image="i", batch_at="cron(0 0 1 * ? *)")),  # SQS would lose jobs
+        ("batch_at", Gpu(image="i", batch_at="cron(0 0 * * ? 2026)")),
+        (
+            "batch_at",
+            Gpu(image="i", batch_at="cron(0 0 * * ? *)", jobs_to_start=9, longest_wait_minutes=30),
+        ),
+        ("batch_at", Gpu(image="i", batch_at="cron(0 0 * * ? *)", longest_wait_minutes=30)),
         ("alarm_email", Operations(alarm_email="somebody")),
         ("monthly_budget_usd", Operations(monthly_budget_usd=0)),
         ("github_repository", Delivery(github_repository="*/*")),
@@ -317,6 +329,15 @@ def test_an_environment_on_a_machine_is_whole_and_may_have_a_gpu() -> None:
 
     assert changed.live
     assert changed.live.load_balancer == NoLoadBalancer(machine=2)
+
+
+def test_recordings_are_not_deleted_while_their_jobs_are_held_back() -> None:
+    weekly = {"live": live(), "gpu": Gpu(image="image:1", batch_at="cron(0 0 ? * SUN *)")}
+
+    assert "gpu.batch_at: jobs wait for up to 7 days" in refusal(
+        **weekly, data=Data(protected=False, recording_days=7)
+    )
+    assert environment(**weekly, data=Data(protected=False, recording_days=8))
 
 
 @pytest.mark.parametrize("without_network", [None, live(load_balancer=SHARED)])

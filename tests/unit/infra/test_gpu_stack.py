@@ -209,6 +209,7 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
         ({"alignment_languages": ("english",)}, "alignment_languages"),
         ({"settings": {"QUEUE_URL": "https://elsewhere"}}, "settings"),
         ({"settings": {"HF_TOKEN": "hf_secret"}}, "settings"),
+        ({"settings": {"DEVICE": "cpu"}}, "settings"),
         ({"settings": {"max_seconds": "1"}}, "settings"),
     ],
 )
@@ -368,6 +369,24 @@ def test_disks_are_encrypted_and_go_with_their_machine(spot: Server) -> None:
         assert each["Ebs"]["DeleteOnTermination"] is True
 
 
+def test_an_image_of_gigabytes_is_pulled_at_the_machines_speed_and_not_given_up(
+    spot: Server,
+) -> None:
+    (disk,) = (each["Ebs"] for each in spot.launch["BlockDeviceMappings"])
+    user_data = json.dumps(spot.launch["UserData"])
+
+    assert disk["VolumeType"] == "gp3"
+    # gp3 does a quarter of a MiB/s for each request a second, and has 3,000 of those.
+    assert 125 < disk["Throughput"] <= 0.25 * disk.get("Iops", 3000)
+    for setting in (
+        "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT=10m",
+        "ECS_IMAGE_PULL_BEHAVIOR=once",
+        "ECS_CONTAINER_CREATE_TIMEOUT=10m",
+        "ECS_CONTAINER_START_TIMEOUT=10m",
+    ):
+        assert f"{setting} >> /etc/ecs/ecs.config" in user_data
+
+
 def test_machines_have_public_addresses_only_without_another_way_out(
     spot: Server, on_demand: Server
 ) -> None:
@@ -386,7 +405,11 @@ def test_container_gets_a_gpu_and_what_it_has_to_know(spot: Server) -> None:
     assert spot.container["ResourceRequirements"] == [{"Type": "GPU", "Value": "1"}]
     # botocore reads the first; the CDK adds the second, which other SDKs read.
     regions = {"AWS_DEFAULT_REGION", "AWS_REGION"}
-    assert settings == regions | {"HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+    assert settings == regions | {"DEVICE", "HOST", "PORT", "QUEUE_URL", "RECORDINGS_BUCKET"}
+
+
+def test_a_machine_whose_gpu_cannot_be_used_is_no_slow_server(spot: Server) -> None:
+    assert {"Name": "DEVICE", "Value": "cuda"} in spot.container["Environment"]
 
 
 def test_container_gets_the_settings_that_somebody_chose(on_demand: Server) -> None:

@@ -120,6 +120,21 @@ def test_a_job_may_wait_longer_where_people_do_it(everything: Stacks, smallest: 
     assert without == 24 * 3600  # of the fortnight that SQS keeps it
 
 
+def test_jobs_that_wait_for_a_set_time_are_late_only_after_it(tmp_path: Path) -> None:
+    at_night = Gpu(image="registry.example.org/gpu:1", batch_at="cron(0 0 * * ? *)")
+    stacks = synthesised(tmp_path, live=live(), gpu=at_night, operations=Operations())
+
+    late = stacks.alarm_on("JobsQueue", "ApproximateAgeOfOldestMessage")
+
+    assert late["Threshold"] == (24 + 6) * 3600
+    (order,) = (
+        rule["Properties"]["Targets"][0]["Input"]
+        for rule in stacks["functions"].find_resources("AWS::Events::Rule").values()
+        if rule["Properties"].get("ScheduleExpression") == "cron(0 0 * * ? *)"
+    )
+    assert json.loads(order) == {"workOff": True}
+
+
 def test_silence_of_the_load_balancer_counts_as_nobody_serving(everything: Stacks) -> None:
     alarm = everything.alarm("NobodyServes")
 
@@ -153,8 +168,9 @@ def test_a_gpu_without_work_is_told_after_it_should_have_stopped(everything: Sta
         "RecordingsTranscribed",  # nor who is given recordings beside the queue
         "GroupInServiceInstances",
     }
-    # idle_minutes, two looks of the batch worker, and what ECS takes to let a machine go
-    assert alarm["EvaluationPeriods"] * 5 == 10 + 2 * 5 + 30
+    # idle_minutes, two looks of the batch worker, and what ECS takes to let a machine go; in whole
+    # periods of five minutes
+    assert 0 <= alarm["EvaluationPeriods"] * 5 - (10 + 2 * 1 + 30) < 5
 
 
 def test_a_gpu_that_is_kept_ready_may_be_without_work_but_not_around_the_clock(
@@ -174,11 +190,51 @@ def test_a_gpu_that_is_kept_ready_may_be_without_work_but_not_around_the_clock(
     assert alarm["EvaluationPeriods"] == 23
 
 
-def test_jobs_that_wait_for_a_machine_which_does_not_come_are_told(everything: Stacks) -> None:
+def test_jobs_that_nobody_does_alarm_within_half_an_hour_also_where_a_machine_runs(
+    everything: Stacks,
+) -> None:
+    alarm = everything.alarm("GpuMissing")
+
+    # Whether machines run does not matter: a task that cannot start does no job either.
     assert everything.metrics_of("GpuMissing") == {
         "ApproximateNumberOfMessagesVisible",
-        "GroupInServiceInstances",
+        "ApproximateNumberOfMessagesNotVisible",
+        "MachinesWanted",
     }
+    assert alarm["DatapointsToAlarm"] * 5 == 30
+    assert alarm["EvaluationPeriods"] == alarm["DatapointsToAlarm"] + 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "working", "waiting", "alarms"),
+    [
+        (1, 0, 3, True),  # no machine comes, or its task dies again and again
+        (0, 0, 3, False),  # they are meant to wait: for others, or for their hour
+        (1, 2, 3, False),
+        (1, 0, 0, False),
+    ],
+)
+def test_only_jobs_for_which_a_machine_is_wanted_alarm(
+    everything: Stacks, *, wanted: int, working: int, waiting: int, alarms: bool
+) -> None:
+    (expression,) = (
+        metric["Expression"]
+        for metric in everything.alarm("GpuMissing")["Metrics"]
+        if "Expression" in metric
+    )
+    arithmetic = {
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+        "FILL": lambda value, _: value,
+        "REPEAT": None,
+        "wanted": wanted,
+        "working": working,
+        "waiting": waiting,
+    }
+    value = eval(  # noqa: S307 - our own expression, which is Python's but for AND
+        expression.replace("AND", "and"), {"__builtins__": {}}, arithmetic
+    )
+
+    assert (value > 0) is alarms
 
 
 def test_what_is_not_there_is_not_watched(smallest: Stacks) -> None:

@@ -304,10 +304,42 @@ def test_applications_may_ask_in_either_shape_but_about_our_bucket_only(plain: B
     assert flat == nested
 
 
-def test_the_batch_worker_looks_as_often_as_was_chosen(plain: Both) -> None:
-    assert [each["ScheduleExpression"] for each in rules(plain.functions, "batch_worker")] == [
-        "rate(3 minutes)"
-    ]
+def test_the_batch_worker_looks_as_often_as_was_chosen(with_gpu: Both) -> None:
+    expressions = {each["ScheduleExpression"] for each in rules(with_gpu.functions, "batch_worker")}
+
+    assert "rate(3 minutes)" in expressions
+
+
+def test_without_machines_nobody_looks_for_work(plain: Both) -> None:
+    assert not rules(plain.functions, "batch_worker")
+    assert not resources(plain.functions, "AWS::SQS::Queue")
+
+
+def test_what_the_router_queues_wakes_the_batch_worker_once_at_a_time(with_gpu: Both) -> None:
+    name, queue = one(with_gpu.functions, "AWS::SQS::Queue")
+    _, mapping = one(with_gpu.functions, "AWS::Lambda::EventSourceMapping")
+    _, worker = templates.function(with_gpu.functions, "batch_worker")
+    _, router = templates.function(with_gpu.functions, "router")
+
+    assert queue["Properties"]["FifoQueue"] is True
+    # Lambda refuses a queue that hands a message out again while a run may still have it.
+    assert queue["Properties"]["VisibilityTimeout"] >= worker["Properties"]["Timeout"]
+    assert mapping["Properties"]["EventSourceArn"] == {"Fn::GetAtt": [name, "Arn"]}
+    assert "Live" in json.dumps(mapping["Properties"]["FunctionName"])
+    assert router["Properties"]["Environment"]["Variables"]["WAKE_QUEUE_URL"] == {"Ref": name}
+
+
+def test_the_router_wakes_and_the_batch_worker_is_woken_and_neither_does_the_other(
+    with_gpu: Both,
+) -> None:
+    name, _ = one(with_gpu.functions, "AWS::SQS::Queue")
+    of_router = templates.rights(with_gpu.functions, "router")
+    of_worker = templates.rights(with_gpu.functions, "batch_worker")
+
+    assert name in str(of_router["sqs:SendMessage"])
+    assert "sqs:ReceiveMessage" not in of_router
+    assert all(name in resource for resource in of_worker["sqs:ReceiveMessage"])
+    assert name not in str(of_worker["sqs:SendMessage"])
 
 
 # --- what happens on failure ----------------------------------------------------------------------
@@ -427,6 +459,7 @@ def test_the_batch_worker_may_change_the_number_of_machines_of_exactly_one_servi
     assert variables["IDLE_MINUTES"] == "10"
     assert variables["JOBS_TO_START"] == "4"
     assert variables["LONGEST_WAIT_MINUTES"] == "30"
+    assert variables["AT_SET_TIMES"] == "false"
 
 
 def test_machines_are_kept_ready_between_the_chosen_times(with_gpu: Both) -> None:

@@ -22,6 +22,7 @@ from lambdas.batch_worker.machines import (
     SURPLUS_SINCE,
     WAITING_SINCE,
     WARM_UNTIL,
+    WORKING_OFF,
     NoService,
 )
 
@@ -140,6 +141,49 @@ def test_a_machine_that_runs_takes_the_first_job_at_once() -> None:
 
     assert decide(few, Fleet(desired=1), PATIENT, NOW) == Decision(desired=1)
     assert decide(few, Fleet(desired=0, kept_warm=True), PATIENT, NOW) == Decision(desired=1)
+
+
+AT_MIDNIGHT = replace(LIMITS, at_set_times=True)
+
+
+def test_where_jobs_wait_for_a_set_time_only_that_starts_machines() -> None:
+    many = Load(waiting=25, in_flight=0)
+
+    assert decide(many, Fleet(desired=0), AT_MIDNIGHT, NOW) == Decision(desired=0)
+    begun = decide(many, Fleet(desired=0), AT_MIDNIGHT, NOW, work_off=True)
+    assert begun == Decision(desired=3, working_off=True)
+    assert decide(NO_WORK, Fleet(desired=0), AT_MIDNIGHT, NOW, work_off=True).desired == 0
+
+
+def test_what_waits_is_worked_off_until_the_queue_is_empty_also_after_spot_took_a_machine() -> None:
+    fleet = Fleet(desired=0, working_off=True)
+    few = Load(waiting=1, in_flight=0)
+
+    assert decide(few, fleet, AT_MIDNIGHT, NOW) == Decision(desired=1, working_off=True)
+    done = decide(NO_WORK, replace(fleet, desired=1), AT_MIDNIGHT, NOW)
+    assert done == Decision(desired=1, surplus_since=NOW)
+    later = Fleet(desired=0)
+    assert decide(few, later, AT_MIDNIGHT, NOW + timedelta(hours=9)) == Decision(desired=0)
+
+
+def test_between_set_times_a_machine_that_runs_does_jobs_and_gets_no_help() -> None:
+    many = Load(waiting=25, in_flight=1)
+    warm = Fleet(desired=0, kept_warm=True)
+
+    assert decide(many, Fleet(desired=1), AT_MIDNIGHT, NOW) == Decision(desired=1)
+    assert decide(many, warm, AT_MIDNIGHT, NOW) == Decision(desired=1)
+
+
+@given(loads, fleets, st.booleans())
+def test_between_set_times_jobs_never_add_a_machine(
+    load: Load,
+    fleet: Fleet,
+    at_a_set_time: bool,  # noqa: FBT001 - hypothesis gives arguments by position
+) -> None:
+    decision = decide(load, fleet, AT_MIDNIGHT, NOW, work_off=at_a_set_time)
+
+    assert at_a_set_time or decision.desired <= max(fleet.desired, int(fleet.is_warm(NOW)))
+    assert decision.working_off == (at_a_set_time and load.waiting + load.in_flight > 0)
 
 
 def test_more_machines_than_are_allowed_are_stopped_at_once() -> None:
@@ -275,6 +319,31 @@ def test_waiting_jobs_start_machines(
     assert told(capsys)["MachinesWanted"] == [2.0]
 
 
+WAKE = {"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]}
+
+
+def test_a_wake_counts_for_a_job_that_the_queue_does_not_count_yet(handler: ModuleType) -> None:
+    gpu = service(handler)
+
+    handler.handler(WAKE, CONTEXT)
+
+    assert gpu.desired == 1
+
+
+def test_a_thousand_wakes_start_no_more_than_the_queue_holds(handler: ModuleType) -> None:
+    gpu = service(handler)
+    put_jobs(handler, 3)
+
+    for _ in range(3):
+        handler.handler({"Records": WAKE["Records"] * 10}, CONTEXT)
+
+    assert gpu.desired == 1
+
+
+def test_a_wake_does_no_harm_where_there_are_no_machines(bare: ModuleType) -> None:
+    bare.handler(WAKE, CONTEXT)
+
+
 def test_idle_machines_are_remembered_and_then_stopped(handler: ModuleType) -> None:
     gpu = service(handler, desired=1)
 
@@ -371,6 +440,8 @@ def test_a_moment_that_has_passed_ends_it(handler: ModuleType) -> None:
         {"keepWarm": False, "until": "2026-11-20T18:00:00Z"},
         {"until": "2026-11-20T18:00:00Z"},
         {"keepWarm": "perhaps"},
+        {"Records": [{"eventSource": "aws:s3"}]},
+        {"Records": "all"},
     ],
 )
 def test_an_order_that_is_not_understood_is_refused_and_changes_nothing(
@@ -400,6 +471,25 @@ def test_jobs_that_wait_together_are_remembered_until_one_is_started(
         handler.handler({}, CONTEXT)
         assert gpu.desired == 1
         assert gpu.tags == {}
+
+
+def test_a_set_time_is_remembered_until_the_queue_is_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with cold_start(monkeypatch, **MACHINES, AT_SET_TIMES="true") as handler:
+        gpu = service(handler)
+        put_jobs(handler, 11)
+
+        handler.handler(WAKE, CONTEXT)
+        assert (gpu.desired, gpu.tags) == (0, {})
+
+        handler.handler({"workOff": True}, CONTEXT)
+        assert gpu.desired == 2
+        assert gpu.tags.keys() == {WORKING_OFF}
+
+        handler.sqs.purge_queue(QueueUrl=handler.settings.jobs_queue_url)
+        handler.handler({}, CONTEXT)
+        assert gpu.tags.keys() == {SURPLUS_SINCE}
 
 
 def test_without_machines_there_is_nothing_to_do(bare: ModuleType) -> None:

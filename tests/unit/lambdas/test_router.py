@@ -155,6 +155,58 @@ def test_without_a_server_the_recording_is_a_job(
     assert counted(capsys) == {"RecordingsQueued": [1.0]}
 
 
+@pytest.fixture
+def wakes(handler: ModuleType) -> Callable[[], int]:
+    """Give the router a queue of wakes; return how to count what came in."""
+    queue = handler.sqs.create_queue(QueueName="wakes.fifo", Attributes={"FifoQueue": "true"})
+    url = queue["QueueUrl"]
+    vars(handler)["settings"] = handler.settings.model_copy(update={"wake_queue_url": url})
+    name = "ApproximateNumberOfMessages"
+
+    def count() -> int:
+        answer = handler.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    return count
+
+
+def test_what_is_queued_wakes_the_batch_worker_once_for_a_burst(
+    handler: ModuleType, wakes: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(handler.time, "time", lambda: now)
+    for _ in range(10):
+        handler.handler(created(), Context())
+    assert len(jobs(handler)) == 10
+    assert wakes() == 1
+
+    now += 60
+    handler.handler(created(), Context())
+    assert wakes() == 2
+
+
+def test_what_a_server_transcribes_wakes_nobody(
+    handler: ModuleType, wakes: Callable[[], int]
+) -> None:
+    serve(handler, Done())
+
+    handler.handler(created(), Context())
+
+    assert wakes() == 0
+
+
+@pytest.mark.usefixtures("wakes")
+def test_a_wake_that_fails_is_no_failure_for_the_batch_worker_looks_by_itself(
+    handler: ModuleType, logs: io.StringIO
+) -> None:
+    handler.sqs.delete_queue(QueueUrl=handler.settings.wake_queue_url)
+
+    handler.handler(created(), Context())
+
+    assert len(jobs(handler)) == 1
+    assert "batch worker not woken" in logs.getvalue()
+
+
 @pytest.mark.parametrize("health", [Server.DOWN, Server.NOT_READY, Server.FULL])
 def test_a_server_that_is_not_well_is_not_bothered(handler: ModuleType, health: Server) -> None:
     server = serve(handler, health=health)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.environments import Gpu
 from lambdas.router.decide import (
     LEAST,
     LONGEST_PAUSE,
@@ -36,6 +37,7 @@ from lambdas.router.request import Request, requested
 from lambdas.router.route import Clock, Router
 from tests.support.events import BUCKET, created
 from transcripts.recordings import TranscriptionJob
+from transcripts.speed import ASSUMED_SPEED
 
 pytestmark = pytest.mark.unit
 
@@ -82,6 +84,10 @@ def test_what_was_dealt_with_is_left_alone_whatever_the_server_does(
 )
 def test_what_the_server_cannot_be_given_now_is_queued(facts: Facts, reason: Reason) -> None:
     assert decide(facts) == Queue(reason)
+
+
+def test_planner_and_environment_assume_the_same_speed() -> None:
+    assert Pace().speed == Gpu().speed == ASSUMED_SPEED
 
 
 def test_the_longest_recording_that_is_tried_follows_from_what_is_assumed() -> None:
