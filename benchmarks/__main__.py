@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME|all] [--quick] [--json]`; `--help` lists the names.
+"""`python -m benchmarks [NAME|all] [--quick] [--json] [--model FOLDER]`; `--help` lists the names.
 
 Tables go to stdout, what is going on to stderr. The promises below a table say `kept`, or
 `MISSED` and by how much; the exit code does not depend on them, for a busy machine misses some.
@@ -14,9 +14,10 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_jobs, live, memory, recognition, recordings, router, transcribe
+from benchmarks import bad_jobs, live, memory, recognition, recordings, router, transcribe, whisper
 from benchmarks.servers import ServerError
 from client.errors import ClientError
 
@@ -88,6 +89,19 @@ def _bad_jobs(*, quick: bool) -> Outcome:
     return asdict(measured), bad_jobs.report(measured)
 
 
+def _whisper(*, quick: bool, model: Path | None, minutes: list[float] | None) -> Outcome:
+    if model is None or not (model / "model.bin").is_file():
+        return None, (
+            "Not measured: no model is given. --model names a folder with a real Whisper model in "
+            "CTranslate2's format."
+        )
+    if not recognition.find_recordings():
+        return None, "Not measured: no recordings with reference texts are here, see RECORDINGS."
+    plan = whisper.QUICK if quick else whisper.Plan(minutes=minutes or whisper.MINUTES)
+    measured = whisper.run(plan, model, _progress)
+    return [asdict(one) for one in measured], whisper.report(measured)
+
+
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _live),
@@ -96,6 +110,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "router": ("Router of recordings: cold start, and what it adds to the server's time", _router),
     "recordings": ("Recordings: the server beside the engine alone, and its health", _recordings),
     "bad-jobs": ("Recordings: good jobs' latency, alone and beside bad ones", _bad_jobs),
+    "whisper": ("Long recordings by faster-whisper: memory, WER, when utterances begin", _whisper),
 }
 
 
@@ -109,6 +124,10 @@ def main() -> int:
     parser.add_argument("benchmark", nargs="?", default="all", choices=(*BENCHMARKS, "all"))
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--json", action="store_true", help="figures instead of tables")
+    parser.add_argument("--model", type=Path, help="folder of a Whisper model, for `whisper`")
+    parser.add_argument(
+        "--minutes", type=float, nargs="+", help="of speech, for `whisper` [20 60]; 240 take long"
+    )
     given = parser.parse_args()
     chosen = list(BENCHMARKS) if given.benchmark == "all" else [given.benchmark]
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
@@ -117,8 +136,9 @@ def main() -> int:
         print(f"Machine: {machine}")
     for name in chosen:
         title, run = BENCHMARKS[name]
+        options = {"model": given.model, "minutes": given.minutes} if name == "whisper" else {}
         try:
-            figures[name], text = run(quick=given.quick)
+            figures[name], text = run(quick=given.quick, **options)
         except (ServerError, ClientError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 1

@@ -57,7 +57,12 @@ class Settings(BaseSettings):
     ] = "default"
     batch_size: Annotated[
         int | None,
-        Field(ge=1, le=256, description="stretches of speech at once; default: by the device"),
+        Field(
+            ge=1,
+            le=256,
+            description="stretches of speech that whisperx decodes at once, at most; default: as "
+            "many as the GPU's memory allows; faster-whisper refuses more than 1",
+        ),
     ] = None
     transcriber_language: Annotated[
         Language | None, Field(description="of recordings that tell none; default: detect it")

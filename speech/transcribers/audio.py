@@ -16,7 +16,7 @@ from transcripts.documents import AudioTrack, FailureCode
 
 
 class Audio:
-    """The audio of one recording; is read once, by `pieces` or `samples`.
+    """The audio of one recording, which `pieces` and `samples` read from its start.
 
     Args:
         path: of the recording, in any format.
@@ -32,6 +32,19 @@ class Audio:
         self.missing: float | None = None
         self._path = path
         self._max_seconds = max_seconds
+        self._checked = False
+
+    def check(self, progress: Progress) -> None:
+        """Decode all of it and keep nothing, so that what is wrong is found before recognition.
+
+        That takes seconds for each hour.
+
+        Raises:
+            BadRecording: as `pieces`.
+        """
+        self._checked = True
+        for _ in self.pieces(seconds=30.0):
+            progress(0.0)
 
     def pieces(self, seconds: float = 1.0) -> Iterator[bytes]:
         """Yield the recording as PCM (16 kHz, mono, s16le) in pieces of so many seconds.
@@ -68,15 +81,18 @@ class Audio:
     def _check_length(self) -> None:
         """Refuse what is too long before hours of it are recognised, while others wait.
 
-        A header may lie, so what it announces is only a reason to decode the recording once.
+        A header may lie, and a browser's tells nothing, so either is only a reason to decode the
+        recording once.
 
         Raises:
             BadRecording: it is too long.
         """
+        if self._checked:
+            return
         length = 0
         try:
             announced = probe(self._path).duration
-            if announced is None or announced <= self._max_seconds:
+            if announced is not None and announced <= self._max_seconds:
                 return
             for piece in decode(self._path, chunk_seconds=60.0):
                 length += len(piece)

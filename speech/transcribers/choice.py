@@ -115,4 +115,9 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
         raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
     if "/" in spec.model and not Path(spec.model).is_dir() and Path(spec.model).is_absolute():
         raise TranscriberUnavailable(f"MODEL: there is no folder {spec.model}")
+    if (spec.batch_size or 1) > 1:
+        raise TranscriberUnavailable(
+            "BATCH_SIZE is for WhisperX: faster-whisper loses text in batches, and decodes one "
+            "stretch of speech after the other"
+        )
     return FasterWhisper(settings, voice_filter=spec.voice_filter)

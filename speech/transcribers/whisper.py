@@ -82,11 +82,9 @@ def code(language: str, known: Iterable[str]) -> str:
     return found
 
 
-def tag(asked: str | None, used: str, *, said: bool) -> str:
+def tag(asked: str | None, found: str | None) -> str:
     """Return the language of a result as BCP 47: as it was asked for, or else as it was found."""
-    if asked is not None:
-        return asked
-    return used if said else UNDETERMINED
+    return asked or found or UNDETERMINED
 
 
 def device(wanted: str) -> str:

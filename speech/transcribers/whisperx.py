@@ -133,7 +133,7 @@ class WhisperX(Whisper):
         segments = segments_of(result, length)
         return Transcription(
             duration=length,
-            language=whisper.tag(asked, used, said=bool(segments)),
+            language=whisper.tag(asked, used if segments else None),
             engine=self.engine,
             audio_track=recording.track,
             missing=recording.missing,

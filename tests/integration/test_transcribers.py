@@ -93,15 +93,12 @@ def transcriber(request: pytest.FixtureRequest) -> Transcriber:
     return made
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
 def test_whisper_tells_what_was_said_when_word_by_word(
-    model: Path, tmp_path: Path, batch_size: int
+    whisper: FasterWhisper, tmp_path: Path
 ) -> None:
-    made = FasterWhisper(WhisperSettings(str(model), batch_size=batch_size))
-    made.load()
     path = write(tmp_path / "speech", flite(SPEECH) * 2)
 
-    found = made.transcribe(path, TranscriptionOptions(language="en-GB"), nothing)
+    found = whisper.transcribe(path, TranscriptionOptions(language="en-GB"), nothing)
 
     words = [word for segment in found.segments for word in segment.words]
     assert found.text.split()[: len(WORDS)] == WORDS

@@ -1,0 +1,240 @@
+"""faster-whisper on long recordings: memory, word error rate, and when utterances begin.
+
+The long recording is the short ones that have a reference text, again and again in changing order,
+with pauses of .3 to 6 seconds of faint noise between them. So what is said in it is known, and
+when each utterance begins: where its sound rises, in the clip that was put there.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.figures import quantile, table
+from benchmarks.recognition import find_recordings
+from benchmarks.servers import ServerError
+from benchmarks.whisper_alone import Said
+from tests.support.recordings import Recording, normalised
+
+RATE = 16_000
+PAUSES = (0.3, 0.7, 1.2, 2.0, 3.5, 6.0)
+#: Rough amplitude of what is between utterances, of 32767.
+NOISE = 6.0
+#: An utterance begins where five frames of 20 ms, but for one, are not fainter than its louder
+#: ones by so much.
+FRAME = RATE // 50
+FAINT = 10 ** (-26 / 20)
+#: Whisper writes digits.
+NUMBERS = {"1813": "eighteen thirteen", "10": "ten", "8": "eight", "4": "four", "7": "seven"}
+#: The promises.
+WER_ABOVE = 0.01
+START_P90 = 0.5
+MEMORY_GROWTH = 1.1
+
+
+#: What is measured unless something else is asked for.
+MINUTES = (20.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Minutes of speech; the library is measured up to so many, for its memory grows with them."""
+
+    minutes: Sequence[float] = MINUTES
+    library_up_to: float = 60
+
+
+QUICK = Plan(minutes=(2.0, 4.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """What is said in a long recording, and when it begins, seconds."""
+
+    text: str
+    start: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A long recording by one way to run Whisper."""
+
+    way: str
+    #: Of the recording.
+    minutes: float
+    #: Taken.
+    seconds: float
+    #: Of the process, bytes.
+    peak: int
+    word_error_rate: float
+    #: How far off utterances begin, seconds.
+    start_p50: float
+    start_p90: float
+    start_max: float
+
+
+def run(plan: Plan, model: Path, progress: Callable[[str], None]) -> list[Measured]:
+    """Measure each length, by the server's transcriber and by the library.
+
+    Raises:
+        ServerError: a process failed.
+    """
+    clips = [each for each in find_recordings() if each.text]
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        for minutes in plan.minutes:
+            path = Path(folder, "long.wav")
+            said, length = write_long(path, clips, minutes * 60)
+            for way in ("ours", "library"):
+                if way == "library" and minutes > plan.library_up_to:
+                    continue
+                progress(f"whisper: {minutes:g} minutes, {way}")
+                measured.append(measure(way, model, path, said, length))
+    return measured
+
+
+def write_long(
+    path: Path, clips: Sequence[Recording], seconds: float
+) -> tuple[list[Utterance], float]:
+    """Write a long recording; return what is said in it, and its length in seconds."""
+    rng, noise = random.Random(1), np.random.default_rng(1)  # noqa: S311 - to be the same each time
+    sounds = {each.path: np.frombuffer(each.pcm(), "<i2") for each in clips}
+    said: list[Utterance] = []
+    at = 0
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
+        while at < seconds * RATE:
+            for clip in rng.sample(clips, len(clips)):
+                sound = sounds[clip.path]
+                said.append(Utterance(text=clip.text or "", start=at / RATE + onset(sound)))
+                pause = noise.normal(0, NOISE, round(rng.choice(PAUSES) * RATE)).astype("<i2")
+                file.writeframes(sound.tobytes() + pause.tobytes())
+                at += len(sound) + len(pause)
+    return said, at / RATE
+
+
+def onset(sound: NDArray[np.int16]) -> float:
+    """Return when the sound of a clip rises, seconds."""
+    frames = sound[: len(sound) // FRAME * FRAME].astype(float).reshape(-1, FRAME)
+    level = np.sqrt(np.square(frames).mean(axis=1))
+    loud = level > np.quantile(level, 0.95) * FAINT
+    for at in np.flatnonzero(loud):
+        if loud[at : at + 5].sum() >= 4:
+            return float(at * FRAME / RATE)
+    return 0.0
+
+
+def measure(
+    way: str, model: Path, path: Path, said: Sequence[Utterance], length: float
+) -> Measured:
+    """Have a recording transcribed in a process alone, and compare with what is said in it."""
+    command = [sys.executable, "-m", "benchmarks.whisper_alone", way, str(model), str(path)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        raise ServerError(f"{way}: {done.stderr.decode(errors='replace')[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    rate, late = compare(said, [(word, start, end) for word, start, end in found["words"]])
+    return Measured(
+        way=way,
+        minutes=length / 60,
+        seconds=found["seconds"],
+        peak=found["peak"],
+        word_error_rate=rate,
+        start_p50=quantile(late, 0.5),
+        start_p90=quantile(late, 0.9),
+        start_max=quantile(late, 1.0),
+    )
+
+
+def compare(said: Sequence[Utterance], found: Sequence[Said]) -> tuple[float, list[float]]:
+    """Return the word error rate, and how far off the utterances begin whose first word came."""
+    reference: list[str] = []
+    begins: dict[int, float] = {}
+    for utterance in said:
+        begins[len(reference)] = utterance.start
+        reference += words(utterance.text)
+    spoken = [(word, start) for text, start, _ in found for word in words(text)]
+    compared: Any = jiwer.process_words(" ".join(reference), " ".join(word for word, _ in spoken))
+    off = [
+        abs(spoken[there][1] - begins[here])
+        for here, there in _matched(compared.alignments[0])
+        if here in begins
+    ]
+    return float(compared.wer), off
+
+
+def _matched(alignment: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    for part in alignment:
+        if part.type in {"equal", "substitute"}:
+            yield from zip(
+                range(part.ref_start_idx, part.ref_end_idx),
+                range(part.hyp_start_idx, part.hyp_end_idx),
+                strict=True,
+            )
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text as they are compared."""
+    spelt = re.sub(r"\d+", lambda found: NUMBERS.get(found[0], found[0]), text)
+    return normalised(spelt).split()
+
+
+def report(measured: Sequence[Measured]) -> str:
+    """Return the table, and which promises are kept."""
+    heads = ("minutes", "way", "real-time factor", "peak MiB", "WER", "start p50 s", "p90", "max")
+    rows = [
+        (
+            each.minutes,
+            each.way,
+            f"{each.seconds / each.minutes / 60:.3f}",
+            each.peak / 2**20,
+            f"{each.word_error_rate:.3f}",
+            each.start_p50,
+            each.start_p90,
+            each.start_max,
+        )
+        for each in measured
+    ]
+    return "\n".join([table(heads, rows), "", *verdicts(measured)])
+
+
+def verdicts(measured: Sequence[Measured]) -> list[str]:
+    """Return a line for each promise."""
+    ours = [each for each in measured if each.way == "ours"]
+    peers = {each.minutes: each for each in measured if each.way == "library"}
+    lines = []
+    for each in ours:
+        name = f"{each.minutes:.0f} minutes"
+        lines.append(
+            _line(each.start_p90 <= START_P90, f"{name}: start p90 {each.start_p90:.2f} s")
+        )
+        if peer := peers.get(each.minutes):
+            above = each.word_error_rate - peer.word_error_rate
+            lines.append(_line(above <= WER_ABOVE, f"{name}: WER {above:+.3f} of the library's"))
+    if len(ours) > 1:
+        growth = ours[-1].peak / ours[0].peak
+        lines.append(
+            _line(
+                growth <= MEMORY_GROWTH,
+                f"peak memory grows by {growth:.2f} over {ours[-1].minutes / ours[0].minutes:.1f} "
+                "times the length",
+            )
+        )
+    return lines
+
+
+def _line(kept: bool, what: str) -> str:  # noqa: FBT001 - the verdict
+    return f"- {'kept' if kept else 'MISSED'}: {what}"

@@ -1,0 +1,132 @@
+"""Whisper, one stretch of speech after the other, with word times by the decoder's attention.
+
+The way of faster-whisper, on a model that it or WhisperX has loaded. It is not batched: in
+batches faster-whisper loses text. The recording is read as it is decoded, in pieces that end in
+pauses (`pieces`), so memory does not grow with its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from speech.transcribers import whisper
+from speech.transcribers.base import Progress
+from speech.transcribers.pieces import Packed, Piece, Samples, pieces
+from speech.transcribers.word_times import fit
+from transcripts.documents import Segment
+
+#: So much silence is decoded before and after speech, seconds: in long pauses words drift.
+AROUND: Final = 0.3
+#: Where one half minute leaves doubts about the language, so many are asked, and the most have it.
+HALF_MINUTES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """What was said in a recording."""
+
+    segments: tuple[Segment, ...]
+    #: Whisper's code; None where nothing was said.
+    language: str | None
+    #: Of the recording, seconds.
+    duration: float
+
+
+def recognise(
+    model: Any,
+    pcm: Iterable[bytes],
+    *,
+    language: str | None,
+    voice_filter: bool,
+    progress: Progress,
+) -> Recognised:
+    """Return what is said in a recording.
+
+    Args:
+        model: a `faster_whisper.WhisperModel`.
+        pcm: the recording, 16 kHz, mono, s16le, in parts of any length.
+        language: Whisper's code; None detects it where speech begins, and keeps it.
+        voice_filter: leave out what is no voice before it is decoded.
+        progress: see the port.
+    """
+    found: list[Segment] = []
+    length = 0
+    for piece in pieces(_reported(pcm, progress), _judge):
+        length = piece.start + len(piece.samples)
+        segments, used = _piece(model, piece, language, progress, voice_filter=voice_filter)
+        found += segments
+        if segments:
+            language = used
+    return Recognised(
+        segments=tuple(found),
+        language=language if found else None,
+        duration=length / SAMPLE_RATE,
+    )
+
+
+def _reported(pcm: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    """Yield the parts, and report after each: a piece takes seconds to be decoded."""
+    length = 0
+    for part in pcm:
+        progress(length / BYTES_PER_SECOND)
+        length += len(part)
+        yield part
+
+
+def _judge(samples: Samples) -> Any:
+    from faster_whisper.vad import get_vad_model  # noqa: PLC0415 - only where Whisper runs
+
+    return np.asarray(get_vad_model()(samples)).reshape(-1)
+
+
+def _piece(
+    model: Any, piece: Piece, language: str | None, progress: Progress, *, voice_filter: bool
+) -> tuple[list[Segment], str | None]:
+    """Return the segments of a piece, and in which language it was decoded."""
+    if voice_filter and not piece.speech:
+        return [], language
+    length = len(piece.samples)
+    kept = piece if voice_filter else replace(piece, speech=((0, length),))
+    packed = Packed(kept, around=round(AROUND * SAMPLE_RATE))
+    offset = piece.start / SAMPLE_RATE
+    decoding, about = model.transcribe(
+        packed.samples,
+        language=language,
+        language_detection_segments=HALF_MINUTES,
+        word_timestamps=True,
+        condition_on_previous_text=False,  # else a loop, once begun, does not end
+        without_timestamps=False,
+    )
+    decoded = []
+    for each in decoding:  # decoded as it is asked for
+        progress(offset + packed.original(each.start, each.end)[1])
+        decoded.append(each)
+    times = iter(
+        fit(
+            [packed.original(word.start, word.end) for each in decoded for word in each.words],
+            [(begin / SAMPLE_RATE, end / SAMPLE_RATE) for begin, end in piece.speech],
+        )
+    )
+    end = offset + length / SAMPLE_RATE
+    segments = []
+    for each in decoded:
+        spoken = [(word, *(offset + time for time in next(times))) for word in each.words]
+        first, last = (offset + time for time in packed.original(each.start, each.end))
+        segment = whisper.segment(
+            each.text,
+            spoken[0][1] if spoken else first,
+            spoken[-1][2] if spoken else last,
+            (
+                whisper.word(word.word, start, stop, word.probability, duration=end)
+                for word, start, stop in spoken
+            ),
+            duration=end,
+        )
+        if segment is not None:
+            segments.append(segment)
+    return segments, about.language
