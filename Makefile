@@ -109,6 +109,11 @@ drill: setup-test ## kill everything at random moments and count lost finals (RU
 lock: setup-dev ## write the locked requirements from pyproject.toml (UPGRADE=1: newer versions)
 	@$(PYTHON_HERE) -m scripts.lock $(if $(UPGRADE),--upgrade)
 
+.PHONY: transcribe-values
+transcribe-values: setup-test ## write what Amazon Transcribe takes from its SDK (UPGRADE=1: the newest)
+	$(if $(UPGRADE),cd tests/aws_sdk_js && npm install --save-dev @aws-sdk/client-transcribe-streaming@latest)
+	$(PYTHON_HERE) -m scripts.transcribe_values
+
 .PHONY: protocol
 protocol: setup-dev setup-page ## write docs/protocol.md and the page's types from the models
 	$(PYTHON_HERE) -m transcripts.render markdown > docs/protocol.md.new

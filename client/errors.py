@@ -186,5 +186,6 @@ class Refused(ClientError):
 
 _ADVICE = {
     ErrorCode.INVALID_OPTION: "Leave it out, or ask whoever runs the service to allow it.",
+    ErrorCode.ENGINE_REFUSED: "Trying again will not help; whoever runs the service can see why.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "`python -m client languages` shows what there is.",
 }

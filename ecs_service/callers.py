@@ -25,6 +25,7 @@ NOT_THE_CALLERS = frozenset(
         ErrorCode.AT_CAPACITY,
         ErrorCode.DRAINING,
         ErrorCode.ENGINE_FAILED,
+        ErrorCode.ENGINE_REFUSED,
         ErrorCode.INTERNAL,
         ErrorCode.IDLE_TIMEOUT,
         ErrorCode.SLOW_CONSUMER,

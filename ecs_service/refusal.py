@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
 from transcripts.protocol import ERRORS, Error, ErrorCode, error
 
 
@@ -22,3 +23,17 @@ class Refusal(Exception):
     def as_message(self) -> Error:
         """Return the error message for the client."""
         return error(self.code, self.message, retry_after=self.retry_after)
+
+
+def to_refusal(error: EngineError) -> Refusal:
+    """Return how a client is refused for `error`: as retryable only where the engine calls it so.
+
+    A wrong language or option is the client's own, so the error's words name it. Other errors may
+    name accounts and machines: of these the client gets `public` alone.
+    """
+    if isinstance(error, UnsupportedLanguage):
+        return Refusal(ErrorCode.UNSUPPORTED_LANGUAGE, f"{error}.")
+    if isinstance(error, OptionError):
+        return Refusal(ErrorCode.INVALID_OPTION, f"{error}.")
+    code = ErrorCode.ENGINE_FAILED if error.retryable else ErrorCode.ENGINE_REFUSED
+    return Refusal(code, error.public)

@@ -81,6 +81,7 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     DRAINING = "draining"
     ENGINE_FAILED = "engine_failed"
+    ENGINE_REFUSED = "engine_refused"
     INTERNAL = "internal"
 
 
@@ -155,6 +156,11 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ),
     ErrorCode.ENGINE_FAILED: ErrorKind(
         4502, retryable=True, meaning="The recognition engine failed and could not be recovered."
+    ),
+    ErrorCode.ENGINE_REFUSED: ErrorKind(
+        4501,
+        retryable=False,
+        meaning="The recognition engine does not take the stream, and would not take it again.",
     ),
     ErrorCode.INTERNAL: ErrorKind(
         4500, retryable=True, meaning="The service has a defect; it was logged."

@@ -170,6 +170,7 @@ _ADVICE = {
     ErrorCode.RATE_LIMITED: "Connect again after `retryAfter` seconds.",
     ErrorCode.DRAINING: "Connect again at once, or after `retryAfter` when it is given.",
     ErrorCode.ENGINE_FAILED: "Connect again with backoff.",
+    ErrorCode.ENGINE_REFUSED: "Change what you ask for, or ask whoever runs the service.",
     ErrorCode.INTERNAL: "Connect again with backoff; report it when it stays.",
 }
 

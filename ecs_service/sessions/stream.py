@@ -20,7 +20,7 @@ import structlog
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
-from ecs_service.refusal import Refusal
+from ecs_service.refusal import Refusal, to_refusal
 from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import Promises, Published, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
@@ -151,12 +151,8 @@ class Stream:
             try:
                 recognition = self._streams.engine.recognise(options, self._publish)
                 self._recognition = await held.enter_async_context(recognition)
-            except UnsupportedLanguage as error:
-                raise Refusal(ErrorCode.UNSUPPORTED_LANGUAGE, f"{error}.") from error
-            except OptionError as error:
-                raise Refusal(ErrorCode.INVALID_OPTION, f"{error}.") from error
             except EngineError as error:
-                raise self._engine_failed(error) from error
+                raise self._refusal(error) from error
             self._held = held.pop_all()
         return self
 
@@ -243,7 +239,7 @@ class Stream:
         try:
             await self._recognition.finished()
         except EngineError as error:
-            raise self._engine_failed(error) from error
+            raise self._refusal(error) from error
         finally:
             for told in self._publisher.retract():
                 self._show(told)
@@ -305,7 +301,9 @@ class Stream:
         """
         return monotonic() - self.last_audio + self.received - position
 
-    def _engine_failed(self, error: EngineError) -> Refusal:
-        """Return what the client is told; what the engine said is for the log alone."""
-        log.warning("stream_failed", stream=self.id, error=str(error), kind=type(error).__name__)
-        return Refusal(ErrorCode.ENGINE_FAILED, error.public)
+    def _refusal(self, error: EngineError) -> Refusal:
+        """Return how the client is refused; log what is not its own choice."""
+        if not isinstance(error, UnsupportedLanguage | OptionError):
+            kind = type(error).__name__
+            log.warning("stream_failed", stream=self.id, error=str(error), kind=kind)
+        return to_refusal(error)

@@ -43,6 +43,7 @@ export type ErrorCode =
   | 'rate_limited'
   | 'draining'
   | 'engine_failed'
+  | 'engine_refused'
   | 'internal'
 /**
  * What a server sends, one per text frame.

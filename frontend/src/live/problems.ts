@@ -31,6 +31,7 @@ const TITLES: Record<ErrorCode, string> = {
   rate_limited: 'There were too many connections from your network.',
   draining: 'The server is being restarted.',
   engine_failed: 'The speech recogniser failed.',
+  engine_refused: 'The speech recogniser does not take this stream.',
   internal: 'The server has a fault.',
 }
 
@@ -40,6 +41,7 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   invalid_message: 'Reload the page to get its newest version.',
   unexpected_message: 'Reload the page to get its newest version.',
   idle_timeout: 'Check the microphone, then press Start again.',
+  engine_refused: 'Trying again will not help. Ask whoever runs this server.',
   at_capacity: 'Captions start as soon as one is free.',
   too_many_viewers: 'The page tries again by itself, until there is a place.',
   rate_limited: 'The page tries again by itself.',

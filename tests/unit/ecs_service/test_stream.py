@@ -8,10 +8,10 @@ from ecs_service.sessions.admission import Admission
 from ecs_service.sessions.publish import NoPromises
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from speech.engines.base import Engine, Policy, RecognitionOptions, Result, Session, SessionEvents
-from speech.engines.errors import EngineError
+from speech.engines.errors import EngineError, SessionEnded
 from speech.engines.transcribe.errors import AccessDenied, RequestRefused, Throttled
 from speech.pcm import PcmFormat
-from transcripts.protocol import ErrorCode
+from transcripts.protocol import ERRORS, ErrorCode
 
 pytestmark = pytest.mark.unit
 
@@ -82,6 +82,28 @@ async def test_a_frame_is_shown_as_what_it_is() -> None:
     assert owner.shown == [(False, False), (False, False), (True, True)]
 
 
+def kinds(of: type[EngineError] = EngineError) -> list[type[EngineError]]:
+    """Return every class of engine errors, those of all engines, which end a stream."""
+    below = [kind for one in of.__subclasses__() for kind in kinds(one)]
+    return below if of is SessionEnded else [of, *below]
+
+
+@pytest.mark.parametrize("kind", sorted(set(kinds()), key=str))
+@pytest.mark.parametrize("ready", [False, True], ids=["at the handshake", "in the stream"])
+async def test_a_client_may_retry_exactly_when_the_engine_calls_it_retryable(
+    kind: type[EngineError], *, ready: bool
+) -> None:
+    engine = FakeEngine(None if ready else kind(TELLING))
+
+    with pytest.raises(Refusal) as caught:
+        async with stream_of(engine, Owner()) as stream:
+            engine.events.failed(kind(TELLING))
+            await stream.finished()
+
+    assert caught.value.as_message().retryable == kind(TELLING).retryable
+    assert ERRORS[caught.value.code].close_code == caught.value.close_code
+
+
 @pytest.mark.parametrize("kind", [EngineError, AccessDenied, RequestRefused, Throttled])
 async def test_strangers_are_not_told_what_the_engine_says(kind: type[EngineError]) -> None:
     with pytest.raises(Refusal) as opening:
@@ -95,6 +117,5 @@ async def test_strangers_are_not_told_what_the_engine_says(kind: type[EngineErro
             await stream.finished()
 
     for refusal in (opening.value, running.value):
-        assert refusal.code is ErrorCode.ENGINE_FAILED
+        assert refusal.code in {ErrorCode.ENGINE_FAILED, ErrorCode.ENGINE_REFUSED}
         assert refusal.message == kind.public
-        assert refusal.as_message().retryable
