@@ -1,4 +1,4 @@
-"""AWS as the commands use it: a bucket or a table, reached as every AWS tool reaches it.
+"""AWS as the commands use it, and reached as every AWS tool reaches it.
 
 Credentials, region and endpoint are those of AWS's usual chain: the environment, profiles, roles.
 Nothing here asks whether what is reached is on this machine: `make demo` writes a file that sets
@@ -62,9 +62,9 @@ _CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A bucket or a table, as messages speak of it."""
+    """A bucket, a table or a vocabulary, as messages speak of it."""
 
-    kind: Literal["bucket", "table"]
+    kind: Literal["bucket", "table", "vocabulary", "vocabulary filter"]
     name: str
     #: The environment variable that names it.
     variable: str
@@ -121,8 +121,8 @@ _BUSY: Final = frozenset(
 _SERVER_ERROR = 500
 
 
-def connect(service: Literal["s3", "dynamodb"]) -> Any:
-    """Return a client of a service of AWS.
+def connect(service: Literal["s3", "dynamodb", "transcribe"], region: str | None = None) -> Any:
+    """Return a client of a service of AWS, in another region than the usual one if it is given.
 
     Raises:
         UsageError: AWS_ENDPOINT_URL is no URL.
@@ -136,7 +136,7 @@ def connect(service: Literal["s3", "dynamodb"]) -> Any:
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     )
     try:
-        return boto3.Session().client(service, config=config)
+        return boto3.Session().client(service, region_name=region, config=config)
     except ValueError as error:  # of botocore, about AWS_ENDPOINT_URL
         raise UsageError(f"AWS cannot be used as it is configured: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from client import vocabulary_commands
 from client.audio import inspect, microphones, open_microphone, read_file
 from client.conversation_command import transcript
 from client.endpoints import (
@@ -45,7 +46,7 @@ _ADVICE = {
 app = typer.Typer(
     name="python -m client",
     help="Speak into conversations of a Cloudscribe service, follow them, and read them back; "
-    "upload recordings, and fetch their transcripts.",
+    "upload recordings, and fetch their transcripts; put vocabularies into Amazon Transcribe.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -296,6 +297,7 @@ def languages(
 
 for command in (upload, status, fetch, transcript):
     app.command(epilog=EPILOG)(command)
+app.add_typer(vocabulary_commands.app, name="vocabulary")
 
 
 async def _speak(

@@ -16,6 +16,7 @@
     +-- NoTranscript        9  there will be none; why is said
     +-- NoSuchRecording    10  nothing of that name is in the bucket
     +-- NoSuchConversation 10  nothing is stored of it
+    +-- NoSuchVocabulary   10  Amazon Transcribe has none of that name
 
 0 is success, 130 an interruption by the user (Ctrl-C or SIGTERM).
 """
@@ -57,9 +58,9 @@ _MEANINGS = {
     ExitCode.REFUSED: "the service or AWS refused it or the rest of it, and said why",
     ExitCode.CONNECTION_LOST: "the connection broke off before the last words",
     ExitCode.OUTPUT_FAILED: "the output cannot be written",
-    ExitCode.NOT_YET: "there is no transcript yet",
-    ExitCode.NO_TRANSCRIPT: "the recording cannot be transcribed; why is printed",
-    ExitCode.NO_SUCH_RECORDING: "no such recording or conversation is stored",
+    ExitCode.NOT_YET: "there is no transcript yet, or a vocabulary is not ready yet",
+    ExitCode.NO_TRANSCRIPT: "the recording or vocabulary cannot be used; why is printed",
+    ExitCode.NO_SUCH_RECORDING: "no such recording, conversation or vocabulary is stored",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or nobody reads the output)",
 }
 
@@ -140,6 +141,12 @@ class NoSuchRecording(ClientError):
 
 class NoSuchConversation(ClientError):
     """Nothing is stored of a conversation."""
+
+    exit_code = ExitCode.NO_SUCH_RECORDING
+
+
+class NoSuchVocabulary(ClientError):
+    """Amazon Transcribe has no vocabulary or filter of that name."""
 
     exit_code = ExitCode.NO_SUCH_RECORDING
 

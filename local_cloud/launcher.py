@@ -145,6 +145,9 @@ class Demo:
             "CONVERSATIONS_TABLE": emulator.resources.table_name,
             "RECORDINGS_BUCKET": emulator.resources.recordings_bucket,
         }
+        calls_port = free_port()
+        if plan.local_transcribe:
+            names["AWS_ENDPOINT_URL_TRANSCRIBE"] = f"http://{HOST}:{calls_port}"
         shell = stack.enter_context(shell_settings(folder, emulator.environment(), names))
 
         parts: list[Part] = [emulator]
@@ -154,7 +157,10 @@ class Demo:
             log = folder / "logs" / "transcribe.log"
             logs.put_aside(log)
             transcribe = TranscribePart(
-                log=log, port=free_port(), environment=emulator.environment()
+                log=log,
+                port=free_port(),
+                calls_port=calls_port,
+                environment=emulator.environment(),
             )
             await self._start(stack, transcribe, "local Amazon Transcribe")
             settings["TRANSCRIBE_ENDPOINT"] = transcribe.url

@@ -420,11 +420,15 @@ class TranscribePart(GuardedPart):
 
     name = "The local Amazon Transcribe"
 
-    def __init__(self, *, log: Path, port: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, log: Path, port: int, calls_port: int, environment: Mapping[str, str]
+    ) -> None:
+        """Make it; `calls_port` takes calls about vocabularies, whose files are in the emulator."""
         super().__init__(log=log, patience=GRACE_SECONDS)
         #: What the service is told in place of the region's address.
         self.url = f"ws://127.0.0.1:{port}"
         self._port = port
+        self._calls_port = calls_port
         self._environment = environment
 
     async def start(self) -> None:
@@ -437,6 +441,8 @@ class TranscribePart(GuardedPart):
             "local_cloud.transcribe",
             # Without TLS, for nobody else can listen on the loopback address.
             *("--no-tls", "--port", str(self._port), "--engine", "pocketsphinx"),
+            *("--http2-port", str(self._calls_port)),
+            *("--s3-endpoint", self._environment["AWS_ENDPOINT_URL"]),
             *("--key", f"{ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"),
             environment=self._environment,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 from local_cloud.transcribe.certificates import HOST, certificates_in
 from local_cloud.transcribe.embedded import Embedded
 from local_cloud.transcribe.faults import Fault, Faults, UnknownFault
+from local_cloud.transcribe.http1 import serve_http1
 from local_cloud.transcribe.http2 import serve_http2
+from local_cloud.transcribe.operations import Operations
 from local_cloud.transcribe.recognition import (
     DEFAULT_SCRIPT,
     Dictation,
@@ -20,7 +23,9 @@ from local_cloud.transcribe.recognition import (
     Script,
     ScriptError,
 )
+from local_cloud.transcribe.s3_files import s3_at
 from local_cloud.transcribe.session import IDLE_SECONDS, MAX_STREAM_SECONDS, Limits, Service
+from local_cloud.transcribe.vocabularies import PENDING_SECONDS, Vocabularies
 from local_cloud.transcribe.websocket import serve_websocket
 from speech.engines.errors import EngineError
 from speech.engines.pocketsphinx import PocketsphinxEngine
@@ -65,6 +70,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    fetch = s3_at(arguments.s3_endpoint) if arguments.s3_endpoint else None
+    vocabularies = Vocabularies(pending_seconds=arguments.pending_seconds)
+    for name in arguments.vocabulary:
+        vocabularies.vocabularies.declare(name)
     async with contextlib.AsyncExitStack() as stack:
         service = Service(
             recogniser=await _recogniser(arguments, stack),
@@ -73,21 +82,28 @@ async def _serve(arguments: argparse.Namespace) -> None:
                 streams=arguments.max_streams, starts_per_second=arguments.starts_per_second
             ),
             faults=Faults(arguments.fault),
+            vocabularies=vocabularies,
             idle_seconds=arguments.idle_seconds,
             max_seconds=arguments.max_seconds,
         )
         if arguments.no_tls:
             serving = serve_websocket(service, host=ADDRESS, port=arguments.port)
             port = await stack.enter_async_context(serving)
-            lines = [f"Serving ws://{ADDRESS}:{port}"]
+            operations = Operations(vocabularies, fetch)
+            calls = serve_http1(service, operations, host=ADDRESS, port=arguments.http2_port)
+            calls_port = await stack.enter_async_context(calls)
+            lines = [f"Serving ws://{ADDRESS}:{port} http://{ADDRESS}:{calls_port}"]
         else:
             certificates = certificates_in(arguments.certificates.resolve())
             only_http1 = certificates.server_context(protocols=("http/1.1",))
             serving = serve_websocket(service, host=ADDRESS, port=arguments.port, tls=only_http1)
             port = await stack.enter_async_context(serving)
-            only_http2 = certificates.server_context(protocols=("h2",))
             serving_http2 = serve_http2(
-                service, host=ADDRESS, port=arguments.http2_port, context=only_http2
+                service,
+                host=ADDRESS,
+                port=arguments.http2_port,
+                context=certificates.server_context(),
+                fetch=fetch,
             )
             http2_port = await stack.enter_async_context(serving_http2)
             lines = [
@@ -129,9 +145,13 @@ def _parser() -> argparse.ArgumentParser:
         "--http2-port",
         type=port_number,
         default=0,
-        help="of the HTTP/2 API; 0 takes a free one [0]",
+        help="of the HTTP/2 API, and of calls about vocabularies; 0 takes a free one [0]",
     )
-    add("--no-tls", action="store_true", help="WebSocket only, as ws: and not wss:")
+    add(
+        "--no-tls",
+        action="store_true",
+        help="WebSocket and calls about vocabularies only, as ws: and http:",
+    )
     add(
         "--certificates",
         type=Path,
@@ -182,6 +202,26 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of audio in a stream at most [{MAX_STREAM_SECONDS:g}]",
     )
     add(
+        "--vocabulary",
+        type=vocabulary_name,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a vocabulary that is there from the start; may be given again",
+    )
+    add(
+        "--pending-seconds",
+        type=positive_seconds,
+        default=PENDING_SECONDS,
+        metavar="S",
+        help=f"for which a vocabulary is PENDING after a change [{PENDING_SECONDS:g}]",
+    )
+    add(
+        "--s3-endpoint",
+        metavar="URL",
+        help="a local S3 to read vocabulary files from; without one they are refused",
+    )
+    add(
         "--fault",
         type=fault,
         action="append",
@@ -215,6 +255,13 @@ def positive_seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ValueError
     return seconds
+
+
+def vocabulary_name(text: str) -> str:
+    """Return a name that a vocabulary may have."""
+    if not re.fullmatch(r"[0-9a-zA-Z._-]{1,200}", text):
+        raise ValueError
+    return text
 
 
 def key_pair(text: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ The response is a sequence of TranscriptEvents or, when the stream is refused, a
 
     async with serve_http2(service, context=certificates.server_context()) as port: ...
 
+A client that agrees on HTTP/1.1 instead, as boto3 does, is handed to `http1` for its call.
+
 What a peer can make this server hold is bounded: audio by the windows of HTTP/2, which open
 again as the session takes it; transcripts by `MAX_WAITING_BYTES`, beyond which a stream is
 reset; control frames by reading nothing from a peer that does not read.
@@ -42,6 +44,8 @@ from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
 from local_cloud.transcribe.events import SignedAudio
+from local_cloud.transcribe.http1 import Http1
+from local_cloud.transcribe.operations import Fetch, Operations
 from local_cloud.transcribe.requests import (
     BadRequest,
     ServiceError,
@@ -73,9 +77,14 @@ Headers = list[tuple[str, str]]
 
 @contextlib.asynccontextmanager
 async def serve_http2(
-    service: Service, *, context: ssl.SSLContext, host: str = "127.0.0.1", port: int = 0
+    service: Service,
+    *,
+    context: ssl.SSLContext,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    fetch: Fetch | None = None,
 ) -> AsyncIterator[int]:
-    """Serve the HTTP/2 API; yield the port.
+    """Serve the HTTP/2 API, and calls over HTTP/1.1; yield the port.
 
     Leaving ends what is open: streams with `ServiceUnavailableException`, connections with a
     GOAWAY, and after `CLOSE_SECONDS` by force.
@@ -85,13 +94,15 @@ async def serve_http2(
         context: has to offer `h2`.
         host: the address to listen on.
         port: the port to listen on; 0 is a free one.
+        fetch: reads files in S3 for calls that name one; None refuses them.
 
     Raises:
         OSError: the port is taken.
     """
     connections: set[Connection] = set()
+    http1 = Http1(service, Operations(service.vocabularies, fetch))
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(service, connections),
+        lambda: Connection(service, connections, http1),
         host,
         port,
         ssl=context,
@@ -109,6 +120,7 @@ async def serve_http2(
             await asyncio.wait({each.closed for each in ending}, timeout=CLOSE_SECONDS)
         for connection in tuple(connections):
             connection.abort()
+        await http1.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await server.wait_closed()
@@ -171,12 +183,14 @@ class Connection(asyncio.Protocol):
     Args:
         service: what answers.
         connections: where this connection is noted while it is open.
+        http1: takes over connections that do not speak HTTP/2.
     """
 
     _transport: asyncio.Transport
 
-    def __init__(self, service: Service, connections: set[Connection]) -> None:
+    def __init__(self, service: Service, connections: set[Connection], http1: Http1) -> None:
         self._service = service
+        self._http1 = http1
         self._connections = connections
         self._h2 = _Protocol(H2Configuration(client_side=False, header_encoding=None))
         self._streams: dict[int, _Stream] = {}
@@ -193,14 +207,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, unless the client has not agreed to speak HTTP/2."""
         self._transport = cast("asyncio.Transport", transport)
-        self._connections.add(self)
         if transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
-            self._transport.write(
-                b"HTTP/1.1 505 HTTP Version Not Supported\r\n"
-                b"Connection: close\r\nContent-Length: 0\r\n\r\n"
-            )
-            self._transport.close()
+            self._http1.adopt(self._transport)
             return
+        self._connections.add(self)
         self._h2.initiate_connection()
         self._h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS_PER_CONNECTION})
         self._h2.increment_flow_control_window(

@@ -135,6 +135,8 @@ class StreamRequest:
     vocabulary_names: tuple[str, ...] = ()
     vocabulary_filter_names: tuple[str, ...] = ()
     vocabulary_filter_method: str | None = None
+    #: What the filters hold, in lower case, by language; `Vocabularies.resolve` adds it.
+    filtered_words: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     language_model_name: str | None = None
     show_speaker_label: bool = False
     #: Interleaved in the audio: 2 when they are to be told apart, else 1.

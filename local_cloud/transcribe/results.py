@@ -95,7 +95,7 @@ def _items_of(
     """Return the item of a word, and that of the mark after it."""
     marked = _MARKED.fullmatch(word.text)
     text, mark = marked.groups() if marked else (word.text, None)
-    filtered = word.filtered and bool(request.vocabulary_filter_names)
+    filtered = _is_filtered(word, text, segment, request)
     method = request.vocabulary_filter_method or "mask"
     common: dict[str, Any] = {"VocabularyFilterMatch": False}
     if stable is not None:
@@ -120,6 +120,14 @@ def _items_of(
     if mark is not None:
         end = round(word.end, 3)
         yield {**common, "Content": mark, "StartTime": end, "EndTime": end, "Type": "punctuation"}
+
+
+def _is_filtered(word: SpokenWord, text: str, segment: Segment, request: StreamRequest) -> bool:
+    """Whether a word is in a filter of its language; case does not matter, parts do not count."""
+    if word.filtered:
+        return bool(request.vocabulary_filter_names)
+    words = request.filtered_words.get(segment.language or language_of(request), frozenset())
+    return text.casefold() in words
 
 
 def _joined(items: Sequence[dict[str, Any]]) -> str:

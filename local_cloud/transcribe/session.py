@@ -28,6 +28,7 @@ from local_cloud.transcribe.requests import (
     ServiceError,
     StreamRequest,
 )
+from local_cloud.transcribe.vocabularies import Vocabularies
 
 #: Seconds without audio after which the service ends a stream.
 IDLE_SECONDS: Final = 15.0
@@ -298,6 +299,7 @@ class Service:
         secrets: the secret of each access key that may ask.
         limits: the quota.
         faults: what is to go wrong.
+        vocabularies: what streams may name; at first none.
         idle_seconds: patience with a client that sends no audio.
         max_seconds: seconds of audio at most in a stream.
     """
@@ -309,12 +311,14 @@ class Service:
         secrets: Mapping[str, str],
         limits: Limits | None = None,
         faults: Faults | None = None,
+        vocabularies: Vocabularies | None = None,
         idle_seconds: float = IDLE_SECONDS,
         max_seconds: float = MAX_STREAM_SECONDS,
     ) -> None:
         self.secrets = dict(secrets)
         self.limits = limits or Limits()
         self.faults = faults or Faults()
+        self.vocabularies = vocabularies or Vocabularies()
         self._recogniser = recogniser
         self._idle_seconds = idle_seconds
         self._max_seconds = max_seconds
@@ -338,6 +342,7 @@ class Service:
         for fault in faults:
             if fault.kind in {Kind.REFUSE, Kind.LIMIT}:
                 raise fault.happening()
+        request = self.vocabularies.resolve(request)
         self.limits.begin()
         try:
             session = StreamSession(

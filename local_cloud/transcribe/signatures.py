@@ -30,7 +30,7 @@ import hmac
 import struct
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -167,6 +167,7 @@ def verify_headers(
     *,
     secrets: Mapping[str, str],
     now: datetime,
+    body: bytes | None = None,
 ) -> Signer:
     """Verify a request whose `authorization` header carries the signature.
 
@@ -181,11 +182,14 @@ def verify_headers(
             SDK signs it under the one name, Node's under the other.
         secrets: The secret access key of each access key that is known.
         now: The time by the service's clock, with a time zone.
+        body: What was sent, where it is signed with the request; None of an event stream.
 
     Raises:
         SignatureError: the request is refused.
     """
     claim = _header_claim(headers)
+    if body is not None:
+        claim = replace(claim, payload_sha256=hashlib.sha256(body).hexdigest())
     return _verify(claim, method, path, _pairs(query), headers, secrets=secrets, now=now)
 
 

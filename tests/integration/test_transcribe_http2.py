@@ -538,13 +538,16 @@ async def test_shutting_down_tells_the_streams(certificates: Certificates) -> No
             await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_other_protocols_are_told_so(port: int, certificates: Certificates) -> None:
+async def test_http_1_1_is_for_calls_and_says_so(port: int, certificates: Certificates) -> None:
     context = certificates.client_context(protocols=["http/1.1"])
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )
+    writer.write(b"POST /stream-transcription HTTP/1.1\r\nHost: localhost\r\n\r\n")
     async with asyncio.timeout(PATIENCE):
-        assert (await reader.read()).startswith(b"HTTP/1.1 505")
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b'"__type": "MissingAuthenticationTokenException"' in answer
     writer.close()
 
 

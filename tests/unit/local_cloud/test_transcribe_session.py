@@ -24,6 +24,7 @@ from local_cloud.transcribe.faults import Fault, Faults
 from local_cloud.transcribe.recognition import Script
 from local_cloud.transcribe.requests import BadRequest, LimitExceeded, ServiceError, StreamRequest
 from local_cloud.transcribe.session import Limits, Service, StreamSession
+from local_cloud.transcribe.vocabularies import Vocabularies
 
 pytestmark = pytest.mark.unit
 
@@ -87,6 +88,56 @@ async def test_a_stream_ends_in_good_order_after_its_last_final() -> None:
     assert not wire.sent[-1][1]["Transcript"]["Results"][0]["IsPartial"]
     assert wire.calls == ["finish"]
     assert serving.limits.open_streams == 0
+
+
+async def test_a_stream_may_name_what_is_there_and_ready() -> None:
+    clock = [0.0]
+    known = Vocabularies(pending_seconds=5.0, clock=lambda: clock[0])
+    serving = service(vocabularies=known)
+    for name in ("vocabulary_name", "vocabulary_filter_name"):
+        with pytest.raises(BadRequest, match="couldn't be found"):
+            Wire(serving, **{name: "names"})
+    known.vocabularies.create("names", "en-US", ["Ada"])
+    with pytest.raises(BadRequest, match="is PENDING"):
+        Wire(serving, vocabulary_name="names")
+
+    clock[0] = 5.0
+    Wire(serving, vocabulary_name="names")
+
+    assert serving.limits.open_streams == 1
+
+
+async def test_a_vocabulary_that_failed_is_refused() -> None:
+    known = Vocabularies(pending_seconds=0.0)
+    known.vocabularies.create("names", "en-US", ["Ada Lovelace"])
+
+    with pytest.raises(BadRequest, match="is FAILED"):
+        Wire(service(vocabularies=known), vocabulary_name="names")
+
+
+@pytest.mark.parametrize(
+    ("language", "method", "said"),
+    [
+        ("en-US", "mask", "*** two."),
+        ("en-US", "remove", "two."),
+        ("en-US", "tag", "One two."),
+        ("fr-FR", "mask", "One two."),
+    ],
+)
+async def test_a_filter_hides_its_words_in_streams_of_its_language(
+    language: str, method: str, said: str
+) -> None:
+    known = Vocabularies()
+    known.filters.create("oaths", language, ["ONE", "tw"])
+    serving = service(vocabularies=known)
+    wire = Wire(serving, vocabulary_filter_name="oaths", vocabulary_filter_method=method)
+
+    wire.hear(1.0)
+
+    (alternative,) = wire.sent[-1][1]["Transcript"]["Results"][0]["Alternatives"]
+    assert alternative["Transcript"] == said
+    tagged = [item["Content"] for item in alternative["Items"] if item["VocabularyFilterMatch"]]
+    assert tagged == (["One"] if method == "tag" else [])
 
 
 async def test_nothing_follows_the_end() -> None:

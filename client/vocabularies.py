@@ -1,0 +1,311 @@
+"""Vocabularies and vocabulary filters of Amazon Transcribe: put there, looked at, deleted.
+
+`client.aws` says how AWS is reached. What a name, a language and an entry may be is checked before
+anything is sent, by `speech.vocabularies` and by the service model of the SDK.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from botocore.exceptions import BotoCoreError
+from botocore.exceptions import ClientError as AwsError
+
+from client import aws
+from client.aws import Place
+from client.errors import AccessRefused, ClientError, NoSuchVocabulary, UsageError
+from speech.vocabularies import (
+    MAX_BYTES,
+    Entries,
+    WrongEntries,
+    parse_filter,
+    parse_vocabulary,
+    violations,
+)
+
+#: As the name of a vocabulary in messages about all of them.
+ALL: Final = "of this account"
+#: Where the file of a table lies in the bucket, for Amazon to read.
+TABLE_KEY: Final = "vocabularies/{name}.txt"
+#: How long to wait until a vocabulary is ready, seconds. Amazon takes minutes, not hours.
+PATIENCE_SECONDS: Final = 900.0
+#: Between two looks, seconds: at first, and at most.
+_FIRST_LOOK, _LAST_LOOK = 0.5, 10.0
+
+_NOT_HERE: Final = (
+    "What AWS_ENDPOINT_URL leads to has no vocabularies ({reason}). The demo on this machine has "
+    "them where it was started with ENGINE=transcribe; source .local/aws.env again after that"
+)
+_REFUSALS: Final = {
+    "InvalidAction": _NOT_HERE,
+    "UnknownOperationException": _NOT_HERE,
+    "BadRequestException": "Amazon Transcribe refuses the {place}: {message}",
+    "ConflictException": "The {place} is being changed by somebody else; try again: {message}",
+    "LimitExceededException": (
+        "Amazon Transcribe has no room for the {place}: {message} Delete one that is not "
+        "needed, or wait a moment where there were too many calls."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Vocabularies or filters: what they are called by people and in calls."""
+
+    noun: Literal["vocabulary", "vocabulary filter"]
+    #: As in `CreateVocabulary`, and in the names of members.
+    member: str
+    plural: str
+    #: The member that holds the entries.
+    entries: str
+    parse: Callable[[bytes], Entries]
+
+    def place(self, name: str) -> Place:
+        """Return one as messages speak of it."""
+        verbs = ("Get", "Create", "Update", "Delete")
+        rights = ", ".join(f"transcribe:{verb}{self.member}" for verb in verbs)
+        list_right = f"transcribe:List{self.plural}"
+        return Place(self.noun, name, "AWS_ENDPOINT_URL", f"Needed are {rights} and {list_right}.")
+
+
+VOCABULARY: Final = Kind(
+    noun="vocabulary",
+    member="Vocabulary",
+    plural="Vocabularies",
+    entries="Phrases",
+    parse=parse_vocabulary,
+)
+FILTER: Final = Kind(
+    noun="vocabulary filter",
+    member="VocabularyFilter",
+    plural="VocabularyFilters",
+    entries="Words",
+    parse=parse_filter,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One vocabulary or filter as Amazon describes it."""
+
+    kind: Kind
+    name: str
+    language: str
+    modified: datetime | None
+    #: PENDING, READY or FAILED; a filter is always READY.
+    state: str
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, kind: Kind, answer: dict[str, Any]) -> Stored:
+        """Return what an answer of AWS describes."""
+        return cls(
+            kind=kind,
+            name=answer[f"{kind.member}Name"],
+            language=answer.get("LanguageCode", ""),
+            modified=answer.get("LastModifiedTime"),
+            state=answer.get("VocabularyState", "READY"),
+            reason=answer.get("FailureReason"),
+        )
+
+    def line(self) -> str:
+        """Return it for people."""
+        when = "" if self.modified is None else f", of {self.modified:%Y-%m-%d %H:%M}"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.name}: {self.state}, {self.language}{when}{why}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "name": self.name,
+            "filter": self.kind is FILTER,
+            "language": self.language,
+            "state": self.state,
+            "modified": self.modified.isoformat() if self.modified else None,
+        } | ({"reason": self.reason} if self.reason else {})
+
+
+def read(kind: Kind, file: Path) -> tuple[Entries, bytes]:
+    """Return the entries of a file, and its content.
+
+    Raises:
+        UsageError: it cannot be read, or Amazon would not take it.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+        return kind.parse(content), content
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    except WrongEntries as error:
+        raise UsageError(f"{file}: {error}. Nothing was sent.") from error
+
+
+class Account:
+    """The vocabularies and filters of an account in a region; its methods raise `ClientError`."""
+
+    def __init__(self, client: Any) -> None:
+        """Use a client of botocore for `transcribe`."""
+        self._client = client
+
+    def get(self, kind: Kind, name: str) -> Stored:
+        """Return one.
+
+        Raises:
+            NoSuchVocabulary: there is none.
+        """
+        return Stored.of(kind, self._call("Get", kind, name, {}))
+
+    def find(self, kind: Kind, name: str) -> Stored | None:
+        """Return one, or None where there is none."""
+        try:
+            return self.get(kind, name)
+        except NoSuchVocabulary:
+            return None
+
+    def put(
+        self,
+        kind: Kind,
+        name: str,
+        language: str | None,
+        entries: Entries,
+        upload: Callable[[], str],
+    ) -> tuple[Stored, bool]:
+        """Create one, or replace what is in it; return it, and whether it is new.
+
+        Args:
+            kind: which it is.
+            name: its name.
+            language: None keeps the language that it has.
+            entries: what is in it.
+            upload: puts a table into S3 and returns its address; called for a table only.
+
+        Raises:
+            UsageError: the model of the service does not allow it, or a new one has no language.
+        """
+        found = self.find(kind, name)
+        language = self._language(kind, language) or (found.language if found else None)
+        if language is None:
+            raise UsageError(f"{name} is a new {kind.noun}: give its --language, such as en-US.")
+        if found is not None and kind is FILTER and language != found.language:
+            raise UsageError(
+                f"{name} is in {found.language}, and a filter cannot change its language: delete "
+                "it first, or choose another name."
+            )
+        # A filter's language is part of its creation only.
+        asked: dict[str, Any] = (
+            {"LanguageCode": language} if kind is VOCABULARY or not found else {}
+        )
+        if entries.is_table:
+            asked["VocabularyFileUri"] = upload()
+        else:
+            asked[kind.entries] = list(entries.phrases)
+        answer = self._call("Update" if found else "Create", kind, name, asked)
+        return Stored.of(kind, {"LanguageCode": language} | answer), found is None
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Delete one.
+
+        Raises:
+            NoSuchVocabulary: there is none.
+        """
+        self._call("Delete", kind, name, {})
+
+    def all(self, kind: Kind) -> Iterator[Stored]:
+        """Yield all, the newest first."""
+        asked: dict[str, Any] = {"MaxResults": 100}
+        call = getattr(self._client, f"list_{_snake(kind.plural)}")
+        while True:
+            with explained(kind.place(ALL)):
+                answer = call(**asked)
+            for each in answer.get(kind.plural, ()):
+                yield Stored.of(kind, each)
+            token = answer.get("NextToken")
+            if not token or token == asked.get("NextToken"):
+                return
+            asked["NextToken"] = token
+
+    def looks(
+        self, name: str, *, sleep: Callable[[float], object] = time.sleep
+    ) -> Iterator[tuple[Stored, float]]:
+        """Yield a vocabulary and the seconds waited, until it is not PENDING or patience ends."""
+        waited, pause = 0.0, _FIRST_LOOK
+        while True:
+            found = self.get(VOCABULARY, name)
+            yield found, waited
+            if found.state != "PENDING" or waited >= PATIENCE_SECONDS:
+                return
+            sleep(pause)
+            waited += pause
+            pause = min(2 * pause, _LAST_LOOK)
+
+    def _language(self, kind: Kind, language: str | None) -> str | None:
+        """Return a language as Amazon writes it.
+
+        Raises:
+            UsageError: Amazon has no such language.
+        """
+        if language is None:
+            return None
+        shape = self._shape(f"Create{kind.member}").members["LanguageCode"]
+        known = {each.casefold(): each for each in shape.enum}
+        found: str | None = known.get(language.casefold())
+        if found is None:
+            raise UsageError(
+                f"{language} is no language of Amazon Transcribe. There are: "
+                f"{', '.join(sorted(shape.enum))}"
+            )
+        return found
+
+    def _shape(self, operation: str) -> Any:
+        return self._client.meta.service_model.operation_model(operation).input_shape
+
+    def _call(self, verb: str, kind: Kind, name: str, asked: dict[str, Any]) -> dict[str, Any]:
+        parameters = {f"{kind.member}Name": name} | asked
+        for violation in violations(self._shape(f"{verb}{kind.member}"), parameters):
+            raise UsageError(f"Amazon Transcribe would not take that. {violation}")
+        call = getattr(self._client, f"{verb.lower()}_{_snake(kind.member)}")
+        with explained(kind.place(name)):
+            answer: dict[str, Any] = call(**parameters)
+        return answer
+
+
+@contextlib.contextmanager
+def explained(place: Place) -> Iterator[None]:
+    """Turn what Amazon Transcribe refuses into errors of the client.
+
+    Raises:
+        NoSuchVocabulary, UsageError, AccessRefused, NoStorage: see `client.errors`.
+    """
+    try:
+        yield
+    except (BotoCoreError, AwsError) as error:
+        raise _explanation(error, place) from error
+
+
+def _explanation(error: BotoCoreError | AwsError, place: Place) -> ClientError:
+    if not isinstance(error, AwsError):
+        return aws.explanation(error, place)
+    told = error.response.get("Error", {})
+    code = told.get("Code", "")
+    if code == "NotFoundException":
+        return NoSuchVocabulary(
+            f"There is no {place} in this account and region. `vocabulary list` shows which "
+            "there are."
+        )
+    if code in _REFUSALS:
+        words = {"place": place, "reason": f"{code}, {error.operation_name}"}
+        message = " ".join(str(told.get("Message", code)).split())
+        return AccessRefused(_REFUSALS[code].format(message=message, **words))
+    return aws.explanation(error, place)
+
+
+def _snake(name: str) -> str:
+    """Return a name of the API as botocore's methods have it."""
+    return name.replace("VocabularyF", "vocabulary_f").lower()
