@@ -89,7 +89,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         artifacts,
     )
     # Under $10 a month in an empty account: one small machine and no load balancer. It has what the
-    # demo has, but a deployment interrupts it for seconds.
+    # demo has, but a deployment interrupts it for a minute.
     provision(
         app,
         Environment(
