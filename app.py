@@ -89,7 +89,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             operations=Operations(monthly_budget_usd=45, speech_budget_usd=15),
         ),
         # Under $10 a month in an empty account: one small machine and no load balancer. It has what
-        # the demo has, but a deployment interrupts it for seconds.
+        # the demo has, but a deployment interrupts it for a minute.
         Environment(
             name="solo",
             region="us-east-1",

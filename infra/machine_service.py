@@ -3,8 +3,9 @@
     CloudFront --VPC origin--> the machine's port 8080 --> the task
 
 - **A deployment has a gap.** The port is there once, so the old task stops before the new one
-  starts: it ends its streams as in every drain, and for some seconds nobody is served. Clients
-  reconnect and send again what was not acknowledged. A task that does not come up is taken back by
+  starts: it ends its streams as in every drain, then ECS fetches the image and starts the new one.
+  Nobody is served for about a minute, by estimate. Clients reconnect and send again what was not
+  acknowledged. A task that does not come up is taken back by
   ECS's circuit breaker, with a second gap.
 - **Who restarts what.** A process that dies: ECS's agent, in the same task. One that hangs: the
   container's health check, after which ECS replaces the task. A system that hangs: an alarm on

@@ -184,7 +184,7 @@ class _Builder:
                     "cloudscribe:example-load-balancer",
                     f"{self.environment.name}: the load balancer of app.py stands for one of yours "
                     "and cannot be deployed to. Name yours in cdk.context.json, or choose a "
-                    "dedicated one; docs/deploy.md says how.",
+                    "dedicated one; docs/deploy.md says how. In an empty account deploy solo.",
                 )
             entrance = SharedEntrance(stack, "Entrance", load_balancer=live.load_balancer)
         else:

@@ -1029,12 +1029,40 @@ def test_whoever_reads_how_to_deploy_reads_what_an_empty_account_pays(
         assert empty in row, document
 
 
-def test_a_day_of_solo_costs_what_the_documentation_says(synthesised: list[Stack]) -> None:
-    lines = of("solo", synthesised).lines
-    day = sum(line.month for line in lines) * 24 / prices.HOURS_PER_MONTH
-    text = (cost.ROOT / "docs" / "deploy.md").read_text()
+@pytest.mark.parametrize("name", ["solo", "demo"])
+def test_the_documentations_lines_add_up(name: str, synthesised: list[Stack]) -> None:
+    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    _, _, section = text.partition(f"\n## {name}, under $10")
+    table = section.partition("\n## ")[0]
 
-    assert f"${day:.2f} a day" in text
+    amounts = re.findall(r"^\| .* \| \$(\d+\.\d\d) \|$", table, flags=re.MULTILINE)
+
+    assert sum(map(Decimal, amounts)) == of(name, synthesised).total
+
+
+def test_the_first_way_to_deploy_is_that_of_an_empty_account(synthesised: list[Stack]) -> None:
+    empty = f"${of('solo', synthesised).accounts.empty:.2f} a month"
+    for document in ("README.md", "docs/deploy.md"):
+        text = (cost.ROOT / document).read_text()
+        first = text.index("make deploy ENV=")
+        assert text[first:].startswith("make deploy ENV=solo"), document
+        assert empty in text[: text.index("\n\n", first)], document
+
+
+def test_a_day_costs_what_the_documentation_says(synthesised: list[Stack]) -> None:
+    solo, demo = (
+        of(name, synthesised).accounts.empty * 24 / prices.HOURS_PER_MONTH
+        for name in ("solo", "demo")
+    )
+    deploy, costs = (
+        " ".join((cost.ROOT / "docs" / name).read_text().split())
+        for name in ("deploy.md", "costs.md")
+    )
+
+    assert f"cost ${solo:.2f} a day in between" in deploy
+    assert f"with a load balancer of its own ${demo:.2f}." in deploy
+    assert f"deploy and destroy it: ${solo:.2f} (" in costs
+    assert f"or ${demo:.2f} a day." in costs
 
 
 def test_an_empty_account_pays_what_is_computed_for_it(

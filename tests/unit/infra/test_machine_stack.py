@@ -19,6 +19,7 @@ from infra.entrances import SECRET_HEADER
 from infra.environments import (
     MACHINE_MEMORY_MIB,
     VIEWER_BYTES,
+    Network,
     NoLoadBalancer,
     Operations,
     Service,
@@ -81,10 +82,10 @@ class Stacks:
         return cast("dict[str, Any]", origin)
 
 
-def synthesised(folder: Path, machine: int = 1) -> Stacks:
+def synthesised(folder: Path, **changes: Any) -> Stacks:
     app = real_app(folder)
     chosen = environment(
-        live=live(load_balancer=NoLoadBalancer(machine=machine), service=SERVICE),
+        live=live(load_balancer=NoLoadBalancer(**changes), service=SERVICE),
         operations=Operations(),
     )
     provision(app, chosen, built(folder / "build"))
@@ -136,6 +137,17 @@ def test_cloudfront_reaches_the_machine_inside_awss_network(stacks: Stacks) -> N
 
     assert ":instance/" in json.dumps(configuration["Arn"])
     assert (configuration["HTTPPort"], configuration["OriginProtocolPolicy"]) == (8080, "http-only")
+
+
+@pytest.mark.parametrize(("gateways", "subnet"), [(0, "Public"), (1, "Inner")])
+def test_with_a_nat_gateway_the_machine_stands_in_private(
+    gateways: int, subnet: str, tmp_path: Path
+) -> None:
+    _, machine = synthesised(tmp_path, network=Network(nat_gateways=gateways)).machine
+    (interface,) = machine["Properties"]["NetworkInterfaces"]
+
+    assert f"{subnet}Subnet1" in interface["SubnetId"]["Fn::ImportValue"]
+    assert interface["AssociatePublicIpAddress"] is (gateways == 0)
 
 
 def test_nobody_logs_in(stacks: Stacks) -> None:

@@ -19,6 +19,7 @@ import pytest
 import app
 from ecs_service.settings import TRANSCRIBE_STREAMS
 from infra.artifacts import ROOT
+from infra.stacks import EXAMPLE_ACCOUNT
 from speech.engines.transcribe.options import parsed
 from tests.support.assembly import Assembly
 from tests.support.templates import built, settings
@@ -253,6 +254,19 @@ def test_a_load_balancer_that_stands_for_yours_is_pointed_out(assembly: Assembly
     metadata = "".join(path.read_text() for path in assembly.folder.glob("*-live.metadata.json"))
 
     assert "stands for one of yours" in told + metadata
+
+
+def test_an_empty_account_deploys_solo_as_it_is(assembly: Assembly) -> None:
+    metadata = [
+        path.read_text() for path in assembly.folder.glob("cloudscribe-solo-*.metadata.json")
+    ]
+    templates = json.dumps(assembly.stacks("solo"))
+
+    assert metadata
+    # `make deploy` takes a warning for an error.
+    assert not any("aws:cdk:warning" in each for each in metadata)
+    assert EXAMPLE_ACCOUNT not in templates
+    assert "example.com" not in templates
 
 
 def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
