@@ -4,7 +4,8 @@ A pipeline proves who it is with a token of GitHub's or Azure DevOps' own (OpenI
 role trusts exactly one subject, so what a role is good for cannot be had from anywhere else:
 
     role      GitHub: who                Azure: which service connection   may
-    Deploy    jobs in the environment    the given one                     deploy as the CDK does
+    Deploy    jobs in the environment    the given one                     deploy as the CDK does,
+                                                                           and try what came of it
     Publish   jobs on the branch main    the given one + "-publish"        push and mark images
     Diff      jobs of pull requests      the given one + "-diff"           read our templates
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
@@ -24,6 +25,11 @@ from constructs import Construct
 
 from infra.environments import Delivery
 from infra.security import accept
+from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+
+if TYPE_CHECKING:
+    from infra.gpu import GpuServer
+    from infra.recordings import RecordingStore
 
 #: The branch from which images are published and environments deployed.
 BRANCH: Final = "main"
@@ -141,8 +147,14 @@ class PipelineRoles(Construct):
         *,
         delivery: Delivery,
         environment_name: str,
+        store: RecordingStore,
+        gpu: GpuServer | None,
     ) -> None:
-        """Make a role of each kind for every issuer, and the repository if it is wanted."""
+        """Make a role of each kind for every issuer, and the repository if it is wanted.
+
+        Whoever deploys may also upload a recording to `store` and look at what becomes of it, and
+        at whether the server of `gpu` runs.
+        """
         super().__init__(scope, construct_id)
         images = None
         if delivery.images:
@@ -151,6 +163,7 @@ class PipelineRoles(Construct):
             provider = self._provider(issuer, exists=delivery.providers_exist)
             deploy = self._role(f"{issuer.name}Deploy", issuer, provider, issuer.subjects.deploy)
             deploy.add_to_policy(self._deployment())
+            self._let_try(deploy, store, gpu)
             diff = self._role(f"{issuer.name}Diff", issuer, provider, issuer.subjects.diff)
             self._let_read_templates(diff)
             if images:
@@ -191,7 +204,7 @@ class PipelineRoles(Construct):
         return role
 
     def _deployment(self) -> iam.PolicyStatement:
-        """Allow to take the CDK's roles and nothing else; they do the work."""
+        """Allow to take the CDK's roles; they do the work."""
         stack = cdk.Stack.of(self)
         return iam.PolicyStatement(
             actions=["sts:AssumeRole"],
@@ -205,6 +218,45 @@ class PipelineRoles(Construct):
                 for role in BOOTSTRAP_ROLES
             ],
         )
+
+    def _let_try(self, role: iam.Role, store: RecordingStore, gpu: GpuServer | None) -> None:
+        """Allow what `scripts.smoke` does: with one recording, and with no other."""
+        outcomes = (CHECK.transcript_key, beside(CHECK.transcript_key, FAILURE))
+        bucket = store.bucket.bucket_arn
+        for actions, keys in (
+            (("s3:PutObject",), (CHECK_KEY,)),
+            (("s3:GetObject",), outcomes),
+            (("s3:DeleteObject",), (CHECK_KEY, *outcomes)),
+        ):
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=list(actions), resources=[f"{bucket}/{key}" for key in keys]
+                )
+            )
+        # Without this right S3 does not say whether there is an outcome. Under a condition it
+        # holds for listings alone, so the check lists where others look at an object.
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[bucket],
+                conditions={
+                    "StringEquals": {"s3:prefix": CHECK.transcript_key.removesuffix(".json")}
+                },
+            )
+        )
+        # Where no server works jobs off, the check takes its own back.
+        taking = () if gpu else ("sqs:ReceiveMessage", "sqs:DeleteMessage")
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sqs:GetQueueAttributes", *taking], resources=[store.jobs.queue_arn]
+            )
+        )
+        if gpu:
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["ecs:DescribeServices"], resources=[gpu.service.service_arn]
+                )
+            )
 
     def _let_read_templates(self, role: iam.Role) -> None:
         """Allow to read what `cdk diff` compares with: our stacks' templates.

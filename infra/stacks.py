@@ -2,7 +2,7 @@
 
     data  <- network <- live <- web
       ^         ^--- gpu <-.
-      '--- functions ------'         operations looks at all of them; delivery stands alone
+      '--- functions ------'         operations looks at all of them, delivery at data and gpu
 
 What holds data stands apart from what can be made again. `data` and `functions` are all that
 the embedded emulator gets, unchanged.
@@ -88,13 +88,11 @@ class _Builder:
         network = self.network(environment.live, data) if environment.live else None
         gpu = None
         if environment.gpu and network:
+            stack = self.stack("gpu", "transcription on GPUs")
             gpu = GpuServer(
-                self.stack("gpu", "transcription on GPUs"),
-                "GpuServer",
-                gpu=environment.gpu,
-                network=network,
-                store=recordings,
+                stack, "GpuServer", gpu=environment.gpu, network=network, store=recordings
             )
+            publish(stack, GpuCluster=gpu.cluster.cluster_name, GpuService=gpu.service.service_name)
         processor, flow = self.functions(conversations, recordings, gpu)
         captions = website = None
         if environment.live and network:
@@ -114,9 +112,7 @@ class _Builder:
                 namespace=self.namespace,
             )
             operations = self.stack("operations", "alarms, dashboards, budget")
-            # Who only looks on must not keep others from being replaced: a strong reference
-            # would forbid it to them as long as an alarm names the thing as it was.
-            operations.node.set_context("@aws-cdk/core:defaultCrossStackReferences", "weak")
+            _refer_weakly(operations)
             LossAlarms(operations, "Alarms", watched=watched, notices=notices)
             Dashboards(operations, "Dashboards", watched=watched)
             Budgets(
@@ -128,11 +124,15 @@ class _Builder:
                 environment_name=environment.name,
             )
         if environment.delivery:
+            delivery = self.stack("delivery", "roles of the pipelines")
+            _refer_weakly(delivery)
             PipelineRoles(
-                self.stack("delivery", "roles of the pipelines"),
+                delivery,
                 "Pipelines",
                 delivery=environment.delivery,
                 environment_name=environment.name,
+                store=recordings,
+                gpu=gpu,
             )
 
     def functions(
@@ -217,6 +217,14 @@ class _Builder:
             access_logs=live.access_logs,
             protected=self.environment.data.protected,
         )
+
+
+def _refer_weakly(stack: cdk.Stack) -> None:
+    """Have a stack that only looks at others keep none of them from being replaced.
+
+    A strong reference would forbid it as long as an alarm or a policy names the thing as it was.
+    """
+    stack.node.set_context("@aws-cdk/core:defaultCrossStackReferences", "weak")
 
 
 def provision(app: cdk.App, environment: Environment, artifacts: Artifacts | None = None) -> None:

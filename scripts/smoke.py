@@ -1,35 +1,43 @@
-"""Looks whether a deployment serves: `python -m scripts.smoke build/outputs-demo.json`.
+"""Tries a deployment as its users do: `python -m scripts.smoke build/outputs-demo.json`.
 
-The file is what the CDK wrote of the stacks' outputs. The page and the service have five minutes
-to answer, for a new address takes that long to be known everywhere. Prints `url=ADDRESS`.
+The file is what the CDK wrote of the stacks' outputs. Four things are tried:
+
+    page       the page and the service answer; a new address may take five minutes to be known
+    live       a short recording is spoken into a conversation, and a viewer gets its words
+    recording  the same recording is uploaded, and is transcribed or queued; nothing of it stays
+    gpu        ECS runs the GPU server as it should, where the environment has one
+
+A service that is full refuses politely, which is noted and fails nothing. Each finding is a line on
+stderr; stdout gets `url=ADDRESS`, or JSON with `--json`. The exit status is 1 where something
+failed. Needs the packages of client/requirements.txt, and credentials of AWS as every tool of AWS.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-PATIENCE = 300.0
-PAUSE = 5.0
-TIMEOUT = 10.0
+from scripts.smoke_checks import Finding, Verdict, gpu, live, recording
+
+#: How long the page and the service have to answer, seconds.
+PATIENCE: Final = 300.0
+PAUSE: Final = 5.0
+TIMEOUT: Final = 10.0
 #: Paths, and what has to be in the answer.
-EXPECTED = {"/": b"<html", "/api/stt/healthcheck": b"ok"}
+EXPECTED: Final = {"/": b"<html", "/api/stt/healthcheck": b"ok"}
 
 
-def address(outputs: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Return the page's address from the outputs of all stacks."""
-    found = (str(values["Url"]) for values in outputs.values() if "Url" in values)
-    return next(found, None)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+def merged(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the outputs of all stacks by their names, which are different."""
+    return {name: str(value) for stack in outputs.values() for name, value in stack.items()}
 
 
 def complaint(url: str, expected: bytes) -> str | None:
@@ -42,32 +50,65 @@ def complaint(url: str, expected: bytes) -> str | None:
     return None if expected in body.lower() else f"{url}: not what was expected"
 
 
-def serves(
+def page(
     base: str, *, patience: float = PATIENCE, sleep: Callable[[float], None] = time.sleep
-) -> bool:
-    """Tell whether everything answers before `patience` seconds are over."""
+) -> Finding:
+    """Wait until the page and the service answer."""
     deadline = time.monotonic() + patience
     while True:
         wrong = [c for path, e in EXPECTED.items() if (c := complaint(base + path, e))]
-        if not wrong or time.monotonic() >= deadline:
-            break
+        if not wrong:
+            return Finding("page", Verdict.OK, f"{base} serves the page, and the service is well")
+        if time.monotonic() >= deadline:
+            advice = "see the tasks' log and the events of the service in ECS"
+            return Finding("page", Verdict.FAILED, f"{'; '.join(wrong)}: {advice}")
         sleep(PAUSE)
-    for text in wrong:
-        _say(text)
-    return not wrong
 
 
-def main(arguments: list[str]) -> int:
-    """Look; return the exit status."""
-    base = address(json.loads(Path(arguments[0]).read_text()))
+async def findings(base: str | None, outputs: Mapping[str, str], patience: float) -> list[Finding]:
+    """Try everything; what cannot be tried is skipped, and said so."""
     if base is None:
-        _say("The outputs have no Url: there is no page in this environment.")
-        return 1
-    if not serves(base):
-        return 1
-    sys.stdout.write(f"url={base}\n")
-    return 0
+        first = [Finding("page", Verdict.SKIPPED, "no Url among the outputs: there is no page")]
+    else:
+        first = [await asyncio.to_thread(page, base, patience=patience)]
+        if first[0].verdict is not Verdict.FAILED:
+            first.append(await live(base))
+    return [
+        *first,
+        await asyncio.to_thread(recording, outputs),
+        await asyncio.to_thread(gpu, outputs),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try a deployment; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.smoke", description="Tries a deployment as its users do."
+    )
+    parser.add_argument("outputs", type=Path, help="what the CDK wrote of the stacks' outputs")
+    parser.add_argument("--url", help="where the page is; else as the outputs have it")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, help="for the page to answer, seconds"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    chosen = parser.parse_args(arguments)
+    try:
+        outputs = merged(json.loads(chosen.outputs.read_text()))
+    except (OSError, ValueError, AttributeError) as error:
+        parser.error(f"{chosen.outputs} is not what `cdk deploy --outputs-file` writes: {error}")
+    base = chosen.url or outputs.get("Url")
+    base = base.rstrip("/") if base else None
+    found = asyncio.run(findings(base, outputs, chosen.patience))
+    for each in found:
+        sys.stderr.write(f"{each.verdict:<8}{each.check:<11}{each.text}\n")
+    right = all(each.verdict is not Verdict.FAILED for each in found)
+    if chosen.json:
+        said = {"url": base, "ok": right, "checks": [each.fields() for each in found]}
+        sys.stdout.write(f"{json.dumps(said, indent=2)}\n")
+    elif right and base:
+        sys.stdout.write(f"url={base}\n")
+    return 0 if right else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -139,6 +139,12 @@ class Chunk:
         return f"users/{session.user_id}/transcripts/{session.session_id}-{self.name}.json"
 
 
+#: The recording that the check of a deployment uploads (`scripts.smoke`), and its key. It is always
+#: the same one, so that whoever checks may write this and nothing else.
+CHECK: Final = Chunk(session=Session(user_id="smoke", session_id="check"), name="chunk-001")
+CHECK_KEY: Final = f"{CHECK.session.chunks_prefix}001.ogg"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """A single file, by its path below `uploads/`."""

@@ -19,7 +19,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # comes with cfn-lint, without its types
 from botocore import xform_name
 
-from scripts import own_values, smoke
+from scripts import own_values
 
 pytestmark = pytest.mark.unit
 
@@ -240,7 +240,7 @@ def test_credentials_come_after_everything_that_installs() -> None:
         signed_in = next(i for i, step in enumerate(steps) if "configure-aws" in step)
 
         assert "actions/assembly" in "".join(steps[:signed_in])
-        assert "npm" not in "".join(steps[signed_in:])
+        assert not re.search(r"npm|pip|uv ", "".join(steps[signed_in:]))
 
 
 def test_a_deployment_is_looked_at() -> None:
@@ -248,6 +248,12 @@ def test_a_deployment_is_looked_at() -> None:
 
     assert "scripts.smoke" in steps[-1]["run"]
     assert "scripts.smoke" in (ROOT / "pipelines/azure/deploy.yml").read_text()
+
+
+def test_what_the_look_runs_on_is_installed_from_the_lock() -> None:
+    for path in (".github/workflows/deploy.yml", "pipelines/azure/deploy.yml"):
+        text = (ROOT / path).read_text()
+        assert "--require-hashes --requirement client/requirements.txt" in " ".join(text.split())
 
 
 def test_a_roll_back_takes_only_what_main_had_built() -> None:
@@ -536,24 +542,3 @@ def test_values_that_cannot_be_used_are_refused_without_showing_them(own: str, i
 
 def test_without_an_image_own_values_stay_as_they_are() -> None:
     assert own_values.context('{"demo": {"a": 1}}', "", ["demo"]) == {"demo": {"a": 1}}
-
-
-def test_the_address_is_found_among_all_outputs() -> None:
-    outputs = {"x-data": {"QueueUrl": "q"}, "x-web": {"Url": "https://words.example.org"}}
-
-    assert smoke.address(outputs) == "https://words.example.org"
-    assert smoke.address({"x-data": {"QueueUrl": "q"}}) is None
-
-
-def test_a_service_that_comes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(smoke, "complaint", lambda *_: None if len(waits) > 1 else "not yet")
-
-    assert smoke.serves("https://words.example.org", sleep=waits.append)
-    assert len(waits) == 2
-
-
-def test_a_service_that_never_comes_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke, "complaint", lambda *_: "no")
-
-    assert not smoke.serves("https://words.example.org", patience=0)

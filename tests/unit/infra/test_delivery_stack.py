@@ -11,7 +11,8 @@ from aws_cdk.assertions import Template
 
 from infra.artifacts import ROOT
 from infra.delivery import KEPT_IMAGES, PipelineRoles
-from infra.environments import Delivery
+from infra.environments import Data, Delivery
+from infra.recordings import RecordingStore
 from tests.support.environments import environment
 from tests.support.templates import app, one
 
@@ -29,12 +30,18 @@ class Synthesise(Protocol):
 @pytest.fixture(scope="module")
 def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
     def synthesise(delivery: Delivery) -> Template:
-        stack = cdk.Stack(
-            app(tmp_path_factory.mktemp("delivery")),
-            "cloudscribe-demo-delivery",
-            env=cdk.Environment(region="eu-west-1"),
+        whole = app(tmp_path_factory.mktemp("delivery"))
+        region = cdk.Environment(region="eu-west-1")
+        data = cdk.Stack(whole, "cloudscribe-demo-data", env=region)
+        stack = cdk.Stack(whole, "cloudscribe-demo-delivery", env=region)
+        PipelineRoles(
+            stack,
+            "Pipelines",
+            delivery=delivery,
+            environment_name="demo",
+            store=RecordingStore(data, "Recordings", data=Data(protected=False)),
+            gpu=None,
         )
-        PipelineRoles(stack, "Pipelines", delivery=delivery, environment_name="demo")
         return Template.from_stack(stack)
 
     return synthesise
@@ -75,6 +82,10 @@ def statements(template: Template, name: str) -> list[dict[str, Any]]:
     ]
 
 
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def actions(template: Template, name: str) -> set[str]:
     found: set[str] = set()
     for statement in statements(template, name):
@@ -111,8 +122,8 @@ def test_repositories_with_numbers_in_their_subject_are_trusted_by_these(
 
 
 @pytest.mark.parametrize("name", ["GitHubDeploy", "AzureDeploy"])
-def test_who_deploys_may_only_take_the_roles_of_the_cdk(template: Template, name: str) -> None:
-    (statement,) = statements(template, name)
+def test_who_deploys_may_take_the_roles_of_the_cdk(template: Template, name: str) -> None:
+    (statement,) = [each for each in statements(template, name) if "sts" in str(each["Action"])]
 
     assert statement["Action"] == "sts:AssumeRole"
     for resource in statement["Resource"]:
@@ -120,6 +131,31 @@ def test_who_deploys_may_only_take_the_roles_of_the_cdk(template: Template, name
         assert ":role/cdk-hnb659fds-" in arn
         assert "eu-west-1" in arn
         assert "*" not in arn
+
+
+@pytest.mark.parametrize("name", ["GitHubDeploy", "AzureDeploy"])
+def test_who_deploys_may_try_one_recording_and_read_no_other(template: Template, name: str) -> None:
+    outcome = "/users/smoke/transcripts/check-chunk-001"
+    may: dict[str, set[str]] = {}
+    for statement in statements(template, name):
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                may.setdefault(action, set()).add(json.dumps(resource))
+
+    def keys(action: str) -> list[str]:
+        return sorted(each.rpartition('"/users')[2].split('"')[0] for each in may[action])
+
+    assert may.keys() == {
+        "sts:AssumeRole",
+        *("s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:ListBucket"),
+        *("sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"),
+    }
+    assert keys("s3:PutObject") == ["/smoke/audio/sessions/check/chunk-001.ogg"]
+    assert keys("s3:GetObject") == [f"{outcome[6:]}.failed", f"{outcome[6:]}.json"]
+    assert keys("s3:DeleteObject") == [*keys("s3:PutObject"), *keys("s3:GetObject")]
+    assert "*" not in str(may)
+    (listing,) = [each for each in statements(template, name) if "s3:ListBucket" in str(each)]
+    assert listing["Condition"] == {"StringEquals": {"s3:prefix": outcome[1:]}}
 
 
 @pytest.mark.parametrize("name", ["GitHubDiff", "AzureDiff"])

@@ -128,6 +128,22 @@ def test_what_every_stream_of_an_environment_gets_makes_sense_to_the_service(
             assert parsed(options, language="en-US"), where
 
 
+def test_who_deploys_may_see_whether_the_gpu_server_runs_and_takes_no_jobs_from_it(
+    assembly: Assembly,
+) -> None:
+    may = {
+        action
+        for where, statement in assembly.statements()
+        if "full-delivery" in where
+        for action in _listed(statement["Action"])
+    }
+
+    assert "ecs:DescribeServices" in may
+    assert "sqs:ReceiveMessage" not in may
+    outputs = assembly.stacks("full")["cloudscribe-full-gpu"]["Outputs"]
+    assert {"GpuCluster", "GpuService"} <= outputs.keys()
+
+
 def test_only_cloudfront_is_public(assembly: Assembly) -> None:
     for where, balancer in assembly.resources("AWS::ElasticLoadBalancingV2::LoadBalancer"):
         assert balancer["Properties"]["Scheme"] == "internal", where
