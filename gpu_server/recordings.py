@@ -213,8 +213,9 @@ class Recordings:
     async def transcribe(self, order: Order, *, background: bool = False) -> Outcome:
         """Have a recording transcribed and the transcript stored.
 
-        Cancelling it takes a job that waits off the queue, unless others wait for it, too. One in
-        work goes on, for it is going to be asked for again; in the background it is called off.
+        Cancelling it changes nothing: whoever gave up is going to ask again, and so the recording
+        keeps its place in the queue, or its transcriber. In the background it is called off, unless
+        others wait for it, too.
 
         Raises:
             RefusedPlace: the bucket is not one of ours.
@@ -245,7 +246,7 @@ class Recordings:
             return await asyncio.shield(work.task)
         finally:
             work.waiting -= 1
-            if not work.waiting and not work.task.done() and (background or not work.begun):
+            if background and not work.waiting and not work.task.done():
                 self._forget(about, work)  # who asks from now on begins anew
                 work.task.cancel()
 

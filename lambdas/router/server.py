@@ -11,7 +11,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from urllib3 import PoolManager, Timeout
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 from urllib3.response import BaseHTTPResponse
 
 from lambdas.router.decide import Answer, Later, Lost, Server, understood
@@ -51,8 +57,10 @@ class _Health(BaseModel):
 class TranscriptionServer:
     """A server at `url`, e.g. `http://transcriber.internal:8000`.
 
-    Connections are kept from one invocation to the next. One that the server has closed meanwhile
-    is noticed only when it is used, so a health check that ends in a reset is made once more.
+    Connections are kept from one invocation to the next. One that the server has closed meanwhile,
+    or that the network has forgotten (after 350 s without a packet on AWS's newer machines), is
+    noticed only when it is used: it ends in a reset, or in silence. So a health check that does is
+    made once more, on a new connection.
     """
 
     def __init__(self, url: str, token: str | None, *, pool: PoolManager | None = None) -> None:
@@ -65,7 +73,7 @@ class TranscriptionServer:
         try:
             try:
                 response = self._ask_health()
-            except ProtocolError:
+            except (ProtocolError, ReadTimeoutError):
                 response = self._ask_health()
             body = response.read(MOST)
             response.release_conn()

@@ -197,6 +197,20 @@ async def test_a_connection_is_kept_and_replaced_when_it_was_closed_meanwhile(st
     assert await asyncio.to_thread(server.health) == Server.READY
 
 
+async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stub) -> None:
+    server = stub.server
+    assert await asyncio.to_thread(server.health) == Server.READY
+    (forgotten,) = stub.connections
+
+    async def silent_on_the_old_one(_stub: Stub, request: web.Request) -> web.StreamResponse:
+        if id(request.transport) == forgotten:
+            await stub.over.wait()
+        return web.json_response(FINE)
+
+    stub.health = silent_on_the_old_one
+    assert await asyncio.to_thread(server.health) == Server.READY
+
+
 # --- what it answers ------------------------------------------------------------------------------
 
 

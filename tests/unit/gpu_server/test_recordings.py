@@ -32,6 +32,7 @@ from gpu_server.telemetry import Metrics
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriptionFailed
 from speech.transcribers.messages import Loaded
+from tests.support.eventually import eventually
 from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, FailureCode, RecordingTranscript, Segment
 
@@ -209,6 +210,26 @@ async def test_a_caller_who_gives_up_in_the_middle_finds_the_transcript_later(
         impatient.cancel()
         await asyncio.gather(impatient, return_exceptions=True)
         slot.go.set()
+        await made.finish()
+
+        assert (await made.transcribe(order(BUCKET, CHUNK))).already
+
+
+async def test_a_caller_who_gives_up_while_waiting_keeps_the_place(
+    s3: S3Client, tmp_path: Path
+) -> None:
+    upload(s3, CHUNK)
+    upload(s3, UPLOAD)
+    slot = Slot()
+    async with recordings(s3, tmp_path, slot) as made:
+        first = asyncio.create_task(made.transcribe(order(BUCKET, UPLOAD)))
+        await slot.began.wait()
+        impatient = asyncio.create_task(made.transcribe(order(BUCKET, CHUNK)))
+        await eventually(lambda: made._inference.waiting == 1, "a place in the queue")
+        impatient.cancel()
+        await asyncio.gather(impatient, return_exceptions=True)
+        slot.go.set()
+        await first
         await made.finish()
 
         assert (await made.transcribe(order(BUCKET, CHUNK))).already
