@@ -110,6 +110,7 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
             alignment=spec.alignment,
             alignment_model=spec.alignment_model,
             token=spec.token,
+            may_fetch=may_fetch(spec),
         )
     if spec.model is None:
         raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
@@ -121,3 +122,12 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
             "stretch of speech after the other"
         )
     return FasterWhisper(settings, voice_filter=spec.voice_filter)
+
+
+def may_fetch(spec: TranscriberSpec) -> bool:
+    """Return whether models may be fetched from a hub.
+
+    Where that is not meant, a job must not wait for a network that there is none of.
+    """
+    in_folder = spec.model is not None and Path(spec.model).is_dir()
+    return spec.fetch_models or spec.token is not None or not in_folder

@@ -32,7 +32,7 @@ class WhisperSettings:
     device: str = "auto"
     #: CTranslate2's, e.g. `float16`; `default` suits the device.
     compute_type: str = "default"
-    #: Stretches of speech decoded at once; None suits the device.
+    #: Stretches of speech that WhisperX decodes at once, at most; None suits the device.
     batch_size: int | None = None
     #: Of recordings that tell none (BCP 47); None detects it.
     language: str | None = None
@@ -60,11 +60,6 @@ class Whisper(Transcriber):
             return load(wanted.model, self.device, compute_type(wanted.compute_type, self.device))
         except (OSError, ValueError, RuntimeError) as error:
             raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
-
-    @property
-    def _batch_size(self) -> int:
-        """Of the device, once that is known."""
-        return batch_size(self._settings.batch_size, self.device)
 
 
 def code(language: str, known: Iterable[str]) -> str:
@@ -110,18 +105,15 @@ def compute_type(wanted: str, on: str) -> str:
     return "float16" if on == "cuda" else "int8"
 
 
-def batch_size(wanted: int | None, on: str) -> int:
-    """Return how many stretches of speech to decode at once; more of them only help a GPU."""
-    if wanted is not None:
-        return wanted
-    return 16 if on == "cuda" else 1
+def encode_silence(model: Any) -> int:
+    """Have a model of faster-whisper, or of WhisperX, compute a second of silence on its device.
 
-
-def encode_silence(model: Any) -> None:
-    """Have a model of faster-whisper, or of WhisperX, compute a second of silence on its device."""
+    Return the width of the model.
+    """
     import numpy as np  # noqa: PLC0415 - only where Whisper runs
 
-    model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
+    encoded = model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
+    return int(encoded.shape[-1])
 
 
 def check_language(language: str | None, known: Iterable[str]) -> None:
