@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
+from speech.transcribers import gpu
 from speech.transcribers.base import UNDETERMINED, Transcriber
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
 from transcripts.documents import FailureCode, Segment
 from transcripts.models import Word
 
 M = TypeVar("M")
+
+log = structlog.get_logger(__name__)
 
 #: Tags that Whisper knows by another name: Filipino, Norwegian Bokmål, Mandarin, Hebrew of old.
 _OTHER_NAMES = {"fil": "tl", "nb": "no", "cmn": "zh", "iw": "he", "in": "id"}
@@ -85,17 +90,16 @@ def tag(asked: str | None, found: str | None) -> str:
 def device(wanted: str) -> str:
     """Return `cuda` or `cpu` for what was set, which may be `auto`.
 
-    Raises:
-        TranscriberUnavailable: there is no such device.
+    A GPU that is there and cannot be used makes a server slow; the log says so.
     """
-    import ctranslate2  # noqa: PLC0415 - only where Whisper runs
-
-    found = ctranslate2.get_cuda_device_count()
-    if wanted == "auto":
-        return "cuda" if found else "cpu"
-    if wanted == "cuda" and not found:
-        raise TranscriberUnavailable("DEVICE is cuda, and there is no GPU that can be used")
-    return wanted
+    if wanted != "auto":
+        return wanted
+    if gpu.count():
+        return "cuda"
+    found = gpu.look()
+    if found.devices:
+        log.warning("gpu_not_used", why=gpu.explain(found))
+    return "cpu"
 
 
 def compute_type(wanted: str, on: str) -> str:
