@@ -109,21 +109,22 @@ def run(plan: Plan, model: Path, progress: Callable[[str], None]) -> list[Measur
 def write_long(
     path: Path, clips: Sequence[Recording], seconds: float
 ) -> tuple[list[Utterance], float]:
-    """Write a long recording; return what is said in it, and its length in seconds."""
+    """Write a recording of at most so many seconds; return what is said in it, and its length."""
     rng, noise = random.Random(1), np.random.default_rng(1)  # noqa: S311 - to be the same each time
     sounds = {each.path: np.frombuffer(each.pcm(), "<i2") for each in clips}
     said: list[Utterance] = []
     at = 0
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
-        while at < seconds * RATE:
+        while True:
             for clip in rng.sample(clips, len(clips)):
                 sound = sounds[clip.path]
+                if at + len(sound) + max(PAUSES) * RATE > seconds * RATE:
+                    return said, at / RATE
                 said.append(Utterance(text=clip.text or "", start=at / RATE + onset(sound)))
                 pause = noise.normal(0, NOISE, round(rng.choice(PAUSES) * RATE)).astype("<i2")
                 file.writeframes(sound.tobytes() + pause.tobytes())
                 at += len(sound) + len(pause)
-    return said, at / RATE
 
 
 def onset(sound: NDArray[np.int16]) -> float:

@@ -30,9 +30,12 @@ from speech.transcribers.choice import TranscriberSpec, transcriber
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,
+    OutOfMemory,
     Stopped,
-    TranscriberUnavailable,
+    TranscriberError,
+    TranscriptionFailed,
 )
+from speech.transcribers.memory import is_out_of_memory, lack
 from speech.transcribers.messages import (
     FROM_PROCESS,
     TO_PROCESS,
@@ -85,7 +88,7 @@ class Child:
         try:
             made = self._make(first.spec)
             made.load()
-        except TranscriberUnavailable as error:
+        except TranscriberError as error:
             self._send(NotLoaded(message=str(error)))
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the server must hear of it
@@ -120,8 +123,12 @@ class Child:
         except Exception as error:  # noqa: BLE001 - the job ends with it, and the server is told
             # Only where it was raised: what it says might quote the recording.
             traceback.print_tb(error.__traceback__)
-            fit = _is_fit(made)
-            self._send(Failed(job=job.job, message=type(error).__name__, fit=fit))
+            failure = _in_words(error, made.device)
+            out_of_memory = isinstance(failure, OutOfMemory)
+            fit = not out_of_memory and _is_fit(made)
+            self._send(
+                Failed(job=job.job, message=str(failure), fit=fit, out_of_memory=out_of_memory)
+            )
             return fit
         return True
 
@@ -171,6 +178,17 @@ class Child:
                 self._connection.sendall(body)
             except OSError:
                 os._exit(0)
+
+
+def _in_words(error: Exception, device: str) -> TranscriptionFailed:
+    """Return a failure in words that quote nothing: our own errors' words, of others the name."""
+    if isinstance(error, TranscriptionFailed):
+        return error
+    if isinstance(error, TranscriberError):
+        return TranscriptionFailed(str(error))
+    if is_out_of_memory(error):
+        return lack(device)
+    return TranscriptionFailed(f"the transcriber raised {type(error).__name__}")
 
 
 def _is_fit(made: Transcriber) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from speech.transcribers import gpu
 from speech.transcribers.base import Transcriber
 from speech.transcribers.embedded import LANGUAGES, Embedded
 from speech.transcribers.errors import TranscriberUnavailable
@@ -46,18 +47,24 @@ class Machine:
     #: Packages that are installed.
     packages: frozenset[str]
     gpu: bool
+    #: Why there is no GPU, where one is demanded; in words.
+    without_gpu: str = ""
 
 
-def this_machine() -> Machine:
-    """Look what there is; imports no model's package but CTranslate2, if that."""
+def this_machine(*, demands_gpu: bool = False) -> Machine:
+    """Look what there is; imports no model's package but CTranslate2, if that.
+
+    Where a GPU is demanded and there is none, this takes some seconds to find out why.
+    """
     packages = frozenset(
         name for name in ("whisperx", "faster_whisper") if importlib.util.find_spec(name)
     )
     if not packages:
-        return Machine(packages=packages, gpu=False)
-    import ctranslate2  # noqa: PLC0415 - where one of them is, there it is
-
-    return Machine(packages=packages, gpu=ctranslate2.get_cuda_device_count() > 0)
+        without = "neither WhisperX nor faster-whisper is installed, which could use one"
+        return Machine(packages=packages, gpu=False, without_gpu=without)
+    there = gpu.count() > 0
+    without = gpu.explain(gpu.look()) if demands_gpu and not there else ""
+    return Machine(packages=packages, gpu=there, without_gpu=without)
 
 
 def kind(spec: TranscriberSpec, machine: Machine) -> Kind:
@@ -67,8 +74,13 @@ def kind(spec: TranscriberSpec, machine: Machine) -> Kind:
     given, and else the embedded engine.
 
     Raises:
-        TranscriberUnavailable: a model is given, and nothing is installed that could use it.
+        TranscriberUnavailable: a GPU is demanded, and there is none; or a model is given, and
+            nothing is installed that could use it.
     """
+    if spec.device == "cuda" and not machine.gpu:
+        raise TranscriberUnavailable(
+            f"DEVICE is cuda, and no GPU can be used: {machine.without_gpu}"
+        )
     if spec.kind != "auto":
         return spec.kind
     if machine.gpu and "whisperx" in machine.packages:
@@ -89,7 +101,7 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
     Raises:
         TranscriberUnavailable: what is set does not go together.
     """
-    chosen = kind(spec, machine or this_machine())
+    chosen = kind(spec, machine or this_machine(demands_gpu=spec.device == "cuda"))
     if chosen == "embedded":
         if spec.language not in LANGUAGES:
             raise TranscriberUnavailable(
@@ -110,6 +122,7 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
             alignment=spec.alignment,
             alignment_model=spec.alignment_model,
             token=spec.token,
+            may_fetch=may_fetch(spec),
         )
     if spec.model is None:
         raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
@@ -121,3 +134,12 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
             "stretch of speech after the other"
         )
     return FasterWhisper(settings, voice_filter=spec.voice_filter)
+
+
+def may_fetch(spec: TranscriberSpec) -> bool:
+    """Return whether models may be fetched from a hub.
+
+    Where that is not meant, a job must not wait for a network that there is none of.
+    """
+    in_folder = spec.model is not None and Path(spec.model).is_dir()
+    return spec.fetch_models or spec.token is not None or not in_folder

@@ -4,7 +4,8 @@ TranscriberError                retryable says whether another attempt can help
 ├── TranscriberUnavailable      it cannot be loaded: a package, a model or a device is missing
 ├── TranscriberCrashed          its process died in the middle of a job
 │   └── TranscriberStalled      it gave no sign of life, and was ended
-├── TranscriptionFailed         the model raised something
+├── TranscriptionFailed         the model raised something, or cannot do what it has to
+│   └── OutOfMemory             the memory is not enough, of the GPU or of the machine
 ├── OptionUnavailable           what was asked for cannot be had here; a retry is no use
 └── BadRecording                no transcript can be made of this recording; a retry is no use
 
@@ -36,6 +37,10 @@ class TranscriberStalled(TranscriberCrashed):
 
 class TranscriptionFailed(TranscriberError):
     """The model raised something. Its process is replaced where the model computes no more."""
+
+
+class OutOfMemory(TranscriptionFailed):
+    """There is not enough memory. The process is replaced, for only that frees all of it."""
 
 
 class OptionUnavailable(TranscriberError):

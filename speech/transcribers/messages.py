@@ -99,11 +99,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Something was raised that should not have been; nothing follows unless the model is fit."""
+    """The job failed; nothing follows unless the model is fit."""
 
     job: int
+    #: Quotes nothing of the recording.
     message: str
     fit: bool
+    out_of_memory: bool = False
     kind: Literal["failed"] = "failed"
 
 

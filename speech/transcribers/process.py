@@ -28,10 +28,11 @@ from pydantic import ValidationError
 
 from speech.engines.blocking import HEADER_BYTES, body_length, framed
 from speech.transcribers.base import Transcription, TranscriptionOptions
-from speech.transcribers.choice import TranscriberSpec
+from speech.transcribers.choice import TranscriberSpec, may_fetch
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,
+    OutOfMemory,
     Stopped,
     TranscriberCrashed,
     TranscriberStalled,
@@ -149,8 +150,9 @@ class TranscriberProcess:
             OptionUnavailable: what was asked for cannot be had.
             TranscriberCrashed: the process died, or gave no sign of life; it has to be started
                 anew.
-            TranscriptionFailed: the model raised something; the process is gone, too, unless the
-                model has shown that it still computes.
+            TranscriptionFailed: the model raised something, or cannot do what it has to; the
+                process is gone, too, unless the model has shown that it still computes.
+            OutOfMemory: there is too little memory; the process is gone, too.
         """
         if self.loaded is None or self.gone.is_set():
             raise TranscriberCrashed("the transcriber's process is not running")
@@ -265,8 +267,10 @@ def _result(ended: _Ended) -> Transcription:
             raise OptionUnavailable(message)
         case Refused():
             raise Stopped
+        case Failed(message=message, out_of_memory=True):
+            raise OutOfMemory(message)
         case Failed(message=message):
-            raise TranscriptionFailed(f"the transcriber raised {message}")
+            raise TranscriptionFailed(message)
         case TranscriberCrashed():
             raise ended
 
@@ -282,12 +286,3 @@ def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, st
     if not may_fetch(spec):
         kept["HF_HUB_OFFLINE"] = "1"  # all that is needed is in the folder, or in a cache
     return kept
-
-
-def may_fetch(spec: TranscriberSpec) -> bool:
-    """Return whether models may be fetched from a hub.
-
-    Where that is not meant, a job must not wait for a network that there is none of.
-    """
-    in_folder = spec.model is not None and Path(spec.model).is_dir()
-    return spec.fetch_models or spec.token is not None or not in_folder

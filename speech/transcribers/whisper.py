@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
+from speech.transcribers import gpu
 from speech.transcribers.base import UNDETERMINED, Transcriber
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
 from transcripts.documents import FailureCode, Segment
 from transcripts.models import Word
 
 M = TypeVar("M")
+
+log = structlog.get_logger(__name__)
 
 #: Tags that Whisper knows by another name: Filipino, Norwegian Bokmål, Mandarin, Hebrew of old.
 _OTHER_NAMES = {"fil": "tl", "nb": "no", "cmn": "zh", "iw": "he", "in": "id"}
@@ -32,7 +37,7 @@ class WhisperSettings:
     device: str = "auto"
     #: CTranslate2's, e.g. `float16`; `default` suits the device.
     compute_type: str = "default"
-    #: Stretches of speech decoded at once; None suits the device.
+    #: Stretches of speech that WhisperX decodes at once, at most; None suits the device.
     batch_size: int | None = None
     #: Of recordings that tell none (BCP 47); None detects it.
     language: str | None = None
@@ -61,11 +66,6 @@ class Whisper(Transcriber):
         except (OSError, ValueError, RuntimeError) as error:
             raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
 
-    @property
-    def _batch_size(self) -> int:
-        """Of the device, once that is known."""
-        return batch_size(self._settings.batch_size, self.device)
-
 
 def code(language: str, known: Iterable[str]) -> str:
     """Return Whisper's code for a BCP 47 tag.
@@ -90,17 +90,16 @@ def tag(asked: str | None, found: str | None) -> str:
 def device(wanted: str) -> str:
     """Return `cuda` or `cpu` for what was set, which may be `auto`.
 
-    Raises:
-        TranscriberUnavailable: there is no such device.
+    A GPU that is there and cannot be used makes a server slow; the log says so.
     """
-    import ctranslate2  # noqa: PLC0415 - only where Whisper runs
-
-    found = ctranslate2.get_cuda_device_count()
-    if wanted == "auto":
-        return "cuda" if found else "cpu"
-    if wanted == "cuda" and not found:
-        raise TranscriberUnavailable("DEVICE is cuda, and there is no GPU that can be used")
-    return wanted
+    if wanted != "auto":
+        return wanted
+    if gpu.count():
+        return "cuda"
+    found = gpu.look()
+    if found.devices:
+        log.warning("gpu_not_used", why=gpu.explain(found))
+    return "cpu"
 
 
 def compute_type(wanted: str, on: str) -> str:
@@ -110,18 +109,15 @@ def compute_type(wanted: str, on: str) -> str:
     return "float16" if on == "cuda" else "int8"
 
 
-def batch_size(wanted: int | None, on: str) -> int:
-    """Return how many stretches of speech to decode at once; more of them only help a GPU."""
-    if wanted is not None:
-        return wanted
-    return 16 if on == "cuda" else 1
+def encode_silence(model: Any) -> int:
+    """Have a model of faster-whisper, or of WhisperX, compute a second of silence on its device.
 
-
-def encode_silence(model: Any) -> None:
-    """Have a model of faster-whisper, or of WhisperX, compute a second of silence on its device."""
+    Return the width of the model.
+    """
     import numpy as np  # noqa: PLC0415 - only where Whisper runs
 
-    model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
+    encoded = model.encode(model.feature_extractor(np.zeros(16_000, np.float32)))
+    return int(encoded.shape[-1])
 
 
 def check_language(language: str | None, known: Iterable[str]) -> None:

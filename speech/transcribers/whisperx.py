@@ -2,8 +2,9 @@
 
 Three models: Whisper itself (any that faster-whisper takes), one for alignment of each language
 (wav2vec2, from a hub or a cache of it), and pyannote's for speakers, for which the hub wants a
-token of somebody who has accepted its terms. Only the first is indispensable. Without alignment
-there are no word times, for guessed ones would be worse than none.
+token of somebody who has accepted its terms. Only the first is indispensable. WhisperX gives
+stretches of half a minute, and times within them by alignment alone. So what cannot be aligned is
+decoded as faster-whisper does it (`sequential`), on the same model: slower, with word times.
 
 Written against WhisperX 3.8.6. Its warnings quote what was said; `speech.transcribers.child` drops
 what libraries log.
@@ -25,12 +26,15 @@ from speech.transcribers import whisper
 from speech.transcribers.audio import Audio, duration
 from speech.transcribers.base import Progress, Transcription, TranscriptionOptions
 from speech.transcribers.errors import (
+    BadRecording,
     OptionUnavailable,
     TranscriberUnavailable,
     TranscriptionFailed,
 )
+from speech.transcribers.memory import Batches, batch_size, is_out_of_memory
+from speech.transcribers.sequential import Recognised, recognise
 from speech.transcribers.whisper import Whisper, WhisperSettings
-from transcripts.documents import Segment
+from transcripts.documents import FailureCode, Segment
 
 #: `auto` aligns where there is a model for the language.
 Alignment = Literal["auto", "always", "never"]
@@ -51,6 +55,7 @@ class WhisperX(Whisper):
         alignment: whether words are aligned.
         alignment_model: name or folder of the model to align with, instead of the language's.
         token: of the Hugging Face hub; with it speakers can be told apart.
+        may_fetch: whether models that are missing may be fetched.
     """
 
     def __init__(
@@ -60,14 +65,17 @@ class WhisperX(Whisper):
         alignment: Alignment = "auto",
         alignment_model: str | None = None,
         token: str | None = None,
+        may_fetch: bool = True,
     ) -> None:
         super().__init__("whisperx", settings)
+        self._may_fetch = may_fetch
         self._alignment = alignment
         self._alignment_model = alignment_model
         self._token = token
         self._whisperx: Any = None
         self._pipeline: Any = None
         self._diarization: Any = None
+        self._batches = Batches(1, self.device, _release)
         #: By language.
         self._aligners: dict[str, Any] = {}
         #: Languages for which there was none to be had, and when to look again (monotonic).
@@ -95,7 +103,7 @@ class WhisperX(Whisper):
             self._aligner(whisper.code(language, self._known))
         if self._token is not None:
             self._diarization = self._load_diarization(self._token)
-        self.check()
+        self._set_batches(whisper.encode_silence(self._pipeline.model))
 
     def transcribe(
         self, path: Path, options: TranscriptionOptions, progress: Progress
@@ -118,15 +126,18 @@ class WhisperX(Whisper):
         def share(first: float, last: float) -> Any:
             return lambda percent: progress(length * (first + (last - first) * percent / 100))
 
-        result = self._pipeline.transcribe(
-            audio,
-            batch_size=self._batch_size,
-            language=language,
-            progress_callback=share(0, 0.6),
-        )
+        result = self._in_batches(audio, language, share)
+        if result is None:
+            result = _result_of(
+                recognise(
+                    self._pipeline.model,
+                    recording.pieces(seconds=30.0),
+                    language=language,
+                    voice_filter=True,
+                    progress=progress,
+                )
+            )
         used = result["language"]
-        if result["segments"] and self._alignment != "never":
-            result = self._aligned(result, used, audio, share(0.6, 0.8))
         if result["segments"] and self._diarization is not None and options.diarize is not False:
             speakers = self._diarization(audio, progress_callback=share(0.8, 1.0))
             result = self._whisperx.assign_word_speakers(speakers, result)
@@ -140,6 +151,45 @@ class WhisperX(Whisper):
             segments=segments,
         )
 
+    def _in_batches(self, audio: Any, language: str | None, share: Any) -> Any:
+        """Return what WhisperX finds, aligned; None where it cannot be aligned, and need not be.
+
+        Raises:
+            BadRecording: it has to be, and there is no model for the language.
+            TranscriptionFailed: it has to be, and cannot be now.
+        """
+        if self._alignment == "never":
+            return None
+        language = language or self._pipeline.detect_language(audio)
+        if self._alignment == "auto" and self._aligner(language) is None:
+            return None
+        result = self._pipeline.transcribe(
+            audio,
+            batch_size=self._batches.size,
+            language=language,
+            progress_callback=share(0, 0.6),
+        )
+        self._batches.finished()
+        if not result["segments"]:
+            return result
+        aligned = self._aligned(result, language, audio, share(0.6, 0.8))
+        return aligned and {**aligned, "language": language}
+
+    def _set_batches(self, width: int) -> None:
+        """Decide how many stretches to decode at once, and decode fewer when memory runs out."""
+        wanted = self._settings.batch_size
+        if wanted is None:  # more only help a GPU
+            wanted = batch_size(_free_memory(), width) if self.device == "cuda" else 1
+        self._batches = Batches(wanted, self.device, _release)
+        model = self._pipeline.model
+        decode = model.generate_segment_batched
+
+        def in_parts(features: Any, *arguments: Any, **named: Any) -> Any:
+            return self._batches.decode(features, lambda part: decode(part, *arguments, **named))
+
+        model.generate_segment_batched = in_parts
+        log.info("batch_size", stretches=wanted)
+
     @property
     def _known(self) -> list[str]:
         known: list[str] = self._pipeline.model.supported_languages
@@ -150,23 +200,21 @@ class WhisperX(Whisper):
         whisper.encode_silence(self._pipeline.model)
 
     def _aligned(self, result: Any, language: str, audio: Any, tell: Any) -> Any:
-        aligner = self._aligner(language)
-        if aligner is None:
-            return result
-        model, metadata = aligner
+        """Return the result with words; None where it cannot be aligned, and need not be."""
+        model, metadata = self._aligner(language)
         try:
             return self._whisperx.align(
                 result["segments"], model, metadata, audio, self.device, progress_callback=tell
             )
         except LookupError as error:  # NLTK's, of its data about where sentences end
             self._cannot_align(language, error)
-            return result
+            return None
 
     def _aligner(self, language: str) -> Any:
         """Return model and metadata for a language; None where it can be done without.
 
         Raises:
-            TranscriptionFailed: it cannot be done without.
+            BadRecording, TranscriptionFailed: it cannot be done without.
         """
         if language not in self._aligners:
             if time.monotonic() < self._no_aligners.get(language, 0.0):
@@ -176,8 +224,10 @@ class WhisperX(Whisper):
                     self._aligners[language] = self._whisperx.load_align_model(
                         language, self.device, model_name=self._alignment_model
                     )
-            except Exception as error:  # noqa: BLE001 - whatever a hub, a cache or torch may raise
-                self._cannot_align(language, error)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                self._cannot_align(language, error)  # whatever a hub, a cache or torch may raise
                 return None
         return self._aligners[language]
 
@@ -185,11 +235,20 @@ class WhisperX(Whisper):
         """Do without the alignment of a language for a while.
 
         Raises:
-            TranscriptionFailed: it cannot be done without.
+            BadRecording: it cannot be done without, and no model can be fetched.
+            TranscriptionFailed: it cannot be done without, and another attempt may help.
         """
         if self._alignment == "always":
-            raise TranscriptionFailed(
-                f"there is no alignment model for {language}: {type(error).__name__}"
+            missing = isinstance(error, ValueError | OSError)
+            if not missing or (self._may_fetch and "No default" not in str(error)):
+                raise TranscriptionFailed(
+                    f"ALIGNMENT is always, and what words in {language} are aligned by cannot be "
+                    f"had now ({type(error).__name__})"
+                ) from error
+            raise BadRecording(
+                FailureCode.UNSUPPORTED_LANGUAGE,
+                f"ALIGNMENT is always on this server, and it has no model to align words in "
+                f"{language}. When it has one, upload the recording again with --force.",
             ) from error
         log.warning("no_alignment_model", language=language, error=type(error).__name__)
         self._aligners.pop(language, None)
@@ -206,6 +265,48 @@ class WhisperX(Whisper):
                 f"{type(error).__name__}. Its terms have to be accepted once, see "
                 "docs/gpu-server.md."
             ) from error
+
+
+def _free_memory() -> int | None:
+    """Return how much memory of the GPU is left, bytes; None if that cannot be found out."""
+    import torch  # noqa: PLC0415 - takes seconds; WhisperX has loaded it
+
+    try:
+        free, _ = torch.cuda.mem_get_info()
+    except (RuntimeError, AssertionError):  # a driver that does not tell
+        return None
+    return int(free)
+
+
+def _release() -> None:
+    """Give back what torch keeps of the GPU's memory; CTranslate2 shares it."""
+    import torch  # noqa: PLC0415 - as above
+
+    torch.cuda.empty_cache()
+
+
+def _result_of(found: Recognised) -> dict[str, Any]:
+    """Return what was recognised in the form that WhisperX has."""
+    return {
+        "language": found.language,
+        "segments": [
+            {
+                "text": each.text,
+                "start": each.start_time,
+                "end": each.end_time,
+                "words": [
+                    {
+                        "word": word.word,
+                        "start": word.start_time,
+                        "end": word.end_time,
+                        "score": word.confidence,
+                    }
+                    for word in each.words
+                ],
+            }
+            for each in found.segments
+        ],
+    }
 
 
 @contextmanager

@@ -149,13 +149,39 @@ async def test_a_model_without_a_sign_of_life_is_replaced() -> None:
         assert (await client.upload("say again")).body["text"] == "again"
 
 
-async def test_what_no_retry_mends_is_told_by_its_code() -> None:
-    async with gpu_server() as (client, _):
-        answer = await client.upload("refuse")
+MEMORY = "the machine's memory is not enough"
 
-    assert (answer.status, answer.body["code"]) == (422, "not_audio")
-    assert answer.body["retryable"] is False
+
+@pytest.mark.parametrize(
+    ("deed", "status", "code", "retryable", "words", "kept"),
+    [
+        ("refuse", 422, "not_audio", False, "it is no audio", True),
+        ("foreign", 422, "unsupported_language", False, "ALIGNMENT is always", True),
+        ("unoffered", 422, "not_offered", False, "it does not tell speakers apart", True),
+        ("fail no model for de now", 503, "engine_failed", True, "no model for de now", True),
+        ("memory CUDA failed with error out of memory", 503, "engine_failed", True, MEMORY, False),
+        ("memory cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED", 503, "engine_failed", True,
+         MEMORY, False),
+        ("memory said in the recording", 503, "engine_failed", True, "raised RuntimeError.", True),
+        ("die", 503, "engine_failed", True, "process died", False),
+    ],
+)  # fmt: skip
+async def test_an_error_reaches_its_caller_in_its_own_words(
+    deed: str, status: int, code: str, words: str, *, retryable: bool, kept: bool
+) -> None:
+    async with gpu_server() as (client, server):
+        answer = await client.upload(deed)
+        await client.upload("say still here")
+        restarts = server.parts.metrics.registry.get_sample_value(
+            "cloudscribe_transcriber_restarts_total"
+        )
+
+    assert (answer.status, answer.body["code"]) == (status, code)
+    assert answer.body["retryable"] is retryable
+    assert words in answer.body["message"]
+    assert "said in the recording" not in answer.body["message"]
     assert answer.headers["Content-Type"].startswith("application/problem+json")
+    assert restarts == (0 if kept else 1)
 
 
 async def test_a_recording_that_is_too_large_is_refused_also_without_a_length() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -15,6 +17,7 @@ from gpu_server import protection
 from gpu_server.protection import LINGER, MINUTES, protect
 from gpu_server.spot import spot_notice
 from tests.support.eventually import eventually
+from tests.support.gpu_server import gpu_server_process
 
 pytestmark = pytest.mark.integration
 
@@ -124,3 +127,27 @@ async def test_where_there_is_no_metadata_spot_is_silent(unused_tcp_port: int) -
 
     assert not done
     waiting.cancel()
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+@pytest.mark.parametrize("transcriber", ["auto", "whisperx", "embedded"])
+async def test_a_server_that_is_to_use_a_gpu_does_not_start_without(
+    tmp_path: Path, transcriber: str
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho NVIDIA-SMI has failed\nexit 9\n")
+    tool.chmod(0o755)
+
+    async with gpu_server_process(
+        environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        device="cuda",
+        transcriber=transcriber,
+    ) as (service, _):
+        async with asyncio.timeout(60):
+            status = await service.process.wait()
+
+    line = service.logs[-1]["event"]
+    assert status == 1
+    assert line.startswith("The server cannot start: DEVICE is cuda, and no GPU can be used: there")
+    assert "CUDA failed with error" in line
+    assert "nvidia-smi: NVIDIA-SMI has failed" in line

@@ -162,9 +162,16 @@ async def test_a_server_that_comes_and_goes_leaves_the_rest_to_the_queue(tmp_pat
         assert way.lost() == (0, 0)
 
 
-@pytest.mark.parametrize("deed", ["die", "raise something"])
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        ("die", "process died"),
+        ("raise something", "raised ZeroDivisionError"),
+        ("memory CUDA failed with error out of memory", "memory is not enough"),
+    ],
+)
 async def test_a_recording_that_the_engine_cannot_stand_becomes_a_named_gap(
-    tmp_path: Path, deed: str
+    tmp_path: Path, deed: str, words: str
 ) -> None:
     [talk] = talks(1, 4)
     async with recordings_way(tmp_path) as way, kept_running(way.server):
@@ -180,6 +187,7 @@ async def test_a_recording_that_the_engine_cannot_stand_becomes_a_named_gap(
         assert [placed.chunk for placed in transcript.chunks] == [1, 3, 4]
         assert why is not None
         assert why.document.code is FailureCode.KEEPS_FAILING
+        assert words in why.document.message
         assert way.lost() == (0, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import wave
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -25,7 +25,7 @@ from speech.transcribers.faster_whisper import FasterWhisper
 from speech.transcribers.process import TranscriberProcess
 from speech.transcribers.whisper import WhisperSettings
 from speech.transcribers.whisperx import WhisperX
-from tests.support.recordings import flite
+from tests.support.recordings import flite, silence
 from tests.support.whisper_models import LINES, whisper_model
 from transcripts.documents import FailureCode
 
@@ -281,6 +281,38 @@ async def test_it_runs_the_same_in_its_process(model: Path, tmp_path: Path) -> N
 
     assert (loaded.engine, loaded.device) == ("faster-whisper scripted", "cpu")
     assert found.text.split()[:3] == WORDS[:3]
+
+
+class WithoutAligners:
+    """WhisperX without any model for alignment; its own decoding is not to be used."""
+
+    def __init__(self, model: Path) -> None:
+        from faster_whisper import WhisperModel  # noqa: PLC0415 - seconds
+
+        self.model = WhisperModel(str(model), device="cpu", compute_type="int8")
+
+    def load_align_model(self, *_: object, **__: object) -> object:
+        raise ValueError("No default align-model for language: en")
+
+    def detect_language(self, _audio: object) -> str:
+        return "en"
+
+
+@pytest.mark.parametrize("alignment", ["auto", "never"])
+@pytest.mark.parametrize("language", [None, "en-GB"])
+def test_whisperx_has_word_times_without_a_model_for_alignment(
+    model: Path, tmp_path: Path, alignment: Any, language: str | None
+) -> None:
+    made: Any = WhisperX(WhisperSettings(str(model), device="cpu"), alignment=alignment)
+    made._whisperx = made._pipeline = WithoutAligners(model)
+    path = write(tmp_path / "speech", silence(3.0) + flite(SPEECH) * 2)
+
+    found = made.transcribe(path, TranscriptionOptions(language=language), nothing)
+
+    words = [word for segment in found.segments for word in segment.words]
+    assert [word.word for word in words][: len(WORDS)] == WORDS
+    assert 2.9 < words[0].start_time < 3.5
+    assert (found.language, found.engine) == (language or "en", "whisperx scripted")
 
 
 @pytest.mark.skipif(

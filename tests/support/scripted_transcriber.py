@@ -2,6 +2,10 @@
 
 say WORDS       a transcript with these words
 refuse          no audio
+foreign         no model to align its language with
+unoffered       an option that there is not
+fail WORDS      the transcriber cannot do it, in these words
+memory WORDS    too little memory, as CTranslate2 has it on a GPU, in these words
 raise           something unexpected, and the model is as good as before
 break           something unexpected, after which the model computes no more
 die             the process ends
@@ -22,7 +26,12 @@ from pathlib import Path
 from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
 from speech.transcribers.child import Child
 from speech.transcribers.choice import TranscriberSpec
-from speech.transcribers.errors import BadRecording, TranscriberUnavailable
+from speech.transcribers.errors import (
+    BadRecording,
+    OptionUnavailable,
+    TranscriberUnavailable,
+    TranscriptionFailed,
+)
 from transcripts.documents import AudioTrack, FailureCode, Segment
 
 MODULE = "tests.support.scripted_transcriber"
@@ -67,12 +76,25 @@ class Scripted(Transcriber):
                 time.sleep(3600)
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-            case "raise":
-                raise ZeroDivisionError(rest)
             case "break":
                 self._broken = True
                 raise ZeroDivisionError(rest)
-        raise BadRecording(FailureCode.NOT_AUDIO, "it is no audio")
+        raise _error(order, rest)
+
+
+def _error(order: str, words: str) -> Exception:
+    match order:
+        case "raise":
+            return ZeroDivisionError(words)
+        case "foreign":
+            return BadRecording(FailureCode.UNSUPPORTED_LANGUAGE, "ALIGNMENT is always")
+        case "unoffered":
+            return OptionUnavailable("it does not tell speakers apart")
+        case "fail":
+            return TranscriptionFailed(words)
+        case "memory":
+            return RuntimeError(words)
+    return BadRecording(FailureCode.NOT_AUDIO, "it is no audio")
 
 
 def _said(text: str, language: str | None) -> Transcription:

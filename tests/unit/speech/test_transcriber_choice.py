@@ -16,7 +16,7 @@ from speech.transcribers.whisperx import segments_of
 pytestmark = pytest.mark.unit
 
 BARE = Machine(packages=frozenset(), gpu=False)
-LAPTOP = Machine(packages=frozenset({"faster_whisper"}), gpu=False)
+LAPTOP = Machine(packages=frozenset({"faster_whisper"}), gpu=False, without_gpu="no driver")
 GPU = Machine(packages=frozenset({"faster_whisper", "whisperx"}), gpu=True)
 CPU_WITH_ALL = Machine(packages=frozenset({"faster_whisper", "whisperx"}), gpu=False)
 
@@ -46,6 +46,10 @@ def test_a_machine_gets_the_best_that_it_can_run(
         (TranscriberSpec(kind="faster-whisper"), LAPTOP, "MODEL has to name"),
         (TranscriberSpec(model="/no/such/folder"), LAPTOP, "there is no folder"),
         (TranscriberSpec(language="de"), BARE, "US English only"),
+        (TranscriberSpec(device="cuda"), LAPTOP, "no GPU can be used: no driver"),
+        (TranscriberSpec(device="cuda", model="m"), LAPTOP, "no GPU can be used: no driver"),
+        (TranscriberSpec(device="cuda", kind="whisperx"), LAPTOP, "no GPU can be used: no driver"),
+        (TranscriberSpec(kind="faster-whisper", model="m", batch_size=8), LAPTOP, "for WhisperX"),
     ],
 )
 def test_what_does_not_go_together_is_told(

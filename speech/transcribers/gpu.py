@@ -1,0 +1,115 @@
+"""Whether there is a GPU that models can compute on, and if not, what stands in the way.
+
+CTranslate2 counts no GPU whatever CUDA's error is: no device, no driver, one that is too old, or a
+container that was started without. So where there is none to be used, this looks further.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+#: Patience with `nvidia-smi`, which waits for a driver that hangs, seconds.
+TOOL_SECONDS: Final = 5.0
+#: So much is quoted of what tools print, characters.
+_QUOTED: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What there is of a GPU that cannot be used."""
+
+    #: Whether there are device files of NVIDIA's.
+    devices: bool
+    #: Whether its kernel driver is loaded.
+    driver: bool
+    #: What `nvidia-smi` prints; None where it is not installed, or does not answer.
+    tool: str | None
+    #: CUDA's words for why there is none.
+    cuda: str | None
+
+
+def count() -> int:
+    """Return how many GPUs can be used."""
+    import ctranslate2  # noqa: PLC0415 - only where a model may use one
+
+    return int(ctranslate2.get_cuda_device_count())
+
+
+def look() -> Found:
+    """Find out what there is of a GPU; takes seconds at most."""
+    return Found(
+        devices=any(Path("/dev").glob("nvidia[0-9]*")),
+        driver=Path("/proc/driver/nvidia/version").exists(),
+        tool=_tool(),
+        cuda=_cuda(),
+    )
+
+
+def explain(found: Found) -> str:
+    """Return in words why no GPU can be used, and what to do."""
+    if found.devices:
+        cause = (
+            "there is an NVIDIA device, and CUDA cannot use it: its driver is broken, too old, or "
+            "closed to this user"
+        )
+    elif found.driver:
+        cause = (
+            "the NVIDIA driver is loaded, and there is no device here: start the container with "
+            "the GPU (docker run --gpus all; on ECS a resource requirement of type GPU)"
+        )
+    else:
+        cause = (
+            "there is no NVIDIA device here, and no driver is loaded: this is no machine with one, "
+            "or its driver is not installed"
+        )
+    said = [
+        f"{who}: {words}"
+        for who, words in (("CUDA", found.cuda), ("nvidia-smi", found.tool))
+        if words
+    ]
+    return "; ".join([cause, *said])
+
+
+def _tool() -> str | None:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the first one in PATH, as anybody would run it
+            [tool, "--list-gpus"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError:
+        return None
+    with process.stdout or nullcontext():
+        try:
+            printed, _ = process.communicate(timeout=TOOL_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps it from ending
+                process.wait(timeout=1.0)
+            return None
+    return _quoted(printed.decode(errors="replace")) or None
+
+
+def _cuda() -> str | None:
+    import ctranslate2  # noqa: PLC0415 - as above
+
+    try:
+        ctranslate2.get_supported_compute_types("cuda")  # unlike the count it raises CUDA's error
+    except (RuntimeError, ValueError) as error:
+        return _quoted(str(error))
+    return None
+
+
+def _quoted(words: str) -> str:
+    """Return words of a tool as one short line of printable characters."""
+    line = " ".join(words.split())
+    return "".join(each for each in line if each.isprintable())[:_QUOTED]
