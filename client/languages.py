@@ -16,6 +16,8 @@ class Languages(Model):
 
     model_config = ConfigDict(extra="ignore")
 
+    #: Who recognises; older services do not answer that.
+    engine: str | None = None
     recognition: tuple[str, ...]
     translation: tuple[str, ...]
     #: `pseudo` only marks the text.

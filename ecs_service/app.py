@@ -124,7 +124,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         unread = Unread(settings.max_unread_mib * 2**20)
         live = Live(streams, hub, updates, translations, viewers, unread)
         health = Health(admission, outbox)
-        languages = Languages(engine.capabilities, translations)
+        languages = Languages(engine, translations)
         router = Router(
             sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
             refuse=live.refuse,

@@ -7,13 +7,18 @@ here is what is easily got wrong; the service checks all of it when it starts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
 
 from infra.parts import Part, Problem
+from speech.transcribe_values import (
+    START_STREAM_TRANSCRIPTION,
+    LanguageCode,
+    PartialResultsStability,
+    TranscriptFormat,
+)
 
 #: Streams that a whole vCPU recognises with the embedded engine. The service counts the machine's
 #: processors, and on Fargate that machine is larger than what the task gets of it.
@@ -41,7 +46,9 @@ OPTIONS: Final = (
     "language-options",
     "partial-results-stability",
     "pii-entity-types",
+    "session-resume-window",
     "show-speaker-label",
+    "transcript-format",
     "vocabulary-filter-method",
     "vocabulary-filter-name",
     "vocabulary-filter-names",
@@ -51,8 +58,9 @@ OPTIONS: Final = (
 
 _IDENTIFICATION: Final = ("identify-language", "identify-multiple-languages")
 _SWITCHES: Final = (*_IDENTIFICATION, "show-speaker-label")
-_LANGUAGE: Final = re.compile(r"[a-z]{2,3}-[A-Z]{2}", re.ASCII)
-_NAME: Final = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
+_PARAMETERS: Final = START_STREAM_TRANSCRIPTION.parameters
+_LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
+_WINDOW: Final = _PARAMETERS["session-resume-window"]
 
 
 class Pocketsphinx(Part):
@@ -87,19 +95,24 @@ class Allowed(Part):
     language_models: tuple[str, ...] = ()
     speaker_labels: bool = False
     two_channels: bool = False
-    stability: tuple[Literal["low", "medium", "high"], ...] = ()
+    stability: tuple[PartialResultsStability, ...] = ()
     pii: tuple[Literal["redact", "identify"], ...] = ()
+    transcript_format: tuple[TranscriptFormat, ...] = ()
+    #: The longest that a speaker may choose, in minutes; 0: none.
+    session_resume_window: int = 0
 
     def problems(self) -> Iterator[Problem]:
         """Yield names that Transcribe could not have."""
         for field in ("vocabularies", "vocabulary_filters", "language_models"):
             names: tuple[str, ...] = getattr(self, field)
             for name in names:
-                if not _NAME.fullmatch(name):
+                if _PARAMETERS["vocabulary-name"].violated(name):
                     yield field, f"{name!r} is not a name that Transcribe could have"
         for language in self.languages:
-            if not _LANGUAGE.fullmatch(language):
-                yield "languages", f"{language!r} is not of the form en-US"
+            if language not in _LANGUAGES:
+                yield "languages", f"Transcribe has no language {language!r}"
+        if not 0 <= self.session_resume_window <= _WINDOW.most:
+            yield "session_resume_window", f"give 0 to {_WINDOW.most} minutes"
 
 
 class Transcribe(Part):
@@ -124,8 +137,10 @@ class Transcribe(Part):
         for name, value in self.options.items():
             if name not in OPTIONS:
                 yield "options", f"{name!r} is none of {', '.join(OPTIONS)}"
-            if name in _SWITCHES and value not in {"true", "false"}:
+            elif name in _SWITCHES and value not in {"true", "false"}:
                 yield "options", f"{name} is true or false, not {value!r}"
+            elif problem := _PARAMETERS[name].violated(value):
+                yield "options", f"{name} cannot be {value!r}: {problem}"
         languages = set(self.options.get("language-options", "").split(","))
         identified = any(self.options.get(name) == "true" for name in _IDENTIFICATION)
         if identified and len(languages) < 2:  # noqa: PLR2004 - there is nothing to choose

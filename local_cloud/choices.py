@@ -13,6 +13,7 @@ otherwise. What is decided here is said before anything starts, for AWS bills fo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,8 @@ DEFAULT_ENGINE: Final = "pocketsphinx"
 TRANSCRIBE: Final = "transcribe"
 #: As `TRANSCRIBE_ENDPOINT`: Transcribe is on this machine, whatever credentials there are.
 LOCAL: Final = "local"
+#: What the recogniser of that one knows (`parts.TranscribePart`).
+LOCAL_LANGUAGES: Final = ("en-US",)
 AMAZON: Final = "amazon"
 PSEUDO: Final = "pseudo"
 
@@ -91,6 +94,8 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
     settings: dict[str, str] = {}
     if transcribe and transcribe.region:
         settings["TRANSCRIBE_REGION"] = transcribe.region
+    if transcribe and transcribe.local:
+        settings["TRANSCRIBE_ALLOWED"] = _local_languages(environment.get("TRANSCRIBE_ALLOWED"))
 
     translator = wished or (AMAZON if transcribe and transcribe.is_aws else PSEUDO)
     settings["TRANSLATOR"] = translator
@@ -105,6 +110,20 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
         settings=settings,
         said=(*(transcribe.said if transcribe else ()), *_translations(settings, account)),
     )
+
+
+def _local_languages(allowed: str | None) -> str:
+    """Return what speakers may choose, of languages only those of the local Transcribe.
+
+    What the environment says itself stays, wrong or right: the service's settings check it.
+    """
+    try:
+        chosen = json.loads(allowed or "{}")
+    except ValueError:
+        chosen = None
+    if not isinstance(chosen, dict):
+        return allowed or ""
+    return json.dumps({"languages": LOCAL_LANGUAGES, **chosen})
 
 
 def _transcribe(endpoint: str | None, region: str | None, account: Account) -> _Transcribe:

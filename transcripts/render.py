@@ -157,7 +157,7 @@ _MEANINGS = {
 #: What a client does about each error.
 _ADVICE = {
     ErrorCode.INVALID_PARAMETER: "Correct the parameter that the message names.",
-    ErrorCode.UNSUPPORTED_LANGUAGE: "Ask for a language that the message lists.",
+    ErrorCode.UNSUPPORTED_LANGUAGE: "Ask for one of those in `GET /api/stt/languages`.",
     ErrorCode.INVALID_OPTION: "Leave out the option that the message names.",
     ErrorCode.INVALID_AUDIO: "Send whole samples: 2 bytes times the number of channels.",
     ErrorCode.FRAME_TOO_LARGE: "Send shorter frames; 100 ms is a good length.",

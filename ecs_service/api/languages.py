@@ -1,4 +1,4 @@
-"""For whoever chooses a language: what is understood, and what can be read."""
+"""Lists the languages that are recognised, and those that are translated into."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from http import HTTPStatus
 
 from ecs_service.api.requests import Answer, as_json
 from ecs_service.conversations.translations import Translations
-from speech.engines.base import Capabilities
+from speech.engines.base import Engine
 
 
 class Languages:
     """Answers about languages."""
 
-    def __init__(self, capabilities: Capabilities, translations: Translations) -> None:
-        self._capabilities = capabilities
+    def __init__(self, engine: Engine, translations: Translations) -> None:
+        self._engine = engine
         self._translations = translations
 
     def languages(self) -> Answer:
-        """Return the languages as BCP 47 tags; no `recognition` at all means any."""
+        """Return the languages as BCP 47 tags; no `recognition` at all means any.
+
+        Whoever asks for another one to be recognised is refused at the handshake.
+        """
         body = {
-            "recognition": sorted(self._capabilities.languages),
+            "engine": self._engine.name,
+            "recognition": sorted(self._engine.capabilities.languages),
             "translation": list(self._translations.languages),
             "translator": self._translations.translator,
         }

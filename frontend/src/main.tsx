@@ -18,6 +18,7 @@ import {
 import { languageIn, languageTag } from './reading/languages.ts'
 import { askForLanguages } from './reading/offer.ts'
 import { readingSlice } from './reading/readingSlice.ts'
+import { spokenSlice } from './speaking/spokenSlice.ts'
 import { watchMicrophones } from './speaking/watchMicrophones.ts'
 import { Following } from './viewing/follow.ts'
 
@@ -33,6 +34,13 @@ if (isConversationId(conversation)) {
   watchMicrophones(store.dispatch)
   askForLanguages(location.origin, (offer) => {
     store.dispatch(readingSlice.actions.offered(offer))
+    store.dispatch(
+      spokenSlice.actions.offered({
+        tags: offer.recognition,
+        remembered: settings.read('spoken'),
+        browser: navigator.language,
+      }),
+    )
   })
   const following = new Following(location.origin, conversation, store.dispatch)
   // A link says more than the habit; one without a language leaves it to the habit.

@@ -1,4 +1,4 @@
-"""What AudioEvents hold, as PCM: `pcm` is checked, `flac` and `ogg-opus` are decoded as they come.
+"""What AudioEvents hold, as PCM: `pcm` is checked, all else is decoded as it comes.
 
     decoder = decoder_for(request)
     for pcm in decoder.feed(payload): ...      # for each event
@@ -8,7 +8,8 @@ Compressed audio may be cut into events anywhere. What can be held for it, and w
 one event, is bounded; both are `BadRequest` beyond that, as is what cannot be decoded. Of FLAC,
 FFmpeg's parser keeps the last ten frames until it has seen the next one or the end.
 
-FLAC: RFC 9639. Opus in Ogg: RFC 7845.
+FLAC: RFC 9639. Opus in Ogg: RFC 7845. Telephones' audio comes without a container: of ITU-T G.711
+each sample is a byte, of G.729 each frame of 10 ms is 10 bytes (never Annex B's shorter ones).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from local_cloud.transcribe.ogg import OggReader
-from local_cloud.transcribe.requests import BadRequest, StreamRequest
+from local_cloud.transcribe.requests import TELEPHONE, BadRequest, StreamRequest
 
 #: Seconds of audio in one event of PCM at most.
 MAX_EVENT_SECONDS: Final = 1.0
@@ -62,6 +63,8 @@ def decoder_for(request: StreamRequest) -> Decoder:
         return _Compressed(request, _Flac(request))
     if request.media_encoding == "ogg-opus":
         return _Compressed(request, _OggOpus(request))
+    if request.media_encoding in TELEPHONE:
+        return _Telephone(request)
     return _Pcm(request)
 
 
@@ -78,6 +81,35 @@ class _Pcm:
         if len(payload) % self._bytes_per_frame:
             raise BadRequest("The audio of an event must be a whole number of 16-bit frames.")
         yield payload
+
+    def finish(self) -> Iterator[bytes]:
+        yield from ()
+
+
+_CODECS: Final = {"g711-alaw": "pcm_alaw", "g711-ulaw": "pcm_mulaw", "g729": "g729"}
+
+
+class _Telephone:
+    """Frames of so many bytes, which may be cut into events anywhere."""
+
+    def __init__(self, request: StreamRequest) -> None:
+        size, samples = TELEPHONE[request.media_encoding]
+        self._bytes_per_frame = size * request.channels
+        self._most = request.sample_rate // samples * self._bytes_per_frame * MAX_EVENT_SECONDS
+        self._rest = b""
+        self._codec = _codec(_CODECS[request.media_encoding], None)
+        self._codec.sample_rate = request.sample_rate
+        self._codec.layout = _LAYOUTS[request.channels]
+
+    def feed(self, payload: bytes) -> Iterator[bytes]:
+        if len(payload) > self._most:
+            raise BadRequest(_TOO_BIG)
+        data = self._rest + payload
+        whole = len(data) - len(data) % self._bytes_per_frame
+        self._rest = data[whole:]
+        if whole:
+            for frame in _refusing(self._codec.decode(Packet(data[:whole]))):
+                yield _samples(frame)
 
     def finish(self) -> Iterator[bytes]:
         yield from ()
@@ -131,9 +163,13 @@ class _Compressed:
         except ValueError as error:  # it was made for what came first
             raise BadRequest("The audio changes its format.") from error
         for converted in converted_frames:
-            size = converted.samples * 2 * converted.layout.nb_channels
-            if size:
-                yield bytes(converted.planes[0])[:size]  # planes are padded
+            if converted.samples:
+                yield _samples(converted)
+
+
+def _samples(frame: AudioFrame) -> bytes:
+    """Return the PCM of a frame in one plane; planes are padded."""
+    return bytes(frame.planes[0])[: frame.samples * 2 * frame.layout.nb_channels]
 
 
 def _refusing(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
@@ -158,7 +194,7 @@ def _check_channels(channels: int, request: StreamRequest) -> None:
         raise BadRequest(f"The audio has 1 channel, and {request.channels} are to be identified.")
 
 
-def _codec(name: str, extradata: bytes, **options: str) -> AudioCodecContext:
+def _codec(name: str, extradata: bytes | None, **options: str) -> AudioCodecContext:
     codec = cast("AudioCodecContext", av.CodecContext.create(name, "r"))
     codec.extradata = extradata
     codec.options = options

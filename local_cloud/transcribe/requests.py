@@ -8,42 +8,36 @@ ServiceError                       error_type and status as the service names th
 ├── InternalFailure                500 InternalFailureException
 └── ServiceUnavailable             503 ServiceUnavailableException
 
-The rules are those of the API reference of StartStreamTranscription. Its texts could not be
+What each value may be is Amazon's own model (`speech/transcribe_values.py`). What they may be
+together are the rules of the API reference of StartStreamTranscription. Its texts could not be
 compared with the service's own: the exception's type can be relied upon, not the wording.
+
+A second operation is a class beside `StreamRequest` that begins with `checked`.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
+
+from speech.transcribe_api import Operation, Parameter
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 
 #: What comes before a parameter's name when it travels as a header.
 HEADER_PREFIX: Final = "x-amzn-transcribe-"
 
-ENCODINGS: Final = ("pcm", "ogg-opus", "flac")
-STABILITIES: Final = ("high", "medium", "low")
-FILTER_METHODS: Final = ("remove", "mask", "tag")
-#: Hz.
-LOWEST_RATE: Final = 8_000
-HIGHEST_RATE: Final = 48_000
+#: Channels where they are to be told apart.
 CHANNELS: Final = 2
-_TAGS = """
-af-ZA ar-AE ar-SA ca-ES cs-CZ da-DK de-CH de-DE el-GR en-AB en-AU en-GB en-IE en-IN en-NZ
-en-US en-WL en-ZA es-ES es-US eu-ES fa-IR fi-FI fr-CA fr-FR gl-ES he-IL hi-IN hr-HR id-ID
-it-IT ja-JP ko-KR lv-LV ms-MY nl-NL no-NO pl-PL pt-BR pt-PT ro-RO ru-RU sk-SK so-SO sr-RS
-sv-SE th-TH tl-PH uk-UA vi-VN zh-CN zh-HK zh-TW zu-ZA
-"""
-#: Languages of streams, as the developer guide lists them.
-LANGUAGES: Final = frozenset(_TAGS.split())
-
-_SESSION_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NAME = re.compile(r"[0-9a-zA-Z._-]{1,200}")
-_NAMES = re.compile(r"[0-9a-zA-Z,._-]{1,3000}")
-_PII_TYPES = re.compile(r"[A-Z_, ]{1,300}")
-_DIGITS = re.compile(r"[0-9]{1,9}")
+#: Hz, of the encodings of telephones: ITU-T G.711 and G.729 know no other.
+TELEPHONE_RATE: Final = 8_000
+#: These encodings, with the bytes that a frame has, and its samples; both of one channel.
+TELEPHONE: Final[Mapping[str, tuple[int, int]]] = {
+    "g711-alaw": (1, 1),
+    "g711-ulaw": (1, 1),
+    "g729": (10, 80),
+}
 
 
 class ServiceError(Exception):
@@ -146,6 +140,10 @@ class StreamRequest:
     content_redaction: bool = False
     content_identification: bool = False
     pii_entity_types: tuple[str, ...] = ()
+    #: `written` or `spoken`, if the client says.
+    transcript_format: str | None = None
+    #: Minutes; who comes back with the session id within them goes on.
+    session_resume_window: int | None = None
     #: The parameters as they came, by the names of the query form; echoed in the response.
     given: Mapping[str, str] = field(default_factory=dict)
 
@@ -160,7 +158,10 @@ class StreamRequest:
         Raises:
             BadRequest: something is missing, wrong or contradictory.
         """
-        return _Reader(parameters).read()
+        given = checked(parameters, START_STREAM_TRANSCRIPTION)
+        request = _stream_request(given)
+        _check(request, given)
+        return request
 
     @property
     def identifies(self) -> bool:
@@ -180,156 +181,81 @@ class StreamRequest:
         return headers
 
 
-def known_parameters(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the service's parameters by the names of the query form; empty ones are absent."""
+def known_parameters(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
+    """Return the operation's parameters by the names of the query form; empty ones are absent."""
     found: dict[str, str] = {}
     for name, value in parameters.items():
         short = name.lower().removeprefix(HEADER_PREFIX)
-        if short in _PARAMETERS and value:
+        if short in operation.parameters and value:
             found[short] = value
     return found
 
 
-class _Reader:
-    """Reads one request: first each value by itself, then all of them together."""
+def checked(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
+    """Return the operation's parameters, each of which is right by itself.
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
-        self._given = known_parameters(parameters)
-        self._violations: list[str] = []
-
-    def read(self) -> StreamRequest:
-        given = self._given
-        for name, check in _PARAMETERS.items():
-            value = given.get(name)
-            if value is not None:
-                constraint = check(value)
-                if constraint:
-                    self._violated(name, value, constraint)
-            elif name in _REQUIRED:
-                self._violated(name, None, "Member must not be null")
-        if self._violations:
-            count = len(self._violations)
-            plural = "s" if count > 1 else ""
-            found = f"{count} validation error{plural} detected: {'; '.join(self._violations)}"
-            raise BadRequest(found)
-        request = self._request()
-        _check(request, given)
-        return request
-
-    def _violated(self, name: str, value: str | None, constraint: str) -> None:
-        shown = "" if value is None else f" '{value[:100]}'"
-        member = _MEMBERS.get(name) or _camel(name)
-        self._violations.append(
-            f"Value{shown} at '{member}' failed to satisfy constraint: {constraint}"
+    Raises:
+        BadRequest: one is missing or wrong; all such are named.
+    """
+    given = known_parameters(parameters, operation)
+    violations: list[str] = []
+    for name, parameter in operation.parameters.items():
+        value = given.get(name)
+        if value is not None:
+            constraint = parameter.violated(value)
+        else:
+            constraint = "Member must not be null" if parameter.required else ""
+        if constraint:
+            violations.append(_violation(parameter, value, constraint))
+    if violations:
+        plural = "s" if len(violations) > 1 else ""
+        raise BadRequest(
+            f"{len(violations)} validation error{plural} detected: {'; '.join(violations)}"
         )
-
-    def _request(self) -> StreamRequest:
-        given = self._given
-        stabilised = self._true("enable-partial-results-stabilization")
-        return StreamRequest(
-            language_code=given.get("language-code"),
-            media_encoding=given["media-encoding"],
-            sample_rate=int(given["sample-rate"]),
-            session_id=given.get("session-id") or str(uuid.uuid4()),
-            identify_language=self._true("identify-language"),
-            identify_multiple_languages=self._true("identify-multiple-languages"),
-            language_options=self._list("language-options"),
-            preferred_language=given.get("preferred-language"),
-            vocabulary_names=self._list("vocabulary-name") + self._list("vocabulary-names"),
-            vocabulary_filter_names=self._list("vocabulary-filter-name")
-            + self._list("vocabulary-filter-names"),
-            vocabulary_filter_method=given.get("vocabulary-filter-method"),
-            language_model_name=given.get("language-model-name"),
-            show_speaker_label=self._true("show-speaker-label"),
-            channels=CHANNELS if self._true("enable-channel-identification") else 1,
-            stability=given.get("partial-results-stability", "high") if stabilised else None,
-            content_redaction="content-redaction-type" in given,
-            content_identification="content-identification-type" in given,
-            pii_entity_types=self._list("pii-entity-types"),
-            given=given,
-        )
-
-    def _true(self, name: str) -> bool:
-        return self._given.get(name, "").lower() == "true"
-
-    def _list(self, name: str) -> tuple[str, ...]:
-        parts = self._given.get(name, "").split(",")
-        return tuple(part.strip(" ") for part in parts if part.strip(" "))
+    return given
 
 
-# --- one value --------------------------------------------------------------------------------
-
-#: Takes a value; returns the constraint that it fails, or nothing.
-_Check = Callable[[str], str]
-
-
-def _one_of(*allowed: str) -> _Check:
-    constraint = f"Member must satisfy enum value set: [{', '.join(allowed)}]"
-    return lambda value: "" if value in allowed else constraint
+def _violation(parameter: Parameter, value: str | None, constraint: str) -> str:
+    shown = "" if value is None else f" '{value[:100]}'"
+    member = parameter.member[0].lower() + parameter.member[1:]
+    return f"Value{shown} at '{member}' failed to satisfy constraint: {constraint}"
 
 
-def _matches(pattern: re.Pattern[str]) -> _Check:
-    constraint = f"Member must satisfy regular expression pattern: {pattern.pattern}"
-    return lambda value: "" if pattern.fullmatch(value) else constraint
+def _stream_request(given: Mapping[str, str]) -> StreamRequest:
+    """Return the request that right values make."""
 
+    def is_true(name: str) -> bool:
+        return given.get(name, "").lower() == "true"
 
-def _truth(value: str) -> str:
-    return "" if value.lower() in {"true", "false"} else "Member must be true or false"
+    def several(*names: str) -> tuple[str, ...]:
+        listed = ",".join(given[name] for name in names if name in given)
+        return tuple(one.strip(" ") for one in listed.split(",") if one.strip(" "))
 
-
-def _rate(value: str) -> str:
-    if _DIGITS.fullmatch(value) and LOWEST_RATE <= int(value) <= HIGHEST_RATE:
-        return ""
-    return f"Member must be between {LOWEST_RATE} and {HIGHEST_RATE}, inclusive"
-
-
-def _channel_count(value: str) -> str:
-    return "" if value == str(CHANNELS) else f"Member must have value equal to {CHANNELS}"
-
-
-def _language(value: str) -> str:
-    return "" if value in LANGUAGES else f"Member must satisfy enum value set: {_LANGUAGE_SET}"
-
-
-def _languages(value: str) -> str:
-    unknown = [part for part in value.split(",") if part.strip(" ") not in LANGUAGES]
-    return f"Member must satisfy enum value set: {_LANGUAGE_SET}" if unknown else ""
-
-
-_LANGUAGE_SET = f"[{', '.join(sorted(LANGUAGES))}]"
-
-_PARAMETERS: Final[Mapping[str, _Check]] = {
-    "language-code": _language,
-    "media-encoding": _one_of(*ENCODINGS),
-    "sample-rate": _rate,
-    "session-id": _matches(_SESSION_ID),
-    "identify-language": _truth,
-    "identify-multiple-languages": _truth,
-    "language-options": _languages,
-    "preferred-language": _language,
-    "vocabulary-name": _matches(_NAME),
-    "vocabulary-names": _matches(_NAMES),
-    "vocabulary-filter-name": _matches(_NAME),
-    "vocabulary-filter-names": _matches(_NAMES),
-    "vocabulary-filter-method": _one_of(*FILTER_METHODS),
-    "language-model-name": _matches(_NAME),
-    "show-speaker-label": _truth,
-    "enable-channel-identification": _truth,
-    "number-of-channels": _channel_count,
-    "enable-partial-results-stabilization": _truth,
-    "partial-results-stability": _one_of(*STABILITIES),
-    "content-redaction-type": _one_of("PII"),
-    "content-identification-type": _one_of("PII"),
-    "pii-entity-types": _matches(_PII_TYPES),
-}
-_REQUIRED: Final = frozenset({"media-encoding", "sample-rate"})
-#: Members of the service's model whose names are not those of the parameters in camel case.
-_MEMBERS: Final = {"sample-rate": "mediaSampleRateHertz"}
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("-")
-    return first + "".join(part.capitalize() for part in others)
+    window = given.get("session-resume-window")
+    stabilised = is_true("enable-partial-results-stabilization")
+    return StreamRequest(
+        language_code=given.get("language-code"),
+        media_encoding=given["media-encoding"],
+        sample_rate=int(given["sample-rate"]),
+        session_id=given.get("session-id") or str(uuid.uuid4()),
+        identify_language=is_true("identify-language"),
+        identify_multiple_languages=is_true("identify-multiple-languages"),
+        language_options=several("language-options"),
+        preferred_language=given.get("preferred-language"),
+        vocabulary_names=several("vocabulary-name", "vocabulary-names"),
+        vocabulary_filter_names=several("vocabulary-filter-name", "vocabulary-filter-names"),
+        vocabulary_filter_method=given.get("vocabulary-filter-method"),
+        language_model_name=given.get("language-model-name"),
+        show_speaker_label=is_true("show-speaker-label"),
+        channels=CHANNELS if is_true("enable-channel-identification") else 1,
+        stability=given.get("partial-results-stability", "high") if stabilised else None,
+        content_redaction="content-redaction-type" in given,
+        content_identification="content-identification-type" in given,
+        pii_entity_types=several("pii-entity-types"),
+        transcript_format=given.get("transcript-format"),
+        session_resume_window=int(window) if window else None,
+        given=given,
+    )
 
 
 # --- all of them ------------------------------------------------------------------------------
@@ -411,13 +337,29 @@ def _language_rules(
             request.identifies and request.language_model_name is not None,
             "You can't set LanguageModelName when a language is to be identified.",
         ),
+        (
+            request.identifies and (request.content_redaction or request.content_identification),
+            (
+                "You can't set ContentRedactionType or ContentIdentificationType when a language "
+                "is to be identified."
+            ),
+        ),
     )
 
 
 def _other_rules(request: StreamRequest, given: Mapping[str, str]) -> tuple[tuple[bool, str], ...]:
     """Return what is wrong about all else, and how to say it."""
     redacts, identifies = request.content_redaction, request.content_identification
+    telephone = request.media_encoding in TELEPHONE
     return (
+        (
+            telephone and request.sample_rate != TELEPHONE_RATE,
+            f"Audio of MediaEncoding {request.media_encoding} has {TELEPHONE_RATE} Hz.",
+        ),
+        (
+            request.media_encoding == "g729" and request.channels > 1,
+            "Audio of MediaEncoding g729 has one channel.",
+        ),
         (
             request.channels > 1 and "number-of-channels" not in given,
             "You must set NumberOfChannels to 2 with EnableChannelIdentification.",

@@ -53,6 +53,8 @@ SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
 #: Of one channel.
 BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
+#: An error names the languages that there are if they are no more than this.
+MAX_NAMED = 12
 
 log = structlog.get_logger(__name__)
 
@@ -260,9 +262,9 @@ class Engine(ABC):
             )
         known = self.capabilities.languages
         if known and options.language not in known:
+            few = ", ".join(sorted(known)) if len(known) <= MAX_NAMED else f"{len(known)} languages"
             raise UnsupportedLanguage(
-                f"the engine {self.name!r} recognises {', '.join(sorted(known))}, "
-                f"not {options.language}"
+                f"the engine {self.name!r} recognises {few}, not {options.language}"
             )
         return Recognition(self, options, on_result)
 

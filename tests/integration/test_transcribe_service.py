@@ -13,6 +13,7 @@ import pytest
 
 from client.endpoints import transcribe_url
 from client.errors import Refused
+from client.languages import ask_for_languages
 from client.live import Message, Speaker
 from local_cloud.transcribe.certificates import certificates_in
 from local_cloud.transcribe.faults import Fault, Faults
@@ -194,6 +195,37 @@ async def test_what_the_operator_does_not_allow_is_refused(wanted: dict[str, obj
 
     assert caught.value.code is ErrorCode.INVALID_OPTION
     assert ERRORS[caught.value.code].close_code == 4407
+
+
+@pytest.mark.parametrize(
+    ("allowed", "recognised"),
+    [({}, 99), ({"languages": ["en-US", "fr-FR"]}, 2)],
+    ids=["all of the service's", "the operator's"],
+)
+async def test_a_language_that_is_not_listed_is_refused_before_anything_is_ready(
+    allowed: dict[str, object], recognised: int
+) -> None:
+    async with captions(transcribe_allowed=json.dumps(allowed)) as service:
+        offer = await ask_for_languages(service.url)
+        parameters = TranscribeParameters(sample_rate=16_000, language="fr-XX")
+        with pytest.raises(Refused) as caught:
+            async with Speaker(service.url, parameters):
+                pytest.fail("it was ready")
+
+    assert (offer.engine, len(offer.recognition)) == ("transcribe", recognised)
+    assert caught.value.code is ErrorCode.UNSUPPORTED_LANGUAGE
+    assert not caught.value.retryable
+
+
+async def test_a_stream_that_transcribe_refuses_is_not_tried_again() -> None:
+    async with captions("exception:BadRequest@0") as service:
+        with pytest.raises(Refused) as caught:
+            await finals(service)
+        failures = service.logged("engine_session_failed")
+
+    assert caught.value.code is ErrorCode.ENGINE_REFUSED
+    assert not caught.value.retryable
+    assert len(failures) == 1
 
 
 async def test_options_that_the_service_would_not_take_end_the_start() -> None:

@@ -1,6 +1,6 @@
 /** What the browser remembers for this user. Storage may be forbidden; then nothing is. */
 
-type Setting = 'language' | 'microphone' | 'name' | 'originals' | 'text-size'
+type Setting = 'language' | 'microphone' | 'name' | 'originals' | 'spoken' | 'text-size'
 
 const PREFIX = 'cloudscribe.'
 

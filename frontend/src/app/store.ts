@@ -5,6 +5,7 @@ import { conversationSlice } from '../conversation/conversationSlice.ts'
 import { readingSlice } from '../reading/readingSlice.ts'
 import { microphonesSlice } from '../speaking/microphonesSlice.ts'
 import { speakingSlice } from '../speaking/speakingSlice.ts'
+import { spokenSlice } from '../speaking/spokenSlice.ts'
 import { viewingSlice } from '../viewing/viewingSlice.ts'
 
 export function createStore(microphone: string) {
@@ -15,6 +16,7 @@ export function createStore(microphone: string) {
       viewing: viewingSlice.reducer,
       speaking: speakingSlice.reducer,
       microphones: microphonesSlice.reducer,
+      spoken: spokenSlice.reducer,
     },
     preloadedState: { microphones: { devices: [], chosen: microphone } },
   })

@@ -14,6 +14,10 @@ it('stays on the origin of the page and escapes what people type', () => {
   )
 })
 
-it('leaves the name to the server when there is none', () => {
-  expect(speakerUrl('https://a.example', 'c', '')).not.toContain('speaker')
+it('asks for the language that is spoken', () => {
+  expect(speakerUrl('https://a.example', 'c', 'Ada', 'de-CH')).toContain('&language=de-CH')
+})
+
+it('leaves the name and the language to the server when there is none', () => {
+  expect(speakerUrl('https://a.example', 'c', '')).not.toMatch(/speaker|language/)
 })

@@ -3,11 +3,18 @@
 import { SAMPLE_RATE } from '../audio/pcm.ts'
 import type { ConnectParameters, TranscribeParameters } from '../protocol.ts'
 
-export function speakerUrl(origin: string, conversationId: string, speaker: string): string {
+/** @param language what to recognise; undefined leaves it to the server */
+export function speakerUrl(
+  origin: string,
+  conversationId: string,
+  speaker: string,
+  language?: string,
+): string {
   const parameters: TranscribeParameters = {
     sampleRate: SAMPLE_RATE,
     conversationId,
     ...(speaker === '' ? {} : { speaker }),
+    ...(language === undefined ? {} : { language }),
   }
   return endpoint(origin, '/api/stt/transcribe', parameters)
 }

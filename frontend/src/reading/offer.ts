@@ -1,7 +1,9 @@
 import { Reconnect } from '../live/reconnect.ts'
 
-/** What `GET /api/stt/languages` tells of translations. */
+/** What `GET /api/stt/languages` answers. */
 export interface Offer {
+  /** BCP 47 tags; none stands for any. */
+  recognition: string[]
   /** BCP 47 tags; none where there is no translator. */
   translation: string[]
   /** `pseudo` only marks the text. */

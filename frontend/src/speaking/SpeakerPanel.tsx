@@ -7,6 +7,7 @@ import { MicrophoneSelect } from './MicrophoneSelect.tsx'
 import styles from './SpeakerPanel.module.css'
 import { SpeakingStatus } from './SpeakingStatus.tsx'
 import type { Phase } from './speakingSlice.ts'
+import { SpokenSelect } from './SpokenSelect.tsx'
 import { useSpeaking } from './useSpeaking.ts'
 import { useWakeLock } from './useWakeLock.ts'
 
@@ -26,6 +27,7 @@ const BUTTON: Record<Phase, string> = {
 export function SpeakerPanel({ conversation }: { conversation: string }) {
   const phase = useAppSelector((state) => state.speaking.phase)
   const microphone = useAppSelector((state) => state.microphones.chosen)
+  const language = useAppSelector((state) => state.spoken.chosen)
   const [name, setName] = useState(() => settings.read('name'))
   const nameId = useId()
   const meter = useRef<HTMLDivElement>(null)
@@ -44,7 +46,7 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
     }
     const trimmed = name.trim()
     settings.write('name', trimmed)
-    start(trimmed, microphone)
+    start(trimmed, microphone, language)
   }
 
   return (
@@ -69,6 +71,7 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
         disabled={phase === 'asking' || phase === 'stopping'}
         onChoose={switchTo}
       />
+      <SpokenSelect className={`${styles.field} ${styles.spoken}`} disabled={phase !== 'idle'} />
       <div className={styles.state}>
         <SpeakingStatus />
         <div className={styles.meter} aria-hidden="true">

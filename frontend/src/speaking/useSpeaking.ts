@@ -5,7 +5,7 @@ import { speakerUrl } from '../live/endpoints.ts'
 import { SpeakingSession } from './session.ts'
 
 interface Speaking {
-  start: (name: string, microphone: string) => void
+  start: (name: string, microphone: string, language: string | undefined) => void
   stop: () => void
   switchTo: (microphone: string) => void
 }
@@ -25,9 +25,9 @@ export function useSpeaking(conversation: string, onLevel: (level: number) => vo
   }, [])
 
   const start = useCallback(
-    (name: string, microphone: string) => {
+    (name: string, microphone: string, language: string | undefined) => {
       if (session.current?.over === false) return
-      const url = speakerUrl(location.origin, conversation, name)
+      const url = speakerUrl(location.origin, conversation, name, language)
       session.current = new SpeakingSession(url, dispatch, onLevel)
       void session.current.start(microphone)
     },

@@ -27,6 +27,7 @@ from speech.engines.transcribe.errors import CredentialsExpired
 from speech.engines.transcribe.http2 import Http2Transport
 from speech.engines.transcribe.link import Transport
 from speech.engines.transcribe.options import (
+    LANGUAGES,
     MAX_CHANNELS,
     AllowedOptions,
     TranscribeOptions,
@@ -83,7 +84,7 @@ class TranscribeEngine(Engine):
         parsed(defaults or {}, language=RecognitionOptions().language)
         self.policy = policy
         self.capabilities = Capabilities(
-            languages=(allowed or AllowedOptions()).languages,
+            languages=(allowed or AllowedOptions()).languages or LANGUAGES,
             channels=MAX_CHANNELS,
             choices=True,
         )

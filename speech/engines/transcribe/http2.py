@@ -63,6 +63,8 @@ _LISTS = frozenset({
     "vocabulary-filter-names",
     "vocabulary-names",
 })  # fmt: skip
+#: Parameters that the SDK does not know; it gets them into a request as its headers.
+_UNKNOWN = frozenset({"session-resume-window", "transcript-format"})
 #: What the SDK's parser raises when the service does not keep to its form.
 _UNREADABLE = (ParserError, ValueError, KeyError, TypeError, AttributeError, struct.error)
 #: Of the SDK's exceptions in place of the service's status.
@@ -208,7 +210,7 @@ class Http2Link:
         self._exchange = Exchange(tls, drained=self.receiver.drained)
         client: Any = copy.copy(template)  # Any: these parts of it have no other names
         client._session_manager = self._exchange  # noqa: SLF001
-        client._serializer = _Serializer(self._exchange.body)  # noqa: SLF001
+        client._serializer = _Serializer(self._exchange.body, parameters)  # noqa: SLF001
         client._credential_resolver = StaticCredentialResolver(  # noqa: SLF001
             credentials.access_key or "", credentials.secret_key or "", credentials.token
         )
@@ -254,10 +256,11 @@ class Http2Link:
 
 
 class _Serializer(TranscribeStreamingSerializer):
-    """The SDK's, with a body that can be watched."""
+    """The SDK's, with a body that can be watched, and the parameters that it does not know."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, parameters: Mapping[str, str]) -> None:
         self._body = body
+        self._parameters = parameters
 
     def serialize_start_stream_transcription_request(
         self, endpoint: str, request_shape: StartStreamTranscriptionRequest
@@ -265,6 +268,8 @@ class _Serializer(TranscribeStreamingSerializer):
         """Return the request."""
         request = super().serialize_start_stream_transcription_request(endpoint, request_shape)
         request.body = self._body
+        for name in _UNKNOWN & self._parameters.keys():
+            request.headers[f"x-amzn-transcribe-{name}"] = self._parameters[name]
         return request
 
 
@@ -272,6 +277,8 @@ def sdk_arguments(parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the service's parameters as the SDK's client takes them."""
     arguments: dict[str, Any] = {"language_code": None}
     for name, value in parameters.items():
+        if name in _UNKNOWN:
+            continue
         argument = _NAMES.get(name, name.replace("-", "_"))
         arguments[argument] = value.split(",") if name in _LISTS else value
     return arguments

@@ -12,31 +12,32 @@ OptionError                  of all engines; none helps to repeat
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Annotated, Final, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from speech.engines.base import SAMPLE_RATE
 from speech.engines.errors import OptionError, UnsupportedLanguage
+from speech.transcribe_values import (
+    START_STREAM_TRANSCRIPTION,
+    LanguageCode,
+    PartialResultsStability,
+    TranscriptFormat,
+    VocabularyFilterMethod,
+)
 
-Stability = Literal["low", "medium", "high"]
-FilterMethod = Literal["remove", "mask", "tag"]
 Pii = Literal["redact", "identify"]
+
+PARAMETERS: Final = START_STREAM_TRANSCRIPTION.parameters
+LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 
 #: The service takes two channels at most, and at least two languages to choose from.
 MAX_CHANNELS = 2
 MIN_LANGUAGES = 2
-#: So many names, languages or kinds of PII fit into one option.
-MAX_VALUES = 50
-
-_T = TypeVar("_T", bound=str)
-
-_LANGUAGE = re.compile(r"[a-z]{2,3}-[A-Z]{2}", re.ASCII)
-_NAME = re.compile(r"[0-9A-Za-z._-]{1,200}", re.ASCII)
-_KIND = re.compile(r"[A-Z_]{2,40}", re.ASCII)
+#: How long the service lets a session be resumed at most, in minutes.
+MAX_RESUME_WINDOW: Final = PARAMETERS["session-resume-window"].most
 
 
 class UnknownOption(OptionError):
@@ -64,9 +65,20 @@ class AllowedOptions(BaseModel):
     language_models: frozenset[str] = frozenset()
     speaker_labels: bool = False
     two_channels: bool = False
-    stability: frozenset[Stability] = frozenset()
+    stability: frozenset[PartialResultsStability] = frozenset()
     #: Redaction that is a default stays, for it protects people other than the client.
     pii: frozenset[Pii] = frozenset()
+    transcript_format: frozenset[TranscriptFormat] = frozenset()
+    #: The longest that a client may choose, in minutes.
+    session_resume_window: Annotated[int, Field(ge=0, le=MAX_RESUME_WINDOW)] = 0
+
+    @field_validator("languages")
+    @classmethod
+    def _that_the_service_has(cls, value: frozenset[str]) -> frozenset[str]:
+        unknown = sorted(value - LANGUAGES)
+        if unknown:
+            raise ValueError(f"Amazon Transcribe has no language {_shown(unknown[0])}")
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +91,16 @@ class TranscribeOptions:
     languages: tuple[str, ...] = ()
     vocabularies: tuple[str, ...] = ()
     vocabulary_filters: tuple[str, ...] = ()
-    filter_method: FilterMethod | None = None
+    filter_method: VocabularyFilterMethod | None = None
     language_model: str | None = None
     speaker_labels: bool = False
     channels: int = 1
-    stability: Stability | None = None
+    stability: PartialResultsStability | None = None
     pii: Pii | None = None
     pii_types: tuple[str, ...] = ()
+    transcript_format: TranscriptFormat | None = None
+    #: For how long the service keeps the session for who comes back with its id, in minutes.
+    resume_window: int | None = None
 
     def parameters(self) -> dict[str, str]:
         """Return the query parameters of the request.
@@ -111,6 +126,10 @@ class TranscribeOptions:
             asked[f"content-{word}-type"] = "PII"
             if self.pii_types:
                 asked["pii-entity-types"] = ",".join(self.pii_types)
+        if self.transcript_format:
+            asked["transcript-format"] = self.transcript_format
+        if self.resume_window:
+            asked["session-resume-window"] = str(self.resume_window)
         return asked
 
     def _of_language(self) -> dict[str, str]:
@@ -150,7 +169,7 @@ def chosen(
         UnknownOption: a choice has a name that clients cannot choose.
         InvalidOption: a value is not the service's, or contradicts another.
         OptionNotAllowed: the operator does not let clients choose it.
-        UnsupportedLanguage: the language is none that the service could know.
+        UnsupportedLanguage: the language is none of the service's.
     """
     if channels > 1 and not allowed.two_channels:
         raise OptionNotAllowed("two channels are not allowed here")
@@ -176,9 +195,9 @@ def parsed(
     Raises:
         UnknownOption: a choice has a name that is none.
         InvalidOption: a value is not the service's, or contradicts another.
-        UnsupportedLanguage: the language is none that the service could know.
+        UnsupportedLanguage: the language is none of the service's.
     """
-    if not _LANGUAGE.fullmatch(language):
+    if language not in LANGUAGES:
         raise UnsupportedLanguage(f"Amazon Transcribe has no language {_shown(language)}")
     for name in choices:
         if name not in NAMES:
@@ -194,16 +213,18 @@ def parsed(
     options = TranscribeOptions(
         language=language,
         identify=identify,
-        languages=take.values("language-options", _LANGUAGE),
+        languages=take.values("language-options"),
         vocabularies=take.either("vocabulary-name", "vocabulary-names"),
         vocabulary_filters=take.either("vocabulary-filter-name", "vocabulary-filter-names"),
-        filter_method=take.one_of("vocabulary-filter-method", _filter_method),
-        language_model=take.name("language-model-name"),
+        filter_method=cast("VocabularyFilterMethod | None", take.text("vocabulary-filter-method")),
+        language_model=take.text("language-model-name"),
         speaker_labels=take.switch("show-speaker-label"),
         channels=channels,
-        stability=take.one_of("partial-results-stability", _stability),
+        stability=cast("PartialResultsStability | None", take.text("partial-results-stability")),
         pii=take.pii(),
-        pii_types=take.values("pii-entity-types", _KIND),
+        pii_types=take.values("pii-entity-types"),
+        transcript_format=cast("TranscriptFormat | None", take.text("transcript-format")),
+        resume_window=take.number("session-resume-window"),
     )
     if alone:
         _agree(options)
@@ -217,6 +238,10 @@ def _agree(options: TranscribeOptions) -> None:
         (
             options.identify and len(set(options.languages)) < MIN_LANGUAGES,
             "identification needs language-options, two at least",
+        ),
+        (
+            len({tag.partition("-")[0] for tag in options.languages}) < len(options.languages),
+            "language-options hold one dialect of each language",
         ),
         (
             options.languages and not options.identify,
@@ -277,6 +302,16 @@ def _check(asked: TranscribeOptions, before: TranscribeOptions, allowed: Allowed
         ("stability", asked.stability in allowed.stability, "this stability"),
         ("pii", asked.pii in allowed.pii and before.pii != "redact", "this handling of PII"),
         ("pii_types", asked.pii in allowed.pii, "pii-entity-types"),
+        (
+            "transcript_format",
+            asked.transcript_format in allowed.transcript_format,
+            "this transcript-format",
+        ),
+        (
+            "resume_window",
+            (asked.resume_window or 0) <= allowed.session_resume_window,
+            "so long a session-resume-window",
+        ),
     )
     problems = [
         what
@@ -304,6 +339,8 @@ NAMES = frozenset({
     "content-redaction-type",
     "content-identification-type",
     "pii-entity-types",
+    "transcript-format",
+    "session-resume-window",
 })  # fmt: skip
 
 #: Options that exclude each other: a client's replaces the operator's of the other form.
@@ -328,36 +365,36 @@ class _Taker:
             raise InvalidOption(f"{name} is true or false")
         return value == "true"
 
-    def name(self, name: str) -> str | None:
+    def text(self, name: str) -> str | None:
         value = self._choices.get(name)
-        return None if value is None else _matching(name, value, _NAME)
+        if value is not None and PARAMETERS[name].violated(value):
+            raise InvalidOption(f"{name} has no value {_shown(value)}")
+        return value
 
-    def values(self, name: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
-        value = self._choices.get(name)
-        if value is None:
-            return ()
-        values = value.split(",")
-        if len(values) > MAX_VALUES:
-            raise InvalidOption(f"{name} holds {MAX_VALUES} values at most")
-        return tuple(_matching(name, one, pattern) for one in values)
-
-    def either(self, one: str, several: str) -> tuple[str, ...]:
-        """Take a name, or names; the service has an option for each."""
-        single = self.name(one)
-        if single is None:
-            return self.values(several, _NAME)
-        if several in self._choices:
-            raise InvalidOption(f"{one} and {several} exclude each other")
-        return (single,)
-
-    def one_of(self, name: str, read: Callable[[str], _T | None]) -> _T | None:
+    def number(self, name: str) -> int | None:
         value = self._choices.get(name)
         if value is None:
             return None
-        known = read(value)
-        if known is None:
-            raise InvalidOption(f"{name} has no value {_shown(value)}")
-        return known
+        problem = PARAMETERS[name].violated(value)
+        if problem:
+            raise InvalidOption(f"{name} has no value {_shown(value)}: {problem}")
+        return int(value)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        value = self.text(name)
+        values = () if value is None else PARAMETERS[name].split(value)
+        if not all(values):
+            raise InvalidOption(f"{name} has an empty value")
+        return values
+
+    def either(self, one: str, several: str) -> tuple[str, ...]:
+        """Take a name, or names; the service has an option for each."""
+        single = self.text(one)
+        if single is None:
+            return self.values(several)
+        if several in self._choices:
+            raise InvalidOption(f"{one} and {several} exclude each other")
+        return (single,)
 
     def pii(self) -> Pii | None:
         names = ("content-redaction-type", "content-identification-type")
@@ -372,20 +409,6 @@ class _Taker:
         return "redact" if given[0] == names[0] else "identify"
 
 
-def _matching(name: str, value: str, pattern: re.Pattern[str]) -> str:
-    if not pattern.fullmatch(value):
-        raise InvalidOption(f"{name} has no value {_shown(value)}")
-    return value
-
-
 def _shown(value: str) -> str:
     """Return a client's word as an error may repeat it."""
     return repr(value[:40])
-
-
-def _stability(value: str) -> Stability | None:
-    return next((known for known in get_args(Stability) if known == value), None)
-
-
-def _filter_method(value: str) -> FilterMethod | None:
-    return next((known for known in get_args(FilterMethod) if known == value), None)

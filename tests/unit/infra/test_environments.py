@@ -420,6 +420,8 @@ def test_what_is_allowed_here_is_what_the_service_knows() -> None:
         two_channels=True,
         stability=("low", "medium", "high"),
         pii=("redact", "identify"),
+        transcript_format=("spoken", "written"),
+        session_resume_window=300,
     )
 
     understood = AllowedOptions.model_validate_json(everything.model_dump_json())
@@ -442,6 +444,9 @@ def test_an_option_is_known_here_exactly_when_the_service_knows_it() -> None:
         {"identify-language": "true"},
         {"identify-multiple-languages": "true", "language-options": "en-US"},
         {"identify-language": "true", "language-options": "en-US,en-US"},
+        {"content-redaction-type": "PII", "pii-entity-types": "SHOE_SIZE"},
+        {"session-resume-window": "301"},
+        {"transcript-format": "sung"},
     ],
 )
 def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[str, str]) -> None:

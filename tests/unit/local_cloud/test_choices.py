@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -41,6 +42,27 @@ def test_without_credentials_transcribe_is_local() -> None:
     assert not plan.own_account
     assert plan.settings["TRANSLATOR"] == "pseudo"
     assert "a local one, for there are no AWS credentials" in plan.said[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        ("", {"languages": ["en-US"]}),
+        ('{"speaker_labels": true}', {"languages": ["en-US"], "speaker_labels": True}),
+        ('{"languages": ["fr-FR"]}', {"languages": ["fr-FR"]}),
+        ("[1]", [1]),
+    ],
+)
+def test_the_local_one_offers_what_its_recogniser_knows(given: str, allowed: object) -> None:
+    plan = planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ALLOWED=given)
+
+    assert json.loads(plan.settings["TRANSCRIBE_ALLOWED"]) == allowed
+
+
+def test_what_is_no_json_is_left_to_the_services_settings() -> None:
+    plan = planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ALLOWED="{")
+
+    assert plan.settings["TRANSCRIBE_ALLOWED"] == "{"
 
 
 def test_the_local_one_is_not_for_a_transport_that_insists_on_tls() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -105,6 +105,67 @@ def test_two_channels_stay_two_or_are_mixed_as_was_asked(encoding: str) -> None:
 def test_one_channel_is_not_two(encoding: str) -> None:
     with pytest.raises(BadRequest, match="1 channel"):
         heard(decoder(encoding, **BOTH_CHANNELS), FILES[encoding])
+
+
+def ulaw(code: int) -> int:
+    """Return the sample of a code: ITU-T G.711, table 2a, in 16 bits."""
+    code ^= 0xFF
+    height = (((code & 0x0F) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84
+    return -height if code & 0x80 else height
+
+
+def alaw(code: int) -> int:
+    """Return the sample of a code: ITU-T G.711, table 1a, in 16 bits."""
+    code ^= 0x55
+    exponent, height = (code & 0x70) >> 4, ((code & 0x0F) << 4) + 8
+    if exponent:
+        height = height + 0x100 << exponent - 1
+    return height if code & 0x80 else -height
+
+
+@pytest.mark.parametrize(("encoding", "law"), [("g711-ulaw", ulaw), ("g711-alaw", alaw)])
+@pytest.mark.parametrize("channels", [{}, BOTH_CHANNELS], ids=["one", "two"])
+@given(size=st.integers(1, 256))
+def test_g711_is_expanded_by_its_law_however_it_is_cut(
+    encoding: str, law: Callable[[int], int], channels: dict[str, str], size: int
+) -> None:
+    decoding = decoder(encoding, **{"sample-rate": "8000"}, **channels)
+
+    pcm = heard(decoding, bytes(range(256)), size)
+
+    assert samples(pcm).tolist() == [law(code) for code in range(256)]
+
+
+@given(size=st.integers(1, 100))
+def test_g729_has_80_samples_for_ten_bytes_however_it_is_cut(size: int) -> None:
+    file = np.random.default_rng(7).bytes(1_000)
+    rate = {"sample-rate": "8000"}
+
+    pcm = heard(decoder("g729", **rate), file, size)
+
+    assert len(samples(pcm)) == 8_000
+    assert pcm == heard(decoder("g729", **rate), file, 1_000)
+    assert samples(heard(decoder("g729", **rate), bytes(7))).size == 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "changes"),
+    [("g711-ulaw", {}), ("g729", {}), ("g729", {"sample-rate": "8000", **BOTH_CHANNELS})],
+)
+def test_audio_of_telephones_has_their_rate_and_g729_one_channel(
+    encoding: str, changes: dict[str, str]
+) -> None:
+    with pytest.raises(BadRequest, match=encoding):
+        decoder(encoding, **changes)
+
+
+@pytest.mark.parametrize(("encoding", "size"), [("g711-alaw", 8_000), ("g729", 1_000)])
+def test_an_event_holds_a_second_of_a_telephone(encoding: str, size: int) -> None:
+    decoding = decoder(encoding, **{"sample-rate": "8000"})
+
+    assert len(b"".join(decoding.feed(bytes(size)))) == 16_000
+    with pytest.raises(BadRequest, match="too big"):
+        list(decoding.feed(bytes(size + 1)))
 
 
 def test_flac_of_another_rate_is_refused() -> None:

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_cloud.transcribe.requests import (
-    _PARAMETERS,
     HEADER_PREFIX,
-    LANGUAGES,
     BadRequest,
     StreamRequest,
 )
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 
 pytestmark = pytest.mark.unit
+
+MODEL = START_STREAM_TRANSCRIPTION.parameters
 
 PLAIN = {"language-code": "en-US", "media-encoding": "pcm", "sample-rate": "16000"}
 SPOKEN = {"media-encoding": "pcm", "sample-rate": "16000", "language-options": "en-US,fr-FR"}
@@ -99,6 +100,10 @@ def test_two_channels() -> None:
         ("partial-results-stability", "highest", "partialResultsStability"),
         ("language-options", "en-US\r\nx: y,fr-FR", "languageOptions"),
         ("content-redaction-type", "ALL", "contentRedactionType"),
+        ("pii-entity-types", "NAME,SHOE_SIZE", "piiEntityTypes"),
+        ("transcript-format", "sung", "transcriptFormat"),
+        ("session-resume-window", "0", "sessionResumeWindow"),
+        ("session-resume-window", "301", "sessionResumeWindow"),
     ],
 )
 def test_a_value_the_service_does_not_know_is_refused(name: str, value: str, member: str) -> None:
@@ -106,6 +111,22 @@ def test_a_value_the_service_does_not_know_is_refused(name: str, value: str, mem
 
     assert message.startswith("1 validation error detected: Value '")
     assert f"at '{member}' failed to satisfy constraint" in message
+
+
+@pytest.mark.parametrize("language", ["sw-TZ", "ckb-IQ", "kab-DZ"])
+def test_languages_are_all_those_of_the_model(language: str) -> None:
+    assert StreamRequest.parse({**PLAIN, "language-code": language}).language_code == language
+
+
+def test_a_window_and_a_format_are_taken_and_echoed() -> None:
+    asked = {"session-resume-window": "300", "transcript-format": "spoken"}
+
+    request = StreamRequest.parse(PLAIN | asked)
+
+    assert (request.session_resume_window, request.transcript_format) == (300, "spoken")
+    assert request.response_headers().items() >= {
+        (HEADER_PREFIX + name, value) for name, value in asked.items()
+    }
 
 
 @pytest.mark.parametrize("rate", ["8000", "44100", "48000"])
@@ -187,20 +208,33 @@ OPTIONS = "en-US,fr-FR"
         ),
         ({"pii-entity-types": "NAME"}, "can't set PiiEntityTypes without"),
         ({"vocabulary-filter-method": "mask"}, "without VocabularyFilterName"),
+        *(
+            (
+                {
+                    "language-code": None,
+                    identifies: TRUE,
+                    "language-options": OPTIONS,
+                    handling: "PII",
+                },
+                "when a language is to be identified",
+            )
+            for identifies in ("identify-language", "identify-multiple-languages")
+            for handling in ("content-redaction-type", "content-identification-type")
+        ),
     ],
 )
 def test_options_that_contradict_are_refused(changes: dict[str, str | None], told: str) -> None:
     assert told in refusal(**changes)
 
 
-NAMES = st.sampled_from(sorted(_PARAMETERS)).flatmap(
+NAMES = st.sampled_from(sorted(MODEL)).flatmap(
     lambda name: st.sampled_from([name, HEADER_PREFIX + name])
 )
 VALUES = st.one_of(
     st.sampled_from(
         ["", "true", "false", "2", "16000", "pcm", "high", "PII", "mask", "en-US", "en-US,fr-FR"]
     ),
-    st.sampled_from(sorted(LANGUAGES)),
+    st.sampled_from(MODEL["language-code"].values),
     st.text(),
 )
 

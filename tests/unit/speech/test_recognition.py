@@ -28,6 +28,8 @@ from speech.engines.errors import (
     UnsupportedChannels,
     UnsupportedLanguage,
 )
+from speech.engines.pocketsphinx import PocketsphinxEngine
+from speech.engines.transcribe import TranscribeEngine
 from speech.engines.transcribe.pace import Starts
 from tests.support.virtual_time import run_in_virtual_time
 from transcripts.models import Word
@@ -532,6 +534,22 @@ async def test_leaving_at_once_closes_the_session() -> None:
 async def test_a_language_that_the_engine_does_not_know_is_refused() -> None:
     with pytest.raises(UnsupportedLanguage):
         FakeEngine().recognise(RecognitionOptions(language="de-DE"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "names"),
+    [
+        (PocketsphinxEngine(slots=1), "recognises en-US, not fr-XX"),
+        (TranscribeEngine(region="us-east-1"), "recognises 99 languages, not fr-XX"),
+    ],
+    ids=lambda one: getattr(one, "name", ""),
+)
+def test_an_engine_that_knows_its_languages_opens_nothing_for_another(
+    engine: Engine, names: str
+) -> None:
+    with pytest.raises(UnsupportedLanguage, match=names):
+        engine.recognise(RecognitionOptions(language="fr-XX"))
+    assert engine.recognise(RecognitionOptions(language="en-US"))
 
 
 class CountingSession(FakeSession):

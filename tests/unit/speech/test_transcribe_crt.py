@@ -4,11 +4,12 @@ import inspect
 
 import pytest
 from amazon_transcribe.client import TranscribeStreamingClient
+from amazon_transcribe.model import StartStreamTranscriptionRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speech.engines.transcribe.crt import Body
-from speech.engines.transcribe.http2 import sdk_arguments
+from speech.engines.transcribe.http2 import _Serializer, sdk_arguments
 from speech.engines.transcribe.options import TranscribeOptions
 
 pytestmark = pytest.mark.unit
@@ -78,6 +79,7 @@ def test_a_body_that_is_closed_holds_and_takes_nothing() -> None:
             channels=2,
             pii="identify",
         ),
+        TranscribeOptions(language="en-US", transcript_format="spoken", resume_window=30),
         TranscribeOptions(language="fr-FR", identify="one", languages=("en-US", "fr-FR")),
     ],
 )
@@ -86,6 +88,12 @@ def test_the_sdk_knows_every_option(options: TranscribeOptions) -> None:
 
     inspect.signature(TranscribeStreamingClient.start_stream_transcription).bind(None, **arguments)
     assert arguments["media_sample_rate_hz"] == "16000"
+    shape = StartStreamTranscriptionRequest(**arguments)  # type: ignore[no-untyped-call]  # the SDK leaves it so
+    request = _Serializer(Body(lambda: None), options.parameters())
+    headers = request.serialize_start_stream_transcription_request("https://x", shape).headers
+    assert headers.items() >= {
+        (f"x-amzn-transcribe-{name}", value) for name, value in options.parameters().items()
+    }
     if options.identify:
         assert arguments["language_code"] is None
         assert arguments["language_options"] == list(options.languages)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from local_cloud.transcribe.requests import StreamRequest
 from speech.engines.errors import OptionError, UnsupportedLanguage
 from speech.engines.transcribe.options import (
     NAMES,
@@ -15,6 +17,7 @@ from speech.engines.transcribe.options import (
     chosen,
     parsed,
 )
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 
 pytestmark = pytest.mark.unit
 
@@ -27,6 +30,8 @@ EVERYTHING = AllowedOptions(
     two_channels=True,
     stability=frozenset({"low", "medium", "high"}),
     pii=frozenset({"redact", "identify"}),
+    transcript_format=frozenset({"spoken", "written"}),
+    session_resume_window=300,
 )
 PCM = {"media-encoding": "pcm", "sample-rate": "16000"}
 
@@ -83,6 +88,11 @@ def choose(
             {"content-identification-type": "PII"},
             {"language-code": "en-US", "content-identification-type": "PII"},
         ),
+        (
+            {"transcript-format": "spoken", "session-resume-window": "30"},
+            {"language-code": "en-US", "transcript-format": "spoken",
+             "session-resume-window": "30"},
+        ),
     ],
 )  # fmt: skip
 def test_choices_become_the_parameters_of_the_service(
@@ -117,6 +127,17 @@ def test_two_channels_are_told_apart() -> None:
         ({"content-redaction-type": "ALL"}, "content-redaction-type"),
         ({"content-redaction-type": "PII", "content-identification-type": "PII"}, "PII"),
         ({"pii-entity-types": "NAME"}, "pii-entity-types"),
+        ({"content-redaction-type": "PII", "pii-entity-types": "SHOE_SIZE"}, "pii-entity-types"),
+        ({"identify-language": "true", "language-options": "en-US,en-GB"}, "one dialect"),
+        ({"identify-language": "true", "language-options": "en-US,fr-XX"}, "language-options"),
+        ({"session-resume-window": "301"}, "between 1 and 300"),
+        ({"session-resume-window": "soon"}, "session-resume-window"),
+        ({"transcript-format": "sung"}, "transcript-format"),
+        (
+            {"identify-language": "true", "language-options": "en-US,fr-FR",
+             "content-redaction-type": "PII"},
+            "PII",
+        ),
         (
             {"identify-language": "true", "language-options": "en-US,fr-FR",
              "language-model-name": "law"},
@@ -156,6 +177,8 @@ def test_clients_choose_nothing_else(name: str) -> None:
         {"partial-results-stability": "high"},
         {"content-redaction-type": "PII"},
         {"content-identification-type": "PII"},
+        {"transcript-format": "written"},
+        {"session-resume-window": "1"},
     ],
 )
 def test_by_default_nothing_but_the_language_is_allowed(choices: dict[str, str]) -> None:
@@ -167,6 +190,22 @@ def test_by_default_nothing_but_the_language_is_allowed(choices: dict[str, str])
 def test_two_channels_have_to_be_allowed() -> None:
     with pytest.raises(OptionNotAllowed):
         choose({}, allowed=AllowedOptions(), channels=2)
+
+
+def test_a_window_is_bounded_by_the_operators() -> None:
+    allowed = AllowedOptions(session_resume_window=30)
+
+    assert choose({"session-resume-window": "30"}, allowed=allowed).resume_window == 30
+    with pytest.raises(OptionNotAllowed, match="session-resume-window"):
+        choose({"session-resume-window": "31"}, allowed=allowed)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"languages": ["en-US", "fr-XX"]}, {"session_resume_window": 301}]
+)
+def test_an_operator_cannot_allow_what_the_service_has_not(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"fr-XX|300"):
+        AllowedOptions.model_validate(wrong)
 
 
 def test_languages_to_choose_from_are_bound_like_the_language() -> None:
@@ -256,6 +295,8 @@ CHOICES = [
     *(("pii-entity-types", value) for value in ("NAME", "NAME,EMAIL")),
     ("content-redaction-type", "PII"),
     ("content-identification-type", "PII"),
+    *(("transcript-format", value) for value in ("spoken", "written")),
+    *(("session-resume-window", value) for value in ("1", "300")),
 ]
 
 
@@ -274,7 +315,38 @@ def test_who_may_choose_nothing_changes_nothing(
     assert result == as_set
 
 
-@pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "xx-YY&region=z"])
+@given(
+    choices=st.lists(st.sampled_from(CHOICES), max_size=5).map(dict),
+    channels=st.sampled_from([1, 2]),
+)
+def test_the_local_endpoint_takes_whatever_the_engine_asks_for(
+    choices: dict[str, str], channels: int
+) -> None:
+    try:
+        asked = choose(choices, channels=channels)
+    except OptionError:
+        return
+    request = StreamRequest.parse(asked.parameters())
+    assert request.given == asked.parameters()
+
+
+def test_engine_and_local_endpoint_have_the_same_options() -> None:
+    """Those of the model, less what the engine sets itself."""
+    own = {
+        "language-code",
+        "preferred-language",
+        "media-encoding",
+        "sample-rate",
+        "enable-channel-identification",
+        "number-of-channels",
+        "enable-partial-results-stabilization",  # by `partial-results-stability`
+        "session-id",  # the service makes one up
+    }
+
+    assert own | NAMES == START_STREAM_TRANSCRIPTION.parameters.keys()
+
+
+@pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "fr-XX", "xx-YY&region=z"])
 def test_what_is_no_language_of_the_service_is_refused(language: str) -> None:
     with pytest.raises(UnsupportedLanguage):
         parsed({}, language=language)

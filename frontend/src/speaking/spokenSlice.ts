@@ -1,0 +1,36 @@
+/** The language that is spoken here, of those that the engine recognises. */
+
+import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
+
+import { spokenAtFirst } from './spoken.ts'
+
+export interface SpokenState {
+  /** BCP 47 tags; none stands for any, and for a server that has not answered yet. */
+  offered: string[]
+  /** Undefined leaves it to the server. */
+  chosen?: string | undefined
+}
+
+interface Offered {
+  tags: string[]
+  /** What was chosen last time; may be an empty text. */
+  remembered: string
+  /** The browser's language. */
+  browser: string
+}
+
+const initialState: SpokenState = { offered: [] }
+
+export const spokenSlice = createSlice({
+  name: 'spoken',
+  initialState,
+  reducers: {
+    offered(state, { payload }: PayloadAction<Offered>) {
+      state.offered = payload.tags
+      state.chosen = spokenAtFirst(payload.tags, payload.remembered, payload.browser)
+    },
+    chosen(state, { payload }: PayloadAction<string>) {
+      state.chosen = payload
+    },
+  },
+})
