@@ -22,7 +22,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from aws_cdk.region_info import RegionInfo
 from pydantic import Field, ValidationError, model_validator
 
-from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
+from infra.language_regions import COMPREHEND, TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
 from infra.parts import Part, Problem
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
@@ -586,6 +586,13 @@ class Environment(Part):
                 yield (
                     f"live.service.{field}.region",
                     f"{name} in {region}: give another region (infra/language_regions.py)",
+                )
+        if translation is not None and translation.source == "auto":
+            region = translation.region or self.region
+            if region in TRANSLATE - COMPREHEND:
+                yield (
+                    "live.service.translation.source",
+                    f"there is no Amazon Comprehend in {region}: give another region, or no source",
                 )
 
     @model_validator(mode="after")

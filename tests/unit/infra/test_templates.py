@@ -79,6 +79,7 @@ FULL = environment(
 #: Actions that AWS grants for `*` only; each is explained where it stands.
 WITHOUT_RESOURCE = {
     "cloudwatch:GetMetricStatistics",
+    "comprehend:DetectDominantLanguage",
     "ecr:GetAuthorizationToken",
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
