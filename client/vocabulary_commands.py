@@ -78,7 +78,7 @@ def put(
 ) -> None:
     """Create a vocabulary, or replace what is in it.
 
-    The exit code tells what became of it: 0 ready (with --no-wait: sent), 8 not yet, 9 failed.
+    The exit code is 0 if it is ready (with --no-wait: sent), 8 if not yet, 9 if it failed.
     """
 
     def main() -> ExitCode:
@@ -107,7 +107,7 @@ def status(
 ) -> None:
     """Print whether a vocabulary is PENDING, READY or FAILED, and why.
 
-    The exit code tells it too: 0 ready, 8 not yet, 9 failed, 10 no such vocabulary.
+    The exit code is 0 if it is ready, 8 if not yet, 9 if it failed, 10 if there is none.
     """
 
     def main() -> ExitCode:

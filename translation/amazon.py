@@ -226,7 +226,7 @@ def pieces(text: str, limit: int = MAX_BYTES) -> list[str]:
 
 
 def _is_variant(tag: str, detected: str) -> bool:
-    """Whether a recognised tag is the detected language, and says more of it."""
+    """Whether a recognised tag is the detected language or a variant of it."""
     return tag.partition("-")[0] == detected.partition("-")[0]
 
 
@@ -247,6 +247,6 @@ def _named(error: ClientError | BotoCoreError) -> TranslationError:
     kind = _BY_CODE.get(code) or (Unavailable if status >= _SERVER_ERROR else Refused)
     named = kind(f"Amazon Translate: {code[:64]}, HTTP {status}")
     if isinstance(named, UnsupportedPair):
-        told: Mapping[str, Any] = error.response
-        named.detected = told.get("DetectedLanguageCode") or told.get("SourceLanguageCode")
+        answer: Mapping[str, Any] = error.response
+        named.detected = answer.get("DetectedLanguageCode") or answer.get("SourceLanguageCode")
     return named

@@ -5,7 +5,7 @@ TranslationError        retryable says whether the same text can be translated a
 ├── Unavailable         no answer, or the service failed
 ├── AccessDenied        no credentials, or not the right; the operator has to do something
 ├── UnsupportedPair     not from this language into that one, whatever the text
-│   └── Undetected      in which language the text is cannot be told
+│   └── Undetected      the service is not sure of the text's language
 ├── TextTooLong         more than the service takes
 └── Refused             the service does not take the request; its code says why
 
@@ -44,7 +44,7 @@ class UnsupportedPair(TranslationError):
 
 
 class Undetected(UnsupportedPair):
-    """The service is not sure in which language the text is."""
+    """The service is not sure of the text's language."""
 
 
 class TextTooLong(TranslationError):

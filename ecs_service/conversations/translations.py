@@ -293,7 +293,7 @@ class Interpreter:
         if isinstance(error, UnsupportedPair):
             # No failure of the translator; only finals in this language will be missing.
             log.warning("language_not_translated", source=key[0], target=self._target)
-            # What is detected in one text says nothing of the next.
+            # The next text may be in another language than the one that was detected.
             if not self._translator.detects:
                 self._unsupported.add(key[0])
         else:

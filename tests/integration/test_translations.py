@@ -241,8 +241,8 @@ async def translate_that_detects(request: web.Request) -> web.Response:
     text, source = asked["Text"], asked["SourceLanguageCode"]
     if source == "auto" and len(text) < 20:
         code = "DetectedLanguageLowConfidenceException"
-        told = {"__type": code, "Message": "Low.", "DetectedLanguageCode": "la"}
-        return web.json_response(told, status=400, headers={"x-amzn-ErrorType": code})
+        refusal = {"__type": code, "Message": "Low.", "DetectedLanguageCode": "la"}
+        return web.json_response(refusal, status=400, headers={"x-amzn-ErrorType": code})
     detected = "fr" if source == "auto" else source
     target = asked["TargetLanguageCode"]
     answer = {"SourceLanguageCode": detected, "TargetLanguageCode": target}

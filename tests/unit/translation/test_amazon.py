@@ -208,7 +208,7 @@ LOW, UNSUPPORTED = "DetectedLanguageLowConfidenceException", "UnsupportedLanguag
 
 
 def asked(
-    stubber: Stubber, source: str, answered: tuple[str, str] | None = None, /, **told: str
+    stubber: Stubber, source: str, answered: tuple[str, str] | None = None, /, **error: str
 ) -> None:
     """Expect a call; it is answered by a text and its source, or by an error."""
     request = {
@@ -226,13 +226,13 @@ def asked(
         }
         stubber.add_response("translate_text", response, request)
     else:
-        code = told.pop("code")
+        code = error.pop("code")
         stubber.add_client_error(
             "translate_text",
             code,
             http_status_code=400,
             expected_params=request,
-            modeled_fields=told,
+            modeled_fields=error,
         )
 
 
@@ -268,17 +268,17 @@ async def test_a_pair_of_one_language_is_no_failure(stubbed: tuple[Any, Stubber]
 
 
 @pytest.mark.parametrize(
-    "told",
+    "error",
     [
         {"code": LOW, "DetectedLanguageCode": "la"},
         {"code": UNSUPPORTED, "SourceLanguageCode": "la", "TargetLanguageCode": "fr"},
     ],
 )
 async def test_where_detection_does_not_do_the_recognised_language_counts(
-    stubbed: tuple[Any, Stubber], told: dict[str, str]
+    stubbed: tuple[Any, Stubber], error: dict[str, str]
 ) -> None:
     translate, stubber = stubbed
-    asked(stubber, "auto", **told)
+    asked(stubber, "auto", **error)
     asked(stubber, "it", ("salut", "it"))
 
     assert await detected(translate, "it-IT") == Translated("salut", "it-IT")
