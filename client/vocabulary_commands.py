@@ -89,7 +89,9 @@ def put(
         upload = partial(_upload, bucket, name, content)
         stored, is_new = account.put(kind, name, language, entries, upload)
         did = "Created" if is_new else "Replaced"
-        report.tell(f"{did} the {kind.noun} {name}: {len(entries.phrases)} entries.")
+        count = len(entries.phrases)
+        noun = "entry" if count == 1 else "entries"
+        report.tell(f"{did} the {kind.noun} {name}: {count} {noun}.")
         if stored.state == "PENDING" and wait:
             stored = _await(report, account, name)
         _show(report, stored)
