@@ -1,4 +1,4 @@
-"""Vocabularies and vocabulary filters of Amazon Transcribe: put there, looked at, deleted.
+"""Create, look up and delete vocabularies and vocabulary filters of Amazon Transcribe.
 
 `client.aws` says how AWS is reached. What a name, a language and an entry may be is checked before
 anything is sent, by `speech.vocabularies` and by the service model of the SDK.
@@ -292,8 +292,8 @@ def explained(place: Place) -> Iterator[None]:
 def _explanation(error: BotoCoreError | AwsError, place: Place) -> ClientError:
     if not isinstance(error, AwsError):
         return aws.explanation(error, place)
-    told = error.response.get("Error", {})
-    code = told.get("Code", "")
+    refusal = error.response.get("Error", {})
+    code = refusal.get("Code", "")
     if code == "NotFoundException":
         return NoSuchVocabulary(
             f"There is no {place} in this account and region. `vocabulary list` shows which "
@@ -301,7 +301,7 @@ def _explanation(error: BotoCoreError | AwsError, place: Place) -> ClientError:
         )
     if code in _REFUSALS:
         words = {"place": place, "reason": f"{code}, {error.operation_name}"}
-        message = " ".join(str(told.get("Message", code)).split())
+        message = " ".join(str(refusal.get("Message", code)).split())
         return AccessRefused(_REFUSALS[code].format(message=message, **words))
     return aws.explanation(error, place)
 

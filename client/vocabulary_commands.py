@@ -78,7 +78,7 @@ def put(
 ) -> None:
     """Create a vocabulary, or replace what is in it.
 
-    The exit code tells what became of it: 0 ready (with --no-wait: sent), 8 not yet, 9 failed.
+    The exit code is 0 if it is ready (with --no-wait: sent), 8 if not yet, 9 if it failed.
     """
 
     def main() -> ExitCode:
@@ -89,7 +89,9 @@ def put(
         upload = partial(_upload, bucket, name, content)
         stored, is_new = account.put(kind, name, language, entries, upload)
         did = "Created" if is_new else "Replaced"
-        report.tell(f"{did} the {kind.noun} {name}: {len(entries.phrases)} entries.")
+        count = len(entries.phrases)
+        noun = "entry" if count == 1 else "entries"
+        report.tell(f"{did} the {kind.noun} {name}: {count} {noun}.")
         if stored.state == "PENDING" and wait:
             stored = _await(report, account, name)
         _show(report, stored)
@@ -107,7 +109,7 @@ def status(
 ) -> None:
     """Print whether a vocabulary is PENDING, READY or FAILED, and why.
 
-    The exit code tells it too: 0 ready, 8 not yet, 9 failed, 10 no such vocabulary.
+    The exit code is 0 if it is ready, 8 if not yet, 9 if it failed, 10 if there is none.
     """
 
     def main() -> ExitCode:

@@ -255,13 +255,15 @@ def engine_of(settings: Settings) -> Engine:
 
 
 def _translator(settings: Settings) -> Translator | None:
+    detects = settings.translate_source == "auto"
     if settings.translator == "pseudo":
-        return PseudoTranslator(settings.translate_languages)
+        return PseudoTranslator(settings.translate_languages, detects=detects)
     if settings.translator == "amazon":
         return amazon.AmazonTranslator(
             amazon.client(settings.translate_region),
             languages=settings.translate_languages,
             terminology=settings.translate_terminology,
+            detects=detects,
         )
     return None
 

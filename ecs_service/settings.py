@@ -124,6 +124,13 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="languages to translate into, separated by commas; default: all"),
     ] = ()
+    translate_source: Annotated[
+        Literal["recognised", "auto"],
+        Field(
+            description="the language to translate from: as recognised, or `auto`, as Amazon "
+            "Comprehend detects it for each text, at a price of its own"
+        ),
+    ] = "recognised"
     translate_terminology: Annotated[
         str | None, Field(description="name of a custom terminology of Amazon Translate")
     ] = None

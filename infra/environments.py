@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra import cron
 from infra.cron import InvalidCron
-from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
+from infra.language_regions import COMPREHEND, TRANSCRIBE_STREAMING, TRANSLATE
 from infra.log_retention import RETENTION
 from infra.mistakes import mistakes, without
 from infra.parts import Part, Problem
@@ -766,6 +766,13 @@ class Environment(Part):
                     f"live.service.{field}.region",
                     f"{name} in {region}: give another region (infra/language_regions.py)",
                 )
+        if translation is not None and translation.source == "auto":
+            region = translation.region or self.region
+            if region in TRANSLATE - COMPREHEND:
+                yield (
+                    "live.service.translation.source",
+                    f"there is no Amazon Comprehend in {region}: give another region, or no source",
+                )
 
     def _budget_problems(self, service: Service) -> Iterator[Problem]:
         """Yield a budget that leaves nothing for one of its two parts."""
@@ -828,9 +835,11 @@ def _problems(
 
 def speech_services(service: Service) -> tuple[str, ...]:
     """Return the services of language that tasks call, as AWS's bill names them."""
+    translation = service.translation
     called = (
         ("Amazon Transcribe", isinstance(service.engine, Transcribe)),
-        ("Amazon Translate", service.translation is not None),
+        ("Amazon Translate", translation is not None),
+        ("Amazon Comprehend", translation is not None and translation.source == "auto"),
     )
     return tuple(name for name, chosen in called if chosen)
 

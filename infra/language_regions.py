@@ -3,9 +3,9 @@
 Not every region has them, and Transcribe streams in fewer than it transcribes recordings in. A
 deployment elsewhere would come up, and every stream would fail.
 
-Source: the endpoints of `transcribestreaming` and `translate` in the data of AWS's SDK for Python,
-botocore 1.44.5, read in November 2026. AWS's own pages are those of both services in the AWS
-General Reference. A test compares the lists with those of the SDK that is installed.
+Source: the endpoints of `transcribestreaming`, `translate` and `comprehend` in the data of AWS's
+SDK for Python, botocore 1.44.5, read in November 2026. AWS's own pages are those of the services in
+the AWS General Reference. A test compares the lists with those of the SDK that is installed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,25 @@ TRANSCRIBE_STREAMING: Final = frozenset({
     "us-east-1",
     "us-east-2",
     "us-gov-east-1",
+    "us-gov-west-1",
+    "us-iso-east-1",
+    "us-isof-east-1",
+    "us-isof-south-1",
+    "us-west-2",
+})  # fmt: skip
+#: Where Translate can have a text's language detected.
+COMPREHEND: Final = frozenset({
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "us-east-1",
+    "us-east-2",
     "us-gov-west-1",
     "us-iso-east-1",
     "us-isof-east-1",

@@ -1,10 +1,10 @@
-"""What tasks are told about Amazon Transcribe and Amazon Translate, and what they may do there.
+"""The settings of the tasks for Amazon Transcribe and Amazon Translate, and their rights there.
 
-Both kinds of right are for `*`. AWS's Service Authorization Reference (as of 2026) names no type of
-resource for the streaming actions of Transcribe. For TranslateText it names terminologies and
-parallel data, both optional: a request without them is about no resource, and whether the ARN alone
-would do for one with a terminology nobody has tried here. What narrows the rights is the region, a
-key that every request to AWS has.
+All rights are for `*`. AWS's Service Authorization Reference (as of 2026) names no type of resource
+for the streaming actions of Transcribe, nor for DetectDominantLanguage of Comprehend. For
+TranslateText it names terminologies and parallel data, both optional: a request without them is
+about no resource, and whether the ARN alone would do for one with a terminology nobody has tried
+here. What narrows the rights is the region, a key that every request to AWS has.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ TRANSCRIBE_ACTIONS = {
     "http2": "transcribe:StartStreamTranscription",
     "websocket": "transcribe:StartStreamTranscriptionWebSocket",
 }
-#: The source's language is always known, so that nobody has to ask Amazon Comprehend for it.
 TRANSLATE_ACTION = "translate:TranslateText"
+#: Translate calls Comprehend in the caller's name, where it is to detect the source's language.
+#: Source: Amazon Translate Developer Guide, "Identity-based policies".
+DETECT_ACTION = "comprehend:DetectDominantLanguage"
 
 
 def settings(service: Service, region: str) -> dict[str, str]:
@@ -48,6 +50,7 @@ def settings(service: Service, region: str) -> dict[str, str]:
         told["TRANSLATE_REGION"] = translation.region or region
         told["TRANSLATE_LANGUAGES"] = ",".join(translation.languages)
         told["TRANSLATE_TERMINOLOGY"] = translation.terminology or ""
+        told["TRANSLATE_SOURCE"] = translation.source
     return {name: value for name, value in told.items() if value}
 
 
@@ -63,6 +66,8 @@ def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
         yield _right(action, service.engine.region or region)
     if service.translation is not None:
         yield _right(TRANSLATE_ACTION, service.translation.region or region)
+        if service.translation.source == "auto":
+            yield _right(DETECT_ACTION, service.translation.region or region)
 
 
 def let_out(group: ec2.SecurityGroup, service: Service) -> None:

@@ -162,9 +162,14 @@ ENDPOINT_GB: Final = Decimal("0.01")
 #: Streaming, where little is used; charged by the second.
 TRANSCRIBE_MINUTE: Final = Decimal("0.024")
 TRANSLATE_MILLION_CHARACTERS: Final = Decimal(15)
+#: Detection of a text's language: units of 100 characters, three at least for a request.
+COMPREHEND_UNIT: Final = Decimal("0.0001")
+COMPREHEND_UNIT_CHARACTERS: Final = 100
+COMPREHEND_LEAST_UNITS: Final = 3
 #: Settings of a task that say whether it calls them, and the value that does.
 TRANSCRIBE_SETTING: Final = ("ENGINE", "transcribe")
 TRANSLATE_SETTING: Final = ("TRANSLATOR", "amazon")
+DETECT_SETTING: Final = ("TRANSLATE_SOURCE", "auto")
 
 
 class Usage(StrEnum):

@@ -166,7 +166,8 @@ class CaptionTask(Construct):
                 self.definition.task_role,
                 {
                     "AwsSolutions-IAM5[Resource::*]": "Streams of Transcribe and translations of "
-                    "Translate are about no resource; the rights are for one region."
+                    "Translate, and detections of Comprehend, are about no resource; the rights "
+                    "are for one region."
                 },
             )
         role = self.definition.execution_role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 from infra.parts import Part, Problem
 from translation.languages import code_of
@@ -23,6 +23,9 @@ class Translation(Part):
     languages: tuple[str, ...] = ()
     #: Name of a custom terminology that you have made in that region.
     terminology: str | None = None
+    #: `recognised`: each utterance is translated from the language that it was recognised in.
+    #: `auto`: Translate has Amazon Comprehend detect the language of each text, which costs extra.
+    source: Literal["recognised", "auto"] = "recognised"
     #: Where the words are sent; None: the environment's own region.
     region: str | None = None
 

@@ -34,6 +34,8 @@ PSEUDO: Final = "pseudo"
 #: List prices in us-east-1, first tier: a minute of audio, a million characters.
 TRANSCRIBE_PRICE: Final = "$0.024"
 TRANSLATE_PRICE: Final = "$15"
+#: The same for the detection of a text's language, of up to 300 characters.
+DETECT_PRICE: Final = "$0.0003"
 
 _AWS_DOMAINS: Final = ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws")
 
@@ -108,7 +110,12 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
         local_transcribe=transcribe is not None and transcribe.local,
         own_account=translator == AMAZON or (transcribe is not None and transcribe.own_account),
         settings=settings,
-        said=(*(transcribe.said if transcribe else ()), *_translations(settings, account)),
+        said=(
+            *(transcribe.said if transcribe else ()),
+            *_translations(
+                settings, account, detects=environment.get("TRANSLATE_SOURCE") == "auto"
+            ),
+        ),
     )
 
 
@@ -196,7 +203,9 @@ def _translate_region(transcribe: _Transcribe | None, region: str | None, accoun
     return region
 
 
-def _translations(settings: Mapping[str, str], account: Account) -> tuple[str, ...]:
+def _translations(
+    settings: Mapping[str, str], account: Account, *, detects: bool
+) -> tuple[str, ...]:
     translator = settings["TRANSLATOR"]
     if translator == PSEUDO:
         return ("Translations: marked by a stand-in, not translated (TRANSLATOR=pseudo).",)
@@ -208,6 +217,7 @@ def _translations(settings: Mapping[str, str], account: Account) -> tuple[str, .
     return (
         f"Translations: Amazon Translate's, region {region}, with the credentials of {by}.",
         f"  AWS bills that account by the character, {TRANSLATE_PRICE} a million in us-east-1.",
+        *((f"  So does Amazon Comprehend for each text, {DETECT_PRICE} at least.",) * detects),
         f"  TRANSLATOR={PSEUDO} costs nothing.",
     )
 

@@ -1,6 +1,6 @@
 """What Amazon Transcribe takes as a custom vocabulary or a vocabulary filter.
 
-A vocabulary is a list of phrases, or a table that also says how each phrase is written; a filter is
+A vocabulary is a list of phrases, or a table that also has how each phrase is written; a filter is
 a list of words to mask, remove or tag. Bounds that Amazon's service model states (lengths,
 patterns, languages) are read from the model that botocore carries, by `violations`. The rest is in
 the developer guide, "Custom vocabularies" and "Creating a vocabulary filter", as of November 2026.

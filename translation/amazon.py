@@ -3,8 +3,9 @@
 Calls are short and never retried here: who shows captions knows better whether a text is still
 wanted. What is longer than one call takes is cut at a sentence or a word, and put together again.
 
-The source is always told. The service's own detection (`auto`) is not used: it calls Amazon
-Comprehend for each text, and whoever recognised the speech knows its language.
+The source is the language that the speech was recognised in, or `auto`: then Translate has Amazon
+Comprehend detect it for each text, at Comprehend's price. Short texts are often not certain enough;
+they are translated from the recognised language in a second call.
 
 Source: Amazon Translate Developer Guide, "Guidelines and quotas"; API Reference, "TranslateText".
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -29,7 +30,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from translation.base import Translator
+from translation.base import Translated, Translator
 from translation.errors import (
     AccessDenied,
     Refused,
@@ -37,12 +38,15 @@ from translation.errors import (
     Throttled,
     TranslationError,
     Unavailable,
+    Undetected,
     UnsupportedPair,
 )
-from translation.languages import code_of
+from translation.languages import code_of, same_language
 
 #: The longest text of one call, UTF-8.
 MAX_BYTES = 10_000
+#: In place of a source: Translate is to detect it.
+AUTO: Final = "auto"
 #: Calls at a time, of all conversations together.
 CALLS = 16
 
@@ -64,6 +68,7 @@ _BY_CODE: Final[dict[str, type[TranslationError]]] = {
     "InternalServerException": Unavailable,
     "ServiceUnavailableException": Unavailable,
     "UnsupportedLanguagePairException": UnsupportedPair,
+    "DetectedLanguageLowConfidenceException": Undetected,
     "TextSizeLimitExceededException": TextTooLong,
     "AccessDeniedException": AccessDenied,
     "ExpiredTokenException": AccessDenied,
@@ -107,6 +112,7 @@ class AmazonTranslator(Translator):
         *,
         languages: Iterable[str] = (),
         terminology: str | None = None,
+        detects: bool = False,
     ) -> None:
         """Make a translator; nothing is called yet.
 
@@ -114,11 +120,12 @@ class AmazonTranslator(Translator):
             client: of botocore, for `translate`.
             languages: to translate into, BCP 47 tags; by default all.
             terminology: name of a custom terminology, which must be in the client's region.
+            detects: whether Comprehend detects the source, which the region must have as well.
 
         Raises:
             ValueError: one of `languages` is not known.
         """
-        super().__init__(languages)
+        super().__init__(languages, detects=detects)
         self._client = client
         self._terminologies = [terminology] if terminology else []
         self._threads = ThreadPoolExecutor(CALLS, thread_name_prefix="translate")
@@ -132,27 +139,61 @@ class AmazonTranslator(Translator):
         """Call no more. A call that is under way ends by its own timeout."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def translate(self, text: str, *, source: str, target: str) -> str:
+    async def translate(self, text: str, *, source: str, target: str) -> Translated:
         """Return the translation, in as many calls as the length needs.
 
         Raises:
             TranslationError: see `errors.py`.
         """
-        code = code_of(source)
-        if code is None:
+        if code_of(source) is None and not self.detects:
             raise UnsupportedPair(f"Amazon Translate does not know the language {source}")
-        translated = [self._piece(piece, code, target) for piece in pieces(text)]
-        return "".join(await asyncio.gather(*translated))
+        answers = await asyncio.gather(
+            *(self._piece(piece, source, target) for piece in pieces(text))
+        )
+        # Of a text in several languages the first counts.
+        spoken = answers[0].source if answers else source
+        return Translated("".join(answer.text for answer in answers), spoken)
 
-    async def _piece(self, piece: str, source: str, target: str) -> str:
+    async def _piece(self, piece: str, source: str, target: str) -> Translated:
         core = piece.strip()
         if not core:
-            return piece
+            return Translated(piece, source)
         before, _, after = piece.partition(core)
+        translate = self._detected if self.detects else self._call
+        answer = await translate(core, source, target)
+        return Translated(f"{before}{answer.text}{after}", answer.source)
+
+    async def _detected(self, text: str, source: str, target: str) -> Translated:
+        """Return the translation from the language that Comprehend detects.
+
+        Raises:
+            TranslationError: it cannot be had from that language, nor from `source`.
+        """
+        try:
+            answer = await self._call(text, AUTO, target)
+        except UnsupportedPair as error:
+            if error.detected is not None and same_language(error.detected, target):
+                return Translated(text, error.detected)
+            fallback = source if code_of(source) else error.detected
+            if fallback is None or code_of(fallback) is None:
+                raise
+            if same_language(fallback, target):
+                return Translated(text, fallback)
+            return await self._call(text, fallback, target)
+        # Comprehend knows no variants: what was recognised as es-MX is detected as es.
+        spoken = source if _is_variant(source, answer.source) else answer.source
+        return Translated(text if same_language(spoken, target) else answer.text, spoken)
+
+    async def _call(self, text: str, source: str, target: str) -> Translated:
+        """Return the translation of a text that fits one call; `AUTO` has its source detected.
+
+        Raises:
+            TranslationError: see `errors.py`.
+        """
         call = partial(
             self._client.translate_text,
-            Text=core,
-            SourceLanguageCode=source,
+            Text=text,
+            SourceLanguageCode=AUTO if source == AUTO else code_of(source),
             TargetLanguageCode=target,
             TerminologyNames=self._terminologies,
         )
@@ -161,7 +202,8 @@ class AmazonTranslator(Translator):
         except (ClientError, BotoCoreError) as error:
             # Not `from error`: it may quote the request.
             raise _named(error) from None
-        return f"{before}{answer['TranslatedText']}{after}"
+        spoken = answer["SourceLanguageCode"] if source == AUTO else source
+        return Translated(answer["TranslatedText"], spoken)
 
 
 def pieces(text: str, limit: int = MAX_BYTES) -> list[str]:
@@ -183,6 +225,11 @@ def pieces(text: str, limit: int = MAX_BYTES) -> list[str]:
     return found
 
 
+def _is_variant(tag: str, detected: str) -> bool:
+    """Whether a recognised tag is the detected language or a variant of it."""
+    return tag.partition("-")[0] == detected.partition("-")[0]
+
+
 def _last(pattern: re.Pattern[str], head: str) -> int:
     """Return where the last match in the second half of `head` ends, 0 if there is none."""
     return max((match.end() for match in pattern.finditer(head, len(head) // 2)), default=0)
@@ -198,4 +245,8 @@ def _named(error: ClientError | BotoCoreError) -> TranslationError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kind = _BY_CODE.get(code) or (Unavailable if status >= _SERVER_ERROR else Refused)
-    return kind(f"Amazon Translate: {code[:64]}, HTTP {status}")
+    named = kind(f"Amazon Translate: {code[:64]}, HTTP {status}")
+    if isinstance(named, UnsupportedPair):
+        answer: Mapping[str, Any] = error.response
+        named.detected = answer.get("DetectedLanguageCode") or answer.get("SourceLanguageCode")
+    return named

@@ -5,6 +5,7 @@ TranslationError        retryable says whether the same text can be translated a
 ├── Unavailable         no answer, or the service failed
 ├── AccessDenied        no credentials, or not the right; the operator has to do something
 ├── UnsupportedPair     not from this language into that one, whatever the text
+│   └── Undetected      the service is not sure of the text's language
 ├── TextTooLong         more than the service takes
 └── Refused             the service does not take the request; its code says why
 
@@ -18,6 +19,8 @@ class TranslationError(Exception):
     """A text was not translated; `retryable` tells whether another attempt can help."""
 
     retryable = False
+    #: The code of the language that the service detected, where it detects and names one.
+    detected: str | None = None
 
 
 class Throttled(TranslationError):
@@ -38,6 +41,10 @@ class AccessDenied(TranslationError):
 
 class UnsupportedPair(TranslationError):
     """There is no translation from the one language into the other."""
+
+
+class Undetected(UnsupportedPair):
+    """The service is not sure of the text's language."""
 
 
 class TextTooLong(TranslationError):

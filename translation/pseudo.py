@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from translation.base import Translator
+from translation.base import Translated, Translator
+from translation.languages import same_language
 
 _VOWELS: Final = {
     **dict(zip("aeiouy", "áéíöüý", strict=True)),
@@ -34,7 +35,11 @@ class PseudoTranslator(Translator):
 
     name = "pseudo"
 
-    async def translate(self, text: str, *, source: str, target: str) -> str:
-        """Return the marked text."""
-        del source
-        return pseudo(text, target)
+    async def translate(self, text: str, *, source: str, target: str) -> Translated:
+        """Return the marked text; as it is, if it is in the target language already.
+
+        It detects nothing: where it `detects`, `source` is believed.
+        """
+        if same_language(source, target):
+            return Translated(text, source)
+        return Translated(pseudo(text, target), source)

@@ -33,7 +33,7 @@ from transcripts.protocol import (
     TranslationStatus,
     encode,
 )
-from translation.base import Translator
+from translation.base import Translated, Translator
 from translation.errors import TranslationError, Unavailable, UnsupportedPair
 from translation.languages import same_language
 
@@ -155,7 +155,7 @@ class Interpreter:
         for utterance in snapshot.utterances:
             job = self._job(utterance, seq=snapshot.seq, is_final=True, is_past=True)
             known = self._answers.get((job.language, job.text))
-            if known is not None and not same_language(job.language, self._target):
+            if known is not None and not self._is_readable(job):
                 reader.offer(encode(self._translation(job, known)))
             elif job.utterance_id not in self._owed:
                 self._owe(job)
@@ -183,10 +183,10 @@ class Interpreter:
         job = self._job(message, seq=message.seq, is_final=isinstance(message, Final))
         if not job.text:
             self._plan.retract(job)
-        elif same_language(job.language, self._target):
+        elif self._is_readable(job):
             # Unless an earlier guess was at another language, there is nothing to do.
             if self._plan.retract(job):
-                self._tell(job, job.text)
+                self._tell(job, Translated(job.text, job.language))
         elif not job.is_final:
             if job.language not in self._unsupported:
                 self._plan.partial(job)
@@ -197,7 +197,7 @@ class Interpreter:
     def _owe(self, job: Job) -> None:
         """Have a final translated, or answer it at once."""
         self._plan.retract(job)
-        if same_language(job.language, self._target):
+        if self._is_readable(job):
             return
         if job.language in self._unsupported:
             if not job.is_past:  # else it was counted when somebody missed it
@@ -206,6 +206,10 @@ class Interpreter:
         self._owed.add(job.utterance_id)
         if not self._settle(job):
             self._give_up(self._plan.final(job))
+
+    def _is_readable(self, job: Job) -> bool:
+        """Whether there is nothing to translate, as far as is known without the translator."""
+        return not self._translator.detects and same_language(job.language, self._target)
 
     def _settle(self, job: Job) -> bool:
         """Answer without a call, or let the answer to one that is under way be this one's, too."""
@@ -265,7 +269,7 @@ class Interpreter:
             self._answered(key, answer)
         self._go_on()
 
-    def _answered(self, key: _Key, answer: str) -> None:
+    def _answered(self, key: _Key, answer: Translated) -> None:
         telemetry.translation_characters.inc(len(key[1]))
         self._failures = 0
         self._be("ok")
@@ -273,14 +277,14 @@ class Interpreter:
         for job in self._asked.pop(key):
             self._answer(job, answer)
 
-    def _answer(self, job: Job, text: str) -> None:
+    def _answer(self, job: Job, answer: Translated) -> None:
         self._plan.done(job)
         self._owed.discard(job.utterance_id)
         if self._plan.is_news(job):
             if not job.is_past:
                 kind = "final" if job.is_final else "partial"
                 telemetry.translation_delay.labels(kind).observe(self._loop.time() - job.since)
-            self._tell(job, text)
+            self._tell(job, answer)
 
     def _failed(self, key: _Key, error: TranslationError) -> None:
         name = type(error).__name__
@@ -289,7 +293,9 @@ class Interpreter:
         if isinstance(error, UnsupportedPair):
             # No failure of the translator; only finals in this language will be missing.
             log.warning("language_not_translated", source=key[0], target=self._target)
-            self._unsupported.add(key[0])
+            # The next text may be in another language than the one that was detected.
+            if not self._translator.detects:
+                self._unsupported.add(key[0])
         else:
             self._failures += 1
             self._resting_until = self._loop.time() + self._policy.pause(self._failures)
@@ -326,8 +332,8 @@ class Interpreter:
             self._state = state
             self._offer(encode(self._status()))
 
-    def _tell(self, job: Job, text: str) -> None:
-        self._offer(encode(self._translation(job, text)))
+    def _tell(self, job: Job, answer: Translated) -> None:
+        self._offer(encode(self._translation(job, answer)))
 
     def _offer(self, frame: bytes) -> None:
         for reader in tuple(self.readers):
@@ -338,13 +344,13 @@ class Interpreter:
             conversation_id=self._conversation_id, language=self._target, state=self._state
         )
 
-    def _translation(self, job: Job, text: str) -> Translation:
+    def _translation(self, job: Job, answer: Translated) -> Translation:
         return Translation(
             conversation_id=self._conversation_id,
             utterance_id=job.utterance_id,
-            source_language=job.language,
+            source_language=answer.source,
             language=self._target,
-            text=text,
+            text=answer.text,
             is_final=job.is_final,
             seq=job.seq,
         )
@@ -374,18 +380,18 @@ class Answers:
     def __init__(self, characters: int) -> None:
         """Remember so many characters at most, of texts and translations together."""
         self._room = characters
-        self._known: OrderedDict[_Key, str] = OrderedDict()
+        self._known: OrderedDict[_Key, Translated] = OrderedDict()
 
-    def get(self, key: _Key) -> str | None:
+    def get(self, key: _Key) -> Translated | None:
         """Return the translation, if it is remembered."""
         if key in self._known:
             self._known.move_to_end(key)
         return self._known.get(key)
 
-    def put(self, key: _Key, answer: str) -> None:
+    def put(self, key: _Key, answer: Translated) -> None:
         """Remember a translation."""
-        self._room -= len(key[1]) + len(answer)
+        self._room -= len(key[1]) + len(answer.text)
         self._known[key] = answer
         while self._room < 0:
             (_, text), old = self._known.popitem(last=False)
-            self._room += len(text) + len(old)
+            self._room += len(text) + len(old.text)

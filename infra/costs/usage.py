@@ -47,6 +47,10 @@ SPEECH_CHARACTERS: Final = 60 * 900
 PARTIAL_FACTOR: Final = 3
 #: The router's setting by which its environment says how fast a machine is.
 SPEED_SETTING: Final = "SERVER_SPEED"
+#: Seconds between two translations of an utterance's partials (`Policy.partial_every`), and those
+#: from one final to the next.
+PARTIAL_SECONDS: Final = Decimal("0.4")
+UTTERANCE_SECONDS: Final = Decimal(3600) / UTTERANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,31 @@ TRANSLATE: Final = Rate(
 )
 
 
+def _detected(what: str, requests: int, characters: int) -> Part:
+    """Return what the detection of so many texts costs, each of so many characters at most."""
+    units = max(prices.COMPREHEND_LEAST_UNITS, -(-characters // prices.COMPREHEND_UNIT_CHARACTERS))
+    return Part(f"{what}, {requests} requests", requests * units * prices.COMPREHEND_UNIT)
+
+
+_FINAL_CHARACTERS: Final = SPEECH_CHARACTERS // UTTERANCES
+DETECT: Final = Rate(
+    per="Amazon Comprehend, an hour of speech whose language is detected, at most",
+    usage=Usage.SPEECH,
+    parts=(
+        _detected("finals", UTTERANCES, _FINAL_CHARACTERS),
+        _detected(
+            "partials, at most",
+            UTTERANCES * int(UTTERANCE_SECONDS / PARTIAL_SECONDS),
+            _FINAL_CHARACTERS,
+        ),
+    ),
+    assumed=(
+        "a final every five seconds and a partial every 0.4 s, of up to 300 characters; for each "
+        "language that somebody reads, also for what is in that language already"
+    ),
+)
+
+
 def rates(resources: Resources) -> list[Rate]:
     """Return the rates of what an environment has.
 
@@ -126,6 +155,10 @@ def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
     ):
         if chosen == any(told(task, name) == value for task in tasks):
             yield rate
+    # A way to translate rather than a service of its own: where nobody chose it, it is not named.
+    name, value = prices.DETECT_SETTING
+    if chosen and any(told(task, name) == value for task in tasks):
+        yield DETECT
 
 
 def _stream(resources: Resources) -> Iterator[Rate]:

@@ -395,6 +395,23 @@ async def test_with_transcribe_as_engine_it_brings_a_transcribe_of_its_own(tmp_p
     assert "Serving ws://127.0.0.1:" in served
 
 
+async def test_a_shell_that_uses_the_demo_puts_vocabularies_into_its_transcribe(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "names.txt"
+    table.write_text("Phrase\tDisplayAs\nLos-Angeles\tLos Angeles\n")
+    data = tmp_path / "data"
+    put = f"{sys.executable} -m client vocabulary put names {table} --language en-US"
+    async with ready_demo(data, engine="transcribe"):
+        shell = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", f". {data / 'aws.env'} && {put}"), cwd=ROOT, stdout=PIPE
+        )
+        printed, _ = await asyncio.wait_for(shell.communicate(), 60)
+
+    assert shell.returncode == 0
+    assert printed.startswith(b"names: READY, en-US")
+
+
 @asynccontextmanager
 async def aws_of_somebody(key: str, secret: str) -> AsyncIterator[str]:
     """Run an Amazon Transcribe that knows this key alone; yield its address."""

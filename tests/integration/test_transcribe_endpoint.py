@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import boto3
 import pytest
 from amazon_transcribe.auth import Credentials as SdkCredentials
 from amazon_transcribe.eventstream import (
@@ -560,6 +561,29 @@ async def test_the_program_serves_with_a_certificate_until_it_is_told_to_stop(
     assert b"SSL_CERT_FILE=" in rest
     assert client.finals == ["The"]
     assert process.returncode == 0
+
+
+async def test_the_program_has_the_vocabularies_that_were_declared() -> None:
+    options = ("--no-tls", "--vocabulary", "names", "--vocabulary", "places")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "local_cloud.transcribe", *options), cwd=ROOT, stdout=PIPE
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        calls = boto3.session.Session().client(
+            "transcribe",
+            region_name="us-east-1",
+            endpoint_url=line.decode().split()[2],
+            aws_access_key_id="AKIDLOCAL",
+            aws_secret_access_key="local-secret-key",  # noqa: S106 - made up
+        )
+        found = await asyncio.to_thread(calls.list_vocabularies, StateEquals="READY")
+    finally:
+        process.kill()
+        await process.wait()
+
+    assert [each["VocabularyName"] for each in found["Vocabularies"]] == ["places", "names"]
 
 
 async def test_a_port_that_is_taken_is_a_plain_message() -> None:

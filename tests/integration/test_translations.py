@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from client.errors import Refused
 from client.live import Viewer
@@ -230,6 +233,52 @@ async def test_strangers_are_not_told_the_languages(service: RunningService) -> 
         session.get(f"{service.url}/api/stt/languages") as answer,
     ):
         assert answer.status == 403
+
+
+async def translate_that_detects(request: web.Request) -> web.Response:
+    """Answer as Amazon Translate: what is to be detected is French, or uncertain if it is short."""
+    asked = json.loads(await request.read())
+    text, source = asked["Text"], asked["SourceLanguageCode"]
+    if source == "auto" and len(text) < 20:
+        code = "DetectedLanguageLowConfidenceException"
+        refusal = {"__type": code, "Message": "Low.", "DetectedLanguageCode": "la"}
+        return web.json_response(refusal, status=400, headers={"x-amzn-ErrorType": code})
+    detected = "fr" if source == "auto" else source
+    target = asked["TargetLanguageCode"]
+    answer = {"SourceLanguageCode": detected, "TargetLanguageCode": target}
+    return web.json_response({"TranslatedText": f"{detected}>{target}", **answer})
+
+
+async def test_what_is_detected_counts_and_what_is_uncertain_is_as_recognised() -> None:
+    app = web.Application()
+    app.router.add_post("/", translate_that_detects)
+    conversation = uuid4().hex
+    async with AsyncExitStack() as stack:
+        amazon = await stack.enter_async_context(TestServer(app))
+        environment = {
+            "aws_endpoint_url_translate": str(amazon.make_url("")),
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+            "translate_region": "eu-central-1",
+            "translate_source": "auto",
+        }
+        service = await stack.enter_async_context(
+            running_service(translator="amazon", **environment)
+        )
+        reading = await stack.enter_async_context(viewer(service.url, conversation, "fr"))
+        talk = await stack.enter_async_context(speaker(service.url, conversation))
+        await joined(reading)
+        await say(talk, UTTERANCE + 6)  # and a word of the next
+        await talk.send_str('{"type":"stop"}')
+        seen = await read(reading, finals=2)
+
+    originals = {m.seq: m.text for m in seen if isinstance(m, Final | Partial)}
+    found = translations(seen, final=True) + translations(seen, final=False)
+    assert {(m.source_language, m.text == originals[m.seq]) for m in found} == {
+        ("fr", True),
+        ("en-US", False),
+    }
+    assert all(m.text == "en>fr" for m in found if m.source_language == "en-US")
 
 
 async def test_an_unreachable_translator_is_told_and_the_originals_come() -> None:

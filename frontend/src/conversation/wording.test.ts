@@ -28,6 +28,18 @@ describe('what is shown', () => {
     expect(shownOf(said, 'fr', false).state).toBe('missing')
   })
 
+  it('is the original where that turned out to be in the language that is read', () => {
+    const same = { text: 'salut', language: 'en-US' }
+    const main = { text: 'salut', language: 'fr' }
+    const original = { state: 'original', main }
+    expect(shownOf({ ...same, translations: { fr: main } }, 'fr', false)).toEqual(original)
+    const rendering = { ...main, seq: 1, source: 'salut' }
+    expect(shownOf({ ...same, text: 'salut toi', rendering }, 'fr', true)).toEqual({
+      state: 'original',
+      main: { text: 'salut toi', language: 'fr' },
+    })
+  })
+
   it('keeps each part in its language', () => {
     const rendering = { text: 'le', language: 'fr', seq: 1, source: 'the' }
     expect(shownOf({ text: 'the red', language: 'en', rendering }, 'fr', true)).toEqual({

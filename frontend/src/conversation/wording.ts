@@ -41,9 +41,15 @@ export function shownOf(utterance: Readable, wanted: string | undefined, awaited
   const original: Wording = { text, language }
   if (wanted === undefined) return { state: 'original', main: original }
   const settled = translations?.[wanted]
-  if (settled !== undefined) return { state: 'translated', main: settled }
+  if (settled !== undefined) {
+    // What turned out to be in the reader's language comes back as it was said.
+    return { state: settled.text === text ? 'original' : 'translated', main: settled }
+  }
   if (rendering !== undefined) {
     const rest = restOf(rendering.source, text)
+    if (rest !== undefined && rendering.text === rendering.source) {
+      return { state: 'original', main: { text, language: rendering.language } }
+    }
     const main: Wording = { text: rendering.text, language: rendering.language }
     if (rest === '') return { state: 'translated', main }
     if (rest !== undefined) return { state: 'translated', main, rest: { text: rest, language } }

@@ -19,8 +19,8 @@ from ecs_service.conversations.updates import Updates
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
 from transcripts.protocol import Partial
-from translation.base import Translator
-from translation.errors import AccessDenied, Unavailable, UnsupportedPair
+from translation.base import Translated, Translator
+from translation.errors import AccessDenied, Unavailable, Undetected, UnsupportedPair
 
 pytestmark = pytest.mark.unit
 
@@ -61,8 +61,8 @@ class Interpreter(Translator):
 
     name = "test"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, detects: bool = False) -> None:
+        super().__init__(detects=detects)
         self.calls: list[tuple[str, str, str]] = []
         self.errors: list[Exception] = []
         self.shut_after_errors = False
@@ -70,7 +70,7 @@ class Interpreter(Translator):
         self.open.set()
         self._called = asyncio.Event()
 
-    async def translate(self, text: str, *, source: str, target: str) -> str:
+    async def translate(self, text: str, *, source: str, target: str) -> Translated:
         self.calls.append((text, source, target))
         self._called.set()
         await self.open.wait()
@@ -78,7 +78,11 @@ class Interpreter(Translator):
             if self.shut_after_errors:
                 self.open.clear()
             raise self.errors.pop(0)
-        return f"{target}: {text}"
+        if self.detects:
+            # What begins with an exclamation mark is in the target language already.
+            detected = target if text.startswith("!") else "nl"
+            return Translated(text if detected == target else f"{target}: {text}", detected)
+        return Translated(f"{target}: {text}", source)
 
     @property
     def texts(self) -> list[str]:
@@ -94,9 +98,9 @@ class Interpreter(Translator):
 class Room:
     """A conversation that is spoken and read."""
 
-    def __init__(self, policy: Policy = AT_ONCE) -> None:
+    def __init__(self, policy: Policy = AT_ONCE, *, detects: bool = False) -> None:
         self.hub = Hub()
-        self.translator = Interpreter()
+        self.translator = Interpreter(detects=detects)
         self.translations = Translations(self.translator, policy)
         self.stack = ExitStack()
 
@@ -455,6 +459,35 @@ async def test_a_guess_at_a_language_that_is_not_known_misses_nothing(room: Room
     assert reader.translated == [("fr: all", True)]
 
 
+async def test_a_detected_language_is_named_and_the_viewers_own_stays_as_it_is() -> None:
+    room = Room(detects=True)
+    async with room.translations:
+        with room.stack:
+            reader = room.reader("fr")
+            room.final("goedemorgen", "u", language="en-US")
+            room.final("! bonjour", "v", language="en-US")
+            room.final("! salut", "w", language="fr-FR")
+            await reader.until(3)
+
+    said = [(m["text"], m["sourceLanguage"]) for m in reader.of("translation")]
+    assert said == [("fr: goedemorgen", "nl"), ("! bonjour", "fr"), ("! salut", "fr")]
+
+
+async def test_a_text_that_cannot_be_told_keeps_no_other_from_being_translated() -> None:
+    room = Room(detects=True)
+    async with room.translations:
+        with room.stack:
+            reader = room.reader("fr")
+            room.translator.errors = [Undetected("unsure")]
+            room.final("hm", "u")
+            await reader.until(1, "translation_status")
+            room.final("goedemorgen", "v")
+            await reader.until(1)
+
+    assert reader.translated == [("fr: goedemorgen", True)]
+    assert reader.states == ["failing", "ok"]
+
+
 async def test_two_languages_do_not_mix(room: Room) -> None:
     french, german = room.reader("fr"), room.reader("de")
     room.final("one")
@@ -531,7 +564,7 @@ async def test_a_shutdown_waits_for_no_call_and_leaves_none_behind() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     answers = Answers(20)
     for n in range(10):
-        answers.put(("en", f"text{n}"), "texte")
+        answers.put(("en", f"text{n}"), Translated("texte", "en"))
         answers.get(("en", "text0"))
 
     known = [n for n in range(10) if answers.get(("en", f"text{n}"))]

@@ -22,7 +22,7 @@ from infra.costs.always_on import PRICERS
 from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
 from infra.costs.tasks import Tasks, split
 from infra.costs.templates import Resource, Stack, read, resolve
-from infra.costs.usage import PARTIAL_FACTOR, Rate
+from infra.costs.usage import DETECT, PARTIAL_FACTOR, PARTIAL_SECONDS, Rate
 from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
@@ -751,8 +751,18 @@ def test_what_is_not_called_is_named_as_such() -> None:
     assert [each["dollars"] for each in as_json(figures)["notChosen"]] == [pytest.approx(3.24)]
 
 
+def test_detection_has_a_rate_where_it_is_chosen() -> None:
+    detecting = calling(TRANSLATOR="amazon", TRANSLATE_SOURCE="auto")
+    believing = calling(TRANSLATOR="amazon", TRANSLATE_SOURCE="recognised")
+
+    # 720 finals and 12 partials of each, three units at $0.0001.
+    assert speech(detecting.rates)["Amazon Comprehend"] == Decimal(720 * 13 * 3) / 10_000
+    assert "Amazon Comprehend" not in {**speech(believing.rates), **speech(believing.not_chosen)}
+
+
 def test_partials_cost_what_the_service_keeps_them_to() -> None:
     assert Policy().partial_factor == PARTIAL_FACTOR
+    assert Policy().partial_every == float(PARTIAL_SECONDS)
 
 
 def test_restoring_has_its_rate_where_it_is_switched_on() -> None:
@@ -1108,6 +1118,7 @@ def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> N
         in text
     )
     assert f"at most ${told['Amazon Translate']:.2f} |" in text
+    assert f"at most ${DETECT.dollars:.2f} |" in text
 
 
 def test_under_ten_dollars_a_month_without_transcribe(synthesised: list[Stack]) -> None:

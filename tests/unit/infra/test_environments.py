@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -35,7 +35,7 @@ from infra.environments import (
     WrongEnvironment,
     explain,
 )
-from infra.language_regions import TRANSCRIBE_STREAMING, TRANSLATE
+from infra.language_regions import COMPREHEND, TRANSCRIBE_STREAMING, TRANSLATE
 from infra.parts import Part
 from infra.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
 from infra.translation import Translation
@@ -379,8 +379,24 @@ def test_speech_may_be_sent_to_another_region() -> None:
     assert environment(region="eu-west-3", live=live(service=service)).live is not None
 
 
+@pytest.mark.parametrize("region", sorted(TRANSLATE - COMPREHEND))
+def test_languages_are_detected_only_where_comprehend_is(region: str) -> None:
+    def chosen(source: Literal["recognised", "auto"]) -> Environment:
+        translation = Translation(source=source, region=region)
+        return environment(region="eu-west-1", live=live(service=Service(translation=translation)))
+
+    assert chosen("recognised").live is not None
+    with pytest.raises(ValueError, match=r"translation\.source: there is no Amazon Comprehend"):
+        chosen("auto")
+
+
 @pytest.mark.parametrize(
-    ("endpoint", "ours"), [("transcribestreaming", TRANSCRIBE_STREAMING), ("translate", TRANSLATE)]
+    ("endpoint", "ours"),
+    [
+        ("transcribestreaming", TRANSCRIBE_STREAMING),
+        ("translate", TRANSLATE),
+        ("comprehend", COMPREHEND),
+    ],
 )
 def test_the_regions_are_those_that_awss_own_sdk_knows(endpoint: str, ours: set[str]) -> None:
     partitions = botocore.session.get_session().get_data("endpoints")["partitions"]

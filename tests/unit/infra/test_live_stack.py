@@ -173,7 +173,9 @@ SPEECH = Service(
         options={"vocabulary-name": "names", "partial-results-stability": "high"},
         allowed=Allowed(vocabularies=("names", "places"), two_channels=True),
     ),
-    translation=Translation(languages=("fr", "pt-BR"), terminology="products", region="eu-west-1"),
+    translation=Translation(
+        languages=("fr", "pt-BR"), terminology="products", region="eu-west-1", source="auto"
+    ),
     maximum_tasks=3,
 )
 
@@ -411,6 +413,7 @@ def test_services_of_language_may_be_called_in_the_regions_that_were_chosen_only
     assert regions == {
         "transcribe:StartStreamTranscription": "eu-central-1",
         "translate:TranslateText": "eu-west-1",
+        "comprehend:DetectDominantLanguage": "eu-west-1",
     }
 
 
@@ -645,6 +648,7 @@ def test_the_service_understands_what_was_chosen_of_transcribe_and_translate(
     assert settings.translate_region == "eu-west-1"
     assert settings.translate_languages == ("fr", "pt-BR")
     assert settings.translate_terminology == "products"
+    assert settings.translate_source == "auto"
 
 
 def test_without_translation_nothing_is_translated(demo: Built) -> None:

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.unit
 #: Actions that AWS grants for `*` only; each is explained where it stands.
 WITHOUT_RESOURCE = {
     "cloudwatch:GetMetricStatistics",
+    "comprehend:DetectDominantLanguage",
     "ecr:GetAuthorizationToken",
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",

@@ -174,6 +174,13 @@ def test_amazon_may_translate_what_another_engine_hears() -> None:
     assert plan.own_account
     assert plan.settings == {"TRANSLATOR": "amazon", "TRANSLATE_REGION": "eu-central-1"}
     assert "bills that account by the character" in "\n".join(plan.said)
+    assert "Comprehend" not in "\n".join(plan.said)
+
+
+def test_what_detection_costs_is_printed_before_it_starts() -> None:
+    plan = planned(MINE, TRANSLATOR="amazon", TRANSLATE_SOURCE="auto")
+
+    assert "So does Amazon Comprehend for each text" in "\n".join(plan.said)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translation.amazon import MAX_BYTES, AmazonTranslator, client, pieces
+from translation.base import Translated
 from translation.errors import (
     AccessDenied,
     Refused,
@@ -21,6 +22,7 @@ from translation.errors import (
     Throttled,
     TranslationError,
     Unavailable,
+    Undetected,
     UnsupportedPair,
 )
 
@@ -60,9 +62,9 @@ async def test_it_asks_in_the_services_own_codes(stubbed: tuple[Any, Stubber]) -
     async with AmazonTranslator(translate, terminology="glossary") as translator:
         target = translator.target("fr-CA")
         assert target is not None
-        text = await translator.translate("hello", source="en-US", target=target)
+        answered = await translator.translate("hello", source="en-US", target=target)
 
-    assert text == "bonjour"
+    assert answered == Translated("bonjour", "en-US")
     stubber.assert_no_pending_responses()
 
 
@@ -153,7 +155,7 @@ async def test_a_long_text_goes_in_pieces_and_comes_back_as_one() -> None:
     async with AmazonTranslator(service) as translator:
         translated = await translator.translate(text, source="en-US", target="fr")
 
-    assert translated == text.upper()
+    assert translated.text == text.upper()
     assert len(service.calls) == 3
     assert all(call.endswith(".") for call in service.calls)
 
@@ -193,8 +195,125 @@ async def test_calls_run_beside_each_other() -> None:
             return answer("ok")
 
     async with AmazonTranslator(Meeting()) as translator, asyncio.timeout(10):
-        texts = await asyncio.gather(
+        answers = await asyncio.gather(
             *(translator.translate(f"text {n}", source="en-US", target="fr") for n in range(3))
         )
 
-    assert texts == ["ok"] * 3
+    assert [each.text for each in answers] == ["ok"] * 3
+
+
+# --- the source is detected ---------------------------------------------------------------------
+
+LOW, UNSUPPORTED = "DetectedLanguageLowConfidenceException", "UnsupportedLanguagePairException"
+
+
+def asked(
+    stubber: Stubber, source: str, answered: tuple[str, str] | None = None, /, **error: str
+) -> None:
+    """Expect a call; it is answered by a text and its source, or by an error."""
+    request = {
+        "Text": "ciao",
+        "SourceLanguageCode": source,
+        "TargetLanguageCode": "fr",
+        "TerminologyNames": [],
+    }
+    if answered is not None:
+        text, spoken = answered
+        response = {
+            "TranslatedText": text,
+            "SourceLanguageCode": spoken,
+            "TargetLanguageCode": "fr",
+        }
+        stubber.add_response("translate_text", response, request)
+    else:
+        code = error.pop("code")
+        stubber.add_client_error(
+            "translate_text",
+            code,
+            http_status_code=400,
+            expected_params=request,
+            modeled_fields=error,
+        )
+
+
+async def detected(translate: Any, source: str) -> Translated:
+    async with AmazonTranslator(translate, detects=True) as translator:
+        return await translator.translate("ciao", source=source, target="fr")
+
+
+async def test_what_is_detected_is_translated_whatever_was_recognised(
+    stubbed: tuple[Any, Stubber],
+) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", ("salut", "it"))
+
+    assert await detected(translate, "en-US") == Translated("salut", "it")
+
+
+@pytest.mark.parametrize("recognised", ["en-US", "fr-FR", "eu-ES"])
+async def test_what_is_detected_as_the_viewers_language_stays_as_it_is(
+    stubbed: tuple[Any, Stubber], recognised: str
+) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", ("something else", "fr"))
+
+    assert (await detected(translate, recognised)).text == "ciao"
+
+
+async def test_a_pair_of_one_language_is_no_failure(stubbed: tuple[Any, Stubber]) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", code=UNSUPPORTED, SourceLanguageCode="fr", TargetLanguageCode="fr")
+
+    assert await detected(translate, "en-US") == Translated("ciao", "fr")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": LOW, "DetectedLanguageCode": "la"},
+        {"code": UNSUPPORTED, "SourceLanguageCode": "la", "TargetLanguageCode": "fr"},
+    ],
+)
+async def test_where_detection_does_not_do_the_recognised_language_counts(
+    stubbed: tuple[Any, Stubber], error: dict[str, str]
+) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", **error)
+    asked(stubber, "it", ("salut", "it"))
+
+    assert await detected(translate, "it-IT") == Translated("salut", "it-IT")
+    stubber.assert_no_pending_responses()
+
+
+async def test_an_uncertain_text_that_was_recognised_in_the_viewers_language_stays(
+    stubbed: tuple[Any, Stubber],
+) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", code=LOW, DetectedLanguageCode="it")
+
+    assert await detected(translate, "fr-FR") == Translated("ciao", "fr-FR")
+
+
+async def test_the_uncertain_guess_is_better_than_a_language_that_is_not_known(
+    stubbed: tuple[Any, Stubber],
+) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", code=LOW, DetectedLanguageCode="es")
+    asked(stubber, "es", ("salut", "es"))
+
+    assert await detected(translate, "eu-ES") == Translated("salut", "es")
+
+
+async def test_what_nobody_can_tell_has_a_name(stubbed: tuple[Any, Stubber]) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", code=LOW, DetectedLanguageCode="la")
+
+    with pytest.raises(Undetected):
+        await detected(translate, "eu-ES")
+
+
+async def test_variants_are_what_was_recognised(stubbed: tuple[Any, Stubber]) -> None:
+    translate, stubber = stubbed
+    asked(stubber, "auto", ("salut", "es"))
+
+    assert await detected(translate, "es-MX") == Translated("salut", "es-MX")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from translation.base import Translated
 from translation.pseudo import PseudoTranslator, pseudo
 
 pytestmark = pytest.mark.unit
@@ -11,10 +12,17 @@ pytestmark = pytest.mark.unit
 
 async def test_nobody_takes_the_stand_in_for_a_translation() -> None:
     async with PseudoTranslator(["fr"]) as translator:
-        text = await translator.translate("hello world 42", source="en-US", target="fr")
+        answer = await translator.translate("hello world 42", source="en-US", target="fr")
 
-    assert text == "[fr ĥééļļöö ŵööŕļð 42]"
+    assert answer == Translated("[fr ĥééļļöö ŵööŕļð 42]", "en-US")
     assert translator.languages == ("fr",)
+
+
+async def test_where_it_detects_it_believes_what_was_recognised() -> None:
+    async with PseudoTranslator(["fr"], detects=True) as translator:
+        answer = await translator.translate("bonjour", source="fr-FR", target="fr")
+
+    assert answer == Translated("bonjour", "fr-FR")
 
 
 def test_it_grows_as_translations_do() -> None:
