@@ -14,7 +14,7 @@ from aws_cdk.assertions import Template
 from botocore.validate import ParamValidator
 
 from infra.artifacts import Artifacts
-from infra.environments import Gpu, Operations, Service
+from infra.environments import Gpu, Operations, Service, speech_services
 from infra.recognition import Transcribe
 from infra.stacks import provision
 from infra.translation import Translation
@@ -333,6 +333,24 @@ def test_what_carries_no_tag_has_a_budget_by_its_service(
             for each in budget["Properties"]["NotificationsWithSubscribers"]
         }
         assert notified == {("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100)}
+
+
+@pytest.mark.parametrize(
+    ("service", "called"),
+    [
+        (Service(), ()),
+        (Service(engine=Transcribe()), ("Amazon Transcribe",)),
+        (Service(translation=Translation(languages=("fr",))), ("Amazon Translate",)),
+        (
+            Service(translation=Translation(languages=("fr",), source="auto")),
+            ("Amazon Translate", "Amazon Comprehend"),
+        ),
+    ],
+)
+def test_speech_is_budgeted_by_the_services_that_tasks_call(
+    service: Service, called: tuple[str, ...]
+) -> None:
+    assert speech_services(service) == called
 
 
 def as_the_model_of_budgets_has_it(properties: dict[str, Any]) -> None:
