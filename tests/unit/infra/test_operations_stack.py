@@ -11,6 +11,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
+from infra import redrive
 from infra.artifacts import Artifacts
 from infra.environments import Gpu, Operations
 from infra.stacks import provision
@@ -195,6 +196,23 @@ def test_every_alarm_tells_people_and_says_what_happened(everything: Stacks, par
     for alarm in alarms.values():
         assert topic in json.dumps(alarm["Properties"]["AlarmActions"])
         assert alarm["Properties"]["AlarmDescription"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "queue"),
+    [
+        ("UtterancesDeadLetters", "utterances"),
+        ("JobsDeadLetters", "jobs"),
+        ("UndeliveredQueue", "undelivered"),
+    ],
+)
+def test_an_alarm_about_what_was_given_up_names_the_command_that_sends_it_back(
+    everything: Stacks, letters: str, queue: str
+) -> None:
+    alarm = everything.alarm_on(letters, "ApproximateNumberOfMessagesVisible")
+
+    assert f"`make redrive ENV=test QUEUE={queue}`" in alarm["AlarmDescription"]
+    assert queue in redrive.QUEUES
 
 
 def test_our_alarms_say_what_to_do_first(everything: Stacks) -> None:
