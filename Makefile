@@ -68,6 +68,13 @@ destroy: synth ## remove ENV from AWS; protected data stay
 cost: build ## compute what ENV costs a month from its templates
 	@JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 $(PYTHON_HERE) -m infra.cost $(ENV)
 
+# The demo of this machine keeps its address and credentials in a file.
+HERE = $(if $(filter local,$(ENV)),. $(abspath $(or $(LOCAL_DIR),.local))/aws.env &&)
+
+.PHONY: redrive
+redrive: setup-dev ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
+	@$(HERE) $(PYTHON_HERE) -m infra.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
+
 .PHONY: images
 images: setup-dev ## build the container images, with Docker or else with buildah
 	@$(PYTHON_HERE) -m scripts.images

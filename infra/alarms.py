@@ -55,6 +55,7 @@ class LossAlarms(Construct):
         super().__init__(scope, construct_id)
         self._tell = actions.SnsAction(notices.topic)
         self._watched = watched
+        self._redrive = f"`make redrive ENV={watched.namespace.rpartition('/')[2]} QUEUE="
         self._conversations()
         self._recordings()
         self._functions()
@@ -72,7 +73,8 @@ class LossAlarms(Construct):
             kept.dead_letters,
             "Utterances could not be stored and lie in the dead-letter queue of the utterances; "
             "14 days after they were said they are gone. First: read the transcript_processor's "
-            "log for the reason, mend it, then redrive the queue: storing twice does no harm.",
+            f"log for the reason, mend it, then {self._redrive}utterances`: storing twice does no "
+            "harm.",
         )
         self._above(
             "UtterancesLate",
@@ -99,14 +101,15 @@ class LossAlarms(Construct):
             "JobsLost",
             kept.dead_letters,
             "Recordings could not be transcribed and their jobs lie in the dead-letter queue. "
-            "First: read the GPU server's log for the reason; redrive the queue when it is mended.",
+            "First: read the GPU server's log for the reason, mend it, then "
+            f"{self._redrive}jobs`.",
         )
         self._not_empty(
             "EventsUndelivered",
             kept.undelivered,
             "Events about recordings could not be given to a function, or it failed on them time "
             "and again: those recordings stay without a transcript. First: read the log of the "
-            "function that the message names; send the event once more when it is mended.",
+            f"function that the message names, mend it, then {self._redrive}undelivered`.",
         )
         hours, first = LATE_JOB_WITHOUT_GPU, "Nothing here works jobs off: start who does"
         if self._watched.gpu:

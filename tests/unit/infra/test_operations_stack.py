@@ -13,6 +13,7 @@ import pytest
 from aws_cdk.assertions import Template
 from botocore.validate import ParamValidator
 
+from infra import redrive
 from infra.artifacts import Artifacts
 from infra.environments import Gpu, Operations, Service, speech_services
 from infra.recognition import Transcribe
@@ -255,6 +256,23 @@ def test_every_alarm_tells_people_and_says_what_happened(everything: Stacks, par
     for alarm in alarms.values():
         assert topic in json.dumps(alarm["Properties"]["AlarmActions"])
         assert alarm["Properties"]["AlarmDescription"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "queue"),
+    [
+        ("UtterancesDeadLetters", "utterances"),
+        ("JobsDeadLetters", "jobs"),
+        ("UndeliveredQueue", "undelivered"),
+    ],
+)
+def test_an_alarm_about_what_was_given_up_names_the_command_that_sends_it_back(
+    everything: Stacks, letters: str, queue: str
+) -> None:
+    alarm = everything.alarm_on(letters, "ApproximateNumberOfMessagesVisible")
+
+    assert f"`make redrive ENV=test QUEUE={queue}`" in alarm["AlarmDescription"]
+    assert queue in redrive.QUEUES
 
 
 def test_our_alarms_say_what_to_do_first(everything: Stacks) -> None:
