@@ -91,7 +91,11 @@ STARTS = {
         "gpu_server/__main__.py",
         "speech/transcribers/faster_whisper.py",
     ),
-    "gpu_server/requirements-gpu.txt": (
+    "gpu_server/requirements-faster-whisper.txt": (
+        "gpu_server/__main__.py",
+        "speech/transcribers/faster_whisper.py",
+    ),
+    "gpu_server/requirements-whisperx.txt": (
         "gpu_server/__main__.py",
         "speech/transcribers/whisperx.py",
     ),
