@@ -1,29 +1,35 @@
 """Puts models into the image, while it is built: `bake.py MODEL FOLDER [LANGUAGE ...]`.
 
-Whisper's goes to the folder; those for alignment into the caches that `HF_HOME` and `TORCH_HOME`
-name, and into `NLTK_DATA` what WhisperX finds the ends of sentences by, which it wants for every
-alignment. It runs where the dependencies are installed, and nothing else of ours.
+Whisper's goes to the folder. Where WhisperX is installed, models for alignment go into the caches
+that `HF_HOME` and `TORCH_HOME` name, and into `NLTK_DATA` what WhisperX finds the ends of sentences
+by, which it wants for every alignment; faster-whisper needs neither. It runs where the dependencies
+are installed, and nothing else of ours.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
 
 def main(model: str, folder: str, languages: list[str]) -> None:
     """Fetch the models; without a name only what any of them needs."""
-    import nltk  # noqa: PLC0415 - takes seconds
+    aligns = importlib.util.find_spec("whisperx") is not None
+    if aligns:
+        import nltk  # noqa: PLC0415 - takes seconds
 
-    nltk.download("punkt_tab", download_dir=os.environ["NLTK_DATA"], raise_on_error=True)
+        nltk.download("punkt_tab", download_dir=os.environ["NLTK_DATA"], raise_on_error=True)
     if not model:
         return
     from faster_whisper.utils import download_model  # noqa: PLC0415 - takes seconds
-    from whisperx import load_align_model  # noqa: PLC0415 - takes many seconds
 
     download_model(model, output_dir=folder)
-    for language in languages:
-        load_align_model(language, "cpu")
+    if aligns:
+        from whisperx import load_align_model  # noqa: PLC0415 - takes many seconds
+
+        for language in languages:
+            load_align_model(language, "cpu")
 
 
 if __name__ == "__main__":

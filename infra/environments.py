@@ -459,10 +459,15 @@ class Gpu(Part):
 
     #: A folder with a Dockerfile, or an image with tag or digest.
     image: str | None = None
-    #: What is baked into an image that is built from a folder: a name in the Hugging Face hub.
-    model: str = "large-v3"
-    #: Languages whose models for the alignment of words are baked in, too.
-    alignment_languages: tuple[str, ...] = ("en",)
+    #: Who transcribes in an image that is built from a folder: faster-whisper, which makes an image
+    #: of some 2.5 GB; or WhisperX, which tells speakers apart, and makes one of some 12 GB.
+    transcriber: Literal["faster-whisper", "whisperx"] = "faster-whisper"
+    #: What is baked into it: a name that faster-whisper knows, or of a repository in the Hugging
+    #: Face hub. None: large-v3-turbo, and for WhisperX large-v3.
+    model: str | None = None
+    #: Languages whose models for the alignment of words are baked in, too. Only WhisperX aligns;
+    #: None: English for it.
+    alignment_languages: tuple[str, ...] | None = None
     #: The server's settings (`python -m gpu_server --help`), but for those that the stack makes.
     settings: Mapping[str, str] = {}
     #: In order of preference; each has one GPU that holds the model.
@@ -510,9 +515,11 @@ class Gpu(Part):
             yield "log_days", _log_days(self.log_days)
 
     def _image_problems(self) -> Iterator[Problem]:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?", self.model):
-            yield "model", f"{self.model!r} is not the name of a model, such as large-v3"
-        for language in self.alignment_languages:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?", self.baked_model):
+            yield "model", f"{self.model!r} is not the name of a model, such as large-v3-turbo"
+        if self.alignment_languages and self.transcriber != "whisperx":
+            yield "alignment_languages", "only WhisperX aligns words: set transcriber to whisperx"
+        for language in self.baked_languages:
             if not re.fullmatch(r"[a-z]{2,3}", language):
                 yield "alignment_languages", f"{language!r} is not a code such as en"
         for name in self.settings:
@@ -522,6 +529,18 @@ class Gpu(Part):
                 yield "settings", f"{name} is a secret, which everybody could read in the template"
             elif not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
                 yield "settings", f"{name!r} is not the name of a setting"
+
+    @property
+    def baked_model(self) -> str:
+        """The model of an image that is built from a folder."""
+        default = "large-v3" if self.transcriber == "whisperx" else "large-v3-turbo"
+        return self.model or default
+
+    @property
+    def baked_languages(self) -> tuple[str, ...]:
+        """The languages for whose words such an image has models."""
+        default = ("en",) if self.transcriber == "whisperx" else ()
+        return default if self.alignment_languages is None else self.alignment_languages
 
     def _work_problems(self) -> Iterator[Problem]:
         if self.jobs_per_instance < 1:

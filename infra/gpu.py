@@ -174,8 +174,9 @@ class GpuServer(Construct):
                 self,
                 self.gpu.image,
                 {
-                    "MODEL": self.gpu.model,
-                    "ALIGNMENT_LANGUAGES": " ".join(self.gpu.alignment_languages),
+                    "TRANSCRIBER": self.gpu.transcriber,
+                    "MODEL": self.gpu.baked_model,
+                    "ALIGNMENT_LANGUAGES": " ".join(self.gpu.baked_languages),
                 },
             ),
             gpu_count=1,

@@ -20,7 +20,8 @@ from infra.environments import Gpu
 from infra.network import Network
 from infra.security import accept
 
-#: Holds the operating system with its drivers (30), the image (some 20) and room to work, GiB.
+#: Holds the operating system with its drivers (30), the image (some 20 with WhisperX) and room to
+#: work, GiB.
 DISK: Final = Size.gibibytes(100)
 #: MiB a second; gp3 has 125 unless more is asked for, and an image is written, unpacked and read
 #: again. Half a cent more for the twenty minutes of a machine. The machines themselves do at most

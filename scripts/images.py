@@ -35,7 +35,7 @@ EXIT_FAILURE = 1
 EXIT_CANNOT_BUILD = 3
 EXIT_INTERRUPTED = 130
 STAND_IN = "stand-in"
-#: Built only where it is named: 10 GB and more, for machines with a GPU.
+#: Built only where it is named: gigabytes, for machines with a GPU.
 ON_REQUEST = frozenset({"gpu_server"})
 #: Room for a base, what is installed on it, and layers on the way, bytes.
 DISK = 2 * GIB

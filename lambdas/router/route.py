@@ -1,5 +1,9 @@
 """The way of one recording through the router: what is asked, tried and waited for, in order.
 
+It waits for the server's answer, because only somebody who waits, or the queue, makes a recording
+safe: a server that had accepted it would forget it when Spot takes the machine. docs/recordings.md
+has the figures.
+
 It decides nothing (`lambdas.router.decide`) and speaks to nobody itself: the server, the bucket,
 the queue and the clock are given to it.
 """

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +79,82 @@ def test_a_block_is_all_of_a_requirement_and_nothing_else() -> None:
         ("uv", "0.1", "python_version < '4'"),
         ("yarl", "2", ""),
     }
+
+
+# --- what the code imports is in its lock -----------------------------------------------------
+
+#: Each deployable: where it starts, and its lock.
+STARTS = {
+    "ecs_service/requirements.txt": ("ecs_service/__main__.py",),
+    "gpu_server/requirements.txt": ("gpu_server/__main__.py",),
+    "gpu_server/requirements-whisper.txt": (
+        "gpu_server/__main__.py",
+        "speech/transcribers/faster_whisper.py",
+    ),
+    "gpu_server/requirements-faster-whisper.txt": (
+        "gpu_server/__main__.py",
+        "speech/transcribers/faster_whisper.py",
+    ),
+    "gpu_server/requirements-whisperx.txt": (
+        "gpu_server/__main__.py",
+        "speech/transcribers/whisperx.py",
+    ),
+    "lambdas/requirements.txt": tuple(
+        str(path.relative_to(lock.ROOT)) for path in lock.ROOT.glob("lambdas/*/handler.py")
+    ),
+    "client/requirements.txt": ("client/__main__.py",),
+}
+
+
+def imported(statements: list[ast.stmt]) -> Iterator[str]:
+    """Yield the modules that are imported when a module is, without those for types only."""
+    for statement in statements:
+        match statement:
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{name.name}" for name in names)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=orelse):
+                yield from imported(orelse)
+            case ast.If(body=body, orelse=orelse):
+                yield from imported([*body, *orelse])
+
+
+def file_of(module: str) -> Path | None:
+    """Return the file of a module of ours."""
+    path = lock.ROOT / module.replace(".", "/")
+    found = (path.with_suffix(".py"), path / "__init__.py")
+    return next((each for each in found if each.is_file()), None)
+
+
+def packages(starts: tuple[str, ...]) -> set[str]:
+    """Return the packages of others that are imported before anything is done."""
+    waiting, seen, others = [lock.ROOT / each for each in starts], set[Path](), set[str]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for module in imported(ast.parse(path.read_text()).body):
+            top = module.partition(".")[0]
+            if (lock.ROOT / top).is_dir():
+                waiting += [found] if (found := file_of(module)) else []
+            elif top not in sys.stdlib_module_names:
+                others.add(top)
+    return others
+
+
+@pytest.mark.parametrize("path", STARTS)
+def test_what_a_deployable_imports_at_its_start_is_in_its_lock(path: str) -> None:
+    locked = {re.sub(r"[-_.]+", "-", name) for name, _, _ in lock.pins(text(path))}
+    known = packages_distributions()
+    names = packages(STARTS[path])
+
+    assert names
+    missing = {
+        name
+        for name in names
+        if not {re.sub(r"[-_.]+", "-", each).lower() for each in known.get(name, [name])} & locked
+    }
+    assert not missing

@@ -206,7 +206,8 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
         ({"longest_wait_minutes": 1000}, "longest_wait_minutes"),
         ({"speed": 0.0}, "speed"),
         ({"model": "large v3; rm"}, "model"),
-        ({"alignment_languages": ("english",)}, "alignment_languages"),
+        ({"transcriber": "whisperx", "alignment_languages": ("english",)}, "alignment_languages"),
+        ({"alignment_languages": ("de",)}, "alignment_languages"),
         ({"settings": {"QUEUE_URL": "https://elsewhere"}}, "settings"),
         ({"settings": {"HF_TOKEN": "hf_secret"}}, "settings"),
         ({"settings": {"DEVICE": "cpu"}}, "settings"),
@@ -486,6 +487,44 @@ def test_a_folder_without_a_dockerfile_is_told_apart(tmp_path: Path) -> None:
 
     with pytest.raises(MissingDockerfile, match=r"gpu\.image: .*gpu_server/Dockerfile is missing"):
         gpu_image(cdk.Stack(), "gpu_server", {}, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "arguments"),
+    [
+        (
+            {},
+            {
+                "TRANSCRIBER": "faster-whisper",
+                "MODEL": "large-v3-turbo",
+                "ALIGNMENT_LANGUAGES": "",
+            },
+        ),
+        (
+            {"transcriber": "whisperx"},
+            {"TRANSCRIBER": "whisperx", "MODEL": "large-v3", "ALIGNMENT_LANGUAGES": "en"},
+        ),
+        (
+            {"transcriber": "whisperx", "model": "small", "alignment_languages": ("de", "fr")},
+            {"TRANSCRIBER": "whisperx", "MODEL": "small", "ALIGNMENT_LANGUAGES": "de fr"},
+        ),
+    ],
+)
+def test_the_image_is_built_for_the_transcriber_that_was_chosen(
+    chosen: dict[str, Any], arguments: dict[str, str]
+) -> None:
+    server = Server(Gpu(image="gpu_server", **chosen))
+
+    (assets,) = Path(server.stack.node.root.synth().directory).glob("*-gpu.assets.json")  # type: ignore[attr-defined]  # the root is an App
+    (image,) = json.loads(assets.read_text())["dockerImages"].values()
+    assert image["source"]["dockerBuildArgs"] == arguments
+
+
+def test_faster_whisper_knows_the_models_that_are_baked_in() -> None:
+    known = pytest.importorskip("faster_whisper.utils")._MODELS
+
+    for transcriber in ("faster-whisper", "whisperx"):
+        assert Gpu(image="x:1", transcriber=transcriber).baked_model in known
 
 
 def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) -> None:

@@ -512,6 +512,13 @@ def test_the_batch_worker_has_time_for_every_call_at_its_slowest(with_gpu: Both)
     assert function["Properties"]["Timeout"] > 8 * 24
 
 
+def test_the_router_gives_up_before_the_network_forgets_its_connection(with_gpu: Both) -> None:
+    _, function = templates.function(with_gpu.functions, "router")
+
+    # Nitro v6 forgets a TCP connection without a packet after 350 s.
+    assert function["Properties"]["Timeout"] - RESERVE < 350
+
+
 def test_the_router_may_wait_for_the_server_and_the_queue_besides(plain: Both) -> None:
     _, function = templates.function(plain.functions, "router")
 
