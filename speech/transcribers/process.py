@@ -59,6 +59,8 @@ from transcripts.documents import FailureCode
 MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
 #: A job that is called off stops between two pieces of work, or else with its process, seconds.
 STOP_SECONDS: Final = 10.0
+#: Patience with a process that has closed its socket until it ends, seconds.
+DEATH_SECONDS: Final = 1.0
 #: Kept from the process, with everything of AWS.
 SECRETS: Final = ("AUTH_TOKEN",)
 
@@ -213,10 +215,18 @@ class TranscriberProcess:
                     f"the transcriber's process gave no sign of life for {patience:g} seconds"
                 )
             if answer is None:
-                return TranscriberCrashed("the transcriber's process died")
+                return TranscriberCrashed(await self._death())
             if not isinstance(answer, Working) and answer.job == job:
                 ended: Done | Refused | Failed = answer
                 return ended
+
+    async def _death(self) -> str:
+        """Return in words how the process died."""
+        code = None
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):  # it may end later than its socket
+                code = await asyncio.to_thread(self._process.wait, DEATH_SECONDS)
+        return f"the transcriber's process died{_cause(code)}"
 
     async def _call_off(self, job: int) -> None:
         """Stop a job, with its process if need be; afterwards there is none."""
@@ -250,6 +260,17 @@ class TranscriberProcess:
             gone.set()
             self.loaded = None
             answers.put_nowait(None)
+
+
+def _cause(code: int | None) -> str:
+    """Return what the exit code of a process (subprocess.Popen) tells about its death."""
+    if code is None or code >= 0:
+        return "" if code is None else f" with status {code}"
+    with suppress(ValueError):
+        name = signal.Signals(-code).name
+        lack = ", as where the machine's memory is not enough" if name == "SIGKILL" else ""
+        return f" by {name}{lack}"
+    return f" by signal {-code}"
 
 
 def _is_unfit(ended: _Ended) -> bool:

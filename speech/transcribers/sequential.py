@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from speech.engines.base import SAMPLE_RATE
 from speech.transcribers import whisper
 from speech.transcribers.base import Progress
 from speech.transcribers.pieces import Packed, Piece, Samples, pieces
@@ -56,7 +56,13 @@ def recognise(
     """
     found: list[Segment] = []
     length = 0
-    for piece in pieces(_reported(pcm, progress), _judge):
+
+    def reported() -> Iterator[bytes]:
+        for part in pcm:
+            progress(length / SAMPLE_RATE)  # a piece takes seconds to be decoded
+            yield part
+
+    for piece in pieces(reported(), _judge):
         length = piece.start + len(piece.samples)
         segments, used = _piece(model, piece, language, progress, voice_filter=voice_filter)
         found += segments
@@ -67,15 +73,6 @@ def recognise(
         language=language if found else None,
         duration=length / SAMPLE_RATE,
     )
-
-
-def _reported(pcm: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-    """Yield the parts, and report after each: a piece takes seconds to be decoded."""
-    length = 0
-    for part in pcm:
-        progress(length / BYTES_PER_SECOND)
-        length += len(part)
-        yield part
 
 
 def _judge(samples: Samples) -> Any:

@@ -163,7 +163,7 @@ MEMORY = "the machine's memory is not enough"
         ("memory cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED", 503, "engine_failed", True,
          MEMORY, False),
         ("memory said in the recording", 503, "engine_failed", True, "raised RuntimeError.", True),
-        ("die", 503, "engine_failed", True, "process died", False),
+        ("die", 503, "engine_failed", True, "process died by SIGKILL", False),
     ],
 )  # fmt: skip
 async def test_an_error_reaches_its_caller_in_its_own_words(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from speech.decode import AudioInfo
 from speech.transcribers.audio import Audio
 from speech.transcribers.errors import BadRecording
 from tests.support.audio_files import audio_file, tone
@@ -40,3 +41,29 @@ def test_a_header_that_announces_too_much_is_not_believed(tmp_path: Path) -> Non
 
     assert sum(map(len, audio.pieces())) == 32_000
     assert audio.track == AudioTrack(number=1, count=1)
+
+
+def test_a_header_without_a_length_is_no_way_past_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(_path: Path) -> AudioInfo:
+        return AudioInfo(duration=None, sample_rate=16_000, channels=1, codec="opus")
+
+    monkeypatch.setattr("speech.transcribers.audio.probe", silent)
+    pieces = Audio(recorded(tmp_path, 3.0), max_seconds=2.0).pieces()
+
+    with pytest.raises(BadRecording) as refused:
+        next(pieces)
+
+    assert refused.value.code is FailureCode.TOO_LONG
+    assert sum(map(len, Audio(recorded(tmp_path, 1.0), max_seconds=2.0).pieces())) == 32_000
+
+
+def test_what_is_checked_ahead_is_read_from_its_start_again(tmp_path: Path) -> None:
+    audio = Audio(recorded(tmp_path, 1.0), max_seconds=2.0)
+    reports: list[float] = []
+
+    audio.check(reports.append)
+
+    assert reports == [0.0]
+    assert sum(map(len, audio.pieces())) == 32_000
