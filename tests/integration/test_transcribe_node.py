@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -69,6 +70,54 @@ async def test_compressed_audio_is_understood(sdk: Sdk, encoding: str) -> None:
 
     assert outcome.finals == ["One two"]
     assert garbage.error == "BadRequestException"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "audio"),
+    [("g711-ulaw", b"\xff" * 8_000), ("g711-alaw", b"\xd5" * 8_000), ("g729", bytes(1_000))],
+)
+async def test_audio_of_telephones_is_understood(sdk: Sdk, encoding: str, audio: bytes) -> None:
+    outcome = await sdk.stream(
+        audio=audio, size=500, MediaEncoding=encoding, MediaSampleRateHertz=8_000
+    )
+    other_rate = await sdk.stream(MediaEncoding=encoding)
+
+    assert outcome.finals == ["One two"]
+    assert other_rate.error == "BadRequestException"
+
+
+async def test_every_language_of_the_sdk_is_taken_and_its_newest_options(sdk: Sdk) -> None:
+    outcome = await sdk.stream(
+        LanguageCode="ckb-IQ", SessionResumeWindow=300, TranscriptFormat="spoken"
+    )
+
+    assert (outcome.error, outcome.finals) == (None, ["One two"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"SessionResumeWindow": 301}, "sessionResumeWindow"),
+        ({"TranscriptFormat": "sung"}, "transcriptFormat"),
+        ({"ContentRedactionType": "PII", "PiiEntityTypes": "SHOE_SIZE"}, "piiEntityTypes"),
+        (
+            {
+                "LanguageCode": None,
+                "IdentifyLanguage": True,
+                "LanguageOptions": "en-US,fr-FR",
+                "ContentRedactionType": "PII",
+            },
+            "ContentRedactionType",
+        ),
+    ],
+)
+async def test_what_aws_would_not_take_is_refused(
+    sdk: Sdk, wrong: dict[str, Any], names: str
+) -> None:
+    outcome = await sdk.stream(**wrong)
+
+    assert (outcome.status, outcome.error) == (400, "BadRequestException")
+    assert names in (outcome.message or "")
 
 
 async def test_streams_side_by_side(sdk: Sdk) -> None:

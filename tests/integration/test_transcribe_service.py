@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from client.live import Message, Speaker
 from local_cloud.transcribe.certificates import certificates_in
 from local_cloud.transcribe.faults import Fault, Faults
 from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.recognition import Dictation, dictate
+from local_cloud.transcribe.recognition import Dictation, Listener, Recognition, dictate
+from local_cloud.transcribe.requests import StreamRequest
 from local_cloud.transcribe.session import Service
 from local_cloud.transcribe.websocket import serve_websocket
 from tests.support.service import RunningService, running_service
@@ -274,9 +275,22 @@ async def test_the_announced_channels_cannot_change_any_more() -> None:
     assert error["code"] == "invalid_message"
 
 
+class Attentive(Dictation):
+    """Remembers what it was asked for last."""
+
+    def __init__(self) -> None:
+        self.asked: Mapping[str, str] = {}
+
+    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
+        self.asked = request.given
+        return super().recognise(request, listener)
+
+
 async def test_the_sdks_transport_says_the_same(tmp_path: Path) -> None:
     certificates = certificates_in(tmp_path)
-    heard = Service(recogniser=Dictation(), secrets={KEY: SECRET})
+    recogniser = Attentive()
+    heard = Service(recogniser=recogniser, secrets={KEY: SECRET})
+    newest = {"transcript-format": "spoken", "session-resume-window": "30"}
     async with (
         serve_http2(heard, context=certificates.server_context()) as port,
         running_service(
@@ -285,6 +299,7 @@ async def test_the_sdks_transport_says_the_same(tmp_path: Path) -> None:
             transcribe_endpoint=f"https://localhost:{port}",
             transcribe_region="us-east-1",
             transcribe_allowed=ALLOWED,
+            transcribe_options=json.dumps(newest),
             aws_access_key_id=KEY,
             aws_secret_access_key=SECRET,
             aws_ca_bundle=certificates.authority,
@@ -295,3 +310,4 @@ async def test_the_sdks_transport_says_the_same(tmp_path: Path) -> None:
     said = by_channel(messages)
     assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
     assert [text for text, _ in said[1]] == ["word11 word12", "word13"]
+    assert recogniser.asked.items() >= newest.items()

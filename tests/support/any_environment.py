@@ -101,6 +101,8 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "Allowed.vocabulary_filters": _NAMES,
     "Allowed.language_models": _NAMES,
     "Allowed.stability": _lists(_texts("low", "medium", "high")),
+    "Allowed.transcript_format": _lists(_texts("written", "spoken")),
+    "Allowed.session_resume_window": st.integers(0, 300),
     "Allowed.pii": _lists(_texts("redact", "identify")),
     "Transcribe.region": _texts(*REGIONS),
     "Transcribe.options": st.sampled_from(
@@ -182,6 +184,8 @@ WRONG: Final[Mapping[str, object]] = {
     "Allowed.vocabulary_filters": ["two words"],
     "Allowed.language_models": [""],
     "Allowed.stability": ["highest"],
+    "Allowed.transcript_format": ["sung"],
+    "Allowed.session_resume_window": 301,
     "Allowed.pii": ["hide"],
     "Transcribe.region": "mars-1",
     "Transcribe.options": {"volume": "11"},

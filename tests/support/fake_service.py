@@ -72,6 +72,8 @@ class FakeService:
     )
     #: s16le of each stream, in order of their start.
     audio: list[bytearray] = field(default_factory=list)
+    #: The language of each stream, as it was asked for.
+    spoken: list[str | None] = field(default_factory=list)
     stops: int = 0
     views: int = 0
     _viewers: set[web.WebSocketResponse] = field(default_factory=set)
@@ -181,6 +183,7 @@ class FakeService:
         await socket.send_str(encode(ready).decode())
         audio = bytearray()
         self.audio.append(audio)
+        self.spoken.append(query.get("language"))
         words = SENTENCE.split()
         utterance, said, finals, acked = self._next_utterance(), 0, 0, 0.0
         async for message in socket:

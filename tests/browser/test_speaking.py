@@ -1,0 +1,50 @@
+"""The page as its speakers meet it."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from playwright.async_api import expect
+
+from speech.transcribe_values import LanguageCode
+from tests.support.browser import chromium, visitor
+from tests.support.fake_service import FakeService
+
+pytestmark = pytest.mark.browser
+
+
+async def test_a_speaker_chooses_a_language_that_the_engine_recognises(
+    fake_site: FakeService,
+) -> None:
+    fake_site.languages["recognition"] = ["de-CH", "de-DE", "en-US"]
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        choice = page.get_by_label("You speak")
+        await expect(choice).to_have_value("en-US")
+        await choice.select_option("de-CH")
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.get_by_role("status", name="Microphone")).to_have_text("Listening")
+        await expect(choice).to_be_disabled()
+        assert fake_site.spoken == ["de-CH"]
+
+        await page.reload()
+        await expect(choice).to_have_value("de-CH")
+
+
+async def test_at_360_px_the_choice_needs_no_scrolling_sideways(fake_site: FakeService) -> None:
+    fake_site.languages["recognition"] = list(get_args(LanguageCode))
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        for width in (360, 1_024):
+            await page.set_viewport_size({"width": width, "height": 640})
+            await expect(page.get_by_label("You speak")).to_be_in_viewport()
+            await expect(page.get_by_role("button", name="Start")).to_be_in_viewport()
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_there_is_no_choice_of_one_language(fake_site: FakeService) -> None:
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.get_by_role("status", name="Microphone")).to_have_text("Listening")
+
+        assert fake_site.spoken == ["en-US"]
+        await expect(page.get_by_label("You speak")).to_have_count(0)
