@@ -154,6 +154,8 @@ class RecordingFlow(Construct):
             function.alias.configure_async_invoke(
                 max_event_age=EVENT_AGE,
                 retry_attempts=2,
+                # Gives the function the right to send there, which it also has use for itself:
+                # what it refuses it puts there (`lambdas.undelivered`).
                 on_failure=destinations.SqsDestination(store.undelivered),
             )
             accept(

@@ -57,6 +57,7 @@ OF_FUNCTIONS = frozenset(
         "SERVER_SPEED",
         "SERVICE",
         "TABLE_NAME",
+        "UNDELIVERED_QUEUE_URL",
         "WAKE_QUEUE_URL",
     }
 )
