@@ -101,9 +101,10 @@ class LossAlarms(Construct):
         self._not_empty(
             "EventsUndelivered",
             kept.undelivered,
-            "Events about recordings could not be given to a function, or it failed on them time "
-            "and again: those recordings stay without a transcript. First: read the log of the "
-            "function that the message names; send the event once more when it is mended.",
+            "Events about recordings were refused, could not be given to a function, or made it "
+            "fail time and again: those recordings have no transcript. First: read the reason in "
+            "the message (condition Refused: an odd key, a broken metadata.json), else the log of "
+            "the function that it names; send the event once more when it is mended.",
         )
         hours, first = LATE_JOB_WITHOUT_GPU, "Nothing here works jobs off: start who does"
         if self._watched.gpu:

@@ -8,7 +8,8 @@
     end of a session ------'
 
 Nothing is lost on these ways. An event that a function cannot be given is retried by its rule,
-one that the function fails on by Lambda; what is left after that lies in `undelivered`.
+one that the function fails on by Lambda; what is left after that lies in `undelivered`, and so does
+at once what a function refuses.
 
 **Bursts.** No function has concurrency of its own. The router asks a server how it is before it
 gives it anything, and queues the recording when the server has enough to do or does not answer
@@ -151,6 +152,8 @@ class RecordingFlow(Construct):
             function.alias.configure_async_invoke(
                 max_event_age=EVENT_AGE,
                 retry_attempts=2,
+                # Gives the function the right to send there, which it also has use for itself:
+                # what it refuses it puts there (`lambdas.undelivered`).
                 on_failure=destinations.SqsDestination(store.undelivered),
             )
             accept(
@@ -183,6 +186,7 @@ class RecordingFlow(Construct):
             environment={
                 "RECORDINGS_BUCKET": self._store.bucket.bucket_name,
                 "JOBS_QUEUE_URL": self._store.jobs.queue_url,
+                "UNDELIVERED_QUEUE_URL": self._store.undelivered.queue_url,
                 **(_server(gpu) if gpu else {}),
             },
             timeout=ROUTER_TIME,
@@ -200,7 +204,10 @@ class RecordingFlow(Construct):
             "SessionCombiner",
             settings=settings,
             name="session_combiner",
-            environment={"RECORDINGS_BUCKET": self._store.bucket.bucket_name},
+            environment={
+                "RECORDINGS_BUCKET": self._store.bucket.bucket_name,
+                "UNDELIVERED_QUEUE_URL": self._store.undelivered.queue_url,
+            },
             timeout=COMBINER_TIME,
             memory_mib=COMBINER_MEMORY_MIB,
         )

@@ -56,6 +56,7 @@ OF_FUNCTIONS = frozenset(
         "SERVER_SPEED",
         "SERVICE",
         "TABLE_NAME",
+        "UNDELIVERED_QUEUE_URL",
     }
 )
 #: The emulator checks no signatures; a real account would refuse these.

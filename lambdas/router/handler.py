@@ -5,11 +5,12 @@ because it was dealt with before: `lambdas.router.decide` says which. Duplicates
 transcript is written once, whoever comes first, and whoever comes later finds it. So there is no
 lock here, and events that come twice at the same time may both reach the server.
 
-An event about which nothing can be done is an error of the invocation, and so is a bucket or a
-queue that cannot be reached. Lambda tries twice more; what fails still ends among the undelivered
-events. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`; where there is a
-server `GPU_URL` and the secret that it asks for, `AUTH_TOKEN`; optional what is assumed of it,
-`SERVER_SPEED` and `BYTES_PER_SECOND` (see `lambdas.router.decide.Pace`).
+An event about which nothing can be done goes to the undelivered events at once. A bucket or a queue
+that cannot be reached is an error of the invocation: Lambda tries twice more, and what fails still
+ends there as well. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`,
+`UNDELIVERED_QUEUE_URL`; where there is a server `GPU_URL` and the secret that it asks for,
+`AUTH_TOKEN`; optional what is assumed of it, `SERVER_SPEED` and `BYTES_PER_SECOND` (see
+`lambdas.router.decide.Pace`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from lambdas.router.outcomes import Outcomes
 from lambdas.router.request import RefusedEvent, requested
 from lambdas.router.route import Clock, Report, Router
 from lambdas.router.server import TranscriptionServer
+from lambdas.undelivered import Undelivered
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,6 +51,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
+    undelivered_queue_url: Annotated[
+        str, Field(alias="UNDELIVERED_QUEUE_URL", pattern=r"^https?://")
+    ]
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
     server_url: Annotated[str | None, Field(alias="GPU_URL", pattern=r"^https?://")] = None
     token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
@@ -85,6 +90,7 @@ logger = Logger(service=SERVICE)
 metrics = Metrics(namespace=settings.namespace, service=SERVICE)
 session = botocore.session.get_session()
 sqs = cast("SQSClient", _client("sqs"))
+undelivered = Undelivered(sqs, settings.undelivered_queue_url)
 s3 = cast("S3Client", _client("s3"))
 
 
@@ -111,7 +117,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Have the recording that an event is about transcribed, or put it on the queue.
 
     Raises:
-        RefusedEvent: nothing can be done about the event.
         Exception: bucket or queue cannot be reached; the event should be tried again.
     """
     about = {"event_id": event_id(event)}
@@ -119,8 +124,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         request = requested(event, settings.bucket)
     except RefusedEvent as refusal:
         metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
-        logger.error("event refused: %s: %s", type(refusal).__name__, refusal, extra=about)  # noqa: TRY400 - our own decision, without a stack trace
-        raise
+        logger.warning("event refused: %s: %s", type(refusal).__name__, refusal, extra=about)
+        undelivered.keep(event, refusal, context)
+        return
     if request is None:
         metrics.add_metric(name="FoldersIgnored", unit=MetricUnit.Count, value=1)
         logger.info("folder ignored", extra=about)

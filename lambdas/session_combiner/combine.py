@@ -24,6 +24,8 @@ Exception
 
 from __future__ import annotations
 
+import random
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,8 +59,11 @@ COMBINED_UP_TO: Final = 384 * 1024**2
 #: What making and storing a transcript of a megabyte takes at most, seconds, and besides.
 SECONDS_PER_MB: Final = 1.0
 SECONDS_BESIDES: Final = 5.0
-#: How often a session may change while it is written.
-ATTEMPTS: Final = 5
+#: How often a session may change while it is written. The pauses in between are at random and grow
+#: to some twenty seconds, so that the many who write a session after a burst get out of each
+#: other's way: an invocation that gives up is an error, and takes a new version back.
+ATTEMPTS: Final = 10
+PAUSE: Final = 0.1
 
 #: Seconds that are left.
 Remaining = Callable[[], float]
@@ -119,6 +124,7 @@ class Combiner:
         recordings: the bucket.
         now: returns the aware time.
         log: gets what is noticed by the way; names of chunks, never what was said.
+        sleep: waits between attempts, seconds.
     """
 
     def __init__(
@@ -127,10 +133,12 @@ class Combiner:
         *,
         now: Callable[[], datetime],
         log: Log,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._recordings = recordings
         self._now = now
         self._log = log
+        self._sleep = sleep
 
     def end(self, session: Session, end: SessionEnd) -> None:
         """Keep that a session has ended; a second time changes nothing.
@@ -149,7 +157,7 @@ class Combiner:
             UnreadableDocument: what is kept of the session's end is no such document.
         """
         written: Outcome | None = None
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             plan = self._decide(session)
             if isinstance(plan, Wait):
                 return Result(outcome=written or Outcome.WAITING, outstanding=plan.outstanding)
@@ -169,6 +177,8 @@ class Combiner:
                 continue
             if won:
                 written = Outcome.UPDATED if standing else Outcome.WRITTEN
+            elif not current:
+                self._sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
         raise Unsettled("the session kept changing while it was written")
 
     def _decide(self, session: Session) -> Decision:

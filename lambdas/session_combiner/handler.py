@@ -1,7 +1,8 @@
 """The function that EventBridge invokes when something has happened to a session.
 
 Events only say that it is time to look, see `decide`; what is written follows from the bucket
-alone, see `combine`. Environment: `RECORDINGS_BUCKET`.
+alone, see `combine`. What no other attempt helps goes to the undelivered events at once, and is no
+error of the invocation. Environment: `RECORDINGS_BUCKET`, `UNDELIVERED_QUEUE_URL`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.events import event_id
-from lambdas.session_combiner.combine import READERS, Combiner
+from lambdas.session_combiner.combine import READERS, Combiner, SessionTooLarge
 from lambdas.session_combiner.decide import About, News, RefusedEvent, news
-from transcripts.bucket import Recordings
+from lambdas.undelivered import Undelivered
+from transcripts.bucket import Recordings, UnreadableDocument
 from transcripts.documents import SessionMetadata
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 SERVICE = "session_combiner"
 
@@ -36,6 +39,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
+    undelivered_queue_url: Annotated[
+        str, Field(alias="UNDELIVERED_QUEUE_URL", pattern=r"^https?://")
+    ]
     namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
 
 
@@ -43,9 +49,22 @@ class Settings(BaseModel):
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=SERVICE)
 metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+session = botocore.session.get_session()
+sqs = cast(
+    "SQSClient",
+    session.create_client(
+        "sqs",
+        config=Config(
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 4},
+        ),
+    ),
+)
+undelivered = Undelivered(sqs, settings.undelivered_queue_url)
 s3 = cast(
     "S3Client",
-    botocore.session.get_session().create_client(
+    session.create_client(
         "s3",
         config=Config(
             connect_timeout=2,
@@ -65,17 +84,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Look at the session that an event is about.
 
     Raises:
-        RefusedEvent: the event is about no session of ours.
-        UnreadableDocument: it is about metadata that are none.
         Exception: the session could not be combined; the event should be tried again.
     """
     about: dict[str, Any] = {"event_id": event_id(event)}
     try:
         told = news(event, settings.bucket)
     except RefusedEvent as refusal:
-        metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
-        logger.error("event refused: %s", refusal, extra=about)  # noqa: TRY400 - our own decision, without a stack trace
-        raise
+        _refuse(event, refusal, context, about)
+        return
     if told is None:
         metrics.add_metric(name="EventsPassedOver", unit=MetricUnit.Count, value=1)
         logger.info("no part of a session: nothing to do", extra=about)
@@ -84,11 +100,21 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     logger.append_keys(**about)
     try:
         _look(told, context)
+    except (UnreadableDocument, SessionTooLarge) as refusal:
+        _refuse(event, refusal, context, about)
     except Exception:
         metrics.add_metric(name="EventsFailed", unit=MetricUnit.Count, value=1)
         raise
     finally:
         logger.remove_keys(list(about))
+
+
+def _refuse(
+    event: dict[str, Any], refusal: Exception, context: LambdaContext, about: dict[str, Any]
+) -> None:
+    metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
+    logger.warning("event refused: %s", refusal, extra=about)
+    undelivered.keep(event, refusal, context)
 
 
 def _look(told: News, context: LambdaContext) -> None:

@@ -29,14 +29,13 @@ from unittest import mock
 from botocore.exceptions import ClientError
 
 from lambdas.router.outcomes import Outcomes
-from lambdas.router.request import RefusedEvent as RefusedByRouter
 from lambdas.router.route import Router
-from lambdas.session_combiner.combine import Combiner, OutOfTime, SessionTooLarge, Unsettled
-from lambdas.session_combiner.decide import RefusedEvent as RefusedByCombiner
+from lambdas.session_combiner.combine import Combiner, OutOfTime, Unsettled
+from lambdas.undelivered import MAX_MESSAGE_BYTES, Undelivered
 from tests.support.events import BUCKET, created, event, flat, located
 from tests.support.recordings_bucket import S3InMemory
 from tests.support.utterances import utterance
-from transcripts.bucket import Recordings, UnreadableDocument
+from transcripts.bucket import Recordings
 from transcripts.conversations import ConversationTable
 
 SECRET: Final = "the secret of the meeting"  # noqa: S105 - a text, not a password
@@ -47,6 +46,7 @@ _ENVIRONMENT: Final = {
     "TABLE_NAME": "conversations",
     "RECORDINGS_BUCKET": BUCKET,
     "JOBS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/000000000000/jobs",
+    "UNDELIVERED_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/000000000000/undelivered",
     "CLUSTER": "cluster",
     "SERVICE": "gpu",
     "MAXIMUM_INSTANCES": "3",
@@ -72,7 +72,7 @@ class Function:
         name: of its folder.
         seeds: good events.
         prepare: puts AWS in memory into its module; returns what to call with an event.
-        refusals: the exceptions by which it refuses an event.
+        refusals: the exceptions by which it fails on an event that is no defect of its own.
         logs_ids: whether ids of users and sessions, among which is the secret, are logged.
     """
 
@@ -117,7 +117,21 @@ def _processor(module: ModuleType) -> Handler:
     return call
 
 
+class _Aside:
+    """The queue of undelivered events."""
+
+    def send_message(self, *, MessageBody: str, **_: object) -> None:  # noqa: N803 - AWS's name
+        assert len(MessageBody.encode()) <= MAX_MESSAGE_BYTES
+        assert SECRET not in json.loads(MessageBody)["responsePayload"]["errorMessage"]
+
+
+def _set_aside(module: ModuleType) -> None:
+    sqs: Any = _Aside()
+    vars(module)["undelivered"] = Undelivered(sqs, "https://queue")
+
+
 def _router(module: ModuleType) -> Handler:
+    _set_aside(module)
     s3: Any = S3InMemory()
 
     def send(job: Any) -> None:
@@ -130,6 +144,7 @@ def _router(module: ModuleType) -> Handler:
 
 
 def _combiner(module: ModuleType) -> Handler:
+    _set_aside(module)
     s3: Any = S3InMemory()
     bucket = Recordings(BUCKET, s3, sleep=lambda _: None)
     vars(module)["recordings"] = bucket
@@ -184,7 +199,7 @@ def functions() -> Iterator[tuple[Function, ...]]:
                     flat(f"uploads/{SECRET}.mp3"),
                 ),
                 _router,
-                (RefusedByRouter,),
+                (),
             ),
             Function(
                 "session_combiner",
@@ -195,7 +210,7 @@ def functions() -> Iterator[tuple[Function, ...]]:
                     _ENDED,
                 ),
                 _combiner,
-                (RefusedByCombiner, UnreadableDocument, Unsettled, OutOfTime, SessionTooLarge),
+                (Unsettled, OutOfTime),
                 logs_ids=True,
             ),
             Function(

@@ -364,6 +364,15 @@ def test_the_router_sends_jobs_and_looks_whether_there_is_a_transcript(plain: Bo
     assert "*" not in str(may["s3:ListBucket"] | may["sqs:SendMessage"])
 
 
+@pytest.mark.parametrize("name", ["router", "session_combiner"])
+def test_who_refuses_events_may_put_them_among_the_undelivered(plain: Both, name: str) -> None:
+    _, function = templates.function(plain.functions, name)
+    url = json.dumps(function["Properties"]["Environment"]["Variables"]["UNDELIVERED_QUEUE_URL"])
+
+    assert undelivered(plain) in url
+    assert undelivered(plain) in str(templates.rights(plain.functions, name)["sqs:SendMessage"])
+
+
 def test_only_for_a_server_the_router_asks_how_large_recordings_are(with_gpu: Both) -> None:
     read = str(templates.rights(with_gpu.functions, "router")["s3:GetObject"])
 

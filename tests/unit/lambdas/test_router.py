@@ -18,13 +18,13 @@ from moto import mock_aws
 from pydantic import ValidationError
 
 from lambdas.router.decide import Answer, Done, Lost, Refused, Server
-from lambdas.router.request import NotARecording, UnknownEvent
 from tests.support.events import BUCKET, EVENT_ID, KEY, created, flat
 from transcripts.recordings import TranscriptionJob, beside, recording
 
 pytestmark = pytest.mark.unit
 
 HANDLER = "lambdas.router.handler"
+SQS = "https://sqs.us-east-1.amazonaws.com/123456789012"
 TRANSCRIPT = recording(KEY).transcript_key
 FAILURE = beside(TRANSCRIPT, ".failed")
 
@@ -72,7 +72,8 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")  # must not help
     monkeypatch.setenv("RECORDINGS_BUCKET", BUCKET)
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Cloudscribe/test")
-    monkeypatch.setenv("JOBS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/jobs")
+    monkeypatch.setenv("JOBS_QUEUE_URL", f"{SQS}/jobs")
+    monkeypatch.setenv("UNDELIVERED_QUEUE_URL", f"{SQS}/undelivered")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "GPU_URL", "AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, HANDLER, raising=False)
@@ -80,6 +81,7 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         module = importlib.import_module(HANDLER)
         monkeypatch.setattr(module.time, "sleep", lambda _seconds: None)
         module.sqs.create_queue(QueueName="jobs")
+        module.sqs.create_queue(QueueName="undelivered")
         module.s3.create_bucket(Bucket=BUCKET)
         yield module
 
@@ -104,6 +106,13 @@ def jobs(handler: ModuleType) -> list[TranscriptionJob]:
     )
     found = answer.get("Messages", [])
     return [TranscriptionJob.model_validate_json(each["Body"]) for each in found]
+
+
+def undelivered(handler: ModuleType) -> list[dict[str, Any]]:
+    answer = handler.sqs.receive_message(
+        QueueUrl=handler.settings.undelivered_queue_url, MaxNumberOfMessages=10
+    )
+    return [json.loads(each["Body"]) for each in answer.get("Messages", [])]
 
 
 def counted(capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
@@ -292,13 +301,30 @@ def test_a_folder_is_nothing_to_do(handler: ModuleType) -> None:
     assert (server.asked, jobs(handler)) == (0, [])
 
 
-def test_an_event_that_is_refused_fails_the_invocation_so_that_it_is_kept(
-    handler: ModuleType, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"hello": "world"}, "UnknownEvent"),
+        (created("users/ann/audio/sessions/monday/chunk-final.webm"), "NotARecording"),
+        (created(bucket="somebody-elses"), "ForeignBucket"),
+    ],
+)
+def test_an_event_that_is_refused_is_kept_and_no_error_of_the_function(
+    handler: ModuleType, capsys: pytest.CaptureFixture[str], event: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(UnknownEvent):
-        handler.handler({"hello": "world"}, Context())
+    handler.handler(event, Context())
 
+    (kept,) = undelivered(handler)
+    assert kept["requestPayload"] == event
+    assert kept["responsePayload"]["errorType"] == error
     assert counted(capsys) == {"EventsRefused": [1.0]}
+
+
+def test_an_event_that_is_too_long_to_be_kept_is_kept_by_its_id(handler: ModuleType) -> None:
+    handler.handler(created("elsewhere/" + "é" * 200_000), Context())
+
+    (kept,) = undelivered(handler)
+    assert kept["requestPayload"] == {"id": EVENT_ID}
 
 
 def test_a_queue_that_refuses_fails_the_invocation_so_that_it_is_repeated(
@@ -337,8 +363,7 @@ def test_names_of_recordings_are_not_logged(
     serve(handler, Lost(), Refused())
 
     handler.handler(created(), Context())
-    with pytest.raises(NotARecording):
-        handler.handler(created(f"elsewhere/{KEY}"), Context())
+    handler.handler(created(f"elsewhere/{KEY}"), Context())
 
     printed = logs.getvalue() + capsys.readouterr().out
     assert EVENT_ID in printed
@@ -356,7 +381,11 @@ def test_a_wrong_setting_does_not_quote_the_environment(handler: ModuleType) -> 
 
 
 def test_a_function_is_told_of_its_server_by_two_variables(handler: ModuleType) -> None:
-    usual = {"JOBS_QUEUE_URL": "https://queue", "RECORDINGS_BUCKET": BUCKET}
+    usual = {
+        "JOBS_QUEUE_URL": "https://queue",
+        "UNDELIVERED_QUEUE_URL": "https://queue",
+        "RECORDINGS_BUCKET": BUCKET,
+    }
     settings = handler.Settings.model_validate
 
     assert settings(usual).server() is None

@@ -32,7 +32,7 @@ from tests.support.recordings_bucket import (
     recordings,
 )
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import Recordings, UnreadableDocument, parse
+from transcripts.bucket import Recordings, parse
 from transcripts.documents import (
     Failure,
     FailureCode,
@@ -50,6 +50,7 @@ pytestmark = pytest.mark.unit
 HANDLER = "lambdas.session_combiner.handler"
 SESSION = Session(user_id="ann", session_id="monday")
 KEY = SESSION.transcript_key
+UNDELIVERED = f"https://sqs.{REGION}.amazonaws.com/123456789012/undelivered"
 CONTEXT = SimpleNamespace(
     function_name="session_combiner",
     memory_limit_in_mb=256,
@@ -162,8 +163,12 @@ class Bucket:
     def __init__(self) -> None:
         self.s3 = S3InMemory()
         self.recordings = Recordings(BUCKET, cast("S3Client", self.s3))
+        self.pauses: list[float] = []
         self.combiner = Combiner(
-            self.recordings, now=lambda: NOW, log=logging.getLogger("test_session_combiner")
+            self.recordings,
+            now=lambda: NOW,
+            log=logging.getLogger("test_session_combiner"),
+            sleep=self.pauses.append,
         )
 
     def look(self, left: float = 60.0) -> Result:
@@ -412,6 +417,8 @@ def test_a_session_that_never_settles_is_left_to_another_invocation(
 
     with pytest.raises(Unsettled):
         bucket.look()
+    assert len(bucket.pauses) == combining.ATTEMPTS
+    assert sum(bucket.pauses) < 2 * 60
 
 
 def test_without_time_enough_nothing_is_begun(bucket: Bucket) -> None:
@@ -475,11 +482,20 @@ def handler(monkeypatch: pytest.MonkeyPatch, s3: S3Client) -> ModuleType:
     assert s3.list_buckets()["Buckets"]
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("RECORDINGS_BUCKET", BUCKET)
+    monkeypatch.setenv("UNDELIVERED_QUEUE_URL", UNDELIVERED)
     monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")  # must not help
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delitem(sys.modules, HANDLER, raising=False)
-    return importlib.import_module(HANDLER)
+    module = importlib.import_module(HANDLER)
+    module.sqs.create_queue(QueueName="undelivered")
+    return module
+
+
+def undelivered(handler: ModuleType) -> list[dict[str, Any]]:
+    """Take what lies among the undelivered events."""
+    answer = handler.sqs.receive_message(QueueUrl=UNDELIVERED, MaxNumberOfMessages=10)
+    return [json.loads(each["Body"]) for each in answer.get("Messages", [])]
 
 
 def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -512,24 +528,52 @@ def test_the_handler_combines_a_session(
     assert "secret" not in printed
 
 
-def test_metadata_that_are_none_fail_the_event_about_them(
+def test_a_session_that_is_too_large_is_kept_and_no_error_of_the_function(
+    handler: ModuleType, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio = recording(f"{SESSION.chunks_prefix}007.webm")
+    recordings(s3).write_transcript(audio, transcript(segment("hello")))
+    monkeypatch.setattr(combining, "COMBINED_UP_TO", 10)
+    told = ended(chunkCount=1)
+    s3.put_object(Bucket=BUCKET, Key=f"{SESSION.chunks_prefix}007.webm", Body=b"audio")
+
+    handler.handler(told, CONTEXT)
+
+    (kept,) = undelivered(handler)
+    assert kept["requestPayload"] == told
+    assert kept["responsePayload"]["errorType"] == "SessionTooLarge"
+
+
+def test_metadata_that_are_none_are_kept_and_no_error_of_the_function(
     handler: ModuleType, s3: S3Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=SESSION.metadata_key, Body=b"secret")
+    told = created(SESSION.metadata_key)
 
-    with pytest.raises(UnreadableDocument):
-        handler.handler(created(SESSION.metadata_key), CONTEXT)
+    handler.handler(told, CONTEXT)
 
-    assert metrics(capsys)["EventsFailed"] == [1.0]
+    (kept,) = undelivered(handler)
+    assert kept["requestPayload"] == told
+    assert kept["responsePayload"]["errorType"] == "UnreadableDocument"
+    assert metrics(capsys)["EventsRefused"] == [1.0]
 
 
-def test_an_event_that_is_refused_fails_the_invocation_so_that_it_is_kept(
+def test_an_event_that_is_refused_is_kept_and_no_error_of_the_function(
     handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(RefusedEvent):
-        handler.handler(created(bucket="somebody-elses"), CONTEXT)
+    handler.handler(created(bucket="somebody-elses"), CONTEXT)
 
+    (kept,) = undelivered(handler)
+    assert kept["requestContext"]["functionArn"] == CONTEXT.invoked_function_arn
+    assert kept["requestContext"]["condition"] == "Refused"
     assert metrics(capsys)["EventsRefused"] == [1.0]
+
+
+def test_a_refused_event_that_cannot_be_kept_fails_the_invocation(handler: ModuleType) -> None:
+    handler.sqs.delete_queue(QueueUrl=UNDELIVERED)
+
+    with pytest.raises(ClientError):
+        handler.handler(created(bucket="somebody-elses"), CONTEXT)
 
 
 def test_a_bucket_that_refuses_fails_the_invocation_so_that_it_is_repeated(
