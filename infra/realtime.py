@@ -8,8 +8,10 @@ Four decisions follow from sockets that stay open for hours:
   it out of the target group first. New sockets go to the task with the fewest, which is what
   keeps them away from full ones.
 - **No caller can take a deployment back.** The alarm on answers of 5xx rolls back, so the service
-  gives none on purpose: who is refused gets 429, 4xx, or a close code over the WebSocket. What is
-  left is the 500 of a defect.
+  gives none on purpose: who is refused gets 4xx, or a close code over the WebSocket. What is left
+  is the 500 of a defect. The alarm on tasks that do not answer only sends a mail: a flood can
+  keep any task from answering, and of the tasks of a deployment itself ECS's circuit breaker
+  counts those that fail their health checks. docs/alarms.md has every alarm.
 - **Leaving takes time.** ECS takes a task out of the target group, waits for the deregistration
   delay, in which open streams go on and new ones go elsewhere, and then sends SIGTERM; when Spot
   takes a machine back, SIGTERM comes at once. The delay is therefore never shorter than the
@@ -62,7 +64,8 @@ class Traffic(Construct):
         security_group: the tasks'. In comes the load balancer; out goes HTTPS, to AWS, and where
             Transcribe recognises its port for WebSockets. (Names are resolved by the network
             itself, which needs no rule.)
-        alarms: what rolls a deployment back.
+        alarms: on tasks and on what they answer.
+        errors: the one of `alarms` that rolls a deployment back.
     """
 
     def __init__(
@@ -116,24 +119,23 @@ class Traffic(Construct):
             ),
         )
         entrance.serve(self.target_group)
-        self.alarms = (
-            self._alarm(
-                "Unhealthy",
-                "UnHealthyHostCount",
-                "A task of the caption service does not answer.",
-                statistic="Maximum",
-                threshold=1,
-                minutes=3,
-            ),
-            self._alarm(
-                "Errors",
-                "HTTPCode_Target_5XX_Count",
-                "The caption service answers requests with 500, which only a defect makes it do.",
-                statistic="Sum",
-                threshold=5,
-                minutes=2,
-            ),
+        unhealthy = self._alarm(
+            "Unhealthy",
+            "UnHealthyHostCount",
+            "A task of the caption service does not answer.",
+            statistic="Maximum",
+            threshold=1,
+            minutes=3,
         )
+        self.errors = self._alarm(
+            "Errors",
+            "HTTPCode_Target_5XX_Count",
+            "The caption service answers requests with 500, which only a defect makes it do.",
+            statistic="Sum",
+            threshold=5,
+            minutes=2,
+        )
+        self.alarms = (unhealthy, self.errors)
 
     def _alarm(
         self,
@@ -169,8 +171,8 @@ class Traffic(Construct):
 class CaptionService(Construct):
     """The service: as many tasks as there are streams for.
 
-    A deployment starts new tasks before it stops old ones. When they do not come up, or one of
-    the alarms goes off meanwhile, ECS returns to the old ones by itself.
+    A deployment starts new tasks before it stops old ones. When they do not come up, or the alarm
+    on errors goes off meanwhile, ECS returns to the old ones by itself.
 
     Attributes:
         service: the ECS service.
@@ -178,7 +180,7 @@ class CaptionService(Construct):
         target_group: the tasks, as the load balancer sees them.
         entrance: the way in, for CloudFront's origin and the load balancer's metrics.
         log_group: what the tasks write.
-        alarms: what rolls a deployment back.
+        alarms: on tasks and on what they answer.
     """
 
     def __init__(
@@ -232,7 +234,7 @@ class CaptionService(Construct):
             health_check_grace_period=START,
             circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
             deployment_alarms=ecs.DeploymentAlarmConfig(
-                alarm_names=[alarm.alarm_name for alarm in traffic.alarms],
+                alarm_names=[traffic.errors.alarm_name],
                 behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
             ),
             # To move a task for the sake of balance would cut its streams.

@@ -513,7 +513,7 @@ def test_a_failed_deployment_is_rolled_back(any_built: Built) -> None:
         alarms[name["Ref"]]["Properties"]["MetricName"]
         for name in deployment["Alarms"]["AlarmNames"]
     }
-    assert watched == {"UnHealthyHostCount", "HTTPCode_Target_5XX_Count"}
+    assert watched == {"HTTPCode_Target_5XX_Count"}
 
 
 def test_old_tasks_stay_until_the_new_ones_serve(any_built: Built) -> None:
