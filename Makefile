@@ -33,6 +33,14 @@ CDK = PATH="$(CURDIR)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true \
 build: ## build what is deployed: function code, their dependencies for arm64, the page
 	@$(SET_UP) build
 
+# Marks what no template of the account names, and deletes what has been marked for a month: twice a
+# month apart, then. Unstable is only its command line (docs/delivery.md).
+PRUNE = gc --unstable=gc --rollback-buffer-days 30 --created-buffer-days 30
+
+.PHONY: prune
+prune: build ## delete assets that the CDK keeps of old deployments; asks first
+	@$(CDK) $(PRUNE)
+
 .PHONY: bootstrap
 bootstrap: build ## prepare an AWS account and region for deployments, once
 	@$(CDK) bootstrap

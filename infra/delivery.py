@@ -5,7 +5,7 @@ role trusts exactly one subject, so what a role is good for cannot be had from a
 
     role      GitHub: who                Azure: which service connection   may
     Deploy    jobs in the environment    the given one                     deploy as the CDK does
-    Publish   jobs on the branch main    the given one + "-publish"        push images
+    Publish   jobs on the branch main    the given one + "-publish"        push and mark images
     Diff      jobs of pull requests      the given one + "-diff"           read our templates
 
 Publish exists where the repository of images is.
@@ -33,8 +33,13 @@ QUALIFIER: Final = "hnb659fds"
 BOOTSTRAP_ROLES: Final = ("deploy", "file-publishing", "image-publishing", "lookup")
 #: The longest deployment: a new CloudFront distribution, and a canary.
 SESSION: Final = cdk.Duration.hours(2)
-#: Images that are kept, the newest: each that could still be promoted, or returned to.
+#: Images that are kept, the newest: each that could still be promoted.
 KEPT_IMAGES: Final = 50
+#: Tags that begin with this mark what environments run, ran before, or are about to run. They move,
+#: and `scripts/keep-image.sh` moves them. Nothing is deployed by such a tag.
+KEPT_TAGS: Final = "kept-"
+#: More marks than there can be: three for each environment.
+MOST_MARKS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,10 @@ class ImageRepository(Construct):
     """Where pipelines push the service's image, once for all environments.
 
     Attributes:
-        repository: tags cannot be moved, so an image that was tested stays what it is.
+        repository: tags cannot be moved, so an image that was tested stays what it is; only marks
+            can (`KEPT_TAGS`). A marked image is never deleted: the rule for marked images has the
+            higher priority and never applies, and ECR's User Guide says that an image which
+            matches a rule's tags cannot be expired by a rule of lower priority.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, readers: tuple[str, ...]) -> None:
@@ -96,14 +104,25 @@ class ImageRepository(Construct):
         self.repository = ecr.Repository(
             self,
             "Images",
-            image_tag_mutability=ecr.TagMutability.IMMUTABLE,
+            image_tag_mutability=ecr.TagMutability.IMMUTABLE_WITH_EXCLUSION,
+            image_tag_mutability_exclusion_filters=[
+                ecr.ImageTagMutabilityExclusionFilter.wildcard(f"{KEPT_TAGS}*")
+            ],
             image_scan_on_push=True,
             # Tasks that run need their image to start again.
             removal_policy=cdk.RemovalPolicy.RETAIN,
             lifecycle_rules=[
                 ecr.LifecycleRule(
-                    description="what is too old to be returned to", max_image_count=KEPT_IMAGES
-                )
+                    rule_priority=1,
+                    description="what environments run, ran before, or are about to run",
+                    tag_prefix_list=[KEPT_TAGS],
+                    max_image_count=MOST_MARKS,
+                ),
+                ecr.LifecycleRule(
+                    rule_priority=2,
+                    description="what is too old to be promoted",
+                    max_image_count=KEPT_IMAGES,
+                ),
             ],
         )
         for account in readers:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Pushes an image to a repository of Amazon ECR and prints what it is called there for good:
 #     sh scripts/push-image.sh LOCAL_IMAGE REPOSITORY TAG    ->    image=REPOSITORY@sha256:...
-# Tags of that repository cannot be moved. Where the tag is there already (a run that is
+# Such tags of that repository cannot be moved. Where the tag is there already (a run that is
 # repeated), the image that has it is the one that was tested first, and is taken.
 set -eu
 local_image=$1 repository=$2 tag=$3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -363,3 +364,40 @@ async def test_an_emulator_that_dies_meanwhile_is_told_and_the_next_start_deploy
     await again.stop()
     assert "was not finished" in said[0]
     assert tables == [resources.table_name]
+
+
+# --- what the CDK keeps -------------------------------------------------------------------
+
+
+async def test_pruning_deletes_what_no_template_names_and_nothing_else(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    s3 = cloud.client("s3")
+    (bucket,) = (
+        each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith("cdk-")
+    )
+    stacks = cloud.client("cloudformation")
+    templates = "".join(
+        str(stacks.get_template(StackName=each["StackName"])["TemplateBody"])
+        for each in stacks.list_stacks()["StackSummaries"]
+    )
+    named = set(re.findall(r"[0-9a-f]{64}[.]zip", templates))
+    old = f"{'0' * 64}.zip"
+    s3.put_object(Bucket=bucket, Key=old, Body=b"of a function that was replaced")
+    # As `make prune` does it, but for what is new as well.
+    (prune,) = re.findall(r"^PRUNE = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    local = ("--context", "environment=local", "--output", str(tmp_path / "assembly"))
+    command = CommandLine(
+        root=ROOT,
+        home=tmp_path / "home",
+        log=tmp_path / "log",
+        environment=cloud.environment,
+        say=print,
+    )
+
+    await command.run("pruning", *prune.replace("30", "0").split(), "--confirm=false", *local)
+
+    left = {each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert len(named) >= 4
+    assert named <= left
+    assert old not in left

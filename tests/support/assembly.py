@@ -57,6 +57,7 @@ FULL = environment(
     operations=Operations(alarm_email="someone@example.org", monthly_budget_usd=100),
     delivery=Delivery(
         github_repository="owner/repository",
+        images=True,
         azure_organization_id="0123abcd-0123-0123-0123-0123456789ab",
         azure_service_connection="organisation/project/connection",
     ),

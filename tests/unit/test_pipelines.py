@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with cfn-lint, without its types
+from botocore import xform_name
 
 from scripts import own_values, smoke
 
@@ -307,6 +309,151 @@ def test_azure_promotes_the_artifact_of_the_run_from_demo_to_prod() -> None:
     assert "CDK_APP: build/assembly/${{ parameters.environment }}" in deploy
 
 
+# --- the image that runs is kept -----------------------------------------------------------------
+
+
+def test_an_image_is_marked_before_it_is_deployed_and_once_it_runs() -> None:
+    deploy = workflow("deploy")["jobs"]
+    azure = {
+        each.get("job", each.get("deployment")): each
+        for each in read(ROOT / "pipelines/azure/deploy.yml")["jobs"]
+    }
+
+    assert deploy["deploy"]["needs"] == "keep"
+    assert deploy["kept"]["needs"] == "deploy"
+    assert [deploy[name]["with"]["state"] for name in ("keep", "kept")] == ["deploying", "running"]
+    # Such a job would wait for an approval, and have the token of the deploying role.
+    assert "environment" not in workflow("keep-image")["jobs"]["keep"]
+    assert azure["deploy"]["dependsOn"] == "keep"
+    assert azure["kept"]["dependsOn"] == "deploy"
+    states = [azure[name]["steps"][0]["parameters"]["state"] for name in ("keep", "kept")]
+    assert states == ["deploying", "running"]
+
+
+class Registry:
+    """A stand-in for `aws ecr`: the digests and marks of one repository, as files."""
+
+    REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/words"
+    AWS = """#!/bin/sh
+set -eu
+echo "$*" >> "$STATE/calls"
+while [ $# -gt 0 ]; do
+    case $1 in
+        describe-images|batch-get-image|put-image) verb=$1 ;;
+        --image-ids) id=${2#*=} ;;
+        --image-tag) tag=$2 ;;
+        --image-manifest) test "$2" = "the manifest" ;;
+        --image-digest) digest=$2 ;;
+    esac
+    shift
+done
+case $verb in
+    describe-images) if [ -e "$STATE/$id" ]; then cat "$STATE/$id"; else echo None; exit 254; fi ;;
+    batch-get-image) test -e "$STATE/$id" && echo "the manifest" ;;
+    put-image) echo "$digest" > "$STATE/$tag" ;;
+esac
+"""
+
+    def __init__(self, folder: Path) -> None:
+        self.state, self.programs = folder / "state", folder / "bin"
+        self.assembly = folder / "assembly"
+        for each in (self.state, self.programs, self.assembly):
+            each.mkdir()
+        (self.programs / "aws").write_text(self.AWS)
+        (self.programs / "aws").chmod(0o755)
+
+    def push(self, letter: str) -> str:
+        digest = f"sha256:{letter * 64}"
+        (self.state / digest).write_text(f"{digest}\n")
+        return digest
+
+    def synthesise(self, *digests: str) -> None:
+        parts = [f"/words@{each}" for each in digests]
+        (self.assembly / "x-live.template.json").write_text(json.dumps(parts))
+
+    def keep(self, state: str) -> subprocess.CompletedProcess[str]:
+        script = ROOT / "scripts/keep-image.sh"
+        return subprocess.run(
+            ["sh", script, self.assembly, self.REPOSITORY, "prod", state],
+            env={"PATH": f"{self.programs}:{os.defpath}", "STATE": str(self.state)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def marks(self) -> dict[str, str]:
+        return {
+            path.name.removeprefix("kept-prod-"): path.read_text().strip()
+            for path in self.state.glob("kept-prod-*")
+        }
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path)
+
+
+def test_what_runs_and_what_ran_before_stay_marked_through_deployments(registry: Registry) -> None:
+    first, second, third = (registry.push(letter) for letter in "abc")
+
+    registry.synthesise(first)
+    for state in ("deploying", "running", "running"):
+        assert registry.keep(state).returncode == 0
+    assert registry.marks == {"deploying": first, "running": first}
+
+    registry.synthesise(second)  # which fails, so what runs is what ran before
+    assert registry.keep("deploying").returncode == 0
+    assert registry.marks == {"deploying": second, "running": first}
+
+    registry.synthesise(third)
+    for state in ("deploying", "running"):
+        assert registry.keep(state).returncode == 0
+    assert registry.marks == {"deploying": third, "running": third, "previous": first}
+
+    assert "--region eu-west-1 --repository-name words " in (registry.state / "calls").read_text()
+
+
+def test_amazons_registry_knows_what_the_script_asks_for() -> None:
+    script = (ROOT / "scripts/keep-image.sh").read_text()
+    model = botocore.session.get_session().get_service_model("ecr")
+    calls = re.findall(r"aws ecr ([a-z-]+)((?:[^\n]*\\\n)*[^\n]*)", script)
+
+    assert {verb for verb, _ in calls} == {"describe-images", "batch-get-image", "put-image"}
+    for verb, rest in calls:
+        operation = model.operation_model("".join(part.title() for part in verb.split("-")))
+        options = set(re.findall(r" --([a-z-]+)", rest)) - {"region", "query", "output"}
+        assert operation.input_shape is not None
+        known = {xform_name(member, "-") for member in operation.input_shape.members}
+        assert options <= known, verb
+
+
+def test_an_image_that_is_gone_is_not_deployed(registry: Registry) -> None:
+    registry.synthesise("sha256:" + "d" * 64)
+
+    done = registry.keep("deploying")
+
+    assert done.returncode == 1
+    assert "cannot be deployed" in done.stderr
+    assert registry.marks == {}
+
+
+def test_an_environment_without_an_image_of_the_repository_has_nothing_to_keep(
+    registry: Registry,
+) -> None:
+    registry.synthesise()
+
+    assert registry.keep("running").returncode == 0
+    assert not (registry.state / "calls").exists()
+
+
+def test_two_images_of_one_repository_are_not_guessed_between(registry: Registry) -> None:
+    registry.synthesise(registry.push("a"), registry.push("b"))
+
+    assert registry.keep("deploying").returncode == 1
+    assert registry.marks == {}
+
+
 # --- who may what ---------------------------------------------------------------------------------
 
 
@@ -345,6 +492,9 @@ def test_tokens_are_given_only_to_jobs_that_sign_in() -> None:
     }
     assert allowed == {
         ("deploy.yml", "deploy"),
+        ("deploy.yml", "keep"),
+        ("deploy.yml", "kept"),
+        ("keep-image.yml", "keep"),
         ("main.yml", "demo"),
         ("main.yml", "image"),
         ("main.yml", "prod"),

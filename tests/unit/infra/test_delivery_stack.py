@@ -9,7 +9,8 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from infra.delivery import PipelineRoles
+from infra.artifacts import ROOT
+from infra.delivery import KEPT_IMAGES, PipelineRoles
 from infra.environments import Delivery
 from tests.support.environments import environment
 from tests.support.templates import app, one
@@ -153,9 +154,30 @@ def test_who_publishes_may_push_to_one_repository_and_not_deploy(
 def test_an_image_that_was_tested_stays_what_it_is(template: Template) -> None:
     _, repository = one(template, "AWS::ECR::Repository")
 
-    assert repository["Properties"]["ImageTagMutability"] == "IMMUTABLE"
+    assert repository["Properties"]["ImageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+    assert repository["Properties"]["ImageTagMutabilityExclusionFilters"] == [
+        {
+            "ImageTagMutabilityExclusionFilterType": "WILDCARD",
+            "ImageTagMutabilityExclusionFilterValue": "kept-*",
+        }
+    ]
     assert repository["Properties"]["ImageScanningConfiguration"] == {"ScanOnPush": True}
     assert repository["DeletionPolicy"] == "Retain"  # running tasks pull from it
+
+
+def test_what_an_environment_runs_is_never_deleted(template: Template) -> None:
+    _, repository = one(template, "AWS::ECR::Repository")
+    policy = json.loads(repository["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])
+    marked, rest = sorted(policy["rules"], key=lambda rule: rule["rulePriority"])
+
+    # Of lower priority, so it cannot delete what the other one matches.
+    assert rest["selection"]["tagStatus"] == "any"
+    assert rest["selection"]["countNumber"] == KEPT_IMAGES
+    # Never applies: an image is marked for three reasons in each environment at the most.
+    assert marked["selection"]["tagPrefixList"] == ["kept-"]
+    assert marked["selection"]["countNumber"] >= 1000
+    script = (ROOT / "scripts" / "keep-image.sh").read_text()
+    assert 'mark "kept-$environment-$state"' in script
 
 
 def test_accounts_that_were_named_may_pull_but_not_push(synthesised: Synthesise) -> None:

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Marks the service's image of an assembly, so that the repository keeps it (infra/delivery.py):
+#     sh scripts/keep-image.sh ASSEMBLY REPOSITORY ENVIRONMENT deploying|running
+# `deploying` is said before a deployment, and fails where the image is gone. `running` is said after
+# one that succeeded; the image that ran until then is kept as `previous`, to be returned to. A
+# deployment that fails changes neither, for the image that runs is still the one before.
+# An assembly that builds its image from source has none in the repository: nothing is done.
+set -eu
+assembly=$1 repository=$2 environment=$3 state=$4
+
+name=${repository#*/}
+region=${repository#*.dkr.ecr.} region=${region%%.*}
+digest=$(grep --no-filename --only-matching --extended-regexp "/$name@sha256:[0-9a-f]{64}" \
+    "$assembly"/*.template.json | sort -u | sed 's/.*@//')
+case $digest in
+    "") echo "No image of $repository is deployed."; exit 0 ;;
+    *"
+"*) echo "More than one image of $repository is deployed; one can be kept." >&2; exit 1 ;;
+esac
+
+digest_of() {
+    aws ecr describe-images --region "$region" --repository-name "$name" --image-ids "$1" \
+        --query 'imageDetails[0].imageDigest' --output text
+}
+mark() { # TAG DIGEST
+    if [ "$(digest_of "imageTag=$1" 2>/dev/null || true)" = "$2" ]; then return; fi
+    manifest=$(aws ecr batch-get-image --region "$region" --repository-name "$name" \
+        --image-ids "imageDigest=$2" --query 'images[0].imageManifest' --output text)
+    aws ecr put-image --region "$region" --repository-name "$name" --image-tag "$1" \
+        --image-manifest "$manifest" --image-digest "$2" >/dev/null
+    echo "$1 is $2"
+}
+
+if ! digest_of "imageDigest=$digest" >/dev/null; then
+    echo "$digest is not in $repository any more: it cannot be deployed." >&2
+    exit 1
+fi
+if [ "$state" = running ]; then
+    before=$(digest_of "imageTag=kept-$environment-running" 2>/dev/null || true)
+    if [ -n "$before" ] && [ "$before" != "$digest" ]; then
+        mark "kept-$environment-previous" "$before"
+    fi
+fi
+mark "kept-$environment-$state" "$digest"
