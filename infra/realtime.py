@@ -1,6 +1,6 @@
 """Live captions: the WebSocket service on Fargate behind its entrance.
 
-Four decisions follow from sockets that stay open for hours:
+Five decisions follow from sockets that stay open for hours:
 
 - **Full is not ill.** ECS replaces what the load balancer calls unhealthy, and with it every
   stream, so the health check asks only whether the process answers in time. Its path lies outside
@@ -16,6 +16,17 @@ Four decisions follow from sockets that stay open for hours:
   delay, in which open streams go on and new ones go elsewhere, and then sends SIGTERM; when Spot
   takes a machine back, SIGTERM comes at once. The delay is therefore never shorter than the
   drain, and long enough for a stream of limited length to end by itself.
+- **Deployments roll.** ECS offers blue/green, linear and canary deployments as well, which shift
+  shares of new *requests* to new tasks and wait in between. A request here is a socket that stays,
+  of which `prod` gets a few in ten minutes and holds 24 with an account's usual quota: a share of
+  them says nothing, and a defect that answers 500 trips the same alarm in a rolling deployment.
+  No socket would live longer: those of the old tasks stay where they are during the shift, and end
+  with the deregistration delay as they do now. Meanwhile both versions would run in full, for the
+  shift and the bake time instead of some minutes: twice the money, and twice the slots of
+  Transcribe's quota. It also takes a second target group, a role with which ECS changes listeners,
+  and rules that CloudFormation no longer knows, among them one on a load balancer that is somebody
+  else's. What it would give is a quicker return, for the old tasks still run, and a check of new
+  tasks before they get sockets. It will be worth that with hundreds of new sockets a minute.
 - **Shrinking is slow, and protects nobody.** ECS could be asked to spare tasks in use (task
   scale-in protection). That takes a right which the task otherwise does not need, and holds up
   deployments while anybody talks. Instead, capacity is reduced a quarter of an hour after it was

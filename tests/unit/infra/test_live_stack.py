@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aws_cdk as cdk
+import botocore.session
 import pytest
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk.assertions import Match, Template
@@ -514,6 +515,20 @@ def test_a_failed_deployment_is_rolled_back(any_built: Built) -> None:
         for name in deployment["Alarms"]["AlarmNames"]
     }
     assert watched == {"HTTPCode_Target_5XX_Count"}
+
+
+def test_deployments_roll_and_need_no_right_to_change_listeners(any_built: Built) -> None:
+    """The reasons are in infra/realtime.py; the names of the strategies are AWS's."""
+    model = botocore.session.get_session().get_service_model("ecs")
+    strategies = set(model.shape_for("DeploymentStrategy").metadata["enum"])
+    service = any_built.only("AWS::ECS::Service")
+
+    assert {"BLUE_GREEN", "LINEAR", "CANARY", "ROLLING"} <= strategies
+    assert service["DeploymentConfiguration"].get("Strategy", "ROLLING") == "ROLLING"
+    (balancer,) = service["LoadBalancers"]
+    assert "AdvancedConfiguration" not in balancer
+    policies = any_built.live.find_resources("AWS::IAM::Policy")
+    assert "elasticloadbalancing:" not in json.dumps(policies)
 
 
 def test_old_tasks_stay_until_the_new_ones_serve(any_built: Built) -> None:
