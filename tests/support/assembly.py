@@ -53,6 +53,7 @@ FULL = environment(
         image="registry.example.org/whisperx:1",
         warm_from="cron(0 8 ? * MON-FRI *)",
         warm_until="cron(0 18 ? * MON-FRI *)",
+        batch_at="cron(0 0 * * ? *)",
     ),
     operations=Operations(alarm_email="someone@example.org", monthly_budget_usd=100),
     delivery=Delivery(
