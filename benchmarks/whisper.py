@@ -42,7 +42,7 @@ NUMBERS = {"1813": "eighteen thirteen", "10": "ten", "8": "eight", "4": "four", 
 #: The promises.
 WER_ABOVE = 0.01
 START_P90 = 0.5
-MEMORY_GROWTH = 1.1
+MEMORY_GROWTH = 1.25  # it varies by .15 between runs of one length
 
 
 #: What is measured unless something else is asked for.

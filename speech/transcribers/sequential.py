@@ -103,16 +103,17 @@ def _piece(
     for each in decoding:  # decoded as it is asked for
         progress(offset + packed.original(each.start, each.end)[1])
         decoded.append(each)
-    times = iter(
-        fit(
-            [packed.original(word.start, word.end) for each in decoded for word in each.words],
-            [(begin / SAMPLE_RATE, end / SAMPLE_RATE) for begin, end in piece.speech],
-        )
+    times = fit(
+        [[packed.original(word.start, word.end) for word in each.words] for each in decoded],
+        [(begin / SAMPLE_RATE, end / SAMPLE_RATE) for begin, end in piece.speech],
     )
     end = offset + length / SAMPLE_RATE
     segments = []
-    for each in decoded:
-        spoken = [(word, *(offset + time for time in next(times))) for word in each.words]
+    for each, fitted in zip(decoded, times, strict=True):
+        spoken = [
+            (word, offset + start, offset + stop)
+            for word, (start, stop) in zip(each.words, fitted, strict=True)
+        ]
         first, last = (offset + time for time in packed.original(each.start, each.end))
         segment = whisper.segment(
             each.text,

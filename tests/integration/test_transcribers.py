@@ -315,13 +315,18 @@ def test_whisperx_has_word_times_without_a_model_for_alignment(
     assert (found.language, found.engine) == (language or "en", "whisperx scripted")
 
 
-@pytest.mark.skipif(
+needs_whisperx = pytest.mark.skipif(
     importlib.util.find_spec("whisperx") is None,
     reason="WhisperX is not installed; it has a job of its own, see docs/gpu-server.md",
 )
-def test_whisperx_tells_what_was_said(tmp_path: Path) -> None:
+
+
+@needs_whisperx
+def test_whisperx_tells_what_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = str(whisper_model(tmp_path / "scripted", timestamps=False))
     made = WhisperX(WhisperSettings(model, device="cpu", language="en"))
+    made._aligners["en"] = (None, None)  # none can be fetched by a test
+    monkeypatch.setattr("whisperx.align", lambda segments, *_, **__: {"segments": segments})
     made.load()
     path = write(tmp_path / "speech", flite(SPEECH))
 
@@ -331,3 +336,20 @@ def test_whisperx_tells_what_was_said(tmp_path: Path) -> None:
     assert found.duration == pytest.approx(len(flite(SPEECH)) / 32_000, abs=0.01)
     with pytest.raises(OptionUnavailable, match="HF_TOKEN"):
         made.transcribe(path, TranscriptionOptions(diarize=True), nothing)
+
+
+@needs_whisperx
+@pytest.mark.parametrize("alignment", ["auto", "never"])
+def test_whisperx_itself_has_word_times_without_a_model_for_alignment(
+    model: Path, tmp_path: Path, alignment: Any
+) -> None:
+    made = WhisperX(WhisperSettings(str(model), device="cpu"), alignment=alignment)
+    made.load()
+    made._no_aligners["en"] = float("inf")
+    path = write(tmp_path / "speech", silence(3.0) + flite(SPEECH) * 2)
+
+    found = made.transcribe(path, TranscriptionOptions(), nothing)
+
+    words = [word for segment in found.segments for word in segment.words]
+    assert [word.word for word in words][: len(WORDS)] == WORDS
+    assert 2.9 < words[0].start_time < 3.5

@@ -27,24 +27,43 @@ SPEECH = [(1.0, 3.0), (5.0, 6.0)]
     ],
 )
 def test_a_word_is_where_speech_is(words: list[Interval], fitted: list[Interval]) -> None:
-    assert fit(words, SPEECH) == fitted
+    assert fit([words], SPEECH) == [fitted]
+
+
+@pytest.mark.parametrize(
+    ("segments", "begins"),
+    [
+        ([[(1.0, 2.9)], [(2.9, 3.1), (5.3, 5.6)]], 5.0),  # a scrap of the stretch before
+        ([[(1.0, 2.9)], [(3.1, 3.2), (5.0, 5.6)]], 5.0),  # in the pause
+        ([[(1.0, 2.5)], [(2.6, 2.9), (5.3, 5.6)]], 2.6),  # a word of its own, and then a pause
+        ([[(1.0, 2.9)], [(2.9, 3.0)]], 2.9),  # nothing after it to belong to
+        ([[(1.0, 2.9)], [(2.9, 3.0), (3.1, 3.2), (5.3, 5.6)]], 2.9),
+    ],
+)
+def test_the_first_word_of_a_segment_is_not_left_before_the_pause(
+    segments: list[list[Interval]], begins: float
+) -> None:
+    _, [(start, _), *_] = fit(segments, SPEECH)
+
+    assert start == begins
 
 
 def test_where_no_speech_is_known_words_stay() -> None:
-    assert fit([(0.0, 1.0)], []) == [(0.0, 1.0)]
+    assert fit([[(0.0, 1.0)]], []) == [[(0.0, 1.0)]]
 
 
 @given(
     st.lists(st.floats(0, 100), max_size=20).map(sorted),
     st.lists(st.floats(0, 100), max_size=20, unique=True).map(sorted),
+    st.integers(0, 10),
 )
 def test_words_stay_in_order_and_have_no_negative_length(
-    times: list[float], edges: list[float]
+    times: list[float], edges: list[float], size: int
 ) -> None:
     words = list(zip(times[::2], times[1::2], strict=False))
     speech = list(zip(edges[::2], edges[1::2], strict=False))
 
-    fitted = fit(words, speech)
+    fitted = [each for times in fit([words[:size], words[size:]], speech) for each in times]
 
     assert len(fitted) == len(words)
     assert all(start <= end for start, end in fitted)
