@@ -109,8 +109,9 @@ class LossAlarms(Construct):
             kept.undelivered,
             "A function refused events about recordings, could not be given them, or failed on "
             "them again and again: those recordings stay without a transcript. First: read the "
-            "reason in the message (condition Refused: an odd key, a broken metadata.json), else the log of "
-            f"the function that it names; mend it, then {self._redrive}undelivered`.",
+            "reason in the message (condition Refused: an odd key, a broken metadata.json), else "
+            "the log of the function that it names; mend it, then "
+            f"{self._redrive}undelivered`.",
         )
         hours, first = LATE_JOB_WITHOUT_GPU, "Nothing here works jobs off: start who does"
         if self._watched.gpu:
