@@ -939,7 +939,8 @@ def test_the_command_synthesises_the_environment_that_it_prices(
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("staging", "known are local, demo, prod"), ("dmeo", "did you mean demo?")]
+    ("name", "hint"),
+    [("staging", "known are local, demo, solo, prod"), ("dmeo", "did you mean demo?")],
 )
 def test_an_environment_that_app_py_does_not_describe_is_refused_with_a_hint(
     name: str, hint: str, capsys: pytest.CaptureFixture[str]

@@ -301,7 +301,7 @@ def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
     [
         (
             {"environment": "nope"},
-            "app.py describes no environment 'nope': known are local, demo, prod\n",
+            "app.py describes no environment 'nope': known are local, demo, solo, prod\n",
         ),
         (
             {"environment": "demo", "demo": {"region": "mars-1", "gpu": {}}},
