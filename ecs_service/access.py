@@ -60,8 +60,10 @@ class Door:
         Raises:
             Forbidden: a foreign page is behind it, or it did not come through the edge.
         """
+        # Bytes that are no text come as surrogates, which UTF-8 has no place for.
+        sent = headers.get(EDGE_HEADER, "").encode(errors="surrogateescape")
         if self.edge_secret is not None and not hmac.compare_digest(
-            headers.get(EDGE_HEADER, "").encode(), self.edge_secret.encode()
+            sent, self.edge_secret.encode()
         ):
             raise Forbidden("This service answers to its own page's address only.")
         host = headers.get("Host", "")

@@ -172,9 +172,11 @@ class AmazonTranslator(Translator):
         try:
             answer = await self._call(text, AUTO, target)
         except UnsupportedPair as error:
-            if error.detected is not None and same_language(error.detected, target):
-                return Translated(text, error.detected)
-            fallback = source if code_of(source) else error.detected
+            detected = error.detected
+            is_certain = not isinstance(error, Undetected)
+            if is_certain and detected is not None and same_language(detected, target):
+                return Translated(text, detected)
+            fallback = source if code_of(source) else detected
             if fallback is None or code_of(fallback) is None:
                 raise
             if same_language(fallback, target):

@@ -9,6 +9,9 @@ import re
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError
 
 from local_cloud.transcribe.certificates import HOST, certificates_in
 from local_cloud.transcribe.embedded import Embedded
@@ -23,6 +26,7 @@ from local_cloud.transcribe.recognition import (
     Script,
     ScriptError,
 )
+from local_cloud.transcribe.requests import ServiceError
 from local_cloud.transcribe.s3_files import s3_at
 from local_cloud.transcribe.session import IDLE_SECONDS, MAX_STREAM_SECONDS, Limits, Service
 from local_cloud.transcribe.vocabularies import PENDING_SECONDS, Vocabularies
@@ -43,7 +47,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         _run(arguments)
-    except (OSError, ScriptError, EngineError) as error:
+    except (OSError, ScriptError, EngineError, ServiceError, BotoCoreError) as error:
         print(f"The endpoint cannot start: {error}", file=sys.stderr)
         return EXIT_FAILURE
     return 0
@@ -66,13 +70,15 @@ async def _serve(arguments: argparse.Namespace) -> None:
         OSError: a port is taken, or a file cannot be read or written.
         ScriptError: the script is none.
         EngineError: the engine cannot be started.
+        ServiceError: more vocabularies are named than an account may have.
+        BotoCoreError: AWS's settings, for S3, are wrong.
     """
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     fetch = s3_at(arguments.s3_endpoint) if arguments.s3_endpoint else None
     vocabularies = Vocabularies(pending_seconds=arguments.pending_seconds)
-    for name in arguments.vocabulary:
+    for name in dict.fromkeys(arguments.vocabulary):
         vocabularies.vocabularies.declare(name)
     async with contextlib.AsyncExitStack() as stack:
         service = Service(
@@ -218,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--s3-endpoint",
+        type=http_url,
         metavar="URL",
         help="a local S3 to read vocabulary files from; without one they are refused",
     )
@@ -260,6 +267,14 @@ def positive_seconds(text: str) -> float:
 def vocabulary_name(text: str) -> str:
     """Return a name that a vocabulary may have."""
     if not re.fullmatch(r"[0-9a-zA-Z._-]{1,200}", text):
+        raise ValueError
+    return text
+
+
+def http_url(text: str) -> str:
+    """Return the address of a server."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError
     return text
 

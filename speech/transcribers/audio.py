@@ -77,6 +77,7 @@ class Audio:
         if length == 0:
             raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
         self.missing = round(decoding.missing, 3) or None
+        self._checked = True  # all of it was read, so it need not be measured again
 
     def _check_length(self) -> None:
         """Refuse what is too long before hours of it are recognised, while others wait.

@@ -97,20 +97,22 @@ class Batches:
         results: dict[str, list[Any]] = {}
         done = 0
         while done < len(stretches):
+            count = min(self.size, len(stretches) - done)
             try:
-                part = decode(stretches[done : done + self.size])
+                part = decode(stretches[done : done + count])
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if self.size == 1:
+                if count == 1:
                     raise lack(self._device) from error
                 self._calm = 0
-                self.size //= 2
+                while self.size >= count:  # else the next batch would be the same
+                    self.size //= 2
                 log.warning("out_of_memory", batch_size=self.size)
             else:
                 for name, values in part.items():
                     results.setdefault(name, []).extend(values)
-                done += self.size
+                done += count
                 continue
             self._release()  # not in the handler, whose traceback holds tensors
         return results

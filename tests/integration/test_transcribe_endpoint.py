@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -564,7 +565,8 @@ async def test_the_program_serves_with_a_certificate_until_it_is_told_to_stop(
 
 
 async def test_the_program_has_the_vocabularies_that_were_declared() -> None:
-    options = ("--no-tls", "--vocabulary", "names", "--vocabulary", "places")
+    named = ("names", "places", "names")
+    options = ("--no-tls", *(part for name in named for part in ("--vocabulary", name)))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "local_cloud.transcribe", *options), cwd=ROOT, stdout=PIPE
     )
@@ -584,6 +586,31 @@ async def test_the_program_has_the_vocabularies_that_were_declared() -> None:
         await process.wait()
 
     assert [each["VocabularyName"] for each in found["Vocabularies"]] == ["places", "names"]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        ([f"--vocabulary=v{n}" for n in range(101)], {}, "Your account has its 100 resources"),
+        (["--s3-endpoint=http://127.0.0.1:1"], {"AWS_PROFILE": "nobodys"}, "profile (nobodys)"),
+        (["--s3-endpoint=localhost:9000"], {}, "invalid http_url value: 'localhost:9000'"),
+    ],
+)
+async def test_what_it_cannot_start_with_is_a_plain_message(
+    options: list[str], environment: dict[str, str], message: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "local_cloud.transcribe", "--no-tls", *options),
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+
+    assert process.returncode
+    assert message in errors.decode()
+    assert "Traceback" not in errors.decode()
 
 
 async def test_a_port_that_is_taken_is_a_plain_message() -> None:

@@ -49,6 +49,7 @@ from speech.engines.transcribe.crt import Body, Exchange
 from speech.engines.transcribe.endpoints import http2_url
 from speech.engines.transcribe.errors import EndpointUnreachable, UnreadableEvent, named
 from speech.engines.transcribe.link import Receiver
+from speech.engines.transcribe.options import PARAMETERS
 
 #: The SDK's own names for parameters; for the others it has `_` where the service has `-`.
 _NAMES = {
@@ -57,12 +58,7 @@ _NAMES = {
     "vocabulary-filter-name": "vocab_filter_name",
     "vocabulary-filter-names": "vocab_filter_names",
 }
-_LISTS = frozenset({
-    "language-options",
-    "pii-entity-types",
-    "vocabulary-filter-names",
-    "vocabulary-names",
-})  # fmt: skip
+_LISTS = frozenset(name for name, parameter in PARAMETERS.items() if parameter.several)
 #: Parameters that the SDK does not know; it gets them into a request as its headers.
 _UNKNOWN = frozenset({"session-resume-window", "transcript-format"})
 #: What the SDK's parser raises when the service does not keep to its form.

@@ -88,7 +88,9 @@ def test_an_origin_that_the_operator_named_is_let_in() -> None:
 SECRET = "s" * 48
 
 
-@pytest.mark.parametrize("sent", [None, "", SECRET[:-1], f"{SECRET}s", SECRET.upper(), "\u00e9"])
+@pytest.mark.parametrize(
+    "sent", [None, "", SECRET[:-1], f"{SECRET}s", SECRET.upper(), "\u00e9", "\udcff"]
+)
 def test_whoever_passes_the_edge_by_is_refused(sent: str | None) -> None:
     door = Door(loopback=False, edge_secret=SECRET)
     edge = {} if sent is None else {EDGE_HEADER: sent}

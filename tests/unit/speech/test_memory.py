@@ -92,6 +92,16 @@ def test_with_too_little_for_a_single_one_it_fails_in_words() -> None:
     assert gpu.batches == [3, 2, 1]
 
 
+@pytest.mark.parametrize(("count", "batches"), [(1, [1]), (3, [3, 2, 1]), (5, [5, 4, 2, 1])])
+def test_the_same_batch_is_not_tried_twice(count: int, batches: list[int]) -> None:
+    gpu = Gpu(0)
+
+    with pytest.raises(OutOfMemory):
+        Batches(16, "cuda", gpu.release).decode(list(range(count)), gpu.decode)
+
+    assert gpu.batches == batches
+
+
 def test_another_error_is_none_of_its_business() -> None:
     def decode(_stretches: object) -> dict[str, list[Any]]:
         raise ValueError("a defect")

@@ -67,3 +67,14 @@ def test_what_is_checked_ahead_is_read_from_its_start_again(tmp_path: Path) -> N
 
     assert reports == [0.0]
     assert sum(map(len, audio.pieces())) == 32_000
+
+
+def test_what_was_read_once_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio = Audio(recorded(tmp_path, 1.0), max_seconds=2.0)
+    audio.samples(lambda _done: None)
+
+    monkeypatch.setattr("speech.transcribers.audio.probe", None)
+
+    assert sum(map(len, audio.pieces())) == 32_000

@@ -271,6 +271,7 @@ async def test_a_pair_of_one_language_is_no_failure(stubbed: tuple[Any, Stubber]
     "error",
     [
         {"code": LOW, "DetectedLanguageCode": "la"},
+        {"code": LOW, "DetectedLanguageCode": "fr"},  # the viewer's own, but not for certain
         {"code": UNSUPPORTED, "SourceLanguageCode": "la", "TargetLanguageCode": "fr"},
     ],
 )
