@@ -47,7 +47,6 @@ from local_cloud.transcribe.events import SignedAudio
 from local_cloud.transcribe.http1 import Http1
 from local_cloud.transcribe.operations import Fetch, Operations
 from local_cloud.transcribe.requests import (
-    OPERATIONS,
     BadRequest,
     ServiceError,
     ServiceUnavailable,
@@ -55,6 +54,7 @@ from local_cloud.transcribe.requests import (
 )
 from local_cloud.transcribe.session import Service, StreamSession
 from local_cloud.transcribe.signatures import ChunkVerifier, SignatureError, verify_headers
+from speech.transcribe_operations import OPERATIONS
 
 _BY_PATH: Final = {operation.path: operation for operation in OPERATIONS}
 

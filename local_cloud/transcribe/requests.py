@@ -23,13 +23,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from speech.transcribe_api import Operation, Parameter
-from speech.transcribe_values import (
-    START_MEDICAL_STREAM_TRANSCRIPTION,
-    START_STREAM_TRANSCRIPTION,
-)
-
-#: What begins a stream here.
-OPERATIONS: Final = (START_STREAM_TRANSCRIPTION, START_MEDICAL_STREAM_TRANSCRIPTION)
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 
 #: What comes before a parameter's name when it travels as a header.
 HEADER_PREFIX: Final = "x-amzn-transcribe-"

@@ -40,7 +40,6 @@ from local_cloud.transcribe.events import (
     read_messages,
 )
 from local_cloud.transcribe.requests import (
-    OPERATIONS,
     BadRequest,
     InternalFailure,
     ServiceError,
@@ -54,6 +53,7 @@ from local_cloud.transcribe.signatures import (
     Signer,
     verify_presigned,
 )
+from speech.transcribe_operations import OPERATIONS
 
 _BY_PATH: Final = {operation.websocket_path: operation for operation in OPERATIONS}
 #: Bytes of one message at most; an event holds a second of audio.
