@@ -27,7 +27,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra import cron
 from infra.cron import InvalidCron
-from infra.language_regions import COMPREHEND, TRANSCRIBE_STREAMING, TRANSLATE
+from infra.language_regions import (
+    COMPREHEND,
+    TRANSCRIBE_MEDICAL_STREAMING,
+    TRANSCRIBE_STREAMING,
+    TRANSLATE,
+)
 from infra.log_retention import RETENTION
 from infra.mistakes import mistakes, without
 from infra.parts import Part, Problem
@@ -784,6 +789,13 @@ class Environment(Part):
                 yield (
                     f"live.service.{field}.region",
                     f"{name} in {region}: give another region (infra/language_regions.py)",
+                )
+        if isinstance(engine, Transcribe) and engine.medical != "never":
+            region = engine.region or self.region
+            if region in TRANSCRIBE_STREAMING - TRANSCRIBE_MEDICAL_STREAMING:
+                yield (
+                    "live.service.engine.region",
+                    f"Amazon Transcribe Medical does not stream in {region}: give another region",
                 )
         if translation is not None and translation.source == "auto":
             region = translation.region or self.region

@@ -38,6 +38,7 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
     "ecs:DiscoverPollEndpoint",
+    "transcribe:StartMedicalStreamTranscriptionWebSocket",
     "transcribe:StartStreamTranscriptionWebSocket",
     "translate:TranslateText",
 }
