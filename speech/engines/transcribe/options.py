@@ -162,7 +162,8 @@ class TranscribeOptions:
             switch = "language" if self.identify == "one" else "multiple-languages"
             asked[f"identify-{switch}"] = "true"
             asked["language-options"] = ",".join(self.languages)
-            if self.language in self.languages:
+            # The service takes it with `identify-language` only.
+            if self.identify == "one" and self.language in self.languages:
                 asked["preferred-language"] = self.language
         else:
             asked["language-code"] = self.language

@@ -392,14 +392,15 @@ def test_who_may_choose_nothing_changes_nothing(
 
 
 @given(
+    defaults=st.sampled_from(DEFAULTS),
     choices=st.lists(st.sampled_from(CHOICES), max_size=5).map(dict),
     channels=st.sampled_from([1, 2]),
 )
 def test_the_local_endpoint_takes_whatever_the_engine_asks_for(
-    choices: dict[str, str], channels: int
+    defaults: dict[str, str], choices: dict[str, str], channels: int
 ) -> None:
     try:
-        asked = choose(choices, channels=channels)
+        asked = choose(choices, defaults=defaults, channels=channels)
     except OptionError:
         return
     request = StreamRequest.parse(asked.parameters(), asked.operation)
