@@ -104,8 +104,6 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "Allowed.transcript_format": _lists(_texts("written", "spoken")),
     "Allowed.session_resume_window": st.integers(0, 300),
     "Allowed.pii": _lists(_texts("redact", "identify")),
-    "Allowed.transcript_format": _lists(_texts("spoken", "written")),
-    "Allowed.session_resume_window": st.integers(0, 300),
     "Transcribe.region": _texts(*REGIONS),
     "Transcribe.options": st.sampled_from(
         [
@@ -190,8 +188,6 @@ WRONG: Final[Mapping[str, object]] = {
     "Allowed.transcript_format": ["sung"],
     "Allowed.session_resume_window": 301,
     "Allowed.pii": ["hide"],
-    "Allowed.transcript_format": ["sung"],
-    "Allowed.session_resume_window": 301,
     "Transcribe.region": "mars-1",
     "Transcribe.options": {"volume": "11"},
     "Transcribe.quota": 0,
