@@ -13,7 +13,7 @@ from typing import Final
 
 from infra import prices
 from infra.costs.machines import Choice, instance_choices, machine
-from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, told
+from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
 from infra.costs.templates import Resources, mentions
 from infra.prices import HOURS_PER_MONTH, Price, Usage
 from transcripts.speed import ASSUMED_SPEED
@@ -153,11 +153,11 @@ def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
         (prices.TRANSCRIBE_SETTING, TRANSCRIBE),
         (prices.TRANSLATE_SETTING, TRANSLATE),
     ):
-        if chosen == any(told(task, name) == value for task in tasks):
+        if chosen == any(setting(task, name) == value for task in tasks):
             yield rate
     # A way to translate rather than a service of its own: where nobody chose it, it is not named.
     name, value = prices.DETECT_SETTING
-    if chosen and any(told(task, name) == value for task in tasks):
+    if chosen and any(setting(task, name) == value for task in tasks):
         yield DETECT
 
 
