@@ -3,7 +3,7 @@
 Without any, `infra.machine_service` has the way.
 
 Both suit sockets that stay open for hours. A viewer gets a heartbeat every ten seconds and a
-speaker sends audio, or is told `idle_timeout` after fifteen seconds without any, so that neither
+speaker sends audio, or gets `idle_timeout` after fifteen seconds without any, so that neither
 a load balancer's idle timeout (a minute unless changed) nor CloudFront's (ten minutes for
 WebSockets) is ever reached by a connection that works.
 """

@@ -597,7 +597,7 @@ class Gpu(Part):
 
 
 class Operations(Part):
-    """Who is told what, and when money is running away."""
+    """Who is notified, and of how much money."""
 
     #: Gets the alarms; None leaves them in the console only.
     alarm_email: str | None = None
@@ -784,7 +784,7 @@ class Environment(Part):
             if not isinstance(part, Transcribe | Translation):
                 continue
             region = part.region or self.region
-            unknown = part.region is None and region not in _regions()  # told already
+            unknown = part.region is None and region not in _regions()  # reported already
             if region not in offered and not unknown:
                 yield (
                     f"live.service.{field}.region",

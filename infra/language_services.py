@@ -34,21 +34,21 @@ def settings(service: Service, region: str) -> dict[str, str]:
         region: the environment's own.
     """
     engine, translation = service.engine, service.translation
-    told: dict[str, str] = {"ENGINE": engine.kind}
+    variables: dict[str, str] = {"ENGINE": engine.kind}
     if isinstance(engine, Transcribe):
         allowed = engine.allowed.model_dump(mode="json", exclude_defaults=True)
-        told["TRANSCRIBE_REGION"] = engine.region or region
-        told["TRANSCRIBE_TRANSPORT"] = engine.transport
-        told["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
-        told["TRANSCRIBE_OPTIONS"] = _json(engine.options)
-        told["TRANSCRIBE_ALLOWED"] = _json(allowed)
+        variables["TRANSCRIBE_REGION"] = engine.region or region
+        variables["TRANSCRIBE_TRANSPORT"] = engine.transport
+        variables["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
+        variables["TRANSCRIBE_OPTIONS"] = _json(engine.options)
+        variables["TRANSCRIBE_ALLOWED"] = _json(allowed)
     if translation is not None:
-        told["TRANSLATOR"] = "amazon"
-        told["TRANSLATE_REGION"] = translation.region or region
-        told["TRANSLATE_LANGUAGES"] = ",".join(translation.languages)
-        told["TRANSLATE_TERMINOLOGY"] = translation.terminology or ""
-        told["TRANSLATE_SOURCE"] = translation.source
-    return {name: value for name, value in told.items() if value}
+        variables["TRANSLATOR"] = "amazon"
+        variables["TRANSLATE_REGION"] = translation.region or region
+        variables["TRANSLATE_LANGUAGES"] = ",".join(translation.languages)
+        variables["TRANSLATE_TERMINOLOGY"] = translation.terminology or ""
+        variables["TRANSLATE_SOURCE"] = translation.source
+    return {name: value for name, value in variables.items() if value}
 
 
 def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:

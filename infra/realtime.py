@@ -214,7 +214,7 @@ class CaptionService(Construct):
         security.accept(
             self.cluster,
             {
-                "AwsSolutions-ECS4": "The service publishes what tells of its health (streams, "
+                "AwsSolutions-ECS4": "The service publishes metrics of its health (streams, "
                 "slots, outbox, delays); Container Insights would cost more than a small task."
             },
         )

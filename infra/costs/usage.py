@@ -14,8 +14,13 @@ from typing import Final
 
 from infra import prices
 from infra.costs.machines import Choice, instance_choices, machine
+<<<<<<< HEAD
 from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, told
 from infra.costs.templates import Resource, Resources, mentions
+=======
+from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
+from infra.costs.templates import Resources, mentions
+>>>>>>> rev1
 from infra.prices import HOURS_PER_MONTH, Price, Usage
 from speech.transcribe_operations import is_medical
 from transcripts.speed import ASSUMED_SPEED
@@ -160,6 +165,7 @@ def not_chosen(resources: Resources) -> list[Rate]:
 def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
     """Return the rates of the services of language that tasks call, or of those that none calls."""
     tasks = resources.of("AWS::ECS::TaskDefinition")
+<<<<<<< HEAD
     called = {rate.per for task in tasks for rate in _called(task)}
     # The others are ways to do it rather than services: where nobody chose them, none is named.
     for rate in (TRANSCRIBE, TRANSCRIBE_MEDICAL, TRANSLATE, DETECT):
@@ -184,6 +190,17 @@ def _called(task: Resource) -> Iterator[Rate]:
     if is_told(prices.TRANSLATE_SETTING):
         yield TRANSLATE
     if is_told(prices.DETECT_SETTING):
+=======
+    for (name, value), rate in (
+        (prices.TRANSCRIBE_SETTING, TRANSCRIBE),
+        (prices.TRANSLATE_SETTING, TRANSLATE),
+    ):
+        if chosen == any(setting(task, name) == value for task in tasks):
+            yield rate
+    # A way to translate rather than a service of its own: where nobody chose it, it is not named.
+    name, value = prices.DETECT_SETTING
+    if chosen and any(setting(task, name) == value for task in tasks):
+>>>>>>> rev1
         yield DETECT
 
 
