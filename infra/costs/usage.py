@@ -14,13 +14,8 @@ from typing import Final
 
 from infra import prices
 from infra.costs.machines import Choice, instance_choices, machine
-<<<<<<< HEAD
-from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, told
-from infra.costs.templates import Resource, Resources, mentions
-=======
 from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
-from infra.costs.templates import Resources, mentions
->>>>>>> rev1
+from infra.costs.templates import Resource, Resources, mentions
 from infra.prices import HOURS_PER_MONTH, Price, Usage
 from speech.transcribe_operations import is_medical
 from transcripts.speed import ASSUMED_SPEED
@@ -165,7 +160,6 @@ def not_chosen(resources: Resources) -> list[Rate]:
 def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
     """Return the rates of the services of language that tasks call, or of those that none calls."""
     tasks = resources.of("AWS::ECS::TaskDefinition")
-<<<<<<< HEAD
     called = {rate.per for task in tasks for rate in _called(task)}
     # The others are ways to do it rather than services: where nobody chose them, none is named.
     for rate in (TRANSCRIBE, TRANSCRIBE_MEDICAL, TRANSLATE, DETECT):
@@ -176,31 +170,20 @@ def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
 def _called(task: Resource) -> Iterator[Rate]:
     """Yield the rates of the services of language that a task calls."""
 
-    def is_told(setting: tuple[str, str]) -> bool:
-        name, value = setting
-        return told(task, name) == value
+    def has(named: tuple[str, str]) -> bool:
+        name, value = named
+        return setting(task, name) == value
 
-    if is_told(prices.TRANSCRIBE_SETTING):
-        always = is_medical(json.loads(told(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}"))
-        allowed = json.loads(told(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
+    if has(prices.TRANSCRIBE_SETTING):
+        always = is_medical(json.loads(setting(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}"))
+        allowed = json.loads(setting(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
         if not always:
             yield TRANSCRIBE
         if always or allowed.get("medical"):
             yield TRANSCRIBE_MEDICAL
-    if is_told(prices.TRANSLATE_SETTING):
+    if has(prices.TRANSLATE_SETTING):
         yield TRANSLATE
-    if is_told(prices.DETECT_SETTING):
-=======
-    for (name, value), rate in (
-        (prices.TRANSCRIBE_SETTING, TRANSCRIBE),
-        (prices.TRANSLATE_SETTING, TRANSLATE),
-    ):
-        if chosen == any(setting(task, name) == value for task in tasks):
-            yield rate
-    # A way to translate rather than a service of its own: where nobody chose it, it is not named.
-    name, value = prices.DETECT_SETTING
-    if chosen and any(setting(task, name) == value for task in tasks):
->>>>>>> rev1
+    if has(prices.DETECT_SETTING):
         yield DETECT
 
 
