@@ -465,7 +465,7 @@ class Gpu(Part):
     #: A folder with a Dockerfile, or an image with tag or digest.
     image: str | None = None
     #: Who transcribes in an image that is built from a folder: faster-whisper, which makes an image
-    #: of some 2.5 GB; or WhisperX, which tells speakers apart, and makes one of some 12 GB.
+    #: of some 2.5 GB; or WhisperX, which labels speakers, and makes one of some 12 GB.
     transcriber: Literal["faster-whisper", "whisperx"] = "faster-whisper"
     #: What is baked into it: a name that faster-whisper knows, or of a repository in the Hugging
     #: Face hub. None: large-v3-turbo, and for WhisperX large-v3.

@@ -251,7 +251,7 @@ class GpuServer(Construct):
         service = ecs.Ec2Service(
             self,
             "Service",
-            # The same cluster: whether it has machines, the CDK believes when it is told so.
+            # The same cluster, which the CDK does not know to have machines.
             cluster=ecs.Cluster.from_cluster_attributes(
                 self,
                 "ClusterWithMachines",

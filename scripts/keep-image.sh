@@ -30,8 +30,13 @@ digest_of() {
 }
 mark() { # TAG DIGEST
     if [ "$(digest_of "imageTag=$1" 2>/dev/null || true)" = "$2" ]; then return; fi
+    # All kinds of manifests are accepted: an image with attestations is an index.
     manifest=$(aws ecr batch-get-image --region "$region" --repository-name "$name" \
-        --image-ids "imageDigest=$2" --query 'images[0].imageManifest' --output text)
+        --image-ids "imageDigest=$2" --accepted-media-types \
+        application/vnd.oci.image.index.v1+json application/vnd.oci.image.manifest.v1+json \
+        application/vnd.docker.distribution.manifest.list.v2+json \
+        application/vnd.docker.distribution.manifest.v2+json \
+        --query 'images[0].imageManifest' --output text)
     aws ecr put-image --region "$region" --repository-name "$name" --image-tag "$1" \
         --image-manifest "$manifest" --image-digest "$2" >/dev/null
     echo "$1 is $2"
