@@ -40,7 +40,7 @@ def _read(client: Any, address: str) -> bytes:
         raise BadRequest("This endpoint reads files at s3://BUCKET/KEY only.")
     try:
         found: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read(MAX_BYTES + 1)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, UnicodeError) as error:  # halves of characters in a key
         raise BadRequest(
             "The S3 URI that you provided can't be accessed. Make sure that the file is there and "
             "try your request again."
