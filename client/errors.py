@@ -160,21 +160,30 @@ class EndedByService(ClientError):
 class Refused(ClientError):
     """The service refused or ended the connection and told why.
 
-    `retry_after` is in seconds; `None` means that the service did not say.
+    Args:
+        code: an `ErrorCode`, or one that only a newer service knows.
+        message: for people.
+        retry_after: seconds; None means that the service did not say.
+        retryable: whether the same request can succeed later; None leaves it to the code, where
+            that is not known to no.
     """
 
     exit_code = ExitCode.REFUSED
 
-    def __init__(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        retryable: bool | None = None,
+    ) -> None:
         super().__init__(code, message, retry_after)
         self.code = code
         self.message = message
         self.retry_after = retry_after
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same request can succeed later."""
-        return ERRORS[self.code].retryable
+        known = any(kind.retryable for each, kind in ERRORS.items() if each == code)
+        self.retryable = known if retryable is None else retryable
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message} {self.advice}"
@@ -191,7 +200,7 @@ class Refused(ClientError):
         return f"Try again in {self.retry_after:g} s."
 
 
-_ADVICE = {
+_ADVICE: dict[str, str] = {
     ErrorCode.INVALID_OPTION: "Leave it out, or ask whoever runs the service to allow it.",
     ErrorCode.ENGINE_REFUSED: "Trying again will not help; whoever runs the service can see why.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "`python -m client languages` shows what there is.",

@@ -12,6 +12,7 @@ then waits, while messages go on coming.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator
@@ -170,7 +171,7 @@ class Connection:
                 raise self._ended()
             message = _parse(frame.data)
             if isinstance(message, Error):
-                raise Refused(message.code, message.message, message.retry_after)
+                raise _refused(message, message.code)
             if message is not None:
                 return Received(frame.data, message)
 
@@ -248,10 +249,26 @@ def _too_many(error: aiohttp.WSServerHandshakeError) -> Refused:
 
 
 def _parse(text: str) -> Message | None:
-    """Return the message, or `None` when a newer service sends a kind that is not known here."""
+    """Return the message, or `None` when a newer service sends a kind that is not known here.
+
+    Raises:
+        Refused: it is an error whose code only a newer service knows.
+        ConnectionLost: it is none of the protocol.
+    """
     try:
         return protocol.server_message.validate_json(text)
     except ValidationError as error:
-        if error.errors(include_input=False)[0]["type"] == "union_tag_invalid":
+        wrong = [(each["type"], each["loc"]) for each in error.errors(include_input=False)]
+        if wrong[0][0] == "union_tag_invalid":
             return None
+        if wrong == [("enum", ("error", "code"))]:
+            sent = json.loads(text)
+            code = sent.pop("code")
+            if isinstance(code, str):
+                refusal = Error.model_validate({**sent, "code": protocol.ErrorCode.INTERNAL})
+                raise _refused(refusal, code) from error
         raise ConnectionLost("what answers there does not speak this protocol") from error
+
+
+def _refused(error: Error, code: str) -> Refused:
+    return Refused(code, error.message, error.retry_after, retryable=error.retryable)

@@ -11,6 +11,7 @@ screen readers. For programs it is one of the JSON lines on stdout:
 | `refused`  | `file`, `code` (`name`, `unreadable`, `not_audio`, `exists`), `message`     |
 | `session`  | `userId`, `sessionId`, `chunkCount`, `firstChunk`                   |
 | `status`   | see `client.outcomes`                                               |
+| `vocabulary`, `deleted` | see docs/client.md                                     |
 """
 
 from __future__ import annotations

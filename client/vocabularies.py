@@ -294,16 +294,27 @@ def _explanation(error: BotoCoreError | AwsError, place: Place) -> ClientError:
         return aws.explanation(error, place)
     refusal = error.response.get("Error", {})
     code = refusal.get("Code", "")
-    if code == "NotFoundException":
+    message = " ".join(str(refusal.get("Message", code)).split())
+    if _is_missing(error.operation_name, code, message):
         return NoSuchVocabulary(
             f"There is no {place} in this account and region. `vocabulary list` shows which "
             "there are."
         )
     if code in _REFUSALS:
         words = {"place": place, "reason": f"{code}, {error.operation_name}"}
-        message = " ".join(str(refusal.get("Message", code)).split())
         return AccessRefused(_REFUSALS[code].format(message=message, **words))
     return aws.explanation(error, place)
+
+
+def _is_missing(operation: str, code: str, message: str) -> bool:
+    """Whether there is nothing of the name.
+
+    Amazon's model has NotFoundException for that, but what Amazon answers is BadRequestException,
+    by what Terraform's provider for AWS relies on. Deleting one that is PENDING is the same error.
+    """
+    if code == "BadRequestException":
+        return operation.startswith("Get") or "be found" in message
+    return code == "NotFoundException"
 
 
 def _snake(name: str) -> str:

@@ -191,7 +191,8 @@ Rendered from `transcripts/protocol.py` by `make protocol`; changes made here ar
 A conversation has any number of speakers and of viewers, and needs no creation: it begins
 with the first connection that names it. Text frames hold one JSON object with a `type`,
 in UTF-8. Times are seconds. Fields that have no value are left out. A client ignores fields
-and message types that it does not know; a server refuses them in control messages.
+and message types that it does not know, and goes by `retryable` where it does not know the code
+of an error; a server refuses what it does not know in control messages.
 """
 
 _LIFECYCLE = """\

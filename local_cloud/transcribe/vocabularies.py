@@ -3,9 +3,8 @@
 A vocabulary is PENDING for a moment after each change, then READY, or FAILED for a reason. It
 changes nothing about what is recognised; a filter masks, removes or tags its words in results.
 
-ServiceError
-├── requests.BadRequest, LimitExceeded, Conflict
-└── NotFound                    404 NotFoundException
+A name that is not there is a BadRequest: Amazon's model has NotFoundException as well, but its
+service answers with BadRequestException, on which Terraform's provider for AWS relies.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from local_cloud.transcribe.requests import (
     BadRequest,
     Conflict,
     LimitExceeded,
-    ServiceError,
     StreamRequest,
 )
 from speech.vocabularies import MAX_BYTES, phrase_problem, unsupported, word_problem
@@ -33,13 +31,6 @@ PENDING_SECONDS: Final = 1.0
 _NOT_FOUND: Final = (
     "The requested {kind} couldn't be found. Check the {kind} name and try your request again."
 )
-
-
-class NotFound(ServiceError):
-    """There is no vocabulary or filter of that name."""
-
-    error_type = "NotFoundException"
-    status = 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +114,7 @@ class Shelf:
         """Replace the words of one; its language as well, where that is given.
 
         Raises:
-            NotFound: there is none.
-            BadRequest: it is too large, or a filter with a wrong word.
+            BadRequest: there is none; it is too large, or a filter with a wrong word.
         """
         found = self.get(name)
         return self._keep(name, language_code or found.language_code, words, found.number)
@@ -133,18 +123,18 @@ class Shelf:
         """Return one.
 
         Raises:
-            NotFound: there is none.
+            BadRequest: there is none.
         """
         try:
             return self._entries[name]
         except KeyError:
-            raise NotFound(_NOT_FOUND.format(kind=self._kind)) from None
+            raise BadRequest(_NOT_FOUND.format(kind=self._kind)) from None
 
     def delete(self, name: str) -> None:
         """Forget one.
 
         Raises:
-            NotFound: there is none.
+            BadRequest: there is none.
         """
         self.get(name)
         del self._entries[name]
@@ -164,9 +154,7 @@ class Shelf:
             BadRequest: there is none of a name, or it is not READY.
         """
         for name in names:
-            entry = self._entries.get(name)
-            if entry is None:
-                raise BadRequest(_NOT_FOUND.format(kind=self._kind))
+            entry = self.get(name)
             state = self.state(entry)
             if state != "READY":
                 raise BadRequest(f"The requested {self._kind} is {state}, and not READY.")

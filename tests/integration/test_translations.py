@@ -207,11 +207,17 @@ async def test_without_a_translator_every_language_is_refused() -> None:
 
     assert refusal.code is ErrorCode.UNSUPPORTED_LANGUAGE
     assert "no translator" in str(refusal)
-    assert languages == {"recognition": [], "translation": [], "translator": None}
+    assert languages == {
+        "engine": "scripted",
+        "recognition": [],
+        "translation": [],
+        "translator": None,
+    }
 
 
 async def test_languages_can_be_asked_for(service: RunningService) -> None:
     assert await page(service.url) == {
+        "engine": "scripted",
         "recognition": [],
         "translation": ["fr", "de", "pt-PT"],
         "translator": "pseudo",

@@ -13,7 +13,12 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ])
 
 export function isPassing(error: ErrorMessage): boolean {
-  return error.retryable && PASSING.has(error.code)
+  return error.retryable && (PASSING.has(error.code) || !isKnown(error.code))
+}
+
+/** Whether this page knows a code; a newer server may know more. */
+function isKnown(code: ErrorCode): boolean {
+  return Object.hasOwn(TITLES, code)
 }
 
 const TITLES: Record<ErrorCode, string> = {
@@ -52,8 +57,7 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
 /** The words for an error of the server. */
 export function serverProblem(error: ErrorMessage): Problem {
   return {
-    // A newer server may know more codes than this page.
-    title: Object.hasOwn(TITLES, error.code) ? TITLES[error.code] : 'The server refused.',
+    title: isKnown(error.code) ? TITLES[error.code] : 'The server refused.',
     // What the server says of a wrong parameter is more exact than anything known here.
     advice: ADVICE[error.code] ?? error.message,
   }

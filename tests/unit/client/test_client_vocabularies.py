@@ -55,8 +55,13 @@ def described(state: str, **more: str) -> dict[str, Any]:
     } | more
 
 
-def test_a_new_one_is_created(account: Account, stub: Stubber) -> None:
-    stub.add_client_error("get_vocabulary", "NotFoundException", http_status_code=404)
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("NotFoundException", 404), ("BadRequestException", 400)],
+    ids=["as the model has it", "as Amazon answers"],
+)
+def test_a_new_one_is_created(account: Account, stub: Stubber, code: str, status: int) -> None:
+    stub.add_client_error("get_vocabulary", code, http_status_code=status)
     stub.add_response(
         "create_vocabulary",
         described("PENDING"),
@@ -157,7 +162,15 @@ def test_lists_are_read_to_their_end(account: Account, stub: Stubber) -> None:
 def test_refusals_say_what_to_do(  # noqa: PLR0917 - fixtures
     account: Account, stub: Stubber, code: str, status: int, kind: type[ClientError], words: str
 ) -> None:
-    stub.add_client_error("get_vocabulary", code, "Why.", http_status_code=status)
+    stub.add_client_error("delete_vocabulary", code, "Why.", http_status_code=status)
 
     with pytest.raises(kind, match=words):
-        account.get(VOCABULARY, "names")
+        account.delete(VOCABULARY, "names")
+
+
+def test_what_is_not_there_cannot_be_deleted(account: Account, stub: Stubber) -> None:
+    message = "The requested vocabulary couldn't be found. Check the vocabulary name."
+    stub.add_client_error("delete_vocabulary", "BadRequestException", message)
+
+    with pytest.raises(NoSuchVocabulary):
+        account.delete(VOCABULARY, "names")

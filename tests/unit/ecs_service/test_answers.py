@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 import ecs_service
-from ecs_service.access import Door
+from ecs_service.access import EDGE_HEADER, Door
 from ecs_service.api.arrivals import Arrival, Arrivals
 from ecs_service.api.connection import Connection
 from ecs_service.api.health import Health
@@ -68,11 +68,12 @@ names = st.sampled_from(
         "Sec-WebSocket-Version",
         "X-Forwarded-Host",
         "X-Cloudscribe-Viewer",
+        EDGE_HEADER,
     ]
 )
 
 
-def router(*, loopback: bool) -> Router:
+def router(*, loopback: bool, edge_secret: str | None) -> Router:
     def limit() -> RateLimit:
         return RateLimit(Rate(1.0, 5), most=2)
 
@@ -83,19 +84,24 @@ def router(*, loopback: bool) -> Router:
         sockets={"/api/stt/transcribe": upgraded},
         refuse=lambda _refusal, _caller: upgraded(cast("Request", None), _caller),
         pages=Health(admission(taken=1), None).pages(),
-        door=Door(loopback=loopback),
+        door=Door(loopback=loopback, edge_secret=edge_secret),
         callers=Callers(connects=limit(), failures=limit()),
         address_header="X-Cloudscribe-Viewer",
         arrivals=Arrivals(1),
     )
 
 
-@given(st.lists(st.tuples(targets, st.dictionaries(names, values)), max_size=8), st.booleans())
+@given(
+    st.lists(st.tuples(targets, st.dictionaries(names, values)), max_size=8),
+    st.booleans(),
+    st.sampled_from([None, "s" * 48]),
+)
 def test_nothing_that_a_caller_sends_is_answered_by_a_5xx(
     requests: list[tuple[bytes, dict[str, str]]],
     loopback: bool,  # noqa: FBT001 - hypothesis draws it
+    edge_secret: str | None,
 ) -> None:
-    answering = router(loopback=loopback)
+    answering = router(loopback=loopback, edge_secret=edge_secret)
     arrival = Arrival(answering.arrivals)
 
     for target, headers in requests:

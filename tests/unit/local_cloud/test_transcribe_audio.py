@@ -20,6 +20,7 @@ from local_cloud.transcribe.audio import (
 )
 from local_cloud.transcribe.ogg import OggReader
 from local_cloud.transcribe.requests import BadRequest, StreamRequest
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 from tests.support.encoded import encode
 
 pytestmark = pytest.mark.unit
@@ -345,3 +346,14 @@ def page(flags: int, sequence: int, segments: Iterable[bytes]) -> bytes:
     head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, 0, 7, sequence, 0, len(lengths))
     checksum = struct.pack("<I", ogg._crc(head + body))
     return head[:22] + checksum + head[26:] + body
+
+
+@pytest.mark.parametrize("encoding", START_STREAM_TRANSCRIPTION.parameters["media-encoding"].values)
+def test_only_pcm_passes_as_it_is(encoding: str) -> None:
+    """An encoding that a newer model adds must not be taken for samples."""
+    samples = bytes(range(1, 81))
+    found = b""
+    with contextlib.suppress(BadRequest):
+        found = heard(decoder(encoding, **{"sample-rate": "8000"}), samples)
+
+    assert (found == samples) == (encoding == "pcm")
