@@ -12,11 +12,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ecs_service.access import LOOPBACK_NAMES
 from ecs_service.conversations.outbox import CONFIRM_SECONDS
 from ecs_service.names import EngineName, TranslatorName
-from speech.engines.base import RecognitionOptions
 from speech.engines.errors import EngineError
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
-from speech.engines.transcribe.options import parsed
+from speech.engines.transcribe.operators import check as check_transcribe
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
 from transcripts.models import InWords, Language
 from translation.languages import chosen
@@ -191,7 +190,7 @@ class Settings(BaseSettings):
     @classmethod
     def _as_transcribe_takes_them(cls, value: dict[str, str]) -> dict[str, str]:
         try:
-            parsed(value, language=RecognitionOptions().language)
+            check_transcribe(defaults=value, allowed=AllowedOptions(), transport="websocket")
         except EngineError as error:
             raise ValueError(str(error)) from error
         return value
@@ -201,6 +200,19 @@ class Settings(BaseSettings):
     def _that_are_known(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
         chosen(value)
         return value
+
+    @model_validator(mode="after")
+    def _transcribe_consistent(self) -> Self:
+        try:
+            check_transcribe(
+                defaults=self.transcribe_options,
+                allowed=self.transcribe_allowed,
+                transport=self.transcribe_transport,
+            )
+        except EngineError as error:
+            names = "TRANSCRIBE_OPTIONS, TRANSCRIBE_ALLOWED and TRANSCRIBE_TRANSPORT"
+            raise ValueError(f"{names} do not go together: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _store_whole_or_not_at_all(self) -> Self:

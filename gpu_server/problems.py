@@ -18,7 +18,7 @@ Problem                 status, code, message, retryable, and when to come again
 ├── Busy                503 busy: the queue is full, or there are too many transfers or requests
 ├── NotReady            503 not_ready: the model is being loaded
 ├── Stopping            503 stopping: the server is being shut down
-└── EngineFailure       503 engine_failed: the model or its process failed
+└── EngineFailure       503 engine_failed: the model or its process failed, or memory ran out
     └── EngineStalled   the same, after it gave no sign of life for minutes
 """
 

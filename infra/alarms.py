@@ -1,7 +1,7 @@
 """An alarm for every way to lose words, recordings or money.
 
-Each says what has happened and what to do first, for it arrives as a mail in the night. An
-alarm on one metric costs ten cents a month (the first ten are free), one on an expression ten
+Its description names what has happened and what to do first, for it arrives as a mail in the night.
+An alarm on one metric costs ten cents a month (the first ten are free), one on an expression ten
 cents for each metric in it; so nothing is watched twice, and what would merely be nice to know
 is on the dashboards. An expression that fills gaps has a value for the newest minute before its
 metrics have arrived, so its alarm asks for some of the last minutes, never for all of them. Not
@@ -34,7 +34,7 @@ LATE_OUTBOX: Final = 60
 #: With machines of our own a job is begun within minutes, or at the next of the set times, and may
 #: stand behind many, hours.
 LATE_JOB: Final = 6
-#: Without, jobs wait for people; they have a fortnight, and are told on the second day, hours.
+#: Without, jobs wait for people; they have a fortnight, and are notified on the second day, hours.
 LATE_JOB_WITHOUT_GPU: Final = 24
 #: What a machine may take to stop once it is not wanted any more, minutes: its task ends (2), ECS
 #: has seen it empty for a quarter of an hour, and it is drained.
@@ -51,9 +51,9 @@ class LossAlarms(Construct):
     def __init__(
         self, scope: Construct, construct_id: str, *, watched: Watched, notices: Notices
     ) -> None:
-        """Make the alarms and have them, and those made elsewhere, tell `notices`."""
+        """Make the alarms and have them, and those made elsewhere, notify `notices`."""
         super().__init__(scope, construct_id)
-        self._tell = actions.SnsAction(notices.topic)
+        self._notify = actions.SnsAction(notices.topic)
         self._watched = watched
         self._redrive = f"`make redrive ENV={watched.namespace.rpartition('/')[2]} QUEUE="
         self._conversations()
@@ -134,7 +134,7 @@ class LossAlarms(Construct):
             flow.batch_worker,
             flow.session_combiner,
         ):
-            function.errors.add_alarm_action(self._tell)
+            function.errors.add_alarm_action(self._notify)
         self._above(
             "ProcessorThrottled",
             processor.function.function.metric_throttles(period=metrics.MINUTE),
@@ -149,7 +149,7 @@ class LossAlarms(Construct):
         captions = self._watched.captions
         assert captions is not None  # noqa: S101 - for mypy; asked by the caller
         for alarm in captions.alarms:
-            alarm.add_alarm_action(self._tell)
+            alarm.add_alarm_action(self._notify)
         self._alarm(
             "NobodyServes",
             metrics.healthy_tasks(captions),
@@ -167,7 +167,7 @@ class LossAlarms(Construct):
         live = self._watched.machine
         assert live is not None  # noqa: S101 - for mypy; asked by the caller
         for alarm in live.alarms:
-            alarm.add_alarm_action(self._tell)
+            alarm.add_alarm_action(self._notify)
         self._alarm(
             "NobodyServes",
             metrics.heartbeat(self._watched.namespace),
@@ -276,4 +276,4 @@ class LossAlarms(Construct):
             datapoints_to_alarm=datapoints,
             comparison_operator=comparison,
             treat_missing_data=missing,
-        ).add_alarm_action(self._tell)
+        ).add_alarm_action(self._notify)

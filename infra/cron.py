@@ -154,7 +154,7 @@ def parse(expression: str) -> Cron:
     if len(expression) > LONGEST:
         raise InvalidCron(f"it has more than {LONGEST} characters")
     found = re.fullmatch(r"cron\((.*)\)", expression)
-    fields = found[1].split() if found else []
+    fields = found[1].split(" ") if found else []
     if len(fields) != 6:  # noqa: PLR2004 - see the module
         raise InvalidCron(f"{expression!r} is not of the form cron(0 8 ? * MON-FRI *)")
     minutes, hours, day_of_month, months, day_of_week, years = fields

@@ -45,14 +45,14 @@ def _business(watched: Watched) -> list[cloudwatch.IWidget]:
     widgets = [
         _graph(
             "Utterances a day",
-            _told(watched, "UtterancesStored", "transcript_processor", "stored"),
+            _of_function(watched, "UtterancesStored", "transcript_processor", "stored"),
             width=_THIRD,
         ),
         _graph(
             "Recordings a day",
-            _told(watched, "RecordingsTranscribed", "router", "transcribed at once"),
-            _told(watched, "RecordingsQueued", "router", "queued"),
-            _told(watched, "SessionsWritten", "session_combiner", "sessions"),
+            _of_function(watched, "RecordingsTranscribed", "router", "transcribed at once"),
+            _of_function(watched, "RecordingsQueued", "router", "queued"),
+            _of_function(watched, "SessionsWritten", "session_combiner", "sessions"),
             width=_THIRD,
         ),
     ]
@@ -122,9 +122,9 @@ def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
         _graph("Duration of calls, p95, ms", *_each(functions, "Duration", "p95"), width=_THIRD),
         _graph(
             "Messages that failed",
-            _told(watched, "FailedMessages", "transcript_processor", "failed"),
-            _told(watched, "PoisonMessages", "transcript_processor", "poison"),
-            _told(watched, "EventsRefused", "router", "events refused"),
+            _of_function(watched, "FailedMessages", "transcript_processor", "failed"),
+            _of_function(watched, "PoisonMessages", "transcript_processor", "poison"),
+            _of_function(watched, "EventsRefused", "router", "events refused"),
             width=_HALF,
         ),
         _graph(
@@ -221,7 +221,7 @@ def _gpu(watched: Watched) -> list[cloudwatch.IWidget]:
         _graph(
             "Machines with a GPU",
             _named(metrics.machines(gpu), "running"),
-            _told(watched, "MachinesWanted", "batch_worker", "wanted", statistic=_MAXIMUM),
+            _of_function(watched, "MachinesWanted", "batch_worker", "wanted", statistic=_MAXIMUM),
             width=_HALF,
         ),
         _graph(
@@ -244,7 +244,7 @@ def _each(
     ]
 
 
-def _told(
+def _of_function(
     watched: Watched, name: str, service: str, label: str, *, statistic: str = _SUM
 ) -> cloudwatch.Metric:
     """Return a function's own metric: a number a day, or its present value."""

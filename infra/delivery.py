@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: The branch from which images are published and environments deployed.
 BRANCH: Final = "main"
-#: What `cdk bootstrap` calls its roles when it is not told otherwise.
+#: What `cdk bootstrap` calls its roles unless another qualifier is chosen.
 QUALIFIER: Final = "hnb659fds"
 #: What a deployment needs of them; each is made for one account and region.
 BOOTSTRAP_ROLES: Final = ("deploy", "file-publishing", "image-publishing", "lookup")

@@ -3,7 +3,7 @@
 Without any, `infra.machine_service` has the way.
 
 Both suit sockets that stay open for hours. A viewer gets a heartbeat every ten seconds and a
-speaker sends audio, or is told `idle_timeout` after fifteen seconds without any, so that neither
+speaker sends audio, or gets `idle_timeout` after fifteen seconds without any, so that neither
 a load balancer's idle timeout (a minute unless changed) nor CloudFront's (ten minutes for
 WebSockets) is ever reached by a connection that works.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
@@ -24,6 +24,7 @@ from constructs import Construct
 from infra import security
 from infra.buckets import log_bucket
 from infra.environments import DedicatedLoadBalancer, Domain, SharedLoadBalancer
+from infra.generated_secrets import generated_secret, reference
 from infra.network import Network
 from infra.prefix_lists import cloudfront_origin_facing
 
@@ -34,9 +35,6 @@ SECRET_HEADER = "X-Cloudscribe-Edge"  # noqa: S105 - the header's name, not its 
 #: The header that has the viewer's address; CloudFront's function `api_request.js` writes it. Only
 #: CloudFront reaches the service: see below why for each kind of load balancer.
 VIEWER_HEADER = "X-Cloudscribe-Viewer"
-#: Without punctuation: `*` and `?` would be wildcards in a listener's rule, to which small and
-#: capital letters are the same. Some 248 bits.
-SECRET_LENGTH = 48
 #: Which field of the secret is the value; another name makes another value.
 SECRET_FIELD = "value1"  # noqa: S105 - the field's name, not its value
 #: Longer than the service waits for audio, so that its own answer comes first.
@@ -67,31 +65,18 @@ class Entrance(Origin, Protocol):
 
 def edge_secret(scope: Construct) -> secretsmanager.Secret:
     """Return a new secret, by which CloudFront is known; see `SharedEntrance`."""
-    secret = secretsmanager.Secret(
+    return generated_secret(
         scope,
-        "Secret",
+        field=SECRET_FIELD,
         description=f"The header {SECRET_HEADER}, by which CloudFront is known",
-        generate_secret_string=secretsmanager.SecretStringGenerator(
-            secret_string_template="{}",  # noqa: S106 - an empty object
-            generate_string_key=SECRET_FIELD,
-            exclude_punctuation=True,
-            password_length=SECRET_LENGTH,
-        ),
-        removal_policy=RemovalPolicy.DESTROY,
+        why_not_rotated="The value has to change in CloudFront and where it is asked for at once, "
+        "which a rotation cannot do; a deployment does it.",
     )
-    security.accept(
-        secret,
-        {
-            "AwsSolutions-SMG4": "The value has to change in CloudFront and where it is asked for "
-            "at once, which a rotation cannot do; a deployment does it."
-        },
-    )
-    return secret
 
 
 def secret_value(secret: secretsmanager.ISecret) -> str:
-    """Return a reference that CloudFormation resolves; the value itself is not known here."""
-    return secret.secret_value_from_json(SECRET_FIELD).unsafe_unwrap()
+    """Return a reference to the value, for CloudFormation to resolve."""
+    return reference(secret, SECRET_FIELD)
 
 
 class SharedEntrance(Construct):

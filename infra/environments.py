@@ -27,7 +27,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra import cron
 from infra.cron import InvalidCron
-from infra.language_regions import COMPREHEND, TRANSCRIBE_STREAMING, TRANSLATE
+from infra.language_regions import (
+    COMPREHEND,
+    TRANSCRIBE_MEDICAL_STREAMING,
+    TRANSCRIBE_STREAMING,
+    TRANSLATE,
+)
 from infra.log_retention import RETENTION
 from infra.mistakes import mistakes, without
 from infra.parts import Part, Problem
@@ -460,7 +465,7 @@ class Gpu(Part):
     #: A folder with a Dockerfile, or an image with tag or digest.
     image: str | None = None
     #: Who transcribes in an image that is built from a folder: faster-whisper, which makes an image
-    #: of some 2.5 GB; or WhisperX, which tells speakers apart, and makes one of some 12 GB.
+    #: of some 2.5 GB; or WhisperX, which labels speakers, and makes one of some 12 GB.
     transcriber: Literal["faster-whisper", "whisperx"] = "faster-whisper"
     #: What is baked into it: a name that faster-whisper knows, or of a repository in the Hugging
     #: Face hub. None: large-v3-turbo, and for WhisperX large-v3.
@@ -592,7 +597,7 @@ class Gpu(Part):
 
 
 class Operations(Part):
-    """Who is told what, and when money is running away."""
+    """Who is notified, and of how much money."""
 
     #: Gets the alarms; None leaves them in the console only.
     alarm_email: str | None = None
@@ -779,11 +784,18 @@ class Environment(Part):
             if not isinstance(part, Transcribe | Translation):
                 continue
             region = part.region or self.region
-            unknown = part.region is None and region not in _regions()  # told already
+            unknown = part.region is None and region not in _regions()  # reported already
             if region not in offered and not unknown:
                 yield (
                     f"live.service.{field}.region",
                     f"{name} in {region}: give another region (infra/language_regions.py)",
+                )
+        if isinstance(engine, Transcribe) and engine.medical != "never":
+            region = engine.region or self.region
+            if region in TRANSCRIBE_STREAMING - TRANSCRIBE_MEDICAL_STREAMING:
+                yield (
+                    "live.service.engine.region",
+                    f"Amazon Transcribe Medical does not stream in {region}: give another region",
                 )
         if translation is not None and translation.source == "auto":
             region = translation.region or self.region

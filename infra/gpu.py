@@ -39,13 +39,13 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
 from infra import bucket_rights
 from infra.environments import Gpu
 from infra.functions import Place
+from infra.generated_secrets import generated_secret, reference
 from infra.gpu_image import gpu_image
 from infra.gpu_machines import GpuMachines
 from infra.log_retention import RETENTION
@@ -64,7 +64,6 @@ STOP: Final = Duration.minutes(2)
 
 #: Which field of the secret is the value; another name makes another value.
 SECRET_FIELD: Final = "value1"  # noqa: S105 - the field's name, not its value
-SECRET_LENGTH: Final = 48
 
 
 class GpuServer(Construct):
@@ -100,8 +99,14 @@ class GpuServer(Construct):
         self._network = network
         namespace = f"{Stack.of(self).stack_name}.internal".lower()
         self.url = f"http://{NAME}.{namespace}:{PORT}"
-        self._secret = self._make_secret()
-        self.token = self._secret.secret_value_from_json(SECRET_FIELD).unsafe_unwrap()
+        self._secret = generated_secret(
+            self,
+            field=SECRET_FIELD,
+            description="By which the router is known to the GPU server",
+            why_not_rotated="Router and tasks get the value when they are deployed, so a "
+            "rotation would only part them; a deployment changes it.",
+        )
+        self.token = reference(self._secret, SECRET_FIELD)
         self.cluster = self._make_cluster(namespace)
         router_group = self._security_group("RouterSecurityGroup", "Router: to the GPU server")
         self.security_group = self._security_group(
@@ -117,28 +122,6 @@ class GpuServer(Construct):
         self.auto_scaling_group = machines.auto_scaling_group
         self.service = self._make_service(self._make_task(store), machines)
         self._open_way_to_queues()
-
-    def _make_secret(self) -> secretsmanager.Secret:
-        secret = secretsmanager.Secret(
-            self,
-            "Secret",
-            description="By which the router is known to the GPU server",
-            generate_secret_string=secretsmanager.SecretStringGenerator(
-                secret_string_template="{}",  # noqa: S106 - an empty object
-                generate_string_key=SECRET_FIELD,
-                exclude_punctuation=True,
-                password_length=SECRET_LENGTH,
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        accept(
-            secret,
-            {
-                "AwsSolutions-SMG4": "Router and tasks learn the value when they are deployed, so "
-                "a rotation would only part them; a deployment changes it."
-            },
-        )
-        return secret
 
     def _make_cluster(self, namespace: str) -> ecs.Cluster:
         cluster = ecs.Cluster(self, "Cluster", vpc=self._network.vpc)
@@ -268,7 +251,7 @@ class GpuServer(Construct):
         service = ecs.Ec2Service(
             self,
             "Service",
-            # The same cluster: whether it has machines, the CDK believes when it is told so.
+            # The same cluster, which the CDK does not know to have machines.
             cluster=ecs.Cluster.from_cluster_attributes(
                 self,
                 "ClusterWithMachines",

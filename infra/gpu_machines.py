@@ -15,7 +15,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from infra.ecs_agent import agent_role
+from infra.ecs_agent import agent_role, root_volume
 from infra.environments import Gpu
 from infra.network import Network
 from infra.security import accept
@@ -105,18 +105,7 @@ class GpuMachines(Construct):
             associate_public_ip_address=network.public_addresses,
             require_imdsv2=True,
             http_put_response_hop_limit=1,
-            block_devices=[
-                ec2.BlockDevice(
-                    device_name="/dev/xvda",
-                    volume=ec2.BlockDeviceVolume.ebs(
-                        int(DISK.to_gibibytes()),
-                        volume_type=ec2.EbsDeviceVolumeType.GP3,
-                        throughput=DISK_MIB_S,
-                        encrypted=True,
-                        delete_on_termination=True,
-                    ),
-                )
-            ],
+            block_devices=[root_volume(DISK, mib_s=DISK_MIB_S)],
         )
 
     def _choice(self, gpu: Gpu, template: ec2.LaunchTemplate) -> autoscaling.MixedInstancesPolicy:
@@ -164,8 +153,8 @@ class GpuMachines(Construct):
         accept(
             self.auto_scaling_group,
             {
-                "AwsSolutions-AS3": "Machines come and go with the work, which is nothing to be "
-                "told of; one that stays without work has its alarm.",
+                "AwsSolutions-AS3": "Machines come and go with the work, which nobody needs to be "
+                "notified of; one that stays without work has its alarm.",
                 "AwsSolutions-EC26": "The rule cannot look into a launch template; the only "
                 "volume in ours is encrypted.",
             },

@@ -40,6 +40,16 @@ TRANSCRIBE_STREAMING: Final = frozenset({
     "us-isof-south-1",
     "us-west-2",
 })  # fmt: skip
+#: Where Transcribe Medical streams. Source: the regions that Amazon Chime SDK's API takes for it,
+#: in the same data (TranscribeMedicalRegion of chime-sdk-meetings); the endpoints do not tell.
+TRANSCRIBE_MEDICAL_STREAMING: Final = frozenset({
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-west-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+})  # fmt: skip
 #: Where Translate can have a text's language detected.
 COMPREHEND: Final = frozenset({
     "ap-northeast-1",

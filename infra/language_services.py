@@ -18,11 +18,8 @@ from aws_cdk import aws_iam as iam
 from infra.environments import Service
 from infra.recognition import TRANSCRIBE_PORT, Transcribe
 
-#: What starts a stream, by `Transcribe.transport`.
-TRANSCRIBE_ACTIONS = {
-    "http2": "transcribe:StartStreamTranscription",
-    "websocket": "transcribe:StartStreamTranscriptionWebSocket",
-}
+#: What ends the names of the actions that start a stream, by `Transcribe.transport`.
+_ACTION_ENDINGS = {"http2": "", "websocket": "WebSocket"}
 TRANSLATE_ACTION = "translate:TranslateText"
 #: Translate calls Comprehend in the caller's name, where it is to detect the source's language.
 #: Source: Amazon Translate Developer Guide, "Identity-based policies".
@@ -37,21 +34,21 @@ def settings(service: Service, region: str) -> dict[str, str]:
         region: the environment's own.
     """
     engine, translation = service.engine, service.translation
-    told: dict[str, str] = {"ENGINE": engine.kind}
+    variables: dict[str, str] = {"ENGINE": engine.kind}
     if isinstance(engine, Transcribe):
         allowed = engine.allowed.model_dump(mode="json", exclude_defaults=True)
-        told["TRANSCRIBE_REGION"] = engine.region or region
-        told["TRANSCRIBE_TRANSPORT"] = engine.transport
-        told["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
-        told["TRANSCRIBE_OPTIONS"] = _json(engine.options)
-        told["TRANSCRIBE_ALLOWED"] = _json(allowed)
+        variables["TRANSCRIBE_REGION"] = engine.region or region
+        variables["TRANSCRIBE_TRANSPORT"] = engine.transport
+        variables["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
+        variables["TRANSCRIBE_OPTIONS"] = _json(engine.options)
+        variables["TRANSCRIBE_ALLOWED"] = _json(allowed)
     if translation is not None:
-        told["TRANSLATOR"] = "amazon"
-        told["TRANSLATE_REGION"] = translation.region or region
-        told["TRANSLATE_LANGUAGES"] = ",".join(translation.languages)
-        told["TRANSLATE_TERMINOLOGY"] = translation.terminology or ""
-        told["TRANSLATE_SOURCE"] = translation.source
-    return {name: value for name, value in told.items() if value}
+        variables["TRANSLATOR"] = "amazon"
+        variables["TRANSLATE_REGION"] = translation.region or region
+        variables["TRANSLATE_LANGUAGES"] = ",".join(translation.languages)
+        variables["TRANSLATE_TERMINOLOGY"] = translation.terminology or ""
+        variables["TRANSLATE_SOURCE"] = translation.source
+    return {name: value for name, value in variables.items() if value}
 
 
 def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
@@ -62,8 +59,8 @@ def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
         region: the environment's own.
     """
     if isinstance(service.engine, Transcribe):
-        action = TRANSCRIBE_ACTIONS[service.engine.transport]
-        yield _right(action, service.engine.region or region)
+        for action in _transcribe_actions(service.engine):
+            yield _right(action, service.engine.region or region)
     if service.translation is not None:
         yield _right(TRANSLATE_ACTION, service.translation.region or region)
         if service.translation.source == "auto":
@@ -78,6 +75,15 @@ def let_out(group: ec2.SecurityGroup, service: Service) -> None:
         group.add_egress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
         )
+
+
+def _transcribe_actions(engine: Transcribe) -> Iterator[str]:
+    """Yield what starts the streams that there can be."""
+    ending = _ACTION_ENDINGS[engine.transport]
+    if engine.medical != "always":
+        yield f"transcribe:StartStreamTranscription{ending}"
+    if engine.medical != "never":
+        yield f"transcribe:StartMedicalStreamTranscription{ending}"
 
 
 def _right(action: str, region: str) -> iam.PolicyStatement:

@@ -25,7 +25,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from infra.ecs_agent import agent_role
+from infra.ecs_agent import agent_role, root_volume
 from infra.environments import NoLoadBalancer
 from infra.network import Network
 from infra.security import accept
@@ -74,17 +74,7 @@ class Machine(Construct):
             require_imdsv2=True,
             # Containers are one hop further away, and so never get the machine's own rights.
             http_put_response_hop_limit=1,
-            block_devices=[
-                ec2.BlockDevice(
-                    device_name="/dev/xvda",
-                    volume=ec2.BlockDeviceVolume.ebs(
-                        int(DISK.to_gibibytes()),
-                        volume_type=ec2.EbsDeviceVolumeType.GP3,
-                        encrypted=True,
-                        delete_on_termination=True,
-                    ),
-                )
-            ],
+            block_devices=[root_volume(DISK)],
         )
         self.resource = ec2.CfnInstance(
             self,

@@ -141,7 +141,7 @@ class MachineService(Construct):
         security.accept(
             self.cluster,
             {
-                "AwsSolutions-ECS4": "The service publishes what tells of its health (streams, "
+                "AwsSolutions-ECS4": "The service publishes metrics of its health (streams, "
                 "slots, outbox, delays); Container Insights would cost more than the machine."
             },
         )

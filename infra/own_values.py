@@ -5,7 +5,7 @@ keeps keys of its own there. Whatever else stands at its top has to be an enviro
 a typing mistake would otherwise deploy an environment without its values.
 
 ValueError
-└── WrongContext    says all that is wrong, of every environment
+└── WrongContext    its message has all that is wrong, of every environment
 """
 
 from __future__ import annotations

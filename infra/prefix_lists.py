@@ -53,7 +53,7 @@ def cloudfront_origin_facing(region: str) -> str:
     if found is None:
         known = ", ".join(CLOUDFRONT_ORIGIN_FACING)
         raise UnknownRegion(
-            f"CloudFront's prefix list in {region} is not known; infra/prefix_lists.py tells how "
+            f"CloudFront's prefix list in {region} is not known; infra/prefix_lists.py names how "
             f"to look it up, and has {known}"
         )
     return found

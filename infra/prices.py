@@ -161,6 +161,9 @@ NAT_GB: Final = Decimal("0.045")
 ENDPOINT_GB: Final = Decimal("0.01")
 #: Streaming, where little is used; charged by the second.
 TRANSCRIBE_MINUTE: Final = Decimal("0.024")
+#: Transcribe Medical, streaming; one price however much is used. Source: the examples of AWS's
+#: pricing page of Transcribe, $1.125 for 15 minutes to $6.75 for 90.
+TRANSCRIBE_MEDICAL_MINUTE: Final = Decimal("0.075")
 TRANSLATE_MILLION_CHARACTERS: Final = Decimal(15)
 #: Detection of a text's language: units of 100 characters, three at least for a request.
 COMPREHEND_UNIT: Final = Decimal("0.0001")
@@ -168,6 +171,9 @@ COMPREHEND_UNIT_CHARACTERS: Final = 100
 COMPREHEND_LEAST_UNITS: Final = 3
 #: Settings of a task that say whether it calls them, and the value that does.
 TRANSCRIBE_SETTING: Final = ("ENGINE", "transcribe")
+#: Settings, as JSON, that say whether streams are medical: always, or as their speakers choose.
+TRANSCRIBE_OPTIONS_SETTING: Final = "TRANSCRIBE_OPTIONS"
+TRANSCRIBE_ALLOWED_SETTING: Final = "TRANSCRIBE_ALLOWED"
 TRANSLATE_SETTING: Final = ("TRANSLATOR", "amazon")
 DETECT_SETTING: Final = ("TRANSLATE_SOURCE", "auto")
 

@@ -38,7 +38,7 @@ def last_resort(scope: Construct, construct_id: str) -> sqs.Queue:
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=True,
     )
-    reason = "Here end messages that could not be dealt with; an alarm tells people to look."
+    reason = "Messages that could not be dealt with end here; an alarm notifies people."
     accept(queue, {"AwsSolutions-SQS3": reason, "Serverless-SQSRedrivePolicy": reason})
     return queue
 

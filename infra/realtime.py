@@ -71,7 +71,7 @@ class Traffic(Construct):
 
     Attributes:
         target_group: the tasks, as the load balancer sees them.
-        security_group: the tasks'. In comes the load balancer; out goes HTTPS, to AWS, and where
+        security_group: the tasks'. It lets the load balancer in, and out HTTPS to AWS, and where
             Transcribe recognises its port for WebSockets. (Names are resolved by the network
             itself, which needs no rule.)
         alarms: on tasks and on what they answer.
@@ -214,7 +214,7 @@ class CaptionService(Construct):
         security.accept(
             self.cluster,
             {
-                "AwsSolutions-ECS4": "The service publishes what tells of its health (streams, "
+                "AwsSolutions-ECS4": "The service publishes metrics of its health (streams, "
                 "slots, outbox, delays); Container Insights would cost more than a small task."
             },
         )
@@ -278,7 +278,7 @@ class CaptionService(Construct):
 
 
 def deregistration_seconds(service: Service) -> int:
-    """Return how long a leaving task keeps its sockets before it is told to stop, seconds."""
+    """Return how long a leaving task keeps its sockets before it is asked to stop, seconds."""
     longest = service.max_stream_seconds
     wanted = LONGEST_DEREGISTRATION if longest is None else round(longest) + DEREGISTRATION_MARGIN
     return max(service.stop_seconds, min(wanted, LONGEST_DEREGISTRATION))

@@ -13,7 +13,15 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import Field
 
 from infra.parts import Part, Problem
+from speech.transcribe_operations import (
+    MEDICAL_LANGUAGES,
+    MEDICAL_OPTIONS,
+    is_medical,
+    operation_of,
+    service_of,
+)
 from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
     LanguageCode,
     PartialResultsStability,
@@ -36,7 +44,8 @@ TRANSCRIBE_STARTS_PER_SECOND: Final = 25
 TRANSCRIBE_PORT: Final = 8443
 
 #: What a stream may be asked for besides its language. Source: API reference of
-#: StartStreamTranscription; the names of its headers without `x-amzn-transcribe-`.
+#: StartStreamTranscription; the names of its headers without `x-amzn-transcribe-`. The last make a
+#: stream one of Transcribe Medical (StartMedicalStreamTranscription), which has fewer.
 OPTIONS: Final = (
     "content-identification-type",
     "content-redaction-type",
@@ -54,6 +63,7 @@ OPTIONS: Final = (
     "vocabulary-filter-names",
     "vocabulary-name",
     "vocabulary-names",
+    *sorted(MEDICAL_OPTIONS),
 )
 
 _IDENTIFICATION: Final = ("identify-language", "identify-multiple-languages")
@@ -100,6 +110,8 @@ class Allowed(Part):
     transcript_format: tuple[TranscriptFormat, ...] = ()
     #: The longest that a speaker may choose, in minutes; 0: none.
     session_resume_window: int = 0
+    #: Transcribe Medical, of any specialty and type; it costs three times as much.
+    medical: bool = False
 
     def problems(self) -> Iterator[Problem]:
         """Yield names that Transcribe could not have."""
@@ -131,24 +143,58 @@ class Transcribe(Part):
     #: How it is reached. HTTP/2 is what AWS's own SDK speaks, at six times the CPU.
     transport: Literal["websocket", "http2"] = "websocket"
 
+    @property
+    def medical(self) -> Literal["never", "allowed", "always"]:
+        """Whether streams are those of Transcribe Medical."""
+        if is_medical(self.options):
+            return "always"
+        return "allowed" if self.allowed.medical else "never"
+
     def problems(self) -> Iterator[Problem]:
         """Yield what the service would not start with, or every stream would be refused for."""
         yield from super().problems()
-        for name, value in self.options.items():
-            if name not in OPTIONS:
-                yield "options", f"{name!r} is none of {', '.join(OPTIONS)}"
-            elif name in _SWITCHES and value not in {"true", "false"}:
-                yield "options", f"{name} is true or false, not {value!r}"
-            elif problem := _PARAMETERS[name].violated(value):
-                yield "options", f"{name} cannot be {value!r}: {problem}"
-        languages = set(self.options.get("language-options", "").split(","))
-        identified = any(self.options.get(name) == "true" for name in _IDENTIFICATION)
-        if identified and len(languages) < 2:  # noqa: PLR2004 - there is nothing to choose
-            yield "options", "to identify a language takes language-options, two at least"
+        yield from self._option_problems()
+        if self.medical != "never":
+            yield from self._medical_problems()
         if self.quota < 1:
             yield "quota", "give at least 1 stream"
         if self.starts_per_second < 1:
             yield "starts_per_second", "give at least 1 stream"
+
+    def _option_problems(self) -> Iterator[Problem]:
+        """Yield options that no stream could begin with."""
+        operation, service = operation_of(self.options), service_of(self.options)
+        for name, value in self.options.items():
+            if name not in OPTIONS:
+                yield "options", f"{name!r} is none of {', '.join(OPTIONS)}"
+            elif name not in operation.parameters:
+                yield "options", f"{service} has no option {name}"
+            elif name in _SWITCHES and value not in {"true", "false"}:
+                yield "options", f"{name} is true or false, not {value!r}"
+            elif problem := operation.parameters[name].violated(value):
+                yield "options", f"{name} cannot be {value!r}: {problem}"
+        for name in OPTIONS:
+            needed = name in operation.parameters and operation.parameters[name].required
+            if needed and name not in self.options:
+                yield "options", f"{service} needs {name}"
+        languages = set(self.options.get("language-options", "").split(","))
+        identified = any(self.options.get(name) == "true" for name in _IDENTIFICATION)
+        if identified and len(languages) < 2:  # noqa: PLR2004 - there is nothing to choose
+            yield "options", "to identify a language takes language-options, two at least"
+
+    def _medical_problems(self) -> Iterator[Problem]:
+        """Yield what keeps medical streams from beginning."""
+        if self.transport == "http2":
+            yield "transport", "Transcribe Medical is reached by websocket only"
+        if self.allowed.languages and MEDICAL_LANGUAGES.isdisjoint(self.allowed.languages):
+            known = ", ".join(sorted(MEDICAL_LANGUAGES))
+            yield "allowed.languages", f"Transcribe Medical needs one of {known}"
+        if self.medical == "allowed":
+            parameters = START_MEDICAL_STREAM_TRANSCRIPTION.parameters
+            for name, value in self.options.items():
+                if name not in parameters or parameters[name].violated(value):
+                    problem = f"Transcribe Medical takes no {name} {value}, which is an option"
+                    yield "allowed.medical", problem
 
     def streams(self, cpu: int, tasks: int) -> int | None:
         """Return how many streams a task of `cpu` units takes, where there are up to `tasks`."""

@@ -68,11 +68,11 @@ REPLACED_DAYS = 30
 
 #: How long an event is worth trying, by its rule and then by Lambda.
 EVENT_AGE = Duration.hours(2)
-#: Source of events by which applications ask for a transcript. What we tell others has to have
-#: another source, or the router would take it for a question.
+#: Source of events by which applications ask for a transcript. What we publish ourselves has to
+#: have another source, or the router would take it for a question.
 APPLICATION_SOURCE = "cloudscribe"
-#: By this type of event they tell that a session has ended; its detail names the bucket, the user
-#: and the session (`lambdas.session_combiner.decide`).
+#: By this type of event they notify us that a session has ended; its detail names the bucket, the
+#: user and the session (`lambdas.session_combiner.decide`).
 SESSION_ENDED = "Session Ended"
 
 
@@ -109,7 +109,7 @@ class RecordingStore(Construct):
                     )
                 },
             )
-        _tell_event_bridge(self.bucket)
+        _publish_events(self.bucket)
         self.jobs, self.dead_letters = queue_with_dead_letters(
             self, "Jobs", visibility=JOB_VISIBILITY, attempts=JOB_ATTEMPTS
         )
@@ -378,7 +378,7 @@ def _lifecycle(data: Data) -> list[s3.LifecycleRule]:
     return rules
 
 
-def _tell_event_bridge(bucket: s3.Bucket) -> None:
+def _publish_events(bucket: s3.Bucket) -> None:
     """Have the bucket's events on the bus.
 
     `event_bridge_enabled` of the CDK does the same by a function of its own with the right to

@@ -3,7 +3,8 @@
     QUEUE        holds                                             is sent back to
     utterances   finals that could not be stored                   their queue
     jobs         recordings that could not be transcribed          their queue
-    undelivered  events that a function failed on or never got     that function
+    undelivered  events that a function refused, failed on or      that function
+                 never got
 
 Without QUEUE it prints how many lie where. Sending twice does no harm: what was stored or
 transcribed is not done again. Something is removed only after it was sent, so nothing is lost when
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -63,7 +65,7 @@ _FUNCTION: Final = re.compile(
 
 
 class NotRedriven(Exception):
-    """It cannot be done; the message says what to do."""
+    """It cannot be done; the message names what to do."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def resources(cloudformation: Any, environment: str) -> dict[str, str]:
     """Return the outputs of an environment's data stack.
 
     Raises:
-        NotRedriven: there is no such stack.
+        NotRedriven: there is no such stack, or it is older than the outputs that are needed.
         ClientError: AWS refused.
     """
     stack = f"cloudscribe-{environment}-data"
@@ -107,7 +109,13 @@ def resources(cloudformation: Any, environment: str) -> dict[str, str]:
                 "of the environment?"
             ) from error
         raise
-    return {each["OutputKey"]: each["OutputValue"] for each in answer["Stacks"][0]["Outputs"]}
+    outputs = answer["Stacks"][0].get("Outputs", [])
+    known = {each["OutputKey"]: each["OutputValue"] for each in outputs}
+    if missing := {each for pair in QUEUES.values() for each in pair if each} - known.keys():
+        raise NotRedriven(
+            f"{stack} has no outputs {', '.join(sorted(missing))}: deploy it, it is older than this"
+        )
+    return known
 
 
 def count(sqs: SQSClient, queue: str) -> int:
@@ -148,14 +156,15 @@ def move(
         return
     deadline = time.monotonic() + PATIENCE
     while True:
-        task = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"][0]
-        report.moved = task["ApproximateNumberOfMessagesMoved"]
-        progress()
-        if task["Status"] == "COMPLETED":
-            return
-        if task["Status"] != "RUNNING":
-            reason = task.get("FailureReason", "no reason was given")
-            raise NotRedriven(f"SQS stopped ({task['Status']}): {reason}")
+        tasks = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1).get("Results", [])
+        for task in tasks:  # none, until SQS knows it everywhere
+            report.moved = task.get("ApproximateNumberOfMessagesMoved", 0)
+            progress()
+            if task["Status"] == "COMPLETED":
+                return
+            if task["Status"] != "RUNNING":
+                reason = task.get("FailureReason", "no reason was given")
+                raise NotRedriven(f"SQS stopped ({task['Status']}): {reason}")
         if time.monotonic() >= deadline:
             raise NotRedriven(f"SQS still moves after {PATIENCE:g} s and goes on; look again later")
         time.sleep(PAUSE)
@@ -178,7 +187,7 @@ def deliver(
     for message in _messages(sqs, source):
         found = event_of(message)
         if found is None:
-            report.keep("it is no event that EventBridge or Lambda gave up")
+            report.keep("it is no event that EventBridge, Lambda or a function gave up")
             continue
         name, event = found
         if not name.startswith(f"cloudscribe-{environment}-"):
@@ -248,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("environment", help="e.g. demo")
     parser.add_argument("queue", nargs="?", choices=list(QUEUES), help="without it: list them all")
-    parser.add_argument("--list", action="store_true", help="only say how many there are")
+    parser.add_argument("--list", action="store_true", help="only print how many there are")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     chosen = parser.parse_args(arguments)
     names = [chosen.queue] if chosen.queue else list(QUEUES)
@@ -256,7 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reports: list[Report] = []
     wrong = ""
     try:
-        session = boto3.Session()
+        # As other tools of AWS, but not botocore, do.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         known = resources(session.client("cloudformation"), chosen.environment)
         sqs = session.client("sqs")
         reports += (Report(queue=name, found=count(sqs, known[QUEUES[name][0]])) for name in names)
@@ -265,8 +275,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotRedriven, BotoCoreError, ClientError) as error:
         wrong = str(error)
     if chosen.json:
-        said = {"queues": [asdict(each) for each in reports], "error": wrong or None}
-        print(json.dumps(said, indent=2))
+        result = {"queues": [asdict(each) for each in reports], "error": wrong or None}
+        print(json.dumps(result, indent=2))
     elif only_list:
         for each in reports:
             print(f"{each.queue:<12}{each.found:>7}")

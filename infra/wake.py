@@ -25,7 +25,7 @@ from infra.functions import PythonFunction
 from infra.security import accept
 
 #: A wake that failed is tried once more within this time.
-KEPT: Final = Duration.minutes(10)
+KEPT: Final = Duration.minutes(5)
 
 
 def wake_queue(scope: Construct, *, sender: PythonFunction, worker: PythonFunction) -> sqs.Queue:

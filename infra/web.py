@@ -108,7 +108,7 @@ class Website(Construct):
             bucket,
             {
                 "AwsSolutions-S1": "It holds the public page only, and only CloudFront reads it; "
-                "CloudFront's access log tells who asked for what."
+                "CloudFront's access log has who asked for what."
             },
         )
         return bucket
@@ -344,7 +344,7 @@ def _accept_copying_function(scope: Construct) -> None:
         "Serverless-LambdaLatestVersion": "The same.",
         "Serverless-LambdaDLQ": "CloudFormation calls it and waits for its answer; a failure "
         "fails the deployment, and nothing is left over.",
-        "Serverless-LambdaTracing": "It runs during deployments only; its log tells what it did.",
+        "Serverless-LambdaTracing": "It runs during deployments only; its log has what it did.",
     }
     for child in Stack.of(scope).node.children:
         if child.node.id.startswith("Custom::CDKBucketDeployment"):

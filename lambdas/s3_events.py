@@ -1,4 +1,4 @@
-"""What EventBridge tells of a new object in S3, as far as functions look at it.
+"""EventBridge's event about a new object in S3, as far as functions look at it.
 
 Source: Amazon S3 User Guide, "EventBridge event message structure".
 """

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from local_cloud.account import Account
 from scripts.checks import SetupError
+from speech.transcribe_operations import is_medical
 
 DEFAULT_ENGINE: Final = "pocketsphinx"
 TRANSCRIBE: Final = "transcribe"
@@ -33,6 +34,7 @@ PSEUDO: Final = "pseudo"
 
 #: List prices in us-east-1, first tier: a minute of audio, a million characters.
 TRANSCRIBE_PRICE: Final = "$0.024"
+MEDICAL_PRICE: Final = "$0.075"
 TRANSLATE_PRICE: Final = "$15"
 #: The same for the detection of a text's language, of up to 300 characters.
 DETECT_PRICE: Final = "$0.0003"
@@ -86,7 +88,8 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
     transcribe = None
     if engine == TRANSCRIBE:
         region = environment.get("TRANSCRIBE_REGION") or account.region
-        transcribe = _transcribe(endpoint, region, account)
+        price = MEDICAL_PRICE if _may_be_medical(environment) else TRANSCRIBE_PRICE
+        transcribe = _transcribe(endpoint, region, account, price)
         if transcribe.local and environment.get("TRANSCRIBE_TRANSPORT") == "http2":
             raise SetupError(
                 "TRANSCRIBE_TRANSPORT=http2 needs TLS, which the demo's own Amazon Transcribe does "
@@ -124,17 +127,32 @@ def _local_languages(allowed: str | None) -> str:
 
     What the environment says itself stays, wrong or right: the service's settings check it.
     """
-    try:
-        chosen = json.loads(allowed or "{}")
-    except ValueError:
-        chosen = None
-    if not isinstance(chosen, dict):
+    chosen = _json_object(allowed)
+    if chosen is None:
         return allowed or ""
     return json.dumps({"languages": LOCAL_LANGUAGES, **chosen})
 
 
-def _transcribe(endpoint: str | None, region: str | None, account: Account) -> _Transcribe:
-    """Decide where Transcribe is.
+def _may_be_medical(environment: Mapping[str, str]) -> bool:
+    """Return whether there can be streams of Transcribe Medical."""
+    allowed = _json_object(environment.get("TRANSCRIBE_ALLOWED")) or {}
+    options = _json_object(environment.get("TRANSCRIBE_OPTIONS")) or {}
+    return bool(allowed.get("medical")) or is_medical(options)
+
+
+def _json_object(text: str | None) -> dict[str, object] | None:
+    """Return the object that a setting holds, or `None`: it is none."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _transcribe(
+    endpoint: str | None, region: str | None, account: Account, price: str
+) -> _Transcribe:
+    """Decide where Transcribe is; a minute of it costs `price` at most.
 
     Raises:
         SetupError: it is AWS itself, and credentials or the region are missing.
@@ -160,9 +178,7 @@ def _transcribe(endpoint: str | None, region: str | None, account: Account) -> _
         )
     at = "" if endpoint is None else f", at {_host(endpoint)}"
     said = f"Amazon Transcribe: AWS itself, region {region}{at}, with the credentials of {by}."
-    costs = (
-        f"AWS bills that account by the minute streamed, at most {TRANSCRIBE_PRICE} in us-east-1."
-    )
+    costs = f"AWS bills that account by the minute streamed, at most {price} in us-east-1."
     stay = "TRANSCRIBE_ENDPOINT=local stays on this machine and costs nothing."
     said_so = (said, f"  {costs}", f"  {stay}")
     return _Transcribe(said_so, own_account=True, is_aws=True, region=region)

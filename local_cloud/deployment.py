@@ -44,6 +44,10 @@ INPUTS: Final = (
     "cdk.context.json",
     "cdk.json",
     "infra",
+    "speech/__init__.py",
+    "speech/transcribe_api.py",
+    "speech/transcribe_operations.py",
+    "speech/transcribe_values.py",
     "transcripts",
     "translation",
 )

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Marks the service's image of an assembly, so that the repository keeps it (infra/delivery.py):
 #     sh scripts/keep-image.sh ASSEMBLY REPOSITORY ENVIRONMENT deploying|running
-# `deploying` is said before a deployment, and fails where the image is gone. `running` is said after
-# one that succeeded; the image that ran until then is kept as `previous`, to be returned to. A
+# `deploying` comes before a deployment, and fails where the image is gone. `running` comes after one
+# that succeeded; the image that ran until then is kept as `previous`, to be returned to. A
 # deployment that fails changes neither, for the image that runs is still the one before.
 # An assembly that builds its image from source has none in the repository: nothing is done.
 set -eu
@@ -10,8 +10,14 @@ assembly=$1 repository=$2 environment=$3 state=$4
 
 name=${repository#*/}
 region=${repository#*.dkr.ecr.} region=${region%%.*}
+# The folder may hold other environments, too.
+set -- "$assembly/cloudscribe-$environment-"*.template.json
+if [ ! -e "$1" ]; then
+    echo "$assembly holds no templates of $environment." >&2
+    exit 1
+fi
 digest=$(grep --no-filename --only-matching --extended-regexp "/$name@sha256:[0-9a-f]{64}" \
-    "$assembly"/*.template.json | sort -u | sed 's/.*@//')
+    "$@" | sort -u | sed 's/.*@//')
 case $digest in
     "") echo "No image of $repository is deployed."; exit 0 ;;
     *"
@@ -24,8 +30,13 @@ digest_of() {
 }
 mark() { # TAG DIGEST
     if [ "$(digest_of "imageTag=$1" 2>/dev/null || true)" = "$2" ]; then return; fi
+    # All kinds of manifests are accepted: an image with attestations is an index.
     manifest=$(aws ecr batch-get-image --region "$region" --repository-name "$name" \
-        --image-ids "imageDigest=$2" --query 'images[0].imageManifest' --output text)
+        --image-ids "imageDigest=$2" --accepted-media-types \
+        application/vnd.oci.image.index.v1+json application/vnd.oci.image.manifest.v1+json \
+        application/vnd.docker.distribution.manifest.list.v2+json \
+        application/vnd.docker.distribution.manifest.v2+json \
+        --query 'images[0].imageManifest' --output text)
     aws ecr put-image --region "$region" --repository-name "$name" --image-tag "$1" \
         --image-manifest "$manifest" --image-digest "$2" >/dev/null
     echo "$1 is $2"

@@ -66,7 +66,7 @@ def page(
 
 
 async def findings(base: str | None, outputs: Mapping[str, str], patience: float) -> list[Finding]:
-    """Try everything; what cannot be tried is skipped, and said so."""
+    """Try everything; what cannot be tried is a finding, too."""
     if base is None:
         first = [Finding("page", Verdict.SKIPPED, "no Url among the outputs: there is no page")]
     else:
@@ -103,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{each.verdict:<8}{each.check:<11}{each.text}\n")
     right = all(each.verdict is not Verdict.FAILED for each in found)
     if chosen.json:
-        said = {"url": base, "ok": right, "checks": [each.fields() for each in found]}
-        sys.stdout.write(f"{json.dumps(said, indent=2)}\n")
+        result = {"url": base, "ok": right, "checks": [each.fields() for each in found]}
+        sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
     elif right and base:
         sys.stdout.write(f"url={base}\n")
     return 0 if right else 1

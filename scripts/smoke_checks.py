@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -285,7 +286,9 @@ def _connect(service: str) -> Any:
     import boto3  # noqa: PLC0415 - a second that a look at the help need not wait
     from botocore.config import Config  # noqa: PLC0415 - the same
 
-    session: Any = boto3.Session()  # whose stubs know clients by literal names only
+    # As other tools of AWS, but not botocore, do.
+    region = os.environ.get("AWS_REGION") or None
+    session: Any = boto3.Session(region_name=region)  # whose stubs know literal names only
     return session.client(
         service,
         config=Config(

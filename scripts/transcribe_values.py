@@ -46,8 +46,17 @@ TEXTS: Final = {
     "VocabularyName": ("[0-9a-zA-Z._-]+", 200),
     "VocabularyNames": ("[a-zA-Z0-9,-._]+", 3000),
 }
-#: Likewise the bounds of a number.
+#: Likewise the bounds of a number, unless an operation's documentation has its own.
 RATE: Final = (8_000, 48_000)
+#: What an operation's documentation takes away from an enumeration: the sentence that does, and how
+#: it writes values that are not the enumeration's own words.
+ONLY: Final = {
+    ("StartMedicalStreamTranscription", "LanguageCode"): r"Medical only supports(.*?)</p>",
+    ("StartMedicalStreamTranscription", "MediaEncoding"): r"Supported formats are:(.*?)</ul>",
+}
+WRITTEN: Final = {"FLAC": "flac", "OPUS-encoded": "ogg-opus", "PCM": "pcm"}
+#: What the names of an operation's results begin with. Call Analytics has none of this form.
+RESULTS: Final = {"StartStreamTranscription": "", "StartMedicalStreamTranscription": "Medical"}
 #: Texts that hold several values of an enumeration; the second is one that is only documented.
 #: Call Analytics has enumerations of its own.
 LISTS: Final = {"LanguageOptions": "LanguageCode", "PiiEntityTypes": "PiiEntityType"}
@@ -74,6 +83,8 @@ class Member:
     type: str
     required: bool
     documentation: str
+    #: Of its enumeration the values that it may have; None: all of them.
+    only: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,8 @@ class Model:
     enums: dict[str, tuple[str, ...]]
     #: The path of each operation, and the parameters' names with their members.
     operations: dict[str, tuple[str, tuple[tuple[str, Member], ...]]]
+    #: The members of each operation's result, item and entity.
+    results: dict[str, tuple[tuple[str, ...], ...]]
 
 
 def read(package: Path) -> Model:
@@ -115,10 +128,18 @@ def read(package: Path) -> Model:
             )
             for name, header in _headers(schemas, names, f"{operation}Request")
         )
+        bound = tuple((name, _narrowed(m, operation, enums)) for name, m in bound)
         operations[operation] = (path, bound)
         enums |= {m.type: _pii(m) for _, m in bound if m.name == "PiiEntityTypes"}
+    results = {
+        operation: tuple(
+            tuple(sorted(_members(declared, prefix + shape)))
+            for shape in ("Result", "Item", "Entity")
+        )
+        for operation, prefix in RESULTS.items()
+    }
     version = str(json.loads((package / "package.json").read_text())["version"])
-    return Model(version, enums, operations)
+    return Model(version, enums, operations, results)
 
 
 def _found(pattern: str, text: str) -> str:
@@ -169,6 +190,19 @@ def _typed(member: Member, operation: str) -> Member:
     return replace(member, type=own + listed)
 
 
+def _narrowed(member: Member, operation: str, enums: Mapping[str, tuple[str, ...]]) -> Member:
+    """Return `member`, with the values alone that the operation's documentation leaves it."""
+    sentence = ONLY.get((operation, member.name))
+    if sentence is None:
+        return member
+    words = re.findall(r"[\w-]+", _found(sentence, member.documentation))
+    named = {WRITTEN.get(word, word) for word in words}
+    only = tuple(value for value in enums[member.type] if value in named)
+    if not only:
+        raise UnexpectedPackage(f"the documentation names no {member.name} of {operation}")
+    return replace(member, only=only)
+
+
 def _pii(member: Member) -> tuple[str, ...]:
     listed = _found(
         r"Values must be comma-separated and can include:(.*?)</p>", member.documentation
@@ -178,7 +212,10 @@ def _pii(member: Member) -> tuple[str, ...]:
 
 def _bounds(member: Member) -> tuple[int, int]:
     if member.name == "MediaSampleRateHertz":
-        return RATE
+        own = re.search(r"supports a range from ([\d,]+) Hz to ([\d,]+) Hz", member.documentation)
+        if own is None:
+            return RATE
+        return int(own.group(1).replace(",", "")), int(own.group(2).replace(",", ""))
     if member.name == "NumberOfChannels":
         only = int(_found(r"must be <code>(\d+)</code>", member.documentation))
         return only, only
@@ -234,7 +271,15 @@ def _operation(name: str, path: str, bound: tuple[tuple[str, Member], ...], mode
     parameters = "".join(_parameter(each, member, model) for each, member in sorted(bound, key=str))
     return (
         f'{constant}: Final = Operation(\n    path="{path}",\n'
-        f"    parameters={{\n{parameters}    }},\n)\n"
+        f"    parameters={{\n{parameters}    }},\n{_results(model.results.get(name, ()))})\n"
+    )
+
+
+def _results(shapes: tuple[tuple[str, ...], ...]) -> str:
+    """Return the arguments for what an operation's results consist of."""
+    return "".join(
+        f"    {name}=(\n" + "".join(f'        "{one}",\n' for one in members) + "    ),\n"
+        for name, members in zip(("result", "item", "entity"), shapes, strict=False)
     )
 
 
@@ -246,7 +291,7 @@ def _parameter(name: str, member: Member, model: Model) -> str:
     if member.required:
         arguments.append("required=True")
     if member.type in model.enums:
-        arguments.append(f"values=get_args({member.type})")
+        arguments.append(f"values={_values(member)}")
     elif member.type not in {*kinds, "string"}:
         raise UnexpectedPackage(f"{member.name} is a {member.type}")
     if member.type == "number":
@@ -267,6 +312,13 @@ def _parameter(name: str, member: Member, model: Model) -> str:
         *(f"            {argument},\n" for argument in arguments),
         "        ),\n",
     ])  # fmt: skip
+
+
+def _values(member: Member) -> str:
+    if member.only is None:
+        return f"get_args({member.type})"
+    quoted = ", ".join(f'"{value}"' for value in member.only)
+    return f"({quoted}{',' if len(member.only) == 1 else ''})"
 
 
 def differences(ours: str, theirs: str) -> list[str]:

@@ -59,7 +59,16 @@ class Parameter:
 class Operation:
     """A way to begin a stream."""
 
-    #: Of the HTTP/2 API; that of the WebSocket API has `-websocket` after it.
+    #: Of the HTTP/2 API.
     path: str
     #: By their names in a WebSocket's query; as headers these begin with `x-amzn-transcribe-`.
     parameters: Mapping[str, Parameter]
+    #: The members of a result, and of the items and entities in it.
+    result: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+    entity: tuple[str, ...] = ()
+
+    @property
+    def websocket_path(self) -> str:
+        """The path of the WebSocket API."""
+        return f"{self.path}-websocket"

@@ -277,6 +277,34 @@ START_STREAM_TRANSCRIPTION: Final = Operation(
             longest=3000,
         ),
     },
+    result=(
+        "Alternatives",
+        "ChannelId",
+        "EndTime",
+        "IsPartial",
+        "LanguageCode",
+        "LanguageIdentification",
+        "ResultId",
+        "StartTime",
+    ),
+    item=(
+        "Confidence",
+        "Content",
+        "EndTime",
+        "Speaker",
+        "Stable",
+        "StartTime",
+        "Type",
+        "VocabularyFilterMatch",
+    ),
+    entity=(
+        "Category",
+        "Confidence",
+        "Content",
+        "EndTime",
+        "StartTime",
+        "Type",
+    ),
 )
 
 START_MEDICAL_STREAM_TRANSCRIPTION: Final = Operation(
@@ -290,22 +318,18 @@ START_MEDICAL_STREAM_TRANSCRIPTION: Final = Operation(
             member="EnableChannelIdentification",
             kind="truth",
         ),
-        "language-code": Parameter(
-            member="LanguageCode",
-            required=True,
-            values=get_args(LanguageCode),
-        ),
+        "language-code": Parameter(member="LanguageCode", required=True, values=("en-US",)),
         "media-encoding": Parameter(
             member="MediaEncoding",
             required=True,
-            values=get_args(MediaEncoding),
+            values=("flac", "ogg-opus", "pcm"),
         ),
         "number-of-channels": Parameter(member="NumberOfChannels", kind="number", least=2, most=2),
         "sample-rate": Parameter(
             member="MediaSampleRateHertz",
             kind="number",
             required=True,
-            least=8000,
+            least=16000,
             most=48000,
         ),
         "session-id": Parameter(
@@ -322,6 +346,29 @@ START_MEDICAL_STREAM_TRANSCRIPTION: Final = Operation(
             longest=200,
         ),
     },
+    result=(
+        "Alternatives",
+        "ChannelId",
+        "EndTime",
+        "IsPartial",
+        "ResultId",
+        "StartTime",
+    ),
+    item=(
+        "Confidence",
+        "Content",
+        "EndTime",
+        "Speaker",
+        "StartTime",
+        "Type",
+    ),
+    entity=(
+        "Category",
+        "Confidence",
+        "Content",
+        "EndTime",
+        "StartTime",
+    ),
 )
 
 START_CALL_ANALYTICS_STREAM_TRANSCRIPTION: Final = Operation(

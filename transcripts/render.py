@@ -218,7 +218,8 @@ Two channels are mixed into one, unless `channelMode` is `separate`: then each i
 itself, results carry their `channel`, and an utterance of each may be open at a time. Engines that
 cannot do it, and operators who do not allow it, refuse with `invalid_option`. `options` are the
 engine's own: with Amazon Transcribe the parameters of its streaming request, for example
-`options={{"show-speaker-label":"true"}}`, as far as the operator allows them. Where the engine
+`options={{"show-speaker-label":"true"}}`, as far as the operator allows them; `specialty` and
+`type` make it a stream of Amazon Transcribe Medical, in US English. Where the engine
 tells several people at one microphone apart, `speaker` stays the name that the stream was given,
 and `speakerLabel` says which of them it was. Within a stream a label is never reused for somebody
 else; after a break in the engine's session the same person may get a new one.

@@ -14,7 +14,7 @@ from typing import Final
 from infra import prices
 from infra.costs import UnpricedResource
 from infra.costs.machines import instance_choices, machine, own_machine
-from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, task_of, told
+from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour, task_of
 from infra.costs.templates import Resource, Resources, mentions
 from infra.prices import Price
 
@@ -99,7 +99,7 @@ def _ecs_service(service: Resource, resources: Resources) -> Iterator[tuple[Pric
                 yield price, quantity * placed
     elif count and not _on_own_machines(service, resources):
         raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
-    if count and told(task_of(service, resources), prices.METRICS_SETTING):
+    if count and setting(task_of(service, resources), prices.METRICS_SETTING):
         yield prices.CUSTOM_METRIC, Decimal(prices.METRICS_PER_SERVICE)
 
 
@@ -121,11 +121,11 @@ def _capacity_provider(provider: Resource, _resources: Resources) -> Iterator[tu
 
 
 def _ecs_cluster(cluster: Resource, resources: Resources) -> Iterator[tuple[Price, int]]:
-    for setting in cluster.items("ClusterSettings"):
-        if setting.get("Name") != "containerInsights" or setting.get("Value") == "disabled":
+    for switch in cluster.items("ClusterSettings"):
+        if switch.get("Name") != "containerInsights" or switch.get("Value") == "disabled":
             continue
-        if setting.get("Value") != "enabled":
-            raise cluster.unpriced(f"Container Insights {setting.get('Value')!r} has no price")
+        if switch.get("Value") != "enabled":
+            raise cluster.unpriced(f"Container Insights {switch.get('Value')!r} has no price")
         yield prices.CUSTOM_METRIC, prices.INSIGHTS_METRICS_PER_CLUSTER
         for service in resources.of("AWS::ECS::Service"):
             if service.stack == cluster.stack and mentions(

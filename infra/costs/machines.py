@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -54,17 +54,7 @@ def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
             raise group.unpriced(f"instance type {kind!r} has no price")
     spot = _spot(group, template)
     interfaces = template.items("LaunchTemplateData", "NetworkInterfaces")
-    return [
-        Choice(
-            instance_type=kind,
-            spot=spot,
-            disk_gb=_disk(template, "VolumeSize"),
-            disk_mib_s=_disk(template, "Throughput", included=prices.GP3_INCLUDED_MIB_S),
-            disk_iops=_disk(template, "Iops", included=prices.GP3_INCLUDED_IOPS),
-            public_address=any(each.get("AssociatePublicIpAddress") for each in interfaces),
-        )
-        for kind in types or [own_type]
-    ]
+    return [_choice(kind, template, interfaces, spot=spot) for kind in types or [own_type]]
 
 
 def own_machine(instance: Resource, resources: Resources) -> Choice:
@@ -80,11 +70,18 @@ def own_machine(instance: Resource, resources: Resources) -> Choice:
     credits_ = template.value("LaunchTemplateData", "CreditSpecification", "CpuCredits")
     if kind.startswith("t") and credits_ != "standard":
         raise instance.unpriced("CPU credits that are not 'standard' may be charged without limit")
-    interfaces = instance.items("NetworkInterfaces")
+    return _choice(kind, template, instance.items("NetworkInterfaces"), spot=False)
+
+
+def _choice(
+    kind: str, template: Resource, interfaces: Iterable[Mapping[str, Any]], *, spot: bool
+) -> Choice:
     return Choice(
         instance_type=kind,
-        spot=False,
-        disk_gb=_disk(template),
+        spot=spot,
+        disk_gb=_disk(template, "VolumeSize"),
+        disk_mib_s=_disk(template, "Throughput", included=prices.GP3_INCLUDED_MIB_S),
+        disk_iops=_disk(template, "Iops", included=prices.GP3_INCLUDED_IOPS),
         public_address=any(each.get("AssociatePublicIpAddress") for each in interfaces),
     )
 

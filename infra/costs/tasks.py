@@ -104,10 +104,10 @@ def task_of(service: Resource, resources: Resources) -> Resource:
     return resources.referred(service, "TaskDefinition", kind="AWS::ECS::TaskDefinition")
 
 
-def told(task: Resource, name: str) -> str | None:
-    """Return what a task's containers are told by a setting; None where none is told."""
+def setting(task: Resource, name: str) -> str | None:
+    """Return the value of a setting of a task's containers; None where none has it."""
     for container in task.items("ContainerDefinitions"):
-        for setting in container.get("Environment", []):
-            if setting.get("Name") == name:
-                return str(setting.get("Value"))
+        for variable in container.get("Environment", []):
+            if variable.get("Name") == name:
+                return str(variable.get("Value"))
     return None

@@ -6,6 +6,7 @@ assume of a stream and of a machine stands beside them, and is printed with them
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,9 +14,10 @@ from typing import Final
 
 from infra import prices
 from infra.costs.machines import Choice, instance_choices, machine
-from infra.costs.tasks import least_tasks, on_fargate, split, task_hour, told
-from infra.costs.templates import Resources, mentions
+from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
+from infra.costs.templates import Resource, Resources, mentions
 from infra.prices import HOURS_PER_MONTH, Price, Usage
+from speech.transcribe_operations import is_medical
 from transcripts.speed import ASSUMED_SPEED
 
 # --- what is assumed ----------------------------------------------------------------------------
@@ -92,6 +94,15 @@ TRANSCRIBE: Final = Rate(
         "charged for a stream; redaction and language models of your own cost more"
     ),
 )
+TRANSCRIBE_MEDICAL: Final = Rate(
+    per="Amazon Transcribe Medical, a minute of a live stream",
+    usage=Usage.SPEECH,
+    parts=(Part("one minute", prices.TRANSCRIBE_MEDICAL_MINUTE),),
+    assumed=(
+        f"${60 * prices.TRANSCRIBE_MEDICAL_MINUTE:.2f} an hour, silence included; at least 15 s "
+        "are charged for a stream; it is for streams with a specialty, instead of the price above"
+    ),
+)
 TRANSLATE: Final = Rate(
     per="Amazon Translate, an hour of speech into a language, at most",
     usage=Usage.SPEECH,
@@ -149,15 +160,30 @@ def not_chosen(resources: Resources) -> list[Rate]:
 def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
     """Return the rates of the services of language that tasks call, or of those that none calls."""
     tasks = resources.of("AWS::ECS::TaskDefinition")
-    for (name, value), rate in (
-        (prices.TRANSCRIBE_SETTING, TRANSCRIBE),
-        (prices.TRANSLATE_SETTING, TRANSLATE),
-    ):
-        if chosen == any(told(task, name) == value for task in tasks):
+    called = {rate.per for task in tasks for rate in _called(task)}
+    # The others are ways to do it rather than services: where nobody chose them, none is named.
+    for rate in (TRANSCRIBE, TRANSCRIBE_MEDICAL, TRANSLATE, DETECT):
+        if (rate.per in called) == chosen and (chosen or rate in {TRANSCRIBE, TRANSLATE}):
             yield rate
-    # A way to translate rather than a service of its own: where nobody chose it, it is not named.
-    name, value = prices.DETECT_SETTING
-    if chosen and any(told(task, name) == value for task in tasks):
+
+
+def _called(task: Resource) -> Iterator[Rate]:
+    """Yield the rates of the services of language that a task calls."""
+
+    def has(named: tuple[str, str]) -> bool:
+        name, value = named
+        return setting(task, name) == value
+
+    if has(prices.TRANSCRIBE_SETTING):
+        always = is_medical(json.loads(setting(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}"))
+        allowed = json.loads(setting(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
+        if not always:
+            yield TRANSCRIBE
+        if always or allowed.get("medical"):
+            yield TRANSCRIBE_MEDICAL
+    if has(prices.TRANSLATE_SETTING):
+        yield TRANSLATE
+    if has(prices.DETECT_SETTING):
         yield DETECT
 
 

@@ -2,7 +2,7 @@
 
 The first is started when enough jobs wait, or when one has waited for long enough: a machine is
 paid for from its start, which takes minutes, to the end of its idle time, so one for each job costs
-most. Since when jobs wait is what this function has seen itself, for the queue tells the age of its
+most. Since when jobs wait is what this function has seen itself, for the queue has the age of its
 oldest message only as a metric. Once a machine runs, more are wanted at once. Fewer are wanted only
 when there have been too many for a while, for the queue's counts are approximate. Those that have
 a job in hand are never too many, and neither is one that was given recordings beside the queue. A

@@ -166,10 +166,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     except Exception:
         metrics.add_metric(name="EventsFailed", unit=MetricUnit.Count, value=1)
         raise
-    _tell(report, about | {"size": request.job.size, "seconds": time.monotonic() - begin})
+    _record(report, about | {"size": request.job.size, "seconds": time.monotonic() - begin})
 
 
-def _tell(report: Report, about: dict[str, Any]) -> None:
+def _record(report: Report, about: dict[str, Any]) -> None:
     """Count and log what became of a recording; never by its name, which may be private."""
     about = about | {"attempts": report.attempts}
     match report.end:
@@ -178,8 +178,8 @@ def _tell(report: Report, about: dict[str, Any]) -> None:
             logger.info("recording transcribed", extra=about)
         case Queue(reason=reason):
             _count("RecordingsQueued")
-            say = logger.warning if reason in _SETTINGS_ARE_WRONG else logger.info
-            say("recording queued", extra=about | {"reason": reason})
+            write = logger.warning if reason in _SETTINGS_ARE_WRONG else logger.info
+            write("recording queued", extra=about | {"reason": reason})
         case Skip() if report.attempts:
             _count("RecordingsFailed")
             logger.info("recording cannot be transcribed", extra=about)

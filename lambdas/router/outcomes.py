@@ -1,7 +1,7 @@
 """What lies in the bucket for a recording: a transcript, or why there is none.
 
 S3 says `404` to HEAD and `NoSuchKey` to GET for what is not there, both as `ClientError`, and only
-to those who may list the bucket; others are told `403` whether it is there or not.
+to those who may list the bucket; others get `403` whether it is there or not.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Outcomes:
             raise
 
     def _has_failed(self, request: Request) -> bool:
-        """Return whether a failure is on record, of these very bytes if the event tells them."""
+        """Return whether a failure is on record, of these very bytes if the event names them."""
         key = beside(request.transcript_key, FAILURE)
         try:
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read(_MOST)

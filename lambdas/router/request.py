@@ -1,6 +1,6 @@
 """What an event asks for.
 
-Events come in three shapes. S3 tells of a new object:
+Events come in three shapes. S3 notifies of a new object:
 
     {"id", "time", "detail": {"bucket": {"name"}, "object": {"key", "size", "etag"}}}
 
@@ -54,7 +54,7 @@ class Request:
     job: TranscriptionJob
     #: Where its transcript is to lie.
     transcript_key: str
-    #: Of the recording's bytes, where the event told it.
+    #: Of the recording's bytes, where the event has it.
     etag: str | None = None
     #: Whether it may wait until it is cheap.
     batch: bool = False

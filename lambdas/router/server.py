@@ -1,4 +1,4 @@
-"""The GPU server over HTTP, each answer told as what it means.
+"""The GPU server over HTTP: each answer as what it means.
 
 Nothing here raises: a server that cannot be reached is one of its answers. Redirects are not
 followed, for the token would go with them.

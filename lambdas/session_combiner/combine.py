@@ -70,7 +70,7 @@ Remaining = Callable[[], float]
 
 
 class Log(Protocol):
-    """Where is told what is noticed by the way; the standard library's and Powertools' are such."""
+    """Takes what is noticed by the way, as the loggers of Python and Powertools do."""
 
     def warning(self, msg: object, *args: object) -> None:
         """Tell of what somebody should know."""
@@ -177,7 +177,7 @@ class Combiner:
                 continue
             if won:
                 written = Outcome.UPDATED if standing else Outcome.WRITTEN
-            elif not current:
+            elif not current and attempt < ATTEMPTS - 1:
                 self._sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
         raise Unsettled("the session kept changing while it was written")
 

@@ -1,10 +1,10 @@
-"""Which session an event tells of, and what of it.
+"""Which session an event is about, and what has happened to it.
 
 Three things make the combiner look at a session:
 
 * S3 has a new object, a chunk's transcript or its failure;
 * S3 has a new `metadata.json`, which may come after the last chunk;
-* an application says that the session has ended. Source `cloudscribe`, detail type
+* an application notifies us that the session has ended. Source `cloudscribe`, detail type
   "Session Ended", and as detail
 
       {"bucket": "NAME", "userId": "...", "sessionId": "...", "chunkCount": 12}
@@ -45,7 +45,7 @@ class RefusedEvent(ValueError):
 
 
 class About(Enum):
-    """What an event tells of a session."""
+    """What of a session an event is about."""
 
     CHUNK = "chunk"
     METADATA = "metadata"
@@ -82,7 +82,7 @@ class _CreatedEvent(Shape):
 
 
 def news(event: dict[str, Any], bucket: str) -> News | None:
-    """Return what an event tells; None if it is about an object that is no part of a session.
+    """Return what has happened; None if the event is about an object that is no part of a session.
 
     The rule for objects matches some of these (`transcripts.recordings.CHUNK_OUTCOME_EVENTS`).
 
@@ -95,10 +95,10 @@ def news(event: dict[str, Any], bucket: str) -> News | None:
         return _created(_CreatedEvent.model_validate(event), bucket)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        told = "; ".join(
+        reasons = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5]
         )
-        raise RefusedEvent(told) from None
+        raise RefusedEvent(reasons) from None
     except UnknownKey as error:
         raise RefusedEvent(str(error)) from None
 

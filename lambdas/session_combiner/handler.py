@@ -88,18 +88,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """
     about: dict[str, Any] = {"event_id": event_id(event)}
     try:
-        told = news(event, settings.bucket)
+        happened = news(event, settings.bucket)
     except RefusedEvent as refusal:
         _refuse(event, refusal, context, about)
         return
-    if told is None:
+    if happened is None:
         metrics.add_metric(name="EventsPassedOver", unit=MetricUnit.Count, value=1)
         logger.info("no part of a session: nothing to do", extra=about)
         return
-    about |= {"user_id": told.session.user_id, "session_id": told.session.session_id}
+    about |= {"user_id": happened.session.user_id, "session_id": happened.session.session_id}
     logger.append_keys(**about)
     try:
-        _look(told, context)
+        _look(happened, context)
     except (UnreadableDocument, SessionTooLarge) as refusal:
         _refuse(event, refusal, context, about)
     except Exception:
@@ -117,12 +117,12 @@ def _refuse(
     undelivered.keep(event, refusal, context)
 
 
-def _look(told: News, context: LambdaContext) -> None:
-    if told.about is About.METADATA:
-        recordings.get(told.session.metadata_key, SessionMetadata)  # who wrote them has to know
-    if told.end:
-        combiner.end(told.session, told.end)
-    result = combiner.look(told.session, lambda: context.get_remaining_time_in_millis() / 1000)
+def _look(happened: News, context: LambdaContext) -> None:
+    if happened.about is About.METADATA:
+        recordings.get(happened.session.metadata_key, SessionMetadata)  # who wrote them has to know
+    if happened.end:
+        combiner.end(happened.session, happened.end)
+    result = combiner.look(happened.session, lambda: context.get_remaining_time_in_millis() / 1000)
     metrics.add_metric(
         name=f"Sessions{result.outcome.capitalize()}", unit=MetricUnit.Count, value=1
     )
@@ -130,8 +130,8 @@ def _look(told: News, context: LambdaContext) -> None:
         "session %s",
         result.outcome,
         extra={
-            "news": told.about.value,
-            "chunk": told.chunk,
+            "news": happened.about.value,
+            "chunk": happened.chunk,
             "outstanding": result.outstanding,
             "chunks": result.chunks,
             "gaps": result.gaps,

@@ -1,6 +1,6 @@
 """The HTTP/2 API: event streams in both directions, several on one connection.
 
-A stream is a POST to `/stream-transcription` whose parameters are headers. Its body is a
+A stream is a POST to the path of its operation whose parameters are headers. Its body is a
 sequence of envelopes, each signed, each around one AudioEvent; an empty envelope ends the audio.
 The response is a sequence of TranscriptEvents or, when the stream is refused, a status with
 `x-amzn-errortype` and a message in JSON.
@@ -54,8 +54,9 @@ from local_cloud.transcribe.requests import (
 )
 from local_cloud.transcribe.session import Service, StreamSession
 from local_cloud.transcribe.signatures import ChunkVerifier, SignatureError, verify_headers
+from speech.transcribe_operations import OPERATIONS
 
-PATH: Final = "/stream-transcription"
+_BY_PATH: Final = {operation.path: operation for operation in OPERATIONS}
 
 #: The window of a connection, bytes; each stream has HTTP/2's own of 64 KiB.
 CONNECTION_WINDOW: Final = 1024 * 1024
@@ -324,12 +325,13 @@ class Connection(asyncio.Protocol):
         """
         method = headers.get(":method", "")
         path, _, query = headers.get(":path", "").partition("?")
-        if (method, path) != ("POST", PATH):
-            raise _NotFound(f"There is only POST {PATH} here.")
+        operation = _BY_PATH.get(path)
+        if method != "POST" or operation is None:
+            raise _NotFound(f"There is only POST {' and '.join(_BY_PATH)} here.")
         signer = verify_headers(
             method, path, query, headers, secrets=self._service.secrets, now=_now()
         )
-        request = StreamRequest.parse(headers)
+        request = StreamRequest.parse(headers, operation)
         if self._service.faults.one_stream_per_connection and any(
             other.session is not None and not other.session.over for other in others
         ):

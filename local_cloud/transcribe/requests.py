@@ -8,11 +8,11 @@ ServiceError                       error_type and status as the service names th
 ├── InternalFailure                500 InternalFailureException
 └── ServiceUnavailable             503 ServiceUnavailableException
 
-What each value may be is Amazon's own model (`speech/transcribe_values.py`). What they may be
-together are the rules of the API reference of StartStreamTranscription. Its texts could not be
-compared with the service's own: the exception's type can be relied upon, not the wording.
-
-A second operation is a class beside `StreamRequest` that begins with `checked`.
+What each value may be is Amazon's own model (`speech/transcribe_values.py`), and so is which
+parameters an operation has: the others are ignored. What they may be together are the rules of the
+API reference of StartStreamTranscription; of StartMedicalStreamTranscription it has none besides.
+Its texts could not be compared with the service's own: the exception's type can be relied upon, not
+the wording.
 """
 
 from __future__ import annotations
@@ -144,22 +144,27 @@ class StreamRequest:
     transcript_format: str | None = None
     #: Minutes; who comes back with the session id within them goes on.
     session_resume_window: int | None = None
+    #: What it was begun by, whose results it gets.
+    operation: Operation = START_STREAM_TRANSCRIPTION
     #: The parameters as they came, by the names of the query form; echoed in the response.
     given: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, parameters: Mapping[str, str]) -> StreamRequest:
+    def parse(
+        cls, parameters: Mapping[str, str], operation: Operation = START_STREAM_TRANSCRIPTION
+    ) -> StreamRequest:
         """Return what `parameters` ask for.
 
         Args:
             parameters: by the names of the WebSocket API (`language-code`) or those of the
                 HTTP/2 API's headers (`x-amzn-transcribe-language-code`). Others are ignored.
+            operation: what they are parameters of.
 
         Raises:
             BadRequest: something is missing, wrong or contradictory.
         """
-        given = checked(parameters, START_STREAM_TRANSCRIPTION)
-        request = _stream_request(given)
+        given = checked(parameters, operation)
+        request = _stream_request(given, operation)
         _check(request, given)
         return request
 
@@ -221,7 +226,7 @@ def _violation(parameter: Parameter, value: str | None, constraint: str) -> str:
     return f"Value{shown} at '{member}' failed to satisfy constraint: {constraint}"
 
 
-def _stream_request(given: Mapping[str, str]) -> StreamRequest:
+def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamRequest:
     """Return the request that right values make."""
 
     def is_true(name: str) -> bool:
@@ -254,6 +259,7 @@ def _stream_request(given: Mapping[str, str]) -> StreamRequest:
         pii_entity_types=several("pii-entity-types"),
         transcript_format=given.get("transcript-format"),
         session_resume_window=int(window) if window else None,
+        operation=operation,
         given=given,
     )
 

@@ -1,13 +1,14 @@
 """What was said, in the words of the service: a Result of a TranscriptEvent.
 
-Pure: from words and the options of the stream to what is sent as JSON.
+Pure: from words and the options of the stream to what is sent as JSON. Operations differ in what
+their results have, and Amazon's model knows it (`speech/transcribe_values.py`).
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,12 +59,12 @@ def language_of(request: StreamRequest) -> str:
 
 
 def render(segment: Segment, request: StreamRequest) -> dict[str, Any]:
-    """Return the Result that tells of a segment."""
-    items = list(_items(segment, request))
+    """Return a segment as a Result of the operation that began its stream."""
+    items = [_only(request.operation.item, item) for item in _items(segment, request)]
     alternative: dict[str, Any] = {"Transcript": _joined(items), "Items": items}
     if segment.is_final and request.content_identification:
         alternative["Entities"] = [
-            _entity(word) for word in segment.words if _is_pii(word, request)
+            _entity(word, request) for word in segment.words if _is_pii(word, request)
         ]
     result: dict[str, Any] = {
         "ResultId": str(uuid.uuid5(uuid.UUID(request.session_id), str(segment.number))),
@@ -78,7 +79,11 @@ def render(segment: Segment, request: StreamRequest) -> dict[str, Any]:
         language = segment.language or language_of(request)
         result["LanguageCode"] = language
         result["LanguageIdentification"] = _identification(language, request.language_options)
-    return result
+    return _only(request.operation.result, result)
+
+
+def _only(names: Collection[str], members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name in names}
 
 
 def _items(segment: Segment, request: StreamRequest) -> Iterator[dict[str, Any]]:
@@ -143,15 +148,16 @@ def _is_pii(word: SpokenWord, request: StreamRequest) -> bool:
     return word.pii is not None and (not wanted or "ALL" in wanted or word.pii in wanted)
 
 
-def _entity(word: SpokenWord) -> dict[str, Any]:
-    return {
+def _entity(word: SpokenWord, request: StreamRequest) -> dict[str, Any]:
+    entity = {
         "StartTime": round(word.start, 3),
         "EndTime": round(word.end, 3),
-        "Category": "PII",
+        "Category": request.given["content-identification-type"],
         "Type": word.pii,
         "Content": word.text.rstrip(".,;:!?"),
         "Confidence": word.confidence,
     }
+    return _only(request.operation.entity, entity)
 
 
 def _identification(language: str, options: Sequence[str]) -> list[dict[str, Any]]:

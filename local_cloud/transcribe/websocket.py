@@ -53,8 +53,9 @@ from local_cloud.transcribe.signatures import (
     Signer,
     verify_presigned,
 )
+from speech.transcribe_operations import OPERATIONS
 
-PATH: Final = "/stream-transcription-websocket"
+_BY_PATH: Final = {operation.websocket_path: operation for operation in OPERATIONS}
 #: Bytes of one message at most; an event holds a second of audio.
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 #: Bytes that may wait for a client that does not read, besides what the kernel buffers.
@@ -125,7 +126,7 @@ class _Door:
 
     def __call__(self, raw: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         path, _, query = raw.path.decode("latin-1").partition("?")
-        if path != PATH:
+        if path not in _BY_PATH:
             return _refused(HTTPStatus.NOT_FOUND, "UnknownOperationException", "No such operation.")
         if "sec-websocket-key" not in raw.headers:
             return _refused(
@@ -162,7 +163,8 @@ class _Door:
             "GET", path, query, headers, secrets=self._service.secrets, now=datetime.now(UTC)
         )
         parts = (part.partition("=") for part in query.split("&"))
-        request = StreamRequest.parse({unquote(name): unquote(value) for name, _, value in parts})
+        parameters = {unquote(name): unquote(value) for name, _, value in parts}
+        request = StreamRequest.parse(parameters, _BY_PATH[path])
         session = self._service.open(
             request, send=tcp.send, finish=tcp.finish, abort=tcp.abort, freeze=tcp.freeze
         )

@@ -1,7 +1,8 @@
 // One stream of Amazon's SDK for JavaScript, the same in Node and in a browser. Times are seconds.
 //
 //   wanted    endpoint, key, secret, token   what the client is constructed with
-//             options                        of StartStreamTranscriptionCommand
+//             options                        of StartStreamTranscriptionCommand; with a Specialty, of
+//                                            StartMedicalStreamTranscriptionCommand
 //             seconds                        of silence to send, at ten times its pace
 //             audio, size                    base64 to send instead, in events of so many bytes
 //             end                            what happens when all is sent:
@@ -9,11 +10,12 @@
 //                                            `event`: an empty event, and the SDK is not told
 //                                            `never`: nothing
 //             patience                       with which the next result is awaited
-//   outcome   said                           the results: id, partial, text
+//   outcome   said                           the results: id, partial, text, entities
 //             error, message, status         of the exception that ended it, else null
 //             session                        its id, as the response tells it
 
 import {
+  StartMedicalStreamTranscriptionCommand,
   StartStreamTranscriptionCommand,
   TranscribeStreamingClient,
 } from '@aws-sdk/client-transcribe-streaming'
@@ -33,7 +35,10 @@ export async function stream(wanted) {
       sessionToken: wanted.token,
     },
   })
-  const command = new StartStreamTranscriptionCommand({
+  const Command = wanted.options.Specialty
+    ? StartMedicalStreamTranscriptionCommand
+    : StartStreamTranscriptionCommand
+  const command = new Command({
     LanguageCode: 'en-US',
     MediaEncoding: 'pcm',
     MediaSampleRateHertz: RATE,
@@ -43,7 +48,7 @@ export async function stream(wanted) {
   try {
     const response = await within(wanted.patience, client.send(command))
     outcome.session = response.SessionId
-    const results = response.TranscriptResultStream[Symbol.asyncIterator]()
+    const results = response.TranscriptResultStream[Symbol.asyncIterator]() // of either command
     for (;;) {
       const { done, value } = await within(wanted.patience, results.next())
       if (done) break
@@ -81,8 +86,8 @@ function* pieces({ audio, size }) {
   for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size)
 }
 
-function facts(result) {
-  return { id: result.ResultId, partial: result.IsPartial, text: result.Alternatives[0].Transcript }
+function facts({ ResultId, IsPartial, Alternatives: [{ Transcript, Entities }] }) {
+  return { id: ResultId, partial: IsPartial, text: Transcript, entities: Entities ?? [] }
 }
 
 async function within(seconds, promise) {

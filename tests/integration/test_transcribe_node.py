@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from local_cloud.transcribe.certificates import certificates_in
+from local_cloud.transcribe.certificates import Certificates, certificates_in
 from local_cloud.transcribe.http2 import serve_http2
+from local_cloud.transcribe.recognition import Script, ScriptFile
 from local_cloud.transcribe.session import Service
 from tests.support.encoded import encode
 from tests.support.eventually import eventually
@@ -19,6 +20,7 @@ from tests.support.transcribe_js import SCRIPT, WHOLE, Sdk, installed, node, tra
 pytestmark = pytest.mark.integration
 
 SESSION = "01234567-89ab-cdef-0123-456789abcdef"
+MEDICAL: dict[str, Any] = {"Specialty": "CARDIOLOGY", "Type": "DICTATION"}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +29,13 @@ def service() -> Service:
     return transcribe()
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates_in(tmp_path_factory.mktemp("certificates"))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def sdk(service: Service, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sdk]:
-    certificates = certificates_in(tmp_path_factory.mktemp("certificates"))
+async def sdk(service: Service, certificates: Certificates) -> AsyncIterator[Sdk]:
     async with (
         serve_http2(service, context=certificates.server_context()) as port,
         node(certificates.authority) as run,
@@ -59,6 +65,54 @@ async def test_temporary_keys_are_taken(sdk: Sdk) -> None:
     outcome = await sdk.stream(token="a-token")  # noqa: S106 - made up
 
     assert outcome.finals == ["One two"]
+
+
+async def test_a_medical_stream_has_partials_finals_and_health_information(
+    sdk: Sdk, certificates: Certificates
+) -> None:
+    words = [
+        {"word": "Ask", "start": 0.1, "end": 0.3},
+        {"word": "Jane.", "start": 0.3, "end": 0.6, "pii": "NAME"},
+    ]
+    script = Script(ScriptFile.model_validate({"segments": [{"words": words}]}))
+    service = transcribe(recogniser=script)
+    async with serve_http2(service, context=certificates.server_context()) as port:
+        clinic = Sdk(f"https://localhost:{port}", sdk.run)
+        outcome = await clinic.stream(ContentIdentificationType="PHI", SessionId=SESSION, **MEDICAL)
+
+    assert outcome.error is None
+    assert outcome.session == SESSION
+    assert outcome.texts == ["Ask", "Ask Jane."]
+    assert outcome.said[-1]["entities"] == [
+        {"StartTime": 0.3, "EndTime": 0.6, "Category": "PHI", "Content": "Jane", "Confidence": 0.98}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "member"),
+    [
+        ({"Specialty": "ASTROLOGY"}, "specialty"),
+        ({"Type": "SONG"}, "type"),
+        ({"LanguageCode": "de-DE"}, "languageCode"),
+        ({"MediaSampleRateHertz": 8000}, "mediaSampleRateHertz"),
+        ({"MediaEncoding": "g729"}, "mediaEncoding"),
+        ({"ContentIdentificationType": "PII"}, "contentIdentificationType"),
+    ],
+)
+async def test_a_medical_stream_has_bounds_of_its_own(
+    sdk: Sdk, wrong: dict[str, Any], member: str
+) -> None:
+    outcome = await sdk.stream(**{**MEDICAL, **wrong})
+
+    assert (outcome.status, outcome.error) == (400, "BadRequestException")
+    assert f"at '{member}' failed" in (outcome.message or "")
+
+
+async def test_a_medical_stream_ends_with_the_exceptions_of_any(sdk: Sdk) -> None:
+    outcome = await sdk.stream(fault="exception-LimitExceeded-0.5", **MEDICAL)
+
+    assert outcome.texts == ["One"]
+    assert outcome.error == "LimitExceededException"
 
 
 @pytest.mark.parametrize("encoding", ["flac", "ogg-opus"])

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -18,10 +19,17 @@ from client.live import Message, Speaker
 from local_cloud.transcribe.certificates import certificates_in
 from local_cloud.transcribe.faults import Fault, Faults
 from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.recognition import Dictation, Listener, Recognition, dictate
+from local_cloud.transcribe.recognition import (
+    Dictation,
+    Listener,
+    Recogniser,
+    Recognition,
+    dictate,
+)
 from local_cloud.transcribe.requests import StreamRequest
 from local_cloud.transcribe.session import Service
 from local_cloud.transcribe.websocket import serve_websocket
+from speech.transcribe_values import START_MEDICAL_STREAM_TRANSCRIPTION
 from tests.support.service import RunningService, running_service
 from transcripts.protocol import ERRORS, ErrorCode, Final, Partial, TranscribeParameters
 
@@ -38,14 +46,28 @@ CHUNK = 3_200  # bytes, 100 ms
 LEFT = dictate([(1, 0.2, 0.5), (2, 0.6, 0.9), (3, 2.0, 2.3), (4, 2.4, 2.7)], seconds=4.0)
 RIGHT = dictate([(11, 0.7, 1.0), (12, 1.1, 1.6), (13, 2.5, 2.8)], seconds=4.0)
 BOTH = np.stack([np.frombuffer(LEFT, "<i2"), np.frombuffer(RIGHT, "<i2")], axis=1).tobytes()
+MEDICAL = {"specialty": "CARDIOLOGY", "type": "DICTATION"}
 ALLOWED = json.dumps({"two_channels": True, "speaker_labels": True, "stability": ["high"]})
 
 
+class Remembering(Dictation):
+    """Dictation that remembers what the streams asked for."""
+
+    def __init__(self) -> None:
+        self.requests: list[StreamRequest] = []
+
+    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
+        self.requests.append(request)
+        return super().recognise(request, listener)
+
+
 @asynccontextmanager
-async def captions(*faults: str, **settings: object) -> AsyncIterator[RunningService]:
+async def captions(
+    *faults: str, recogniser: Recogniser | None = None, **settings: object
+) -> AsyncIterator[RunningService]:
     """Start the endpoint and the service, which knows nothing of it but the address."""
     heard = Service(
-        recogniser=Dictation(),
+        recogniser=recogniser or Dictation(),
         secrets={KEY: SECRET},
         faults=Faults(Fault.parse(fault) for fault in faults),
     )
@@ -186,6 +208,7 @@ async def test_without_being_asked_for_there_is_neither() -> None:
     [
         {"options": '{"show-speaker-label":"true"}'},
         {"options": '{"no-such-option":"true"}'},
+        {"options": json.dumps(MEDICAL)},
         {"channels": 2, "channel_mode": "separate"},
     ],
 )
@@ -233,6 +256,57 @@ async def test_options_that_the_service_would_not_take_end_the_start() -> None:
     with pytest.raises(AssertionError, match=r"TRANSCRIBE_OPTIONS: .*'speakers'"):
         async with captions(transcribe_options='{"speakers":"true"}'):
             pass
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"transcribe_allowed": '{"medical":true}'},
+        {"transcribe_options": '{"specialty":"UROLOGY","type":"DICTATION"}'},
+    ],
+    ids=["may be chosen", "is every stream's"],
+)
+async def test_medical_over_the_sdks_transport_ends_the_start(settings: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match=r"TRANSCRIBE_TRANSPORT .*Medical .*`websocket`"):
+        async with captions(transcribe_transport="http2", **settings):
+            pass
+
+
+@pytest.mark.parametrize("fault", [None, "disconnect@2.2x1"])
+async def test_a_speaker_who_may_gets_a_medical_transcript(fault: str | None) -> None:
+    allowed = json.dumps({"medical": True, "speaker_labels": True, "pii": ["identify"]})
+    wanted = MEDICAL | {"show-speaker-label": "true", "content-identification-type": "PHI"}
+    recogniser = Remembering()
+    faults = filter(None, [fault])
+    async with captions(*faults, recogniser=recogniser, transcribe_allowed=allowed) as service:
+        messages = await told(service, SPOKEN, options=json.dumps(wanted))
+
+    said = [message for message in messages if isinstance(message, Final)]
+    assert [final.text for final in said] == ["word1 word2", "word3 word4"]
+    assert all(final.speaker_label for final in said)
+    assert len(recogniser.requests) == (2 if fault else 1)
+    for request in recogniser.requests:
+        assert request.operation is START_MEDICAL_STREAM_TRANSCRIPTION
+        assert wanted.items() <= request.given.items()
+
+
+async def test_where_every_stream_is_medical_a_speaker_asks_for_nothing() -> None:
+    recogniser = Remembering()
+    async with captions(recogniser=recogniser, transcribe_options=json.dumps(MEDICAL)) as service:
+        offer = await ask_for_languages(service.url)
+        said = await finals(service)
+
+    assert [text for text, _ in said] == ["word1 word2", "word3 word4"]
+    assert list(offer.recognition) == ["en-US"]
+    assert recogniser.requests[0].operation is START_MEDICAL_STREAM_TRANSCRIPTION
+
+
+async def test_a_medical_stream_in_another_language_is_refused() -> None:
+    async with captions(transcribe_allowed='{"medical":true}') as service:
+        with pytest.raises(Refused, match="Medical") as caught:
+            await told(service, SPOKEN, options=json.dumps(MEDICAL), language="de-DE")
+
+    assert caught.value.code is ErrorCode.UNSUPPORTED_LANGUAGE
 
 
 async def test_strangers_do_not_learn_whose_account_it_is() -> None:

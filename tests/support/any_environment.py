@@ -110,6 +110,7 @@ RIGHT: Final[Mapping[str, Strategy]] = {
             {},
             {"vocabulary-name": "names", "show-speaker-label": "true"},
             {"identify-language": "true", "language-options": "en-US,de-DE"},
+            {"specialty": "CARDIOLOGY", "type": "DICTATION"},
         ]
     ),
     "Transcribe.quota": st.integers(1, 2000),

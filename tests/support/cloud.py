@@ -142,6 +142,7 @@ def copied_tree(folder: Path) -> Path:
             ignored = shutil.ignore_patterns(*NO_INPUTS)
             shutil.copytree(source, folder / name, ignore=ignored)
         elif source.exists():
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(source, folder / name)
     (folder / "infra" / "node_modules").symlink_to(ROOT / "infra" / "node_modules")
     (folder / ".venv").symlink_to(ROOT / ".venv")

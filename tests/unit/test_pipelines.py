@@ -302,10 +302,11 @@ def test_azure_promotes_the_artifact_of_the_run_from_demo_to_prod() -> None:
     (conditional,) = [
         each[main] for each in read(ROOT / "azure-pipelines.yml")["stages"] if main in each
     ]
-    demo, prod = conditional
+    demo, keep, prod = conditional
 
     assert demo["dependsOn"] == ["Test", "Build"]
-    assert prod["dependsOn"] == "Demo"
+    assert keep["dependsOn"] == "Demo"
+    assert prod["dependsOn"] == keep["stage"]
     for stage, name in ((demo, "demo"), (prod, "prod")):
         (job,) = stage["jobs"]
         assert job["template"] == "pipelines/azure/deploy.yml"
@@ -334,6 +335,38 @@ def test_an_image_is_marked_before_it_is_deployed_and_once_it_runs() -> None:
     assert azure["kept"]["dependsOn"] == "deploy"
     states = [azure[name]["steps"][0]["parameters"]["state"] for name in ("keep", "kept")]
     assert states == ["deploying", "running"]
+
+
+def test_an_image_that_waits_for_azures_approval_is_marked_in_a_stage_without_one() -> None:
+    """All checks of a stage come before the first of its jobs."""
+    (stage,) = [
+        each
+        for each in nodes(read(ROOT / "azure-pipelines.yml"))
+        if each.get("stage") == "KeepForProd"
+    ]
+
+    (job,) = stage["jobs"]
+    assert "environment" not in job
+    (step,) = job["steps"]
+    assert step["template"] == "pipelines/azure/keep-image.yml"
+    assert step["parameters"] == {"environment": "prod", "state": "deploying"}
+
+
+def test_an_image_that_runs_is_marked_although_the_smoke_check_failed() -> None:
+    deploy = workflow("deploy")["jobs"]
+    steps = deploy["deploy"]["steps"]
+    (id_,) = [step["id"] for step in steps if "deploy ENV" in step.get("run", "")]
+    (azure,) = [
+        each for each in read(ROOT / "pipelines/azure/deploy.yml")["jobs"] if "deployment" in each
+    ]
+    names = [each.get("name") for each in azure["strategy"]["runOnce"]["deploy"]["steps"]]
+    text = (ROOT / "pipelines/azure/deploy.yml").read_text()
+
+    assert deploy["deploy"]["outputs"] == {"deployed": f"${{{{ steps.{id_}.outcome }}}}"}
+    assert "needs.deploy.outputs.deployed == 'success'" in deploy["kept"]["if"]
+    assert "!cancelled()" in deploy["kept"]["if"]  # else the failure of `deploy` is enough to skip
+    assert names.index("deployed") == len(names) - 2  # after the deployment, before the check
+    assert "outputs['deploy.deployed.value'], 'yes'" in text
 
 
 class Registry:
@@ -375,7 +408,10 @@ esac
 
     def synthesise(self, *digests: str) -> None:
         parts = [f"/words@{each}" for each in digests]
-        (self.assembly / "x-live.template.json").write_text(json.dumps(parts))
+        self.template("prod").write_text(json.dumps(parts))
+
+    def template(self, environment: str) -> Path:
+        return self.assembly / f"cloudscribe-{environment}-live.template.json"
 
     def keep(self, state: str) -> subprocess.CompletedProcess[str]:
         script = ROOT / "scripts/keep-image.sh"
@@ -460,6 +496,26 @@ def test_two_images_of_one_repository_are_not_guessed_between(registry: Registry
     assert registry.marks == {}
 
 
+def test_what_other_environments_run_is_not_mixed_up_with_it(registry: Registry) -> None:
+    mine, other = (registry.push(letter) for letter in "ab")
+    registry.synthesise(mine)
+    registry.template("demo").write_text(f'"/words@{other}"')
+
+    assert registry.keep("running").returncode == 0
+    assert registry.marks == {"running": mine}
+
+
+def test_a_folder_without_the_environment_is_no_environment_without_an_image(
+    registry: Registry,
+) -> None:
+    registry.template("demo").write_text("{}")
+
+    done = registry.keep("deploying")
+
+    assert done.returncode == 1
+    assert "holds no templates of prod" in done.stderr
+
+
 # --- who may what ---------------------------------------------------------------------------------
 
 
@@ -480,7 +536,7 @@ def test_a_pull_request_never_gets_the_deploying_role() -> None:
 def test_azure_deploys_and_publishes_from_main_only() -> None:
     for node in nodes(read(ROOT / "azure-pipelines.yml")["stages"]):
         for job in node.get("jobs", []):
-            if job["template"].endswith("image.yml"):
+            if job.get("template", "").endswith("azure/image.yml"):
                 assert "refs/heads/main" in job["parameters"]["publish"]
     text = (ROOT / "azure-pipelines.yml").read_text()
     before, after = text.split("${{ if eq(variables['Build.SourceBranch'], 'refs/heads/main') }}")

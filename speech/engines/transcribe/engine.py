@@ -26,13 +26,12 @@ from speech.engines.transcribe.credentials import CredentialSource
 from speech.engines.transcribe.errors import CredentialsExpired
 from speech.engines.transcribe.http2 import Http2Transport
 from speech.engines.transcribe.link import Transport
+from speech.engines.transcribe.operators import check, languages
 from speech.engines.transcribe.options import (
-    LANGUAGES,
     MAX_CHANNELS,
     AllowedOptions,
     TranscribeOptions,
     chosen,
-    parsed,
 )
 from speech.engines.transcribe.pace import NEWCOMER_SECONDS, STARTS_PER_SECOND, Starts
 from speech.engines.transcribe.session import Patience, TranscribeSession
@@ -78,18 +77,18 @@ class TranscribeEngine(Engine):
             botocore_session: makes what knows the chain of credentials.
 
         Raises:
-            OptionError: `defaults` are none that the service would take.
+            OptionError: `defaults`, `allowed` and `transport` contradict each other or the service.
             ValueError: `endpoint` is no base URL, or without one AWS has no such region.
         """
-        parsed(defaults or {}, language=RecognitionOptions().language)
+        self._allowed = allowed or AllowedOptions()
+        self._defaults = dict(defaults or {})
+        check(defaults=self._defaults, allowed=self._allowed, transport=transport)
         self.policy = policy
         self.capabilities = Capabilities(
-            languages=(allowed or AllowedOptions()).languages or LANGUAGES,
+            languages=languages(defaults=self._defaults, allowed=self._allowed),
             channels=MAX_CHANNELS,
             choices=True,
         )
-        self._allowed = allowed or AllowedOptions()
-        self._defaults = dict(defaults or {})
         self._ca_bundle = ca_bundle
         self._patience = patience or Patience()
         self._botocore_session = botocore_session
@@ -138,7 +137,7 @@ class TranscribeEngine(Engine):
         asked = self._asked(options)
         seconds = min(ANSWER_SECONDS, self.policy.connect_timeout * 0.4)
         credentials = await self._credentials.current(seconds=seconds)
-        link = self._transport.link()
+        link = self._transport.link(asked.operation)
         session = TranscribeSession(
             link,
             events,

@@ -3,7 +3,8 @@
 The SDK signs, encodes and decodes; `crt.py` carries it. Each stream has a connection of its own,
 so that one which breaks takes no other with it. It is there for networks that let no WebSocket
 through: measured on loopback, in real time, it takes 4.6 % of a core for one stream and 31 % for
-20, where `websocket.py` takes 0.6 % and 5.3 %, and results come 6 ms later.
+20, where `websocket.py` takes 0.6 % and 5.3 %, and results come 6 ms later. The SDK knows one
+operation, so there are no medical streams over it (`operators.py`).
 
 Trust: `AWS_CA_BUNDLE` and the profile's `ca_bundle` count here as they do elsewhere, though the
 SDK by itself knows `SSL_CERT_FILE` only. The runtime's TLS refuses an authority whose certificate
@@ -49,7 +50,8 @@ from speech.engines.transcribe.crt import Body, Exchange
 from speech.engines.transcribe.endpoints import http2_url
 from speech.engines.transcribe.errors import EndpointUnreachable, UnreadableEvent, named
 from speech.engines.transcribe.link import Receiver
-from speech.engines.transcribe.options import PARAMETERS
+from speech.transcribe_api import Operation
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 
 #: The SDK's own names for parameters; for the others it has `_` where the service has `-`.
 _NAMES = {
@@ -58,7 +60,9 @@ _NAMES = {
     "vocabulary-filter-name": "vocab_filter_name",
     "vocabulary-filter-names": "vocab_filter_names",
 }
-_LISTS = frozenset(name for name, parameter in PARAMETERS.items() if parameter.several)
+_LISTS = frozenset(
+    name for name, parameter in START_STREAM_TRANSCRIPTION.parameters.items() if parameter.several
+)
 #: Parameters that the SDK does not know; it gets them into a request as its headers.
 _UNKNOWN = frozenset({"session-resume-window", "transcript-format"})
 #: What the SDK's parser raises when the service does not keep to its form.
@@ -89,7 +93,7 @@ class Http2Transport:
         self._ca_bundle = ca_bundle
         self._made: tuple[TranscribeStreamingClient, ClientTlsContext] | None = None
 
-    def link(self) -> Http2Link:
+    def link(self, operation: Operation) -> Http2Link:  # noqa: ARG002 - the SDK knows only one
         """Return the link of a new stream, not open yet."""
         return Http2Link(self)
 

@@ -13,6 +13,7 @@ from amazon_transcribe.model import Result
 from botocore.credentials import ReadOnlyCredentials
 
 from speech.engines.errors import EngineError
+from speech.transcribe_api import Operation
 
 
 class Receiver(Protocol):
@@ -68,5 +69,5 @@ class Link(Protocol):
 class Transport(Protocol):
     """A way to the service."""
 
-    def link(self) -> Link:
-        """Return the link of a new stream, not open yet."""
+    def link(self, operation: Operation) -> Link:
+        """Return the link of a new stream that is begun by `operation`, not open yet."""

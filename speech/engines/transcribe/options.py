@@ -4,6 +4,9 @@ Choices have the names of the service's own query parameters, for example
 `{"identify-language": "true", "language-options": "en-US,fr-FR"}`. The operator's defaults are
 choices, too; a client's replace them if the operator allows what comes of it.
 
+A choice that only Transcribe Medical has makes the stream a medical one, with the options that
+Amazon's model gives that operation, and no others.
+
 OptionError                  of all engines; none helps to repeat
 ├── UnknownOption            no option of that name, or none that clients have
 ├── InvalidOption            a value that the service would not take, or not beside the others
@@ -20,24 +23,29 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from speech.engines.base import SAMPLE_RATE
 from speech.engines.errors import OptionError, UnsupportedLanguage
+from speech.transcribe_api import Operation
+from speech.transcribe_operations import MEDICAL_OPTIONS, is_medical, operation_of, service_of
 from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
     LanguageCode,
     PartialResultsStability,
+    Specialty,
     TranscriptFormat,
+    Type,
     VocabularyFilterMethod,
 )
 
+#: What is to happen to personal information; in a medical stream that is health information.
 Pii = Literal["redact", "identify"]
 
-PARAMETERS: Final = START_STREAM_TRANSCRIPTION.parameters
 LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 
 #: The service takes two channels at most, and at least two languages to choose from.
 MAX_CHANNELS = 2
 MIN_LANGUAGES = 2
 #: How long the service lets a session be resumed at most, in minutes.
-MAX_RESUME_WINDOW: Final = PARAMETERS["session-resume-window"].most
+MAX_RESUME_WINDOW: Final = START_STREAM_TRANSCRIPTION.parameters["session-resume-window"].most
 
 
 class UnknownOption(OptionError):
@@ -71,6 +79,8 @@ class AllowedOptions(BaseModel):
     transcript_format: frozenset[TranscriptFormat] = frozenset()
     #: The longest that a client may choose, in minutes.
     session_resume_window: Annotated[int, Field(ge=0, le=MAX_RESUME_WINDOW)] = 0
+    #: Transcribe Medical, of any specialty and type; it costs three times as much.
+    medical: bool = False
 
     @field_validator("languages")
     @classmethod
@@ -101,11 +111,19 @@ class TranscribeOptions:
     transcript_format: TranscriptFormat | None = None
     #: For how long the service keeps the session for who comes back with its id, in minutes.
     resume_window: int | None = None
+    #: Of a medical stream, which has both.
+    specialty: Specialty | None = None
+    speech_type: Type | None = None
+
+    @property
+    def operation(self) -> Operation:
+        """What the stream is begun by."""
+        return START_MEDICAL_STREAM_TRANSCRIPTION if self.specialty else START_STREAM_TRANSCRIPTION
 
     def parameters(self) -> dict[str, str]:
         """Return the query parameters of the request.
 
-        Source: API reference of StartStreamTranscription; the names of its headers without
+        Source: API reference of the operation; the names of its headers without
         `x-amzn-transcribe-`.
         """
         asked: dict[str, str] = {
@@ -123,13 +141,17 @@ class TranscribeOptions:
             asked["partial-results-stability"] = self.stability
         if self.pii:
             word = "redaction" if self.pii == "redact" else "identification"
-            asked[f"content-{word}-type"] = "PII"
+            name = f"content-{word}-type"
+            (asked[name],) = self.operation.parameters[name].values
             if self.pii_types:
                 asked["pii-entity-types"] = ",".join(self.pii_types)
         if self.transcript_format:
             asked["transcript-format"] = self.transcript_format
         if self.resume_window:
             asked["session-resume-window"] = str(self.resume_window)
+        if self.specialty and self.speech_type:
+            asked["specialty"] = self.specialty
+            asked["type"] = self.speech_type
         return asked
 
     def _of_language(self) -> dict[str, str]:
@@ -174,6 +196,8 @@ def chosen(
     """
     if channels > 1 and not allowed.two_channels:
         raise OptionNotAllowed("two channels are not allowed here")
+    if is_medical(choices) and not is_medical(defaults) and not allowed.medical:
+        raise OptionNotAllowed("Amazon Transcribe Medical is not allowed here")
     replaced = {_OTHER_FORM[name] for name in choices if name in _OTHER_FORM}
     kept = {name: value for name, value in defaults.items() if name not in replaced}
     asked = parsed({**kept, **choices}, language=language, channels=channels)
@@ -198,12 +222,8 @@ def parsed(
         InvalidOption: a value is not the service's, or contradicts another.
         UnsupportedLanguage: the language is none of the service's.
     """
-    if language not in LANGUAGES:
-        raise UnsupportedLanguage(f"Amazon Transcribe has no language {_shown(language)}")
-    for name in choices:
-        if name not in NAMES:
-            raise UnknownOption(f"there is no option {_shown(name)}")
-    take = _Taker(choices)
+    operation = _operation(choices, language)
+    take = _Taker(choices, operation)
     identify: Literal["one", "several"] | None = None
     if take.switch("identify-language"):
         identify = "one"
@@ -226,10 +246,30 @@ def parsed(
         pii_types=take.values("pii-entity-types"),
         transcript_format=cast("TranscriptFormat | None", take.text("transcript-format")),
         resume_window=take.number("session-resume-window"),
+        specialty=cast("Specialty | None", take.text("specialty")),
+        speech_type=cast("Type | None", take.text("type")),
     )
     if alone:
         _agree(options)
     return options
+
+
+def _operation(choices: Mapping[str, str], language: str) -> Operation:
+    """Return what begins a stream with `choices`; raise if it has no such option or language."""
+    for name in choices:
+        if name not in NAMES:
+            raise UnknownOption(f"there is no option {_shown(name)}")
+    operation, service = operation_of(choices), service_of(choices)
+    required = {name for name, parameter in operation.parameters.items() if parameter.required}
+    foreign = sorted(choices.keys() - operation.parameters.keys())
+    missing = sorted((required & NAMES) - choices.keys())
+    if foreign:
+        raise InvalidOption(f"{service} has no option {', '.join(foreign)}")
+    if missing:
+        raise InvalidOption(f"{service} needs {', '.join(missing)}")
+    if language not in operation.parameters["language-code"].values:
+        raise UnsupportedLanguage(f"{service} has no language {_shown(language)}")
+    return operation
 
 
 def _agree(options: TranscribeOptions) -> None:
@@ -313,6 +353,8 @@ def _check(asked: TranscribeOptions, before: TranscribeOptions, allowed: Allowed
             (asked.resume_window or 0) <= allowed.session_resume_window,
             "so long a session-resume-window",
         ),
+        ("specialty", allowed.medical, "this specialty"),
+        ("speech_type", allowed.medical, "this type"),
     )
     problems = [
         what
@@ -342,6 +384,7 @@ NAMES = frozenset({
     "pii-entity-types",
     "transcript-format",
     "session-resume-window",
+    *MEDICAL_OPTIONS,
 })  # fmt: skip
 
 #: Options that exclude each other: a client's replaces the operator's of the other form.
@@ -357,8 +400,9 @@ _OTHER_FORM = dict([*_FORMS, *((other, one) for one, other in _FORMS)])
 class _Taker:
     """Reads values; each method raises `InvalidOption` when it cannot."""
 
-    def __init__(self, choices: Mapping[str, str]) -> None:
+    def __init__(self, choices: Mapping[str, str], operation: Operation) -> None:
         self._choices = choices
+        self._parameters = operation.parameters
 
     def switch(self, name: str) -> bool:
         value = self._choices.get(name, "false")
@@ -368,7 +412,7 @@ class _Taker:
 
     def text(self, name: str) -> str | None:
         value = self._choices.get(name)
-        if value is not None and PARAMETERS[name].violated(value):
+        if value is not None and self._parameters[name].violated(value):
             raise InvalidOption(f"{name} has no value {_shown(value)}")
         return value
 
@@ -376,14 +420,14 @@ class _Taker:
         value = self._choices.get(name)
         if value is None:
             return None
-        problem = PARAMETERS[name].violated(value)
+        problem = self._parameters[name].violated(value)
         if problem:
             raise InvalidOption(f"{name} has no value {_shown(value)}: {problem}")
         return int(value)
 
     def values(self, name: str) -> tuple[str, ...]:
         value = self.text(name)
-        values = () if value is None else PARAMETERS[name].split(value)
+        values = () if value is None else self._parameters[name].split(value)
         if not all(values):
             raise InvalidOption(f"{name} has an empty value")
         return values
@@ -399,10 +443,7 @@ class _Taker:
 
     def pii(self) -> Pii | None:
         names = ("content-redaction-type", "content-identification-type")
-        given = [name for name in names if name in self._choices]
-        for name in given:
-            if self._choices[name] != "PII":
-                raise InvalidOption(f"{name} is PII")
+        given = [name for name in names if self.text(name) is not None]
         if len(given) > 1:
             raise InvalidOption("PII is either redacted or identified")
         if not given:

@@ -14,17 +14,16 @@ from botocore.credentials import ReadOnlyCredentials
 SIGNING_NAME = "transcribe"
 #: How long a URL may be used, in seconds: the service takes no more.
 EXPIRES_SECONDS = 300
-PATH = "/stream-transcription-websocket"
 
 # At DEBUG it logs each request that it signs, token and signature and all.
 logging.getLogger("botocore.auth").setLevel(logging.INFO)
 
 
 def presigned(
-    base: str, parameters: Mapping[str, str], *, region: str, credentials: ReadOnlyCredentials
+    url: str, parameters: Mapping[str, str], *, region: str, credentials: ReadOnlyCredentials
 ) -> str:
     """Return the URL that opens a stream. It is a secret: whoever has it can use it."""
     query = urlencode(parameters, quote_via=quote)
-    request = AWSRequest("GET", f"{base}{PATH}?{query}")
+    request = AWSRequest("GET", f"{url}?{query}")
     SigV4QueryAuth(credentials, SIGNING_NAME, region, expires=EXPIRES_SECONDS).add_auth(request)
     return str(request.url)

@@ -37,6 +37,7 @@ from speech.engines.transcribe.errors import (
 from speech.engines.transcribe.link import Receiver
 from speech.engines.transcribe.presign import presigned
 from speech.engines.transcribe.wire import decode, encode_audio
+from speech.transcribe_api import Operation
 
 #: Longest event of the service, in bytes; those of long segments are some 20 KiB.
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -83,9 +84,9 @@ class WebSocketTransport:
         self._ca_bundle = ca_bundle
         self._context: ssl.SSLContext | None = None
 
-    def link(self) -> WebSocketLink:
-        """Return the link of a new stream, not open yet."""
-        return WebSocketLink(self)
+    def link(self, operation: Operation) -> WebSocketLink:
+        """Return the link of a new stream that is begun by `operation`, not open yet."""
+        return WebSocketLink(self, operation)
 
     async def trust(self) -> ssl.SSLContext | None:
         """Return whom to trust; made once, for reading the authorities takes a while."""
@@ -101,9 +102,10 @@ class WebSocketLink(WSListener):
 
     receiver: Receiver
 
-    def __init__(self, way: WebSocketTransport) -> None:
+    def __init__(self, way: WebSocketTransport, operation: Operation) -> None:
         self.request_id: str | None = None
         self._way = way
+        self._url = way.base + operation.websocket_path
         self._transport: WSTransport | None = None
         self._tcp: asyncio.Transport
         self._fragments = bytearray()
@@ -121,9 +123,7 @@ class WebSocketLink(WSListener):
             EndpointUnreachable: there is no connection, or no answer.
             EngineError: the service refuses the handshake.
         """
-        url = presigned(
-            self._way.base, parameters, region=self._way.region, credentials=credentials
-        )
+        url = presigned(self._url, parameters, region=self._way.region, credentials=credentials)
         refusal: EngineError
         try:
             async with asyncio.timeout(seconds):

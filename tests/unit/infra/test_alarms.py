@@ -96,7 +96,7 @@ def test_no_outsider_can_take_a_deployment_back(table: dict[str, Row]) -> None:
             assert not row.who & OUTSIDERS, alarm
 
 
-@pytest.mark.parametrize("environment", ["demo", "prod", "full"])
+@pytest.mark.parametrize("environment", ["demo", "solo", "prod", "full"])
 def test_every_alarm_sends_a_mail_where_there_are_operations(
     assembly: Assembly, table: dict[str, Row], environment: str
 ) -> None:

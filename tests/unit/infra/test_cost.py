@@ -22,7 +22,13 @@ from infra.costs.always_on import PRICERS
 from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
 from infra.costs.tasks import Tasks, split
 from infra.costs.templates import Resource, Stack, read, resolve
-from infra.costs.usage import DETECT, PARTIAL_FACTOR, PARTIAL_SECONDS, Rate
+from infra.costs.usage import (
+    DETECT,
+    PARTIAL_FACTOR,
+    PARTIAL_SECONDS,
+    TRANSCRIBE_MEDICAL,
+    Rate,
+)
 from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
@@ -751,6 +757,24 @@ def test_what_is_not_called_is_named_as_such() -> None:
     assert [each["dollars"] for each in as_json(figures)["notChosen"]] == [pytest.approx(3.24)]
 
 
+MEDICAL = '{"specialty":"UROLOGY","type":"DICTATION"}'
+
+
+def test_medical_streams_have_a_rate_where_there_can_be_some() -> None:
+    never = calling(ENGINE="transcribe", TRANSCRIBE_ALLOWED='{"speaker_labels":true}')
+    allowed = calling(ENGINE="transcribe", TRANSCRIBE_ALLOWED='{"medical":true}')
+    always = calling(ENGINE="transcribe", TRANSCRIBE_OPTIONS=MEDICAL)
+
+    assert speech(never.rates).keys() == {"Amazon Transcribe"}
+    assert "Amazon Transcribe Medical" not in speech(never.not_chosen)
+    assert speech(allowed.rates) == {
+        "Amazon Transcribe": Decimal("0.024"),
+        "Amazon Transcribe Medical": Decimal("0.075"),
+    }
+    assert speech(always.rates) == {"Amazon Transcribe Medical": Decimal("0.075")}
+    assert "Amazon Transcribe" in speech(always.not_chosen)
+
+
 def test_detection_has_a_rate_where_it_is_chosen() -> None:
     detecting = calling(TRANSLATOR="amazon", TRANSLATE_SOURCE="auto")
     believing = calling(TRANSLATOR="amazon", TRANSLATE_SOURCE="recognised")
@@ -939,7 +963,8 @@ def test_the_command_synthesises_the_environment_that_it_prices(
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("staging", "known are local, demo, prod"), ("dmeo", "did you mean demo?")]
+    ("name", "hint"),
+    [("staging", "known are local, demo, solo, prod"), ("dmeo", "did you mean demo?")],
 )
 def test_an_environment_that_app_py_does_not_describe_is_refused_with_a_hint(
     name: str, hint: str, capsys: pytest.CaptureFixture[str]
@@ -1119,6 +1144,8 @@ def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> N
     )
     assert f"at most ${told['Amazon Translate']:.2f} |" in text
     assert f"at most ${DETECT.dollars:.2f} |" in text
+    medical = f"${60 * TRANSCRIBE_MEDICAL.dollars:.2f}"
+    assert f"| Amazon Transcribe Medical, an hour of a stream | {medical} |" in text
 
 
 def test_under_ten_dollars_a_month_without_transcribe(synthesised: list[Stack]) -> None:

@@ -39,6 +39,9 @@ def test_the_guides_examples_are_valid(expression: str) -> None:
         ("18:00", "is not of the form"),
         ("rate(5 minutes)", "is not of the form"),
         ("cron(0 0 * * ?)", "is not of the form"),
+        ("cron(0  0 * * ? *)", "is not of the form"),  # one blank between fields
+        ("cron(0 0 * * ?\t*)", "is not of the form"),
+        ("cron(0 0 * * ? *)\n", "is not of the form"),
         ("cron(0 0 * * * *)", "for one only"),
         ("cron(0 0 1 * MON *)", "for one only"),
         ("cron(0 0 ? * ? *)", "for one only"),

@@ -35,15 +35,23 @@ from infra.environments import (
     WrongEnvironment,
     explain,
 )
-from infra.language_regions import COMPREHEND, TRANSCRIBE_STREAMING, TRANSLATE
+from infra.language_regions import (
+    COMPREHEND,
+    TRANSCRIBE_MEDICAL_STREAMING,
+    TRANSCRIBE_STREAMING,
+    TRANSLATE,
+)
 from infra.parts import Part
 from infra.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
 from infra.translation import Translation
 from speech.engines.transcribe.endpoints import http2_url, websocket_url
+from speech.engines.transcribe.operators import check
 from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parsed
 from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
+
+MEDICAL = {"specialty": "CARDIOLOGY", "type": "DICTATION"}
 
 NAN = float("nan")
 ELSEWHERE = SHARED.model_copy(update={"availability_zones": ("us-east-1a",)})
@@ -359,6 +367,16 @@ def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
             "live.service.engine.region: Amazon Transcribe does not stream in eu-west-3",
         ),
         (
+            "eu-central-1",
+            Service(engine=Transcribe(options=MEDICAL)),
+            "live.service.engine.region: Amazon Transcribe Medical does not stream in eu-central-1",
+        ),
+        (
+            "eu-west-1",
+            Service(engine=Transcribe(allowed=Allowed(medical=True), region="eu-west-2")),
+            "live.service.engine.region: Amazon Transcribe Medical does not stream in eu-west-2",
+        ),
+        (
             "sa-east-1",
             Service(translation=Translation()),
             "live.service.translation.region: there is no Amazon Translate in sa-east-1",
@@ -412,6 +430,15 @@ def test_the_regions_are_those_that_awss_own_sdk_knows(endpoint: str, ours: set[
     assert ours == known
 
 
+def test_the_medical_regions_are_those_of_another_api_of_awss() -> None:
+    chime: Any = botocore.session.get_session().get_service_model("chime-sdk-meetings")
+
+    known = set(chime.shape_for("TranscribeMedicalRegion").enum) - {"auto"}
+
+    assert known == TRANSCRIBE_MEDICAL_STREAMING
+    assert known < TRANSCRIBE_STREAMING
+
+
 def test_the_service_dials_the_hosts_that_awss_own_sdk_knows() -> None:
     resolver = EndpointResolver(botocore.session.get_session().get_data("endpoints"))
     known = {
@@ -438,6 +465,7 @@ def test_what_is_allowed_here_is_what_the_service_knows() -> None:
         pii=("redact", "identify"),
         transcript_format=("spoken", "written"),
         session_resume_window=300,
+        medical=True,
     )
 
     understood = AllowedOptions.model_validate_json(everything.model_dump_json())
@@ -463,6 +491,10 @@ def test_an_option_is_known_here_exactly_when_the_service_knows_it() -> None:
         {"content-redaction-type": "PII", "pii-entity-types": "SHOE_SIZE"},
         {"session-resume-window": "301"},
         {"transcript-format": "sung"},
+        {"specialty": "UROLOGY"},
+        MEDICAL | {"type": "SONG"},
+        MEDICAL | {"content-redaction-type": "PII"},
+        MEDICAL | {"content-identification-type": "PII"},
     ],
 )
 def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[str, str]) -> None:
@@ -477,11 +509,43 @@ def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[s
     [
         {"identify-language": "true", "language-options": "en-US,fr-FR"},
         {"identify-multiple-languages": "false", "show-speaker-label": "true"},
+        MEDICAL | {"content-identification-type": "PHI", "show-speaker-label": "true"},
     ],
 )
 def test_options_that_the_service_takes_are_not(right: dict[str, str]) -> None:
     assert parsed(right, language="en-US")
     assert not list(Transcribe(options=right).problems())
+
+
+@pytest.mark.parametrize(
+    ("engine", "field"),
+    [
+        (Transcribe(options=MEDICAL, transport="http2"), "transport"),
+        (Transcribe(allowed=Allowed(medical=True), transport="http2"), "transport"),
+        (Transcribe(options=MEDICAL, allowed=Allowed(languages=("de-DE",))), "allowed.languages"),
+        (
+            Transcribe(options={"content-redaction-type": "PII"}, allowed=Allowed(medical=True)),
+            "allowed.medical",
+        ),
+        (
+            Transcribe(
+                options={"content-identification-type": "PII"}, allowed=Allowed(medical=True)
+            ),
+            "allowed.medical",
+        ),
+    ],
+)
+def test_medical_settings_that_the_service_would_not_start_with_are_refused(
+    engine: Transcribe, field: str
+) -> None:
+    with pytest.raises(InvalidOption):
+        check(
+            defaults=engine.options,
+            allowed=AllowedOptions.model_validate_json(engine.allowed.model_dump_json()),
+            transport=engine.transport,
+        )
+
+    assert [each for each, _ in engine.problems()] == [field]
 
 
 def test_a_field_that_nobody_knows_is_refused() -> None:

@@ -33,6 +33,7 @@ from infra.environments import (
     Service,
     SharedLoadBalancer,
 )
+from infra.language_services import rights
 from infra.network import Network, OwnNetwork, SharedNetwork
 from infra.realtime import CaptionService, deregistration_seconds
 from infra.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, Transcribe
@@ -415,6 +416,36 @@ def test_services_of_language_may_be_called_in_the_regions_that_were_chosen_only
         "translate:TranslateText": "eu-west-1",
         "comprehend:DetectDominantLanguage": "eu-west-1",
     }
+
+
+MEDICAL = {"specialty": "RADIOLOGY", "type": "DICTATION"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "actions"),
+    [
+        (Transcribe(), ["StartStreamTranscriptionWebSocket"]),
+        (Transcribe(transport="http2"), ["StartStreamTranscription"]),
+        (
+            Transcribe(allowed=Allowed(medical=True)),
+            [
+                "StartStreamTranscriptionWebSocket",
+                "StartMedicalStreamTranscriptionWebSocket",
+            ],
+        ),
+        (Transcribe(options=MEDICAL), ["StartMedicalStreamTranscriptionWebSocket"]),
+    ],
+)
+def test_a_task_may_start_medical_streams_only_where_there_can_be_some(
+    engine: Transcribe, actions: list[str]
+) -> None:
+    granted = [each.to_json() for each in rights(Service(engine=engine), "us-east-1")]
+
+    assert [each["Action"] for each in granted] == [f"transcribe:{action}" for action in actions]
+    assert all(
+        each["Condition"] == {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}
+        for each in granted
+    )
 
 
 def test_the_container_is_nobody_and_writes_to_two_folders_only(any_built: Built) -> None:

@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from infra import redrive
 from infra.redrive import NotRedriven, Report, deliver, event_of, move
+from lambdas.undelivered import Undelivered
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +47,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- by SQS itself --------------------------------------------------------------------------------
 
 
-def moved_by_sqs(*tasks: dict[str, Any]) -> Report:
+def moved_by_sqs(*tasks: dict[str, Any] | None) -> Report:
     """Move with an SQS that answers so; botocore checks both sides against its model."""
     sqs = boto3.client("sqs")
     report = Report(queue="jobs", found=3)
@@ -60,7 +61,7 @@ def moved_by_sqs(*tasks: dict[str, Any]) -> Report:
         for task in tasks:
             stub.add_response(
                 "list_message_move_tasks",
-                {"Results": [{"SourceArn": ARN, **task}]},
+                {"Results": [{"SourceArn": ARN, **task}]} if task else {},
                 {"SourceArn": ARN, "MaxResults": 1},
             )
         move(sqs, "dead", "jobs", report, nothing)
@@ -75,6 +76,16 @@ def test_sqs_moves_and_is_watched_until_it_is_done() -> None:
     )
 
     assert report.moved == 3
+
+
+def test_a_task_that_sqs_does_not_list_yet_is_waited_for() -> None:
+    report = moved_by_sqs(
+        None,
+        {"Status": "RUNNING"},
+        {"Status": "COMPLETED", "ApproximateNumberOfMessagesMoved": 2},
+    )
+
+    assert report.moved == 2
 
 
 def test_what_sqs_gives_up_is_said() -> None:
@@ -279,7 +290,7 @@ def test_what_belongs_to_no_function_of_the_environment_stays_and_is_named(
     assert report.kept == {
         "cloudscribe-prod-functions-R is no function of demo": 1,
         "there is no function cloudscribe-demo-gone any more": 1,
-        "it is no event that EventBridge or Lambda gave up": 1,
+        "it is no event that EventBridge, Lambda or a function gave up": 1,
     }
 
 
@@ -319,25 +330,68 @@ def test_without_a_queue_all_are_listed_and_nothing_is_touched(
     ]
 
 
-def test_the_queues_are_found_by_the_outputs_of_the_stack() -> None:
+def resources_of(**stack: object) -> dict[str, str]:
+    """Look for the queues in a stack."""
     cloudformation = boto3.client("cloudformation")
+    described = {
+        "StackName": "cloudscribe-demo-data",
+        "CreationTime": datetime.now(UTC),
+        "StackStatus": "CREATE_COMPLETE",
+        **stack,
+    }
     with Stubber(cloudformation) as stub:
-        outputs = [{"OutputKey": "JobsQueueUrl", "OutputValue": "url"}]
         stub.add_response(
-            "describe_stacks",
-            {
-                "Stacks": [
-                    {
-                        "StackName": "cloudscribe-demo-data",
-                        "CreationTime": datetime.now(UTC),
-                        "StackStatus": "CREATE_COMPLETE",
-                        "Outputs": outputs,
-                    }
-                ]
-            },
-            {"StackName": "cloudscribe-demo-data"},
+            "describe_stacks", {"Stacks": [described]}, {"StackName": "cloudscribe-demo-data"}
         )
-        assert redrive.resources(cloudformation, "demo") == {"JobsQueueUrl": "url"}
+        return redrive.resources(cloudformation, "demo")
+
+
+def test_the_queues_are_found_by_the_outputs_of_the_stack() -> None:
+    urls = {name: f"url of {name}" for pair in redrive.QUEUES.values() for name in pair if name}
+    outputs = [{"OutputKey": name, "OutputValue": url} for name, url in urls.items()]
+
+    assert resources_of(Outputs=outputs) == urls
+
+
+@pytest.mark.parametrize(
+    "stack", [{}, {"Outputs": [{"OutputKey": "JobsQueueUrl", "OutputValue": "url"}]}]
+)
+def test_a_stack_without_the_outputs_is_refused_with_what_to_do(stack: dict[str, Any]) -> None:
+    with pytest.raises(NotRedriven, match=r"no outputs JobsDeadLettersUrl, .*: deploy it"):
+        resources_of(**stack)
+
+
+def test_the_region_is_that_of_aws_region_as_in_other_tools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    regions: list[str] = []
+
+    def look(cloudformation: Any, _environment: str) -> dict[str, str]:
+        regions.append(cloudformation.meta.region_name)
+        raise NotRedriven("There is none.")
+
+    monkeypatch.setattr(redrive, "resources", look)
+    for region in ("eu-central-1", ""):
+        monkeypatch.setenv("AWS_REGION", region)
+        assert redrive.main(["demo"]) == 1
+
+    assert regions == ["eu-central-1", "us-east-1"]
+
+
+@pytest.mark.parametrize("refused", [{"detail": {"object": {"key": "odd"}}}, {"x": "y" * 300_000}])
+def test_what_a_function_put_aside_itself_goes_back_to_it(
+    queues: Queues, refused: dict[str, Any]
+) -> None:
+    """The two sides of one message: `lambdas.undelivered` writes it."""
+    context: Any = SimpleNamespace(aws_request_id="1", invoked_function_arn=f"{FUNCTION}:live")
+    Undelivered(queues.sqs, queues.dead).keep({"id": "e", **refused}, ValueError("odd"), context)
+    (message,) = queues.sqs.receive_message(QueueUrl=queues.dead)["Messages"]
+
+    found = event_of(message)
+
+    assert found is not None
+    assert found[0] == FUNCTION.rpartition(":")[2]
+    assert found[1]["id"] == "e"
 
 
 def test_an_environment_that_is_not_deployed_there_is_refused_with_where_to_look() -> None:

@@ -38,6 +38,7 @@ WITHOUT_RESOURCE = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
     "ecs:DiscoverPollEndpoint",
+    "transcribe:StartMedicalStreamTranscriptionWebSocket",
     "transcribe:StartStreamTranscriptionWebSocket",
     "translate:TranslateText",
 }
@@ -301,7 +302,7 @@ def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
     [
         (
             {"environment": "nope"},
-            "app.py describes no environment 'nope': known are local, demo, prod\n",
+            "app.py describes no environment 'nope': known are local, demo, solo, prod\n",
         ),
         (
             {"environment": "demo", "demo": {"region": "mars-1", "gpu": {}}},

@@ -86,6 +86,22 @@ def test_with_credentials_it_is_aws_itself_and_says_what_that_costs() -> None:
     assert "TRANSCRIBE_ENDPOINT=local" in said
 
 
+@pytest.mark.parametrize(
+    ("settings", "price"),
+    [
+        ({"TRANSCRIBE_ALLOWED": '{"medical": true}'}, "$0.075"),
+        ({"TRANSCRIBE_OPTIONS": '{"specialty": "UROLOGY", "type": "DICTATION"}'}, "$0.075"),
+        ({"TRANSCRIBE_ALLOWED": '{"medical": false}', "TRANSCRIBE_OPTIONS": "["}, "$0.024"),
+    ],
+)
+def test_the_price_is_that_of_the_dearest_stream_there_can_be(
+    settings: dict[str, str], price: str
+) -> None:
+    plan = planned(MINE, **TRANSCRIBE, **settings)
+
+    assert f"at most {price} in us-east-1" in "\n".join(plan.said)
+
+
 def test_credentials_are_left_alone_where_transcribe_is_asked_to_be_local() -> None:
     plan = decide(TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "local"}, unasked)
 

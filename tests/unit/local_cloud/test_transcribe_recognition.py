@@ -19,6 +19,10 @@ from local_cloud.transcribe.recognition import Dictation, Recogniser, Script, Sc
 from local_cloud.transcribe.requests import BadRequest, ServiceError, StreamRequest
 from speech.engines.base import Capabilities
 from speech.engines.scripted import ScriptedEngine, ScriptedModel
+from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
+    START_STREAM_TRANSCRIPTION,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -69,7 +73,11 @@ def asked(**changes: str) -> StreamRequest:
         "session-id": "0b5a2a9c-9b3f-4c33-8a63-0fd6ab0a4d9e",
     }
     plain |= {name.replace("_", "-"): value for name, value in changes.items()}
-    return StreamRequest.parse({name: value for name, value in plain.items() if value})
+    given = {name: value for name, value in plain.items() if value}
+    medical = "specialty" in given
+    return StreamRequest.parse(
+        given, START_MEDICAL_STREAM_TRANSCRIPTION if medical else START_STREAM_TRANSCRIPTION
+    )
 
 
 def hear(recogniser: Recogniser, *pieces: bytes, request: StreamRequest | None = None) -> Heard:
@@ -235,6 +243,22 @@ def test_identified_names_are_told_as_entities(secrets: Script) -> None:
             "Content": "Jane",
             "Confidence": 0.98,
         }
+    ]
+
+
+def test_a_medical_result_has_no_more_than_amazons_model_of_it(secrets: Script) -> None:
+    request = asked(
+        specialty="NEUROLOGY", type="CONVERSATION", content_identification_type="PHI",
+        show_speaker_label="true",
+    )  # fmt: skip
+
+    final = hear(secrets, seconds(1.0), request=request).finals[0]
+
+    medical = START_MEDICAL_STREAM_TRANSCRIPTION
+    assert set(final) == {*medical.result} - {"ChannelId"}
+    assert set(items(final)[0]) == {*medical.item}
+    assert final["Alternatives"][0]["Entities"] == [
+        {"StartTime": 0.3, "EndTime": 0.6, "Category": "PHI", "Content": "Jane", "Confidence": 0.98}
     ]
 
 

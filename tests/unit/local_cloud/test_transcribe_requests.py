@@ -13,7 +13,10 @@ from local_cloud.transcribe.requests import (
     BadRequest,
     StreamRequest,
 )
-from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
+    START_STREAM_TRANSCRIPTION,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -81,6 +84,35 @@ def test_two_channels() -> None:
 
     assert request.channels == 2
     assert request.bytes_per_second == 64_000
+
+
+def test_a_medical_stream_asks_for_what_its_operation_has() -> None:
+    asked = {**PLAIN, "specialty": "RADIOLOGY", "type": "DICTATION", "transcript-format": "sung"}
+
+    request = StreamRequest.parse(asked, START_MEDICAL_STREAM_TRANSCRIPTION)
+
+    headers = request.response_headers()
+    assert headers[HEADER_PREFIX + "specialty"] == "RADIOLOGY"
+    assert HEADER_PREFIX + "transcript-format" not in headers
+
+
+def test_a_medical_stream_names_its_specialty_and_type() -> None:
+    with pytest.raises(BadRequest, match=r"'specialty' failed.*'type' failed"):
+        StreamRequest.parse(PLAIN, START_MEDICAL_STREAM_TRANSCRIPTION)
+
+
+def test_a_medical_stream_has_either_speakers_or_channels() -> None:
+    asked = {
+        **PLAIN,
+        "specialty": "RADIOLOGY",
+        "type": "DICTATION",
+        "show-speaker-label": "true",
+        "enable-channel-identification": "true",
+        "number-of-channels": "2",
+    }
+
+    with pytest.raises(BadRequest, match="ShowSpeakerLabel"):
+        StreamRequest.parse(asked, START_MEDICAL_STREAM_TRANSCRIPTION)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,16 @@ def test_a_recording_that_nobody_notices_fails_with_where_to_look(cloud: Cloud) 
     assert cloud.objects() == []
 
 
+def test_the_region_is_that_of_aws_region_as_in_other_tools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "other")
+
+    assert smoke_checks._connect("sqs").meta.region_name == "eu-central-1"
+
+
 def test_what_aws_refuses_names_the_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: str) -> Any:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")

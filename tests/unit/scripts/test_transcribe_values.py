@@ -99,6 +99,7 @@ def test_a_language_more_is_a_change_that_is_named(other: Path) -> None:
     ("file", "was", "becomes"),
     [
         ("dist-types/models/models_0.d.ts", "from 1 to 300", "as you like"),
+        ("dist-types/models/models_0.d.ts", "Medical only supports", "Medical likes"),
         ("dist-types/models/models_0.d.ts", "    LanguageModelName?: string", "    Odd?: string"),
         ("dist-es/schemas/schemas_0.js", '"POST", "/stream-', '"PUT", "/stream-'),
     ],

@@ -12,6 +12,11 @@ from speech.engines.transcribe.credentials import CredentialSource
 from speech.engines.transcribe.endpoints import http2_url, websocket_url
 from speech.engines.transcribe.errors import CredentialsExpired, CredentialsMissing
 from speech.engines.transcribe.presign import presigned
+from speech.transcribe_api import Operation
+from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
+    START_STREAM_TRANSCRIPTION,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -93,11 +98,18 @@ async def test_a_provider_that_hangs_is_not_waited_for() -> None:
     assert caught.value.retryable
 
 
-def test_a_url_is_signed_with_all_that_the_service_needs() -> None:
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [
+        (START_STREAM_TRANSCRIPTION, "/stream-transcription-websocket"),
+        (START_MEDICAL_STREAM_TRANSCRIPTION, "/medical-stream-transcription-websocket"),
+    ],
+)
+def test_a_url_is_signed_with_all_that_the_service_needs(operation: Operation, path: str) -> None:
     credentials = ReadOnlyCredentials("AKIDOLD", "secret", "token/+=")
 
     url = presigned(
-        websocket_url("eu-west-1", None),
+        websocket_url("eu-west-1", None) + operation.websocket_path,
         {"language-code": "en-US", "language-options": "en-US,fr-FR"},
         region="eu-west-1",
         credentials=credentials,
@@ -106,7 +118,7 @@ def test_a_url_is_signed_with_all_that_the_service_needs() -> None:
     parts = urlsplit(url)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     assert parts.netloc == "transcribestreaming.eu-west-1.amazonaws.com:8443"
-    assert parts.path == "/stream-transcription-websocket"
+    assert parts.path == path
     assert query["language-options"] == "en-US,fr-FR"
     assert query["X-Amz-Security-Token"] == "token/+="
     assert query["X-Amz-Expires"] == "300"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from pydantic import ValidationError
 
 from local_cloud.transcribe.requests import StreamRequest
 from speech.engines.errors import OptionError, UnsupportedLanguage
+from speech.engines.transcribe.operators import check, languages
 from speech.engines.transcribe.options import (
     NAMES,
     AllowedOptions,
@@ -17,7 +20,10 @@ from speech.engines.transcribe.options import (
     chosen,
     parsed,
 )
-from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
+    START_STREAM_TRANSCRIPTION,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +38,12 @@ EVERYTHING = AllowedOptions(
     pii=frozenset({"redact", "identify"}),
     transcript_format=frozenset({"spoken", "written"}),
     session_resume_window=300,
+    medical=True,
 )
+MEDICAL = {"specialty": "CARDIOLOGY", "type": "DICTATION"}
+PLAIN_SETTINGS: dict[str, Any] = {
+    "defaults": {}, "allowed": AllowedOptions(), "transport": "websocket",
+}  # fmt: skip
 PCM = {"media-encoding": "pcm", "sample-rate": "16000"}
 
 
@@ -93,6 +104,11 @@ def choose(
             {"language-code": "en-US", "transcript-format": "spoken",
              "session-resume-window": "30"},
         ),
+        (
+            MEDICAL | {"vocabulary-name": "names", "content-identification-type": "PHI"},
+            MEDICAL | {"language-code": "en-US", "vocabulary-name": "names",
+             "content-identification-type": "PHI"},
+        ),
     ],
 )  # fmt: skip
 def test_choices_become_the_parameters_of_the_service(
@@ -143,6 +159,12 @@ def test_two_channels_are_told_apart() -> None:
              "language-model-name": "law"},
             "language model",
         ),
+        ({"specialty": "CARDIOLOGY"}, "Medical needs type"),
+        ({"type": "DICTATION"}, "Medical needs specialty"),
+        (MEDICAL | {"specialty": "ASTROLOGY"}, "specialty"),
+        (MEDICAL | {"type": "dictation"}, "type"),
+        (MEDICAL | {"content-identification-type": "PII"}, "content-identification-type"),
+        ({"content-identification-type": "PHI"}, "content-identification-type"),
     ],
 )  # fmt: skip
 def test_what_the_service_would_not_take_is_refused_by_name(
@@ -150,6 +172,53 @@ def test_what_the_service_would_not_take_is_refused_by_name(
 ) -> None:
     with pytest.raises(InvalidOption, match=names):
         choose(choices)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(NAMES - START_MEDICAL_STREAM_TRANSCRIPTION.parameters.keys())
+)
+def test_what_amazons_medical_operation_lacks_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidOption, match=f"Medical has no option {name}"):
+        choose(MEDICAL | {name: "true"})
+
+
+def test_a_medical_stream_is_in_us_english() -> None:
+    with pytest.raises(UnsupportedLanguage, match="Medical"):
+        choose(MEDICAL, language="en-GB")
+
+
+@pytest.mark.parametrize("choices", [MEDICAL, {"type": "DICTATION"}])
+def test_medical_streams_have_to_be_allowed(choices: dict[str, str]) -> None:
+    with pytest.raises(OptionNotAllowed, match="Medical"):
+        choose(choices, allowed=AllowedOptions())
+
+
+def test_redaction_that_the_operator_set_is_not_lost_in_a_medical_stream() -> None:
+    with pytest.raises(InvalidOption, match="content-redaction-type"):
+        choose(MEDICAL, defaults={"content-redaction-type": "PII"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"defaults": {"specialty": "UROLOGY"}}, "type"),
+        ({"defaults": MEDICAL, "transport": "http2"}, "http2"),
+        ({"allowed": EVERYTHING, "transport": "http2"}, "http2"),
+        ({"defaults": MEDICAL, "allowed": AllowedOptions(languages=frozenset({"de-DE"}))}, "en-US"),
+        ({"defaults": {"content-redaction-type": "PII"}, "allowed": EVERYTHING}, "redaction"),
+        ({"defaults": {"vocabulary-filter-name": "rude"}, "allowed": EVERYTHING}, "filter"),
+    ],
+)
+def test_an_operators_settings_contradict_medical_streams(
+    settings: dict[str, Any], names: str
+) -> None:
+    with pytest.raises(InvalidOption, match=names):
+        check(**PLAIN_SETTINGS | settings)
+
+
+def test_where_every_stream_is_medical_its_languages_are_those_there_are() -> None:
+    assert languages(defaults=MEDICAL, allowed=AllowedOptions()) == {"en-US"}
+    assert len(languages(defaults={}, allowed=EVERYTHING)) > 90
 
 
 def test_speakers_and_channels_exclude_each_other() -> None:
@@ -179,6 +248,7 @@ def test_clients_choose_nothing_else(name: str) -> None:
         {"content-identification-type": "PII"},
         {"transcript-format": "written"},
         {"session-resume-window": "1"},
+        MEDICAL,
     ],
 )
 def test_by_default_nothing_but_the_language_is_allowed(choices: dict[str, str]) -> None:
@@ -243,6 +313,8 @@ SPANISH = {"language-options": "en-US,es-US"}
             {"pii-entity-types": "NAME"},
         ),
         ({"show-speaker-label": "true"}, AllowedOptions(), {"show-speaker-label": "false"}),
+        (MEDICAL, AllowedOptions(), {"specialty": "UROLOGY"}),
+        (MEDICAL, AllowedOptions(), {"type": "CONVERSATION"}),
         (FRENCH, AllowedOptions(), SPANISH),
         (FRENCH, AllowedOptions(), {"identify-multiple-languages": "true"}),
         (
@@ -284,6 +356,7 @@ DEFAULTS: list[dict[str, str]] = [
      "vocabulary-name": "names", "language-model-name": "law"},
     FRENCH | {"vocabulary-names": "names,noms", "partial-results-stability": "high"},
     SPANISH | {"identify-multiple-languages": "true", "vocabulary-filter-names": "rude,grob"},
+    MEDICAL,
 ]  # fmt: skip
 CHOICES = [
     *((name, value) for name in sorted(NAMES) if "-name" in name for value in ("names", "law")),
@@ -297,6 +370,9 @@ CHOICES = [
     ("content-identification-type", "PII"),
     *(("transcript-format", value) for value in ("spoken", "written")),
     *(("session-resume-window", value) for value in ("1", "300")),
+    ("content-identification-type", "PHI"),
+    *(("specialty", value) for value in ("CARDIOLOGY", "UROLOGY")),
+    *(("type", value) for value in ("DICTATION", "CONVERSATION")),
 ]
 
 
@@ -327,12 +403,12 @@ def test_the_local_endpoint_takes_whatever_the_engine_asks_for(
         asked = choose(choices, defaults=defaults, channels=channels)
     except OptionError:
         return
-    request = StreamRequest.parse(asked.parameters())
+    request = StreamRequest.parse(asked.parameters(), asked.operation)
     assert request.given == asked.parameters()
 
 
 def test_engine_and_local_endpoint_have_the_same_options() -> None:
-    """Those of the model, less what the engine sets itself."""
+    """Those of the model's two operations, less what the engine sets itself."""
     own = {
         "language-code",
         "preferred-language",
@@ -344,7 +420,10 @@ def test_engine_and_local_endpoint_have_the_same_options() -> None:
         "session-id",  # the service makes one up
     }
 
-    assert own | NAMES == START_STREAM_TRANSCRIPTION.parameters.keys()
+    assert own | NAMES == (
+        START_STREAM_TRANSCRIPTION.parameters.keys()
+        | START_MEDICAL_STREAM_TRANSCRIPTION.parameters.keys()
+    )
 
 
 @pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "fr-XX", "xx-YY&region=z"])

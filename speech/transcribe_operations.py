@@ -1,0 +1,42 @@
+"""Which operation of Amazon Transcribe's streaming API the options of a stream belong to.
+
+An option that only Transcribe Medical has makes a stream a medical one. Like the descriptions, this
+needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from speech.transcribe_api import Operation
+from speech.transcribe_values import (
+    START_MEDICAL_STREAM_TRANSCRIPTION,
+    START_STREAM_TRANSCRIPTION,
+)
+
+#: What begins a stream of captions.
+OPERATIONS: Final = (START_STREAM_TRANSCRIPTION, START_MEDICAL_STREAM_TRANSCRIPTION)
+MEDICAL_LANGUAGES: Final = frozenset(
+    START_MEDICAL_STREAM_TRANSCRIPTION.parameters["language-code"].values
+)
+#: The names of the options that make a stream a medical one.
+MEDICAL_OPTIONS: Final = frozenset(
+    START_MEDICAL_STREAM_TRANSCRIPTION.parameters.keys()
+    - START_STREAM_TRANSCRIPTION.parameters.keys()
+)
+
+
+def is_medical(options: Iterable[str]) -> bool:
+    """Return whether a stream with options of these names is a medical one."""
+    return not MEDICAL_OPTIONS.isdisjoint(options)
+
+
+def operation_of(options: Iterable[str]) -> Operation:
+    """Return what begins a stream with options of these names."""
+    return START_MEDICAL_STREAM_TRANSCRIPTION if is_medical(options) else START_STREAM_TRANSCRIPTION
+
+
+def service_of(options: Iterable[str]) -> str:
+    """Return what AWS calls the service that recognises a stream with options of these names."""
+    return "Amazon Transcribe Medical" if is_medical(options) else "Amazon Transcribe"
