@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import re
 import signal
 import sys
 from pathlib import Path
@@ -33,6 +32,7 @@ from local_cloud.transcribe.vocabularies import PENDING_SECONDS, Vocabularies
 from local_cloud.transcribe.websocket import serve_websocket
 from speech.engines.errors import EngineError
 from speech.engines.pocketsphinx import PocketsphinxEngine
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 
 EXIT_FAILURE = 1
 #: The account that this endpoint knows; it opens nothing anywhere else.
@@ -266,7 +266,7 @@ def positive_seconds(text: str) -> float:
 
 def vocabulary_name(text: str) -> str:
     """Return a name that a vocabulary may have."""
-    if not re.fullmatch(r"[0-9a-zA-Z._-]{1,200}", text):
+    if START_STREAM_TRANSCRIPTION.parameters["vocabulary-name"].violated(text):
         raise ValueError
     return text
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 _TARGET: Final = "Transcribe."
 
 log = structlog.get_logger(__name__)
+#: aiohttp's, which quotes the headers of malformed requests, signatures included.
+_silent = logging.getLogger(f"{__name__}.aiohttp")
+_silent.disabled = True
 
 
 class TooLarge(ServiceError):
@@ -57,6 +61,7 @@ class Http1:
         self._server = web.Server(
             self._answer,
             access_log=None,
+            logger=_silent,
             auto_decompress=False,  # what is signed is what is on the wire
         )
 

@@ -267,6 +267,19 @@ async def test_a_body_is_bounded(port: int) -> None:
         assert it.status == 413
 
 
+async def test_what_is_no_http_is_refused_and_not_quoted(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: a-secret\x00\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+
+    assert answer.split(b" ")[1] == b"400"
+    assert "a-secret" not in caplog.text
+
+
 async def test_a_silent_connection_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http1, "CONNECTION_SECONDS", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
