@@ -1,6 +1,6 @@
 """Environments that their type allows can be synthesised: the CDK, cdk-nag and cfn-lint agree.
 
-Two of each choice; `python -m tests.fuzz.environments` tries more.
+One of each choice; `python -m tests.fuzz.environments` tries more.
 """
 
 from __future__ import annotations
@@ -14,4 +14,4 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_what_the_type_allows_can_be_synthesised(choice: str) -> None:
-    assert list(faults(choice, number=0, count=2)) == []
+    assert list(faults(choice, number=0, count=1)) == []
