@@ -317,7 +317,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setattr(redrive, "resources", lambda *_: outputs)
         clients = {"sqs": sqs}
         session = SimpleNamespace(client=clients.get)
-        monkeypatch.setattr(redrive.boto3, "Session", lambda **_: session)
+        monkeypatch.setattr(boto3, "Session", lambda **_: session)
         yield sqs, outputs
 
 
