@@ -306,12 +306,13 @@ def _left(report: Report) -> str:
     """Return why a run that has ended did not send everything; `""` if it did."""
     reasons = []
     if report.kept:
-        reasons.append(f"{len(report.kept)} stay where they are, for the reasons given.")
+        stays = "stays where it is" if len(report.kept) == 1 else "stay where they are"
+        reasons.append(f"{len(report.kept)} {stays}, for the reasons given.")
     if report.hidden:
-        which = f"The other {report.hidden}" if report.moved or report.kept else "All of them"
+        rest = "The other" if report.moved or report.kept else "All"
         reasons.append(
-            f"{which} are being looked at by somebody else, or were a moment ago by a run of this: "
-            "again in a minute."
+            f"{rest} {report.hidden} {'is' if report.hidden == 1 else 'are'} being looked at by "
+            "somebody else, or by a run of this that ended a moment ago: again in a minute."
         )
     return " ".join(reasons)
 

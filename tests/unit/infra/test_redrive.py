@@ -353,7 +353,7 @@ def test_what_stays_is_named_by_its_id_and_never_by_its_content(
         "undelivered: 0 of 1 sent back",
         f"  {sent['MessageId']} stays: {reason}",
     ]
-    assert "1 stay where they are" in err
+    assert "1 stays where it is" in err
     assert "secret" not in out + err
 
 
@@ -374,7 +374,7 @@ def test_what_somebody_else_looks_at_fails_the_run_with_when_to_come_again(
     assert redrive.main(["demo", queue, "--json"]) == 1
 
     found = json.loads(capsys.readouterr().out)
-    assert "The other 1 are being looked at by somebody else" in found["error"]
+    assert "The other 1 is being looked at by somebody else" in found["error"]
     assert "again in a minute" in found["error"]
 
 
@@ -382,15 +382,16 @@ def test_a_second_run_within_a_minute_fails_with_the_reason(
     stack: tuple[Any, dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sqs, outputs = stack
-    sqs.send_message(QueueUrl=outputs["UndeliveredQueueUrl"], MessageBody="{}")
+    for _ in range(3):
+        sqs.send_message(QueueUrl=outputs["UndeliveredQueueUrl"], MessageBody="{}")
     redrive.main(["demo", "undelivered"])
     capsys.readouterr()
 
     assert redrive.main(["demo", "undelivered"]) == 1
 
     out, err = capsys.readouterr()
-    assert out == "undelivered: 0 of 1 sent back\n"
-    assert "All of them are being looked at" in err
+    assert out == "undelivered: 0 of 3 sent back\n"
+    assert "All 3 are being looked at" in err
     assert "again in a minute" in err
 
 
