@@ -69,14 +69,14 @@ cost: build ## compute what ENV costs a month from its templates
 	@JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 $(PYTHON_HERE) -m infra.cost $(ENV)
 
 # The demo of this machine keeps its address and credentials in a file.
-HERE = $(if $(filter local,$(ENV)),. $(abspath $(or $(LOCAL_DIR),.local))/aws.env &&)
+HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) && . "$$demo" &&)
 
 .PHONY: redrive
-redrive: setup-dev ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
+redrive: setup-python ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
 	@$(HERE) $(PYTHON_HERE) -m infra.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
 
 .PHONY: images
-images: setup-dev ## build the container images, with Docker or else with buildah
+images: setup-python ## build the container images, with Docker or else with buildah
 	@$(PYTHON_HERE) -m scripts.images
 
 # --- test --------------------------------------------------------------------------------
@@ -150,7 +150,9 @@ distclean: clean ## remove everything that was set up or built
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-dev setup-test setup-page
+.PHONY: setup-python setup-dev setup-test setup-page
+setup-python:
+	@$(SET_UP) python
 setup-dev:
 	@$(SET_UP) dev
 setup-test:

@@ -5,16 +5,17 @@ takes seconds, CloudFormation goes on at once, and the capacity providers then f
 assume the service linked role". A template cannot make the role, for it would fail wherever there
 is one already.
 
-Exit codes: 0 there, 1 not made.
+Exit codes: 0 there, 1 not made, 7 the output cannot be written, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Protocol
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts import program
 
 SERVICE = "ecs.amazonaws.com"
 
@@ -47,11 +48,13 @@ def main() -> int:
     try:
         made = make_role(boto3.client("iam"))
     except (BotoCoreError, ClientError) as error:
-        print(f"The role of ECS was not made: {error}", file=sys.stderr)
+        program.note(f"The role of ECS was not made: {error}")
         return 1
-    print("The role through which ECS acts was made." if made else "ECS has its role already.")
+    program.show(
+        "The role through which ECS acts was made." if made else "ECS has its role already."
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.end(main)

@@ -1,14 +1,16 @@
 """`python -m infra.cost ENVIRONMENT`: what an environment costs, by its templates.
 
 The environment is synthesised into a temporary folder, or read from one that `cdk synth` wrote.
-Prints lines, rates and, last, the total. Exits with 1 where no true total can be given.
+Prints lines, rates and, last, the total.
+
+Exit codes: 0 printed, 1 no true total can be given, 2 wrong call, 7 the output cannot be written,
+130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, Final
 from infra.costs import CostError, UnknownEnvironment
 from infra.costs.report import as_json, estimate, render
 from infra.costs.templates import Stack, read
+from scripts import checks, program
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -41,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stacks = _stacks(chosen.environment, chosen.assembly)
         figures = estimate(chosen.environment, stacks)
     except (CostError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
+        program.note(str(error))
         return 1
     text = json.dumps(as_json(figures), indent=2) if chosen.json else render(figures)
-    print(text)
+    program.show(text)
     return 0
 
 
@@ -97,8 +100,14 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
 
 
 def _context() -> dict[str, Any]:
-    """Return the context that the CDK's command line would give, without copying of assets."""
+    """Return the context that the CDK's command line would give, without copying of assets.
+
+    Raises:
+        CostError: your own values are no JSON object.
+    """
     own = ROOT / "cdk.context.json"
+    if problem := checks.json_object_problem(own):
+        raise CostError(problem)
     return {
         **json.loads((ROOT / "cdk.json").read_bytes())["context"],
         **(json.loads(own.read_bytes()) if own.exists() else {}),
@@ -108,4 +117,4 @@ def _context() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.end(main)

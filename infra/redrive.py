@@ -9,11 +9,14 @@
 Without QUEUE it prints how many lie where. Sending twice does no harm: what was stored or
 transcribed is not done again. Something is removed only after it was sent, so nothing is lost when
 this is interrupted; what fails again comes back, and is not sent a second time by the same run.
+A message that somebody looks at is hidden from everybody else for a while: also one that a run of
+this left where it is, for a minute. It is counted, and the run fails.
 
 Queues are moved by SQS itself (StartMessageMoveTask). Where it cannot, as in the emulator of
 `make demo`, messages are received, sent and deleted one batch after the other.
 
-Exit codes: 0 sent or listed, 1 not all could be sent, 2 wrong call.
+Exit codes: 0 sent or listed, 1 not all could be sent, 2 wrong call, 7 the output cannot be written,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,11 +28,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts import program
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -59,6 +64,11 @@ EMPTY_ANSWERS: Final = 3
 #: The most in a batch, of SQS.
 BATCH: Final = 10
 
+INTERRUPTED: Final = (
+    "Interrupted. Repeating it is safe: nothing was removed before it was sent. Wait a minute, "
+    "until what was being looked at can be seen again; a move that SQS has begun goes on by itself."
+)
+
 _FUNCTION: Final = re.compile(
     r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:(?P<name>[\w-]{1,64})(?::[\w$-]+)?"
 )
@@ -76,19 +86,19 @@ class Report:
     #: How many lay there before; SQS counts with some delay.
     found: int
     moved: int = 0
-    #: Messages that stay, by the reason.
-    kept: dict[str, int] | None = None
+    #: Why a message stays, by its id.
+    kept: dict[str, str] = field(default_factory=dict)
 
-    def keep(self, reason: str) -> None:
-        """Count a message that stays where it is."""
-        self.kept = self.kept or {}
-        self.kept[reason] = self.kept.get(reason, 0) + 1
+    @property
+    def hidden(self) -> int:
+        """How many messages were counted and could not be received."""
+        return max(0, self.found - self.moved - len(self.kept))
 
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
         yield f"{self.queue}: {self.moved} of {self.found} sent back"
-        for reason, count in (self.kept or {}).items():
-            yield f"  {count} stay: {reason}"
+        for message, reason in self.kept.items():
+            yield f"  {message} stays: {reason}"
 
 
 def resources(cloudformation: Any, environment: str) -> dict[str, str]:
@@ -187,11 +197,12 @@ def deliver(
     for message in _messages(sqs, source):
         found = event_of(message)
         if found is None:
-            report.keep("it is no event that EventBridge, Lambda or a function gave up")
+            reason = "it is no event that EventBridge, Lambda or a function gave up"
+            report.kept[message["MessageId"]] = reason
             continue
         name, event = found
         if not name.startswith(f"cloudscribe-{environment}-"):
-            report.keep(f"{name} is no function of {environment}")
+            report.kept[message["MessageId"]] = f"{name} is no function of {environment}"
             continue
         try:
             functions.invoke(
@@ -200,7 +211,7 @@ def deliver(
                 Payload=json.dumps(event).encode(),
             )
         except functions.exceptions.ResourceNotFoundException:
-            report.keep(f"there is no function {name} any more")
+            report.kept[message["MessageId"]] = f"there is no function {name} any more"
             continue
         _delete(sqs, source, message)
         report.moved += 1
@@ -263,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [chosen.queue] if chosen.queue else list(QUEUES)
     only_list = chosen.list or not chosen.queue
     reports: list[Report] = []
-    wrong = ""
+    wrong, status = "", 1
     try:
         # As other tools of AWS, but not botocore, do.
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
@@ -272,19 +283,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports += (Report(queue=name, found=count(sqs, known[QUEUES[name][0]])) for name in names)
         if not only_list:
             _redrive(session, known, chosen.environment, reports[0])
+            wrong = _left(reports[0])
     except (NotRedriven, BotoCoreError, ClientError) as error:
         wrong = str(error)
+    except KeyboardInterrupt:
+        wrong, status = INTERRUPTED, program.EXIT_INTERRUPTED
     if chosen.json:
         result = {"queues": [asdict(each) for each in reports], "error": wrong or None}
-        print(json.dumps(result, indent=2))
+        program.show(json.dumps(result, indent=2))
     elif only_list:
         for each in reports:
-            print(f"{each.queue:<12}{each.found:>7}")
+            program.show(f"{each.queue:<12}{each.found:>7}")
     else:
-        print(*(line for each in reports for line in each.lines()), sep="\n")
+        for line in (line for each in reports for line in each.lines()):
+            program.show(line)
     if wrong:
-        print(wrong, file=sys.stderr)
-    return 1 if wrong or any(each.kept for each in reports) else 0
+        program.note(wrong)
+    return status if wrong else 0
+
+
+def _left(report: Report) -> str:
+    """Return why a run that has ended did not send everything; `""` if it did."""
+    reasons = []
+    if report.kept:
+        stays = "stays where it is" if len(report.kept) == 1 else "stay where they are"
+        reasons.append(f"{len(report.kept)} {stays}, for the reasons given.")
+    if report.hidden:
+        rest = "The other" if report.moved or report.kept else "All"
+        reasons.append(
+            f"{rest} {report.hidden} {'is' if report.hidden == 1 else 'are'} being looked at by "
+            "somebody else, or by a run of this that ended a moment ago: again in a minute."
+        )
+    return " ".join(reasons)
 
 
 def _redrive(
@@ -292,25 +322,28 @@ def _redrive(
 ) -> None:
     source, target = QUEUES[report.queue]
     sqs = session.client("sqs")
+    shown = sys.stderr is not None and sys.stderr.isatty()
 
     def progress() -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{report.queue}: {report.moved} of {report.found} sent back")
+        if shown:
+            program.note(f"\r{report.queue}: {report.moved} of {report.found} sent back", end="")
 
-    if target:
-        move(sqs, known[source], known[target], report, progress)
-    else:
-        deliver(
-            session.client("lambda"),
-            sqs,
-            known[source],
-            environment=environment,
-            report=report,
-            progress=progress,
-        )
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
+    try:
+        if target:
+            move(sqs, known[source], known[target], report, progress)
+        else:
+            deliver(
+                session.client("lambda"),
+                sqs,
+                known[source],
+                environment=environment,
+                report=report,
+                progress=progress,
+            )
+    finally:
+        if shown:
+            program.note("")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.end(main)

@@ -3,20 +3,22 @@
 A bucket with objects in it cannot be deleted, so the deletion of its stack would fail half
 way. Environments whose data are protected keep the bucket, and this does nothing for them.
 
-Exit codes: 0 empty or kept, 1 not emptied, 2 wrong call.
+Exit codes: 0 empty or kept, 1 not emptied, 2 wrong call, 7 the output cannot be written,
+130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts import program
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -99,23 +101,21 @@ def main(arguments: list[str] | None = None, ask: Callable[[str], str] = input) 
         session = boto3.Session(region_name=region)
         bucket = bucket_to_empty(session.client("cloudformation"), options.environment)
         if bucket is None:
-            print("There is no bucket to empty.")
+            program.show("There is no bucket to empty.")
             return 0
         question = f"Delete every recording and transcript in {bucket}? [y/N] "
         if not options.yes and ask(question).strip().lower() not in {"y", "yes"}:
-            print("Nothing was deleted.")
+            program.show("Nothing was deleted.")
             return 1
-        print(f"{empty(session.client('s3'), bucket)} objects were deleted from {bucket}.")
+        program.show(f"{empty(session.client('s3'), bucket)} objects were deleted from {bucket}.")
     except (OSError, KeyError) as error:
-        print(
-            f"No templates of {options.environment} there ({error}); `make synth`", file=sys.stderr
-        )
+        program.note(f"No templates of {options.environment} there ({error}); `make synth`")
         return 2
     except (BotoCoreError, ClientError) as error:
-        print(f"The bucket was not emptied: {error}", file=sys.stderr)
+        program.note(f"The bucket was not emptied: {error}")
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.end(main)

@@ -239,7 +239,11 @@ class Deployment:
         say("Deploying the stacks into it; the first time this takes up to a minute ...")
         began = time.monotonic()
         try:
-            await self._deploy(emulator, say)
+            cdk, assembly = await self._templates(emulator, say)
+        except (CommandFailed, OSError) as error:  # nothing that is stored has a part in it
+            raise DeploymentFailed(f"the stacks could not be deployed: {error}") from error
+        try:
+            await self._deploy(emulator, cdk, assembly)
             await asyncio.to_thread(_expire, emulator, self.resources())
             await self._saved()
         except (CommandFailed, BotoCoreError, ClientError, OSError) as error:
@@ -252,7 +256,8 @@ class Deployment:
         stamps.write(self._stamp, self._fingerprint)
         say(f"The stacks are deployed after {time.monotonic() - began:.0f} s.")
 
-    async def _deploy(self, emulator: Emulator, say: Say) -> None:
+    async def _templates(self, emulator: Emulator, say: Say) -> tuple[CommandLine, Path]:
+        """Make the templates; return the command line and where they are."""
         folder = self._data / "cdk"
         folder.mkdir(exist_ok=True)
         self._log.unlink(missing_ok=True)
@@ -270,6 +275,9 @@ class Deployment:
             *("synth", "--quiet", "--output", str(assembly)),
             *("--context", f"environment={ENVIRONMENT}"),
         )
+        return cdk, assembly
+
+    async def _deploy(self, emulator: Emulator, cdk: CommandLine, assembly: Path) -> None:
         made = ("--app", str(assembly))
         if not await asyncio.to_thread(_is_bootstrapped, emulator):
             await cdk.run(

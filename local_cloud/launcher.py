@@ -212,6 +212,7 @@ class Demo:
         sourced = f". {shlex.quote(_from_here(shell))}"
         say(f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE")
         say(f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}")
+        say("           A queue's URL there is its name only; boto3 sends to the address above.")
 
     @property
     def saved(self) -> bool:

@@ -22,6 +22,8 @@ MAX_PORT: Final = 65_535
 OTHER_PORT: Final = 8090
 #: State of a socket that listens, in the table of Linux.
 LISTENING: Final = "0A"
+#: Held by the copy that runs on a folder.
+LOCK: Final = "demo.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def only_copy(folder: Path) -> Iterator[Path]:
     Raises:
         SetupError: another copy runs on this folder, or it cannot be written.
     """
-    path = folder / "demo.lock"
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
@@ -82,6 +84,19 @@ def only_copy(folder: Path) -> Iterator[Path]:
             yield path
         finally:
             file.truncate(0)
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether a copy runs on a folder."""
+    try:
+        with (folder / LOCK).open() as file:
+            # Shared, and let go at once: of a demo that starts this is in the way for microseconds.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _whereabouts(path: Path) -> str:

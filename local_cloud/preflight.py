@@ -2,8 +2,8 @@
 
     python3 -m local_cloud.preflight
 
-These are the settings that people make by hand, and the places that have to be free. The rest is
-checked by `settings.py` before anything starts, once there is something to check it with.
+These are the settings and files that people make by hand, and the places that have to be free. The
+rest is checked by `settings.py` before anything starts, once there is something to check it with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, get_args
 
 from ecs_service.names import EngineName, TranslatorName
 from local_cloud.places import ROOT, Places, folder_of, only_copy, take_port
-from scripts.checks import SetupError
+from scripts.checks import SetupError, json_object_problem
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -24,8 +24,10 @@ ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
 TRANSLATORS: Final[tuple[str, ...]] = get_args(TranslatorName)
 #: What a folder with a model in CTranslate2's format has at least.
 MODEL_FILES: Final = ("model.bin", "config.json")
+#: What the CDK's command line reads here.
+CDK_FILES: Final = ("cdk.json", "cdk.context.json")
 
-#: What is wrong, by the variable that has to be changed.
+#: What is wrong, by the variable or file that has to be changed.
 Problems = dict[str, str]
 
 
@@ -48,6 +50,12 @@ def problems(environment: Mapping[str, str]) -> Problems:
         found["TRANSLATOR"] = f"TRANSLATOR={translator}: it can be {_listed(TRANSLATORS, 'or')}."
     if (model := environment.get("MODEL")) and (problem := model_problem(model)):
         found["MODEL"] = problem
+    files = [ROOT / name for name in CDK_FILES]
+    if home := environment.get("HOME"):
+        files.append(Path(home) / ".cdk.json")
+    for file in files:
+        if problem := json_object_problem(file):
+            found[file.name] = problem
     return found
 
 

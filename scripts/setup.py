@@ -385,6 +385,7 @@ GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
         (CDK, AWS_SDK_JS, NPM, PAGE),
     ),
     "build": ((FUNCTIONS, RUNTIME, BYTECODE, LAYER), (CDK, NPM, PAGE)),
+    "python": ((RUNTIME,),),
     "dev": ((RUNTIME, DEVELOPMENT),),
     "emulator": ((EMULATOR,),),
     "page": ((NPM, PAGE),),

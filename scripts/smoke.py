@@ -8,23 +8,28 @@ The file is what the CDK wrote of the stacks' outputs. Four things are tried:
     gpu        ECS runs the GPU server as it should, where the environment has one
 
 A service that is full refuses politely, which is noted and fails nothing. Each finding is a line on
-stderr; stdout gets `url=ADDRESS`, or JSON with `--json`. The exit status is 1 where something
-failed. Needs the packages of client/requirements.txt, and credentials of AWS as every tool of AWS.
+stderr; stdout gets `url=ADDRESS`, or JSON with `--json`. Needs the packages of
+client/requirements.txt, and credentials of AWS as every tool of AWS.
+
+Exit codes: 0 nothing failed, 1 something failed, 2 wrong call, 7 the output cannot be written,
+130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import json
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from scripts import program
 from scripts.smoke_checks import Finding, Verdict, gpu, live, recording
 
 #: How long the page and the service have to answer, seconds.
@@ -40,12 +45,30 @@ def merged(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {name: str(value) for stack in outputs.values() for name, value in stack.items()}
 
 
+def is_address(url: str) -> bool:
+    """Return whether a page can be at `url`, e.g. `https://words.example.org`."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port, or a bracket without its fellow
+        return False
+
+
+def is_here(url: str) -> bool:
+    """Return whether `url` is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def complaint(url: str, expected: bytes) -> str | None:
     """Return what is wrong with the answer of `url`, or None."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - the address of our own stack
             body = answer.read(65_536)
-    except (OSError, HTTPException) as error:  # also answers other than 2xx
+    except (OSError, HTTPException, ValueError) as error:  # also answers other than 2xx
         return f"{url}: {error}"
     return None if expected in body.lower() else f"{url}: not what was expected"
 
@@ -60,7 +83,11 @@ def page(
         if not wrong:
             return Finding("page", Verdict.OK, f"{base} serves the page, and the service is well")
         if time.monotonic() >= deadline:
-            advice = "see the tasks' log and the events of the service in ECS"
+            advice = (
+                "is this the address, and does the service run?"
+                if is_here(base)
+                else "see the tasks' log and the events of the service in ECS"
+            )
             return Finding("page", Verdict.FAILED, f"{'; '.join(wrong)}: {advice}")
         sleep(PAUSE)
 
@@ -68,7 +95,8 @@ def page(
 async def findings(base: str | None, outputs: Mapping[str, str], patience: float) -> list[Finding]:
     """Try everything; what cannot be tried is a finding, too."""
     if base is None:
-        first = [Finding("page", Verdict.SKIPPED, "no Url among the outputs: there is no page")]
+        why = "no Url among the outputs; where there is a page, give its address with --url"
+        first = [Finding(check, Verdict.SKIPPED, why) for check in ("page", "live")]
     else:
         first = [await asyncio.to_thread(page, base, patience=patience)]
         if first[0].verdict is not Verdict.FAILED:
@@ -98,17 +126,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{chosen.outputs} is not what `cdk deploy --outputs-file` writes: {error}")
     base = chosen.url or outputs.get("Url")
     base = base.rstrip("/") if base else None
+    if base is not None and not is_address(base):
+        parser.error(f"{base!r} is no address of a page, such as https://words.example.org")
     found = asyncio.run(findings(base, outputs, chosen.patience))
     for each in found:
-        sys.stderr.write(f"{each.verdict:<8}{each.check:<11}{each.text}\n")
+        program.note(f"{each.verdict:<8}{each.check:<11}{each.text}")
     right = all(each.verdict is not Verdict.FAILED for each in found)
     if chosen.json:
         result = {"url": base, "ok": right, "checks": [each.fields() for each in found]}
-        sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
+        program.show(json.dumps(result, indent=2))
     elif right and base:
-        sys.stdout.write(f"url={base}\n")
+        program.show(f"url={base}")
     return 0 if right else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.end(main)

@@ -105,7 +105,7 @@ async def live(base: str) -> Finding:
                 continue
             return _refused(refused)
         except LiveError as error:
-            return Finding("live", Verdict.FAILED, f"{error}: see the log of the service's tasks")
+            return Finding("live", Verdict.FAILED, f"{error}: see the service's log")
         except TimeoutError:
             return Finding("live", Verdict.FAILED, f"nothing came of it in {LIVE_SECONDS:g} s")
 

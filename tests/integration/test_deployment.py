@@ -277,20 +277,28 @@ def with_command_line(tree: Path, script: str) -> Path:
     return tree
 
 
+@pytest.mark.parametrize(
+    ("script", "step", "advice"),
+    [
+        ("echo no luck today; exit 3", "making the templates", False),
+        ('[ "$1" = synth ] || { echo no luck today; exit 3; }', "deploying the stacks", True),
+    ],
+)
 async def test_a_deployment_that_fails_is_told_in_its_own_words_and_undone(
-    tmp_path: Path,
+    tmp_path: Path, script: str, step: str, *, advice: bool
 ) -> None:
+    """That data can be removed is advice only where these have a part in it."""
     data = tmp_path / "data"
     await deployed(data)
     emulator = Emulator(data)
-    tree = with_command_line(copied_tree(tmp_path / "tree"), "echo no luck today; exit 3")
+    tree = with_command_line(copied_tree(tmp_path / "tree"), script)
     (tree / "app.py").write_text("")
 
-    with pytest.raises(DeploymentFailed, match="making the templates failed") as failure:
+    with pytest.raises(DeploymentFailed, match=f"{step} failed") as failure:
         await deployment.start(emulator, print, root=tree)
 
     assert "no luck today" in str(failure.value)
-    assert f"remove {data}:" in str(failure.value)
+    assert (f"remove {data}:" in str(failure.value)) is advice
     with pytest.raises(RuntimeError, match="not started"):
         _ = emulator.pid
     assert not deployment.Deployment(data, root=tree)._stamp.exists()

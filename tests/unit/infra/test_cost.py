@@ -1170,3 +1170,13 @@ def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[St
 
     assert not any(line.price.what.startswith("EC2") for line in figures.lines)
     assert any(rate.usage == Usage.GPU for rate in figures.rates)
+
+
+def test_own_values_that_are_not_json_are_refused_with_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cdk.context.json").write_text("{")
+    monkeypatch.setattr(cost, "ROOT", tmp_path)
+
+    assert cost.main(["demo"]) == 1
+    assert "cdk.context.json is not JSON" in capsys.readouterr().err

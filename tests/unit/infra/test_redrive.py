@@ -102,6 +102,15 @@ def test_what_sqs_gives_up_is_said() -> None:
 # --- one by one -----------------------------------------------------------------------------------
 
 
+def without_moving(sqs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an SQS that does not know StartMessageMoveTask."""
+
+    def unknown(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "InvalidAction"}}, "StartMessageMoveTask")
+
+    monkeypatch.setattr(sqs, "start_message_move_task", unknown)
+
+
 @dataclass
 class Queues:
     sqs: Any
@@ -126,10 +135,7 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
             sqs, *(sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("dead", "target"))
         )
 
-        def unknown(**_: object) -> None:
-            raise ClientError({"Error": {"Code": "InvalidAction"}}, "StartMessageMoveTask")
-
-        monkeypatch.setattr(sqs, "start_message_move_task", unknown)
+        without_moving(sqs, monkeypatch)
         yield made
 
 
@@ -268,7 +274,7 @@ def test_a_function_gets_its_event_through_its_newest_version(queues: Queues) ->
     assert call["FunctionName"] == "cloudscribe-demo-functions-Router1:live"
     assert call["InvocationType"] == "Event"
     assert json.loads(call["Payload"]) == EVENT
-    assert (report.moved, report.kept) == (1, None)
+    assert (report.moved, report.kept) == (1, {})
     assert queues.bodies(queues.dead) == []
 
 
@@ -287,11 +293,11 @@ def test_what_belongs_to_no_function_of_the_environment_stays_and_is_named(
 
     assert functions.invoked == []
     assert report.moved == 0
-    assert report.kept == {
-        "cloudscribe-prod-functions-R is no function of demo": 1,
-        "there is no function cloudscribe-demo-gone any more": 1,
-        "it is no event that EventBridge, Lambda or a function gave up": 1,
-    }
+    assert sorted(report.kept.values()) == [
+        "cloudscribe-prod-functions-R is no function of demo",
+        "it is no event that EventBridge, Lambda or a function gave up",
+        "there is no function cloudscribe-demo-gone any more",
+    ]
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -309,6 +315,9 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             if name
         }
         monkeypatch.setattr(redrive, "resources", lambda *_: outputs)
+        clients = {"sqs": sqs}
+        session = SimpleNamespace(client=clients.get)
+        monkeypatch.setattr(boto3, "Session", lambda **_: session)
         yield sqs, outputs
 
 
@@ -328,6 +337,89 @@ def test_without_a_queue_all_are_listed_and_nothing_is_touched(
         ["undelivered", "0"],
         ["jobs", "1"],
     ]
+
+
+def test_what_stays_is_named_by_its_id_and_never_by_its_content(
+    stack: tuple[Any, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sqs, outputs = stack
+    sent = sqs.send_message(QueueUrl=outputs["UndeliveredQueueUrl"], MessageBody="secret")
+
+    assert redrive.main(["demo", "undelivered"]) == 1
+
+    out, err = capsys.readouterr()
+    reason = "it is no event that EventBridge, Lambda or a function gave up"
+    assert out.splitlines() == [
+        "undelivered: 0 of 1 sent back",
+        f"  {sent['MessageId']} stays: {reason}",
+    ]
+    assert "1 stays where it is" in err
+    assert "secret" not in out + err
+
+
+@pytest.mark.parametrize(("queue", "output"), [(n, pair[0]) for n, pair in redrive.QUEUES.items()])
+def test_what_somebody_else_looks_at_fails_the_run_with_when_to_come_again(
+    stack: tuple[Any, dict[str, str]],
+    queue: str,
+    output: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sqs, outputs = stack
+    without_moving(sqs, monkeypatch)
+    for _ in range(2):
+        sqs.send_message(QueueUrl=outputs[output], MessageBody="{}")
+    sqs.receive_message(QueueUrl=outputs[output], MaxNumberOfMessages=1)
+
+    assert redrive.main(["demo", queue, "--json"]) == 1
+
+    found = json.loads(capsys.readouterr().out)
+    assert "The other 1 is being looked at by somebody else" in found["error"]
+    assert "again in a minute" in found["error"]
+
+
+def test_a_second_run_within_a_minute_fails_with_the_reason(
+    stack: tuple[Any, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sqs, outputs = stack
+    for _ in range(3):
+        sqs.send_message(QueueUrl=outputs["UndeliveredQueueUrl"], MessageBody="{}")
+    redrive.main(["demo", "undelivered"])
+    capsys.readouterr()
+
+    assert redrive.main(["demo", "undelivered"]) == 1
+
+    out, err = capsys.readouterr()
+    assert out == "undelivered: 0 of 3 sent back\n"
+    assert "All 3 are being looked at" in err
+    assert "again in a minute" in err
+
+
+def test_ctrl_c_in_the_midst_prints_how_far_it_came_and_that_repeating_is_safe(
+    stack: tuple[Any, dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sqs, outputs = stack
+    without_moving(sqs, monkeypatch)
+    for _ in range(3):
+        sqs.send_message(QueueUrl=outputs["JobsDeadLettersUrl"], MessageBody="job")
+    delete = redrive._delete
+    deleted: list[object] = []
+
+    def interrupt(*message: Any) -> None:
+        if deleted:
+            raise KeyboardInterrupt
+        deleted.append(message)
+        delete(*message)
+
+    monkeypatch.setattr(redrive, "_delete", interrupt)
+
+    assert redrive.main(["demo", "jobs"]) == 130
+
+    out, err = capsys.readouterr()
+    assert out == "jobs: 1 of 3 sent back\n"
+    assert "Repeating it is safe" in err
 
 
 def resources_of(**stack: object) -> dict[str, str]:

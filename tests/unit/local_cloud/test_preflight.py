@@ -88,6 +88,20 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert "is a file" in found["MODEL"]
 
 
+@pytest.mark.parametrize("name", ["cdk.json", "cdk.context.json", "home/.cdk.json"])
+def test_a_broken_file_of_the_cdk_is_refused_before_anything_starts(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "ROOT", tmp_path)
+    (tmp_path / "home").mkdir()
+    (tmp_path / name).write_text("{")
+
+    (problem,) = preflight.problems({"HOME": str(tmp_path / "home")}).values()
+
+    assert f"{tmp_path / name} is not JSON" in problem
+    assert "line 1, column 2" in problem
+
+
 def test_a_model_that_is_not_there_or_none_is_named(tmp_path: Path) -> None:
     assert "does not exist" in (preflight.model_problem(str(tmp_path / "none")) or "")
     assert "does not exist" in (preflight.model_problem("./models/none") or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,3 +273,57 @@ def test_one_failure_fails_the_whole_and_json_has_every_finding(
     said = json.loads(capsys.readouterr().out)
     assert said["url"] == "https://words.example.org"
     assert [each["verdict"] for each in said["checks"]] == ["ok", "failed", "skipped", "skipped"]
+
+
+@pytest.mark.parametrize(
+    "url", ["foo", "", "ftp://words.example.org", "http://", "http://a:port", "http://[::1", "//a"]
+)
+def test_what_is_no_address_is_refused_in_words(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outputs.json").write_text('{"web": {"Url": "foo"}}')
+
+    with pytest.raises(SystemExit) as left:
+        smoke.main([str(tmp_path / "outputs.json"), "--url", url])
+
+    assert left.value.code == 2
+    assert "is no address of a page" in capsys.readouterr().err
+
+
+async def test_without_an_address_page_and_live_are_skipped_with_the_way_to_give_one() -> None:
+    found = await smoke.findings(None, {}, patience=0)
+
+    assert [(each.check, each.verdict) for each in found[:2]] == [
+        ("page", Verdict.SKIPPED),
+        ("live", Verdict.SKIPPED),
+    ]
+    assert all("--url" in each.text for each in found[:2])
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost:8080", True),
+        ("http://[::1]:8080", True),
+        ("https://words.example.org", False),
+        ("https://10.0.0.1", False),
+    ],
+)
+def test_ecs_is_named_only_where_it_may_have_a_part(
+    url: str, *, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoke, "complaint", lambda *_: "no")
+
+    assert ("ECS" in smoke.page(url, patience=0).text) is not here
+
+
+def test_a_name_that_no_host_can_have_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise UnicodeError("label too long")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+    assert smoke.complaint("http://long.example.org", b"") == (
+        "http://long.example.org: label too long"
+    )
