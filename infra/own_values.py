@@ -5,17 +5,22 @@ keeps keys of its own there. Whatever else stands at its top has to be an enviro
 a typing mistake would otherwise deploy an environment without its values.
 
 ValueError
-└── WrongContext    its message has all that is wrong, of every environment
+└── WrongContext    its message has all that is wrong, of every environment or in the file
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from infra.environments import Environment, WrongEnvironment
 from infra.mistakes import suggestion
 
+#: Where the CDK's command line looks for them, beside app.py.
+FILE: Final = "cdk.context.json"
 #: Chooses one environment: `--context environment=demo`.
 CHOICE: Final = "environment"
 #: What the CDK's command line notes under plain names; all its other keys, and those of feature
@@ -25,6 +30,63 @@ OF_THE_CDK: Final = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 class WrongContext(ValueError):
     """The context does not fit the environments; the message has all the reasons."""
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return what `cdk.context.json` holds; nothing where there is no such file.
+
+    Raises:
+        WrongContext: it is no JSON object, or an object in it has a name twice, of which JSON
+            would keep the last value only.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise WrongContext(f"{file.name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise WrongContext(f"{file.name} is not a text in UTF-8") from error
+    if not text.strip():
+        raise WrongContext(f"{file.name} is empty: give an object, {{}} at least, or delete it")
+    try:
+        found = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number)
+    except JSONDecodeError as error:
+        line = f"{file.name}, line {error.lineno}, column {error.colno}"
+        raise WrongContext(f"{line}: {_in_words(error)}") from error
+    except WrongContext as error:
+        raise WrongContext(f"{file.name}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise WrongContext(
+            f"{file.name}: a number is too long, or objects and lists are nested too deeply"
+        ) from error
+    if not isinstance(found, dict):
+        raise WrongContext(f"{file.name}, line 1: give an object, such as {{}}")
+    return found
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise WrongContext(f"{name!r} stands twice in the same object: leave one out")
+        found[name] = value
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise WrongContext(f"{word} is not a number of JSON")
+
+
+def _in_words(error: JSONDecodeError) -> str:
+    """Return what is wrong, where Python's own words do not name it."""
+    before, after = error.doc[: error.pos].rstrip(), error.doc[error.pos :].lstrip()
+    comma = before.endswith(",") or after.startswith(",")
+    if comma and after.lstrip(",").lstrip()[:1] in {"}", "]"}:
+        return "no comma may stand before a closing bracket"
+    if not after:
+        return "the file ends too early, probably for want of a closing bracket"
+    return error.msg
 
 
 def with_own_values(

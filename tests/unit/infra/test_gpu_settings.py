@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,11 +27,13 @@ TEXTS = [
 
 
 def starts(name: str, text: str) -> bool:
-    given_ = {} if text == "" else {name.lower(): text}  # what `env_ignore_empty` does
-    transfers = {"transfer_bytes": 2**60} if name == "MAX_UPLOAD_BYTES" else {}
-    uploads = {"max_upload_bytes": 1} if name == "TRANSFER_BYTES" else {}
+    given_: dict[str, Any] = {} if text == "" else {name.lower(): text}  # `env_ignore_empty`
+    if name == "MAX_UPLOAD_BYTES":
+        given_["transfer_bytes"] = 2**60
+    elif name == "TRANSFER_BYTES":
+        given_["max_upload_bytes"] = 1
     try:
-        Settings(**{**transfers, **uploads, **given_})  # type: ignore[arg-type] - as texts
+        Settings(**given_)
     except ValidationError:
         return False
     return True
@@ -86,10 +90,11 @@ def test_variables_of_libraries_are_let_through() -> None:
 
 @pytest.mark.parametrize("size", ["1", "2", "01", "1.0", "8"])
 def test_a_batch_is_refused_exactly_where_faster_whisper_refuses_it(size: str) -> None:
+    text: Any = size
     spec = TranscriberSpec(
         kind="faster-whisper",
         model="large-v3-turbo",
-        batch_size=Settings(batch_size=size).batch_size,  # type: ignore[arg-type] - as a text
+        batch_size=Settings(batch_size=text).batch_size,
     )
     try:
         transcriber(spec, Machine(packages=frozenset({"faster_whisper"}), gpu=True))
