@@ -34,7 +34,7 @@ from infra.language_regions import (
     TRANSLATE,
 )
 from infra.log_retention import RETENTION
-from infra.mistakes import covers, mistakes, without
+from infra.mistakes import covers, mistakes, suggestion, without
 from infra.parts import Part, Problem
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
@@ -76,6 +76,8 @@ _IMAGE: Final = re.compile(
     r"(?::\w[\w.-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
     re.ASCII,
 )
+#: A family with a GPU, and a size, as all of EC2's are written.
+_GPU_INSTANCE: Final = re.compile(r"(?:gr?|p)\d[a-z]*(?:-[a-z]*\d+)?\.(?:large|\d*xlarge|metal)")
 _FOLDER: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 #: Source: AWS General Reference, "Tag naming limits and requirements".
 _TAG: Final = re.compile(r"[\w .:/=+@-]*")
@@ -494,8 +496,9 @@ class Gpu(Part):
         if not self.instance_types:
             yield "instance_types", "give at least one"
         for kind in self.instance_types:
-            if not re.fullmatch(r"(?:g|p)\d[a-z]*\.\w+", kind):
-                yield "instance_types", f"{kind} is not an instance type with a GPU"
+            if not _GPU_INSTANCE.fullmatch(kind):
+                hint = suggestion(kind, Gpu.model_fields["instance_types"].default)
+                yield "instance_types", f"{kind!r} is not an instance type with a GPU: {hint}"
         if self.maximum_instances < 1:
             yield "maximum_instances", "give at least 1, or leave gpu out"
         yield from self._image_problems()

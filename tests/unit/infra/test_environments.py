@@ -913,3 +913,30 @@ def test_only_a_machines_own_limit_of_viewers_counts(viewers: int) -> None:
 
     assert told.count("live.service.viewers") == 1
     assert f"a t4g.nano takes 1 to 2706, not {viewers}" in told
+
+
+# --- instance types ---------------------------------------------------------------------------
+
+
+def wrong_types(*kinds: str) -> list[str]:
+    return [text for _, text in Gpu(image="i:1", instance_types=kinds).problems()]
+
+
+def test_every_type_with_a_gpu_that_awss_own_sdk_knows_is_let_through() -> None:
+    model = botocore.session.Session().get_service_model("ec2")
+    known = [
+        each
+        for each in model.shape_for("InstanceType").metadata["enum"]
+        if re.match(r"(?:gr?|p)\d", each)
+    ]
+
+    assert len(known) > 50, "the model is not what this takes it for"
+    assert wrong_types(*known) == []
+    assert wrong_types("g9e.96xlarge") == []  # to come
+
+
+@pytest.mark.parametrize("kind", ["g6.xlarg", "g6.xlagre", "g6xlarge", "G6.xlarge", "g6.x-large"])
+def test_a_type_with_a_typing_mistake_is_refused_with_a_hint(kind: str) -> None:
+    (text,) = wrong_types(kind)
+
+    assert "did you mean g6.xlarge?" in text
