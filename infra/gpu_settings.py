@@ -132,7 +132,8 @@ def problems(settings: Mapping[str, str], *, built_for: str | None) -> Iterator[
             yield name, text
     # The server takes an empty value for one that is not given.
     right = {name: value for name, value in settings.items() if value and name not in wrong}
-    transcriber = right.get("TRANSCRIBER", built_for)
+    chosen = right.get("TRANSCRIBER", "auto")
+    transcriber = built_for if chosen == "auto" else chosen
     if built_for and transcriber in _MODEL_RUNNERS - {built_for}:
         yield "TRANSCRIBER", f"the image is built for {built_for}: set gpu.transcriber instead"
     elif transcriber == "faster-whisper" and _number(right, "BATCH_SIZE", 1) > 1:

@@ -104,6 +104,8 @@ def test_a_batch_is_refused_exactly_where_faster_whisper_refuses_it(size: str) -
         runs = True
 
     assert (refused({"BATCH_SIZE": size}, "faster-whisper") == {}) == runs
+    automatic = {"BATCH_SIZE": size, "TRANSCRIBER": "auto"}
+    assert (refused(automatic, "faster-whisper") == {}) == runs
     assert refused({"BATCH_SIZE": size}, "whisperx") == {}
 
 
