@@ -1,8 +1,9 @@
 # Everything that is done with this tree. `make` alone lists the targets.
 
 PYTHON_HERE = .venv/bin/python
-# Finds a new enough Python each time, for the environments may not exist yet.
-SET_UP = python=$$(sh scripts/find-python.sh) && "$$python" -m scripts.setup
+# Finds a new enough Python each time, for the environments may not exist yet. With JSON=1 standard
+# output is for a program, and what is set up is printed to the other one.
+SET_UP = python=$$(sh scripts/find-python.sh) && "$$python" $(if $(JSON),>&2) -m scripts.setup
 
 .DEFAULT_GOAL := help
 
@@ -29,6 +30,9 @@ CDK = PATH="$(CURDIR)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true \
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 \
 	infra/node_modules/.bin/cdk --no-notices --context environment=$(ENV)
 
+# Pipelines hand an assembly over in CDK_APP: they are signed in, and have no Python of ours.
+SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.account --signed-in)
+
 .PHONY: build
 build: ## build what is deployed: function code, their dependencies for arm64, the page
 	@$(SET_UP) build
@@ -39,10 +43,12 @@ PRUNE = gc --unstable=gc --rollback-buffer-days 30 --created-buffer-days 30
 
 .PHONY: prune
 prune: build ## delete assets that the CDK keeps of old deployments; asks first
+	@$(SIGNED_IN)
 	@$(CDK) $(PRUNE)
 
 .PHONY: bootstrap
 bootstrap: build ## prepare an AWS account and region for deployments, once
+	@$(SIGNED_IN)
 	@$(CDK) bootstrap
 	@$(PYTHON_HERE) -m infra.account
 
@@ -53,10 +59,12 @@ synth: build ## write the CloudFormation templates of ENV (default: demo) to bui
 
 .PHONY: diff
 diff: build ## show what a deployment of ENV would change
+	@$(SIGNED_IN)
 	@$(CDK) diff
 
 .PHONY: deploy
 deploy: build ## deploy ENV to the AWS account that you are signed in to
+	@$(SIGNED_IN)
 	@$(CDK) deploy --all --strict --outputs-file build/outputs-$(ENV).json
 
 .PHONY: destroy
@@ -65,8 +73,8 @@ destroy: synth ## remove ENV from AWS; protected data stay
 	@$(CDK) destroy --all
 
 .PHONY: cost
-cost: build ## compute what ENV costs a month from its templates
-	@JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 $(PYTHON_HERE) -m infra.cost $(ENV)
+cost: build ## compute what ENV costs a month from its templates (JSON=1: for programs)
+	@$(PYTHON_HERE) -m infra.cost $(ENV) $(if $(JSON),--json)
 
 # The demo of this machine keeps its address and credentials in a file.
 HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) && . "$$demo" &&)

@@ -10,11 +10,12 @@ docs/deploy.md has examples. Everything else is decided here.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import aws_cdk as cdk
 from pydantic import ValidationError
 
-from infra import security
+from infra import own_values, security
 from infra.artifacts import Artifacts
 from infra.environments import (
     Canary,
@@ -149,6 +150,8 @@ def main() -> int:
     app = cdk.App(builtin_cloud_formation_validation=False)
     security.check(app)
     try:
+        # The CDK's command line has read it, but keeps the last of two values of one name.
+        own_values.read(Path(__file__).parent / own_values.FILE)
         build(app)
     except (ValidationError, WrongContext, FileNotFoundError) as error:
         print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from infra.costs import CostError, UnknownEnvironment
 from infra.costs.report import as_json, estimate, render
 from infra.costs.templates import Stack, read
-from scripts import checks, program
+from scripts import program
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -74,46 +75,39 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
     """Return the stacks of app.py for an environment, written to `folder`.
 
     Raises:
-        CostError: app.py describes no such environment, or it cannot be provisioned.
+        CostError: app.py describes no such environment, it cannot be provisioned, or
+            cdk.context.json is no JSON.
         MissingArtifact: something was not built.
     """
+    # jsii warns of Node's age with a banner; scripts/checks.py says which Node is needed.
+    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
     import aws_cdk as cdk  # noqa: PLC0415 - takes seconds, and pricing a folder needs none of it
     from pydantic import ValidationError  # noqa: PLC0415 - the same
 
     import app as description  # noqa: PLC0415 - the same
+    from infra import own_values  # noqa: PLC0415 - the same
     from infra.environments import explain  # noqa: PLC0415 - the same
-    from infra.own_values import WrongContext  # noqa: PLC0415 - the same
 
-    whole = cdk.App(
-        outdir=str(folder),
-        context={**_context(), "environment": environment},
-        builtin_cloud_formation_validation=False,  # see app.py
-    )
     try:
+        whole = cdk.App(
+            outdir=str(folder),
+            # As the CDK's command line gives it, but without copying of assets.
+            context={
+                **json.loads((ROOT / "cdk.json").read_bytes())["context"],
+                **own_values.read(ROOT / own_values.FILE),
+                "aws:cdk:bundling-stacks": [],
+                "aws:cdk:disable-asset-staging": True,
+                "environment": environment,
+            },
+            builtin_cloud_formation_validation=False,  # see app.py
+        )
         description.build(whole)
     except ValidationError as error:
         raise CostError(explain(error)) from error
-    except WrongContext as error:
+    except own_values.WrongContext as error:
         raise CostError(str(error)) from error
     whole.synth()
     return read(folder)
-
-
-def _context() -> dict[str, Any]:
-    """Return the context that the CDK's command line would give, without copying of assets.
-
-    Raises:
-        CostError: your own values are no JSON object.
-    """
-    own = ROOT / "cdk.context.json"
-    if problem := checks.json_object_problem(own):
-        raise CostError(problem)
-    return {
-        **json.loads((ROOT / "cdk.json").read_bytes())["context"],
-        **(json.loads(own.read_bytes()) if own.exists() else {}),
-        "aws:cdk:bundling-stacks": [],
-        "aws:cdk:disable-asset-staging": True,
-    }
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from aws_cdk.region_info import RegionInfo
 from pydantic import Field, ValidationError, model_validator
 
-from infra import cron
+from infra import cron, gpu_settings
 from infra.cron import InvalidCron
 from infra.language_regions import (
     COMPREHEND,
@@ -34,7 +34,7 @@ from infra.language_regions import (
     TRANSLATE,
 )
 from infra.log_retention import RETENTION
-from infra.mistakes import mistakes, without
+from infra.mistakes import covers, mistakes, suggestion, without
 from infra.parts import Part, Problem
 from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
@@ -76,6 +76,8 @@ _IMAGE: Final = re.compile(
     r"(?::\w[\w.-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
     re.ASCII,
 )
+#: A family with a GPU, and a size, as all of EC2's are written.
+_GPU_INSTANCE: Final = re.compile(r"(?:gr?|p)\d[a-z]*(?:-[a-z]*\d+)?\.(?:large|\d*xlarge|metal)")
 _FOLDER: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 #: Source: AWS General Reference, "Tag naming limits and requirements".
 _TAG: Final = re.compile(r"[\w .:/=+@-]*")
@@ -241,7 +243,9 @@ class DedicatedLoadBalancer(Part):
     def problems(self) -> Iterator[Problem]:
         """Yield a certificate that is none."""
         yield from super().problems()
-        if self.certificate_arn and not _is_arn(self.certificate_arn, "acm", ":certificate/"):
+        if self.certificate_arn is not None and not _is_arn(
+            self.certificate_arn, "acm", ":certificate/"
+        ):
             yield "certificate_arn", "is not the ARN of a certificate"
 
     @property
@@ -440,21 +444,6 @@ class Live(Part):
 # --- what is optional ---------------------------------------------------------------------------
 
 
-#: Settings of the GPU server that its stack makes, or that would keep the router from finding it.
-OF_STACK: Final = frozenset(
-    {
-        "AWS_DEFAULT_REGION",
-        "DEVICE",
-        "ECS_AGENT_URI",
-        "HOST",
-        "PORT",
-        "QUEUE_URL",
-        "RECORDINGS_BUCKET",
-    }
-)
-SECRET: Final = frozenset({"AUTH_TOKEN", "AUTH_TOKEN_FILE", "HF_TOKEN"})
-
-
 #: The longest that jobs may be held back: SQS keeps them for 14 days.
 LONGEST_HOLD: Final = timedelta(days=7)
 
@@ -507,8 +496,9 @@ class Gpu(Part):
         if not self.instance_types:
             yield "instance_types", "give at least one"
         for kind in self.instance_types:
-            if not re.fullmatch(r"(?:g|p)\d[a-z]*\.\w+", kind):
-                yield "instance_types", f"{kind} is not an instance type with a GPU"
+            if not _GPU_INSTANCE.fullmatch(kind):
+                hint = suggestion(kind, Gpu.model_fields["instance_types"].default)
+                yield "instance_types", f"{kind!r} is not an instance type with a GPU: {hint}"
         if self.maximum_instances < 1:
             yield "maximum_instances", "give at least 1, or leave gpu out"
         yield from self._image_problems()
@@ -527,19 +517,16 @@ class Gpu(Part):
         for language in self.baked_languages:
             if not re.fullmatch(r"[a-z]{2,3}", language):
                 yield "alignment_languages", f"{language!r} is not a code such as en"
-        for name in self.settings:
-            if name in OF_STACK:
-                yield "settings", f"{name} is made by the stack"
-            elif name in SECRET:
-                yield "settings", f"{name} is a secret, which everybody could read in the template"
-            elif not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-                yield "settings", f"{name!r} is not the name of a setting"
+        folder = ":" not in (self.image or "")
+        built_for = self.transcriber if folder else None
+        for name, text in gpu_settings.problems(self.settings, built_for=built_for):
+            yield f"settings.{name}", text
 
     @property
     def baked_model(self) -> str:
         """The model of an image that is built from a folder."""
         default = "large-v3" if self.transcriber == "whisperx" else "large-v3-turbo"
-        return self.model or default
+        return default if self.model is None else self.model
 
     @property
     def baked_languages(self) -> tuple[str, ...]:
@@ -554,7 +541,7 @@ class Gpu(Part):
             yield "jobs_to_start", "give at least 1"
         if not 0 <= self.longest_wait_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
             yield "longest_wait_minutes", "give 0 to 720 minutes"
-        if self.jobs_to_start > 1 and not self.longest_wait_minutes:
+        if self.jobs_to_start > 1 and not self.longest_wait_minutes and self.batch_at is None:
             yield "longest_wait_minutes", "is missing: without it no job waits for others"
         if self.speed <= 0:
             yield "speed", "give more than 0 seconds"
@@ -593,7 +580,9 @@ class Gpu(Part):
         Raises:
             InvalidCron: `batch_at` is no expression, or ends some day.
         """
-        return cron.parse(self.batch_at).longest_pause() if self.batch_at else timedelta(0)
+        if self.batch_at is None:
+            return timedelta(0)
+        return cron.parse(self.batch_at).longest_pause()
 
 
 class Operations(Part):
@@ -697,7 +686,11 @@ class Environment(Part):
         if self.region not in _regions():
             yield "region", f"{self.region!r} is not a region of AWS"
         yield from self._tag_problems()
-        yield from super().problems()
+        on_machine = self.live is not None and self.live.load_balancer.kind == "none"
+        for path, text in super().problems():
+            # A machine's own limit counts, which is lower than that of a task on Fargate.
+            if not (on_machine and path == "live.service.viewers"):
+                yield path, text
         if self.live is not None:
             yield from self._entrance_problems(self.live)
             yield from self._region_problems(self.live.service)
@@ -783,7 +776,7 @@ class Environment(Part):
         ):
             if not isinstance(part, Transcribe | Translation):
                 continue
-            region = part.region or self.region
+            region = self._region_of(part)
             unknown = part.region is None and region not in _regions()  # reported already
             if region not in offered and not unknown:
                 yield (
@@ -791,19 +784,22 @@ class Environment(Part):
                     f"{name} in {region}: give another region (infra/language_regions.py)",
                 )
         if isinstance(engine, Transcribe) and engine.medical != "never":
-            region = engine.region or self.region
+            region = self._region_of(engine)
             if region in TRANSCRIBE_STREAMING - TRANSCRIBE_MEDICAL_STREAMING:
                 yield (
                     "live.service.engine.region",
                     f"Amazon Transcribe Medical does not stream in {region}: give another region",
                 )
         if translation is not None and translation.source == "auto":
-            region = translation.region or self.region
+            region = self._region_of(translation)
             if region in TRANSLATE - COMPREHEND:
                 yield (
                     "live.service.translation.source",
                     f"there is no Amazon Comprehend in {region}: give another region, or no source",
                 )
+
+    def _region_of(self, part: Transcribe | Translation) -> str:
+        return self.region if part.region is None else part.region
 
     def _budget_problems(self, service: Service) -> Iterator[Problem]:
         """Yield a budget that leaves nothing for one of its two parts."""
@@ -851,16 +847,18 @@ def _problems(
     """Yield what is wrong with an environment's values: their types, and then all the rest."""
     found = mistakes(error, Environment)
     yield from ((each.path, each.text) for each in found)
+    replaced: list[str] = []
     if found:
+        mended, replaced = without(found, values, model=Environment, right=ours)
         try:
-            Environment.model_validate(without(found, values, model=Environment, right=ours))
+            Environment.model_validate(mended)
         except ValidationError as rest:
             error = rest
     for detail in error.errors(include_url=False, include_input=False):
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, WrongEnvironment):
-            for path, text in cause.problems:
-                if not any(each.covers(path) for each in found):
+            for path, text in dict.fromkeys(cause.problems):
+                if not any(covers(each, path) for each in replaced):
                     yield path, text
 
 
@@ -906,7 +904,7 @@ def _machine_problems(service: Service) -> Iterator[Problem]:
             "too slow on a t4g.nano, which sustains a tenth of a vCPU: choose transcribe",
         )
     most = _viewers_in(MACHINE_MEMORY_MIB / 4)
-    if service.task_viewers > most:
+    if service.task_viewers > most or (service.viewers is not None and service.viewers < 1):
         yield "live.service.viewers", f"a t4g.nano takes 1 to {most}, not {service.task_viewers}"
 
 

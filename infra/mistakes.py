@@ -37,11 +37,13 @@ class Mistake:
     text: str
     #: The names down to the innermost field that holds the value, such as `gpu`, `instance_types`.
     field: tuple[str, ...]
+    #: Which entry of a list or an object in that field is wrong; None: the field itself.
+    entry: str | int | None = None
 
-    def covers(self, path: str) -> bool:
-        """Return whether `path` is the field, or something in it."""
-        field = ".".join(self.field)
-        return path.startswith(field) and path[len(field) :][:1] in {"", ".", "["}
+
+def covers(replaced: str, path: str) -> bool:
+    """Return whether `path` is what was replaced, or something in it."""
+    return path.startswith(replaced) and path[len(replaced) :][:1] in {"", ".", "["}
 
 
 def mistakes(error: ValidationError, model: type[Part]) -> list[Mistake]:
@@ -56,8 +58,10 @@ def without(
     *,
     model: type[Part],
     right: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return `values` with stand-ins where mistakes are, so that the rest can be checked.
+) -> tuple[dict[str, Any], list[str]]:
+    """Return `values` with stand-ins where mistakes are, and the paths of those stand-ins.
+
+    The rest can then be checked. Of an object or a list only the wrong entry is replaced.
 
     Args:
         found: the mistakes in the values.
@@ -67,9 +71,18 @@ def without(
             its default, or else an empty value of its type.
     """
     mended = deepcopy(dict(values))
+    wrong: dict[tuple[str, ...], list[str | int | None]] = {}
     for mistake in found:
-        _replace(mended, mistake.field, model, right)
-    return mended
+        wrong.setdefault(mistake.field, []).append(mistake.entry)
+    replaced = []
+    for field, entries in wrong.items():
+        known_wrong = [each for each in entries if each is not None]
+        if len(known_wrong) == len(entries) and _replace_entries(mended, field, known_wrong):
+            replaced += [_entry_path(".".join(field), each) for each in known_wrong]
+        else:
+            _replace(mended, field, model, right)
+            replaced.append(".".join(field))
+    return mended, replaced
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -89,7 +102,7 @@ def _describe_one(annotation: object) -> str:
         return _PLAIN[annotation][0]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return _alternatives(arguments)
+        return alternatives(arguments)
     if origin is tuple:
         return f"a list, each item {describe(arguments[0])}"
     if origin is not None and issubclass(origin, Mapping):
@@ -101,7 +114,7 @@ def _mistake(model: type[Part], error: ErrorDetails) -> Mistake:
     """Follow the error's location through the types of the model."""
     path = ""
     field: tuple[str, ...] = ()
-    in_container = False
+    entry: str | int | None = None
     owner, here = model, model  # type: type[Part], object
     for step in error["loc"]:
         parts = _parts(here)
@@ -112,19 +125,44 @@ def _mistake(model: type[Part], error: ErrorDetails) -> Mistake:
             known = owner.model_fields.get(str(step))
             here = known.annotation if known else None
             path = f"{path}.{step}" if path else str(step)
-            field = field if in_container else (*field, str(step))
+            field = (*field, str(step)) if entry is None else field
         elif step != "[key]":  # of a mapping whose key is wrong
-            in_container = True
+            entry = step if entry is None else entry
             here = _content(here)
-            path = f"{path}[{step}]" if isinstance(step, int) else f"{path}.{step}"
+            path = _entry_path(path, step)
     kind = error["type"]
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        return Mistake(path, f"no such field: {suggestion(name, owner.model_fields)}", field)
+        return Mistake(path, f"no such field: {suggestion(name, owner.model_fields)}", field, entry)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return Mistake(f"{path}.kind", f"give {_alternatives(_parts(here))}", field)
+        return Mistake(f"{path}.kind", f"give {alternatives(_parts(here))}", field, entry)
     missing = "is missing: " if kind == "missing" else ""
-    return Mistake(path, f"{missing}give {describe(here)}", field)
+    return Mistake(path, f"{missing}give {describe(here)}", field, entry)
+
+
+def _entry_path(path: str, entry: str | int) -> str:
+    return f"{path}[{entry}]" if isinstance(entry, int) else f"{path}.{entry}"
+
+
+def _replace_entries(
+    values: Mapping[str, Any], field: tuple[str, ...], entries: list[str | int]
+) -> bool:
+    """Leave wrong entries of an object out, and put right ones in the place of a list's.
+
+    A list keeps its length, which others may have to match. Returns False where there is no right
+    entry, so that the whole field has to be replaced.
+    """
+    holder: Any = values
+    for step in field:
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    if isinstance(holder, dict):
+        for entry in entries:
+            holder.pop(entry, None)
+        return True
+    right = [each for n, each in enumerate(holder or ()) if n not in entries]
+    for entry in entries if right else ():
+        holder[entry] = deepcopy(right[0])
+    return bool(right)
 
 
 def _replace(
@@ -197,6 +235,7 @@ def _content(annotation: object) -> object:
     return next((each for each in reversed(inside) if each is not ...), None)
 
 
-def _alternatives(words: Iterable[object]) -> str:
+def alternatives(words: Iterable[object]) -> str:
+    """Return the words as a choice: `a, b or c`."""
     *others, last = map(str, words)
     return f"{', '.join(others)} or {last}" if others else last

@@ -5,17 +5,21 @@ keeps keys of its own there. Whatever else stands at its top has to be an enviro
 a typing mistake would otherwise deploy an environment without its values.
 
 ValueError
-└── WrongContext    its message has all that is wrong, of every environment
+└── WrongContext    its message has all that is wrong, of every environment or in the file
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from infra.environments import Environment, WrongEnvironment
 from infra.mistakes import suggestion
+from scripts.json_files import WrongFile, read_object
 
+#: Where the CDK's command line looks for them, beside app.py.
+FILE: Final = "cdk.context.json"
 #: Chooses one environment: `--context environment=demo`.
 CHOICE: Final = "environment"
 #: What the CDK's command line notes under plain names; all its other keys, and those of feature
@@ -25,6 +29,19 @@ OF_THE_CDK: Final = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 class WrongContext(ValueError):
     """The context does not fit the environments; the message has all the reasons."""
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return what `cdk.context.json` holds; nothing where there is no such file.
+
+    Raises:
+        WrongContext: it is no JSON object, or an object in it has a name twice, of which JSON
+            would keep the last value only.
+    """
+    try:
+        return read_object(file)
+    except WrongFile as error:
+        raise WrongContext(str(error)) from error
 
 
 def with_own_values(

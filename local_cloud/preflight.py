@@ -16,7 +16,8 @@ from typing import Final, get_args
 
 from ecs_service.names import EngineName, TranslatorName
 from local_cloud.places import ROOT, Places, folder_of, only_copy, take_port
-from scripts.checks import SetupError, json_object_problem
+from scripts.checks import SetupError
+from scripts.json_files import WrongFile, read_object
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -54,8 +55,10 @@ def problems(environment: Mapping[str, str]) -> Problems:
     if home := environment.get("HOME"):
         files.append(Path(home) / ".cdk.json")
     for file in files:
-        if problem := json_object_problem(file):
-            found[file.name] = problem
+        try:
+            read_object(file)
+        except WrongFile as error:
+            found[file.name] = f"{error} ({file.parent})."
     return found
 
 

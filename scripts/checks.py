@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 from pathlib import Path
 
@@ -123,25 +122,3 @@ _NETWORK = (
     "could not resolve",
     "no matching distribution found for uv",
 )
-
-
-def json_object_problem(path: Path) -> str | None:
-    """Return why a file is no JSON object; None where it is one, or is not there.
-
-    Of its content nothing is quoted, for own values may stand in it.
-    """
-    why = None
-    try:
-        if not isinstance(json.loads(path.read_bytes()), dict):
-            why = 'is no JSON object, which begins with "{"'
-    except FileNotFoundError:
-        pass
-    except json.JSONDecodeError as error:
-        why = f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-    except UnicodeDecodeError as error:
-        why = f"is not UTF-8: byte {error.start} is none of a text"
-    except RecursionError:
-        why = "is nested too deeply"
-    except OSError as error:
-        why = f"cannot be read: {error.strerror}"
-    return f"{path} {why}. Mend it or remove it." if why else None

@@ -44,5 +44,8 @@ class UnpricedResource(CostError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         lines = "".join(f"\n  {problem}" for problem in problems)
-        super().__init__(f"Give these a price in infra/prices.py or infra/costs/:{lines}")
+        super().__init__(
+            "No price is known for these, so no total would be true. They can be deployed all the "
+            f"same. To have a total, add prices to infra/prices.py or infra/costs/:{lines}"
+        )
         self.problems = tuple(problems)

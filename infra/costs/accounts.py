@@ -29,30 +29,35 @@ class Accounts:
     environment: str
     #: With nothing in the account that could be shared.
     empty: Decimal
-    #: With a load balancer that is there already; None where the environment needs none.
+    #: With a load balancer that is there already; None where the environment needs none, or
+    #: cannot share one.
     sharing: Decimal | None
+    #: Whether the empty account's total has a load balancer in it.
+    balancer: bool
 
     def lines(self) -> Iterator[str]:
         """Yield sentences for people, the empty account's first."""
-        own = "" if self.sharing is None else ", its own load balancer included"
+        own = ", its own load balancer included" if self.balancer else ""
         yield (
             f"In an empty account {self.environment} costs ${self.empty:.2f} a month{own} "
             "(free tiers that never end counted)."
         )
         if self.sharing is not None:
             yield f"With a load balancer that you have and share: ${self.sharing:.2f} a month."
+        if self.balancer:
             yield "Less is one machine without a load balancer: make cost ENV=solo."
 
 
 def accounts(environment: str, total: Decimal, resources: Resources) -> Accounts:
     """Return what an environment costs by the account, where as described it costs `total`."""
-    if resources.of("AWS::ElasticLoadBalancingV2::LoadBalancer"):
-        empty, sharing = total, total - OWN_INSTEAD_OF_SHARED
-    elif shares(resources):
-        empty, sharing = total + OWN_INSTEAD_OF_SHARED, total
-    else:
-        return Accounts(environment=environment, empty=total, sharing=None)
-    return Accounts(environment=environment, empty=empty, sharing=sharing)
+    sharing: Decimal | None = None
+    shared, own = shares(resources), bool(resources.of("AWS::ElasticLoadBalancingV2::LoadBalancer"))
+    if shared:
+        total, sharing = total + OWN_INSTEAD_OF_SHARED, total
+    # A GPU needs a network of its own, which a shared load balancer does not bring.
+    elif own and not resources.of("AWS::AutoScaling::AutoScalingGroup"):
+        sharing = total - OWN_INSTEAD_OF_SHARED
+    return Accounts(environment=environment, empty=total, sharing=sharing, balancer=shared or own)
 
 
 def shares(resources: Resources) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from infra import prices
 from infra.costs.templates import Resource, Resources, resolve
+from infra.mistakes import suggestion
 from infra.prices import Price
 
 
@@ -51,10 +52,15 @@ def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
     types = [entry.get("InstanceType") for entry in group.items(*mixed, "Overrides")]
     for kind in types or [own_type]:
         if kind not in prices.INSTANCES:
-            raise group.unpriced(f"instance type {kind!r} has no price")
+            raise group.unpriced(_without_price(kind))
     spot = _spot(group, template)
     interfaces = template.items("LaunchTemplateData", "NetworkInterfaces")
     return [_choice(kind, template, interfaces, spot=spot) for kind in types or [own_type]]
+
+
+def _without_price(kind: object) -> str:
+    hint = suggestion(str(kind), prices.INSTANCES)
+    return f"instance type {kind!r}: {hint} If not, add its price an hour to INSTANCES"
 
 
 def own_machine(instance: Resource, resources: Resources) -> Choice:
@@ -66,7 +72,7 @@ def own_machine(instance: Resource, resources: Resources) -> Choice:
     template = resources.referred(instance, "LaunchTemplate", kind="AWS::EC2::LaunchTemplate")
     kind = template.value("LaunchTemplateData", "InstanceType")
     if kind not in prices.INSTANCES:
-        raise instance.unpriced(f"instance type {kind!r} has no price")
+        raise instance.unpriced(_without_price(kind))
     credits_ = template.value("LaunchTemplateData", "CreditSpecification", "CpuCredits")
     if kind.startswith("t") and credits_ != "standard":
         raise instance.unpriced("CPU credits that are not 'standard' may be charged without limit")

@@ -193,8 +193,15 @@ def read(folder: Path) -> list[Stack]:
             for name, artifact in manifest["artifacts"].items()
             if artifact["type"] == "aws:cloudformation:stack"
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotAnAssembly(f"{folder} is not what `cdk synth` writes: {error!r}") from error
+    except OSError as error:
+        name = Path(error.filename or folder).name
+        raise NotAnAssembly(
+            f"{folder} is not what `cdk synth` writes: {name}: {error.strerror}"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotAnAssembly(
+            f"{folder} is not what `cdk synth` writes: its JSON is broken, or not the CDK's"
+        ) from error
 
 
 def _region(environment: str) -> str | None:

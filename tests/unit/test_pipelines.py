@@ -234,6 +234,23 @@ def test_make_hands_over_an_assembly_without_building(target: str) -> None:
     assert "setup" not in planned
 
 
+@pytest.mark.parametrize("target", ["deploy", "diff"])
+@pytest.mark.parametrize("assembly", ["", "build/assembly/demo"])
+def test_make_looks_for_credentials_first_but_not_in_a_pipeline(target: str, assembly: str) -> None:
+    planned = subprocess.run(
+        ["make", "-o", "build", target, "--dry-run", f"CDK_APP={assembly}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    looks = "infra.account --signed-in" in planned
+    assert looks is not bool(assembly)
+    if looks:
+        assert planned.index("infra.account") < planned.index("node_modules/.bin/cdk")
+
+
 def test_credentials_come_after_everything_that_installs() -> None:
     for name, job in (("deploy", "deploy"), ("pull-request", "diff")):
         steps = [json.dumps(step) for step in workflow(name)["jobs"][job]["steps"]]

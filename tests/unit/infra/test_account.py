@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from infra.account import SERVICE, make_role
+from infra.account import SERVICE, main, make_role
 
 pytestmark = pytest.mark.unit
 
@@ -52,3 +53,74 @@ def test_any_other_refusal_is_told(iam: Any, aws: Stubber) -> None:
 
     with pytest.raises(ClientError):
         make_role(iam)
+
+
+# --- who is signed in -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Take every way to sign in away; return where a configuration would be."""
+    for name in (
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    return tmp_path / "config"
+
+
+SSO = """
+[default]
+sso_session = ours
+sso_account_id = 123456789012
+sso_role_name = Deployer
+region = us-east-1
+[sso-session ours]
+sso_start_url = https://example.awsapps.com/start
+sso_region = us-east-1
+"""
+
+
+@pytest.mark.usefixtures("nobody")
+def test_nobody_signed_in_learns_how(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--signed-in"]) == 1
+
+    told = capsys.readouterr().err
+    assert "aws configure sso" in told
+    assert "AWS_PROFILE" in told
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_profile_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+
+    assert main(["--signed-in"]) == 1
+
+    assert "profile (mine) could not be found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variables", "config"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}, ""),
+        ({"AWS_ACCESS_KEY_ID": "half"}, ""),  # wrong, but that is for the CDK to judge
+        ({}, SSO),
+        ({"AWS_PROFILE": "other"}, "[profile other]\ncredential_process = /bin/false\n"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r"}, ""),
+        ({}, "[default]\nlogin_session = arn:aws:iam::123456789012:user/me\n"),
+    ],
+)
+def test_whoever_may_be_signed_in_goes_on(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], config: str
+) -> None:
+    nobody.write_text(config)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(["--signed-in"]) == 0

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import runpy
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -938,6 +942,100 @@ def test_without_an_environment_the_command_says_how_it_is_used() -> None:
     assert left.value.code == 2
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_is_no_assembly_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, there: bool
+) -> None:
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
+        (folder / "manifest.json").write_text("{")
+
+    assert cost.main(["demo", "--assembly", str(folder)]) == 1
+
+    told = capsys.readouterr().err
+    assert ("JSON is broken" if there else "manifest.json: No such file") in told
+    assert "Error" not in told
+
+
+def test_a_type_without_a_price_comes_with_what_to_do() -> None:
+    with pytest.raises(UnpricedResource) as refused:
+        priced(
+            Page=resource("AWS::CloudFront::Distribution"),
+            **machines(desired=1, types=("g66.xlarge",)),
+        )
+
+    told = str(refused.value)
+    assert "did you mean g6.xlarge?" in told
+    assert "INSTANCES" in told
+    assert "can be deployed all the same" in told
+
+
+def test_a_broken_file_of_ones_own_values_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cdk.json").write_text('{"context": {}}')
+    (tmp_path / "cdk.context.json").write_text('{\n  "demo": {},\n}\n')
+    monkeypatch.setattr(cost, "ROOT", tmp_path)
+
+    assert cost.main(["demo"]) == 1
+
+    assert capsys.readouterr().err.startswith("cdk.context.json, line 3, column 1: ")
+
+
+def test_where_a_machine_needs_a_network_nothing_is_computed_for_a_shared_load_balancer(
+    synthesised: list[Stack],
+) -> None:
+    figures = of("machines", synthesised)
+
+    assert figures.accounts.sharing is None
+    assert as_json(figures)["sharedLoadBalancer"] is None
+    told = render(figures)
+    assert "that you have and share" not in told
+    assert "its own load balancer included" in told
+
+
+def test_nothing_but_the_reason_is_printed_about_a_refusal() -> None:
+    quiet = "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"
+    ran = subprocess.run(
+        [sys.executable, "-m", "infra.cost", "dmeo", "--json"],
+        cwd=cost.ROOT,
+        env={name: value for name, value in os.environ.items() if name != quiet},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "app.py describes no environment 'dmeo': did you mean demo?\n"
+
+
+def test_an_interruption_ends_it_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(_whole: cdk.App) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "build", build)
+    monkeypatch.delitem(sys.modules, "infra.cost")
+    monkeypatch.setattr(sys, "argv", ["cost", "demo"])
+
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("infra.cost", run_name="__main__")
+
+    assert left.value.code == 130
+
+
+def test_make_hands_the_wish_for_json_on() -> None:
+    for json_, option in (("JSON=1", True), ("JSON=", False)):
+        planned = subprocess.run(
+            ["make", "--dry-run", "-o", "build", "cost", json_],
+            cwd=cost.ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert ("--json" in planned) is option
+
+
 # --- the environments of app.py -------------------------------------------------------------------
 
 
@@ -1170,13 +1268,3 @@ def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[St
 
     assert not any(line.price.what.startswith("EC2") for line in figures.lines)
     assert any(rate.usage == Usage.GPU for rate in figures.rates)
-
-
-def test_own_values_that_are_not_json_are_refused_with_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "cdk.context.json").write_text("{")
-    monkeypatch.setattr(cost, "ROOT", tmp_path)
-
-    assert cost.main(["demo"]) == 1
-    assert "cdk.context.json is not JSON" in capsys.readouterr().err

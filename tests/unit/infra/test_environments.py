@@ -740,3 +740,203 @@ def test_tasks_together_never_take_more_streams_than_the_quota(
 
 def test_an_environment_without_parts_is_whole() -> None:
     assert isinstance(environment(), Environment)
+
+
+# --- texts that are empty ---------------------------------------------------------------------
+
+
+#: Every part of an environment, and so every text that somebody can write.
+WHOLE: dict[str, Any] = {
+    "live": {
+        "service": {
+            "image": "registry.example.com/service:1",
+            "engine": {"kind": "transcribe", "region": "eu-west-1"},
+            "translation": {"terminology": "names", "region": "eu-west-1"},
+        },
+        "domain": {
+            "name": "talk.example.org",
+            "certificate_arn": CERTIFICATE,
+            "hosted_zone": {"zone_id": "Z0123456789ABC", "name": "example.org"},
+        },
+    },
+    "gpu": {
+        "image": "registry.example.com/gpu:1",
+        "model": "large-v3",
+        "batch_at": "cron(0 0 * * ? *)",
+        "warm_from": "cron(0 8 ? * MON-FRI *)",
+        "warm_until": "cron(0 9 ? * MON-FRI *)",
+    },
+    "operations": {"alarm_email": "me@example.org"},
+    "delivery": {
+        "github_repository": "owner/repository",
+        "azure_organization_id": "01234567-89ab-cdef-0123-456789abcdef",
+        "azure_service_connection": "organisation/project/connection",
+    },
+}
+ENTRANCES: dict[str, dict[str, Any]] = {
+    "shared": SHARED.model_dump(),
+    "dedicated": {
+        "kind": "dedicated",
+        "certificate_arn": CERTIFICATE.replace("us-east-1", "eu-west-1"),
+    },
+}
+
+
+def texts_in(value: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            found += texts_in(inner, (*path, name))
+        elif isinstance(inner, str) and name != "kind":
+            found.append((*path, name))
+    return found
+
+
+def whole(entrance: str) -> dict[str, Any]:
+    live_ = {**WHOLE["live"], "load_balancer": ENTRANCES[entrance]}
+    own = json.loads(json.dumps({**WHOLE, "live": live_}))
+    return {**own, "gpu": own["gpu"] if entrance == "dedicated" else None}
+
+
+@pytest.mark.parametrize(
+    ("entrance", "path"),
+    [(each, path) for each in ENTRANCES for path in texts_in(whole(each))],
+    ids=lambda each: each if isinstance(each, str) else ".".join(each),
+)
+def test_an_empty_text_is_refused_wherever_it_stands(entrance: str, path: tuple[str, ...]) -> None:
+    ours, own = environment(live=live()), whole(entrance)
+    assert ours.overridden(own)
+    *holders, name = path
+    holder = own
+    for each in holders:
+        holder = holder[each]
+    holder[name] = ""
+
+    with pytest.raises(WrongEnvironment) as refused:
+        ours.overridden(own)
+
+    assert any(found.startswith(".".join(path)) for found, _ in refused.value.problems)
+
+
+def test_every_text_of_an_environment_is_among_those() -> None:
+    def of(value: object) -> set[tuple[type, str]]:
+        if not isinstance(value, Part):
+            return set()
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        texts = {
+            (type(value), name)
+            for name, known in type(value).model_fields.items()
+            if known.annotation in {str, str | None}
+        }
+        return texts.union(*map(of, fields.values()))
+
+    def given_in(value: object) -> set[tuple[type, str]]:
+        if not isinstance(value, Part):
+            return set()
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        here = {(type(value), name) for name, each in fields.items() if isinstance(each, str)}
+        return here.union(*map(given_in, fields.values()))
+
+    for entrance in ENTRANCES:
+        made = environment(live=live()).overridden(whole(entrance))
+        assert of(made) <= given_in(made)
+
+
+# --- of entries, and of what belongs together -------------------------------------------------
+
+
+def own_problems(own: dict[str, Any], ours: Environment | None = None) -> list[tuple[str, str]]:
+    with pytest.raises(WrongEnvironment) as refused:
+        (ours or environment(live=live())).overridden(own)
+    return list(refused.value.problems)
+
+
+def test_a_wrong_entry_of_an_object_hides_nothing_of_the_others() -> None:
+    settings = {"BATCH_SIZE": "8", "DEVICE": "cpu", "SLOTS": 2, "AUTH_TOKEN": "x"}
+
+    found = own_problems({"gpu": {"image": "gpu_server", "settings": settings}})
+
+    assert dict(found) == {
+        "gpu.settings.SLOTS": "give a text",
+        "gpu.settings.DEVICE": "is made by the stack",
+        "gpu.settings.AUTH_TOKEN": "is a secret, which everybody could read in the template",
+        "gpu.settings.BATCH_SIZE": "faster-whisper takes 1 only: it loses text in batches",
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "paths"),
+    [
+        ({"tags": {"owner": 5, "application": "x"}}, ["tags.owner", "tags.application"]),
+        (
+            {"gpu": {"image": "i:1", "instance_types": [6, "m7i.large", None]}},
+            ["gpu.instance_types[0]", "gpu.instance_types[2]", "gpu.instance_types"],
+        ),
+        ({"gpu": {"image": "i:1", "instance_types": [6]}}, ["gpu.instance_types[0]"]),
+        ({"gpu": {"image": "i:1", "settings": "SLOTS=2"}}, ["gpu.settings"]),
+        (
+            {"delivery": {"images": True, "image_readers": [12, "012345678901"]}},
+            ["delivery.image_readers[0]"],
+        ),
+    ],
+)
+def test_each_wrong_entry_is_reported_once(own: dict[str, Any], paths: list[str]) -> None:
+    assert [path for path, _ in own_problems(own)] == paths
+
+
+def test_a_list_that_another_has_to_match_keeps_its_length() -> None:
+    subnets = {"subnet_ids": [5, "subnet-1"], "availability_zones": ["eu-west-1a", "eu-west-1b"]}
+
+    found = own_problems({"live": {"load_balancer": {**SHARED.model_dump(), **subnets}}})
+
+    assert [path for path, _ in found] == [
+        "live.load_balancer.subnet_ids[0]",
+        "live.load_balancer.subnet_ids",
+    ]
+    assert "'subnet-1' does not look like" in found[1][1]
+
+
+def test_jobs_that_wait_for_an_hour_need_no_other_reason_to_wait() -> None:
+    gpu = {"image": "i:1", "batch_at": "cron(0 0 * * ? *)", "jobs_to_start": 3}
+
+    ((path, text),) = own_problems({"gpu": gpu})
+
+    assert path == "gpu.batch_at"
+    assert "leave out jobs_to_start" in text
+
+
+@pytest.mark.parametrize("viewers", [0, 3000, 1_000_000])
+def test_only_a_machines_own_limit_of_viewers_counts(viewers: int) -> None:
+    service = ON_MACHINE.model_copy(update={"viewers": viewers})
+
+    told = refusal(live=live(load_balancer=NoLoadBalancer(), service=service))
+
+    assert told.count("live.service.viewers") == 1
+    assert f"a t4g.nano takes 1 to 2706, not {viewers}" in told
+
+
+# --- instance types ---------------------------------------------------------------------------
+
+
+def wrong_types(*kinds: str) -> list[str]:
+    return [text for _, text in Gpu(image="i:1", instance_types=kinds).problems()]
+
+
+def test_every_type_with_a_gpu_that_awss_own_sdk_knows_is_let_through() -> None:
+    model = botocore.session.Session().get_service_model("ec2")
+    known = [
+        each
+        for each in model.shape_for("InstanceType").metadata["enum"]
+        if re.match(r"(?:gr?|p)\d", each)
+    ]
+
+    assert len(known) > 50, "the model is not what this takes it for"
+    assert wrong_types(*known) == []
+    assert wrong_types("g9e.96xlarge") == []  # to come
+
+
+@pytest.mark.parametrize("kind", ["g6.xlarg", "g6.xlagre", "g6xlarge", "G6.xlarge", "g6.x-large"])
+def test_a_type_with_a_typing_mistake_is_refused_with_a_hint(kind: str) -> None:
+    (text,) = wrong_types(kind)
+
+    assert "did you mean g6.xlarge?" in text

@@ -208,10 +208,10 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
         ({"model": "large v3; rm"}, "model"),
         ({"transcriber": "whisperx", "alignment_languages": ("english",)}, "alignment_languages"),
         ({"alignment_languages": ("de",)}, "alignment_languages"),
-        ({"settings": {"QUEUE_URL": "https://elsewhere"}}, "settings"),
-        ({"settings": {"HF_TOKEN": "hf_secret"}}, "settings"),
-        ({"settings": {"DEVICE": "cpu"}}, "settings"),
-        ({"settings": {"max_seconds": "1"}}, "settings"),
+        ({"settings": {"QUEUE_URL": "https://elsewhere"}}, "settings.QUEUE_URL"),
+        ({"settings": {"HF_TOKEN": "hf_secret"}}, "settings.HF_TOKEN"),
+        ({"settings": {"DEVICE": "cpu"}}, "settings.DEVICE"),
+        ({"settings": {"max_seconds": "1"}}, "settings.max_seconds"),
     ],
 )
 def test_what_would_go_wrong_later_is_told(wrong: dict[str, Any], field: str) -> None:

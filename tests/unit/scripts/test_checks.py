@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -61,35 +60,3 @@ def test_known_failures_of_installers_are_explained(output: str, advice: str) ->
 
 def test_an_unknown_failure_is_not_explained_away() -> None:
     assert checks.explain("Segmentation fault") is None
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"{", r"not JSON: .* in line 1, column 2"),
-        (b'{\n  "demo": secret\n}', r"not JSON: .* in line 2, column 11"),
-        (b"", r"not JSON: .* in line 1, column 1"),
-        (b'{"demo": "\xff"}', "not UTF-8: byte 10"),
-        (b"[1]", "no JSON object"),
-        (b"[" * 100_000, "nested too deeply"),
-    ],
-)
-def test_a_file_that_is_no_json_object_is_named_with_the_place(
-    content: bytes, words: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "cdk.context.json"
-    path.write_bytes(content)
-
-    problem = checks.json_object_problem(path) or ""
-
-    assert re.search(f"{re.escape(str(path))} is {words}", problem)
-    assert "secret" not in problem
-
-
-def test_a_file_that_cannot_be_read_is_named_and_one_that_is_not_there_is_none(
-    tmp_path: Path,
-) -> None:
-    assert "cannot be read" in (checks.json_object_problem(tmp_path) or "")
-    assert checks.json_object_problem(tmp_path / "none") is None
-    (tmp_path / "good").write_bytes(b'{"demo": {}}')
-    assert checks.json_object_problem(tmp_path / "good") is None
