@@ -32,7 +32,6 @@ class TranscriberSpec:
     compute_type: str = "default"
     batch_size: int | None = None
     language: str | None = None
-    voice_filter: bool = True
     alignment: Alignment = "auto"
     alignment_model: str | None = None
     #: Whether models that are missing may be fetched although `model` is a folder.
@@ -133,7 +132,7 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
             "BATCH_SIZE is for WhisperX: faster-whisper loses text in batches, and decodes one "
             "stretch of speech after the other"
         )
-    return FasterWhisper(settings, voice_filter=spec.voice_filter)
+    return FasterWhisper(settings)
 
 
 def may_fetch(spec: TranscriberSpec) -> bool:
