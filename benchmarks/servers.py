@@ -147,7 +147,7 @@ def _port(name: str, process: psutil.Popen, log: Path) -> int:
     while time.monotonic() < deadline:
         lines = log.read_text().splitlines()
         for line in lines:
-            if '"serving"' in line:
+            if '"serving"' in line or '"listening"' in line:
                 return int(json.loads(line)["port"])
         if process.poll() is not None:
             raise ServerError(f"{name} did not start: {' / '.join(lines[-5:])}")

@@ -201,7 +201,7 @@ class Refused(ClientError):
 
 
 _ADVICE: dict[str, str] = {
-    ErrorCode.INVALID_OPTION: "Leave it out, or ask whoever runs the service to allow it.",
+    ErrorCode.INVALID_OPTION: "Leave it out, or choose another one.",
     ErrorCode.ENGINE_REFUSED: "Trying again will not help; whoever runs the service can see why.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "`python -m client languages` shows what there is.",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -165,7 +165,7 @@ def _upload_files(
         except UnreadableAudio as error:
             refuse(path, "unreadable", error)
             continue
-        if strange := _not_audio(report, source, force=force):
+        if strange := _not_audio(report, source, _IF_AUDIO, force=force):
             refuse(path, "not_audio", strange)
             continue
         each = plan_file(bucket, source, force=force)
@@ -183,7 +183,7 @@ def _upload_session(
     """Upload the chunks of a session, all or none of them: a wrong one would spoil it."""
     sources = session_sources(folder, session)
     for source in sources:
-        if problem := _not_audio(report, source, force=force):
+        if problem := _not_audio(report, source, _IN_FOLDER, force=force):
             raise problem
     planned, numbers = plan_session(bucket, session, sources, force=force)
     for each in planned:
@@ -210,14 +210,24 @@ def _forget_failures(bucket: Bucket, planned: Iterable[Planned]) -> None:
             bucket.client.delete_object(Bucket=bucket.name, Key=each.forget)
 
 
-def _not_audio(report: Report, source: Source, *, force: bool) -> UnreadableAudio | None:
+#: What to do about what does not look like audio.
+_IF_AUDIO: Final = "If it is audio that this machine cannot read, --force uploads it."
+_IN_FOLDER: Final = (
+    "Nothing was uploaded: every file of the folder is a chunk of the session, so move this one "
+    f"out of it. {_IF_AUDIO}"
+)
+
+
+def _not_audio(
+    report: Report, source: Source, advice: str, *, force: bool
+) -> UnreadableAudio | None:
     problem = not_audio(source)
     if problem is None:
         return None
     if force:
         report.tell(f"{problem}; it is uploaded all the same.")
         return None
-    return UnreadableAudio(f"{problem}. With --force it is uploaded all the same.")
+    return UnreadableAudio(f"{problem}. {advice}")
 
 
 def _transfer(

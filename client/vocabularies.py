@@ -64,6 +64,10 @@ class Kind:
     plural: str
     #: The member that holds the entries.
     entries: str
+    #: What makes a command one about these, with a space before it; nothing for vocabularies.
+    option: str
+    #: Where else to look where there is none, as a sentence.
+    hint: str
     parse: Callable[[bytes], Entries]
 
     def place(self, name: str) -> Place:
@@ -79,6 +83,8 @@ VOCABULARY: Final = Kind(
     member="Vocabulary",
     plural="Vocabularies",
     entries="Phrases",
+    option="",
+    hint="Vocabulary filters are named with --filter.",
     parse=parse_vocabulary,
 )
 FILTER: Final = Kind(
@@ -86,6 +92,8 @@ FILTER: Final = Kind(
     member="VocabularyFilter",
     plural="VocabularyFilters",
     entries="Words",
+    option=" --filter",
+    hint="Vocabularies are named without --filter.",
     parse=parse_filter,
 )
 
@@ -187,16 +195,18 @@ class Account:
             upload: puts a table into S3 and returns its address; called for a table only.
 
         Raises:
-            UsageError: the model of the service does not allow it, or a new one has no language.
+            UsageError: the model of the service does not allow it, a new one has no language, or
+                one that is there another.
         """
         found = self.find(kind, name)
         language = self._language(kind, language) or (found.language if found else None)
         if language is None:
             raise UsageError(f"{name} is a new {kind.noun}: give its --language, such as en-US.")
-        if found is not None and kind is FILTER and language != found.language:
+        if found is not None and language != found.language:
             raise UsageError(
-                f"{name} is in {found.language}, and a filter cannot change its language: delete "
-                "it first, or choose another name."
+                f"The {kind.noun} {name} is there in {found.language}, and keeps its language: "
+                f"leave --language out, or delete it first (`vocabulary delete {name}"
+                f"{kind.option}`)."
             )
         # A filter's language is part of its creation only.
         asked: dict[str, Any] = (
@@ -222,7 +232,7 @@ class Account:
         asked: dict[str, Any] = {"MaxResults": 100}
         call = getattr(self._client, f"list_{_snake(kind.plural)}")
         while True:
-            with explained(kind.place(ALL)):
+            with explained(kind.place(ALL), kind):
                 answer = call(**asked)
             for each in answer.get(kind.plural, ()):
                 yield Stored.of(kind, each)
@@ -271,13 +281,13 @@ class Account:
         for violation in violations(self._shape(f"{verb}{kind.member}"), parameters):
             raise UsageError(f"Amazon Transcribe would not take that. {violation}")
         call = getattr(self._client, f"{verb.lower()}_{_snake(kind.member)}")
-        with explained(kind.place(name)):
+        with explained(kind.place(name), kind):
             answer: dict[str, Any] = call(**parameters)
         return answer
 
 
 @contextlib.contextmanager
-def explained(place: Place) -> Iterator[None]:
+def explained(place: Place, kind: Kind) -> Iterator[None]:
     """Turn what Amazon Transcribe refuses into errors of the client.
 
     Raises:
@@ -286,10 +296,10 @@ def explained(place: Place) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, AwsError) as error:
-        raise _explanation(error, place) from error
+        raise _explanation(error, place, kind) from error
 
 
-def _explanation(error: BotoCoreError | AwsError, place: Place) -> ClientError:
+def _explanation(error: BotoCoreError | AwsError, place: Place, kind: Kind) -> ClientError:
     if not isinstance(error, AwsError):
         return aws.explanation(error, place)
     refusal = error.response.get("Error", {})
@@ -297,8 +307,8 @@ def _explanation(error: BotoCoreError | AwsError, place: Place) -> ClientError:
     message = " ".join(str(refusal.get("Message", code)).split())
     if _is_missing(error.operation_name, code, message):
         return NoSuchVocabulary(
-            f"There is no {place} in this account and region. `vocabulary list` shows which "
-            "there are."
+            f"There is no {place} in this account and region. `vocabulary list{kind.option}` shows "
+            f"which there are. {kind.hint}"
         )
     if code in _REFUSALS:
         words = {"place": place, "reason": f"{code}, {error.operation_name}"}

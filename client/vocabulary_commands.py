@@ -60,7 +60,9 @@ def put(
     *,
     language: Annotated[
         str | None,
-        typer.Option(help="Its language, such as en-US; an existing one keeps its own."),
+        typer.Option(
+            help="Its language, such as en-US. One that is there keeps its own; leave it out then."
+        ),
     ] = None,
     is_filter: IsFilter = False,
     bucket: Annotated[
@@ -134,7 +136,7 @@ def list_(*, is_filter: IsFilter = False, region: Region = None, as_json: Json =
             _show(report, stored)
             is_empty = False
         if is_empty:
-            report.tell(f"There is no {kind.noun}.")
+            report.tell(f"There is no {kind.noun}. {kind.hint}")
         return ExitCode.OK
 
     with interruptible():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sqlite3
 import sys
 
 from botocore.exceptions import BotoCoreError
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 from pydantic_settings import SettingsError
 
 from ecs_service.app import run
@@ -26,7 +28,7 @@ def main() -> int:
     argparse.ArgumentParser(
         prog="python -m ecs_service",
         description="The Cloudscribe WebSocket service.",
-        epilog=_describe_settings(),
+        epilog=describe_settings(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
@@ -59,13 +61,20 @@ def _run(settings: Settings) -> bool:
     return uvloop.run(run(settings))
 
 
-def _describe_settings() -> str:
+def describe_settings() -> str:
+    """Return all settings with their defaults, a line each, for people."""
     lines = ["environment variables:"]
     for name, field in Settings.model_fields.items():
         told = bool(field.default) or field.default == 0
-        default = f" [{field.default}]" if told else ""
+        default = f" [{_as_given(field.default)}]" if told else ""
         lines.append(f"  {name.upper():20} {field.description or ''}{default}")
     return "\n".join(lines)
+
+
+def _as_given(value: object) -> str:
+    """Return a default as the environment would give it: an object as JSON, with all its keys."""
+    plain = to_jsonable_python(value)
+    return json.dumps(plain) if isinstance(plain, dict) else str(plain)
 
 
 if __name__ == "__main__":

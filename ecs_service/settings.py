@@ -102,7 +102,10 @@ class Settings(BaseSettings):
     ] = {}
     transcribe_allowed: Annotated[
         AllowedOptions,
-        Field(description="what speakers may choose, as JSON; default: the language alone"),
+        Field(
+            description="what speakers may choose, as JSON with any of these keys "
+            "(docs/deploy.md); default: the language alone"
+        ),
     ] = AllowedOptions()
     transcribe_transport: Annotated[
         Literal["websocket", "http2"],

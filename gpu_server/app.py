@@ -1,8 +1,8 @@
 """The server's life: listen, load, work, and stop without losing anything.
 
-It listens before the model is loaded, and says so (`/health`, 503), so that whoever waits for it
-can tell loading from dead. On SIGTERM it takes nothing new, finishes what it can in the time that
-it is given, and gives the rest back to the queue.
+It listens before the model is loaded (`listening` in the log, 503 from `/health`), so that whoever
+waits for it can tell loading from dead; then it is `ready`. On SIGTERM it takes nothing new,
+finishes what it can in the time that it is given, and gives the rest back to the queue.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ async def serving(server: Server, listening: socket.socket) -> AsyncIterator[Non
     web = Web(application(server.parts), server.bounds)
     task = asyncio.create_task(web.serve([listening]))
     try:
-        log.info("serving", host=listening.getsockname()[0], port=listening.getsockname()[1])
+        log.info("listening", host=listening.getsockname()[0], port=listening.getsockname()[1])
         yield
     finally:
         web.should_exit = True
@@ -207,6 +207,7 @@ async def _live(settings: Settings, server: Server) -> bool:
         await asyncio.wait([*waiting, loading], return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()  # raises why not
+            log.info("ready")
         loading.cancel()
         working = asyncio.create_task(_work(server))
         broken = asyncio.create_task(parts.inference.broken())

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
             ge=1,
             le=256,
             description="stretches of speech that whisperx decodes at once, at most; default: as "
-            "many as the GPU's memory allows; faster-whisper refuses more than 1",
+            "many as the GPU's memory allows",
         ),
     ] = None
     transcriber_language: Annotated[

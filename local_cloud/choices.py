@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from local_cloud.account import Account
 from scripts.checks import SetupError
+from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
 
 DEFAULT_ENGINE: Final = "pocketsphinx"
@@ -125,11 +126,27 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
 def _local_languages(allowed: str | None) -> str:
     """Return what speakers may choose, of languages only those of the local Transcribe.
 
-    What the environment says itself stays, wrong or right: the service's settings check it.
+    What is wrong for every Transcribe stays: the service's settings check it.
+
+    Raises:
+        SetupError: it names languages in which the local one recognises nothing.
     """
     chosen = _json_object(allowed)
     if chosen is None:
         return allowed or ""
+    if chosen.get("languages") == []:  # every language that there is
+        del chosen["languages"]
+    languages = chosen.get("languages", ())
+    named = languages if isinstance(languages, list) else []
+    known = {each for each in named if isinstance(each, str) and each in LANGUAGES}
+    foreign = sorted(known - {*LOCAL_LANGUAGES})
+    if foreign:
+        raise SetupError(
+            f"TRANSCRIBE_ALLOWED has the languages {', '.join(foreign)}, and the demo's own Amazon "
+            f"Transcribe recognises {', '.join(LOCAL_LANGUAGES)} alone: leave them out. One "
+            "that speaks them from a script is in docs/transcribe-endpoint.md; name it in "
+            "TRANSCRIBE_ENDPOINT."
+        )
     return json.dumps({"languages": LOCAL_LANGUAGES, **chosen})
 
 

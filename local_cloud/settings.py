@@ -7,11 +7,12 @@ programs will get, and all that is wrong is named at once.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -28,9 +29,17 @@ from local_cloud.account import Account
 from local_cloud.choices import TRANSCRIBE, Plan, decide
 from local_cloud.deployment import Resources
 from local_cloud.parts import TranscriberPart, service_environment
+from local_cloud.places import ROOT, folder_of
 from local_cloud.preflight import Problems
 from scripts.checks import SetupError
-from speech.transcribers.choice import TranscriberSpec, transcriber
+from speech.transcribers.choice import (
+    DEFAULT_MODEL,
+    TranscriberSpec,
+    kind,
+    this_machine,
+    transcriber,
+    without_effect,
+)
 from speech.transcribers.errors import TranscriberUnavailable
 
 #: Stands for an address that is not known yet.
@@ -38,6 +47,12 @@ _SOMEWHERE: Final = "http://127.0.0.1:1"
 _NAME: Final = "not-known-yet"
 #: A value that is longer than this is not repeated, characters.
 _WIDTH: Final = 60
+#: What variables are called that nobody else has.
+_PREFIXES: Final = ("TRANSCRIB", "TRANSLAT")
+#: How alike two names are of which one is the other misspelt, of 1.
+_ALIKE: Final = 0.88
+#: Settings of ours that are in neither program's, and those of the client.
+_OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
@@ -67,7 +82,20 @@ def examine(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], 
             found.setdefault(name, text)  # who names it first, names it best
     if plan is None or found:
         raise WrongSettings("\n".join(found.values()))
-    return plan
+    notes = (*misspelt(environment), *about_recordings(environment))
+    return replace(plan, said=(*plan.said, *notes))
+
+
+def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each variable that looks like a setting and is none."""
+    models = (ecs_service.settings.Settings, gpu_server.settings.Settings)
+    known = {name.upper() for model in models for name in model.model_fields} | {*_OTHERS}
+    for name in sorted(environment.keys() - known):
+        ours = name.startswith(_PREFIXES)
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else _ALIKE)
+        if ours or similar:
+            meant = f"; is {similar[0]} meant?" if similar else "."
+            yield f"Warning: there is no setting {name}, so it does nothing{meant}"
 
 
 def service_problems(environment: Mapping[str, str], plan: Plan | None) -> Problems:
@@ -91,12 +119,28 @@ def service_problems(environment: Mapping[str, str], plan: Plan | None) -> Probl
     return problems
 
 
+def about_recordings(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield what has to be known of the server for recordings, whose settings are right."""
+    settings, _ = _for_recordings(environment)
+    if settings is None or settings.spec == TranscriberSpec():
+        return
+    spec = settings.spec
+    chosen = kind(spec, this_machine())
+    unused = ", ".join(without_effect(spec, chosen))
+    if unused:
+        yield f"Recordings: transcribed by {chosen}, on which {unused} has no effect."
+    model = spec.model or DEFAULT_MODEL
+    if chosen != "embedded" and not (ROOT / model).is_dir():
+        log = folder_of(environment) / "logs" / "transcriber.log"
+        yield (
+            f"Recordings: the model {model} is fetched from the Hugging Face hub, unless it was "
+            f"before. They wait until it is loaded; where it cannot be, {log} has why."
+        )
+
+
 def transcriber_problems(environment: Mapping[str, str]) -> Problems:
     """Return what the server for recordings would not take."""
-    part = TranscriberPart(log=Path(os.devnull), work=Path(os.devnull), port=1, token=_NAME * 2)
-    names = {field.name: _SOMEWHERE for field in fields(Resources)}
-    part.configure(environment, Resources(**names | {"recordings_bucket": _NAME}))
-    settings, problems = parse(gpu_server.settings.Settings, part.environment)
+    settings, problems = _for_recordings(environment)
     if settings is None or settings.spec == TranscriberSpec():
         return problems  # nothing was asked for
     try:
@@ -104,6 +148,16 @@ def transcriber_problems(environment: Mapping[str, str]) -> Problems:
     except TranscriberUnavailable as error:
         problems["MODEL"] = f"Recordings cannot be transcribed: {error}."
     return problems
+
+
+def _for_recordings(
+    environment: Mapping[str, str],
+) -> tuple[gpu_server.settings.Settings | None, Problems]:
+    """Return the settings of the server for recordings, or what is wrong with them."""
+    part = TranscriberPart(log=Path(os.devnull), work=Path(os.devnull), port=1, token=_NAME * 2)
+    names = {field.name: _SOMEWHERE for field in fields(Resources)}
+    part.configure(environment, Resources(**names | {"recordings_bucket": _NAME}))
+    return parse(gpu_server.settings.Settings, part.environment)
 
 
 def parse(

@@ -26,7 +26,13 @@ import structlog
 
 from speech.engines.blocking import HEADER_BYTES, body_length, framed
 from speech.transcribers.base import Transcriber
-from speech.transcribers.choice import TranscriberSpec, transcriber
+from speech.transcribers.choice import (
+    TranscriberSpec,
+    kind,
+    this_machine,
+    transcriber,
+    without_effect,
+)
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,
@@ -54,6 +60,8 @@ from speech.transcribers.messages import (
 #: So often at most does a job say that it is alive, seconds.
 SIGN_OF_LIFE: Final = 1.0
 
+log = structlog.get_logger(__name__)
+
 
 def main(descriptor: int, niceness: int) -> None:
     """Load the transcriber that the first message names, and work until the server is gone."""
@@ -65,13 +73,26 @@ def main(descriptor: int, niceness: int) -> None:
         Child(connection).run()
 
 
+def chosen(spec: TranscriberSpec) -> Transcriber:
+    """Return this machine's transcriber, and log what is set and has no effect on it.
+
+    Raises:
+        TranscriberUnavailable: what is set does not go together.
+    """
+    machine = this_machine(demands_gpu=spec.device == "cuda")
+    made = transcriber(spec, machine)
+    for name in without_effect(spec, kind(spec, machine)):
+        log.warning("setting_without_effect", setting=name, engine=made.engine)
+    return made
+
+
 class Child:
     """The process's end of the socket."""
 
     def __init__(
         self,
         connection: socket.socket,
-        make: Callable[[TranscriberSpec], Transcriber] = transcriber,
+        make: Callable[[TranscriberSpec], Transcriber] = chosen,
     ) -> None:
         self._connection = connection
         self._reader = connection.makefile("rb")

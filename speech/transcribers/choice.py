@@ -32,7 +32,6 @@ class TranscriberSpec:
     compute_type: str = "default"
     batch_size: int | None = None
     language: str | None = None
-    voice_filter: bool = True
     alignment: Alignment = "auto"
     alignment_model: str | None = None
     #: Whether models that are missing may be fetched although `model` is a folder.
@@ -101,7 +100,10 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
     Raises:
         TranscriberUnavailable: what is set does not go together.
     """
-    chosen = kind(spec, machine or this_machine(demands_gpu=spec.device == "cuda"))
+    machine = machine or this_machine(demands_gpu=spec.device == "cuda")
+    chosen = kind(spec, machine)
+    if missing := _missing(chosen, machine):
+        raise TranscriberUnavailable(missing)
     if chosen == "embedded":
         if spec.language not in LANGUAGES:
             raise TranscriberUnavailable(
@@ -128,12 +130,45 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
         raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
     if "/" in spec.model and not Path(spec.model).is_dir() and Path(spec.model).is_absolute():
         raise TranscriberUnavailable(f"MODEL: there is no folder {spec.model}")
-    if (spec.batch_size or 1) > 1:
-        raise TranscriberUnavailable(
-            "BATCH_SIZE is for WhisperX: faster-whisper loses text in batches, and decodes one "
-            "stretch of speech after the other"
-        )
-    return FasterWhisper(settings, voice_filter=spec.voice_filter)
+    return FasterWhisper(settings)
+
+
+def _missing(chosen: Kind, machine: Machine) -> str | None:
+    """Return which packages a transcriber lacks, in words; None if it has them."""
+    packages = {"whisperx": "whisperx", "faster-whisper": "faster_whisper"}
+    if chosen not in packages or packages[chosen] in machine.packages:
+        return None
+    requirements = {"whisperx": "whisperx", "faster-whisper": "whisper"}[chosen]
+    return (
+        f"TRANSCRIBER is {chosen}, which is not installed; "
+        f"gpu_server/requirements-{requirements}.txt is what to install"
+    )
+
+
+def without_effect(spec: TranscriberSpec, chosen: Kind) -> tuple[str, ...]:
+    """Return the settings that are set although the chosen transcriber has no use for them.
+
+    They are no reason to refuse: one environment may be for machines of several kinds.
+    """
+    unused = _UNUSED[chosen]
+    if chosen == "whisperx" and spec.alignment == "never":
+        unused = ("alignment_model",)
+    default = TranscriberSpec()
+    return tuple(
+        _VARIABLES.get(name, name.upper())
+        for name in unused
+        if getattr(spec, name) != getattr(default, name)
+    )
+
+
+_OF_WHISPERX: Final = ("batch_size", "alignment", "alignment_model", "fetch_models", "token")
+_UNUSED: Final[dict[Kind, tuple[str, ...]]] = {
+    "embedded": ("model", "device", "compute_type", *_OF_WHISPERX),
+    "faster-whisper": _OF_WHISPERX,
+    "whisperx": (),
+}
+#: Of fields that are not called like their environment variable.
+_VARIABLES: Final = {"token": "HF_TOKEN"}
 
 
 def may_fetch(spec: TranscriberSpec) -> bool:

@@ -18,16 +18,10 @@ from speech.transcribers.whisper import Whisper, WhisperSettings
 
 
 class FasterWhisper(Whisper):
-    """See the module.
+    """See the module."""
 
-    Args:
-        settings: of the model.
-        voice_filter: leave out what is no voice before it is decoded.
-    """
-
-    def __init__(self, settings: WhisperSettings, *, voice_filter: bool = True) -> None:
+    def __init__(self, settings: WhisperSettings) -> None:
         super().__init__("faster-whisper", settings)
-        self._voice_filter = voice_filter
         self._whisper: Any = None
 
     def load(self) -> None:
@@ -64,7 +58,6 @@ class FasterWhisper(Whisper):
             self._whisper,
             recording.pieces(seconds=30.0),
             language=language,
-            voice_filter=self._voice_filter,
             progress=progress,
         )
         return Transcription(

@@ -8,7 +8,7 @@ pauses (`pieces`), so memory does not grow with its length.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -42,7 +42,6 @@ def recognise(
     pcm: Iterable[bytes],
     *,
     language: str | None,
-    voice_filter: bool,
     progress: Progress,
 ) -> Recognised:
     """Return what is said in a recording.
@@ -51,7 +50,6 @@ def recognise(
         model: a `faster_whisper.WhisperModel`.
         pcm: the recording, 16 kHz, mono, s16le, in parts of any length.
         language: Whisper's code; None detects it where speech begins, and keeps it.
-        voice_filter: leave out what is no voice before it is decoded.
         progress: see the port.
     """
     found: list[Segment] = []
@@ -64,7 +62,7 @@ def recognise(
 
     for piece in pieces(reported(), _judge):
         length = piece.start + len(piece.samples)
-        segments, used = _piece(model, piece, language, progress, voice_filter=voice_filter)
+        segments, used = _piece(model, piece, language, progress)
         found += segments
         if segments:
             language = used
@@ -82,14 +80,13 @@ def _judge(samples: Samples) -> Any:
 
 
 def _piece(
-    model: Any, piece: Piece, language: str | None, progress: Progress, *, voice_filter: bool
+    model: Any, piece: Piece, language: str | None, progress: Progress
 ) -> tuple[list[Segment], str | None]:
     """Return the segments of a piece, and in which language it was decoded."""
-    if voice_filter and not piece.speech:
+    if not piece.speech:
         return [], language
     length = len(piece.samples)
-    kept = piece if voice_filter else replace(piece, speech=((0, length),))
-    packed = Packed(kept, around=round(AROUND * SAMPLE_RATE))
+    packed = Packed(piece, around=round(AROUND * SAMPLE_RATE))
     offset = piece.start / SAMPLE_RATE
     decoding, about = model.transcribe(
         packed.samples,

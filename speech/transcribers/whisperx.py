@@ -133,7 +133,6 @@ class WhisperX(Whisper):
                     self._pipeline.model,
                     recording.pieces(seconds=30.0),
                     language=language,
-                    voice_filter=True,
                     progress=progress,
                 )
             )

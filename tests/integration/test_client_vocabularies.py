@@ -131,7 +131,8 @@ async def test_what_there_is_is_listed_and_deleted(
     _, out, _ = await run(environment, "delete", "oaths", "--filter")
     assert out == "oaths: deleted\n"
     code, _, err = await run(environment, "list", "--filter")
-    assert (code, err) == (ExitCode.OK, "There is no vocabulary filter.\n")
+    assert code == ExitCode.OK
+    assert err.startswith("There is no vocabulary filter. Vocabularies are named without --filter")
 
 
 async def test_a_filter_is_put(
@@ -147,9 +148,21 @@ async def test_a_filter_is_put(
         assert out.startswith("oaths: READY, en-US")
     assert shelf.filters.get("oaths").words == {"damn"}
 
-    code, _, err = await run(environment, "put", "oaths", file, "--filter", "--language", "de-DE")
-    assert code == ExitCode.USAGE
-    assert "cannot change its language" in err
+
+@pytest.mark.parametrize("options", [[], ["--filter"]])
+async def test_another_language_than_the_one_it_has_is_refused(
+    environment: dict[str, str], names: Path, shelf: Vocabularies, options: list[str]
+) -> None:
+    shelves = shelf.filters if options else shelf.vocabularies
+    shelves.create("names", "en-US", ["old"])
+
+    code, out, err = await run(environment, "put", "names", names, *options, "--language", "de-de")
+
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "names is there in en-US" in err
+    assert " ".join(["vocabulary delete names", *options]) in err
+    assert shelves.get("names").language_code == "en-US"
+    assert shelves.get("names").words == {"old"}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +175,8 @@ async def test_a_filter_is_put(
         (["put", "names", "{spaces}"], ExitCode.USAGE, "line 2: spaces are not allowed"),
         (["put", "names", "{table}", "--language", "en-US"], ExitCode.USAGE, "give --bucket"),
         (["status", "names"], ExitCode.NO_SUCH_RECORDING, "no vocabulary names"),
+        (["status", "names"], ExitCode.NO_SUCH_RECORDING, "filters are named with --filter"),
+        (["delete", "oaths", "--filter"], ExitCode.NO_SUCH_RECORDING, "list --filter` shows"),
         (["delete", "names"], ExitCode.NO_SUCH_RECORDING, "vocabulary list"),
         (["status", "oaths", "--filter"], ExitCode.NO_SUCH_RECORDING, "vocabulary filter oaths"),
     ],

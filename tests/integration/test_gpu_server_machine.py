@@ -18,6 +18,7 @@ from gpu_server.protection import LINGER, MINUTES, protect
 from gpu_server.spot import spot_notice
 from tests.support.eventually import eventually
 from tests.support.gpu_server import gpu_server_process
+from tests.support.service import RunningService
 
 pytestmark = pytest.mark.integration
 
@@ -148,6 +149,22 @@ async def test_a_server_that_is_to_use_a_gpu_does_not_start_without(
 
     line = service.logs[-1]["event"]
     assert status == 1
+    assert "ready" not in events(service)
     assert line.startswith("The server cannot start: DEVICE is cuda, and no GPU can be used: there")
     assert "CUDA failed with error" in line
     assert "nvidia-smi: NVIDIA-SMI has failed" in line
+
+
+async def test_settings_without_effect_are_in_the_log_before_the_server_is_ready() -> None:
+    async with gpu_server_process(transcriber="embedded", batch_size=4) as (service, client):
+        await eventually(lambda: "ready" in events(service), "the model is loaded", within=60)
+
+        assert (await client.get("/health")).status == 200
+    assert events(service)[0] == "listening"
+    unused = [each for each in service.logs if each["event"] == "setting_without_effect"]
+    assert [each["setting"] for each in unused] == ["BATCH_SIZE"]
+    assert service.logs.index(unused[0]) < events(service).index("ready")
+
+
+def events(service: RunningService) -> list[str]:
+    return [entry["event"] for entry in service.logs]

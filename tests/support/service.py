@@ -99,7 +99,7 @@ async def read_logs(service: RunningService, serving: asyncio.Event) -> None:
         except ValueError:
             entry = {"event": line.decode(errors="replace").rstrip()}
         service.logs.append(entry)
-        if entry.get("event") == "serving":
+        if entry.get("event") in {"serving", "listening"}:
             service.url = f"http://127.0.0.1:{entry['port']}"
             serving.set()
     serving.set()

@@ -57,7 +57,10 @@ class InvalidOption(OptionError):
 
 
 class OptionNotAllowed(OptionError):
-    """The operator does not allow it."""
+    """The operator does not allow it, and could."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"not allowed here: {what}; whoever runs the service can allow it")
 
 
 class AllowedOptions(BaseModel):
@@ -195,9 +198,9 @@ def chosen(
         UnsupportedLanguage: the language is none of the service's.
     """
     if channels > 1 and not allowed.two_channels:
-        raise OptionNotAllowed("two channels are not allowed here")
+        raise OptionNotAllowed("two channels")
     if is_medical(choices) and not is_medical(defaults) and not allowed.medical:
-        raise OptionNotAllowed("Amazon Transcribe Medical is not allowed here")
+        raise OptionNotAllowed("Amazon Transcribe Medical")
     replaced = {_OTHER_FORM[name] for name in choices if name in _OTHER_FORM}
     kept = {name: value for name, value in defaults.items() if name not in replaced}
     asked = parsed({**kept, **choices}, language=language, channels=channels)
@@ -258,7 +261,9 @@ def _operation(choices: Mapping[str, str], language: str) -> Operation:
     """Return what begins a stream with `choices`; raise if it has no such option or language."""
     for name in choices:
         if name not in NAMES:
-            raise UnknownOption(f"there is no option {_shown(name)}")
+            raise UnknownOption(
+                f"there is no option {_shown(name)}; there are: {', '.join(sorted(NAMES))}"
+            )
     operation, service = operation_of(choices), service_of(choices)
     required = {name for name, parameter in operation.parameters.items() if parameter.required}
     foreign = sorted(choices.keys() - operation.parameters.keys())
@@ -364,7 +369,7 @@ def _check(asked: TranscribeOptions, before: TranscribeOptions, allowed: Allowed
     if some and asked.language not in allowed.languages:
         problems.append("this language")
     if problems:
-        raise OptionNotAllowed(f"not allowed here: {', '.join(dict.fromkeys(problems))}")
+        raise OptionNotAllowed(", ".join(dict.fromkeys(problems)))
 
 
 NAMES = frozenset({
@@ -386,6 +391,9 @@ NAMES = frozenset({
     "session-resume-window",
     *MEDICAL_OPTIONS,
 })  # fmt: skip
+
+#: So many values are listed in a refusal at most.
+_LISTED: Final = 20
 
 #: Options that exclude each other: a client's replaces the operator's of the other form.
 _FORMS = (
@@ -413,8 +421,13 @@ class _Taker:
     def text(self, name: str) -> str | None:
         value = self._choices.get(name)
         if value is not None and self._parameters[name].violated(value):
-            raise InvalidOption(f"{name} has no value {_shown(value)}")
+            raise InvalidOption(f"{name} has no value {_shown(value)}{self._values(name)}")
         return value
+
+    def _values(self, name: str) -> str:
+        """Return what an option may be, to go on with; nothing where it is too much to list."""
+        values = self._parameters[name].values
+        return f"; there are: {', '.join(values)}" if 0 < len(values) <= _LISTED else ""
 
     def number(self, name: str) -> int | None:
         value = self._choices.get(name)

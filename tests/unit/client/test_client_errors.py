@@ -50,6 +50,7 @@ def test_a_refusal_for_good_says_so() -> None:
 )
 def test_a_refusal_of_a_wish_says_what_to_do(code: ErrorCode, advice: str) -> None:
     assert advice in str(Refused(code, "Not this one."))
+    assert "whoever runs" not in str(Refused(code, "Not this one.")), "the service knows that"
 
 
 def test_a_wrong_command_line_exits_with_2() -> None:

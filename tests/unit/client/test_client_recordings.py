@@ -396,12 +396,14 @@ def test_a_chunk_that_is_no_audio_stops_the_session_before_it_begins(
     s3: S3Client, tmp_path: Path
 ) -> None:
     source = folder(tmp_path / "s", "a.wav")
-    (source / "b.wav").write_text("no audio")
+    (source / "manifest.json").write_text("{}")
 
     result = run("upload", source, "--session", "ann/monday")
 
     assert result.exit_code == ExitCode.UNREADABLE
     assert keys(s3) == []
+    assert "manifest.json" in result.stderr
+    assert "move this one out of it. If it is audio" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from ecs_service.__main__ import describe_settings
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.admission import Admission
 from ecs_service.settings import Settings
+from speech.engines.transcribe import AllowedOptions
 from transcripts.protocol import ErrorCode
 
 pytestmark = pytest.mark.unit
@@ -63,3 +69,20 @@ def test_a_slot_is_free_again_after_its_stream() -> None:
 
     assert refusal.value.code is ErrorCode.AT_CAPACITY
     assert (taken, admission.taken) == (1, 0)
+
+
+def test_the_help_has_objects_as_the_environment_would_give_them() -> None:
+    [line] = [each for each in describe_settings().splitlines() if "TRANSCRIBE_ALLOWED" in each]
+
+    default = line[line.index("[") + 1 : -1]
+
+    assert json.loads(default).keys() == AllowedOptions.model_fields.keys()
+    assert AllowedOptions.model_validate_json(default) == AllowedOptions()
+
+
+def test_the_documentation_has_every_key_of_what_speakers_may_choose() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+    table = text.partition("| of `allowed` |")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*AllowedOptions.model_fields}

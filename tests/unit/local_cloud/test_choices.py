@@ -49,7 +49,9 @@ def test_without_credentials_transcribe_is_local() -> None:
     [
         ("", {"languages": ["en-US"]}),
         ('{"speaker_labels": true}', {"languages": ["en-US"], "speaker_labels": True}),
-        ('{"languages": ["fr-FR"]}', {"languages": ["fr-FR"]}),
+        ('{"languages": []}', {"languages": ["en-US"]}),
+        ('{"languages": ["en-US"]}', {"languages": ["en-US"]}),
+        ('{"languages": ["xx-XX", []]}', {"languages": ["xx-XX", []]}),
         ("[1]", [1]),
     ],
 )
@@ -57,6 +59,16 @@ def test_the_local_one_offers_what_its_recogniser_knows(given: str, allowed: obj
     plan = planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ALLOWED=given)
 
     assert json.loads(plan.settings["TRANSCRIBE_ALLOWED"]) == allowed
+
+
+def test_the_local_one_refuses_languages_that_its_recogniser_does_not_know() -> None:
+    allowed = '{"languages": ["en-US", "fr-FR", "de-DE"]}'
+
+    with pytest.raises(SetupError, match="languages de-DE, fr-FR"):
+        planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ALLOWED=allowed)
+    assert (
+        "TRANSCRIBE_ALLOWED" not in planned(MINE, **TRANSCRIBE, TRANSCRIBE_ALLOWED=allowed).settings
+    )
 
 
 def test_what_is_no_json_is_left_to_the_services_settings() -> None:

@@ -13,7 +13,7 @@ import gpu_server.settings
 from local_cloud.account import Account
 from local_cloud.choices import Plan
 from local_cloud.parts import NOT_OF_TRANSCRIBER
-from local_cloud.settings import WrongSettings, examine, parse
+from local_cloud.settings import WrongSettings, examine, misspelt, parse
 from scripts.checks import SetupError
 
 pytestmark = pytest.mark.unit
@@ -76,6 +76,35 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
     assert examined(environment).engine == environment.get("ENGINE", "pocketsphinx")
 
 
+@pytest.mark.parametrize(
+    ("environment", "warning"),
+    [
+        (
+            {"TRANSCRIBE_ALLOW": "{}"},
+            "no setting TRANSCRIBE_ALLOW, so it does nothing; is TRANSCRI",
+        ),
+        ({"TRANSLATE_LANGUAGE": "fr"}, "is TRANSLATE_LANGUAGES meant?"),
+        ({"TRANSLATE_" + 30 * "Z": "1"}, "it does nothing."),
+        ({"SLOT": "4"}, "is SLOTS meant?"),
+        ({"BATCH_SIZE": "4"}, "Recordings: transcribed by embedded, on which BATCH_SIZE has no"),
+        ({"MODEL": "tiny.en"}, "the model tiny.en is fetched from the Hugging Face hub"),
+        ({"MODEL": "tiny.en", "LOCAL_DIR": "/x"}, "/x/logs/transcriber.log has why"),
+    ],
+)
+def test_what_does_nothing_or_takes_long_is_said_at_the_start(
+    environment: dict[str, str], warning: str
+) -> None:
+    *_, said = examined(environment).said
+
+    assert warning in said
+
+
+def test_other_peoples_variables_bring_no_warning() -> None:
+    others = ("HOME", "HOSTNAME", "LANGUAGE", "LC_ALL", "MAKEFLAGS", "PATH", "SHELL", "AWS_PROFILE")
+    ours = ("CLOUDSCRIBE_URL", "LOCAL_DIR", "TRANSCRIBE_REGION", "HF_TOKEN")
+    assert not list(misspelt(dict.fromkeys((*others, *ours), "x")))
+
+
 def test_with_an_account_of_ones_own_the_region_counts() -> None:
     account = Account("the environment", "eu-central-1")
     assert examined({"ENGINE": "transcribe"}, account).own_account
@@ -111,6 +140,10 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
         ({"TRANSLATE_LANGUAGES": "fr,xx"}, ["TRANSLATE_LANGUAGES=fr,xx: xx is no language"]),
         ({"TRANSCRIBE_OPTIONS": '{"speakers":"2"}'}, ["TRANSCRIBE_OPTIONS={"]),
         ({"TRANSCRIBER_LANGUAGE": "fr"}, ["Recordings cannot be transcribed"]),
+        (
+            {"TRANSCRIBER": "whisperx"},
+            ["Recordings cannot be transcribed: TRANSCRIBER is whisperx, which is not installed"],
+        ),
         ({"TRANSLATOR": "amazon"}, ["TRANSLATOR=amazon needs AWS credentials"]),
         (
             {"SCRIPTED": "{", "SLOTS": "x", "TRANSCRIBE_ALLOWED": "[", "BATCH_SIZE": "0"},

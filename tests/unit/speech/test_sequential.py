@@ -16,8 +16,6 @@ from speech.transcribers.sequential import Recognised, recognise
 pytestmark = pytest.mark.unit
 
 RATE = 16_000
-#: Seconds of a piece.
-PIECE = 300
 
 
 @dataclass
@@ -66,7 +64,7 @@ def spoken(*at: float, length: float) -> list[bytes]:
 
 
 def found(model: Model, pcm: list[bytes], progress: Any, **options: Any) -> Recognised:
-    settings: dict[str, Any] = {"language": None, "voice_filter": True} | options
+    settings: dict[str, Any] = {"language": None} | options
     return recognise(model, pcm, progress=progress, **settings)
 
 
@@ -99,14 +97,6 @@ def test_in_silence_there_is_nothing() -> None:
 
     assert result == Recognised(segments=(), language=None, duration=700.0)
     assert model.languages == []
-
-
-def test_without_the_filter_the_model_gets_all_of_it() -> None:
-    model = Model()
-
-    found(model, spoken(length=700.0), float, voice_filter=False)
-
-    assert len(model.languages) >= 700 / PIECE
 
 
 def test_it_can_be_stopped_between_two_stretches() -> None:

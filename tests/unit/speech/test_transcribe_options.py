@@ -440,4 +440,27 @@ def test_a_clients_word_is_repeated_only_in_part() -> None:
     with pytest.raises(UnknownOption) as caught:
         choose({"x" * 10_000: "y"})
 
-    assert len(str(caught.value)) < 100
+    assert "x" * 40 in str(caught.value)
+    assert "x" * 41 not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words", "can_be_allowed"),
+    [
+        ({"foo": "x"}, "there are: content-identification-type, ", False),
+        ({"partial-results-stability": "some"}, "there are: ", False),
+        ({"vocabulary-filter-method": "hide"}, "there are: mask, remove, tag", False),
+        ({"vocabulary-filter-method": "mask"}, "needs a vocabulary filter", False),
+        ({"session-resume-window": "x"}, "between 1 and 300", False),
+        ({"vocabulary-filter-name": "rude"}, "this vocabulary filter", True),
+        (MEDICAL, "Medical", True),
+    ],
+)
+def test_a_refusal_leads_to_the_operator_only_where_the_operator_decides(
+    choices: dict[str, str], words: str, *, can_be_allowed: bool
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        choose(choices, allowed=AllowedOptions())
+
+    assert words in str(caught.value)
+    assert ("whoever runs the service can allow it" in str(caught.value)) == can_be_allowed

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speech.transcribers import whisper
-from speech.transcribers.choice import Kind, Machine, TranscriberSpec, kind, transcriber
+from speech.transcribers.choice import (
+    Kind,
+    Machine,
+    TranscriberSpec,
+    kind,
+    transcriber,
+    without_effect,
+)
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
 from speech.transcribers.whisperx import segments_of
 
@@ -49,7 +56,8 @@ def test_a_machine_gets_the_best_that_it_can_run(
         (TranscriberSpec(device="cuda"), LAPTOP, "no GPU can be used: no driver"),
         (TranscriberSpec(device="cuda", model="m"), LAPTOP, "no GPU can be used: no driver"),
         (TranscriberSpec(device="cuda", kind="whisperx"), LAPTOP, "no GPU can be used: no driver"),
-        (TranscriberSpec(kind="faster-whisper", model="m", batch_size=8), LAPTOP, "for WhisperX"),
+        (TranscriberSpec(kind="whisperx"), LAPTOP, "requirements-whisperx.txt"),
+        (TranscriberSpec(kind="faster-whisper", model="m"), BARE, "requirements-whisper.txt"),
     ],
 )
 def test_what_does_not_go_together_is_told(
@@ -57,6 +65,47 @@ def test_what_does_not_go_together_is_told(
 ) -> None:
     with pytest.raises(TranscriberUnavailable, match=told):
         transcriber(spec, machine)
+
+
+OF_WHISPERX = TranscriberSpec(
+    batch_size=8,
+    alignment="always",
+    alignment_model="a",
+    fetch_models=True,
+    token="t",  # noqa: S106 - made up
+)
+NAMES_OF_WHISPERX = ["BATCH_SIZE", "ALIGNMENT", "ALIGNMENT_MODEL", "FETCH_MODELS", "HF_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen", "names"),
+    [
+        (TranscriberSpec(), "embedded", []),
+        (TranscriberSpec(language="en"), "embedded", []),
+        (
+            TranscriberSpec(model="m", device="cpu", compute_type="int8"),
+            "embedded",
+            ["MODEL", "DEVICE", "COMPUTE_TYPE"],
+        ),
+        (OF_WHISPERX, "embedded", NAMES_OF_WHISPERX),
+        (
+            TranscriberSpec(model="m", device="cpu", compute_type="int8", language="de"),
+            "faster-whisper",
+            [],
+        ),
+        (OF_WHISPERX, "faster-whisper", NAMES_OF_WHISPERX),
+        (OF_WHISPERX, "whisperx", []),
+        (
+            TranscriberSpec(alignment="never", alignment_model="a"),
+            "whisperx",
+            ["ALIGNMENT_MODEL"],
+        ),
+    ],
+)
+def test_settings_that_a_transcriber_has_no_use_for_are_named(
+    spec: TranscriberSpec, chosen: Kind, names: list[str]
+) -> None:
+    assert list(without_effect(spec, chosen)) == names
 
 
 @pytest.mark.parametrize(
