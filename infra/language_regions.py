@@ -41,7 +41,7 @@ TRANSCRIBE_STREAMING: Final = frozenset({
     "us-west-2",
 })  # fmt: skip
 #: Where Transcribe Medical streams. Source: the regions that Amazon Chime SDK's API takes for it,
-#: in the same data (TranscribeMedicalRegion of chime-sdk-meetings); the endpoints do not tell.
+#: in the same data (TranscribeMedicalRegion of chime-sdk-meetings); the endpoints show no more.
 TRANSCRIBE_MEDICAL_STREAMING: Final = frozenset({
     "ap-southeast-2",
     "ca-central-1",

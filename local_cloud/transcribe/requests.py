@@ -28,7 +28,7 @@ from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 #: What comes before a parameter's name when it travels as a header.
 HEADER_PREFIX: Final = "x-amzn-transcribe-"
 
-#: Channels where they are to be told apart.
+#: Channels where they are to be kept apart.
 CHANNELS: Final = 2
 #: Hz, of the encodings of telephones: ITU-T G.711 and G.729 know no other.
 TELEPHONE_RATE: Final = 8_000
@@ -133,7 +133,7 @@ class StreamRequest:
     filtered_words: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     language_model_name: str | None = None
     show_speaker_label: bool = False
-    #: Interleaved in the audio: 2 when they are to be told apart, else 1.
+    #: Interleaved in the audio: 2 when they are to be kept apart, else 1.
     channels: int = 1
     #: `high`, `medium` or `low` when partials are to be stabilised, else None.
     stability: str | None = None

@@ -82,7 +82,7 @@ class Audio:
     def _check_length(self) -> None:
         """Refuse what is too long before hours of it are recognised, while others wait.
 
-        A header may lie, and a browser's tells nothing, so either is only a reason to decode the
+        A header may lie, and a browser's has no length, so either is only a reason to decode the
         recording once.
 
         Raises:

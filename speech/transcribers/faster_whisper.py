@@ -1,7 +1,7 @@
 """Whisper by faster-whisper: on a CPU, or on a GPU without WhisperX's packages.
 
 It takes a CTranslate2 model: a folder with `model.bin` and `tokenizer.json`, or a name that is
-looked for in the Hugging Face hub. `sequential` says how it is run. Speakers are not told apart.
+looked for in the Hugging Face hub. `sequential` says how it is run. Speakers are not distinguished.
 """
 
 from __future__ import annotations

@@ -67,12 +67,12 @@ def explain(found: Found) -> str:
             "there is no NVIDIA device here, and no driver is loaded: this is no machine with one, "
             "or its driver is not installed"
         )
-    said = [
+    reports = [
         f"{who}: {words}"
         for who, words in (("CUDA", found.cuda), ("nvidia-smi", found.tool))
         if words
     ]
-    return "; ".join([cause, *said])
+    return "; ".join([cause, *reports])
 
 
 def _tool() -> str | None:

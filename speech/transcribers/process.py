@@ -263,7 +263,7 @@ class TranscriberProcess:
 
 
 def _cause(code: int | None) -> str:
-    """Return what the exit code of a process (subprocess.Popen) tells about its death."""
+    """Return what the exit code of a process (subprocess.Popen) shows of its death."""
     if code is None or code >= 0:
         return "" if code is None else f" with status {code}"
     with suppress(ValueError):

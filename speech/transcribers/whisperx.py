@@ -272,7 +272,7 @@ def _free_memory() -> int | None:
 
     try:
         free, _ = torch.cuda.mem_get_info()
-    except (RuntimeError, AssertionError):  # a driver that does not tell
+    except (RuntimeError, AssertionError):  # the driver does not answer
         return None
     return int(free)
 

@@ -1,6 +1,6 @@
 """Word times fitted to where speech is.
 
-A decoder's attention tells which sound a word belongs to, and is vague about where that begins
+A decoder's attention shows which sound a word belongs to, and is vague about where that begins
 after a pause. Voice activity is exact about that and knows no words. Pure; times are seconds.
 """
 
