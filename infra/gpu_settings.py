@@ -132,12 +132,8 @@ def problems(settings: Mapping[str, str], *, built_for: str | None) -> Iterator[
             yield name, text
     # The server takes an empty value for one that is not given.
     right = {name: value for name, value in settings.items() if value and name not in wrong}
-    chosen = right.get("TRANSCRIBER", "auto")
-    transcriber = built_for if chosen == "auto" else chosen
-    if built_for and transcriber in _MODEL_RUNNERS - {built_for}:
+    if built_for and right.get("TRANSCRIBER") in _MODEL_RUNNERS - {built_for}:
         yield "TRANSCRIBER", f"the image is built for {built_for}: set gpu.transcriber instead"
-    elif transcriber == "faster-whisper" and _number(right, "BATCH_SIZE", 1) > 1:
-        yield "BATCH_SIZE", "faster-whisper takes 1 only: it loses text in batches"
     upload = _number(right, "MAX_UPLOAD_BYTES", _MAX_UPLOAD_BYTES)
     if _number(right, "TRANSFER_BYTES", upload) < upload:
         yield "TRANSFER_BYTES", f"give MAX_UPLOAD_BYTES at least, {upload}"

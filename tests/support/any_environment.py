@@ -125,7 +125,7 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "Gpu.image": _texts("registry.example.org/whisperx:1", "gpu_server"),
     "Gpu.model": _texts("large-v3", "deepdml/faster-whisper-large-v3-turbo-ct2"),
     "Gpu.alignment_languages": _lists(_texts("en", "de", "yue")),
-    "Gpu.settings": st.dictionaries(_texts("ALIGNMENT", "BATCH_SIZE"), _texts("always", "8")),
+    "Gpu.settings": st.dictionaries(_texts("FETCH_MODELS", "SPOT_NOTICE"), _texts("true", "false")),
     "Gpu.instance_types": _lists(_texts("g6.xlarge", "g5.2xlarge", "g4dn.xlarge"), least=1),
     "Gpu.maximum_instances": st.integers(1, 10),
     "Gpu.jobs_per_instance": st.integers(1, 1000),

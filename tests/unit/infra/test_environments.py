@@ -852,7 +852,7 @@ def own_problems(own: dict[str, Any], ours: Environment | None = None) -> list[t
 
 
 def test_a_wrong_entry_of_an_object_hides_nothing_of_the_others() -> None:
-    settings = {"BATCH_SIZE": "8", "DEVICE": "cpu", "SLOTS": 2, "AUTH_TOKEN": "x"}
+    settings = {"BATCH_SIZE": "many", "DEVICE": "cpu", "SLOTS": 2, "AUTH_TOKEN": "x"}
 
     found = own_problems({"gpu": {"image": "gpu_server", "settings": settings}})
 
@@ -860,7 +860,7 @@ def test_a_wrong_entry_of_an_object_hides_nothing_of_the_others() -> None:
         "gpu.settings.SLOTS": "give a text",
         "gpu.settings.DEVICE": "is made by the stack",
         "gpu.settings.AUTH_TOKEN": "is a secret, which everybody could read in the template",
-        "gpu.settings.BATCH_SIZE": "faster-whisper takes 1 only: it loses text in batches",
+        "gpu.settings.BATCH_SIZE": "give a whole number, 1 to 256",
     }
 
 

@@ -11,8 +11,6 @@ from pydantic import ValidationError
 
 from gpu_server.settings import Settings
 from infra.gpu_settings import OF_LIBRARIES, OF_STACK, SECRET, SETTINGS, problems
-from speech.transcribers.choice import Machine, TranscriberSpec, transcriber
-from speech.transcribers.errors import TranscriberUnavailable
 
 pytestmark = pytest.mark.unit
 
@@ -86,27 +84,6 @@ def test_a_setting_is_refused_in_words(settings: dict[str, str], words: str) -> 
 
 def test_variables_of_libraries_are_let_through() -> None:
     assert refused({"OMP_NUM_THREADS": "2", "HF_ENDPOINT": "https://hub.example.org"}) == {}
-
-
-@pytest.mark.parametrize("size", ["1", "2", "01", "1.0", "8"])
-def test_a_batch_is_refused_exactly_where_faster_whisper_refuses_it(size: str) -> None:
-    text: Any = size
-    spec = TranscriberSpec(
-        kind="faster-whisper",
-        model="large-v3-turbo",
-        batch_size=Settings(batch_size=text).batch_size,
-    )
-    try:
-        transcriber(spec, Machine(packages=frozenset({"faster_whisper"}), gpu=True))
-    except TranscriberUnavailable:
-        runs = False
-    else:
-        runs = True
-
-    assert (refused({"BATCH_SIZE": size}, "faster-whisper") == {}) == runs
-    automatic = {"BATCH_SIZE": size, "TRANSCRIBER": "auto"}
-    assert (refused(automatic, "faster-whisper") == {}) == runs
-    assert refused({"BATCH_SIZE": size}, "whisperx") == {}
 
 
 def test_a_transcriber_that_is_not_in_the_image_is_refused() -> None:
