@@ -255,8 +255,8 @@ def describe() -> str:
     """Return all settings with their defaults, a line each, for people."""
     lines = ["environment variables:"]
     for name, field in Settings.model_fields.items():
-        told = bool(field.default) or field.default == 0
-        default = f" [{field.default}]" if told else ""
+        has_default = bool(field.default) or field.default == 0
+        default = f" [{field.default}]" if has_default else ""
         lines.append(f"  {name.upper():20} {field.description or ''}{default}")
     return "\n".join(lines)
 
