@@ -44,6 +44,8 @@ INPUTS: Final = (
     "cdk.context.json",
     "cdk.json",
     "infra",
+    "scripts/__init__.py",
+    "scripts/json_files.py",
     "speech/__init__.py",
     "speech/transcribe_api.py",
     "speech/transcribe_operations.py",
