@@ -91,7 +91,9 @@ images: setup-python ## build the container images, with Docker or else with bui
 
 .PHONY: test
 test: setup-test ## set up and run every check and test
-	@$(MAKE) --no-print-directory lint types frontend unit integration browser
+	@$(MAKE) --no-print-directory lint types frontend
+	@$(MAKE) --no-print-directory -j2 unit-beside integration
+	@$(MAKE) --no-print-directory browser
 
 .PHONY: lint
 lint: setup-dev ## check format and style of the Python code
@@ -109,6 +111,12 @@ frontend: setup-dev setup-page ## check and test the web page
 .PHONY: unit
 unit: setup-dev ## run the unit tests
 	$(PYTHON_HERE) -m pytest tests/unit
+
+# Unit tests compute while integration tests wait. Their output comes when they are done.
+.PHONY: unit-beside
+unit-beside: setup-dev
+	@mkdir -p build
+	@$(PYTHON_HERE) -m pytest tests/unit > build/unit.log 2>&1; status=$$?; cat build/unit.log; exit $$status
 
 .PHONY: integration
 integration: setup-test ## run the tests against real services on this machine
