@@ -15,6 +15,7 @@ alarmed for:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from aws_cdk import Duration
@@ -148,40 +149,47 @@ class LossAlarms(Construct):
     def _live(self) -> None:
         captions = self._watched.captions
         assert captions is not None  # noqa: S101 - for mypy; asked by the caller
-        for alarm in captions.alarms:
-            alarm.add_alarm_action(self._notify)
-        self._alarm(
-            "NobodyServes",
+        self._serving(
+            captions.alarms,
             metrics.healthy_tasks(captions),
             "No task of the caption service is healthy: nobody can speak or listen. First: read "
             "why tasks stopped in the events of the ECS service; when Spot has no capacity, set "
             "on_demand_base to 1.",
-            threshold=1,
             periods=3,
-            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            missing=cloudwatch.TreatMissingData.BREACHING,
         )
-        self._finals()
 
     def _machine(self) -> None:
         live = self._watched.machine
         assert live is not None  # noqa: S101 - for mypy; asked by the caller
-        for alarm in live.alarms:
-            alarm.add_alarm_action(self._notify)
-        self._alarm(
-            "NobodyServes",
+        self._serving(
+            live.alarms,
             metrics.heartbeat(self._watched.namespace),
             "The caption service has sent no metrics for five minutes: nobody can speak or listen. "
             "First: read why tasks stopped in the events of the ECS service, and whether its "
             "machine is registered with the cluster.",
-            threshold=1,
             periods=5,
+        )
+
+    def _serving(
+        self,
+        made_elsewhere: Iterable[cloudwatch.Alarm],
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        periods: int,
+    ) -> None:
+        """Alarm where `metric`, which counts who serves, is below 1, and where finals wait."""
+        for alarm in made_elsewhere:
+            alarm.add_alarm_action(self._notify)
+        self._alarm(
+            "NobodyServes",
+            metric,
+            description,
+            threshold=1,
+            periods=periods,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             missing=cloudwatch.TreatMissingData.BREACHING,
         )
-        self._finals()
-
-    def _finals(self) -> None:
         self._above(
             "FinalsWait",
             metrics.outbox_age(self._watched.namespace),
