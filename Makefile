@@ -31,7 +31,7 @@ CDK = PATH="$(CURDIR)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true \
 	infra/node_modules/.bin/cdk --no-notices --context environment=$(ENV)
 
 # Pipelines hand an assembly over in CDK_APP: they are signed in, and have no Python of ours.
-SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.account --signed-in)
+SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.commands.account --signed-in)
 
 .PHONY: build
 build: ## build what is deployed: function code, their dependencies for arm64, the page
@@ -50,7 +50,7 @@ prune: build ## delete assets that the CDK keeps of old deployments; asks first
 bootstrap: build ## prepare an AWS account and region for deployments, once
 	@$(SIGNED_IN)
 	@$(CDK) bootstrap
-	@$(PYTHON_HERE) -m infra.account
+	@$(PYTHON_HERE) -m infra.commands.account
 
 .PHONY: synth
 synth: build ## write the CloudFormation templates of ENV (default: demo) to build/cdk.out
@@ -69,19 +69,19 @@ deploy: build ## deploy ENV to the AWS account that you are signed in to
 
 .PHONY: destroy
 destroy: synth ## remove ENV from AWS; protected data stay
-	@$(PYTHON_HERE) -m infra.teardown $(ENV)
+	@$(PYTHON_HERE) -m infra.commands.teardown $(ENV)
 	@$(CDK) destroy --all
 
 .PHONY: cost
 cost: build ## compute what ENV costs a month from its templates (JSON=1: for programs)
-	@$(PYTHON_HERE) -m infra.cost $(ENV) $(if $(JSON),--json)
+	@$(PYTHON_HERE) -m infra.commands.cost $(ENV) $(if $(JSON),--json)
 
 # The demo of this machine keeps its address and credentials in a file.
 HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) && . "$$demo" &&)
 
 .PHONY: redrive
 redrive: setup-python ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
-	@$(HERE) $(PYTHON_HERE) -m infra.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
+	@$(HERE) $(PYTHON_HERE) -m infra.commands.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
 
 .PHONY: images
 images: setup-python ## build the container images, with Docker or else with buildah

@@ -3,8 +3,9 @@
     make synth ENV=demo       make cost ENV=demo       make deploy ENV=demo
 
 Values of your own account (a shared load balancer, a domain, an e-mail address) go into
-`cdk.context.json` under the environment's name, in the shape of `infra.environments.Environment`;
-docs/deploy.md has examples. Everything else is decided here.
+`cdk.context.json` under the environment's name, in the shape of
+`infra.config.environment.Environment`; docs/deploy.md has examples. Everything else is decided
+here.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 import aws_cdk as cdk
 from pydantic import ValidationError
 
-from infra import own_values, security
-from infra.artifacts import Artifacts
-from infra.environments import (
+from infra.common import nag
+from infra.common.artifacts import Artifacts
+from infra.config import own_values
+from infra.config.environment import (
     Canary,
     Data,
     DedicatedLoadBalancer,
@@ -31,8 +33,8 @@ from infra.environments import (
     SharedLoadBalancer,
     explain,
 )
-from infra.own_values import WrongContext, with_own_values
-from infra.recognition import Transcribe
+from infra.config.own_values import WrongContext, with_own_values
+from infra.config.recognition import Transcribe
 from infra.stacks import provision
 
 #: Stands for a load balancer that you have; AWS's own example account cannot be deployed to.
@@ -148,7 +150,7 @@ def main() -> int:
     # CloudFormation's rules are checked by cfn-lint in the tests; the CDK's own check of the same
     # takes six seconds of every synth.
     app = cdk.App(builtin_cloud_formation_validation=False)
-    security.check(app)
+    nag.check(app)
     try:
         # The CDK's command line has read it, but keeps the last of two values of one name.
         own_values.read(Path(__file__).parent / own_values.FILE)

@@ -1,7 +1,7 @@
 """Whose address a connection comes from, and which addresses count as one.
 
 Behind CloudFront the socket's peer is a load balancer for everybody, so the page's CloudFront
-function writes the viewer's address into a header (`infra/web_functions/api_request.js`) and the
+function writes the viewer's address into a header (`infra/web/functions/api_request.js`) and the
 service is given that header's name. Without the name nothing that a client sends is believed.
 """
 

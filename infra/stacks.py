@@ -14,26 +14,29 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 
-from infra.artifacts import Artifacts
-from infra.conversations import ConversationStore, TranscriptProcessor
-from infra.delivery import PipelineRoles
-from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
-from infra.environments import (
+from infra.common.artifacts import Artifacts
+from infra.common.functions import FunctionSettings, dependencies
+from infra.common.queues import publish
+from infra.config.environment import (
     Environment,
     Live,
     NoLoadBalancer,
     SharedLoadBalancer,
     speech_services,
 )
-from infra.functions import FunctionSettings, dependencies
-from infra.gpu import GpuServer
-from infra.machine_service import MachineService
-from infra.network import Network, OwnNetwork, SharedNetwork
-from infra.operations import Budgets, Dashboards, LossAlarms, Notices, Watched
-from infra.queues import publish
-from infra.realtime import CaptionService
-from infra.recordings import RecordingFlow, RecordingStore
-from infra.web import Website
+from infra.conversations.store import ConversationStore, TranscriptProcessor
+from infra.delivery.roles import PipelineRoles
+from infra.gpu.server import GpuServer
+from infra.live.entrances import DedicatedEntrance, Entrance, SharedEntrance
+from infra.live.machine_service import MachineService
+from infra.live.service import CaptionService
+from infra.network.own import Network, OwnNetwork, SharedNetwork
+from infra.operations.alarms import LossAlarms
+from infra.operations.dashboards import Dashboards
+from infra.operations.notices import Budgets, Notices
+from infra.operations.watched import Watched
+from infra.recordings.flow import RecordingFlow, RecordingStore
+from infra.web.website import Website
 
 PROJECT = "cloudscribe"
 #: The account of AWS's own examples.

@@ -41,7 +41,7 @@ from yarl import URL
 
 from gpu_server.connections import BACKLOG, BURST, Crowd, affordable
 from gpu_server.pace import Pace, TooSlow, paced
-from infra.page_headers import page_headers
+from infra.web.page_headers import page_headers
 from local_cloud.gate import Bounds, Gate
 
 #: Frames up to this size pass, so that the service itself refuses those that are too large.

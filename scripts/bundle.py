@@ -31,7 +31,7 @@ LAYER = BUILD / "layer"
 COMPILER = ROOT / "scripts" / "bytecode"
 REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
 
-#: What functions run on; `infra.functions.RUNTIME` says the same to AWS.
+#: What functions run on; `infra.common.functions.RUNTIME` says the same to AWS.
 PYTHON = "3.14"
 PLATFORM = "aarch64-manylinux2014"
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Marks the service's image of an assembly, so that the repository keeps it (infra/delivery.py):
+# Marks the service's image of an assembly, so that the repository keeps it (infra/delivery/roles.py):
 #     sh scripts/keep-image.sh ASSEMBLY REPOSITORY ENVIRONMENT deploying|running
 # `deploying` comes before a deployment, and fails where the image is gone. `running` comes after one
 # that succeeded; the image that ran until then is kept as `previous`, to be returned to. A

@@ -61,8 +61,8 @@ _BUSY: Final = frozenset(
 _TRANSCRIPT: Final = CHECK.transcript_key
 _FAILURE: Final = beside(CHECK.transcript_key, FAILURE)
 _RIGHTS: Final = (
-    "The rights are the Deploy role's (infra/delivery.py): deploy the stack `delivery`, or use "
-    "credentials that may more."
+    "The rights are the Deploy role's (infra/delivery/roles.py): deploy the stack `delivery`, or "
+    "use credentials that may more."
 )
 
 

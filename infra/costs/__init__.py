@@ -4,8 +4,8 @@
         ^              ^------------ usage <-----|
         '------------------------ accounts <-----'
 
-Everything here is arithmetic on plain dictionaries. `infra.cost` is the command around it, and
-`infra.prices` the dated table under it.
+Everything here is arithmetic on plain dictionaries. `infra.commands.cost` is the command around
+it, and `prices` the dated table under it.
 
 Exception
 └── CostError
@@ -46,6 +46,6 @@ class UnpricedResource(CostError):
         lines = "".join(f"\n  {problem}" for problem in problems)
         super().__init__(
             "No price is known for these, so no total would be true. They can be deployed all the "
-            f"same. To have a total, add prices to infra/prices.py or infra/costs/:{lines}"
+            f"same. To have a total, add prices to infra/costs/prices.py or infra/costs/:{lines}"
         )
         self.problems = tuple(problems)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-from infra import prices
+from infra.costs import prices
 from infra.costs.templates import Resources
 
 #: What a load balancer of one's own costs more than a rule on somebody else's, dollars a month; as

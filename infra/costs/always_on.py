@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from infra import prices
-from infra.costs import UnpricedResource
+from infra.costs import UnpricedResource, prices
 from infra.costs.machines import instance_choices, machine, own_machine
+from infra.costs.prices import Price
 from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour, task_of
 from infra.costs.templates import Resource, Resources, mentions
-from infra.prices import Price
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from infra import prices
+from infra.config.mistakes import suggestion
+from infra.costs import prices
+from infra.costs.prices import Price
 from infra.costs.templates import Resource, Resources, resolve
-from infra.mistakes import suggestion
-from infra.prices import Price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

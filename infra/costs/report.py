@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from infra.costs.accounts import OWN_INSTEAD_OF_SHARED, Accounts, accounts, shares
 from infra.costs.always_on import Use, uses
+from infra.costs.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
 from infra.costs.templates import Resources, Stack
 from infra.costs.usage import Rate, not_chosen, rates
-from infra.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
 
 _CENT: Final = Decimal("0.01")
 #: Of the text, characters.

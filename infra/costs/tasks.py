@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from infra import prices
+from infra.costs import prices
+from infra.costs.prices import Price
 from infra.costs.templates import Resource, Resources, mentions
-from infra.prices import Price
 
 #: The capacity providers without machines of one's own.
 FARGATE: Final = ("FARGATE", "FARGATE_SPOT")

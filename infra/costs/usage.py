@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from infra import prices
+from infra.costs import prices
 from infra.costs.machines import Choice, instance_choices, machine
+from infra.costs.prices import HOURS_PER_MONTH, Price, Usage
 from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
 from infra.costs.templates import Resource, Resources, mentions
-from infra.prices import HOURS_PER_MONTH, Price, Usage
 from speech.transcribe_operations import is_medical
 from transcripts.speed import ASSUMED_SPEED
 

@@ -1,8 +1,8 @@
 """The function that has as many GPUs running as there is work.
 
-A schedule invokes it every minute, and the router's wakes (`infra.wake`) do so as soon as a
-recording is queued. A wake is believed: the queue's own counts may lack a message for its first
-minute.
+A schedule invokes it every minute, and the router's wakes (`infra.recordings.wake`) do so as soon
+as a recording is queued. A wake is believed: the queue's own counts may lack a message for its
+first minute.
 
 It takes orders, too:
 

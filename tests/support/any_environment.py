@@ -15,9 +15,9 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from infra.environments import Environment
-from infra.log_retention import RETENTION
-from infra.parts import Part
+from infra.aws.log_retention import RETENTION
+from infra.config.environment import Environment
+from infra.config.parts import Part
 from translation.languages import LANGUAGES
 
 #: Some with few zones, without Transcribe or Translate, and the one with CloudFront's logs.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import app
-from infra import security
-from infra.environments import (
+from infra.common import nag
+from infra.config.environment import (
     Canary,
     Delivery,
     Domain,
@@ -20,9 +20,9 @@ from infra.environments import (
     Operations,
     Service,
 )
-from infra.recognition import Allowed, Transcribe
+from infra.config.recognition import Allowed, Transcribe
+from infra.config.translation import Translation
 from infra.stacks import provision
-from infra.translation import Translation
 from tests.support import templates
 from tests.support.environments import DEDICATED, environment, live
 
@@ -102,7 +102,7 @@ def synthesised(folder: Path) -> Assembly:
     """Return the templates of all environments, which cdk-nag was content with."""
     artifacts = templates.built(folder / "built")
     made = templates.app(folder)
-    security.check(made)
+    nag.check(made)
     app.build(made, artifacts)
     provision(made, FULL, artifacts)
     made.synth()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.environments import (
+from infra.config.environment import (
     Data,
     DedicatedLoadBalancer,
     Environment,

@@ -245,10 +245,10 @@ def test_make_looks_for_credentials_first_but_not_in_a_pipeline(target: str, ass
         check=True,
     ).stdout
 
-    looks = "infra.account --signed-in" in planned
+    looks = "infra.commands.account --signed-in" in planned
     assert looks is not bool(assembly)
     if looks:
-        assert planned.index("infra.account") < planned.index("node_modules/.bin/cdk")
+        assert planned.index("infra.commands.account") < planned.index("node_modules/.bin/cdk")
 
 
 def test_credentials_come_after_everything_that_installs() -> None:

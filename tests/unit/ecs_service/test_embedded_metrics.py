@@ -12,7 +12,7 @@ from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.embedded_metrics import UNITS, Meter, embedded_metrics
 from ecs_service.sessions.admission import Admission
-from infra.realtime import SLOTS_METRIC
+from infra.live.service import SLOTS_METRIC
 
 pytestmark = pytest.mark.unit
 

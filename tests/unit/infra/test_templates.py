@@ -18,7 +18,7 @@ import pytest
 
 import app
 from ecs_service.settings import TRANSCRIBE_STREAMS
-from infra.artifacts import ROOT
+from infra.common.artifacts import ROOT
 from infra.stacks import EXAMPLE_ACCOUNT
 from speech.engines.transcribe.options import parsed
 from tests.support.assembly import Assembly

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.environments import Gpu
+from infra.config.environment import Gpu
 from lambdas.router.decide import (
     LEAST,
     LONGEST_PAUSE,

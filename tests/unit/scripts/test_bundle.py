@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import functions
+from infra.common import functions
 from scripts import botocore_data, bundle, setup
 
 pytestmark = pytest.mark.unit

@@ -150,7 +150,7 @@ def test_what_aws_refuses_names_the_rights(monkeypatch: pytest.MonkeyPatch) -> N
     found = recording({"RecordingsBucketName": BUCKET, "JobsQueueUrl": "q"})
     assert found.verdict is Verdict.FAILED
     assert "PutObject" in found.text
-    assert "infra/delivery.py" in found.text
+    assert "infra/delivery/roles.py" in found.text
 
 
 @pytest.mark.parametrize(

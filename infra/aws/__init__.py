@@ -1,0 +1,1 @@
+"""Facts about AWS that take no call to AWS: tables of regions and zones, grammars, periods."""

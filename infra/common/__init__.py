@@ -1,0 +1,1 @@
+"""What several capabilities are made of: queues, buckets, functions, secrets, images."""

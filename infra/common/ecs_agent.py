@@ -1,0 +1,74 @@
+"""What machines on which ECS's agent runs tasks have in common: their role, and their disk."""
+
+from __future__ import annotations
+
+from aws_cdk import Size, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.common.nag import accept
+
+
+def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
+    """Return a role for what ECS's agent calls, for this cluster only.
+
+    Images and logs are the business of the task's execution role. There is no shell on a machine,
+    neither by SSH nor by Systems Manager.
+    """
+    role = iam.Role(
+        scope,
+        "Role",
+        assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
+        description=description,
+    )
+    stack = Stack.of(scope)
+    here = stack.format_arn(
+        service="ecs",
+        resource="container-instance",
+        resource_name=f"{cluster.cluster_name}/*",
+    )
+    for actions, resource in (
+        (
+            [
+                "ecs:DeregisterContainerInstance",
+                "ecs:RegisterContainerInstance",
+                "ecs:SubmitAttachmentStateChanges",
+                "ecs:SubmitContainerStateChange",
+                "ecs:SubmitTaskStateChange",
+            ],
+            cluster.cluster_arn,
+        ),
+        (["ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"], here),
+        (["ecs:DiscoverPollEndpoint"], "*"),
+    ):
+        role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+    made = cluster.node.default_child
+    assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
+    shown = f"<{stack.resolve(made.logical_id)}>"
+    accept(
+        role,
+        {
+            f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
+            f"container-instance/{shown}/*]": "Machines of this cluster; what they are "
+            "called shows when they start.",
+            "AwsSolutions-IAM5[Resource::*]": "ecs:DiscoverPollEndpoint, which is about no "
+            "resource: AWS knows it only for `*`.",
+        },
+    )
+    return role
+
+
+def root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:
+    """Return a machine's encrypted disk; `mib_s` is its throughput where gp3's 125 do not do."""
+    return ec2.BlockDevice(
+        device_name="/dev/xvda",
+        volume=ec2.BlockDeviceVolume.ebs(
+            int(size.to_gibibytes()),
+            volume_type=ec2.EbsDeviceVolumeType.GP3,
+            throughput=mib_s,
+            encrypted=True,
+            delete_on_termination=True,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Conversations: the queue of finals, the function that stores them, and the table."""

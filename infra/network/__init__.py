@@ -1,0 +1,1 @@
+"""Networks: one of our own, or that of a shared load balancer."""

@@ -1,0 +1,1 @@
+"""Operations: alarms, dashboards, notices and budgets."""

@@ -1,0 +1,1 @@
+"""The page: CloudFront, its bucket, its headers and its access log."""
