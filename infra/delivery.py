@@ -25,7 +25,7 @@ from constructs import Construct
 
 from infra.environments import Delivery
 from infra.security import accept
-from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 if TYPE_CHECKING:
     from infra.gpu import GpuServer

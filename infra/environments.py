@@ -40,7 +40,7 @@ from infra.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.recognition import Engine, Pocketsphinx, Transcribe
 from infra.translation import Translation
 from infra.zones import zone_ids
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 #: Memory that Fargate gives to a task of so many CPU units, MiB: least, most, step.
 #: Source: Amazon ECS Developer Guide, "Task CPU and memory".

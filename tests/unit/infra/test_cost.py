@@ -37,7 +37,7 @@ from infra.environments import Gpu, Operations
 from infra.prices import Usage
 from tests.support.environments import environment, live
 from tests.support.templates import built, settings
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 pytestmark = pytest.mark.unit
 
