@@ -29,8 +29,8 @@ import aiohttp
 from benchmarks.figures import quantile, table
 from benchmarks.servers import START_SECONDS, running
 from local_cloud.aws import Emulator
-from transcripts.bucket import Recordings
-from transcripts.recordings import TranscriptionJob, recording
+from transcripts.recordings.keys import TranscriptionJob, recording
+from transcripts.recordings.store import Recordings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

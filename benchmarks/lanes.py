@@ -23,9 +23,9 @@ from benchmarks.bare_engine import SPEC
 from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError, running
 from local_cloud.aws import Emulator
 from speech.transcribers.choice import TranscriberSpec
-from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, RecordingTranscript
-from transcripts.recordings import FAILURE, TranscriptionJob, beside, recording
+from transcripts.recordings.keys import FAILURE, TranscriptionJob, beside, recording
+from transcripts.recordings.store import Recordings as Bucket
 
 #: How often to look whether a transcript is there, seconds.
 LOOK = 0.05

@@ -18,6 +18,6 @@ for output in (sys.stdout, sys.stderr):
     if isinstance(output, io.TextIOWrapper):
         output.reconfigure(errors="backslashreplace")
 
-from client.commands import app  # noqa: E402 - see above
+from client.cli.app import app  # noqa: E402 - see above
 
 app()

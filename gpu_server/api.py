@@ -39,7 +39,7 @@ from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
 from transcripts.documents import AudioTrack, FailureCode, Segment
 from transcripts.models import InWords, Language, Model, Seconds, Timestamp
-from transcripts.recordings import MAX_KEY_BYTES
+from transcripts.recordings.keys import MAX_KEY_BYTES
 
 T = TypeVar("T")
 

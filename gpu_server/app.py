@@ -35,7 +35,7 @@ from gpu_server.warmth import Warmth
 from gpu_server.web import GOODBYE, Bounds, Web
 from gpu_server.worker import QueueWorker, calls_at_a_time
 from speech.transcribers.process import TranscriberProcess
-from transcripts.bucket import Recordings as Bucket
+from transcripts.recordings.store import Recordings as Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -43,10 +43,8 @@ from gpu_server.problems import (
 from gpu_server.spool import Spool, SpoolFile
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
-from transcripts.bucket import Contended, UnreadableDocument
-from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, FailureCode, RecordingTranscript
-from transcripts.recordings import (
+from transcripts.recordings.keys import (
     FAILURE,
     TRANSCRIPT,
     Chunk,
@@ -55,7 +53,9 @@ from transcripts.recordings import (
     beside,
     recording,
 )
-from transcripts.sessions import outcomes, uploaded
+from transcripts.recordings.sessions import outcomes, uploaded
+from transcripts.recordings.store import Contended, UnreadableDocument
+from transcripts.recordings.store import Recordings as Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

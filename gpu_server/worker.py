@@ -53,7 +53,7 @@ from gpu_server.problems import (
 )
 from gpu_server.recordings import Order, Recordings, order
 from gpu_server.telemetry import Metrics
-from transcripts.recordings import TranscriptionJob
+from transcripts.recordings.keys import TranscriptionJob
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -20,11 +20,11 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from client.audio import read_file
 from client.errors import ClientError as LiveError
 from client.errors import Refused
-from client.live import Received, Speaker, Viewer
-from client.speaking import Stream
+from client.live.audio import read_file
+from client.live.connection import Received, Speaker, Viewer
+from client.live.speaking import Stream
 from speech.pcm import PcmFormat
 from transcripts.protocol import (
     ConnectParameters,
@@ -34,7 +34,7 @@ from transcripts.protocol import (
 from transcripts.protocol import (
     Final as FinalMessage,
 )
-from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 #: Two words, spoken by flite, between silence: Ogg Opus, 2.7 s.
 SPEECH: Final = Path(__file__).with_name("smoke.ogg")

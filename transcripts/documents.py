@@ -12,7 +12,7 @@ that it does not know, and ignores fields that it does not know.
 | `SessionTranscript`      | the session combiner    | once, and again when a chunk comes late |
 | `ConversationTranscript` | `client transcript`     | at each reading; it is not kept         |
 
-All but the last lie in the bucket beside recordings; `transcripts.recordings` says where.
+All but the last lie in the bucket beside recordings; `transcripts.recordings.keys` says where.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from infra.config.mistakes import covers, mistakes, suggestion, without
 from infra.config.parts import Part, Problem
 from infra.config.recognition import Engine, Pocketsphinx, Transcribe
 from infra.config.translation import Translation
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 #: Memory that Fargate gives to a task of so many CPU units, MiB: least, most, step.
 #: Source: Amazon ECS Developer Guide, "Task CPU and memory".

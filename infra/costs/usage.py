@@ -18,7 +18,7 @@ from infra.costs.prices import HOURS_PER_MONTH, Price, Usage
 from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
 from infra.costs.templates import Resource, Resources, mentions
 from speech.transcribe_operations import is_medical
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 # --- what is assumed ----------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from constructs import Construct
 
 from infra.common.nag import accept
 from infra.config.environment import Delivery
-from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 if TYPE_CHECKING:
     from infra.gpu.server import GpuServer

@@ -13,7 +13,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
 from infra.common.nag import accept
-from transcripts.recordings import (
+from transcripts.recordings.keys import (
     CAPTIONS,
     CHUNK_FAILURE_KEYS,
     CHUNK_KEYS,

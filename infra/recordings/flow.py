@@ -40,7 +40,7 @@ from infra.common.queues import last_resort, publish, queue_with_dead_letters
 from infra.config.environment import Data, Gpu
 from infra.recordings import access
 from infra.recordings.wake import wake_queue
-from transcripts.recordings import (
+from transcripts.recordings.keys import (
     CHUNK_KEYS,
     CHUNK_OUTCOME_EVENTS,
     METADATA_EVENTS_END,
@@ -72,7 +72,7 @@ EVENT_AGE = Duration.hours(2)
 #: have another source, or the router would take it for a question.
 APPLICATION_SOURCE = "cloudscribe"
 #: By this type of event they notify us that a session has ended; its detail names the bucket, the
-#: user and the session (`lambdas.session_combiner.decide`).
+#: user and the session (`lambdas.session_combiner.events`).
 SESSION_ENDED = "Session Ended"
 
 
@@ -80,7 +80,7 @@ class RecordingStore(Construct):
     """What is kept of recordings, and what is still to be done.
 
     Attributes:
-        bucket: recordings and transcripts; `transcripts.recordings` says where.
+        bucket: recordings and transcripts; `transcripts.recordings.keys` says where.
         jobs: recordings to be transcribed, as JSON of `TranscriptionJob`.
         dead_letters: jobs that failed time and again.
         undelivered: events that no function could deal with.

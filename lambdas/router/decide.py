@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 #: Kept for the end: to look once more whether there is a transcript, and to reach the queue, both
 #: at their slowest. `lambdas.router.handler` has the clients' patience.

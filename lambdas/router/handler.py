@@ -36,13 +36,13 @@ from lambdas.router.request import RefusedEvent, requested
 from lambdas.router.route import Clock, Report, Router
 from lambdas.router.server import TranscriptionServer
 from lambdas.undelivered import Undelivered
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-    from transcripts.recordings import TranscriptionJob
+    from transcripts.recordings.keys import TranscriptionJob
 
 SERVICE = "router"
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.router.decide import Outcome
 from lambdas.router.request import Request
-from transcripts.recordings import FAILURE, beside
+from transcripts.recordings.keys import FAILURE, beside
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 
 from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.models import Moment
-from transcripts.recordings import TranscriptionJob, UnknownKey, recording
+from transcripts.recordings.keys import TranscriptionJob, UnknownKey, recording
 
 
 class RefusedEvent(ValueError):

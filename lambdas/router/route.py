@@ -31,7 +31,7 @@ from lambdas.router.decide import (
     patience,
 )
 from lambdas.router.request import Request
-from transcripts.recordings import TranscriptionJob
+from transcripts.recordings.keys import TranscriptionJob
 
 
 class Bucket(Protocol):

@@ -35,10 +35,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from transcripts.bucket import Recordings, Standing, UnreadableDocument
 from transcripts.documents import RecordingTranscript, SessionEnd, SessionMetadata
-from transcripts.recordings import Session, transcribed_chunk
-from transcripts.sessions import (
+from transcripts.recordings.keys import Session, transcribed_chunk
+from transcripts.recordings.sessions import (
     Combine,
     Decision,
     Listed,
@@ -50,6 +49,7 @@ from transcripts.sessions import (
     outcomes,
     uploaded,
 )
+from transcripts.recordings.store import Recordings, Standing, UnreadableDocument
 
 #: Transcripts that are read at a time; the client needs as many connections.
 READERS: Final = 16

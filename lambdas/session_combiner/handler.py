@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.events import event_id
 from lambdas.session_combiner.combine import READERS, Combiner, SessionTooLarge
-from lambdas.session_combiner.decide import About, News, RefusedEvent, news
+from lambdas.session_combiner.events import About, News, RefusedEvent, news
 from lambdas.undelivered import Undelivered
-from transcripts.bucket import Recordings, UnreadableDocument
 from transcripts.documents import SessionMetadata
+from transcripts.recordings.store import Recordings, UnreadableDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

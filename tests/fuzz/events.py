@@ -35,8 +35,8 @@ from lambdas.undelivered import MAX_MESSAGE_BYTES, Undelivered
 from tests.support.events import BUCKET, created, event, flat, located
 from tests.support.recordings_bucket import S3InMemory
 from tests.support.utterances import utterance
-from transcripts.bucket import Recordings
 from transcripts.conversations import ConversationTable
+from transcripts.recordings.store import Recordings
 
 SECRET: Final = "the secret of the meeting"  # noqa: S105 - a text, not a password
 _ENVIRONMENT: Final = {

@@ -24,10 +24,10 @@ from tests.support.eventually import eventually
 from tests.support.recordings import wav
 from tests.support.transcripts import segment, transcript
 from tests.support.utterances import BEGIN, utterance
-from transcripts.bucket import Recordings
 from transcripts.conversations import ConversationTable, table_definition
 from transcripts.documents import ConversationTranscript
-from transcripts.recordings import Session, recording
+from transcripts.recordings.keys import Session, recording
+from transcripts.recordings.store import Recordings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -22,7 +22,7 @@ from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance
 from transcripts.conversations import EXPIRY, key_of
-from transcripts.recordings import CHUNK_OUTCOME_EVENTS, METADATA_EVENTS_END
+from transcripts.recordings.keys import CHUNK_OUTCOME_EVENTS, METADATA_EVENTS_END
 
 pytestmark = pytest.mark.integration
 

@@ -23,9 +23,9 @@ from tests.support.eventually import eventually
 from tests.support.gpu_server import Client, gpu_server_process
 from tests.support.recordings import flite, silence
 from tests.support.whisper_models import whisper_model
-from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, RecordingTranscript
-from transcripts.recordings import TranscriptionJob, recording
+from transcripts.recordings.keys import TranscriptionJob, recording
+from transcripts.recordings.store import Recordings as Bucket
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from client.errors import ConnectionLost, Refused
-from client.live import Message, Speaker, Viewer
+from client.live.connection import Message, Speaker, Viewer
 from ecs_service.api import live
 from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import Settings

@@ -1,4 +1,4 @@
-"""What `transcripts.bucket` and the combiner rely on, in the emulator's S3, over real sockets."""
+"""What the store of recordings and the combiner rely on, in the emulator's S3, over sockets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from botocore.exceptions import ClientError
 from lambdas.session_combiner.combine import Combiner, Outcome
 from local_cloud.aws import Emulator
 from tests.support.transcripts import segment, transcript
-from transcripts.bucket import Recordings
 from transcripts.documents import RecordingTranscript, SessionMetadata, SessionTranscript
-from transcripts.recordings import Session, beside, recording
+from transcripts.recordings.keys import Session, beside, recording
+from transcripts.recordings.store import Recordings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -29,7 +29,7 @@ from tests.support.recordings_way import (
 )
 from tests.support.scripted_transcriber import MODULE as TRANSCRIBER
 from transcripts.documents import Failure, FailureCode, GapReason, SessionTranscript
-from transcripts.recordings import CAPTIONS, FAILURE, Session, beside
+from transcripts.recordings.keys import CAPTIONS, FAILURE, Session, beside
 
 pytestmark = pytest.mark.integration
 

@@ -29,7 +29,7 @@ from lambdas.router.request import Request, requested
 from lambdas.router.route import Clock, Report, Router
 from lambdas.router.server import TranscriptionServer
 from tests.support.events import BUCKET, created
-from transcripts.recordings import TranscriptionJob
+from transcripts.recordings.keys import TranscriptionJob
 
 pytestmark = pytest.mark.integration
 

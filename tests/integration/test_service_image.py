@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from client.live import Message, Speaker
+from client.live.connection import Message, Speaker
 from scripts.builders import Buildah, CannotBuild, Docker, builder
 from scripts.images import EXIT_CANNOT_BUILD
 from tests.support.cloud import Cloud

@@ -12,10 +12,10 @@ import aiohttp
 import numpy as np
 import pytest
 
-from client.endpoints import transcribe_url
 from client.errors import Refused
-from client.languages import ask_for_languages
-from client.live import Message, Speaker
+from client.live.connection import Message, Speaker
+from client.live.endpoints import transcribe_url
+from client.live.languages import ask_for_languages
 from local_cloud.transcribe.certificates import certificates_in
 from local_cloud.transcribe.faults import Fault, Faults
 from local_cloud.transcribe.http2 import serve_http2

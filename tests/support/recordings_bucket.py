@@ -15,7 +15,7 @@ import boto3
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from transcripts.bucket import Recordings
+from transcripts.recordings.store import Recordings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -65,7 +65,7 @@ def recordings(client: S3Client) -> Recordings:
 
 
 class S3InMemory:
-    """As much of S3 as `transcripts.bucket` uses, for many requests at once.
+    """As much of S3 as `transcripts.recordings.store` uses, for many requests at once.
 
     A request is one atomic step, as with S3 and unlike with moto. What S3 really answers is shown
     by the tests with moto and with the emulator.

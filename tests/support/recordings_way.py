@@ -25,8 +25,8 @@ from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.demo import free_port
 from tests.support.events import created, flat
 from tests.support.faulty_proxy import FaultyProxy
-from transcripts.bucket import Recordings
-from transcripts.recordings import Session
+from transcripts.recordings.keys import Session
+from transcripts.recordings.store import Recordings
 
 TOKEN = "a secret of enough letters"  # noqa: S105 - a test's
 MODULE = "tests.support.scripted_server"

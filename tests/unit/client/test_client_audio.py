@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from client.audio import in_thread, microphones, open_microphone
 from client.errors import UnreadableAudio
+from client.live.audio import in_thread, microphones, open_microphone
 
 pytestmark = pytest.mark.unit
 

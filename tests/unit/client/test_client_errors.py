@@ -8,10 +8,10 @@ import av.error
 import pytest
 from typer.testing import CliRunner, Result
 
-from client import audio
-from client.commands import app
+from client.cli.app import app
+from client.cli.output import echo
 from client.errors import ClientError, ExitCode, OutputFailed, Refused, UnreadableAudio
-from client.output import echo
+from client.live import audio
 from speech.pcm import PcmFormat
 from tests.support.recordings import wav
 from transcripts.protocol import ErrorCode

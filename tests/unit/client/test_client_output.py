@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.output import json_line, printable, printable_lines, safe_json
+from client.cli.output import json_line, printable, printable_lines, safe_json
 
 pytestmark = pytest.mark.unit
 

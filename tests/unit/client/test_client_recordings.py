@@ -22,20 +22,29 @@ from botocore.exceptions import (
 )
 from typer.testing import CliRunner, Result
 
-from client import uploading
-from client.bucket import Bucket, explanation, open_bucket
-from client.commands import app
+from client.cli.app import app
+from client.cli.report import Report
 from client.errors import AlreadyThere, ExitCode
-from client.report import Report
-from client.targets import Target, last, looks
-from client.uploading import Done, Item, Verdict, find, readable, same_bytes, transfers, verdict
+from client.recordings import uploading
+from client.recordings.bucket import Bucket, explanation, open_bucket
+from client.recordings.targets import Target, last, looks
+from client.recordings.uploading import (
+    Done,
+    Item,
+    Verdict,
+    find,
+    readable,
+    same_bytes,
+    transfers,
+    verdict,
+)
 from lambdas.session_combiner.combine import Combiner
 from tests.support.recordings import wav
 from tests.support.recordings_bucket import BUCKET, bucket_in_memory
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import Recordings
 from transcripts.documents import Failure, FailureCode, SessionMetadata
-from transcripts.recordings import Session, beside, recording
+from transcripts.recordings.keys import Session, beside, recording
+from transcripts.recordings.store import Recordings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -170,7 +179,7 @@ def test_what_a_decoder_cannot_cope_with_is_uploaded_when_insisted(
     def fail(_: Path) -> None:
         raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte")
 
-    monkeypatch.setattr("client.audio.probe", fail)
+    monkeypatch.setattr("client.live.audio.probe", fail)
     path = audio(tmp_path / "tag.wav")
 
     assert run("upload", path).exit_code == ExitCode.UNREADABLE
@@ -302,7 +311,7 @@ def test_a_refusal_in_the_middle_ends_the_upload_with_advice(
         raise refusal("AccessDenied", 403, "PutObject")
 
     home.client.meta.events.register("before-call.s3.PutObject", deny)
-    monkeypatch.setattr("client.upload_command.open_bucket", lambda _: home)
+    monkeypatch.setattr("client.cli.upload.open_bucket", lambda _: home)
 
     result = run("upload", audio(tmp_path / "talk.wav"))
 
@@ -455,7 +464,7 @@ def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
     assert "dead letters" not in run("status", "talk.mp3").stdout
     assert "dead letters" not in run("status", "--session", "ann/monday").stdout
 
-    monkeypatch.setattr("client.outcomes.WAITS_LONG", timedelta(0))
+    monkeypatch.setattr("client.recordings.status.WAITS_LONG", timedelta(0))
     for asked in (("talk.mp3",), ("--session", "ann/monday")):
         waiting = run("status", *asked)
         assert waiting.exit_code == ExitCode.NOT_YET

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.chunks import announced, chunk_keys, consists_of, natural, number, spans
 from client.errors import UsageError
+from client.recordings.chunks import announced, chunk_keys, consists_of, natural, number, spans
 from transcripts.documents import SessionMetadata
-from transcripts.recordings import Session, recording
+from transcripts.recordings.keys import Session, recording
 
 pytestmark = pytest.mark.unit
 

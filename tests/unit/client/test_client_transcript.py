@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
-from client.commands import app
+from client.cli.app import app
+from client.conversations.formats import formatted, moment
 from client.errors import ExitCode, UsageError
-from client.fetching import Format
-from client.stored import formatted, moment
+from client.recordings.fetching import Format
 from tests.support.utterances import BEGIN, utterance, utterances
 from transcripts.conversations import ConversationTable, table_definition
 from transcripts.documents import ConversationTranscript

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from client.following import News
-from client.translating import PATIENCE, Held, Line, is_readable, translated
+from client.live.following import News
+from client.live.translating import PATIENCE, Held, Line, is_readable, translated
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation
 
@@ -122,7 +122,7 @@ def test_only_what_is_of_another_language_waits(
 async def test_lines_come_when_they_are_due_though_nothing_more_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("client.translating.PATIENCE", 0.01)
+    monkeypatch.setattr("client.live.translating.PATIENCE", 0.01)
     silence = asyncio.Event()
 
     async def conversation() -> AsyncGenerator[News, None]:

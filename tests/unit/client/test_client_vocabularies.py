@@ -11,7 +11,7 @@ import pytest
 from botocore.stub import Stubber
 
 from client.errors import AccessRefused, ClientError, NoSuchVocabulary
-from client.vocabularies import FILTER, PATIENCE_SECONDS, VOCABULARY, Account
+from client.vocabularies.account import FILTER, PATIENCE_SECONDS, VOCABULARY, Account
 from speech.vocabularies import Entries
 
 pytestmark = pytest.mark.unit

@@ -33,8 +33,8 @@ from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriptionFailed
 from speech.transcribers.messages import Loaded
 from tests.support.eventually import eventually
-from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, FailureCode, RecordingTranscript, Segment
+from transcripts.recordings.store import Recordings as Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -35,7 +35,7 @@ from gpu_server.recordings import Order, Outcome
 from gpu_server.telemetry import Metrics
 from gpu_server.worker import QueueWorker
 from transcripts.documents import FailureCode
-from transcripts.recordings import TranscriptionJob
+from transcripts.recordings.keys import TranscriptionJob
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

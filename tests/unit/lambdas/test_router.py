@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from lambdas.router.decide import Answer, Done, Lost, Refused, Server
 from tests.support.events import BUCKET, EVENT_ID, KEY, created, flat
-from transcripts.recordings import TranscriptionJob, beside, recording
+from transcripts.recordings.keys import TranscriptionJob, beside, recording
 
 pytestmark = pytest.mark.unit
 

@@ -36,8 +36,8 @@ from lambdas.router.decide import (
 from lambdas.router.request import Request, requested
 from lambdas.router.route import Clock, Router
 from tests.support.events import BUCKET, created
-from transcripts.recordings import TranscriptionJob
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.keys import TranscriptionJob
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 pytestmark = pytest.mark.unit
 

@@ -23,7 +23,7 @@ from lambdas.session_combiner.combine import (
     SessionTooLarge,
     Unsettled,
 )
-from lambdas.session_combiner.decide import About, RefusedEvent, news
+from lambdas.session_combiner.events import About, RefusedEvent, news
 from tests.support.recordings_bucket import (
     BUCKET,
     REGION,
@@ -32,7 +32,6 @@ from tests.support.recordings_bucket import (
     recordings,
 )
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import Recordings, parse
 from transcripts.documents import (
     Failure,
     FailureCode,
@@ -40,7 +39,8 @@ from transcripts.documents import (
     SessionMetadata,
     SessionTranscript,
 )
-from transcripts.recordings import CAPTIONS, FAILURE, Session, beside, recording
+from transcripts.recordings.keys import CAPTIONS, FAILURE, Session, beside, recording
+from transcripts.recordings.store import Recordings, parse
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

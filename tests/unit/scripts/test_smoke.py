@@ -19,7 +19,7 @@ from client.errors import ConnectionLost, Refused
 from scripts import smoke, smoke_checks
 from scripts.smoke_checks import Finding, Verdict, gpu, live, recording
 from transcripts.protocol import ErrorCode
-from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,15 @@ from botocore.stub import ANY, Stubber
 
 from tests.support.recordings_bucket import BUCKET, Calls, bucket_in_memory, recordings
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import (
+from transcripts.documents import (
+    Failure,
+    FailureCode,
+    RecordingTranscript,
+    SessionEnd,
+    SessionMetadata,
+)
+from transcripts.recordings.keys import recording
+from transcripts.recordings.store import (
     ATTEMPTS,
     LIMITS,
     Contended,
@@ -20,14 +28,6 @@ from transcripts.bucket import (
     UnreadableDocument,
     encode,
 )
-from transcripts.documents import (
-    Failure,
-    FailureCode,
-    RecordingTranscript,
-    SessionEnd,
-    SessionMetadata,
-)
-from transcripts.recordings import recording
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.support.transcripts import NOW, segment, transcript
 from transcripts.documents import GapReason, SessionEnd, SessionMetadata
-from transcripts.recordings import Session
-from transcripts.sessions import (
+from transcripts.recordings.keys import Session
+from transcripts.recordings.sessions import (
     UNDETERMINED,
     Combine,
     Decision,

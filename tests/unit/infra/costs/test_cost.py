@@ -38,7 +38,7 @@ from infra.costs.usage import (
 )
 from tests.support.environments import environment, live
 from tests.support.templates import built, settings
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 pytestmark = pytest.mark.unit
 

@@ -18,7 +18,7 @@ from infra.gpu.server import GpuServer
 from infra.recordings.flow import RecordingFlow, RecordingStore
 from lambdas.router.decide import PATIENCE, PAUSES, RESERVE
 from lambdas.session_combiner.combine import COMBINED_UP_TO, SECONDS_BESIDES, SECONDS_PER_MB
-from lambdas.session_combiner.decide import SESSION_ENDED
+from lambdas.session_combiner.events import SESSION_ENDED
 from tests.support import templates
 from tests.support.templates import alias, one, resources
 

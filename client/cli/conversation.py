@@ -1,0 +1,74 @@
+"""The command `transcript`: what is stored of a conversation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from client.aws import explained
+from client.cli.report import Report
+from client.cli.running import interruptible, run
+from client.conversations.formats import formatted, moment
+from client.conversations.table import TABLE_VARIABLE, open_table, place
+from client.errors import ExitCode, NoSuchConversation
+from client.live.endpoints import connect_parameters
+from client.recordings.fetching import Format, deliver
+from transcripts.documents import ConversationTranscript
+
+_STDOUT: Final = Path("-")
+
+
+def transcript(
+    conversation: Annotated[str, typer.Argument(help="The conversation to read.")],
+    *,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TABLE_VARIABLE,
+            help="The table of conversations. Credentials, region and endpoint are AWS's usual "
+            "ones.",
+        ),
+    ] = None,
+    wanted: Annotated[
+        Format, typer.Option("--format", help="Plain text, captions, or a document with all.")
+    ] = Format.TXT,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|AGO",
+            help="Only what was said since: 2026-11-20T17:00, or so long ago: 2h, 30m.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
+    ] = None,
+) -> None:
+    """Print what is stored of a conversation.
+
+    Times of captions count from the first utterance that is printed.
+    """
+
+    def main() -> ExitCode:
+        name = connect_parameters(conversation).conversation_id
+        now = datetime.now(UTC)
+        begin = moment(since, now) if since is not None else None
+        of = place(table)
+        with explained(of):
+            stored = open_table(of)
+            utterances = stored.read(name, begin) if begin else stored.read(name)
+            first = next(utterances, None)
+            if first is None:
+                if begin is None or next(stored.read(name), None) is None:
+                    raise NoSuchConversation(f"{name}: nothing is stored of this conversation")
+                Report(as_json=False).tell(f"{name}: nothing was said since {since}.")
+            about = ConversationTranscript(conversation_id=name, created_at=now, since=begin)
+            found = chain((first,) if first else (), utterances)
+            deliver(formatted(about, found, wanted), None if output == _STDOUT else output)
+        return ExitCode.OK
+
+    with interruptible():
+        run(main)

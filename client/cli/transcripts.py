@@ -1,0 +1,101 @@
+"""The commands `status` and `fetch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from client.cli.options import BucketName, Json, Wait, show
+from client.cli.report import Report
+from client.cli.running import interruptible, run
+from client.errors import ExitCode
+from client.recordings.bucket import explained, open_bucket
+from client.recordings.fetching import Format
+from client.recordings.status import SessionStatus, State
+from client.recordings.targets import Status, check, hand_over, last, looks, target
+
+Key = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="KEY|FILE", help="Key of a recording, or a file that was uploaded by its name."
+    ),
+]
+SessionName = Annotated[
+    str | None, typer.Option("--session", metavar="USER/SESSION", help="A session, not one file.")
+]
+
+
+def status(
+    key: Key = None,
+    *,
+    session: SessionName = None,
+    bucket: BucketName = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print each change until there is a transcript.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print what has become of a recording or a session.
+
+    The exit code tells it too: 0 transcribed, 8 not yet, 9 failed, 10 no such recording.
+    """
+
+    def main() -> ExitCode:
+        of = target(key, session)
+        report = Report(as_json=as_json)
+        home = open_bucket(bucket)
+        with explained(home.name):
+            if not watch:
+                seen = of.look(home)
+                show(report, seen)
+                return EXIT_CODE_OF[seen.state]
+            before: Status | None = None
+            for each in looks(home, report, of):
+                if each != before:
+                    show(report, each)
+                before = each
+            return EXIT_CODE_OF[before.state] if before else ExitCode.OK
+
+    with interruptible():
+        run(main)
+
+
+EXIT_CODE_OF: Final = {
+    State.TRANSCRIBED: ExitCode.OK,
+    State.WAITING: ExitCode.NOT_YET,
+    State.FAILED: ExitCode.NO_TRANSCRIPT,
+    State.UNKNOWN: ExitCode.NO_SUCH_RECORDING,
+}
+
+
+def fetch(
+    key: Key = None,
+    *,
+    session: SessionName = None,
+    bucket: BucketName = None,
+    wanted: Annotated[
+        Format, typer.Option("--format", help="The transcript itself, captions, or plain text.")
+    ] = Format.TXT,
+    output: Annotated[
+        Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
+    ] = None,
+    wait: Wait = False,
+) -> None:
+    """Print the transcript of a recording or a session."""
+
+    def main() -> ExitCode:
+        of = target(key, session)
+        report = Report(as_json=False)
+        home = open_bucket(bucket)
+        with explained(home.name):
+            seen = last(looks(home, report, of)) if wait else of.look(home)
+            if not (isinstance(seen, SessionStatus) and seen.readable):
+                check(seen)
+            file = None if output == Path("-") else output
+            hand_over(home, report, of, seen, wanted=wanted, output=file)
+        return ExitCode.OK
+
+    with interruptible():
+        run(main)

@@ -1,0 +1,148 @@
+"""Speaking into a conversation: audio frames out, results in, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from client.errors import ClientError, ConnectionLost
+from client.live.connection import Received, Speaker
+from client.live.pacing import Schedule
+from speech.pcm import PcmFormat
+from transcripts.protocol import Ack, Closed, Final
+
+#: A service that consumes no audio for this long while it owes the last words has failed, seconds.
+STALL_SECONDS = 30.0
+#: Patience for the last words after an interruption, in seconds.
+INTERRUPTED_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a stream is. Times are seconds of audio."""
+
+    sent: float = 0.0
+    processed: float = 0.0
+    #: Audio that was sent and not yet recognised, when the service last told how far it is.
+    lag: float = 0.0
+    finals: int = 0
+    words: int = 0
+    #: Whether the service has recognised all there was.
+    finished: bool = False
+
+
+class Stream:
+    """A source of audio that is spoken into one connection.
+
+    With `paced`, each frame goes when its last sample would have been spoken; without, as fast
+    as the service reads.
+    """
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        frames: AsyncGenerator[bytes, None],
+        *,
+        audio: PcmFormat,
+        paced: bool,
+    ) -> None:
+        self.progress = Progress()
+        self._speaker = speaker
+        self._frames = frames
+        self._audio = audio
+        self._paced = paced
+        self._sending: asyncio.Task[None] | None = None
+        self._interrupted = False
+
+    async def run(self, heard: Callable[[Received], None]) -> Closed:
+        """Send all frames and `stop`, hand every message to `heard`, return the last one.
+
+        Its `reason` is `stopped`, unless the service ended the stream before the audio did.
+
+        Raises:
+            Refused: the service ended the stream and told why.
+            ConnectionLost: the connection ended, or the last words did not come.
+            UnreadableAudio: the frames could not be read to their end; what was read is sent.
+        """
+        hearing = asyncio.create_task(self._hear(heard))
+        sending = self._sending = asyncio.create_task(self._send())
+        try:
+            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            unreadable = None
+            if not hearing.done():
+                unreadable = None if sending.cancelled() else sending.exception()
+                await self._finish(hearing)
+            closed = hearing.result()
+            if unreadable is not None:
+                raise unreadable
+            return closed
+        finally:
+            sending.cancel()
+            hearing.cancel()
+            await asyncio.gather(sending, hearing, return_exceptions=True)
+
+    def interrupt(self) -> None:
+        """End the audio here; what was sent is still recognised, within a few seconds."""
+        self._interrupted = True
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _send(self) -> None:
+        clock = asyncio.get_running_loop().time
+        schedule = Schedule(clock(), self._audio)
+        sent = 0
+        async with contextlib.aclosing(self._frames) as frames:
+            async for frame in frames:
+                sent += len(frame)
+                if self._paced and (delay := schedule.wait(sent, clock())):
+                    await asyncio.sleep(delay)
+                try:
+                    await self._speaker.send(frame)
+                except ConnectionLost:
+                    return  # the listening side learns why
+                self.progress.sent = self._audio.seconds(sent)
+
+    async def _hear(self, heard: Callable[[Received], None]) -> Closed:
+        progress = self.progress
+        async for received in self._speaker.received():
+            message = received.message
+            if isinstance(message, Ack):
+                progress.processed = message.processed
+                progress.lag = max(0.0, progress.sent - message.processed)
+            elif isinstance(message, Final):
+                progress.finals += 1
+                progress.words += len(message.text.split())
+            elif isinstance(message, Closed):
+                progress.processed = message.duration
+                progress.lag = max(0.0, progress.sent - message.duration)
+                progress.finished = message.reason == "stopped"
+            heard(received)
+            if isinstance(message, Closed):
+                return message
+        raise ConnectionLost("the stream ended without `closed`")
+
+    async def _finish(self, hearing: asyncio.Task[Closed]) -> None:
+        """Say `stop` and wait for `closed`, as long as the service gets on with it.
+
+        Raises:
+            ConnectionLost: the service stands still.
+        """
+        patience = INTERRUPTED_SECONDS if self._interrupted else STALL_SECONDS
+        stopping = asyncio.create_task(self._stop())
+        try:
+            while True:
+                before = self.progress.processed
+                await asyncio.wait({hearing}, timeout=patience)
+                if hearing.done():
+                    return
+                if self._interrupted or self.progress.processed == before:
+                    raise ConnectionLost(f"the last words did not come within {patience:g} s")
+        finally:
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
+
+    async def _stop(self) -> None:
+        with contextlib.suppress(ClientError):  # the listening side learns why
+            await self._speaker.stop()

@@ -1,0 +1,143 @@
+"""Captions in another language: which line is printed when.
+
+A final waits for its translation, so that each is one line and all stand in the order in which
+they were said. It does not wait for ever: translations may be late, or never come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+
+from client.live.following import Caption, News
+from transcripts.models import Utterance
+from transcripts.protocol import Final, Partial, Translation, TranslationStatus
+
+#: After so long a final is shown as it was said, in seconds.
+PATIENCE = 10.0
+#: Guesses whose speakers are remembered until they are translated.
+_OPEN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A caption, and its translation where there is one. `foreign`: it is lacking."""
+
+    caption: Caption
+    translation: Translation | None = None
+    foreign: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    caption: Final | Utterance
+    until: float
+    line: Line | None = None
+
+
+class Held:
+    """The finals that wait for their translation, in the order in which they came."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._open: OrderedDict[str, Partial] = OrderedDict()
+
+    @property
+    def due(self) -> float | None:
+        """When `late` has something to say, on the clock that `take` is told."""
+        return next((final.until for final in self._waiting.values()), None)
+
+    def take(self, news: Caption | Translation, now: float) -> Iterator[Line]:
+        """Yield the lines that can be shown now; `now` in seconds, of any clock."""
+        if isinstance(news, Translation):
+            yield from self._translate(news)
+        elif isinstance(news, Partial):
+            yield from self._guess(news)
+        else:
+            self._open.pop(news.utterance_id, None)
+            final = _Waiting(news, now + PATIENCE)
+            if is_readable(news.language, self._language):
+                final.line = Line(news)
+            self._waiting[news.utterance_id] = final
+        yield from self._ready()
+
+    def late(self, now: float) -> Iterator[Line]:
+        """Yield as they were said those that have waited too long, and what waited for them."""
+        for final in self._waiting.values():
+            if final.line is None and final.until <= now:
+                final.line = Line(final.caption, foreign=True)
+        yield from self._ready()
+
+    def rest(self) -> Iterator[Line]:
+        """Yield all that still wait, for nothing more will come."""
+        return self.late(float("inf"))
+
+    def _translate(self, translation: Translation) -> Iterator[Line]:
+        name = translation.utterance_id
+        if not translation.is_final:
+            if name in self._open:
+                yield Line(self._open[name], translation)
+        elif name in self._waiting:
+            final = self._waiting[name]
+            final.line = final.line or Line(final.caption, translation)
+
+    def _guess(self, partial: Partial) -> Iterator[Line]:
+        self._open.pop(partial.utterance_id, None)
+        if is_readable(partial.language, self._language) or not partial.text:
+            yield Line(partial)
+            return
+        self._open[partial.utterance_id] = partial
+        if len(self._open) > _OPEN:
+            self._open.popitem(last=False)
+
+    def _ready(self) -> Iterator[Line]:
+        while self._waiting:
+            name, first = next(iter(self._waiting.items()))
+            if first.line is None:
+                return
+            del self._waiting[name]
+            yield first.line
+
+
+def is_readable(language: str, wanted: str) -> bool:
+    """Return whether there is no need to wait for a translation, as of `en-GB` into `en`.
+
+    Chinese is written in two ways, which only the whole tag tells apart.
+    """
+    first = language.partition("-")[0]
+    return language == wanted or (first == wanted and first != "zh")
+
+
+async def translated(
+    news: AsyncGenerator[News, None], held: Held
+) -> AsyncGenerator[Line | TranslationStatus, None]:
+    """Yield the lines to show, as `held` decides, and whether translations fail.
+
+    Raises:
+        ClientError: what `news` raises.
+    """
+    clock = asyncio.get_running_loop().time
+    coming = asyncio.ensure_future(anext(news, None))
+    try:
+        while True:
+            wait = None if held.due is None else max(0.0, held.due - clock())
+            await asyncio.wait({coming}, timeout=wait)
+            if not coming.done():
+                for line in held.late(clock()):
+                    yield line
+                continue
+            one = coming.result()
+            if one is None:
+                return
+            coming = asyncio.ensure_future(anext(news, None))
+            if isinstance(one, TranslationStatus):
+                yield one
+            else:
+                for line in held.take(one, clock()):
+                    yield line
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)

@@ -1,0 +1,209 @@
+"""What an upload will do: looked up in the bucket before the first byte goes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.cli.output import printable
+from client.errors import AlreadyThere, ClientError, UnreadableAudio, UsageError
+from client.recordings.bucket import Bucket
+from client.recordings.chunks import announced, chunk_keys, consists_of, number
+from client.recordings.status import State, look_at_recording
+from client.recordings.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
+from transcripts.documents import SessionMetadata
+from transcripts.recordings.keys import FAILURE, UPLOADS, Session, UnknownKey, beside, recording
+from transcripts.recordings.sessions import Listed, outcomes, uploaded
+from transcripts.recordings.store import ATTEMPTS, Contended, UnreadableDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A file, what is to be done with it, and what it replaces."""
+
+    source: Source
+    verdict: Verdict
+    replaces: str | None = None
+    #: Whether other bytes have a transcript, so that these will get none.
+    transcribed: bool = False
+    #: Key of the failure of the same bytes, which has to go before they are tried again.
+    forget: str | None = None
+
+    @property
+    def item(self) -> Item:
+        """As `client.recordings.uploading.transfers` takes it."""
+        return Item(self.source, self.replaces)
+
+    def refusal(self) -> ClientError | None:
+        """Return why it is not uploaded; None if it is, or is there."""
+        where = f"{self.source.path}: another recording is at {self.source.key}"
+        advice = "Give this one another name (--name, --session), or insist by --force"
+        if self.verdict is Verdict.TRANSCRIBED:
+            return AlreadyThere(
+                f"{where} and has its transcript. {advice}: then that transcript stays, and this "
+                "one gets none."
+            )
+        if self.verdict is Verdict.WAITS:
+            return AlreadyThere(f"{where} and waits for its transcript. {advice}: then it is gone.")
+        return None
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str]]:
+    """Return where files go: below `uploads/`, by their own names or by `name`.
+
+    A `name` that ends in a slash is a folder; another one is for a single file.
+
+    Raises:
+        UsageError: two files would go to the same place, or one to none.
+    """
+    name = name.removeprefix(UPLOADS) if name else ""
+    if name and not name.endswith("/") and len(files) > 1:
+        raise UsageError(f"--name {name} is for one file; --name {name}/ is a folder for many")
+    whole = bool(name) and not name.endswith("/")
+    keys = [
+        (path, f"{UPLOADS}{name}" if whole else f"{UPLOADS}{name}{path.name}") for path in files
+    ]
+    taken: dict[str, Path] = {}
+    for path, key in keys:
+        if key in taken:
+            raise UsageError(f"{taken[key]} and {path} would both be {key}: upload one by --name")
+        taken[key] = path
+    return keys
+
+
+def unusable_name(path: Path, key: str) -> UsageError | None:
+    """Return why a file cannot be uploaded under a key; None if it can."""
+    try:
+        recording(key)
+    except UnknownKey:
+        return UsageError(
+            f"{printable(str(path))}: it cannot be uploaded as {printable(key)}. A name has no "
+            "control characters, is UTF-8, and is not too long; give another one by --name"
+        )
+    return None
+
+
+def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
+    """Return what is to be done with a single file."""
+    there = find(bucket, source.key)
+    same = there is not None and same_bytes(source, there)
+    if same and not force:  # whatever has become of it
+        return Planned(source, Verdict.SKIP)
+    state = look_at_recording(bucket, recording(source.key), source.key).state
+    return _planned(
+        source,
+        there,
+        same=same,
+        transcribed=state is State.TRANSCRIBED,
+        failed=state is State.FAILED,
+        force=force,
+    )
+
+
+def _planned(
+    source: Source,
+    there: Listed | None,
+    *,
+    same: bool,
+    transcribed: bool,
+    failed: bool,
+    force: bool,
+) -> Planned:
+    decided = verdict(
+        there=there is not None,
+        same=same,
+        transcribed=transcribed,
+        failed=failed,
+        force=force,
+    )
+    replaces = there.etag if there is not None and there.key == source.key else None
+    again = same and failed and decided is Verdict.UPLOAD
+    failure = beside(recording(source.key).transcript_key, FAILURE) if again else None
+    return Planned(source, decided, replaces, transcribed, failure)
+
+
+# --- a session ----------------------------------------------------------------------------------
+
+
+def session_sources(folder: Path, session: Session) -> list[Source]:
+    """Return a folder's files as the chunks of a session, in their order.
+
+    Hidden files, folders and `metadata.json` are left out.
+
+    Raises:
+        UsageError: they cannot be chunks of one session.
+        UnreadableAudio: one of them is empty, or cannot be read.
+    """
+    try:
+        names = [
+            each.name
+            for each in folder.iterdir()
+            if not each.is_dir() and not each.name.startswith(".") and each.name != "metadata.json"
+        ]
+    except OSError as error:
+        raise UnreadableAudio(f"{folder}: {error.strerror or error}") from error
+    return [readable(folder / name, key) for name, key in chunk_keys(session, names)]
+
+
+def plan_session(
+    bucket: Bucket, session: Session, sources: Sequence[Source], *, force: bool
+) -> tuple[list[Planned], frozenset[int]]:
+    """Return what is to be done with each chunk, and the numbers of those that will be there."""
+    listed = list(bucket.recordings.listed(session.chunks_prefix))
+    there: dict[int, Listed] = {}
+    for each in listed:
+        if uploaded(session, [each.key]):
+            there.setdefault(number(each.key), each)
+    by_key = {each.key: each for each in listed}
+    known = outcomes(session, bucket.recordings.listed(session.outcomes_prefix))
+    planned = []
+    for source in sources:
+        standing = by_key.get(source.key) or there.get(number(source.key))
+        planned.append(
+            _planned(
+                source,
+                standing,
+                same=standing is not None and same_bytes(source, standing),
+                transcribed=number(source.key) in known.transcripts,
+                failed=number(source.key) in known.failures,
+                force=force,
+            )
+        )
+    return planned, frozenset(there) | {number(source.key) for source in sources}
+
+
+def announce(bucket: Bucket, session: Session, numbers: Collection[int]) -> SessionMetadata:
+    """Write of which chunks a session consists, unless it is said already; return it.
+
+    It is written before the chunks. So whoever looks sees what is still missing, also when an
+    upload breaks off; and the combiner waits for all of them.
+
+    Raises:
+        UsageError: there are too many.
+        Contended: others kept writing it.
+    """
+    files, key = bucket.recordings, session.metadata_key
+    for _ in range(ATTEMPTS):
+        known, etag = None, None
+        try:
+            found = files.get(key, SessionMetadata)
+        except UnreadableDocument:
+            standing = files.standing(key)
+            etag = standing.etag if standing else None
+        else:
+            known, etag = (found.document, found.etag) if found else (None, None)
+        wanted = consists_of(numbers, known)
+        if known and announced(known, numbers) == announced(wanted, numbers):
+            return wanted
+        if files.replace(key, wanted, etag) if etag else files.put_once(key, wanted):
+            return wanted
+    raise Contended("others kept writing the session's metadata")
+
+
+def missing(metadata: SessionMetadata, numbers: Iterable[int]) -> set[int]:
+    """Return the numbers of announced chunks that are neither here nor in the bucket."""
+    return set(announced(metadata, set(numbers))) - set(numbers)

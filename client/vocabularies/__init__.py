@@ -1,0 +1,1 @@
+"""Vocabularies and vocabulary filters of Amazon Transcribe."""

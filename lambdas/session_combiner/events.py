@@ -1,0 +1,132 @@
+"""Which session an event is about, and what has happened to it.
+
+Three things make the combiner look at a session:
+
+* S3 has a new object, a chunk's transcript or its failure;
+* S3 has a new `metadata.json`, which may come after the last chunk;
+* an application notifies us that the session has ended. Source `cloudscribe`, detail type
+  "Session Ended", and as detail
+
+      {"bucket": "NAME", "userId": "...", "sessionId": "...", "chunkCount": 12}
+
+  `chunkCount` may be left out. The bucket is a plain name, so that the rule of those who ask for
+  a transcript of an object, whose details have `s3Location` or `s3_bucket`, does not match.
+
+ValueError
+└── RefusedEvent    it is about no session in our bucket; quotes nothing of it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from lambdas.s3_events import ObjectCreated, Shape
+from transcripts.documents import MAX_CHUNKS, SessionEnd
+from transcripts.models import Moment
+from transcripts.recordings.keys import (
+    METADATA_EVENTS_END,
+    Session,
+    UnknownKey,
+    described_session,
+    named_session,
+    transcribed_chunk,
+)
+
+#: Detail type of the application's event.
+SESSION_ENDED: Final = "Session Ended"
+
+
+class RefusedEvent(ValueError):
+    """An event is about no session in our bucket."""
+
+
+class About(Enum):
+    """What of a session an event is about."""
+
+    CHUNK = "chunk"
+    METADATA = "metadata"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something has happened to a session."""
+
+    session: Session
+    about: About
+    #: Of the chunk, for logs.
+    chunk: str | None = None
+    #: What is to be kept about the session's end.
+    end: SessionEnd | None = None
+
+
+class _Ended(Shape):
+    bucket: str
+    user_id: Annotated[str, Field(alias="userId", max_length=1024)]
+    session_id: Annotated[str, Field(alias="sessionId", max_length=1024)]
+    chunk_count: Annotated[int | None, Field(alias="chunkCount", ge=1, le=MAX_CHUNKS)] = None
+
+
+class _EndedEvent(Shape):
+    kind: Annotated[Literal["Session Ended"], Field(alias="detail-type")]
+    time: Moment
+    detail: _Ended
+
+
+class _CreatedEvent(Shape):
+    detail: ObjectCreated
+
+
+def news(event: dict[str, Any], bucket: str) -> News | None:
+    """Return what has happened; None if the event is about an object that is no part of a session.
+
+    The rule for objects matches some of these (`transcripts.recordings.keys.CHUNK_OUTCOME_EVENTS`).
+
+    Raises:
+        RefusedEvent: it has no known shape, or is about no session in our bucket.
+    """
+    try:
+        if isinstance(event, dict) and event.get("detail-type") == SESSION_ENDED:
+            return _ended(_EndedEvent.model_validate(event), bucket)
+        return _created(_CreatedEvent.model_validate(event), bucket)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        reasons = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5]
+        )
+        raise RefusedEvent(reasons) from None
+    except UnknownKey as error:
+        raise RefusedEvent(str(error)) from None
+
+
+def _ended(event: _EndedEvent, bucket: str) -> News:
+    detail = event.detail
+    _ours(detail.bucket, bucket)
+    return News(
+        session=named_session(detail.user_id, detail.session_id),
+        about=About.END,
+        # Of the event alone, so one that comes twice says the same.
+        end=SessionEnd(chunk_count=detail.chunk_count, ended_at=event.time),
+    )
+
+
+def _created(event: _CreatedEvent, bucket: str) -> News | None:
+    detail = event.detail
+    _ours(detail.bucket.name, bucket)
+    key = detail.object.key
+    try:
+        if key.endswith(METADATA_EVENTS_END):
+            return News(session=described_session(key), about=About.METADATA)
+        chunk = transcribed_chunk(key)
+    except UnknownKey:
+        return None
+    return News(session=chunk.session, about=About.CHUNK, chunk=chunk.name)
+
+
+def _ours(named: str, bucket: str) -> None:
+    if named != bucket:
+        raise RefusedEvent("it is about a bucket that is not ours")
