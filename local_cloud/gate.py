@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from gpu_server.connections import Crowd, Outflow
-from gpu_server.pace import Pace
+from gpu_server.http.connections import Crowd, Outflow
+from gpu_server.http.pace import Pace
 
 
 @dataclass(slots=True, kw_only=True)

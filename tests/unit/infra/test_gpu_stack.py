@@ -15,7 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 from constructs import Construct
 
-from gpu_server import worker
+from gpu_server.work import worker
 from infra.environments import Gpu
 from infra.gpu import PORT, GpuServer
 from infra.gpu_image import MissingDockerfile, gpu_image

@@ -18,8 +18,6 @@ import pytest
 from moto import mock_aws
 from prometheus_client import generate_latest
 
-from gpu_server import worker as module
-from gpu_server.blame import Blame
 from gpu_server.problems import (
     Busy,
     Conflict,
@@ -31,9 +29,11 @@ from gpu_server.problems import (
     StorageFailed,
     Unprocessable,
 )
-from gpu_server.recordings import Order, Outcome
 from gpu_server.telemetry import Metrics
-from gpu_server.worker import QueueWorker
+from gpu_server.work import worker as module
+from gpu_server.work.blame import Blame
+from gpu_server.work.recordings import Order, Outcome
+from gpu_server.work.worker import QueueWorker
 from transcripts.documents import FailureCode
 from transcripts.recordings import TranscriptionJob
 

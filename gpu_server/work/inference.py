@@ -24,7 +24,7 @@ counted, for the worker takes only one more of them than there are slots, and th
 requests for a while from when they could have begun, but not for ever.
 
 Each slot is a process with a model. One that dies fails the job it had and is started again: at
-once, unless different recordings kill it one after the other (`gpu_server.blame`) or it dies
+once, unless different recordings kill it one after the other (`gpu_server.work.blame`) or it dies
 without work. Where that does not help, `broken` returns, and the server had better be replaced.
 """
 
@@ -42,10 +42,10 @@ from typing import Any, Final, Self
 
 import structlog
 
-from gpu_server.blame import OUTAGE, Blame
 from gpu_server.problems import Busy, NotReady, Stopping
-from gpu_server.standby import Standby, Transcribing
 from gpu_server.telemetry import Metrics
+from gpu_server.work.blame import OUTAGE, Blame
+from gpu_server.work.standby import Standby, Transcribing
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
 from speech.transcribers.messages import Loaded

@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from gpu_server.pace import Pace
-from gpu_server.shares import neighbourhood
+from gpu_server.http.pace import Pace
+from gpu_server.http.shares import neighbourhood
 
 #: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS; and for
 #: connections that are accepted before there is time to displace any.

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gpu_server.http.transfers import Transfers
+from gpu_server.http.uploads import receive_form
 from gpu_server.problems import InvalidRequest, NoSpace, Unprocessable, UploadStalled
-from gpu_server.spool import Spool
-from gpu_server.transfers import Transfers
-from gpu_server.uploads import receive_form
+from gpu_server.work.spool import Spool
 
 pytestmark = pytest.mark.unit
 

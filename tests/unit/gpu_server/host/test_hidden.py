@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gpu_server import hidden
+from gpu_server.host import hidden
 
 pytestmark = [
     pytest.mark.unit,

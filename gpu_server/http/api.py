@@ -16,11 +16,12 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from gpu_server import recordings as s3
-from gpu_server.access import Door
-from gpu_server.download import Downloader
-from gpu_server.guard import Guard, problem_response
-from gpu_server.inference import Inference
+from gpu_server.host.warmth import Warmth
+from gpu_server.http.access import Door
+from gpu_server.http.download import Downloader
+from gpu_server.http.guard import Guard, problem_response
+from gpu_server.http.transfers import Transfers
+from gpu_server.http.uploads import FILE, receive_form
 from gpu_server.problems import (
     MEDIA_TYPE,
     InvalidRequest,
@@ -29,12 +30,11 @@ from gpu_server.problems import (
     RefusedPlace,
     of,
 )
-from gpu_server.recordings import Recordings
-from gpu_server.spool import Spool
 from gpu_server.telemetry import Metrics
-from gpu_server.transfers import Transfers
-from gpu_server.uploads import FILE, receive_form
-from gpu_server.warmth import Warmth
+from gpu_server.work import recordings as s3
+from gpu_server.work.inference import Inference
+from gpu_server.work.recordings import Recordings
+from gpu_server.work.spool import Spool
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
 from transcripts.documents import AudioTrack, FailureCode, Segment

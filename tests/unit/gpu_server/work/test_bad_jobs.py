@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from gpu_server import worker as module
-from gpu_server.blame import Blame
 from gpu_server.problems import EngineFailure
-from gpu_server.recordings import Order, Outcome
 from gpu_server.telemetry import Metrics
-from gpu_server.worker import QueueWorker
+from gpu_server.work import worker as module
+from gpu_server.work.blame import Blame
+from gpu_server.work.recordings import Order, Outcome
+from gpu_server.work.worker import QueueWorker
 from tests.support.virtual_time import run_in_virtual_time
-from tests.unit.gpu_server.test_worker import BUCKET, Ready, job
+from tests.unit.gpu_server.work.test_worker import BUCKET, Ready, job
 
 pytestmark = pytest.mark.unit
 

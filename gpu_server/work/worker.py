@@ -1,6 +1,6 @@
 """The worker: does the jobs of the SQS queue, one at a time for each slot, and has one more ready.
 
-    receive (long poll) -> transcribe and store (`gpu_server.recordings`) -> delete
+    receive (long poll) -> transcribe and store (`gpu_server.work.recordings`) -> delete
                            while that lasts: more visibility, now and then
 
 The one more is taken and fetched while the slots work, so that a slot which becomes free goes on at
@@ -21,7 +21,7 @@ its message is visible again when the time is over for which it last asked.
 While the model or the storage fails, one job is tried now and then (`_Outage`), so that it does not
 use up the attempts of all that wait. A job that fails alone is no outage and delays nobody; when
 its attempts are used up, the reason is stored in place of its transcript. Whose failure it is,
-`gpu_server.blame` judges.
+`gpu_server.work.blame` judges.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from gpu_server.blame import Whose
-from gpu_server.inference import Inference
 from gpu_server.problems import (
     EngineStalled,
     Problem,
@@ -51,8 +49,10 @@ from gpu_server.problems import (
     StorageFailed,
     Unprocessable,
 )
-from gpu_server.recordings import Order, Recordings, order
 from gpu_server.telemetry import Metrics
+from gpu_server.work.blame import Whose
+from gpu_server.work.inference import Inference
+from gpu_server.work.recordings import Order, Recordings, order
 from transcripts.recordings import TranscriptionJob
 
 if TYPE_CHECKING:

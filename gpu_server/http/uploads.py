@@ -13,10 +13,10 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from gpu_server.pace import TooSlow
+from gpu_server.http.pace import TooSlow
+from gpu_server.http.transfers import Transfer
 from gpu_server.problems import InvalidRequest, UploadStalled
-from gpu_server.spool import SpoolFile
-from gpu_server.transfers import Transfer
+from gpu_server.work.spool import SpoolFile
 
 #: The name of the field that has the recording.
 FILE: Final = "file"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gpu_server.warmth import LONGEST, Warmth
+from gpu_server.host.warmth import LONGEST, Warmth
 
 pytestmark = pytest.mark.unit
 

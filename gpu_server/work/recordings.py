@@ -9,7 +9,7 @@ bytes that it is about, so that it stands in nobody's way who uploads better one
 there has no bytes and gets none: it may be uploaded yet.
 
 What another attempt can mend is no such failure. But a recording that fails time and again while
-others succeed (`gpu_server.blame`) is `give_up`'s, when the attempts are used up.
+others succeed (`gpu_server.work.blame`) is `give_up`'s, when the attempts are used up.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from gpu_server.blame import Blame, Whose
-from gpu_server.inference import Inference, Place
 from gpu_server.problems import (
     Conflict,
     Defect,
@@ -40,7 +38,9 @@ from gpu_server.problems import (
     Unprocessable,
     of,
 )
-from gpu_server.spool import Spool, SpoolFile
+from gpu_server.work.blame import Blame, Whose
+from gpu_server.work.inference import Inference, Place
+from gpu_server.work.spool import Spool, SpoolFile
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
 from transcripts.bucket import Contended, UnreadableDocument

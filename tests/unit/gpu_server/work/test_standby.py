@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.inference import Inference
 from gpu_server.telemetry import Metrics
+from gpu_server.work.inference import Inference
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import TranscriberCrashed, TranscriberUnavailable
 from speech.transcribers.messages import Loaded

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.blame import MEMORY, REMEMBERED, Blame, Whose
+from gpu_server.work.blame import MEMORY, REMEMBERED, Blame, Whose
 
 pytestmark = pytest.mark.unit
 

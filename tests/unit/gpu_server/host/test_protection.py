@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_server.protection import AGAIN, BLOCKED, LINGER, MINUTES, RENEW, Protection
+from gpu_server.host.protection import AGAIN, BLOCKED, LINGER, MINUTES, RENEW, Protection
 
 pytestmark = pytest.mark.unit
 

@@ -14,8 +14,6 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from gpu_server.blame import Whose
-from gpu_server.inference import Inference
 from gpu_server.problems import (
     Conflict,
     Defect,
@@ -26,9 +24,11 @@ from gpu_server.problems import (
     StorageFailed,
     Unprocessable,
 )
-from gpu_server.recordings import OWN_FAILURE_RETRY, SLICE, Order, Recordings, order
-from gpu_server.spool import Spool
 from gpu_server.telemetry import Metrics
+from gpu_server.work.blame import Whose
+from gpu_server.work.inference import Inference
+from gpu_server.work.recordings import OWN_FAILURE_RETRY, SLICE, Order, Recordings, order
+from gpu_server.work.spool import Spool
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriptionFailed
 from speech.transcribers.messages import Loaded

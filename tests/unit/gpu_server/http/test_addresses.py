@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.addresses import checked, is_public
+from gpu_server.http.addresses import checked, is_public
 from gpu_server.problems import RefusedAddress
 
 pytestmark = pytest.mark.unit

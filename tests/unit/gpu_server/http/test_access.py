@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_server.access import Door
+from gpu_server.http.access import Door
 from gpu_server.problems import Forbidden, Unauthorized
 
 pytestmark = pytest.mark.unit

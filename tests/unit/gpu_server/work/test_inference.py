@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.inference import MAX_RELOADS, Inference, Place
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
+from gpu_server.work.inference import MAX_RELOADS, Inference, Place
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberCrashed, TranscriberUnavailable
 from speech.transcribers.messages import Loaded
@@ -107,7 +107,7 @@ async def test_jobs_are_done_in_turn_and_requests_before_jobs_of_the_queue() -> 
 async def test_a_job_of_the_queue_gives_way_from_when_it_could_begin_and_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gpu_server.inference.BACKGROUND_PATIENCE", 0.05)
+    monkeypatch.setattr("gpu_server.work.inference.BACKGROUND_PATIENCE", 0.05)
     slot = Slot()
     async with inference(slot) as running:
         tasks = [begin(running, "first", background=True)]
@@ -237,7 +237,7 @@ async def test_who_waits_and_gives_up_costs_nobody_a_turn() -> None:
 async def test_a_crash_is_the_error_of_its_job_and_the_next_has_a_new_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    monkeypatch.setattr("gpu_server.work.inference.LONGEST_PAUSE", 0)
     slot = Slot()
     async with inference(slot) as running:
         crashing = begin(running, "crashes")
@@ -256,7 +256,7 @@ async def test_a_crash_is_the_error_of_its_job_and_the_next_has_a_new_process(
 async def test_a_process_that_dies_without_work_is_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    monkeypatch.setattr("gpu_server.work.inference.LONGEST_PAUSE", 0)
     slot = Slot()
     async with inference(slot) as running:
         await asyncio.sleep(0)
@@ -283,7 +283,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_no_place_is_given() -> 
 async def test_a_slot_that_is_given_up_is_told_and_who_waits_is_too(
     monkeypatch: pytest.MonkeyPatch, defect: Exception | None
 ) -> None:
-    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    monkeypatch.setattr("gpu_server.work.inference.LONGEST_PAUSE", 0)
     slot = Slot()
     async with inference(slot) as running, asyncio.timeout(10):
         crashing = begin(running, "crashes")
@@ -324,7 +324,7 @@ async def test_only_where_different_recordings_kill_it_a_process_is_started_ever
             pauses.append(seconds)
             await paused(0)
 
-        monkeypatch.setattr("gpu_server.inference.asyncio.sleep", sleep)
+        monkeypatch.setattr("gpu_server.work.inference.asyncio.sleep", sleep)
         for name in attempts + "Z":
             task = begin(running, name)
             await slot.working()

@@ -24,11 +24,11 @@ import aiohttp
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gpu_server.addresses import Address, checked, is_public, numeric
-from gpu_server.pace import TooSlow
+from gpu_server.http.addresses import Address, checked, is_public, numeric
+from gpu_server.http.pace import TooSlow
+from gpu_server.http.transfers import Transfer
 from gpu_server.problems import FetchFailed, InvalidRequest, RefusedAddress
-from gpu_server.spool import SpoolFile
-from gpu_server.transfers import Transfer
+from gpu_server.work.spool import SpoolFile
 
 MAX_REDIRECTS: Final = 5
 #: For all of a recording, redirects included, seconds.
