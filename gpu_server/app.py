@@ -19,12 +19,12 @@ import boto3
 import structlog
 from botocore.config import Config
 
+from foundation.connections import BACKLOG, Crowd, affordable
 from gpu_server.host.protection import protect
 from gpu_server.host.spot import spot_notice
 from gpu_server.host.warmth import Warmth
 from gpu_server.http.access import Door
 from gpu_server.http.api import Parts, application
-from gpu_server.http.connections import BACKLOG, Crowd, affordable
 from gpu_server.http.download import Downloader
 from gpu_server.http.transfers import Transfers
 from gpu_server.http.web import GOODBYE, Bounds, Web

@@ -24,8 +24,8 @@ import aiohttp
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from foundation.minimum_rate import TooSlow
 from gpu_server.http.addresses import Address, checked, is_public, numeric
-from gpu_server.http.pace import TooSlow
 from gpu_server.http.transfers import Transfer
 from gpu_server.problems import FetchFailed, InvalidRequest, RefusedAddress
 from gpu_server.work.spool import SpoolFile

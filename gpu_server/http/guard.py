@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation.fair_slots import Shares
 from gpu_server.http.access import OPEN, Door
-from gpu_server.http.shares import Shares
 from gpu_server.problems import MEDIA_TYPE, Busy, InvalidRequest, Problem, RequestStalled
 from gpu_server.telemetry import Metrics
 

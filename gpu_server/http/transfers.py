@@ -3,7 +3,7 @@
 A transfer takes no place in the queue of the transcribers, for it may be slow. It takes one of the
 places that there are for transfers, and what has come counts against the bytes that all of them
 may have on the disk. It leaves both once its recording has a place in the queue, or when it is
-given up, which happens to those that are too slow (`gpu_server.http.pace`).
+given up, which happens to those that are too slow (`foundation.minimum_rate`).
 
 Bytes count as they come, not as they are announced: else a few callers that announce a lot and send
 next to nothing would keep everybody else out. What is announced is only compared with what is free
@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gpu_server.http.pace import Pace, paced
-from gpu_server.http.shares import Shares
+from foundation.fair_slots import Shares
+from foundation.minimum_rate import Pace, paced
 from gpu_server.problems import Busy, NoSpace
 
 #: When to come again if there is no place, or no room, seconds.

@@ -13,7 +13,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from gpu_server.http.pace import TooSlow
+from foundation.minimum_rate import TooSlow
 from gpu_server.http.transfers import Transfer
 from gpu_server.problems import InvalidRequest, UploadStalled
 from gpu_server.work.spool import SpoolFile

@@ -21,9 +21,9 @@ from typing import Any, Final, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gpu_server.http.connections import BACKLOG, BURST, Crowd, Outflow
+from foundation.connections import BACKLOG, BURST, Crowd, Outflow
+from foundation.minimum_rate import Pace
 from gpu_server.http.guard import IN_WORK
-from gpu_server.http.pace import Pace
 from gpu_server.problems import MEDIA_TYPE, Busy, Problem, RequestStalled
 
 #: For answers to whoever is still connected at the end, seconds.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.http.pace import Pace, TooSlow, paced
+from foundation.minimum_rate import Pace, TooSlow, paced
 
 pytestmark = pytest.mark.unit
 

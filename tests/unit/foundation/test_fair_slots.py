@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.http.shares import Shares, neighbourhood
+from foundation.fair_slots import Shares, neighbourhood
 
 pytestmark = pytest.mark.unit
 

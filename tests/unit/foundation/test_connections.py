@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.http.connections import Crowd, Outflow, affordable, first_to_go, within
-from gpu_server.http.pace import Pace
+from foundation.connections import Crowd, Outflow, affordable, first_to_go, within
+from foundation.minimum_rate import Pace
 
 pytestmark = pytest.mark.unit
 

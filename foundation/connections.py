@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from gpu_server.http.pace import Pace
-from gpu_server.http.shares import neighbourhood
+from foundation.fair_slots import neighbourhood
+from foundation.minimum_rate import Pace
 
 #: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS; and for
 #: connections that are accepted before there is time to displace any.
