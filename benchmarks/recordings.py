@@ -35,7 +35,7 @@ from benchmarks.figures import table
 from benchmarks.lanes import Caller, Lane, cloud, engine, loaded, server_for_recordings
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
-from gpu_server.worker import AHEAD
+from gpu_server.work.worker import AHEAD
 from speech.decode import decode
 from speech.engines.base import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec

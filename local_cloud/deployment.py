@@ -43,6 +43,7 @@ INPUTS: Final = (
     "build/functions",
     "cdk.context.json",
     "cdk.json",
+    "foundation",
     "infra",
     "scripts/__init__.py",
     "scripts/json_files.py",

@@ -39,8 +39,8 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from gpu_server.connections import BACKLOG, BURST, Crowd, affordable
-from gpu_server.pace import Pace, TooSlow, paced
+from foundation.connections import BACKLOG, BURST, Crowd, affordable
+from foundation.minimum_rate import Pace, TooSlow, paced
 from infra.web.page_headers import page_headers
 from local_cloud.gate import Bounds, Gate
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from gpu_server.connections import Crowd, Outflow
-from gpu_server.pace import Pace
+from foundation.connections import Crowd, Outflow
+from foundation.minimum_rate import Pace
 
 
 @dataclass(slots=True, kw_only=True)

@@ -52,7 +52,7 @@ def names(root: Path = ROOT) -> list[str]:
 
 def sources(root: Path, name: str) -> list[Path]:
     """Return the files that a function consists of: its own, and what functions share."""
-    folders = (root / "lambdas" / name, root / "transcripts")
+    folders = (root / "lambdas" / name, root / "foundation", root / "transcripts")
     found = [path for folder in folders for path in folder.rglob("*.py")]
     return sorted([*(root / "lambdas").glob("*.py"), *found])
 

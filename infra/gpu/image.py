@@ -19,7 +19,7 @@ from infra.common.artifacts import ROOT
 from infra.common.images import existing_image
 
 #: What the folder's Dockerfile may copy besides the folder itself; see ARCHITECTURE.md, "Rooms".
-SHARED_ROOMS: Final = ("speech", "transcripts")
+SHARED_ROOMS: Final = ("foundation", "speech", "transcripts")
 
 
 class MissingDockerfile(FileNotFoundError):
@@ -35,7 +35,7 @@ def gpu_image(
         scope: where a repository is referred to.
         image: an image with tag or digest, or a folder with a Dockerfile, relative to `root`.
             The Dockerfile is built from the folder above it, of which it sees its own folder,
-            `speech/` and `transcripts/`.
+            and `SHARED_ROOMS`.
         arguments: what the Dockerfile is given, where one is built.
         root: the repository.
 

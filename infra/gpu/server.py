@@ -11,8 +11,8 @@ changes the server itself (image, settings, network). Then all tasks have to be 
 machine has a second GPU for a new one beside the old one, and the number goes to 0: the
 deployment neither waits for Spot capacity nor fails for want of it. At its next look the batch
 worker turns the number up again for whatever waits or is to be kept warm. A task with work protects
-itself from both, for minutes at a time (`gpu_server.protection`); a job that is cut off all the
-same becomes visible in the queue again.
+itself from both, for minutes at a time (`gpu_server.host.protection`); a job that is cut off all
+the same becomes visible in the queue again.
 
 **Who can reach it.** Tasks have no public address; their security group lets in the router's
 and nobody else's. Whoever asks for something has to know a secret besides. Secrets Manager makes it

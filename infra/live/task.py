@@ -34,7 +34,7 @@ START_ON_MACHINE = Duration.minutes(5)
 MACHINE_RESERVATION_MIB, MACHINE_CPU = 192, 1024
 #: All that ecs_service/Dockerfile copies. Whatever else is in the tree neither changes the image
 #: nor is looked at.
-IMAGE_SOURCES = ("ecs_service", "speech", "transcripts", "translation")
+IMAGE_SOURCES = ("ecs_service", "foundation", "speech", "transcripts", "translation")
 
 
 class CaptionTask(Construct):

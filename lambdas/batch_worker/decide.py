@@ -7,7 +7,7 @@ oldest message only as a metric. Once a machine runs, more are wanted at once. F
 when there have been too many for a while, for the queue's counts are approximate. Those that have
 a job in hand are never too many, and neither is one that was given recordings beside the queue. A
 machine may have a second job ready, so this counts some too many; which of them ends is ECS's
-choice, and those at work ask it to spare them (`gpu_server.protection`).
+choice, and those at work ask it to spare them (`gpu_server.host.protection`).
 
 Where machines are started at set times only, jobs wait for the next one. From then on everything
 is as above until the queue is empty. At other times jobs start no machine, but one that runs for

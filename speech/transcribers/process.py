@@ -6,7 +6,7 @@
 The loop only ever reads and writes a socket, so it answers others while the model computes, also
 where that holds the interpreter's lock. Native code that crashes takes its own process along and
 nobody else. The process gets no credentials of AWS in its environment: it reads files from
-strangers. That it cannot read ours either is the server's part (`gpu_server.hidden`).
+strangers. That it cannot read ours either is the server's part (`gpu_server.host.hidden`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gpu_server.layer import LAYERS, part
+from gpu_server.image.layer import LAYERS, part
 from scripts import lock
 from scripts.builders import ROOT
 

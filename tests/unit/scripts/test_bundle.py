@@ -42,6 +42,7 @@ def tree(tmp_path: Path) -> Path:
         "lambdas/one/__pycache__/handler.cpython-311.pyc": "compiled",
         "lambdas/two/handler.py": "two = 2",
         "lambdas/unfinished/decide.py": "",
+        "foundation/backoff.py": "wait = 1",
         "transcripts/__init__.py": "",
         "transcripts/models.py": "model = 1",
         "speech/pcm.py": "pcm = 1",
@@ -86,6 +87,7 @@ def test_a_function_gets_its_own_sources_and_those_that_it_may_import(
 
     assert {path.name for path in (tmp_path / "built").iterdir()} == {"one", "two"}
     assert files(tmp_path / "built" / "one") == {
+        "foundation/backoff.py",
         "lambdas/__init__.py",
         "lambdas/one/__init__.py",
         "lambdas/one/handler.py",

@@ -15,7 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 from constructs import Construct
 
-from gpu_server import worker
+from gpu_server.work import worker
 from infra.config.environment import Gpu
 from infra.gpu.image import MissingDockerfile, gpu_image
 from infra.gpu.server import PORT, GpuServer
@@ -528,7 +528,8 @@ def test_faster_whisper_knows_the_models_that_are_baked_in() -> None:
 
 
 def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) -> None:
-    for file in ("gpu_server/Dockerfile", "speech/pcm.py", "client/live/connection.py", ".env"):
+    ours = {"gpu_server/Dockerfile", "foundation/pace.py", "speech/pcm.py"}
+    for file in (*ours, "client/errors.py", ".env"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("FROM scratch\n")
     app = cdk.App()
@@ -546,4 +547,4 @@ def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) 
     (image,) = json.loads(assets.read_text())["dockerImages"].values()
     assert image["source"]["dockerBuildArgs"] == {"MODEL": "large-v3"}
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    assert files == {"gpu_server/Dockerfile", "speech/pcm.py"}
+    assert files == ours
