@@ -438,7 +438,7 @@ class TranscribePart(GuardedPart):
             PartFailed: it ended, or did not serve in time.
         """
         process = await self._spawn(
-            "local_cloud.transcribe",
+            "transcribe_endpoint",
             # Without TLS, for nobody else can listen on the loopback address.
             *("--no-tls", "--port", str(self._port), "--engine", "pocketsphinx"),
             *("--http2-port", str(self._calls_port)),

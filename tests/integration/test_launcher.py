@@ -416,7 +416,7 @@ async def test_a_shell_that_uses_the_demo_puts_vocabularies_into_its_transcribe(
 async def aws_of_somebody(key: str, secret: str) -> AsyncIterator[str]:
     """Run an Amazon Transcribe that knows this key alone; yield its address."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "local_cloud.transcribe", "--no-tls", "--key", f"{key}:{secret}"),
+        *(sys.executable, "-m", "transcribe_endpoint", "--no-tls", "--key", f"{key}:{secret}"),
         cwd=ROOT,
         stdout=PIPE,
     )
