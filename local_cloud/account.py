@@ -17,7 +17,7 @@ from typing import Any, Final
 import botocore.session
 from botocore.exceptions import ConfigParseError
 
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
 
 #: What a profile has one of when it leads to credentials.
 _WAYS: Final = (
@@ -54,15 +54,15 @@ class Account:
         """Return the account that these variables and profiles lead to.
 
         Raises:
-            SetupError: they lead nowhere, or to what cannot be used here.
+            LaunchError: they lead nowhere, or to what cannot be used here.
         """
         name = environment.get("AWS_DEFAULT_PROFILE") or environment.get("AWS_PROFILE")
         if name and name not in profiles:
-            raise SetupError(f'AWS\'s files have no profile "{name}" (AWS_PROFILE). {_INSTEAD}')
+            raise LaunchError(f'AWS\'s files have no profile "{name}" (AWS_PROFILE). {_INSTEAD}')
         profile = profiles.get(name or "default", {})
         credentials, key = _credentials(environment, name or "default", profile)
         if re.fullmatch("[0-9]{12}", key):
-            raise SetupError(
+            raise LaunchError(
                 "The AWS access key is a number of 12 digits. None of AWS is, and the emulator "
                 f"takes it for the number of another account. Unset it. {_INSTEAD}"
             )
@@ -80,7 +80,7 @@ def look(environment: Mapping[str, str]) -> Account:
     """Return what `environment` and the files that it names, or AWS's usual ones, lead to.
 
     Raises:
-        SetupError: see `Account.parse`; or a file cannot be parsed.
+        LaunchError: see `Account.parse`; or a file cannot be parsed.
     """
     session = botocore.session.Session()
     for variable, name, usual in (
@@ -91,7 +91,7 @@ def look(environment: Mapping[str, str]) -> Account:
     try:
         profiles = session.full_config["profiles"]
     except ConfigParseError as error:
-        raise SetupError(f"AWS's file {error.kwargs['path']} is broken. {_INSTEAD}") from None
+        raise LaunchError(f"AWS's file {error.kwargs['path']} is broken. {_INSTEAD}") from None
     return Account.parse(environment, profiles)
 
 
@@ -111,11 +111,11 @@ def _credentials(
     """Return where credentials are, in words, and the access key if it is there to be read.
 
     Raises:
-        SetupError: they are incomplete, or ask for somebody at a keyboard.
+        LaunchError: they are incomplete, or ask for somebody at a keyboard.
     """
     if key := environment.get("AWS_ACCESS_KEY_ID"):
         if not environment.get("AWS_SECRET_ACCESS_KEY"):
-            raise SetupError(f"AWS_ACCESS_KEY_ID is set without its secret. {_INSTEAD}")
+            raise LaunchError(f"AWS_ACCESS_KEY_ID is set without its secret. {_INSTEAD}")
         return "the environment", key
     by_token = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
     if all(map(environment.get, by_token)) and not profile.get("role_arn"):
@@ -125,7 +125,7 @@ def _credentials(
     found = f'the profile "{name}"'
     if profile.get("role_arn"):
         if profile.get("mfa_serial"):
-            raise SetupError(
+            raise LaunchError(
                 f"{found[0].upper()}{found[1:]} asks for a code (mfa_serial), and the service "
                 "cannot ask you. Sign in first: "
                 f'eval "$(aws configure export-credentials --profile {name} --format env)". '
@@ -134,5 +134,5 @@ def _credentials(
         return found, ""
     key = str(profile.get("aws_access_key_id") or "")
     if key and not profile.get("aws_secret_access_key"):
-        raise SetupError(f"{found[0].upper()}{found[1:]} has a key without its secret. {_INSTEAD}")
+        raise LaunchError(f"{found[0].upper()}{found[1:]} has a key without its secret. {_INSTEAD}")
     return found, key

@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from local_cloud.account import Account
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
 from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
 
@@ -78,7 +78,7 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
         look: finds the user's AWS account; it is asked only where that matters.
 
     Raises:
-        SetupError: something is missing for it; or from `look`.
+        LaunchError: something is missing for it; or from `look`.
     """
     engine = environment.get("ENGINE") or DEFAULT_ENGINE
     endpoint = environment.get("TRANSCRIBE_ENDPOINT") or None
@@ -92,7 +92,7 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
         price = MEDICAL_PRICE if _may_be_medical(environment) else TRANSCRIBE_PRICE
         transcribe = _transcribe(endpoint, region, account, price)
         if transcribe.local and environment.get("TRANSCRIBE_TRANSPORT") == "http2":
-            raise SetupError(
+            raise LaunchError(
                 "TRANSCRIBE_TRANSPORT=http2 needs TLS, which the demo's own Amazon Transcribe does "
                 "without. Start one that has it (docs/transcribe-endpoint.md), and name it in "
                 "TRANSCRIBE_ENDPOINT."
@@ -129,7 +129,7 @@ def _local_languages(allowed: str | None) -> str:
     What is wrong for every Transcribe stays: the service's settings check it.
 
     Raises:
-        SetupError: it names languages in which the local one recognises nothing.
+        LaunchError: it names languages in which the local one recognises nothing.
     """
     chosen = _json_object(allowed)
     if chosen is None:
@@ -141,7 +141,7 @@ def _local_languages(allowed: str | None) -> str:
     known = {each for each in named if isinstance(each, str) and each in LANGUAGES}
     foreign = sorted(known - {*LOCAL_LANGUAGES})
     if foreign:
-        raise SetupError(
+        raise LaunchError(
             f"TRANSCRIBE_ALLOWED has the languages {', '.join(foreign)}, and the demo's own Amazon "
             f"Transcribe recognises {', '.join(LOCAL_LANGUAGES)} alone: leave them out. One "
             "that speaks them from a script is in docs/transcribe-endpoint.md; name it in "
@@ -172,7 +172,7 @@ def _transcribe(
     """Decide where Transcribe is; a minute of it costs `price` at most.
 
     Raises:
-        SetupError: it is AWS itself, and credentials or the region are missing.
+        LaunchError: it is AWS itself, and credentials or the region are missing.
     """
     if endpoint == LOCAL or (endpoint is None and not account.is_real):
         why = _why_local(endpoint, account)
@@ -184,12 +184,12 @@ def _transcribe(
         said = f"Amazon Transcribe: the one at {_host(endpoint)}, with {whose}."
         return _Transcribe((said,), own_account=by is not None, region=region)
     if by is None or account.emulated:
-        raise SetupError(
+        raise LaunchError(
             "TRANSCRIBE_ENDPOINT is an address of AWS, and there are no AWS credentials, "
             "neither in the environment nor in a profile. TRANSCRIBE_ENDPOINT=local needs none."
         )
     if region is None:
-        raise SetupError(
+        raise LaunchError(
             "Amazon Transcribe needs a region: TRANSCRIBE_REGION=eu-central-1, for one. "
             "TRANSCRIBE_ENDPOINT=local stays on this machine and needs none."
         )
@@ -215,21 +215,21 @@ def _translate_region(transcribe: _Transcribe | None, region: str | None, accoun
     """Return the region of Amazon Translate.
 
     Raises:
-        SetupError: it cannot be used.
+        LaunchError: it cannot be used.
     """
     if account.credentials is None or account.emulated:
-        raise SetupError(
+        raise LaunchError(
             "TRANSLATOR=amazon needs AWS credentials, and there are none, neither in the "
             f"environment nor in a profile. TRANSLATOR={PSEUDO} needs none."
         )
     if transcribe and transcribe.local:
-        raise SetupError(
+        raise LaunchError(
             "TRANSLATOR=amazon needs your AWS credentials, and the local Amazon Transcribe the "
             "emulator's; the service has one set of them. With TRANSLATOR=amazon choose another "
             f"ENGINE, or translate with TRANSLATOR={PSEUDO}."
         )
     if region is None:
-        raise SetupError(
+        raise LaunchError(
             "Amazon Translate needs a region: TRANSLATE_REGION=eu-central-1, for one. "
             f"TRANSLATOR={PSEUDO} needs none."
         )

@@ -32,7 +32,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_cloud.aws import ACCOUNT, REGION, ROOT, Emulator, EmulatorError
 from local_cloud.cdk import CommandFailed, CommandLine
 from local_cloud.emulator import Refused, lock
-from scripts import stamps
+from local_cloud.fingerprint import fingerprint
 from transcripts.conversations import EXPIRY
 
 #: The environment in `app.py` that is deployed.
@@ -107,18 +107,9 @@ def outputs(data: Path) -> Path:
     return data / "cdk" / "outputs.json"
 
 
-def fingerprint(root: Path = ROOT) -> str:
+def fingerprint_stacks(root: Path = ROOT) -> str:
     """Return a digest of everything that the stacks and their functions are made from."""
-    files = [
-        file
-        for name in INPUTS
-        for file in (
-            stamps.sources(root / name, without=NO_INPUTS)
-            if (root / name).is_dir()
-            else [root / name]
-        )
-    ]
-    return stamps.fingerprint(root, files, ENVIRONMENT)
+    return fingerprint(root, INPUTS, without=NO_INPUTS)
 
 
 async def start(emulator: Emulator, say: Say, *, root: Path = ROOT) -> Resources:
@@ -177,7 +168,7 @@ class Deployment:
         self._stamp = data / "cdk" / "stamp"
         self._outputs = outputs(data)
         self._log = data / "deployment.log"
-        self._fingerprint = fingerprint(root)
+        self._fingerprint = fingerprint_stacks(root)
 
     def resources(self) -> Resources:
         """Return what was deployed.
@@ -215,11 +206,19 @@ class Deployment:
         if self._before.exists():
             say("The last deployment was not finished; going back to what was before it ...")
             self._undo()
-        if stamps.is_current(self._stamp, self._fingerprint, [self._outputs]):
+        if self._is_current():
             return False
         self._stamp.unlink(missing_ok=True)
         _copy(self._services, self._before)
         return True
+
+    def _is_current(self) -> bool:
+        """Return whether the stacks in the emulator are made from the tree as it is now."""
+        try:
+            held = self._stamp.read_bytes()
+        except OSError:
+            return False
+        return held.strip() == self._fingerprint.encode() and self._outputs.exists()
 
     def _undo(self) -> None:
         shutil.rmtree(self._services, ignore_errors=True)
@@ -255,7 +254,7 @@ class Deployment:
                 f"again, remove {self._data}: what is stored there is lost, and it begins anew."
             ) from error
         _remove(self._before)  # from here on it counts as done
-        stamps.write(self._stamp, self._fingerprint)
+        self._stamp.write_text(self._fingerprint)
         say(f"The stacks are deployed after {time.monotonic() - began:.0f} s.")
 
     async def _templates(self, emulator: Emulator, say: Say) -> tuple[CommandLine, Path]:

@@ -27,6 +27,8 @@ from aiohttp import web
 
 from local_cloud import account, edge, logs
 from local_cloud.choices import Plan
+from local_cloud.disk import DISK_TO_GO_ON, DISK_TO_START, check_disk, describe_os_error
+from local_cloud.errors import LaunchError
 from local_cloud.parts import (
     EmulatorPart,
     Part,
@@ -39,8 +41,7 @@ from local_cloud.parts import (
 from local_cloud.places import HOST, ROOT, Places, free_port, only_copy, take_port
 from local_cloud.preflight import EXIT_FAILURE, EXIT_USAGE
 from local_cloud.settings import WrongSettings, examine
-from scripts.checks import DISK_FOR_DATA, DISK_TO_GO_ON, SetupError, check_disk, unwritable
-from scripts.terminal import say
+from local_cloud.terminal import print_line
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same wish, seconds: `timeout` and
@@ -107,14 +108,14 @@ class Demo:
         """Run until cancelled; being cancelled ends everything in order.
 
         Raises:
-            SetupError: a check of the machine failed.
+            LaunchError: a check of the machine failed.
             PartFailed: a part does not start or stay up.
         """
         folder = self._places.folder
         with only_copy(folder) as lock, take_port(self._places.port) as listener:
-            check_disk(shutil.disk_usage(folder).free, DISK_FOR_DATA, folder)
+            check_disk(shutil.disk_usage(folder).free, DISK_TO_START, folder)
             if not (DIST / "index.html").exists():
-                raise SetupError("The web page is not built. `make demo` builds it.")
+                raise LaunchError("The web page is not built. `make demo` builds it.")
             edge.small_buffers(listener)
             url = f"http://{HOST}:{listener.getsockname()[1]}"
             lock.write_text(json.dumps({"pid": os.getpid(), "url": url}))
@@ -126,7 +127,7 @@ class Demo:
     ) -> None:
         folder, plan = self._places.folder, self._plan
         for line in plan.said:
-            say(line)
+            print_line(line)
         transcriber = TranscriberPart(
             log=folder / "logs" / "transcriber.log",
             work=folder / "transcriber",
@@ -134,7 +135,7 @@ class Demo:
             token=secrets.token_urlsafe(32),
         )
         logs.put_aside(transcriber.log)
-        emulator = EmulatorPart(folder, say, functions=transcriber.functions)
+        emulator = EmulatorPart(folder, print_line, functions=transcriber.functions)
         self._emulator = emulator
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
@@ -180,9 +181,9 @@ class Demo:
         )
         runner = await stack.enter_async_context(_edge(service.url))
         watching = [
-            asyncio.create_task(logs.watch(log, lambda text: say(f"service: {text}"))),
+            asyncio.create_task(logs.watch(log, lambda text: print_line(f"service: {text}"))),
             asyncio.create_task(
-                logs.watch(transcriber.log, lambda text: say(f"transcriber: {text}"))
+                logs.watch(transcriber.log, lambda text: print_line(f"transcriber: {text}"))
             ),
         ]
         watching.append(asyncio.create_task(_watch_disk(folder)))
@@ -193,26 +194,30 @@ class Demo:
         stack.push_async_callback(_stop, service, transcriber)
 
         stack.callback((await edge.listen(runner, listener)).close)
-        self._say_ready(url, emulator, shell)
+        self._print_ready(url, emulator, shell)
         await _first_failure(
-            *(keep_running(part, say) for part in parts), _start_and_keep(transcriber)
+            *(keep_running(part, print_line) for part in parts), _start_and_keep(transcriber)
         )
 
     async def _start(self, stack: contextlib.AsyncExitStack, part: Part, title: str) -> None:
-        say(f"Starting the {title} ...")
+        print_line(f"Starting the {title} ...")
         self._parts.append(part)
         stack.push_async_callback(part.stop)
         await part.start()
 
-    def _say_ready(self, url: str, emulator: EmulatorPart, shell: Path) -> None:
-        say(f"Everything runs after {time.monotonic() - self._began:.1f} s. Ctrl-C stops it.")
-        say(f"Ready: {url}")
-        say("  Speak:   open the page, choose a microphone and start; open it twice to watch.")
-        say(f"  Stream:  .venv/bin/python -m client stream FILE --url {url}")
+    def _print_ready(self, url: str, emulator: EmulatorPart, shell: Path) -> None:
+        seconds = time.monotonic() - self._began
         sourced = f". {shlex.quote(_from_here(shell))}"
-        say(f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE")
-        say(f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}")
-        say("           A queue's URL there is its name only; boto3 sends to the address above.")
+        for line in (
+            f"Everything runs after {seconds:.1f} s. Ctrl-C stops it.",
+            f"Ready: {url}",
+            "  Speak:   open the page, choose a microphone and start; open it twice to watch.",
+            f"  Stream:  .venv/bin/python -m client stream FILE --url {url}",
+            f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE",
+            f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}",
+            "           A queue's URL there is its name only; boto3 sends to the address above.",
+        ):
+            print_line(line)
 
     @property
     def saved(self) -> bool:
@@ -231,9 +236,9 @@ async def _watch_disk(folder: Path) -> None:
     while True:
         try:
             check_disk(shutil.disk_usage(folder).free, DISK_TO_GO_ON, folder)
-        except SetupError as problem:
+        except LaunchError as problem:
             if not said:
-                say(f"{problem} Make room: soon nothing more will be kept.")
+                print_line(f"{problem} Make room: soon nothing more will be kept.")
             said = True
         else:
             said = False
@@ -253,7 +258,7 @@ async def _first_failure(*endless: Coroutine[object, object, None]) -> None:
 
 async def _start_and_keep(part: Part) -> None:
     await part.start()
-    await keep_running(part, say)
+    await keep_running(part, print_line)
 
 
 async def _stop(*parts: Part) -> None:
@@ -284,7 +289,7 @@ async def run(environment: Mapping[str, str]) -> int:
     try:
         plan = examine(environment, account.look)
     except WrongSettings as error:
-        say(str(error))
+        print_line(str(error))
         return EXIT_USAGE
     demo = Demo(Places.parse(environment), plan)
     loop = asyncio.get_running_loop()
@@ -295,13 +300,13 @@ async def run(environment: Mapping[str, str]) -> int:
         nonlocal asked
         if not running.cancelling():
             asked = loop.time()
-            say(
+            print_line(
                 "\nStopping: the service hands its last words to the queue. Ctrl-C again forces it."
             )
             running.cancel()
         elif loop.time() - asked > SAME_WISH_SECONDS:
             demo.kill()
-            say("Forced to stop.")
+            print_line("Forced to stop.")
             os._exit(EXIT_FORCED)  # whatever still waits, waits for what is gone now
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -309,12 +314,12 @@ async def run(environment: Mapping[str, str]) -> int:
     try:
         await running
     except asyncio.CancelledError:
-        say("Stopped. The data are kept." if demo.saved else "Stopped.")
+        print_line("Stopped. The data are kept." if demo.saved else "Stopped.")
         return 0
-    except (SetupError, PartFailed) as error:
-        say(str(error))
+    except (LaunchError, PartFailed) as error:
+        print_line(str(error))
     except OSError as error:  # the disk is full, or a file is somebody else's
-        say(f"The demo cannot go on. {unwritable(error)}")
+        print_line(f"The demo cannot go on. {describe_os_error(error)}")
     return EXIT_FAILURE
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOST: Final = "127.0.0.1"
@@ -38,12 +38,12 @@ class Places:
         """Return the places.
 
         Raises:
-            SetupError: `PORT` is not a port.
+            LaunchError: `PORT` is not a port.
         """
         text = environment.get("PORT") or str(DEFAULT_PORT)
         digits = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PORT))
         if not digits or int(text) > MAX_PORT:
-            raise SetupError(f"PORT={text} is not a port; give a number up to {MAX_PORT}.")
+            raise LaunchError(f"PORT={text} is not a port; give a number up to {MAX_PORT}.")
         return cls(int(text), folder_of(environment))
 
 
@@ -60,14 +60,14 @@ def only_copy(folder: Path) -> Iterator[Path]:
     """Keep a second copy off the data; yield the file that says where this one is.
 
     Raises:
-        SetupError: another copy runs on this folder, or it cannot be written.
+        LaunchError: another copy runs on this folder, or it cannot be written.
     """
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as error:
-        raise SetupError(
+        raise LaunchError(
             f"The data cannot be kept in {folder}: {error.strerror}. "
             "Choose another folder: LOCAL_DIR=/path/to/folder make demo"
         ) from None
@@ -75,7 +75,7 @@ def only_copy(folder: Path) -> Iterator[Path]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SetupError(
+            raise LaunchError(
                 f"Cloudscribe runs here already{_whereabouts(path)}. Stop it with Ctrl-C where it "
                 "was started, or start a second one beside it: "
                 "LOCAL_DIR=.local/second PORT=8090 make demo"
@@ -110,7 +110,7 @@ def take_port(port: int) -> socket.socket:
     """Return a socket that listens on the port, so that nobody takes it while the rest starts.
 
     Raises:
-        SetupError: it cannot be had.
+        LaunchError: it cannot be had.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,8 +123,8 @@ def take_port(port: int) -> socket.socket:
         other = f"Choose another: PORT={_other_port(port)} make demo"
         if error.errno == errno.EADDRINUSE:
             who = holder(port) or "another program"
-            raise SetupError(f"Port {port} is taken by {who}. {other}") from None
-        raise SetupError(f"Port {port} cannot be used: {error.strerror}. {other}") from None
+            raise LaunchError(f"Port {port} is taken by {who}. {other}") from None
+        raise LaunchError(f"Port {port} cannot be used: {error.strerror}. {other}") from None
     return listener
 
 

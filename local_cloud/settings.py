@@ -28,10 +28,10 @@ from local_cloud import aws, preflight
 from local_cloud.account import Account
 from local_cloud.choices import TRANSCRIBE, Plan, decide
 from local_cloud.deployment import Resources
+from local_cloud.errors import LaunchError
 from local_cloud.parts import TranscriberPart, service_environment
 from local_cloud.places import ROOT, folder_of
 from local_cloud.preflight import Problems
-from scripts.checks import SetupError
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
@@ -57,7 +57,7 @@ _OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
 
-class WrongSettings(SetupError):
+class WrongSettings(LaunchError):
     """Something about the environment; the text has a line for each problem."""
 
 
@@ -75,7 +75,7 @@ def examine(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], 
     plan = None
     try:
         plan = decide(environment, look)
-    except SetupError as error:
+    except LaunchError as error:
         found["AWS"] = str(error)
     for problems in (service_problems(environment, plan), transcriber_problems(environment)):
         for name, text in problems.items():

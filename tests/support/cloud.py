@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
 
 from local_cloud.aws import ROOT, Emulator
-from local_cloud.deployment import INPUTS, NO_INPUTS, Resources, fingerprint, start
-from scripts import stamps
+from local_cloud.deployment import INPUTS, NO_INPUTS, Resources, start
+from local_cloud.fingerprint import fingerprint
 from transcripts.conversations import ConversationTable
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def _is_new(data: Path) -> bool:
 
 
 def _state_of_the_tree() -> str:
-    ours = [ROOT / "local_cloud" / name for name in ("aws.py", "cdk.py", "deployment.py")]
-    emulators = (ROOT / "local_cloud").glob("emulator*")
-    return stamps.fingerprint(ROOT, [*ours, *emulators], fingerprint())
+    modules = ("aws.py", "cdk.py", "deployment.py", "emulator.py", "emulator_events.py")
+    ours = [f"local_cloud/{name}" for name in (*modules, "emulator-requirements.txt")]
+    return fingerprint(ROOT, [*INPUTS, *ours], without=NO_INPUTS)
 
 
 def _alone() -> TextIO:

@@ -15,9 +15,9 @@ import pytest
 from gpu_server.settings import Settings
 from local_cloud import launcher, logs, parts
 from local_cloud.deployment import Resources
+from local_cloud.disk import DISK_TO_GO_ON
 from local_cloud.launcher import shell_settings
 from local_cloud.parts import TranscriberPart
-from scripts.checks import DISK_TO_GO_ON
 
 pytestmark = pytest.mark.unit
 
@@ -83,7 +83,7 @@ async def test_a_disk_that_gets_full_is_said_each_time_but_once(
 ) -> None:
     seen = [DISK_TO_GO_ON, 1, 0, DISK_TO_GO_ON, 1]
     said: list[str] = []
-    monkeypatch.setattr(launcher, "say", said.append)
+    monkeypatch.setattr(launcher, "print_line", said.append)
     monkeypatch.setattr(launcher, "DISK_SECONDS", 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=seen.pop(0)))
 
