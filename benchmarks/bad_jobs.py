@@ -28,7 +28,7 @@ import aiohttp
 
 from benchmarks.figures import quantile, table
 from benchmarks.servers import START_SECONDS, running
-from local_cloud.aws import Emulator
+from local_cloud.emulator.process import Emulator
 from transcripts.bucket import Recordings
 from transcripts.recordings import TranscriptionJob, recording
 

@@ -16,7 +16,7 @@ from typing import Final, get_args
 
 from ecs_service.names import EngineName, TranslatorName
 from local_cloud.errors import LaunchError
-from local_cloud.places import ROOT, Places, folder_of, only_copy, take_port
+from local_cloud.launcher.places import ROOT, Places, folder_of, only_copy, take_port
 from scripts.json_files import WrongFile, read_object
 
 EXIT_FAILURE: Final = 1

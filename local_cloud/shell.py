@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local_cloud.errors import LaunchError
-from local_cloud.places import folder_of, is_running
+from local_cloud.launcher.places import folder_of, is_running
 from scripts import program
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.account import Account, look
 from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account, look
 
 pytestmark = pytest.mark.unit
 

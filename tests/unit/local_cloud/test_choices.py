@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from local_cloud.account import Account
-from local_cloud.choices import Plan, decide
 from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account
+from local_cloud.launcher.choices import Plan, decide
 
 pytestmark = pytest.mark.unit
 

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.deployment import Deployment, DeploymentFailed, Resources, fingerprint_stacks
-from local_cloud.emulator import lock
+from local_cloud.emulator.program import lock
+from local_cloud.stacks.deployment import (
+    Deployment,
+    DeploymentFailed,
+    Resources,
+    fingerprint_stacks,
+)
 
 pytestmark = pytest.mark.unit
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.disk import GIB, check_disk, describe_os_error
 from local_cloud.errors import LaunchError
+from local_cloud.launcher.disk import GIB, check_disk, describe_os_error
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.fingerprint import fingerprint
+from local_cloud.stacks.fingerprint import fingerprint
 
 pytestmark = pytest.mark.unit
 

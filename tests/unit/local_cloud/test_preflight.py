@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud import places, preflight
+from local_cloud import preflight
 from local_cloud.errors import LaunchError
-from local_cloud.places import ROOT, Places, only_copy
+from local_cloud.launcher import places
+from local_cloud.launcher.places import ROOT, Places, only_copy
 
 pytestmark = pytest.mark.unit
 

@@ -10,11 +10,11 @@ import pytest
 
 import ecs_service.settings
 import gpu_server.settings
-from local_cloud.account import Account
-from local_cloud.choices import Plan
 from local_cloud.errors import LaunchError
-from local_cloud.parts import NOT_OF_TRANSCRIBER
-from local_cloud.settings import WrongSettings, examine, misspelt, parse
+from local_cloud.launcher.account import Account
+from local_cloud.launcher.choices import Plan
+from local_cloud.launcher.parts import NOT_OF_TRANSCRIBER
+from local_cloud.launcher.validation import WrongSettings, examine, misspelt, parse
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.errors import LaunchError
-from local_cloud.places import ROOT, only_copy
+from local_cloud.launcher.places import ROOT, only_copy
 from local_cloud.shell import settings_of
 
 pytestmark = pytest.mark.unit

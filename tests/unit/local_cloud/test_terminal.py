@@ -11,7 +11,8 @@ pytestmark = pytest.mark.unit
 
 def test_a_closed_pipe_neither_stops_the_program_nor_makes_it_complain() -> None:
     program = (
-        "from local_cloud.terminal import print_line as p; input(); p('one'); p('two'); exit(3)"
+        "from local_cloud.launcher.terminal import print_line;"
+        " input(); print_line('one'); print_line('two'); exit(3)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],

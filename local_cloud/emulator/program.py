@@ -1,9 +1,9 @@
 """The emulator's process: ministack, with data that survive.
 
-    .venv-emulator/bin/python local_cloud/emulator.py --data DIR [--port N] [--watch-stdin]
+    .venv-emulator/bin/python local_cloud/emulator/program.py --data DIR [--port N] [--watch-stdin]
 
 It has an environment of its own because ministack pins botocore, and so this file imports
-nothing else of the tree but `emulator_events`, which imports nothing. It serves on 127.0.0.1 and
+nothing else of the tree but `events`, which imports nothing. It serves on 127.0.0.1 and
 prints `Serving http://127.0.0.1:PORT` when it does; everything else it says goes to stderr.
 SIGTERM, SIGINT and, with `--watch-stdin`, the end of stdin (the death of the parent) end it with
 a last snapshot. Functions inherit its environment, below what is configured for them.
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from local_cloud.emulator_events import Deliveries, Delivery
+    from local_cloud.emulator.events import Deliveries, Delivery
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -236,7 +236,7 @@ class Lambdas:
 
     def retry_in(self, delivery: Delivery) -> float | None:
         """Return when to try again, in seconds; None: not any more."""
-        from local_cloud.emulator_events import RETRIES  # noqa: PLC0415 - found only as a program
+        from local_cloud.emulator.events import RETRIES  # noqa: PLC0415 - found only as a program
 
         retries = self._settings(delivery).get("MaximumRetryAttempts")
         if delivery.failures > (RETRIES if retries is None else int(retries)):
@@ -264,7 +264,7 @@ def deliver_events(data: Path, snapshots: Snapshots) -> Deliveries:
     """Have EventBridge's events wait for their functions, instead of being dropped."""
     from ministack.services import eventbridge  # noqa: PLC0415 - see `Snapshots.save`
 
-    from local_cloud.emulator_events import Deliveries, Journal  # noqa: PLC0415 - found only as a program
+    from local_cloud.emulator.events import Deliveries, Journal  # noqa: PLC0415 - found only as a program
 
     journal = Journal(data / "events.db")
     deliveries = Deliveries(journal, Lambdas(), changed=snapshots.note_change)
@@ -413,5 +413,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     # At the end, for nothing of the tree may hide what is installed.
-    sys.path.append(str(Path(__file__).resolve().parent.parent))
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
     sys.exit(main())

@@ -21,7 +21,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local_cloud.account import ignores_endpoints
+from local_cloud.launcher.account import ignores_endpoints
 from local_cloud.logs import readable
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
-PROGRAM = ROOT / "local_cloud" / "emulator.py"
+PROGRAM = Path(__file__).with_name("program.py")
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"

@@ -29,10 +29,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud.aws import ACCOUNT, REGION, ROOT, Emulator, EmulatorError
-from local_cloud.cdk import CommandFailed, CommandLine
-from local_cloud.emulator import Refused, lock
-from local_cloud.fingerprint import fingerprint
+from local_cloud.emulator.process import ACCOUNT, REGION, ROOT, Emulator, EmulatorError
+from local_cloud.emulator.program import Refused, lock
+from local_cloud.stacks.cdk import CommandFailed, CommandLine
+from local_cloud.stacks.fingerprint import fingerprint
 from transcripts.conversations import EXPIRY
 
 #: The environment in `app.py` that is deployed.

@@ -24,14 +24,15 @@ from pydantic_settings import BaseSettings, SettingsError
 import ecs_service.settings
 import gpu_server.settings
 from ecs_service.app import engine_of
-from local_cloud import aws, preflight
-from local_cloud.account import Account
-from local_cloud.choices import TRANSCRIBE, Plan, decide
-from local_cloud.deployment import Resources
+from local_cloud import preflight
+from local_cloud.emulator import process
 from local_cloud.errors import LaunchError
-from local_cloud.parts import TranscriberPart, service_environment
-from local_cloud.places import ROOT, folder_of
+from local_cloud.launcher.account import Account
+from local_cloud.launcher.choices import TRANSCRIBE, Plan, decide
+from local_cloud.launcher.parts import TranscriberPart, service_environment
+from local_cloud.launcher.places import ROOT, folder_of
 from local_cloud.preflight import Problems
+from local_cloud.stacks.deployment import Resources
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
@@ -101,7 +102,7 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
 def service_problems(environment: Mapping[str, str], plan: Plan | None) -> Problems:
     """Return what the service would not take; without a plan what can be known without."""
     shared = plan is not None and plan.own_account
-    child = (aws.shared_environment if shared else aws.environment)(_SOMEWHERE, environment)
+    child = (process.shared_environment if shared else process.environment)(_SOMEWHERE, environment)
     if plan is not None:
         child |= plan.settings
         if plan.local_transcribe:

@@ -25,11 +25,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from local_cloud import account, edge, logs
-from local_cloud.choices import Plan
-from local_cloud.disk import DISK_TO_GO_ON, DISK_TO_START, check_disk, describe_os_error
+from local_cloud import logs
+from local_cloud.edge import server
 from local_cloud.errors import LaunchError
-from local_cloud.parts import (
+from local_cloud.launcher import account
+from local_cloud.launcher.choices import Plan
+from local_cloud.launcher.disk import DISK_TO_GO_ON, DISK_TO_START, check_disk, describe_os_error
+from local_cloud.launcher.parts import (
     EmulatorPart,
     Part,
     PartFailed,
@@ -38,10 +40,10 @@ from local_cloud.parts import (
     TranscriberPart,
     keep_running,
 )
-from local_cloud.places import HOST, ROOT, Places, free_port, only_copy, take_port
+from local_cloud.launcher.places import HOST, ROOT, Places, free_port, only_copy, take_port
+from local_cloud.launcher.terminal import print_line
+from local_cloud.launcher.validation import WrongSettings, examine
 from local_cloud.preflight import EXIT_FAILURE, EXIT_USAGE
-from local_cloud.settings import WrongSettings, examine
-from local_cloud.terminal import print_line
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same wish, seconds: `timeout` and
@@ -116,7 +118,7 @@ class Demo:
             check_disk(shutil.disk_usage(folder).free, DISK_TO_START, folder)
             if not (DIST / "index.html").exists():
                 raise LaunchError("The web page is not built. `make demo` builds it.")
-            edge.small_buffers(listener)
+            server.small_buffers(listener)
             url = f"http://{HOST}:{listener.getsockname()[1]}"
             lock.write_text(json.dumps({"pid": os.getpid(), "url": url}))
             async with contextlib.AsyncExitStack() as stack:
@@ -193,7 +195,7 @@ class Demo:
         self._parts.append(transcriber)
         stack.push_async_callback(_stop, service, transcriber)
 
-        stack.callback((await edge.listen(runner, listener)).close)
+        stack.callback((await server.listen(runner, listener)).close)
         self._print_ready(url, emulator, shell)
         await _first_failure(
             *(keep_running(part, print_line) for part in parts), _start_and_keep(transcriber)
@@ -274,8 +276,8 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 
 @contextlib.asynccontextmanager
 async def _edge(service: str) -> AsyncIterator[web.AppRunner]:
-    runner = edge.runner(
-        edge.application(dist=DIST, service=service), shutdown_timeout=FAREWELL_SECONDS
+    runner = server.runner(
+        server.application(dist=DIST, service=service), shutdown_timeout=FAREWELL_SECONDS
     )
     await runner.setup()
     try:

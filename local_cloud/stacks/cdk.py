@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from local_cloud import logs
-from local_cloud.aws import EmulatorError
+from local_cloud.emulator.process import EmulatorError
 
 #: Runs a program that ends with this one, however this one ends.
-GUARD: Final = Path(__file__).with_name("guard.py")
+GUARD: Final = Path(__file__).parents[1] / "end_with_parent.py"
 #: What the command line gets between SIGTERM and SIGKILL, seconds. Nothing depends on it.
 GRACE_SECONDS: Final = 2
 #: How often a command that takes long says that it is still at work, seconds.

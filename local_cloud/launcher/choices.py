@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from local_cloud.account import Account
 from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account
 from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
 

@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud import deployment, logs
-from local_cloud.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
-from local_cloud.deployment import Resources
-from local_cloud.edge import VIEWER_HEADER
-from local_cloud.emulator import Refused, lock
-from local_cloud.places import remembered_port
+from local_cloud import logs
+from local_cloud.edge.server import VIEWER_HEADER
+from local_cloud.emulator.process import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
+from local_cloud.emulator.program import Refused, lock
+from local_cloud.launcher.places import remembered_port
+from local_cloud.stacks import deployment
+from local_cloud.stacks.deployment import Resources
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 #: HTTP's answer of who cannot work yet.
 UNAVAILABLE = 503
 
@@ -311,7 +312,7 @@ class GuardedPart:
         await self.stop()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "local_cloud.guard", f"{self._patience:g}"),
+                *(sys.executable, "-m", "local_cloud.end_with_parent", f"{self._patience:g}"),
                 *(sys.executable, "-m", module, *arguments),
                 cwd=ROOT,
                 env=dict(environment),

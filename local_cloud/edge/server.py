@@ -42,7 +42,7 @@ from yarl import URL
 from gpu_server.connections import BACKLOG, BURST, Crowd, affordable
 from gpu_server.pace import Pace, TooSlow, paced
 from infra.page_headers import page_headers
-from local_cloud.gate import Bounds, Gate
+from local_cloud.edge.limits import Bounds, Gate
 
 #: Frames up to this size pass, so that the service itself refuses those that are too large.
 MAX_CLIENT_FRAME: Final = 256 * 1024

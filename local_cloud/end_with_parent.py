@@ -1,6 +1,6 @@
 """Runs a program for as long as standard input stays open.
 
-    python -m local_cloud.guard GRACE PROGRAM [ARGUMENT ...]
+    python -m local_cloud.end_with_parent GRACE PROGRAM [ARGUMENT ...]
 
 The launcher holds the other end of standard input. However the launcher dies, the pipe
 closes; the program then gets SIGTERM and, GRACE seconds later, its whole process group gets
