@@ -28,7 +28,7 @@ import aiohttp
 
 from benchmarks.figures import quantile, table
 from benchmarks.servers import START_SECONDS, running
-from local_cloud.aws import Emulator
+from local_cloud.emulator.process import Emulator
 from transcripts.recordings.keys import TranscriptionJob, recording
 from transcripts.recordings.store import Recordings
 

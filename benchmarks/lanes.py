@@ -21,7 +21,7 @@ import aiohttp
 
 from benchmarks.bare_engine import SPEC
 from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError, running
-from local_cloud.aws import Emulator
+from local_cloud.emulator.process import Emulator
 from speech.transcribers.choice import TranscriberSpec
 from transcripts.documents import Failure, RecordingTranscript
 from transcripts.recordings.keys import FAILURE, TranscriptionJob, beside, recording

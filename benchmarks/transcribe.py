@@ -96,7 +96,7 @@ def endpoint(engine: str) -> Iterator[Endpoint]:
         with log.open("w") as output:
             process = psutil.Popen(
                 [
-                    *(sys.executable, "-m", "local_cloud.transcribe"),
+                    *(sys.executable, "-m", "transcribe_endpoint"),
                     *("--certificates", folder, "--engine", engine),
                     *("--max-streams", str(MANY), "--starts-per-second", str(MANY)),
                 ],

@@ -27,7 +27,6 @@ import psutil
 import uvloop
 
 from benchmarks.figures import frame_of, milliseconds
-from local_cloud.transcribe.recognition import DICTATED_WORDS, dictate
 from speech.engines.base import (
     BYTES_PER_SECOND,
     Policy,
@@ -36,6 +35,7 @@ from speech.engines.base import (
     Result,
 )
 from speech.engines.transcribe import TranscribeEngine
+from transcribe_endpoint.recognition.script import DICTATED_WORDS, dictate
 
 Transport = Literal["websocket", "http2", "none"]
 

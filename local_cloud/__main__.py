@@ -26,7 +26,7 @@ def main() -> int:
     )
     parser.add_argument("command", choices=["demo"], help="demo: start everything")
     parser.parse_args()
-    from local_cloud.launcher import launch  # noqa: PLC0415 - takes a second; Ctrl-C may come
+    from local_cloud.launcher.demo import launch  # noqa: PLC0415 - takes a second; Ctrl-C may come
 
     return launch(os.environ)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, get_args
 
 from ecs_service.names import EngineName, TranslatorName
-from local_cloud.places import ROOT, Places, folder_of, only_copy, take_port
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.places import ROOT, Places, folder_of, only_copy, take_port
 from scripts.json_files import WrongFile, read_object
 
 EXIT_FAILURE: Final = 1
@@ -37,7 +37,7 @@ def problems(environment: Mapping[str, str]) -> Problems:
     found: Problems = {}
     try:
         Places.parse(environment)
-    except SetupError as error:
+    except LaunchError as error:
         found["PORT"] = str(error)
     if problem := folder_problem(folder_of(environment)):
         found["LOCAL_DIR"] = problem
@@ -107,7 +107,7 @@ def main() -> int:
     try:
         with only_copy(places.folder), take_port(places.port):
             return 0
-    except SetupError as error:
+    except LaunchError as error:
         sys.stdout.write(f"{error}\n")
         return EXIT_FAILURE
 

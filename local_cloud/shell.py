@@ -9,25 +9,25 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from local_cloud.places import folder_of, is_running
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.places import folder_of, is_running
 from scripts import program
-from scripts.checks import SetupError
 
 
 def settings_of(environment: Mapping[str, str]) -> Path:
     """Return where the demo of `LOCAL_DIR` keeps its address and credentials.
 
     Raises:
-        SetupError: it does not run, or is not ready yet.
+        LaunchError: it does not run, or is not ready yet.
     """
     folder = folder_of(environment)
     path = folder / "aws.env"
     if not is_running(folder):
-        raise SetupError(
+        raise LaunchError(
             f"No demo runs in {folder}: start `make demo` first, with the same LOCAL_DIR."
         )
     if not path.exists():
-        raise SetupError(
+        raise LaunchError(
             f"The demo in {folder} is not ready yet: wait until it prints its address."
         )
     return path
@@ -37,7 +37,7 @@ def main() -> int:
     """Print the file; return the exit code."""
     try:
         program.show(str(settings_of(os.environ)))
-    except SetupError as error:
+    except LaunchError as error:
         program.note(str(error))
         return 1
     return 0

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from local_cloud.edge import application
+from local_cloud.edge.server import application
 from scripts.setup import PAGE
 from tests.support.fake_service import DIST, FakeService, fake_service
 from tests.support.service import running_service

@@ -17,13 +17,13 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from local_cloud.transcribe.certificates import Certificates, certificates_in
-from local_cloud.transcribe.session import Service
-from local_cloud.transcribe.websocket import serve_websocket
 from scripts.setup import FRONTEND
 from tests.support.browser import chromium
 from tests.support.eventually import eventually
 from tests.support.transcribe_js import HERE, SCRIPT, WHOLE, Sdk, installed, transcribe
+from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.transports.certificates import Certificates, certificates_in
+from transcribe_endpoint.transports.websocket import serve_websocket
 
 pytestmark = pytest.mark.browser
 

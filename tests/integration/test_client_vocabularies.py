@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 
 from client.errors import ExitCode
-from local_cloud.aws import ROOT
-from local_cloud.transcribe.http1 import serve_http1
-from local_cloud.transcribe.operations import Operations
-from local_cloud.transcribe.recognition import Script
-from local_cloud.transcribe.session import Service
-from local_cloud.transcribe.vocabularies import Vocabularies
+from local_cloud.emulator.process import ROOT
+from transcribe_endpoint.recognition.script import Script
+from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.transports.http1 import serve_http1
+from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.store import Vocabularies
 
 pytestmark = pytest.mark.integration
 

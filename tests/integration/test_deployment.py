@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_cloud import cdk, deployment
-from local_cloud.aws import ROOT, Emulator
-from local_cloud.cdk import CommandLine
-from local_cloud.deployment import DeploymentFailed
+from local_cloud.emulator.process import ROOT, Emulator
+from local_cloud.stacks import cdk, deployment
+from local_cloud.stacks.cdk import CommandLine
+from local_cloud.stacks.deployment import DeploymentFailed
 from tests.support.cloud import Cloud, cloud_of_one_machine, copied_tree, deployed
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from local_cloud import edge
-from local_cloud.gate import Bounds
+from local_cloud.edge import server
+from local_cloud.edge.limits import Bounds
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.integration
@@ -27,19 +27,19 @@ PATIENCE = 10.0
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[int]:
-    runner = edge.runner(app, shutdown_timeout=0.1)
+    runner = server.runner(app, shutdown_timeout=0.1)
     await runner.setup()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        if edge.BOUNDS in app:
-            server = await edge.listen(runner, listener)
+        if server.BOUNDS in app:
+            bounded = await server.listen(runner, listener)
         else:
             await web.SockSite(runner, listener).start()
-            server = None
+            bounded = None
         try:
             yield listener.getsockname()[1]
         finally:
-            if server is not None:
-                server.close()
+            if bounded is not None:
+                bounded.close()
             await runner.cleanup()
 
 
@@ -85,12 +85,12 @@ def behind(dist: Path) -> Callable[[Handler], contextlib.AbstractAsyncContextMan
         backend = web.Application(client_max_size=0)
         backend.router.add_route("*", "/{path:.*}", handler)
         async with listening(backend) as service:
-            front = edge.application(dist=dist, service=f"http://127.0.0.1:{service}")
+            front = server.application(dist=dist, service=f"http://127.0.0.1:{service}")
             async with (
                 listening(front) as port,
                 aiohttp.ClientSession(auto_decompress=False) as client,
             ):
-                yield Edge(port, client, front[edge.BOUNDS])
+                yield Edge(port, client, front[server.BOUNDS])
 
     return put
 
@@ -264,11 +264,11 @@ async def test_a_service_that_is_away_is_a_502_in_plain_words(dist: Path) -> Non
         unused.bind(("127.0.0.1", 0))
         service = f"http://127.0.0.1:{unused.getsockname()[1]}"
         async with (
-            listening(edge.application(dist=dist, service=service)) as port,
+            listening(server.application(dist=dist, service=service)) as port,
             aiohttp.ClientSession() as client,
         ):
             async with client.get(f"http://127.0.0.1:{port}/api/stt/ready") as answer:
-                assert (answer.status, await answer.text()) == (502, edge.SERVICE_AWAY)
+                assert (answer.status, await answer.text()) == (502, server.SERVICE_AWAY)
             with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
                 await client.ws_connect(f"http://127.0.0.1:{port}/api/stt/connect")
             assert refusal.value.status == 502
@@ -368,7 +368,7 @@ async def test_a_service_that_dies_closes_its_clients_with_bad_gateway(behind: B
 
     async with behind(service) as front, front.client.ws_connect(f"{front.url}/api/x") as ws:
         close = await ws.receive(timeout=PATIENCE)
-        assert (close.type, close.data) == (WSMsgType.CLOSE, edge.CLOSE_SERVICE_LOST)
+        assert (close.type, close.data) == (WSMsgType.CLOSE, server.CLOSE_SERVICE_LOST)
 
 
 async def test_a_client_that_is_cut_off_is_told_to_the_service(behind: Behind) -> None:
@@ -389,14 +389,14 @@ async def test_a_client_that_is_cut_off_is_told_to_the_service(behind: Behind) -
         )
         await writer.drain()
         writer.transport.abort()
-        assert await seen.get() == edge.CLOSE_CLIENT_LOST
+        assert await seen.get() == server.CLOSE_CLIENT_LOST
 
 
 async def test_a_client_that_reads_nothing_is_cut_off_and_the_service_is_told(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "STUCK_SECONDS", 0.3)
-    monkeypatch.setattr(edge, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(server, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(server, "CLOSE_SECONDS", 0.2)
     ended = asyncio.Event()
 
     async def service(request: web.Request) -> web.StreamResponse:
@@ -496,9 +496,9 @@ async def drip(writer: asyncio.StreamWriter, drop: bytes) -> None:
 async def test_what_is_half_sent_is_dropped_at_its_deadline_however_it_drips(
     behind: Behind, monkeypatch: pytest.MonkeyPatch, sent: bytes, drop: bytes, answer: bytes
 ) -> None:
-    monkeypatch.setattr(edge, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(edge, "STUCK_SECONDS", 0.4)
-    monkeypatch.setattr(edge, "LINGER_SECONDS", 0.4)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(server, "STUCK_SECONDS", 0.4)
+    monkeypatch.setattr(server, "LINGER_SECONDS", 0.4)
 
     async def service(request: web.Request) -> web.StreamResponse:
         return web.Response(body=await request.read())
@@ -515,7 +515,7 @@ async def test_what_is_half_sent_is_dropped_at_its_deadline_however_it_drips(
 async def test_a_page_that_nobody_reads_is_given_up(
     behind: Behind, dist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "PAGE_SECONDS", 0.4)
+    monkeypatch.setattr(server, "PAGE_SECONDS", 0.4)
     (dist / "large.bin").write_bytes(bytes(32 * 1024 * 1024))
     async with asyncio.timeout(PATIENCE), behind(nothing) as front:
         _, writer = await asyncio.open_connection("127.0.0.1", front.port)
@@ -530,7 +530,7 @@ async def test_a_socket_in_which_nothing_happens_stays_open(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HEAD_SECONDS", "STUCK_SECONDS", "PAGE_SECONDS"):
-        monkeypatch.setattr(edge, name, 0.2)
+        monkeypatch.setattr(server, name, 0.2)
     async with behind(echo) as front, front.client.ws_connect(f"{front.url}/api/x") as ws:
         await asyncio.sleep(1.0)  # five times every deadline
         await ws.send_str("still here")
@@ -540,7 +540,7 @@ async def test_a_socket_in_which_nothing_happens_stays_open(
 async def test_connections_that_send_nothing_or_half_keep_nobody_out_and_cut_no_socket(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "CONNECTIONS", 16)
+    monkeypatch.setattr(server, "CONNECTIONS", 16)
     async with (
         asyncio.timeout(4 * PATIENCE),
         behind(echo) as front,
@@ -564,7 +564,7 @@ async def test_connections_that_send_nothing_or_half_keep_nobody_out_and_cut_no_
 async def test_sockets_leave_room_for_the_page(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "CONNECTIONS", 8)
+    monkeypatch.setattr(server, "CONNECTIONS", 8)
     async with behind(echo) as front, contextlib.AsyncExitStack() as stack:
         for _ in range(6):
             await stack.enter_async_context(front.client.ws_connect(f"{front.url}/api/x"))

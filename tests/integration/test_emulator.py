@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_cloud import aws
-from local_cloud.aws import ROOT, Emulator, EmulatorFailed, EmulatorMissing
+from local_cloud.emulator import process
+from local_cloud.emulator.process import ROOT, Emulator, EmulatorFailed, EmulatorMissing
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance
@@ -265,7 +265,7 @@ async def test_without_its_environment_the_command_that_makes_it_is_named(tmp_pa
 async def test_a_hung_emulator_is_stopped_by_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aws, "STOP_TIMEOUT", 0.5)
+    monkeypatch.setattr(process, "STOP_TIMEOUT", 0.5)
     emulator = Emulator(tmp_path)
     await emulator.start()
     pid = emulator.pid
@@ -280,7 +280,7 @@ async def test_the_emulator_dies_with_its_parent(tmp_path: Path) -> None:
     program = f"""
 import asyncio, os, signal
 from pathlib import Path
-from local_cloud.aws import Emulator
+from local_cloud.emulator.process import Emulator
 
 async def main():
     emulator = Emulator(Path({str(tmp_path)!r}))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.live import Speaker, Viewer
-from local_cloud.launcher import DIST
+from local_cloud.launcher.demo import DIST
 from tests.support.cloud import Cloud
 from tests.support.eventually import eventually
 from tests.support.flaky_link import flaky_link

@@ -22,10 +22,10 @@ import aiohttp
 import pytest
 
 from client.live import Speaker, Viewer
-from local_cloud.aws import session
-from local_cloud.emulator import lock
-from local_cloud.launcher import DIST, SAME_WISH_SECONDS
-from local_cloud.places import ROOT
+from local_cloud.emulator.process import session
+from local_cloud.emulator.program import lock
+from local_cloud.launcher.demo import DIST, SAME_WISH_SECONDS
+from local_cloud.launcher.places import ROOT
 from tests.integration.test_transcribers import write
 from tests.support.cloud import deployed
 from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
@@ -261,7 +261,7 @@ async def test_a_service_or_emulator_that_dies_is_started_again(tmp_path: Path) 
         demo.child("ecs_service").kill()
         await demo.until("The service ended by SIGKILL; it is started again in 0.5 s")
         await demo.until("The service runs again")
-        demo.child("emulator.py").kill()
+        demo.child("program.py").kill()
         await demo.until("The AWS emulator ended by SIGKILL")
         await demo.until("The AWS emulator runs again")
 
@@ -416,7 +416,7 @@ async def test_a_shell_that_uses_the_demo_puts_vocabularies_into_its_transcribe(
 async def aws_of_somebody(key: str, secret: str) -> AsyncIterator[str]:
     """Run an Amazon Transcribe that knows this key alone; yield its address."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "local_cloud.transcribe", "--no-tls", "--key", f"{key}:{secret}"),
+        *(sys.executable, "-m", "transcribe_endpoint", "--no-tls", "--key", f"{key}:{secret}"),
         cwd=ROOT,
         stdout=PIPE,
     )
@@ -454,7 +454,7 @@ async def test_with_credentials_of_ones_own_speech_goes_there_and_finals_stay_he
         assert said
         await until_stored(demo.url, "talk", said)
 
-        emulators = demo.child("emulator.py").environ()
+        emulators = demo.child("program.py").environ()
         commands = [process.cmdline() for process in demo.children()]
         await demo.end(signal.SIGTERM)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.launcher import DIST
+from local_cloud.launcher.demo import DIST
 from tests.integration.test_launcher import aws_of
 from tests.support.demo import ready_demo
 

@@ -35,16 +35,16 @@ from picows import (
     ws_connect,
 )
 
-from local_cloud.transcribe.certificates import certificates_in
-from local_cloud.transcribe.embedded import Embedded
-from local_cloud.transcribe.faults import Fault, Faults
-from local_cloud.transcribe.recognition import Dictation, Recogniser, Script, dictate
-from local_cloud.transcribe.session import Limits, Service
-from local_cloud.transcribe.websocket import MAX_MESSAGE_BYTES, serve_websocket
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from tests.support.encoded import encode
 from tests.support.eventually import eventually
 from tests.support.recordings import flite, silence
+from transcribe_endpoint.faults import Fault, Faults
+from transcribe_endpoint.recognition.embedded import Embedded
+from transcribe_endpoint.recognition.script import Dictation, Recogniser, Script, dictate
+from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.transports.certificates import certificates_in
+from transcribe_endpoint.transports.websocket import MAX_MESSAGE_BYTES, serve_websocket
 
 pytestmark = pytest.mark.integration
 
@@ -539,7 +539,7 @@ async def test_a_server_that_goes_tells_its_streams() -> None:
 async def test_the_program_serves_with_a_certificate_until_it_is_told_to_stop(
     tmp_path: Path,
 ) -> None:
-    command = ("-m", "local_cloud.transcribe", "--certificates", str(tmp_path))
+    command = ("-m", "transcribe_endpoint", "--certificates", str(tmp_path))
     process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT, stdout=PIPE)
     assert process.stdout is not None
     try:
@@ -568,7 +568,7 @@ async def test_the_program_has_the_vocabularies_that_were_declared() -> None:
     named = ("names", "places", "names")
     options = ("--no-tls", *(part for name in named for part in ("--vocabulary", name)))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "local_cloud.transcribe", *options), cwd=ROOT, stdout=PIPE
+        *(sys.executable, "-m", "transcribe_endpoint", *options), cwd=ROOT, stdout=PIPE
     )
     assert process.stdout is not None
     try:
@@ -600,7 +600,7 @@ async def test_what_it_cannot_start_with_is_a_plain_message(
     options: list[str], environment: dict[str, str], message: str
 ) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "local_cloud.transcribe", "--no-tls", *options),
+        *(sys.executable, "-m", "transcribe_endpoint", "--no-tls", *options),
         cwd=ROOT,
         env=os.environ | environment,
         stdout=PIPE,
@@ -616,7 +616,7 @@ async def test_what_it_cannot_start_with_is_a_plain_message(
 async def test_a_port_that_is_taken_is_a_plain_message() -> None:
     async with endpoint() as base:
         port = base.rpartition(":")[2]
-        command = ("-m", "local_cloud.transcribe", "--no-tls", "--port", port)
+        command = ("-m", "transcribe_endpoint", "--no-tls", "--port", port)
         process = await asyncio.create_subprocess_exec(
             sys.executable, *command, cwd=ROOT, stdout=PIPE, stderr=PIPE
         )

@@ -37,13 +37,13 @@ from h2.events import (
 )
 from h2.settings import SettingCodes
 
-from local_cloud.transcribe import http2
-from local_cloud.transcribe.certificates import Certificates, certificates_in
-from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.recognition import Script
-from local_cloud.transcribe.session import Limits, Service
 from tests.support import transcribe_sdk
 from tests.support.eventually import eventually
+from transcribe_endpoint.recognition.script import Script
+from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.transports import http2
+from transcribe_endpoint.transports.certificates import Certificates, certificates_in
+from transcribe_endpoint.transports.http2 import serve_http2
 
 pytestmark = pytest.mark.integration
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from local_cloud.transcribe.certificates import Certificates, certificates_in
-from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.recognition import Script, ScriptFile
-from local_cloud.transcribe.session import Service
 from tests.support.encoded import encode
 from tests.support.eventually import eventually
 from tests.support.transcribe_js import SCRIPT, WHOLE, Sdk, installed, node, transcribe
+from transcribe_endpoint.recognition.script import Script, ScriptFile
+from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.transports.certificates import Certificates, certificates_in
+from transcribe_endpoint.transports.http2 import serve_http2
 
 pytestmark = pytest.mark.integration
 

@@ -16,21 +16,21 @@ from client.errors import Refused
 from client.live.connection import Message, Speaker
 from client.live.endpoints import transcribe_url
 from client.live.languages import ask_for_languages
-from local_cloud.transcribe.certificates import certificates_in
-from local_cloud.transcribe.faults import Fault, Faults
-from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.recognition import (
+from transcribe_endpoint.transports.certificates import certificates_in
+from transcribe_endpoint.faults import Fault, Faults
+from transcribe_endpoint.transports.http2 import serve_http2
+from transcribe_endpoint.recognition.script import (
     Dictation,
     Listener,
     Recogniser,
     Recognition,
     dictate,
 )
-from local_cloud.transcribe.requests import StreamRequest
-from local_cloud.transcribe.session import Service
-from local_cloud.transcribe.websocket import serve_websocket
-from speech.transcribe_values import START_MEDICAL_STREAM_TRANSCRIPTION
-from tests.support.service import RunningService, running_service
+from transcribe_endpoint.requests import StreamRequest
+from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.transports.certificates import certificates_in
+from transcribe_endpoint.transports.http2 import serve_http2
+from transcribe_endpoint.transports.websocket import serve_websocket
 from transcripts.protocol import ERRORS, ErrorCode, Final, Partial, TranscribeParameters
 
 pytestmark = pytest.mark.integration

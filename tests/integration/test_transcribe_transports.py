@@ -16,12 +16,6 @@ import pytest
 import structlog
 from botocore.session import Session as BotocoreSession
 
-from local_cloud.transcribe.certificates import Certificates, certificates_in
-from local_cloud.transcribe.faults import Fault, Faults
-from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.recognition import Dictation, dictate
-from local_cloud.transcribe.session import Limits, Service
-from local_cloud.transcribe.websocket import serve_websocket
 from speech.engines.base import Policy, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, EngineStalled
 from speech.engines.transcribe import AllowedOptions, TranscribeEngine
@@ -34,6 +28,12 @@ from speech.engines.transcribe.errors import (
     Throttled,
 )
 from speech.engines.transcribe.session import Patience
+from transcribe_endpoint.faults import Fault, Faults
+from transcribe_endpoint.recognition.script import Dictation, dictate
+from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.transports.certificates import Certificates, certificates_in
+from transcribe_endpoint.transports.http2 import serve_http2
+from transcribe_endpoint.transports.websocket import serve_websocket
 
 pytestmark = pytest.mark.integration
 

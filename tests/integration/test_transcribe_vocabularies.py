@@ -15,15 +15,15 @@ from aiohttp import ClientSession
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local_cloud.transcribe import http1
-from local_cloud.transcribe.certificates import Certificates, certificates_in
-from local_cloud.transcribe.http1 import serve_http1
-from local_cloud.transcribe.http2 import serve_http2
-from local_cloud.transcribe.operations import Operations
-from local_cloud.transcribe.recognition import Script
-from local_cloud.transcribe.requests import BadRequest
-from local_cloud.transcribe.session import Service
-from local_cloud.transcribe.vocabularies import Vocabularies
+from transcribe_endpoint.recognition.script import Script
+from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.transports import http1
+from transcribe_endpoint.transports.certificates import Certificates, certificates_in
+from transcribe_endpoint.transports.http1 import serve_http1
+from transcribe_endpoint.transports.http2 import serve_http2
+from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.store import Vocabularies
 
 pytestmark = pytest.mark.integration
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
 
-from local_cloud.aws import ROOT, Emulator
-from local_cloud.deployment import INPUTS, NO_INPUTS, Resources, fingerprint, start
-from scripts import stamps
+from local_cloud.emulator.process import ROOT, Emulator
+from local_cloud.stacks.deployment import INPUTS, NO_INPUTS, Resources, start
+from local_cloud.stacks.fingerprint import fingerprint
 from transcripts.conversations import ConversationTable
 
 if TYPE_CHECKING:
@@ -120,9 +120,8 @@ def _is_new(data: Path) -> bool:
 
 
 def _state_of_the_tree() -> str:
-    ours = [ROOT / "local_cloud" / name for name in ("aws.py", "cdk.py", "deployment.py")]
-    emulators = (ROOT / "local_cloud").glob("emulator*")
-    return stamps.fingerprint(ROOT, [*ours, *emulators], fingerprint())
+    ours = [f"local_cloud/{name}" for name in ("emulator", "stacks", "emulator-requirements.txt")]
+    return fingerprint(ROOT, [*INPUTS, *ours], without=NO_INPUTS)
 
 
 def _alone() -> TextIO:

@@ -1,7 +1,7 @@
 """Amazon Transcribe without ears: a WebSocket server that reads words in the samples.
 
 It breaks off, freezes or talks nonsense after so many words, as a test asks for. Unlike
-`local_cloud.transcribe` it lets a test look at what each stream was sent.
+`transcribe_endpoint` it lets a test look at what each stream was sent.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class RunningDemo:
             process
             for process in self.children()
             if all(any(word in part for part in process.cmdline()) for word in words)
-            and "local_cloud.guard" not in process.cmdline()
+            and "local_cloud.end_with_parent" not in process.cmdline()
             and "spawn_main" not in " ".join(process.cmdline())
         ]
         assert found, f"no child of {words}"

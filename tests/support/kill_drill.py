@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 
 from client.live import Speaker, Viewer
-from local_cloud import deployment
-from local_cloud.aws import Emulator
+from local_cloud.emulator.process import Emulator
+from local_cloud.stacks import deployment
 from tests.support.demo import RunningDemo, ready_demo
 from tests.support.eventually import eventually
 from tests.support.utterances import conversation

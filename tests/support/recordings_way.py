@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import urllib3
 
-from local_cloud.parts import TranscriberPart, keep_running
+from local_cloud.launcher.parts import TranscriberPart, keep_running
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.demo import free_port
 from tests.support.events import created, flat
@@ -130,7 +130,7 @@ class Way:
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 command = process.cmdline()
-                if module in command and "local_cloud.guard" not in command:
+                if module in command and "local_cloud.end_with_parent" not in command:
                     process.kill()
                     return True
         return False

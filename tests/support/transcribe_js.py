@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from local_cloud.transcribe.recognition import Script
-from local_cloud.transcribe.session import Limits, Service
+from transcribe_endpoint.recognition.script import Script
+from transcribe_endpoint.streams.session import Limits, Service
 
 HERE = Path(__file__).parents[1] / "aws_sdk_js"
 KEY, SECRET = "AKIDEXAMPLE", "a-secret"

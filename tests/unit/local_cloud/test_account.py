@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.account import Account, look
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account, look
 
 pytestmark = pytest.mark.unit
 
@@ -135,7 +135,7 @@ def test_an_endpoint_that_is_ignored_leads_nowhere_else(
 def test_what_cannot_be_used_is_said_with_a_way_out_and_without_the_key(
     config: str, variables: dict[str, str], problem: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(SetupError, match=problem) as refused:
+    with pytest.raises(LaunchError, match=problem) as refused:
         found(tmp_path, config, **variables)
 
     assert str(refused.value).endswith("TRANSCRIBE_ENDPOINT=local does without AWS.")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from local_cloud.account import Account
-from local_cloud.choices import Plan, decide
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account
+from local_cloud.launcher.choices import Plan, decide
 
 pytestmark = pytest.mark.unit
 
@@ -64,7 +64,7 @@ def test_the_local_one_offers_what_its_recogniser_knows(given: str, allowed: obj
 def test_the_local_one_refuses_languages_that_its_recogniser_does_not_know() -> None:
     allowed = '{"languages": ["en-US", "fr-FR", "de-DE"]}'
 
-    with pytest.raises(SetupError, match="languages de-DE, fr-FR"):
+    with pytest.raises(LaunchError, match="languages de-DE, fr-FR"):
         planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ALLOWED=allowed)
     assert (
         "TRANSCRIBE_ALLOWED" not in planned(MINE, **TRANSCRIBE, TRANSCRIBE_ALLOWED=allowed).settings
@@ -78,7 +78,7 @@ def test_what_is_no_json_is_left_to_the_services_settings() -> None:
 
 
 def test_the_local_one_is_not_for_a_transport_that_insists_on_tls() -> None:
-    with pytest.raises(SetupError, match="TRANSCRIBE_ENDPOINT"):
+    with pytest.raises(LaunchError, match="TRANSCRIBE_ENDPOINT"):
         planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_TRANSPORT="http2")
 
 
@@ -163,7 +163,7 @@ def test_an_address_of_aws_is_aws_itself(endpoint: str) -> None:
 
     assert plan.settings["TRANSLATOR"] == "amazon"
     assert "bills" in "\n".join(plan.said)
-    with pytest.raises(SetupError, match="no AWS credentials"):
+    with pytest.raises(LaunchError, match="no AWS credentials"):
         planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ENDPOINT=endpoint)
 
 
@@ -182,9 +182,9 @@ def test_regions_of_the_service_come_before_those_of_the_account() -> None:
 
 
 def test_aws_without_a_region_is_refused_by_the_settings_name() -> None:
-    with pytest.raises(SetupError, match="TRANSCRIBE_REGION="):
+    with pytest.raises(LaunchError, match="TRANSCRIBE_REGION="):
         planned(Account("the environment"), **TRANSCRIBE)
-    with pytest.raises(SetupError, match="TRANSLATE_REGION="):
+    with pytest.raises(LaunchError, match="TRANSLATE_REGION="):
         planned(Account("the environment"), TRANSLATOR="amazon")
 
 
@@ -222,5 +222,5 @@ def test_what_detection_costs_is_printed_before_it_starts() -> None:
 def test_amazon_translates_only_with_credentials_that_the_service_can_use(
     account: Account, environment: dict[str, str], problem: str
 ) -> None:
-    with pytest.raises(SetupError, match=problem):
+    with pytest.raises(LaunchError, match=problem):
         planned(account, **environment, TRANSLATOR="amazon")

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.deployment import Deployment, DeploymentFailed, Resources, fingerprint
-from local_cloud.emulator import lock
-from scripts import stamps
+from local_cloud.emulator.program import lock
+from local_cloud.stacks.deployment import (
+    Deployment,
+    DeploymentFailed,
+    Resources,
+    fingerprint_stacks,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -58,9 +62,9 @@ def silent(_: str) -> None:
     ],
 )
 def test_a_change_of_what_the_stacks_are_made_from_is_noticed(tree: Path, name: str) -> None:
-    before = fingerprint(tree)
+    before = fingerprint_stacks(tree)
     write(tree / name, "changed")
-    assert fingerprint(tree) != before
+    assert fingerprint_stacks(tree) != before
 
 
 @pytest.mark.parametrize(
@@ -72,9 +76,9 @@ def test_a_change_of_what_the_stacks_are_made_from_is_noticed(tree: Path, name: 
     ],
 )
 def test_a_change_of_anything_else_is_not(tree: Path, name: str) -> None:
-    before = fingerprint(tree)
+    before = fingerprint_stacks(tree)
     write(tree / name, "changed")
-    assert fingerprint(tree) == before
+    assert fingerprint_stacks(tree) == before
 
 
 OUTPUTS = {
@@ -122,7 +126,7 @@ def data(tmp_path: Path, tree: Path) -> Path:
     write(folder / "services" / "dynamodb.json", "before")
     write(folder / "s3" / "000000000000" / "recordings" / "a.wav", "sound")
     write(folder / "cdk" / "outputs.json", "{}")
-    stamps.write(folder / "cdk" / "stamp", fingerprint(tree))
+    write(folder / "cdk" / "stamp", fingerprint_stacks(tree))
     return folder
 
 

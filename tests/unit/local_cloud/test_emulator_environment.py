@@ -11,7 +11,13 @@ from typing import Any
 import boto3
 import pytest
 
-from local_cloud.aws import EMULATED, ROOT, _of_emulator, environment, shared_environment
+from local_cloud.emulator.process import (
+    EMULATED,
+    ROOT,
+    _of_emulator,
+    environment,
+    shared_environment,
+)
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.emulator_events import WORKERS, Deliveries, Delivery, Journal
+from local_cloud.emulator.events import WORKERS, Deliveries, Delivery, Journal
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.emulator import Refused, Snapshots, lock, observed
+from local_cloud.emulator.program import Refused, Snapshots, lock, observed
 
 pytestmark = pytest.mark.unit
 

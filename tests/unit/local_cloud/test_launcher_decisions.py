@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import pytest
 
 from gpu_server.settings import Settings
-from local_cloud import launcher, logs, parts
-from local_cloud.deployment import Resources
-from local_cloud.launcher import shell_settings
-from local_cloud.parts import TranscriberPart
-from scripts.checks import DISK_TO_GO_ON
+from local_cloud import logs
+from local_cloud.launcher import demo, parts
+from local_cloud.launcher.demo import shell_settings
+from local_cloud.launcher.disk import DISK_TO_GO_ON
+from local_cloud.launcher.parts import TranscriberPart
+from local_cloud.stacks.deployment import Resources
 
 pytestmark = pytest.mark.unit
 
@@ -83,12 +84,12 @@ async def test_a_disk_that_gets_full_is_said_each_time_but_once(
 ) -> None:
     seen = [DISK_TO_GO_ON, 1, 0, DISK_TO_GO_ON, 1]
     said: list[str] = []
-    monkeypatch.setattr(launcher, "say", said.append)
-    monkeypatch.setattr(launcher, "DISK_SECONDS", 0)
+    monkeypatch.setattr(demo, "print_line", said.append)
+    monkeypatch.setattr(demo, "DISK_SECONDS", 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=seen.pop(0)))
 
     with pytest.raises(IndexError):
-        await launcher._watch_disk(tmp_path)
+        await demo._watch_disk(tmp_path)
 
     assert len(said) == 2
     assert "0.0 GB are free" in said[0]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud import places, preflight
-from local_cloud.places import ROOT, Places, only_copy
-from scripts.checks import SetupError
+from local_cloud import preflight
+from local_cloud.errors import LaunchError
+from local_cloud.launcher import places
+from local_cloud.launcher.places import ROOT, Places, only_copy
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +28,7 @@ def test_places_have_defaults_and_come_from_the_environment() -> None:
 
 @pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661", "9" * 5_000])
 def test_a_port_that_is_none_is_said(port: str) -> None:
-    with pytest.raises(SetupError, match="is not a port"):
+    with pytest.raises(LaunchError, match="is not a port"):
         Places.parse({"PORT": port})
 
 
@@ -35,7 +36,7 @@ def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Pa
     with only_copy(tmp_path) as lock:
         lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))
         with (
-            pytest.raises(SetupError, match=r"process 1, http://127\.0\.0\.1:8080"),
+            pytest.raises(LaunchError, match=r"process 1, http://127\.0\.0\.1:8080"),
             only_copy(tmp_path),
         ):
             raise AssertionError("a second copy was let in")

@@ -10,11 +10,11 @@ import pytest
 
 import ecs_service.settings
 import gpu_server.settings
-from local_cloud.account import Account
-from local_cloud.choices import Plan
-from local_cloud.parts import NOT_OF_TRANSCRIBER
-from local_cloud.settings import WrongSettings, examine, misspelt, parse
-from scripts.checks import SetupError
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account
+from local_cloud.launcher.choices import Plan
+from local_cloud.launcher.parts import NOT_OF_TRANSCRIBER
+from local_cloud.launcher.validation import WrongSettings, examine, misspelt, parse
 
 pytestmark = pytest.mark.unit
 
@@ -181,6 +181,6 @@ def test_secrets_and_what_would_spoil_a_terminal_are_not_repeated() -> None:
 
 def test_looking_leaves_the_environment_as_it_was(tmp_path: Path) -> None:
     before = dict(os.environ)
-    with pytest.raises(SetupError):
+    with pytest.raises(LaunchError):
         examined({"SLOTS": "x", "LOCAL_DIR": str(tmp_path)})
     assert dict(os.environ) == before

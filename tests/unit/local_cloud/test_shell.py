@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.places import ROOT, only_copy
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.places import ROOT, only_copy
 from local_cloud.shell import settings_of
-from scripts.checks import SetupError
 
 pytestmark = pytest.mark.unit
 
@@ -29,17 +29,17 @@ def test_the_settings_of_a_demo_that_runs_are_found(tmp_path: Path) -> None:
 def test_without_a_demo_the_command_that_starts_one_is_named(tmp_path: Path) -> None:
     """Also where one was killed, and its settings lie there yet."""
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(SetupError, match="start `make demo` first"):
+        with pytest.raises(LaunchError, match="start `make demo` first"):
             settings_of({"LOCAL_DIR": str(folder)})
     with only_copy(tmp_path):
         pass
     (tmp_path / "aws.env").touch()
-    with pytest.raises(SetupError, match="start `make demo` first"):
+    with pytest.raises(LaunchError, match="start `make demo` first"):
         settings_of({"LOCAL_DIR": str(tmp_path)})
 
 
 def test_a_demo_that_still_starts_is_to_be_waited_for(tmp_path: Path) -> None:
-    with only_copy(tmp_path), pytest.raises(SetupError, match="not ready yet"):
+    with only_copy(tmp_path), pytest.raises(LaunchError, match="not ready yet"):
         settings_of({"LOCAL_DIR": str(tmp_path)})
 
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from local_cloud.transcribe.requests import StreamRequest
 from speech.engines.errors import OptionError, UnsupportedLanguage
 from speech.engines.transcribe.operators import check, languages
 from speech.engines.transcribe.options import (
@@ -24,6 +23,7 @@ from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
 )
+from transcribe_endpoint.requests import StreamRequest
 
 pytestmark = pytest.mark.unit
 

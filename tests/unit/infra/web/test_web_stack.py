@@ -19,7 +19,7 @@ from infra.config.environment import Domain, HostedZone
 from infra.live.entrances import VIEWER_HEADER
 from infra.web.page_headers import page_headers
 from infra.web.website import ASK_FIRST, FUNCTIONS, IMMUTABLE, Website
-from local_cloud import edge
+from local_cloud.edge import server
 
 pytestmark = pytest.mark.unit
 
@@ -163,8 +163,8 @@ def test_copying_function_may_change_nothing_but_the_page(demo: Web) -> None:
 def test_hashed_files_are_kept_for_good_and_the_index_is_asked_for(demo: Web) -> None:
     assert demo.copied(IMMUTABLE) == {"assets/index-Ct2AUS-7.js"}
     assert demo.copied(ASK_FIRST) == {"index.html", "robots.txt"}
-    assert edge.cache_control(Path("/d"), Path("/d/assets/a.js")) == IMMUTABLE
-    assert edge.cache_control(Path("/d"), Path("/d/index.html")) == ASK_FIRST
+    assert server.cache_control(Path("/d"), Path("/d/assets/a.js")) == IMMUTABLE
+    assert server.cache_control(Path("/d"), Path("/d/index.html")) == ASK_FIRST
 
 
 def test_index_comes_after_the_files_it_names_and_is_fresh_at_once(demo: Web) -> None:
@@ -218,7 +218,7 @@ def test_answers_of_the_service_are_not_replaced(demo: Web) -> None:
 
 
 def test_headers_are_those_of_the_local_edge_but_for_tls() -> None:
-    local = edge.security_headers("captions.example.com")
+    local = server.security_headers("captions.example.com")
     local["Content-Security-Policy"] = local["Content-Security-Policy"].replace("ws://", "wss://")
 
     ours = page_headers("wss://captions.example.com")
@@ -281,7 +281,7 @@ def test_routes_of_the_page_get_the_index_and_files_themselves(demo: Web, page: 
     asked = [each["uri"] for each in run(code, [{"request": {"uri": path}} for path in paths])]
 
     for path, uri in zip(paths, asked, strict=True):
-        assert page / uri[1:] == edge.find_file(page, path), path
+        assert page / uri[1:] == server.find_file(page, path), path
 
 
 def test_a_missing_file_stays_missing(demo: Web, page: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_missing_file_stays_missing(demo: Web, page: Path) -> None:
     )
 
     assert request["uri"] == "/assets/old.js"
-    assert edge.find_file(page, "/assets/old.js") is None
+    assert server.find_file(page, "/assets/old.js") is None
 
 
 def test_service_is_told_the_viewers_host_and_address_whatever_the_viewer_claims(

@@ -1,0 +1,1 @@
+"""CloudFront's stand-in: the page and the service behind one address."""

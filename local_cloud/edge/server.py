@@ -1,0 +1,452 @@
+"""CloudFront's stand-in: the page and the service behind one address.
+
+Serves the built page and passes `/api/` on to the service, with the headers and rules of the
+real distribution. Nothing else of the tree knows about it; a client sees the same paths,
+statuses, frames and close codes as from the service itself. Differences that remain: frames
+are not compressed, and a connection that breaks on one side is closed on the other with a
+code, for 1006 cannot be sent. Like CloudFront it waits for no client without end, but for sockets;
+for the service, other than CloudFront, it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from aiohttp import (
+    AddrInfoType,
+    ClientConnectionError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    WSMessageTypeError,
+    WSMsgType,
+    WSServerHandshakeError,
+    hdrs,
+    web,
+)
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+from yarl import URL
+
+from foundation.connections import BACKLOG, BURST, Crowd, affordable
+from foundation.minimum_rate import Pace, TooSlow, paced
+from infra.web.page_headers import page_headers
+from local_cloud.edge.limits import Bounds, Gate
+
+#: Frames up to this size pass, so that the service itself refuses those that are too large.
+MAX_CLIENT_FRAME: Final = 256 * 1024
+#: Bound of what the service may send in one frame, bytes; a snapshot is the largest.
+MAX_SERVICE_FRAME: Final = 16 * 1024 * 1024
+#: What the kernel may hold of a connection in each direction, bytes. Audio that waits here is
+#: lag that neither the speaker nor the service can see.
+SOCKET_BUFFER: Final = 192 * 1024
+#: A peer that takes nothing for this long is cut off, seconds.
+STUCK_SECONDS: Final = 30.0
+#: For the head of a request, from the last answer or the start, seconds.
+HEAD_SECONDS: Final = 15.0
+#: For what is left of a body after the answer, so that the client sees that, seconds.
+LINGER_SECONDS: Final = 5.0
+#: For a file of the page to be read, seconds; it does not go far.
+PAGE_SECONDS: Final = 60.0
+#: What the body of a request has to bring, bytes per second.
+BODY_RATE: Final = 16 * 1024
+#: Connections at a time. Each may need another one to the service.
+CONNECTIONS: Final = 2048
+#: How long a closing peer may take to answer the close, seconds.
+CLOSE_SECONDS: Final = 2.0
+
+#: The connection to the service broke (IANA's registry: Bad Gateway).
+CLOSE_SERVICE_LOST: Final = 1014
+#: The client is gone without a close (RFC 6455: going away).
+CLOSE_CLIENT_LOST: Final = 1001
+
+SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again in a few seconds.\n"
+
+#: Names of this machine. Others are refused, or a page on the internet could point a name of
+#: its own at the loopback address and read conversations ("DNS rebinding").
+LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
+
+#: The client's address, for the service's rates; CloudFront's is called the same. What a client
+#: sends under this name is replaced.
+VIEWER_HEADER = "X-Cloudscribe-Viewer"
+#: Headers that belong to one connection (RFC 9110, 7.6.1) or that a client library makes itself.
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+HANDSHAKE = frozenset(
+    {
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+    }
+)
+
+DIST = web.AppKey("dist", Path)
+SERVICE = web.AppKey("service", str)
+CLIENT = web.AppKey("client", ClientSession)
+BOUNDS = web.AppKey("bounds", Bounds)
+
+#: A WebSocket whose text stays bytes, for it is only passed on.
+ServerSocket = web.WebSocketResponse[bool]
+ServiceSocket = ClientWebSocketResponse[bool]
+Socket = ServerSocket | ServiceSocket
+
+
+# --- decisions ---------------------------------------------------------------------------
+
+
+def security_headers(host: str) -> dict[str, str]:
+    """Return the headers of every answer that is part of the page, with its sockets at `host`.
+
+    They are CloudFront's but for the one that asks for TLS, which is not spoken here.
+    """
+    headers = page_headers(f"ws://{host}")
+    del headers["Strict-Transport-Security"]
+    return headers
+
+
+def find_file(dist: Path, path: str) -> Path | None:
+    """Return the file that answers a decoded URL path; `None` when nothing does.
+
+    A path that names no file is one of the page's own routes and answered by `index.html`;
+    one whose last part has a dot names a file that is missing. Nothing outside `dist` is
+    ever returned, links included.
+    """
+    index = dist / "index.html"
+    try:
+        file = (dist / path.lstrip("/")).resolve()
+        inside = file.is_relative_to(dist.resolve())
+        if inside and file.is_file():
+            return file
+    except (OSError, ValueError):  # too long, or not a name at all
+        return None
+    is_route = inside and "." not in path.rpartition("/")[2]
+    return index if is_route and index.is_file() else None
+
+
+def cache_control(dist: Path, file: Path) -> str:
+    """Return how long a file of the page may be kept: names in `assets/` carry a hash."""
+    if file.parent.name == "assets" and file.parent.parent == dist.resolve():
+        return "public, max-age=31536000, immutable"
+    return "no-cache"
+
+
+def has_dot_segments(raw_path: str) -> bool:
+    """Tell whether a URL path climbs, however it is encoded."""
+    return any(part in (".", "..") for part in re.split(r"[/\\]", unquote(raw_path)))
+
+
+def forwarded(headers: Mapping[str, str], remote: str | None) -> CIMultiDict[str]:
+    """Return a request's headers as the service is to see them."""
+    named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
+    kept = CIMultiDict(
+        (name, value)
+        for name, value in headers.items()
+        if name.lower() not in HOP_BY_HOP | HANDSHAKE | named
+    )
+    path = [*headers.get("X-Forwarded-For", "").split(","), remote or "unknown"]
+    kept["X-Forwarded-For"] = ", ".join(part.strip() for part in path if part.strip())
+    kept["X-Forwarded-Proto"] = "http"
+    kept[VIEWER_HEADER] = remote or "unknown"
+    return kept
+
+
+def passed_close(code: int | None, *, lost: int) -> int:
+    """Return the code with which to close a socket after the other side ended with `code`.
+
+    Codes that only ever describe a closed socket cannot be sent (RFC 6455, 7.4.1): none at all
+    (0 or 1005) becomes a normal close, a broken connection (1006, 1015) becomes `lost`.
+    """
+    if code is None or code in (1006, 1015):
+        return lost
+    return 1000 if code in (0, 1005) else code
+
+
+# --- requests -----------------------------------------------------------------------------
+
+
+async def handle(request: web.Request) -> web.StreamResponse:
+    """Answer any request."""
+    with request.app[BOUNDS].work(request.transport) as may_be:
+        if not may_be:
+            text = "Too many requests are in work.\n"
+            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+        return await _answer(request)
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    """Answer a request that there is room for."""
+    if not LOOPBACK.fullmatch(request.headers.get(hdrs.HOST, "")):
+        text = "This server answers to localhost only.\n"
+        return web.Response(status=421, text=text)
+    raw_path = request.rel_url.raw_path
+    if has_dot_segments(request.raw_path.partition("?")[0]):
+        return web.Response(status=400, text="The path is malformed.\n")
+    if not raw_path.startswith("/api/"):
+        return serve_page(request)
+    if web.WebSocketResponse().can_prepare(request):
+        return await relay_socket(request)
+    return await relay_http(request)
+
+
+def serve_page(request: web.Request) -> web.StreamResponse:
+    """Answer with a file of the page."""
+    headers = security_headers(request.headers[hdrs.HOST])
+    if request.method not in ("GET", "HEAD"):
+        headers["Allow"] = "GET, HEAD"
+        return web.Response(status=405, text="Only GET and HEAD.\n", headers=headers)
+    file = find_file(request.app[DIST], request.path)
+    if file is None:
+        return web.Response(status=404, text="There is no such file.\n", headers=headers)
+    headers["Cache-Control"] = cache_control(request.app[DIST], file)
+    return PageFile(file, headers=headers)
+
+
+class PageFile(web.FileResponse):
+    """A file, for a client that reads it."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send it; cut the connection if that takes too long.
+
+        Raises:
+            ConnectionError: it does.
+        """
+        try:
+            async with asyncio.timeout(PAGE_SECONDS):
+                return await super().prepare(request)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("nobody reads the page") from None
+
+
+async def relay_http(request: web.Request) -> web.StreamResponse:
+    """Pass a request to the service and its answer back, both as they come."""
+    response: web.StreamResponse | None = None
+    pace = Pace(BODY_RATE, STUCK_SECONDS)
+    body = paced(request.content.iter_any(), pace) if request.body_exists else None
+    try:
+        async with request.app[CLIENT].request(
+            request.method,
+            _service_url(request),
+            headers=forwarded(request.headers, request.remote),
+            data=body,
+            allow_redirects=False,
+            timeout=ClientTimeout(total=None, sock_connect=5.0, sock_read=STUCK_SECONDS),
+        ) as answer:
+            headers = CIMultiDict(
+                (name, value)
+                for name, value in answer.headers.items()
+                if name.lower() not in HOP_BY_HOP
+            )
+            response = web.StreamResponse(
+                status=answer.status, reason=answer.reason, headers=headers
+            )
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                async with asyncio.timeout(STUCK_SECONDS):
+                    await response.write(chunk)
+            await response.write_eof()
+    except (ClientError, TimeoutError, ConnectionError) as error:
+        if response is None:
+            return _too_slow() if isinstance(error.__cause__, TooSlow) else _service_away()
+        # Half an answer has gone out: only a cut connection tells that the rest is missing.
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def relay_socket(request: web.Request) -> web.StreamResponse:
+    """Pass a WebSocket to the service: every frame, in both ways, and how it ends."""
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    try:
+        async with asyncio.timeout(STUCK_SECONDS):
+            service = await request.app[CLIENT].ws_connect(
+                _service_url(request),
+                headers=forwarded(request.headers, request.remote),
+                protocols=[name.strip() for name in offered.split(",") if name.strip()],
+                max_msg_size=MAX_SERVICE_FRAME,
+                timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                autoclose=False,
+                compress=0,
+                decode_text=False,
+            )
+    except WSServerHandshakeError as refusal:
+        wait = refusal.headers.get(hdrs.RETRY_AFTER) if refusal.headers else None
+        return web.Response(
+            status=refusal.status,
+            text=f"The service answered: {refusal.message}\n",
+            headers={hdrs.RETRY_AFTER: wait} if wait else None,
+        )
+    except (ClientError, TimeoutError):
+        return _service_away()
+
+    client: ServerSocket = web.WebSocketResponse(
+        protocols=[service.protocol] if service.protocol else [],
+        max_msg_size=MAX_CLIENT_FRAME + 1,
+        timeout=CLOSE_SECONDS,
+        autoclose=False,
+        compress=False,
+        decode_text=False,
+    )
+    async with _closing(service):
+        await client.prepare(request)
+        down = asyncio.create_task(pump(service, client))
+        up = asyncio.create_task(pump(client, service))
+        try:
+            done, _ = await asyncio.wait((down, up), return_when=asyncio.FIRST_COMPLETED)
+            if down in done:
+                code = passed_close(service.close_code, lost=CLOSE_SERVICE_LOST)
+                await _close(client, code, down.result())
+                _cut_later(request)
+            else:
+                code = passed_close(client.close_code, lost=CLOSE_CLIENT_LOST)
+                await _close(service, code, up.result())
+                await _close(client, code, up.result())
+        finally:
+            up.cancel()
+            down.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
+    return client
+
+
+async def pump(source: Socket, sink: Socket) -> bytes:
+    """Pass frames on until either side ends; return the reason of the source's close.
+
+    Each frame is sent before the next is read: a sink that does not read makes the source
+    wait, and nothing piles up in between.
+    """
+    while True:
+        message = await source.receive()
+        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            try:
+                async with asyncio.timeout(STUCK_SECONDS):
+                    await sink.send_frame(message.data, message.type)
+            except (TimeoutError, ConnectionError, ClientConnectionError):
+                return b""
+        elif message.type is WSMsgType.CLOSE:
+            return (message.extra or "").encode()
+        else:
+            return b""
+
+
+async def _close(socket: Socket, code: int, reason: bytes) -> None:
+    with contextlib.suppress(ConnectionError, ClientError, WSMessageTypeError, TimeoutError):
+        async with asyncio.timeout(2 * CLOSE_SECONDS):
+            await socket.close(code=code, message=reason)
+
+
+@contextlib.asynccontextmanager
+async def _closing(service: ServiceSocket) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await _close(service, CLOSE_CLIENT_LOST, b"")
+
+
+def _service_url(request: web.Request) -> URL:
+    return URL(f"{request.app[SERVICE]}{request.rel_url.raw_path_qs}", encoded=True)
+
+
+def _service_away() -> web.Response:
+    return web.Response(status=502, text=SERVICE_AWAY, headers={"Retry-After": "2"})
+
+
+def _too_slow() -> web.Response:
+    return web.Response(status=408, text="The request's body does not come, or too slowly.\n")
+
+
+def _cut_later(request: web.Request) -> None:
+    """Break the connection to a client that did not take the close in time.
+
+    A closed transport still waits for its peer to read, which may be never.
+    """
+    transport = request.transport
+    if transport is not None:
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
+
+
+# --- the server ---------------------------------------------------------------------------
+
+
+def application(*, dist: Path, service: str) -> web.Application:
+    """Return the edge before a service at `service`, e.g. `http://127.0.0.1:8081`."""
+    app = web.Application()
+    app[DIST] = dist
+    app[SERVICE] = service.rstrip("/")
+    app[BOUNDS] = Bounds(crowd=Crowd(affordable(CONNECTIONS, each=2)), patience=STUCK_SECONDS)
+    app.cleanup_ctx.append(_client)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+def runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
+    """Return what runs the edge; requests in work get so many seconds at the end."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=shutdown_timeout,
+        keepalive_timeout=HEAD_SECONDS,
+        lingering_time=LINGER_SECONDS,
+    )
+
+
+async def listen(running: web.AppRunner, listener: socket.socket) -> asyncio.Server:
+    """Answer whoever connects to a socket, within bounds. Close what is returned to stop."""
+    make = running.server
+    if make is None:
+        raise RuntimeError("the runner is not set up")
+    bounds = running.app[BOUNDS]
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Gate(bounds, make), sock=listener, backlog=BURST
+    )
+    listener.listen(BACKLOG)
+    return server
+
+
+def small_buffers(listener: socket.socket) -> socket.socket:
+    """Have a socket, and those accepted from it, buffer little; return it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+    return listener
+
+
+def _connection(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    return small_buffers(socket.socket(family, kind, protocol))
+
+
+async def _client(app: web.Application) -> AsyncIterator[None]:
+    async with ClientSession(
+        connector=TCPConnector(limit=0, socket_factory=_connection),
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None, sock_connect=5.0),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+    ) as session:
+        app[CLIENT] = session
+        yield

@@ -1,0 +1,7 @@
+"""The error that stops the launcher. Standard library only: it is raised before the set-up, too."""
+
+from __future__ import annotations
+
+
+class LaunchError(Exception):
+    """The demo cannot start or go on; the message tells the user what to change."""

@@ -1,0 +1,269 @@
+"""What the environment asks of the demo: who recognises, who translates, and who pays for it.
+
+    ENGINE=transcribe   TRANSCRIBE_ENDPOINT   credentials      Amazon Transcribe is
+                        local                 any              local
+                        not set               none of AWS's    local
+                        not set               of AWS           AWS itself
+                        at AWS                of AWS           AWS itself, at that address
+                        anywhere else         any, or none     at that address
+
+Translations are a stand-in's, and Amazon's where Transcribe is AWS itself; `TRANSLATOR` decides
+otherwise. What is decided here is said before anything starts, for AWS bills for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from local_cloud.errors import LaunchError
+from local_cloud.launcher.account import Account
+from speech.engines.transcribe.options import LANGUAGES
+from speech.transcribe_operations import is_medical
+
+DEFAULT_ENGINE: Final = "pocketsphinx"
+TRANSCRIBE: Final = "transcribe"
+#: As `TRANSCRIBE_ENDPOINT`: Transcribe is on this machine, whatever credentials there are.
+LOCAL: Final = "local"
+#: What the recogniser of that one knows (`parts.TranscribePart`).
+LOCAL_LANGUAGES: Final = ("en-US",)
+AMAZON: Final = "amazon"
+PSEUDO: Final = "pseudo"
+
+#: List prices in us-east-1, first tier: a minute of audio, a million characters.
+TRANSCRIBE_PRICE: Final = "$0.024"
+MEDICAL_PRICE: Final = "$0.075"
+TRANSLATE_PRICE: Final = "$15"
+#: The same for the detection of a text's language, of up to 300 characters.
+DETECT_PRICE: Final = "$0.0003"
+
+_AWS_DOMAINS: Final = ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be started, and how."""
+
+    engine: str
+    #: Whether an Amazon Transcribe of the demo's own is started.
+    local_transcribe: bool
+    #: Whether the service is given the user's AWS credentials.
+    own_account: bool
+    #: What the service is told, besides where things are.
+    settings: Mapping[str, str]
+    #: What people are told at the start, line by line.
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Transcribe:
+    """Which Amazon Transcribe it is."""
+
+    said: tuple[str, ...]
+    local: bool = False
+    own_account: bool = False
+    #: Whether AWS bills for it.
+    is_aws: bool = False
+    region: str | None = None
+
+
+def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], Account]) -> Plan:
+    """Return what `environment` asks for.
+
+    Args:
+        environment: the launcher's.
+        look: finds the user's AWS account; it is asked only where that matters.
+
+    Raises:
+        LaunchError: something is missing for it; or from `look`.
+    """
+    engine = environment.get("ENGINE") or DEFAULT_ENGINE
+    endpoint = environment.get("TRANSCRIBE_ENDPOINT") or None
+    wished = environment.get("TRANSLATOR") or None
+    anywhere = engine == TRANSCRIBE and endpoint != LOCAL
+    account = look(environment) if anywhere or wished == AMAZON else Account()
+
+    transcribe = None
+    if engine == TRANSCRIBE:
+        region = environment.get("TRANSCRIBE_REGION") or account.region
+        price = MEDICAL_PRICE if _may_be_medical(environment) else TRANSCRIBE_PRICE
+        transcribe = _transcribe(endpoint, region, account, price)
+        if transcribe.local and environment.get("TRANSCRIBE_TRANSPORT") == "http2":
+            raise LaunchError(
+                "TRANSCRIBE_TRANSPORT=http2 needs TLS, which the demo's own Amazon Transcribe does "
+                "without. Start one that has it (docs/transcribe-endpoint.md), and name it in "
+                "TRANSCRIBE_ENDPOINT."
+            )
+    settings: dict[str, str] = {}
+    if transcribe and transcribe.region:
+        settings["TRANSCRIBE_REGION"] = transcribe.region
+    if transcribe and transcribe.local:
+        settings["TRANSCRIBE_ALLOWED"] = _local_languages(environment.get("TRANSCRIBE_ALLOWED"))
+
+    translator = wished or (AMAZON if transcribe and transcribe.is_aws else PSEUDO)
+    settings["TRANSLATOR"] = translator
+    if translator == AMAZON:
+        regions = ("TRANSLATE_REGION", "TRANSCRIBE_REGION")
+        region = next(filter(None, map(environment.get, regions)), account.region)
+        settings["TRANSLATE_REGION"] = _translate_region(transcribe, region, account)
+    return Plan(
+        engine=engine,
+        local_transcribe=transcribe is not None and transcribe.local,
+        own_account=translator == AMAZON or (transcribe is not None and transcribe.own_account),
+        settings=settings,
+        said=(
+            *(transcribe.said if transcribe else ()),
+            *_translations(
+                settings, account, detects=environment.get("TRANSLATE_SOURCE") == "auto"
+            ),
+        ),
+    )
+
+
+def _local_languages(allowed: str | None) -> str:
+    """Return what speakers may choose, of languages only those of the local Transcribe.
+
+    What is wrong for every Transcribe stays: the service's settings check it.
+
+    Raises:
+        LaunchError: it names languages in which the local one recognises nothing.
+    """
+    chosen = _json_object(allowed)
+    if chosen is None:
+        return allowed or ""
+    if chosen.get("languages") == []:  # every language that there is
+        del chosen["languages"]
+    languages = chosen.get("languages", ())
+    named = languages if isinstance(languages, list) else []
+    known = {each for each in named if isinstance(each, str) and each in LANGUAGES}
+    foreign = sorted(known - {*LOCAL_LANGUAGES})
+    if foreign:
+        raise LaunchError(
+            f"TRANSCRIBE_ALLOWED has the languages {', '.join(foreign)}, and the demo's own Amazon "
+            f"Transcribe recognises {', '.join(LOCAL_LANGUAGES)} alone: leave them out. One "
+            "that speaks them from a script is in docs/transcribe-endpoint.md; name it in "
+            "TRANSCRIBE_ENDPOINT."
+        )
+    return json.dumps({"languages": LOCAL_LANGUAGES, **chosen})
+
+
+def _may_be_medical(environment: Mapping[str, str]) -> bool:
+    """Return whether there can be streams of Transcribe Medical."""
+    allowed = _json_object(environment.get("TRANSCRIBE_ALLOWED")) or {}
+    options = _json_object(environment.get("TRANSCRIBE_OPTIONS")) or {}
+    return bool(allowed.get("medical")) or is_medical(options)
+
+
+def _json_object(text: str | None) -> dict[str, object] | None:
+    """Return the object that a setting holds, or `None`: it is none."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _transcribe(
+    endpoint: str | None, region: str | None, account: Account, price: str
+) -> _Transcribe:
+    """Decide where Transcribe is; a minute of it costs `price` at most.
+
+    Raises:
+        LaunchError: it is AWS itself, and credentials or the region are missing.
+    """
+    if endpoint == LOCAL or (endpoint is None and not account.is_real):
+        why = _why_local(endpoint, account)
+        said = f"Amazon Transcribe: a local one, {why}. It costs nothing."
+        return _Transcribe((said,), local=True)
+    by = account.credentials
+    if endpoint is not None and not _is_aws(endpoint):
+        whose = f"the credentials of {by}" if by else "the emulator's credentials"
+        said = f"Amazon Transcribe: the one at {_host(endpoint)}, with {whose}."
+        return _Transcribe((said,), own_account=by is not None, region=region)
+    if by is None or account.emulated:
+        raise LaunchError(
+            "TRANSCRIBE_ENDPOINT is an address of AWS, and there are no AWS credentials, "
+            "neither in the environment nor in a profile. TRANSCRIBE_ENDPOINT=local needs none."
+        )
+    if region is None:
+        raise LaunchError(
+            "Amazon Transcribe needs a region: TRANSCRIBE_REGION=eu-central-1, for one. "
+            "TRANSCRIBE_ENDPOINT=local stays on this machine and needs none."
+        )
+    at = "" if endpoint is None else f", at {_host(endpoint)}"
+    said = f"Amazon Transcribe: AWS itself, region {region}{at}, with the credentials of {by}."
+    costs = f"AWS bills that account by the minute streamed, at most {price} in us-east-1."
+    stay = "TRANSCRIBE_ENDPOINT=local stays on this machine and costs nothing."
+    said_so = (said, f"  {costs}", f"  {stay}")
+    return _Transcribe(said_so, own_account=True, is_aws=True, region=region)
+
+
+def _why_local(endpoint: str | None, account: Account) -> str:
+    if endpoint == LOCAL:
+        return "as TRANSCRIBE_ENDPOINT=local asks"
+    if account.credentials is None:
+        return "for there are no AWS credentials"
+    if account.emulated:
+        return "for the AWS credentials are an emulator's"
+    return "for AWS_ENDPOINT_URL, or endpoint_url of the profile, says that AWS is elsewhere"
+
+
+def _translate_region(transcribe: _Transcribe | None, region: str | None, account: Account) -> str:
+    """Return the region of Amazon Translate.
+
+    Raises:
+        LaunchError: it cannot be used.
+    """
+    if account.credentials is None or account.emulated:
+        raise LaunchError(
+            "TRANSLATOR=amazon needs AWS credentials, and there are none, neither in the "
+            f"environment nor in a profile. TRANSLATOR={PSEUDO} needs none."
+        )
+    if transcribe and transcribe.local:
+        raise LaunchError(
+            "TRANSLATOR=amazon needs your AWS credentials, and the local Amazon Transcribe the "
+            "emulator's; the service has one set of them. With TRANSLATOR=amazon choose another "
+            f"ENGINE, or translate with TRANSLATOR={PSEUDO}."
+        )
+    if region is None:
+        raise LaunchError(
+            "Amazon Translate needs a region: TRANSLATE_REGION=eu-central-1, for one. "
+            f"TRANSLATOR={PSEUDO} needs none."
+        )
+    return region
+
+
+def _translations(
+    settings: Mapping[str, str], account: Account, *, detects: bool
+) -> tuple[str, ...]:
+    translator = settings["TRANSLATOR"]
+    if translator == PSEUDO:
+        return ("Translations: marked by a stand-in, not translated (TRANSLATOR=pseudo).",)
+    if translator != AMAZON:
+        return (f"Translations: TRANSLATOR={translator}.",)
+    if account.elsewhere:
+        return ("Translations: Amazon Translate's, where AWS_ENDPOINT_URL says.",)
+    region, by = settings["TRANSLATE_REGION"], account.credentials
+    return (
+        f"Translations: Amazon Translate's, region {region}, with the credentials of {by}.",
+        f"  AWS bills that account by the character, {TRANSLATE_PRICE} a million in us-east-1.",
+        *((f"  So does Amazon Comprehend for each text, {DETECT_PRICE} at least.",) * detects),
+        f"  TRANSLATOR={PSEUDO} costs nothing.",
+    )
+
+
+def _is_aws(endpoint: str) -> bool:
+    """Tell whether an address is one of AWS, so that a call of it is billed."""
+    host = _host(endpoint).partition(":")[0].lower().rstrip(".")
+    return any(host == domain or host.endswith(f".{domain}") for domain in _AWS_DOMAINS)
+
+
+def _host(endpoint: str) -> str:
+    """Return host and port of a URL, without what might be secret in it."""
+    try:
+        return urlsplit(endpoint).netloc.rpartition("@")[2] or "an address that is none"
+    except ValueError:  # brackets that do not match; the service says what is wrong
+        return "an address that is none"

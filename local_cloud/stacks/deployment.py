@@ -1,0 +1,351 @@
+"""The CDK's stacks in the emulator: deployed by the real command line, when something changed.
+
+A deployment happens as a whole or not at all. The emulator's state is put by before one
+begins, and let go once what was deployed is on the disk. Where a deployment failed, or a kill
+fell into it, the next start finds the state that was put by, goes back to it and begins anew:
+stacks that are half made, or that wait for an engine that is gone, never exist for long.
+What lies in the emulator's data folder for it:
+
+    deployment.log       what the command line said, the last time
+    cdk/assembly         the templates that were deployed
+    cdk/outputs.json     what the stacks tell: queues, table, bucket
+    cdk/stamp            from what they were made; absent while a deployment is under way
+    services.before      the state before a deployment that has not ended well (yet)
+
+EmulatorError
+└── DeploymentFailed    the message is for people
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_cloud.emulator.process import ACCOUNT, REGION, ROOT, Emulator, EmulatorError
+from local_cloud.emulator.program import Refused, lock
+from local_cloud.stacks.cdk import CommandFailed, CommandLine
+from local_cloud.stacks.fingerprint import fingerprint
+from transcripts.conversations import EXPIRY
+
+#: The environment in `app.py` that is deployed.
+ENVIRONMENT: Final = "local"
+#: What the templates are made from; a folder counts with all that is in it.
+INPUTS: Final = (
+    "app.py",
+    "build/functions",
+    "cdk.context.json",
+    "cdk.json",
+    "foundation",
+    "infra",
+    "scripts/__init__.py",
+    "scripts/json_files.py",
+    "speech/__init__.py",
+    "speech/transcribe_api.py",
+    "speech/transcribe_operations.py",
+    "speech/transcribe_values.py",
+    "transcripts",
+    "translation",
+)
+NO_INPUTS: Final = ("__pycache__", "node_modules")
+
+#: How long a snapshot of the emulator may be awaited, seconds. It takes one every two seconds,
+#: or fewer when much is stored.
+SAVE_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.05
+
+#: What a deployment tells people while it lasts.
+Say = Callable[[str], None]
+
+
+class DeploymentFailed(EmulatorError):
+    """The stacks are not in the emulator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What was deployed, as the stacks' outputs tell."""
+
+    queue_url: str
+    dead_letter_queue_url: str
+    table_name: str
+    recordings_bucket: str
+    jobs_queue_url: str
+    jobs_dead_letter_queue_url: str
+    undelivered_queue_url: str
+
+    @classmethod
+    def parse(cls, outputs: Mapping[str, Mapping[str, str]]) -> Resources:
+        """Return the resources from the outputs of all stacks, by stack and name.
+
+        Raises:
+            DeploymentFailed: one is missing.
+        """
+        told = {name: value for stack in outputs.values() for name, value in stack.items()}
+        try:
+            return cls(
+                queue_url=told["UtterancesQueueUrl"],
+                dead_letter_queue_url=told["UtterancesDeadLettersUrl"],
+                table_name=told["ConversationsTableName"],
+                recordings_bucket=told["RecordingsBucketName"],
+                jobs_queue_url=told["JobsQueueUrl"],
+                jobs_dead_letter_queue_url=told["JobsDeadLettersUrl"],
+                undelivered_queue_url=told["UndeliveredQueueUrl"],
+            )
+        except KeyError as missing:
+            raise DeploymentFailed(f"the stacks have no output {missing}") from None
+
+
+def outputs(data: Path) -> Path:
+    """Return the file with the stacks' outputs in an emulator's data folder."""
+    return data / "cdk" / "outputs.json"
+
+
+def fingerprint_stacks(root: Path = ROOT) -> str:
+    """Return a digest of everything that the stacks and their functions are made from."""
+    return fingerprint(root, INPUTS, without=NO_INPUTS)
+
+
+async def start(emulator: Emulator, say: Say, *, root: Path = ROOT) -> Resources:
+    """Start an emulator with the stacks in it; deploy them if they or their functions changed.
+
+    Args:
+        emulator: one that does not run; it is stopped again when this fails.
+        say: tells people what takes long.
+        root: the tree with the CDK's app.
+
+    Raises:
+        EmulatorError: the emulator does not start, or the stacks cannot be deployed.
+    """
+    deployment = Deployment(emulator.data, root=root)
+    due = deployment.prepare(say)
+    await emulator.start()
+    try:
+        if due:
+            await _while_alive(emulator, deployment.carry_out(emulator, say))
+        return deployment.resources()
+    except BaseException:
+        await emulator.stop()
+        raise
+
+
+async def _while_alive(emulator: Emulator, work: Coroutine[object, object, None]) -> None:
+    """Do work with an emulator, but only as long as it runs: clients try for minutes.
+
+    Raises:
+        DeploymentFailed: the emulator ended.
+    """
+    working = asyncio.create_task(work)
+    ended = asyncio.create_task(emulator.wait())
+    try:
+        await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise DeploymentFailed(
+                "the emulator ended while the stacks were deployed; the next start undoes what "
+                f"was done and tries again. Its log: {emulator.log}"
+            )
+        working.result()
+    finally:
+        for task in (working, ended):
+            task.cancel()
+        await asyncio.gather(working, ended, return_exceptions=True)
+
+
+class Deployment:
+    """The stacks in one data folder, from one tree."""
+
+    def __init__(self, data: Path, *, root: Path = ROOT) -> None:
+        self._data = data
+        self._root = root
+        self._services = data / "services"
+        self._before = data / "services.before"
+        self._stamp = data / "cdk" / "stamp"
+        self._outputs = outputs(data)
+        self._log = data / "deployment.log"
+        self._fingerprint = fingerprint_stacks(root)
+
+    def resources(self) -> Resources:
+        """Return what was deployed.
+
+        Raises:
+            DeploymentFailed: the stacks' outputs are missing or spoiled.
+        """
+        try:
+            outputs = json.loads(self._outputs.read_text())
+        except (OSError, ValueError) as error:
+            self._stamp.unlink(missing_ok=True)
+            raise DeploymentFailed(
+                f"{self._outputs} cannot be read ({error}); the next start deploys anew"
+            ) from None
+        return Resources.parse(outputs)
+
+    def prepare(self, say: Say) -> bool:
+        """Make the data ready for the emulator's start; tell whether a deployment is due.
+
+        Undoes one that was interrupted, and puts the state by for one that is due.
+
+        Raises:
+            DeploymentFailed: an emulator runs on the data, or they cannot be written.
+        """
+        try:
+            self._data.mkdir(parents=True, exist_ok=True)
+            with lock(self._data):
+                return self._prepare(say)
+        except Refused as refusal:
+            raise DeploymentFailed(str(refusal)) from None
+        except OSError as error:
+            raise DeploymentFailed(f"{self._data} cannot be made ready: {error}") from error
+
+    def _prepare(self, say: Say) -> bool:
+        if self._before.exists():
+            say("The last deployment was not finished; going back to what was before it ...")
+            self._undo()
+        if self._is_current():
+            return False
+        self._stamp.unlink(missing_ok=True)
+        _copy(self._services, self._before)
+        return True
+
+    def _is_current(self) -> bool:
+        """Return whether the stacks in the emulator are made from the tree as it is now."""
+        try:
+            held = self._stamp.read_bytes()
+        except OSError:
+            return False
+        return held.strip() == self._fingerprint.encode() and self._outputs.exists()
+
+    def _undo(self) -> None:
+        shutil.rmtree(self._services, ignore_errors=True)
+        self._before.rename(self._services)
+        # Objects have their own folder, and a bucket found there would exist again. Only what the
+        # state does not mention in any way goes, for in the others are the user's recordings.
+        state = self._services / "s3.json"
+        known = state.read_text() if state.exists() else ""
+        for bucket in self._data.glob("s3/[0-9]*/*"):
+            if bucket.name not in known:
+                shutil.rmtree(bucket)
+
+    async def carry_out(self, emulator: Emulator, say: Say) -> None:
+        """Deploy the stacks into an emulator that has just started on prepared data.
+
+        Raises:
+            DeploymentFailed: it did not work out; the next start undoes what was done.
+        """
+        say("Deploying the stacks into it; the first time this takes up to a minute ...")
+        began = time.monotonic()
+        try:
+            cdk, assembly = await self._templates(emulator, say)
+        except (CommandFailed, OSError) as error:  # nothing that is stored has a part in it
+            raise DeploymentFailed(f"the stacks could not be deployed: {error}") from error
+        try:
+            await self._deploy(emulator, cdk, assembly)
+            await asyncio.to_thread(_expire, emulator, self.resources())
+            await self._saved()
+        except (CommandFailed, BotoCoreError, ClientError, OSError) as error:
+            raise DeploymentFailed(
+                f"the stacks could not be deployed: {error}\n"
+                "The next start undoes what was done and tries again. If it fails time and "
+                f"again, remove {self._data}: what is stored there is lost, and it begins anew."
+            ) from error
+        _remove(self._before)  # from here on it counts as done
+        self._stamp.write_text(self._fingerprint)
+        say(f"The stacks are deployed after {time.monotonic() - began:.0f} s.")
+
+    async def _templates(self, emulator: Emulator, say: Say) -> tuple[CommandLine, Path]:
+        """Make the templates; return the command line and where they are."""
+        folder = self._data / "cdk"
+        folder.mkdir(exist_ok=True)
+        self._log.unlink(missing_ok=True)
+        cdk = CommandLine(
+            root=self._root,
+            home=folder / "home",
+            log=self._log,
+            environment=emulator.environment(),
+            say=say,
+        )
+        assembly = folder / "assembly"
+        shutil.rmtree(assembly, ignore_errors=True)
+        await cdk.run(
+            "making the templates",
+            *("synth", "--quiet", "--output", str(assembly)),
+            *("--context", f"environment={ENVIRONMENT}"),
+        )
+        return cdk, assembly
+
+    async def _deploy(self, emulator: Emulator, cdk: CommandLine, assembly: Path) -> None:
+        made = ("--app", str(assembly))
+        if not await asyncio.to_thread(_is_bootstrapped, emulator):
+            await cdk.run(
+                "bootstrapping the account", "bootstrap", *made, f"aws://{ACCOUNT}/{REGION}"
+            )
+        await cdk.run(
+            "deploying the stacks",
+            *("deploy", *made, "--all"),
+            # At once, for there is nobody to look at a change set.
+            *("--method", "direct", "--require-approval", "never"),
+            *("--outputs-file", str(self._outputs)),
+        )
+
+    async def _saved(self) -> None:
+        """Wait until a snapshot of the emulator holds everything that was done until now.
+
+        A snapshot is taken in one go, and the queues' file is the last that it writes.
+        """
+        now = time.time_ns()
+        queues = self._services / "sqs.json"
+        try:
+            async with asyncio.timeout(SAVE_SECONDS):
+                while not queues.exists() or queues.stat().st_mtime_ns < now:  # noqa: ASYNC110 - a file announces nothing
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise CommandFailed(
+                f"the emulator saved nothing for {SAVE_SECONDS:g} seconds; {self._data} has its log"
+            ) from None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder, which may not exist, so that the copy is whole or absent."""
+    fresh = target.with_name(f"{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    if source.exists():
+        shutil.copytree(source, fresh)
+    else:
+        fresh.mkdir()
+    fresh.rename(target)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder so that it is whole or absent."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _is_bootstrapped(emulator: Emulator) -> bool:
+    stacks: Any = emulator.client("cloudformation")
+    try:
+        stacks.describe_stacks(StackName="CDKToolkit")
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":  # it does not exist
+            return False
+        raise
+    return True
+
+
+def _expire(emulator: Emulator, resources: Resources) -> None:
+    """Switch on what the template asks for and the emulator's CloudFormation leaves out."""
+    dynamodb = emulator.client("dynamodb")
+    known = dynamodb.describe_time_to_live(TableName=resources.table_name)
+    if known["TimeToLiveDescription"].get("TimeToLiveStatus") != "ENABLED":
+        dynamodb.update_time_to_live(
+            TableName=resources.table_name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRY},
+        )

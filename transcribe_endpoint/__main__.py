@@ -1,0 +1,299 @@
+"""`python -m transcribe_endpoint`: serve Amazon Transcribe streaming on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError
+
+from speech.engines.errors import EngineError
+from speech.engines.pocketsphinx import PocketsphinxEngine
+from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from transcribe_endpoint.faults import Fault, Faults, UnknownFault
+from transcribe_endpoint.recognition.embedded import Embedded
+from transcribe_endpoint.recognition.script import (
+    DEFAULT_SCRIPT,
+    Dictation,
+    Recogniser,
+    Script,
+    ScriptError,
+)
+from transcribe_endpoint.requests import ServiceError
+from transcribe_endpoint.streams.session import IDLE_SECONDS, MAX_STREAM_SECONDS, Limits, Service
+from transcribe_endpoint.transports.certificates import HOST, certificates_in
+from transcribe_endpoint.transports.http1 import serve_http1
+from transcribe_endpoint.transports.http2 import serve_http2
+from transcribe_endpoint.transports.websocket import serve_websocket
+from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.s3_files import s3_at
+from transcribe_endpoint.vocabularies.store import PENDING_SECONDS, Vocabularies
+
+EXIT_FAILURE = 1
+#: The account that this endpoint knows; it opens nothing anywhere else.
+ACCESS_KEY = "AKIDLOCAL"
+SECRET_KEY = "local-secret-key"  # noqa: S105 - printed at the start
+#: Nobody else's machine is served.
+ADDRESS = "127.0.0.1"
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    arguments = _parser().parse_args()
+    try:
+        _run(arguments)
+    except (OSError, ScriptError, EngineError, ServiceError, BotoCoreError) as error:
+        print(f"The endpoint cannot start: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Run on uvloop where it exists: it takes a fifth less CPU per message."""
+    try:
+        import uvloop  # noqa: PLC0415 - not made for Windows
+    except ImportError:
+        asyncio.run(_serve(arguments))
+    else:
+        uvloop.run(_serve(arguments))
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    """Serve until a signal.
+
+    Raises:
+        OSError: a port is taken, or a file cannot be read or written.
+        ScriptError: the script is none.
+        EngineError: the engine cannot be started.
+        ServiceError: more vocabularies are named than an account may have.
+        BotoCoreError: AWS's settings, for S3, are wrong.
+    """
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    fetch = s3_at(arguments.s3_endpoint) if arguments.s3_endpoint else None
+    vocabularies = Vocabularies(pending_seconds=arguments.pending_seconds)
+    for name in dict.fromkeys(arguments.vocabulary):
+        vocabularies.vocabularies.declare(name)
+    async with contextlib.AsyncExitStack() as stack:
+        service = Service(
+            recogniser=await _recogniser(arguments, stack),
+            secrets=dict([arguments.key]),
+            limits=Limits(
+                streams=arguments.max_streams, starts_per_second=arguments.starts_per_second
+            ),
+            faults=Faults(arguments.fault),
+            vocabularies=vocabularies,
+            idle_seconds=arguments.idle_seconds,
+            max_seconds=arguments.max_seconds,
+        )
+        if arguments.no_tls:
+            serving = serve_websocket(service, host=ADDRESS, port=arguments.port)
+            port = await stack.enter_async_context(serving)
+            operations = Operations(vocabularies, fetch)
+            calls = serve_http1(service, operations, host=ADDRESS, port=arguments.http2_port)
+            calls_port = await stack.enter_async_context(calls)
+            lines = [f"Serving ws://{ADDRESS}:{port} http://{ADDRESS}:{calls_port}"]
+        else:
+            certificates = certificates_in(arguments.certificates.resolve())
+            only_http1 = certificates.server_context(protocols=("http/1.1",))
+            serving = serve_websocket(service, host=ADDRESS, port=arguments.port, tls=only_http1)
+            port = await stack.enter_async_context(serving)
+            serving_http2 = serve_http2(
+                service,
+                host=ADDRESS,
+                port=arguments.http2_port,
+                context=certificates.server_context(),
+                fetch=fetch,
+            )
+            http2_port = await stack.enter_async_context(serving_http2)
+            lines = [
+                f"Serving wss://{HOST}:{port} https://{HOST}:{http2_port}",
+                f"  Python: SSL_CERT_FILE={certificates.bundle}",
+                f"  Node:   NODE_EXTRA_CA_CERTS={certificates.authority}",
+            ]
+        access_key, secret_key = arguments.key
+        lines.append(f"  keys:   AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret_key}")
+        print("\n".join(lines), flush=True)
+        await stop.wait()
+
+
+async def _recogniser(
+    arguments: argparse.Namespace, stack: contextlib.AsyncExitStack
+) -> Recogniser:
+    if arguments.engine == "pocketsphinx":
+        engine = PocketsphinxEngine(slots=2 * arguments.max_streams)  # streams of two channels
+        return await stack.enter_async_context(Embedded(engine))
+    if arguments.engine == "dictation":
+        return Dictation()
+    if arguments.script is not None:
+        return Script.read(arguments.script)
+    return Script.of_text(DEFAULT_SCRIPT)
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m transcribe_endpoint",
+        description="Serve Amazon Transcribe streaming on this machine, over WebSocket and HTTP/2.",
+        epilog="docs/transcribe-endpoint.md tells the rest.",
+    )
+    add = parser.add_argument
+    add("--port", type=port_number, default=0, help="of the WebSocket API; 0 takes a free one [0]")
+    add(
+        "--http2-port",
+        type=port_number,
+        default=0,
+        help="of the HTTP/2 API, and of calls about vocabularies; 0 takes a free one [0]",
+    )
+    add(
+        "--no-tls",
+        action="store_true",
+        help="WebSocket and calls about vocabularies only, as ws: and http:",
+    )
+    add(
+        "--certificates",
+        type=Path,
+        default=Path(".local/transcribe"),
+        metavar="DIR",
+        help="where to keep the authority that clients are to trust [.local/transcribe]",
+    )
+    add(
+        "--engine",
+        choices=["script", "dictation", "pocketsphinx"],
+        default="script",
+        help="what recognises [script]",
+    )
+    add("--script", type=Path, metavar="FILE", help="what the script says: lines of text, or JSON")
+    add(
+        "--key",
+        type=key_pair,
+        default=(ACCESS_KEY, SECRET_KEY),
+        metavar="ACCESS:SECRET",
+        help=f"the key that clients sign with; never a real one [{ACCESS_KEY}:{SECRET_KEY}]",
+    )
+    add(
+        "--max-streams",
+        type=positive_count,
+        default=25,
+        metavar="N",
+        help="most streams at once [25]",
+    )
+    add(
+        "--starts-per-second",
+        type=positive_count,
+        default=25,
+        metavar="N",
+        help="most streams begun within a second [25]",
+    )
+    add(
+        "--idle-seconds",
+        type=positive_seconds,
+        default=IDLE_SECONDS,
+        metavar="S",
+        help=f"without audio, until a stream is ended [{IDLE_SECONDS:g}]",
+    )
+    add(
+        "--max-seconds",
+        type=positive_seconds,
+        default=MAX_STREAM_SECONDS,
+        metavar="S",
+        help=f"of audio in a stream at most [{MAX_STREAM_SECONDS:g}]",
+    )
+    add(
+        "--vocabulary",
+        type=vocabulary_name,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a vocabulary that is there from the start; may be given again",
+    )
+    add(
+        "--pending-seconds",
+        type=positive_seconds,
+        default=PENDING_SECONDS,
+        metavar="S",
+        help=f"for which a vocabulary is PENDING after a change [{PENDING_SECONDS:g}]",
+    )
+    add(
+        "--s3-endpoint",
+        type=http_url,
+        metavar="URL",
+        help="a local S3 to read vocabulary files from; without one they are refused",
+    )
+    add(
+        "--fault",
+        type=fault,
+        action="append",
+        default=[],
+        help="what is to go wrong in every stream, such as refuse:429, limit, "
+        "exception:InternalFailure@2.5, stall@2.5, disconnect@2.5x3, idle:3, "
+        "one-stream-per-connection; may be given again",
+    )
+    return parser
+
+
+def port_number(text: str) -> int:
+    """Return a TCP port; argparse names these functions in its messages."""
+    port = int(text)
+    if not 0 <= port < 1 << 16:
+        raise ValueError
+    return port
+
+
+def positive_count(text: str) -> int:
+    """Return a number from 1 up."""
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
+
+
+def positive_seconds(text: str) -> float:
+    """Return a time that is some."""
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+def vocabulary_name(text: str) -> str:
+    """Return a name that a vocabulary may have."""
+    if START_STREAM_TRANSCRIPTION.parameters["vocabulary-name"].violated(text):
+        raise ValueError
+    return text
+
+
+def http_url(text: str) -> str:
+    """Return the address of a server."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError
+    return text
+
+
+def key_pair(text: str) -> tuple[str, str]:
+    """Return an access key and its secret."""
+    access, colon, secret = text.partition(":")
+    if not (access and colon and secret):
+        raise ValueError
+    return access, secret
+
+
+def fault(text: str) -> Fault:
+    """Return a fault by its name."""
+    try:
+        return Fault.parse(text)
+    except UnknownFault as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Decoding of the audio that clients send: PCM, FLAC, Opus in Ogg, and telephone codecs."""

@@ -1,0 +1,1 @@
+"""What a stream says: scripts, dictation, and an engine of this machine."""

@@ -1,0 +1,1 @@
+"""One transcription stream, independent of the transport that carries it."""

@@ -1,0 +1,377 @@
+"""One stream, whatever carries it: audio events in, event-stream frames out.
+
+A transport verifies who asks, then
+
+    request = StreamRequest.parse(parameters)
+    session = service.open(request, send=send, finish=finish, abort=abort, freeze=freeze)
+    session.audio(read_audio_event(message))   # for each AudioEvent; b"" ends the audio
+    session.lost()                             # whenever the connection ends
+
+and sends whatever `send` is given. `open` raises a `ServiceError` when the stream is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from transcribe_endpoint.audio.decoders import decoder_for
+from transcribe_endpoint.faults import Fault, Faults, Kind
+from transcribe_endpoint.recognition.script import Recogniser
+from transcribe_endpoint.requests import (
+    BadRequest,
+    Conflict,
+    LimitExceeded,
+    ServiceError,
+    StreamRequest,
+)
+from transcribe_endpoint.streams.events import exception_frame, transcript_frame
+from transcribe_endpoint.vocabularies.store import Vocabularies
+
+#: Seconds without audio after which the service ends a stream.
+IDLE_SECONDS: Final = 15.0
+#: Seconds of audio that one stream may hold.
+MAX_STREAM_SECONDS: Final = 4 * 3600.0
+#: Seconds for which a stream that has stalled, as a fault, stays open.
+STALL_SECONDS: Final = 300.0
+
+_SECOND = 1.0
+
+
+class Limits:
+    """The quota of the account, shared by all transports.
+
+    Args:
+        streams: most streams at once.
+        starts_per_second: most streams begun within any one second.
+        clock: the time in seconds, that of the event loop by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        streams: int = 25,
+        starts_per_second: int = 25,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._streams = streams
+        self._starts_per_second = starts_per_second
+        self._clock = clock
+        self._open = 0
+        self._starts: deque[float] = deque()
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that have begun and are not over."""
+        return self._open
+
+    def begin(self) -> None:
+        """Count a stream that begins.
+
+        Raises:
+            LimitExceeded: there are too many, or too many began just now.
+        """
+        now = self._clock() if self._clock else asyncio.get_running_loop().time()
+        while self._starts and self._starts[0] <= now - _SECOND:
+            self._starts.popleft()
+        if self._open >= self._streams:
+            raise LimitExceeded(
+                "You have reached your account's limit of concurrent streams. "
+                "Wait until streams have ended and try your request again."
+            )
+        if len(self._starts) >= self._starts_per_second:
+            raise LimitExceeded(
+                "You have reached your account's limit of transcription requests per second. "
+                "Slow down and try your request again."
+            )
+        self._starts.append(now)
+        self._open += 1
+
+    def end(self) -> None:
+        """Count a stream that is over."""
+        self._open -= 1
+
+
+class StreamSession:
+    """A stream from its start to its end. Made by `Service.open`, or by hand without limits.
+
+    Args:
+        request: what was asked for.
+        recogniser: says what is said.
+        send: takes one complete frame for the client.
+        finish: called once when all is sent; the transport closes in good order.
+        abort: cuts the connection without a word, for the fault; `finish` where it is not given.
+        freeze: stops reading from the connection, for the fault.
+        faults: what is to go wrong.
+        idle_seconds: patience with a client that sends no audio.
+        max_seconds: seconds of audio at most.
+        on_over: called once when the stream is over, however, or has stalled.
+    """
+
+    def __init__(
+        self,
+        *,
+        request: StreamRequest,
+        recogniser: Recogniser,
+        send: Callable[[bytes], None],
+        finish: Callable[[], None],
+        abort: Callable[[], None] | None = None,
+        freeze: Callable[[], None] | None = None,
+        faults: Iterable[Fault] = (),
+        idle_seconds: float = IDLE_SECONDS,
+        max_seconds: float = MAX_STREAM_SECONDS,
+        on_over: Callable[[StreamSession], None] | None = None,
+    ) -> None:
+        self.request = request
+        #: Whether it has ended, in whatever way: nothing is sent any more.
+        self.over = False
+        self._send = send
+        self._finish = finish
+        self._abort = abort or finish
+        self._freeze = freeze
+        self._on_over = on_over
+        self._max_seconds = max_seconds
+        self._idle_seconds = idle_seconds
+        self._pending: deque[Fault] = deque()
+        for fault in sorted(faults, key=lambda fault: fault.seconds):
+            if fault.kind is Kind.IDLE:
+                self._idle_seconds = fault.seconds
+            elif fault.kind in {Kind.EXCEPTION, Kind.STALL, Kind.DISCONNECT}:
+                self._pending.append(fault)
+        self._decoder = decoder_for(request)
+        self._heard = 0  # bytes of PCM
+        self._ended = False
+        self._stalled = False
+        self._loop = asyncio.get_running_loop()
+        self._last_audio = self._loop.time()
+        self._idle_timer = self._loop.call_later(self._idle_seconds, self._look_for_audio)
+        self._recognition = recogniser.recognise(request, self)
+
+    # --- for the transport ----------------------------------------------------------------
+
+    def audio(self, payload: bytes) -> None:
+        """Take the payload of one AudioEvent; an empty one ends the audio."""
+        if self.over or self._stalled or self._ended:
+            return
+        if not payload:
+            self._ended = True
+            self._idle_timer.cancel()
+            self._hear(self._decoder.finish())
+            if not self.over and not self._stalled:
+                self._recognition.end()
+            return
+        self._last_audio = self._loop.time()
+        self._hear(self._decoder.feed(payload))
+
+    def cut_short(self) -> None:
+        """Note that the client has closed its side; without an end of the audio that is wrong."""
+        if not self._ended and not self._stalled:
+            self.fail(BadRequest("A complete signal was sent without the preceding empty frame."))
+
+    def fail(self, error: Exception, error_type: str | None = None) -> None:
+        """End the stream with an exception.
+
+        Args:
+            error: a `ServiceError` or a `SignatureError`: `str` of it is the message.
+            error_type: the type to tell instead of the error's own.
+        """
+        if self.over or self._stalled:
+            return
+        if error_type is None:
+            error_type = str(getattr(error, "error_type", ServiceError.error_type))
+        self._send(exception_frame(error_type, str(error)))
+        self._close()
+        self._finish()
+
+    def lost(self) -> None:
+        """Note that the connection has ended, at whoever's wish. May be called at any time."""
+        if not self.over:
+            self._close()
+
+    # --- for the recognition ----------------------------------------------------------------
+
+    def said(self, result: Mapping[str, Any]) -> None:
+        """Send a result."""
+        if not self.over and not self._stalled:
+            self._send(transcript_frame((result,)))
+
+    def finished(self) -> None:
+        """End the stream in good order: the last result was sent."""
+        if not self.over and not self._stalled:
+            self._close()
+            self._finish()
+
+    def failed(self, error: ServiceError) -> None:
+        """End the stream, for it cannot be recognised."""
+        self.fail(error)
+
+    # --- private ----------------------------------------------------------------------------
+
+    def _hear(self, decoded: Iterable[bytes]) -> None:
+        """Take the PCM of an event; end the stream if it is wrong or too much."""
+        try:
+            for pcm in decoded:
+                self._take(pcm)
+                if self.over or self._stalled:
+                    return
+        except ServiceError as error:
+            self.fail(error)
+
+    def _take(self, pcm: bytes) -> None:
+        """Hand PCM to the recognition, and let happen what is due before or after it.
+
+        Raises:
+            LimitExceeded: the stream is too long with it.
+        """
+        if self._heard + len(pcm) > self._max_seconds * self.request.bytes_per_second:
+            raise LimitExceeded(
+                "Your client has exceeded one of the limits of the service, typically that on "
+                "audio length. Break your audio stream into smaller chunks and try again."
+            )
+        if self._pending:
+            self._befall()
+            if self.over or self._stalled:
+                return
+        self._heard += len(pcm)
+        self._recognition.audio(pcm)
+        if self._pending and not self.over:
+            self._befall()
+
+    def _befall(self) -> None:
+        """Let happen what is due."""
+        heard = self._heard / self.request.bytes_per_second
+        while self._pending and self._pending[0].seconds <= heard and not self.over:
+            fault = self._pending.popleft()
+            if fault.kind is Kind.STALL:
+                self._stall()
+                return
+            if fault.kind is Kind.DISCONNECT:
+                self._disconnect()
+            else:
+                self.fail(fault.happening())
+
+    def _stall(self) -> None:
+        """Freeze. The place in the quota is free again: who does not read sees no client leave."""
+        self._stalled = True
+        self._leave()
+        self._idle_timer.cancel()
+        self._idle_timer = self._loop.call_later(STALL_SECONDS, self._disconnect)
+        if self._freeze is not None:
+            self._freeze()
+
+    def _disconnect(self) -> None:
+        self._close()
+        self._abort()
+
+    def _look_for_audio(self) -> None:
+        """End the stream if none came for too long; otherwise look again when that may be so."""
+        waited = self._loop.time() - self._last_audio
+        left = self._idle_seconds - waited
+        if left > 0:
+            self._idle_timer = self._loop.call_later(left, self._look_for_audio)
+        else:
+            self.fail(
+                BadRequest(
+                    "Your request timed out because no new audio was received for "
+                    f"{self._idle_seconds:g} seconds."
+                )
+            )
+
+    def _close(self) -> None:
+        self.over = True
+        self._idle_timer.cancel()
+        self._recognition.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        on_over, self._on_over = self._on_over, None
+        if on_over is not None:
+            on_over(self)
+
+
+class Service:
+    """What all transports share: the account's secrets and quota, the recogniser, the faults.
+
+    Args:
+        recogniser: says what is said in every stream.
+        secrets: the secret of each access key that may ask.
+        limits: the quota.
+        faults: what is to go wrong.
+        vocabularies: what streams may name; at first none.
+        idle_seconds: patience with a client that sends no audio.
+        max_seconds: seconds of audio at most in a stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        recogniser: Recogniser,
+        secrets: Mapping[str, str],
+        limits: Limits | None = None,
+        faults: Faults | None = None,
+        vocabularies: Vocabularies | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+        max_seconds: float = MAX_STREAM_SECONDS,
+    ) -> None:
+        self.secrets = dict(secrets)
+        self.limits = limits or Limits()
+        self.faults = faults or Faults()
+        self.vocabularies = vocabularies or Vocabularies()
+        self._recogniser = recogniser
+        self._idle_seconds = idle_seconds
+        self._max_seconds = max_seconds
+        self._sessions: dict[str, StreamSession] = {}
+
+    def open(
+        self,
+        request: StreamRequest,
+        *,
+        send: Callable[[bytes], None],
+        finish: Callable[[], None],
+        abort: Callable[[], None] | None = None,
+        freeze: Callable[[], None] | None = None,
+    ) -> StreamSession:
+        """Begin a stream; see `StreamSession` for what is called. One of the same id is ended.
+
+        Raises:
+            ServiceError: the stream is refused.
+        """
+        faults = self.faults.deal(request)
+        for fault in faults:
+            if fault.kind in {Kind.REFUSE, Kind.LIMIT}:
+                raise fault.happening()
+        request = self.vocabularies.resolve(request)
+        self.limits.begin()
+        try:
+            session = StreamSession(
+                request=request,
+                recogniser=self._recogniser,
+                send=send,
+                finish=finish,
+                abort=abort,
+                freeze=freeze,
+                faults=faults,
+                idle_seconds=self._idle_seconds,
+                max_seconds=self._max_seconds,
+                on_over=self._forget,
+            )
+        except BaseException:
+            self.limits.end()
+            raise
+        earlier = self._sessions.get(request.session_id)
+        self._sessions[request.session_id] = session
+        if earlier is not None:
+            earlier.fail(
+                Conflict(
+                    "A new stream started with the same session ID. "
+                    "The current stream has been terminated."
+                )
+            )
+        return session
+
+    def _forget(self, session: StreamSession) -> None:
+        self.limits.end()
+        if self._sessions.get(session.request.session_id) is session:
+            del self._sessions[session.request.session_id]

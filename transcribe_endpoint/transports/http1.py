@@ -1,0 +1,171 @@
+"""HTTP/1.1: calls of `boto3.client("transcribe")` and its like, JSON 1.1 as botocore speaks it.
+
+A call is a POST to `/` with the operation in `X-Amz-Target`, signed with its body. Refusals have
+Amazon's form: a status, `x-amzn-errortype`, and `__type` and `Message` as JSON.
+
+What a caller can make this server hold is bounded: a body by `MAX_BODY_BYTES`, a connection by one
+call and `CONNECTION_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+
+from transcribe_endpoint.requests import InternalFailure, ServiceError
+from transcribe_endpoint.signatures import SignatureError, verify_headers
+from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.vocabularies.operations import Operations, UnknownOperation
+
+#: The largest vocabulary as JSON in which each character is escaped, bytes.
+MAX_BODY_BYTES: Final = 512 * 1024
+#: How long a connection may last, seconds; its one call included.
+CONNECTION_SECONDS: Final = 30.0
+
+_CONTENT_TYPE: Final = "application/x-amz-json-1.1"
+_TARGET: Final = "Transcribe."
+
+log = structlog.get_logger(__name__)
+#: aiohttp's, which quotes the headers of malformed requests, signatures included.
+_silent = logging.getLogger(f"{__name__}.aiohttp")
+_silent.disabled = True
+
+
+class TooLarge(ServiceError):
+    """The body is longer than any vocabulary."""
+
+    error_type = "RequestEntityTooLargeException"
+    status = 413
+
+
+class Http1:
+    """Serves HTTP/1.1 on connections that are handed to it.
+
+    Args:
+        service: whose secrets sign the calls.
+        operations: what answers them.
+    """
+
+    def __init__(self, service: Service, operations: Operations) -> None:
+        self._service = service
+        self._operations = operations
+        self._server = web.Server(
+            self._answer,
+            access_log=None,
+            logger=_silent,
+            auto_decompress=False,  # what is signed is what is on the wire
+        )
+
+    def adopt(self, transport: asyncio.Transport) -> None:
+        """Take over a connection on which nothing was read yet."""
+        protocol = self._server()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        asyncio.get_running_loop().call_later(CONNECTION_SECONDS, transport.abort)
+
+    async def close(self) -> None:
+        """Cut the connections that are open."""
+        await self._server.shutdown(0.0)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            status, error_type, answer = 200, None, await self._call(request)
+        except (ServiceError, SignatureError) as error:
+            status, error_type, answer = _refusal(error)
+        except Exception:
+            log.exception("call_failed")
+            status, error_type, answer = _refusal(InternalFailure("The endpoint failed."))
+        headers = {"x-amzn-RequestId": str(uuid.uuid4())}
+        if error_type is not None:
+            headers["x-amzn-ErrorType"] = error_type
+        response = web.Response(
+            status=status,
+            body=json.dumps(answer).encode(),
+            content_type=_CONTENT_TYPE,
+            headers=headers,
+        )
+        response.force_close()
+        return response
+
+    async def _call(self, request: web.BaseRequest) -> dict[str, object]:
+        """Answer a call.
+
+        Raises:
+            SignatureError: it is not signed by anybody known.
+            ServiceError: it is refused.
+        """
+        body = await _body(request)
+        path, _, query = request.raw_path.partition("?")
+        verify_headers(
+            request.method,
+            path,
+            query,
+            {name.lower(): value for name, value in request.headers.items()},
+            secrets=self._service.secrets,
+            now=datetime.now(UTC),
+            body=body,
+        )
+        target = request.headers.get("X-Amz-Target", "")
+        if request.method != "POST" or path != "/" or not target.startswith(_TARGET):
+            raise UnknownOperation(
+                "Over HTTP/1.1 there are only calls as JSON here: POST / with X-Amz-Target. "
+                "Streams take HTTP/2 or the WebSocket API."
+            )
+        return await self._operations.call(target.removeprefix(_TARGET), body)
+
+
+@contextlib.asynccontextmanager
+async def serve_http1(
+    service: Service, operations: Operations, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
+    """Serve calls without TLS inside the context; its value is the port.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    http1 = Http1(service, operations)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Arrival(http1), host, port)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        await http1.close()
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection in its first moment."""
+
+    def __init__(self, http1: Http1) -> None:
+        self._http1 = http1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand it over."""
+        self._http1.adopt(cast("asyncio.Transport", transport))
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        TooLarge: it is longer than `MAX_BODY_BYTES`.
+    """
+    try:
+        await request.content.readexactly(MAX_BODY_BYTES + 1)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial
+    raise TooLarge(f"A call may be {MAX_BODY_BYTES} bytes long.")
+
+
+def _refusal(error: ServiceError | SignatureError) -> tuple[int, str, dict[str, object]]:
+    kind = error.error_type
+    return error.status, kind, {"__type": kind, "Message": str(error)}

@@ -1,0 +1,1 @@
+"""Custom vocabularies and vocabulary filters, and the calls that manage them."""

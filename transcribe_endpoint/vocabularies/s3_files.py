@@ -1,0 +1,48 @@
+"""Files in a local S3 that calls about vocabularies name, as `s3://bucket/key`."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from speech.vocabularies import MAX_BYTES
+from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.vocabularies.operations import Fetch
+
+_SCHEME: Final = "s3://"
+#: Patience with an S3 on this machine, seconds.
+_PATIENCE = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+
+
+def s3_at(endpoint: str) -> Fetch:
+    """Return what reads files of the S3 at `endpoint`, with the credentials of the environment."""
+    client: Any = boto3.client("s3", endpoint_url=endpoint, config=_PATIENCE)
+
+    async def fetch(address: str) -> bytes:
+        return await asyncio.to_thread(partial(_read, client, address))
+
+    return fetch
+
+
+def _read(client: Any, address: str) -> bytes:
+    """Return a file; of one that is too large, more than a vocabulary may have.
+
+    Raises:
+        BadRequest: it cannot be had.
+    """
+    bucket, _, key = address.removeprefix(_SCHEME).partition("/")
+    if not address.startswith(_SCHEME) or not bucket or not key:
+        raise BadRequest("This endpoint reads files at s3://BUCKET/KEY only.")
+    try:
+        found: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read(MAX_BYTES + 1)
+    except (BotoCoreError, ClientError, UnicodeError) as error:  # halves of characters in a key
+        raise BadRequest(
+            "The S3 URI that you provided can't be accessed. Make sure that the file is there and "
+            "try your request again."
+        ) from error
+    return found

@@ -1,0 +1,229 @@
+"""The vocabularies and vocabulary filters of the account, in memory: gone when the endpoint ends.
+
+A vocabulary is PENDING for a moment after each change, then READY, or FAILED for a reason. It
+changes nothing about what is recognised; a filter masks, removes or tags its words in results.
+
+A name that is not there is a BadRequest: Amazon's model has NotFoundException as well, but its
+service answers with BadRequestException, on which Terraform's provider for AWS relies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from speech.vocabularies import MAX_BYTES, phrase_problem, unsupported, word_problem
+from transcribe_endpoint.faults import VOCABULARY_PREFIX
+from transcribe_endpoint.requests import (
+    BadRequest,
+    Conflict,
+    LimitExceeded,
+    StreamRequest,
+)
+
+#: Vocabularies that an account may have; of filters as many. Both are quotas that AWS raises.
+MOST: Final = 100
+#: Seconds for which a vocabulary is PENDING; Amazon takes minutes.
+PENDING_SECONDS: Final = 1.0
+
+_NOT_FOUND: Final = (
+    "The requested {kind} couldn't be found. Check the {kind} name and try your request again."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One vocabulary or filter."""
+
+    name: str
+    language_code: str
+    words: frozenset[str] = field(repr=False)
+    #: Seconds since 1970.
+    modified: float
+    #: Counts what was created, so that the newest has the highest.
+    number: int
+    #: Until when it is PENDING, by the clock of the shelf.
+    ready_at: float
+    failure: str | None = None
+
+    def state(self, now: float) -> str:
+        """Return PENDING, READY or FAILED."""
+        if now < self.ready_at:
+            return "PENDING"
+        return "READY" if self.failure is None else "FAILED"
+
+
+class Shelf:
+    """All vocabularies, or all filters.
+
+    Args:
+        kind: as messages call them.
+        problem_of: what is wrong about a word, if anything.
+        has_states: whether wrong words make it FAILED; else they are refused.
+        pending_seconds: how long a change takes.
+        clock: seconds since whenever.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        problem_of: Callable[[str], str | None],
+        *,
+        has_states: bool = False,
+        pending_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._has_states = has_states
+        self._kind = kind
+        self._problem_of = problem_of
+        self._pending_seconds = pending_seconds
+        self._clock = clock
+        self._entries: dict[str, Entry] = {}
+        self._created = 0
+
+    def create(self, name: str, language_code: str, words: Iterable[str]) -> Entry:
+        """Keep a new one.
+
+        Raises:
+            Conflict: there is one of that name.
+            LimitExceeded: there are too many.
+            BadRequest: it is too large, or a filter with a wrong word.
+        """
+        if name in self._entries:
+            raise Conflict(
+                f"The requested {self._kind} name already exists. "
+                "Use a different name and try your request again."
+            )
+        if len(self._entries) >= MOST:
+            raise LimitExceeded(
+                f"Your account has its {MOST} resources of the kind {self._kind}. "
+                "Delete one and try your request again."
+            )
+        made = self._keep(name, language_code, words, self._created)
+        self._created += 1
+        return made
+
+    def declare(self, name: str) -> None:
+        """Keep one that is there from the start, and READY."""
+        made = self.create(name, "en-US", ())
+        self._entries[name] = replace(made, ready_at=self._clock())
+
+    def update(self, name: str, language_code: str | None, words: Iterable[str]) -> Entry:
+        """Replace the words of one; its language as well, where that is given.
+
+        Raises:
+            BadRequest: there is none; it is too large, or a filter with a wrong word.
+        """
+        found = self.get(name)
+        return self._keep(name, language_code or found.language_code, words, found.number)
+
+    def get(self, name: str) -> Entry:
+        """Return one.
+
+        Raises:
+            BadRequest: there is none.
+        """
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise BadRequest(_NOT_FOUND.format(kind=self._kind)) from None
+
+    def delete(self, name: str) -> None:
+        """Forget one.
+
+        Raises:
+            BadRequest: there is none.
+        """
+        self.get(name)
+        del self._entries[name]
+
+    def newest_first(self) -> list[Entry]:
+        """Return all."""
+        return sorted(self._entries.values(), key=lambda entry: -entry.number)
+
+    def state(self, entry: Entry) -> str:
+        """Return PENDING, READY or FAILED."""
+        return entry.state(self._clock())
+
+    def usable(self, names: Iterable[str]) -> Iterator[Entry]:
+        """Yield those that a stream names.
+
+        Raises:
+            BadRequest: there is none of a name, or it is not READY.
+        """
+        for name in names:
+            entry = self.get(name)
+            state = self.state(entry)
+            if state != "READY":
+                raise BadRequest(f"The requested {self._kind} is {state}, and not READY.")
+            yield entry
+
+    def _keep(self, name: str, language_code: str, words: Iterable[str], number: int) -> Entry:
+        kept = tuple(words)
+        if sum(len(word.encode(errors="replace")) + 1 for word in kept) > MAX_BYTES:
+            raise BadRequest(f"The {self._kind} is larger than {MAX_BYTES} bytes.")
+        failure = self._failure(kept)
+        if failure is not None and not self._has_states:
+            raise BadRequest(failure)
+        self._entries[name] = entry = Entry(
+            name=name,
+            language_code=language_code,
+            words=frozenset(word.casefold() for word in kept),
+            modified=time.time(),
+            number=number,
+            ready_at=self._clock() + self._pending_seconds,
+            failure=failure,
+        )
+        return entry
+
+    def _failure(self, words: tuple[str, ...]) -> str | None:
+        for number, word in enumerate(words, 1):
+            problem = self._problem_of(word)
+            strange = unsupported(word)
+            if problem is None and strange is not None:
+                problem = f"unsupported character U+{ord(strange):04X}"
+            if problem is not None:
+                return f"Entry {number} of the {self._kind} cannot be used: {problem}."
+        return None
+
+
+class Vocabularies:
+    """What a stream may name.
+
+    Args:
+        pending_seconds: how long a vocabulary is PENDING after a change.
+        clock: seconds since whenever.
+    """
+
+    def __init__(
+        self,
+        *,
+        pending_seconds: float = PENDING_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.vocabularies = Shelf(
+            "vocabulary",
+            phrase_problem,
+            has_states=True,
+            pending_seconds=pending_seconds,
+            clock=clock,
+        )
+        #: Amazon gives filters no state: they can be used at once, or are refused.
+        self.filters = Shelf("vocabulary filter", word_problem, clock=clock)
+
+    def resolve(self, request: StreamRequest) -> StreamRequest:
+        """Return what a stream asks for, with the words of its filters.
+
+        Raises:
+            BadRequest: it names what is not there or not ready.
+        """
+        named = (n for n in request.vocabulary_names if not n.startswith(VOCABULARY_PREFIX))
+        for _ in self.vocabularies.usable(named):
+            pass  # it is there; nothing recognises better for it
+        words: dict[str, frozenset[str]] = {}
+        for entry in self.filters.usable(request.vocabulary_filter_names):
+            language = entry.language_code
+            words[language] = words.get(language, frozenset()) | entry.words
+        return replace(request, filtered_words=words) if words else request
