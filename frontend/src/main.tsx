@@ -6,7 +6,7 @@ import { Provider } from 'react-redux'
 
 import { App } from './app/App.tsx'
 import { InvalidLink } from './app/InvalidLink.tsx'
-import { settings } from './app/settings.ts'
+import { settings } from './shared/settings.ts'
 import { createStore } from './app/store.ts'
 import {
   addressOf,
@@ -15,12 +15,12 @@ import {
   isConversationId,
   isForListening,
 } from './conversation/conversationId.ts'
-import { languageIn, languageTag } from './reading/languages.ts'
-import { askForLanguages } from './reading/offer.ts'
-import { readingSlice } from './reading/readingSlice.ts'
-import { spokenSlice } from './speaking/spokenSlice.ts'
+import { languageIn, languageTag } from './language/tags.ts'
+import { askForLanguages } from './language/offer.ts'
+import { readingSlice } from './language/languageSlice.ts'
+import { spokenSlice } from './speaking/spokenLanguageSlice.ts'
 import { watchMicrophones } from './speaking/watchMicrophones.ts'
-import { Following } from './viewing/follow.ts'
+import { Following } from './viewing/subscription.ts'
 
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')

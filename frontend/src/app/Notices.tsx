@@ -1,7 +1,7 @@
-import { languageName } from '../reading/languages.ts'
+import { languageName } from '../language/tags.ts'
 import { Countdown } from './Countdown.tsx'
 import styles from './Notices.module.css'
-import type { Problem } from './problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import { useAppSelector } from './store.ts'
 
 interface Notice {

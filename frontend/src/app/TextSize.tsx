@@ -1,6 +1,6 @@
 import { useState } from 'react'
 
-import { settings } from './settings.ts'
+import { settings } from '../shared/settings.ts'
 import styles from './TextSize.module.css'
 
 const SIZES = ['small', 'medium', 'large', 'huge'] as const

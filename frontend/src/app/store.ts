@@ -2,10 +2,10 @@ import { configureStore } from '@reduxjs/toolkit'
 import { useDispatch, useSelector } from 'react-redux'
 
 import { conversationSlice } from '../conversation/conversationSlice.ts'
-import { readingSlice } from '../reading/readingSlice.ts'
+import { readingSlice } from '../language/languageSlice.ts'
 import { microphonesSlice } from '../speaking/microphonesSlice.ts'
 import { speakingSlice } from '../speaking/speakingSlice.ts'
-import { spokenSlice } from '../speaking/spokenSlice.ts'
+import { spokenSlice } from '../speaking/spokenLanguageSlice.ts'
 import { viewingSlice } from '../viewing/viewingSlice.ts'
 
 export function createStore(microphone: string) {

@@ -1,11 +1,11 @@
 import { Fragment, memo } from 'react'
 
 import { useAppSelector } from '../app/store.ts'
-import { directionOf } from '../reading/languages.ts'
+import { directionOf } from '../language/tags.ts'
 import styles from './Captions.module.css'
 import { CaptionLine } from './CaptionLine.tsx'
 import type { Gap } from './conversationSlice.ts'
-import { detailOf } from './speaking.ts'
+import { detailOf } from './speakerIdentity.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
 interface Props {

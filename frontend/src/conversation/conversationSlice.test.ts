@@ -14,7 +14,7 @@ import {
   type Source,
   TRANSLATION_PATIENCE,
 } from './conversationSlice.ts'
-import { shownOf } from './wording.ts'
+import { shownOf } from './displayedText.ts'
 
 const NOW = 1_000_000
 const VIEWER = { source: 'viewer', now: NOW } as const

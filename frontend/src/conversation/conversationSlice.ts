@@ -20,9 +20,9 @@ import type {
   TranslationStatus,
   Utterance,
 } from '../protocol.ts'
-import { isReadable } from '../reading/languages.ts'
-import { stableLength } from './stableText.ts'
-import type { Rendering, Wording } from './wording.ts'
+import { isReadable } from '../language/tags.ts'
+import { stableLength } from './stableLength.ts'
+import type { Rendering, Wording } from './displayedText.ts'
 
 /** Over which socket a message came. */
 export type Source = 'speaker' | 'viewer'

@@ -1,6 +1,6 @@
 import { useId } from 'react'
 
-import { settings } from '../app/settings.ts'
+import { settings } from '../shared/settings.ts'
 import { useAppDispatch, useAppSelector } from '../app/store.ts'
 import { microphonesSlice } from './microphonesSlice.ts'
 

@@ -1,13 +1,13 @@
 import { type SubmitEvent, useCallback, useId, useRef, useState } from 'react'
 
-import { settings } from '../app/settings.ts'
+import { settings } from '../shared/settings.ts'
 import { useAppSelector } from '../app/store.ts'
 import { showLevel } from './loudness.ts'
 import { MicrophoneSelect } from './MicrophoneSelect.tsx'
 import styles from './SpeakerPanel.module.css'
 import { SpeakingStatus } from './SpeakingStatus.tsx'
 import type { Phase } from './speakingSlice.ts'
-import { SpokenSelect } from './SpokenSelect.tsx'
+import { SpokenSelect } from './SpokenLanguageSelect.tsx'
 import { useSpeaking } from './useSpeaking.ts'
 import { useWakeLock } from './useWakeLock.ts'
 

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useRef } from 'react'
 
 import { useAppDispatch } from '../app/store.ts'
 import { speakerUrl } from '../live/endpoints.ts'
-import { SpeakingSession } from './session.ts'
+import { SpeakingSession } from './speakingSession.ts'
 
 interface Speaking {
   start: (name: string, microphone: string, language: string | undefined) => void

@@ -9,7 +9,7 @@ import {
   languageTag,
   offeredAs,
   withLanguage,
-} from './languages.ts'
+} from './tags.ts'
 
 describe('the address', () => {
   const PAGE = 'https://captions.example/?conversation=a%3Ab&listen='

@@ -1,9 +1,9 @@
-import { settings } from '../app/settings.ts'
+import { settings } from '../shared/settings.ts'
 import type { AppDispatch } from '../app/store.ts'
 import { heard, languageChosen, recalled } from '../conversation/conversationSlice.ts'
 import { viewerUrl } from '../live/endpoints.ts'
 import { Viewer } from '../live/viewer.ts'
-import { readingSlice } from '../reading/readingSlice.ts'
+import { readingSlice } from '../language/languageSlice.ts'
 import { viewingSlice } from './viewingSlice.ts'
 
 const { connecting, live, waiting, ended } = viewingSlice.actions

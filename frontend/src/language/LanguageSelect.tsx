@@ -1,7 +1,7 @@
 import { useId, useMemo } from 'react'
 
 import { useAppSelector } from '../app/store.ts'
-import { byName, languageName, offeredAs } from './languages.ts'
+import { byName, languageName, offeredAs } from './tags.ts'
 import styles from './LanguageSelect.module.css'
 
 const STAND_IN = 'marked by a stand-in, not translated'

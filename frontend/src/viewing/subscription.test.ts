@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 
 import { createStore } from '../app/store.ts'
 import { FakeSocket } from '../live/fakeSocket.test-support.ts'
-import { Following } from './follow.ts'
+import { Following } from './subscription.ts'
 
 const SNAPSHOT = { type: 'snapshot', utterances: [], complete: true, seq: 0 }
 const REFUSAL = { type: 'error', code: 'unsupported_language', message: 'no', retryable: false }

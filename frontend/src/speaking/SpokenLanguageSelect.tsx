@@ -1,9 +1,9 @@
 import { useId, useMemo } from 'react'
 
-import { settings } from '../app/settings.ts'
+import { settings } from '../shared/settings.ts'
 import { useAppDispatch, useAppSelector } from '../app/store.ts'
-import { byName } from '../reading/languages.ts'
-import { spokenSlice } from './spokenSlice.ts'
+import { byName } from '../language/tags.ts'
+import { spokenSlice } from './spokenLanguageSlice.ts'
 
 interface Props {
   className: string | undefined

@@ -2,7 +2,7 @@
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import { spokenAtFirst } from './spoken.ts'
+import { spokenAtFirst } from './spokenLanguage.ts'
 
 export interface SpokenState {
   /** BCP 47 tags; none stands for any, and for a server that has not answered yet. */
