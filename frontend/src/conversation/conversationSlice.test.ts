@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 
+import { languageChosen } from '../language/languageSlice.ts'
 import type { Final, Heartbeat, Partial, Snapshot, Translation, Utterance } from '../protocol.ts'
 import {
   type ConversationState,
   conversationSlice,
   DRAFT_LIFETIME,
   heard,
-  languageChosen,
   MOST_CAPTIONS,
   ownStreamEnded,
   recalled,

@@ -1,45 +1,44 @@
-/** What can be read besides the originals, and what stands in its way. */
+/** The language in which captions are read: what is offered, and what the user chose. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import { heard, languageChosen } from '../conversation/conversationSlice.ts'
 import type { Offer } from './offer.ts'
 
-export interface ReadingState {
-  /** BCP 47 tags of what is translated into; none until the server has told. */
+export interface LanguageState {
+  /** A BCP 47 tag; undefined shows the originals. */
+  chosen?: string | undefined
+  /** BCP 47 tags of the target languages; empty until the server has answered. */
   offered: string[]
-  /** Translations only look like some. */
-  standIn: boolean
-  /** A language that was asked for, and that the server does not have. */
+  /** The server's translator only marks the text. */
+  isStandIn: boolean
+  /** A language that was asked for and that the server does not offer. */
   refused?: string | undefined
-  /** Translations are missing at the moment. */
-  failing: boolean
 }
 
-const initialState = { offered: [], standIn: false, failing: false } as ReadingState
+const initialState: LanguageState = { offered: [], isStandIn: false }
 
-export const readingSlice = createSlice({
-  name: 'reading',
+export const languageSlice = createSlice({
+  name: 'language',
   initialState,
   reducers: {
-    offered(state, { payload }: PayloadAction<Offer>) {
+    languagesOffered(state, { payload }: PayloadAction<Offer>) {
       state.offered = payload.translation
-      state.standIn = payload.translator === 'pseudo'
+      state.isStandIn = payload.translator === 'pseudo'
     },
-    refused(state, { payload }: PayloadAction<string>) {
+    languageChosen(state, { payload }: PayloadAction<string | undefined>) {
+      state.chosen = payload
+      state.refused = undefined
+    },
+    languageRefused(state, { payload }: PayloadAction<string>) {
       state.refused = payload
     },
   },
-  extraReducers: (builder) => {
-    builder
-      .addCase(languageChosen, (state) => {
-        state.refused = undefined
-        state.failing = false
-      })
-      .addCase(heard, (state, { payload: { message } }) => {
-        // After a snapshot the server tells anew when they fail.
-        if (message.type === 'snapshot') state.failing = false
-        if (message.type === 'translation_status') state.failing = message.state === 'failing'
-      })
-  },
 })
+
+export const { languagesOffered, languageChosen, languageRefused } = languageSlice.actions
+interface Root {
+  language: LanguageState
+}
+
+export const selectLanguages = ({ language }: Root) => language
+export const selectLanguage = ({ language }: Root) => language.chosen

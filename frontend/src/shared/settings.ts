@@ -1,23 +1,22 @@
-/** What the browser remembers for this user. Storage may be forbidden; then nothing is. */
+/** The user's settings in the browser's local storage. Where storage is forbidden, each is empty. */
 
-type Setting = 'language' | 'microphone' | 'name' | 'originals' | 'spoken' | 'text-size'
+export type Setting = 'language' | 'microphone' | 'name' | 'originals' | 'spoken' | 'text-size'
 
 const PREFIX = 'cloudscribe.'
 
-export const settings = {
-  read(name: Setting): string {
-    try {
-      return localStorage.getItem(PREFIX + name) ?? ''
-    } catch {
-      return ''
-    }
-  },
+/** Returns a setting; an empty text where none is stored. */
+export function readSetting(name: Setting): string {
+  try {
+    return localStorage.getItem(PREFIX + name) ?? ''
+  } catch {
+    return ''
+  }
+}
 
-  write(name: Setting, value: string): void {
-    try {
-      localStorage.setItem(PREFIX + name, value)
-    } catch {
-      // Private windows and full disks: it holds for this visit only.
-    }
-  },
+export function writeSetting(name: Setting, value: string): void {
+  try {
+    localStorage.setItem(PREFIX + name, value)
+  } catch {
+    // A private window or a full disk: the setting holds for this visit only.
+  }
 }

@@ -74,3 +74,10 @@ export const speakingSlice = createSlice({
     },
   },
 })
+
+interface Root {
+  speaking: SpeakingState
+}
+
+export const selectSpeaking = ({ speaking }: Root) => speaking
+export const selectPhase = ({ speaking }: Root) => speaking.phase

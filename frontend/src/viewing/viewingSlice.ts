@@ -33,3 +33,5 @@ export const viewingSlice = createSlice({
     }),
   },
 })
+
+export const selectViewing = (state: { viewing: ViewingState }) => state.viewing
