@@ -1,8 +1,13 @@
-import { languageName } from '../reading/languages.ts'
+import { useSelector } from 'react-redux'
+
+import { selectIncomplete, selectTranslationFailing } from '../conversation/conversationSlice.ts'
+import { selectLanguages } from '../language/languageSlice.ts'
+import { languageName } from '../language/tags.ts'
+import type { Problem } from '../shared/problem.ts'
+import { selectSpeaking } from '../speaking/speakingSlice.ts'
+import { selectViewing } from '../viewing/viewingSlice.ts'
 import { Countdown } from './Countdown.tsx'
 import styles from './Notices.module.css'
-import type { Problem } from './problem.ts'
-import { useAppSelector } from './store.ts'
 
 interface Notice {
   problem: Problem
@@ -27,11 +32,11 @@ function noLanguage(language: string, offered: readonly string[]): Problem {
 
 /** What stands in the way at the moment, and what to do about it. */
 export function Notices() {
-  const speaking = useAppSelector((state) => state.speaking)
-  const viewing = useAppSelector((state) => state.viewing)
-  const incomplete = useAppSelector((state) => state.conversation.incomplete)
-
-  const { refused, failing, offered } = useAppSelector((state) => state.reading)
+  const speaking = useSelector(selectSpeaking)
+  const viewing = useSelector(selectViewing)
+  const incomplete = useSelector(selectIncomplete)
+  const failing = useSelector(selectTranslationFailing)
+  const { refused, offered } = useSelector(selectLanguages)
 
   const notices: Notice[] = []
   if (speaking.problem !== undefined) {

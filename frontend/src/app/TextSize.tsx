@@ -1,6 +1,4 @@
-import { useState } from 'react'
-
-import { settings } from './settings.ts'
+import { useSetting } from '../shared/useSetting.ts'
 import styles from './TextSize.module.css'
 
 const SIZES = ['small', 'medium', 'large', 'huge'] as const
@@ -8,16 +6,8 @@ export type TextSize = (typeof SIZES)[number]
 
 /** How large captions are; remembered. */
 export function useTextSize(): [TextSize, (size: TextSize) => void] {
-  const [size, setSize] = useState<TextSize>(
-    () => SIZES.find((known) => known === settings.read('text-size')) ?? 'medium',
-  )
-  return [
-    size,
-    (next) => {
-      settings.write('text-size', next)
-      setSize(next)
-    },
-  ]
+  const [setting, setSize] = useSetting('text-size')
+  return [SIZES.find((size) => size === setting) ?? 'medium', setSize]
 }
 
 interface Props {

@@ -6,7 +6,7 @@
 import { Downmix } from './downmix.ts'
 import { Framer } from './framer.ts'
 import { encode, rms, SAMPLE_RATE } from './pcm.ts'
-import { type CaptureEvent, PROCESSOR } from './ports.ts'
+import { type CaptureEvent, PROCESSOR } from './workletMessages.ts'
 import { Resampler } from './resample.ts'
 
 class CaptureProcessor extends AudioWorkletProcessor {

@@ -1,8 +1,8 @@
 import workletUrl from './capture.worklet.ts?worker&url'
 
 import { SAMPLE_RATE } from './pcm.ts'
-import { type CaptureCommand, type CaptureEvent, PROCESSOR } from './ports.ts'
-import { faultOf, MicrophoneError } from './problems.ts'
+import { type CaptureCommand, type CaptureEvent, PROCESSOR } from './workletMessages.ts'
+import { faultOf, MicrophoneError } from './microphoneProblems.ts'
 
 /** How long the audio thread may take to hand over its last frame, in milliseconds. */
 const FLUSH_TIMEOUT = 1_000

@@ -1,10 +1,10 @@
 import { memo, useLayoutEffect, useRef } from 'react'
 
-import { directionOf } from '../reading/languages.ts'
+import { directionOf } from '../language/tags.ts'
 import styles from './CaptionLine.module.css'
 import type { Caption, Draft } from './conversationSlice.ts'
-import { colourOf, detailOf } from './speaking.ts'
-import { shownOf, type Wording } from './wording.ts'
+import { colourOf, detailOf } from './speakerIdentity.ts'
+import { shownOf, type Wording } from './displayedText.ts'
 
 interface Props {
   state: 'final' | 'draft'

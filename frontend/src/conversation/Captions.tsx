@@ -1,21 +1,34 @@
 import { Fragment, memo } from 'react'
+import { useSelector } from 'react-redux'
 
-import { useAppSelector } from '../app/store.ts'
-import { directionOf } from '../reading/languages.ts'
+import { selectLanguage } from '../language/languageSlice.ts'
+import { directionOf } from '../language/tags.ts'
 import styles from './Captions.module.css'
 import { CaptionLine } from './CaptionLine.tsx'
-import type { Gap } from './conversationSlice.ts'
-import { detailOf } from './speaking.ts'
+import {
+  type Gap,
+  selectAnnouncements,
+  selectAwaited,
+  selectBegunBefore,
+  selectCaptions,
+  selectDrafts,
+  selectIsEmpty,
+  selectTrimmed,
+} from './conversationSlice.ts'
+import { detailOf } from './speakerIdentity.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
 interface Props {
+  /** The page shows the speaker's panel. */
   speaks: boolean
+  /** The server listens to this page's microphone. */
+  isListening: boolean
   /** Whether the originals stand under their translations. */
   originals: boolean
 }
 
 /** The conversation as it is read. */
-export function Captions({ speaks, originals }: Props) {
+export function Captions({ speaks, isListening, originals }: Props) {
   const { scroller, content, stuck, jump } = useStickToEnd()
   return (
     <>
@@ -28,7 +41,7 @@ export function Captions({ speaks, originals }: Props) {
         aria-label="Captions"
       >
         <div ref={content} className={styles.content}>
-          <Nothing speaks={speaks} />
+          <Nothing speaks={speaks} isListening={isListening} />
           <Finals originals={originals} />
           <Drafts originals={originals} />
         </div>
@@ -48,11 +61,11 @@ export function Captions({ speaks, originals }: Props) {
  * translations are read, text changes here as well: then `Announcements` has what is read out.
  */
 const Finals = memo(function Finals({ originals }: { originals: boolean }) {
-  const captions = useAppSelector((state) => state.conversation.captions)
-  const awaited = useAppSelector((state) => state.conversation.awaited)
-  const trimmed = useAppSelector((state) => state.conversation.trimmed)
-  const begunBefore = useAppSelector((state) => state.conversation.begunBefore)
-  const language = useAppSelector((state) => state.conversation.language)
+  const captions = useSelector(selectCaptions)
+  const awaited = useSelector(selectAwaited)
+  const trimmed = useSelector(selectTrimmed)
+  const begunBefore = useSelector(selectBegunBefore)
+  const language = useSelector(selectLanguage)
   return (
     <div
       role="log"
@@ -87,8 +100,8 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
 
 /** Every utterance once, in the language that is read. */
 function Announcements() {
-  const language = useAppSelector((state) => state.conversation.language)
-  const announcements = useAppSelector((state) => state.conversation.announcements)
+  const language = useSelector(selectLanguage)
+  const announcements = useSelector(selectAnnouncements)
   if (language === undefined) return null
   return (
     <div className="visually-hidden" role="log" aria-label="Newest captions">
@@ -116,8 +129,8 @@ function Missing({ gap: { from, to } }: { gap: Gap }) {
 }
 
 function Drafts({ originals }: { originals: boolean }) {
-  const drafts = useAppSelector((state) => state.conversation.drafts)
-  const language = useAppSelector((state) => state.conversation.language)
+  const drafts = useSelector(selectDrafts)
+  const language = useSelector(selectLanguage)
   return (
     <div aria-label="Being spoken" role="group">
       {Object.values(drafts)
@@ -137,16 +150,12 @@ function Drafts({ originals }: { originals: boolean }) {
   )
 }
 
-function Nothing({ speaks }: { speaks: boolean }) {
-  const empty = useAppSelector(
-    ({ conversation: { captions, drafts } }) =>
-      captions.length === 0 && Object.keys(drafts).length === 0,
-  )
-  const phase = useAppSelector((state) => state.speaking.phase)
-  if (!empty) return null
+function Nothing({ speaks, isListening }: Omit<Props, 'originals'>) {
+  const isEmpty = useSelector(selectIsEmpty)
+  if (!isEmpty) return null
   return (
     <div className={styles.nothing}>
-      {phase === 'listening' ? (
+      {isListening ? (
         <p>Speak, and your words appear here.</p>
       ) : speaks ? (
         <>

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 
+import { languageChosen } from '../language/languageSlice.ts'
 import type { Final, Heartbeat, Partial, Snapshot, Translation, Utterance } from '../protocol.ts'
 import {
   type ConversationState,
   conversationSlice,
   DRAFT_LIFETIME,
   heard,
-  languageChosen,
   MOST_CAPTIONS,
   ownStreamEnded,
   recalled,
@@ -14,7 +14,7 @@ import {
   type Source,
   TRANSLATION_PATIENCE,
 } from './conversationSlice.ts'
-import { shownOf } from './wording.ts'
+import { shownOf } from './displayedText.ts'
 
 const NOW = 1_000_000
 const VIEWER = { source: 'viewer', now: NOW } as const

@@ -11,6 +11,8 @@
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
+import { languageChosen } from '../language/languageSlice.ts'
+import { isReadable } from '../language/tags.ts'
 import type {
   Final,
   Heartbeat,
@@ -20,9 +22,8 @@ import type {
   TranslationStatus,
   Utterance,
 } from '../protocol.ts'
-import { isReadable } from '../reading/languages.ts'
-import { stableLength } from './stableText.ts'
-import type { Rendering, Wording } from './wording.ts'
+import { stableLength } from './stableLength.ts'
+import type { Rendering, Wording } from './displayedText.ts'
 
 /** Over which socket a message came. */
 export type Source = 'speaker' | 'viewer'
@@ -82,7 +83,7 @@ export interface Announcement extends Wording, Speaking {
 }
 
 export interface ConversationState {
-  /** What is read: a BCP 47 tag, or the originals. */
+  /** As `language.chosen`: translations are for it, and a reducer sees its own slice only. */
   language?: string | undefined
   /** Until when a translation is waited for, by utterance; in milliseconds since 1970. */
   awaited: Record<string, number>
@@ -93,6 +94,8 @@ export interface ConversationState {
   /** The same by id, for a look-up that does not grow with the conversation. */
   known: Record<string, true>
   drafts: Record<string, Draft>
+  /** Some translations are missing at the moment. */
+  translationFailing: boolean
   /** The server could not read what was said before this page came. */
   incomplete: boolean
   /** The oldest captions were taken off the page. */
@@ -135,6 +138,7 @@ const initialState: ConversationState = {
   captions: [],
   known: {},
   drafts: {},
+  translationFailing: false,
   incomplete: false,
   trimmed: false,
 }
@@ -158,11 +162,13 @@ export const conversationSlice = createSlice({
           translate(state, message)
           break
         case 'translation_status':
-          break // In readingSlice.
+          state.translationFailing = message.state === 'failing'
+          break
         case 'snapshot':
           // Drafts of before the interruption may have ended unseen; living ones come again.
           dropDrafts(state, (draft) => draft.source === 'viewer')
           state.incomplete = !message.complete
+          state.translationFailing = false // The server reports a failure again.
           if (message.complete) state.begunBefore ??= message.utterances.length > 0
           for (const utterance of message.utterances) settle(state, utterance, now)
           break
@@ -177,8 +183,14 @@ export const conversationSlice = createSlice({
       state.begunBefore ??= utterances.length > 0
       for (const utterance of utterances) settle(state, utterance, state.heardAt ?? 0)
     },
-    /** From now on this is read. What there is was read out already. */
-    languageChosen(state, { payload: language }: PayloadAction<string | undefined>) {
+    /** The own stream is over: from now on the viewer's socket alone speaks of its drafts. */
+    ownStreamEnded(state) {
+      dropDrafts(state, (draft) => draft.source === 'speaker')
+    },
+  },
+  extraReducers: (builder) => {
+    // What is on the page was announced already.
+    builder.addCase(languageChosen, (state, { payload: language }) => {
       state.language = language
       for (const caption of state.captions) delete caption.rendering
       for (const draft of Object.values(state.drafts)) {
@@ -187,15 +199,26 @@ export const conversationSlice = createSlice({
       }
       state.awaited = {}
       state.announcements = []
-    },
-    /** The own stream is over: from now on the viewer's socket alone speaks of its drafts. */
-    ownStreamEnded(state) {
-      dropDrafts(state, (draft) => draft.source === 'speaker')
-    },
+      state.translationFailing = false
+    })
   },
 })
 
-export const { heard, recalled, languageChosen, ownStreamEnded } = conversationSlice.actions
+export const { heard, recalled, ownStreamEnded } = conversationSlice.actions
+interface Root {
+  conversation: ConversationState
+}
+
+export const selectAnnouncements = ({ conversation }: Root) => conversation.announcements
+export const selectAwaited = ({ conversation }: Root) => conversation.awaited
+export const selectBegunBefore = ({ conversation }: Root) => conversation.begunBefore
+export const selectCaptions = ({ conversation }: Root) => conversation.captions
+export const selectDrafts = ({ conversation }: Root) => conversation.drafts
+export const selectIncomplete = ({ conversation }: Root) => conversation.incomplete
+export const selectTranslationFailing = ({ conversation }: Root) => conversation.translationFailing
+export const selectTrimmed = ({ conversation }: Root) => conversation.trimmed
+export const selectIsEmpty = ({ conversation: { captions, drafts } }: Root) =>
+  captions.length === 0 && Object.keys(drafts).length === 0
 
 function revise(state: ConversationState, message: Partial, source: Source, now: number): void {
   const { utteranceId, language, text, startTime, seq } = message

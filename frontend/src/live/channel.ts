@@ -1,5 +1,5 @@
 import type { ServerMessage } from '../protocol.ts'
-import { parseMessage } from './messages.ts'
+import { parseMessage } from './parseMessage.ts'
 
 export interface ChannelEvents {
   onMessage: (message: ServerMessage) => void

@@ -1,4 +1,4 @@
-import { retryDelay } from './retry.ts'
+import { retryDelay } from './backoff.ts'
 
 /** Counts attempts and holds the timer until the next one. */
 export class Reconnect {

@@ -1,4 +1,4 @@
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import { secondsOf } from '../audio/pcm.ts'
 import type {
   Closed,
@@ -18,7 +18,7 @@ import {
   isPassing,
   NO_ANSWER,
   serverProblem,
-} from './problems.ts'
+} from './serverProblems.ts'
 import { Reconnect } from './reconnect.ts'
 
 /** Acks come every second; so long without any message the server is gone, in seconds. */

@@ -1,4 +1,4 @@
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import type {
   ErrorCode,
   Error as ErrorMessage,
@@ -11,7 +11,7 @@ import type {
   Utterance,
 } from '../protocol.ts'
 import { Channel } from './channel.ts'
-import { CONNECTION_LOST, isPassing, serverProblem } from './problems.ts'
+import { CONNECTION_LOST, isPassing, serverProblem } from './serverProblems.ts'
 import { Reconnect } from './reconnect.ts'
 
 /** Two and a half heartbeats, in seconds. */

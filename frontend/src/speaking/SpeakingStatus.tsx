@@ -1,6 +1,7 @@
-import { useAppSelector } from '../app/store.ts'
+import { useSelector } from 'react-redux'
+
 import styles from './SpeakingStatus.module.css'
-import type { Phase, SpeakingState } from './speakingSlice.ts'
+import { type Phase, type SpeakingState, selectSpeaking } from './speakingSlice.ts'
 
 /** From here on the delay is worth a word, in seconds. */
 const NOTABLE_LAG = 2
@@ -16,7 +17,7 @@ const WORDS: Record<Phase, string> = {
 
 /** What happens to the speaker's words at this moment. */
 export function SpeakingStatus() {
-  const speaking = useAppSelector((state) => state.speaking)
+  const speaking = useSelector(selectSpeaking)
   return (
     <div className={styles.status}>
       <p

@@ -3,6 +3,7 @@
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
 import type { Device } from '../audio/devices.ts'
+import { readSetting } from '../shared/settings.ts'
 
 export interface MicrophonesState {
   devices: Device[]
@@ -10,11 +11,9 @@ export interface MicrophonesState {
   chosen: string
 }
 
-const initialState: MicrophonesState = { devices: [], chosen: '' }
-
 export const microphonesSlice = createSlice({
   name: 'microphones',
-  initialState,
+  initialState: (): MicrophonesState => ({ devices: [], chosen: readSetting('microphone') }),
   reducers: {
     listed(state, { payload }: PayloadAction<Device[]>) {
       state.devices = payload
@@ -26,3 +25,5 @@ export const microphonesSlice = createSlice({
     },
   },
 })
+
+export const selectMicrophones = (state: { microphones: MicrophonesState }) => state.microphones

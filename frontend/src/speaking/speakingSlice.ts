@@ -2,7 +2,7 @@
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import type { Ready } from '../protocol.ts'
 
 export type Phase =
@@ -74,3 +74,10 @@ export const speakingSlice = createSlice({
     },
   },
 })
+
+interface Root {
+  speaking: SpeakingState
+}
+
+export const selectSpeaking = ({ speaking }: Root) => speaking
+export const selectPhase = ({ speaking }: Root) => speaking.phase

@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useRef } from 'react'
+import { useDispatch } from 'react-redux'
 
-import { useAppDispatch } from '../app/store.ts'
 import { speakerUrl } from '../live/endpoints.ts'
-import { SpeakingSession } from './session.ts'
+import { SpeakingSession } from './speakingSession.ts'
 
 interface Speaking {
   start: (name: string, microphone: string, language: string | undefined) => void
@@ -12,7 +12,7 @@ interface Speaking {
 
 /** Starts and stops the captioning of this page's microphone; one session at a time. */
 export function useSpeaking(conversation: string, onLevel: (level: number) => void): Speaking {
-  const dispatch = useAppDispatch()
+  const dispatch = useDispatch()
   const session = useRef<SpeakingSession>(undefined)
 
   useEffect(() => {

@@ -1,5 +1,6 @@
-import { useAppSelector } from '../app/store.ts'
-import type { ViewingState } from './viewingSlice.ts'
+import { useSelector } from 'react-redux'
+
+import { type ViewingState, selectViewing } from './viewingSlice.ts'
 import styles from './ViewingStatus.module.css'
 
 const WORDS: Record<ViewingState['status'], string> = {
@@ -11,7 +12,7 @@ const WORDS: Record<ViewingState['status'], string> = {
 
 /** Whether what is on the page is up to date. */
 export function ViewingStatus() {
-  const status = useAppSelector((state) => state.viewing.status)
+  const { status } = useSelector(selectViewing)
   return (
     <p className={styles.status} data-status={status} role="status" aria-label="Connection">
       {WORDS[status]}

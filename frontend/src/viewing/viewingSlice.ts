@@ -2,7 +2,7 @@
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 
 export interface ViewingState {
   status: 'connecting' | 'live' | 'waiting' | 'ended'
@@ -33,3 +33,5 @@ export const viewingSlice = createSlice({
     }),
   },
 })
+
+export const selectViewing = (state: { viewing: ViewingState }) => state.viewing

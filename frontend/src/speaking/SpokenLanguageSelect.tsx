@@ -1,9 +1,9 @@
 import { useId, useMemo } from 'react'
+import { useDispatch, useSelector } from 'react-redux'
 
-import { settings } from '../app/settings.ts'
-import { useAppDispatch, useAppSelector } from '../app/store.ts'
-import { byName } from '../reading/languages.ts'
-import { spokenSlice } from './spokenSlice.ts'
+import { byName } from '../language/tags.ts'
+import { writeSetting } from '../shared/settings.ts'
+import { spokenLanguageSlice, selectSpokenLanguage } from './spokenLanguageSlice.ts'
 
 interface Props {
   className: string | undefined
@@ -11,9 +11,9 @@ interface Props {
 }
 
 /** The choice of the language that is recognised. Not to be seen where there is none. */
-export function SpokenSelect({ className, disabled }: Props) {
-  const { offered, chosen } = useAppSelector((state) => state.spoken)
-  const dispatch = useAppDispatch()
+export function SpokenLanguageSelect({ className, disabled }: Props) {
+  const { offered, chosen } = useSelector(selectSpokenLanguage)
+  const dispatch = useDispatch()
   const named = useMemo(() => byName(offered), [offered])
   const id = useId()
   if (offered.length < 2) return null
@@ -25,8 +25,8 @@ export function SpokenSelect({ className, disabled }: Props) {
         value={chosen}
         disabled={disabled}
         onChange={({ target }) => {
-          dispatch(spokenSlice.actions.chosen(target.value))
-          settings.write('spoken', target.value)
+          dispatch(spokenLanguageSlice.actions.chosen(target.value))
+          writeSetting('spoken', target.value)
         }}
       >
         {named.map(({ tag, name }) => (

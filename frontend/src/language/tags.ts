@@ -1,6 +1,5 @@
 /** Languages as BCP 47 tags: what they are called, how they are written, which are the same. */
 
-const PARAMETER = 'language'
 /** As in transcripts/models.py. */
 const VALID = /^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$/
 /** Those of Amazon Translate that are written from right to left. */
@@ -15,19 +14,6 @@ export function languageTag(text: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** The language that an address asks for, as it is written there. */
-export function languageIn(address: string): string | undefined {
-  return new URL(address).searchParams.get(PARAMETER) ?? undefined
-}
-
-/** The same address, asking for another language, or for none. */
-export function withLanguage(address: string, language: string | undefined): string {
-  const url = new URL(address)
-  if (language === undefined) url.searchParams.delete(PARAMETER)
-  else url.searchParams.set(PARAMETER, language)
-  return url.href
 }
 
 /** `auto` leaves it to the first letter: what was recognised may be of another language. */

@@ -1,6 +1,6 @@
 /** How an utterance is shown to somebody who reads another language than was spoken. */
 
-import { isReadable } from '../reading/languages.ts'
+import { isReadable } from '../language/tags.ts'
 
 /** A text and its language, a BCP 47 tag. */
 export interface Wording {

@@ -10,8 +10,8 @@ export interface Offer {
   translator: string | null
 }
 
-/** Asks until there is an answer; a server that knows no such thing is not asked again. */
-export function askForLanguages(origin: string, answer: (offer: Offer) => void): void {
+/** Asks until the server answers. A 404 is final: an older server has no such endpoint. */
+export function fetchOffer(origin: string, answer: (offer: Offer) => void): void {
   const again = new Reconnect(() => void ask())
   const ask = async () => {
     try {

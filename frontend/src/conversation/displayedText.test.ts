@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { restOf, shownOf } from './wording.ts'
+import { restOf, shownOf } from './displayedText.ts'
 
 it.each([
   ['the weather', 'the weather will be', 'will be'],

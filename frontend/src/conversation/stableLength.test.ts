@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { stableLength } from './stableText.ts'
+import { stableLength } from './stableLength.ts'
 
 const words = (text: string) =>
   text.split(' ').map((word) => ({ word, startTime: 0, endTime: 1, confidence: 1 }))

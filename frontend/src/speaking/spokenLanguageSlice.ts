@@ -2,9 +2,9 @@
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import { spokenAtFirst } from './spoken.ts'
+import { spokenAtFirst } from './spokenLanguage.ts'
 
-export interface SpokenState {
+export interface SpokenLanguageState {
   /** BCP 47 tags; none stands for any, and for a server that has not answered yet. */
   offered: string[]
   /** Undefined leaves it to the server. */
@@ -19,10 +19,10 @@ interface Offered {
   browser: string
 }
 
-const initialState: SpokenState = { offered: [] }
+const initialState: SpokenLanguageState = { offered: [] }
 
-export const spokenSlice = createSlice({
-  name: 'spoken',
+export const spokenLanguageSlice = createSlice({
+  name: 'spokenLanguage',
   initialState,
   reducers: {
     offered(state, { payload }: PayloadAction<Offered>) {
@@ -34,3 +34,6 @@ export const spokenSlice = createSlice({
     },
   },
 })
+
+export const selectSpokenLanguage = (state: { spokenLanguage: SpokenLanguageState }) =>
+  state.spokenLanguage

@@ -1,4 +1,4 @@
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 
 /** Why there is no sound from a microphone. */
 export type MicrophoneFault =

@@ -1,7 +1,8 @@
 import { useId, useMemo } from 'react'
+import { useSelector } from 'react-redux'
 
-import { useAppSelector } from '../app/store.ts'
-import { byName, languageName, offeredAs } from './languages.ts'
+import { selectLanguages } from './languageSlice.ts'
+import { byName, languageName, offeredAs } from './tags.ts'
 import styles from './LanguageSelect.module.css'
 
 const STAND_IN = 'marked by a stand-in, not translated'
@@ -16,8 +17,7 @@ interface Props {
 
 /** In which language the captions are read. Not to be seen where there is no choice. */
 export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
-  const { offered, standIn } = useAppSelector((state) => state.reading)
-  const language = useAppSelector((state) => state.conversation.language)
+  const { chosen: language, offered, isStandIn } = useSelector(selectLanguages)
   const named = useMemo(() => byName(offered), [offered])
   const id = useId()
   if (offered.length === 0 && language === undefined) return null
@@ -29,7 +29,7 @@ export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
         id={id}
         className={styles.select}
         value={known ?? language}
-        aria-describedby={standIn ? `${id}-stand-in` : undefined}
+        aria-describedby={isStandIn ? `${id}-stand-in` : undefined}
         onChange={({ target }) => {
           onChoose(target.value === '' ? undefined : target.value)
         }}
@@ -41,11 +41,11 @@ export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
         )}
         {named.map(({ tag, name }) => (
           <option key={tag} value={tag}>
-            {standIn ? `${name} (stand-in)` : name}
+            {isStandIn ? `${name} (stand-in)` : name}
           </option>
         ))}
       </select>
-      {standIn && (
+      {isStandIn && (
         <span id={`${id}-stand-in`} className={styles.standIn}>
           {STAND_IN}
         </span>

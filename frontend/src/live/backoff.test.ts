@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { retryDelay } from './retry.ts'
+import { retryDelay } from './backoff.ts'
 
 it.each([
   [1, 0.25, 0.5],

@@ -1,21 +1,22 @@
-import { settings } from '../app/settings.ts'
-import type { AppDispatch } from '../app/store.ts'
-import { heard, languageChosen, recalled } from '../conversation/conversationSlice.ts'
+import type { Dispatch } from '@reduxjs/toolkit'
+
+import { heard, recalled } from '../conversation/conversationSlice.ts'
+import { forgetLanguage } from '../language/chosenLanguage.ts'
+import { languageChosen, languageRefused } from '../language/languageSlice.ts'
 import { viewerUrl } from '../live/endpoints.ts'
 import { Viewer } from '../live/viewer.ts'
-import { readingSlice } from '../reading/readingSlice.ts'
 import { viewingSlice } from './viewingSlice.ts'
 
 const { connecting, live, waiting, ended } = viewingSlice.actions
 
-/** Follows a conversation into the store, in the language that is read at the moment. */
-export class Following {
+/** Subscribes to a conversation in the chosen language, and dispatches what the server sends. */
+export class Subscription {
   readonly #origin: string
   readonly #conversation: string
-  readonly #dispatch: AppDispatch
+  readonly #dispatch: Dispatch
   #viewer: Viewer | undefined
 
-  constructor(origin: string, conversation: string, dispatch: AppDispatch) {
+  constructor(origin: string, conversation: string, dispatch: Dispatch) {
     this.#origin = origin
     this.#conversation = conversation
     this.#dispatch = dispatch
@@ -62,10 +63,9 @@ export class Following {
 
   /** Reads the originals, and says that this language cannot be had. */
   refuse(language: string): void {
-    // The next visit does not ask for it again.
-    if (settings.read('language') === language) settings.write('language', '')
+    forgetLanguage(language)
     this.read(undefined)
-    this.#dispatch(readingSlice.actions.refused(language))
+    this.#dispatch(languageRefused(language))
   }
 
   /** Does not wait for the next attempt. */

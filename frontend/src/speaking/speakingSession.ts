@@ -1,8 +1,9 @@
-import type { AppDispatch } from '../app/store.ts'
+import type { Dispatch } from '@reduxjs/toolkit'
+
 import { listMicrophones } from '../audio/devices.ts'
 import { Microphone } from '../audio/microphone.ts'
-import { faultOf, microphoneProblem } from '../audio/problems.ts'
-import type { Problem } from '../app/problem.ts'
+import { faultOf, microphoneProblem } from '../audio/microphoneProblems.ts'
+import type { Problem } from '../shared/problem.ts'
 import { heard, ownStreamEnded } from '../conversation/conversationSlice.ts'
 import { Speaker, type SpeakerEvent } from '../live/speaker.ts'
 import { SilenceDetector } from './loudness.ts'
@@ -17,7 +18,7 @@ const { asked, connecting, listening, waiting, progressed, silenceChanged, stopp
  * lets the microphone go whatever happens.
  */
 export class SpeakingSession {
-  readonly #dispatch: AppDispatch
+  readonly #dispatch: Dispatch
   readonly #onLevel: (level: number) => void
   readonly #speaker: Speaker
   #silence = new SilenceDetector()
@@ -31,7 +32,7 @@ export class SpeakingSession {
   #reason: Problem | undefined
 
   /** @param onLevel takes the RMS of every 100 ms, and 0 at the end */
-  constructor(url: string, dispatch: AppDispatch, onLevel: (level: number) => void) {
+  constructor(url: string, dispatch: Dispatch, onLevel: (level: number) => void) {
     this.#dispatch = dispatch
     this.#onLevel = onLevel
     this.#speaker = new Speaker(url, (event) => {

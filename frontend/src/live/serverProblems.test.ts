@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 
 import type { Error as ErrorMessage } from '../protocol.ts'
-import { isPassing, serverProblem } from './problems.ts'
+import { isPassing, serverProblem } from './serverProblems.ts'
 
 /** An error whose code only a newer server knows. */
 const NEWER = { type: 'error', code: 'too_tired', message: 'Zzz.', retryable: true }

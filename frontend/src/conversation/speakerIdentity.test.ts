@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { colourOf, detailOf } from './speaking.ts'
+import { colourOf, detailOf } from './speakerIdentity.ts'
 
 it.each([
   [{}, ''],

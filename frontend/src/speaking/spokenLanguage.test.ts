@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { spokenAtFirst } from './spoken.ts'
+import { spokenAtFirst } from './spokenLanguage.ts'
 
 const GERMAN = ['de-CH', 'de-DE', 'fr-CA']
 const OFFERED = [...GERMAN, 'en-GB', 'en-US']

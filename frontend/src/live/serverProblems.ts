@@ -1,4 +1,4 @@
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import type { Closed, ErrorCode, Error as ErrorMessage } from '../protocol.ts'
 
 /** Codes after which the page comes back by itself. */
