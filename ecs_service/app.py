@@ -16,26 +16,26 @@ import structlog
 from botocore.config import Config
 
 from ecs_service.access import Door
-from ecs_service.api.arrivals import Arrivals, Listener
+from ecs_service.api.acceptor import Arrivals, Listener
 from ecs_service.api.health import Health
 from ecs_service.api.languages import Languages
 from ecs_service.api.live import Live
 from ecs_service.api.router import Router
-from ecs_service.callers import MOST_ADDRESSES, Callers
 from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.table_updates import NoStore, Updates
 from ecs_service.conversations.translations import Translations
-from ecs_service.conversations.updates import NoStore, Updates
 from ecs_service.descriptors import Shares, raised_limit, share, wanted
 from ecs_service.embedded_metrics import Meter, publish
-from ecs_service.rates import Rate, RateLimit
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import NoPromises
+from ecs_service.limits.callers import MOST_ADDRESSES, Callers
+from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.stream_slots import Admission
+from ecs_service.limits.unread import Unread
+from ecs_service.limits.viewer_slots import ViewerAdmission
+from ecs_service.sessions.publisher import NoPromises
 from ecs_service.sessions.stream import Streams
-from ecs_service.sessions.unread import Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
 from speech.engines.pocketsphinx import PocketsphinxEngine

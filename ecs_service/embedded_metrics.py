@@ -34,7 +34,7 @@ from prometheus_client import REGISTRY
 
 from ecs_service import telemetry
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.admission import Admission
+from ecs_service.limits.stream_slots import Admission
 
 INTERVAL_SECONDS = 60.0
 

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
 from ecs_service.conversations.outbox import CONFIRM_SECONDS
-from ecs_service.names import EngineName, TranslatorName
+from ecs_service.providers import EngineName, TranslatorName
 from speech.engines.errors import EngineError
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions

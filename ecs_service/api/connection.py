@@ -23,9 +23,9 @@ import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ecs_service import telemetry
-from ecs_service.api.budget import CONTROL_COST
-from ecs_service.api.reading import Reading
+from ecs_service.api.read_control import Reading
 from ecs_service.api.rfc6455 import FrameKind, Messages, MessageTooLong, Violation, answer_to_close
+from ecs_service.limits.frame_budget import CONTROL_COST
 from ecs_service.refusal import Refusal
 from transcripts.models import Model
 from transcripts.protocol import (

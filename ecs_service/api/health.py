@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from ecs_service import telemetry
 from ecs_service.api.requests import Answer, as_json, text
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.admission import Admission
+from ecs_service.limits.stream_slots import Admission
 
 #: What the load balancer's health check asks.
 LOAD_BALANCER_PATH: Final = "/health"

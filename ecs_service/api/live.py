@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
-from ecs_service.callers import Caller
 from ecs_service.conversations.hub import Hub
+from ecs_service.conversations.table_updates import Updates
 from ecs_service.conversations.translations import Translations
-from ecs_service.conversations.updates import Updates
+from ecs_service.limits.callers import Caller
+from ecs_service.limits.unread import Unread
+from ecs_service.limits.viewer_slots import ViewerAdmission
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
-from ecs_service.sessions.unread import Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from speech.pcm import PcmFormat
 from transcripts.models import ConversationId, Language
 from transcripts.protocol import (

@@ -12,10 +12,10 @@ from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithLis
 from ecs_service import telemetry
 from ecs_service.access import Door, Forbidden
 from ecs_service.addresses import caller_key
-from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.api.acceptor import Arrival, Arrivals
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Answer, Request, text
-from ecs_service.callers import Caller, Callers, TooManyFailures
+from ecs_service.limits.callers import Caller, Callers, TooManyFailures
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 

@@ -20,9 +20,9 @@ import structlog
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
+from ecs_service.limits.stream_slots import Admission
 from ecs_service.refusal import Refusal, to_refusal
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import Promises, Published, Publisher
+from ecs_service.sessions.publisher import Promises, Published, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
 from speech.pcm import AudioTooLong, PcmError, PcmFormat

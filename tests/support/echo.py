@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from picows import WSMsgType
 
 from ecs_service.access import Door
-from ecs_service.api.arrivals import Arrivals
+from ecs_service.api.acceptor import Arrivals
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Request
 from ecs_service.api.router import Router
 from ecs_service.app import SEND_BUFFER, serve
-from ecs_service.callers import Caller, Callers
-from ecs_service.rates import Rate, RateLimit
+from ecs_service.limits.callers import Caller, Callers
+from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.refusal import Refusal
 
 

@@ -15,14 +15,14 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 import ecs_service
 from ecs_service.access import EDGE_HEADER, Door
-from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.api.acceptor import Arrival, Arrivals
 from ecs_service.api.connection import Connection
 from ecs_service.api.health import Health
 from ecs_service.api.requests import Answer, Request
 from ecs_service.api.router import Router
-from ecs_service.callers import Caller, Callers
-from ecs_service.rates import Rate, RateLimit
-from ecs_service.sessions.admission import Admission
+from ecs_service.limits.callers import Caller, Callers
+from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.stream_slots import Admission
 
 pytestmark = pytest.mark.unit
 

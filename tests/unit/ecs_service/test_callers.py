@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from ecs_service.addresses import caller_key, network_key
-from ecs_service.callers import Caller, Callers, TooManyFailures
-from ecs_service.rates import Rate, RateLimit
+from ecs_service.limits.callers import Caller, Callers, TooManyFailures
+from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 

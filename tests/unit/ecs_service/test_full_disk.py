@@ -15,7 +15,7 @@ from ecs_service.conversations import outbox as module
 from ecs_service.conversations.hub import Conversation
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.publish import Publisher
+from ecs_service.sessions.publisher import Publisher
 from speech.engines.base import Result
 from tests.support.utterances import utterance
 from transcripts.models import Utterance

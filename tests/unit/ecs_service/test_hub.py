@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_service.conversations.hub import REMEMBER_SECONDS, Hub
-from ecs_service.conversations.updates import Updates
+from ecs_service.conversations.table_updates import Updates
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from ecs_service.__main__ import describe_settings
+from ecs_service.limits.stream_slots import Admission
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.admission import Admission
 from ecs_service.settings import Settings
 from speech.engines.transcribe import AllowedOptions
 from transcripts.protocol import ErrorCode

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from ecs_service.conversations.hub import Hub
+from ecs_service.limits.stream_slots import Admission
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import NoPromises
+from ecs_service.sessions.publisher import NoPromises
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from speech.engines.base import Engine, Policy, RecognitionOptions, Result, Session, SessionEvents
 from speech.engines.errors import EngineError, SessionEnded

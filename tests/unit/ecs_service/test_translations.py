@@ -13,9 +13,9 @@ import pytest
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Conversation, Hub
+from ecs_service.conversations.table_updates import Updates
 from ecs_service.conversations.translation_plan import Policy
 from ecs_service.conversations.translations import Answers, Translations
-from ecs_service.conversations.updates import Updates
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
 from transcripts.protocol import Partial

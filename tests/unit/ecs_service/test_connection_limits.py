@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_service import descriptors
-from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.api.acceptor import Arrival, Arrivals
 from ecs_service.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
+from ecs_service.limits.unread import SLIGHT, Unread
+from ecs_service.limits.viewer_slots import ViewerAdmission
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.unread import SLIGHT, Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from transcripts.protocol import ErrorCode
 
 pytestmark = pytest.mark.unit

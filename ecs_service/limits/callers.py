@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ecs_service.rates import RateLimit
+from ecs_service.limits.rates import RateLimit
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_service.conversations.hub import Conversation
-from ecs_service.sessions.publish import Published, Publisher
+from ecs_service.sessions.publisher import Published, Publisher
 from speech.engines.base import Result
 from transcripts.models import Utterance
 
