@@ -25,7 +25,7 @@ from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.conversations.table_updates import NoStore, Updates
+from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
 from ecs_service.descriptors import Shares, raised_limit, share, wanted
 from ecs_service.embedded_metrics import Meter, publish
@@ -34,7 +34,7 @@ from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.limits.stream_slots import Admission
 from ecs_service.limits.unread import Unread
 from ecs_service.limits.viewer_slots import ViewerAdmission
-from ecs_service.sessions.publisher import NoPromises
+from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Streams
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
@@ -88,7 +88,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         hub, admission = Hub(), Admission(shares.streams)
         tasks = await stack.enter_async_context(_background_tasks())
         outbox: Outbox | None = None
-        store: ConversationTable | NoStore = NoStore()
+        store: ConversationTable | NoRecentFinals = NoRecentFinals()
         if settings.queue_url is not None and settings.table_name is not None:
             journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
             sqs, pause = boto3.client("sqs", config=_AWS), settings.confirm_seconds
@@ -99,8 +99,8 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             tasks.append(asyncio.create_task(confirmation.run(), name="confirmation"))
         else:
             log.warning("nothing_is_stored", reason="QUEUE_URL and TABLE_NAME are not set")
-        updates = Updates(hub, store)
-        tasks.append(asyncio.create_task(updates.follow(settings.updates_seconds), name="updates"))
+        updates = TableUpdates(hub, store)
+        tasks.append(asyncio.create_task(updates.run(settings.updates_seconds), name="updates"))
         if settings.metrics_namespace is not None:
             publishing = publish(settings.metrics_namespace, Meter(admission, outbox))
             tasks.append(asyncio.create_task(publishing, name="metrics"))
@@ -110,7 +110,7 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         streams = Streams(
             engine=engine,
             hub=hub,
-            outbox=outbox or NoPromises(),
+            outbox=outbox or NullSink(),
             admission=admission,
             max_seconds=settings.max_stream_seconds,
         )

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
 from ecs_service.conversations.hub import Hub
-from ecs_service.conversations.table_updates import Updates
+from ecs_service.conversations.table_updates import TableUpdates
 from ecs_service.conversations.translations import Translations
 from ecs_service.limits.callers import Caller
 from ecs_service.limits.unread import Unread
@@ -60,7 +60,7 @@ class Live:
 
     streams: Streams
     hub: Hub
-    updates: Updates
+    updates: TableUpdates
     translations: Translations
     viewers: ViewerAdmission
     unread: Unread
@@ -151,7 +151,7 @@ class Speaking(Counted):
         streams = self._live.streams
         with self._caller.holding.placed():
             async with streams.open(request, self) as self._stream:
-                self.tell(
+                self.send(
                     Ready(
                         conversation_id=request.conversation_id,
                         stream_id=self._stream.id,
@@ -209,9 +209,9 @@ class Speaking(Counted):
                 seconds=round(stream.received, 3),
                 finals=stream.finals,
             )
-        self.tell(stream.ack())
+        self.send(stream.ack())
         if end in {"stopped", "max_duration", "draining"}:
-            self.tell(Closed(reason=end, duration=stream.received, finals=stream.finals))
+            self.send(Closed(reason=end, duration=stream.received, finals=stream.finals))
         if end == "draining":
             self.close(CLOSE_GOING_AWAY)
 
@@ -246,7 +246,7 @@ class Speaking(Counted):
 
     def _acknowledge(self) -> None:
         self._next_ack = self._stream.last_audio + ACK_SECONDS
-        self.tell(self._stream.ack())
+        self.send(self._stream.ack())
 
     def received_text(self, message: bytes) -> None:
         """Obey a control frame."""
@@ -274,12 +274,12 @@ class Speaking(Counted):
 
     # --- the stream's messages ------------------------------------------------------------
 
-    def published(self, frame: bytes, *, is_final: bool) -> None:
+    def on_published(self, frame: bytes, *, is_final: bool) -> None:
         """Pass on what everybody was told."""
         if is_final or self._interim_results:
-            self.offer(frame)
+            self.deliver(frame)
 
-    def interrupted(self) -> None:
+    def on_drain(self) -> None:
         """The service drains: end here."""
         self.end("draining")
 
@@ -328,14 +328,14 @@ class Viewing(Counted):
         finally:
             showing.cancel()
 
-    def offer(self, frame: bytes) -> None:
+    def deliver(self, frame: bytes) -> None:
         """Send one text frame; end the connection if too much waits for it, or for all viewers.
 
         In the second case at once, for what waits is what there is too much of.
         """
         waiting = self._tcp.get_write_buffer_size()
         if self._closed or self._live.unread.allows(self, waiting):
-            super().offer(frame)
+            super().deliver(frame)
         else:
             self._closed = True
             message = "Too many messages wait to be read by too many viewers."
@@ -385,19 +385,19 @@ class Viewing(Counted):
         complete = await self._live.updates.refresh(conversation_id)
         with contextlib.ExitStack() as stack:
             # No await in between: the next message is the first that the snapshot has not.
-            conversation = stack.enter_context(self._live.hub.listening(conversation_id, self))
+            conversation = stack.enter_context(self._live.hub.add_subscriber(conversation_id, self))
             snapshot = conversation.snapshot(complete=complete)
-            self.tell(snapshot)
+            self.send(snapshot)
             if target is not None:
                 reading = self._live.translations.reading(conversation, target, self, snapshot)
                 stack.enter_context(reading)
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)
-                self.tell(Heartbeat(conversation_id=conversation_id, seq=conversation.seq))
+                self.send(Heartbeat(conversation_id=conversation_id, seq=conversation.seq))
 
     async def _show_snapshots(self, conversation_id: ConversationId) -> None:
         while True:
             complete = await self._live.updates.refresh(conversation_id)
             conversation = self._live.hub.conversation(conversation_id)
-            self.tell(conversation.snapshot(complete=complete))
+            self.send(conversation.snapshot(complete=complete))
             await asyncio.sleep(HEARTBEAT_SECONDS)

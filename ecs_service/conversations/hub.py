@@ -25,48 +25,48 @@ from transcripts.protocol import (
 REMEMBER_SECONDS = SNAPSHOT_SECONDS * 1.5
 
 
-class Listener(Protocol):
+class Subscriber(Protocol):
     """Somebody who hears a conversation."""
 
-    def offer(self, frame: bytes) -> None:
+    def deliver(self, frame: bytes) -> None:
         """Take one encoded message. Must neither block nor raise."""
 
 
-class Follower(Protocol):
+class Observer(Protocol):
     """Somebody who works on a conversation, and is not in the way of those who listen to it."""
 
-    def heard(self, message: Partial | Final) -> None:
-        """Take a message that every listener has. Must neither block nor raise."""
+    def on_published(self, message: Partial | Final) -> None:
+        """Take a message that every subscriber has. Must neither block nor raise."""
 
 
 class Conversation:
-    """One conversation on this server: its listeners, its numbering, its last minutes."""
+    """One conversation on this server: its subscribers, its numbering, its last minutes."""
 
     def __init__(self, conversation_id: ConversationId) -> None:
         self.id = conversation_id
         self.seq = 0
         self.speakers = 0
-        self.listeners: set[Listener] = set()
-        self.followers: set[Follower] = set()
+        self.subscribers: set[Subscriber] = set()
+        self.observers: set[Observer] = set()
         self._finals: dict[str, Utterance] = {}
 
     @property
-    def watched(self) -> bool:
+    def has_subscribers(self) -> bool:
         """Whether anybody listens."""
-        return bool(self.listeners)
+        return bool(self.subscribers)
 
-    def tell(self, message: Callable[[int], Partial]) -> bytes:
+    def publish_partial(self, message: Callable[[int], Partial]) -> bytes:
         """Tell everybody a guess, made with its `seq`; return the frame for the speaker."""
         self.seq += 1
-        return self._tell(message(self.seq))
+        return self._broadcast(message(self.seq))
 
-    def tell_final(self, utterance: Utterance) -> bytes | None:
+    def publish_final(self, utterance: Utterance) -> bytes | None:
         """Tell everybody a final, once; return the frame, or nothing if it was told before."""
         if utterance.utterance_id in self._finals:
             return None
         self._finals[utterance.utterance_id] = utterance
         self.seq += 1
-        return self._tell(Final(**dict(utterance), seq=self.seq))
+        return self._broadcast(Final(**dict(utterance), seq=self.seq))
 
     def snapshot(self, *, complete: bool) -> Snapshot:
         """Return the finals of the last two minutes; `complete` says whether the table was read."""
@@ -85,16 +85,16 @@ class Conversation:
         self._finals = {k: u for k, u in self._finals.items() if u.timestamp >= moment}
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing would be missed without this object."""
-        return not (self.listeners or self.speakers or self._finals)
+        return not (self.subscribers or self.speakers or self._finals)
 
-    def _tell(self, message: Partial | Final) -> bytes:
+    def _broadcast(self, message: Partial | Final) -> bytes:
         frame = encode(message)
-        for listener in tuple(self.listeners):
-            listener.offer(frame)
-        for follower in tuple(self.followers):
-            follower.heard(message)
+        for subscriber in tuple(self.subscribers):
+            subscriber.deliver(frame)
+        for observer in tuple(self.observers):
+            observer.on_published(message)
         return frame
 
 
@@ -112,7 +112,7 @@ class Hub:
         return known
 
     @contextmanager
-    def speaking(self, conversation_id: ConversationId) -> Iterator[Conversation]:
+    def add_speaker(self, conversation_id: ConversationId) -> Iterator[Conversation]:
         """Keep the conversation while somebody speaks in it."""
         conversation = self.conversation(conversation_id)
         conversation.speakers += 1
@@ -122,28 +122,28 @@ class Hub:
             conversation.speakers -= 1
 
     @contextmanager
-    def listening(
-        self, conversation_id: ConversationId, listener: Listener
+    def add_subscriber(
+        self, conversation_id: ConversationId, subscriber: Subscriber
     ) -> Iterator[Conversation]:
-        """Let `listener` hear the conversation from the next message on."""
+        """Let `subscriber` hear the conversation from the next message on."""
         conversation = self.conversation(conversation_id)
-        conversation.listeners.add(listener)
+        conversation.subscribers.add(subscriber)
         try:
             yield conversation
         finally:
-            conversation.listeners.discard(listener)
+            conversation.subscribers.discard(subscriber)
 
     @property
-    def watched(self) -> list[Conversation]:
+    def subscribed(self) -> list[Conversation]:
         """The conversations that somebody listens to."""
-        return [c for c in self._conversations.values() if c.watched]
+        return [c for c in self._conversations.values() if c.has_subscribers]
 
     def sweep(self) -> None:
         """Forget what no late joiner can ask for any more."""
         horizon = _ago(REMEMBER_SECONDS)
         for conversation in tuple(self._conversations.values()):
             conversation.forget_before(horizon)
-            if conversation.idle:
+            if conversation.is_idle:
                 del self._conversations[conversation.id]
 
 

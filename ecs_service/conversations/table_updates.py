@@ -19,19 +19,19 @@ from transcripts.models import ConversationId, Utterance
 from transcripts.protocol import SNAPSHOT_SECONDS
 
 #: A viewer waits no longer than this for the table, in seconds.
-PATIENCE_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
-class Store(Protocol):
+class RecentFinals(Protocol):
     """Where finals are stored. Blocking; called in a thread."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
         """Return the finals that began at `moment` or later, oldest first."""
 
 
-class NoStore:
+class NoRecentFinals:
     """Stands for the table where nothing is stored."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
@@ -40,10 +40,10 @@ class NoStore:
         return []
 
 
-class Updates:
+class TableUpdates:
     """Keeps the hub's conversations up to date with the table."""
 
-    def __init__(self, hub: Hub, store: Store) -> None:
+    def __init__(self, hub: Hub, store: RecentFinals) -> None:
         self._hub = hub
         self._store = store
 
@@ -54,19 +54,19 @@ class Updates:
         """
         moment = datetime.now(UTC) - timedelta(seconds=SNAPSHOT_SECONDS)
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 stored = await asyncio.to_thread(self._store.since, conversation_id, moment)
         except (BotoCoreError, ClientError, TimeoutError) as error:
             log.warning("table_unreachable", error=type(error).__name__)
             return False
         conversation = self._hub.conversation(conversation_id)
         for utterance in stored:
-            conversation.tell_final(utterance)
+            conversation.publish_final(utterance)
         return True
 
-    async def follow(self, every: float) -> None:
+    async def run(self, every: float) -> None:
         """Refresh what is watched, every so many seconds, until cancelled."""
         while True:
             await asyncio.sleep(every)
             self._hub.sweep()
-            await asyncio.gather(*[self.refresh(each.id) for each in self._hub.watched])
+            await asyncio.gather(*[self.refresh(each.id) for each in self._hub.subscribed])

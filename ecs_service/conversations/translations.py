@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from ecs_service import telemetry
-from ecs_service.conversations.hub import Conversation, Listener
+from ecs_service.conversations.hub import Conversation, Subscriber
 from ecs_service.conversations.translation_plan import Job, Plan, Policy
 from transcripts.models import ConversationId, Language, Utterance
 from transcripts.protocol import (
@@ -86,18 +86,18 @@ class Translations:
 
     @contextmanager
     def reading(
-        self, conversation: Conversation, target: Language, reader: Listener, snapshot: Snapshot
+        self, conversation: Conversation, target: Language, reader: Subscriber, snapshot: Snapshot
     ) -> Iterator[None]:
         """Let `reader` have everything in `target`, one of `languages`, from `snapshot` on."""
         interpreter = self._interpreter(conversation, target)
         interpreter.join(reader, snapshot)
-        conversation.followers.add(interpreter)
+        conversation.observers.add(interpreter)
         try:
             yield
         finally:
             interpreter.leave(reader)
             if not interpreter.readers:
-                conversation.followers.discard(interpreter)
+                conversation.observers.discard(interpreter)
 
     def _interpreter(self, conversation: Conversation, target: Language) -> Interpreter:
         here = self._interpreters.setdefault(conversation, {})
@@ -126,7 +126,7 @@ class Interpreter:
         start: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         """Make an interpreter; `start` runs a coroutine as a task."""
-        self.readers: set[Listener] = set()
+        self.readers: set[Subscriber] = set()
         self._conversation_id = conversation_id
         self._translator = translator
         self._target = target
@@ -147,21 +147,21 @@ class Interpreter:
 
     # --- readers ----------------------------------------------------------------------------
 
-    def join(self, reader: Listener, snapshot: Snapshot) -> None:
+    def join(self, reader: Subscriber, snapshot: Snapshot) -> None:
         """Let `reader` hear from now on, and have what the snapshot told him."""
         self.readers.add(reader)
         if self._state == "failing":
-            reader.offer(encode(self._status()))
+            reader.deliver(encode(self._status()))
         for utterance in snapshot.utterances:
             job = self._job(utterance, seq=snapshot.seq, is_final=True, is_past=True)
             known = self._answers.get((job.language, job.text))
             if known is not None and not self._is_readable(job):
-                reader.offer(encode(self._translation(job, known)))
+                reader.deliver(encode(self._translation(job, known)))
             elif job.utterance_id not in self._owed:
                 self._owe(job)
         self._go_on()
 
-    def leave(self, reader: Listener) -> None:
+    def leave(self, reader: Subscriber) -> None:
         """Forget `reader`, and with the last one what still waits."""
         self.readers.discard(reader)
         if not self.readers:
@@ -173,7 +173,7 @@ class Interpreter:
 
     # --- what is said -----------------------------------------------------------------------
 
-    def heard(self, message: Partial | Final) -> None:
+    def on_published(self, message: Partial | Final) -> None:
         """Take a message that everybody has heard. It is worked on later, and raises nothing."""
         self._loop.call_soon(self._hear, message)
 
@@ -337,7 +337,7 @@ class Interpreter:
 
     def _offer(self, frame: bytes) -> None:
         for reader in tuple(self.readers):
-            reader.offer(frame)
+            reader.deliver(frame)
 
     def _status(self) -> TranslationStatus:
         return TranslationStatus(

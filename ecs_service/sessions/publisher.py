@@ -12,21 +12,21 @@ from transcripts.models import Language, Speaker, Utterance
 from transcripts.protocol import Partial
 
 
-class Promises(Protocol):
+class FinalSink(Protocol):
     """Where finals are kept until they are stored."""
 
     def add(self, utterance: Utterance) -> None:
         """Keep `utterance` durably, or raise."""
 
 
-class NoPromises:
+class NullSink:
     """Stands for the outbox where nothing is stored."""
 
     def add(self, utterance: Utterance) -> None:
         """Let it go."""
 
 
-class Published(NamedTuple):
+class PublishedFrame(NamedTuple):
     """What everybody was told."""
 
     frame: bytes
@@ -43,7 +43,7 @@ class Publisher:
     def __init__(
         self,
         conversation: Conversation,
-        outbox: Promises,
+        outbox: FinalSink,
         *,
         stream_id: str,
         speaker: Speaker,
@@ -56,12 +56,12 @@ class Publisher:
         self._stream_id = stream_id
         self._speaker = speaker
         self._language = language
-        self._told_apart = channels > 1
+        self._has_channels = channels > 1
         self._open: dict[int, Result] = {}
         self.finals = 0
         self._latest = [datetime.min.replace(tzinfo=UTC)] * channels
 
-    def publish(self, result: Result, began: datetime) -> Published | None:
+    def publish(self, result: Result, began: datetime) -> PublishedFrame | None:
         """Publish one result of a stream whose audio began at `began`.
 
         Returns what the speaker's own socket is told, or `None` if there is nothing to tell. An
@@ -70,7 +70,7 @@ class Publisher:
         channel = result.channel
         if not result.is_final:
             self._open[channel] = result
-            return Published(self._partial(result), is_final=False)
+            return PublishedFrame(self._partial(result), is_final=False)
         if not result.text:
             return self._retract(channel)
         # Never earlier than the channel's one before: the table sorts by it.
@@ -95,15 +95,15 @@ class Publisher:
         self._open.pop(channel, None)
         self.finals += 1
         telemetry.finals.inc()
-        frame = self._conversation.tell_final(utterance)
-        return None if frame is None else Published(frame, is_final=True)
+        frame = self._conversation.publish_final(utterance)
+        return None if frame is None else PublishedFrame(frame, is_final=True)
 
-    def retract(self) -> list[Published]:
+    def retract_open(self) -> list[PublishedFrame]:
         """Take back the guesses that will not become final; return what says so."""
         told = [self._retract(channel) for channel in tuple(self._open)]
         return [one for one in told if one is not None]
 
-    def _retract(self, channel: int) -> Published | None:
+    def _retract(self, channel: int) -> PublishedFrame | None:
         guess = self._open.pop(channel, None)
         if guess is None or not guess.text:
             return None
@@ -115,10 +115,10 @@ class Publisher:
             end=guess.end,
             channel=channel,
         )
-        return Published(self._partial(nothing), is_final=False)
+        return PublishedFrame(self._partial(nothing), is_final=False)
 
     def _partial(self, result: Result) -> bytes:
-        return self._conversation.tell(
+        return self._conversation.publish_partial(
             lambda seq: Partial(
                 conversation_id=self._conversation.id,
                 utterance_id=self._utterance_id(result),
@@ -136,8 +136,8 @@ class Publisher:
         )
 
     def _channel(self, result: Result) -> int | None:
-        return result.channel if self._told_apart else None
+        return result.channel if self._has_channels else None
 
     def _utterance_id(self, result: Result) -> str:
-        channel = f"{result.channel}-" if self._told_apart else ""
+        channel = f"{result.channel}-" if self._has_channels else ""
         return f"{self._stream_id}-{channel}{result.segment}"

@@ -1,6 +1,6 @@
 """The pipeline of one audio stream: check, resample, recognise, publish.
 
-It knows no protocol: a handler in `api/` feeds it what the client sends and is told what was
+It knows no protocol: a handler in `api/` feeds it what the client sends and is published what was
 published. The only buffer is the recognition's own. It is bounded because a handler does not
 read from its socket while the stream is `backlogged`, so that the client feels it.
 """
@@ -22,7 +22,7 @@ from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
 from ecs_service.limits.stream_slots import Admission
 from ecs_service.refusal import Refusal, to_refusal
-from ecs_service.sessions.publisher import Promises, Published, Publisher
+from ecs_service.sessions.publisher import FinalSink, PublishedFrame, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
 from speech.pcm import AudioTooLong, PcmError, PcmFormat
@@ -55,10 +55,10 @@ class StreamRequest:
 class StreamOwner(Protocol):
     """Who serves the speaker. Called on the event loop; must not raise."""
 
-    def published(self, frame: bytes, *, is_final: bool) -> None:
-        """Take the encoded message that everybody in the conversation was told."""
+    def on_published(self, frame: bytes, *, is_final: bool) -> None:
+        """Take the encoded message that everybody in the conversation was published."""
 
-    def interrupted(self) -> None:
+    def on_drain(self) -> None:
         """Learn that the service drains: the stream should be finished now."""
 
 
@@ -70,7 +70,7 @@ class Streams:
         *,
         engine: Engine,
         hub: Hub,
-        outbox: Promises,
+        outbox: FinalSink,
         admission: Admission,
         max_seconds: float | None = None,
     ) -> None:
@@ -86,7 +86,7 @@ class Streams:
         return Stream(self, request, owner)
 
     @contextmanager
-    def listed(self, stream: Stream) -> Iterator[None]:
+    def track(self, stream: Stream) -> Iterator[None]:
         """Keep `stream` in the list of those that a drain has to end."""
         self._open.add(stream)
         try:
@@ -98,7 +98,7 @@ class Streams:
         """Take no new streams and ask the open ones to end."""
         self.admission.draining = True
         for stream in tuple(self._open):
-            stream.owner.interrupted()
+            stream.owner.on_drain()
 
 
 class Stream:
@@ -131,9 +131,9 @@ class Stream:
         """
         async with AsyncExitStack() as held:
             held.enter_context(self._streams.admission.slot())
-            held.enter_context(self._streams.listed(self))
+            held.enter_context(self._streams.track(self))
             conversation = held.enter_context(
-                self._streams.hub.speaking(self.request.conversation_id)
+                self._streams.hub.add_speaker(self.request.conversation_id)
             )
             self._publisher = Publisher(
                 conversation,
@@ -241,18 +241,18 @@ class Stream:
         except EngineError as error:
             raise self._refusal(error) from error
         finally:
-            for told in self._publisher.retract():
-                self._show(told)
+            for published in self._publisher.retract_open():
+                self._notify_owner(published)
 
     def _publish(self, result: Result) -> None:
         """Publish what the engine understood. A final that cannot be kept is not shown."""
         began = datetime.now(UTC) - timedelta(seconds=self._since(0.0))
-        self._show(self._publisher.publish(result, began))
+        self._notify_owner(self._publisher.publish(result, began))
         self._measure(result)
 
-    def _show(self, told: Published | None) -> None:
-        if told is not None:
-            self.owner.published(told.frame, is_final=told.is_final)
+    def _notify_owner(self, published: PublishedFrame | None) -> None:
+        if published is not None:
+            self.owner.on_published(published.frame, is_final=published.is_final)
 
     def ack(self) -> Ack:
         """Return how far the stream is."""

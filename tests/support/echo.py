@@ -29,11 +29,11 @@ class Echo(Connection):
 
     def received_binary(self, message: bytes) -> None:
         """Send it back."""
-        self._send(WSMsgType.BINARY, message)
+        self._send_frame(WSMsgType.BINARY, message)
 
     def received_text(self, message: bytes) -> None:
         """Send it back."""
-        self.offer(message)
+        self.deliver(message)
 
 
 @contextlib.asynccontextmanager

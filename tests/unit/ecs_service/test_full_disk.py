@@ -85,6 +85,6 @@ def test_the_guess_of_a_final_that_cannot_be_kept_is_taken_back() -> None:
     with pytest.raises(sqlite3.OperationalError):
         publisher.publish(Result(0, is_final=True, text="hello", start=1.0, end=2.0), BEGAN)
 
-    (told,) = publisher.retract()
+    (retraction,) = publisher.retract_open()
 
-    assert json.loads(told.frame)["text"] == ""
+    assert json.loads(retraction.frame)["text"] == ""

@@ -13,7 +13,7 @@ import pytest
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Conversation, Hub
-from ecs_service.conversations.table_updates import Updates
+from ecs_service.conversations.table_updates import TableUpdates
 from ecs_service.conversations.translation_plan import Policy
 from ecs_service.conversations.translations import Answers, Translations
 from tests.support.utterances import utterance
@@ -28,17 +28,17 @@ pytestmark = pytest.mark.unit
 AT_ONCE = Policy(first_partial=0.0, partial_every=0.0, first_pause=0.0)
 
 
-class Ear:
+class Viewer:
     def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self._news = asyncio.Event()
 
-    def offer(self, frame: bytes) -> None:
-        self.heard.append(json.loads(frame))
+    def deliver(self, frame: bytes) -> None:
+        self.received.append(json.loads(frame))
         self._news.set()
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message in self.heard if message["type"] == kind]
+        return [message for message in self.received if message["type"] == kind]
 
     @property
     def translated(self) -> list[tuple[str, bool]]:
@@ -108,20 +108,20 @@ class Room:
     def talk(self) -> Conversation:
         return self.hub.conversation("talk")
 
-    def listener(self, stack: ExitStack | None = None) -> Ear:
-        ear = Ear()
-        (stack or self.stack).enter_context(self.hub.listening("talk", ear))
-        return ear
+    def viewer(self, stack: ExitStack | None = None) -> Viewer:
+        subscriber = Viewer()
+        (stack or self.stack).enter_context(self.hub.add_subscriber("talk", subscriber))
+        return subscriber
 
-    def reader(self, language: str = "fr", stack: ExitStack | None = None) -> Ear:
+    def reader(self, language: str = "fr", stack: ExitStack | None = None) -> Viewer:
         """Join as a viewer does."""
-        ear, stack = self.listener(stack), stack or self.stack
+        subscriber, stack = self.viewer(stack), stack or self.stack
         snapshot = self.talk.snapshot(complete=True)
-        stack.enter_context(self.translations.reading(self.talk, language, ear, snapshot))
-        return ear
+        stack.enter_context(self.translations.reading(self.talk, language, subscriber, snapshot))
+        return subscriber
 
     def partial(self, text: str, utterance_id: str = "u", language: str = "en-US") -> None:
-        self.talk.tell(
+        self.talk.publish_partial(
             lambda seq: Partial(
                 conversation_id="talk",
                 utterance_id=utterance_id,
@@ -138,7 +138,7 @@ class Room:
         said = utterance(
             utterance_id=utterance_id, text=text, language=language, timestamp=datetime.now(UTC)
         )
-        self.talk.tell_final(said)
+        self.talk.publish_final(said)
         return said
 
     async def settled(self) -> None:
@@ -174,7 +174,7 @@ async def test_a_text_is_translated_once_however_many_read_it(room: Room) -> Non
         await reader.until(6)
 
     assert room.translator.texts == ["good", "good morning", "good morning everybody", "see you"]
-    assert len({str(reader.heard) for reader in readers}) == 1
+    assert len({str(reader.received) for reader in readers}) == 1
     assert readers[0].translated == [
         ("fr: good", False),
         ("fr: good morning", False),
@@ -206,7 +206,7 @@ async def test_a_translation_names_the_message_that_it_translates(room: Room) ->
     room.final("goodbye", language="en-GB")
     await reader.until(2)
 
-    originals = [m for m in reader.heard if m["type"] in {"partial", "final"}]
+    originals = [m for m in reader.received if m["type"] in {"partial", "final"}]
     assert [m["seq"] for m in reader.of("translation")] == [m["seq"] for m in originals]
     assert reader.of("translation")[1] == {
         "type": "translation",
@@ -221,16 +221,16 @@ async def test_a_translation_names_the_message_that_it_translates(room: Room) ->
 
 
 async def test_the_originals_go_their_way_while_the_translator_hangs(room: Room) -> None:
-    listener, reader = room.listener(), room.reader()
+    viewer, reader = room.viewer(), room.reader()
     room.translator.open.clear()
     for n in range(300):
         room.partial(f"text {n}", f"u{n}")
         room.final(f"text {n} is said", f"u{n}")
-        assert len(listener.heard) == 2 * (n + 1), "told before anything else happens"
+        assert len(viewer.received) == 2 * (n + 1), "told before anything else happens"
         if n % 10 == 0:
             await room.settled()
 
-    assert listener.heard == [m for m in reader.heard if m["type"] in {"partial", "final"}]
+    assert viewer.received == [m for m in reader.received if m["type"] in {"partial", "final"}]
     assert reader.translated == []
     assert len(room.translator.calls) == AT_ONCE.calls, "the rest waits"
 
@@ -243,7 +243,7 @@ async def test_no_translation_comes_before_what_it_translates(room: Room) -> Non
     room.final("one", "b")
     await reader.until(2)
 
-    assert [(m["type"], m["utteranceId"]) for m in reader.heard[-2:]] == [
+    assert [(m["type"], m["utteranceId"]) for m in reader.received[-2:]] == [
         ("final", "b"),
         ("translation", "b"),
     ]
@@ -342,14 +342,14 @@ async def test_a_late_answer_neither_follows_the_final_nor_a_retraction(room: Ro
 
 
 async def test_nothing_is_done_for_nobody(room: Room) -> None:
-    room.listener()
+    room.viewer()
     with ExitStack() as stack:
         room.reader(stack=stack)
     room.final("one")
     await room.settled()
 
     assert room.translator.calls == []
-    assert not room.talk.followers
+    assert not room.talk.observers
 
 
 async def test_what_waits_is_dropped_with_the_last_reader() -> None:
@@ -531,7 +531,7 @@ async def test_what_another_server_stored_is_translated(room: Room) -> None:
             return [theirs]
 
     reader = room.reader()
-    await Updates(room.hub, Table()).refresh("talk")
+    await TableUpdates(room.hub, Table()).refresh("talk")
     await reader.until(1)
 
     assert reader.translated == [("fr: from afar", True)]
