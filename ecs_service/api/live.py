@@ -22,8 +22,8 @@ from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.table_updates import TableUpdates
 from ecs_service.conversations.translations import Translations
 from ecs_service.limits.callers import Caller
-from ecs_service.limits.unread import Unread
-from ecs_service.limits.viewer_slots import ViewerAdmission
+from ecs_service.limits.unread import UnreadBudget
+from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from speech.pcm import PcmFormat
@@ -62,8 +62,8 @@ class Live:
     hub: Hub
     updates: TableUpdates
     translations: Translations
-    viewers: ViewerAdmission
-    unread: Unread
+    viewers: ViewerSlots
+    unread: UnreadBudget
     connections: set[Connection] = field(default_factory=set)
 
     def speak(self, request: Request, caller: Caller) -> Connection:
@@ -98,7 +98,7 @@ class Counted(Connection):
 
     def refuse(self, refusal: Refusal) -> None:
         """Send why, count it, and close."""
-        self._caller.refused(refusal.code)
+        self._caller.count_refusal(refusal.code)
         super().refuse(refusal)
 
 
@@ -149,7 +149,7 @@ class Speaking(Counted):
             options=wanted.options,
         )
         streams = self._live.streams
-        with self._caller.holding.placed():
+        with self._caller.connection.protect():
             async with streams.open(request, self) as self._stream:
                 self.send(
                     Ready(
@@ -303,13 +303,13 @@ class Viewing(Counted):
     async def serve(self) -> None:
         """Show the conversation until the viewer goes."""
         wanted = self._request.parameters(ConnectParameters)
-        if self._live.streams.admission.draining:
+        if self._live.streams.slots.is_draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         target = self._target(wanted)
         with (
-            self._live.viewers.place(wanted.conversation_id),
-            self._caller.holding.placed(),
-            self._live.unread.counting(self),
+            self._live.viewers.hold(wanted.conversation_id),
+            self._caller.connection.protect(),
+            self._live.unread.track(self),
         ):
             self._give_up_on_silence()
             self.resume_reading()

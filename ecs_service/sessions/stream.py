@@ -20,7 +20,7 @@ import structlog
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
-from ecs_service.limits.stream_slots import Admission
+from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal, to_refusal
 from ecs_service.sessions.publisher import FinalSink, PublishedFrame, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
@@ -71,13 +71,13 @@ class Streams:
         engine: Engine,
         hub: Hub,
         outbox: FinalSink,
-        admission: Admission,
+        slots: StreamSlots,
         max_seconds: float | None = None,
     ) -> None:
         self.engine = engine
         self.hub = hub
         self.outbox = outbox
-        self.admission = admission
+        self.slots = slots
         self.max_seconds = max_seconds
         self._open: set[Stream] = set()
 
@@ -96,7 +96,7 @@ class Streams:
 
     def drain(self) -> None:
         """Take no new streams and ask the open ones to end."""
-        self.admission.draining = True
+        self.slots.is_draining = True
         for stream in tuple(self._open):
             stream.owner.on_drain()
 
@@ -130,7 +130,7 @@ class Stream:
                 language or an option or cannot be reached.
         """
         async with AsyncExitStack() as held:
-            held.enter_context(self._streams.admission.slot())
+            held.enter_context(self._streams.slots.hold())
             held.enter_context(self._streams.track(self))
             conversation = held.enter_context(
                 self._streams.hub.add_speaker(self.request.conversation_id)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ecs_service.conversations.hub import Hub
-from ecs_service.limits.stream_slots import Admission
+from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
@@ -60,7 +60,7 @@ class Owner:
 
 
 def stream_of(engine: Engine, owner: Owner) -> Stream:
-    streams = Streams(engine=engine, hub=Hub(), outbox=NullSink(), admission=Admission(1))
+    streams = Streams(engine=engine, hub=Hub(), outbox=NullSink(), slots=StreamSlots(1))
     request = StreamRequest(
         conversation_id="talk", speaker="Ada", language="en-US", audio=PcmFormat(16_000, 1)
     )
