@@ -173,7 +173,11 @@ async def run(settings: Settings) -> bool:
         await stop.wait()
         drained = await _drain(parts, settings.drain_seconds)
         listener.close()
-        if parts.outbox is not None and settings.outbox_path is None and parts.outbox.waiting():
+        if (
+            parts.outbox is not None
+            and settings.outbox_path is None
+            and parts.outbox.count_waiting()
+        ):
             drained = False  # what waits in memory ends with the process
     return drained and not defect.is_set()
 
@@ -199,7 +203,7 @@ async def _drain(parts: Service, seconds: float) -> bool:
             if parts.outbox is not None:
                 await parts.outbox.flush()
     except TimeoutError:
-        waiting = parts.outbox.waiting() if parts.outbox is not None else 0
+        waiting = parts.outbox.count_waiting() if parts.outbox is not None else 0
         log.warning("drain_timed_out", streams=parts.slots.taken, finals_in_journal=waiting)
         return False
     log.info("drained")

@@ -92,7 +92,7 @@ class Meter:
             "OpenStreams": float(taken),
             "SlotsInUse": 100.0 * taken / self.slots.capacity,
             "Viewers": REGISTRY.get_sample_value("cloudscribe_viewers") or 0.0,
-            "OutboxWaiting": float(self.outbox.waiting()) if self.outbox else 0.0,
+            "OutboxWaiting": float(self.outbox.count_waiting()) if self.outbox else 0.0,
             "OutboxAge": self.outbox.oldest_age() if self.outbox else 0.0,
             "Refusals": self._growth("refusals", _total_refusals()),
         }

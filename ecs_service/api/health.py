@@ -55,7 +55,7 @@ class Health:
     def metrics(self) -> Answer:
         """Return the metrics in the text format of Prometheus."""
         if self._outbox is not None:
-            telemetry.outbox_waiting.set(self._outbox.waiting())
+            telemetry.outbox_waiting.set(self._outbox.count_waiting())
             telemetry.outbox_age.set(self._outbox.oldest_age())
-            telemetry.outbox_unconfirmed.set(self._outbox.unconfirmed())
+            telemetry.outbox_unconfirmed.set(self._outbox.count_unconfirmed())
         return Answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)

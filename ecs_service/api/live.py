@@ -389,7 +389,7 @@ class Viewing(Counted):
             snapshot = conversation.snapshot(complete=complete)
             self.send(snapshot)
             if target is not None:
-                reading = self._live.translations.reading(conversation, target, self, snapshot)
+                reading = self._live.translations.add_reader(conversation, target, self, snapshot)
                 stack.enter_context(reading)
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -1,7 +1,7 @@
-"""Who listens to which conversation, and what they all hear in the same order.
+"""Broadcasts each conversation's partials and finals to its subscribers, in one order for all.
 
-A conversation lives here while somebody speaks or listens, and for as long after its last
-final as a late joiner may ask for it: a final may still be on its way to the table.
+A conversation is kept while it has speakers or subscribers, and after its last final for as long
+as a snapshot reaches back: that final may still be on its way to the table.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from transcripts.protocol import (
     encode,
 )
 
-#: Longer than any snapshot reaches back, so that what a snapshot finds is always known.
+#: Longer than a snapshot reaches back: what is forgotten is too old for `TableUpdates` to read and
+#: publish a second time.
 REMEMBER_SECONDS = SNAPSHOT_SECONDS * 1.5
 
 
 class Subscriber(Protocol):
-    """Somebody who hears a conversation."""
+    """Receives a conversation: a viewer's connection."""
 
     def deliver(self, frame: bytes) -> None:
-        """Take one encoded message. Must neither block nor raise."""
+        """Send one encoded message to the viewer. Must neither block nor raise."""
 
 
 class Observer(Protocol):
-    """Somebody who works on a conversation, and is not in the way of those who listen to it."""
+    """Works on a conversation beside its subscribers, without delaying them."""
 
     def on_published(self, message: Partial | Final) -> None:
-        """Take a message that every subscriber has. Must neither block nor raise."""
+        """Take a message that every subscriber has received. Must neither block nor raise."""
 
 
 class Conversation:
-    """One conversation on this server: its subscribers, its numbering, its last minutes."""
+    """One conversation on this server: its subscribers, its numbering, its recent finals."""
 
     def __init__(self, conversation_id: ConversationId) -> None:
         self.id = conversation_id
@@ -52,16 +53,16 @@ class Conversation:
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether anybody listens."""
+        """Whether the conversation has subscribers."""
         return bool(self.subscribers)
 
     def publish_partial(self, message: Callable[[int], Partial]) -> bytes:
-        """Tell everybody a guess, made with its `seq`; return the frame for the speaker."""
+        """Broadcast a partial, which `message` makes with its `seq`; return the encoded frame."""
         self.seq += 1
         return self._broadcast(message(self.seq))
 
     def publish_final(self, utterance: Utterance) -> bytes | None:
-        """Tell everybody a final, once; return the frame, or nothing if it was told before."""
+        """Broadcast a final once; return the encoded frame, or None if it was published before."""
         if utterance.utterance_id in self._finals:
             return None
         self._finals[utterance.utterance_id] = utterance
@@ -69,7 +70,7 @@ class Conversation:
         return self._broadcast(Final(**dict(utterance), seq=self.seq))
 
     def snapshot(self, *, complete: bool) -> Snapshot:
-        """Return the finals of the last two minutes; `complete` says whether the table was read."""
+        """Return the finals of the last two minutes; `complete` is whether the table was read."""
         horizon = _ago(SNAPSHOT_SECONDS)
         finals = [u for u in self._finals.values() if u.timestamp >= horizon]
         in_order = sorted(finals, key=lambda u: u.sort_key)
@@ -81,12 +82,12 @@ class Conversation:
         )
 
     def forget_before(self, moment: datetime) -> None:
-        """Let go of older finals."""
+        """Forget finals that are older than `moment`."""
         self._finals = {k: u for k, u in self._finals.items() if u.timestamp >= moment}
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing would be missed without this object."""
+        """Whether this object can be dropped: no subscribers, no speakers, no recent finals."""
         return not (self.subscribers or self.speakers or self._finals)
 
     def _broadcast(self, message: Partial | Final) -> bytes:
@@ -105,7 +106,7 @@ class Hub:
         self._conversations: dict[ConversationId, Conversation] = {}
 
     def conversation(self, conversation_id: ConversationId) -> Conversation:
-        """Return the conversation, a new one if nobody takes part in it yet."""
+        """Return the conversation; a new one if it is not known yet."""
         known = self._conversations.get(conversation_id)
         if known is None:
             known = self._conversations[conversation_id] = Conversation(conversation_id)
@@ -113,7 +114,7 @@ class Hub:
 
     @contextmanager
     def add_speaker(self, conversation_id: ConversationId) -> Iterator[Conversation]:
-        """Keep the conversation while somebody speaks in it."""
+        """Count a speaker of the conversation while the context is open."""
         conversation = self.conversation(conversation_id)
         conversation.speakers += 1
         try:
@@ -125,7 +126,7 @@ class Hub:
     def add_subscriber(
         self, conversation_id: ConversationId, subscriber: Subscriber
     ) -> Iterator[Conversation]:
-        """Let `subscriber` hear the conversation from the next message on."""
+        """Deliver the conversation to `subscriber`, from the next message on, while it is open."""
         conversation = self.conversation(conversation_id)
         conversation.subscribers.add(subscriber)
         try:
@@ -135,11 +136,11 @@ class Hub:
 
     @property
     def subscribed(self) -> list[Conversation]:
-        """The conversations that somebody listens to."""
+        """The conversations that have subscribers."""
         return [c for c in self._conversations.values() if c.has_subscribers]
 
     def sweep(self) -> None:
-        """Forget what no late joiner can ask for any more."""
+        """Forget finals and conversations that no snapshot can contain any more."""
         horizon = _ago(REMEMBER_SECONDS)
         for conversation in tuple(self._conversations.values()):
             conversation.forget_before(horizon)

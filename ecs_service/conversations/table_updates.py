@@ -1,7 +1,7 @@
-"""From the table to the hub: what was said before, and what other servers have stored.
+"""Reads finals from the table into the hub, for history and for speakers on other servers.
 
-The hub knows what was said through this server. A conversation that is joined here is first
-brought up to date from the table, and while it is watched it is read again every few
+The hub knows only what was published through this server. When a viewer joins a conversation, its
+recent finals are read from the table first. While it has viewers they are read again every few
 seconds, because its speakers may be connected to another server.
 """
 
@@ -18,21 +18,21 @@ from ecs_service.conversations.hub import Hub
 from transcripts.models import ConversationId, Utterance
 from transcripts.protocol import SNAPSHOT_SECONDS
 
-#: A viewer waits no longer than this for the table, in seconds.
+#: The longest that a viewer waits for the table, in seconds.
 READ_TIMEOUT_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class RecentFinals(Protocol):
-    """Where finals are stored. Blocking; called in a thread."""
+    """The table, as far as updates read it. Blocking; called in a thread."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
         """Return the finals that began at `moment` or later, oldest first."""
 
 
 class NoRecentFinals:
-    """Stands for the table where nothing is stored."""
+    """The null implementation, for a service without a table."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
         """Return nothing."""
@@ -48,9 +48,9 @@ class TableUpdates:
         self._store = store
 
     async def refresh(self, conversation_id: ConversationId) -> bool:
-        """Read the last two minutes into the hub; listeners hear what is new to this server.
+        """Read a conversation's last two minutes, and publish what is new to this server.
 
-        Returns whether the table answered: if not, the hub knows only what it heard itself.
+        Returns whether the table answered. If not, the hub has only what this server published.
         """
         moment = datetime.now(UTC) - timedelta(seconds=SNAPSHOT_SECONDS)
         try:
@@ -65,7 +65,7 @@ class TableUpdates:
         return True
 
     async def run(self, every: float) -> None:
-        """Refresh what is watched, every so many seconds, until cancelled."""
+        """Refresh every conversation that has subscribers each `every` seconds, until cancelled."""
         while True:
             await asyncio.sleep(every)
             self._hub.sweep()

@@ -1,4 +1,4 @@
-"""Who gets which translation, with a translator that answers when a test lets it."""
+"""Who gets which translation, with a translator that cache when a test lets it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Conversation, Hub
 from ecs_service.conversations.table_updates import TableUpdates
-from ecs_service.conversations.translation_plan import Policy
-from ecs_service.conversations.translations import Answers, Translations
+from ecs_service.conversations.translation_plan import TranslationPolicy
+from ecs_service.conversations.translations import TranslationCache, Translations
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
 from transcripts.protocol import Partial
@@ -25,7 +25,7 @@ from translation.errors import AccessDenied, Unavailable, Undetected, Unsupporte
 pytestmark = pytest.mark.unit
 
 #: Nothing waits by the clock.
-AT_ONCE = Policy(first_partial=0.0, partial_every=0.0, first_pause=0.0)
+AT_ONCE = TranslationPolicy(first_partial=0.0, partial_every=0.0, first_pause=0.0)
 
 
 class Viewer:
@@ -56,7 +56,7 @@ class Viewer:
                 await self._news.wait()
 
 
-class Interpreter(Translator):
+class ScriptedTranslator(Translator):
     """Says who asked for what; each call may be held back or fail."""
 
     name = "test"
@@ -98,9 +98,9 @@ class Interpreter(Translator):
 class Room:
     """A conversation that is spoken and read."""
 
-    def __init__(self, policy: Policy = AT_ONCE, *, detects: bool = False) -> None:
+    def __init__(self, policy: TranslationPolicy = AT_ONCE, *, detects: bool = False) -> None:
         self.hub = Hub()
-        self.translator = Interpreter(detects=detects)
+        self.translator = ScriptedTranslator(detects=detects)
         self.translations = Translations(self.translator, policy)
         self.stack = ExitStack()
 
@@ -117,7 +117,7 @@ class Room:
         """Join as a viewer does."""
         subscriber, stack = self.viewer(stack), stack or self.stack
         snapshot = self.talk.snapshot(complete=True)
-        stack.enter_context(self.translations.reading(self.talk, language, subscriber, snapshot))
+        stack.enter_context(self.translations.add_reader(self.talk, language, subscriber, snapshot))
         return subscriber
 
     def partial(self, text: str, utterance_id: str = "u", language: str = "en-US") -> None:
@@ -250,7 +250,9 @@ async def test_no_translation_comes_before_what_it_translates(room: Room) -> Non
 
 
 async def test_readers_learn_that_a_translator_hangs_and_that_it_is_back() -> None:
-    room = Room(Policy(first_partial=0.0, partial_every=0.0, first_pause=0.0, call_seconds=0.02))
+    room = Room(
+        TranslationPolicy(first_partial=0.0, partial_every=0.0, first_pause=0.0, call_seconds=0.02)
+    )
     async with room.translations:
         with room.stack:
             first = room.reader()
@@ -311,7 +313,7 @@ async def test_while_it_fails_one_call_at_a_time_tries(room: Room) -> None:
 
 
 async def test_finals_that_waited_too_long_for_a_translator_are_given_up() -> None:
-    room = Room(Policy(first_pause=0.0, final_seconds=0.0))
+    room = Room(TranslationPolicy(first_pause=0.0, final_seconds=0.0))
     async with room.translations:
         with room.stack:
             reader = room.reader()
@@ -353,7 +355,7 @@ async def test_nothing_is_done_for_nobody(room: Room) -> None:
 
 
 async def test_what_waits_is_dropped_with_the_last_reader() -> None:
-    room = Room(Policy(calls=1))
+    room = Room(TranslationPolicy(calls=1))
     async with room.translations:
         room.translator.open.clear()
         with ExitStack() as stack:
@@ -549,7 +551,7 @@ async def test_a_conversation_that_is_over_is_forgotten(room: Room) -> None:
 
 
 async def test_a_shutdown_waits_for_no_call_and_leaves_none_behind() -> None:
-    room = Room(Policy(call_seconds=3_600))
+    room = Room(TranslationPolicy(call_seconds=3_600))
     before = asyncio.all_tasks()
     async with asyncio.timeout(10), room.translations:
         room.translator.open.clear()
@@ -562,12 +564,12 @@ async def test_a_shutdown_waits_for_no_call_and_leaves_none_behind() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    answers = Answers(20)
+    cache = TranslationCache(20)
     for n in range(10):
-        answers.put(("en", f"text{n}"), Translated("texte", "en"))
-        answers.get(("en", "text0"))
+        cache.put(("en", f"text{n}"), Translated("texte", "en"))
+        cache.get(("en", "text0"))
 
-    known = [n for n in range(10) if answers.get(("en", f"text{n}"))]
+    known = [n for n in range(10) if cache.get(("en", f"text{n}"))]
     assert known == [0, 9]
 
 
