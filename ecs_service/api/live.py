@@ -227,7 +227,7 @@ class Speaking(Counted):
         if stream.last_audio >= self._next_ack:
             # Here and not in a timer, which would wake the loop once more for each stream.
             self._acknowledge()
-        if stream.exhausted:
+        if stream.is_exhausted:
             self.end("max_duration")
         elif stream.backlogged and self._catching_up is None:
             self.pause_reading()
@@ -235,7 +235,7 @@ class Speaking(Counted):
 
     async def _catch_up(self) -> None:
         """Read on when the engine is close enough behind; meanwhile, tell the lag."""
-        caught_up = asyncio.create_task(self._stream.caught_up())
+        caught_up = asyncio.create_task(self._stream.catch_up())
         try:
             while not (await asyncio.wait({caught_up}, timeout=ACK_SECONDS))[0]:
                 self._acknowledge()
@@ -284,7 +284,7 @@ class Speaking(Counted):
         self.end("draining")
 
     def _watch_for_silence(self) -> None:
-        remaining = IDLE_SECONDS - self._stream.silent_for
+        remaining = IDLE_SECONDS - self._stream.idle_seconds
         if remaining <= 0:
             message = f"No audio came for {IDLE_SECONDS:g} seconds."
             self.end(Refusal(ErrorCode.IDLE_TIMEOUT, message))

@@ -1,12 +1,12 @@
-"""Who reads a conversation in another language, and what is translated for them.
+"""Translates conversations for the viewers who read them in another language.
 
-For each conversation and language that somebody reads there is one `Interpreter`. It hears what
-everybody hears, after everybody heard it, so that it cannot delay the originals; it has each text
-translated once, however many read it, and remembers the answer for those who come later. What is
-translated when, and at which cost, `translation_plan.py` decides.
+There is one `Interpreter` for each conversation and language that somebody reads. It observes the
+conversation: it gets each message after all subscribers, so that it cannot delay the originals. It
+has each text translated once, however many read it, and caches the answer for viewers who come
+later. `translation_plan.py` decides what is translated when.
 
-While the translator fails, one call at a time tries whether it is well again, after growing
-pauses. Finals wait for that, for a while; of partials none but the newest is worth it.
+While the translator fails, one call at a time probes it, after growing pauses. Finals wait for it
+for up to `TranslationPolicy.final_seconds`; of an utterance's partials only the newest waits.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ from translation.base import Translated, Translator
 from translation.errors import TranslationError, Unavailable, UnsupportedPair
 from translation.languages import same_language
 
-#: A language and a text in it: what is translated once.
+#: A language and a text in it.
 _Key = tuple[Language, str]
 
 log = structlog.get_logger(__name__)
 
 
 class Translations:
-    """All interpreters of this server. An async context manager: leaving it ends all calls."""
+    """All interpreters of this server. An async context manager; leaving it cancels all calls."""
 
     def __init__(
         self, translator: Translator | None, policy: TranslationPolicy | None = None
     ) -> None:
-        """Make a place for interpreters; without a `translator` there are no languages."""
+        """Use `translator`; without one there are no languages."""
         self._translator = translator
         self._policy = policy or TranslationPolicy()
-        # They live as long as the hub remembers the conversation: a viewer who comes back does
-        # not cost anything.
+        # Interpreters live as long as the hub keeps the conversation, so that a viewer who comes
+        # back is served from the cache.
         self._interpreters: WeakKeyDictionary[Conversation, dict[Language, Interpreter]] = (
             WeakKeyDictionary()
         )
@@ -83,7 +83,7 @@ class Translations:
 
     @property
     def languages(self) -> tuple[Language, ...]:
-        """What can be read."""
+        """The languages that can be translated into."""
         return self._translator.languages if self._translator else ()
 
     def target(self, language: Language) -> Language | None:
@@ -94,7 +94,10 @@ class Translations:
     def add_reader(
         self, conversation: Conversation, target: Language, reader: Subscriber, snapshot: Snapshot
     ) -> Iterator[None]:
-        """Let `reader` have everything in `target`, one of `languages`, from `snapshot` on."""
+        """Deliver translations into `target` to `reader`, from `snapshot` on, while it is open.
+
+        `target` is one of `languages`.
+        """
         interpreter = self._interpreter(conversation, target)
         interpreter.add_reader(reader, snapshot)
         conversation.observers.add(interpreter)
@@ -141,20 +144,20 @@ class Interpreter:
         self._loop = asyncio.get_running_loop()
         self._plan = TranslationPlan(policy)
         self._cache = TranslationCache(policy.cache_characters)
-        #: What is being translated, and for whom.
+        #: The calls in flight, each with the jobs that wait for its answer.
         self._in_flight: dict[_Key, list[TranslationJob]] = {}
-        #: Utterances whose finals the readers will still get.
+        #: Utterances whose finals wait for a translation or are being translated.
         self._unanswered_finals: set[str] = set()
         self._unsupported: set[Language] = set()
         self._state: Literal["ok", "failing"] = "ok"
-        self._failures = 0  # in a row
+        self._failures = 0  # consecutive
         self._paused_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     # --- readers ----------------------------------------------------------------------------
 
     def add_reader(self, reader: Subscriber, snapshot: Snapshot) -> None:
-        """Let `reader` hear from now on, and have what the snapshot told him."""
+        """Deliver translations to `reader` from now on, and those of the finals in `snapshot`."""
         self.readers.add(reader)
         if self._state == "failing":
             reader.deliver(encode(self._status()))
@@ -168,7 +171,7 @@ class Interpreter:
         self._start_calls()
 
     def remove_reader(self, reader: Subscriber) -> None:
-        """Forget `reader`, and with the last one what still waits."""
+        """Remove `reader`; after the last one drop the texts that wait."""
         self.readers.discard(reader)
         if not self.readers:
             self._plan.clear()
@@ -180,10 +183,10 @@ class Interpreter:
             }
             self._wake_at(None)
 
-    # --- what is said -----------------------------------------------------------------------
+    # --- originals --------------------------------------------------------------------------
 
     def on_published(self, message: Partial | Final) -> None:
-        """Take a message that everybody has heard. It is worked on later, and raises nothing."""
+        """Take a message that every subscriber has. It is handled later on the loop."""
         self._loop.call_soon(self._handle, message)
 
     def _handle(self, message: Partial | Final) -> None:
@@ -193,7 +196,7 @@ class Interpreter:
         if not job.text:
             self._plan.retract(job)
         elif self._needs_no_translation(job):
-            # Unless an earlier guess was at another language, there is nothing to do.
+            # Nothing to do, unless an earlier partial was in another language and was translated.
             if self._plan.retract(job):
                 self._publish(job, Translated(job.text, job.language))
         elif not job.is_final:
@@ -204,12 +207,12 @@ class Interpreter:
         self._start_calls()
 
     def _queue_final(self, job: TranslationJob) -> None:
-        """Have a final translated, or answer it at once."""
+        """Queue a final for translation, or answer it at once."""
         self._plan.retract(job)
         if self._needs_no_translation(job):
             return
         if job.language in self._unsupported:
-            if not job.is_past:  # else it was counted when somebody missed it
+            if not job.is_past:  # else it was counted when it was published
                 self._give_up(job)
             return
         self._unanswered_finals.add(job.utterance_id)
@@ -217,11 +220,11 @@ class Interpreter:
             self._give_up(self._plan.add_final(job))
 
     def _needs_no_translation(self, job: TranslationJob) -> bool:
-        """Whether there is nothing to translate, as far as is known without the translator."""
+        """Whether the text is in the target language, as far as the recogniser knows."""
         return not self._translator.detects and same_language(job.language, self._target)
 
     def _answer_without_call(self, job: TranslationJob) -> bool:
-        """Answer without a call, or let the answer to one that is under way be this one's, too."""
+        """Answer from the cache, or join a call in flight; return whether that was possible."""
         key = (job.language, job.text)
         if key in self._in_flight:
             self._in_flight[key].append(job)
@@ -235,7 +238,7 @@ class Interpreter:
     # --- calls ------------------------------------------------------------------------------
 
     def _start_calls(self) -> None:
-        """Begin what can be begun now, and be back when there is more."""
+        """Start the calls that may start now, and schedule the next look at the plan."""
         now = self._loop.time()
         calls = 1 if self._failures else self._policy.calls
         while len(self._in_flight) < calls and now >= self._paused_until:
@@ -250,7 +253,7 @@ class Interpreter:
                 self._start_task(self._call(key, is_final=job.is_final))
         due = self._plan.due()
         if due is None or len(self._in_flight) >= calls:
-            self._wake_at(None)  # the next message or the end of a call goes on
+            self._wake_at(None)  # the next message, or the end of a call, comes here again
         else:
             self._wake_at(max(due, self._paused_until))
 
@@ -300,7 +303,7 @@ class Interpreter:
         telemetry.translation_failures.labels(name).inc()
         jobs = self._in_flight.pop(key)
         if isinstance(error, UnsupportedPair):
-            # No failure of the translator; only finals in this language will be missing.
+            # The translator itself is well; only finals in this language will be missing.
             log.warning("language_not_translated", source=key[0], target=self._target)
             # The next text may be in another language than the one that was detected.
             if not self._translator.detects:
@@ -321,7 +324,7 @@ class Interpreter:
                 self._give_up(job)
 
     def _is_stale(self, job: TranslationJob) -> bool:
-        """Whether a final has waited too long for a translator that fails."""
+        """Whether the translator fails and a final has waited too long for it."""
         waited = self._loop.time() - job.since
         return bool(self._failures) and job.is_final and waited > self._policy.final_seconds
 
@@ -334,7 +337,7 @@ class Interpreter:
             telemetry.translations_missing.inc()
             self._set_state("failing")
 
-    # --- what readers are told ----------------------------------------------------------------
+    # --- messages to readers ------------------------------------------------------------------
 
     def _set_state(self, state: Literal["ok", "failing"]) -> None:
         if state != self._state:
@@ -384,21 +387,21 @@ class Interpreter:
 
 
 class TranslationCache:
-    """Translations that are remembered, the least recently used forgotten first."""
+    """A cache of translations that drops the least recently used first."""
 
     def __init__(self, characters: int) -> None:
-        """Remember so many characters at most, of texts and translations together."""
+        """Hold at most so many characters, of texts and translations together."""
         self._room = characters
         self._known: OrderedDict[_Key, Translated] = OrderedDict()
 
     def get(self, key: _Key) -> Translated | None:
-        """Return the translation, if it is remembered."""
+        """Return the translation, if it is in the cache."""
         if key in self._known:
             self._known.move_to_end(key)
         return self._known.get(key)
 
     def put(self, key: _Key, answer: Translated) -> None:
-        """Remember a translation."""
+        """Add a translation."""
         self._room -= len(key[1]) + len(answer.text)
         self._known[key] = answer
         while self._room < 0:

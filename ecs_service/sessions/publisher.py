@@ -1,4 +1,4 @@
-"""From what an engine understood to what everybody reads: numbering, promise, broadcast."""
+"""Publishes an engine's results as partials and finals: ids, times, durable finals, broadcast."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from transcripts.protocol import Partial
 
 
 class FinalSink(Protocol):
-    """Where finals are kept until they are stored."""
+    """Keeps finals until they are stored: the outbox."""
 
     def add(self, utterance: Utterance) -> None:
         """Keep `utterance` durably, or raise."""
 
 
 class NullSink:
-    """Stands for the outbox where nothing is stored."""
+    """The null implementation, for a service that stores nothing."""
 
     def add(self, utterance: Utterance) -> None:
-        """Let it go."""
+        """Do nothing."""
 
 
 class PublishedFrame(NamedTuple):
-    """What everybody was told."""
+    """An encoded message that was broadcast to the conversation."""
 
     frame: bytes
     is_final: bool
 
 
 class Publisher:
-    """Publishes the results of one stream into its conversation.
+    """Publishes the results of one stream to its conversation.
 
-    An utterance has one id from its first partial to its final. A final is promised before
-    anybody sees it. Of each channel one utterance may be open at a time.
+    An utterance has one id from its first partial to its final. A final is durable in `outbox`
+    before it is broadcast. Each channel has at most one open utterance.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Publisher:
         language: Language,
         channels: int = 1,
     ) -> None:
-        """Make a publisher; `channels` is how many are recognised by themselves."""
+        """Make a publisher; `channels` is how many channels are recognised separately."""
         self._conversation = conversation
         self._outbox = outbox
         self._stream_id = stream_id
@@ -64,16 +64,19 @@ class Publisher:
     def publish(self, result: Result, began: datetime) -> PublishedFrame | None:
         """Publish one result of a stream whose audio began at `began`.
 
-        Returns what the speaker's own socket is told, or `None` if there is nothing to tell. An
-        empty final only takes the guess back.
+        Returns the frame for the speaker's own socket, or None if nothing was published. An empty
+        final only retracts the partial before it.
+
+        Raises:
+            Exception: the outbox cannot keep a final; it was not published.
         """
         channel = result.channel
         if not result.is_final:
             self._open[channel] = result
-            return PublishedFrame(self._partial(result), is_final=False)
+            return PublishedFrame(self._publish_partial(result), is_final=False)
         if not result.text:
             return self._retract(channel)
-        # Never earlier than the channel's one before: the table sorts by it.
+        # Later than the final before it in its channel: the table sorts by this time.
         timestamp = self._latest[channel] = max(
             began + timedelta(seconds=result.start),
             self._latest[channel] + timedelta(milliseconds=1),
@@ -99,25 +102,25 @@ class Publisher:
         return None if frame is None else PublishedFrame(frame, is_final=True)
 
     def retract_open(self) -> list[PublishedFrame]:
-        """Take back the guesses that will not become final; return what says so."""
-        told = [self._retract(channel) for channel in tuple(self._open)]
-        return [one for one in told if one is not None]
+        """Retract the partials that will not become final; return the frames that say so."""
+        frames = [self._retract(channel) for channel in tuple(self._open)]
+        return [frame for frame in frames if frame is not None]
 
     def _retract(self, channel: int) -> PublishedFrame | None:
-        guess = self._open.pop(channel, None)
-        if guess is None or not guess.text:
+        partial = self._open.pop(channel, None)
+        if partial is None or not partial.text:
             return None
-        nothing = Result(
-            guess.segment,
+        empty = Result(
+            partial.segment,
             is_final=False,
             text="",
-            start=guess.start,
-            end=guess.end,
+            start=partial.start,
+            end=partial.end,
             channel=channel,
         )
-        return PublishedFrame(self._partial(nothing), is_final=False)
+        return PublishedFrame(self._publish_partial(empty), is_final=False)
 
-    def _partial(self, result: Result) -> bytes:
+    def _publish_partial(self, result: Result) -> bytes:
         return self._conversation.publish_partial(
             lambda seq: Partial(
                 conversation_id=self._conversation.id,
