@@ -44,7 +44,7 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What decides about admission.
+    """What decides about slots.
 
     `loopback` is whether the service listens there only, `edge_secret` what CloudFront has to send;
     None asks for none.

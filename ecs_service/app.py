@@ -16,26 +16,26 @@ import structlog
 from botocore.config import Config
 
 from ecs_service.access import Door
-from ecs_service.api.arrivals import Arrivals, Listener
+from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.health import Health
 from ecs_service.api.languages import Languages
 from ecs_service.api.live import Live
 from ecs_service.api.router import Router
-from ecs_service.callers import MOST_ADDRESSES, Callers
 from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.conversations.updates import NoStore, Updates
 from ecs_service.descriptors import Shares, raised_limit, share, wanted
 from ecs_service.embedded_metrics import Meter, publish
-from ecs_service.rates import Rate, RateLimit
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import NoPromises
+from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
+from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.stream_slots import StreamSlots
+from ecs_service.limits.unread import UnreadBudget
+from ecs_service.limits.viewer_slots import ViewerSlots
+from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Streams
-from ecs_service.sessions.unread import Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
 from speech.engines.pocketsphinx import PocketsphinxEngine
@@ -68,7 +68,7 @@ class Service:
 
     router: Router
     live: Live
-    admission: Admission
+    slots: StreamSlots
     outbox: Outbox | None
 
 
@@ -85,10 +85,10 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
     """
     async with contextlib.AsyncExitStack() as stack:
         shares = _share_descriptors(settings)
-        hub, admission = Hub(), Admission(shares.streams)
+        hub, slots = Hub(), StreamSlots(shares.streams)
         tasks = await stack.enter_async_context(_background_tasks())
         outbox: Outbox | None = None
-        store: ConversationTable | NoStore = NoStore()
+        store: ConversationTable | NoRecentFinals = NoRecentFinals()
         if settings.queue_url is not None and settings.table_name is not None:
             journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
             sqs, pause = boto3.client("sqs", config=_AWS), settings.confirm_seconds
@@ -99,10 +99,10 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             tasks.append(asyncio.create_task(confirmation.run(), name="confirmation"))
         else:
             log.warning("nothing_is_stored", reason="QUEUE_URL and TABLE_NAME are not set")
-        updates = Updates(hub, store)
-        tasks.append(asyncio.create_task(updates.follow(settings.updates_seconds), name="updates"))
+        updates = TableUpdates(hub, store)
+        tasks.append(asyncio.create_task(updates.run(settings.updates_seconds), name="updates"))
         if settings.metrics_namespace is not None:
-            publishing = publish(settings.metrics_namespace, Meter(admission, outbox))
+            publishing = publish(settings.metrics_namespace, Meter(slots, outbox))
             tasks.append(asyncio.create_task(publishing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_check, on_defect=on_defect))
@@ -110,20 +110,20 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
         streams = Streams(
             engine=engine,
             hub=hub,
-            outbox=outbox or NoPromises(),
-            admission=admission,
+            outbox=outbox or NullSink(),
+            slots=slots,
             max_seconds=settings.max_stream_seconds,
         )
         translator = _translator(settings)
         if translator is not None:
             await stack.enter_async_context(translator)
         translations = await stack.enter_async_context(Translations(translator))
-        viewers = ViewerAdmission(
+        viewers = ViewerSlots(
             shares.viewers, min(shares.viewers, settings.viewers_per_conversation)
         )
-        unread = Unread(settings.max_unread_mib * 2**20)
+        unread = UnreadBudget(settings.max_unread_mib * 2**20)
         live = Live(streams, hub, updates, translations, viewers, unread)
-        health = Health(admission, outbox)
+        health = Health(slots, outbox)
         languages = Languages(engine, translations)
         router = Router(
             sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
@@ -138,9 +138,9 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             ),
             callers=_callers(settings),
             address_header=settings.viewer_address_header,
-            arrivals=Arrivals(shares.pending),
+            pending=PendingConnections(shares.pending),
         )
-        yield Service(router, live, admission, outbox)
+        yield Service(router, live, slots, outbox)
 
 
 async def run(settings: Settings) -> bool:
@@ -164,8 +164,8 @@ async def run(settings: Settings) -> bool:
             host=settings.host,
             port=listener.port,
             engine=settings.engine,
-            slots=parts.admission.capacity,
-            viewers=parts.live.viewers.most,
+            slots=parts.slots.capacity,
+            viewers=parts.live.viewers.capacity,
         )
         # What is there now stays: the collector need not look at it for every thousand messages.
         gc.collect()
@@ -173,34 +173,38 @@ async def run(settings: Settings) -> bool:
         await stop.wait()
         drained = await _drain(parts, settings.drain_seconds)
         listener.close()
-        if parts.outbox is not None and settings.outbox_path is None and parts.outbox.waiting():
+        if (
+            parts.outbox is not None
+            and settings.outbox_path is None
+            and parts.outbox.count_waiting()
+        ):
             drained = False  # what waits in memory ends with the process
     return drained and not defect.is_set()
 
 
-def serve(router: Router, bound: socket.socket) -> Listener:
+def serve(router: Router, bound: socket.socket) -> Acceptor:
     """Accept connections at a bound socket."""
-    return Listener(router, router.arrivals, bound)
+    return Acceptor(router, router.pending, bound)
 
 
 async def _drain(parts: Service, seconds: float) -> bool:
     """End the streams, let the viewers hear the rest, hand every final to the queue."""
-    log.info("draining", streams=parts.admission.taken)
+    log.info("draining", streams=parts.slots.taken)
     try:
         async with asyncio.timeout(seconds):
             parts.live.streams.drain()
             try:
                 # An engine that hangs must leave time for the viewers and for the queue.
                 async with asyncio.timeout(max(seconds / 2, seconds - GOODBYE_SECONDS)):
-                    await parts.admission.until_empty()
+                    await parts.slots.wait_until_empty()
             except TimeoutError:
-                log.warning("streams_abandoned", streams=parts.admission.taken)
+                log.warning("streams_abandoned", streams=parts.slots.taken)
             await parts.live.dismiss()
             if parts.outbox is not None:
                 await parts.outbox.flush()
     except TimeoutError:
-        waiting = parts.outbox.waiting() if parts.outbox is not None else 0
-        log.warning("drain_timed_out", streams=parts.admission.taken, finals_in_journal=waiting)
+        waiting = parts.outbox.count_waiting() if parts.outbox is not None else 0
+        log.warning("drain_timed_out", streams=parts.slots.taken, finals_in_journal=waiting)
         return False
     log.info("drained")
     return True
@@ -222,10 +226,10 @@ def _share_descriptors(settings: Settings) -> Shares:
     return shares
 
 
-def _callers(settings: Settings) -> Callers:
+def _callers(settings: Settings) -> CallerLimits:
     connects = Rate(settings.connects_per_second, settings.connects_at_once)
     failures = Rate(settings.failures_per_second, settings.failures_at_once)
-    return Callers(
+    return CallerLimits(
         connects=RateLimit(connects, most=MOST_ADDRESSES),
         failures=RateLimit(failures, most=MOST_ADDRESSES),
     )

@@ -34,7 +34,7 @@ from prometheus_client import REGISTRY
 
 from ecs_service import telemetry
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.admission import Admission
+from ecs_service.limits.stream_slots import StreamSlots
 
 INTERVAL_SECONDS = 60.0
 
@@ -77,7 +77,7 @@ def embedded_metrics(namespace: str, values: Mapping[str, float], timestamp: flo
 class Meter:
     """Reads the values; what only grows, as its growth since the last reading."""
 
-    admission: Admission
+    slots: StreamSlots
     outbox: Outbox | None
     _before: dict[str, float] = field(default_factory=dict)
 
@@ -87,12 +87,12 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Return the values by name."""
-        taken = self.admission.taken
+        taken = self.slots.taken
         values = {
             "OpenStreams": float(taken),
-            "SlotsInUse": 100.0 * taken / self.admission.capacity,
+            "SlotsInUse": 100.0 * taken / self.slots.capacity,
             "Viewers": REGISTRY.get_sample_value("cloudscribe_viewers") or 0.0,
-            "OutboxWaiting": float(self.outbox.waiting()) if self.outbox else 0.0,
+            "OutboxWaiting": float(self.outbox.count_waiting()) if self.outbox else 0.0,
             "OutboxAge": self.outbox.oldest_age() if self.outbox else 0.0,
             "Refusals": self._growth("refusals", _total_refusals()),
         }

@@ -10,8 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
-from ecs_service.conversations.outbox import CONFIRM_SECONDS
-from ecs_service.names import EngineName, TranslatorName
+from ecs_service.providers import EngineName, TranslatorName
 from speech.engines.errors import EngineError
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
@@ -153,7 +152,7 @@ class Settings(BaseSettings):
             le=3600,
             description="time between two looks whether the table has a final, seconds",
         ),
-    ] = CONFIRM_SECONDS
+    ] = 15.0
     updates_seconds: Annotated[
         float,
         Field(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, get_args
 
-from ecs_service.names import EngineName, TranslatorName
+from ecs_service.providers import EngineName, TranslatorName
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.places import ROOT, Places, folder_of, only_copy, take_port
 from scripts.json_files import WrongFile, read_object

@@ -23,9 +23,9 @@ import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ecs_service import telemetry
-from ecs_service.api.budget import CONTROL_COST
-from ecs_service.api.reading import Reading
+from ecs_service.api.read_control import Reading
 from ecs_service.api.rfc6455 import FrameKind, Messages, MessageTooLong, Violation, answer_to_close
+from ecs_service.limits.frame_budget import CONTROL_COST
 from ecs_service.refusal import Refusal
 from transcripts.models import Model
 from transcripts.protocol import (
@@ -135,13 +135,13 @@ class Connection(WSListener):
             error = defect()
         self.end(error)
 
-    def offer(self, frame: bytes) -> None:
+    def deliver(self, frame: bytes) -> None:
         """Send one text frame; end the connection if its reader is too far behind."""
-        self._send(_TEXT, frame)
+        self._send_frame(_TEXT, frame)
 
-    def tell(self, message: Model) -> None:
+    def send(self, message: Model) -> None:
         """Send one message."""
-        self.offer(encode(message))
+        self.deliver(encode(message))
 
     def refuse(self, refusal: Refusal) -> None:
         """Tell why, and close with the refusal's code."""
@@ -221,7 +221,7 @@ class Connection(WSListener):
                 timer.cancel()
 
     def pause_writing(self) -> None:
-        """Watch a client for which something waits: `offer` looks at how much itself."""
+        """Watch a client for which something waits: `deliver` looks at how much itself."""
         self._watch()
 
     def resume_writing(self) -> None:
@@ -259,11 +259,11 @@ class Connection(WSListener):
         """Answer a ping; where too many come, only the newest, later (RFC 6455 section 5.5.3)."""
         if not self._reading.rests:
             self._reading.charge(CONTROL_COST - 1)
-            self._send(_PONG, ping)
+            self._send_frame(_PONG, ping)
         else:
             self._unanswered = ping
 
-    def _send(self, kind: WSMsgType, payload: bytes) -> None:
+    def _send_frame(self, kind: WSMsgType, payload: bytes) -> None:
         """Send one frame. All that a client can make us send goes this way, but for the end."""
         if self._closed:
             return

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from ecs_service import telemetry
 from ecs_service.api.requests import Answer, as_json, text
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.admission import Admission
+from ecs_service.limits.stream_slots import StreamSlots
 
 #: What the load balancer's health check asks.
 LOAD_BALANCER_PATH: Final = "/health"
@@ -25,8 +25,8 @@ LOAD_BALANCER_PATH: Final = "/health"
 class Health:
     """Answers about the state of the service."""
 
-    def __init__(self, admission: Admission, outbox: Outbox | None) -> None:
-        self._admission = admission
+    def __init__(self, slots: StreamSlots, outbox: Outbox | None) -> None:
+        self._slots = slots
         self._outbox = outbox
 
     def pages(self) -> dict[str, Callable[[], Answer]]:
@@ -44,18 +44,18 @@ class Health:
 
     def ready(self) -> Answer:
         """Answer 200 if another stream would be taken, else 429 with the time to come back."""
-        admission = self._admission
-        state = "draining" if admission.draining else "full" if admission.full else "ready"
-        body = {"state": state, "streams": admission.taken, "capacity": admission.capacity}
+        slots = self._slots
+        state = "draining" if slots.is_draining else "full" if slots.is_full else "ready"
+        body = {"state": state, "streams": slots.taken, "capacity": slots.capacity}
         if state == "ready":
             return as_json(body, HTTPStatus.OK, {})
-        retry_after = str(max(1, round(admission.retry_after())))
+        retry_after = str(max(1, round(slots.retry_after())))
         return as_json(body, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": retry_after})
 
     def metrics(self) -> Answer:
         """Return the metrics in the text format of Prometheus."""
         if self._outbox is not None:
-            telemetry.outbox_waiting.set(self._outbox.waiting())
+            telemetry.outbox_waiting.set(self._outbox.count_waiting())
             telemetry.outbox_age.set(self._outbox.oldest_age())
-            telemetry.outbox_unconfirmed.set(self._outbox.unconfirmed())
+            telemetry.outbox_unconfirmed.set(self._outbox.count_unconfirmed())
         return Answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)

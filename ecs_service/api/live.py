@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.api.requests import Request, explain
-from ecs_service.callers import Caller
 from ecs_service.conversations.hub import Hub
+from ecs_service.conversations.table_updates import TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.conversations.updates import Updates
+from ecs_service.limits.callers import Caller
+from ecs_service.limits.unread import UnreadBudget
+from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
-from ecs_service.sessions.unread import Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from speech.pcm import PcmFormat
 from transcripts.models import ConversationId, Language
 from transcripts.protocol import (
@@ -60,10 +60,10 @@ class Live:
 
     streams: Streams
     hub: Hub
-    updates: Updates
+    updates: TableUpdates
     translations: Translations
-    viewers: ViewerAdmission
-    unread: Unread
+    viewers: ViewerSlots
+    unread: UnreadBudget
     connections: set[Connection] = field(default_factory=set)
 
     def speak(self, request: Request, caller: Caller) -> Connection:
@@ -98,7 +98,7 @@ class Counted(Connection):
 
     def refuse(self, refusal: Refusal) -> None:
         """Send why, count it, and close."""
-        self._caller.refused(refusal.code)
+        self._caller.count_refusal(refusal.code)
         super().refuse(refusal)
 
 
@@ -149,9 +149,9 @@ class Speaking(Counted):
             options=wanted.options,
         )
         streams = self._live.streams
-        with self._caller.holding.placed():
+        with self._caller.connection.protect():
             async with streams.open(request, self) as self._stream:
-                self.tell(
+                self.send(
                     Ready(
                         conversation_id=request.conversation_id,
                         stream_id=self._stream.id,
@@ -209,9 +209,9 @@ class Speaking(Counted):
                 seconds=round(stream.received, 3),
                 finals=stream.finals,
             )
-        self.tell(stream.ack())
+        self.send(stream.ack())
         if end in {"stopped", "max_duration", "draining"}:
-            self.tell(Closed(reason=end, duration=stream.received, finals=stream.finals))
+            self.send(Closed(reason=end, duration=stream.received, finals=stream.finals))
         if end == "draining":
             self.close(CLOSE_GOING_AWAY)
 
@@ -227,7 +227,7 @@ class Speaking(Counted):
         if stream.last_audio >= self._next_ack:
             # Here and not in a timer, which would wake the loop once more for each stream.
             self._acknowledge()
-        if stream.exhausted:
+        if stream.is_exhausted:
             self.end("max_duration")
         elif stream.backlogged and self._catching_up is None:
             self.pause_reading()
@@ -235,7 +235,7 @@ class Speaking(Counted):
 
     async def _catch_up(self) -> None:
         """Read on when the engine is close enough behind; meanwhile, tell the lag."""
-        caught_up = asyncio.create_task(self._stream.caught_up())
+        caught_up = asyncio.create_task(self._stream.catch_up())
         try:
             while not (await asyncio.wait({caught_up}, timeout=ACK_SECONDS))[0]:
                 self._acknowledge()
@@ -246,7 +246,7 @@ class Speaking(Counted):
 
     def _acknowledge(self) -> None:
         self._next_ack = self._stream.last_audio + ACK_SECONDS
-        self.tell(self._stream.ack())
+        self.send(self._stream.ack())
 
     def received_text(self, message: bytes) -> None:
         """Obey a control frame."""
@@ -274,17 +274,17 @@ class Speaking(Counted):
 
     # --- the stream's messages ------------------------------------------------------------
 
-    def published(self, frame: bytes, *, is_final: bool) -> None:
+    def on_published(self, frame: bytes, *, is_final: bool) -> None:
         """Pass on what everybody was told."""
         if is_final or self._interim_results:
-            self.offer(frame)
+            self.deliver(frame)
 
-    def interrupted(self) -> None:
+    def on_drain(self) -> None:
         """The service drains: end here."""
         self.end("draining")
 
     def _watch_for_silence(self) -> None:
-        remaining = IDLE_SECONDS - self._stream.silent_for
+        remaining = IDLE_SECONDS - self._stream.idle_seconds
         if remaining <= 0:
             message = f"No audio came for {IDLE_SECONDS:g} seconds."
             self.end(Refusal(ErrorCode.IDLE_TIMEOUT, message))
@@ -303,13 +303,13 @@ class Viewing(Counted):
     async def serve(self) -> None:
         """Show the conversation until the viewer goes."""
         wanted = self._request.parameters(ConnectParameters)
-        if self._live.streams.admission.draining:
+        if self._live.streams.slots.is_draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         target = self._target(wanted)
         with (
-            self._live.viewers.place(wanted.conversation_id),
-            self._caller.holding.placed(),
-            self._live.unread.counting(self),
+            self._live.viewers.hold(wanted.conversation_id),
+            self._caller.connection.protect(),
+            self._live.unread.track(self),
         ):
             self._give_up_on_silence()
             self.resume_reading()
@@ -328,14 +328,14 @@ class Viewing(Counted):
         finally:
             showing.cancel()
 
-    def offer(self, frame: bytes) -> None:
+    def deliver(self, frame: bytes) -> None:
         """Send one text frame; end the connection if too much waits for it, or for all viewers.
 
         In the second case at once, for what waits is what there is too much of.
         """
         waiting = self._tcp.get_write_buffer_size()
         if self._closed or self._live.unread.allows(self, waiting):
-            super().offer(frame)
+            super().deliver(frame)
         else:
             self._closed = True
             message = "Too many messages wait to be read by too many viewers."
@@ -385,19 +385,19 @@ class Viewing(Counted):
         complete = await self._live.updates.refresh(conversation_id)
         with contextlib.ExitStack() as stack:
             # No await in between: the next message is the first that the snapshot has not.
-            conversation = stack.enter_context(self._live.hub.listening(conversation_id, self))
+            conversation = stack.enter_context(self._live.hub.add_subscriber(conversation_id, self))
             snapshot = conversation.snapshot(complete=complete)
-            self.tell(snapshot)
+            self.send(snapshot)
             if target is not None:
-                reading = self._live.translations.reading(conversation, target, self, snapshot)
+                reading = self._live.translations.add_reader(conversation, target, self, snapshot)
                 stack.enter_context(reading)
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)
-                self.tell(Heartbeat(conversation_id=conversation_id, seq=conversation.seq))
+                self.send(Heartbeat(conversation_id=conversation_id, seq=conversation.seq))
 
     async def _show_snapshots(self, conversation_id: ConversationId) -> None:
         while True:
             complete = await self._live.updates.refresh(conversation_id)
             conversation = self._live.hub.conversation(conversation_id)
-            self.tell(conversation.snapshot(complete=complete))
+            self.send(conversation.snapshot(complete=complete))
             await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -12,10 +12,10 @@ from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithLis
 from ecs_service import telemetry
 from ecs_service.access import Door, Forbidden
 from ecs_service.addresses import caller_key
-from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Answer, Request, text
-from ecs_service.callers import Caller, Callers, TooManyFailures
+from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
@@ -42,9 +42,9 @@ class Router:
         refuse: Callable[[Refusal, Caller], Connection],
         pages: Mapping[str, Callable[[], Answer]],
         door: Door,
-        callers: Callers,
+        callers: CallerLimits,
         address_header: str | None,
-        arrivals: Arrivals,
+        pending: PendingConnections,
     ) -> None:
         self._sockets = sockets
         self._refuse = refuse
@@ -52,14 +52,14 @@ class Router:
         self._door = door
         self._callers = callers
         self._address_header = address_header
-        self.arrivals = arrivals
+        self.pending = pending
 
     def __call__(
-        self, raw: WSUpgradeRequest, arrival: Arrival
+        self, raw: WSUpgradeRequest, connection: AcceptedConnection
     ) -> Connection | WSUpgradeResponseWithListener:
         """Return the connection that serves a request, or the answer to it."""
         try:
-            found = self._find(Request.parse(raw.path, raw.headers), arrival)
+            found = self._find(Request.parse(raw.path, raw.headers), connection)
         except Forbidden as error:
             found = text(f"{error}\n", HTTPStatus.FORBIDDEN)
         except ValueError:
@@ -69,13 +69,13 @@ class Router:
             found = text("The service failed; this was logged.\n", HTTPStatus.INTERNAL_SERVER_ERROR)
         if not isinstance(found, Connection):
             return _response(found)
-        connection = raw.headers.get("Connection", "").lower()
-        if "upgrade" in (token.strip() for token in connection.split(",")):
+        upgrades = raw.headers.get("Connection", "").lower()
+        if "upgrade" in (token.strip() for token in upgrades.split(",")):
             # picows, which looks at it after us, knows no list of tokens; Firefox sends one.
             raw.headers["Connection"] = "Upgrade"
         return found
 
-    def _find(self, request: Request, arrival: Arrival) -> Found:
+    def _find(self, request: Request, connection: AcceptedConnection) -> Found:
         self._door.admit(request.headers)
         page = self._pages.get(request.path)
         if page is not None:
@@ -83,12 +83,14 @@ class Router:
         open_socket = self._sockets.get(request.path)
         if open_socket is None:
             return text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
-        return _no_upgrade(request) or self._open(open_socket, request, arrival)
+        return _no_upgrade(request) or self._open(open_socket, request, connection)
 
-    def _open(self, open_socket: OpenSocket, request: Request, arrival: Arrival) -> Found:
+    def _open(
+        self, open_socket: OpenSocket, request: Request, connection: AcceptedConnection
+    ) -> Found:
         """Return the connection, or why its address gets none."""
-        address = caller_key(request.headers, self._address_header, arrival.peer)
-        caller = Caller(address, arrival, self._callers)
+        address = caller_key(request.headers, self._address_header, connection.peer)
+        caller = Caller(address, connection, self._callers)
         try:
             self._callers.admit(address)
         except TooManyFailures as error:

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from picows import WSMsgType
 
 from ecs_service.access import Door
-from ecs_service.api.arrivals import Arrivals
+from ecs_service.api.acceptor import PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import Request
 from ecs_service.api.router import Router
 from ecs_service.app import SEND_BUFFER, serve
-from ecs_service.callers import Caller, Callers
-from ecs_service.rates import Rate, RateLimit
+from ecs_service.limits.callers import Caller, CallerLimits
+from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.refusal import Refusal
 
 
@@ -29,11 +29,11 @@ class Echo(Connection):
 
     def received_binary(self, message: bytes) -> None:
         """Send it back."""
-        self._send(WSMsgType.BINARY, message)
+        self._send_frame(WSMsgType.BINARY, message)
 
     def received_text(self, message: bytes) -> None:
         """Send it back."""
-        self.offer(message)
+        self.deliver(message)
 
 
 @contextlib.asynccontextmanager
@@ -56,9 +56,9 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
         refuse=refuse,
         pages={},
         door=Door(),
-        callers=Callers(connects=anybody, failures=anybody),
+        callers=CallerLimits(connects=anybody, failures=anybody),
         address_header=None,
-        arrivals=Arrivals(1_000),
+        pending=PendingConnections(1_000),
     )
     bound = socket.create_server(("127.0.0.1", 0))
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

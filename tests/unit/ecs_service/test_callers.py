@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from ecs_service.addresses import caller_key, network_key
-from ecs_service.callers import Caller, Callers, TooManyFailures
-from ecs_service.rates import Rate, RateLimit
+from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures
+from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
@@ -145,8 +145,8 @@ def test_the_key_that_was_longest_without_use_is_forgotten_first(clock: Clock) -
 # --- callers -------------------------------------------------------------------------------------
 
 
-def callers(clock: Clock, *, connects: int = 3, failures: int = 2) -> Callers:
-    return Callers(
+def callers(clock: Clock, *, connects: int = 3, failures: int = 2) -> CallerLimits:
+    return CallerLimits(
         connects=RateLimit(Rate(1.0, connects), most=10, clock=clock),
         failures=RateLimit(Rate(0.5, failures), most=10, clock=clock),
     )
@@ -169,7 +169,7 @@ def test_who_connects_too_fast_learns_it_by_name_and_when_to_come_back(clock: Cl
 def test_who_fails_too_often_is_not_worth_a_name_until_it_has_stopped(clock: Clock) -> None:
     door = callers(clock, connects=100)
     for _ in range(5):
-        door.failed("a")
+        door.count_failure("a")
 
     with pytest.raises(TooManyFailures) as refused:
         door.admit("a")
@@ -185,10 +185,10 @@ def test_a_full_house_is_no_fault_of_those_who_wait_outside(clock: Clock, full: 
     door = callers(clock, connects=100)
     hall = Caller("hall", nullcontext(), door)  # type: ignore[arg-type] # nothing is held
     for _ in range(5):
-        hall.refused(full)
+        hall.count_refusal(full)
     door.admit("hall")
 
     for _ in range(5):
-        hall.refused(ErrorCode.INVALID_PARAMETER)
+        hall.count_refusal(ErrorCode.INVALID_PARAMETER)
     with pytest.raises(TooManyFailures):
         door.admit("hall")

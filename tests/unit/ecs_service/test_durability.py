@@ -116,12 +116,12 @@ class Durability(RuleBasedStateMachine):
 
     @rule()
     def send(self) -> None:
-        if entries := self.journal.oldest(BATCH):
+        if entries := self.journal.oldest_waiting(BATCH):
             self._run(self.outbox.send(entries))
 
     @rule()
     def look(self) -> None:
-        if entries := self.journal.due(self.now, 100):
+        if entries := self.journal.due_for_check(self.now, 100):
             self._run(self.confirmation.confirm(entries))
 
     @precondition(lambda self: self.clouds.queue)
@@ -199,7 +199,7 @@ class Durability(RuleBasedStateMachine):
                 self.wait_long()
 
             assert sorted(self.clouds.table) == sorted(map(key_of, self.shown))
-            assert (self.journal.waiting(), self.journal.sent()) == (0, 0)
+            assert (self.journal.count_waiting(), self.journal.count_sent()) == (0, 0)
         finally:
             self.journal.close()
             self._patches.undo()

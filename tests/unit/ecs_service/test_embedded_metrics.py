@@ -11,7 +11,7 @@ from ecs_service import telemetry
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.embedded_metrics import UNITS, Meter, embedded_metrics
-from ecs_service.sessions.admission import Admission
+from ecs_service.limits.stream_slots import Admission
 from infra.live.service import SLOTS_METRIC
 
 pytestmark = pytest.mark.unit
@@ -40,9 +40,9 @@ def test_there_are_no_dimensions_to_pay_for() -> None:
 
 
 def test_slots_in_use_are_a_share() -> None:
-    admission = Admission(4)
-    meter = Meter(admission, None)
-    with admission.slot():
+    slots = StreamSlots(4)
+    meter = Meter(slots, None)
+    with slots.hold():
         values = meter.read()
 
     assert (values["OpenStreams"], values["SlotsInUse"]) == (1.0, 25.0)
@@ -50,13 +50,13 @@ def test_slots_in_use_are_a_share() -> None:
 
 
 def test_what_autoscaling_follows_is_published() -> None:
-    assert SLOTS_METRIC in Meter(Admission(1), None).read()
+    assert SLOTS_METRIC in Meter(StreamSlots(1), None).read()
 
 
 def test_what_only_grows_is_told_as_growth() -> None:
     telemetry.refusals.labels("at_capacity").inc(5)
     telemetry.final_delay.observe(9.0)
-    meter = Meter(Admission(1), None)
+    meter = Meter(StreamSlots(1), None)
 
     telemetry.refusals.labels("at_capacity").inc()
     telemetry.refusals.labels("draining").inc()
@@ -76,7 +76,7 @@ def test_the_outbox_tells_what_waits(tmp_path: Path) -> None:
     outbox = Outbox.__new__(Outbox)  # without a queue
     outbox._journal = journal
 
-    values = Meter(Admission(1), outbox).read()
+    values = Meter(StreamSlots(1), outbox).read()
     journal.close()
 
     assert values["OutboxWaiting"] == 1.0
@@ -87,4 +87,4 @@ def test_every_figure_has_a_unit() -> None:
     telemetry.lag.observe(0.1)
     telemetry.final_delay.observe(0.1)
 
-    assert set(Meter(Admission(1), None).read()) <= set(UNITS)
+    assert set(Meter(StreamSlots(1), None).read()) <= set(UNITS)

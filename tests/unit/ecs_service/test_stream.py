@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from ecs_service.conversations.hub import Hub
+from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import NoPromises
+from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from speech.engines.base import Engine, Policy, RecognitionOptions, Result, Session, SessionEvents
 from speech.engines.errors import EngineError, SessionEnded
@@ -51,16 +51,16 @@ class Owner:
     def __init__(self) -> None:
         self.shown: list[tuple[bool, bool]] = []
 
-    def published(self, frame: bytes, *, is_final: bool) -> None:
+    def on_published(self, frame: bytes, *, is_final: bool) -> None:
         """Keep whether it is a final, and whether it says so."""
         self.shown.append((b'"type":"final"' in frame, is_final))
 
-    def interrupted(self) -> None:
+    def on_drain(self) -> None:
         """Never happens."""
 
 
 def stream_of(engine: Engine, owner: Owner) -> Stream:
-    streams = Streams(engine=engine, hub=Hub(), outbox=NoPromises(), admission=Admission(1))
+    streams = Streams(engine=engine, hub=Hub(), outbox=NullSink(), slots=StreamSlots(1))
     request = StreamRequest(
         conversation_id="talk", speaker="Ada", language="en-US", audio=PcmFormat(16_000, 1)
     )

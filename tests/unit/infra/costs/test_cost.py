@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import app
-from ecs_service.conversations.translation_plan import Policy
+from ecs_service.conversations.translation_plan import TranslationPolicy
 from ecs_service.embedded_metrics import UNITS
 from infra import stacks
 from infra.commands import cost
@@ -621,7 +621,7 @@ def test_target_tracking_makes_two_alarms_that_no_template_shows() -> None:
     ten = {f"Alarm{n}": alarm(n) for n in range(10)}
 
     assert priced(**ten).total == 0
-    assert priced(**ten, Policy=policy).total == Decimal("0.20")
+    assert priced(**ten, TranslationPolicy=policy).total == Decimal("0.20")
 
 
 def test_a_service_that_sends_metrics_uses_up_free_ones() -> None:
@@ -790,8 +790,8 @@ def test_detection_has_a_rate_where_it_is_chosen() -> None:
 
 
 def test_partials_cost_what_the_service_keeps_them_to() -> None:
-    assert Policy().partial_factor == PARTIAL_FACTOR
-    assert Policy().partial_every == float(PARTIAL_SECONDS)
+    assert TranslationPolicy().partial_factor == PARTIAL_FACTOR
+    assert TranslationPolicy().partial_every == float(PARTIAL_SECONDS)
 
 
 def test_restoring_has_its_rate_where_it_is_switched_on() -> None:

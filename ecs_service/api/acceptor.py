@@ -40,27 +40,29 @@ READ_BUFFER = 8 * 1024
 log = structlog.get_logger(__name__)
 
 #: Answers a request: a connection, or an HTTP answer.
-Answering = Callable[[WSUpgradeRequest, "Arrival"], Connection | WSUpgradeResponseWithListener]
+RequestHandler = Callable[
+    [WSUpgradeRequest, "AcceptedConnection"], Connection | WSUpgradeResponseWithListener
+]
 
 
-class Arrivals:
+class PendingConnections:
     """The accepted connections that have no place, at most `most`, the oldest first."""
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self._pending: dict[Arrival, None] = {}
+        self.capacity = most
+        self._pending: dict[AcceptedConnection, None] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._pending)
 
-    def add(self, arrival: Arrival) -> None:
+    def add(self, connection: AcceptedConnection) -> None:
         """Take a new connection in; the oldest has to go if there are too many."""
-        if len(self._pending) >= self.most:
+        if len(self._pending) >= self.capacity:
             # One for one, and none when a place is given up: so there are never more connections
             # than places and `most`, and who leaves in order, with everybody else, is not cut off.
             self.drop_oldest()
-        self._pending[arrival] = None
+        self._pending[connection] = None
 
     def drop_oldest(self) -> None:
         """Make the oldest go, if there is one."""
@@ -70,36 +72,36 @@ class Arrivals:
             telemetry.connections_dropped.inc()
             oldest.drop()
 
-    def keep(self, arrival: Arrival) -> None:
+    def put_back(self, connection: AcceptedConnection) -> None:
         """Take a connection back that has given up its place."""
-        self._pending[arrival] = None
+        self._pending[connection] = None
 
-    def remove(self, arrival: Arrival) -> None:
+    def remove(self, connection: AcceptedConnection) -> None:
         """Forget a connection: it has a place, or is gone."""
-        self._pending.pop(arrival, None)
+        self._pending.pop(connection, None)
 
 
-class Arrival:
+class AcceptedConnection:
     """An accepted connection."""
 
-    __slots__ = ("_arrivals", "_transport", "peer")
+    __slots__ = ("_pending", "_transport", "peer")
 
-    def __init__(self, arrivals: Arrivals) -> None:
-        self._arrivals = arrivals
+    def __init__(self, pending: PendingConnections) -> None:
+        self._pending = pending
         self._transport: asyncio.Transport | None = None
         #: The address at the other end of the socket.
         self.peer = ""
 
-    def began(self, transport: asyncio.Transport) -> None:
+    def on_connected(self, transport: asyncio.Transport) -> None:
         """Learn that it is there."""
         self._transport = transport
         self.peer = str((transport.get_extra_info("peername") or ("",))[0])
-        self._arrivals.add(self)
+        self._pending.add(self)
 
-    def ended(self) -> None:
+    def on_disconnected(self) -> None:
         """Learn that it is gone."""
         self._transport = None
-        self._arrivals.remove(self)
+        self._pending.remove(self)
 
     def drop(self) -> None:
         """Cut it off."""
@@ -107,28 +109,28 @@ class Arrival:
             self._transport.abort()
 
     @contextmanager
-    def placed(self) -> Iterator[None]:
-        """Hold a place; see `Holding`."""
-        self._arrivals.remove(self)
+    def protect(self) -> Iterator[None]:
+        """Hold a place; see `Droppable`."""
+        self._pending.remove(self)
         try:
             yield
         finally:
             if self._transport is not None:
-                self._arrivals.keep(self)
+                self._pending.put_back(self)
 
 
 class _Socket(WSProtocol):  # type: ignore[misc]  # see the import
     """picows' end of a connection, with notice of its begin and end."""
 
-    __slots__ = ("_arrival",)
+    __slots__ = ("_connection",)
 
-    def __init__(self, arrival: Arrival, answer: Answering) -> None:
-        self._arrival = arrival
+    def __init__(self, connection: AcceptedConnection, answer: RequestHandler) -> None:
+        self._connection = connection
         super().__init__(
             host_port=None,
             ws_path=None,
             is_client_side=False,
-            ws_listener_factory=lambda request: answer(request, arrival),
+            ws_listener_factory=lambda request: answer(request, connection),
             logger=_LOGGER,
             disconnect_on_exception=True,
             websocket_handshake_timeout=REQUEST_SECONDS,
@@ -145,11 +147,11 @@ class _Socket(WSProtocol):  # type: ignore[misc]  # see the import
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin."""
         super().connection_made(transport)
-        self._arrival.began(transport)
+        self._connection.on_connected(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
-        self._arrival.ended()
+        self._connection.on_disconnected()
         super().connection_lost(exc)
 
 
@@ -157,7 +159,7 @@ class _Socket(WSProtocol):  # type: ignore[misc]  # see the import
 _LOGGER = logging.LoggerAdapter(logging.getLogger("picows"))
 
 
-class Listener:
+class Acceptor:
     """Accepts connections at a bound socket and has their requests answered, until it is closed.
 
     aiofastnet's own server is not used: when there are no descriptors left, version 1.2.0 fails to
@@ -166,19 +168,21 @@ class Listener:
     is sent before that one is written.
     """
 
-    def __init__(self, answer: Answering, arrivals: Arrivals, bound: socket.socket) -> None:
+    def __init__(
+        self, answer: RequestHandler, pending: PendingConnections, bound: socket.socket
+    ) -> None:
         """Begin; needs a running loop."""
         # A client that breaks the protocol is no error of ours, and our own are logged by us.
         _LOGGER.setLevel(logging.CRITICAL)
-        self._arrivals = arrivals
-        self._factory = lambda: _Socket(Arrival(arrivals), answer)
+        self._pending = pending
+        self._factory = lambda: _Socket(AcceptedConnection(pending), answer)
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
-        self._again: asyncio.TimerHandle | None = None
+        self._resuming: asyncio.TimerHandle | None = None
         self._bound = bound
         bound.settimeout(0)
         bound.listen(BACKLOG)
-        self._read()
+        self._resume()
 
     @property
     def port(self) -> int:
@@ -187,12 +191,12 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more."""
-        if self._again is not None:
-            self._again.cancel()
+        if self._resuming is not None:
+            self._resuming.cancel()
         self._loop.remove_reader(self._bound)
         self._bound.close()
 
-    def _read(self) -> None:
+    def _resume(self) -> None:
         self._loop.add_reader(self._bound, self._accept)
 
     def _accept(self) -> None:
@@ -206,9 +210,9 @@ class Listener:
             except OSError as error:
                 # No descriptors, though there are shares, or no memory: what can go, goes.
                 log.warning("accept_failed", error=str(error))
-                self._arrivals.drop_oldest()
+                self._pending.drop_oldest()
                 self._loop.remove_reader(self._bound)
-                self._again = self._loop.call_later(PAUSE_SECONDS, self._read)
+                self._resuming = self._loop.call_later(PAUSE_SECONDS, self._resume)
                 return
             task = self._loop.create_task(self._connect(connection))
             self._connecting.add(task)

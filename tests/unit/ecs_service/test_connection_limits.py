@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_service import descriptors
-from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
+from ecs_service.limits.unread import UNCOUNTED_BYTES, UnreadBudget
+from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.unread import SLIGHT, Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from transcripts.protocol import ErrorCode
 
 pytestmark = pytest.mark.unit
@@ -31,18 +31,18 @@ pytestmark = pytest.mark.unit
 def test_there_are_never_more_viewers_than_places(
     most: int, most_each: int, steps: list[tuple[bool, int]]
 ) -> None:
-    viewers = ViewerAdmission(most, most_each)
+    viewers = ViewerSlots(most, most_each)
     watching: list[tuple[int, contextlib.ExitStack]] = []
     for comes, talk in steps:
         if comes:
             place = contextlib.ExitStack()
             of_talk = sum(one == talk for one, _ in watching)
             if len(watching) < most and of_talk < most_each:
-                place.enter_context(viewers.place(f"talk{talk}"))
+                place.enter_context(viewers.hold(f"talk{talk}"))
                 watching.append((talk, place))
                 continue
             with pytest.raises(Refusal) as refused:
-                place.enter_context(viewers.place(f"talk{talk}"))
+                place.enter_context(viewers.hold(f"talk{talk}"))
             assert refused.value.code is ErrorCode.TOO_MANY_VIEWERS
             assert refused.value.retry_after
         elif watching:
@@ -58,32 +58,32 @@ def test_what_waits_for_all_viewers_is_bounded_and_the_slower_half_goes(
     messages: list[tuple[int, int]],
 ) -> None:
     most = 300_000
-    unread = Unread(most)
+    unread = UnreadBudget(most)
     waiting: dict[int, int] = {}
     for viewer, size in messages:
         waiting[viewer] = size
         may_stay = unread.allows(viewer, size)
         if not may_stay:
-            counted = [each for each in waiting.values() if each > SLIGHT]
+            counted = [each for each in waiting.values() if each > UNCOUNTED_BYTES]
             assert sum(counted) > most
             assert size >= sum(counted) / len(counted)
             del waiting[viewer]
-        assert unread.total == sum(each for each in waiting.values() if each > SLIGHT)
+        assert unread.total == sum(each for each in waiting.values() if each > UNCOUNTED_BYTES)
 
 
 def test_viewers_that_never_read_stay_within_the_budget_however_many() -> None:
-    unread, waiting = Unread(1_000_000), dict.fromkeys(range(500), 0)
+    unread, waiting = UnreadBudget(1_000_000), dict.fromkeys(range(500), 0)
     for _ in range(100):
         for viewer in list(waiting):
             waiting[viewer] += 1_000
             if not unread.allows(viewer, waiting[viewer]):
                 del waiting[viewer]
-        assert sum(waiting.values()) <= 1_000_000 + 500 * SLIGHT
+        assert sum(waiting.values()) <= 1_000_000 + 500 * UNCOUNTED_BYTES
 
 
 def test_a_viewer_that_is_gone_is_not_counted() -> None:
-    unread = Unread(1_000_000)
-    with unread.counting("viewer"):
+    unread = UnreadBudget(1_000_000)
+    with unread.track("viewer"):
         unread.allows("viewer", 500_000)
         assert unread.total == 500_000
     assert unread.total == 0
@@ -147,44 +147,44 @@ class Transport:
         self.cut = True
 
 
-def arrive(arrivals: Arrivals) -> tuple[Arrival, Transport]:
+def connect(pending: PendingConnections) -> tuple[AcceptedConnection, Transport]:
     transport = Transport()
-    arrival = Arrival(arrivals)
-    arrival.began(cast("Any", transport))
-    return arrival, transport
+    connection = AcceptedConnection(pending)
+    connection.on_connected(cast("Any", transport))
+    return connection, transport
 
 
 def test_one_more_makes_the_oldest_go() -> None:
-    arrivals = Arrivals(2)
-    came = [arrive(arrivals) for _ in range(3)]
+    pending = PendingConnections(2)
+    came = [connect(pending) for _ in range(3)]
 
     assert [transport.cut for _, transport in came] == [True, False, False]
     assert came[0][0].peer == "192.0.2.1"
 
 
 def test_who_has_a_place_stays_however_many_come() -> None:
-    arrivals = Arrivals(1)
-    speaker, transport = arrive(arrivals)
+    pending = PendingConnections(1)
+    speaker, transport = connect(pending)
 
-    with speaker.placed():
+    with speaker.protect():
         for _ in range(5):
-            arrive(arrivals)
+            connect(pending)
         assert not transport.cut
 
-    assert len(arrivals) == 2, "and leaves in order"
-    arrive(arrivals)
-    arrive(arrivals)
+    assert len(pending) == 2, "and leaves in order"
+    connect(pending)
+    connect(pending)
     assert transport.cut
 
 
 def test_who_is_gone_is_not_counted() -> None:
-    arrivals = Arrivals(1)
-    gone, _ = arrive(arrivals)
-    with gone.placed():
-        gone.ended()
-    _, stays = arrive(arrivals)
+    pending = PendingConnections(1)
+    gone, _ = connect(pending)
+    with gone.protect():
+        gone.on_disconnected()
+    _, stays = connect(pending)
 
-    assert len(arrivals) == 1
+    assert len(pending) == 1
     assert not stays.cut
 
 
@@ -192,26 +192,26 @@ def test_who_is_gone_is_not_counted() -> None:
 def test_there_are_never_more_connections_than_places_and_those_without(
     most: int, steps: list[int]
 ) -> None:
-    places, arrivals = 4, Arrivals(most)
-    open_: list[tuple[Arrival, Transport]] = []
-    placed: dict[Arrival, contextlib.ExitStack] = {}
+    places, pending = 4, PendingConnections(most)
+    open_: list[tuple[AcceptedConnection, Transport]] = []
+    placed: dict[AcceptedConnection, contextlib.ExitStack] = {}
     for step in steps:
         if step == 0 or not open_:
-            open_.append(arrive(arrivals))
+            open_.append(connect(pending))
         elif step == 1 and len(placed) < places:
-            arrival = open_[-1][0]
-            if arrival not in placed:
-                placed[arrival] = contextlib.ExitStack()
-                placed[arrival].enter_context(arrival.placed())
+            connection = open_[-1][0]
+            if connection not in placed:
+                placed[connection] = contextlib.ExitStack()
+                placed[connection].enter_context(connection.protect())
         elif step == 2 and placed:
             placed.pop(next(iter(placed))).close()
         elif step == 3:
-            arrival, _ = open_.pop()
-            arrival.ended()
-            placed.pop(arrival, contextlib.ExitStack()).close()
-        for arrival, transport in open_:
+            connection, _ = open_.pop()
+            connection.on_disconnected()
+            placed.pop(connection, contextlib.ExitStack()).close()
+        for connection, transport in open_:
             if transport.cut:
-                arrival.ended()
+                connection.on_disconnected()
         open_ = [one for one in open_ if not one[1].cut]
         assert len(open_) <= places + most
     for place in placed.values():

@@ -13,14 +13,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ecs_service.rates import RateLimit
+from ecs_service.limits.rates import RateLimit
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
 #: Addresses that are remembered at a time, some 150 bytes each for each of the two budgets.
 MOST_ADDRESSES = 4096
 #: Ends that are not the client's fault: a full house is not that of the hall that wants to come in.
-NOT_THE_CALLERS = frozenset(
+UNCOUNTED = frozenset(
     {
         ErrorCode.AT_CAPACITY,
         ErrorCode.DRAINING,
@@ -42,14 +42,14 @@ class TooManyFailures(Exception):
         self.retry_after = retry_after
 
 
-class Holding(Protocol):
+class Droppable(Protocol):
     """A connection as those see it who hold it open."""
 
-    def placed(self) -> AbstractContextManager[None]:
+    def protect(self) -> AbstractContextManager[None]:
         """Hold a place: meanwhile the connection is not dropped for the sake of new ones."""
 
 
-class Callers:
+class CallerLimits:
     """The budgets of all addresses."""
 
     def __init__(self, *, connects: RateLimit, failures: RateLimit) -> None:
@@ -74,7 +74,7 @@ class Callers:
                 retry_after=round(wait + 0.05, 1),
             )
 
-    def failed(self, address: str) -> None:
+    def count_failure(self, address: str) -> None:
         """Count a connection that was refused."""
         self._failures.spend(address)
 
@@ -84,10 +84,10 @@ class Caller:
     """Who is at the other end of one connection."""
 
     address: str
-    holding: Holding
-    callers: Callers
+    connection: Droppable
+    callers: CallerLimits
 
-    def refused(self, code: ErrorCode) -> None:
+    def count_refusal(self, code: ErrorCode) -> None:
         """Count a refusal, if it is the client's own doing."""
-        if code not in NOT_THE_CALLERS:
-            self.callers.failed(self.address)
+        if code not in UNCOUNTED:
+            self.callers.count_failure(self.address)

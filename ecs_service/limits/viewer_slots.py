@@ -15,12 +15,12 @@ from transcripts.protocol import ErrorCode
 RETRY_SECONDS = 10.0
 
 
-class ViewerAdmission:
+class ViewerSlots:
     """Counts viewers. How many come from one address is not asked: a lecture hall is one."""
 
     def __init__(self, most: int, most_per_conversation: int) -> None:
-        self.most = most
-        self.most_per_conversation = most_per_conversation
+        self.capacity = most
+        self._capacity_per_conversation = most_per_conversation
         self._by_conversation: Counter[ConversationId] = Counter()
         self._taken = 0
 
@@ -30,15 +30,15 @@ class ViewerAdmission:
         return self._taken
 
     @contextmanager
-    def place(self, conversation_id: ConversationId) -> Iterator[None]:
+    def hold(self, conversation_id: ConversationId) -> Iterator[None]:
         """Hold a viewer's place.
 
         Raises:
             Refusal: `too_many_viewers`, with the time to come back.
         """
-        if self._taken >= self.most:
+        if self._taken >= self.capacity:
             raise _too_many("This server has as many viewers as it takes.")
-        if self._by_conversation[conversation_id] >= self.most_per_conversation:
+        if self._by_conversation[conversation_id] >= self._capacity_per_conversation:
             raise _too_many("This conversation has as many viewers as a server takes.")
         self._count(conversation_id, 1)
         try:

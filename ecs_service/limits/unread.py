@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: Less than this is not counted, bytes. Next to nobody leaves any: the kernel takes 256 KiB first.
-SLIGHT = 8 * 1024
+UNCOUNTED_BYTES = 8 * 1024
 
 
-class Unread:
+class UnreadBudget:
     """Keeps account of what waits for whom, as of the last message to each: `most` bytes in all."""
 
     def __init__(self, most: int) -> None:
@@ -24,7 +24,7 @@ class Unread:
 
     def allows(self, viewer: object, waiting: int) -> bool:
         """Note that `waiting` bytes wait for a viewer; return whether it may stay."""
-        if waiting <= SLIGHT:
+        if waiting <= UNCOUNTED_BYTES:
             if viewer in self._waiting:
                 self._forget(viewer)
             return True
@@ -36,7 +36,7 @@ class Unread:
         return False
 
     @contextmanager
-    def counting(self, viewer: object) -> Iterator[None]:
+    def track(self, viewer: object) -> Iterator[None]:
         """Forget a viewer in the end."""
         try:
             yield

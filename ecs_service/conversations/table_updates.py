@@ -1,7 +1,7 @@
-"""From the table to the hub: what was said before, and what other servers have stored.
+"""Reads finals from the table into the hub, for history and for speakers on other servers.
 
-The hub knows what was said through this server. A conversation that is joined here is first
-brought up to date from the table, and while it is watched it is read again every few
+The hub knows only what was published through this server. When a viewer joins a conversation, its
+recent finals are read from the table first. While it has viewers they are read again every few
 seconds, because its speakers may be connected to another server.
 """
 
@@ -18,21 +18,21 @@ from ecs_service.conversations.hub import Hub
 from transcripts.models import ConversationId, Utterance
 from transcripts.protocol import SNAPSHOT_SECONDS
 
-#: A viewer waits no longer than this for the table, in seconds.
-PATIENCE_SECONDS = 5.0
+#: The longest that a viewer waits for the table, in seconds.
+READ_TIMEOUT_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
-class Store(Protocol):
-    """Where finals are stored. Blocking; called in a thread."""
+class RecentFinals(Protocol):
+    """The table, as far as updates read it. Blocking; called in a thread."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
         """Return the finals that began at `moment` or later, oldest first."""
 
 
-class NoStore:
-    """Stands for the table where nothing is stored."""
+class NoRecentFinals:
+    """The null implementation, for a service without a table."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
         """Return nothing."""
@@ -40,33 +40,33 @@ class NoStore:
         return []
 
 
-class Updates:
+class TableUpdates:
     """Keeps the hub's conversations up to date with the table."""
 
-    def __init__(self, hub: Hub, store: Store) -> None:
+    def __init__(self, hub: Hub, store: RecentFinals) -> None:
         self._hub = hub
         self._store = store
 
     async def refresh(self, conversation_id: ConversationId) -> bool:
-        """Read the last two minutes into the hub; listeners hear what is new to this server.
+        """Read a conversation's last two minutes, and publish what is new to this server.
 
-        Returns whether the table answered: if not, the hub knows only what it heard itself.
+        Returns whether the table answered. If not, the hub has only what this server published.
         """
         moment = datetime.now(UTC) - timedelta(seconds=SNAPSHOT_SECONDS)
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 stored = await asyncio.to_thread(self._store.since, conversation_id, moment)
         except (BotoCoreError, ClientError, TimeoutError) as error:
             log.warning("table_unreachable", error=type(error).__name__)
             return False
         conversation = self._hub.conversation(conversation_id)
         for utterance in stored:
-            conversation.tell_final(utterance)
+            conversation.publish_final(utterance)
         return True
 
-    async def follow(self, every: float) -> None:
-        """Refresh what is watched, every so many seconds, until cancelled."""
+    async def run(self, every: float) -> None:
+        """Refresh every conversation that has subscribers each `every` seconds, until cancelled."""
         while True:
             await asyncio.sleep(every)
             self._hub.sweep()
-            await asyncio.gather(*[self.refresh(each.id) for each in self._hub.watched])
+            await asyncio.gather(*[self.refresh(each.id) for each in self._hub.subscribed])

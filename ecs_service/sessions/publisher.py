@@ -1,4 +1,4 @@
-"""From what an engine understood to what everybody reads: numbering, promise, broadcast."""
+"""Publishes an engine's results as partials and finals: ids, times, durable finals, broadcast."""
 
 from __future__ import annotations
 
@@ -12,68 +12,71 @@ from transcripts.models import Language, Speaker, Utterance
 from transcripts.protocol import Partial
 
 
-class Promises(Protocol):
-    """Where finals are kept until they are stored."""
+class FinalSink(Protocol):
+    """Keeps finals until they are stored: the outbox."""
 
     def add(self, utterance: Utterance) -> None:
         """Keep `utterance` durably, or raise."""
 
 
-class NoPromises:
-    """Stands for the outbox where nothing is stored."""
+class NullSink:
+    """The null implementation, for a service that stores nothing."""
 
     def add(self, utterance: Utterance) -> None:
-        """Let it go."""
+        """Do nothing."""
 
 
-class Published(NamedTuple):
-    """What everybody was told."""
+class PublishedFrame(NamedTuple):
+    """An encoded message that was broadcast to the conversation."""
 
     frame: bytes
     is_final: bool
 
 
 class Publisher:
-    """Publishes the results of one stream into its conversation.
+    """Publishes the results of one stream to its conversation.
 
-    An utterance has one id from its first partial to its final. A final is promised before
-    anybody sees it. Of each channel one utterance may be open at a time.
+    An utterance has one id from its first partial to its final. A final is durable in `outbox`
+    before it is broadcast. Each channel has at most one open utterance.
     """
 
     def __init__(
         self,
         conversation: Conversation,
-        outbox: Promises,
+        outbox: FinalSink,
         *,
         stream_id: str,
         speaker: Speaker,
         language: Language,
         channels: int = 1,
     ) -> None:
-        """Make a publisher; `channels` is how many are recognised by themselves."""
+        """Make a publisher; `channels` is how many channels are recognised separately."""
         self._conversation = conversation
         self._outbox = outbox
         self._stream_id = stream_id
         self._speaker = speaker
         self._language = language
-        self._told_apart = channels > 1
+        self._has_channels = channels > 1
         self._open: dict[int, Result] = {}
         self.finals = 0
         self._latest = [datetime.min.replace(tzinfo=UTC)] * channels
 
-    def publish(self, result: Result, began: datetime) -> Published | None:
+    def publish(self, result: Result, began: datetime) -> PublishedFrame | None:
         """Publish one result of a stream whose audio began at `began`.
 
-        Returns what the speaker's own socket is told, or `None` if there is nothing to tell. An
-        empty final only takes the guess back.
+        Returns the frame for the speaker's own socket, or None if nothing was published. An empty
+        final only retracts the partial before it.
+
+        Raises:
+            Exception: the outbox cannot keep a final; it was not published.
         """
         channel = result.channel
         if not result.is_final:
             self._open[channel] = result
-            return Published(self._partial(result), is_final=False)
+            return PublishedFrame(self._publish_partial(result), is_final=False)
         if not result.text:
             return self._retract(channel)
-        # Never earlier than the channel's one before: the table sorts by it.
+        # Later than the final before it in its channel: the table sorts by this time.
         timestamp = self._latest[channel] = max(
             began + timedelta(seconds=result.start),
             self._latest[channel] + timedelta(milliseconds=1),
@@ -95,30 +98,30 @@ class Publisher:
         self._open.pop(channel, None)
         self.finals += 1
         telemetry.finals.inc()
-        frame = self._conversation.tell_final(utterance)
-        return None if frame is None else Published(frame, is_final=True)
+        frame = self._conversation.publish_final(utterance)
+        return None if frame is None else PublishedFrame(frame, is_final=True)
 
-    def retract(self) -> list[Published]:
-        """Take back the guesses that will not become final; return what says so."""
-        told = [self._retract(channel) for channel in tuple(self._open)]
-        return [one for one in told if one is not None]
+    def retract_open(self) -> list[PublishedFrame]:
+        """Retract the partials that will not become final; return the frames that say so."""
+        frames = [self._retract(channel) for channel in tuple(self._open)]
+        return [frame for frame in frames if frame is not None]
 
-    def _retract(self, channel: int) -> Published | None:
-        guess = self._open.pop(channel, None)
-        if guess is None or not guess.text:
+    def _retract(self, channel: int) -> PublishedFrame | None:
+        partial = self._open.pop(channel, None)
+        if partial is None or not partial.text:
             return None
-        nothing = Result(
-            guess.segment,
+        empty = Result(
+            partial.segment,
             is_final=False,
             text="",
-            start=guess.start,
-            end=guess.end,
+            start=partial.start,
+            end=partial.end,
             channel=channel,
         )
-        return Published(self._partial(nothing), is_final=False)
+        return PublishedFrame(self._publish_partial(empty), is_final=False)
 
-    def _partial(self, result: Result) -> bytes:
-        return self._conversation.tell(
+    def _publish_partial(self, result: Result) -> bytes:
+        return self._conversation.publish_partial(
             lambda seq: Partial(
                 conversation_id=self._conversation.id,
                 utterance_id=self._utterance_id(result),
@@ -136,8 +139,8 @@ class Publisher:
         )
 
     def _channel(self, result: Result) -> int | None:
-        return result.channel if self._told_apart else None
+        return result.channel if self._has_channels else None
 
     def _utterance_id(self, result: Result) -> str:
-        channel = f"{result.channel}-" if self._told_apart else ""
+        channel = f"{result.channel}-" if self._has_channels else ""
         return f"{self._stream_id}-{channel}{result.segment}"

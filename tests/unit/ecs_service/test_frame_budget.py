@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_service.api.budget import BURST, FrameBudget
+from ecs_service.limits.frame_budget import BURST, FrameBudget
 from transcripts.protocol import SMALL_FRAMES_PER_SECOND
 
 pytestmark = pytest.mark.unit

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from ecs_service import telemetry
-from ecs_service.api.budget import FrameBudget
+from ecs_service.limits.frame_budget import FrameBudget
 
 #: Bytes that are read at once. picows handles all frames of a read in one go, while everybody
 #: else waits, and of the shortest of them this many bytes hold 1,365.

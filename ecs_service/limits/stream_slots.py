@@ -20,32 +20,32 @@ LONGEST_RETRY_SECONDS = 30.0
 REMEMBERED_STREAMS = 32
 
 
-class Admission:
-    """Counts slots. `draining` closes the door for good."""
+class StreamSlots:
+    """Counts slots. `is_draining` closes the door for good."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.taken = 0
-        self.draining = False
+        self.is_draining = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._durations: deque[float] = deque(maxlen=REMEMBERED_STREAMS)
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the next stream would be refused."""
         return self.taken >= self.capacity
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Hold a slot.
 
         Raises:
             Refusal: `at_capacity` with the time to come back, or `draining`.
         """
-        if self.draining:
+        if self.is_draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
-        if self.full:
+        if self.is_full:
             raise Refusal(
                 ErrorCode.AT_CAPACITY,
                 f"All {self.capacity} recognition slots are taken.",
@@ -64,7 +64,7 @@ class Admission:
                 self._empty.set()
             self._durations.append(monotonic() - began)
 
-    async def until_empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until no stream holds a slot."""
         await self._empty.wait()
 
