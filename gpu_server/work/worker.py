@@ -50,6 +50,9 @@ from gpu_server.problems import (
     Unprocessable,
 )
 from gpu_server.telemetry import Metrics
+from gpu_server.work.blame import Whose
+from gpu_server.work.inference import Inference
+from gpu_server.work.recordings import Order, Recordings, order
 from transcripts.recordings.keys import TranscriptionJob
 
 if TYPE_CHECKING:

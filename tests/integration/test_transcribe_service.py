@@ -16,9 +16,9 @@ from client.errors import Refused
 from client.live.connection import Message, Speaker
 from client.live.endpoints import transcribe_url
 from client.live.languages import ask_for_languages
-from transcribe_endpoint.transports.certificates import certificates_in
+from speech.transcribe_values import START_MEDICAL_STREAM_TRANSCRIPTION
+from tests.support.service import RunningService, running_service
 from transcribe_endpoint.faults import Fault, Faults
-from transcribe_endpoint.transports.http2 import serve_http2
 from transcribe_endpoint.recognition.script import (
     Dictation,
     Listener,

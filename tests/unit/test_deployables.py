@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.gpu_image import SHARED_ROOMS
-from infra.service_task import IMAGE_SOURCES
-from local_cloud.deployment import INPUTS
+from infra.gpu.image import SHARED_ROOMS
+from infra.live.task import IMAGE_SOURCES
+from local_cloud.stacks.deployment import INPUTS
 from scripts import bundle
 from tests.support.imports import ROOT, own_files
 

@@ -11,7 +11,7 @@ from ecs_service import telemetry
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.embedded_metrics import UNITS, Meter, embedded_metrics
-from ecs_service.limits.stream_slots import Admission
+from ecs_service.limits.stream_slots import StreamSlots
 from infra.live.service import SLOTS_METRIC
 
 pytestmark = pytest.mark.unit
