@@ -99,7 +99,7 @@ it('asks beside the live connection for what an incomplete snapshot lacks', () =
   past.says(SNAPSHOT)
   expect(past.closed).toBe(true)
   expect(live.closed).toBe(false)
-  expect(kinds()).toEqual(['connecting', 'live', 'message', 'recalled'])
+  expect(kinds()).toEqual(['connecting', 'live', 'message', 'snapshotCompleted'])
 })
 
 it('goes on asking when that fails, and no more once it is connected anew', () => {
@@ -115,5 +115,5 @@ it('goes on asking when that fails, and no more once it is connected anew', () =
   vi.advanceTimersByTime(15_000)
   FakeSocket.last.says(SNAPSHOT)
   expect(FakeSocket.all).toHaveLength(4)
-  expect(kinds()).not.toContain('recalled')
+  expect(kinds()).not.toContain('snapshotCompleted')
 })

@@ -27,7 +27,7 @@ export type ViewerEvent =
       message: Snapshot | Partial | Final | Heartbeat | Translation | TranslationStatus
     }
   /** The whole of what an incomplete snapshot had a part of. */
-  | { kind: 'recalled'; utterances: Utterance[] }
+  | { kind: 'snapshotCompleted'; utterances: Utterance[] }
 
 /** Follows a conversation, and comes back by itself for as long as that can help. */
 export class Viewer {
@@ -107,7 +107,7 @@ export class Viewer {
           this.#recallAgain.later(message.retryAfter)
         } else if (message.type === 'snapshot' && message.complete) {
           this.#endRecall()
-          this.#emit({ kind: 'recalled', utterances: message.utterances })
+          this.#emit({ kind: 'snapshotCompleted', utterances: message.utterances })
         }
       },
       onGone: () => {

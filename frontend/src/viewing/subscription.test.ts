@@ -41,7 +41,7 @@ it('connects anew for another language, and hears the old one no more', () => {
   expect(asked()).toBe('de')
   expect(french.closed).toBe(true)
   french.says({ ...STATUS, state: 'failing' } as never)
-  expect(store.getState().conversation.translationFailing).toBe(false)
+  expect(store.getState().conversation.isTranslationFailing).toBe(false)
 })
 
 it('reads the originals where a language is refused, and says which it was', () => {
@@ -57,7 +57,7 @@ it('reads the originals where a language is refused, and says which it was', () 
 })
 
 it('tells that translations fail until they come again or the connection is another', () => {
-  const failing = () => store.getState().conversation.translationFailing
+  const failing = () => store.getState().conversation.isTranslationFailing
   subscription.read('fr')
   FakeSocket.last.says(SNAPSHOT)
   FakeSocket.last.says({ ...STATUS, state: 'failing' } as never)

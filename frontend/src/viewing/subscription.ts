@@ -1,6 +1,6 @@
 import type { Dispatch } from '@reduxjs/toolkit'
 
-import { heard, recalled } from '../conversation/conversationSlice.ts'
+import { messageReceived, snapshotCompleted } from '../conversation/conversationSlice.ts'
 import { forgetLanguage } from '../language/chosenLanguage.ts'
 import { languageChosen, languageRefused } from '../language/languageSlice.ts'
 import { viewerUrl } from '../live/endpoints.ts'
@@ -51,10 +51,12 @@ export class Subscription {
           }
           break
         case 'message':
-          this.#dispatch(heard({ message: event.message, source: 'viewer', now: Date.now() }))
+          this.#dispatch(
+            messageReceived({ message: event.message, source: 'viewer', now: Date.now() }),
+          )
           break
-        case 'recalled':
-          this.#dispatch(recalled(event.utterances))
+        case 'snapshotCompleted':
+          this.#dispatch(snapshotCompleted(event.utterances))
           break
       }
     })
