@@ -66,9 +66,17 @@ _MEANINGS = {
 
 
 class ClientError(Exception):
-    """Base of all errors of the client."""
+    """Base of all errors of the client. Each argument is a line of the message."""
 
     exit_code: ClassVar[ExitCode]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in lines, as they were given; a line may still hold a foreign newline."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UsageError(ClientError):
@@ -185,8 +193,10 @@ class Refused(ClientError):
         known = any(kind.retryable for each, kind in ERRORS.items() if each == code)
         self.retryable = known if retryable is None else retryable
 
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message} {self.advice}"
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in one line."""
+        return (f"{self.code}: {self.message} {self.advice}",)
 
     @property
     def advice(self) -> str:

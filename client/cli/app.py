@@ -12,16 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
+from client.audio_files import read_header
 from client.cli import vocabularies
+from client.cli.captions import CaptionPrinter
 from client.cli.conversation import transcript
 from client.cli.options import EPILOG
-from client.cli.output import echo, printable, safe_json
+from client.cli.printing import Printer
+from client.cli.progress import StreamBar
 from client.cli.running import EXIT_CODES, run
-from client.cli.screen import Screen
 from client.cli.transcripts import fetch, status
 from client.cli.upload import upload
 from client.errors import ClientError, EndedByService, ExitCode, UsageError
-from client.live.audio import inspect, microphones, open_microphone, read_file
+from client.live.audio import microphones, open_microphone, read_file
 from client.live.connection import Speaker
 from client.live.endpoints import (
     DEFAULT_URL,
@@ -121,7 +123,7 @@ def stream(
             language=language,
             options=engine_options(option or ()),
         )
-        info = await inspect(file)
+        info = await asyncio.to_thread(read_header, file)
         if separate_channels and info.channels != sent:
             raise UsageError(
                 f"{file}: --separate-channels is for recordings of two channels, and this one "
@@ -132,7 +134,7 @@ def stream(
             url,
             parameters,
             frames,
-            screen=Screen(as_json=as_json, interim_results=interim_results),
+            printer=Printer(as_json=as_json),
             interim_results=interim_results,
             paced=real_time,
             duration=info.duration,
@@ -161,9 +163,10 @@ def mic(
     """Stream a microphone until Ctrl-C; print the finals."""
 
     async def main() -> ExitCode:
+        printer = Printer(as_json=as_json and not list_devices)
         if list_devices:
             for line in microphones():
-                echo(printable(line))
+                printer.print_result(line)
             return ExitCode.OK
         microphone = open_microphone(device)
         parameters = transcribe_parameters(
@@ -174,20 +177,19 @@ def mic(
             language=language,
             options=engine_options(option or ()),
         )
-        screen = Screen(as_json=as_json, interim_results=interim_results)
         try:
             return await _speak(
                 url,
                 parameters,
-                microphone.listen(),
-                screen=screen,
+                microphone.record(),
+                printer=printer,
                 interim_results=interim_results,
                 paced=False,  # a microphone keeps its own time
                 duration=None,
             )
         finally:
             if microphone.dropped_frames:
-                screen.tell(
+                printer.print_note(
                     f"{microphone.dropped_frames} frames were dropped: the service did not keep up."
                 )
 
@@ -215,32 +217,33 @@ def watch(
     """
 
     async def main() -> ExitCode:
-        screen = Screen(as_json=as_json, interim_results=interim_results)
+        printer = Printer(as_json=as_json)
+        captions = CaptionPrinter(printer, interim_results=interim_results)
 
-        def interrupted(error: Exception, delay: float) -> None:
-            screen.tell(f"{error}; connecting again in {delay:.1f} s")
+        def announce_retry(error: ClientError, delay: float) -> None:
+            printer.print_note(f"{error}; connecting again in {delay:.1f} s")
 
         parameters = connect_parameters(conversation, language=language)
-        captions = follow(
+        news = follow(
             url,
             parameters,
-            interrupted=interrupted,
-            connected=lambda snapshot: screen.tell(_welcome(snapshot)),
+            on_retry=announce_retry,
+            on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
         )
         with _on_interrupt(_cancel_this_task()):
-            async with aclosing(captions):
+            async with aclosing(news):
                 if language is None or as_json:
-                    async for news in captions:
-                        screen.news(news)
+                    async for each in news:
+                        captions.print_news(each)
                 else:
-                    await _read(screen, captions, Held(language))
+                    await _print_translated(printer, captions, news, Held(language))
         return ExitCode.OK
 
     _run(main())
 
 
-def _welcome(snapshot: Snapshot) -> str:
-    """Return the line that a viewer reads first on a new connection."""
+def _connected(snapshot: Snapshot) -> str:
+    """Return the line that is printed first on a new connection."""
     connected = f"Connected to {snapshot.conversation_id}"
     if not snapshot.complete:
         return f"{connected}; what was said before cannot be read at the moment."
@@ -249,8 +252,10 @@ def _welcome(snapshot: Snapshot) -> str:
     return f"{connected}. Ctrl-C ends."
 
 
-async def _read(screen: Screen, news: AsyncGenerator[News, None], held: Held) -> None:
-    """Print captions in another language.
+async def _print_translated(
+    printer: Printer, captions: CaptionPrinter, news: AsyncGenerator[News, None], held: Held
+) -> None:
+    """Print captions with their translations.
 
     Raises:
         ClientError: see `client.errors`.
@@ -260,15 +265,17 @@ async def _read(screen: Screen, news: AsyncGenerator[News, None], held: Held) ->
         async with aclosing(lines):
             async for line in lines:
                 if isinstance(line, Line):
-                    screen.line(line)
+                    captions.print_line(line)
                 elif line.state == "failing":
-                    screen.tell("Some translations are missing; there the original is printed.")
+                    printer.print_note(
+                        "Some translations are missing; there the original is printed."
+                    )
                 else:
-                    screen.tell("Translations come again.")
+                    printer.print_note("Translations come again.")
     except (ClientError, asyncio.CancelledError):
-        # What still waits was said nonetheless.
+        # Finals that still wait for a translation are printed as they were said.
         for line in held.rest():
-            screen.line(line)
+            captions.print_line(line)
         raise
 
 
@@ -281,15 +288,14 @@ def languages(
     """Print what languages the service recognises, and translates into."""
 
     async def main() -> ExitCode:
+        printer = Printer(as_json=as_json)
         offer = await ask_for_languages(url)
         if as_json:
-            echo(safe_json(offer.model_dump_json(by_alias=True)))
-            return ExitCode.OK
-        echo(printable(f"Recognised: {', '.join(offer.recognition) or 'any'}"))
+            printer.print_json(offer.model_dump_json(by_alias=True))
+        printer.print_result(f"Recognised: {', '.join(offer.recognition) or 'any'}")
         translation = ", ".join(offer.translation) or "nothing, for there is no translator"
-        # A stand-in is worth knowing of.
         by = f" ({offer.by})" if offer.translator else ""
-        echo(printable(f"Translated into: {translation}{by}"))
+        printer.print_result(f"Translated into: {translation}{by}")
         return ExitCode.OK
 
     _run(main())
@@ -305,18 +311,19 @@ async def _speak(
     parameters: TranscribeParameters,
     frames: AsyncGenerator[bytes, None],
     *,
-    screen: Screen,
+    printer: Printer,
     interim_results: bool,
     paced: bool,
     duration: float | None,
 ) -> ExitCode:
-    """Speak all frames into a new connection and print what is heard.
+    """Send all frames over a new connection and print the results.
 
     Raises:
         ClientError: see `client.errors`.
     """
     cancel = _cancel_this_task()
-    with screen, _on_interrupt(cancel) as on_interrupt:
+    captions = CaptionPrinter(printer, interim_results=interim_results)
+    with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
         async with Speaker(url, parameters, interim_results=interim_results) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
             talk = Stream(speaker, frames, audio=audio, paced=paced)
@@ -326,16 +333,16 @@ async def _speak(
                 nonlocal interrupts
                 interrupts += 1
                 if interrupts == 1:
-                    screen.tell("Waiting for the last words; Ctrl-C again ends at once.")
+                    printer.print_note("Waiting for the last words; Ctrl-C again ends at once.")
                     talk.interrupt()
                 else:
                     cancel()
 
             on_interrupt(interrupt)
-            showing = asyncio.create_task(_show(screen, talk, duration))
+            showing = asyncio.create_task(_update(bar, talk, duration))
             try:
-                closed = await talk.run(screen.hear)
-                screen.show(talk.progress, duration)
+                closed = await talk.run(captions.print_received)
+                bar.show(talk.progress, duration)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
@@ -347,13 +354,13 @@ async def _speak(
             f"{_ADVICE[closed.reason]} The rest was not recognised."
         )
     if not closed.finals:
-        screen.tell("No speech was recognised.")
+        printer.print_note("No speech was recognised.")
     return ExitCode.OK
 
 
-async def _show(screen: Screen, talk: Stream, duration: float | None) -> None:
+async def _update(bar: StreamBar, talk: Stream, duration: float | None) -> None:
     while True:
-        screen.show(talk.progress, duration)
+        bar.show(talk.progress, duration)
         await asyncio.sleep(0.2)
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from client.aws import explained
-from client.cli.report import Report
+from client.cli.documents import write_document
+from client.cli.printing import Printer
 from client.cli.running import interruptible, run
-from client.conversations.formats import formatted, moment
+from client.conversations.formats import format_utterances, parse_moment
 from client.conversations.table import TABLE_VARIABLE, open_table, place
 from client.errors import ExitCode, NoSuchConversation
+from client.formats import Format
 from client.live.endpoints import connect_parameters
-from client.recordings.fetching import Format, deliver
 from transcripts.documents import ConversationTranscript
-
-_STDOUT: Final = Path("-")
 
 
 def transcript(
@@ -55,7 +54,7 @@ def transcript(
     def main() -> ExitCode:
         name = connect_parameters(conversation).conversation_id
         now = datetime.now(UTC)
-        begin = moment(since, now) if since is not None else None
+        begin = parse_moment(since, now) if since is not None else None
         of = place(table)
         with explained(of):
             stored = open_table(of)
@@ -64,10 +63,10 @@ def transcript(
             if first is None:
                 if begin is None or next(stored.read(name), None) is None:
                     raise NoSuchConversation(f"{name}: nothing is stored of this conversation")
-                Report(as_json=False).tell(f"{name}: nothing was said since {since}.")
+                Printer().print_note(f"{name}: nothing was said since {since}.")
             about = ConversationTranscript(conversation_id=name, created_at=now, since=begin)
             found = chain((first,) if first else (), utterances)
-            deliver(formatted(about, found, wanted), None if output == _STDOUT else output)
+            write_document(format_utterances(about, found, wanted), wanted, output)
         return ExitCode.OK
 
     with interruptible():

@@ -1,4 +1,4 @@
-"""What the commands for recordings share: their options, and what they show."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Annotated
 import typer
 
 from client.aws import DEMO_HINT
-from client.cli.report import Report
 from client.cli.running import EXIT_CODES
 from client.recordings.bucket import BUCKET_VARIABLE
-from client.recordings.targets import Status
 
 EPILOG = f"{DEMO_HINT}. {EXIT_CODES}"
 
@@ -26,10 +24,3 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print what happens as JSON, one object a line.")
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until there is a transcript.")]
-
-
-def show(report: Report, seen: Status) -> None:
-    """Print what has become of something."""
-    for line in seen.lines():
-        report.result(line)
-    report.event("status", **seen.fields())

@@ -1,4 +1,4 @@
-"""How every command ends: one line on stderr, and an exit code."""
+"""Run a command: what it raises becomes a message on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Final
 
 import typer
 
-from client.cli.output import printable_lines
+from client.cli.printing import print_error
 from client.errors import ClientError, ExitCode, FileFailed, NoConnection, NoStorage, OutputFailed
 from client.live.endpoints import URL_VARIABLE
 
 #: For the end of each command's help.
 EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in ExitCode) + "."
+
+_NO_SERVICE: Final = f"Is it running, and is this its address? See --url, {URL_VARIABLE}."
 
 
 def run(command: Callable[[], ExitCode]) -> None:
@@ -25,11 +28,8 @@ def run(command: Callable[[], ExitCode]) -> None:
     try:
         code = command()
     except ClientError as error:
-        typer.echo(printable_lines(str(error)), err=True)
-        if isinstance(error, NoConnection) and not isinstance(error, NoStorage):
-            typer.echo(
-                f"Is it running, and is this its address? See --url, {URL_VARIABLE}.", err=True
-            )
+        is_service = isinstance(error, NoConnection) and not isinstance(error, NoStorage)
+        print_error(error, *((_NO_SERVICE,) if is_service else ()))
         if isinstance(error, OutputFailed) and not isinstance(error, FileFailed):
             _leave_stdout()
         code = error.exit_code

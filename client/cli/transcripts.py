@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from client.cli.options import BucketName, Json, Wait, show
-from client.cli.report import Report
+from client.cli.delivery import announce_retry, deliver_transcript, print_status, wait_for_result
+from client.cli.options import BucketName, Json, Wait
+from client.cli.printing import Printer
 from client.cli.running import interruptible, run
 from client.errors import ExitCode
+from client.formats import Format
 from client.recordings.bucket import explained, open_bucket
-from client.recordings.fetching import Format
 from client.recordings.status import SessionStatus, State
-from client.recordings.targets import Status, check, hand_over, last, looks, target
+from client.recordings.targets import Status, poll_status, require_transcript, target
 
 Key = Annotated[
     str | None,
@@ -44,17 +46,17 @@ def status(
 
     def main() -> ExitCode:
         of = target(key, session)
-        report = Report(as_json=as_json)
+        printer = Printer(as_json=as_json)
         home = open_bucket(bucket)
         with explained(home.name):
             if not watch:
-                seen = of.look(home)
-                show(report, seen)
+                seen = of.read_status(home)
+                print_status(printer, seen)
                 return EXIT_CODE_OF[seen.state]
             before: Status | None = None
-            for each in looks(home, report, of):
+            for each in poll_status(home, of, on_lost=partial(announce_retry, printer)):
                 if each != before:
-                    show(report, each)
+                    print_status(printer, each)
                 before = each
             return EXIT_CODE_OF[before.state] if before else ExitCode.OK
 
@@ -87,14 +89,13 @@ def fetch(
 
     def main() -> ExitCode:
         of = target(key, session)
-        report = Report(as_json=False)
+        printer = Printer()
         home = open_bucket(bucket)
         with explained(home.name):
-            seen = last(looks(home, report, of)) if wait else of.look(home)
+            seen = wait_for_result(home, printer, of) if wait else of.read_status(home)
             if not (isinstance(seen, SessionStatus) and seen.readable):
-                check(seen)
-            file = None if output == Path("-") else output
-            hand_over(home, report, of, seen, wanted=wanted, output=file)
+                require_transcript(seen)
+            deliver_transcript(home, printer, of, seen, wanted=wanted, output=output)
         return ExitCode.OK
 
     with interruptible():

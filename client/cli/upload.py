@@ -9,13 +9,15 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from client.cli.options import BucketName, Json, Wait, show
-from client.cli.report import Report, amount
+from client.cli.delivery import deliver_transcript, print_status, wait_for_result
+from client.cli.options import BucketName, Json, Wait
+from client.cli.printing import Printer
+from client.cli.progress import UploadProgress, format_bytes
 from client.cli.running import interruptible, run
 from client.errors import ClientError, ExitCode, UnreadableAudio, UsageError
+from client.formats import Format
 from client.recordings.bucket import Bucket, explained, open_bucket
 from client.recordings.chunks import spans
-from client.recordings.fetching import Format
 from client.recordings.planning import (
     Planned,
     announce,
@@ -26,7 +28,7 @@ from client.recordings.planning import (
     unusable_name,
     upload_keys,
 )
-from client.recordings.targets import Target, check, hand_over, last, looks, session_of
+from client.recordings.targets import Target, require_transcript, session_of
 from client.recordings.uploading import Sent, Source, Verdict, not_audio, readable, transfers
 from transcripts.recordings.keys import Session
 
@@ -76,27 +78,27 @@ def upload(
     def main() -> ExitCode:
         if wanted is not None and as_json:
             raise UsageError("--format prints the transcript, --json what happens: choose one.")
-        report = Report(as_json=as_json)
+        printer = Printer(as_json=as_json)
         folder = _folder(files, user=user, session=session, name=name)
         if wanted is not None and folder is None and len(files) > 1:
             raise UsageError("--format is for one recording; `fetch` prints the others.")
         keys = upload_keys(files, name) if folder is None else []
-        keys, refused = _with_usable_names(report, keys)
+        keys, refused = _with_usable_names(printer, keys)
         if refused and not keys:
             return refused[0].exit_code
         home = open_bucket(bucket)
         with explained(home.name):
             if folder is not None:
-                targets, errors = _upload_session(home, report, files[0], folder, force=force)
+                targets, errors = _upload_session(home, printer, files[0], folder, force=force)
                 broken = bool(errors)
             else:
-                targets, errors = _upload_files(home, report, keys, force=force)
+                targets, errors = _upload_files(home, printer, keys, force=force)
                 errors = refused + errors
                 broken = False
             if not (wait or wanted):
-                _tell_results(report, targets)
+                _print_keys(printer, targets)
             elif not broken:  # for what is not complete one would wait for ever
-                errors += _await(home, report, targets, wanted)
+                errors += _await(home, printer, targets, wanted)
         return errors[0].exit_code if errors else ExitCode.OK
 
     with interruptible():
@@ -129,7 +131,7 @@ Uploaded: TypeAlias = tuple[list[Target], list[ClientError]]
 
 
 def _with_usable_names(
-    report: Report, keys: Sequence[tuple[Path, str]]
+    printer: Printer, keys: Sequence[tuple[Path, str]]
 ) -> tuple[list[tuple[Path, str]], list[ClientError]]:
     """Return the files whose names can be used, and why others cannot be uploaded."""
     usable: list[tuple[Path, str]] = []
@@ -137,19 +139,19 @@ def _with_usable_names(
     for path, key in keys:
         if problem := unusable_name(path, key):
             errors.append(problem)
-            _report_refusal(report, path, "name", problem)
+            _report_refusal(printer, path, "name", problem)
         else:
             usable.append((path, key))
     return usable, errors
 
 
-def _report_refusal(report: Report, path: Path, code: str, error: ClientError) -> None:
-    report.tell(str(error))
-    report.event("refused", file=str(path), code=code, message=str(error))
+def _report_refusal(printer: Printer, path: Path, code: str, error: ClientError) -> None:
+    printer.print_note(*error.lines)
+    printer.print_event("refused", file=str(path), code=code, message=str(error))
 
 
 def _upload_files(
-    bucket: Bucket, report: Report, keys: Sequence[tuple[Path, str]], *, force: bool
+    bucket: Bucket, printer: Printer, keys: Sequence[tuple[Path, str]], *, force: bool
 ) -> Uploaded:
     """Upload single files; one that cannot be uploaded does not keep others."""
     errors: list[ClientError] = []
@@ -157,7 +159,7 @@ def _upload_files(
 
     def refuse(path: Path, code: str, error: ClientError) -> None:
         errors.append(error)
-        _report_refusal(report, path, code, error)
+        _report_refusal(printer, path, code, error)
 
     for path, key in keys:
         try:
@@ -165,7 +167,7 @@ def _upload_files(
         except UnreadableAudio as error:
             refuse(path, "unreadable", error)
             continue
-        if strange := _not_audio(report, source, _IF_AUDIO, force=force):
+        if strange := _not_audio(printer, source, _IF_AUDIO, force=force):
             refuse(path, "not_audio", strange)
             continue
         each = plan_file(bucket, source, force=force)
@@ -173,17 +175,17 @@ def _upload_files(
             refuse(path, "exists", refusal)
         else:
             planned.append(each)
-    done, failed = _transfer(bucket, report, planned)
+    done, failed = _transfer(bucket, printer, planned)
     return [Target(each.source.key) for each in done], errors + failed
 
 
 def _upload_session(
-    bucket: Bucket, report: Report, folder: Path, session: Session, *, force: bool
+    bucket: Bucket, printer: Printer, folder: Path, session: Session, *, force: bool
 ) -> Uploaded:
     """Upload the chunks of a session, all or none of them: a wrong one would spoil it."""
     sources = session_sources(folder, session)
     for source in sources:
-        if problem := _not_audio(report, source, _IN_FOLDER, force=force):
+        if problem := _not_audio(printer, source, _IN_FOLDER, force=force):
             raise problem
     planned, numbers = plan_session(bucket, session, sources, force=force)
     for each in planned:
@@ -191,15 +193,15 @@ def _upload_session(
             raise refusal
     metadata = announce(bucket, session, numbers)
     fields = metadata.model_dump(by_alias=True)
-    report.event("session", userId=session.user_id, sessionId=session.session_id, **fields)
+    printer.print_event("session", userId=session.user_id, sessionId=session.session_id, **fields)
     if lacking := missing(metadata, numbers):
-        report.tell(
+        printer.print_note(
             f"Not here, nor in the bucket: chunk {spans(lacking)}. The transcript waits for it, or "
             "for the event that the session has ended (docs/transcripts.md)."
         )
-    _, errors = _transfer(bucket, report, planned)
+    _, errors = _transfer(bucket, printer, planned)
     if errors:
-        report.tell("The session is not complete: repeat the command.")
+        printer.print_note("The session is not complete: repeat the command.")
     return [Target(session)], errors
 
 
@@ -219,89 +221,89 @@ _IN_FOLDER: Final = (
 
 
 def _not_audio(
-    report: Report, source: Source, advice: str, *, force: bool
+    printer: Printer, source: Source, advice: str, *, force: bool
 ) -> UnreadableAudio | None:
     problem = not_audio(source)
     if problem is None:
         return None
     if force:
-        report.tell(f"{problem}; it is uploaded all the same.")
+        printer.print_note(f"{problem}; it is uploaded all the same.")
         return None
     return UnreadableAudio(f"{problem}. {advice}")
 
 
 def _transfer(
-    bucket: Bucket, report: Report, planned: Sequence[Planned]
+    bucket: Bucket, printer: Printer, planned: Sequence[Planned]
 ) -> tuple[list[Planned], list[ClientError]]:
     """Upload what is to be uploaded; return what is there now, and what went wrong with others."""
     todo = {each.item: each for each in planned if each.verdict is Verdict.UPLOAD}
     done = [each for each in planned if each.verdict is Verdict.SKIP]
     skipped, errors = len(done), list[ClientError]()
     for each in done:
-        _tell_file(report, "skipped", each.source)
+        _print_file_event(printer, "skipped", each.source)
     _forget_failures(bucket, todo.values())
     size = sum(item.source.size for item in todo)
     with (
-        report.progress(size, len(todo)) as progress,
+        UploadProgress(printer, size=size, files=len(todo)) as progress,
         closing(transfers(bucket, list(todo))) as events,
     ):
         try:
             for event in events:
                 if isinstance(event, Sent):
-                    progress.sent(event.size)
+                    progress.add_bytes(event.size)
                     continue
-                progress.done()
+                progress.add_file()
                 if event.error is not None:
                     errors.append(event.error)
-                    report.tell(str(event.error))
+                    printer.print_note(*event.error.lines)
                     continue
                 done.append(todo[event.item])
-                _tell_file(report, "uploaded", event.item.source)
+                _print_file_event(printer, "uploaded", event.item.source)
                 if todo[event.item].transcribed:
-                    report.tell(
+                    printer.print_note(
                         f"{event.item.source.key} keeps the transcript of what was there before."
                     )
         except KeyboardInterrupt:
-            report.tell("What is not complete is being removed; Ctrl-C again leaves it.")
+            printer.print_note("What is not complete is being removed; Ctrl-C again leaves it.")
             raise
     if sent := [each for each in done if each.verdict is Verdict.UPLOAD]:
-        sizes = amount(sum(each.source.size for each in sent))
-        report.tell(f"{_count(len(sent))} uploaded, {sizes}.")
+        sizes = format_bytes(sum(each.source.size for each in sent))
+        printer.print_note(f"{_count(len(sent))} uploaded, {sizes}.")
     if skipped:
-        report.tell(f"{_count(skipped)} not sent again: the same is there already.")
+        printer.print_note(f"{_count(skipped)} not sent again: the same is there already.")
     order = {each.source.key: place for place, each in enumerate(planned)}
     return sorted(done, key=lambda each: order[each.source.key]), errors
 
 
-def _tell_file(report: Report, kind: str, source: Source) -> None:
-    report.event(kind, file=str(source.path), key=source.key, size=source.size)
+def _print_file_event(printer: Printer, kind: str, source: Source) -> None:
+    printer.print_event(kind, file=str(source.path), key=source.key, size=source.size)
 
 
 def _count(files: int) -> str:
     return "1 file" if files == 1 else f"{files} files"
 
 
-def _tell_results(report: Report, targets: Sequence[Target]) -> None:
+def _print_keys(printer: Printer, targets: Sequence[Target]) -> None:
     for each in targets:
         of = each.of
-        report.result(of if isinstance(of, str) else f"{of.user_id}/{of.session_id}")
+        printer.print_result(of if isinstance(of, str) else f"{of.user_id}/{of.session_id}")
 
 
 def _await(
-    bucket: Bucket, report: Report, targets: Sequence[Target], wanted: Format | None
+    bucket: Bucket, printer: Printer, targets: Sequence[Target], wanted: Format | None
 ) -> list[ClientError]:
     """Wait for transcripts; return what went wrong instead."""
     errors: list[ClientError] = []
     for each in targets:
-        seen = last(looks(bucket, report, each))
+        seen = wait_for_result(bucket, printer, each)
         if wanted is None:
-            show(report, seen)
+            print_status(printer, seen)
         try:
-            check(seen)
+            require_transcript(seen)
             if wanted is not None:
-                hand_over(bucket, report, each, seen, wanted=wanted)
+                deliver_transcript(bucket, printer, each, seen, wanted=wanted)
         except ClientError as error:
             errors.append(error)
             if wanted is not None:
-                report.tell(str(error))
+                printer.print_note(*error.lines)
     return errors

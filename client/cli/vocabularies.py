@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from client import aws
 from client.cli.options import EPILOG
-from client.cli.report import Report
+from client.cli.printing import Printer
 from client.cli.running import interruptible, run
 from client.errors import ExitCode, UsageError
 from client.recordings.bucket import BUCKET_VARIABLE, explained, open_bucket
@@ -86,17 +86,17 @@ def put(
     def main() -> ExitCode:
         kind = _kind(is_filter)
         entries, content = read(kind, file)
-        report = Report(as_json=as_json)
+        printer = Printer(as_json=as_json)
         account = _account(region, kind, name)
         upload = partial(_upload, bucket, name, content)
         stored, is_new = account.put(kind, name, language, entries, upload)
         did = "Created" if is_new else "Replaced"
         count = len(entries.phrases)
         noun = "entry" if count == 1 else "entries"
-        report.tell(f"{did} the {kind.noun} {name}: {count} {noun}.")
+        printer.print_note(f"{did} the {kind.noun} {name}: {count} {noun}.")
         if stored.state == "PENDING" and wait:
-            stored = _await(report, account, name)
-        _show(report, stored)
+            stored = _await(printer, account, name)
+        _print_stored(printer, stored)
         if stored.state == "PENDING" and not wait:
             return ExitCode.OK
         return _EXIT_CODES[stored.state]
@@ -117,7 +117,7 @@ def status(
     def main() -> ExitCode:
         kind = _kind(is_filter)
         stored = _account(region, kind, name).get(kind, name)
-        _show(Report(as_json=as_json), stored)
+        _print_stored(Printer(as_json=as_json), stored)
         return _EXIT_CODES[stored.state]
 
     with interruptible():
@@ -130,13 +130,13 @@ def list_(*, is_filter: IsFilter = False, region: Region = None, as_json: Json =
 
     def main() -> ExitCode:
         kind = _kind(is_filter)
-        report = Report(as_json=as_json)
+        printer = Printer(as_json=as_json)
         is_empty = True
         for stored in _account(region, kind, ALL).all(kind):
-            _show(report, stored)
+            _print_stored(printer, stored)
             is_empty = False
         if is_empty:
-            report.tell(f"There is no {kind.noun}. {kind.hint}")
+            printer.print_note(f"There is no {kind.noun}. {kind.hint}")
         return ExitCode.OK
 
     with interruptible():
@@ -152,9 +152,9 @@ def delete(
     def main() -> ExitCode:
         kind = _kind(is_filter)
         _account(region, kind, name).delete(kind, name)
-        report = Report(as_json=as_json)
-        report.result(f"{name}: deleted")
-        report.event("deleted", name=name, filter=is_filter)
+        printer = Printer(as_json=as_json)
+        printer.print_result(f"{name}: deleted")
+        printer.print_event("deleted", name=name, filter=is_filter)
         return ExitCode.OK
 
     with interruptible():
@@ -201,9 +201,9 @@ def _upload(bucket: str | None, name: str, content: bytes) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def _await(report: Report, account: Account, name: str) -> Stored:
+def _await(printer: Printer, account: Account, name: str) -> Stored:
     """Return a vocabulary when it is no longer PENDING, or patience has ended."""
-    report.tell(
+    printer.print_note(
         f"{name} is PENDING. Waiting up to {PATIENCE_SECONDS / 60:g} minutes; Ctrl-C leaves it to "
         "Amazon, and `vocabulary status` shows what becomes of it."
     )
@@ -211,12 +211,11 @@ def _await(report: Report, account: Account, name: str) -> Stored:
     for found, waited in account.looks(name):
         stored = found
         if found.state == "PENDING" and waited >= lines * _LINE_SECONDS:
-            report.tell(f"Still PENDING after {waited / 60:.0f} min.")
+            printer.print_note(f"Still PENDING after {waited / 60:.0f} min.")
             lines += 1
     return stored
 
 
-def _show(report: Report, stored: Stored) -> None:
-    fields: dict[str, Any] = stored.fields()
-    report.result(stored.line())
-    report.event("vocabulary", **fields)
+def _print_stored(printer: Printer, stored: Stored) -> None:
+    printer.print_result(stored.line())
+    printer.print_event("vocabulary", **stored.fields())

@@ -1,7 +1,7 @@
-"""What is stored of a conversation, in the formats of transcripts. Everything here is pure.
+"""Format the stored utterances of a conversation as plain text, captions or JSON. Pure.
 
-Plain text and JSON are written as utterances come. For captions all of them are kept, since a cue
-ends by what is said after it.
+Plain text and JSON are produced utterance by utterance. Captions need all utterances at once,
+because the next one decides when a cue ends.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Final
 
-from client.cli.output import safe_json
 from client.errors import UsageError
-from client.recordings.fetching import Format
+from client.formats import Format
 from transcripts.captions.cues import cues
 from transcripts.captions.formats import plain_lines, spoken_live, srt, vtt
 from transcripts.documents import ConversationTranscript
@@ -21,16 +20,16 @@ from transcripts.models import Utterance
 
 _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION: Final = re.compile(r"(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?", re.ASCII)
-#: So many digits of a number are more than any calendar has.
+#: No calendar has numbers of more digits.
 _DIGITS: Final = 20
-#: What is stored is younger.
+#: Nothing that is stored is older.
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moment(given: str, now: datetime) -> datetime:
-    """Return the moment of ISO 8601 text, or so long before `now`: `2h`, `1h30m`, `90s`, `7d`.
+def parse_moment(given: str, now: datetime) -> datetime:
+    """Parse a moment: ISO 8601, or a duration before `now` such as `2h`, `1h30m`, `90s` or `7d`.
 
-    A time without a zone is this machine's. What is before 1970 is 1970.
+    A time without a zone is in this machine's zone. A moment before 1970 becomes 1970.
 
     Raises:
         UsageError: it is neither.
@@ -54,10 +53,10 @@ def moment(given: str, now: datetime) -> datetime:
     return max(_EPOCH, when.astimezone(UTC) if near else when.replace(tzinfo=UTC))
 
 
-def formatted(
+def format_utterances(
     about: ConversationTranscript, utterances: Iterable[Utterance], wanted: Format
 ) -> Iterator[bytes]:
-    """Yield utterances in a format, as UTF-8; `about` is what a JSON document says besides."""
+    """Yield utterances in a format, as UTF-8; `about` has the other fields of a JSON document."""
     if wanted is Format.JSON:
         yield from (text.encode() for text in _json(about, utterances))
         return
@@ -75,6 +74,6 @@ def _json(about: ConversationTranscript, utterances: Iterable[Utterance]) -> Ite
     yield empty.removesuffix("]}")
     before = "\n"
     for each in utterances:
-        yield before + safe_json(each.model_dump_json(by_alias=True, exclude_none=True))
+        yield before + each.model_dump_json(by_alias=True, exclude_none=True)
         before = ",\n"
     yield "\n]}\n"

@@ -1,7 +1,7 @@
-"""Audio sources of the command line, as asynchronous streams of PCM frames.
+"""Audio sources of a live stream: a file or a microphone, as asynchronous PCM frames.
 
-Reading a file and listening to a microphone block, so they happen in threads of their own.
-What they are ahead of the socket is bounded.
+Reading a file and recording from a microphone block, so each has a thread of its own. The number
+of frames that wait for the socket is bounded.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.audio_files import reason, unreadable
 from client.errors import UnreadableAudio
-from speech.decode import AudioInfo, CorruptAudio, DecodeError, decode, probe
+from speech.decode import CorruptAudio, decode
 from speech.pcm import PcmFormat
 
 #: Audio in one frame, in seconds: short enough for captions, long enough to be cheap.
@@ -27,44 +28,6 @@ _FRAMES_WAITING = 50
 
 
 # --- a file -----------------------------------------------------------------------------------
-
-
-async def inspect(path: Path) -> AudioInfo:
-    """Return what the header of a recording tells; see `look_at`."""
-    return await asyncio.to_thread(look_at, path)
-
-
-def look_at(path: Path) -> AudioInfo:
-    """Return what the header of a recording tells. Blocks.
-
-    Raises:
-        UnreadableAudio: there is no such file, or it holds no audio.
-    """
-    try:
-        empty = path.is_file() and not path.stat().st_size
-        found = None if empty else probe(path)
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    if found is None:
-        raise UnreadableAudio(f"{path}: the file is empty")
-    return found
-
-
-def _unreadable(path: Path, error: Exception) -> UnreadableAudio:
-    """Return why a file gives no audio.
-
-    Whatever its bytes make a decoder raise is the file's matter, and no reason for a stack trace.
-    """
-    if isinstance(error, DecodeError | OSError):
-        return UnreadableAudio(f"{path}: {_reason(error)}")
-    return UnreadableAudio(f"{path}: the decoder cannot cope with it ({type(error).__name__})")
-
-
-def _reason(error: Exception) -> str:
-    """Return what went wrong, without the error numbers and file names of those below."""
-    cause = error if isinstance(error, OSError) else error.__cause__
-    words = getattr(cause, "strerror", None)
-    return str(error).replace(str(cause), words) if words else str(error)
 
 
 async def read_file(path: Path, wanted: PcmFormat) -> AsyncGenerator[bytes, None]:
@@ -87,9 +50,9 @@ async def read_file(path: Path, wanted: PcmFormat) -> AsyncGenerator[bytes, None
                 yield frame
     except CorruptAudio as error:
         sent = "" if empty else " (what came before was sent)"
-        raise UnreadableAudio(f"{path}: {_reason(error)}{sent}") from error
+        raise UnreadableAudio(f"{path}: {reason(error)}{sent}") from error
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if empty:
         raise UnreadableAudio(f"{path}: the file holds no sound")
 
@@ -97,8 +60,8 @@ async def read_file(path: Path, wanted: PcmFormat) -> AsyncGenerator[bytes, None
 async def in_thread(pieces: Iterator[bytes], *, ahead: int) -> AsyncGenerator[bytes, None]:
     """Iterate `pieces` in a thread of its own, at most `ahead` pieces before the consumer.
 
-    What the iterator raises comes out here. Closing this generator ends the thread after the
-    piece at hand. The thread is a daemon: a read that hangs does not keep the program alive.
+    Errors of the iterator are raised here. Closing this generator ends the thread after the
+    current piece. The thread is a daemon: a read that hangs does not keep the program alive.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
@@ -137,13 +100,13 @@ async def in_thread(pieces: Iterator[bytes], *, ahead: int) -> AsyncGenerator[by
 
 @dataclass(slots=True)
 class Microphone:
-    """A microphone, and what had to be dropped of it because the service did not read."""
+    """A microphone; counts the frames that were dropped because the service did not read."""
 
     device: str | int | None
     format: PcmFormat
     dropped_frames: int = 0
 
-    async def listen(self) -> AsyncGenerator[bytes, None]:
+    async def record(self) -> AsyncGenerator[bytes, None]:
         """Yield frames of `FRAME_SECONDS` for ever.
 
         Raises:
@@ -159,7 +122,7 @@ class Microphone:
             else:
                 queue.put_nowait(frame)
 
-        def heard(frame: Any, *_: object) -> None:
+        def on_frame(frame: Any, *_: object) -> None:
             loop.call_soon_threadsafe(put, bytes(frame))
 
         try:
@@ -169,7 +132,7 @@ class Microphone:
                 dtype="int16",
                 blocksize=round(self.format.sample_rate * FRAME_SECONDS),
                 device=self.device,
-                callback=heard,
+                callback=on_frame,
             )
             stream.start()
         except (sound.PortAudioError, ValueError) as error:

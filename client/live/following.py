@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from client.errors import ConnectionLost, NoConnection, Refused
+from client.errors import ClientError, ConnectionLost, NoConnection, Refused
 from client.live.connection import Viewer
 from client.live.pacing import backoff
 from transcripts.models import Utterance
@@ -70,15 +70,15 @@ async def follow(
     base: str,
     parameters: ConnectParameters,
     *,
-    interrupted: Callable[[Exception, float], None] = lambda *_: None,
-    connected: Callable[[Snapshot], None] = lambda _: None,
+    on_retry: Callable[[ClientError, float], None] = lambda *_: None,
+    on_connected: Callable[[Snapshot], None] = lambda _: None,
 ) -> AsyncGenerator[News, None]:
     """Yield the captions of a conversation, each final once, and reconnect with backoff.
 
     With a language among the `parameters` their translations come, too, each final one once.
 
-    `connected` gets the snapshot with which a connection begins, before what is new in it.
-    `interrupted` is told why a connection ended and how many seconds the next attempt waits.
+    `on_connected` gets the snapshot with which a connection begins, before what is new in it.
+    `on_retry` gets why a connection ended, and the seconds until the next attempt.
 
     Raises:
         NoConnection: the first connection could not be made. Later ones are retried for ever.
@@ -94,7 +94,7 @@ async def follow(
                     ever_connected = True
                     failures = 0
                     if isinstance(message, Snapshot):
-                        connected(message)
+                        on_connected(message)
                     for news in captions.unseen(message):
                         yield news
         except (ConnectionLost, NoConnection, Refused) as error:
@@ -106,5 +106,5 @@ async def follow(
             retry_after = error.retry_after if isinstance(error, Refused) else None
             draw = random.random()  # noqa: S311 - jitter, not a secret
             delay = backoff(failures, draw, retry_after=retry_after)
-            interrupted(error, delay)
+            on_retry(error, delay)
             await asyncio.sleep(delay)

@@ -20,7 +20,7 @@ INTERRUPTED_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Progress:
+class StreamProgress:
     """How far a stream is. Times are seconds of audio."""
 
     sent: float = 0.0
@@ -48,7 +48,7 @@ class Stream:
         audio: PcmFormat,
         paced: bool,
     ) -> None:
-        self.progress = Progress()
+        self.progress = StreamProgress()
         self._speaker = speaker
         self._frames = frames
         self._audio = audio

@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.cli.output import printable
 from client.errors import AlreadyThere, ClientError, UnreadableAudio, UsageError
 from client.recordings.bucket import Bucket
 from client.recordings.chunks import announced, chunk_keys, consists_of, number
-from client.recordings.status import State, look_at_recording
+from client.recordings.status import State, read_recording_status
 from client.recordings.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
 from transcripts.documents import SessionMetadata
 from transcripts.recordings.keys import FAILURE, UPLOADS, Session, UnknownKey, beside, recording
@@ -81,7 +80,7 @@ def unusable_name(path: Path, key: str) -> UsageError | None:
         recording(key)
     except UnknownKey:
         return UsageError(
-            f"{printable(str(path))}: it cannot be uploaded as {printable(key)}. A name has no "
+            f"{path}: it cannot be uploaded as {key}. A name has no "
             "control characters, is UTF-8, and is not too long; give another one by --name"
         )
     return None
@@ -93,7 +92,7 @@ def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
     same = there is not None and same_bytes(source, there)
     if same and not force:  # whatever has become of it
         return Planned(source, Verdict.SKIP)
-    state = look_at_recording(bucket, recording(source.key), source.key).state
+    state = read_recording_status(bucket, recording(source.key), source.key).state
     return _planned(
         source,
         there,

@@ -96,7 +96,7 @@ class RecordingStatus:
         return told | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def look_at_recording(bucket: Bucket, audio: Recording, key: str) -> RecordingStatus:
+def read_recording_status(bucket: Bucket, audio: Recording, key: str) -> RecordingStatus:
     """Return what has become of the recording at `key`.
 
     Raises:
@@ -219,7 +219,7 @@ class SessionStatus:
         return told | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def look_at_session(bucket: Bucket, session: Session) -> SessionStatus:
+def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
     """Return what has become of a session.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a command is about: a recording or a session, what has become of it, and its transcript."""
+"""The recording or session that a command is about: its status, and its transcript."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from client.cli.output import printable, safe_json
-from client.cli.report import Report
 from client.errors import NoStorage, NoSuchRecording, NoTranscript, NotYet, UsageError
+from client.formats import Format
 from client.recordings.bucket import Bucket, explained
-from client.recordings.chunks import spans
-from client.recordings.fetching import Format, deliver, fetch
+from client.recordings.fetching import fetch
 from client.recordings.status import (
     RecordingStatus,
     SessionStatus,
     State,
-    look_at_recording,
-    look_at_session,
+    read_recording_status,
+    read_session_status,
 )
 from transcripts.documents import RecordingTranscript, SessionTranscript
 from transcripts.recordings.keys import UPLOADS, Session, UnknownKey, named_session, recording
-from transcripts.recordings.store import UnreadableDocument
 
-#: Between two looks at the bucket while it is waited, seconds: at first and at most.
+#: Between two requests to the bucket while a command waits, seconds: at first and at most.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 10.0
 
@@ -39,11 +36,11 @@ class Target:
 
     of: str | Session
 
-    def look(self, bucket: Bucket) -> Status:
-        """Return what has become of it."""
+    def read_status(self, bucket: Bucket) -> Status:
+        """Read its status from the bucket."""
         if isinstance(self.of, Session):
-            return look_at_session(bucket, self.of)
-        return look_at_recording(bucket, recording(self.of), self.of)
+            return read_session_status(bucket, self.of)
+        return read_recording_status(bucket, recording(self.of), self.of)
 
     def fetch(self, bucket: Bucket, wanted: Format) -> bytes | None:
         """Return its transcript in a format; None if there is none."""
@@ -89,18 +86,20 @@ def session_of(user: str | None, name: str) -> Session:
         raise UsageError(f"{user}/{name} names no session: {error}") from error
 
 
-def looks(
+def poll_status(
     bucket: Bucket,
-    report: Report,
     of: Target,
     *,
+    on_lost: Callable[[NoStorage], object],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Status]:
-    """Look at something until it is clear what becomes of it; a bucket that is lost comes again.
+    """Read the status again and again until it is final, and yield each.
+
+    A bucket that cannot be reached is tried again; `on_lost` is called once each time it is lost.
 
     Raises:
-        AccessRefused: what one may do has changed meanwhile.
-        NoStorage: it could not be reached the first time.
+        AccessRefused: the rights have changed meanwhile.
+        NoStorage: the bucket could not be reached the first time.
     """
     pause = _FIRST_PAUSE
     seen: Status | None = None
@@ -108,13 +107,13 @@ def looks(
     while True:
         try:
             with explained(bucket.name):
-                seen = of.look(bucket)
+                seen = of.read_status(bucket)
             lost = False
         except NoStorage as error:
             if seen is None:
                 raise
             if not lost:
-                report.tell(f"{error} Trying again.")
+                on_lost(error)
             lost = True
         else:
             yield seen
@@ -124,58 +123,23 @@ def looks(
         pause = min(_LONGEST_PAUSE, pause * 1.5)
 
 
-def last(looked: Iterator[Status]) -> Status:
-    """Return how it came out in the end."""
-    (found,) = deque(looked, maxlen=1)
+def last(statuses: Iterator[Status]) -> Status:
+    """Return the last of several statuses."""
+    (found,) = deque(statuses, maxlen=1)
     return found
 
 
-def check(seen: Status) -> None:
-    """Do nothing if there is a transcript.
+def require_transcript(seen: Status) -> None:
+    """Check that there is a transcript.
 
     Raises:
         NoTranscript, NotYet, NoSuchRecording: why there is none.
     """
     if seen.state is State.TRANSCRIBED:
         return
-    told = "\n".join(map(printable, seen.lines()))
+    lines = seen.lines()
     if seen.state is State.FAILED:
-        raise NoTranscript(f"{told}\nAnother recording may be uploaded in its place.")
+        raise NoTranscript(*lines, "Another recording may be uploaded in its place.")
     if seen.state is State.UNKNOWN:
-        raise NoSuchRecording(told)
-    raise NotYet(f"{told}\nThere is no transcript yet; --wait waits for it.")
-
-
-def hand_over(
-    bucket: Bucket,
-    report: Report,
-    of: Target,
-    seen: Status,
-    *,
-    wanted: Format,
-    output: Path | None = None,
-) -> None:
-    """Deliver a transcript to a file or stdout, and tell what is wrong with it.
-
-    Raises:
-        NoTranscript, NotYet: there is none that can be read.
-        OutputFailed: it cannot be written.
-    """
-    try:
-        content = of.fetch(bucket, wanted)
-    except UnreadableDocument as error:
-        raise NoTranscript(f"The transcript cannot be read by this client: {error}.") from error
-    if content is None:
-        raise NotYet("The transcript was deleted in this moment.")
-    if wanted is Format.JSON:  # stored without an end of its line
-        content = (content if output else _printable_json(content)) + b"\n"
-    deliver((content,), output)
-    for note in seen.notes:
-        report.tell(note)
-    if isinstance(seen, SessionStatus) and seen.gaps:
-        report.tell(f"Not in it: chunk {spans(seen.gaps)}; `status` says why.")
-
-
-def _printable_json(document: bytes) -> bytes:
-    """Return a document that means the same, for a terminal; names in it are somebody else's."""
-    return safe_json(document.decode(errors="backslashreplace")).encode()
+        raise NoSuchRecording(*lines)
+    raise NotYet(*lines, "There is no transcript yet; --wait waits for it.")

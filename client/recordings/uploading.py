@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from botocore.exceptions import BotoCoreError
 from botocore.exceptions import ClientError as AwsError
 
+from client.audio_files import read_header
 from client.errors import AlreadyThere, ClientError, UnreadableAudio
-from client.live.audio import look_at
 from client.recordings.bucket import Bucket, explanation
 from transcripts.recordings.sessions import Listed
 
@@ -96,7 +96,7 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
 
     def look() -> None:
         try:
-            look_at(source.path)
+            read_header(source.path)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             seen.set_exception(error)
         else:

@@ -10,7 +10,7 @@ import { store } from './app/store.ts'
 import {
   addressOf,
   conversationIn,
-  freshConversationId,
+  generateConversationId,
   isConversationId,
   isForListening,
 } from './conversation/conversationId.ts'
@@ -26,7 +26,7 @@ import { Subscription } from './viewing/subscription.ts'
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
 
-const conversation = conversationIn(location.href) ?? freshConversationId()
+const conversation = conversationIn(location.href) ?? generateConversationId()
 if (isConversationId(conversation)) {
   const listening = isForListening(location.href)
   history.replaceState(null, '', addressOf(location.href, conversation, listening))

@@ -1,6 +1,9 @@
 import { useSelector } from 'react-redux'
 
-import { selectIncomplete, selectTranslationFailing } from '../conversation/conversationSlice.ts'
+import {
+  selectIsIncomplete,
+  selectIsTranslationFailing,
+} from '../conversation/conversationSlice.ts'
 import { selectLanguages } from '../language/languageSlice.ts'
 import { languageName } from '../language/tags.ts'
 import type { Problem } from '../shared/problem.ts'
@@ -34,8 +37,8 @@ function noLanguage(language: string, offered: readonly string[]): Problem {
 export function Notices() {
   const speaking = useSelector(selectSpeaking)
   const viewing = useSelector(selectViewing)
-  const incomplete = useSelector(selectIncomplete)
-  const failing = useSelector(selectTranslationFailing)
+  const isIncomplete = useSelector(selectIsIncomplete)
+  const failing = useSelector(selectIsTranslationFailing)
   const { refused, offered } = useSelector(selectLanguages)
 
   const notices: Notice[] = []
@@ -48,7 +51,7 @@ export function Notices() {
     const { problem, retryAt, status } = viewing
     notices.push({ problem, retryAt, final: status === 'ended' })
   }
-  if (incomplete && viewing.status === 'live') {
+  if (isIncomplete && viewing.status === 'live') {
     notices.push({ problem: EARLIER_MISSING, final: false })
   }
   if (refused !== undefined) {

@@ -9,13 +9,13 @@ import {
   type Gap,
   selectAnnouncements,
   selectAwaited,
-  selectBegunBefore,
+  selectHasEarlierWords,
   selectCaptions,
   selectDrafts,
   selectIsEmpty,
-  selectTrimmed,
+  selectIsTrimmed,
 } from './conversationSlice.ts'
-import { detailOf } from './speakerIdentity.ts'
+import { formatSpeakerDetail } from './speakerIdentity.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
 interface Props {
@@ -27,7 +27,7 @@ interface Props {
   originals: boolean
 }
 
-/** The conversation as it is read. */
+/** The captions of the conversation, in a region that scrolls. */
 export function Captions({ speaks, isListening, originals }: Props) {
   const { scroller, content, stuck, jump } = useStickToEnd()
   return (
@@ -57,14 +57,14 @@ export function Captions({ speaks, isListening, originals }: Props) {
 }
 
 /**
- * Read out by screen readers as they come; drafts are not, for they change all the time. Where
- * translations are read, text changes here as well: then `Announcements` has what is read out.
+ * The finals, which screen readers read out as they arrive. Drafts are not read out, because they
+ * change all the time. Translations change the text here too; then `Announcements` is read out.
  */
 const Finals = memo(function Finals({ originals }: { originals: boolean }) {
   const captions = useSelector(selectCaptions)
   const awaited = useSelector(selectAwaited)
-  const trimmed = useSelector(selectTrimmed)
-  const begunBefore = useSelector(selectBegunBefore)
+  const isTrimmed = useSelector(selectIsTrimmed)
+  const hasEarlierWords = useSelector(selectHasEarlierWords)
   const language = useSelector(selectLanguage)
   return (
     <div
@@ -72,10 +72,10 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
       aria-live={language === undefined ? 'polite' : 'off'}
       aria-label="Finished captions"
     >
-      {trimmed ? (
+      {isTrimmed ? (
         <p className={styles.note}>Older captions are stored, and no longer on this page.</p>
       ) : (
-        begunBefore === true && (
+        hasEarlierWords === true && (
           <p className={styles.note}>
             What was said more than two minutes before you came is stored, and not shown here.
           </p>
@@ -98,7 +98,7 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
   )
 })
 
-/** Every utterance once, in the language that is read. */
+/** What screen readers read out where translations are read: every utterance once. */
 function Announcements() {
   const language = useSelector(selectLanguage)
   const announcements = useSelector(selectAnnouncements)
@@ -107,7 +107,7 @@ function Announcements() {
     <div className="visually-hidden" role="log" aria-label="Newest captions">
       {announcements.map(({ utteranceId, text, language: spoken, ...who }) => (
         <p key={utteranceId}>
-          {[who.speaker, detailOf(who)].filter((part) => part !== '').join(' · ')}:{' '}
+          {[who.speaker, formatSpeakerDetail(who)].filter((part) => part !== '').join(' · ')}:{' '}
           <span lang={spoken} dir={directionOf(spoken)}>
             {text}
           </span>

@@ -1,4 +1,4 @@
-/** How an utterance is shown to somebody who reads another language than was spoken. */
+/** Which text of an utterance is shown to a reader: the original, its translation, or parts of both. */
 
 import { isReadable } from '../language/tags.ts'
 
@@ -8,49 +8,53 @@ export interface Wording {
   language: string
 }
 
-/** The translation of a guess. */
-export interface Rendering extends Wording {
-  /** Of the partial that it translates. */
+/** The translation of a partial. */
+export interface PartialTranslation extends Wording {
+  /** The number of the partial that it translates. */
   seq: number
-  /** The text of that partial: what was said since is not in the translation. */
+  /** The text of that partial. The translation lacks what was said since. */
   source: string
 }
 
-export interface Readable extends Wording {
-  /** Of the finished utterance, by the language that was asked for. */
+export interface TranslatableText extends Wording {
+  /** Of the final, keyed by the language that was requested. */
   translations?: Record<string, Wording>
-  rendering?: Rendering
+  partialTranslation?: PartialTranslation
 }
 
-export interface Shown {
-  /** `awaited`: it is the original, and a translation is on its way; `missing`: none is. */
+export interface DisplayedText {
+  /** `awaited`: the original, until its translation arrives; `missing`: no translation will. */
   state: 'original' | 'translated' | 'awaited' | 'missing'
   main: Wording
-  /** What was said after that which is translated, as it was said. */
+  /** The original of what was said after the translated part. */
   rest?: Wording
 }
 
 /**
- * What to show of an utterance.
+ * Chooses the text to show of an utterance.
  *
- * @param wanted the language that is read; undefined for the originals
- * @param awaited whether a translation may still come
+ * @param wanted the reader's language; undefined for the originals
+ * @param awaited whether a translation may still arrive
  */
-export function shownOf(utterance: Readable, wanted: string | undefined, awaited: boolean): Shown {
-  const { text, language, translations, rendering } = utterance
+export function chooseDisplayedText(
+  utterance: TranslatableText,
+  wanted: string | undefined,
+  awaited: boolean,
+): DisplayedText {
+  const { text, language, translations, partialTranslation } = utterance
   const original: Wording = { text, language }
   if (wanted === undefined) return { state: 'original', main: original }
   const settled = translations?.[wanted]
   if (settled !== undefined) {
-    // What turned out to be in the reader's language comes back as it was said.
+    // The translator returns a text that is in the reader's language already as it is.
     return { state: settled.text === text ? 'original' : 'translated', main: settled }
   }
-  if (rendering !== undefined) {
-    const rest = restOf(rendering.source, text)
-    if (rest !== undefined && rendering.text === rendering.source) {
-      return { state: 'original', main: { text, language: rendering.language } }
+  if (partialTranslation !== undefined) {
+    const rest = findRest(partialTranslation.source, text)
+    if (rest !== undefined && partialTranslation.text === partialTranslation.source) {
+      return { state: 'original', main: { text, language: partialTranslation.language } }
     }
-    const main: Wording = { text: rendering.text, language: rendering.language }
+    const main: Wording = { text: partialTranslation.text, language: partialTranslation.language }
     if (rest === '') return { state: 'translated', main }
     if (rest !== undefined) return { state: 'translated', main, rest: { text: rest, language } }
   }
@@ -59,13 +63,13 @@ export function shownOf(utterance: Readable, wanted: string | undefined, awaited
 }
 
 /**
- * What `text` has more than `source`, a guess of a moment before; undefined when more than half
- * of that guess has been revised, so that its translation says something else.
+ * Finds what `text` has in addition to `source`, an earlier partial of the same utterance.
+ * Undefined when more than half of that partial was revised, so that its translation is wrong.
  */
-export function restOf(source: string, text: string): string | undefined {
-  const before = partsOf(source)
-  const now = partsOf(text)
-  const changed = before.findIndex((part, at) => bare(part) !== bare(now[at] ?? ''))
+export function findRest(source: string, text: string): string | undefined {
+  const before = splitWords(source)
+  const now = splitWords(text)
+  const changed = before.findIndex((part, at) => normalise(part) !== normalise(now[at] ?? ''))
   const kept = changed === -1 ? before.length : changed
   if (2 * kept < before.length) return undefined
   return now
@@ -74,8 +78,8 @@ export function restOf(source: string, text: string): string | undefined {
     .trim()
 }
 
-/** The words, or the characters of a text that is written without spaces. */
-function partsOf(text: string): string[] {
+/** Splits a text into words, or into characters where it is written without spaces. */
+function splitWords(text: string): string[] {
   return isSpaced(text) ? text.trim().split(/\s+/) : Array.from(text.trim())
 }
 
@@ -86,7 +90,7 @@ function isSpaced(text: string): boolean {
   return !UNSPACED.test(text)
 }
 
-/** Recognisers add a comma or a capital to a word that stays the same. */
-function bare(part: string): string {
+/** Removes what recognisers change in a word that stays the same: case and punctuation. */
+function normalise(part: string): string {
   return part.toLowerCase().replace(/[\p{P}\s]/gu, '')
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { colourOf, detailOf } from './speakerIdentity.ts'
+import { chooseColour, formatSpeakerDetail } from './speakerIdentity.ts'
 
 it.each([
   [{}, ''],
@@ -9,12 +9,12 @@ it.each([
   [{ channel: 0 }, 'left'],
   [{ channel: 1, speakerLabel: 'spk_1' }, 'right · speaker 2'],
 ])('%j is %j', (who, detail) => {
-  expect(detailOf(who)).toBe(detail)
+  expect(formatSpeakerDetail(who)).toBe(detail)
 })
 
 it('gives two people at one microphone two colours', () => {
   const [one, two] = ['spk_0', 'spk_1'].map((speakerLabel) =>
-    colourOf({ speaker: 'Ada', speakerLabel }),
+    chooseColour({ speaker: 'Ada', speakerLabel }),
   )
   expect(one).not.toBe(two)
 })

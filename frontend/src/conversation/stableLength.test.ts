@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { stableLength } from './stableLength.ts'
+import { countStableCharacters } from './stableLength.ts'
 
 const words = (text: string) =>
   text.split(' ').map((word) => ({ word, startTime: 0, endTime: 1, confidence: 1 }))
@@ -12,7 +12,7 @@ it.each([
   ['to be or not to be', 'to be or not to be', 5, 'to be or not to'],
   ['“No” – I said', 'No I said', 2, '“No” – I'],
 ])('of %j with the words %j the first %i make %j', (text, said, count, stable) => {
-  expect(text.slice(0, stableLength(text, words(said), count))).toBe(stable)
+  expect(text.slice(0, countStableCharacters(text, words(said), count))).toBe(stable)
 })
 
 it.each([
@@ -21,6 +21,6 @@ it.each([
   ['hello world again', 'hello world', 1],
   ['twenty-one', '21', 1],
   ['hello', 'hello', 2],
-])('cannot tell for %j with the words %j', (text, said, count) => {
-  expect(stableLength(text, words(said), count)).toBeUndefined()
+])('is unknown for %j with the words %j', (text, said, count) => {
+  expect(countStableCharacters(text, words(said), count)).toBeUndefined()
 })

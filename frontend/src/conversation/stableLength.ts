@@ -1,15 +1,16 @@
 import type { Word } from '../protocol.ts'
 
-/** What may stand between two words: no letter and no digit of a word that was passed over. */
+/** Text between two words. A letter or a digit in it would belong to a word that was skipped. */
 const BETWEEN = /^[^\p{L}\p{N}]*$/u
 
 /**
- * How many characters of `text` its first `count` words take, punctuation after them left out.
+ * Counts the characters of `text` up to the end of its first `count` words, without punctuation
+ * after them.
  *
- * The text has signs that the words have not; undefined where the words are not all found in it
- * one after the other, for then nobody knows where in the text a word is.
+ * The text has punctuation that the words lack. Undefined where `text` does not consist of the
+ * words in their order, because the place of a word is then unknown.
  */
-export function stableLength(
+export function countStableCharacters(
   text: string,
   words: readonly Word[],
   count: number,

@@ -1,6 +1,6 @@
 import { secondsOf } from '../audio/pcm.ts'
 
-/** Sound that waits to be sent. Beyond its bound the oldest goes, and is counted as lost. */
+/** Audio that waits to be sent. Beyond its bound the oldest is dropped and counted as lost. */
 export class AudioQueue {
   readonly #limit: number
   #frames: ArrayBuffer[] = []
@@ -16,7 +16,7 @@ export class AudioQueue {
     return secondsOf(this.#bytes)
   }
 
-  /** Seconds of sound that nobody will hear. */
+  /** Seconds of audio that were dropped and will not be recognised. */
   get lost(): number {
     return this.#lost
   }
@@ -33,7 +33,7 @@ export class AudioQueue {
     return frame
   }
 
-  /** Throws everything away; `asLost` says whether that deserves to be told. */
+  /** Drops everything; `asLost` counts it as lost. */
   clear(asLost: boolean): void {
     if (asLost) this.#lost += this.seconds
     this.#frames = []

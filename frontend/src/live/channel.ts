@@ -3,15 +3,15 @@ import { parseMessage } from './parseMessage.ts'
 
 export interface ChannelEvents {
   onMessage: (message: ServerMessage) => void
-  /** The connection failed, was closed by the server, or has been silent for too long. */
+  /** The connection failed, the server closed it, or it was silent for too long. */
   onGone: () => void
 }
 
 /**
- * One WebSocket connection that is known to be alive.
+ * One WebSocket connection with a watchdog.
  *
- * A network that vanishes leaves a socket open for minutes, so one that is silent for longer
- * than the protocol allows counts as gone. After `close`, or after `onGone`, no event follows.
+ * When the network disappears, a socket stays open for minutes. So a connection that is silent
+ * for longer than the protocol allows counts as gone. No event follows `close` or `onGone`.
  */
 export class Channel {
   readonly #socket: WebSocket
@@ -36,7 +36,7 @@ export class Channel {
     this.#watch()
   }
 
-  /** Bytes that were handed over and have not left this machine. */
+  /** Bytes that were sent to the socket and have not left this machine. */
   get bufferedAmount(): number {
     return this.#socket.bufferedAmount
   }

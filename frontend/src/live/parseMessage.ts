@@ -14,9 +14,9 @@ const TYPES: Record<ServerMessage['type'], true> = {
 }
 
 /**
- * Reads one frame of the server; undefined for a type that this page does not know yet.
+ * Parses one frame of the server; undefined for a type that this page does not know.
  *
- * The server is of the same build and its fields were checked there; only the tag is looked at.
+ * Only the type is checked: the server is of the same build and has validated the fields.
  */
 export function parseMessage(data: unknown): ServerMessage | undefined {
   if (typeof data !== 'string') return undefined

@@ -1,8 +1,8 @@
 import type { Problem } from '../shared/problem.ts'
 import type { Closed, ErrorCode, Error as ErrorMessage } from '../protocol.ts'
 
-/** Codes after which the page comes back by itself. */
-const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+/** Codes after which the page reconnects by itself. */
+const TRANSIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'at_capacity',
   'draining',
   'engine_failed',
@@ -12,11 +12,11 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'too_many_viewers',
 ])
 
-export function isPassing(error: ErrorMessage): boolean {
-  return error.retryable && (PASSING.has(error.code) || !isKnown(error.code))
+export function isTransient(error: ErrorMessage): boolean {
+  return error.retryable && (TRANSIENT.has(error.code) || !isKnown(error.code))
 }
 
-/** Whether this page knows a code; a newer server may know more. */
+/** Whether this page has words for a code; a newer server may send others. */
 function isKnown(code: ErrorCode): boolean {
   return Object.hasOwn(TITLES, code)
 }
@@ -54,11 +54,11 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   slow_consumer: 'The page connects again; what was missed is filled in.',
 }
 
-/** The words for an error of the server. */
-export function serverProblem(error: ErrorMessage): Problem {
+/** Returns the words for an error of the server. */
+export function describeError(error: ErrorMessage): Problem {
   return {
     title: isKnown(error.code) ? TITLES[error.code] : 'The server refused.',
-    // What the server says of a wrong parameter is more exact than anything known here.
+    // The server's own message about a wrong parameter is more exact.
     advice: ADVICE[error.code] ?? error.message,
   }
 }
@@ -68,18 +68,18 @@ export const CONNECTION_LOST: Problem = {
   advice: 'The page connects again by itself.',
 }
 
-export const CONNECTION_GONE: Problem = {
+export const SERVER_UNREACHABLE: Problem = {
   title: 'The server cannot be reached.',
   advice: 'Check your network, then press Start again.',
 }
 
-export const NO_ANSWER: Problem = {
+export const STOP_UNCONFIRMED: Problem = {
   title: 'The server did not confirm the end of the captions.',
   advice: 'The last words may be missing.',
 }
 
-/** The words for an end that the speaker did not ask for; undefined when nothing needs saying. */
-export function closedProblem(reason: Closed['reason'], seconds: number): Problem | undefined {
+/** Returns the words for a stream that the server ended; undefined where none are needed. */
+export function describeClose(reason: Closed['reason'], seconds: number): Problem | undefined {
   if (reason !== 'max_duration') return undefined
   return {
     title: `This server ends captions after ${Math.round(seconds)} seconds.`,

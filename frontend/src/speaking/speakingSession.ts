@@ -4,7 +4,7 @@ import { listMicrophones } from '../audio/devices.ts'
 import { Microphone } from '../audio/microphone.ts'
 import { faultOf, microphoneProblem } from '../audio/microphoneProblems.ts'
 import type { Problem } from '../shared/problem.ts'
-import { heard, ownStreamEnded } from '../conversation/conversationSlice.ts'
+import { messageReceived, ownStreamEnded } from '../conversation/conversationSlice.ts'
 import { Speaker, type SpeakerEvent } from '../live/speaker.ts'
 import { SilenceDetector } from './loudness.ts'
 import { microphonesSlice } from './microphonesSlice.ts'
@@ -113,7 +113,7 @@ export class SpeakingSession {
     this.#onLevel(0)
   }
 
-  /** No more sound comes. If the server has heard any, it still owes the last words. */
+  /** No more sound comes. If the server has messageReceived any, it still owes the last words. */
   #finish(): void {
     if (this.#over) return
     if (!this.#opened) {
@@ -149,7 +149,9 @@ export class SpeakingSession {
         this.#dispatch(progressed({ lag: event.lag, lost: event.lost }))
         break
       case 'message':
-        this.#dispatch(heard({ message: event.message, source: 'speaker', now: Date.now() }))
+        this.#dispatch(
+          messageReceived({ message: event.message, source: 'speaker', now: Date.now() }),
+        )
         break
       case 'ended':
         this.#end(this.#reason ?? event.problem)

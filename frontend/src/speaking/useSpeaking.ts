@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef } from 'react'
 import { useDispatch } from 'react-redux'
 
-import { speakerUrl } from '../live/endpoints.ts'
+import { buildSpeakerUrl } from '../live/endpoints.ts'
 import { SpeakingSession } from './speakingSession.ts'
 
 interface Speaking {
@@ -27,7 +27,7 @@ export function useSpeaking(conversation: string, onLevel: (level: number) => vo
   const start = useCallback(
     (name: string, microphone: string, language: string | undefined) => {
       if (session.current?.over === false) return
-      const url = speakerUrl(location.origin, conversation, name, language)
+      const url = buildSpeakerUrl(location.origin, conversation, name, language)
       session.current = new SpeakingSession(url, dispatch, onLevel)
       void session.current.start(microphone)
     },

@@ -1,9 +1,9 @@
 import type { Dispatch } from '@reduxjs/toolkit'
 
-import { heard, recalled } from '../conversation/conversationSlice.ts'
+import { messageReceived, snapshotCompleted } from '../conversation/conversationSlice.ts'
 import { forgetLanguage } from '../language/chosenLanguage.ts'
 import { languageChosen, languageRefused } from '../language/languageSlice.ts'
-import { viewerUrl } from '../live/endpoints.ts'
+import { buildViewerUrl } from '../live/endpoints.ts'
 import { Viewer } from '../live/viewer.ts'
 import { viewingSlice } from './viewingSlice.ts'
 
@@ -31,7 +31,7 @@ export class Subscription {
   read(language: string | undefined): void {
     this.#viewer?.close()
     this.#dispatch(languageChosen(language))
-    const url = viewerUrl(this.#origin, this.#conversation, language)
+    const url = buildViewerUrl(this.#origin, this.#conversation, language)
     this.#viewer = new Viewer(url, (event) => {
       switch (event.kind) {
         case 'connecting':
@@ -51,10 +51,12 @@ export class Subscription {
           }
           break
         case 'message':
-          this.#dispatch(heard({ message: event.message, source: 'viewer', now: Date.now() }))
+          this.#dispatch(
+            messageReceived({ message: event.message, source: 'viewer', now: Date.now() }),
+          )
           break
-        case 'recalled':
-          this.#dispatch(recalled(event.utterances))
+        case 'snapshot_completed':
+          this.#dispatch(snapshotCompleted(event.utterances))
           break
       }
     })

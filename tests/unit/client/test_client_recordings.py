@@ -23,11 +23,10 @@ from botocore.exceptions import (
 from typer.testing import CliRunner, Result
 
 from client.cli.app import app
-from client.cli.report import Report
-from client.errors import AlreadyThere, ExitCode
+from client.errors import AlreadyThere, ExitCode, NoStorage
 from client.recordings import uploading
 from client.recordings.bucket import Bucket, explanation, open_bucket
-from client.recordings.targets import Target, last, looks
+from client.recordings.targets import Target, last, poll_status
 from client.recordings.uploading import (
     Done,
     Item,
@@ -179,7 +178,7 @@ def test_what_a_decoder_cannot_cope_with_is_uploaded_when_insisted(
     def fail(_: Path) -> None:
         raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte")
 
-    monkeypatch.setattr("client.live.audio.probe", fail)
+    monkeypatch.setattr("client.audio_files.probe", fail)
     path = audio(tmp_path / "tag.wav")
 
     assert run("upload", path).exit_code == ExitCode.UNREADABLE
@@ -331,7 +330,7 @@ def test_a_file_that_takes_long_to_look_at_is_left_to_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, goes_on = readable(audio(tmp_path / "strange.wav"), "uploads/a.wav"), threading.Event()
-    monkeypatch.setattr(uploading, "look_at", lambda _: goes_on.wait())
+    monkeypatch.setattr(uploading, "read_header", lambda _: goes_on.wait())
 
     assert uploading.not_audio(source, patience=0.01) is None
     goes_on.set()
@@ -580,11 +579,12 @@ def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
 
 
 def test_waiting_survives_a_lost_connection_and_ends_with_the_transcript(
-    s3: S3Client, files: Recordings, home: Bucket, capsys: pytest.CaptureFixture[str]
+    s3: S3Client, files: Recordings, home: Bucket
 ) -> None:
     key = "uploads/talk.mp3"
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"sound")
     slept: list[float] = []
+    lost: list[NoStorage] = []
 
     def lose(**_: object) -> None:
         raise EndpointConnectionError(endpoint_url="http://gone")
@@ -598,11 +598,11 @@ def test_waiting_survives_a_lost_connection_and_ends_with_the_transcript(
             hooks.unregister("before-call.s3", lose)
             files.write_transcript(recording(key), transcript(segment("good morning")))
 
-    found = last(looks(home, Report(as_json=False), Target(key), sleep=sleep))
+    found = last(poll_status(home, Target(key), on_lost=lost.append, sleep=sleep))
 
     assert found.state == "transcribed"
     assert slept == [1.0, 1.5, 2.25]
-    assert capsys.readouterr().err.count("Trying again") == 1
+    assert len(lost) == 1
 
 
 # --- what is in the way -------------------------------------------------------------------------
