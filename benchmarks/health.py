@@ -21,7 +21,7 @@ import aiohttp
 from benchmarks.lanes import Caller, loaded, queue_of, server_for_recordings
 from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError
 from speech.decode import decode
-from speech.engines.base import SAMPLE_RATE
+from speech.pcm import SAMPLE_RATE
 from tests.support.recordings import wav
 
 #: Recordings that wait while the server's health is asked for.

@@ -37,7 +37,7 @@ from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
 from gpu_server.work.worker import AHEAD
 from speech.decode import decode
-from speech.engines.base import SAMPLE_RATE
+from speech.pcm import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec
 from tests.support.recordings import flite, wav
 

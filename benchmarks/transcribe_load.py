@@ -28,13 +28,13 @@ import uvloop
 
 from benchmarks.figures import frame_of, milliseconds
 from speech.engines.base import (
-    BYTES_PER_SECOND,
     Policy,
     Recognition,
     RecognitionOptions,
     Result,
 )
 from speech.engines.transcribe import TranscribeEngine
+from speech.pcm import BYTES_PER_SECOND
 from transcribe_endpoint.recognition.script import DICTATED_WORDS, dictate
 
 Transport = Literal["websocket", "http2", "none"]

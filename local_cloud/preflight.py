@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, get_args
 
 from ecs_service.providers import EngineName, TranslatorName
+from foundation.json_files import WrongFile, read_object
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.places import ROOT, Places, folder_of, only_copy, take_port
-from scripts.json_files import WrongFile, read_object
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2

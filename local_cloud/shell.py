@@ -9,9 +9,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from foundation import program
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.places import folder_of, is_running
-from scripts import program
 
 
 def settings_of(environment: Mapping[str, str]) -> Path:

@@ -25,8 +25,7 @@ from speech.decoding.container import Opened, frames, opened
 from speech.decoding.errors import CorruptAudio, DecodeError, NotAudio
 from speech.decoding.parts import Part, parts
 from speech.decoding.samples import Converter, samples_of
-from speech.engines.base import SAMPLE_RATE
-from speech.pcm import PcmFormat
+from speech.pcm import SAMPLE_RATE, PcmFormat
 from transcripts.documents import AudioTrack
 
 __all__ = [

@@ -11,7 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+#: What engines and transcribers take: 16 kHz, signed 16 bit little endian.
+SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
+#: Of one channel.
+BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
 
 
 class PcmError(ValueError):

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import soxr
 
 from speech.downmix import Downmix
-from speech.engines.base import SAMPLE_RATE
-from speech.pcm import OddAudio, PcmFormat
+from speech.pcm import SAMPLE_RATE, OddAudio, PcmFormat
 
 _Samples = npt.NDArray[np.float32]
 

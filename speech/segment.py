@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
-from scripts import program
+from foundation import program
 
 SERVICE: Final = "ecs.amazonaws.com"
 SIGN_IN: Final = (

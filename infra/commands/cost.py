@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from foundation import program
 from infra.costs import CostError, UnknownEnvironment
 from infra.costs.report import as_json, estimate, render
 from infra.costs.templates import Stack, read
-from scripts import program
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts import program
+from foundation import program
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts import program
+from foundation import program
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from foundation.json_files import WrongFile, read_object
 from infra.config.environment import Environment, WrongEnvironment
 from infra.config.mistakes import suggestion
-from scripts.json_files import WrongFile, read_object
 
 #: Where the CDK's command line looks for them, beside app.py.
 FILE: Final = "cdk.context.json"

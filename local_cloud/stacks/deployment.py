@@ -45,8 +45,6 @@ INPUTS: Final = (
     "cdk.json",
     "foundation",
     "infra",
-    "scripts/__init__.py",
-    "scripts/json_files.py",
     "speech/__init__.py",
     "speech/transcribe_api.py",
     "speech/transcribe_operations.py",

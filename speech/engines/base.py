@@ -46,13 +46,9 @@ from speech.engines.errors import (
     UnsupportedLanguage,
 )
 from speech.engines.unsettled import Unsettled
+from speech.pcm import BYTES_PER_SAMPLE, BYTES_PER_SECOND, SAMPLE_RATE
 from transcripts.models import Word
 
-#: What every engine is fed: 16 kHz, signed 16 bit little endian, channels interleaved.
-SAMPLE_RATE = 16_000
-BYTES_PER_SAMPLE = 2
-#: Of one channel.
-BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
 #: An error names the languages that there are if they are no more than this.
 MAX_NAMED = 12
 

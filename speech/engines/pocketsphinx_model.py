@@ -17,9 +17,10 @@ from pathlib import Path
 
 from pocketsphinx import Decoder, get_model_path
 
-from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
+from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event, Progress
 from speech.engines.withheld import WITHHELD
+from speech.pcm import BYTES_PER_SECOND
 from speech.segment import (
     SegmentAudio,
     SegmentEnded,

@@ -21,8 +21,6 @@ from collections import deque
 from dataclasses import dataclass
 
 from speech.engines.base import (
-    BYTES_PER_SAMPLE,
-    SAMPLE_RATE,
     Capabilities,
     Engine,
     Policy,
@@ -32,6 +30,7 @@ from speech.engines.base import (
     SessionEvents,
 )
 from speech.engines.errors import EngineCrashed
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 from transcripts.models import Word
 
 _ALPHABET = (

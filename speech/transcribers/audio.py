@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech.decode import CorruptAudio, DecodeError, NotAudio, decode, probe
-from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from speech.pcm import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.transcribers.base import Progress
 from speech.transcribers.errors import BadRecording
 from transcripts.documents import AudioTrack, FailureCode

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
+from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event
+from speech.pcm import BYTES_PER_SECOND
 from speech.transcribers.audio import Audio
 from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriberUnavailable

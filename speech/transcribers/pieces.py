@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 Samples: TypeAlias = NDArray[np.float32]
 #: From one sample to before another.

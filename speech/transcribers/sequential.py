@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from speech.engines.base import SAMPLE_RATE
+from speech.pcm import SAMPLE_RATE
 from speech.transcribers import whisper
 from speech.transcribers.base import Progress
 from speech.transcribers.pieces import Packed, Piece, Samples, pieces

@@ -21,8 +21,8 @@ from typing import Annotated, Final, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from speech.engines.base import SAMPLE_RATE
 from speech.engines.errors import OptionError, UnsupportedLanguage
+from speech.pcm import SAMPLE_RATE
 from speech.transcribe_api import Operation
 from speech.transcribe_operations import MEDICAL_OPTIONS, is_medical, operation_of, service_of
 from speech.transcribe_values import (

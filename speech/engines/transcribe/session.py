@@ -19,12 +19,13 @@ import structlog
 from amazon_transcribe.model import Result
 from pydantic import ValidationError
 
-from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE, Session, SessionEvents
+from speech.engines.base import Session, SessionEvents
 from speech.engines.errors import EngineError, EngineStalled, SessionEnded
 from speech.engines.transcribe.errors import ConnectionLost, CredentialsExpired, UnreadableEvent
 from speech.engines.transcribe.link import Link
 from speech.engines.transcribe.results import Segments
 from speech.engines.transcribe.timeline import Settling, Timeline
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 #: An event holds at least and at most so much audio, in seconds; the service recommends it.
 MIN_EVENT_SECONDS = 0.05

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[3]
 COMMAND = """
-from scripts import program
+from foundation import program
 def main():
     {}
     program.show("one " * 100_000)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.json_files import WrongFile, read_object
+from foundation.json_files import WrongFile, read_object
 
 pytestmark = pytest.mark.unit
 
