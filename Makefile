@@ -162,7 +162,7 @@ clean: ## remove the demo's data and logs
 .PHONY: distclean
 distclean: clean ## remove everything that was set up or built
 	rm -rf .venv .venv-emulator frontend/node_modules frontend/dist infra/node_modules build
-	rm -rf tests/aws_sdk_js/node_modules scripts/bytecode/node_modules
+	rm -rf tests/aws_sdk_js/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

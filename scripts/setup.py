@@ -312,8 +312,7 @@ def _bundle_functions(tools: Tools) -> None:
 
 def _layer_inputs() -> str:
     made_by = [ROOT / "scripts" / name for name in ("bundle.py", "botocore_data.py")]
-    compiler = [bundle.COMPILER / name for name in ("compile.mjs", "package-lock.json")]
-    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, *made_by, *compiler])
+    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, *made_by])
 
 
 def _bundle_layer(tools: Tools) -> None:
@@ -355,9 +354,6 @@ FUNCTIONS = Step(
     (bundle.FUNCTIONS,),
     _bundle_functions,
 )
-BYTECODE = _npm_step(
-    "bytecode", "compiler of the functions' packages", bundle.COMPILER, "pyodide", disk=30
-)
 LAYER = Step(
     "layer",
     "packages of the functions",
@@ -381,10 +377,10 @@ WHISPER = _python_step(
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
     "demo": ((FUNCTIONS, RUNTIME, EMULATOR), (CDK, NPM, PAGE)),
     "test": (
-        (FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, BYTECODE, LAYER),
+        (FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, LAYER),
         (CDK, AWS_SDK_JS, NPM, PAGE),
     ),
-    "build": ((FUNCTIONS, RUNTIME, BYTECODE, LAYER), (CDK, NPM, PAGE)),
+    "build": ((FUNCTIONS, RUNTIME, LAYER), (CDK, NPM, PAGE)),
     "python": ((RUNTIME,),),
     "dev": ((RUNTIME, DEVELOPMENT),),
     "emulator": ((EMULATOR,),),
