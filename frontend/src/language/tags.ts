@@ -16,7 +16,7 @@ export function parseTag(text: string): string | undefined {
   }
 }
 
-/** Returns the text's direction. `auto` goes by the first letter: the text may be in another language. */
+/** Chooses a text's direction. `auto` goes by the first letter, for text in another language. */
 export function chooseDirection(language: string): 'rtl' | 'auto' {
   return RIGHT_TO_LEFT.has(language.split('-')[0] ?? '') ? 'rtl' : 'auto'
 }

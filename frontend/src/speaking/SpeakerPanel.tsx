@@ -25,7 +25,7 @@ const BUTTON: Record<Phase, string> = {
   stopping: 'Stopping',
 }
 
-/** The speaker's controls: a name, a microphone, a language, one button, and the state of the stream. */
+/** The speaker's controls: a name, a microphone, a language, a button, and the stream's state. */
 export function SpeakerPanel({ conversation }: { conversation: string }) {
   const phase = useSelector(selectPhase)
   const { chosen: microphone } = useSelector(selectMicrophones)

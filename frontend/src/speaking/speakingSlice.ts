@@ -21,7 +21,7 @@ export interface SpeakingState {
   problem?: Problem | undefined
   /** When the next attempt begins, in milliseconds since 1970. */
   retryAt?: number | undefined
-  /** The engine's name and the longest stream, from the server's `ready`; kept until the next start. */
+  /** From the server's `ready`: the engine and the longest stream; kept until the next start. */
   engine?: string | undefined
   maxSeconds?: number | undefined
   /** The captions' delay behind the microphone, in seconds. */

@@ -1,7 +1,7 @@
 import { useEffect } from 'react'
 
 /**
- * Keeps the screen on for as long as `wanted`, because a phone stops recording when its screen is off.
+ * Keeps the screen on while `wanted`: a phone stops recording when its screen goes off.
  *
  * Where the browser does not support or refuses it (a low battery), nothing else changes.
  */
