@@ -17,7 +17,7 @@ import {
 import { rememberLanguage, restoreLanguage } from './language/chosenLanguage.ts'
 import { languagesOffered } from './language/languageSlice.ts'
 import { fetchOffer } from './language/offer.ts'
-import { languageTag } from './language/tags.ts'
+import { parseTag } from './language/tags.ts'
 import { readSetting } from './shared/settings.ts'
 import { spokenLanguageSlice } from './speaking/spokenLanguageSlice.ts'
 import { watchMicrophones } from './speaking/watchMicrophones.ts'
@@ -44,7 +44,7 @@ if (isConversationId(conversation)) {
   })
   const subscription = new Subscription(location.origin, conversation, store.dispatch)
   const wanted = restoreLanguage(location.href)
-  const language = languageTag(wanted)
+  const language = parseTag(wanted)
   if (wanted !== '' && language === undefined) subscription.refuse(wanted)
   else subscription.read(language)
   window.addEventListener('online', () => {

@@ -17,7 +17,7 @@ import { TextSizeControl, useTextSize } from './TextSize.tsx'
 
 interface Props {
   conversation: string
-  /** The page was opened through a listener's link. */
+  /** The page was opened with a listener's link. */
   listening: boolean
   /** Gets the language that the user chooses, a BCP 47 tag; undefined for the originals. */
   onLanguage: (language: string | undefined) => void

@@ -5,7 +5,7 @@ import {
   selectIsTranslationFailing,
 } from '../conversation/conversationSlice.ts'
 import { selectLanguages } from '../language/languageSlice.ts'
-import { languageName } from '../language/tags.ts'
+import { nameLanguage } from '../language/tags.ts'
 import type { Problem } from '../shared/problem.ts'
 import { selectSpeaking } from '../speaking/speakingSlice.ts'
 import { selectViewing } from '../viewing/viewingSlice.ts'
@@ -15,7 +15,7 @@ import styles from './Notices.module.css'
 interface Notice {
   problem: Problem
   retryAt?: number | undefined
-  /** The page cannot help itself any more. */
+  /** The page will not retry by itself. */
   final: boolean
 }
 
@@ -24,16 +24,16 @@ const EARLIER_MISSING: Problem = {
   advice: 'New ones appear as they are spoken. The page goes on trying.',
 }
 
-function noLanguage(language: string, offered: readonly string[]): Problem {
+function describeRefusal(language: string, offered: readonly string[]): Problem {
   return {
-    title: `There are no captions in ${languageName(language)} here.`,
+    title: `There are no captions in ${nameLanguage(language)} here.`,
     advice:
       'The originals are shown instead.' +
       (offered.length > 0 ? ' Other languages can be chosen at the top of the page.' : ''),
   }
 }
 
-/** What stands in the way at the moment, and what to do about it. */
+/** The current problems, and what to do about them. */
 export function Notices() {
   const speaking = useSelector(selectSpeaking)
   const viewing = useSelector(selectViewing)
@@ -46,7 +46,7 @@ export function Notices() {
     const { problem, retryAt, phase } = speaking
     notices.push({ problem, retryAt, final: phase === 'idle' })
   }
-  // One network, two sockets: the same trouble is told once.
+  // Both sockets use one network, so the same problem is shown once.
   if (viewing.problem !== undefined && viewing.problem.title !== speaking.problem?.title) {
     const { problem, retryAt, status } = viewing
     notices.push({ problem, retryAt, final: status === 'ended' })
@@ -55,18 +55,18 @@ export function Notices() {
     notices.push({ problem: EARLIER_MISSING, final: false })
   }
   if (refused !== undefined) {
-    notices.push({ problem: noLanguage(refused, offered), final: false })
+    notices.push({ problem: describeRefusal(refused, offered), final: false })
   }
 
   return (
     <div className={styles.notices}>
-      {/* No alert: captions go on. */}
+      {/* A status rather than an alert, because captions continue. */}
       <p role="status" className={failing ? styles.quiet : undefined}>
         {failing && 'Some translations are missing at the moment; there the original is shown.'}
       </p>
       {notices.map(({ problem, retryAt, final }) => (
         <div key={problem.title} className={final ? styles.final : styles.passing}>
-          {/* The countdown stays outside, or it would be read out every second. */}
+          {/* Outside the alert, or the countdown would be read out every second. */}
           <p role="alert">
             <strong>{problem.title}</strong> {problem.advice}
           </p>

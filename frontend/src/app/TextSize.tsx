@@ -4,7 +4,7 @@ import styles from './TextSize.module.css'
 const SIZES = ['small', 'medium', 'large', 'huge'] as const
 export type TextSize = (typeof SIZES)[number]
 
-/** How large captions are; remembered. */
+/** The text size of captions, as a setting. */
 export function useTextSize(): [TextSize, (size: TextSize) => void] {
   const [setting, setSize] = useSetting('text-size')
   return [SIZES.find((size) => size === setting) ?? 'medium', setSize]
@@ -40,7 +40,7 @@ function Step({ label, size, onChange, className }: StepProps) {
       type="button"
       className={`button ${className ?? ''}`}
       aria-label={label}
-      // Disabled buttons lose the focus, so the last step only becomes ineffective.
+      // A disabled button would lose the focus.
       aria-disabled={size === undefined}
       onClick={() => {
         if (size !== undefined) onChange(size)

@@ -1,6 +1,6 @@
 import type { Problem } from '../shared/problem.ts'
 
-/** Why there is no sound from a microphone. */
+/** Why a microphone gives no audio. */
 export type MicrophoneFault =
   | 'insecure'
   | 'unsupported'
@@ -20,8 +20,8 @@ export class MicrophoneError extends Error {
   }
 }
 
-/** Names what getUserMedia threw; the names are the Media Capture specification's. */
-export function faultOf(error: unknown): MicrophoneFault {
+/** Classifies what getUserMedia threw, by the names of the Media Capture specification. */
+export function toMicrophoneFault(error: unknown): MicrophoneFault {
   if (error instanceof MicrophoneError) return error.fault
   if (!(error instanceof DOMException)) return 'failed'
   switch (error.name) {
@@ -77,6 +77,7 @@ const PROBLEMS: Record<MicrophoneFault, Problem> = {
   },
 }
 
-export function microphoneProblem(fault: MicrophoneFault): Problem {
+/** Returns the words for a fault. */
+export function describeFault(fault: MicrophoneFault): Problem {
   return PROBLEMS[fault]
 }

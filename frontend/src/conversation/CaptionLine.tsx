@@ -1,6 +1,6 @@
 import { memo, useLayoutEffect, useRef } from 'react'
 
-import { directionOf } from '../language/tags.ts'
+import { chooseDirection } from '../language/tags.ts'
 import styles from './CaptionLine.module.css'
 import type { Caption, Draft } from './conversationSlice.ts'
 import { chooseColour, formatSpeakerDetail } from './speakerIdentity.ts'
@@ -13,7 +13,7 @@ interface Props {
   time: string
   /** The reader's language; undefined for the originals. */
   language: string | undefined
-  /** Whether the original stands under its translation. */
+  /** Whether the original is shown below its translation. */
   originals: boolean
   /** Whether a translation may still arrive. */
   awaited: boolean
@@ -40,7 +40,7 @@ export const CaptionLine = memo(function CaptionLine(props: Props) {
       data-state={state}
       data-both={both || undefined}
       // A translation and the original that it replaces are aligned alike.
-      data-side={language === undefined ? undefined : directionOf(language)}
+      data-side={language === undefined ? undefined : chooseDirection(language)}
     >
       <p className={styles.by}>
         <span className={styles.who} data-colour={chooseColour(utterance)} title={speaker}>
@@ -72,7 +72,7 @@ export const CaptionLine = memo(function CaptionLine(props: Props) {
         <p
           className={styles.original}
           lang={utterance.language}
-          dir={directionOf(utterance.language)}
+          dir={chooseDirection(utterance.language)}
         >
           {utterance.text}
         </p>
@@ -108,7 +108,7 @@ function Text({ state, main: { text, language }, rest, stable, steady }: TextPro
       className={styles.text}
       data-shown={state}
       lang={language}
-      dir={directionOf(language)}
+      dir={chooseDirection(language)}
     >
       {stable === undefined ? (
         text
@@ -121,7 +121,7 @@ function Text({ state, main: { text, language }, rest, stable, steady }: TextPro
       {rest !== undefined && (
         <>
           {' '}
-          <span className={styles.rest} lang={rest.language} dir={directionOf(rest.language)}>
+          <span className={styles.rest} lang={rest.language} dir={chooseDirection(rest.language)}>
             {rest.text}
           </span>
         </>

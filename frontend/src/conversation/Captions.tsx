@@ -2,7 +2,7 @@ import { Fragment, memo } from 'react'
 import { useSelector } from 'react-redux'
 
 import { selectLanguage } from '../language/languageSlice.ts'
-import { directionOf } from '../language/tags.ts'
+import { chooseDirection } from '../language/tags.ts'
 import styles from './Captions.module.css'
 import { CaptionLine } from './CaptionLine.tsx'
 import {
@@ -23,7 +23,7 @@ interface Props {
   speaks: boolean
   /** The server listens to this page's microphone. */
   isListening: boolean
-  /** Whether the originals stand under their translations. */
+  /** Whether the originals are shown below their translations. */
   originals: boolean
 }
 
@@ -108,7 +108,7 @@ function Announcements() {
       {announcements.map(({ utteranceId, text, language: spoken, ...who }) => (
         <p key={utteranceId}>
           {[who.speaker, formatSpeakerDetail(who)].filter((part) => part !== '').join(' · ')}:{' '}
-          <span lang={spoken} dir={directionOf(spoken)}>
+          <span lang={spoken} dir={chooseDirection(spoken)}>
             {text}
           </span>
         </p>

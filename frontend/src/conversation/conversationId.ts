@@ -1,6 +1,7 @@
 /** The id of the conversation, and the page's address that contains it. */
 
-const PARAMETER = 'conversation'
+import { readParameter, withParameter } from '../shared/address.ts'
+
 /** As in transcripts/models.py. */
 const VALID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/
 
@@ -19,25 +20,22 @@ const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz'
 
 /** Returns the conversation in an address; undefined where there is none. */
 export function conversationIn(address: string): string | undefined {
-  return new URL(address).searchParams.get(PARAMETER) ?? undefined
+  return readParameter(address, 'conversation')
 }
 
 export function isConversationId(id: string): boolean {
   return VALID.test(id)
 }
 
-/** Returns the address of a conversation. `listening` makes it a listener's, without a microphone. */
+/** Returns the address of a conversation; `listening` makes it a listener's link. */
 export function addressOf(address: string, id: string, listening = false): string {
-  const url = new URL(address)
-  url.searchParams.delete('listen')
-  url.searchParams.set(PARAMETER, id)
-  if (listening) url.searchParams.set('listen', '')
-  return url.href
+  const url = withParameter(address, 'conversation', id)
+  return withParameter(url, 'listen', listening ? '' : undefined)
 }
 
 /** Whether an address is a listener's link. */
 export function isForListening(address: string): boolean {
-  return new URL(address).searchParams.has('listen')
+  return readParameter(address, 'listen') !== undefined
 }
 
 /**

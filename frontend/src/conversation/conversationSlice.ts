@@ -32,9 +32,9 @@ export type Source = 'speaker' | 'viewer'
 export interface SpeakerIdentity {
   speaker: string
   /** The engine's label for one of several people at the microphone of `speaker`. */
-  speakerLabel?: string
+  speakerLabel?: string | undefined
   /** 0 for the left channel, 1 for the right. */
-  channel?: number
+  channel?: number | undefined
 }
 
 /** A final on the page. */
@@ -45,13 +45,13 @@ export interface Caption extends SpeakerIdentity {
   /** Keyed by the language that was requested; the service may answer in a variant of it. */
   translations?: Record<string, Wording>
   /** Of a partial of this utterance; kept until the final's own translation arrives. */
-  partialTranslation?: PartialTranslation
+  partialTranslation?: PartialTranslation | undefined
   /** When the utterance began, in ISO 8601. */
   timestamp: string
   /** Seconds since the start of its stream. */
   startTime: number
   /** A time before this caption whose captions may be missing. */
-  gap?: Gap
+  gap?: Gap | undefined
 }
 
 /** A time in which this page received nothing; in milliseconds since 1970. */
@@ -66,11 +66,11 @@ export interface Draft extends SpeakerIdentity {
   language: string
   text: string
   /** How many characters at the start of `text` will not change; absent where unknown. */
-  stable?: number
+  stable?: number | undefined
   startTime: number
   /** The partials since the last translated one, oldest first; the next translation is of one. */
   partials: { seq: number; text: string }[]
-  partialTranslation?: PartialTranslation
+  partialTranslation?: PartialTranslation | undefined
   source: Source
   /** When this page received its first and its newest partial, in milliseconds since 1970. */
   since: number
@@ -118,7 +118,7 @@ export interface ReceivedMessage {
 /** A draft without a partial for so long has lost its final; in milliseconds. */
 export const DRAFT_LIFETIME = 30_000
 
-/** How far back a snapshot reaches, in milliseconds; `SNAPSHOT_SECONDS` in transcripts/protocol.py. */
+/** How far back a snapshot reaches, in milliseconds: `SNAPSHOT_SECONDS` of the server. */
 export const SNAPSHOT_REACH = 120_000
 
 /** Captions that stay on the page, some hours of talk. The bound limits memory and layout. */
@@ -183,7 +183,7 @@ export const conversationSlice = createSlice({
       state.hasEarlierWords ??= utterances.length > 0
       for (const utterance of utterances) addFinal(state, utterance, state.lastMessageAt ?? 0)
     },
-    /** The page's own stream ended: from now on its drafts arrive over the viewer's socket alone. */
+    /** The page's own stream ended: its drafts now arrive over the viewer's socket alone. */
     ownStreamEnded(state) {
       dropDrafts(state, (draft) => draft.source === 'speaker')
     },
@@ -238,16 +238,21 @@ function applyPartial(
     return
   }
   const draft: Draft = {
-    ...{ utteranceId, language, text, startTime, source, ...toSpeakerIdentity(message) },
-    ...{ since: before?.since ?? now, updatedAt: now },
+    ...toSpeakerIdentity(message),
+    utteranceId,
+    language,
+    text,
+    startTime,
+    source,
+    since: before?.since ?? now,
+    updatedAt: now,
     partials: before?.partials ?? [],
+    partialTranslation: before?.partialTranslation,
+    stable: countStableCharacters(text, message.words, message.stableWords ?? Infinity),
   }
   if (state.language !== undefined) {
     draft.partials = [...draft.partials.slice(1 - MOST_PARTIALS), { seq, text }]
   }
-  if (before?.partialTranslation !== undefined) draft.partialTranslation = before.partialTranslation
-  const stable = countStableCharacters(text, message.words, message.stableWords ?? Infinity)
-  if (stable !== undefined) draft.stable = stable
   state.drafts[utteranceId] = draft
 }
 
@@ -258,14 +263,16 @@ function addFinal(state: ConversationState, utterance: Final | Utterance, now: n
   if (Object.hasOwn(state.known, utteranceId)) return
   state.known[utteranceId] = true
   const caption: Caption = {
-    ...{ utteranceId, language, text, timestamp, startTime },
     ...toSpeakerIdentity(utterance),
+    utteranceId,
+    language,
+    text,
+    timestamp,
+    startTime,
+    partialTranslation,
+    gap: state.gap,
   }
-  if (partialTranslation !== undefined) caption.partialTranslation = partialTranslation
-  if (state.gap !== undefined) {
-    caption.gap = state.gap
-    delete state.gap
-  }
+  delete state.gap
   // A caption is nearly always the newest, so the search starts at the end.
   const at = state.captions.findLastIndex((other) => compareByTime(other, caption) <= 0)
   state.captions.splice(at + 1, 0, caption)
@@ -326,11 +333,7 @@ function announce(state: ConversationState, caption: Caption, { text, language }
 }
 
 function toSpeakerIdentity({ speaker, speakerLabel, channel }: SpeakerIdentity): SpeakerIdentity {
-  return {
-    speaker,
-    ...(speakerLabel === undefined ? {} : { speakerLabel }),
-    ...(channel === undefined ? {} : { channel }),
-  }
+  return { speaker, speakerLabel, channel }
 }
 
 function findDraft(state: ConversationState, utteranceId: string): Draft | undefined {

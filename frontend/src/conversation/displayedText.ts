@@ -1,4 +1,4 @@
-/** Which text of an utterance is shown to a reader: the original, its translation, or parts of both. */
+/** The text of an utterance that a reader sees: the original, its translation, or both in part. */
 
 import { isReadable } from '../language/tags.ts'
 
@@ -19,7 +19,7 @@ export interface PartialTranslation extends Wording {
 export interface TranslatableText extends Wording {
   /** Of the final, keyed by the language that was requested. */
   translations?: Record<string, Wording>
-  partialTranslation?: PartialTranslation
+  partialTranslation?: PartialTranslation | undefined
 }
 
 export interface DisplayedText {

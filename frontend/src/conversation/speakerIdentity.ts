@@ -2,7 +2,7 @@ import type { SpeakerIdentity } from './conversationSlice.ts'
 
 const SIDES = ['left', 'right']
 
-/** Formats what distinguishes speakers of one name: `speaker 1`, `left`; empty where nothing does. */
+/** Formats what distinguishes speakers of one name: `speaker 1`, `left`; or an empty text. */
 export function formatSpeakerDetail({
   speakerLabel,
   channel,

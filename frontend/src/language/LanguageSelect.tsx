@@ -2,7 +2,7 @@ import { useId, useMemo } from 'react'
 import { useSelector } from 'react-redux'
 
 import { selectLanguages } from './languageSlice.ts'
-import { byName, languageName, offeredAs } from './tags.ts'
+import { sortByName, nameLanguage, findOffered } from './tags.ts'
 import styles from './LanguageSelect.module.css'
 
 const STAND_IN = 'marked by a stand-in, not translated'
@@ -10,18 +10,18 @@ const STAND_IN = 'marked by a stand-in, not translated'
 interface Props {
   /** Gets a BCP 47 tag; undefined for the originals. */
   onChoose: (language: string | undefined) => void
-  /** Whether the originals stand beside their translations. */
+  /** Whether the originals are shown below their translations. */
   originals: boolean
   onOriginals: (shown: boolean) => void
 }
 
-/** In which language the captions are read. Not to be seen where there is no choice. */
+/** The choice of the language in which captions are read. Hidden where there is no choice. */
 export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
   const { chosen: language, offered, isStandIn } = useSelector(selectLanguages)
-  const named = useMemo(() => byName(offered), [offered])
+  const named = useMemo(() => sortByName(offered), [offered])
   const id = useId()
   if (offered.length === 0 && language === undefined) return null
-  const known = language === undefined ? '' : offeredAs(language, offered)
+  const known = language === undefined ? '' : findOffered(language, offered)
   return (
     <div className={styles.group} role="group" aria-label="Language of the captions">
       <label htmlFor={id}>Captions in</label>
@@ -35,9 +35,9 @@ export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
         }}
       >
         <option value="">Original</option>
-        {/* The list is not there yet, or the server knows the language by another name. */}
+        {/* The list has not arrived, or the server offers the language under another tag. */}
         {known === undefined && language !== undefined && (
-          <option value={language}>{languageName(language)}</option>
+          <option value={language}>{nameLanguage(language)}</option>
         )}
         {named.map(({ tag, name }) => (
           <option key={tag} value={tag}>

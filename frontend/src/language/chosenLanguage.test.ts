@@ -5,7 +5,7 @@ import { languageIn, withLanguage } from './chosenLanguage.ts'
 describe('the address', () => {
   const PAGE = 'https://captions.example/?conversation=a%3Ab&listen='
 
-  it('carries the language beside the rest, and loses it again', () => {
+  it('contains the language beside the rest, or no language', () => {
     const french = withLanguage(PAGE, 'fr')
     expect(languageIn(french)).toBe('fr')
     expect(new URL(french).searchParams.get('conversation')).toBe('a:b')

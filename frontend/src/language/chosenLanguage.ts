@@ -5,6 +5,7 @@
  * store's `language.chosen` holds it.
  */
 
+import { readParameter, withParameter } from '../shared/address.ts'
 import { readSetting, writeSetting } from '../shared/settings.ts'
 
 const PARAMETER = 'language'
@@ -25,13 +26,10 @@ export function forgetLanguage(language: string): void {
 
 /** Returns the language in an address, as it was written. */
 export function languageIn(address: string): string | undefined {
-  return new URL(address).searchParams.get(PARAMETER) ?? undefined
+  return readParameter(address, PARAMETER)
 }
 
 /** Returns the same address with another language, or with none. */
 export function withLanguage(address: string, language: string | undefined): string {
-  const url = new URL(address)
-  if (language === undefined) url.searchParams.delete(PARAMETER)
-  else url.searchParams.set(PARAMETER, language)
-  return url.href
+  return withParameter(address, PARAMETER, language)
 }

@@ -1,6 +1,13 @@
 import { expect, it } from 'vitest'
 
-import { byName, directionOf, isReadable, languageName, languageTag, offeredAs } from './tags.ts'
+import {
+  sortByName,
+  chooseDirection,
+  isReadable,
+  nameLanguage,
+  parseTag,
+  findOffered,
+} from './tags.ts'
 
 it.each([
   ['fr', 'fr'],
@@ -11,8 +18,8 @@ it.each([
   ['klingon', undefined],
   ['fr_FR', undefined],
   ['<b>', undefined],
-])('takes %j for the tag %j', (text, tag) => {
-  expect(languageTag(text)).toBe(tag)
+])('parses %j as the tag %j', (text, tag) => {
+  expect(parseTag(text)).toBe(tag)
 })
 
 it.each([
@@ -21,21 +28,23 @@ it.each([
   ['zh-CN', 'zh-TW', false],
   ['en', 'fr', false],
   ['en-12', 'en-12', true],
-])('who understands %j reads %j: %j', (language, wanted, readable) => {
+])('text in %j is readable for a reader of %j: %j', (language, wanted, readable) => {
   expect(isReadable(language, wanted)).toBe(readable)
 })
 
-it('names languages for who looks for his own, in the order of the names', () => {
-  expect(byName(['de', 'fr', 'ar'], 'fr').map(({ name }) => name)).toEqual([
+it("names languages in the reader's language, sorted by name", () => {
+  expect(sortByName(['de', 'fr', 'ar'], 'fr').map(({ name }) => name)).toEqual([
     'allemand',
     'arabe',
     'français',
   ])
-  expect(languageName('a-bad-tag!', 'en')).toBe('a-bad-tag!')
+  expect(nameLanguage('a-bad-tag!', 'en')).toBe('a-bad-tag!')
 })
 
-it('knows what is written from right to left', () => {
-  const found = ['ar', 'fa-AF', 'he', 'ur', 'arn', 'fr'].filter((tag) => directionOf(tag) === 'rtl')
+it('finds the languages that are written from right to left', () => {
+  const found = ['ar', 'fa-AF', 'he', 'ur', 'arn', 'fr'].filter(
+    (tag) => chooseDirection(tag) === 'rtl',
+  )
   expect(found).toEqual(['ar', 'fa-AF', 'he', 'ur'])
 })
 
@@ -43,6 +52,6 @@ it.each([
   ['fr-BE', 'fr'],
   ['zh-tw', 'zh-TW'],
   ['nb', undefined],
-])('finds %j in the list as %j', (tag, offered) => {
-  expect(offeredAs(tag, ['fr', 'zh', 'zh-TW'])).toBe(offered)
+])('finds %j in the offered languages as %j', (tag, offered) => {
+  expect(findOffered(tag, ['fr', 'zh', 'zh-TW'])).toBe(offered)
 })

@@ -1,4 +1,4 @@
-import { secondsOf } from '../audio/pcm.ts'
+import { toSeconds } from '../audio/pcm.ts'
 
 /** Audio that waits to be sent. Beyond its bound the oldest is dropped and counted as lost. */
 export class AudioQueue {
@@ -13,7 +13,7 @@ export class AudioQueue {
   }
 
   get seconds(): number {
-    return secondsOf(this.#bytes)
+    return toSeconds(this.#bytes)
   }
 
   /** Seconds of audio that were dropped and will not be recognised. */
@@ -24,7 +24,7 @@ export class AudioQueue {
   push(frame: ArrayBuffer): void {
     this.#frames.push(frame)
     this.#bytes += frame.byteLength
-    while (this.seconds > this.#limit) this.#lost += secondsOf(this.shift()?.byteLength ?? 0)
+    while (this.seconds > this.#limit) this.#lost += toSeconds(this.shift()?.byteLength ?? 0)
   }
 
   shift(): ArrayBuffer | undefined {

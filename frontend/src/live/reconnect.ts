@@ -15,10 +15,6 @@ export class Reconnect {
     return this.#attempts
   }
 
-  get pending(): boolean {
-    return this.#timer !== undefined
-  }
-
   /** Schedules the next attempt and returns its time, in milliseconds since 1970. */
   schedule(retryAfter?: number): number {
     this.cancel()
@@ -34,7 +30,7 @@ export class Reconnect {
 
   /** Connects at once if an attempt is pending, unless the server set the delay. */
   hasten(): void {
-    if (!this.pending || this.#isDelayedByServer) return
+    if (this.#timer === undefined || this.#isDelayedByServer) return
     this.cancel()
     this.#connect()
   }

@@ -180,7 +180,8 @@ it('sends only a little ahead of a slow network', () => {
   expect(FakeSocket.last.sent).toEqual([])
 })
 
-it('ignores messages that only viewers get', () => {
+it('ignores messages for viewers and those of a newer server', () => {
   FakeSocket.last.receive({ type: 'translation' })
+  FakeSocket.last.receive({ type: 'constructor' })
   expect(kinds()).toEqual(['connecting'])
 })

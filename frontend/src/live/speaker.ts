@@ -1,5 +1,5 @@
 import type { Problem } from '../shared/problem.ts'
-import { secondsOf } from '../audio/pcm.ts'
+import { toSeconds } from '../audio/pcm.ts'
 import type {
   Closed,
   Error as ErrorMessage,
@@ -169,7 +169,7 @@ export class Speaker {
   #pump(): void {
     const channel = this.#channel
     if (this.#state !== 'listening' || channel === undefined || this.#stopping === 'sent') return
-    while (secondsOf(channel.bufferedAmount) < MOST_BUFFERED) {
+    while (toSeconds(channel.bufferedAmount) < MOST_BUFFERED) {
       const frame = this.#queue.shift()
       if (frame === undefined) break
       channel.send(frame)
@@ -182,7 +182,7 @@ export class Speaker {
   }
 
   #reportProgress(): void {
-    const unsent = this.#queue.seconds + secondsOf(this.#channel?.bufferedAmount ?? 0)
+    const unsent = this.#queue.seconds + toSeconds(this.#channel?.bufferedAmount ?? 0)
     this.#emit({ kind: 'progress', lag: this.#serverLag + unsent, lost: this.#queue.lost })
   }
 

@@ -79,6 +79,11 @@ it('reconnects when the server said, after it had no place', () => {
   expect(waiting?.problem.title).toBe('Too many people are watching.')
 })
 
+it('ignores messages of a newer server', () => {
+  FakeSocket.last.receive({ type: 'constructor' })
+  expect(kinds()).toEqual(['connecting'])
+})
+
 it('emits nothing after it was closed', () => {
   const socket = FakeSocket.last
   viewer.close()

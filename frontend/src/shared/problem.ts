@@ -1,4 +1,4 @@
-/** Something went wrong: what it is, and what to do about it. Both are whole sentences. */
+/** A problem as the user reads it: what it is, and what to do about it, in whole sentences. */
 export interface Problem {
   title: string
   advice: string

@@ -1,4 +1,4 @@
-/** The user's settings in the browser's local storage. Where storage is forbidden, each is empty. */
+/** The user's settings in the browser's local storage. Each is empty where storage is forbidden. */
 
 export type Setting = 'language' | 'microphone' | 'name' | 'originals' | 'spoken' | 'text-size'
 

@@ -10,7 +10,7 @@ interface Props {
   onChoose: (microphone: string) => void
 }
 
-/** The choice of a microphone. Browsers tell their names only after one was allowed. */
+/** The choice of a microphone. Browsers show their names once the user has allowed one. */
 export function MicrophoneSelect({ className, disabled, onChoose }: Props) {
   const { devices, chosen } = useSelector(selectMicrophones)
   const dispatch = useDispatch()

@@ -25,7 +25,7 @@ const BUTTON: Record<Phase, string> = {
   stopping: 'Stopping',
 }
 
-/** Everything a speaker needs: a name, a microphone, one button, and the truth about both. */
+/** The speaker's controls: a name, a microphone, a language, a button, and the stream's state. */
 export function SpeakerPanel({ conversation }: { conversation: string }) {
   const phase = useSelector(selectPhase)
   const { chosen: microphone } = useSelector(selectMicrophones)
@@ -33,7 +33,7 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
   const [name, setName] = useState(() => readSetting('name'))
   const nameId = useId()
   const meter = useRef<HTMLDivElement>(null)
-  // Ten times a second: past React, straight to the element.
+  // Ten times a second, so the element is changed without a render.
   const onLevel = useCallback((level: number) => {
     if (meter.current !== null) showLevel(meter.current, level)
   }, [])

@@ -1,20 +1,20 @@
 import { useId, useMemo } from 'react'
 import { useDispatch, useSelector } from 'react-redux'
 
-import { byName } from '../language/tags.ts'
+import { sortByName } from '../language/tags.ts'
 import { writeSetting } from '../shared/settings.ts'
-import { spokenLanguageSlice, selectSpokenLanguage } from './spokenLanguageSlice.ts'
+import { selectSpokenLanguage, spokenLanguageSlice } from './spokenLanguageSlice.ts'
 
 interface Props {
   className: string | undefined
   disabled: boolean
 }
 
-/** The choice of the language that is recognised. Not to be seen where there is none. */
+/** The choice of the language to recognise. Hidden where there is no choice. */
 export function SpokenLanguageSelect({ className, disabled }: Props) {
   const { offered, chosen } = useSelector(selectSpokenLanguage)
   const dispatch = useDispatch()
-  const named = useMemo(() => byName(offered), [offered])
+  const named = useMemo(() => sortByName(offered), [offered])
   const id = useId()
   if (offered.length < 2) return null
   return (

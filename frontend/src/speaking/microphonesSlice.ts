@@ -1,4 +1,4 @@
-/** The microphones to choose from. */
+/** The microphones, and the chosen one. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
@@ -7,7 +7,7 @@ import { readSetting } from '../shared/settings.ts'
 
 export interface MicrophonesState {
   devices: Device[]
-  /** A device id; an empty text stands for the system's default. */
+  /** A device id; an empty text for the system's default. */
   chosen: string
 }
 
@@ -17,7 +17,7 @@ export const microphonesSlice = createSlice({
   reducers: {
     listed(state, { payload }: PayloadAction<Device[]>) {
       state.devices = payload
-      // Without permission nothing is listed, and the choice of last time may still be there.
+      // Without permission the list is empty, and the previous choice may still be connected.
       if (payload.length > 0 && !payload.some(({ id }) => id === state.chosen)) state.chosen = ''
     },
     chosen(state, { payload }: PayloadAction<string>) {

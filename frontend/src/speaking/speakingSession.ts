@@ -2,7 +2,7 @@ import type { Dispatch } from '@reduxjs/toolkit'
 
 import { listMicrophones } from '../audio/devices.ts'
 import { Microphone } from '../audio/microphone.ts'
-import { faultOf, microphoneProblem } from '../audio/microphoneProblems.ts'
+import { toMicrophoneFault, describeFault } from '../audio/microphoneProblems.ts'
 import type { Problem } from '../shared/problem.ts'
 import { messageReceived, ownStreamEnded } from '../conversation/conversationSlice.ts'
 import { Speaker, type SpeakerEvent } from '../live/speaker.ts'
@@ -10,12 +10,20 @@ import { SilenceDetector } from './loudness.ts'
 import { microphonesSlice } from './microphonesSlice.ts'
 import { speakingSlice } from './speakingSlice.ts'
 
-const { asked, connecting, listening, waiting, progressed, silenceChanged, stopping, ended } =
-  speakingSlice.actions
+const {
+  permissionRequested,
+  connecting,
+  listening,
+  waiting,
+  progressed,
+  silenceChanged,
+  stopping,
+  ended,
+} = speakingSlice.actions
 
 /**
- * One press of Start until its end: opens the microphone, brings its sound to the server, and
- * lets the microphone go whatever happens.
+ * One session of speaking, from Start to its end: opens the microphone, streams its audio to the
+ * server, and always releases the microphone.
  */
 export class SpeakingSession {
   readonly #dispatch: Dispatch
@@ -25,45 +33,45 @@ export class SpeakingSession {
   #silent = false
   #microphone: Microphone | undefined
   #switched: Promise<void> = Promise.resolve()
-  #opened = false // the server was called
+  #wasOpened = false // the speaker has connected to the server
   #stopping = false
-  #over = false
-  /** Why the session is being stopped, if not because the user asked. */
+  #isOver = false
+  /** The problem that stops the session; undefined where the user stops it. */
   #reason: Problem | undefined
 
-  /** @param onLevel takes the RMS of every 100 ms, and 0 at the end */
+  /** @param onLevel gets the RMS of every 100 ms, and 0 at the end */
   constructor(url: string, dispatch: Dispatch, onLevel: (level: number) => void) {
     this.#dispatch = dispatch
     this.#onLevel = onLevel
     this.#speaker = new Speaker(url, (event) => {
-      this.#follow(event)
+      this.#handleEvent(event)
     })
   }
 
-  /** True when nothing more will happen. */
-  get over(): boolean {
-    return this.#over
+  /** Whether the session has ended. */
+  get isOver(): boolean {
+    return this.#isOver
   }
 
   async start(deviceId: string): Promise<void> {
-    this.#dispatch(asked())
+    this.#dispatch(permissionRequested())
     const microphone = await this.#open(deviceId)
     if (microphone === undefined) return
     void listMicrophones().then((devices) => {
-      // Their names are told only now.
+      // Browsers list their names only with permission.
       this.#dispatch(microphonesSlice.actions.listed(devices))
     })
-    this.#opened = true
+    this.#wasOpened = true
     this.#speaker.open()
   }
 
-  /** Ends in order: the last sound is sent, the last words come back. */
+  /** Ends the session: sends the rest of the audio and receives the last finals. */
   async stop(reason?: Problem): Promise<void> {
     this.#reason ??= reason
     await this.#switched
-    if (this.#over) return
+    if (this.#isOver) return
     if (this.#microphone === undefined) {
-      // Still asking for permission: there is nothing to send.
+      // The browser still asks for permission: there is nothing to send.
       if (!this.#stopping) this.#end(this.#reason)
       return
     }
@@ -71,11 +79,11 @@ export class SpeakingSession {
     this.#finish()
   }
 
-  /** Goes on with another microphone, in the same stream. */
+  /** Continues the same stream with another microphone. */
   switchTo(deviceId: string): Promise<void> {
-    // One after the other, however fast they are chosen.
+    // Switches run one after the other, however fast the user chooses.
     this.#switched = this.#switched.then(async () => {
-      if (this.#microphone === undefined || this.#over) return
+      if (this.#microphone === undefined || this.#isOver) return
       await this.#closeMicrophone()
       await this.#open(deviceId)
     })
@@ -91,16 +99,16 @@ export class SpeakingSession {
     try {
       const microphone = await Microphone.open(deviceId, {
         onFrame: (pcm, level) => {
-          this.#hear(pcm, level)
+          this.#sendFrame(pcm, level)
         },
         onLost: () => {
-          void this.stop(microphoneProblem('unplugged'))
+          void this.stop(describeFault('unplugged'))
         },
       })
-      if (!this.#over) return (this.#microphone = microphone)
+      if (!this.#isOver) return (this.#microphone = microphone)
       await microphone.close()
     } catch (error) {
-      this.#reason ??= microphoneProblem(faultOf(error))
+      this.#reason ??= describeFault(toMicrophoneFault(error))
       this.#finish()
     }
     return undefined
@@ -115,8 +123,8 @@ export class SpeakingSession {
 
   /** No more sound comes. If the server has messageReceived any, it still owes the last words. */
   #finish(): void {
-    if (this.#over) return
-    if (!this.#opened) {
+    if (this.#isOver) return
+    if (!this.#wasOpened) {
       this.#end(this.#reason)
       return
     }
@@ -125,15 +133,15 @@ export class SpeakingSession {
     this.#speaker.stop()
   }
 
-  #hear(pcm: ArrayBuffer, level: number): void {
-    if (this.#over) return
+  #sendFrame(pcm: ArrayBuffer, level: number): void {
+    if (this.#isOver) return
     this.#onLevel(level)
-    const silent = this.#silence.hear(level)
+    const silent = this.#silence.push(level)
     if (silent !== this.#silent) this.#dispatch(silenceChanged((this.#silent = silent)))
     this.#speaker.send(pcm)
   }
 
-  #follow(event: SpeakerEvent): void {
+  #handleEvent(event: SpeakerEvent): void {
     switch (event.kind) {
       case 'connecting':
         this.#dispatch(connecting())
@@ -160,8 +168,8 @@ export class SpeakingSession {
   }
 
   #end(problem: Problem | undefined): void {
-    if (this.#over) return
-    this.#over = true
+    if (this.#isOver) return
+    this.#isOver = true
     this.#speaker.abandon()
     void this.#microphone?.close()
     this.#microphone = undefined

@@ -1,19 +1,19 @@
-/** The language that is spoken here, of those that the engine recognises. */
+/** The language that is spoken at this page, of those that the engine recognises. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import { spokenAtFirst } from './spokenLanguage.ts'
+import { chooseSpokenLanguage } from './spokenLanguage.ts'
 
 export interface SpokenLanguageState {
-  /** BCP 47 tags; none stands for any, and for a server that has not answered yet. */
+  /** BCP 47 tags; empty where the engine takes any, and until the server has answered. */
   offered: string[]
-  /** Undefined leaves it to the server. */
+  /** Undefined leaves the choice to the server. */
   chosen?: string | undefined
 }
 
 interface Offered {
   tags: string[]
-  /** What was chosen last time; may be an empty text. */
+  /** The previous choice; an empty text where there is none. */
   remembered: string
   /** The browser's language. */
   browser: string
@@ -27,7 +27,7 @@ export const spokenLanguageSlice = createSlice({
   reducers: {
     offered(state, { payload }: PayloadAction<Offered>) {
       state.offered = payload.tags
-      state.chosen = spokenAtFirst(payload.tags, payload.remembered, payload.browser)
+      state.chosen = chooseSpokenLanguage(payload.tags, payload.remembered, payload.browser)
     },
     chosen(state, { payload }: PayloadAction<string>) {
       state.chosen = payload

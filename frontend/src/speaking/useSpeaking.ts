@@ -10,7 +10,7 @@ interface Speaking {
   switchTo: (microphone: string) => void
 }
 
-/** Starts and stops the captioning of this page's microphone; one session at a time. */
+/** Starts and stops the page's session of speaking, one at a time. */
 export function useSpeaking(conversation: string, onLevel: (level: number) => void): Speaking {
   const dispatch = useDispatch()
   const session = useRef<SpeakingSession>(undefined)
@@ -26,7 +26,7 @@ export function useSpeaking(conversation: string, onLevel: (level: number) => vo
 
   const start = useCallback(
     (name: string, microphone: string, language: string | undefined) => {
-      if (session.current?.over === false) return
+      if (session.current?.isOver === false) return
       const url = buildSpeakerUrl(location.origin, conversation, name, language)
       session.current = new SpeakingSession(url, dispatch, onLevel)
       void session.current.start(microphone)

@@ -1,6 +1,6 @@
 import { useSelector } from 'react-redux'
 
-import { type ViewingState, selectViewing } from './viewingSlice.ts'
+import { selectViewing, type ViewingState } from './viewingSlice.ts'
 import styles from './ViewingStatus.module.css'
 
 const WORDS: Record<ViewingState['status'], string> = {
@@ -10,7 +10,7 @@ const WORDS: Record<ViewingState['status'], string> = {
   ended: 'Not connected',
 }
 
-/** Whether what is on the page is up to date. */
+/** Whether the captions on the page are up to date. */
 export function ViewingStatus() {
   const { status } = useSelector(selectViewing)
   return (

@@ -33,7 +33,7 @@ afterEach(() => {
   FakeSocket.uninstall()
 })
 
-it('connects anew for another language, and hears the old one no more', () => {
+it('replaces the connection for another language, and ignores the old one', () => {
   subscription.read('fr')
   const french = FakeSocket.last
   expect(asked()).toBe('fr')
@@ -44,7 +44,7 @@ it('connects anew for another language, and hears the old one no more', () => {
   expect(store.getState().conversation.isTranslationFailing).toBe(false)
 })
 
-it('reads the originals where a language is refused, and says which it was', () => {
+it('falls back to the originals where a language is refused, and records which', () => {
   subscription.read('tlh')
   FakeSocket.last.receive(REFUSAL)
   expect(asked()).toBeNull()
@@ -56,7 +56,7 @@ it('reads the originals where a language is refused, and says which it was', () 
   expect(store.getState().language.refused).toBeUndefined()
 })
 
-it('tells that translations fail until they come again or the connection is another', () => {
+it('marks failing translations until they recover or the connection is replaced', () => {
   const failing = () => store.getState().conversation.isTranslationFailing
   subscription.read('fr')
   FakeSocket.last.receive(SNAPSHOT)

@@ -23,8 +23,8 @@ export class Subscription {
   }
 
   /**
-   * Connects anew. A language that the server does not have is said to be refused, and the
-   * originals are followed.
+   * Subscribes in a language, with a new connection. Where the server does not offer the language,
+   * subscribes to the originals and records the refusal.
    *
    * @param language undefined for the originals
    */
@@ -63,14 +63,14 @@ export class Subscription {
     this.#viewer.open()
   }
 
-  /** Reads the originals, and says that this language cannot be had. */
+  /** Subscribes to the originals, because the server does not offer `language`. */
   refuse(language: string): void {
     forgetLanguage(language)
     this.read(undefined)
     this.#dispatch(languageRefused(language))
   }
 
-  /** Does not wait for the next attempt. */
+  /** Makes a pending attempt to connect now. */
   retryNow(): void {
     this.#viewer?.retryNow()
   }

@@ -1,4 +1,4 @@
-/** Whether this page follows the conversation. */
+/** The state of the page's subscription to the conversation. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
@@ -17,7 +17,7 @@ export const viewingSlice = createSlice({
   name: 'viewing',
   initialState,
   reducers: {
-    // The problem stays on the page until the connection is good again.
+    // The problem stays on the page until the connection is live.
     connecting: ({ problem }): ViewingState => ({ status: 'connecting', problem }),
     live: (): ViewingState => ({ status: 'live' }),
     waiting: (
