@@ -43,7 +43,7 @@ class Forbidden(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessPolicy:
     """What decides about slots.
 
     `loopback` is whether the service listens there only, `edge_secret` what CloudFront has to send;
@@ -54,7 +54,7 @@ class Door:
     loopback: bool = True
     edge_secret: str | None = field(default=None, repr=False)
 
-    def admit(self, headers: Mapping[str, str]) -> None:
+    def authorise(self, headers: Mapping[str, str]) -> None:
         """Let a request in. `headers` are looked up without regard to case.
 
         Raises:

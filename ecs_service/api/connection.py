@@ -23,7 +23,7 @@ import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ecs_service import telemetry
-from ecs_service.api.read_control import Reading
+from ecs_service.api.read_control import ReadControl
 from ecs_service.api.rfc6455 import FrameKind, Messages, MessageTooLong, Violation, answer_to_close
 from ecs_service.limits.frame_budget import CONTROL_COST
 from ecs_service.refusal import Refusal
@@ -46,7 +46,7 @@ MAX_WAITING_BYTES = 1024 * 1024
 CLOSE_SECONDS = 2.0
 
 #: Why a connection ends without an error.
-End = Literal["stopped", "max_duration", "draining", "disconnected"]
+EndReason = Literal["stopped", "max_duration", "draining", "disconnected"]
 
 _TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
 _PING, _PONG = WSMsgType.PING, WSMsgType.PONG
@@ -68,7 +68,7 @@ class Connection(WSListener):
     def __init__(self, open_connections: set[Connection]) -> None:
         """Make a connection that is in `open_connections` while it is open."""
         self._open_connections = open_connections
-        self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
         #: Whether messages are dropped, because the connection has ended or is being closed.
         self.is_over = False
         self._gone = asyncio.Event()
@@ -76,9 +76,9 @@ class Connection(WSListener):
         self._closing: asyncio.TimerHandle | None = None
         self._watching: asyncio.TimerHandle | None = None
         self._messages = Messages()
-        self._reading: Reading
+        self._reading: ReadControl
         #: The newest ping of a client that rests: of many, only this one needs an answer.
-        self._unanswered: bytes | None = None
+        self._unanswered_ping: bytes | None = None
         self._serving: asyncio.Task[None]
 
     # --- for subclasses ---------------------------------------------------------------------
@@ -92,7 +92,7 @@ class Connection(WSListener):
         """
 
     @abstractmethod
-    def received_binary(self, message: bytes) -> None:
+    def on_binary(self, message: bytes) -> None:
         """Take one binary message of the client, at most `MAX_FRAME_BYTES` long.
 
         Raises:
@@ -100,10 +100,10 @@ class Connection(WSListener):
         """
 
     @abstractmethod
-    def received_text(self, message: bytes) -> None:
-        """Take one text message; otherwise as `received_binary`."""
+    def on_text(self, message: bytes) -> None:
+        """Take one text message; otherwise as `on_binary`."""
 
-    async def until_ended(self) -> End:
+    async def wait_until_ended(self) -> EndReason:
         """Wait for the end.
 
         Raises:
@@ -111,12 +111,12 @@ class Connection(WSListener):
         """
         return await asyncio.shield(self._ended)
 
-    async def gone(self) -> None:
+    async def wait_until_gone(self) -> None:
         """Wait until the client is disconnected."""
         await self._gone.wait()
 
-    def end(self, why: End | Refusal) -> None:
-        """Make `until_ended` return or raise. Only the first reason counts."""
+    def end(self, why: EndReason | Refusal) -> None:
+        """Make `wait_until_ended` return or raise. Only the first reason counts."""
         if not self.is_over:
             self.is_over = True
             if isinstance(why, Refusal):
@@ -132,7 +132,7 @@ class Connection(WSListener):
         error = task.exception()
         if not isinstance(error, Refusal):
             log.error("connection_failed", exc_info=error)
-            error = defect()
+            error = internal_error()
         self.end(error)
 
     def deliver(self, frame: bytes) -> None:
@@ -176,7 +176,7 @@ class Connection(WSListener):
         self._transport = transport
         self._tcp = transport.underlying_transport
         self._tcp.set_write_buffer_limits(high=0)  # `pause_writing` as soon as anything waits
-        self._reading = Reading(self._tcp, on_rested=self._rested)
+        self._reading = ReadControl(self._tcp, on_throttle_end=self._answer_last_ping)
         self._open_connections.add(self)
         self.pause_reading()
         self._serving = asyncio.get_running_loop().create_task(self._serve())
@@ -191,22 +191,22 @@ class Connection(WSListener):
         try:
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
                 # They belong to extensions, and we agreed to none (RFC 6455 section 5.2).
-                self._violated(CLOSE_PROTOCOL_ERROR)
+                self._fail(CLOSE_PROTOCOL_ERROR)
             elif kind is _BINARY and frame.fin and self._messages.unfinished is None:
                 # The way of nearly all messages, kept short: it decides what a stream costs.
                 if size > MAX_FRAME_BYTES:
                     self.end(_too_large())
                 elif not self.is_over:
-                    self.received_binary(frame.get_payload_as_bytes())
+                    self.on_binary(frame.get_payload_as_bytes())
             else:
-                self._take(kind, frame)
+                self._handle_other_frame(kind, frame)
         except Refusal as refusal:
             self.end(refusal)
         except Violation as violation:
-            self._violated(violation.close_code)
+            self._fail(violation.close_code)
         except Exception:
             log.exception("message_failed")
-            self.end(defect())
+            self.end(internal_error())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Note that the client is gone."""
@@ -215,7 +215,7 @@ class Connection(WSListener):
         self._closed = True
         self.end("disconnected")
         self._gone.set()
-        self._reading.end()
+        self._reading.close()
         for timer in (self._closing, self._watching):
             if timer is not None:
                 timer.cancel()
@@ -231,7 +231,7 @@ class Connection(WSListener):
 
     # --- private ----------------------------------------------------------------------------
 
-    def _take(self, kind: WSMsgType, frame: WSFrame) -> None:
+    def _handle_other_frame(self, kind: WSMsgType, frame: WSFrame) -> None:
         """Take a frame that is not a whole binary message."""
         if kind is _CLOSE:
             self.end("disconnected")
@@ -244,24 +244,24 @@ class Connection(WSListener):
         elif kind is _PONG:
             self._reading.charge(CONTROL_COST - 1)
         else:
-            self._take_part(_DATA[kind], frame)
+            self._handle_data_frame(_DATA[kind], frame)
 
-    def _take_part(self, kind: FrameKind, frame: WSFrame) -> None:
+    def _handle_data_frame(self, kind: FrameKind, frame: WSFrame) -> None:
         try:
             message = self._messages.add(kind, frame.get_payload_as_memoryview(), fin=frame.fin)
         except MessageTooLong:
             raise _too_large() from None
         if message is not None:
-            receive = self.received_text if message[0] == "text" else self.received_binary
+            receive = self.on_text if message[0] == "text" else self.on_binary
             receive(message[1])
 
     def _answer(self, ping: bytes) -> None:
         """Answer a ping; where too many come, only the newest, later (RFC 6455 section 5.5.3)."""
-        if not self._reading.rests:
+        if not self._reading.is_throttled:
             self._reading.charge(CONTROL_COST - 1)
             self._send_frame(_PONG, ping)
         else:
-            self._unanswered = ping
+            self._unanswered_ping = ping
 
     def _send_frame(self, kind: WSMsgType, payload: bytes) -> None:
         """Send one frame. All that a client can make us send goes this way, but for the end."""
@@ -274,7 +274,7 @@ class Connection(WSListener):
         else:
             self._transport.send(kind, payload)
 
-    def _violated(self, code: int) -> None:
+    def _fail(self, code: int) -> None:
         """Fail the connection (RFC 6455 section 7.1.7), unless it has ended for another reason."""
         if not self.is_over:
             self.end("disconnected")
@@ -286,14 +286,14 @@ class Connection(WSListener):
         It notifies nobody, and closes the socket when the client has read all, which may be never.
         """
         if self._transport.is_close_frame_sent:
-            self._violated(CLOSE_PROTOCOL_ERROR)
+            self._fail(CLOSE_PROTOCOL_ERROR)
         if not self._closed:
             loop = asyncio.get_running_loop()
             self._watching = loop.call_later(CLOSE_SECONDS, self._watch)
 
-    def _rested(self) -> None:
-        if self._unanswered is not None:
-            ping, self._unanswered = self._unanswered, None
+    def _answer_last_ping(self) -> None:
+        if self._unanswered_ping is not None:
+            ping, self._unanswered_ping = self._unanswered_ping, None
             self._answer(ping)
 
     def _abort(self) -> None:
@@ -306,7 +306,7 @@ class Connection(WSListener):
             self.refuse(refusal)
         except Exception:
             log.exception("connection_failed")
-            self.refuse(defect())
+            self.refuse(internal_error())
         self.close()
         self.resume_reading()  # to see the client's half of the close
         await self._gone.wait()
@@ -318,6 +318,6 @@ def _too_large() -> Refusal:
     )
 
 
-def defect() -> Refusal:
+def internal_error() -> Refusal:
     """Return how a client learns of an error of ours."""
     return Refusal(ErrorCode.INTERNAL, "The service failed; this was logged.")

@@ -56,7 +56,7 @@ class CallerLimits:
         self._connects = connects
         self._failures = failures
 
-    def admit(self, address: str) -> None:
+    def count_connection(self, address: str) -> None:
         """Count one more connection of an address.
 
         Raises:

@@ -16,7 +16,7 @@ import pytest
 
 from client.errors import ConnectionLost, Refused
 from client.live import Message, Speaker, Viewer
-from ecs_service.api import live
+from ecs_service.api import speaker_connection, viewer_connection
 from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import Settings
 from tests.support.eventually import eventually
@@ -286,7 +286,7 @@ async def test_viewers_who_never_read_share_what_they_may_leave_unread() -> None
 async def test_a_viewer_who_takes_nothing_gives_up_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(viewer_connection, "UNREAD_SECONDS", 1.0)
     conversation = uuid4().hex
     async with service_in_process(Settings(engine="scripted")) as url:
         deaf = await open_raw(url, f"/api/stt/connect?conversationId={conversation}")
@@ -407,7 +407,7 @@ async def take_partials(talk: Speaker, count: int) -> None:
 async def test_a_silent_microphone_is_closed_after_the_idle_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(speaker_connection, "IDLE_SECONDS", 0.2)
     async with service_in_process(Settings(engine="scripted")) as url, speaker(url) as talk:
         await say(talk, 0.5)
         with pytest.raises(Refused) as refusal:
@@ -418,7 +418,7 @@ async def test_a_silent_microphone_is_closed_after_the_idle_time(
 
 
 async def test_a_viewer_hears_heartbeats_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(viewer_connection, "HEARTBEAT_SECONDS", 0.05)
     async with service_in_process(Settings(engine="scripted")) as url, viewer(url, "c") as watching:
         messages = aiter(watching)
         kinds = [type(await anext(messages)) for _ in range(3)]
@@ -427,7 +427,7 @@ async def test_a_viewer_hears_heartbeats_in_silence(monkeypatch: pytest.MonkeyPa
 
 
 async def test_snapshot_mode_repeats_the_last_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(viewer_connection, "HEARTBEAT_SECONDS", 0.05)
     async with (
         service_in_process(Settings(engine="scripted")) as url,
         viewer(url, "c", mode="snapshot") as watching,
