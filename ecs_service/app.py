@@ -30,7 +30,7 @@ from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
 from ecs_service.descriptors import Shares, raised_limit, share, wanted
-from ecs_service.embedded_metrics import Meter, publish
+from ecs_service.embedded_metrics import MetricsReader, print_metrics
 from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
 from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.limits.stream_slots import StreamSlots
@@ -102,12 +102,12 @@ async def started_service(
             tasks.append(asyncio.create_task(outbox.run(), name="outbox"))
             tasks.append(asyncio.create_task(confirmation.run(), name="confirmation"))
         else:
-            log.warning("nothing_is_stored", reason="QUEUE_URL and TABLE_NAME are not set")
+            log.warning("storage_disabled", reason="QUEUE_URL and TABLE_NAME are not set")
         updates = TableUpdates(hub, store)
         tasks.append(asyncio.create_task(updates.run(settings.updates_seconds), name="updates"))
         if settings.metrics_namespace is not None:
-            publishing = publish(settings.metrics_namespace, Meter(slots, outbox))
-            tasks.append(asyncio.create_task(publishing, name="metrics"))
+            printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, outbox))
+            tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
         engine = await stack.enter_async_context(engine_of(settings))
@@ -304,5 +304,5 @@ async def _background_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
 
 def _report_defect(task: asyncio.Task[None], on_defect: Callable[[], None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        log.error("background_task_died", task=task.get_name(), exc_info=task.exception())
+        log.error("background_task_failed", task=task.get_name(), exc_info=task.exception())
         on_defect()
