@@ -104,7 +104,7 @@ def test_no_span_of_time_has_more_than_the_burst_and_what_came_back(
 
 
 @given(st.floats(0.1, 50), st.integers(1, 20))
-def test_who_waits_as_long_as_is_said_may_go_on(per_second: float, burst: int) -> None:
+def test_after_the_announced_wait_there_is_a_token(per_second: float, burst: int) -> None:
     clock = Clock()
     limit = RateLimit(Rate(per_second, burst), most=10, clock=clock)
     assert [limit.take("a") for _ in range(burst)] == [0.0] * burst

@@ -53,7 +53,7 @@ def test_what_autoscaling_follows_is_published() -> None:
     assert SLOTS_METRIC in MetricsReader(StreamSlots(1), None).read()
 
 
-def test_what_only_grows_is_told_as_growth() -> None:
+def test_counters_are_read_as_changes() -> None:
     telemetry.refusals.labels("at_capacity").inc(5)
     telemetry.final_delay.observe(9.0)
     reader = MetricsReader(StreamSlots(1), None)
@@ -70,7 +70,7 @@ def test_what_only_grows_is_told_as_growth() -> None:
     assert "FinalDelay" not in quiet, "no finals, no delay"
 
 
-def test_the_outbox_tells_what_waits(tmp_path: Path) -> None:
+def test_waiting_finals_are_counted(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "outbox.db")
     journal.append("{}")
     outbox = Outbox.__new__(Outbox)  # without a queue

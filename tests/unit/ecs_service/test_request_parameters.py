@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
         ("sampleRate=8000&speaker=Jos%E9", "Parameters must be UTF-8"),
     ],
 )
-def test_what_is_malformed_is_said_in_words(query: str, words: str) -> None:
+def test_a_malformed_query_is_described(query: str, words: str) -> None:
     kind = TranscribeParameters if "sampleRate" in query else ConnectParameters
     with pytest.raises(Refusal) as caught:
         HttpRequest("/", query, {}).parameters(kind)

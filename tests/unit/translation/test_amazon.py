@@ -295,7 +295,7 @@ async def test_an_uncertain_text_that_was_recognised_in_the_viewers_language_sta
     assert await detected(translate, "fr-FR") == Translated("ciao", "fr-FR")
 
 
-async def test_the_uncertain_guess_is_better_than_a_language_that_is_not_known(
+async def test_an_uncertain_detection_is_better_than_an_unknown_language(
     stubbed: tuple[Any, Stubber],
 ) -> None:
     translate, stubber = stubbed
@@ -305,7 +305,7 @@ async def test_the_uncertain_guess_is_better_than_a_language_that_is_not_known(
     assert await detected(translate, "eu-ES") == Translated("salut", "es")
 
 
-async def test_what_nobody_can_tell_has_a_name(stubbed: tuple[Any, Stubber]) -> None:
+async def test_an_undetected_language_has_its_own_error(stubbed: tuple[Any, Stubber]) -> None:
     translate, stubber = stubbed
     asked(stubber, "auto", code=LOW, DetectedLanguageCode="la")
 
