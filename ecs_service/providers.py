@@ -1,6 +1,7 @@
-"""Who can recognise and who can translate, by the names that settings give them.
+"""The names of the engines and translators that settings can choose.
 
-Imports nothing that has to be installed: the demo refuses another name before it installs anything.
+This module imports only the standard library: the demo rejects an unknown name before it installs
+anything.
 """
 
 from __future__ import annotations

@@ -17,22 +17,22 @@ from speech.engines.transcribe import AllowedOptions
 from speech.engines.transcribe.operators import check as check_transcribe
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
 from transcripts.models import InWords, Language
-from translation.languages import chosen
+from translation.languages import to_codes
 
-#: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
+#: Concurrent streams per core with the embedded engine; each takes 0.2 to 0.3 of a core.
 POCKETSPHINX_STREAMS_PER_CORE = 3
-#: Streams over WebSocket that AWS lets an account have at once, unless it is asked for more.
+#: An AWS account's default quota of concurrent Transcribe streams over WebSocket.
 TRANSCRIBE_STREAMS = 25
-#: The stand-in costs next to nothing; the bound is there because there is always one.
+#: The stand-in costs next to nothing; every engine has a limit.
 SCRIPTED_STREAMS = 1_000
-#: At 31 kB each they take 124 MB, a quarter of the smallest task's 512 MiB (537 MB). What waits for
-#: slow ones takes up to 67 and 33 MB (`MAX_UNREAD_MIB`, and 8 KiB each that are not counted), the
-#: service itself 80, connections without a place 8, a stream a quarter. The rest is the engine's.
+#: At 31 kB each, viewers take 124 MB of the smallest task's 512 MiB (537 MB). Unread messages of
+#: slow ones take up to 67 MB (`MAX_UNREAD_MIB`) and 33 MB (8 KiB each that are not counted), the
+#: service itself 80 MB, pending connections 8 MB, a stream 0.25 MB. The rest is for the engine.
 VIEWERS = 4_000
 
 
 class Settings(BaseSettings):
-    """Each field is the environment variable of its name in capitals."""
+    """The settings; each field is read from the environment variable of its name in capitals."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False
@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     @field_validator("translate_languages")
     @classmethod
     def _that_are_known(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
-        chosen(value)
+        to_codes(value)
         return value
 
     @model_validator(mode="after")
@@ -229,12 +229,12 @@ class Settings(BaseSettings):
 
     @property
     def viewers_per_conversation(self) -> int:
-        """Viewers of one conversation at a time."""
+        """The most concurrent viewers of one conversation."""
         return self.max_viewers_per_conversation or -(-self.max_viewers // 2)
 
     @property
     def capacity(self) -> int:
-        """Streams at a time."""
+        """The most concurrent streams."""
         if self.slots is not None:
             return self.slots
         if self.engine == "scripted":

@@ -1,14 +1,14 @@
-"""The server's sockets, from accepting them on: who has no place yet, and how many may be so.
+"""Accepts connections, and bounds how many of them are pending: without a slot.
 
-A connection that sends nothing, sends half a request, or stays after its answer costs a descriptor
-and memory. So the number of those without a place (a viewer's, or a speaker's slot) is bounded, and
-one more makes the oldest go. That harms nobody who wants something: a request is answered as soon
-as it is there. Each request has a deadline, too.
+A connection that sends nothing, sends half a request, or stays open after its response costs a
+descriptor and memory. So the number of connections that hold no slot, neither a viewer's nor a
+speaker's, is bounded, and a new one drops the oldest. Regular clients are not affected, because a
+request is answered as soon as it is complete. Each request has a deadline, too.
 
-Sockets are picows'. Its server gives no client's address before the upgrade, and no notice of
-connections that begin and end. So its protocol class is made here, with the arguments that
-picows' server gives it. The class is not documented: with a version that wants other arguments
-every connection fails, and with it every test.
+The sockets are picows'. Its own server does not give the client's address before the upgrade, nor
+notify of connections that begin and end. So picows' protocol class is instantiated here with the
+arguments that its server would pass. That class is not documented: if a version of picows wants
+other arguments, every connection fails, and with it every test.
 """
 
 from __future__ import annotations
@@ -28,44 +28,45 @@ from ecs_service import telemetry
 from ecs_service.api.connection import MAX_TRANSPORT_FRAME_BYTES, Connection
 from transcripts.protocol import REQUEST_SECONDS
 
-#: Connections that the kernel keeps for us to accept.
+#: Connections that the kernel queues until they are accepted.
 BACKLOG = 1024
-#: Connections accepted before others get their turn, among them those that had to go for these.
+#: Connections accepted in a row before the loop handles other events, such as dropped connections.
 ACCEPTS_AT_ONCE = 8
-#: How long nothing is accepted after that has failed, seconds.
+#: How long nothing is accepted after an accept failed, seconds.
 PAUSE_SECONDS = 0.2
-#: What is allocated per connection to read into, bytes; it grows for larger frames.
+#: The initial read buffer of a connection, bytes; it grows for larger frames.
 READ_BUFFER = 8 * 1024
 
 log = structlog.get_logger(__name__)
 
-#: Answers a request: a connection, or an HTTP answer.
+#: Returns the connection that serves a request, or the HTTP response to it.
 RequestHandler = Callable[
     [WSUpgradeRequest, "AcceptedConnection"], Connection | WSUpgradeResponseWithListener
 ]
 
 
 class PendingConnections:
-    """The accepted connections that have no place, at most `most`, the oldest first."""
+    """The accepted connections that hold no slot, oldest first; at most `most`."""
 
     def __init__(self, most: int) -> None:
         self.capacity = most
         self._pending: dict[AcceptedConnection, None] = {}
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of pending connections."""
         return len(self._pending)
 
     def add(self, connection: AcceptedConnection) -> None:
-        """Take a new connection in; the oldest has to go if there are too many."""
+        """Add a new connection; drop the oldest if there are too many."""
         if len(self._pending) >= self.capacity:
-            # One for one, and none when a place is given up: so there are never more connections
-            # than places and `most`, and who leaves in order, with everybody else, is not cut off.
+            # One is dropped for each new one, and none when a slot is given up. So there are never
+            # more connections than slots and `most` together, and a client that closes in order
+            # after it gave up its slot is not dropped.
             self.drop_oldest()
         self._pending[connection] = None
 
     def drop_oldest(self) -> None:
-        """Make the oldest go, if there is one."""
+        """Drop the oldest pending connection, if there is one."""
         oldest = next(iter(self._pending), None)
         if oldest is not None:
             del self._pending[oldest]
@@ -73,44 +74,44 @@ class PendingConnections:
             oldest.drop()
 
     def put_back(self, connection: AcceptedConnection) -> None:
-        """Take a connection back that has given up its place."""
+        """Add a connection again that gave up its slot."""
         self._pending[connection] = None
 
     def remove(self, connection: AcceptedConnection) -> None:
-        """Forget a connection: it has a place, or is gone."""
+        """Remove a connection: it holds a slot, or is gone."""
         self._pending.pop(connection, None)
 
 
 class AcceptedConnection:
-    """An accepted connection."""
+    """An accepted connection, which is pending unless it is protected."""
 
     __slots__ = ("_pending", "_transport", "peer")
 
     def __init__(self, pending: PendingConnections) -> None:
         self._pending = pending
         self._transport: asyncio.Transport | None = None
-        #: The address at the other end of the socket.
+        #: The IP address at the other end of the socket.
         self.peer = ""
 
     def on_connected(self, transport: asyncio.Transport) -> None:
-        """Learn that it is there."""
+        """Note that the connection begins."""
         self._transport = transport
         self.peer = str((transport.get_extra_info("peername") or ("",))[0])
         self._pending.add(self)
 
     def on_disconnected(self) -> None:
-        """Learn that it is gone."""
+        """Note that the connection is gone."""
         self._transport = None
         self._pending.remove(self)
 
     def drop(self) -> None:
-        """Cut it off."""
+        """Abort the connection."""
         if self._transport is not None:
             self._transport.abort()
 
     @contextmanager
     def protect(self) -> Iterator[None]:
-        """Hold a place; see `Droppable`."""
+        """Keep the connection from being dropped; see `Droppable`."""
         self._pending.remove(self)
         try:
             yield
@@ -120,7 +121,7 @@ class AcceptedConnection:
 
 
 class _Socket(WSProtocol):  # type: ignore[misc]  # see the import
-    """picows' end of a connection, with notice of its begin and end."""
+    """picows' protocol of a connection, which notifies of the connection's begin and end."""
 
     __slots__ = ("_connection",)
 
@@ -138,41 +139,41 @@ class _Socket(WSProtocol):  # type: ignore[misc]  # see the import
             auto_ping_idle_timeout=20,
             auto_ping_reply_timeout=20,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
-            enable_auto_pong=False,  # a `Connection` does it, within its bounds
+            enable_auto_pong=False,  # a `Connection` answers pings, within its limits
             max_frame_size=MAX_TRANSPORT_FRAME_BYTES,
             extra_headers=None,
             read_buffer_init_size=READ_BUFFER,
         )
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Begin."""
+        """Notify of the begin."""
         super().connection_made(transport)
         self._connection.on_connected(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Notify of the end."""
         self._connection.on_disconnected()
         super().connection_lost(exc)
 
 
-#: An adapter, for of a plain logger picows makes another one for each connection.
+#: An adapter, because picows wraps a plain logger in a new one for each connection.
 _LOGGER = logging.LoggerAdapter(logging.getLogger("picows"))
 
 
 class Acceptor:
-    """Accepts connections at a bound socket and has their requests answered, until it is closed.
+    """Accepts connections at a bound socket, and passes their requests on, until it is closed.
 
-    aiofastnet's own server is not used: when there are no descriptors left, version 1.2.0 fails to
-    stop reading, spins, and logs a thousand errors a second. Its transports are used, and must be:
-    on uvloop's, picows 2.3.1 overwrites the header of a frame of more than 8 KiB when another frame
-    is sent before that one is written.
+    aiofastnet's own server is not used: without free descriptors version 1.2.0 fails to stop
+    reading, spins, and logs a thousand errors a second. aiofastnet's transports are required: on
+    those of uvloop, picows 2.3.1 overwrites the header of a frame of more than 8 KiB when another
+    frame is sent before that one is written.
     """
 
     def __init__(
         self, answer: RequestHandler, pending: PendingConnections, bound: socket.socket
     ) -> None:
-        """Begin; needs a running loop."""
-        # A client that breaks the protocol is no error of ours, and our own are logged by us.
+        """Start to accept connections; needs a running loop."""
+        # A client's protocol violation is no error of ours, and our own errors are logged by us.
         _LOGGER.setLevel(logging.CRITICAL)
         self._pending = pending
         self._factory = lambda: _Socket(AcceptedConnection(pending), answer)
@@ -186,11 +187,11 @@ class Acceptor:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._bound.getsockname()[1])
 
     def close(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         if self._resuming is not None:
             self._resuming.cancel()
         self._loop.remove_reader(self._bound)
@@ -208,7 +209,7 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                # No descriptors, though there are shares, or no memory: what can go, goes.
+                # No memory, or no descriptors in spite of the shares: drop one, and pause.
                 log.warning("accept_failed", error=str(error))
                 self._pending.drop_oldest()
                 self._loop.remove_reader(self._bound)

@@ -1,4 +1,4 @@
-"""Whether, and how much at a time, is read from one client's socket."""
+"""Controls when, and how much at a time, is read from one client's socket."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Any
 from ecs_service import telemetry
 from ecs_service.limits.frame_budget import FrameBudget
 
-#: Bytes that are read at once. picows handles all frames of a read in one go, while everybody
-#: else waits, and of the shortest of them this many bytes hold 1,365.
+#: Bytes that are read at once. picows handles all frames of a read in one go while every other
+#: client waits; so many bytes hold at most 1,365 frames.
 READ_BYTES = 8 * 1024
-#: Who has sent too many frames is not read for this long at least, in seconds.
-REST_SECONDS = 0.05
+#: The shortest pause in reading from a client that sent too many frames, in seconds.
+THROTTLE_SECONDS = 0.05
 
 
-class Reading:
-    """Reads from a client while it is wanted and the client's budget lasts."""
+class ReadControl:
+    """Reads from a client while the connection wants it and the client's frame budget lasts."""
 
-    def __init__(self, socket: asyncio.Transport, *, on_rested: Callable[[], None]) -> None:
-        """Begin to read from the socket of picows' protocol.
+    def __init__(self, socket: asyncio.Transport, *, on_throttle_end: Callable[[], None]) -> None:
+        """Take control of the socket of picows' protocol.
 
-        `on_rested` is called when a client that sent too many frames is read again.
+        `on_throttle_end` is called when a client that sent too many frames is read again.
         """
         self._budget = FrameBudget(monotonic())
         self._socket = socket
         self._socket.set_protocol(_SmallReads(socket.get_protocol()))
-        self._on_rested = on_rested
+        self._on_throttle_end = on_throttle_end
         self._is_wanted = True
-        self._rest: asyncio.TimerHandle | None = None
+        self._throttle: asyncio.TimerHandle | None = None
 
     @property
-    def rests(self) -> bool:
-        """Whether the client is not read because it sent too many frames."""
-        return self._rest is not None
+    def is_throttled(self) -> bool:
+        """Whether reading is paused because the client sent too many frames."""
+        return self._throttle is not None
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -43,46 +43,46 @@ class Reading:
         self._socket.pause_reading()
 
     def resume(self) -> None:
-        """Read on, if the budget lasts."""
+        """Read again, at once or when the client is no longer throttled."""
         self._is_wanted = True
-        if self._rest is None:
+        if self._throttle is None:
             self._socket.resume_reading()
 
     def charge(self, frames: int = 1) -> None:
-        """Take `frames` from the client's budget; let it rest when it has overdrawn that."""
+        """Take `frames` from the client's budget; throttle the client if it is overdrawn."""
         self._budget.left -= frames
-        if self._budget.left < 0 and self._rest is None:
+        if self._budget.left < 0 and self._throttle is None:
             wait = self._budget.refill(monotonic())
             if wait > 0:
                 telemetry.rests.inc()
                 self._socket.pause_reading()
-                self._rest_for(wait)
+                self._throttle_for(wait)
 
-    def end(self) -> None:
-        """Read no more: the socket is closed."""
-        if self._rest is not None:
-            self._rest.cancel()
+    def close(self) -> None:
+        """Stop for good: the socket is closed."""
+        if self._throttle is not None:
+            self._throttle.cancel()
         self._is_wanted = False
 
-    def _rest_for(self, seconds: float) -> None:
+    def _throttle_for(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        self._rest = loop.call_later(max(seconds, REST_SECONDS), self._rested)
+        self._throttle = loop.call_later(max(seconds, THROTTLE_SECONDS), self._end_throttle)
 
-    def _rested(self) -> None:
-        self._rest = None
+    def _end_throttle(self) -> None:
+        self._throttle = None
         wait = self._budget.refill(monotonic())
-        if wait > 0:  # for what came in the same read, after the budget was spent
-            self._rest_for(wait)
+        if wait > 0:  # frames of the same read that came after the budget was spent
+            self._throttle_for(wait)
             return
-        self._on_rested()
+        self._on_throttle_end()
         if self._is_wanted:
             self.resume()
 
 
 class _SmallReads(asyncio.BufferedProtocol):
-    """picows' protocol, which by itself reads as much as the kernel has, a little at a time.
+    """picows' protocol with reads of at most `READ_BYTES`; by itself it reads all the kernel has.
 
-    Its methods are picows' own, for they are called for each read; only the room for it is ours.
+    Its methods are picows' own, because they are called for each read; only `get_buffer` is ours.
     """
 
     def __init__(self, picows: Any) -> None:

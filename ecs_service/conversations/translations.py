@@ -275,7 +275,7 @@ class Interpreter:
         except TimeoutError:
             self._on_failure(key, Unavailable("no answer in time"))
         except Exception:
-            log.exception("translator_defect", translator=self._translator.name)
+            log.exception("translation_crashed", translator=self._translator.name)
             self._on_failure(key, TranslationError("a defect"))
         else:
             self._on_answer(key, answer)

@@ -1,10 +1,10 @@
-"""Who connects: how often an address may, and what becomes of its connection.
+"""Limits the rates at which an address may connect and be refused.
 
-By address only the rate of connecting and of failing is bounded, never the number of connections:
-a lecture hall is one address. Two budgets make two answers. Who connects too fast is refused by
-name, over the WebSocket that it asked for. Who was refused too often by its own fault gets a plain
-HTTP 429 for a while, before there is a WebSocket: a flood of named refusals would cost as much as
-viewers do.
+The number of connections of an address is not limited, because a lecture hall is one address. There
+are two budgets with two responses. A client that connects too fast gets the error `rate_limited`
+over the WebSocket that it asked for. A client that was refused too often by its own fault gets a
+plain HTTP 429 for a while, without a WebSocket: a flood of errors over WebSockets would cost as
+much as viewers do.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ecs_service.limits.rates import RateLimit
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
-#: Addresses that are remembered at a time, some 150 bytes each for each of the two budgets.
+#: The most addresses that are remembered, some 150 bytes each for each of the two budgets.
 MOST_ADDRESSES = 4096
-#: Ends that are not the client's fault: a full house is not that of the hall that wants to come in.
+#: Errors that do not count as failures of the address, because the client did not cause them.
 UNCOUNTED = frozenset(
     {
         ErrorCode.AT_CAPACITY,
@@ -35,7 +35,7 @@ UNCOUNTED = frozenset(
 
 
 class TooManyFailures(Exception):
-    """The address is not worth an answer by name; it may try again after `retry_after` seconds."""
+    """The address was refused too often; it may connect again after `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("Too many connections from this address were refused.")
@@ -43,25 +43,25 @@ class TooManyFailures(Exception):
 
 
 class Droppable(Protocol):
-    """A connection as those see it who hold it open."""
+    """A connection that is dropped in favour of new ones unless it is protected."""
 
     def protect(self) -> AbstractContextManager[None]:
-        """Hold a place: meanwhile the connection is not dropped for the sake of new ones."""
+        """Keep the connection from being dropped while the context is open: it holds a slot."""
 
 
 class CallerLimits:
-    """The budgets of all addresses."""
+    """The rate limits of all addresses."""
 
     def __init__(self, *, connects: RateLimit, failures: RateLimit) -> None:
         self._connects = connects
         self._failures = failures
 
-    def admit(self, address: str) -> None:
-        """Count one more connection of an address.
+    def count_connection(self, address: str) -> None:
+        """Count a new connection of an address.
 
         Raises:
             TooManyFailures: too many of its connections were refused.
-            Refusal: `rate_limited`, with the time to come back.
+            Refusal: `rate_limited`, with the time after which to try again.
         """
         wait = self._failures.wait(address)
         if wait:
@@ -75,19 +75,19 @@ class CallerLimits:
             )
 
     def count_failure(self, address: str) -> None:
-        """Count a connection that was refused."""
+        """Count a refused connection of an address."""
         self._failures.spend(address)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is at the other end of one connection."""
+    """The client of one connection: its address, and its accepted connection."""
 
     address: str
     connection: Droppable
     callers: CallerLimits
 
     def count_refusal(self, code: ErrorCode) -> None:
-        """Count a refusal, if it is the client's own doing."""
+        """Count a refusal for the address, if the client caused it."""
         if code not in UNCOUNTED:
             self.callers.count_failure(self.address)

@@ -1,8 +1,8 @@
-"""Rate limits: how often something may happen, for each of many keys.
+"""A rate limit for each of many keys.
 
-The generic cell rate algorithm, a token bucket that needs one number a key: the moment at which the
-key's budget is whole again (ITU-T I.371; the same as a bucket of `burst` tokens that gets
-`per_second` of them). A key whose moment has passed is as good as unknown.
+This is the generic cell rate algorithm (ITU-T I.371), a token bucket of `burst` tokens that gains
+`per_second` of them. It stores one number for each key: the time at which the bucket is full again.
+A key whose time has passed needs no entry.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from time import monotonic
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` at once, and `per_second` in the long run."""
+    """A rate: `burst` events at once, and `per_second` on average."""
 
     per_second: float
     burst: int
 
 
 class RateLimit:
-    """Keeps a budget for each key, for `most` keys at a time.
+    """Keeps a token bucket for each of at most `most` keys.
 
-    Beyond that the key that was longest without use is forgotten, which only makes it freer. The
-    limit binds a few callers that do a lot, and memory stays bounded when there are many.
+    Beyond that the least recently used key is forgotten, which gives it a full bucket. So memory
+    stays bounded when there are many keys, and the limit still holds for a few very active ones.
     """
 
     def __init__(self, rate: Rate, *, most: int, clock: Callable[[], float] = monotonic) -> None:
@@ -35,18 +35,18 @@ class RateLimit:
         self._whole_at: dict[str, float] = {}  # the longest unused first
 
     def __len__(self) -> int:
-        """Return how many keys are known."""
+        """Return the number of keys that have an entry."""
         return len(self._whole_at)
 
     def wait(self, key: str) -> float:
-        """Return after how many seconds the key may go on; 0 if now."""
+        """Return after how many seconds the key has a token; 0 if now."""
         behind = self._whole_at.get(key, 0.0) - self._clock()
-        # A billionth of an interval forgives what the sums of floats are off by.
+        # A billionth of an interval allows for the rounding of sums of floats.
         wait = behind + self._interval - self._budget
         return wait if wait > self._interval * 1e-9 else 0.0
 
     def spend(self, key: str) -> None:
-        """Take one from the key's budget, or what is left of it."""
+        """Take a token, or the part of one that is left."""
         now = self._clock()
         whole_at = max(self._whole_at.pop(key, 0.0), now) + self._interval
         self._whole_at[key] = min(whole_at, now + self._budget)
@@ -54,7 +54,7 @@ class RateLimit:
             del self._whole_at[next(iter(self._whole_at))]
 
     def take(self, key: str) -> float:
-        """Take one if there is one; return 0, or after how many seconds there is."""
+        """Take a token and return 0; if there is none, return after how many seconds there is."""
         wait = self.wait(key)
         if not wait:
             self.spend(key)

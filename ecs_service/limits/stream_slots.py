@@ -1,4 +1,4 @@
-"""Recognition slots: a bounded number of streams at a time, the next one is told to come back."""
+"""Limits concurrent streams to the number of recognition slots."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ecs_service import telemetry
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
-#: What is assumed of streams before any has ended, in seconds.
+#: The assumed length of a stream until one has ended, in seconds.
 TYPICAL_STREAM_SECONDS = 60.0
 SHORTEST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 30.0
-#: Streams whose length is remembered for the estimate.
+#: The number of ended streams whose mean length is the estimate.
 REMEMBERED_STREAMS = 32
 
 
 class StreamSlots:
-    """Counts slots. `is_draining` closes the door for good."""
+    """The slots for streams. Once `is_draining` is set, none is given any more."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -38,10 +38,10 @@ class StreamSlots:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold a slot.
+        """Hold a slot while the context is open.
 
         Raises:
-            Refusal: `at_capacity` with the time to come back, or `draining`.
+            Refusal: `at_capacity`, with the time after which to try again, or `draining`.
         """
         if self.is_draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
@@ -69,9 +69,9 @@ class StreamSlots:
         await self._empty.wait()
 
     def retry_after(self) -> float:
-        """Return when a slot is likely to be free, in seconds.
+        """Return after how many seconds a slot is likely to be free.
 
-        With n streams of mean length d that end independently, one ends every d / n.
+        Of n streams of mean length d that end independently, one ends every d / n seconds.
         """
         lengths = self._durations or (TYPICAL_STREAM_SECONDS,)
         expected = sum(lengths) / len(lengths) / self.capacity

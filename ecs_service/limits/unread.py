@@ -1,8 +1,8 @@
-"""What waits for slow viewers, all of them together.
+"""Limits the memory for messages that slow viewers have not read, for all viewers together.
 
-Each may leave up to a MiB unread (`api/connection.py`), which is little for one and more than there
-is for a thousand. So they share a budget, too: when it is used up, those who take more than the
-average are cut off, and may come back to a snapshot.
+Each viewer may leave up to 1 MiB unread (`api/connection.py`), which for a thousand viewers is more
+than there is. So they share a budget, too. When it is used up, viewers that use more than the
+average are disconnected; they may come back and get a snapshot.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Less than this is not counted, bytes. Next to nobody leaves any: the kernel takes 256 KiB first.
+#: Up to so many bytes of a viewer are not counted. Few viewers have any, because the kernel buffers
+#: 256 KiB first.
 UNCOUNTED_BYTES = 8 * 1024
 
 
 class UnreadBudget:
-    """Keeps account of what waits for whom, as of the last message to each: `most` bytes in all."""
+    """The unread bytes of each viewer, as of the last message to it; at most `most` together."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -23,7 +24,7 @@ class UnreadBudget:
         self.total = 0
 
     def allows(self, viewer: object, waiting: int) -> bool:
-        """Note that `waiting` bytes wait for a viewer; return whether it may stay."""
+        """Note that a viewer has `waiting` unread bytes; return whether it may stay connected."""
         if waiting <= UNCOUNTED_BYTES:
             if viewer in self._waiting:
                 self._forget(viewer)
@@ -37,7 +38,7 @@ class UnreadBudget:
 
     @contextmanager
     def track(self, viewer: object) -> Iterator[None]:
-        """Forget a viewer in the end."""
+        """Forget the viewer when the context is closed."""
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Places of viewers: so many on this server, and so many of them in one conversation."""
+"""Limits concurrent viewers, of this server and of each conversation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ecs_service.refusal import Refusal
 from transcripts.models import ConversationId
 from transcripts.protocol import ErrorCode
 
-#: When a viewer who found no place may try again, seconds. Nobody knows how long others watch.
+#: When a refused viewer may try again, seconds. How long others watch cannot be estimated.
 RETRY_SECONDS = 10.0
 
 
 class ViewerSlots:
-    """Counts viewers. How many come from one address is not asked: a lecture hall is one."""
+    """The slots for viewers. They are not limited by address: a lecture hall is one address."""
 
     def __init__(self, most: int, most_per_conversation: int) -> None:
         self.capacity = most
@@ -26,15 +26,15 @@ class ViewerSlots:
 
     @property
     def taken(self) -> int:
-        """How many viewers there are."""
+        """The number of viewers."""
         return self._taken
 
     @contextmanager
     def hold(self, conversation_id: ConversationId) -> Iterator[None]:
-        """Hold a viewer's place.
+        """Hold a viewer's slot while the context is open.
 
         Raises:
-            Refusal: `too_many_viewers`, with the time to come back.
+            Refusal: `too_many_viewers`, with the time after which to try again.
         """
         if self._taken >= self.capacity:
             raise _too_many("This server has as many viewers as it takes.")

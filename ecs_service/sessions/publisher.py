@@ -67,8 +67,7 @@ class Publisher:
         Returns the frame for the speaker's own socket, or None if nothing was published. An empty
         final only retracts the partial before it.
 
-        Raises:
-            Exception: the outbox cannot keep a final; it was not published.
+        Whatever the outbox raises for a final passes through; the final is then not broadcast.
         """
         channel = result.channel
         if not result.is_final:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 
 from picows import WSMsgType
 
-from ecs_service.access import Door
-from ecs_service.api.acceptor import PendingConnections
+from ecs_service.access import AccessPolicy
+from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.connection import Connection
-from ecs_service.api.requests import Request
+from ecs_service.api.requests import HttpRequest
 from ecs_service.api.router import Router
-from ecs_service.app import SEND_BUFFER, serve
+from ecs_service.app import SEND_BUFFER
 from ecs_service.limits.callers import Caller, CallerLimits
 from ecs_service.limits.rates import Rate, RateLimit
 from ecs_service.refusal import Refusal
@@ -25,13 +25,13 @@ class Echo(Connection):
     async def serve(self) -> None:
         """Read until the client goes."""
         self.resume_reading()
-        await self.until_ended()
+        await self.wait_until_ended()
 
-    def received_binary(self, message: bytes) -> None:
+    def on_binary(self, message: bytes) -> None:
         """Send it back."""
         self._send_frame(WSMsgType.BINARY, message)
 
-    def received_text(self, message: bytes) -> None:
+    def on_text(self, message: bytes) -> None:
         """Send it back."""
         self.deliver(message)
 
@@ -44,7 +44,7 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
     """
     connections = set() if connections is None else connections
 
-    def echo(_request: Request, _caller: Caller) -> Connection:
+    def echo(_request: HttpRequest, _caller: Caller) -> Connection:
         return Echo(connections)
 
     def refuse(refusal: Refusal, _caller: Caller) -> Connection:
@@ -52,20 +52,20 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
 
     anybody = RateLimit(Rate(per_second=1e6, burst=10**6), most=1)
     router = Router(
-        sockets={"/": echo},
-        refuse=refuse,
-        pages={},
-        door=Door(),
+        socket_routes={"/": echo},
+        refused=refuse,
+        http_routes={},
+        access=AccessPolicy(),
         callers=CallerLimits(connects=anybody, failures=anybody),
         address_header=None,
         pending=PendingConnections(1_000),
     )
     bound = socket.create_server(("127.0.0.1", 0))
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    listener = serve(router, bound)
+    acceptor = Acceptor(router, router.pending, bound)
     try:
-        yield f"ws://127.0.0.1:{listener.port}/"
+        yield f"ws://127.0.0.1:{acceptor.port}/"
     finally:
         for connection in tuple(connections):
             connection.end("draining")
-        listener.close()
+        acceptor.close()

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ecs_service.app import serve, service
+from ecs_service.api.acceptor import Acceptor
+from ecs_service.app import started_service
 from ecs_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -112,10 +113,11 @@ async def service_in_process(settings: Settings) -> AsyncIterator[str]:
     def on_defect() -> None:
         raise AssertionError("a background task died")
 
-    async with service(settings, on_defect) as parts:
-        listener = serve(parts.router, socket.create_server(("127.0.0.1", 0)))
+    async with started_service(settings, on_defect) as parts:
+        bound = socket.create_server(("127.0.0.1", 0))
+        acceptor = Acceptor(parts.router, parts.router.pending, bound)
         try:
-            yield f"http://127.0.0.1:{listener.port}"
+            yield f"http://127.0.0.1:{acceptor.port}"
         finally:
-            listener.close()
-            await parts.live.dismiss()
+            acceptor.close()
+            await parts.live.disconnect_all()

@@ -14,11 +14,11 @@ from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 import ecs_service
-from ecs_service.access import EDGE_HEADER, Door
+from ecs_service.access import EDGE_HEADER, AccessPolicy
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
-from ecs_service.api.health import Health
-from ecs_service.api.requests import Answer, Request
+from ecs_service.api.health import HealthEndpoints
+from ecs_service.api.requests import HttpRequest, HttpResponse
 from ecs_service.api.router import Router
 from ecs_service.limits.callers import Caller, CallerLimits
 from ecs_service.limits.rates import Rate, RateLimit
@@ -42,7 +42,7 @@ def slots(*, taken: int = 0, draining: bool = False) -> StreamSlots:
     ],
 )
 def test_a_full_or_leaving_service_is_no_error_of_the_service(state: str, of: StreamSlots) -> None:
-    answers = {path: answer() for path, answer in Health(of, None).pages().items()}
+    answers = {path: answer() for path, answer in HealthEndpoints(of, None).routes().items()}
 
     assert {answer.status for answer in answers.values()} <= {200, 429}
     ready = answers["/api/stt/ready"]
@@ -77,14 +77,14 @@ def router(*, loopback: bool, edge_secret: str | None) -> Router:
     def limit() -> RateLimit:
         return RateLimit(Rate(1.0, 5), most=2)
 
-    def upgraded(_request: Request, _caller: Caller) -> Connection:
-        return cast("Connection", Answer(HTTPStatus.OK, b"stands for a socket"))
+    def upgraded(_request: HttpRequest, _caller: Caller) -> Connection:
+        return cast("Connection", HttpResponse(HTTPStatus.OK, b"stands for a socket"))
 
     return Router(
-        sockets={"/api/stt/transcribe": upgraded},
-        refuse=lambda _refusal, _caller: upgraded(cast("Request", None), _caller),
-        pages=Health(slots(taken=1), None).pages(),
-        door=Door(loopback=loopback, edge_secret=edge_secret),
+        socket_routes={"/api/stt/transcribe": upgraded},
+        refused=lambda _refusal, _caller: upgraded(cast("HttpRequest", None), _caller),
+        http_routes=HealthEndpoints(slots(taken=1), None).routes(),
+        access=AccessPolicy(loopback=loopback, edge_secret=edge_secret),
         callers=CallerLimits(connects=limit(), failures=limit()),
         address_header="X-Cloudscribe-Viewer",
         pending=PendingConnections(1),

@@ -104,7 +104,7 @@ def test_no_span_of_time_has_more_than_the_burst_and_what_came_back(
 
 
 @given(st.floats(0.1, 50), st.integers(1, 20))
-def test_who_waits_as_long_as_is_said_may_go_on(per_second: float, burst: int) -> None:
+def test_after_the_announced_wait_there_is_a_token(per_second: float, burst: int) -> None:
     clock = Clock()
     limit = RateLimit(Rate(per_second, burst), most=10, clock=clock)
     assert [limit.take("a") for _ in range(burst)] == [0.0] * burst
@@ -153,42 +153,42 @@ def callers(clock: Clock, *, connects: int = 3, failures: int = 2) -> CallerLimi
 
 
 def test_who_connects_too_fast_learns_it_by_name_and_when_to_come_back(clock: Clock) -> None:
-    door = callers(clock)
+    limits = callers(clock)
     for _ in range(3):
-        door.admit("a")
+        limits.count_connection("a")
 
     with pytest.raises(Refusal) as refused:
-        door.admit("a")
+        limits.count_connection("a")
 
     assert refused.value.code is ErrorCode.RATE_LIMITED
     assert refused.value.retry_after is not None
     clock.now += refused.value.retry_after
-    door.admit("a")
+    limits.count_connection("a")
 
 
 def test_who_fails_too_often_is_not_worth_a_name_until_it_has_stopped(clock: Clock) -> None:
-    door = callers(clock, connects=100)
+    limits = callers(clock, connects=100)
     for _ in range(5):
-        door.count_failure("a")
+        limits.count_failure("a")
 
     with pytest.raises(TooManyFailures) as refused:
-        door.admit("a")
-    door.admit("b")
+        limits.count_connection("a")
+    limits.count_connection("b")
 
     assert refused.value.retry_after == pytest.approx(2.0)
     clock.now += 2.0
-    door.admit("a")
+    limits.count_connection("a")
 
 
 @pytest.mark.parametrize("full", [ErrorCode.AT_CAPACITY, ErrorCode.TOO_MANY_VIEWERS])
 def test_a_full_house_is_no_fault_of_those_who_wait_outside(clock: Clock, full: ErrorCode) -> None:
-    door = callers(clock, connects=100)
-    hall = Caller("hall", nullcontext(), door)  # type: ignore[arg-type] # nothing is held
+    limits = callers(clock, connects=100)
+    hall = Caller("hall", nullcontext(), limits)  # type: ignore[arg-type] # nothing is held
     for _ in range(5):
         hall.count_refusal(full)
-    door.admit("hall")
+    limits.count_connection("hall")
 
     for _ in range(5):
         hall.count_refusal(ErrorCode.INVALID_PARAMETER)
     with pytest.raises(TooManyFailures):
-        door.admit("hall")
+        limits.count_connection("hall")

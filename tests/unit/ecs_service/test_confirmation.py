@@ -60,9 +60,9 @@ class World:
         self.journal.mark_sent([entry.id for entry in entries], self.now, PAUSE)
         return True
 
-    def accepted(self, *said: Utterance) -> None:
+    def accepted(self, *finals: Utterance) -> None:
         """Have the queue take these."""
-        for one in said:
+        for one in finals:
             self.journal.append(one.model_dump_json(by_alias=True))
         waiting = [entry.id for entry in self.journal.oldest_waiting(1_000)]
         self.journal.mark_sent(waiting, self.now, PAUSE)
@@ -112,9 +112,9 @@ def test_what_becomes_of_a_final_follows_from_what_was_seen(
 
 
 async def test_a_final_leaves_when_the_table_had_it_twice(world: World) -> None:
-    said = utterance()
-    world.accepted(said)
-    world.table.add(key_of(said))
+    final = utterance()
+    world.accepted(final)
+    world.table.add(key_of(final))
 
     left = []
     for _ in range(3):
@@ -137,16 +137,16 @@ async def test_nothing_is_looked_for_before_it_is_due(world: World) -> None:
 async def test_a_table_that_forgets_gets_it_again_and_is_looked_at_twice_again(
     world: World,
 ) -> None:
-    said = utterance()
-    world.accepted(said)
-    world.table.add(key_of(said))
+    final = utterance()
+    world.accepted(final)
+    world.table.add(key_of(final))
     await world.after(PAUSE)
     world.table.clear()
     await world.after(PAUSE)
-    world.table.add(key_of(said))
+    world.table.add(key_of(final))
     await world.after(4 * PAUSE)
 
-    assert world.sent == [said.model_dump_json(by_alias=True)]
+    assert world.sent == [final.model_dump_json(by_alias=True)]
     assert world.journal.count_sent() == 1
     await world.after(PAUSE)
     assert world.journal.count_sent() == 0
@@ -182,10 +182,10 @@ async def test_of_many_that_are_missing_ten_are_sent_at_a_time(world: World) -> 
 
 
 async def test_what_is_no_utterance_is_put_aside_and_stops_nobody(world: World) -> None:
-    said = utterance()
+    final = utterance()
     world.journal.append('{"text": "of another version"}')
-    world.accepted(said)
-    world.table.add(key_of(said))
+    world.accepted(final)
+    world.table.add(key_of(final))
 
     await world.after(PAUSE)
     await world.after(PAUSE)
@@ -235,9 +235,9 @@ async def test_where_the_table_may_not_be_read_the_queues_word_is_enough(world: 
 async def test_all_that_is_due_is_looked_for_in_calls_of_a_hundred(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = [utterance() for _ in range(250)]
-    world.accepted(*said)
-    world.table |= set(map(key_of, said))
+    finals = [utterance() for _ in range(250)]
+    world.accepted(*finals)
+    world.table |= set(map(key_of, finals))
     world.now = PAUSE
     async with running(world, monkeypatch):
         await eventually(lambda: len(world.asked) == 3, "all were looked for")
@@ -261,10 +261,10 @@ async def test_an_unreachable_table_is_tried_again(
 async def test_after_a_start_what_was_sent_is_looked_for_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, said = tmp_path / "outbox.db", utterance()
-    World(Journal(path), monkeypatch).accepted(said)
+    path, final = tmp_path / "outbox.db", utterance()
+    World(Journal(path), monkeypatch).accepted(final)
 
     again = World(Journal(path), monkeypatch)
     await again.after(0)
 
-    assert again.sent == [said.model_dump_json(by_alias=True)]
+    assert again.sent == [final.model_dump_json(by_alias=True)]

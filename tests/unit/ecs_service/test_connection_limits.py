@@ -1,4 +1,4 @@
-"""Places of viewers, shares of the descriptors, and connections that have no place."""
+"""Slots of viewers, shares of the descriptors, and pending connections."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ pytestmark = pytest.mark.unit
     st.integers(1, 10),
     st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=100),
 )
-def test_there_are_never_more_viewers_than_places(
+def test_there_are_never_more_viewers_than_slots(
     most: int, most_each: int, steps: list[tuple[bool, int]]
 ) -> None:
     viewers = ViewerSlots(most, most_each)
     watching: list[tuple[int, contextlib.ExitStack]] = []
     for comes, talk in steps:
         if comes:
-            place = contextlib.ExitStack()
+            slot = contextlib.ExitStack()
             of_talk = sum(one == talk for one, _ in watching)
             if len(watching) < most and of_talk < most_each:
-                place.enter_context(viewers.hold(f"talk{talk}"))
-                watching.append((talk, place))
+                slot.enter_context(viewers.hold(f"talk{talk}"))
+                watching.append((talk, slot))
                 continue
             with pytest.raises(Refusal) as refused:
-                place.enter_context(viewers.hold(f"talk{talk}"))
+                slot.enter_context(viewers.hold(f"talk{talk}"))
             assert refused.value.code is ErrorCode.TOO_MANY_VIEWERS
             assert refused.value.retry_after
         elif watching:
             watching.pop(talk % len(watching))[1].close()
         assert viewers.taken == len(watching)
     assert len(viewers._by_conversation) <= len(watching), "nobody is remembered who is gone"
-    for _, place in watching:
-        place.close()
+    for _, slot in watching:
+        slot.close()
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 200_000)), max_size=100))
@@ -130,7 +130,7 @@ def test_viewers_leave_speakers_theirs() -> None:
     assert few.viewers >= 24
 
 
-# --- connections without a place -----------------------------------------------------------------
+# --- pending connections -------------------------------------------------------------------------
 
 
 class Transport:
@@ -154,7 +154,7 @@ def connect(pending: PendingConnections) -> tuple[AcceptedConnection, Transport]
     return connection, transport
 
 
-def test_one_more_makes_the_oldest_go() -> None:
+def test_a_new_connection_drops_the_oldest_pending_one() -> None:
     pending = PendingConnections(2)
     came = [connect(pending) for _ in range(3)]
 
@@ -162,7 +162,7 @@ def test_one_more_makes_the_oldest_go() -> None:
     assert came[0][0].peer == "192.0.2.1"
 
 
-def test_who_has_a_place_stays_however_many_come() -> None:
+def test_a_protected_connection_stays_however_many_come() -> None:
     pending = PendingConnections(1)
     speaker, transport = connect(pending)
 
@@ -189,30 +189,30 @@ def test_who_is_gone_is_not_counted() -> None:
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 3), max_size=80))
-def test_there_are_never_more_connections_than_places_and_those_without(
+def test_there_are_never_more_connections_than_slots_and_pending_ones(
     most: int, steps: list[int]
 ) -> None:
-    places, pending = 4, PendingConnections(most)
+    slots, pending = 4, PendingConnections(most)
     open_: list[tuple[AcceptedConnection, Transport]] = []
-    placed: dict[AcceptedConnection, contextlib.ExitStack] = {}
+    holding: dict[AcceptedConnection, contextlib.ExitStack] = {}
     for step in steps:
         if step == 0 or not open_:
             open_.append(connect(pending))
-        elif step == 1 and len(placed) < places:
+        elif step == 1 and len(holding) < slots:
             connection = open_[-1][0]
-            if connection not in placed:
-                placed[connection] = contextlib.ExitStack()
-                placed[connection].enter_context(connection.protect())
-        elif step == 2 and placed:
-            placed.pop(next(iter(placed))).close()
+            if connection not in holding:
+                holding[connection] = contextlib.ExitStack()
+                holding[connection].enter_context(connection.protect())
+        elif step == 2 and holding:
+            holding.pop(next(iter(holding))).close()
         elif step == 3:
             connection, _ = open_.pop()
             connection.on_disconnected()
-            placed.pop(connection, contextlib.ExitStack()).close()
+            holding.pop(connection, contextlib.ExitStack()).close()
         for connection, transport in open_:
             if transport.cut:
                 connection.on_disconnected()
         open_ = [one for one in open_ if not one[1].cut]
-        assert len(open_) <= places + most
-    for place in placed.values():
-        place.close()
+        assert len(open_) <= slots + most
+    for slot in holding.values():
+        slot.close()

@@ -55,8 +55,8 @@ class Clouds:
         self.queue, self.table = list(self.disk[0]), dict(self.disk[1])
 
     def process(self, *, delete: bool) -> None:
-        said = Utterance.model_validate_json(self.queue[0])
-        self.table.setdefault(key_of(said), said)
+        final = Utterance.model_validate_json(self.queue[0])
+        self.table.setdefault(key_of(final), final)
         if delete:
             self.queue.pop(0)
 
@@ -110,9 +110,9 @@ class Durability(RuleBasedStateMachine):
 
     @rule()
     def show(self) -> None:
-        said = utterance()
-        self.outbox.add(said)
-        self.shown.append(said)
+        final = utterance()
+        self.outbox.add(final)
+        self.shown.append(final)
 
     @rule()
     def send(self) -> None:

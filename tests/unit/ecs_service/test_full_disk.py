@@ -77,7 +77,7 @@ class NoRoom:
         raise sqlite3.OperationalError("database or disk is full")
 
 
-def test_the_guess_of_a_final_that_cannot_be_kept_is_taken_back() -> None:
+def test_the_partial_of_a_final_that_cannot_be_kept_is_retracted() -> None:
     publisher = Publisher(
         Conversation("talk"), NoRoom(), stream_id="stream", speaker="Ada", language="en-US"
     )

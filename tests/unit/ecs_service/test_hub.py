@@ -26,7 +26,7 @@ def final_from(seconds_ago: float = 1.0) -> Utterance:
     return utterance(timestamp=datetime.now(UTC) - timedelta(seconds=seconds_ago))
 
 
-def test_a_final_is_told_once_however_often_it_comes() -> None:
+def test_a_final_is_published_once_however_often_it_comes() -> None:
     hub, viewer, final = Hub(), Viewer(), final_from()
     with hub.add_subscriber("talk", viewer) as conversation:
         frames = [conversation.publish_final(final) for _ in range(3)]
@@ -35,7 +35,7 @@ def test_a_final_is_told_once_however_often_it_comes() -> None:
     assert frames[1:] == [None, None]
 
 
-def test_conversations_do_not_hear_each_other() -> None:
+def test_a_subscriber_gets_only_its_own_conversation() -> None:
     hub, viewer = Hub(), Viewer()
     with hub.add_subscriber("mine", viewer):
         hub.conversation("yours").publish_final(final_from())
@@ -78,7 +78,7 @@ class Table:
         ]
 
 
-async def test_what_another_server_stored_is_told_to_everybody_once() -> None:
+async def test_what_another_server_stored_is_published_once() -> None:
     hub, viewer, ours, theirs = Hub(), Viewer(), final_from(2), final_from(1)
     updates = TableUpdates(hub, Table(ours, theirs))
     with hub.add_subscriber("talk", viewer) as conversation:

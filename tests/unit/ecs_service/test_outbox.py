@@ -69,25 +69,25 @@ def body(of: Utterance) -> str:
 
 
 async def test_finals_go_out_in_order_and_in_full_batches() -> None:
-    queue, said = Queue(), [utterance() for _ in range(25)]
+    queue, finals = Queue(), [utterance() for _ in range(25)]
     async with running(queue, Journal()) as outbox:
-        for each in said:
+        for each in finals:
             outbox.add(each)
         await outbox.flush()
 
-    assert queue.taken == [body(each) for each in said]
+    assert queue.taken == [body(each) for each in finals]
     assert queue.batches == [10, 10, 5]
     assert outbox.count_waiting() == 0
 
 
 async def test_an_unreachable_queue_is_tried_again() -> None:
     away = EndpointConnectionError(endpoint_url="queue")
-    queue, said = Queue(away, away, away), utterance()
+    queue, final = Queue(away, away, away), utterance()
     async with running(queue, Journal()) as outbox:
-        outbox.add(said)
+        outbox.add(final)
         await outbox.flush()
 
-    assert queue.taken == [body(said)]
+    assert queue.taken == [body(final)]
     assert len(queue.batches) == 4
 
 
@@ -118,16 +118,16 @@ async def test_what_the_queue_never_takes_is_set_aside_and_stops_nobody() -> Non
 
 async def test_what_an_earlier_process_left_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "outbox.sqlite"
-    said, queue = utterance(), Queue()
-    Outbox(Journal(path), queue, "queue", confirm_seconds=15.0).add(said)  # type: ignore[arg-type] # plays the client
+    final, queue = utterance(), Queue()
+    Outbox(Journal(path), queue, "queue", confirm_seconds=15.0).add(final)  # type: ignore[arg-type] # plays the client
 
     async with running(queue, Journal(path)) as outbox:
         await outbox.flush()
 
-    assert [json.loads(each)["text"] for each in queue.taken] == [said.text]
+    assert [json.loads(each)["text"] for each in queue.taken] == [final.text]
 
 
-def test_the_journal_tells_how_much_waits_and_how_long() -> None:
+def test_the_journal_counts_what_waits_and_since_when() -> None:
     journal = Journal()
     nothing = (journal.count_waiting(), journal.oldest_age())
     journal.append("a")
@@ -163,19 +163,19 @@ async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.Monk
 
 
 async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
-    path, said, queue = tmp_path / "outbox.db", utterance(), Queue()
+    path, final, queue = tmp_path / "outbox.db", utterance(), Queue()
     with contextlib.closing(sqlite3.connect(path)) as earlier, earlier:
         earlier.execute(
             "CREATE TABLE pending (id INTEGER PRIMARY KEY AUTOINCREMENT,"
             " added REAL NOT NULL, body TEXT NOT NULL, refused TEXT)"
         )
-        earlier.execute("INSERT INTO pending (added, body) VALUES (1.0, ?)", (body(said),))
+        earlier.execute("INSERT INTO pending (added, body) VALUES (1.0, ?)", (body(final),))
         earlier.execute("INSERT INTO pending (added, body, refused) VALUES (1.0, 'x', 'No')")
 
     async with running(queue, Journal(path)) as outbox:
         await outbox.flush()
 
-    assert queue.taken == [body(said)]
+    assert queue.taken == [body(final)]
     assert outbox.count_unconfirmed() == 1
 
 

@@ -31,7 +31,7 @@ def publisher(conversation: Conversation, sink: Sink) -> Publisher:
     return Publisher(conversation, sink, stream_id="stream", speaker="Ada", language="en-US")
 
 
-def guess(text: str, segment: int = 0) -> Result:
+def partial(text: str, segment: int = 0) -> Result:
     return Result(segment, is_final=False, text=text, start=1.0, end=2.0)
 
 
@@ -46,17 +46,19 @@ def decoded(published: PublishedFrame | None) -> dict[str, Any]:
     return message
 
 
-def test_guess_and_final_share_the_id_of_their_utterance() -> None:
+def test_partial_and_final_share_the_id_of_their_utterance() -> None:
     publish = publisher(Conversation("talk"), Sink()).publish
 
-    messages = [decoded(publish(r, BEGAN)) for r in (guess("he"), final("hello"), guess("a", 1))]
+    messages = [
+        decoded(publish(r, BEGAN)) for r in (partial("he"), final("hello"), partial("a", 1))
+    ]
 
     assert [m["utteranceId"] for m in messages] == ["stream-0", "stream-0", "stream-1"]
     assert [m["type"] for m in messages] == ["partial", "final", "partial"]
     assert messages[1]["timestamp"] == "2026-11-20T12:00:01.500Z"
 
 
-def test_a_final_is_promised_before_anybody_sees_it() -> None:
+def test_a_final_is_durable_before_it_is_broadcast() -> None:
     conversation, sink = Conversation("talk"), Sink(broken=True)
 
     with pytest.raises(OSError, match="disk full"):
@@ -65,22 +67,22 @@ def test_a_final_is_promised_before_anybody_sees_it() -> None:
     assert conversation.seq == 0
 
 
-def test_a_guess_that_comes_to_nothing_is_taken_back() -> None:
+def test_a_partial_without_a_final_is_retracted() -> None:
     sink = Sink()
     publish = publisher(Conversation("talk"), sink).publish
-    publish(guess("he"), BEGAN)
+    publish(partial("he"), BEGAN)
 
-    taken_back = decoded(publish(final(""), BEGAN))
+    retraction = decoded(publish(final(""), BEGAN))
 
-    assert (taken_back["type"], taken_back["text"]) == ("partial", "")
+    assert (retraction["type"], retraction["text"]) == ("partial", "")
     assert sink.added == []
 
 
-def test_nothing_is_told_of_a_segment_without_words() -> None:
+def test_a_segment_without_words_is_not_published() -> None:
     assert publisher(Conversation("talk"), Sink()).publish(final(""), BEGAN) is None
 
 
-def test_channels_are_told_apart_and_open_side_by_side() -> None:
+def test_channels_have_separate_utterances_at_the_same_time() -> None:
     sink = Sink()
     publisher = Publisher(
         Conversation("talk"),
@@ -95,16 +97,16 @@ def test_channels_are_told_apart_and_open_side_by_side() -> None:
     ended = Result(0, is_final=True, text="yes.", start=1.2, end=2.0, channel=1)
 
     messages = [decoded(publisher.publish(r, BEGAN)) for r in (left, right, ended)]
-    (taken_back,) = map(decoded, publisher.retract_open())
+    (retraction,) = map(decoded, publisher.retract_open())
 
     assert [m["channel"] for m in messages] == [0, 1, 1]
     assert [m["utteranceId"] for m in messages] == ["stream-0-0", "stream-1-0", "stream-1-0"]
     assert [utterance.channel for utterance in sink.added] == [1]
-    assert (taken_back["utteranceId"], taken_back["channel"]) == ("stream-0-0", 0)
-    assert taken_back["text"] == ""
+    assert (retraction["utteranceId"], retraction["channel"]) == ("stream-0-0", 0)
+    assert retraction["text"] == ""
 
 
-def test_what_both_channels_say_at_once_is_each_at_its_own_time() -> None:
+def test_simultaneous_finals_of_two_channels_keep_their_own_times() -> None:
     """A channel's utterances are in order; those of the other may well be earlier."""
     sink = Sink()
     publisher = Publisher(
@@ -124,13 +126,13 @@ def test_what_both_channels_say_at_once_is_each_at_its_own_time() -> None:
     assert after == [5.0, 2.0, 5.001]
 
 
-def test_one_channel_is_not_told() -> None:
+def test_a_single_channel_is_not_named() -> None:
     message = decoded(publisher(Conversation("talk"), Sink()).publish(final("hello"), BEGAN))
 
     assert message.get("channel") is None
 
 
-def test_labels_and_stable_words_are_passed_on_beside_the_speakers_name() -> None:
+def test_labels_and_stable_words_are_published_beside_the_speakers_name() -> None:
     sink = Sink()
     publish = publisher(Conversation("talk"), sink).publish
     partial = Result(0, is_final=False, text="a b", start=1.0, end=2.0, person=1, stable_words=1)

@@ -28,7 +28,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.scripted.delay == 0.5
     assert settings.allowed_origins == ("https://a.example", "https://b.example")
     assert settings.capacity == 1_000
-    assert settings.host == "127.0.0.1", "loopback only, unless told otherwise"
+    assert settings.host == "127.0.0.1", "loopback only, by default"
 
 
 @pytest.mark.parametrize(

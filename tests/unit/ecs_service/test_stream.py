@@ -20,10 +20,10 @@ TELLING = "User: arn:aws:sts::123456789012:assumed-role/task is not authorized"
 
 class SilentSession(Session):
     def write(self, pcm: bytes) -> None:
-        """Hear nothing."""
+        """Ignore it."""
 
     def end(self) -> None:
-        """Hear nothing."""
+        """Ignore it."""
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -72,7 +72,7 @@ def result(text: str, *, is_final: bool) -> Result:
 
 
 async def test_a_frame_is_shown_as_what_it_is() -> None:
-    """An empty final is no final for those who read: it takes the guess back."""
+    """An empty final is no final for those who read: it retracts the partial."""
     engine, owner = FakeEngine(), Owner()
     async with stream_of(engine, owner):
         for one in (result("he", is_final=False), result("", is_final=True)):
@@ -105,7 +105,7 @@ async def test_a_client_may_retry_exactly_when_the_engine_calls_it_retryable(
 
 
 @pytest.mark.parametrize("kind", [EngineError, AccessDenied, RequestRefused, Throttled])
-async def test_strangers_are_not_told_what_the_engine_says(kind: type[EngineError]) -> None:
+async def test_clients_do_not_get_the_text_of_an_engines_error(kind: type[EngineError]) -> None:
     with pytest.raises(Refusal) as opening:
         async with stream_of(FakeEngine(kind(TELLING)), Owner()):
             pass

@@ -95,11 +95,11 @@ def test_a_partial_waits_no_longer_than_400_ms_for_its_turn(
 @given(st.lists(st.text("ab ", max_size=60), max_size=60), st.floats(0.0, 1.0))
 def test_partials_cost_at_most_three_times_the_longest(texts: list[str], call: float) -> None:
     """Whatever an engine guesses, and also if it takes its words back."""
-    said = [text for text in texts if text]
-    taken = jobs_taken(said, every=0.45, call=call)
+    spoken = [text for text in texts if text]
+    taken = jobs_taken(spoken, every=0.45, call=call)
 
     spent = sum(len(job.text) for _, job in taken)
-    assert spent <= 3 * max(map(len, said), default=0)
+    assert spent <= 3 * max(map(len, spoken), default=0)
 
 
 def test_a_long_utterance_is_translated_now_and_then_until_its_end() -> None:
@@ -128,7 +128,7 @@ def test_while_one_is_translated_only_the_newest_waits() -> None:
     assert second.text == "one two three"
 
 
-def test_what_is_said_again_without_a_change_is_not_asked_again() -> None:
+def test_a_partial_with_the_same_text_is_not_translated_again() -> None:
     plan = TranslationPlan(POLICY)
     plan.add_partial(partial("one", 0.0))
     first = plan.take(1.0)
@@ -154,7 +154,7 @@ def test_a_final_goes_at_once_and_its_partials_are_over() -> None:
     assert plan.due() is None
 
 
-def test_a_guess_that_was_taken_back_is_not_told_even_if_there_is_another() -> None:
+def test_a_retracted_partial_is_not_published_even_if_there_is_another() -> None:
     plan = TranslationPlan(POLICY)
     plan.add_partial(partial("one", 0.0, seq=1))
     running = plan.take(1.0)
@@ -163,7 +163,7 @@ def test_a_guess_that_was_taken_back_is_not_told_even_if_there_is_another() -> N
     plan.retract(partial("", 1.5, seq=3))
 
     plan.complete(running)
-    assert plan.take(9.0) is None, "what waited is not said any more"
+    assert plan.take(9.0) is None, "the text that waited is out of date"
     plan.add_partial(partial("three", 9.0, seq=4))
     assert not plan.accept_answer(running)
     another = plan.take(10.0)
@@ -172,7 +172,7 @@ def test_a_guess_that_was_taken_back_is_not_told_even_if_there_is_another() -> N
     assert plan.accept_answer(another)
 
 
-def test_the_same_guess_after_it_was_taken_back_is_one_of_its_own() -> None:
+def test_the_same_partial_after_a_retraction_is_translated_anew() -> None:
     plan = TranslationPlan(POLICY)
     plan.add_partial(partial("one", 0.0, seq=1))
     first = plan.take(1.0)
@@ -181,20 +181,20 @@ def test_the_same_guess_after_it_was_taken_back_is_one_of_its_own() -> None:
     plan.complete(first)
 
     assert plan.retract(partial("", 2.0, seq=2)), "viewers had a translation"
-    assert not plan.retract(partial("one", 2.5, seq=3)), "which went with the guess"
+    assert not plan.retract(partial("one", 2.5, seq=3)), "it went with the partial"
     plan.add_partial(partial("one", 3.0, seq=4))
     assert plan.take(9.0) is not None
 
 
-def test_what_is_said_now_goes_before_the_past_and_the_newest_past_first() -> None:
+def test_new_texts_go_before_the_past_and_the_newest_past_first() -> None:
     plan = TranslationPlan(POLICY)
     for text in ("old", "newer"):
         plan.add_final(final(text, text, is_past=True))
-    plan.add_partial(partial("guess", 0.0))
+    plan.add_partial(partial("partial", 0.0))
     plan.add_final(final("now", "v"))
 
     taken = [plan.take(1.0) for _ in range(5)]
-    assert [job and job.text for job in taken] == ["now", "guess", "newer", "old", None]
+    assert [job and job.text for job in taken] == ["now", "partial", "newer", "old", None]
 
 
 def test_what_waits_is_bounded_and_the_oldest_gives_way() -> None:

@@ -135,11 +135,11 @@ class Room:
         )
 
     def final(self, text: str, utterance_id: str = "u", language: str = "en-US") -> Utterance:
-        said = utterance(
+        final = utterance(
             utterance_id=utterance_id, text=text, language=language, timestamp=datetime.now(UTC)
         )
-        self.talk.publish_final(said)
-        return said
+        self.talk.publish_final(final)
+        return final
 
     async def settled(self) -> None:
         """Let everything happen that can happen now."""
@@ -163,8 +163,8 @@ async def room() -> AsyncIterator[Room]:
 
 async def test_a_text_is_translated_once_however_many_read_it(room: Room) -> None:
     readers = [room.reader() for _ in range(50)]
-    said = ["good", "good morning", "good morning", "good morning everybody"]
-    for text in said:
+    texts = ["good", "good morning", "good morning", "good morning everybody"]
+    for text in texts:
         room.partial(text)
         await room.settled()
     room.final("good morning everybody")
@@ -226,7 +226,7 @@ async def test_the_originals_go_their_way_while_the_translator_hangs(room: Room)
     for n in range(300):
         room.partial(f"text {n}", f"u{n}")
         room.final(f"text {n} is said", f"u{n}")
-        assert len(viewer.received) == 2 * (n + 1), "told before anything else happens"
+        assert len(viewer.received) == 2 * (n + 1), "delivered before anything else happens"
         if n % 10 == 0:
             await room.settled()
 
@@ -379,7 +379,7 @@ async def test_a_language_is_not_translated_into_itself(room: Room) -> None:
     assert reader.of("translation") == []
 
 
-async def test_a_guess_at_the_language_that_was_wrong_does_not_stay_translated(
+async def test_a_partial_in_a_wrong_language_does_not_stay_translated(
     room: Room,
 ) -> None:
     reader = room.reader("fr")
@@ -392,7 +392,7 @@ async def test_a_guess_at_the_language_that_was_wrong_does_not_stay_translated(
     assert reader.translated[1] == ("bonjour", True)
 
 
-async def test_a_wrong_guess_at_the_language_is_replaced_for_as_long_as_it_is_spoken(
+async def test_a_partial_in_a_wrong_language_is_replaced_while_it_is_spoken(
     room: Room,
 ) -> None:
     reader = room.reader("en")
@@ -412,7 +412,7 @@ async def test_a_wrong_guess_at_the_language_is_replaced_for_as_long_as_it_is_sp
     ]
 
 
-async def test_the_translation_of_a_wrong_guess_does_not_come_after_the_right_one(
+async def test_the_translation_of_a_wrong_language_does_not_follow_the_right_one(
     room: Room,
 ) -> None:
     reader = room.reader("en")
@@ -449,7 +449,7 @@ async def test_a_language_that_is_not_known_is_asked_for_once_and_each_final_is_
     assert missing() - before == 3, "and not again for who comes later"
 
 
-async def test_a_guess_at_a_language_that_is_not_known_misses_nothing(room: Room) -> None:
+async def test_a_partial_in_an_unknown_language_misses_nothing(room: Room) -> None:
     reader = room.reader()
     room.translator.errors = [UnsupportedPair("no")]
     room.partial("al", language="eu-ES")
@@ -471,11 +471,11 @@ async def test_a_detected_language_is_named_and_the_viewers_own_stays_as_it_is()
             room.final("! salut", "w", language="fr-FR")
             await reader.until(3)
 
-    said = [(m["text"], m["sourceLanguage"]) for m in reader.of("translation")]
-    assert said == [("fr: goedemorgen", "nl"), ("! bonjour", "fr"), ("! salut", "fr")]
+    answers = [(m["text"], m["sourceLanguage"]) for m in reader.of("translation")]
+    assert answers == [("fr: goedemorgen", "nl"), ("! bonjour", "fr"), ("! salut", "fr")]
 
 
-async def test_a_text_that_cannot_be_told_keeps_no_other_from_being_translated() -> None:
+async def test_an_undetected_language_keeps_no_other_from_being_translated() -> None:
     room = Room(detects=True)
     async with room.translations:
         with room.stack:
