@@ -2,11 +2,11 @@
 
 A process of its own, so that its CPU time and memory are those of the engine alone:
 
-    python -m benchmarks.transcribe_load '{"transport": "websocket", "endpoint": "wss://...", ...}'
+    python -m benchmarks.transcribe_load '{"streams": 20, "endpoint": "wss://...", ...}'
 
 takes a `Load` as JSON and prints a `Cost` as JSON. Credentials, and whom to trust, come from the
-environment. The generator of the audio runs in the same process; with the transport `none` it
-runs alone, so that its part can be told.
+environment. The generator of the audio runs in the same process; without an endpoint it runs alone,
+so that its share can be subtracted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from array import array
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 import psutil
 import uvloop
@@ -36,8 +35,6 @@ from speech.engines.base import (
 from speech.engines.transcribe import TranscribeEngine
 from speech.pcm import BYTES_PER_SECOND
 from transcribe_endpoint.recognition.script import DICTATED_WORDS, dictate
-
-Transport = Literal["websocket", "http2", "none"]
 
 FRAME_SECONDS = 0.1
 FRAME = bytes(round(BYTES_PER_SECOND * FRAME_SECONDS))
@@ -59,11 +56,11 @@ POLICY = Policy(connect_timeout=60.0, stall_timeout=60.0)
 class Load:
     """What to measure."""
 
-    transport: Transport
     streams: int
     #: Of audio: in real time to an endpoint that reads from a script; or, if `fast`, through one
     #: stream as fast as it goes, to one that is dictated to.
     seconds: float
+    #: Empty: nothing is opened, and the generator runs alone.
     endpoint: str = ""
     fast: bool = False
 
@@ -208,15 +205,14 @@ async def as_fast_as_it_goes(load: Load, cost: Cost) -> None:
 async def _opened(
     load: Load, stack: AsyncExitStack, ears: Sequence[Ear | Proofreader]
 ) -> list[Recognition]:
-    """Open a stream for each ear; none without a transport."""
+    """Open a stream for each ear; none without an endpoint."""
     recognitions: list[Recognition] = []
-    if load.transport != "none":
+    if load.endpoint:
         warm = await stack.enter_async_context(
             TranscribeEngine(
                 region="us-east-1",
                 endpoint=load.endpoint,
                 policy=POLICY,
-                transport=load.transport,
                 starts_per_second=100,
             )
         )

@@ -260,7 +260,6 @@ def engine_of(settings: Settings) -> Engine:
             endpoint=settings.transcribe_endpoint,
             allowed=settings.transcribe_allowed,
             defaults=settings.transcribe_options,
-            transport=settings.transcribe_transport,
             starts_per_second=settings.transcribe_starts_per_second,
         )
     return PocketsphinxEngine(slots=settings.capacity)

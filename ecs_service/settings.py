@@ -106,10 +106,6 @@ class Settings(BaseSettings):
             "(docs/deploy.md); default: the language alone"
         ),
     ] = AllowedOptions()
-    transcribe_transport: Annotated[
-        Literal["websocket", "http2"],
-        Field(description="how Transcribe is reached; `http2` costs six times the CPU"),
-    ] = "websocket"
     transcribe_starts_per_second: Annotated[
         float, Field(gt=0, description="streams begun a second; this process's part of the quota")
     ] = STARTS_PER_SECOND
@@ -192,7 +188,7 @@ class Settings(BaseSettings):
     @classmethod
     def _as_transcribe_takes_them(cls, value: dict[str, str]) -> dict[str, str]:
         try:
-            check_transcribe(defaults=value, allowed=AllowedOptions(), transport="websocket")
+            check_transcribe(defaults=value, allowed=AllowedOptions())
         except EngineError as error:
             raise ValueError(str(error)) from error
         return value
@@ -206,13 +202,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _transcribe_consistent(self) -> Self:
         try:
-            check_transcribe(
-                defaults=self.transcribe_options,
-                allowed=self.transcribe_allowed,
-                transport=self.transcribe_transport,
-            )
+            check_transcribe(defaults=self.transcribe_options, allowed=self.transcribe_allowed)
         except EngineError as error:
-            names = "TRANSCRIBE_OPTIONS, TRANSCRIBE_ALLOWED and TRANSCRIBE_TRANSPORT"
+            names = "TRANSCRIBE_OPTIONS and TRANSCRIBE_ALLOWED"
             raise ValueError(f"{names} do not go together: {error}") from error
         return self
 

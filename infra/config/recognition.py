@@ -140,8 +140,6 @@ class Transcribe(Part):
     quota: int = TRANSCRIBE_STREAMS
     #: Streams that may be started in a second: the account's other quota.
     starts_per_second: int = TRANSCRIBE_STARTS_PER_SECOND
-    #: How it is reached. HTTP/2 is what AWS's own SDK speaks, at six times the CPU.
-    transport: Literal["websocket", "http2"] = "websocket"
 
     @property
     def medical(self) -> Literal["never", "allowed", "always"]:
@@ -184,8 +182,6 @@ class Transcribe(Part):
 
     def _medical_problems(self) -> Iterator[Problem]:
         """Yield what keeps medical streams from beginning."""
-        if self.transport == "http2":
-            yield "transport", "Transcribe Medical is reached by websocket only"
         if self.allowed.languages and MEDICAL_LANGUAGES.isdisjoint(self.allowed.languages):
             known = ", ".join(sorted(MEDICAL_LANGUAGES))
             yield "allowed.languages", f"Transcribe Medical needs one of {known}"

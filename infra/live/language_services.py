@@ -18,8 +18,6 @@ from aws_cdk import aws_iam as iam
 from infra.config.environment import Service
 from infra.config.recognition import TRANSCRIBE_PORT, Transcribe
 
-#: What ends the names of the actions that start a stream, by `Transcribe.transport`.
-_ACTION_ENDINGS = {"http2": "", "websocket": "WebSocket"}
 TRANSLATE_ACTION = "translate:TranslateText"
 #: Translate calls Comprehend in the caller's name, where it is to detect the source's language.
 #: Source: Amazon Translate Developer Guide, "Identity-based policies".
@@ -38,7 +36,6 @@ def settings(service: Service, region: str) -> dict[str, str]:
     if isinstance(engine, Transcribe):
         allowed = engine.allowed.model_dump(mode="json", exclude_defaults=True)
         variables["TRANSCRIBE_REGION"] = engine.region or region
-        variables["TRANSCRIBE_TRANSPORT"] = engine.transport
         variables["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
         variables["TRANSCRIBE_OPTIONS"] = _json(engine.options)
         variables["TRANSCRIBE_ALLOWED"] = _json(allowed)
@@ -70,8 +67,7 @@ def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
 def let_out(group: ec2.SecurityGroup, service: Service) -> None:
     """Open the ways to AWS that tasks need, among them that to Transcribe where it recognises."""
     group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS")
-    engine = service.engine
-    if isinstance(engine, Transcribe) and engine.transport == "websocket":
+    if isinstance(service.engine, Transcribe):
         group.add_egress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
         )
@@ -79,11 +75,10 @@ def let_out(group: ec2.SecurityGroup, service: Service) -> None:
 
 def _transcribe_actions(engine: Transcribe) -> Iterator[str]:
     """Yield what starts the streams that there can be."""
-    ending = _ACTION_ENDINGS[engine.transport]
     if engine.medical != "always":
-        yield f"transcribe:StartStreamTranscription{ending}"
+        yield "transcribe:StartStreamTranscriptionWebSocket"
     if engine.medical != "never":
-        yield f"transcribe:StartMedicalStreamTranscription{ending}"
+        yield "transcribe:StartMedicalStreamTranscriptionWebSocket"
 
 
 def _right(action: str, region: str) -> iam.PolicyStatement:

@@ -91,12 +91,6 @@ def decide(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], A
         region = environment.get("TRANSCRIBE_REGION") or account.region
         price = MEDICAL_PRICE if _may_be_medical(environment) else TRANSCRIBE_PRICE
         transcribe = _transcribe(endpoint, region, account, price)
-        if transcribe.local and environment.get("TRANSCRIBE_TRANSPORT") == "http2":
-            raise LaunchError(
-                "TRANSCRIBE_TRANSPORT=http2 needs TLS, which the demo's own Amazon Transcribe does "
-                "without. Start one that has it (docs/transcribe-endpoint.md), and name it in "
-                "TRANSCRIBE_ENDPOINT."
-            )
     settings: dict[str, str] = {}
     if transcribe and transcribe.region:
         settings["TRANSCRIBE_REGION"] = transcribe.region

@@ -52,6 +52,10 @@ _WIDTH: Final = 60
 _PREFIXES: Final = ("TRANSCRIB", "TRANSLAT")
 #: How alike two names are of which one is the other misspelt, of 1.
 _ALIKE: Final = 0.88
+#: Settings that earlier versions had, and why they do nothing.
+_REMOVED: Final = {
+    "TRANSCRIBE_TRANSPORT": "Amazon Transcribe is reached over WebSocket, port 8443, only",
+}
 #: Settings of ours that are in neither program's, and those of the client.
 _OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 
@@ -92,6 +96,9 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
     models = (ecs_service.settings.Settings, gpu_server.settings.Settings)
     known = {name.upper() for model in models for name in model.model_fields} | {*_OTHERS}
     for name in sorted(environment.keys() - known):
+        if name in _REMOVED:
+            yield f"Warning: {name} does nothing any more: {_REMOVED[name]}."
+            continue
         ours = name.startswith(_PREFIXES)
         similar = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else _ALIKE)
         if ours or similar:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import numpy as np
@@ -28,8 +26,6 @@ from transcribe_endpoint.recognition.script import (
 )
 from transcribe_endpoint.requests import StreamRequest
 from transcribe_endpoint.streams.session import Service
-from transcribe_endpoint.transports.certificates import certificates_in
-from transcribe_endpoint.transports.http2 import serve_http2
 from transcribe_endpoint.transports.websocket import serve_websocket
 from transcripts.protocol import ERRORS, ErrorCode, Final, Partial, TranscribeParameters
 
@@ -252,23 +248,18 @@ async def test_a_stream_that_transcribe_refuses_is_not_tried_again() -> None:
     assert len(failures) == 1
 
 
+async def test_an_operators_options_are_those_of_every_stream() -> None:
+    newest = {"transcript-format": "spoken", "session-resume-window": "30"}
+    recogniser = Remembering()
+    async with captions(recogniser=recogniser, transcribe_options=json.dumps(newest)) as service:
+        await finals(service)
+
+    assert recogniser.requests[0].given.items() >= newest.items()
+
+
 async def test_options_that_the_service_would_not_take_end_the_start() -> None:
     with pytest.raises(AssertionError, match=r"TRANSCRIBE_OPTIONS: .*'speakers'"):
         async with captions(transcribe_options='{"speakers":"true"}'):
-            pass
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"transcribe_allowed": '{"medical":true}'},
-        {"transcribe_options": '{"specialty":"UROLOGY","type":"DICTATION"}'},
-    ],
-    ids=["may be chosen", "is every stream's"],
-)
-async def test_medical_over_the_sdks_transport_ends_the_start(settings: dict[str, Any]) -> None:
-    with pytest.raises(AssertionError, match=r"TRANSCRIBE_TRANSPORT .*Medical .*`websocket`"):
-        async with captions(transcribe_transport="http2", **settings):
             pass
 
 
@@ -347,41 +338,3 @@ async def test_the_announced_channels_cannot_change_any_more() -> None:
             error = json.loads((await connection.receive()).data)
 
     assert error["code"] == "invalid_message"
-
-
-class Attentive(Dictation):
-    """Remembers what it was asked for last."""
-
-    def __init__(self) -> None:
-        self.asked: Mapping[str, str] = {}
-
-    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
-        self.asked = request.given
-        return super().recognise(request, listener)
-
-
-async def test_the_sdks_transport_says_the_same(tmp_path: Path) -> None:
-    certificates = certificates_in(tmp_path)
-    recogniser = Attentive()
-    heard = Service(recogniser=recogniser, secrets={KEY: SECRET})
-    newest = {"transcript-format": "spoken", "session-resume-window": "30"}
-    async with (
-        serve_http2(heard, context=certificates.server_context()) as port,
-        running_service(
-            engine="transcribe",
-            transcribe_transport="http2",
-            transcribe_endpoint=f"https://localhost:{port}",
-            transcribe_region="us-east-1",
-            transcribe_allowed=ALLOWED,
-            transcribe_options=json.dumps(newest),
-            aws_access_key_id=KEY,
-            aws_secret_access_key=SECRET,
-            aws_ca_bundle=certificates.authority,
-        ) as service,
-    ):
-        messages = await told(service, BOTH, channels=2, channel_mode="separate")
-
-    said = by_channel(messages)
-    assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
-    assert [text for text, _ in said[1]] == ["word11 word12", "word13"]
-    assert recogniser.asked.items() >= newest.items()

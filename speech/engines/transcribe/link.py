@@ -1,7 +1,7 @@
-"""What lies between a session and the wire: a session knows no socket, a transport no results.
+"""The interface between a session and its connection: a session knows no socket, a link no results.
 
-A transport makes one `Link` for each stream. The link carries audio to the service, and tells its
-`Receiver` what comes back, in the models of the SDK and the exceptions of `errors.py`.
+Each stream has a `Link` of its own. The link sends audio to the service, and passes what comes back
+to its `Receiver`, as models of Amazon's SDK and exceptions of `errors.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from amazon_transcribe.model import Result
 from botocore.credentials import ReadOnlyCredentials
 
 from speech.engines.errors import EngineError
-from speech.transcribe_api import Operation
 
 
 class Receiver(Protocol):
@@ -64,10 +63,3 @@ class Link(Protocol):
 
     async def close(self) -> None:
         """Leave, also in mid-stream; bounded. May be called twice."""
-
-
-class Transport(Protocol):
-    """A way to the service."""
-
-    def link(self, operation: Operation) -> Link:
-        """Return the link of a new stream that is begun by `operation`, not open yet."""

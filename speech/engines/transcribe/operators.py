@@ -6,7 +6,6 @@ What is wrong for every stream, or for every one that a client may ask for, is w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from speech.engines.base import RecognitionOptions
 from speech.engines.errors import OptionError
@@ -17,18 +16,12 @@ from speech.transcribe_operations import MEDICAL_LANGUAGES, is_medical
 _MEDICAL = {"specialty": "PRIMARYCARE", "type": "CONVERSATION"}
 
 
-def check(
-    *,
-    defaults: Mapping[str, str],
-    allowed: AllowedOptions,
-    transport: Literal["websocket", "http2"],
-) -> None:
+def check(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> None:
     """Accept settings that streams can begin with.
 
     Args:
         defaults: choices for every stream, by the service's names.
         allowed: what clients may choose.
-        transport: how the service is reached.
 
     Raises:
         OptionError: they contradict each other, or are none that the service would take.
@@ -37,11 +30,6 @@ def check(
     parsed(defaults, language=language)
     if not (allowed.medical or is_medical(defaults)):
         return
-    if transport == "http2":
-        raise InvalidOption(
-            "Amazon Transcribe Medical is reached over `websocket`: "
-            "Amazon's SDK for `http2` has no such operation"
-        )
     if allowed.languages and allowed.languages.isdisjoint(MEDICAL_LANGUAGES):
         raise InvalidOption(f"Amazon Transcribe Medical needs one of {_listed(MEDICAL_LANGUAGES)}")
     if not is_medical(defaults):

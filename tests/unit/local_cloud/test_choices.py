@@ -77,11 +77,6 @@ def test_what_is_no_json_is_left_to_the_services_settings() -> None:
     assert plan.settings["TRANSCRIBE_ALLOWED"] == "{"
 
 
-def test_the_local_one_is_not_for_a_transport_that_insists_on_tls() -> None:
-    with pytest.raises(LaunchError, match="TRANSCRIBE_ENDPOINT"):
-        planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_TRANSPORT="http2")
-
-
 def test_with_credentials_it_is_aws_itself_and_says_what_that_costs() -> None:
     plan = planned(MINE, **TRANSCRIBE)
 

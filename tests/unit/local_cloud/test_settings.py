@@ -85,6 +85,7 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
         ),
         ({"TRANSLATE_LANGUAGE": "fr"}, "is TRANSLATE_LANGUAGES meant?"),
         ({"TRANSLATE_" + 30 * "Z": "1"}, "it does nothing."),
+        ({"TRANSCRIBE_TRANSPORT": "http2"}, "TRANSCRIBE_TRANSPORT does nothing any more"),
         ({"SLOT": "4"}, "is SLOTS meant?"),
         ({"BATCH_SIZE": "4"}, "Recordings: transcribed by embedded, on which BATCH_SIZE has no"),
         ({"MODEL": "tiny.en"}, "the model tiny.en is fetched from the Hugging Face hub"),

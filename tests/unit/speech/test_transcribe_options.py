@@ -41,9 +41,7 @@ EVERYTHING = AllowedOptions(
     medical=True,
 )
 MEDICAL = {"specialty": "CARDIOLOGY", "type": "DICTATION"}
-PLAIN_SETTINGS: dict[str, Any] = {
-    "defaults": {}, "allowed": AllowedOptions(), "transport": "websocket",
-}  # fmt: skip
+PLAIN_SETTINGS: dict[str, Any] = {"defaults": {}, "allowed": AllowedOptions()}
 PCM = {"media-encoding": "pcm", "sample-rate": "16000"}
 
 
@@ -202,8 +200,6 @@ def test_redaction_that_the_operator_set_is_not_lost_in_a_medical_stream() -> No
     ("settings", "names"),
     [
         ({"defaults": {"specialty": "UROLOGY"}}, "type"),
-        ({"defaults": MEDICAL, "transport": "http2"}, "http2"),
-        ({"allowed": EVERYTHING, "transport": "http2"}, "http2"),
         ({"defaults": MEDICAL, "allowed": AllowedOptions(languages=frozenset({"de-DE"}))}, "en-US"),
         ({"defaults": {"content-redaction-type": "PII"}, "allowed": EVERYTHING}, "redaction"),
         ({"defaults": {"vocabulary-filter-name": "rude"}, "allowed": EVERYTHING}, "filter"),

@@ -45,6 +45,13 @@ from infra.config.parts import Part
 from infra.config.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
 from infra.config.translation import Translation
 from speech.engines.transcribe.endpoints import http2_url, websocket_url
+from infra.aws.language_regions import (
+    COMPREHEND,
+    TRANSCRIBE_MEDICAL_STREAMING,
+    TRANSCRIBE_STREAMING,
+    TRANSLATE,
+)
+from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.operators import check
 from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parsed
 from tests.support.environments import DEDICATED, SHARED, environment, live
@@ -447,9 +454,8 @@ def test_the_service_dials_the_hosts_that_awss_own_sdk_knows() -> None:
         if (found := resolver.construct_endpoint("transcribestreaming", region))
     }
 
-    for url in (websocket_url, http2_url):
-        dialled = {each: urlsplit(url(each, None)).hostname for each in TRANSCRIBE_STREAMING}
-        assert dialled == known
+    dialled = {each: urlsplit(websocket_url(each, None)).hostname for each in TRANSCRIBE_STREAMING}
+    assert dialled == known
 
 
 def test_what_is_allowed_here_is_what_the_service_knows() -> None:
@@ -520,8 +526,6 @@ def test_options_that_the_service_takes_are_not(right: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("engine", "field"),
     [
-        (Transcribe(options=MEDICAL, transport="http2"), "transport"),
-        (Transcribe(allowed=Allowed(medical=True), transport="http2"), "transport"),
         (Transcribe(options=MEDICAL, allowed=Allowed(languages=("de-DE",))), "allowed.languages"),
         (
             Transcribe(options={"content-redaction-type": "PII"}, allowed=Allowed(medical=True)),
@@ -542,7 +546,6 @@ def test_medical_settings_that_the_service_would_not_start_with_are_refused(
         check(
             defaults=engine.options,
             allowed=AllowedOptions.model_validate_json(engine.allowed.model_dump_json()),
-            transport=engine.transport,
         )
 
     assert [each for each, _ in engine.problems()] == [field]

@@ -41,6 +41,7 @@ from infra.live.service import CaptionService, deregistration_seconds
 from infra.network.own import Network, OwnNetwork, SharedNetwork
 from infra.web.website import FUNCTIONS
 from speech.engines.transcribe.endpoints import http2_url, websocket_url
+from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.options import AllowedOptions
 from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
 
@@ -170,7 +171,6 @@ def build(
 SPEECH = Service(
     engine=Transcribe(
         region="eu-central-1",
-        transport="http2",
         starts_per_second=100,
         options={"vocabulary-name": "names", "partial-results-stability": "high"},
         allowed=Allowed(vocabularies=("names", "places"), two_channels=True),
@@ -258,12 +258,6 @@ def test_tasks_reach_the_port_of_transcribe_where_it_recognises(demo: Built) -> 
     assert port is not None
 
     assert out_of_tasks(demo) == [("tcp", 443, 443), ("tcp", port, port)]
-
-
-def test_tasks_need_no_port_but_that_of_https_for_http2(speech: Built) -> None:
-    assert urlsplit(http2_url("us-east-1", None)).port is None
-
-    assert out_of_tasks(speech) == [("tcp", 443, 443)]
 
 
 def test_nothing_in_the_stack_is_open_to_the_world(any_built: Built) -> None:
@@ -413,7 +407,7 @@ def test_services_of_language_may_be_called_in_the_regions_that_were_chosen_only
     }
 
     assert regions == {
-        "transcribe:StartStreamTranscription": "eu-central-1",
+        "transcribe:StartStreamTranscriptionWebSocket": "eu-central-1",
         "translate:TranslateText": "eu-west-1",
         "comprehend:DetectDominantLanguage": "eu-west-1",
     }
@@ -426,7 +420,6 @@ MEDICAL = {"specialty": "RADIOLOGY", "type": "DICTATION"}
     ("engine", "actions"),
     [
         (Transcribe(), ["StartStreamTranscriptionWebSocket"]),
-        (Transcribe(transport="http2"), ["StartStreamTranscription"]),
         (
             Transcribe(allowed=Allowed(medical=True)),
             [
@@ -667,7 +660,6 @@ def test_the_service_understands_what_was_chosen_of_transcribe_and_translate(
 
     assert settings.engine == "transcribe"
     assert settings.transcribe_region == "eu-central-1"
-    assert settings.transcribe_transport == "http2"
     assert settings.transcribe_starts_per_second == pytest.approx(0.8 * 100 / 3, abs=0.01)
     assert settings.transcribe_options == {
         "vocabulary-name": "names",

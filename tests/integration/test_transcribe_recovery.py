@@ -1,4 +1,4 @@
-"""The engine over each of its transports, against the local endpoint and against bad peers."""
+"""The engine over TLS, against the local endpoint with its faults and against bad peers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +19,6 @@ from botocore.session import Session as BotocoreSession
 from speech.engines.base import Policy, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, EngineStalled
 from speech.engines.transcribe import AllowedOptions, TranscribeEngine
-from speech.engines.transcribe.crt import Body
 from speech.engines.transcribe.errors import (
     AccessDenied,
     ConnectionLost,
@@ -32,7 +31,6 @@ from transcribe_endpoint.faults import Fault, Faults
 from transcribe_endpoint.recognition.script import Dictation, dictate
 from transcribe_endpoint.streams.session import Limits, Service
 from transcribe_endpoint.transports.certificates import Certificates, certificates_in
-from transcribe_endpoint.transports.http2 import serve_http2
 from transcribe_endpoint.transports.websocket import serve_websocket
 
 pytestmark = pytest.mark.integration
@@ -42,9 +40,6 @@ QUICK = Policy(attempts=4, first_delay=0.01, stall_timeout=1.0, connect_timeout=
 ONCE = Policy(attempts=1, stall_timeout=1.0, connect_timeout=2.0)
 IMPATIENT = Patience(tick=0.05, answer=0.6, last_final=0.4, replay_second=0.0)
 CHUNK_SECONDS = 0.1
-
-Way = Literal["websocket", "http2"]
-both_ways = pytest.mark.parametrize("way", ["websocket", "http2"])
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +77,7 @@ def signed_by(secret: str) -> Callable[[], BotocoreSession]:
 
 @asynccontextmanager
 async def engine_to(
-    way: Way, certificates: Certificates, *faults: str, secret: str = SECRET, **more: Any
+    certificates: Certificates, *faults: str, secret: str = SECRET, **more: Any
 ) -> AsyncIterator[TranscribeEngine]:
     """Run the endpoint, with these faults; yield an engine that reaches it."""
     service = Service(
@@ -91,22 +86,17 @@ async def engine_to(
         limits=Limits(starts_per_second=1000),
         faults=Faults(Fault.parse(fault) for fault in faults),
     )
-    serving = (
-        serve_websocket(service, tls=certificates.server_context(protocols=["http/1.1"]))
-        if way == "websocket"
-        else serve_http2(service, context=certificates.server_context())
-    )
-    async with serving as port:
-        yield engine_at(way, port, certificates, secret=secret, **more)
+    tls = certificates.server_context(protocols=["http/1.1"])
+    async with serve_websocket(service, tls=tls) as port:
+        yield engine_at(port, certificates, secret=secret, **more)
 
 
 def engine_at(
-    way: Way, port: int, certificates: Certificates, *, secret: str = SECRET, **more: Any
+    port: int, certificates: Certificates, *, secret: str = SECRET, **more: Any
 ) -> TranscribeEngine:
     settings: dict[str, Any] = {
         "region": "eu-west-1",
         "endpoint": f"https://localhost:{port}",
-        "transport": way,
         "ca_bundle": str(certificates.authority),
         "policy": QUICK,
         "patience": IMPATIENT,
@@ -174,33 +164,30 @@ FAULTS = [
 ]
 
 
-@both_ways
 @pytest.mark.parametrize("fault", [None, *FAULTS])
 async def test_no_fault_loses_or_doubles_a_word(
-    way: Way, fault: str | None, certificates: Certificates
+    fault: str | None, certificates: Certificates
 ) -> None:
-    async with engine_to(way, certificates, *filter(None, [fault])) as engine:
+    async with engine_to(certificates, *filter(None, [fault])) as engine:
         assert_same(await recognised(engine), WHOLE)
 
 
-@both_ways
 @pytest.mark.parametrize("fault", [None, "disconnect@1.0x1", "disconnect@2.6x2", "stall@3.4x1"])
 async def test_two_channels_are_whole_each_by_itself(
-    way: Way, fault: str | None, certificates: Certificates
+    fault: str | None, certificates: Certificates
 ) -> None:
     allowed = AllowedOptions(two_channels=True)
-    async with engine_to(way, certificates, *filter(None, [fault]), allowed=allowed) as engine:
+    async with engine_to(certificates, *filter(None, [fault]), allowed=allowed) as engine:
         assert_same(await recognised(engine, STEREO, channels=2), WHOLE_STEREO)
 
 
-@both_ways
 async def test_a_connection_that_is_lost_before_the_answer_loses_no_word(
-    way: Way, certificates: Certificates
+    certificates: Certificates,
 ) -> None:
     """Nothing was told yet, so that only the way it ended tells that something is missing."""
     async with (
         asyncio.timeout(10),
-        engine_to(way, certificates, "disconnect@1x1") as engine,
+        engine_to(certificates, "disconnect@1x1") as engine,
         engine,
         engine.recognise(RecognitionOptions()) as recognition,
     ):
@@ -211,10 +198,9 @@ async def test_a_connection_that_is_lost_before_the_answer_loses_no_word(
     assert_same(results, {0: [("word1", 0.2)]})
 
 
-@both_ways
-async def test_a_frozen_peer_holds_the_writer_back(way: Way, certificates: Certificates) -> None:
+async def test_a_frozen_peer_holds_the_writer_back(certificates: Certificates) -> None:
     async with (
-        engine_to(way, certificates, "stall@0", policy=Policy()) as engine,
+        engine_to(certificates, "stall@0", policy=Policy()) as engine,
         engine,
         engine.recognise(RecognitionOptions()) as recognition,
     ):
@@ -225,7 +211,6 @@ async def test_a_frozen_peer_holds_the_writer_back(way: Way, certificates: Certi
         assert recognition.written < 60.0  # of 240 s
 
 
-@both_ways
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
@@ -237,23 +222,20 @@ async def test_a_frozen_peer_holds_the_writer_back(way: Way, certificates: Certi
     ],
 )
 async def test_what_goes_wrong_again_and_again_has_a_name(
-    way: Way, fault: str, expected: type[EngineError], certificates: Certificates
+    fault: str, expected: type[EngineError], certificates: Certificates
 ) -> None:
-    async with engine_to(way, certificates, fault) as engine:
+    async with engine_to(certificates, fault) as engine:
         with pytest.raises(expected):
             await recognised(engine)
 
 
-@both_ways
-async def test_a_peer_that_never_finishes_has_stalled(way: Way, certificates: Certificates) -> None:
-    async with engine_to(way, certificates, "stall@0.1", policy=ONCE) as engine:
+async def test_a_peer_that_never_finishes_has_stalled(certificates: Certificates) -> None:
+    async with engine_to(certificates, "stall@0.1", policy=ONCE) as engine:
         with pytest.raises((EngineStalled, ConnectionLost)):
             await recognised(engine)
 
 
-@both_ways
 async def test_a_wrong_secret_is_denied_and_nothing_secret_is_told(
-    way: Way,
     certificates: Certificates,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -265,7 +247,7 @@ async def test_a_wrong_secret_is_denied_and_nothing_secret_is_told(
     for server in ("picows.server", "hpack.hpack"):  # the endpoint's are not ours
         monkeypatch.setattr(logging.getLogger(server), "level", logging.CRITICAL)
     try:
-        async with engine_to(way, certificates, secret="another-secret") as engine:  # noqa: S106
+        async with engine_to(certificates, secret="another-secret") as engine:  # noqa: S106
             with pytest.raises(AccessDenied) as caught:
                 await recognised(engine)
     finally:
@@ -285,14 +267,6 @@ async def test_a_wrong_secret_is_denied_and_nothing_secret_is_told(
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
-@asynccontextmanager
-async def peer(certificates: Certificates, serve: Peer, *protocols: str) -> AsyncIterator[int]:
-    context = certificates.server_context(protocols=protocols or ["h2"])
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    yield int(server.sockets[0].getsockname()[1])
-    server.close()
-
-
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(100)
     writer.close()
@@ -309,61 +283,30 @@ async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     writer.close()
 
 
-async def greet_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))  # empty SETTINGS, RFC 9113 section 6.5
-    await reader.read(-1)
-    writer.close()
-
-
-@pytest.mark.parametrize("behaviour", [hang_up, say_nothing, talk_nonsense, greet_only])
-async def test_who_does_not_speak_http2_is_not_waited_for(
+@pytest.mark.parametrize("behaviour", [hang_up, say_nothing, talk_nonsense])
+async def test_a_peer_that_is_no_websocket_server_is_not_waited_for(
     behaviour: Peer, certificates: Certificates
 ) -> None:
     policy = Policy(attempts=2, first_delay=0.01, connect_timeout=1.0)
-    bodies = Body._open
-    async with peer(certificates, behaviour) as port:
-        with pytest.raises((EndpointUnreachable, ConnectionLost)):
-            await recognised(engine_at("http2", port, certificates, policy=policy))
-
-    assert Body._open == bodies  # or each would keep a core busy
-
-
-async def test_a_server_without_http2_is_an_error(certificates: Certificates) -> None:
-    async with peer(certificates, say_nothing, "http/1.1") as port:
-        with pytest.raises(EndpointUnreachable):
-            await recognised(engine_at("http2", port, certificates))
+    context = certificates.server_context(protocols=["http/1.1"])
+    server = await asyncio.start_server(behaviour, "127.0.0.1", 0, ssl=context)
+    port = int(server.sockets[0].getsockname()[1])
+    with pytest.raises((EndpointUnreachable, ConnectionLost)):
+        await recognised(engine_at(port, certificates, policy=policy))
+    server.close()
 
 
-@both_ways
 async def test_nobody_there_and_nobody_to_trust_are_errors(
-    way: Way, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(EndpointUnreachable):
-            await recognised(engine_at(way, port, certificates, policy=ONCE))
+            await recognised(engine_at(port, certificates, policy=ONCE))
 
     stranger = certificates_in(tmp_path_factory.mktemp("stranger"))
     bundle = str(stranger.authority)
-    async with engine_to(way, certificates, ca_bundle=bundle, policy=ONCE) as engine:
+    async with engine_to(certificates, ca_bundle=bundle, policy=ONCE) as engine:
         with pytest.raises(EndpointUnreachable):
             await recognised(engine)
-
-
-async def test_every_body_is_ended_however_its_stream_ends(certificates: Certificates) -> None:
-    bodies = Body._open
-    for faults in ([], ["disconnect@2"], ["exception:InternalFailure@2"], ["refuse:500"]):
-        async with engine_to("http2", certificates, *faults) as engine:
-            try:
-                await recognised(engine)
-            except EngineError:
-                assert faults
-    async with (
-        engine_to("http2", certificates) as engine,
-        engine,
-        engine.recognise(RecognitionOptions()) as recognition,
-    ):
-        await write(recognition, MONO[:32_000])  # and leave
-
-    assert Body._open == bodies
