@@ -16,7 +16,6 @@ import pytest
 
 from client.errors import ConnectionLost, Refused
 from client.live.connection import Message, Speaker, Viewer
-from ecs_service.api import live
 from ecs_service.api import speaker_connection, viewer_connection
 from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import Settings

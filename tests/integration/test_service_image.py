@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from client.live.connection import Message, Speaker
-from scripts.builders import Buildah, CannotBuild, Docker, builder
-from scripts.images import EXIT_CANNOT_BUILD
 from tests.support.cloud import Cloud
 from tests.support.containers import Container, running_container
 from tests.support.eventually import eventually

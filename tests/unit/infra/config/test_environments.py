@@ -44,13 +44,6 @@ from infra.config.environment import (
 from infra.config.parts import Part
 from infra.config.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
 from infra.config.translation import Translation
-from speech.engines.transcribe.endpoints import http2_url, websocket_url
-from infra.aws.language_regions import (
-    COMPREHEND,
-    TRANSCRIBE_MEDICAL_STREAMING,
-    TRANSCRIBE_STREAMING,
-    TRANSLATE,
-)
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.operators import check
 from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parsed

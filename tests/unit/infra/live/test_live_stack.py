@@ -40,7 +40,6 @@ from infra.live.language_services import rights
 from infra.live.service import CaptionService, deregistration_seconds
 from infra.network.own import Network, OwnNetwork, SharedNetwork
 from infra.web.website import FUNCTIONS
-from speech.engines.transcribe.endpoints import http2_url, websocket_url
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.options import AllowedOptions
 from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
