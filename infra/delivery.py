@@ -1,4 +1,4 @@
-"""What pipelines may do in the account: roles without keys, and a repository for images.
+"""What pipelines may do in the account: roles without keys, and repositories for images.
 
 A pipeline proves who it is with a token of GitHub's or Azure DevOps' own (OpenID Connect). Each
 role trusts exactly one subject, so what a role is good for cannot be had from anywhere else:
@@ -9,11 +9,12 @@ role trusts exactly one subject, so what a role is good for cannot be had from a
     Publish   jobs on the branch main    the given one + "-publish"        push and mark images
     Diff      jobs of pull requests      the given one + "-diff"           read our templates
 
-Publish exists where the repository of images is.
+Publish exists where a repository of images is.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -95,7 +96,7 @@ def issuers(delivery: Delivery, environment_name: str) -> Iterator[Issuer]:
 
 
 class ImageRepository(Construct):
-    """Where pipelines push the service's image, once for all environments.
+    """Where pipelines push an image, the service's or the GPU server's, for all environments.
 
     Attributes:
         repository: tags cannot be moved, so an image that was tested stays what it is; only marks
@@ -104,8 +105,13 @@ class ImageRepository(Construct):
             matches a rule's tags cannot be expired by a rule of lower priority.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, readers: tuple[str, ...]) -> None:
-        """Make the repository; the accounts `readers` may pull from it, too."""
+    def __init__(
+        self, scope: Construct, construct_id: str, *, output: str, readers: tuple[str, ...]
+    ) -> None:
+        """Make the repository.
+
+        The stack's output `output` has its address. The accounts `readers` may pull from it, too.
+        """
         super().__init__(scope, construct_id)
         self.repository = ecr.Repository(
             self,
@@ -133,8 +139,8 @@ class ImageRepository(Construct):
         )
         for account in readers:
             self.repository.grant_pull(iam.AccountPrincipal(account))
-        uri = self.repository.repository_uri
-        _publish(self, "ImageRepository", uri, "IMAGE_REPOSITORY of the pipelines")
+        variable = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", output).upper()
+        _publish(self, output, self.repository.repository_uri, f"{variable} of the pipelines")
 
 
 class PipelineRoles(Construct):
@@ -150,15 +156,21 @@ class PipelineRoles(Construct):
         store: RecordingStore,
         gpu: GpuServer | None,
     ) -> None:
-        """Make a role of each kind for every issuer, and the repository if it is wanted.
+        """Make a role of each kind for every issuer, and the repositories that are wanted.
 
         Whoever deploys may also upload a recording to `store` and look at what becomes of it, and
         at whether the server of `gpu` runs.
         """
         super().__init__(scope, construct_id)
-        images = None
-        if delivery.images:
-            images = ImageRepository(self, "Service", readers=delivery.image_readers).repository
+        wanted = {
+            "Service": ("ImageRepository", delivery.images),
+            "Gpu": ("GpuImageRepository", delivery.gpu_images),
+        }
+        repositories = [
+            ImageRepository(self, name, output=output, readers=delivery.image_readers).repository
+            for name, (output, is_wanted) in wanted.items()
+            if is_wanted
+        ]
         for issuer in issuers(delivery, environment_name):
             provider = self._provider(issuer, exists=delivery.providers_exist)
             deploy = self._role(f"{issuer.name}Deploy", issuer, provider, issuer.subjects.deploy)
@@ -166,12 +178,13 @@ class PipelineRoles(Construct):
             self._let_try(deploy, store, gpu)
             diff = self._role(f"{issuer.name}Diff", issuer, provider, issuer.subjects.diff)
             self._let_read_templates(diff)
-            if images:
+            if repositories:
                 publish = self._role(
                     f"{issuer.name}Publish", issuer, provider, issuer.subjects.publish
                 )
-                images.grant_pull_push(publish)
-                images.grant(publish, "ecr:DescribeImages")
+                for images in repositories:
+                    images.grant_pull_push(publish)
+                    images.grant(publish, "ecr:DescribeImages")
                 _accept_login(publish)
 
     def _provider(self, issuer: Issuer, *, exists: bool) -> str:
@@ -293,7 +306,7 @@ def _accept_login(role: iam.Role) -> None:
         {
             "AwsSolutions-IAM5[Resource::*]": (
                 "ecr:GetAuthorizationToken, the log-in to the registry, has no other resource; "
-                "what may be pushed to is one repository."
+                "what may be pushed to are our repositories of images."
             )
         },
     )

@@ -625,17 +625,20 @@ class Delivery(Part):
     providers_exist: bool = False
     #: Make the repository of images that pipelines push to. One is enough for all environments.
     images: bool = False
-    #: Other accounts that may pull from it, for environments that live there.
+    #: Make a second one for images of the GPU server.
+    gpu_images: bool = False
+    #: Other accounts that may pull from them, for environments that live there.
     image_readers: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """Yield names that would open the door to nobody, or to everybody."""
         repository, connection = self.github_repository, self.azure_service_connection
-        if not (repository or connection or self.azure_organization_id or self.images):
+        images = self.images or self.gpu_images
+        if not (repository or connection or self.azure_organization_id or images):
             yield "", "is empty: give whose pipelines may deploy, or images; or leave it out"
         if repository is not None and not _REPOSITORY.fullmatch(repository):
             yield "github_repository", f"{repository!r} is not of the form owner/repository"
-        if self.image_readers and not self.images:
+        if self.image_readers and not images:
             yield "image_readers", "read from a repository of images: set images to true"
         if not all(re.fullmatch(r"\d{12}", account) for account in self.image_readers):
             yield "image_readers", "give accounts' numbers of 12 digits"

@@ -228,6 +228,18 @@ def test_accounts_that_were_named_may_pull_but_not_push(synthesised: Synthesise)
     assert "ecr:PutImage" not in statement["Action"]
 
 
+def test_images_of_the_gpu_server_have_a_repository_of_their_own(synthesised: Synthesise) -> None:
+    template = synthesised(Delivery(github_repository="o/r", images=True, gpu_images=True))
+    outputs = template.to_json()["Outputs"]
+
+    template.resource_count_is("AWS::ECR::Repository", 2)
+    assert outputs["ImageRepository"]["Description"] == "IMAGE_REPOSITORY of the pipelines"
+    assert outputs["GpuImageRepository"]["Description"] == "GPU_IMAGE_REPOSITORY of the pipelines"
+    assert outputs["ImageRepository"]["Value"] != outputs["GpuImageRepository"]["Value"]
+    alone = synthesised(Delivery(github_repository="o/r", gpu_images=True)).to_json()["Outputs"]
+    assert {"GpuImageRepository", "GitHubPublishRole"} <= set(alone)
+
+
 def test_without_images_nobody_publishes(synthesised: Synthesise) -> None:
     template = synthesised(Delivery(github_repository="o/r"))
 
