@@ -29,6 +29,8 @@ ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
 TEMPLATES = sorted((ROOT / "pipelines/azure").glob("*.yml"))
 AZURE = [ROOT / "azure-pipelines.yml", *TEMPLATES]
 EXAMPLES = ROOT / "pipelines/examples"
+DEPENDABOT = ROOT / ".github/dependabot.yml"
+ISSUE_FORMS = ROOT / ".github/ISSUE_TEMPLATE"
 REUSABLE = "./.github/workflows/"
 IMAGE = "registry.example.org/words@sha256:" + "a" * 64
 
@@ -46,6 +48,12 @@ def workflow(name: str) -> dict[str, Any]:
 def triggers(content: dict[Any, Any]) -> set[str]:
     found = content[True]  # YAML 1.1 reads the key `on` as a truth value
     return {found} if isinstance(found, str) else set(found)
+
+
+def inputs_of(content: dict[Any, Any]) -> dict[str, Any]:
+    """Return the inputs of a reusable workflow."""
+    inputs: dict[str, Any] = content[True]["workflow_call"]["inputs"]
+    return inputs
 
 
 def jobs() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -85,6 +93,9 @@ def check(schema: str, files: list[Path], *options: str) -> None:
 def test_github_understands_workflows_and_actions() -> None:
     check("github-workflows", [*WORKFLOWS, EXAMPLES / "github-main.yml"])
     check("github-actions", ACTIONS)
+    check("dependabot", [DEPENDABOT])
+    check("github-issue-config", [ISSUE_FORMS / "config.yml"])
+    check("github-issue-forms", [ISSUE_FORMS / "bug.yml", ISSUE_FORMS / "feature.yml"])
 
 
 def as_azure_reads_it(value: object) -> object:
@@ -159,6 +170,29 @@ def test_actions_of_others_are_pinned_to_a_commit() -> None:
         for node in nodes(read(path)):
             used = node.get("uses", "./")
             assert used.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", used), path
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "pattern"),
+    [("pip", "*requirements*.txt"), ("npm", "package-lock.json"), ("docker", "Dockerfile")],
+)
+def test_dependabot_watches_every_locked_file_and_waits_a_week(
+    ecosystem: str, pattern: str
+) -> None:
+    (update,) = [
+        each
+        for each in read(DEPENDABOT)["updates"]
+        if each["package-ecosystem"] == ecosystem and each["cooldown"]["default-days"] >= 7
+    ]
+    folders = [ROOT, *ROOT.glob("[a-z]*/"), *ROOT.glob("tests/*/"), *ROOT.glob("benchmarks/*/")]
+    locked = {folder for folder in folders if any(folder.glob(pattern))}
+
+    assert {(ROOT / name.strip("/")) for name in update["directories"]} == locked
+
+
+def test_every_hook_before_a_commit_is_a_locked_tool_or_pinned_to_a_commit() -> None:
+    for repository in read(ROOT / ".pre-commit-config.yaml")["repos"]:
+        assert repository["repo"] == "local" or re.fullmatch(r"[0-9a-f]{40}", repository["rev"])
 
 
 def test_packages_modules_and_image_layers_are_cached() -> None:
@@ -344,7 +378,7 @@ def test_the_examples_give_reusable_workflows_what_these_take() -> None:
 
     for job in called.values():
         name, commit = re.fullmatch(r"OWNER/cloudscribe/(.+)@(\w{40})", job["uses"]).groups()  # type: ignore[union-attr]  # else the test fails
-        inputs = read(ROOT / name)[True]["workflow_call"]["inputs"]
+        inputs = inputs_of(read(ROOT / name))
         assert set(job["with"]) <= set(inputs)
         assert {key for key, each in inputs.items() if each.get("required")} <= set(job["with"])
         assert job["with"]["repository"] == "OWNER/cloudscribe"
