@@ -91,7 +91,7 @@ async def started_service(
         shares = _share_descriptors(settings)
         hub, slots = Hub(), StreamSlots(shares.streams)
         tasks = await stack.enter_async_context(_background_tasks())
-        outbox: Outbox | None = None
+        journal, outbox = None, None
         store: ConversationTable | NoRecentFinals = NoRecentFinals()
         if settings.queue_url is not None and settings.table_name is not None:
             journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
@@ -106,7 +106,7 @@ async def started_service(
         updates = TableUpdates(hub, store)
         tasks.append(asyncio.create_task(updates.run(settings.updates_seconds), name="updates"))
         if settings.metrics_namespace is not None:
-            printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, outbox))
+            printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, journal))
             tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
@@ -127,7 +127,7 @@ async def started_service(
         )
         unread = UnreadBudget(settings.max_unread_mib * 2**20)
         live = Live(streams, hub, updates, translations, viewers, unread)
-        health = HealthEndpoints(slots, outbox)
+        health = HealthEndpoints(slots, journal)
         router = Router(
             socket_routes={
                 "/api/stt/transcribe": partial(SpeakerConnection, live),
@@ -186,7 +186,7 @@ async def run(settings: Settings) -> bool:
         if (
             parts.outbox is not None
             and settings.outbox_path is None
-            and parts.outbox.count_waiting()
+            and parts.outbox.journal.count_waiting()
         ):
             drained = False  # what waits in memory is lost with the process
     return drained and not defect.is_set()
@@ -211,7 +211,7 @@ async def _drain(parts: ServiceParts, seconds: float) -> bool:
             if parts.outbox is not None:
                 await parts.outbox.flush()
     except TimeoutError:
-        waiting = parts.outbox.count_waiting() if parts.outbox is not None else 0
+        waiting = parts.outbox.journal.count_waiting() if parts.outbox is not None else 0
         log.warning("drain_timed_out", streams=parts.slots.taken, finals_in_journal=waiting)
         return False
     log.info("drained")

@@ -33,7 +33,7 @@ import structlog
 from prometheus_client import REGISTRY
 
 from ecs_service import telemetry
-from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.journal import Journal
 from ecs_service.limits.stream_slots import StreamSlots
 
 INTERVAL_SECONDS = 60.0
@@ -78,7 +78,7 @@ class MetricsReader:
     """Reads the current values; counters and histograms as the change since the last reading."""
 
     slots: StreamSlots
-    outbox: Outbox | None
+    journal: Journal | None
     _before: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,9 +92,18 @@ class MetricsReader:
             "OpenStreams": float(taken),
             "SlotsInUse": 100.0 * taken / self.slots.capacity,
             "Viewers": REGISTRY.get_sample_value("cloudscribe_viewers") or 0.0,
-            "OutboxWaiting": float(self.outbox.count_waiting()) if self.outbox else 0.0,
-            "OutboxAge": self.outbox.oldest_age() if self.outbox else 0.0,
-            "Refusals": self._growth("refusals", _total_refusals()),
+            "OutboxWaiting": float(self.journal.count_waiting()) if self.journal else 0.0,
+            "OutboxAge": self.journal.oldest_age() if self.journal else 0.0,
+            # The sum over all codes.
+            "Refusals": self._growth(
+                "refusals",
+                sum(
+                    sample.value
+                    for metric in telemetry.refusals.collect()
+                    for sample in metric.samples
+                    if sample.name.endswith("_total")
+                ),
+            ),
         }
         for name, histogram in (("FinalDelay", "final_delay"), ("Lag", "lag")):
             count = self._growth(f"{histogram}_count", _sample(f"{histogram}_seconds_count"))
@@ -117,26 +126,11 @@ async def print_metrics(namespace: str, reader: MetricsReader) -> None:
         except sqlite3.Error as error:
             # Only a gap of a minute. A stream reports by itself when it cannot keep a final.
             log.error("metrics_failed", error=str(error))  # noqa: TRY400 - no stack needed
-        else:
-            _print(line)
-
-
-def _print(line: str) -> None:
-    """Print to standard output, and ignore that nobody reads it any more."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(line)
-        sys.stdout.flush()
+            continue
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 def _sample(name: str) -> float:
     return REGISTRY.get_sample_value(f"cloudscribe_{name}") or 0.0
-
-
-def _total_refusals() -> float:
-    """Return the number of refusals of all codes."""
-    return sum(
-        sample.value
-        for metric in telemetry.refusals.collect()
-        for sample in metric.samples
-        if sample.name.endswith("_total")
-    )

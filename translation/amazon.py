@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Protocol
 
 import boto3
@@ -130,12 +129,7 @@ class AmazonTranslator(Translator):
         self._terminologies = [terminology] if terminology else []
         self._threads = ThreadPoolExecutor(CALLS, thread_name_prefix="translate")
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Cancel the calls that have not begun. One in flight ends with its own timeout."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 

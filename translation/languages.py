@@ -31,10 +31,7 @@ _ALSO_CALLED: Final[Mapping[str, str]] = {
     "zh-hk": "zh-TW",
     "zh-mo": "zh-TW",
 }
-_CODES: Final[Mapping[str, str]] = {
-    **{code.lower(): code for code in LANGUAGES},
-    **_ALSO_CALLED,
-}
+_CODES: Final[Mapping[str, str]] = {**{code.lower(): code for code in LANGUAGES}, **_ALSO_CALLED}
 
 
 def code_of(tag: str) -> str | None:

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ecs_service import telemetry
 from ecs_service.api.requests import HttpResponse, json_response, text_response
-from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.journal import Journal
 from ecs_service.limits.stream_slots import StreamSlots
 
 #: The path of the load balancer's health check.
@@ -25,9 +25,9 @@ LOAD_BALANCER_PATH: Final = "/health"
 class HealthEndpoints:
     """The endpoints that report the state of the service."""
 
-    def __init__(self, slots: StreamSlots, outbox: Outbox | None) -> None:
+    def __init__(self, slots: StreamSlots, journal: Journal | None) -> None:
         self._slots = slots
-        self._outbox = outbox
+        self._journal = journal
 
     def routes(self) -> dict[str, Callable[[], HttpResponse]]:
         """Return the endpoints by path."""
@@ -54,8 +54,8 @@ class HealthEndpoints:
 
     def metrics(self) -> HttpResponse:
         """Return the metrics in the text format of Prometheus."""
-        if self._outbox is not None:
-            telemetry.outbox_waiting.set(self._outbox.count_waiting())
-            telemetry.outbox_age.set(self._outbox.oldest_age())
-            telemetry.outbox_unconfirmed.set(self._outbox.count_unconfirmed())
+        if self._journal is not None:
+            telemetry.outbox_waiting.set(self._journal.count_waiting())
+            telemetry.outbox_age.set(self._journal.oldest_age())
+            telemetry.outbox_unconfirmed.set(self._journal.count_sent())
         return HttpResponse(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)

@@ -48,11 +48,7 @@ class Messages:
         self.unfinished: MessageKind | None = None
 
     def add(
-        self,
-        kind: FrameKind,
-        payload: bytes | memoryview,
-        *,
-        fin: bool,
+        self, kind: FrameKind, payload: bytes | memoryview, *, fin: bool
     ) -> tuple[MessageKind, bytes] | None:
         """Add one frame; return the kind and content of the message if this is its last frame.
 

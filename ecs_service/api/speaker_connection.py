@@ -65,7 +65,7 @@ class SpeakerConnection(LiveConnection):
         )
         streams = self._live.streams
         with self._caller.connection.protect():
-            async with streams.open(request, self) as self._stream:
+            async with Stream(streams, request, self) as self._stream:
                 self.send(
                     Ready(
                         conversation_id=request.conversation_id,

@@ -51,11 +51,6 @@ class Conversation:
         self.observers: set[Observer] = set()
         self._finals: dict[str, Utterance] = {}
 
-    @property
-    def has_subscribers(self) -> bool:
-        """Whether the conversation has subscribers."""
-        return bool(self.subscribers)
-
     def publish_partial(self, message: Callable[[int], Partial]) -> bytes:
         """Broadcast a partial, which `message` makes with its `seq`; return the encoded frame."""
         self.seq += 1
@@ -137,7 +132,7 @@ class Hub:
     @property
     def subscribed(self) -> list[Conversation]:
         """The conversations that have subscribers."""
-        return [c for c in self._conversations.values() if c.has_subscribers]
+        return [c for c in self._conversations.values() if c.subscribers]
 
     def sweep(self) -> None:
         """Forget finals and conversations that no snapshot can contain any more."""

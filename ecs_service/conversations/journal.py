@@ -146,10 +146,8 @@ class Journal:
 
     def count_waiting(self) -> int:
         """Return how many entries wait for the queue."""
-        count: int = self._db.execute(
-            "SELECT count(*) FROM pending WHERE due IS NULL AND refused IS NULL"
-        ).fetchone()[0]
-        return count
+        waiting = "SELECT count(*) FROM pending WHERE due IS NULL AND refused IS NULL"
+        return int(self._db.execute(waiting).fetchone()[0])
 
     def oldest_age(self) -> float:
         """Return for how long the oldest of them has waited, in seconds."""
@@ -194,10 +192,8 @@ class Journal:
 
     def count_sent(self) -> int:
         """Return how many entries the queue has and the table is not known to have."""
-        count: int = self._db.execute(
-            "SELECT count(*) FROM pending WHERE due IS NOT NULL"
-        ).fetchone()[0]
-        return count
+        sent = "SELECT count(*) FROM pending WHERE due IS NOT NULL"
+        return int(self._db.execute(sent).fetchone()[0])
 
     def drop_sent(self) -> int:
         """Delete all entries that the queue has; return how many."""

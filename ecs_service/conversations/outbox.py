@@ -46,18 +46,13 @@ class Outbox:
     """Sends finals from the journal to the queue. `run` is its background task."""
 
     def __init__(
-        self,
-        journal: Journal,
-        sqs: SQSClient,
-        queue_url: str,
-        *,
-        confirm_seconds: float,
+        self, journal: Journal, sqs: SQSClient, queue_url: str, *, confirm_seconds: float
     ) -> None:
         """Make an outbox.
 
         A final's first check in the table is due `confirm_seconds` after the queue accepted it.
         """
-        self._journal = journal
+        self.journal = journal
         self._sqs = sqs
         self._queue_url = queue_url
         self._confirm_seconds = confirm_seconds
@@ -74,7 +69,7 @@ class Outbox:
         Raises:
             sqlite3.Error: it cannot be kept, so it must not be published as final.
         """
-        self._journal.append(utterance.model_dump_json(by_alias=True))
+        self.journal.append(utterance.model_dump_json(by_alias=True))
         self._empty.clear()
         self._waiting.set()
 
@@ -86,7 +81,7 @@ class Outbox:
             if not self._hurry.is_set():
                 await asyncio.sleep(LINGER_SECONDS)
             try:
-                entries = self._journal.oldest_waiting(BATCH)
+                entries = self.journal.oldest_waiting(BATCH)
                 if not entries:
                     self._waiting.clear()
                     self._empty.set()
@@ -108,18 +103,6 @@ class Outbox:
         self._empty.clear()
         self._waiting.set()
         await self._empty.wait()
-
-    def count_waiting(self) -> int:
-        """Return how many finals wait for the queue."""
-        return self._journal.count_waiting()
-
-    def oldest_age(self) -> float:
-        """Return for how long the oldest of them has waited, in seconds."""
-        return self._journal.oldest_age()
-
-    def count_unconfirmed(self) -> int:
-        """Return how many finals the queue has and the table is not known to have."""
-        return self._journal.count_sent()
 
     async def send(self, entries: Sequence[JournalEntry]) -> bool:
         """Send the first entries, as many as fit one call; return whether any was accepted.
@@ -143,7 +126,9 @@ class Outbox:
                 self._set_aside(batch[0].id, "BatchRequestTooLong")
                 return True
             log.warning(
-                "queue_unreachable", error=type(error).__name__, waiting=self.count_waiting()
+                "queue_unreachable",
+                error=type(error).__name__,
+                waiting=self.journal.count_waiting(),
             )
             return False
         accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
@@ -155,17 +140,17 @@ class Outbox:
 
     def _mark_accepted(self, ids: list[int]) -> None:
         """Keep accepted entries for confirmation, unless there are too many or the disk is full."""
-        if self._journal.count_sent() < MOST_SENT:
+        if self.journal.count_sent() < MOST_SENT:
             try:
-                self._journal.mark_sent(ids, monotonic(), self._confirm_seconds)
+                self.journal.mark_sent(ids, monotonic(), self._confirm_seconds)
             except sqlite3.OperationalError:  # deleting takes less room
-                self._journal.remove(ids)
+                self.journal.remove(ids)
         else:
-            self._journal.remove(ids)
+            self.journal.remove(ids)
 
     def _set_aside(self, entry_id: int, code: str) -> None:
         """Keep an entry that the queue will never accept from blocking the others."""
-        self._journal.set_aside(entry_id, code)
+        self.journal.set_aside(entry_id, code)
         log.error("final_refused_by_queue", entry=entry_id, code=code)
 
 

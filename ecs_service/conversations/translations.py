@@ -15,7 +15,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from itertools import chain
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
@@ -29,14 +29,7 @@ from ecs_service.conversations.translation_plan import (
     TranslationPolicy,
 )
 from transcripts.models import ConversationId, Language, Utterance
-from transcripts.protocol import (
-    Final,
-    Partial,
-    Snapshot,
-    Translation,
-    TranslationStatus,
-    encode,
-)
+from transcripts.protocol import Final, Partial, Snapshot, Translation, TranslationStatus, encode
 from translation.base import Translated, Translator
 from translation.errors import TranslationError, Unavailable, UnsupportedPair
 from translation.languages import same_language
@@ -66,12 +59,7 @@ class Translations:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
@@ -175,12 +163,8 @@ class Interpreter:
         self.readers.discard(reader)
         if not self.readers:
             self._plan.clear()
-            self._unanswered_finals = {
-                job.utterance_id
-                for jobs in self._in_flight.values()
-                for job in jobs
-                if job.is_final
-            }
+            in_flight = chain.from_iterable(self._in_flight.values())
+            self._unanswered_finals = {job.utterance_id for job in in_flight if job.is_final}
             self._wake_at(None)
 
     # --- originals --------------------------------------------------------------------------

@@ -22,12 +22,7 @@ class ViewerSlots:
         self.capacity = most
         self._capacity_per_conversation = most_per_conversation
         self._by_conversation: Counter[ConversationId] = Counter()
-        self._taken = 0
-
-    @property
-    def taken(self) -> int:
-        """The number of viewers."""
-        return self._taken
+        self.taken = 0
 
     @contextmanager
     def hold(self, conversation_id: ConversationId) -> Iterator[None]:
@@ -36,7 +31,7 @@ class ViewerSlots:
         Raises:
             Refusal: `too_many_viewers`, with the time after which to try again.
         """
-        if self._taken >= self.capacity:
+        if self.taken >= self.capacity:
             raise _too_many("This server has as many viewers as it takes.")
         if self._by_conversation[conversation_id] >= self._capacity_per_conversation:
             raise _too_many("This conversation has as many viewers as a server takes.")
@@ -47,11 +42,11 @@ class ViewerSlots:
             self._count(conversation_id, -1)
 
     def _count(self, conversation_id: ConversationId, change: int) -> None:
-        self._taken += change
+        self.taken += change
         self._by_conversation[conversation_id] += change
         if not self._by_conversation[conversation_id]:
             del self._by_conversation[conversation_id]
-        telemetry.viewers.set(self._taken)
+        telemetry.viewers.set(self.taken)
 
 
 def _too_many(message: str) -> Refusal:

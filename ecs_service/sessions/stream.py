@@ -63,7 +63,7 @@ class StreamOwner(Protocol):
 
 
 class Streams:
-    """Opens streams, and holds what all of them share."""
+    """What all streams share, and which of them are open."""
 
     def __init__(
         self,
@@ -80,10 +80,6 @@ class Streams:
         self.slots = slots
         self.max_seconds = max_seconds
         self._open: set[Stream] = set()
-
-    def open(self, request: StreamRequest, owner: StreamOwner) -> Stream:
-        """Return a stream; entering it takes a slot and opens the recognition."""
-        return Stream(self, request, owner)
 
     @contextmanager
     def track(self, stream: Stream) -> Iterator[None]:
@@ -102,7 +98,10 @@ class Streams:
 
 
 class Stream:
-    """One speaker's audio and its recognition. An async context manager."""
+    """One speaker's audio and its recognition.
+
+    An async context manager: entering it takes a slot and opens the recognition.
+    """
 
     def __init__(self, streams: Streams, request: StreamRequest, owner: StreamOwner) -> None:
         self.id = uuid4().hex

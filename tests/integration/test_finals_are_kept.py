@@ -111,7 +111,7 @@ async def test_finals_outlive_an_absence_of_the_queue(cloud: Cloud, tmp_path: Pa
             finals = await finals_of(talk, count=6)
             await eventually(lambda: service.logged("queue_unreachable"), "the queue is missed")
             assert stored(cloud, talk_id) == []
-            link.mend()
+            link.restore()
             await send_audio(talk, 20)
             await talk.stop()
             finals += await finals_of(talk)
@@ -156,7 +156,7 @@ async def test_finals_outlive_kill_9_and_the_next_start_sends_them(
             finals = await finals_of(talk, count=3)
             service.process.kill()
             await service.process.wait()
-        link.mend()
+        link.restore()
         async with running_service(**environment):
             found = await all_stored(cloud, talk_id, finals)
 

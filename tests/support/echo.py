@@ -1,4 +1,4 @@
-"""The service's own `Connection` as an echo, which is what test suites of the protocol talk to."""
+"""An echo server made of the service's own `Connection`, for test suites of the protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecs_service.refusal import Refusal
 
 
 class Echo(Connection):
-    """Sends every message back as it came."""
+    """Sends every message back unchanged."""
 
     async def serve(self) -> None:
         """Read until the client goes."""
@@ -38,9 +38,9 @@ class Echo(Connection):
 
 @contextlib.asynccontextmanager
 async def echo_server(connections: set[Connection] | None = None) -> AsyncIterator[str]:
-    """Serve echoes behind the service's own router and options; yield the URL.
+    """Run an echo server behind the service's own router and socket options; yield its URL.
 
-    `connections` are those that are open.
+    Open connections are in `connections`.
     """
     connections = set() if connections is None else connections
 

@@ -9,7 +9,6 @@ import pytest
 
 from ecs_service import telemetry
 from ecs_service.conversations.journal import Journal
-from ecs_service.conversations.outbox import Outbox
 from ecs_service.embedded_metrics import UNITS, MetricsReader, format_metrics
 from ecs_service.limits.stream_slots import StreamSlots
 from infra.live.service import SLOTS_METRIC
@@ -73,10 +72,8 @@ def test_counters_are_read_as_changes() -> None:
 def test_waiting_finals_are_counted(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "outbox.db")
     journal.append("{}")
-    outbox = Outbox.__new__(Outbox)  # without a queue
-    outbox._journal = journal
 
-    values = MetricsReader(StreamSlots(1), outbox).read()
+    values = MetricsReader(StreamSlots(1), journal).read()
     journal.close()
 
     assert values["OutboxWaiting"] == 1.0

@@ -65,7 +65,7 @@ async def test_the_outbox_outlives_a_disk_on_which_nothing_can_be_deleted(
     )
 
     assert done == {flushing}
-    assert outbox.count_waiting() == 0
+    assert outbox.journal.count_waiting() == 0
     running.cancel()
 
 

@@ -77,7 +77,7 @@ async def test_finals_go_out_in_order_and_in_full_batches() -> None:
 
     assert queue.taken == [body(each) for each in finals]
     assert queue.batches == [10, 10, 5]
-    assert outbox.count_waiting() == 0
+    assert outbox.journal.count_waiting() == 0
 
 
 async def test_an_unreachable_queue_is_tried_again() -> None:
@@ -146,8 +146,8 @@ async def test_what_the_queue_has_stays_until_somebody_has_seen_it_stored() -> N
         outbox.add(utterance())
         await outbox.flush()
 
-    assert (outbox.count_waiting(), outbox.oldest_age()) == (0, 0.0)
-    assert outbox.count_unconfirmed() == 1
+    assert (outbox.journal.count_waiting(), outbox.journal.oldest_age()) == (0, 0.0)
+    assert outbox.journal.count_sent() == 1
 
 
 async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.Monk
         await outbox.flush()
 
     assert len(queue.taken) == 50
-    assert outbox.count_unconfirmed() == 20
+    assert outbox.journal.count_sent() == 20
 
 
 async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> 
         await outbox.flush()
 
     assert queue.taken == [body(final)]
-    assert outbox.count_unconfirmed() == 1
+    assert outbox.journal.count_sent() == 1
 
 
 def test_a_full_journal_gives_the_room_of_what_was_sent_to_new_finals() -> None:

@@ -64,7 +64,7 @@ def stream_of(engine: Engine, owner: Owner) -> Stream:
     request = StreamRequest(
         conversation_id="talk", speaker="Ada", language="en-US", audio=PcmFormat(16_000, 1)
     )
-    return streams.open(request, owner)
+    return Stream(streams, request, owner)
 
 
 def result(text: str, *, is_final: bool) -> Result:
