@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import structlog
 
-from speech.engines.blocking import HEADER_BYTES, body_length, framed
+from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
 from speech.transcribers.base import Transcriber
 from speech.transcribers.choice import (
     TranscriberSpec,
@@ -188,12 +188,12 @@ class Child:
             header = self._reader.read(HEADER_BYTES)
             if len(header) < HEADER_BYTES:
                 return None
-            return TO_PROCESS.validate_json(self._reader.read(body_length(header)))
+            return TO_PROCESS.validate_json(self._reader.read(parse_header(header)))
         except OSError:
             return None
 
     def _send(self, message: Any) -> None:
-        body = framed(FROM_PROCESS.dump_json(message))
+        body = frame_message(FROM_PROCESS.dump_json(message))
         with self._sending:
             try:
                 self._connection.sendall(body)

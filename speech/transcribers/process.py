@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 from pydantic import ValidationError
 
-from speech.engines.blocking import HEADER_BYTES, body_length, framed
+from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.choice import TranscriberSpec, may_fetch
 from speech.transcribers.errors import (
@@ -241,14 +241,14 @@ class TranscriberProcess:
 
     def _send(self, message: ToProcess) -> None:
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(framed(TO_PROCESS.dump_json(message)))
+            self._writer.write(frame_message(TO_PROCESS.dump_json(message)))
 
     async def _read(self, reader: asyncio.StreamReader, gone: asyncio.Event) -> None:
         """Pass on what the process says; None at its end."""
         answers = self._answers
         try:
             while True:
-                length = body_length(await reader.readexactly(HEADER_BYTES))
+                length = parse_header(await reader.readexactly(HEADER_BYTES))
                 if length > MAX_MESSAGE_BYTES:
                     break
                 answers.put_nowait(FROM_PROCESS.validate_json(await reader.readexactly(length)))

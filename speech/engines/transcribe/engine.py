@@ -109,13 +109,13 @@ class TranscribeEngine(Engine):
         self._asked(options)
         return recognition
 
-    async def turn(self, *, first: bool) -> None:
+    async def admit(self, *, first: bool) -> None:
         """Wait for the stream's turn among all that begin; see `Starts`.
 
         Raises:
             Throttled: it is a new one and would have to wait too long.
         """
-        await self._starts.turn(seconds=NEWCOMER_SECONDS if first else math.inf)
+        await self._starts.admit(seconds=NEWCOMER_SECONDS if first else math.inf)
 
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
         """Open a stream of the service.

@@ -30,7 +30,7 @@ class Starts:
         self._first = asyncio.Lock()  # of those who wait, whose turn is next
         self._waiting = 0
 
-    async def turn(self, *, seconds: float = math.inf) -> None:
+    async def admit(self, *, seconds: float = math.inf) -> None:
         """Wait for a turn. Who is cancelled meanwhile has not taken it.
 
         Raises:

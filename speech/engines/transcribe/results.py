@@ -90,7 +90,7 @@ class Segments:
             speaker = _only_speaker(items) if is_final else _latest_speaker(items)
             results = [(speaker, _result(text, words, start=start, end=end))]
         for speaker, result in results:
-            result.person = self._person(speaker)
+            result.speaker_number = self._number_speaker(speaker)
             result.segment = channel.segment
             result.is_final = is_final
             result.language = told.language_code or None
@@ -104,7 +104,7 @@ class Segments:
             channel.open_since = start
         return [result for _, result in results]
 
-    def _person(self, speaker: str | None) -> int | None:
+    def _number_speaker(self, speaker: str | None) -> int | None:
         return None if speaker is None else self._people.setdefault(speaker, len(self._people))
 
     def _close(self, channel: _Channel, told: ServiceResult, told_start: float) -> None:

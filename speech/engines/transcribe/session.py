@@ -135,7 +135,7 @@ class TranscribeSession(Session):
         self._report()
 
     @property
-    def watches_itself(self) -> bool:
+    def detects_stalls(self) -> bool:
         """Whether it has a deadline for what the service owes: after the end, when all has left.
 
         To hear audio that was sent at once may take the service longer than any stall timeout.

@@ -135,8 +135,10 @@ def test_a_single_channel_is_not_named() -> None:
 def test_labels_and_stable_words_are_published_beside_the_speakers_name() -> None:
     sink = Sink()
     publish = publisher(Conversation("talk"), sink).publish
-    partial = Result(0, is_final=False, text="a b", start=1.0, end=2.0, person=1, stable_words=1)
-    ended = Result(0, is_final=True, text="a b", start=1.0, end=2.0, person=1)
+    partial = Result(
+        0, is_final=False, text="a b", start=1.0, end=2.0, speaker_number=1, stable_words=1
+    )
+    ended = Result(0, is_final=True, text="a b", start=1.0, end=2.0, speaker_number=1)
 
     messages = [decoded(publish(r, BEGAN)) for r in (partial, ended)]
 

@@ -247,9 +247,9 @@ async def test_a_service_that_does_not_finish_is_not_waited_for() -> None:
 async def test_a_service_may_take_as_long_for_what_comes_at_once_as_it_lasts() -> None:
     session, link, events = session_of(Patience(tick=0.01, last_final=0.05))
     session.write(TENTH * 5)
-    assert not session.watches_itself
+    assert not session.detects_stalls
     session.end()
-    assert session.watches_itself
+    assert session.detects_stalls
     await asyncio.sleep(0.2)
     assert not events.outcome.done()
 
@@ -264,7 +264,7 @@ async def test_what_has_not_left_is_not_owed_an_answer_to() -> None:
     session.end()
     await asyncio.sleep(0.2)
 
-    assert not session.watches_itself  # that it does not leave is a stall like any other
+    assert not session.detects_stalls  # that it does not leave is a stall like any other
     assert not events.outcome.done()
     await session.close()
 
