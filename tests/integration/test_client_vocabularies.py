@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from client.errors import ExitCode
-from local_cloud.emulator.process import ROOT
+from local_cloud import ROOT
 from transcribe_endpoint.recognition.script import Script
 from transcribe_endpoint.streams.session import Service
 from transcribe_endpoint.transports.http1 import serve_http1

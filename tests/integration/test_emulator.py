@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local_cloud import ROOT
 from local_cloud.emulator import process
-from local_cloud.emulator.process import ROOT, Emulator, EmulatorFailed, EmulatorMissing
+from local_cloud.emulator.process import Emulator, EmulatorFailed, EmulatorMissing
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance

@@ -20,7 +20,8 @@ from pathlib import Path
 import psutil
 import urllib3
 
-from local_cloud.launcher.parts import TranscriberPart, keep_running
+from local_cloud.launcher.parts.part import keep_running
+from local_cloud.launcher.parts.recordings import RecordingsPart
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.demo import free_port
 from tests.support.events import created, flat
@@ -64,7 +65,7 @@ class Way:
     """The whole way. `server` is not started."""
 
     cloud: Cloud
-    server: TranscriberPart
+    server: RecordingsPart
     proxy: FaultyProxy
 
     @property
@@ -191,13 +192,13 @@ class Way:
 @contextlib.asynccontextmanager
 async def recordings_way(folder: Path) -> AsyncIterator[Way]:
     """Start everything but the server."""
-    server = TranscriberPart(
+    server = RecordingsPart(
         log=folder / "server.log",
         work=folder / "work",
         port=free_port(),
         token=TOKEN,
         module=MODULE,
-        job_seconds=3,
+        visibility_seconds=3,
     )
     proxy = FaultyProxy(server.url)
     functions = server.functions | {"GPU_URL": proxy.url}
@@ -215,7 +216,7 @@ async def recordings_way(folder: Path) -> AsyncIterator[Way]:
 
 
 @contextlib.asynccontextmanager
-async def kept_running(server: TranscriberPart) -> AsyncIterator[None]:
+async def kept_running(server: RecordingsPart) -> AsyncIterator[None]:
     """Start the server, and again whenever it dies, as the launcher does."""
     await server.start()
     keeping = asyncio.create_task(keep_running(server, print))

@@ -11,10 +11,10 @@ from typing import Any
 import boto3
 import pytest
 
-from local_cloud.emulator.process import (
+from local_cloud import ROOT
+from local_cloud.emulator.environment import (
     EMULATED,
-    ROOT,
-    _of_emulator,
+    emulator_environment,
     environment,
     shared_environment,
 )
@@ -175,4 +175,4 @@ def test_functions_read_nothing_that_the_users_shell_says() -> None:
     shell = dict.fromkeys(read | {"POWERTOOLS_LOG_LEVEL", "AWS_PROFILE"}, "theirs")
 
     assert "TABLE_NAME" in read
-    assert _of_emulator(shell | {"PATH": "/bin"}) == {"PATH": "/bin"}
+    assert emulator_environment(shell | {"PATH": "/bin"}) == {"PATH": "/bin"}

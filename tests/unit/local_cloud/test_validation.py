@@ -11,10 +11,9 @@ import pytest
 import ecs_service.settings
 import gpu_server.settings
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.account import Account
-from local_cloud.launcher.choices import Plan
-from local_cloud.launcher.parts import NOT_OF_TRANSCRIBER
-from local_cloud.launcher.validation import WrongSettings, examine, misspelt, parse
+from local_cloud.launcher.account import AwsAccount
+from local_cloud.launcher.plan import DemoPlan
+from local_cloud.launcher.validation import InvalidSettings, parse, validate, warn_of_unknown
 
 pytestmark = pytest.mark.unit
 
@@ -43,12 +42,12 @@ ANY_TEXT = frozenset(
 )
 
 
-def examined(environment: Mapping[str, str], account: Account | None = None) -> Plan:
-    return examine(environment, lambda _: account or Account())
+def examined(environment: Mapping[str, str], account: AwsAccount | None = None) -> DemoPlan:
+    return validate(environment, lambda _: account or AwsAccount())
 
 
 def refusal(environment: Mapping[str, str]) -> list[str]:
-    with pytest.raises(WrongSettings) as refused:
+    with pytest.raises(InvalidSettings) as refused:
         examined(environment)
     return str(refused.value).splitlines()
 
@@ -95,7 +94,7 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
 def test_what_does_nothing_or_takes_long_is_said_at_the_start(
     environment: dict[str, str], warning: str
 ) -> None:
-    *_, said = examined(environment).said
+    *_, said = examined(environment).notes
 
     assert warning in said
 
@@ -103,19 +102,18 @@ def test_what_does_nothing_or_takes_long_is_said_at_the_start(
 def test_other_peoples_variables_bring_no_warning() -> None:
     others = ("HOME", "HOSTNAME", "LANGUAGE", "LC_ALL", "MAKEFLAGS", "PATH", "SHELL", "AWS_PROFILE")
     ours = ("CLOUDSCRIBE_URL", "LOCAL_DIR", "TRANSCRIBE_REGION", "HF_TOKEN")
-    assert not list(misspelt(dict.fromkeys((*others, *ours), "x")))
+    assert not list(warn_of_unknown(dict.fromkeys((*others, *ours), "x")))
 
 
 def test_with_an_account_of_ones_own_the_region_counts() -> None:
-    account = Account("the environment", "eu-central-1")
+    account = AwsAccount("the environment", "eu-central-1")
     assert examined({"ENGINE": "transcribe"}, account).own_account
 
 
 def everything() -> list[str]:
     """Return every variable that users may set, but for those that can be any text."""
     service = {name.upper() for name in ecs_service.settings.Settings.model_fields}
-    transcriber = {name.upper() for name in gpu_server.settings.Settings.model_fields}
-    return sorted((service - THE_DEMOS | transcriber - NOT_OF_TRANSCRIBER) - ANY_TEXT)
+    return sorted((service - THE_DEMOS | gpu_server.settings.USER_CHOICES) - ANY_TEXT)
 
 
 @pytest.mark.parametrize("name", everything())

@@ -8,26 +8,26 @@ from collections.abc import Mapping
 import pytest
 
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.account import Account
-from local_cloud.launcher.choices import Plan, decide
+from local_cloud.launcher.account import AwsAccount
+from local_cloud.launcher.plan import DemoPlan, make_plan
 
 pytestmark = pytest.mark.unit
 
-NOBODY = Account()
-MINE = Account('the profile "work"', "eu-central-1")
+NOBODY = AwsAccount()
+MINE = AwsAccount('the profile "work"', "eu-central-1")
 TRANSCRIBE = {"ENGINE": "transcribe"}
 
 
-def planned(account: Account, **environment: str) -> Plan:
-    return decide(environment, lambda _: account)
+def planned(account: AwsAccount, **environment: str) -> DemoPlan:
+    return make_plan(environment, lambda _: account)
 
 
-def unasked(_: Mapping[str, str]) -> Account:
+def unasked(_: Mapping[str, str]) -> AwsAccount:
     raise AssertionError("the user's AWS is none of its business")
 
 
 def test_the_embedded_engine_and_the_stand_in_need_no_aws() -> None:
-    plan = decide({}, unasked)
+    plan = make_plan({}, unasked)
 
     assert plan.engine == "pocketsphinx"
     assert plan.settings == {"TRANSLATOR": "pseudo"}
@@ -41,7 +41,7 @@ def test_without_credentials_transcribe_is_local() -> None:
     assert plan.local_transcribe
     assert not plan.own_account
     assert plan.settings["TRANSLATOR"] == "pseudo"
-    assert "a local one, for there are no AWS credentials" in plan.said[0]
+    assert "a local one, for there are no AWS credentials" in plan.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_with_credentials_it_is_aws_itself_and_says_what_that_costs() -> None:
         "TRANSLATOR": "amazon",
         "TRANSLATE_REGION": "eu-central-1",
     }
-    said = "\n".join(plan.said)
-    assert 'AWS itself, region eu-central-1, with the credentials of the profile "work"' in said
-    assert "bills that account by the minute streamed, at most $0.024" in said
-    assert "TRANSCRIBE_ENDPOINT=local" in said
+    notes = "\n".join(plan.notes)
+    assert 'AWS itself, region eu-central-1, with the credentials of the profile "work"' in notes
+    assert "bills that account by the minute streamed, at most $0.024" in notes
+    assert "TRANSCRIBE_ENDPOINT=local" in notes
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_the_price_is_that_of_the_dearest_stream_there_can_be(
 ) -> None:
     plan = planned(MINE, **TRANSCRIBE, **settings)
 
-    assert f"at most {price} in us-east-1" in "\n".join(plan.said)
+    assert f"at most {price} in us-east-1" in "\n".join(plan.notes)
 
 
 def test_credentials_are_left_alone_where_transcribe_is_asked_to_be_local() -> None:
-    plan = decide(TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "local"}, unasked)
+    plan = make_plan(TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "local"}, unasked)
 
     assert plan.local_transcribe
     assert not plan.own_account
@@ -119,11 +119,11 @@ def test_credentials_are_left_alone_where_transcribe_is_asked_to_be_local() -> N
 @pytest.mark.parametrize(
     "account",
     [
-        Account("the environment", "eu-central-1", emulated=True),
-        Account("the environment", "eu-central-1", elsewhere="http://localhost:4566"),
+        AwsAccount("the environment", "eu-central-1", is_emulated=True),
+        AwsAccount("the environment", "eu-central-1", endpoint="http://localhost:4566"),
     ],
 )
-def test_what_is_meant_for_another_emulator_sends_nothing_to_aws(account: Account) -> None:
+def test_what_is_meant_for_another_emulator_sends_nothing_to_aws(account: AwsAccount) -> None:
     plan = planned(account, **TRANSCRIBE)
 
     assert plan.local_transcribe
@@ -132,7 +132,7 @@ def test_what_is_meant_for_another_emulator_sends_nothing_to_aws(account: Accoun
 
 @pytest.mark.parametrize("account", [NOBODY, MINE])
 def test_at_an_address_of_ones_own_ones_credentials_are_used_if_there_are_any(
-    account: Account,
+    account: AwsAccount,
 ) -> None:
     plan = planned(account, **TRANSCRIBE, TRANSCRIBE_ENDPOINT="ws://user:word@127.0.0.1:8443/x")
 
@@ -140,7 +140,7 @@ def test_at_an_address_of_ones_own_ones_credentials_are_used_if_there_are_any(
     assert plan.own_account is (account is MINE)
     assert plan.settings["TRANSLATOR"] == "pseudo"
     assert plan.settings.get("TRANSCRIBE_REGION") == account.region
-    assert "the one at 127.0.0.1:8443, with" in plan.said[0]
+    assert "the one at 127.0.0.1:8443, with" in plan.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_address_of_aws_is_aws_itself(endpoint: str) -> None:
     plan = planned(MINE, **TRANSCRIBE, TRANSCRIBE_ENDPOINT=endpoint)
 
     assert plan.settings["TRANSLATOR"] == "amazon"
-    assert "bills" in "\n".join(plan.said)
+    assert "bills" in "\n".join(plan.notes)
     with pytest.raises(LaunchError, match="no AWS credentials"):
         planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ENDPOINT=endpoint)
 
@@ -165,7 +165,7 @@ def test_an_address_of_aws_is_aws_itself(endpoint: str) -> None:
 def test_an_address_that_only_looks_like_one_of_aws_is_none() -> None:
     plan = planned(NOBODY, **TRANSCRIBE, TRANSCRIBE_ENDPOINT="ws://notamazonaws.com")
 
-    assert "bills" not in "\n".join(plan.said)
+    assert "bills" not in "\n".join(plan.notes)
 
 
 def test_regions_of_the_service_come_before_those_of_the_account() -> None:
@@ -178,9 +178,9 @@ def test_regions_of_the_service_come_before_those_of_the_account() -> None:
 
 def test_aws_without_a_region_is_refused_by_the_settings_name() -> None:
     with pytest.raises(LaunchError, match="TRANSCRIBE_REGION="):
-        planned(Account("the environment"), **TRANSCRIBE)
+        planned(AwsAccount("the environment"), **TRANSCRIBE)
     with pytest.raises(LaunchError, match="TRANSLATE_REGION="):
-        planned(Account("the environment"), TRANSLATOR="amazon")
+        planned(AwsAccount("the environment"), TRANSLATOR="amazon")
 
 
 @pytest.mark.parametrize("translator", ["none", "pseudo"])
@@ -188,7 +188,7 @@ def test_ones_own_translator_wins(translator: str) -> None:
     plan = planned(MINE, **TRANSCRIBE, TRANSLATOR=translator)
 
     assert plan.settings == {"TRANSCRIBE_REGION": "eu-central-1", "TRANSLATOR": translator}
-    assert f"TRANSLATOR={translator}" in plan.said[-1]
+    assert f"TRANSLATOR={translator}" in plan.notes[-1]
 
 
 def test_amazon_may_translate_what_another_engine_hears() -> None:
@@ -196,26 +196,26 @@ def test_amazon_may_translate_what_another_engine_hears() -> None:
 
     assert plan.own_account
     assert plan.settings == {"TRANSLATOR": "amazon", "TRANSLATE_REGION": "eu-central-1"}
-    assert "bills that account by the character" in "\n".join(plan.said)
-    assert "Comprehend" not in "\n".join(plan.said)
+    assert "bills that account by the character" in "\n".join(plan.notes)
+    assert "Comprehend" not in "\n".join(plan.notes)
 
 
 def test_what_detection_costs_is_printed_before_it_starts() -> None:
     plan = planned(MINE, TRANSLATOR="amazon", TRANSLATE_SOURCE="auto")
 
-    assert "So does Amazon Comprehend for each text" in "\n".join(plan.said)
+    assert "So does Amazon Comprehend for each text" in "\n".join(plan.notes)
 
 
 @pytest.mark.parametrize(
     ("account", "environment", "problem"),
     [
         (NOBODY, {}, "needs AWS credentials, and there are none"),
-        (Account("the environment", "r", emulated=True), {}, "needs AWS credentials"),
+        (AwsAccount("the environment", "r", is_emulated=True), {}, "needs AWS credentials"),
         (MINE, TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "local"}, "the service has one set of them"),
     ],
 )
 def test_amazon_translates_only_with_credentials_that_the_service_can_use(
-    account: Account, environment: dict[str, str], problem: str
+    account: AwsAccount, environment: dict[str, str], problem: str
 ) -> None:
     with pytest.raises(LaunchError, match=problem):
         planned(account, **environment, TRANSLATOR="amazon")
