@@ -30,7 +30,8 @@ from benchmarks.figures import quantile, table
 from benchmarks.servers import START_SECONDS, running
 from local_cloud.emulator.process import Emulator
 from transcripts.recordings.keys import TranscriptionJob, recording
-from transcripts.recordings.store import Recordings
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -162,8 +163,8 @@ class _Queue:
         """Have a good job done; return how long that took."""
         began = perf_counter()
         key = await self.send(f"take {WORK}")
-        bucket = Recordings(self.bucket, self.s3)
-        while not await asyncio.to_thread(bucket.exists, key):  # noqa: ASYNC110 - S3 announces nothing
+        bucket = DocumentStore(Objects(self.bucket, self.s3))
+        while not await asyncio.to_thread(bucket.objects.exists, key):  # noqa: ASYNC110 - S3 announces nothing
             await asyncio.sleep(LOOK)
         return perf_counter() - began
 

@@ -25,7 +25,8 @@ from local_cloud.emulator.process import Emulator
 from speech.transcribers.choice import TranscriberSpec
 from transcripts.documents import Failure, RecordingTranscript
 from transcripts.recordings.keys import FAILURE, TranscriptionJob, beside, recording
-from transcripts.recordings.store import Recordings as Bucket
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 #: How often to look whether a transcript is there, seconds.
 LOOK = 0.05
@@ -116,7 +117,7 @@ class Jobs:
         self._sqs = emulator.client("sqs")
         self._name = name
         self._queue_url = queue_url
-        self._bucket = Bucket(name, self._s3)
+        self._bucket = DocumentStore(Objects(name, self._s3))
 
     async def transcribe(self, path: Path) -> tuple[str, float, float]:
         """Return text and duration; CPU time is measured elsewhere."""

@@ -34,7 +34,7 @@ from botocore.exceptions import ClientError as AwsError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from client.errors import AccessRefused, ClientError, NoStorage, UsageError
-from transcripts.recordings.store import Contended
+from transcripts.recordings.objects import Contended
 
 #: What `make demo` writes, for shells: its names, endpoint and credentials.
 ENVIRONMENT_FILE: Final = ".local/aws.env"

@@ -35,7 +35,8 @@ from gpu_server.work.recordings import THREADS, Recordings
 from gpu_server.work.spool import Spool
 from gpu_server.work.worker import QueueWorker, calls_at_a_time
 from speech.transcribers.process import TranscriberProcess
-from transcripts.recordings.store import Recordings as Bucket
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -87,7 +88,7 @@ async def assembled(
             s3 = s3_client()
             recordings = Recordings(
                 s3,
-                {name: Bucket(name, s3) for name in settings.recordings_bucket},
+                {name: DocumentStore(Objects(name, s3)) for name in settings.recordings_bucket},
                 inference=inference,
                 spool=spool,
                 max_seconds=settings.max_seconds,

@@ -15,8 +15,9 @@ from client.cli.running import interruptible, run
 from client.errors import ExitCode
 from client.formats import Format
 from client.recordings.bucket import explained, open_bucket
-from client.recordings.status import SessionStatus, State
+from client.recordings.status import SessionStatus
 from client.recordings.targets import Status, poll_status, require_transcript, target
+from transcripts.recordings.status import RecordingState
 
 Key = Annotated[
     str | None,
@@ -65,10 +66,10 @@ def status(
 
 
 EXIT_CODE_OF: Final = {
-    State.TRANSCRIBED: ExitCode.OK,
-    State.WAITING: ExitCode.NOT_YET,
-    State.FAILED: ExitCode.NO_TRANSCRIPT,
-    State.UNKNOWN: ExitCode.NO_SUCH_RECORDING,
+    RecordingState.TRANSCRIBED: ExitCode.OK,
+    RecordingState.WAITING: ExitCode.NOT_YET,
+    RecordingState.FAILED: ExitCode.NO_TRANSCRIPT,
+    RecordingState.UNKNOWN: ExitCode.NO_SUCH_RECORDING,
 }
 
 

@@ -10,7 +10,8 @@ from client import aws
 from client.aws import DEMO_HINT, Place
 from client.errors import ClientError, UsageError
 from transcripts.recordings.keys import UPLOADS
-from transcripts.recordings.store import Recordings
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,11 +22,16 @@ BUCKET_VARIABLE: Final = "RECORDINGS_BUCKET"
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket that answers: its name, its documents, and the client for everything else."""
+    """A bucket that has answered: its name, its documents, and the client for everything else."""
 
     name: str
     client: S3Client
-    recordings: Recordings
+    documents: DocumentStore
+
+    @property
+    def objects(self) -> Objects:
+        """Its objects."""
+        return self.documents.objects
 
 
 def open_bucket(name: str | None) -> Bucket:
@@ -46,7 +52,7 @@ def open_bucket(name: str | None) -> Bucket:
     with explained(name):
         client: S3Client = aws.connect("s3")
         client.list_objects_v2(Bucket=name, Prefix=UPLOADS, MaxKeys=1)
-    return Bucket(name, client, Recordings(name, client))
+    return Bucket(name, client, DocumentStore(Objects(name, client)))
 
 
 def explained(bucket: str) -> AbstractContextManager[None]:

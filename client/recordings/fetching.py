@@ -6,15 +6,12 @@ The bucket has no captions of a session's single chunks; they are made here, as 
 
 from __future__ import annotations
 
-import contextlib
-
-from botocore.exceptions import ClientError as AwsError
-
 from client.formats import Format
 from client.recordings.bucket import Bucket
 from transcripts.captions.formats import Transcript, captions
 from transcripts.documents import RecordingTranscript, SessionTranscript
 from transcripts.recordings.keys import beside
+from transcripts.recordings.objects import ObjectTooLarge
 from transcripts.recordings.store import LIMITS, DocumentTooLarge, parse
 
 
@@ -28,11 +25,11 @@ def fetch(
 
     Raises:
         UnreadableDocument: captions were to be made of what is no transcript, or it is too large.
-        ClientError, BotoCoreError: of botocore, as everywhere in `transcripts.recordings.store`.
+        ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
     """
     suffix = f".{wanted}"
     # Captions are written before the transcript, and count only with it.
-    if wanted is not Format.JSON and bucket.recordings.exists(transcript_key):
+    if wanted is not Format.JSON and bucket.objects.exists(transcript_key):
         stored = _content(bucket, beside(transcript_key, suffix), LIMITS[kind])
         if stored is not None:
             return stored
@@ -45,13 +42,7 @@ def fetch(
 
 def _content(bucket: Bucket, key: str, limit: int) -> bytes | None:
     try:
-        answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
-    except AwsError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            return None
-        raise
-    with contextlib.closing(answer["Body"]) as body:
-        if answer["ContentLength"] > limit:
-            raise DocumentTooLarge(f"it has more than {limit} bytes")
-        content: bytes = body.read()
-        return content
+        found = bucket.objects.get(key, limit)
+    except ObjectTooLarge as error:
+        raise DocumentTooLarge(str(error)) from None
+    return None if found is None else found.body

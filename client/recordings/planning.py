@@ -9,12 +9,13 @@ from pathlib import Path
 from client.errors import AlreadyThere, ClientError, UnreadableAudio, UsageError
 from client.recordings.bucket import Bucket
 from client.recordings.chunks import announced, chunk_keys, consists_of, number
-from client.recordings.status import State, read_recording_status
 from client.recordings.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
 from transcripts.documents import SessionMetadata
 from transcripts.recordings.keys import FAILURE, UPLOADS, Session, UnknownKey, beside, recording
-from transcripts.recordings.sessions import Listed, outcomes, uploaded
-from transcripts.recordings.store import ATTEMPTS, Contended, UnreadableDocument
+from transcripts.recordings.objects import ATTEMPTS, Contended, ObjectVersion
+from transcripts.recordings.sessions import chunk_results, uploaded_chunks
+from transcripts.recordings.status import RecordingState, read_state
+from transcripts.recordings.store import UnreadableDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +93,21 @@ def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
     same = there is not None and same_bytes(source, there)
     if same and not force:  # whatever has become of it
         return Planned(source, Verdict.SKIP)
-    state = read_recording_status(bucket, recording(source.key), source.key).state
+    etag = there.etag if there else None
+    state = read_state(bucket.objects, recording(source.key).transcript_key, etag)
     return _planned(
         source,
         there,
         same=same,
-        transcribed=state is State.TRANSCRIBED,
-        failed=state is State.FAILED,
+        transcribed=state is RecordingState.TRANSCRIBED,
+        failed=state is RecordingState.FAILED,
         force=force,
     )
 
 
 def _planned(
     source: Source,
-    there: Listed | None,
+    there: ObjectVersion | None,
     *,
     same: bool,
     transcribed: bool,
@@ -152,21 +154,21 @@ def plan_session(
     bucket: Bucket, session: Session, sources: Sequence[Source], *, force: bool
 ) -> tuple[list[Planned], frozenset[int]]:
     """Return what is to be done with each chunk, and the numbers of those that will be there."""
-    listed = list(bucket.recordings.listed(session.chunks_prefix))
-    there: dict[int, Listed] = {}
+    listed = list(bucket.objects.list(session.chunks_prefix))
+    there: dict[int, ObjectVersion] = {}
     for each in listed:
-        if uploaded(session, [each.key]):
+        if uploaded_chunks(session, [each.key]):
             there.setdefault(number(each.key), each)
     by_key = {each.key: each for each in listed}
-    known = outcomes(session, bucket.recordings.listed(session.outcomes_prefix))
+    known = chunk_results(session, bucket.objects.list(session.outcomes_prefix))
     planned = []
     for source in sources:
-        standing = by_key.get(source.key) or there.get(number(source.key))
+        present = by_key.get(source.key) or there.get(number(source.key))
         planned.append(
             _planned(
                 source,
-                standing,
-                same=standing is not None and same_bytes(source, standing),
+                present,
+                same=present is not None and same_bytes(source, present),
                 transcribed=number(source.key) in known.transcripts,
                 failed=number(source.key) in known.failures,
                 force=force,
@@ -185,20 +187,20 @@ def announce(bucket: Bucket, session: Session, numbers: Collection[int]) -> Sess
         UsageError: there are too many.
         Contended: others kept writing it.
     """
-    files, key = bucket.recordings, session.metadata_key
+    documents, key = bucket.documents, session.metadata_key
     for _ in range(ATTEMPTS):
         known, etag = None, None
         try:
-            found = files.get(key, SessionMetadata)
+            found = documents.get(key, SessionMetadata)
         except UnreadableDocument:
-            standing = files.standing(key)
-            etag = standing.etag if standing else None
+            present = bucket.objects.head(key)
+            etag = present.etag if present else None
         else:
             known, etag = (found.document, found.etag) if found else (None, None)
         wanted = consists_of(numbers, known)
         if known and announced(known, numbers) == announced(wanted, numbers):
             return wanted
-        if files.replace(key, wanted, etag) if etag else files.put_once(key, wanted):
+        if documents.replace(key, wanted, etag) if etag else documents.put_once(key, wanted):
             return wanted
     raise Contended("others kept writing the session's metadata")
 

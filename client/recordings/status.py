@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from client.recordings.bucket import Bucket
@@ -26,7 +25,14 @@ from transcripts.documents import (
 )
 from transcripts.models import Model, iso_milliseconds
 from transcripts.recordings.keys import FAILURE, Recording, Session, beside
-from transcripts.recordings.sessions import Combine, Outcomes, decide, outcomes, uploaded
+from transcripts.recordings.sessions import (
+    ChunkResults,
+    Combine,
+    chunk_results,
+    decide,
+    uploaded_chunks,
+)
+from transcripts.recordings.status import RecordingState, decide_state, is_about
 from transcripts.recordings.store import UnreadableDocument
 
 #: Of so many failed chunks it is read why.
@@ -40,15 +46,6 @@ _SILENT: Final = f"Nothing was recognised: {NO_SPEECH}."
 D = TypeVar("D", bound=Model)
 
 
-class State(StrEnum):
-    """Where a recording or a session is on its way."""
-
-    UNKNOWN = "unknown"
-    WAITING = "waiting"
-    TRANSCRIBED = "transcribed"
-    FAILED = "failed"
-
-
 # --- a recording --------------------------------------------------------------------------------
 
 
@@ -57,7 +54,7 @@ class RecordingStatus:
     """What has become of one recording."""
 
     key: str
-    state: State
+    state: RecordingState
     transcript: RecordingTranscript | None = None
     failure: Failure | None = None
     #: What else there is to say, as sentences.
@@ -76,7 +73,7 @@ class RecordingStatus:
             return f"transcribed, {made.duration:.1f} s of {made.language}, {made.engine}, {when}"
         if self.failure is not None:
             return f"failed, {self.failure.code}: {self.failure.message}"
-        if self.state is State.UNKNOWN:
+        if self.state is RecordingState.UNKNOWN:
             return "there is no such recording"
         return str(self.state)
 
@@ -100,34 +97,40 @@ def read_recording_status(bucket: Bucket, audio: Recording, key: str) -> Recordi
     """Return what has become of the recording at `key`.
 
     Raises:
-        ClientError, BotoCoreError: of botocore, as everywhere in `transcripts.recordings.store`.
+        ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
     """
-    files = bucket.recordings
+    documents = bucket.documents
     try:
-        transcript = files.get(audio.transcript_key, RecordingTranscript)
+        transcript = documents.get(audio.transcript_key, RecordingTranscript)
     except UnreadableDocument as error:
         note = f"Its transcript cannot be read by this client: {error}."
-        return RecordingStatus(key=key, state=State.TRANSCRIBED, notes=(note,))
-    standing = files.standing(key)
+        return RecordingStatus(key=key, state=RecordingState.TRANSCRIBED, notes=(note,))
+    audio_now = bucket.objects.head(key)
     if transcript is not None:
         made = transcript.document
         notes: tuple[str, ...] = (_SILENT,) if is_silent(made) else ()
         if made.missing is not None:
             notes += (_incomplete(made.duration, made.missing),)
-        if standing and _differ(made.etag, standing.etag):
+        if audio_now and made.etag is not None and not is_about(made.etag, audio_now.etag):
             notes += (_OTHER_BYTES,)
-        return RecordingStatus(key=key, state=State.TRANSCRIBED, transcript=made, notes=notes)
+        return RecordingStatus(
+            key=key, state=RecordingState.TRANSCRIBED, transcript=made, notes=notes
+        )
     try:
-        failure = files.get(beside(audio.transcript_key, FAILURE), Failure)
+        failure = documents.get(beside(audio.transcript_key, FAILURE), Failure)
     except UnreadableDocument as error:
         note = f"Why it failed cannot be read by this client: {error}."
-        return RecordingStatus(key=key, state=State.FAILED, notes=(note,))
-    # After a failure, other bytes wait for a transcript of their own.
-    if failure is not None and not (standing and _differ(failure.document.etag, standing.etag)):
-        return RecordingStatus(key=key, state=State.FAILED, failure=failure.document)
-    if standing is None:
-        return RecordingStatus(key=key, state=State.UNKNOWN)
-    return RecordingStatus(key=key, state=State.WAITING, notes=_long_wait(standing.modified))
+        return RecordingStatus(key=key, state=RecordingState.FAILED, notes=(note,))
+    etag = audio_now.etag if audio_now else None
+    state = decide_state(
+        has_transcript=False,
+        has_failed=failure is not None and is_about(failure.document.etag, etag),
+        has_audio=audio_now is not None,
+    )
+    if failure is not None and state is RecordingState.FAILED:
+        return RecordingStatus(key=key, state=state, failure=failure.document)
+    notes = _long_wait(audio_now.modified) if audio_now else ()
+    return RecordingStatus(key=key, state=state, notes=notes)
 
 
 _OTHER_BYTES: Final = (
@@ -155,10 +158,6 @@ def _long_wait(since: datetime | None) -> tuple[str, ...]:
     return (note,)
 
 
-def _differ(documented: str | None, etag: str) -> bool:
-    return documented is not None and documented.strip('"') != etag.strip('"')
-
-
 # --- a session ----------------------------------------------------------------------------------
 
 
@@ -167,7 +166,7 @@ class SessionStatus:
     """What has become of a session. Chunks are told by their numbers."""
 
     session: Session
-    state: State
+    state: RecordingState
     #: How many chunks there should be; None where nobody has said so.
     expected: int | None
     transcribed: int
@@ -188,7 +187,7 @@ class SessionStatus:
 
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
-        if self.state is State.UNKNOWN:
+        if self.state is RecordingState.UNKNOWN:
             yield f"{self.name}: there is no such session"
             return
         count = "?" if self.expected is None else f"{self.expected}"
@@ -223,22 +222,24 @@ def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
     """Return what has become of a session.
 
     Raises:
-        ClientError, BotoCoreError: of botocore, as everywhere in `transcripts.recordings.store`.
+        ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
     """
-    files = bucket.recordings
+    objects = bucket.objects
     notes: list[str] = []
     metadata = _document(bucket, session.metadata_key, SessionMetadata, notes)
     end = _document(bucket, session.end_key, SessionEnd, notes)
-    chunks = list(files.listed(session.chunks_prefix))
-    audio = uploaded(session, (each.key for each in chunks))
-    known = outcomes(session, files.listed(session.outcomes_prefix))
+    chunks = list(objects.list(session.chunks_prefix))
+    audio = uploaded_chunks(session, (each.key for each in chunks))
+    known = chunk_results(session, objects.list(session.outcomes_prefix))
     seen = known.numbers | audio
     expected = set(announced(metadata, seen)) if metadata else set[int]()
     count = len(expected | seen) if metadata else None
     if metadata is None and end is not None:
         count = max(end.chunk_count or 0, len(seen))
     if not seen and metadata is None and end is None:
-        return SessionStatus(session=session, state=State.UNKNOWN, expected=None, transcribed=0)
+        return SessionStatus(
+            session=session, state=RecordingState.UNKNOWN, expected=None, transcribed=0
+        )
     plan = decide(known, metadata=metadata, end=end, audio=audio)
     problems: list[str] = []
     made = _document(bucket, session.transcript_key, SessionTranscript, problems)
@@ -257,13 +258,13 @@ def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
     if current and made is not None and is_silent(made):
         notes.append(_SILENT)
     waiting = audio - known.numbers
-    since = [each.modified for each in chunks if uploaded(session, [each.key]) & waiting]
+    since = [each.modified for each in chunks if uploaded_chunks(session, [each.key]) & waiting]
     notes += _long_wait(min(filter(None, since), default=None))
     if known.duplicates:
         notes.append(f"{len(known.duplicates)} of its chunks have the number of another one.")
     return SessionStatus(
         session=session,
-        state=State.TRANSCRIBED if current else State.WAITING,
+        state=RecordingState.TRANSCRIBED if current else RecordingState.WAITING,
         expected=count,
         transcribed=len(known.transcripts),
         waiting=tuple(sorted(waiting)),
@@ -277,7 +278,7 @@ def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
 def _document(bucket: Bucket, key: str, kind: type[D], notes: list[str]) -> D | None:
     """Return a document; None if there is none, or none that is understood, which is noted."""
     try:
-        found = bucket.recordings.get(key, kind)
+        found = bucket.documents.get(key, kind)
     except UnreadableDocument as error:
         notes.append(f"{key.rpartition('/')[2]} is not understood by this client: {error}.")
         return None
@@ -297,7 +298,7 @@ def _holds(made: SessionTranscript | None, plan: Combine) -> bool:
     }
 
 
-def _reasons(bucket: Bucket, known: Outcomes) -> dict[int, str]:
+def _reasons(bucket: Bucket, known: ChunkResults) -> dict[int, str]:
     """Return why chunks have failed, by their numbers."""
     reasons = {}
     for place, (number, listed) in enumerate(sorted(known.failures.items())):

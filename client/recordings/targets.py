@@ -16,12 +16,12 @@ from client.recordings.fetching import fetch
 from client.recordings.status import (
     RecordingStatus,
     SessionStatus,
-    State,
     read_recording_status,
     read_session_status,
 )
 from transcripts.documents import RecordingTranscript, SessionTranscript
 from transcripts.recordings.keys import UPLOADS, Session, UnknownKey, named_session, recording
+from transcripts.recordings.status import RecordingState
 
 #: Between two requests to the bucket while a command waits, seconds: at first and at most.
 _FIRST_PAUSE: Final = 1.0
@@ -117,7 +117,7 @@ def poll_status(
             lost = True
         else:
             yield seen
-            if seen.state is not State.WAITING:
+            if seen.state is not RecordingState.WAITING:
                 return
         sleep(pause)
         pause = min(_LONGEST_PAUSE, pause * 1.5)
@@ -135,11 +135,11 @@ def require_transcript(seen: Status) -> None:
     Raises:
         NoTranscript, NotYet, NoSuchRecording: why there is none.
     """
-    if seen.state is State.TRANSCRIBED:
+    if seen.state is RecordingState.TRANSCRIBED:
         return
     lines = seen.lines()
-    if seen.state is State.FAILED:
+    if seen.state is RecordingState.FAILED:
         raise NoTranscript(*lines, "Another recording may be uploaded in its place.")
-    if seen.state is State.UNKNOWN:
+    if seen.state is RecordingState.UNKNOWN:
         raise NoSuchRecording(*lines)
     raise NotYet(*lines, "There is no transcript yet; --wait waits for it.")

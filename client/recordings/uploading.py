@@ -29,7 +29,7 @@ from botocore.exceptions import ClientError as AwsError
 from client.audio_files import read_header
 from client.errors import AlreadyThere, ClientError, UnreadableAudio
 from client.recordings.bucket import Bucket, explanation
-from transcripts.recordings.sessions import Listed
+from transcripts.recordings.objects import ObjectVersion
 
 if TYPE_CHECKING:
     from s3transfer.futures import TransferFuture
@@ -142,7 +142,7 @@ def verdict(*, there: bool, same: bool, transcribed: bool, failed: bool, force: 
     return Verdict.WAITS if there and not failed else Verdict.UPLOAD
 
 
-def same_bytes(source: Source, listed: Listed) -> bool:
+def same_bytes(source: Source, listed: ObjectVersion) -> bool:
     """Return whether an object holds the bytes of a file, as far as its ETag can tell.
 
     The ETag is an MD5 digest, or that of the parts' digests with their number (S3's user guide,
@@ -295,9 +295,9 @@ def _problem(bucket: Bucket, item: Item, future: TransferFuture) -> ClientError 
     return None
 
 
-def find(bucket: Bucket, key: str) -> Listed | None:
+def find(bucket: Bucket, key: str) -> ObjectVersion | None:
     """Return what a listing tells of one object; None if there is none."""
-    first = next(bucket.recordings.listed(key), None)  # no key that begins with it sorts before
+    first = next(bucket.objects.list(key), None)  # no key that begins with it sorts before
     return first if first is not None and first.key == key else None
 
 

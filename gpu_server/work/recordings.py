@@ -53,9 +53,9 @@ from transcripts.recordings.keys import (
     beside,
     recording,
 )
-from transcripts.recordings.sessions import outcomes, uploaded
-from transcripts.recordings.store import Contended, UnreadableDocument
-from transcripts.recordings.store import Recordings as Bucket
+from transcripts.recordings.objects import Contended
+from transcripts.recordings.sessions import chunk_results, uploaded_chunks
+from transcripts.recordings.store import DocumentStore, UnreadableDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -184,7 +184,7 @@ class Recordings:
     def __init__(
         self,
         s3: S3Client,
-        buckets: Mapping[str, Bucket],
+        buckets: Mapping[str, DocumentStore],
         *,
         inference: Inference,
         spool: Spool,
@@ -340,9 +340,9 @@ class Recordings:
 
     async def _attempt(self, order: Order, work: _Work, *, background: bool) -> Outcome:
         bucket = self._buckets[order.bucket]
-        if await self._call(bucket.exists, order.transcript_key):
+        if await self._call(bucket.objects.exists, order.transcript_key):
             if order.audio is not None:  # who stored it may have died before the captions
-                await self._call(bucket.mend_captions, order.audio)
+                await self._call(bucket.repair_captions, order.audio)
             return Outcome(transcript_key=order.transcript_key, already=True, transcript=None)
         try:
             with (
@@ -467,14 +467,14 @@ class Recordings:
             raise StorageFailed("S3 cannot be reached.", retry_after=10) from error
 
 
-def _follows_a_file(bucket: Bucket, chunk: Chunk) -> bool:
+def _follows_a_file(bucket: DocumentStore, chunk: Chunk) -> bool:
     """Return whether a chunk comes after a first one that, as far as is known, is a file."""
     session = chunk.session
-    audio = islice(bucket.listed(session.chunks_prefix), LISTED)
-    first = min(uploaded(session, (each.key for each in audio)), default=chunk.number)
+    audio = islice(bucket.objects.list(session.chunks_prefix), LISTED)
+    first = min(uploaded_chunks(session, (each.key for each in audio)), default=chunk.number)
     if first >= chunk.number:
         return False
-    known = outcomes(session, islice(bucket.listed(session.outcomes_prefix), LISTED))
+    known = chunk_results(session, islice(bucket.objects.list(session.outcomes_prefix), LISTED))
     return first not in known.failures
 
 

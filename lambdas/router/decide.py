@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from transcripts.recordings.machines import ASSUMED_SPEED
+from transcripts.recordings.status import RecordingState
 
 #: Kept for the end: to look once more whether there is a transcript, and to reach the queue, both
 #: at their slowest. `lambdas.router.handler` has the clients' patience.
@@ -36,15 +37,7 @@ BYTES_PER_SECOND: Final = 4_000.0
 LONGEST_PAUSE: Final = 10.0
 
 
-class Outcome(StrEnum):
-    """How a recording ended that nobody has to transcribe any more."""
-
-    TRANSCRIBED = "transcribed"
-    #: No transcript can be made of it, and that is on record.
-    FAILED = "failed"
-
-
-class Server(StrEnum):
+class Health(StrEnum):
     """What is known of the server."""
 
     NONE = "none"
@@ -77,11 +70,11 @@ class Reason(StrEnum):
 class Skip:
     """There is nothing to be done."""
 
-    outcome: Outcome
+    state: RecordingState
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class Enqueue:
     """Whoever works off the queue transcribes it."""
 
     reason: Reason
@@ -105,38 +98,38 @@ class Pace:
 class Facts:
     """What is known of a recording and of the server."""
 
-    outcome: Outcome | None
+    state: RecordingState
     batch: bool
-    server: Server
+    server: Health
     #: How long its transcription takes, by `Pace`.
     needed: float
     left: float
 
 
 _NOT_NOW: Final = {
-    Server.NONE: Reason.NO_SERVER,
-    Server.DOWN: Reason.SERVER_DOWN,
-    Server.NOT_READY: Reason.SERVER_NOT_READY,
-    Server.FULL: Reason.SERVER_FULL,
+    Health.NONE: Reason.NO_SERVER,
+    Health.DOWN: Reason.SERVER_DOWN,
+    Health.NOT_READY: Reason.SERVER_NOT_READY,
+    Health.FULL: Reason.SERVER_FULL,
 }
 
 
-def decide(facts: Facts) -> Skip | Queue | None:
+def decide(facts: Facts) -> Skip | Enqueue | None:
     """Return what is to be done about a recording; None: the server is to transcribe it.
 
     What is not known of the server yet counts in its favour, so it is asked only about what it
     could be given.
     """
-    if facts.outcome is not None:
-        return Skip(facts.outcome)
+    if facts.state.is_final:
+        return Skip(facts.state)
     if facts.batch:
-        return Queue(Reason.BATCH)
+        return Enqueue(Reason.BATCH)
     if facts.server in _NOT_NOW:
-        return Queue(_NOT_NOW[facts.server])
+        return Enqueue(_NOT_NOW[facts.server])
     if facts.left - RESERVE < LEAST:
-        return Queue(Reason.NO_TIME)
+        return Enqueue(Reason.NO_TIME)
     if facts.needed > facts.left - RESERVE:
-        return Queue(Reason.TOO_LARGE)
+        return Enqueue(Reason.TOO_LARGE)
     return None
 
 
@@ -149,12 +142,12 @@ def patience(needed: float, left: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Transcribed:
     """The server has transcribed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class TryLater:
     """Nothing was done; another attempt may succeed."""
 
     #: How long the server wants to be left alone, where it said so.
@@ -162,16 +155,16 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class NoAnswer:
     """Nobody knows what was done: no answer came, or one that leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """Another attempt is no use."""
 
 
-Answer: TypeAlias = Done | Later | Lost | Refused
+Answer: TypeAlias = Transcribed | TryLater | NoAnswer | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +174,18 @@ class Pause:
     seconds: float
 
 
-Next: TypeAlias = Skip | Queue | Pause
+Next: TypeAlias = Skip | Enqueue | Pause
 
 
-def must_look(answer: Answer) -> bool:
-    """Return whether the outcome may be there although the answer does not say so."""
-    return isinstance(answer, Lost | Refused)
+def is_unclear(answer: Answer) -> bool:
+    """Return whether the recording may be done although the answer does not say so."""
+    return isinstance(answer, NoAnswer | Rejected)
 
 
-def after(
-    answer: Later | Lost | Refused,
+def decide_next(
+    answer: TryLater | NoAnswer | Rejected,
     *,
-    outcome: Outcome | None,
+    state: RecordingState,
     attempts: int,
     needed: float,
     left: float,
@@ -202,25 +195,25 @@ def after(
 
     Args:
         answer: how it ended.
-        outcome: what lies in the bucket by now.
+        state: how far the recording is by now.
         attempts: how many were made.
         needed: how long a transcription takes, by `Pace`.
         left: until the function has to end.
         jitter: 0 to 1, at random, so that those who failed together do not come back together.
     """
-    if outcome is not None:
-        return Skip(outcome)
-    if isinstance(answer, Refused):
-        return Queue(Reason.SERVER_REFUSES)
+    if state.is_final:
+        return Skip(state)
+    if isinstance(answer, Rejected):
+        return Enqueue(Reason.SERVER_REFUSES)
     if attempts > len(PAUSES):
-        return Queue(Reason.SERVER_FAILS)
+        return Enqueue(Reason.SERVER_FAILS)
     pause = PAUSES[attempts - 1] * (0.5 + jitter)
-    if isinstance(answer, Later) and answer.retry_after is not None:
+    if isinstance(answer, TryLater) and answer.retry_after is not None:
         if answer.retry_after > LONGEST_PAUSE:
-            return Queue(Reason.SERVER_FULL)
+            return Enqueue(Reason.SERVER_FULL)
         pause = max(pause, answer.retry_after + jitter)
     if left - pause - RESERVE < max(LEAST, needed):
-        return Queue(Reason.NO_TIME)
+        return Enqueue(Reason.NO_TIME)
     return Pause(pause)
 
 
@@ -232,13 +225,13 @@ _SERVER_ERROR: Final = 500
 _DIGITS: Final = 6
 
 
-def understood(status: int, retry_after: str | None) -> Answer:
+def parse_response(status: int, retry_after: str | None) -> Answer:
     """Return what the server's HTTP status and its `Retry-After` mean."""
     if status == _OK:
-        return Done()
+        return Transcribed()
     if status in _NOTHING_DONE:
-        return Later(retry_after=_seconds(retry_after))
-    return Lost() if status >= _SERVER_ERROR else Refused()
+        return TryLater(retry_after=_seconds(retry_after))
+    return NoAnswer() if status >= _SERVER_ERROR else Rejected()
 
 
 def _seconds(text: str | None) -> float | None:

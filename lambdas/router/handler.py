@@ -30,13 +30,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from lambdas.events import event_id
-from lambdas.router.decide import BYTES_PER_SECOND, Done, Outcome, Pace, Queue, Reason, Skip
-from lambdas.router.outcomes import Outcomes
-from lambdas.router.request import RefusedEvent, requested
-from lambdas.router.route import Clock, Report, Router
+from lambdas.router.bucket import RequestedRecordings
+from lambdas.router.decide import BYTES_PER_SECOND, Enqueue, Pace, Reason, Skip, Transcribed
+from lambdas.router.request import RefusedEvent, parse_request
+from lambdas.router.route import Clock, Router, RouteResult
 from lambdas.router.server import TranscriptionServer
 from lambdas.undelivered import Undelivered
 from transcripts.recordings.machines import ASSUMED_SPEED
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.status import RecordingState
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -125,7 +127,7 @@ def _wake(queue_url: str) -> None:
 
 
 router = Router(
-    bucket=Outcomes(s3, settings.bucket),
+    recordings=RequestedRecordings(Objects(settings.bucket, s3)),
     server=settings.server(),
     queue=_send,
     pace=Pace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
@@ -145,7 +147,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """
     about = {"event_id": event_id(event)}
     try:
-        request = requested(event, settings.bucket)
+        request = parse_request(event, settings.bucket)
     except RefusedEvent as refusal:
         metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
         logger.warning("event refused: %s: %s", type(refusal).__name__, refusal, extra=about)
@@ -169,23 +171,23 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     _record(report, about | {"size": request.job.size, "seconds": time.monotonic() - begin})
 
 
-def _record(report: Report, about: dict[str, Any]) -> None:
+def _record(report: RouteResult, about: dict[str, Any]) -> None:
     """Count and log what became of a recording; never by its name, which may be private."""
     about = about | {"attempts": report.attempts}
     match report.end:
-        case Done() | Skip(outcome=Outcome.TRANSCRIBED) if report.attempts:
+        case Transcribed() | Skip(state=RecordingState.TRANSCRIBED) if report.attempts:
             _count("RecordingsTranscribed")
             logger.info("recording transcribed", extra=about)
-        case Queue(reason=reason):
+        case Enqueue(reason=reason):
             _count("RecordingsQueued")
             write = logger.warning if reason in _SETTINGS_ARE_WRONG else logger.info
             write("recording queued", extra=about | {"reason": reason})
         case Skip() if report.attempts:
             _count("RecordingsFailed")
             logger.info("recording cannot be transcribed", extra=about)
-        case Skip(outcome=outcome):
+        case Skip(state=state):
             _count("RecordingsSkipped")
-            logger.info("recording skipped", extra=about | {"outcome": outcome})
+            logger.info("recording skipped", extra=about | {"outcome": state})
 
 
 def _count(name: str) -> None:

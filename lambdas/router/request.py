@@ -105,7 +105,7 @@ class _Event(Shape):
                 return _Place(bucket=bucket, key=key, batch=mode == "batch")
 
 
-def requested(event: dict[str, Any], bucket: str) -> Request | None:
+def parse_request(event: dict[str, Any], bucket: str) -> Request | None:
     """Return what an event asks for; None if it is about a folder.
 
     S3 knows no folders, but consoles mark them by empty objects whose key ends in a slash.

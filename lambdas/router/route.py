@@ -17,28 +17,28 @@ from typing import Protocol
 
 from lambdas.router.decide import (
     Answer,
-    Done,
+    Enqueue,
     Facts,
-    Outcome,
+    Health,
     Pace,
     Pause,
-    Queue,
-    Server,
     Skip,
-    after,
+    Transcribed,
     decide,
-    must_look,
+    decide_next,
+    is_unclear,
     patience,
 )
 from lambdas.router.request import Request
 from transcripts.recordings.keys import TranscriptionJob
+from transcripts.recordings.status import RecordingState
 
 
-class Bucket(Protocol):
-    """What lies there for recordings; `lambdas.router.outcomes.Outcomes` is one."""
+class Lookup(Protocol):
+    """Looks recordings up; `lambdas.router.bucket.RequestedRecordings` is one."""
 
-    def of(self, request: Request) -> Outcome | None:
-        """Return how a recording ended, if it has."""
+    def state(self, request: Request) -> RecordingState:
+        """Return how far a recording is."""
 
     def size(self, request: Request) -> int | None:
         """Return a recording's size in bytes, if it is there."""
@@ -47,7 +47,7 @@ class Bucket(Protocol):
 class Transcriber(Protocol):
     """Who transcribes; `lambdas.router.server.TranscriptionServer` is one."""
 
-    def health(self) -> Server:
+    def health(self) -> Health:
         """Ask how it is."""
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
@@ -66,10 +66,10 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class RouteResult:
     """What became of a recording."""
 
-    end: Done | Skip | Queue
+    end: Transcribed | Skip | Enqueue
     #: Attempts at the server.
     attempts: int = 0
 
@@ -78,63 +78,66 @@ class Report:
 class Router:
     """Sends recordings on their way. Errors are those of bucket and queue."""
 
-    bucket: Bucket
+    recordings: Lookup
     #: None where there is none.
     server: Transcriber | None
     queue: Callable[[TranscriptionJob], None]
     pace: Pace
 
-    def route(self, request: Request, clock: Clock) -> Report:
+    def route(self, request: Request, clock: Clock) -> RouteResult:
         """Have a recording transcribed, queued, or left alone because it was dealt with.
 
         Whatever is queued was tried before, if at all, and what was tried may have succeeded
         without our knowing; who works off the queue looks again.
         """
         report = self._try(request, clock)
-        if isinstance(report.end, Queue):
+        if isinstance(report.end, Enqueue):
             self.queue(request.job)
         return report
 
-    def _try(self, request: Request, clock: Clock) -> Report:
+    def _try(self, request: Request, clock: Clock) -> RouteResult:
         facts = Facts(
-            outcome=self.bucket.of(request),
+            state=self.recordings.state(request),
             batch=request.batch,
-            server=Server.NONE if self.server is None else Server.NOT_ASKED,
+            server=Health.NONE if self.server is None else Health.NOT_ASKED,
             needed=self.pace.seconds(request.job.size),
             left=clock.left(),
         )
         end = decide(facts)
         if end is not None:
-            return Report(end=end)
+            return RouteResult(end=end)
         assert self.server is not None  # noqa: S101 - for mypy; without one it is queued
         if request.job.size is None:
-            facts = replace(facts, needed=self.pace.seconds(self.bucket.size(request)))
+            facts = replace(facts, needed=self.pace.seconds(self.recordings.size(request)))
         end = decide(replace(facts, left=clock.left()))
         if end is None:
             server = self.server.health()
             end = decide(replace(facts, server=server, left=clock.left()))
         if end is not None:
-            return Report(end=end)
+            return RouteResult(end=end)
         return self._attempts(self.server, request, facts.needed, clock)
 
     def _attempts(
         self, server: Transcriber, request: Request, needed: float, clock: Clock
-    ) -> Report:
+    ) -> RouteResult:
         """Have the server transcribe, several times if need be, and never for too long."""
         for attempts in count(1):
             seconds = patience(needed, clock.left())
             answer = server.transcribe(request.job.bucket, request.job.key, seconds=seconds)
-            if isinstance(answer, Done):
-                return Report(end=answer, attempts=attempts)
-            next_ = after(
+            if isinstance(answer, Transcribed):
+                return RouteResult(end=answer, attempts=attempts)
+            next_ = decide_next(
                 answer,
-                outcome=self.bucket.of(request) if must_look(answer) else None,
+                state=self._state_after(answer, request),
                 attempts=attempts,
                 needed=needed,
                 left=clock.left(),
                 jitter=clock.jitter(),
             )
             if not isinstance(next_, Pause):
-                return Report(end=next_, attempts=attempts)
+                return RouteResult(end=next_, attempts=attempts)
             clock.sleep(next_.seconds)
         raise AssertionError("attempts are limited")
+
+    def _state_after(self, answer: Answer, request: Request) -> RecordingState:
+        return self.recordings.state(request) if is_unclear(answer) else RecordingState.WAITING

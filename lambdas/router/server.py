@@ -20,7 +20,7 @@ from urllib3.exceptions import (
 )
 from urllib3.response import BaseHTTPResponse
 
-from lambdas.router.decide import Answer, Later, Lost, Server, understood
+from lambdas.router.decide import Answer, Health, NoAnswer, TryLater, parse_response
 
 #: Patience with `GET /health`, seconds; it is answered at once also under full load.
 HEALTH_SECONDS: Final = 1.0
@@ -68,7 +68,7 @@ class TranscriptionServer:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = pool or PoolManager(maxsize=1, retries=False)
 
-    def health(self) -> Server:
+    def health(self) -> Health:
         """Ask how the server is; takes at most two seconds."""
         try:
             try:
@@ -78,16 +78,16 @@ class TranscriptionServer:
             body = response.read(MOST)
             response.release_conn()
         except HTTPError:
-            return Server.DOWN
+            return Health.DOWN
         if response.status != _OK:
-            return Server.NOT_READY
+            return Health.NOT_READY
         try:
             health = _Health.model_validate_json(body)
         except ValidationError:
-            return Server.NOT_READY
+            return Health.NOT_READY
         if not health.ready:
-            return Server.NOT_READY
-        return Server.FULL if health.queue.full else Server.READY
+            return Health.NOT_READY
+        return Health.FULL if health.queue.full else Health.READY
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
         """Have a recording transcribed; the transcript gets to its place in the bucket.
@@ -107,12 +107,12 @@ class TranscriptionServer:
                 timeout=Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
             )
         except (NewConnectionError, ConnectTimeoutError):
-            return Later()
+            return TryLater()
         except HTTPError:
-            return Lost()
+            return NoAnswer()
         # The status says all. A body that comes slowly is not waited for, so the connection goes.
         response.close()
-        return understood(response.status, response.headers.get("Retry-After"))
+        return parse_response(response.status, response.headers.get("Retry-After"))
 
     def _ask_health(self) -> BaseHTTPResponse:
         return self._request("GET", "/health", timeout=Timeout(HEALTH_SECONDS))

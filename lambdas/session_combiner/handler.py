@@ -23,7 +23,8 @@ from lambdas.session_combiner.combine import READERS, Combiner, SessionTooLarge
 from lambdas.session_combiner.events import About, News, RefusedEvent, news
 from lambdas.undelivered import Undelivered
 from transcripts.documents import SessionMetadata
-from transcripts.recordings.store import Recordings, UnreadableDocument
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore, UnreadableDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -74,8 +75,8 @@ s3 = cast(
         ),
     ),
 )
-recordings = Recordings(settings.bucket, s3)
-combiner = Combiner(recordings, now=lambda: datetime.now(UTC), log=logger)
+store = DocumentStore(Objects(settings.bucket, s3))
+combiner = Combiner(store, now=lambda: datetime.now(UTC), log=logger)
 
 
 @metrics.log_metrics
@@ -119,16 +120,14 @@ def _refuse(
 
 def _look(happened: News, context: LambdaContext) -> None:
     if happened.about is About.METADATA:
-        recordings.get(happened.session.metadata_key, SessionMetadata)  # who wrote them has to know
+        store.get(happened.session.metadata_key, SessionMetadata)  # who wrote them has to know
     if happened.end:
         combiner.end(happened.session, happened.end)
     result = combiner.look(happened.session, lambda: context.get_remaining_time_in_millis() / 1000)
-    metrics.add_metric(
-        name=f"Sessions{result.outcome.capitalize()}", unit=MetricUnit.Count, value=1
-    )
+    metrics.add_metric(name=f"Sessions{result.effect.capitalize()}", unit=MetricUnit.Count, value=1)
     logger.info(
         "session %s",
-        result.outcome,
+        result.effect,
         extra={
             "news": happened.about.value,
             "chunk": happened.chunk,

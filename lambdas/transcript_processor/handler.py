@@ -93,7 +93,7 @@ def record_handler(record: SQSRecord, lambda_context: LambdaContext) -> None:
     try:
         if lambda_context.get_remaining_time_in_millis() < SLOWEST_PUT_MS:
             raise NoTimeLeft("left to another invocation")  # noqa: TRY301 - a failure like others
-        utterance, outcome = process(record.body, table)
+        utterance, result = process(record.body, table)
     except PoisonMessage as error:
         metrics.add_metric(name="PoisonMessages", unit=MetricUnit.Count, value=1)
         logger.warning("poison message: %s", error, extra=message)
@@ -102,10 +102,10 @@ def record_handler(record: SQSRecord, lambda_context: LambdaContext) -> None:
         metrics.add_metric(name="FailedMessages", unit=MetricUnit.Count, value=1)
         logger.exception("message failed", extra=message)
         raise
-    metrics.add_metric(name=f"Utterances{outcome.capitalize()}", unit=MetricUnit.Count, value=1)
+    metrics.add_metric(name=f"Utterances{result.capitalize()}", unit=MetricUnit.Count, value=1)
     logger.info(
         "utterance %s",
-        outcome,
+        result,
         extra=message
         | {
             "conversation_id": utterance.conversation_id,

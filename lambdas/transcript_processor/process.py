@@ -18,8 +18,8 @@ class PoisonMessage(ValueError):
     """A message is not an utterance. Says where it is wrong, never what it holds."""
 
 
-class Outcome(StrEnum):
-    """How a message was dealt with; both are a success."""
+class PutResult(StrEnum):
+    """What storing an utterance did; both are a success."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -49,7 +49,7 @@ def parse(body: str) -> Utterance:
         raise PoisonMessage(problems) from None
 
 
-def process(body: str, store: Store) -> tuple[Utterance, Outcome]:
+def process(body: str, store: Store) -> tuple[Utterance, PutResult]:
     """Store the utterance of a message body, once however often the message comes.
 
     Raises:
@@ -57,4 +57,4 @@ def process(body: str, store: Store) -> tuple[Utterance, Outcome]:
         Exception: what `store` raises; the message should be tried again.
     """
     utterance = parse(body)
-    return utterance, Outcome.STORED if store.put(utterance) else Outcome.DUPLICATE
+    return utterance, PutResult.STORED if store.put(utterance) else PutResult.DUPLICATE

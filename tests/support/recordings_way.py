@@ -1,4 +1,4 @@
-"""Recordings on their whole way: bucket, events, functions, server, queue, all of them real.
+"""DocumentStore on their whole way: bucket, events, functions, server, queue, all of them real.
 
 Only the transcriber is a stand-in: a recording `say WORDS` has these words, and is as many seconds
 long as they have letters.
@@ -27,7 +27,8 @@ from tests.support.demo import free_port
 from tests.support.events import created, flat
 from tests.support.faulty_proxy import FaultyProxy
 from transcripts.recordings.keys import Session
-from transcripts.recordings.store import Recordings
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 TOKEN = "a secret of enough letters"  # noqa: S105 - a test's
 MODULE = "tests.support.scripted_server"
@@ -73,8 +74,8 @@ class Way:
         return self.cloud.resources.recordings_bucket
 
     @property
-    def recordings(self) -> Recordings:
-        return Recordings(self.bucket, self.cloud.client("s3"))
+    def recordings(self) -> DocumentStore:
+        return DocumentStore(Objects(self.bucket, self.cloud.client("s3")))
 
     # --- what users do ----------------------------------------------------------------------
 

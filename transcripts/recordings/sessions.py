@@ -51,6 +51,7 @@ from transcripts.recordings.keys import (
     recording,
     transcribed_chunk,
 )
+from transcripts.recordings.objects import ObjectVersion
 
 #: The language of a session of which nothing was understood (BCP 47: undetermined).
 UNDETERMINED: Final = "und"
@@ -59,24 +60,13 @@ UNDETERMINED: Final = "und"
 METHOD: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An object as a listing of the bucket tells of it; its size is in bytes."""
-
-    key: str
-    etag: str
-    size: int
-    #: When it was written; None where nobody needs that.
-    modified: datetime | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcomes:
+class ChunkResults:
     """What has become of a session's chunks, by their numbers."""
 
-    transcripts: Mapping[int, Listed]
+    transcripts: Mapping[int, ObjectVersion]
     #: Of chunks that have no transcript.
-    failures: Mapping[int, Listed]
+    failures: Mapping[int, ObjectVersion]
     #: Keys that do not count, because another one has the same number.
     duplicates: tuple[str, ...] = ()
 
@@ -98,7 +88,7 @@ class Wait:
 class Combine:
     """The session's transcript is to be made of these, in the order of their numbers."""
 
-    transcripts: tuple[tuple[int, Listed], ...]
+    transcripts: tuple[tuple[int, ObjectVersion], ...]
     gaps: tuple[tuple[int, GapReason], ...]
 
     @property
@@ -115,13 +105,13 @@ class Combine:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-Decision: TypeAlias = Wait | Combine
+Plan: TypeAlias = Wait | Combine
 
 
-def outcomes(session: Session, listed: Iterable[Listed]) -> Outcomes:
+def chunk_results(session: Session, listed: Iterable[ObjectVersion]) -> ChunkResults:
     """Sort what lies below `session.outcomes_prefix`; what is not of this session is left out."""
-    transcripts: dict[int, list[Listed]] = defaultdict(list)
-    failures: dict[int, list[Listed]] = defaultdict(list)
+    transcripts: dict[int, list[ObjectVersion]] = defaultdict(list)
+    failures: dict[int, list[ObjectVersion]] = defaultdict(list)
     for each in listed:
         try:
             chunk = transcribed_chunk(each.key)
@@ -143,10 +133,10 @@ def outcomes(session: Session, listed: Iterable[Listed]) -> Outcomes:
         for each in same
         if each.key not in counted and not _same_chunk(each, best.get(number))
     }
-    return Outcomes(transcripts=best, failures=failed, duplicates=tuple(sorted(others)))
+    return ChunkResults(transcripts=best, failures=failed, duplicates=tuple(sorted(others)))
 
 
-def uploaded(session: Session, keys: Iterable[str]) -> frozenset[int]:
+def uploaded_chunks(session: Session, keys: Iterable[str]) -> frozenset[int]:
     """Return the numbers of the chunks whose audio has one of these keys."""
     numbers = set()
     for key in keys:
@@ -160,12 +150,12 @@ def uploaded(session: Session, keys: Iterable[str]) -> frozenset[int]:
 
 
 def decide(
-    known: Outcomes,
+    known: ChunkResults,
     *,
     metadata: SessionMetadata | None,
     end: SessionEnd | None,
     audio: Collection[int] = (),
-) -> Decision:
+) -> Plan:
     """Return what is to be done about a session.
 
     `audio` has the numbers of the chunks that were uploaded. It only matters after the end, and
@@ -197,7 +187,7 @@ def needs_audio(metadata: SessionMetadata | None, end: SessionEnd | None) -> boo
 
 
 def _expected(
-    known: Outcomes,
+    known: ChunkResults,
     metadata: SessionMetadata | None,
     end: SessionEnd | None,
     audio: Collection[int],
@@ -221,15 +211,15 @@ def _expected(
 _PLAUSIBLE_GAP: Final = 100
 
 
-def _key(listed: Listed) -> str:
+def _key(listed: ObjectVersion) -> str:
     return listed.key
 
 
-def _number(item: tuple[int, Listed]) -> int:
+def _number(item: tuple[int, ObjectVersion]) -> int:
     return item[0]
 
 
-def _same_chunk(failure: Listed, transcript: Listed | None) -> bool:
+def _same_chunk(failure: ObjectVersion, transcript: ObjectVersion | None) -> bool:
     return (
         transcript is not None
         and failure.key.endswith(FAILURE)
@@ -304,7 +294,7 @@ def combine(
 
 
 def _in_order(
-    documents: Iterable[tuple[tuple[int, Listed], Read | None]], gaps: Iterable[int]
+    documents: Iterable[tuple[tuple[int, ObjectVersion], Read | None]], gaps: Iterable[int]
 ) -> Iterator[tuple[int, Read | None]]:
     """Return chunks and gaps by their numbers."""
     absent = sorted(gaps, reverse=True)

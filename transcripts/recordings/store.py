@@ -1,40 +1,29 @@
-"""The home of recordings' documents: one S3 bucket, and who may write what in it once.
+"""The documents of recordings in their S3 bucket, each written once by whoever is first.
 
-    recordings = Recordings(name, client)
-    recordings.write_transcript(recording(key), transcript)      # by whoever transcribed it
-    recordings.write_failure(recording(key), failure)            # by whoever found that it can't
+    store = DocumentStore(Objects(name, client))
+    store.write_transcript(recording(key), transcript)      # by whoever transcribed it
+    store.write_failure(recording(key), failure)            # by whoever found that it cannot be
 
-A transcript is stored by a conditional write, so of several who store one the first wins, and the
-others learn it. Captions are written before: where a transcript is, its captions are. Each of
-these objects carries in its metadata the *fingerprint* of what it was made of, so it shows without
-reading them whether captions belong to a transcript; whoever lost sets right what they spoilt.
+Captions are written before their transcript: where a transcript is, its captions are. Each of
+these objects carries the *fingerprint* of what it was made of in its metadata, so captions can be
+compared with a transcript without reading either. A writer that was not first repairs the captions
+that it has overwritten.
 
-Whoever reads or writes here needs `s3:GetObject`, `s3:PutObject` and, on the bucket itself,
-`s3:ListBucket`: without it S3 answers 403 and not 404 about what does not exist. A HEAD has no
-body, so what does not exist is the code `404` there, and `NoSuchKey` elsewhere.
-
-Calls block. They may be made in several threads at once, for botocore's clients may. What S3
-refuses, and when it is not reached, is botocore's `ClientError` and `BotoCoreError`. Besides:
+Errors are those of `transcripts.recordings.objects`, and:
 
 Exception
-├── UnreadableDocument    what lies there is not the document that is asked for; quotes nothing
-│   ├── UnknownVersion    it has another version
-│   └── DocumentTooLarge  it is larger than such documents are; it was not read
-└── Contended             others kept writing the same object
+└── UnreadableDocument    the object is not the document that is asked for; quotes nothing
+    ├── UnknownVersion    it has another version
+    └── DocumentTooLarge  it is larger than such documents are; it was not read
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from transcripts.captions.formats import CONTENT_TYPES, Transcript, captions
@@ -47,11 +36,7 @@ from transcripts.documents import (
 )
 from transcripts.models import Model
 from transcripts.recordings.keys import CAPTIONS, FAILURE, Recording, Upload, beside
-from transcripts.recordings.sessions import Listed
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
+from transcripts.recordings.objects import ATTEMPTS, Contended, Objects, ObjectTooLarge
 
 #: Largest documents that are read, bytes. An hour of speech with its words takes about 0.8 MB.
 LIMITS: Final[Mapping[type[Model], int]] = {
@@ -61,12 +46,7 @@ LIMITS: Final[Mapping[type[Model], int]] = {
     SessionMetadata: 64 * 1024,
     SessionEnd: 64 * 1024,
 }
-#: Name of the metadata that tells what an object was made of; S3 puts `x-amz-meta-` before it.
-FINGERPRINT: Final = "fingerprint"
-#: How often a write is tried that collides with others in the same moment.
-ATTEMPTS: Final = 6
-
-_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_JSON: Final = "application/json"
 
 D = TypeVar("D", bound=Model)
 
@@ -83,10 +63,6 @@ class DocumentTooLarge(UnreadableDocument):
     """A document is larger than such documents are."""
 
 
-class Contended(Exception):
-    """Others kept writing the same object; it is worth trying again later."""
-
-
 @dataclass(frozen=True, slots=True)
 class Found(Generic[D]):
     """A document that was read, and its ETag."""
@@ -95,42 +71,13 @@ class Found(Generic[D]):
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known of an object without reading it."""
+class DocumentStore:
+    """The documents of a bucket. See the module."""
 
-    etag: str
-    #: None where somebody else has put it there.
-    fingerprint: str | None
-    #: When it was written.
-    modified: datetime
-
-
-class Recordings:
-    """The bucket of recordings. See the module."""
-
-    def __init__(
-        self, bucket: str, client: S3Client, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._bucket = bucket
-        self._client = client
-        self._sleep = sleep
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
 
     # --- reading --------------------------------------------------------------------------------
-
-    def exists(self, key: str) -> bool:
-        """Return whether there is an object."""
-        return self.standing(key) is not None
-
-    def standing(self, key: str) -> Standing | None:
-        """Return what is known of an object; None if there is none."""
-        try:
-            head = self._client.head_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if _code(error) in _ABSENT:
-                return None
-            raise
-        return Standing(head["ETag"], head["Metadata"].get(FINGERPRINT), head["LastModified"])
 
     def get(self, key: str, kind: type[D]) -> Found[D] | None:
         """Return the document at `key`; None if there is none.
@@ -140,57 +87,38 @@ class Recordings:
         """
         limit = LIMITS[kind]
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if _code(error) in _ABSENT:
-                return None
-            raise
-        # Not `with` the body: that gives the stream below it, which does not miss what is cut off.
-        with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > limit:
-                raise DocumentTooLarge(f"a {kind.__name__} has at most {limit} bytes")
-            content = body.read()
-        return Found(parse(content, kind), answer["ETag"])
-
-    def listed(self, prefix: str) -> Iterator[Listed]:
-        """Return every object whose key begins with `prefix`, by its key; 1,000 in a request."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
-        for page in pages:
-            for each in page.get("Contents", ()):
-                yield Listed(each["Key"], each["ETag"], each["Size"], each["LastModified"])
+            found = self.objects.get(key, limit)
+        except ObjectTooLarge:
+            raise DocumentTooLarge(f"a {kind.__name__} has at most {limit} bytes") from None
+        return None if found is None else Found(parse(found.body, kind), found.etag)
 
     # --- writing --------------------------------------------------------------------------------
 
     def put_once(self, key: str, document: Model, *, fingerprint: str | None = None) -> bool:
-        """Store a document where there is none and return True; return False if there is one.
-
-        False is also the answer when the answer to a first attempt got lost on its way: then the
-        one that is there is ours.
+        """Store a document where there is none and return True; see `Objects.put_once`.
 
         Raises:
             Contended: others kept writing it.
         """
         body = encode(document)
-        return self._put_json(key, body, fingerprint or _digest(body), {"IfNoneMatch": "*"})
+        return self.objects.put_once(key, body, _JSON, fingerprint or _digest(body))
 
     def replace(
         self, key: str, document: Model, etag: str, *, fingerprint: str | None = None
     ) -> bool:
-        """Store a document in place of the one with `etag`; return False if it is there no more.
+        """Store a document in place of the one with `etag`; see `Objects.replace`.
 
         Raises:
             Contended: others kept writing it.
         """
         body = encode(document)
-        return self._put_json(key, body, fingerprint or _digest(body), {"IfMatch": etag})
+        return self.objects.replace(key, body, _JSON, fingerprint or _digest(body), etag=etag)
 
     def write_transcript(self, audio: Recording, transcript: RecordingTranscript) -> bool:
         """Store a recording's transcript, and before it the captions of a single file.
 
-        Return False if there is one already; then its captions are set right where they need it.
-        It may be called again after any failure.
+        Return False if there is one already, and repair its captions. It may be called again after
+        any failure.
 
         Raises:
             Contended: others kept writing it.
@@ -198,28 +126,28 @@ class Recordings:
         """
         key = audio.transcript_key
         body = encode(transcript)
-        if not self.exists(key):
+        if not self.objects.exists(key):
             if isinstance(audio, Upload):
                 self.write_captions(key, transcript, _digest(body))
-            if self._put_json(key, body, _digest(body), {"IfNoneMatch": "*"}):
+            if self.objects.put_once(key, body, _JSON, _digest(body)):
                 return True
-        self.mend_captions(audio)
+        self.repair_captions(audio)
         return False
 
-    def mend_captions(self, audio: Recording) -> None:
-        """Have the captions beside a single file's transcript be made of the one that is stored.
+    def repair_captions(self, audio: Recording) -> None:
+        """Write the captions of a single file anew where they do not belong to its transcript.
 
-        Nothing is written where they are. For whoever finds a transcript that is there already:
-        another writer may have ended between captions and transcript.
+        For callers that find a transcript already stored: another writer may have ended between
+        captions and transcript.
 
         Raises:
             UnreadableDocument: there is something that is no transcript.
         """
         key = audio.transcript_key
-        standing = self.standing(key) if isinstance(audio, Upload) else None
-        if standing is None:
+        version = self.objects.head(key) if isinstance(audio, Upload) else None
+        if version is None:
             return
-        fingerprint = standing.fingerprint or standing.etag.strip('"')
+        fingerprint = version.fingerprint or version.etag.strip('"')
         if self.stale_captions(key, fingerprint):
             stored = self.get(key, RecordingTranscript)
             if stored is not None:
@@ -234,7 +162,7 @@ class Recordings:
             Contended: others kept writing it.
             UnreadableDocument: there is something that is no failure.
         """
-        if self.exists(audio.transcript_key):
+        if self.objects.exists(audio.transcript_key):
             return False
         key = beside(audio.transcript_key, FAILURE)
         for _ in range(ATTEMPTS):
@@ -252,54 +180,23 @@ class Recordings:
     def write_captions(self, transcript_key: str, transcript: Transcript, fingerprint: str) -> bool:
         """Write those captions that were not made of `fingerprint`; return whether there were any.
 
-        They are written whatever is there: a transcript decides which of them are right.
+        They replace what is there: the transcript decides which captions are right.
         """
         stale = self.stale_captions(transcript_key, fingerprint)
         made = captions(transcript) if stale else {}
         for suffix in stale:
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=beside(transcript_key, suffix),
-                Body=made[suffix].encode(),
-                ContentType=CONTENT_TYPES[suffix],
-                Metadata={FINGERPRINT: fingerprint},
-            )
+            key, body = beside(transcript_key, suffix), made[suffix].encode()
+            self.objects.put(key, body, CONTENT_TYPES[suffix], fingerprint)
         return bool(stale)
 
     def stale_captions(self, transcript_key: str, fingerprint: str) -> list[str]:
         """Return the suffixes of captions that are missing, or made of something else."""
         stale = []
         for suffix in CAPTIONS:
-            standing = self.standing(beside(transcript_key, suffix))
-            if standing is None or standing.fingerprint != fingerprint:
+            version = self.objects.head(beside(transcript_key, suffix))
+            if version is None or version.fingerprint != fingerprint:
                 stale.append(suffix)
         return stale
-
-    def _put_json(
-        self, key: str, body: bytes, fingerprint: str, condition: Mapping[str, str]
-    ) -> bool:
-        request: PutObjectRequestTypeDef = {
-            "Bucket": self._bucket,
-            "Key": key,
-            "Body": body,
-            "ContentType": "application/json",
-            "Metadata": {FINGERPRINT: fingerprint},
-            **condition,  # type: ignore[typeddict-item]  # one of two of its keys
-        }
-        for attempt in range(ATTEMPTS):
-            try:
-                self._client.put_object(**request)
-            except ClientError as error:
-                code = _code(error)
-                if code == "PreconditionFailed" or ("IfMatch" in condition and code in _ABSENT):
-                    return False
-                # Another write of this key is going on, and may yet fail.
-                if code != "ConditionalRequestConflict":
-                    raise
-                self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - no secret
-            else:
-                return True
-        raise Contended("others kept writing the object")
 
 
 def encode(document: Model) -> bytes:
@@ -319,16 +216,12 @@ def parse(content: bytes, kind: type[D]) -> D:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         if any(each["loc"] == ("version",) for each in problems):
             raise UnknownVersion(f"a {kind.__name__} of an unknown version") from None
-        told = "; ".join(
+        reasons = "; ".join(
             f"{'.'.join(map(str, each['loc'])) or 'document'}: {each['type']}"
             for each in problems[:5]
         )
-        raise UnreadableDocument(f"not a {kind.__name__}: {told}") from None
+        raise UnreadableDocument(f"not a {kind.__name__}: {reasons}") from None
 
 
 def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
-
-
-def _code(error: ClientError) -> str:
-    return error.response["Error"]["Code"]

@@ -35,13 +35,14 @@ from client.errors import ClientError, ExitCode, Refused
 from client.live.connection import Received
 from client.live.languages import Languages
 from client.live.translating import Line
-from client.recordings.status import RecordingStatus, SessionStatus, State
+from client.recordings.status import RecordingStatus, SessionStatus
 from client.vocabularies.account import VOCABULARY, Stored
 from tests.support.transcripts import NOW
 from transcripts.documents import Failure, RecordingTranscript
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation
 from transcripts.recordings.keys import Session
+from transcripts.recordings.status import RecordingState
 
 pytestmark = pytest.mark.unit
 
@@ -219,11 +220,11 @@ def test_what_a_bucket_holds(text: str) -> None:
     )
     session = Session(user_id=text, session_id=text)
     statuses = (
-        RecordingStatus(key=text, state=State.FAILED, failure=failure, notes=(text,)),
-        RecordingStatus(key=text, state=State.TRANSCRIBED, transcript=made),
+        RecordingStatus(key=text, state=RecordingState.FAILED, failure=failure, notes=(text,)),
+        RecordingStatus(key=text, state=RecordingState.TRANSCRIBED, transcript=made),
         SessionStatus(
             session=session,
-            state=State.WAITING,
+            state=RecordingState.WAITING,
             expected=1,
             transcribed=0,
             gaps={1: text},

@@ -43,7 +43,8 @@ from tests.support.recordings_bucket import BUCKET, bucket_in_memory
 from tests.support.transcripts import NOW, segment, transcript
 from transcripts.documents import Failure, FailureCode, SessionMetadata
 from transcripts.recordings.keys import Session, beside, recording
-from transcripts.recordings.store import Recordings
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,8 +62,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
 
 
 @pytest.fixture
-def files(s3: S3Client) -> Recordings:
-    return Recordings(BUCKET, s3)
+def files(s3: S3Client) -> DocumentStore:
+    return DocumentStore(Objects(BUCKET, s3))
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def test_what_a_decoder_cannot_cope_with_is_uploaded_when_insisted(
 
 
 def test_a_recording_with_a_transcript_is_not_replaced_unless_insisted(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -208,7 +209,7 @@ def test_a_recording_with_a_transcript_is_not_replaced_unless_insisted(
 
 
 def test_a_recording_that_failed_is_replaced(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -224,7 +225,7 @@ def test_a_recording_that_failed_is_replaced(
 
 
 def test_what_failed_is_tried_again_when_somebody_insists(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -238,7 +239,7 @@ def test_what_failed_is_tried_again_when_somebody_insists(
 
 
 def test_a_failed_recording_is_named_in_lines(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -339,7 +340,7 @@ def test_a_file_that_takes_long_to_look_at_is_left_to_the_server(
 # --- sessions -----------------------------------------------------------------------------------
 
 
-def test_a_folder_becomes_a_session(s3: S3Client, files: Recordings, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_session(s3: S3Client, files: DocumentStore, tmp_path: Path) -> None:
     source = folder(tmp_path / "monday", "part 10.wav", "part 9.wav")
     (source / ".hidden").touch()
     (source / "notes").mkdir()
@@ -368,7 +369,7 @@ def test_a_session_goes_on_where_it_broke_off(s3: S3Client, tmp_path: Path) -> N
 
 
 def test_more_chunks_come_later_and_fewer_announce_nothing_less(
-    files: Recordings, tmp_path: Path
+    files: DocumentStore, tmp_path: Path
 ) -> None:
     announced = SessionMetadata(chunk_count=5, first_chunk=1)
     files.put_once(SESSION.metadata_key, announced)
@@ -428,7 +429,7 @@ def test_a_folder_needs_a_session_that_can_be(
 # --- status and fetch ---------------------------------------------------------------------------
 
 
-def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: Recordings) -> None:
+def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: DocumentStore) -> None:
     key = "uploads/talk.mp3"
     assert run("status", key).exit_code == ExitCode.NO_SUCH_RECORDING
 
@@ -471,7 +472,7 @@ def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
         assert "--force" in events(run("status", *asked, "--json"))[0]["notes"][-1]
 
 
-def test_that_nothing_was_recognised_is_said(s3: S3Client, files: Recordings) -> None:
+def test_that_nothing_was_recognised_is_said(s3: S3Client, files: DocumentStore) -> None:
     key, chunk = "uploads/silence.wav", recording(f"{SESSION.chunks_prefix}1.webm")
     files.write_transcript(recording(key), transcript(key=key))
     files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=1, first_chunk=1))
@@ -489,7 +490,7 @@ def test_that_nothing_was_recognised_is_said(s3: S3Client, files: Recordings) ->
         assert "no speech was found" in fetched.stderr
 
 
-def test_that_a_file_ended_early_is_said(files: Recordings) -> None:
+def test_that_a_file_ended_early_is_said(files: DocumentStore) -> None:
     key = "uploads/cut.mp4"
     files.write_transcript(recording(key), transcript(segment("hello"), key=key, missing=3.1))
 
@@ -498,7 +499,7 @@ def test_that_a_file_ended_early_is_said(files: Recordings) -> None:
 
 
 def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
-    s3: S3Client, files: Recordings
+    s3: S3Client, files: DocumentStore
 ) -> None:
     assert run("status", "--session", "ann/monday").exit_code == ExitCode.NO_SUCH_RECORDING
     files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=4, first_chunk=1))
@@ -535,7 +536,7 @@ def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
 
 
 def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     upload, chunk = "uploads/talk.mp3", f"{SESSION.chunks_prefix}1.webm"
     for key in (upload, chunk):
@@ -555,7 +556,7 @@ def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
     assert nowhere.exit_code == ExitCode.OUTPUT_FAILED
 
 
-def test_a_name_in_a_document_cannot_command_the_terminal(files: Recordings) -> None:
+def test_a_name_in_a_document_cannot_command_the_terminal(files: DocumentStore) -> None:
     key = "uploads/\x9b2J\u202e.mp3"
     files.write_transcript(recording(key), transcript(segment("good morning"), key=key))
 
@@ -566,7 +567,7 @@ def test_a_name_in_a_document_cannot_command_the_terminal(files: Recordings) -> 
 
 
 def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
-    s3: S3Client, files: Recordings
+    s3: S3Client, files: DocumentStore
 ) -> None:
     key = recording(f"{SESSION.chunks_prefix}1.webm").transcript_key
     s3.put_object(Bucket=BUCKET, Key=key, Body=b'{"version":9}')
@@ -579,7 +580,7 @@ def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
 
 
 def test_waiting_survives_a_lost_connection_and_ends_with_the_transcript(
-    s3: S3Client, files: Recordings, home: Bucket
+    s3: S3Client, files: DocumentStore, home: Bucket
 ) -> None:
     key = "uploads/talk.mp3"
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"sound")
@@ -659,11 +660,13 @@ def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     assert "nowhere" in result.stderr
 
 
-def test_a_name_that_cannot_be_used_keeps_no_other_file(tmp_path: Path, files: Recordings) -> None:
+def test_a_name_that_cannot_be_used_keeps_no_other_file(
+    tmp_path: Path, files: DocumentStore
+) -> None:
     strange, good = audio(tmp_path / "new\nline.wav"), audio(tmp_path / "good.wav")
 
     result = run("upload", strange, good, "--json")
 
     assert [each.get("code") for each in events(result) if each["type"] == "refused"] == ["name"]
     assert result.exit_code == ExitCode.USAGE
-    assert files.exists("uploads/good.wav")
+    assert files.objects.exists("uploads/good.wav")

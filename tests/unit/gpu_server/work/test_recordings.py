@@ -34,7 +34,8 @@ from speech.transcribers.errors import BadRecording, OptionUnavailable, Transcri
 from speech.transcribers.messages import Loaded
 from tests.support.eventually import eventually
 from transcripts.documents import Failure, FailureCode, RecordingTranscript, Segment
-from transcripts.recordings.store import Recordings as Bucket
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -100,7 +101,7 @@ async def recordings(
             await inference.loaded()
             made = Recordings(
                 s3,
-                {BUCKET: Bucket(BUCKET, s3)},
+                {BUCKET: DocumentStore(Objects(BUCKET, s3))},
                 inference=inference,
                 spool=spool,
                 max_seconds=100,
@@ -130,7 +131,7 @@ async def test_a_transcript_is_stored_where_it_belongs(s3: S3Client, tmp_path: P
     async with recordings(s3, tmp_path, free()) as made:
         outcome = await made.transcribe(order(BUCKET, CHUNK))
 
-    found = Bucket(BUCKET, s3).get(CHUNK_TRANSCRIPT, RecordingTranscript)
+    found = DocumentStore(Objects(BUCKET, s3)).get(CHUNK_TRANSCRIPT, RecordingTranscript)
     assert found is not None
     assert outcome.transcript is not None
     assert found.document.segments == outcome.transcript.segments
@@ -253,7 +254,9 @@ async def test_why_there_can_be_no_transcript_is_stored(
         with pytest.raises(Unprocessable):
             await made.transcribe(order(BUCKET, CHUNK))
 
-    found = Bucket(BUCKET, s3).get("users/ann/transcripts/monday-chunk-001.failed", Failure)
+    found = DocumentStore(Objects(BUCKET, s3)).get(
+        "users/ann/transcripts/monday-chunk-001.failed", Failure
+    )
     assert found is not None
     assert (found.document.code, found.document.etag) == (code, etag)
 
@@ -267,7 +270,7 @@ async def test_a_recording_that_is_too_large_has_a_failure_of_these_very_bytes(
         with pytest.raises(Unprocessable):
             await made.transcribe(order(BUCKET, UPLOAD))
 
-    found = Bucket(BUCKET, s3).get("transcripts/uploads/talk.mp3.failed", Failure)
+    found = DocumentStore(Objects(BUCKET, s3)).get("transcripts/uploads/talk.mp3.failed", Failure)
     assert found is not None
     assert (found.document.code, found.document.etag) == (FailureCode.TOO_LARGE, etag)
     assert slot.heard == []
@@ -414,7 +417,7 @@ async def test_a_recording_that_fails_while_others_succeed_is_found_out(
         assert FAILED not in keys(s3)
         assert await made.give_up(order(BUCKET, UPLOAD), second, attempts=6)
 
-    found = Bucket(BUCKET, s3).get(FAILED, Failure)
+    found = DocumentStore(Objects(BUCKET, s3)).get(FAILED, Failure)
     assert found is not None
     assert (found.document.code, found.document.etag) == (FailureCode.KEEPS_FAILING, etag)
     assert "6 attempts" in found.document.message
@@ -485,7 +488,9 @@ async def test_chunks_that_are_no_files_after_one_that_is_are_told_to_be_slices(
             await attempt(made, chunk(1))
         problem = await attempt(made, chunk(2))
 
-    found = Bucket(BUCKET, s3).get("users/ann/transcripts/monday-chunk-002.failed", Failure)
+    found = DocumentStore(Objects(BUCKET, s3)).get(
+        "users/ann/transcripts/monday-chunk-002.failed", Failure
+    )
     assert found is not None
     assert found.document.message == str(problem)
     assert (SLICE in found.document.message) == advised
