@@ -16,9 +16,8 @@ from typing import Final, get_args
 
 from ecs_service.providers import EngineName, TranslatorName
 from foundation.json_files import WrongFile, read_object
-from local_cloud.errors import LaunchError
-from local_cloud.launcher.ports import ROOT, Places, folder_of, only_copy, take_port
 from local_cloud import ROOT
+from local_cloud.errors import LaunchError
 from local_cloud.launcher.data_folder import data_folder, lock_folder
 from local_cloud.launcher.ports import chosen_port, take_port
 

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from foundation import program
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.ports import folder_of, is_running
 from local_cloud.launcher import shell_file
 from local_cloud.launcher.data_folder import data_folder, is_running
-from foundation import program
 
 
 def find_shell_file(environment: Mapping[str, str]) -> Path:

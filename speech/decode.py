@@ -23,13 +23,9 @@ from speech.decoding import tracks
 from speech.decoding.clock import Clock
 from speech.decoding.container import OpenPart, decode_frames, open_part
 from speech.decoding.errors import CorruptAudio, DecodeError, NotAudio
-from speech.decoding.parts import Part, parts
-from speech.decoding.samples import Converter, samples_of
-from speech.pcm import SAMPLE_RATE, PcmFormat
 from speech.decoding.parts import Part, find_parts
 from speech.decoding.samples import Converter, to_samples
-from speech.engines.base import SAMPLE_RATE
-from speech.pcm import PcmFormat
+from speech.pcm import SAMPLE_RATE, PcmFormat
 from transcripts.documents import AudioTrack
 
 __all__ = [

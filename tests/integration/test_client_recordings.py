@@ -18,11 +18,9 @@ import pytest
 import pytest_asyncio
 
 from client.errors import ExitCode
-from lambdas.session_combiner.combine import Combiner, Outcome
+from lambdas.session_combiner.combine import Combiner, Effect
 from local_cloud import ROOT
 from local_cloud.emulator.process import Emulator
-from lambdas.session_combiner.combine import Combiner, Effect
-from local_cloud.emulator.process import ROOT, Emulator
 from tests.support.eventually import eventually
 from tests.support.recordings import wav
 from tests.support.transcripts import segment, transcript

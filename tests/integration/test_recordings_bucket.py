@@ -15,9 +15,8 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from lambdas.session_combiner.combine import Combiner, Outcome
-from local_cloud.emulator.process import Emulator
 from lambdas.session_combiner.combine import Combiner, Effect
+from local_cloud.emulator.process import Emulator
 from tests.support.transcripts import segment, transcript
 from transcripts.documents import RecordingTranscript, SessionMetadata, SessionTranscript
 from transcripts.recordings.keys import Session, beside, recording
