@@ -13,6 +13,7 @@ Each bundle is written to a temporary folder and then renamed, so `build/` never
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -112,7 +113,7 @@ def install(folder: Path) -> None:
     """
     try:
         subprocess.run(uv_call(folder), check=True)  # noqa: S603 - the environment's own uv
-    except subprocess.CalledProcessError:
+    except (OSError, subprocess.CalledProcessError):
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run(pip_call(folder), check=True)  # noqa: S603 - the environment's own pip
 
@@ -160,9 +161,11 @@ def find_interpreter() -> str | None:
 
 
 def _output(call: list[str], environment: dict[str, str]) -> str | None:
-    """Return what a program prints, None where it fails."""
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - uv, or a Python of this machine
-    return None if done.returncode else done.stdout.strip()
+    """Return what a program prints, None where it fails or is missing."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - uv, or a Python of this machine
+        return done.stdout.strip()
+    return None
 
 
 def compile_packages(folder: Path, interpreter: str) -> None:
@@ -185,7 +188,9 @@ def compile_packages(folder: Path, interpreter: str) -> None:
 
 
 def _uv() -> str:
-    return str(Path(sys.executable).with_name("uv"))
+    """Return the uv of this environment, or else the one on the PATH."""
+    folders = [str(Path(sys.executable).parent), *os.get_exec_path()]
+    return shutil.which("uv", path=os.pathsep.join(folders)) or "uv"
 
 
 def _strip(folder: Path) -> None:
