@@ -119,7 +119,7 @@ def measure(server: Server, streams: int, seconds: float, warm_up: float) -> Mea
 
 
 def _load(server: Server, streams: int, seconds: float, warm_up: float) -> Iterator[dict[str, Any]]:
-    """Run the load generator in a process of its own; yield what it tells, as it tells it."""
+    """Run the load generator in a process of its own; yield its events as they come."""
     command = [sys.executable, "-m", "benchmarks.load", server.url]
     options = {"--streams": streams, "--seconds": seconds, "--warm-up": warm_up}
     for name, value in options.items():

@@ -80,8 +80,8 @@ class Pass:
     cpu: float
     #: What of it the server's own process took, besides its transcribers.
     own: float
-    #: What was said, and the duration, by recording.
-    said: dict[str, tuple[str, float]] = field(repr=False)
+    #: Text and duration by recording.
+    transcripts: dict[str, tuple[str, float]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +115,17 @@ class Pair:
     @property
     def own_per_recording(self) -> float:
         """CPU seconds that the server's own process takes for each recording."""
-        return sum(one.own for one in self.server) / sum(len(one.said) for one in self.server)
+        return sum(one.own for one in self.server) / sum(
+            len(one.transcripts) for one in self.server
+        )
 
     @property
     def different(self) -> int:
         """Recordings of which the server has made something else than the engine."""
         return sum(
-            served.said[name] != expected
+            served.transcripts[name] != expected
             for alone, served in zip(self.alone, self.server, strict=True)
-            for name, expected in alone.said.items()
+            for name, expected in alone.transcripts.items()
         )
 
     def _share(self, of: Callable[[Pass], float]) -> float:
@@ -177,8 +179,8 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result | None:
                 spec = TranscriberSpec(kind="faster-whisper", model=str(model))
                 pairs += asyncio.run(_pairs(spec, 1, plan.rounds, paths, progress))
         progress(f"recordings: health under full load, {plan.health.seconds:g} s")
-        told = asyncio.run(health.measure(plan.health, paths, slots=max(plan.slots)))
-    return Result(pairs=pairs, health=told)
+        state = asyncio.run(health.measure(plan.health, paths, slots=max(plan.slots)))
+    return Result(pairs=pairs, health=state)
 
 
 # --- what is transcribed ----------------------------------------------------------------------
@@ -260,7 +262,7 @@ async def _pairs(
 async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | None = None) -> Pass:
     """Have the recordings transcribed, the longest first, so that no lane is left alone long."""
     waiting = list(paths)
-    said: dict[str, tuple[str, float]] = {}
+    transcripts: dict[str, tuple[str, float]] = {}
     cpu = 0.0
 
     async def work(lane: Lane) -> None:
@@ -268,7 +270,7 @@ async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | N
         while waiting:
             path = waiting.pop()
             text, duration, spent = await lane.transcribe(path)
-            said[path.name] = text, duration
+            transcripts[path.name] = text, duration
             cpu += spent
 
     before, own = (server.cpu_seconds(), cpu_seconds(server.process)) if server else (0.0, 0.0)
@@ -277,20 +279,20 @@ async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | N
     clock = perf_counter() - began
     if server:
         cpu, own = server.cpu_seconds() - before, cpu_seconds(server.process) - own
-    audio = sum(duration for _, duration in said.values())
-    return Pass(audio=audio, clock=clock, cpu=cpu, own=own, said=said)
+    audio = sum(duration for _, duration in transcripts.values())
+    return Pass(audio=audio, clock=clock, cpu=cpu, own=own, transcripts=transcripts)
 
 
 # --- the report -------------------------------------------------------------------------------
 
 
 def figures(result: Result) -> dict[str, object]:
-    """Return everything measured, for programs; without what was said."""
-    told = asdict(result)
-    for pair in told["pairs"]:
+    """Return everything measured, for programs; without the transcripts."""
+    state = asdict(result)
+    for pair in state["pairs"]:
         for one in (*pair["alone"], *pair["server"]):
-            del one["said"]
-    return told
+            del one["transcripts"]
+    return state
 
 
 def report(result: Result) -> str:
@@ -309,14 +311,14 @@ def report(result: Result) -> str:
         "own CPU ms / recording",
     )
     rows = [_row(pair) for pair in result.pairs]
-    told = result.health
+    state = result.health
     asked = (
-        told.slots,
-        told.waiting,
-        told.upload_rate / 2**20,
-        told.asked,
-        *told.health_ms.values(),
-        told.late_ms["p99"],
+        state.slots,
+        state.waiting,
+        state.upload_rate / 2**20,
+        state.asked,
+        *state.health_ms.values(),
+        state.late_ms["p99"],
     )
     return "\n".join(
         [
@@ -375,13 +377,13 @@ def verdicts(result: Result) -> list[str]:
                 )
         word = "MISSED" if pair.different else "kept"
         lines.append(f"- {word}: {name}: transcripts that differ: {pair.different}")
-    told = result.health
-    full = told.running == told.slots and told.waiting >= health.WAITING
-    p99 = told.health_ms["p99"]
-    word = "kept" if p99 <= HEALTH_MS and not told.refused and full else "MISSED"
+    state = result.health
+    full = state.running == state.slots and state.waiting >= health.WAITING
+    p99 = state.health_ms["p99"]
+    word = "kept" if p99 <= HEALTH_MS and not state.refused and full else "MISSED"
     lines.append(
         f"- {word}: health under full load, p99: {p99:.1f} ms, at most {HEALTH_MS:.0f} ms"
         + ("" if full else " (the load was not full all the time)")
-        + (f" ({told.refused} answers were not 200)" if told.refused else "")
+        + (f" ({state.refused} answers were not 200)" if state.refused else "")
     )
     return lines

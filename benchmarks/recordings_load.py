@@ -38,11 +38,11 @@ async def ask(url: str, *, seconds: float) -> dict[str, object]:
         nonlocal refused
         began = clock()
         async with session.get(f"{url}/health") as answer:
-            told = await answer.json()
+            body = await answer.json()
         took.append(clock() - began)
         refused += answer.status != 200
-        running.append(told["queue"]["running"])
-        waiting.append(told["queue"]["waiting"])
+        running.append(body["queue"]["running"])
+        waiting.append(body["queue"]["waiting"])
 
     async with aiohttp.ClientSession() as session:
         await question()  # opens the connection

@@ -114,10 +114,10 @@ def endpoint(engine: str) -> Iterator[Endpoint]:
 def _ready(process: psutil.Popen, log: Path) -> Endpoint:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        told = log.read_text()
-        if "keys:" in told and told.endswith("\n"):
-            found = re.search(r"(wss://\S+) (https://\S+)", told)
-            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", told))
+        output = log.read_text()
+        if "keys:" in output and output.endswith("\n"):
+            found = re.search(r"(wss://\S+) (https://\S+)", output)
+            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", output))
             if found is None:
                 break
             named["AWS_CA_BUNDLE"] = named["SSL_CERT_FILE"]

@@ -155,7 +155,7 @@ async def started_service(
 async def run(settings: Settings) -> bool:
     """Serve until SIGTERM or SIGINT, then drain for at most `drain_seconds`.
 
-    Returns whether the drain completed, and no defect was the reason to stop.
+    Returns False if the drain timed out, finals in memory were lost, or a defect was the reason.
     """
     stop, defect = asyncio.Event(), asyncio.Event()
 
