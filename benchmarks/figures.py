@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks: quantiles, and which word came when."""
+"""The arithmetic of the benchmarks: quantiles, word latencies and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to have recordings transcribed that are compared: each lane takes one after the other.
+"""The compared ways to transcribe recordings; each lane transcribes one after the other.
 
 Engine   the transcriber alone, in a process of its own
 Caller   POST /transcribe
@@ -180,7 +180,7 @@ def server_for_recordings(
 async def loaded(
     server: Server, session: aiohttp.ClientSession, slots: int, paths: Sequence[Path]
 ) -> None:
-    """Wait until every slot has its model, which shows in that all of them work."""
+    """Wait until every slot has loaded its model, which is when all slots are busy."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             async with session.get(f"{server.url}/health") as answer:

@@ -1,16 +1,16 @@
-"""A load of speakers and viewers, and what the last viewer of each conversation saw of it.
+"""Generates a load of speakers and viewers, and measures what one viewer of each receives.
 
     python -m benchmarks.load URL --streams 50 --seconds 10
 
 Each stream is 16 kHz mono in frames of 100 ms, and has a conversation of its own with two
 viewers. The latency of a word is the time from the moment at which the frame that completes it
 was sent to the arrival of the first message that contains it at the second viewer, the last to
-be written to. It needs an engine that says words as the audio passes (the scripted one).
+be written to. It needs an engine that emits words as the audio passes (the scripted one).
 
-Prints two lines when the measured window begins and ends, so that the caller can read what the
-server spent meanwhile, and then the result; each is a JSON object with an `event`. Its own CPU
-time, its lateness and its event loop's lag are part of the result: when they are large, the
-load generator was the limit, and the latencies are upper bounds.
+It prints a line when the measured window begins and one when it ends, so that the caller can read
+the server's CPU time, and then the result; each is a JSON object with an `event`. The generator's
+own CPU time, lateness and event loop lag are part of the result: when they are large, the load
+generator was the limit, and the latencies are upper bounds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
     """Put the load on a server for `warm_up` and then `seconds`; return what was measured.
 
     Raises:
-        ExceptionGroup: a connection failed; no figure is told then.
+        ExceptionGroup: a connection failed, so that there are no figures.
     """
     talks = [Talk(f"load-{number}") for number in range(streams)]
     frames = round((warm_up + seconds) / FRAME_SECONDS)

@@ -1,8 +1,8 @@
-"""Word error rate and real-time factor of the embedded engine, direct and through the service.
+"""Measures the embedded engine alone and through the service: word error rate, real-time factor.
 
-Direct means: the recording's voiced segments are decoded whole, in this process. Streamed means:
-the same recording goes through the running service as a speaker's audio would, as fast as it is
-taken, in several formats. The difference between the two is what the path costs.
+Direct means that the recording's voiced segments are decoded whole, in this process. Streamed means
+that the recording goes through the running service like a speaker's audio, as fast as the service
+reads it, in several formats. The difference between the two is the cost of the path.
 
 The word error rate is (substitutions + deletions + insertions) / words of the reference; the
 real-time factor is time taken / length of the audio, the service's start-up apart.

@@ -1,16 +1,15 @@
-"""Recordings through the server, beside the engine alone, and the server's health under full load.
+"""Measures recordings through the GPU server and by the engine alone, and the server's health.
 
-The same recordings go to a running server on the loopback, by requests and by the jobs' queue, and
-to the transcriber that it uses in a process of its own with nothing around it. The three take
-turns. A slot gets the next recording when it is done with the last, so that all have the same
-order: with more requests than slots the smallest file would arrive first, and a long one left for
-the end tells more of the order than of the server. Of the queue's jobs one more is there than
-slots, for the worker makes one ready. CPU is that of the server and its transcribers, and of the
-transcriber alone; the client's and the emulated cloud's is not counted, but takes its share of the
-machine, and so of the time.
+The same recordings go to a running server on the loopback, by requests and by the queue of jobs,
+and to the same transcriber in a process of its own. The three take turns. A slot gets the next
+recording when it has finished the last, so that the order is the same for all: with more requests
+than slots the smallest file would arrive first, and a long one left for the end would measure the
+order rather than the server. There is one more job in the queue than slots, because the worker
+prefetches one. CPU is that of the server and its transcribers, or of the transcriber alone. The CPU
+of the client and of the emulated cloud is not counted, but slows the machine down.
 
-The embedded engine does real work. faster-whisper with weights of the tests costs next to nothing,
-so it shows best what the server itself takes for a recording; no promise is about that ratio.
+The embedded engine does real work. faster-whisper with the tests' weights costs next to nothing, so
+it shows best what the server itself needs for a recording; no promise is about that ratio.
 """
 
 from __future__ import annotations
@@ -121,7 +120,7 @@ class Pair:
 
     @property
     def different(self) -> int:
-        """Recordings of which the server has made something else than the engine."""
+        """Recordings for which the server's transcript differs from the engine's."""
         return sum(
             served.transcripts[name] != expected
             for alone, served in zip(self.alone, self.server, strict=True)

@@ -1,12 +1,13 @@
-"""What the router adds to a transcription: its cold start, and its own time when it is warm.
+"""Measures what the router adds to a transcription: its cold start, and its own time when warm.
 
-The real handler runs in a process of its own, with real clients, against a world on the loopback
-in which everything is answered at once (`benchmarks.router_world`). From S3, SQS and a server over
-a network the answers come later; what they take is not in the figures.
+The real handler runs in a process of its own, with real clients, against fakes on the loopback that
+respond at once (`benchmarks.router_world`). The latency of S3, SQS and a server over a network is
+therefore not in the figures.
 
-Import: a fresh interpreter imports the handler, which makes its clients. On a busy machine its CPU
-time says more than the clock. It sees what Lambda does (`scripts.bundle`): packages with their
-bytecode, the function's own sources without; of botocore's data what the layer has; no `awscrt`.
+Import means that a fresh interpreter imports the handler, which makes its clients. On a busy
+machine the CPU time is more reliable than the clock. The interpreter has what Lambda has
+(`scripts.bundle`): packages with bytecode, the function's own sources without, the layer's part of
+botocore's data, and no `awscrt`.
 """
 
 from __future__ import annotations

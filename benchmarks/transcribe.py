@@ -1,10 +1,9 @@
-"""The engine `transcribe`: CPU, added latency and memory per stream, to the local endpoint.
+"""Measures the engine `transcribe` with the local endpoint: CPU, added latency, memory per stream.
 
-The endpoint runs in another process, over TLS as at AWS, and reads its words from a script: a word
-every 0.4 seconds, each of which it tells at once. So whatever a word takes to come is what the
-engine, the endpoint and the loopback add. The engine's own WebSocket transport stands beside
-HTTP/2 with Amazon's SDK. For hours of audio the words are in the audio (`dictation`), so that
-each can be told from the others.
+The endpoint runs in another process, over TLS as at AWS. It emits scripted words, one every 0.4
+seconds and without delay, so that the latency of a word is what the engine, the endpoint and the
+loopback add. The engine's own WebSocket transport is compared with HTTP/2 by Amazon's SDK. For
+hours of audio the words are encoded in the audio (`dictation`), so that each can be identified.
 """
 
 from __future__ import annotations

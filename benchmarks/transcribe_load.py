@@ -1,12 +1,12 @@
-"""One process full of streams to an endpoint of Amazon Transcribe, and what it costs.
+"""Runs many streams to an endpoint of Amazon Transcribe, and measures CPU, memory and latency.
 
 A process of its own, so that its CPU time and memory are those of the engine alone:
 
     python -m benchmarks.transcribe_load '{"transport": "websocket", "endpoint": "wss://...", ...}'
 
-takes a `Load` as JSON and prints a `Cost` as JSON. Credentials, and whom to trust, come from the
-environment. The generator of the audio runs in the same process; with the transport `none` it
-runs alone, so that its part can be told.
+takes a `Load` as JSON and prints a `Cost` as JSON. Credentials and trusted certificates come from
+the environment. The generator of the audio runs in the same process; with the transport `none` it
+runs alone, so that its share can be subtracted.
 """
 
 from __future__ import annotations
