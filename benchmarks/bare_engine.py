@@ -1,10 +1,10 @@
-"""A transcriber without a server around it: `python -m benchmarks.bare_engine SPEC`.
+"""Runs a transcriber without a server: `python -m benchmarks.bare_engine SPEC`.
 
-Prints a line when the model is loaded. Then it reads paths of recordings, a line each, and answers
-each with a JSON object: what was said, and the CPU time that the transcriber took, in seconds.
+It prints a line when the model is loaded. Then it reads paths of recordings, one a line, and
+answers each with a JSON object: the text, and the transcriber's CPU time in seconds.
 
-It is as humble as the transcribers of a server, so that neighbours on a busy machine take as much
-from one as from the other.
+It has the same low priority as a server's transcribers, so that other processes of a busy machine
+slow both down alike.
 """
 
 from __future__ import annotations

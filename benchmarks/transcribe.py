@@ -1,9 +1,9 @@
-"""The engine `transcribe`: CPU, added latency and memory per stream, to the local endpoint.
+"""Measures the engine `transcribe` with the local endpoint: CPU, added latency, memory per stream.
 
-The endpoint runs in another process, over TLS as at AWS, and reads its words from a script: a word
-every 0.4 seconds, which it sends at once. So the time that a word takes is what the engine, the
-endpoint and the loopback add. For hours of audio the words are in the samples (`dictation`), so
-that each is different.
+The endpoint runs in another process, over TLS as at AWS. It emits scripted words, one every 0.4
+seconds and without delay, so that the latency of a word is what the engine, the endpoint and the
+loopback add. For hours of audio the words are encoded in the audio (`dictation`), so that each can
+be identified.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ def endpoint(engine: str) -> Iterator[Endpoint]:
 def _ready(process: psutil.Popen, log: Path) -> Endpoint:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        told = log.read_text()
-        if "keys:" in told and told.endswith("\n"):
-            found = re.search(r"wss://\S+", told)
-            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", told))
+        output = log.read_text()
+        if "keys:" in output and output.endswith("\n"):
+            found = re.search(r"wss://\S+", output)
+            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", output))
             if found is None:
                 break
             named["AWS_CA_BUNDLE"] = named["SSL_CERT_FILE"]

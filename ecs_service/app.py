@@ -19,8 +19,8 @@ from ecs_service.access import AccessPolicy
 from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.health import HealthEndpoints
 from ecs_service.api.languages import list_languages
-from ecs_service.api.live import Live, RefusedConnection
-from ecs_service.api.router import Router
+from ecs_service.api.live import LiveContext, RefusedConnection
+from ecs_service.api.router import RequestRouter
 from ecs_service.api.speaker_connection import SpeakerConnection
 from ecs_service.api.viewer_connection import ViewerConnection
 from ecs_service.conversations.confirmation import Confirmation
@@ -32,7 +32,7 @@ from ecs_service.conversations.translations import Translations
 from ecs_service.descriptors import Shares, raised_limit, share, wanted
 from ecs_service.embedded_metrics import MetricsReader, print_metrics
 from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
-from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.limits.unread import UnreadBudget
 from ecs_service.limits.viewer_slots import ViewerSlots
@@ -68,8 +68,8 @@ log = structlog.get_logger(__name__)
 class ServiceParts:
     """The parts that a drain ends in order."""
 
-    router: Router
-    live: Live
+    router: RequestRouter
+    live: LiveContext
     slots: StreamSlots
     outbox: Outbox | None
 
@@ -126,9 +126,9 @@ async def started_service(
             shares.viewers, min(shares.viewers, settings.viewers_per_conversation)
         )
         unread = UnreadBudget(settings.max_unread_mib * 2**20)
-        live = Live(streams, hub, updates, translations, viewers, unread)
+        live = LiveContext(streams, hub, updates, translations, viewers, unread)
         health = HealthEndpoints(slots, journal)
-        router = Router(
+        router = RequestRouter(
             socket_routes={
                 "/api/stt/transcribe": partial(SpeakerConnection, live),
                 "/api/stt/connect": partial(ViewerConnection, live),
@@ -155,7 +155,7 @@ async def started_service(
 async def run(settings: Settings) -> bool:
     """Serve until SIGTERM or SIGINT, then drain for at most `drain_seconds`.
 
-    Returns whether the drain completed, and no defect was the reason to stop.
+    Returns False if the drain timed out, finals in memory were lost, or a defect was the reason.
     """
     stop, defect = asyncio.Event(), asyncio.Event()
 
@@ -235,8 +235,8 @@ def _share_descriptors(settings: Settings) -> Shares:
 
 
 def _caller_limits(settings: Settings) -> CallerLimits:
-    connects = Rate(settings.connects_per_second, settings.connects_at_once)
-    failures = Rate(settings.failures_per_second, settings.failures_at_once)
+    connects = TokenRate(settings.connects_per_second, settings.connects_at_once)
+    failures = TokenRate(settings.failures_per_second, settings.failures_at_once)
     return CallerLimits(
         connects=RateLimit(connects, most=MOST_ADDRESSES),
         failures=RateLimit(failures, most=MOST_ADDRESSES),

@@ -24,7 +24,7 @@ def _request() -> bytes:
     ).encode()
 
 
-def answers(port: int) -> bool:
+def is_healthy(port: int) -> bool:
     """Return whether the service at `port` of this machine responds with 200.
 
     Raises:
@@ -45,11 +45,11 @@ def answers(port: int) -> bool:
 def main() -> int:
     """Check the service at `PORT`; return the exit code."""
     try:
-        well = answers(int(os.environ.get("PORT") or DEFAULT_PORT))
+        healthy = is_healthy(int(os.environ.get("PORT") or DEFAULT_PORT))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - shown with the container's health
         return 1
-    return 0 if well else 1
+    return 0 if healthy else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Marks the service's image of an assembly, so that the repository keeps it (infra/delivery/roles.py):
-# Marks the image of an assembly, so that its repository keeps it (infra/delivery.py):
+# Marks the image of an assembly, so that its repository keeps it (infra/delivery/roles.py):
 #     sh scripts/keep-image.sh ASSEMBLY REPOSITORY ENVIRONMENT deploying|running
 # Call it with `deploying` before a deployment; it fails if the image no longer exists. Call it with
 # `running` after a deployment that succeeded; the image that ran until then is kept as `previous`, for

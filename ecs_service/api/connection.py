@@ -27,7 +27,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ecs_service import telemetry
 from ecs_service.api.read_control import ReadControl
-from ecs_service.api.rfc6455 import FrameKind, Messages, MessageTooLong, Violation, answer_to_close
+from ecs_service.api.rfc6455 import Assembler, FrameKind, MessageTooLong, Violation, answer_to_close
 from ecs_service.limits.frame_budget import CONTROL_COST
 from ecs_service.refusal import Refusal
 from transcripts.models import Model
@@ -78,7 +78,7 @@ class Connection(WSListener):
         self._closed = False
         self._closing: asyncio.TimerHandle | None = None
         self._watching: asyncio.TimerHandle | None = None
-        self._messages = Messages()
+        self._messages = Assembler()
         self._reading: ReadControl
         #: The newest ping of a throttled client; of several, only this one needs an answer.
         self._unanswered_ping: bytes | None = None

@@ -24,7 +24,7 @@ DISCONNECT_SECONDS = CLOSE_SECONDS + 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveContext:
     """What the connections of this protocol share."""
 
     streams: Streams
@@ -48,7 +48,7 @@ class Live:
 class LiveConnection(Connection):
     """A connection of this protocol. Its refusals count for the caller's address."""
 
-    def __init__(self, live: Live, caller: Caller) -> None:
+    def __init__(self, live: LiveContext, caller: Caller) -> None:
         super().__init__(live.connections)
         self._live = live
         self._caller = caller
@@ -62,7 +62,7 @@ class LiveConnection(Connection):
 class RefusedConnection(LiveConnection):
     """Refuses a client with a named error, whatever it sends."""
 
-    def __init__(self, live: Live, refusal: Refusal, caller: Caller) -> None:
+    def __init__(self, live: LiveContext, refusal: Refusal, caller: Caller) -> None:
         super().__init__(live, caller)
         self._refusal = refusal
 

@@ -36,7 +36,7 @@ class MessageTooLong(Exception):
     """The frames of a message have more than `MAX_FRAME_BYTES` together."""
 
 
-class Messages:
+class Assembler:
     """Assembles messages from frames (section 5.4); at most one message is unfinished."""
 
     __slots__ = ("_decoder", "_parts", "unfinished")

@@ -28,7 +28,7 @@ OpenSocket = Callable[[HttpRequest, Caller], Connection]
 log = structlog.get_logger(__name__)
 
 
-class Router:
+class RequestRouter:
     """Finds the handler of a path. Sockets are limited by the caller's address, HTTP routes not.
 
     `refused` makes the connection that sends a client a refusal and closes.

@@ -10,7 +10,7 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
-from ecs_service.api.live import Live, LiveConnection
+from ecs_service.api.live import LiveConnection, LiveContext
 from ecs_service.api.requests import HttpRequest, explain
 from ecs_service.limits.callers import Caller
 from ecs_service.refusal import Refusal
@@ -40,7 +40,7 @@ class SpeakerConnection(LiveConnection):
 
     _stream: Stream
 
-    def __init__(self, live: Live, request: HttpRequest, caller: Caller) -> None:
+    def __init__(self, live: LiveContext, request: HttpRequest, caller: Caller) -> None:
         super().__init__(live, caller)
         self._request = request
         self._interim_results = True

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 
-from ecs_service.api.live import Live, LiveConnection
+from ecs_service.api.live import LiveConnection, LiveContext
 from ecs_service.api.requests import HttpRequest
 from ecs_service.limits.callers import Caller
 from ecs_service.refusal import Refusal
@@ -26,7 +26,7 @@ UNREAD_SECONDS = 3 * HEARTBEAT_SECONDS
 class ViewerConnection(LiveConnection):
     """Sends a conversation to a viewer."""
 
-    def __init__(self, live: Live, request: HttpRequest, caller: Caller) -> None:
+    def __init__(self, live: LiveContext, request: HttpRequest, caller: Caller) -> None:
         super().__init__(live, caller)
         self._request = request
 

@@ -121,7 +121,7 @@ class Hub:
     def add_subscriber(
         self, conversation_id: ConversationId, subscriber: Subscriber
     ) -> Iterator[Conversation]:
-        """Deliver the conversation to `subscriber`, from the next message on, while it is open."""
+        """Deliver the conversation to `subscriber` while the context is open."""
         conversation = self.conversation(conversation_id)
         conversation.subscribers.add(subscriber)
         try:

@@ -82,7 +82,7 @@ class Translations:
     def add_reader(
         self, conversation: Conversation, target: Language, reader: Subscriber, snapshot: Snapshot
     ) -> Iterator[None]:
-        """Deliver translations into `target` to `reader`, from `snapshot` on, while it is open.
+        """Deliver translations to `reader` while the context is open, and those of `snapshot`.
 
         `target` is one of `languages`.
         """
@@ -170,7 +170,7 @@ class Interpreter:
     # --- originals --------------------------------------------------------------------------
 
     def on_published(self, message: Partial | Final) -> None:
-        """Take a message that every subscriber has. It is handled later on the loop."""
+        """Take a message that every subscriber has, and handle it after the current callback."""
         self._loop.call_soon(self._handle, message)
 
     def _handle(self, message: Partial | Final) -> None:

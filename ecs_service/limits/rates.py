@@ -13,7 +13,7 @@ from time import monotonic
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class TokenRate:
     """A rate: `burst` events at once, and `per_second` on average."""
 
     per_second: float
@@ -27,7 +27,9 @@ class RateLimit:
     stays bounded when there are many keys, and the limit still holds for a few very active ones.
     """
 
-    def __init__(self, rate: Rate, *, most: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, rate: TokenRate, *, most: int, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._interval = 1.0 / rate.per_second
         self._budget = rate.burst * self._interval  # seconds that it takes to be whole again
         self._most = most

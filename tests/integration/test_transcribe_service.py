@@ -121,7 +121,9 @@ async def test_a_session_that_dies_costs_no_word_and_doubles_none(fault: str) ->
         assert times == pytest.approx(undisturbed_times, abs=0.05)
 
 
-async def told(service: RunningService, audio: bytes, **parameters: object) -> list[Message]:
+async def received_messages(
+    service: RunningService, audio: bytes, **parameters: object
+) -> list[Message]:
     """Speak and return what the service tells."""
     wanted = TranscribeParameters.model_validate(
         {"sample_rate": 16_000, "conversation_id": "talk", "speaker": "Ada"} | parameters
@@ -147,7 +149,7 @@ def by_channel(messages: list[Message]) -> dict[int | None, list[tuple[str, list
 @pytest.mark.parametrize("fault", [None, "disconnect@2.6x1", "disconnect@0.8x2"])
 async def test_two_channels_are_two_transcripts(fault: str | None) -> None:
     async with captions(*filter(None, [fault]), transcribe_allowed=ALLOWED) as service:
-        messages = await told(service, BOTH, channels=2, channel_mode="separate")
+        messages = await received_messages(service, BOTH, channels=2, channel_mode="separate")
 
     said = by_channel(messages)
     assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
@@ -171,7 +173,7 @@ async def test_two_channels_are_two_transcripts(fault: str | None) -> None:
 async def test_two_channels_are_mixed_unless_they_are_asked_for() -> None:
     async with captions(transcribe_allowed=ALLOWED) as service:
         both_ears = np.repeat(np.frombuffer(SPOKEN, "<i2"), 2).tobytes()
-        messages = await told(service, both_ears, channels=2)
+        messages = await received_messages(service, both_ears, channels=2)
 
     said = by_channel(messages)
     assert [text for text, _ in said[None]] == ["word1 word2", "word3 word4"]
@@ -181,7 +183,7 @@ async def test_two_channels_are_mixed_unless_they_are_asked_for() -> None:
 async def test_a_label_tells_people_apart_and_leaves_the_speakers_name() -> None:
     options = '{"show-speaker-label":"true","partial-results-stability":"high"}'
     async with captions(transcribe_allowed=ALLOWED) as service:
-        messages = await told(service, SPOKEN, options=options)
+        messages = await received_messages(service, SPOKEN, options=options)
 
     finals = [message for message in messages if isinstance(message, Final)]
     partials = [message for message in messages if isinstance(message, Partial)]
@@ -193,7 +195,7 @@ async def test_a_label_tells_people_apart_and_leaves_the_speakers_name() -> None
 
 async def test_without_being_asked_for_there_is_neither() -> None:
     async with captions(transcribe_allowed=ALLOWED) as service:
-        messages = await told(service, SPOKEN)
+        messages = await received_messages(service, SPOKEN)
 
     assert all(message.speaker_label is None for message in messages if isinstance(message, Final))
     assert all(m.stable_words is None for m in messages if isinstance(m, Partial))
@@ -211,7 +213,7 @@ async def test_without_being_asked_for_there_is_neither() -> None:
 async def test_what_the_operator_does_not_allow_is_refused(wanted: dict[str, object]) -> None:
     async with captions() as service:
         with pytest.raises(Refused) as caught:
-            await told(service, SPOKEN, **wanted)
+            await received_messages(service, SPOKEN, **wanted)
 
     assert caught.value.code is ErrorCode.INVALID_OPTION
     assert ERRORS[caught.value.code].close_code == 4407
@@ -270,7 +272,7 @@ async def test_a_speaker_who_may_gets_a_medical_transcript(fault: str | None) ->
     recogniser = Remembering()
     faults = filter(None, [fault])
     async with captions(*faults, recogniser=recogniser, transcribe_allowed=allowed) as service:
-        messages = await told(service, SPOKEN, options=json.dumps(wanted))
+        messages = await received_messages(service, SPOKEN, options=json.dumps(wanted))
 
     said = [message for message in messages if isinstance(message, Final)]
     assert [final.text for final in said] == ["word1 word2", "word3 word4"]
@@ -295,7 +297,7 @@ async def test_where_every_stream_is_medical_a_speaker_asks_for_nothing() -> Non
 async def test_a_medical_stream_in_another_language_is_refused() -> None:
     async with captions(transcribe_allowed='{"medical":true}') as service:
         with pytest.raises(Refused, match="Medical") as caught:
-            await told(service, SPOKEN, options=json.dumps(MEDICAL), language="de-DE")
+            await received_messages(service, SPOKEN, options=json.dumps(MEDICAL), language="de-DE")
 
     assert caught.value.code is ErrorCode.UNSUPPORTED_LANGUAGE
 
@@ -303,7 +305,7 @@ async def test_a_medical_stream_in_another_language_is_refused() -> None:
 async def test_strangers_do_not_learn_whose_account_it_is() -> None:
     async with captions("refuse:403") as service:
         with pytest.raises(Refused) as caught:
-            await told(service, SPOKEN)
+            await received_messages(service, SPOKEN)
         (logged,) = service.logged("stream_failed")
 
     assert str(caught.value).count("The recognition engine is not available.") == 1
@@ -313,7 +315,7 @@ async def test_strangers_do_not_learn_whose_account_it_is() -> None:
 async def test_an_engine_with_one_channel_refuses_two() -> None:
     async with running_service() as service:  # the stand-in
         with pytest.raises(Refused) as caught:
-            await told(service, BOTH, channels=2, channel_mode="separate")
+            await received_messages(service, BOTH, channels=2, channel_mode="separate")
 
     assert caught.value.code is ErrorCode.INVALID_OPTION
 

@@ -12,10 +12,10 @@ from ecs_service.access import AccessPolicy
 from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest
-from ecs_service.api.router import Router
+from ecs_service.api.router import RequestRouter
 from ecs_service.app import SEND_BUFFER
 from ecs_service.limits.callers import Caller, CallerLimits
-from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 
 
@@ -50,8 +50,8 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
     def refuse(refusal: Refusal, _caller: Caller) -> Connection:
         raise refusal
 
-    anybody = RateLimit(Rate(per_second=1e6, burst=10**6), most=1)
-    router = Router(
+    anybody = RateLimit(TokenRate(per_second=1e6, burst=10**6), most=1)
+    router = RequestRouter(
         socket_routes={"/": echo},
         refused=refuse,
         http_routes={},

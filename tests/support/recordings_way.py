@@ -39,7 +39,7 @@ ROUTER_SECONDS = 40
 
 
 def words(session: Session, number: int) -> str:
-    """Return what is said in a chunk: some words, not two chunks alike."""
+    """Return the words of a chunk, which differ from those of any other chunk."""
     return f"{session.session_id} number {number}" + " and on" * (number % 7)
 
 
@@ -106,25 +106,25 @@ class Way:
     def end(self, talk: Talk) -> None:
         """Say by an event that a session has ended, and of how many chunks it consists."""
         about = {"userId": talk.session.user_id, "sessionId": talk.session.session_id}
-        self.tell("Session Ended", {"bucket": self.bucket, **about, "chunkCount": talk.count})
+        self.send_event("Session Ended", {"bucket": self.bucket, **about, "chunkCount": talk.count})
 
-    def tell(self, kind: str, detail: object) -> None:
+    def send_event(self, kind: str, detail: object) -> None:
         """Put an application's event on the bus."""
         entry = {"Source": "cloudscribe", "DetailType": kind, "Detail": json.dumps(detail)}
         self.cloud.client("events").put_events(Entries=[entry])
 
     # --- what goes wrong --------------------------------------------------------------------
 
-    def tell_again(self, talk: Talk, number: int) -> None:
-        """Have the router told of a chunk once more, by S3 itself or by an application."""
+    def repeat_chunk_event(self, talk: Talk, number: int) -> None:
+        """Send the router a chunk's event again, as S3 or as an application."""
         key = talk.key(number)
         if number % 2:
             self._invoke("router", created(key, self.bucket))
         else:
-            self.tell("Audio Uploaded", flat(key, self.bucket)["detail"])
+            self.send_event("Audio Uploaded", flat(key, self.bucket)["detail"])
 
-    def tell_combiner_again(self, talk: Talk, number: int) -> None:
-        """Have the combiner told of a chunk's transcript once more."""
+    def repeat_transcript_event(self, talk: Talk, number: int) -> None:
+        """Send the combiner the event of a chunk's transcript again."""
         self._invoke("session_combiner", created(talk.transcript_key(number), self.bucket))
 
     def kill(self, module: str) -> bool:
@@ -176,11 +176,11 @@ class Way:
 
     def _counts(self, url: str) -> tuple[int, int]:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        told = self.cloud.client("sqs").get_queue_attributes(
+        attributes = self.cloud.client("sqs").get_queue_attributes(
             QueueUrl=url,
             AttributeNames=[names[0], names[1]],  # type: ignore[list-item]  # two of its names
         )["Attributes"]
-        return int(told[names[0]]), int(told[names[1]])  # type: ignore[index]  # the same
+        return int(attributes[names[0]]), int(attributes[names[1]])  # type: ignore[index]  # the same
 
     def _invoke(self, function: str, event: object) -> None:
         self.cloud.client("lambda").invoke(

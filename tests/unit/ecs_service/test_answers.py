@@ -19,9 +19,9 @@ from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.health import HealthEndpoints
 from ecs_service.api.requests import HttpRequest, HttpResponse
-from ecs_service.api.router import Router
+from ecs_service.api.router import RequestRouter
 from ecs_service.limits.callers import Caller, CallerLimits
-from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.limits.stream_slots import StreamSlots
 
 pytestmark = pytest.mark.unit
@@ -73,14 +73,14 @@ names = st.sampled_from(
 )
 
 
-def router(*, loopback: bool, edge_secret: str | None) -> Router:
+def router(*, loopback: bool, edge_secret: str | None) -> RequestRouter:
     def limit() -> RateLimit:
-        return RateLimit(Rate(1.0, 5), most=2)
+        return RateLimit(TokenRate(1.0, 5), most=2)
 
     def upgraded(_request: HttpRequest, _caller: Caller) -> Connection:
         return cast("Connection", HttpResponse(HTTPStatus.OK, b"stands for a socket"))
 
-    return Router(
+    return RequestRouter(
         socket_routes={"/api/stt/transcribe": upgraded},
         refused=lambda _refusal, _caller: upgraded(cast("HttpRequest", None), _caller),
         http_routes=HealthEndpoints(slots(taken=1), None).routes(),

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from ecs_service.addresses import caller_key, network_key
 from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures
-from ecs_service.limits.rates import Rate, RateLimit
+from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
@@ -90,7 +90,7 @@ def test_no_span_of_time_has_more_than_the_burst_and_what_came_back(
     per_second: float, burst: int, pauses: list[float]
 ) -> None:
     clock = Clock()
-    limit = RateLimit(Rate(per_second, burst), most=10, clock=clock)
+    limit = RateLimit(TokenRate(per_second, burst), most=10, clock=clock)
     taken: list[float] = []
     for pause in pauses:
         clock.now += pause
@@ -106,7 +106,7 @@ def test_no_span_of_time_has_more_than_the_burst_and_what_came_back(
 @given(st.floats(0.1, 50), st.integers(1, 20))
 def test_after_the_announced_wait_there_is_a_token(per_second: float, burst: int) -> None:
     clock = Clock()
-    limit = RateLimit(Rate(per_second, burst), most=10, clock=clock)
+    limit = RateLimit(TokenRate(per_second, burst), most=10, clock=clock)
     assert [limit.take("a") for _ in range(burst)] == [0.0] * burst
 
     wait = limit.take("a")
@@ -119,7 +119,7 @@ def test_after_the_announced_wait_there_is_a_token(per_second: float, burst: int
 
 
 def test_keys_do_not_share(clock: Clock) -> None:
-    limit = RateLimit(Rate(1.0, 1), most=10, clock=clock)
+    limit = RateLimit(TokenRate(1.0, 1), most=10, clock=clock)
     assert not limit.take("a")
     assert limit.take("a")
     assert not limit.take("b")
@@ -127,7 +127,7 @@ def test_keys_do_not_share(clock: Clock) -> None:
 
 @given(st.lists(st.integers(0, 40), max_size=200))
 def test_however_many_keys_come_the_table_is_bounded(keys: list[int]) -> None:
-    limit = RateLimit(Rate(1.0, 1), most=8, clock=Clock())
+    limit = RateLimit(TokenRate(1.0, 1), most=8, clock=Clock())
     for each in keys:
         limit.take(str(each))
         limit.spend(str(each))
@@ -135,7 +135,7 @@ def test_however_many_keys_come_the_table_is_bounded(keys: list[int]) -> None:
 
 
 def test_the_key_that_was_longest_without_use_is_forgotten_first(clock: Clock) -> None:
-    limit = RateLimit(Rate(1.0, 2), most=2, clock=clock)
+    limit = RateLimit(TokenRate(1.0, 2), most=2, clock=clock)
     for each in "abac":
         limit.spend(each)
     assert limit.wait("a"), "used last but one"
@@ -147,8 +147,8 @@ def test_the_key_that_was_longest_without_use_is_forgotten_first(clock: Clock) -
 
 def callers(clock: Clock, *, connects: int = 3, failures: int = 2) -> CallerLimits:
     return CallerLimits(
-        connects=RateLimit(Rate(1.0, connects), most=10, clock=clock),
-        failures=RateLimit(Rate(0.5, failures), most=10, clock=clock),
+        connects=RateLimit(TokenRate(1.0, connects), most=10, clock=clock),
+        failures=RateLimit(TokenRate(0.5, failures), most=10, clock=clock),
     )
 
 

@@ -301,7 +301,7 @@ def put_jobs(handler: ModuleType, number: int) -> None:
         handler.sqs.send_message(QueueUrl=handler.settings.jobs_queue_url, MessageBody="{}")
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def printed_metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     lines = capsys.readouterr().out.splitlines()
     found: dict[str, Any] = next(json.loads(line) for line in lines if "_aws" in line)
     return found
@@ -316,7 +316,7 @@ def test_waiting_jobs_start_machines(
     handler.handler({"source": "aws.events"}, CONTEXT)
 
     assert gpu.desired == 2
-    assert told(capsys)["MachinesWanted"] == [2.0]
+    assert printed_metrics(capsys)["MachinesWanted"] == [2.0]
 
 
 WAKE = {"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]}
