@@ -22,6 +22,7 @@ from infra.artifacts import Artifacts
 from infra.environments import Canary, Functions
 from infra.log_retention import RETENTION
 from infra.security import accept
+from transcripts.functions import handler_path
 
 #: `scripts.bundle` fetches the layer's packages for the same version.
 RUNTIME = lambda_.Runtime.PYTHON_3_14
@@ -116,7 +117,7 @@ class PythonFunction(Construct):
             self,
             "Function",
             code=lambda_.Code.from_asset(settings.artifacts.function(name)),
-            handler=f"lambdas.{name}.handler.handler",
+            handler=handler_path(name),
             runtime=RUNTIME,
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mib,

@@ -34,8 +34,8 @@ from client.live.endpoints import (
 )
 from client.live.following import News, follow
 from client.live.languages import ask_for_languages
-from client.live.speaking import Stream
-from client.live.translating import Held, Line, translated
+from client.live.speaking import AudioStream
+from client.live.translating import CaptionLine, Held, translated
 from speech.engines.base import SAMPLE_RATE
 from speech.pcm import PcmFormat
 from transcripts.protocol import Snapshot, TranscribeParameters
@@ -264,7 +264,7 @@ async def _print_translated(
     try:
         async with aclosing(lines):
             async for line in lines:
-                if isinstance(line, Line):
+                if isinstance(line, CaptionLine):
                     captions.print_line(line)
                 elif line.state == "failing":
                     printer.print_note(
@@ -326,7 +326,7 @@ async def _speak(
     with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
         async with Speaker(url, parameters, interim_results=interim_results) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
-            talk = Stream(speaker, frames, audio=audio, paced=paced)
+            talk = AudioStream(speaker, frames, audio=audio, paced=paced)
             interrupts = 0
 
             def interrupt() -> None:
@@ -358,7 +358,7 @@ async def _speak(
     return ExitCode.OK
 
 
-async def _update(bar: StreamBar, talk: Stream, duration: float | None) -> None:
+async def _update(bar: StreamBar, talk: AudioStream, duration: float | None) -> None:
     while True:
         bar.show(talk.progress, duration)
         await asyncio.sleep(0.2)

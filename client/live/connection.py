@@ -61,7 +61,7 @@ class Received:
     message: Message
 
 
-class Connection:
+class LiveConnection:
     """A WebSocket of the live protocol. Enter it to connect, iterate it for messages."""
 
     _socket: aiohttp.ClientWebSocketResponse
@@ -186,7 +186,7 @@ class Connection:
         return ConnectionLost(f"the connection to {self._place} ended (close code {code})")
 
 
-class Speaker(Connection):
+class Speaker(LiveConnection):
     """One audio stream into a conversation. `ready` is what the service said at admission."""
 
     ready: Ready
@@ -231,7 +231,7 @@ class Speaker(Connection):
             raise ConnectionLost(f"the connection to {self._place} ended") from error
 
 
-class Viewer(Connection):
+class Viewer(LiveConnection):
     """A listener to a conversation. The first message is a snapshot; there is no last one."""
 
     def __init__(self, base: str, parameters: ConnectParameters) -> None:

@@ -33,7 +33,7 @@ class StreamProgress:
     finished: bool = False
 
 
-class Stream:
+class AudioStream:
     """A source of audio that is spoken into one connection.
 
     With `paced`, each frame goes when its last sample would have been spoken; without, as fast

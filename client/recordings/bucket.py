@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from client import aws
-from client.aws import DEMO_HINT, Place
+from client.aws import DEMO_HINT, AwsResource
 from client.errors import ClientError, UsageError
 from transcripts.recordings.keys import UPLOADS
 from transcripts.recordings.objects import Objects
@@ -57,16 +57,16 @@ def open_bucket(name: str | None) -> Bucket:
 
 def explained(bucket: str) -> AbstractContextManager[None]:
     """Turn what the bucket refuses into errors of the client; see `client.aws.explained`."""
-    return aws.explained(_place(bucket))
+    return aws.explained(_resource(bucket))
 
 
 def explanation(error: Exception, bucket: str) -> ClientError:
     """Return an error of S3 as one of the client; see `client.aws.explanation`."""
-    return aws.explanation(error, _place(bucket))
+    return aws.explanation(error, _resource(bucket))
 
 
-def _place(name: str) -> Place:
-    return Place(
+def _resource(name: str) -> AwsResource:
+    return AwsResource(
         "bucket",
         name,
         BUCKET_VARIABLE,

@@ -9,7 +9,15 @@ from pathlib import Path
 from client.errors import AlreadyThere, ClientError, UnreadableAudio, UsageError
 from client.recordings.bucket import Bucket
 from client.recordings.chunks import announced, chunk_keys, consists_of, number
-from client.recordings.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
+from client.recordings.uploading import (
+    Item,
+    Source,
+    UploadVerdict,
+    find,
+    readable,
+    same_bytes,
+    verdict,
+)
 from transcripts.documents import SessionMetadata
 from transcripts.recordings.keys import FAILURE, UPLOADS, Session, UnknownKey, beside, recording
 from transcripts.recordings.objects import ATTEMPTS, Contended, ObjectVersion
@@ -23,7 +31,7 @@ class Planned:
     """A file, what is to be done with it, and what it replaces."""
 
     source: Source
-    verdict: Verdict
+    verdict: UploadVerdict
     replaces: str | None = None
     #: Whether other bytes have a transcript, so that these will get none.
     transcribed: bool = False
@@ -39,12 +47,12 @@ class Planned:
         """Return why it is not uploaded; None if it is, or is there."""
         where = f"{self.source.path}: another recording is at {self.source.key}"
         advice = "Give this one another name (--name, --session), or insist by --force"
-        if self.verdict is Verdict.TRANSCRIBED:
+        if self.verdict is UploadVerdict.TRANSCRIBED:
             return AlreadyThere(
                 f"{where} and has its transcript. {advice}: then that transcript stays, and this "
                 "one gets none."
             )
-        if self.verdict is Verdict.WAITS:
+        if self.verdict is UploadVerdict.WAITS:
             return AlreadyThere(f"{where} and waits for its transcript. {advice}: then it is gone.")
         return None
 
@@ -92,7 +100,7 @@ def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
     there = find(bucket, source.key)
     same = there is not None and same_bytes(source, there)
     if same and not force:  # whatever has become of it
-        return Planned(source, Verdict.SKIP)
+        return Planned(source, UploadVerdict.SKIP)
     etag = there.etag if there else None
     state = read_state(bucket.objects, recording(source.key).transcript_key, etag)
     return _planned(
@@ -122,7 +130,7 @@ def _planned(
         force=force,
     )
     replaces = there.etag if there is not None and there.key == source.key else None
-    again = same and failed and decided is Verdict.UPLOAD
+    again = same and failed and decided is UploadVerdict.UPLOAD
     failure = beside(recording(source.key).transcript_key, FAILURE) if again else None
     return Planned(source, decided, replaces, transcribed, failure)
 

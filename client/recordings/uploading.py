@@ -115,7 +115,7 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
 # --- what may go there --------------------------------------------------------------------------
 
 
-class Verdict(Enum):
+class UploadVerdict(Enum):
     """What is to be done with a file."""
 
     UPLOAD = auto()
@@ -127,19 +127,21 @@ class Verdict(Enum):
     WAITS = auto()
 
 
-def verdict(*, there: bool, same: bool, transcribed: bool, failed: bool, force: bool) -> Verdict:
+def verdict(
+    *, there: bool, same: bool, transcribed: bool, failed: bool, force: bool
+) -> UploadVerdict:
     """Return what to do with a file, by what the bucket has at its place.
 
     The same bytes are sent again only where they have no transcript and somebody insists, to have
     them tried again after a failure.
     """
     if same and (transcribed or not force):
-        return Verdict.SKIP
+        return UploadVerdict.SKIP
     if force:
-        return Verdict.UPLOAD
+        return UploadVerdict.UPLOAD
     if transcribed:
-        return Verdict.TRANSCRIBED
-    return Verdict.WAITS if there and not failed else Verdict.UPLOAD
+        return UploadVerdict.TRANSCRIBED
+    return UploadVerdict.WAITS if there and not failed else UploadVerdict.UPLOAD
 
 
 def same_bytes(source: Source, listed: ObjectVersion) -> bool:
@@ -188,7 +190,7 @@ def _digest(path: Path, size: int, begin: int = 0) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class BytesSent:
     """More of a file is there; negative where an attempt is begun again. Bytes."""
 
     item: Item
@@ -196,14 +198,14 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FileDone:
     """A file is there, or why it is not."""
 
     item: Item
     error: ClientError | None = None
 
 
-Event: TypeAlias = Sent | Done
+Event: TypeAlias = BytesSent | FileDone
 
 
 def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, None]:
@@ -214,7 +216,7 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
     """
     from s3transfer.manager import TransferConfig, TransferManager  # noqa: PLC0415 - as boto3
 
-    events: queue.SimpleQueue[Sent | tuple[Item, TransferFuture]] = queue.SimpleQueue()
+    events: queue.SimpleQueue[BytesSent | tuple[Item, TransferFuture]] = queue.SimpleQueue()
     config = TransferConfig(
         multipart_threshold=PART_BYTES,
         multipart_chunksize=PART_BYTES,
@@ -233,19 +235,19 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
         left = len(items)
         while left:
             event = events.get()
-            if isinstance(event, Sent):
+            if isinstance(event, BytesSent):
                 yield event
                 continue
             left -= 1
             item, future = event
-            yield Done(item, _problem(bucket, item, future))
+            yield FileDone(item, _problem(bucket, item, future))
 
 
 class _Subscriber:
     """Hears of one transfer, in s3transfer's threads."""
 
     def __init__(
-        self, item: Item, events: queue.SimpleQueue[Sent | tuple[Item, TransferFuture]]
+        self, item: Item, events: queue.SimpleQueue[BytesSent | tuple[Item, TransferFuture]]
     ) -> None:
         self._item = item
         self._events = events
@@ -253,7 +255,7 @@ class _Subscriber:
     def on_progress(self, future: TransferFuture, bytes_transferred: int, **_: Any) -> None:
         """Pass it on."""
         del future
-        self._events.put(Sent(self._item, bytes_transferred))
+        self._events.put(BytesSent(self._item, bytes_transferred))
 
     def on_done(self, future: TransferFuture, **_: Any) -> None:
         """Pass it on."""

@@ -22,12 +22,12 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class QueueLoad:
     """The queue of jobs, and what is done without it."""
 
     waiting: int
     in_flight: int
-    #: Recordings that the router gave to a server within the last `Limits.idle`.
+    #: Recordings that the router gave to a server within the last `FleetLimits.idle`.
     served: int = 0
 
 
@@ -53,7 +53,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class FleetLimits:
     """What the environment allows."""
 
     maximum: int
@@ -80,7 +80,7 @@ class Decision:
 
 
 def decide(
-    load: Load, fleet: Fleet, limits: Limits, now: datetime, *, work_off: bool = False
+    load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime, *, work_off: bool = False
 ) -> Decision:
     """Return how many machines there are to be from now on; `work_off`: a set time has come."""
     begun = limits.at_set_times and (fleet.working_off or work_off)
@@ -89,7 +89,7 @@ def decide(
     return replace(_number(load, fleet, limits, now), working_off=working_off)
 
 
-def _number(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
+def _number(load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime) -> Decision:
     wanted = min(_wanted(load, fleet, limits, now), limits.maximum)
     if fleet.desired == 0 and not fleet.is_warm(now) and wanted:
         since = fleet.waiting_since or now
@@ -103,7 +103,7 @@ def _number(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision
     return Decision(desired=fleet.desired, surplus_since=since)
 
 
-def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
+def _wanted(load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime) -> int:
     for_work = math.ceil((load.waiting + load.in_flight) / limits.jobs_per_instance)
     if limits.at_set_times and not fleet.working_off:
         for_work = min(for_work, fleet.desired)
@@ -111,6 +111,6 @@ def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
     return max(for_work, busy, 1 if fleet.is_warm(now) else 0)
 
 
-def _is_due(load: Load, since: datetime, limits: Limits, now: datetime) -> bool:
+def _is_due(load: QueueLoad, since: datetime, limits: FleetLimits, now: datetime) -> bool:
     enough = load.waiting + load.in_flight >= limits.jobs_to_start
     return enough or now - since >= limits.longest_wait

@@ -39,19 +39,22 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lambdas.batch_worker.decide import Fleet, Limits, Load, decide
+from lambdas.batch_worker.decide import Fleet, FleetLimits, QueueLoad, decide
 from lambdas.batch_worker.machines import Machines
+from transcripts.functions import (
+    BATCH_WORKER,
+    DEFAULT_NAMESPACE,
+    MACHINES_WANTED,
+    RECORDINGS_TRANSCRIBED,
+    ROUTER,
+)
 from transcripts.models import Moment
+from transcripts.recordings.machines import LONGEST_WARMTH
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-SERVICE = "batch_worker"
-
 AtLeastOne = Annotated[int, Field(ge=1)]
-
-#: Nobody keeps a machine ready for longer by one order: a wrong year would be dear.
-LONGEST_WARMTH = timedelta(days=1)
 
 
 class UnknownOrder(ValueError):
@@ -69,7 +72,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
+    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
 
 class MachineSettings(BaseModel):
@@ -87,9 +90,9 @@ class MachineSettings(BaseModel):
     at_set_times: Annotated[bool, Field(alias="AT_SET_TIMES")] = False
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> FleetLimits:
         """What the environment allows."""
-        return Limits(
+        return FleetLimits(
             maximum=self.maximum,
             jobs_per_instance=self.jobs_per_instance,
             idle=timedelta(minutes=self.idle_minutes),
@@ -107,7 +110,7 @@ class Record(BaseModel):
     source: Annotated[Literal["aws:sqs"], Field(alias="eventSource")]
 
 
-class Order(BaseModel):
+class MachineOrder(BaseModel):
     """The part of an event that matters."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -132,8 +135,8 @@ def _client(name: str) -> Any:
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
 chosen = MachineSettings.model_validate(os.environ) if "SERVICE" in os.environ else None
-logger = Logger(service=SERVICE)
-metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+logger = Logger(service=BATCH_WORKER)
+metrics = Metrics(namespace=settings.namespace, service=BATCH_WORKER)
 sqs = cast("SQSClient", _client("sqs"))
 cloudwatch = _client("cloudwatch")
 machines = (
@@ -167,7 +170,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         load = replace(load, served=_served(now - chosen.limits.idle, now))
     decision = decide(load, fleet, chosen.limits, now, work_off=order.work_off)
     machines.become(arn, fleet, decision)
-    metrics.add_metric(name="MachinesWanted", unit=MetricUnit.Count, value=decision.desired)
+    metrics.add_metric(name=MACHINES_WANTED, unit=MetricUnit.Count, value=decision.desired)
     metrics.flush_metrics()  # here and not by a decorator, which warns where there is nothing
     logger.info(
         "machines decided",
@@ -183,10 +186,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     )
 
 
-def _order(event: dict[str, Any], now: datetime) -> Order:
+def _order(event: dict[str, Any], now: datetime) -> MachineOrder:
     """Read an event; those of the schedule's looks order nothing."""
     try:
-        order = Order.model_validate(event)
+        order = MachineOrder.model_validate(event)
     except ValidationError as error:
         places = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
         raise UnknownOrder(f"not understood: {', '.join(sorted(places))}") from None
@@ -198,7 +201,9 @@ def _order(event: dict[str, Any], now: datetime) -> Order:
     return order
 
 
-def _carry_out(order: Order, machines: Machines, fleet: Fleet, arn: str, now: datetime) -> Fleet:
+def _carry_out(
+    order: MachineOrder, machines: Machines, fleet: Fleet, arn: str, now: datetime
+) -> Fleet:
     """Remember an order, forget what has passed, and return the machines as they are then."""
     if order.until is None and order.keep_warm is not None:
         machines.keep_warm(arn, warm=order.keep_warm)
@@ -212,12 +217,12 @@ def _carry_out(order: Order, machines: Machines, fleet: Fleet, arn: str, now: da
     return fleet
 
 
-def _load() -> Load:
+def _load() -> QueueLoad:
     attributes = sqs.get_queue_attributes(
         QueueUrl=settings.jobs_queue_url,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
-    return Load(
+    return QueueLoad(
         waiting=int(attributes["ApproximateNumberOfMessages"]),
         in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
     )
@@ -227,8 +232,8 @@ def _served(begin: datetime, end: datetime) -> int:
     """Return how many recordings the router gave to a server; it counts them in a metric."""
     points = cloudwatch.get_metric_statistics(
         Namespace=settings.namespace,
-        MetricName="RecordingsTranscribed",
-        Dimensions=[{"Name": "service", "Value": "router"}],
+        MetricName=RECORDINGS_TRANSCRIBED,
+        Dimensions=[{"Name": "service", "Value": ROUTER}],
         StartTime=begin,
         EndTime=end,
         Period=60,

@@ -23,7 +23,7 @@ class NoService(RuntimeError):
     """The service is not there."""
 
 
-class Client(Protocol):
+class EcsClient(Protocol):
     """The part of botocore's client of ECS that is used."""
 
     def describe_services(
@@ -44,7 +44,7 @@ class Client(Protocol):
 class Machines:
     """A service of ECS. Errors of its methods are botocore's, and `NoService`."""
 
-    def __init__(self, client: Client, *, cluster: str, service: str) -> None:
+    def __init__(self, client: EcsClient, *, cluster: str, service: str) -> None:
         self._client = client
         self._cluster = cluster
         self._service = service

@@ -1,12 +1,12 @@
-"""Who transcribes a recording: the server at once, whoever works off the queue, or nobody.
+"""Decides who transcribes a recording: the server at once, a worker of the queue, or nobody.
 
-The server is asked only where its answer can be awaited. How long that takes is an estimate from
-the recording's size: so many bytes are a second of audio, and so many seconds of audio are
-transcribed in a second (`Pace`). Both are assumptions, and a wrong one costs nothing but time: an
-answer that does not come is given up early enough to queue the recording, which does no harm if
-it was transcribed all the same.
+The server is asked only if its answer can be awaited. How long that takes is estimated from the
+recording's size (`TranscriptionPace`): a number of bytes is a second of audio, and a number of
+seconds of audio is transcribed in a second. Both are assumptions. A wrong one costs nothing but
+time: the router stops waiting early enough to queue the recording, which does no harm if it was
+transcribed all the same.
 
-Times are seconds. `left` is what remains until the function has to end.
+Times are seconds. `left` is the time until the function has to end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BYTES_PER_SECOND: Final = 4_000.0
 LONGEST_PAUSE: Final = 10.0
 
 
-class Health(StrEnum):
+class ServerHealth(StrEnum):
     """What is known of the server."""
 
     NONE = "none"
@@ -81,7 +81,7 @@ class Enqueue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class TranscriptionPace:
     """What is assumed of recordings and of the server."""
 
     #: Bytes that are a second of audio.
@@ -100,17 +100,17 @@ class Facts:
 
     state: RecordingState
     batch: bool
-    server: Health
-    #: How long its transcription takes, by `Pace`.
+    server: ServerHealth
+    #: How long its transcription takes, by `TranscriptionPace`.
     needed: float
     left: float
 
 
 _NOT_NOW: Final = {
-    Health.NONE: Reason.NO_SERVER,
-    Health.DOWN: Reason.SERVER_DOWN,
-    Health.NOT_READY: Reason.SERVER_NOT_READY,
-    Health.FULL: Reason.SERVER_FULL,
+    ServerHealth.NONE: Reason.NO_SERVER,
+    ServerHealth.DOWN: Reason.SERVER_DOWN,
+    ServerHealth.NOT_READY: Reason.SERVER_NOT_READY,
+    ServerHealth.FULL: Reason.SERVER_FULL,
 }
 
 
@@ -197,7 +197,7 @@ def decide_next(
         answer: how it ended.
         state: how far the recording is by now.
         attempts: how many were made.
-        needed: how long a transcription takes, by `Pace`.
+        needed: how long a transcription takes, by `TranscriptionPace`.
         left: until the function has to end.
         jitter: 0 to 1, at random, so that those who failed together do not come back together.
     """

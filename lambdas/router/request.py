@@ -25,13 +25,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from lambdas.s3_events import ObjectCreated, Shape
+from lambdas.events import ObjectCreated, RefusedEvent, Shape
 from transcripts.models import Moment
 from transcripts.recordings.keys import TranscriptionJob, UnknownKey, recording
-
-
-class RefusedEvent(ValueError):
-    """Nothing can be done about an event."""
 
 
 class UnknownEvent(RefusedEvent):
@@ -47,7 +43,7 @@ class NotARecording(RefusedEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class TranscriptionRequest:
     """A recording to be transcribed."""
 
     #: As it goes onto the queue, should it have to.
@@ -105,7 +101,7 @@ class _Event(Shape):
                 return _Place(bucket=bucket, key=key, batch=mode == "batch")
 
 
-def parse_request(event: dict[str, Any], bucket: str) -> Request | None:
+def parse_request(event: dict[str, Any], bucket: str) -> TranscriptionRequest | None:
     """Return what an event asks for; None if it is about a folder.
 
     S3 knows no folders, but consoles mark them by empty objects whose key ends in a slash.
@@ -136,7 +132,9 @@ def parse_request(event: dict[str, Any], bucket: str) -> Request | None:
         )
     except ValidationError as error:
         raise UnknownEvent(_places(error)) from None
-    return Request(job=job, transcript_key=what.transcript_key, etag=place.etag, batch=place.batch)
+    return TranscriptionRequest(
+        job=job, transcript_key=what.transcript_key, etag=place.etag, batch=place.batch
+    )
 
 
 def _places(error: ValidationError) -> str:

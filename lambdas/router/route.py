@@ -19,17 +19,17 @@ from lambdas.router.decide import (
     Answer,
     Enqueue,
     Facts,
-    Health,
-    Pace,
     Pause,
+    ServerHealth,
     Skip,
     Transcribed,
+    TranscriptionPace,
     decide,
     decide_next,
     is_unclear,
     patience,
 )
-from lambdas.router.request import Request
+from lambdas.router.request import TranscriptionRequest
 from transcripts.recordings.keys import TranscriptionJob
 from transcripts.recordings.status import RecordingState
 
@@ -37,17 +37,17 @@ from transcripts.recordings.status import RecordingState
 class Lookup(Protocol):
     """Looks recordings up; `lambdas.router.bucket.RequestedRecordings` is one."""
 
-    def state(self, request: Request) -> RecordingState:
+    def state(self, request: TranscriptionRequest) -> RecordingState:
         """Return how far a recording is."""
 
-    def size(self, request: Request) -> int | None:
+    def size(self, request: TranscriptionRequest) -> int | None:
         """Return a recording's size in bytes, if it is there."""
 
 
-class Transcriber(Protocol):
+class RemoteTranscriber(Protocol):
     """Who transcribes; `lambdas.router.server.TranscriptionServer` is one."""
 
-    def health(self) -> Health:
+    def health(self) -> ServerHealth:
         """Ask how it is."""
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
@@ -55,7 +55,7 @@ class Transcriber(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class InvocationClock:
     """Time, in seconds."""
 
     #: What is left until the function has to end.
@@ -75,16 +75,16 @@ class RouteResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Router:
+class RecordingRouter:
     """Sends recordings on their way. Errors are those of bucket and queue."""
 
     recordings: Lookup
     #: None where there is none.
-    server: Transcriber | None
+    server: RemoteTranscriber | None
     queue: Callable[[TranscriptionJob], None]
-    pace: Pace
+    pace: TranscriptionPace
 
-    def route(self, request: Request, clock: Clock) -> RouteResult:
+    def route(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
         """Have a recording transcribed, queued, or left alone because it was dealt with.
 
         Whatever is queued was tried before, if at all, and what was tried may have succeeded
@@ -95,11 +95,11 @@ class Router:
             self.queue(request.job)
         return report
 
-    def _try(self, request: Request, clock: Clock) -> RouteResult:
+    def _try(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
         facts = Facts(
             state=self.recordings.state(request),
             batch=request.batch,
-            server=Health.NONE if self.server is None else Health.NOT_ASKED,
+            server=ServerHealth.NONE if self.server is None else ServerHealth.NOT_ASKED,
             needed=self.pace.seconds(request.job.size),
             left=clock.left(),
         )
@@ -118,7 +118,11 @@ class Router:
         return self._attempts(self.server, request, facts.needed, clock)
 
     def _attempts(
-        self, server: Transcriber, request: Request, needed: float, clock: Clock
+        self,
+        server: RemoteTranscriber,
+        request: TranscriptionRequest,
+        needed: float,
+        clock: InvocationClock,
     ) -> RouteResult:
         """Have the server transcribe, several times if need be, and never for too long."""
         for attempts in count(1):
@@ -139,5 +143,5 @@ class Router:
             clock.sleep(next_.seconds)
         raise AssertionError("attempts are limited")
 
-    def _state_after(self, answer: Answer, request: Request) -> RecordingState:
+    def _state_after(self, answer: Answer, request: TranscriptionRequest) -> RecordingState:
         return self.recordings.state(request) if is_unclear(answer) else RecordingState.WAITING

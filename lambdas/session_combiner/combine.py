@@ -19,7 +19,7 @@ Memory: the segments of the session, besides some chunks that are being read. Ab
 Exception
 ├── SessionTooLarge    its chunks' transcripts are larger than this function may hold
 ├── OutOfTime          the time that is left would not do
-└── Unsettled          others kept changing the session
+└── SessionUnsettled          others kept changing the session
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class OutOfTime(Exception):
     """The time that is left would not do; another invocation has more."""
 
 
-class Unsettled(Exception):
+class SessionUnsettled(Exception):
     """Others kept changing the session; another invocation tries again."""
 
 
@@ -106,7 +106,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class CombineResult:
     """What was done about a session, and what was noticed."""
 
     effect: Effect
@@ -148,11 +148,11 @@ class Combiner:
         """
         self._store.put_once(session.end_key, end)
 
-    def look(self, session: Session, remaining: Remaining) -> Result:
+    def look(self, session: Session, remaining: Remaining) -> CombineResult:
         """Write a session's transcript and captions if it is time and they are not there yet.
 
         Raises:
-            SessionTooLarge, OutOfTime, Unsettled: see the module.
+            SessionTooLarge, OutOfTime, SessionUnsettled: see the module.
             Contended: others kept writing the same object in the same moment.
             UnreadableDocument: what is kept of the session's end is no such document.
         """
@@ -160,11 +160,11 @@ class Combiner:
         for attempt in range(ATTEMPTS):
             plan = self._decide(session)
             if isinstance(plan, Wait):
-                return Result(effect=written or Effect.WAITING, outstanding=plan.outstanding)
+                return CombineResult(effect=written or Effect.WAITING, outstanding=plan.outstanding)
             present = self._store.objects.head(session.transcript_key)
             current = present is not None and present.fingerprint == plan.fingerprint
             if current and not self._store.stale_captions(session.transcript_key, plan.fingerprint):
-                return Result(
+                return CombineResult(
                     effect=written or Effect.UNCHANGED,
                     chunks=len(plan.transcripts),
                     gaps=len(plan.gaps),
@@ -177,7 +177,7 @@ class Combiner:
                 written = Effect.UPDATED if present else Effect.WRITTEN
             elif not current and attempt < ATTEMPTS - 1:
                 self._sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
-        raise Unsettled("the session kept changing while it was written")
+        raise SessionUnsettled("the session kept changing while it was written")
 
     def _decide(self, session: Session) -> Plan:
         store = self._store
