@@ -1,10 +1,10 @@
-"""AWS as the commands use it, and reached as every AWS tool reaches it.
+"""Connect to AWS, and explain its errors.
 
-Credentials, region and endpoint are those of AWS's usual chain: the environment, profiles, roles.
-Nothing here asks whether what is reached is on this machine: `make demo` writes a file that sets
-`AWS_ENDPOINT_URL`, credentials and names, and a shell reads it (`ENVIRONMENT_FILE`).
+Credentials, region and endpoint come from AWS's usual chain: the environment, profiles, roles. This
+module does not know whether the AWS is on this machine: `make demo` writes a file for shells
+(`ENVIRONMENT_FILE`) that sets `AWS_ENDPOINT_URL`, credentials and names.
 
-What botocore raises becomes one of `client.errors` in `explained`, with what to do about it.
+`explained` turns errors of botocore into those of `client.errors`, with advice.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from transcripts.recordings.objects import Contended
 
 #: What `make demo` writes, for shells: its names, endpoint and credentials.
 ENVIRONMENT_FILE: Final = ".local/aws.env"
-#: What to do where nobody knows which AWS is meant.
+#: Advice where it is not known which AWS is meant.
 DEMO_HINT: Final = (
     f"For the demo on this machine: source {ENVIRONMENT_FILE}, which is there while it runs"
 )
 
-#: Patience, seconds: with a connection, and with an answer.
+#: Timeouts, seconds: for a connection, and for an answer.
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 60
 _ATTEMPTS: Final = 4
@@ -62,7 +62,7 @@ _CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class AwsResource:
-    """A bucket, a table or a vocabulary, as messages speak of it."""
+    """A bucket, a table or a vocabulary, as messages name it."""
 
     kind: Literal["bucket", "table", "vocabulary", "vocabulary filter"]
     name: str
@@ -143,7 +143,7 @@ def connect(service: Literal["s3", "dynamodb", "transcribe"], region: str | None
 
 @contextlib.contextmanager
 def explained(resource: AwsResource) -> Iterator[None]:
-    """Turn what AWS refuses, and what is in the way to it, into errors of the client.
+    """Turn refusals of AWS, and failures to reach it, into errors of the client.
 
     Raises:
         UsageError, AccessRefused, NoStorage: see `client.errors`.

@@ -1,7 +1,7 @@
 """Create, look up and delete vocabularies and vocabulary filters of Amazon Transcribe.
 
-`client.aws` says how AWS is reached. What a name, a language and an entry may be is checked before
-anything is sent, by `speech.vocabularies` and by the service model of the SDK.
+`client.aws` connects to AWS. Names, languages and entries are validated before anything is sent, by
+`speech.vocabularies` and by the service model of the SDK.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _REFUSALS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocabularyKind:
-    """Vocabularies or filters: what they are called by people and in calls."""
+    """Vocabularies or filters, by their names in messages and in the API."""
 
     noun: Literal["vocabulary", "vocabulary filter"]
     #: As in `CreateVocabulary`, and in the names of members.

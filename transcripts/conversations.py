@@ -1,4 +1,4 @@
-"""The home of live conversations: one DynamoDB table with an item per utterance.
+"""Stores live conversations in one DynamoDB table, with an item per utterance.
 
 An item is written once and never again. Its attributes:
 

@@ -1,4 +1,4 @@
-"""The commands: `stream`, `watch`, `mic` and `languages`; the others are imported."""
+"""The command line: `stream`, `watch`, `mic` and `languages`; other commands are imported."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ async def _speak(
     with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
         async with Speaker(url, parameters, interim_results=interim_results) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
-            talk = AudioStream(speaker, frames, audio=audio, paced=paced)
+            stream = AudioStream(speaker, frames, audio=audio, paced=paced)
             interrupts = 0
 
             def interrupt() -> None:
@@ -334,15 +334,15 @@ async def _speak(
                 interrupts += 1
                 if interrupts == 1:
                     printer.print_note("Waiting for the last words; Ctrl-C again ends at once.")
-                    talk.interrupt()
+                    stream.interrupt()
                 else:
                     cancel()
 
             on_interrupt(interrupt)
-            showing = asyncio.create_task(_update(bar, talk, duration))
+            showing = asyncio.create_task(_update(bar, stream, duration))
             try:
-                closed = await talk.run(captions.print_received)
-                bar.show(talk.progress, duration)
+                closed = await stream.run(captions.print_received)
+                bar.show(stream.progress, duration)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
@@ -358,9 +358,9 @@ async def _speak(
     return ExitCode.OK
 
 
-async def _update(bar: StreamBar, talk: AudioStream, duration: float | None) -> None:
+async def _update(bar: StreamBar, stream: AudioStream, duration: float | None) -> None:
     while True:
-        bar.show(talk.progress, duration)
+        bar.show(stream.progress, duration)
         await asyncio.sleep(0.2)
 
 

@@ -10,7 +10,7 @@ from client.cli.printing import Printer
 from client.errors import NoStorage, NoTranscript, NotYet
 from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket
-from client.recordings.chunks import spans
+from client.recordings.chunks import format_spans
 from client.recordings.status import SessionStatus
 from client.recordings.targets import Status, Target, last, poll_status
 from transcripts.recordings.store import UnreadableDocument
@@ -58,4 +58,4 @@ def deliver_transcript(
     write_document((content, b"\n" if wanted is TranscriptFormat.JSON else b""), wanted, output)
     printer.print_note(*seen.notes)
     if isinstance(seen, SessionStatus) and seen.gaps:
-        printer.print_note(f"Not in it: chunk {spans(seen.gaps)}; `status` says why.")
+        printer.print_note(f"Not in it: chunk {format_spans(seen.gaps)}; `status` says why.")

@@ -17,7 +17,7 @@ from client.cli.running import interruptible, run
 from client.errors import ClientError, ExitCode, UnreadableAudio, UsageError
 from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket, explained, open_bucket
-from client.recordings.chunks import spans
+from client.recordings.chunks import format_spans
 from client.recordings.planning import (
     Planned,
     announce,
@@ -203,8 +203,8 @@ def _upload_session(
     printer.print_event("session", userId=session.user_id, sessionId=session.session_id, **fields)
     if lacking := missing(metadata, numbers):
         printer.print_note(
-            f"Not here, nor in the bucket: chunk {spans(lacking)}. The transcript waits for it, or "
-            "for the event that the session has ended (docs/transcripts.md)."
+            f"Not here, nor in the bucket: chunk {format_spans(lacking)}. The transcript waits for "
+            "it, or for the event that the session has ended (docs/transcripts.md)."
         )
     _, errors = _transfer(bucket, printer, planned)
     if errors:

@@ -1,4 +1,4 @@
-"""The table of conversations, found by its name; `client.aws` says how it is reached."""
+"""Open the table of conversations by its name; `client.aws` connects to it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def fetch(
     """Return a transcript in a format, as UTF-8; None if there is no transcript.
 
     Raises:
-        UnreadableDocument: captions were to be made of what is no transcript, or it is too large.
+        UnreadableDocument: captions are to be made of something that is no transcript or too large.
         ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
     """
     suffix = f".{wanted}"

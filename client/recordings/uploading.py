@@ -1,12 +1,12 @@
-"""From files to the bucket: what may go there, and how it goes.
+"""Upload files to the bucket, and decide which may be uploaded.
 
 A recording has one transcript, under a key that follows from its own, and other bytes under the
-same key get no second one. So nothing is replaced that has a transcript, or waits for one, unless
-somebody insists. Replacing what failed is what one does about a failure. The decision is pure
-(`verdict`); that nobody else was quicker, S3 tells by a conditional write.
+same key get no second one. So a recording that has a transcript, or waits for one, is replaced only
+with `--force`. One that failed may be replaced. The decision is pure (`verdict`); a conditional
+write makes sure that nobody else was faster.
 
-Large files go in parts of `PART_BYTES`, several at once (s3transfer). Whoever stops iterating
-`transfers` has what is not complete removed from the bucket.
+Large files go in parts of `PART_BYTES`, several at once (s3transfer). A caller that stops iterating
+`transfers` removes incomplete uploads from the bucket.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PART_BYTES: Final = 8 * 1024**2
 #: Requests at once.
 CONCURRENCY: Final = 8
 _MAX_PARTS: Final = 10_000
-#: Patience with the look at a file, seconds; it takes milliseconds.
+#: Time to read the header of a file, seconds; it takes milliseconds.
 LOOK_SECONDS: Final = 10.0
 #: Read at once for a digest, bytes.
 _BLOCK: Final = 1024**2
@@ -89,12 +89,12 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
     """Return why a file could not be transcribed, as far as its header tells; None if it could.
 
     None also for a file that FFmpeg is not done with after `patience` seconds, for there are
-    headers with which it reads all that follows. It looks in a thread of its own, since Python
-    hears of no Ctrl-C while it reads.
+    headers with which it reads all that follows. It reads in a thread of its own, because
+    Python handles no Ctrl-C while FFmpeg reads.
     """
     seen: Future[None] = Future()
 
-    def look() -> None:
+    def read() -> None:
         try:
             read_header(source.path)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
@@ -102,7 +102,7 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
         else:
             seen.set_result(None)
 
-    threading.Thread(target=look, name="look", daemon=True).start()
+    threading.Thread(target=read, name="read-header", daemon=True).start()
     try:
         seen.result(patience)
     except UnreadableAudio as error:
@@ -222,7 +222,7 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
         multipart_chunksize=PART_BYTES,
         max_request_concurrency=CONCURRENCY,
     )
-    with _places_kept(bucket, items), TransferManager(bucket.client, config) as manager:
+    with _conditional_writes(bucket, items), TransferManager(bucket.client, config) as manager:
         for item in items:
             manager.upload(
                 str(item.source.path),
@@ -244,7 +244,7 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
 
 
 class _Subscriber:
-    """Hears of one transfer, in s3transfer's threads."""
+    """Reports the progress of one transfer, in s3transfer's threads."""
 
     def __init__(
         self, item: Item, events: queue.SimpleQueue[BytesSent | tuple[Item, TransferFuture]]
@@ -309,8 +309,8 @@ def _extra(source: Source) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _places_kept(bucket: Bucket, items: Sequence[Item]) -> Iterator[None]:
-    """Have each file take only the place that was found for it. s3transfer has no word for it."""
+def _conditional_writes(bucket: Bucket, items: Sequence[Item]) -> Iterator[None]:
+    """Make every write conditional on what was found before; s3transfer has no option for it."""
     replaced = {item.source.key: item.replaces for item in items}
 
     def condition(params: dict[str, Any], **_: Any) -> None:

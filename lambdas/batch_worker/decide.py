@@ -1,17 +1,19 @@
-"""How many machines there are to be.
+"""Decides how many machines with a GPU should run.
 
-The first is started when enough jobs wait, or when one has waited for long enough: a machine is
-paid for from its start, which takes minutes, to the end of its idle time, so one for each job costs
-most. Since when jobs wait is what this function has seen itself, for the queue has the age of its
-oldest message only as a metric. Once a machine runs, more are wanted at once. Fewer are wanted only
-when there have been too many for a while, for the queue's counts are approximate. Those that have
-a job in hand are never too many, and neither is one that was given recordings beside the queue. A
-machine may have a second job ready, so this counts some too many; which of them ends is ECS's
-choice, and those at work ask it to spare them (`gpu_server.protection`).
+The first machine is started when enough jobs wait, or when a job has waited for long enough. A
+machine is paid for from its start, which takes minutes, to the end of its idle time, so a machine
+for each job would cost most. The function remembers itself since when jobs wait, because the queue
+reports the age of its oldest message only as a metric.
 
-Where machines are started at set times only, jobs wait for the next one. From then on everything
-is as above until the queue is empty. At other times jobs start no machine, but one that runs for
-another reason does them: it is kept ready, or has been idle for less than its time.
+Once a machine runs, more are started at once. Machines are stopped only after there have been too
+many for a while, because the queue's counts are approximate. A machine with a job in flight is
+never too many, and neither is one that got recordings without the queue. A machine may have
+prefetched a second job, so this counts some machines too many. ECS chooses which one ends, and busy
+machines ask to be spared (`gpu_server.protection`).
+
+Where machines are started at set times only, jobs wait for the next set time. From then on the
+rules above hold until the queue is empty. At other times jobs start no machine, but a machine that
+runs for another reason does them: because it is kept warm, or not idle for long enough yet.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLoad:
-    """The queue of jobs, and what is done without it."""
+    """The jobs in the queue, and recordings that bypassed it."""
 
     waiting: int
     in_flight: int
@@ -33,7 +35,7 @@ class QueueLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """The machines as they are."""
+    """The machines as they are now."""
 
     desired: int
     #: Whether one is kept ready, work or not, until somebody ends that.
@@ -71,7 +73,7 @@ class FleetLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The machines as they are to be."""
+    """The machines as they should be."""
 
     desired: int
     surplus_since: datetime | None = None
@@ -82,7 +84,7 @@ class Decision:
 def decide(
     load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime, *, work_off: bool = False
 ) -> Decision:
-    """Return how many machines there are to be from now on; `work_off`: a set time has come."""
+    """Return how many machines should run from now on; `work_off`: a set time has come."""
     begun = limits.at_set_times and (fleet.working_off or work_off)
     working_off = begun and bool(load.waiting or load.in_flight)
     fleet = replace(fleet, working_off=working_off)

@@ -1,19 +1,19 @@
-"""The function that has as many GPUs running as there is work.
+"""The function that runs as many machines with a GPU as there is work.
 
 A schedule invokes it every minute, and the router's wakes (`infra.wake`) do so as soon as a
-recording is queued. A wake is believed: the queue's own counts may lack a message for its first
-minute.
+recording is queued. A wake counts as one waiting job, because the queue's own counts may lack a
+message for its first minute.
 
-It takes orders, too:
+It accepts orders, too:
 
 | event                                            | one machine is kept ready              |
 |--------------------------------------------------|----------------------------------------|
 | `{"keepWarm": true}`                             | until `{"keepWarm": false}` comes      |
 | `{"keepWarm": true, "until": "2026-11-20T18:00:00Z"}` | until then, whatever else is ordered |
 
-The first are those of the schedule, the last is for people; a moment that has passed ends it. By
-`{"workOff": true}` a schedule, or people, have what waits worked off where machines are started for
-jobs at set times only. Where there are no machines there is nothing to do.
+A schedule sends the first kind, people send the second; a moment in the past ends it. With
+`{"workOff": true}` a schedule, or people, have all waiting jobs done where machines are started for
+jobs at set times only. An environment without machines has nothing to do.
 
 Environment: `JOBS_QUEUE_URL`; where there are machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`,
 `JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and optional `JOBS_TO_START`, `LONGEST_WAIT_MINUTES`
@@ -58,7 +58,7 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 
 
 class UnknownOrder(ValueError):
-    """An event asks for something that nobody knows. The message does not quote it."""
+    """An event asks for something unknown. The message does not quote it."""
 
 
 class NoMachines(RuntimeError):
@@ -146,7 +146,7 @@ machines = (
 
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Have as many machines as there is work.
+    """Start or stop machines, so that there are as many as there is work.
 
     Raises:
         UnknownOrder: the event asks for something else.
@@ -164,12 +164,12 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     load = _load()
     if order.wakes:
         load = replace(load, waiting=max(load.waiting, 1))
-    fleet, arn = machines.look()
+    fleet, arn = machines.read()
     fleet = _carry_out(order, machines, fleet, arn, now)
     if fleet.desired and not load.waiting and not load.in_flight:
         load = replace(load, served=_served(now - chosen.limits.idle, now))
     decision = decide(load, fleet, chosen.limits, now, work_off=order.work_off)
-    machines.become(arn, fleet, decision)
+    machines.apply(arn, fleet, decision)
     metrics.add_metric(name=MACHINES_WANTED, unit=MetricUnit.Count, value=decision.desired)
     metrics.flush_metrics()  # here and not by a decorator, which warns where there is nothing
     logger.info(
@@ -187,7 +187,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
 
 
 def _order(event: dict[str, Any], now: datetime) -> MachineOrder:
-    """Read an event; those of the schedule's looks order nothing."""
+    """Parse an event; those of the schedule contain no order."""
     try:
         order = MachineOrder.model_validate(event)
     except ValidationError as error:
@@ -204,7 +204,7 @@ def _order(event: dict[str, Any], now: datetime) -> MachineOrder:
 def _carry_out(
     order: MachineOrder, machines: Machines, fleet: Fleet, arn: str, now: datetime
 ) -> Fleet:
-    """Remember an order, forget what has passed, and return the machines as they are then."""
+    """Store an order, delete one that has expired, and return the machines as they are then."""
     if order.until is None and order.keep_warm is not None:
         machines.keep_warm(arn, warm=order.keep_warm)
         fleet = replace(fleet, kept_warm=order.keep_warm)

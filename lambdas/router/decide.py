@@ -38,7 +38,7 @@ LONGEST_PAUSE: Final = 10.0
 
 
 class ServerHealth(StrEnum):
-    """What is known of the server."""
+    """The health of the server, as far as it is known."""
 
     NONE = "none"
     NOT_ASKED = "not_asked"
@@ -75,14 +75,14 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Whoever works off the queue transcribes it."""
+    """A worker of the queue transcribes it."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionPace:
-    """What is assumed of recordings and of the server."""
+    """Assumptions about recordings and the server."""
 
     #: Bytes that are a second of audio.
     bytes_per_second: float = BYTES_PER_SECOND
@@ -96,7 +96,7 @@ class TranscriptionPace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a recording and of the server."""
+    """What is known about a recording and the server."""
 
     state: RecordingState
     batch: bool
@@ -115,10 +115,10 @@ _NOT_NOW: Final = {
 
 
 def decide(facts: Facts) -> Skip | Enqueue | None:
-    """Return what is to be done about a recording; None: the server is to transcribe it.
+    """Decide what to do with a recording; None: the server should transcribe it.
 
-    What is not known of the server yet counts in its favour, so it is asked only about what it
-    could be given.
+    A server that was not asked for its health counts as healthy, so it is asked only about
+    recordings that it could get.
     """
     if facts.state.is_final:
         return Skip(facts.state)
@@ -156,12 +156,12 @@ class TryLater:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nobody knows what was done: no answer came, or one that leaves it open."""
+    """The outcome is unknown: no response came, or one that leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Another attempt is no use."""
+    """Another attempt cannot succeed."""
 
 
 Answer: TypeAlias = Transcribed | TryLater | NoAnswer | Rejected
@@ -191,7 +191,7 @@ def decide_next(
     left: float,
     jitter: float,
 ) -> Next:
-    """Return what comes after an attempt that did not succeed.
+    """Decide what to do after an attempt that did not succeed.
 
     Args:
         answer: how it ended.
@@ -226,7 +226,7 @@ _DIGITS: Final = 6
 
 
 def parse_response(status: int, retry_after: str | None) -> Answer:
-    """Return what the server's HTTP status and its `Retry-After` mean."""
+    """Return the answer that an HTTP status and `Retry-After` stand for."""
     if status == _OK:
         return Transcribed()
     if status in _NOTHING_DONE:

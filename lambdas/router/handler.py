@@ -1,11 +1,11 @@
 """The function that EventBridge invokes when something was uploaded, or is asked for.
 
-A recording is transcribed by the server at once, or becomes a job in the queue, or is left alone
-because it was dealt with before: `lambdas.router.decide` says which. Duplicates do no harm: a
-transcript is written once, whoever comes first, and whoever comes later finds it. So there is no
-lock here, and events that come twice at the same time may both reach the server.
+`lambdas.router.decide` decides whether the server transcribes a recording at once, whether it
+becomes a job in the queue, or whether it is skipped because its state is final. Duplicates do no
+harm: a transcript is written once, by whoever is first, and later ones find it. So there is no lock
+here, and duplicate events at the same time may both reach the server.
 
-An event about which nothing can be done goes to the undelivered events at once. A bucket or a queue
+An event that no attempt can help goes to the undelivered events at once. A bucket or a queue
 that cannot be reached is an error of the invocation: Lambda tries twice more, and what fails still
 ends there as well. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`,
 `UNDELIVERED_QUEUE_URL`; where there is a server `GPU_URL` and the secret that it asks for,
@@ -126,7 +126,7 @@ def _send(job: TranscriptionJob) -> None:
 
 
 def _wake(queue_url: str) -> None:
-    """Have the batch worker look now; if that fails, it does so by itself within a minute."""
+    """Wake the batch worker; if that fails, it looks by itself within a minute."""
     try:
         sqs.send_message(
             QueueUrl=queue_url,
@@ -145,7 +145,7 @@ router = RecordingRouter(
     pace=TranscriptionPace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
 )
 
-#: A wrong secret or a wrong address: no recording is lost, but each takes the long way.
+#: A wrong secret or address: no recording is lost, but each takes the slow way.
 _SETTINGS_ARE_WRONG = frozenset({Reason.SERVER_REFUSES})
 
 
@@ -184,7 +184,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 
 def _record(report: RouteResult, about: dict[str, Any]) -> None:
-    """Count and log what became of a recording; never by its name, which may be private."""
+    """Count and log the result for a recording, without its name, which may be private."""
     about = about | {"attempts": report.attempts}
     match report.end:
         case Transcribed() | Skip(state=RecordingState.TRANSCRIBED) if report.attempts:

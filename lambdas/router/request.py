@@ -1,4 +1,4 @@
-"""What an event asks for.
+"""Parse an event into the transcription that it asks for.
 
 Events come in three shapes. S3 notifies of a new object:
 
@@ -9,7 +9,7 @@ and applications ask for a transcript with a `detail` of either of these:
     {"s3Location": {"bucket", "key"}}        {"s3_bucket", "s3_key"}
 
 An application may add `"mode": "batch"`: then the recording waits in the queue, where it costs
-least. `"mode": "now"` is what is done without it.
+least. The default is `"mode": "now"`.
 
 ValueError
 └── RefusedEvent         nothing can be done about it; the message quotes nothing of it
@@ -102,7 +102,7 @@ class _Event(Shape):
 
 
 def parse_request(event: dict[str, Any], bucket: str) -> TranscriptionRequest | None:
-    """Return what an event asks for; None if it is about a folder.
+    """Return the transcription that an event asks for; None if the event is about a folder.
 
     S3 knows no folders, but consoles mark them by empty objects whose key ends in a slash.
 

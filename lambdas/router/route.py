@@ -1,11 +1,10 @@
-"""The way of one recording through the router: what is asked, tried and waited for, in order.
+"""Routes one recording: looks it up, asks the server, waits for it, or queues the recording.
 
-It waits for the server's answer, because only somebody who waits, or the queue, makes a recording
-safe: a server that had accepted it would forget it when Spot takes the machine. docs/recordings.md
-has the figures.
+It waits for the server's answer, because only a waiting caller or the queue makes a recording safe:
+a server that only accepted it would lose it when Spot takes the machine. docs/recordings.md has the
+figures.
 
-It decides nothing (`lambdas.router.decide`) and speaks to nobody itself: the server, the bucket,
-the queue and the clock are given to it.
+`lambdas.router.decide` decides. The server, the bucket, the queue and the clock are injected.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ class Lookup(Protocol):
 
 
 class RemoteTranscriber(Protocol):
-    """Who transcribes; `lambdas.router.server.TranscriptionServer` is one."""
+    """A server that transcribes; `lambdas.router.server.TranscriptionServer` is one."""
 
     def health(self) -> ServerHealth:
-        """Ask how it is."""
+        """Ask for its health."""
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
         """Have a recording transcribed, and wait so long for it."""
@@ -67,7 +66,7 @@ class InvocationClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteResult:
-    """What became of a recording."""
+    """How the routing of a recording ended."""
 
     end: Transcribed | Skip | Enqueue
     #: Attempts at the server.
@@ -76,7 +75,7 @@ class RouteResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingRouter:
-    """Sends recordings on their way. Errors are those of bucket and queue."""
+    """Routes recordings. Raises the errors of bucket and queue."""
 
     recordings: Lookup
     #: None where there is none.
@@ -85,10 +84,10 @@ class RecordingRouter:
     pace: TranscriptionPace
 
     def route(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
-        """Have a recording transcribed, queued, or left alone because it was dealt with.
+        """Have a recording transcribed or queued, or skip it because its state is final.
 
-        Whatever is queued was tried before, if at all, and what was tried may have succeeded
-        without our knowing; who works off the queue looks again.
+        An attempt before queueing may have succeeded without an answer; the worker of the queue
+        checks again.
         """
         report = self._try(request, clock)
         if isinstance(report.end, Enqueue):
@@ -124,7 +123,7 @@ class RecordingRouter:
         needed: float,
         clock: InvocationClock,
     ) -> RouteResult:
-        """Have the server transcribe, several times if need be, and never for too long."""
+        """Have the server transcribe, in several attempts if needed, within the time limit."""
         for attempts in count(1):
             seconds = patience(needed, clock.left())
             answer = server.transcribe(request.job.bucket, request.job.key, seconds=seconds)

@@ -1,7 +1,7 @@
-"""The GPU server over HTTP: each answer as what it means.
+"""A client of the GPU server that turns each response into an answer of `lambdas.router.decide`.
 
-Nothing here raises: a server that cannot be reached is one of its answers. Redirects are not
-followed, for the token would go with them.
+Nothing here raises: that the server cannot be reached is an answer, too. Redirects are not
+followed, because the token would be sent along.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from urllib3.response import BaseHTTPResponse
 
 from lambdas.router.decide import Answer, NoAnswer, ServerHealth, TryLater, parse_response
 
-#: Patience with `GET /health`, seconds; it is answered at once also under full load.
+#: Timeout of `GET /health`, seconds; it is answered at once even under full load.
 HEALTH_SECONDS: Final = 1.0
-#: Patience with a connection, seconds.
+#: Timeout of a connection, seconds.
 CONNECT_SECONDS: Final = 2.0
-#: More of an answer is not read, bytes.
+#: The most that is read of a response, bytes.
 MOST: Final = 65_536
 
 _OK: Final = 200

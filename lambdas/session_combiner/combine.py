@@ -1,16 +1,16 @@
-"""Looks at a session in the bucket, and writes its transcript when it is time.
+"""Reads a session from the bucket, and writes its transcript once all chunks are there.
 
     list the chunks' outcomes ─► decide ─► wait
                                    └────► read the chunks ─► captions ─► transcript ─► look again
 
-Looking costs a request for 1,000 chunks and a few more, and is done for every event; the chunks'
-transcripts are read only when there is something to be written. What is written carries the
+A look costs a request for 1,000 chunks and a few more, and every event causes one. The chunks'
+transcripts are read only when there is something to write. Each written object carries the
 fingerprint of what it was made of, so an event that changes nothing writes nothing.
 
-Any number of invocations may do this at once. The transcript is replaced only by who has seen the
-one that is there (If-None-Match, If-Match), and nobody leaves before he has looked once more and
-found transcript and captions made of what the bucket holds. So the last one who has written
-anything also has checked everything. One that is cut off is invoked again by Lambda.
+Any number of invocations may run at once. An invocation replaces only the transcript that it has
+seen (If-None-Match, If-Match), and ends only after another look has found transcript and captions
+made of what the bucket holds. So the last writer has also checked everything. Lambda repeats an
+invocation that was cut off.
 
 Memory: the segments of the session, besides some chunks that are being read. Above
 `WORDS_UP_TO` bytes of transcripts words are left out, which are most of it; above
@@ -70,13 +70,13 @@ Remaining = Callable[[], float]
 
 
 class Log(Protocol):
-    """Takes what is noticed by the way, as the loggers of Python and Powertools do."""
+    """A logger of Python or of Powertools."""
 
     def warning(self, msg: object, *args: object) -> None:
-        """Tell of what somebody should know."""
+        """Log something that somebody should know."""
 
     def error(self, msg: object, *args: object) -> None:
-        """Tell of what somebody should do something about."""
+        """Log something that somebody should repair."""
 
 
 class SessionTooLarge(Exception):
@@ -107,7 +107,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombineResult:
-    """What was done about a session, and what was noticed."""
+    """What the combiner did about a session, and what it found."""
 
     effect: Effect
     #: Chunks that are waited for; None if nobody knows how many there will be.

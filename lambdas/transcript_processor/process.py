@@ -1,7 +1,7 @@
-"""What becomes of one message of the queue: an utterance in the table.
+"""Stores the utterance of one message of the queue in the table.
 
 ValueError
-└── PoisonMessage    a message is not an utterance; its queue gives it up in the end
+└── PoisonMessage    a message is not an utterance; it ends in the dead-letter queue
 """
 
 from __future__ import annotations
