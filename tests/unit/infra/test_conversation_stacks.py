@@ -13,8 +13,9 @@ from infra.conversations import ConversationStore, TranscriptProcessor
 from infra.environments import Canary, Data, Functions
 from infra.functions import FunctionSettings, dependencies
 from tests.support import templates
+from tests.support.conversation_table import table_definition
 from tests.support.templates import one, resources
-from transcripts.conversations import EXPIRY, table_definition
+from transcripts.conversations import EXPIRY
 
 pytestmark = pytest.mark.unit
 
