@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Format(StrEnum):
+class TranscriptFormat(StrEnum):
     """A format, by the suffix of its files."""
 
     JSON = "json"

@@ -24,7 +24,7 @@ from client.errors import ClientError as LiveError
 from client.errors import Refused
 from client.live.audio import read_file
 from client.live.connection import Received, Speaker, Viewer
-from client.live.speaking import Stream
+from client.live.speaking import AudioStream
 from speech.pcm import PcmFormat
 from transcripts.protocol import (
     ConnectParameters,
@@ -134,7 +134,7 @@ async def _speak(base: str) -> Finding:
         await anext(messages)  # the snapshot: from here on it is a viewer
         async with Speaker(base, parameters) as speaker:
             engine = speaker.ready.engine
-            stream = Stream(speaker, read_file(SPEECH, AUDIO), audio=AUDIO, paced=True)
+            stream = AudioStream(speaker, read_file(SPEECH, AUDIO), audio=AUDIO, paced=True)
             closed = await stream.run(note)
         if not stream.progress.finished or not closed.duration:
             text = f"{engine} ended the stream after {closed.duration:g} s: {closed.reason}"

@@ -1,4 +1,4 @@
-"""The commands: `stream`, `watch`, `mic` and `languages`; the others are imported."""
+"""The command line: `stream`, `watch`, `mic` and `languages`; other commands are imported."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ from client.live.languages import ask_for_languages
 from client.live.speaking import Stream
 from client.live.translating import Held, Line, translated
 from speech.pcm import SAMPLE_RATE, PcmFormat
+from client.live.speaking import AudioStream
+from client.live.translating import CaptionLine, Held, translated
+from speech.engines.base import SAMPLE_RATE
+from speech.pcm import PcmFormat
 from transcripts.protocol import Snapshot, TranscribeParameters
 
 _ADVICE = {
@@ -263,7 +267,7 @@ async def _print_translated(
     try:
         async with aclosing(lines):
             async for line in lines:
-                if isinstance(line, Line):
+                if isinstance(line, CaptionLine):
                     captions.print_line(line)
                 elif line.state == "failing":
                     printer.print_note(
@@ -325,7 +329,7 @@ async def _speak(
     with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
         async with Speaker(url, parameters, interim_results=interim_results) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
-            talk = Stream(speaker, frames, audio=audio, paced=paced)
+            stream = AudioStream(speaker, frames, audio=audio, paced=paced)
             interrupts = 0
 
             def interrupt() -> None:
@@ -333,15 +337,15 @@ async def _speak(
                 interrupts += 1
                 if interrupts == 1:
                     printer.print_note("Waiting for the last words; Ctrl-C again ends at once.")
-                    talk.interrupt()
+                    stream.interrupt()
                 else:
                     cancel()
 
             on_interrupt(interrupt)
-            showing = asyncio.create_task(_update(bar, talk, duration))
+            showing = asyncio.create_task(_update(bar, stream, duration))
             try:
-                closed = await talk.run(captions.print_received)
-                bar.show(talk.progress, duration)
+                closed = await stream.run(captions.print_received)
+                bar.show(stream.progress, duration)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
@@ -357,9 +361,9 @@ async def _speak(
     return ExitCode.OK
 
 
-async def _update(bar: StreamBar, talk: Stream, duration: float | None) -> None:
+async def _update(bar: StreamBar, stream: AudioStream, duration: float | None) -> None:
     while True:
-        bar.show(talk.progress, duration)
+        bar.show(stream.progress, duration)
         await asyncio.sleep(0.2)
 
 

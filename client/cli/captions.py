@@ -8,7 +8,7 @@ import re
 from client.cli.printing import Printer
 from client.live.connection import Received
 from client.live.following import Caption, News
-from client.live.translating import Line
+from client.live.translating import CaptionLine
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation
 
@@ -40,9 +40,9 @@ class CaptionPrinter:
             fields = news.model_dump(mode="json", by_alias=True, exclude_none=True)
             self._printer.print_json(json.dumps({"type": "final"} | fields, ensure_ascii=False))
         elif isinstance(news, Partial | Final | Utterance):
-            self.print_line(Line(news))
+            self.print_line(CaptionLine(news))
 
-    def print_line(self, line: Line) -> None:
+    def print_line(self, line: CaptionLine) -> None:
         """Print a caption to a viewer, translated where there is a translation."""
         if self._interim_results or not isinstance(line.caption, Partial):
             self._printer.print_result(viewer_line(line))
@@ -54,7 +54,7 @@ def speaker_line(caption: Caption) -> str:
     return f"{detail}: {_text(caption)}" if detail else _text(caption)
 
 
-def viewer_line(line: Line) -> str:
+def viewer_line(line: CaptionLine) -> str:
     """Return a caption as a line for viewers, after the name of its speaker."""
     caption, translation = line.caption, line.translation
     speaker = " · ".join(filter(None, (caption.speaker, _detail(caption))))

@@ -14,9 +14,9 @@ from client.cli.documents import write_document
 from client.cli.printing import Printer
 from client.cli.running import interruptible, run
 from client.conversations.formats import format_utterances, parse_moment
-from client.conversations.table import TABLE_VARIABLE, open_table, place
+from client.conversations.table import TABLE_VARIABLE, open_table, table_resource
 from client.errors import ExitCode, NoSuchConversation
-from client.formats import Format
+from client.formats import TranscriptFormat
 from client.live.endpoints import connect_parameters
 from transcripts.documents import ConversationTranscript
 
@@ -33,8 +33,9 @@ def transcript(
         ),
     ] = None,
     wanted: Annotated[
-        Format, typer.Option("--format", help="Plain text, captions, or a document with all.")
-    ] = Format.TXT,
+        TranscriptFormat,
+        typer.Option("--format", help="Plain text, captions, or a document with all."),
+    ] = TranscriptFormat.TXT,
     since: Annotated[
         str | None,
         typer.Option(
@@ -55,9 +56,9 @@ def transcript(
         name = connect_parameters(conversation).conversation_id
         now = datetime.now(UTC)
         begin = parse_moment(since, now) if since is not None else None
-        of = place(table)
-        with explained(of):
-            stored = open_table(of)
+        resource = table_resource(table)
+        with explained(resource):
+            stored = open_table(resource)
             utterances = stored.read(name, begin) if begin else stored.read(name)
             first = next(utterances, None)
             if first is None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from client.cli.documents import write_document
 from client.cli.printing import Printer
 from client.errors import NoStorage, NoTranscript, NotYet
-from client.formats import Format
+from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket
-from client.recordings.chunks import spans
+from client.recordings.chunks import format_spans
 from client.recordings.status import SessionStatus
 from client.recordings.targets import Status, Target, last, poll_status
 from transcripts.recordings.store import UnreadableDocument
@@ -39,7 +39,7 @@ def deliver_transcript(
     of: Target,
     seen: Status,
     *,
-    wanted: Format,
+    wanted: TranscriptFormat,
     output: Path | None = None,
 ) -> None:
     """Write a transcript to a file or stdout, and print what is wrong with it on stderr.
@@ -55,7 +55,7 @@ def deliver_transcript(
     if content is None:
         raise NotYet("The transcript was deleted in this moment.")
     # JSON is stored without a newline at its end.
-    write_document((content, b"\n" if wanted is Format.JSON else b""), wanted, output)
+    write_document((content, b"\n" if wanted is TranscriptFormat.JSON else b""), wanted, output)
     printer.print_note(*seen.notes)
     if isinstance(seen, SessionStatus) and seen.gaps:
-        printer.print_note(f"Not in it: chunk {spans(seen.gaps)}; `status` says why.")
+        printer.print_note(f"Not in it: chunk {format_spans(seen.gaps)}; `status` says why.")

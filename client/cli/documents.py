@@ -10,12 +10,12 @@ from typing import Final
 
 from client.cli.printing import print_document
 from client.errors import FileFailed
-from client.formats import Format
+from client.formats import TranscriptFormat
 
 _STDOUT: Final = Path("-")
 
 
-def write_document(pieces: Iterable[bytes], wanted: Format, output: Path | None) -> None:
+def write_document(pieces: Iterable[bytes], wanted: TranscriptFormat, output: Path | None) -> None:
     """Write a document to a file, all or nothing, or to stdout for None and `-`.
 
     A file gets exactly these bytes. Errors that `pieces` raises are passed on.
@@ -25,7 +25,7 @@ def write_document(pieces: Iterable[bytes], wanted: Format, output: Path | None)
         BrokenPipeError: the reader of stdout has left.
     """
     if output is None or output == _STDOUT:
-        print_document(pieces, is_json=wanted is Format.JSON)
+        print_document(pieces, is_json=wanted is TranscriptFormat.JSON)
         return
     try:
         if output.exists() and not output.is_file():  # such as /dev/null, or a pipe

@@ -43,11 +43,6 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda found: _escape(ord(found[0])), text)
 
 
-def json_line(fields: object) -> str:
-    """Return `fields` as JSON on one line, readable and safe to print."""
-    return safe_json(json.dumps(fields, ensure_ascii=False))
-
-
 def safe_json(text: str) -> str:
     """Return a JSON text that means the same and is safe to print.
 

@@ -8,7 +8,8 @@ are bytes of all files together, `files` of `of` files are complete.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from abc import abstractmethod
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,8 +24,8 @@ _WORTH_A_LINE: Final = 8 * 1024**2
 _JSON_SECONDS: Final = 0.5
 
 
-class StreamBar:
-    """Shows how far a stream is, if stderr is a terminal. A context manager."""
+class _Bar:
+    """A bar on the terminal of a printer. A context manager."""
 
     def __init__(self, printer: Printer) -> None:
         self._printer = printer
@@ -33,14 +34,8 @@ class StreamBar:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if self._printer.is_terminal:
-            self._bar = self._resources.enter_context(
-                self._printer.progress_bar(
-                    "{task.fields[position]}",
-                    "lag {task.fields[lag]}",
-                    "{task.fields[words]} words",
-                )
-            )
+        bar = self._make()
+        self._bar = self._resources.enter_context(bar) if bar else None
         return self
 
     def __exit__(
@@ -51,29 +46,45 @@ class StreamBar:
     ) -> None:
         self._resources.close()
 
+    @abstractmethod
+    def _make(self) -> AbstractContextManager[Progress] | None:
+        """Return the bar; None where there is to be none."""
+
+    def _update(self, completed: float, total: float | None, **fields: Any) -> None:
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task("", total=total, **fields)
+        self._bar.update(self._task, completed=completed, total=total, **fields)
+
+
+class StreamBar(_Bar):
+    """Shows how far a stream is, if stderr is a terminal."""
+
+    def _make(self) -> AbstractContextManager[Progress] | None:
+        texts = ("{task.fields[position]}", "lag {task.fields[lag]}", "{task.fields[words]} words")
+        return self._printer.progress_bar(*texts) if self._printer.is_terminal else None
+
     def show(self, progress: StreamProgress, duration: float | None) -> None:
         """Show the progress of a stream; `duration` is the length of all audio in seconds.
 
         A file's header may announce another length than the audio has. At the end the length is
         that of the audio that was recognised.
         """
-        if self._bar is None:
-            return
         if progress.finished and duration is not None:
             duration = progress.processed
         position = f"{progress.processed:.1f}"
-        fields: dict[str, Any] = {
-            "position": f"{position} s" if duration is None else f"{position} of {duration:.1f} s",
-            "lag": f"{progress.lag:.1f} s",
-            "words": progress.words,
-        }
-        if self._task is None:
-            self._task = self._bar.add_task("", total=duration, **fields)
-        self._bar.update(self._task, completed=progress.processed, total=duration, **fields)
+        self._update(
+            progress.processed,
+            duration,
+            position=f"{position} s" if duration is None else f"{position} of {duration:.1f} s",
+            lag=f"{progress.lag:.1f} s",
+            words=progress.words,
+        )
 
 
-class UploadProgress:
-    """Shows how much of an upload is done. A context manager.
+class UploadProgress(_Bar):
+    """Shows how much of an upload is done.
 
     Args:
         printer: prints it.
@@ -82,33 +93,19 @@ class UploadProgress:
     """
 
     def __init__(self, printer: Printer, *, size: int, files: int) -> None:
-        self._printer = printer
+        super().__init__(printer)
         self._size = size
         self._of = files
         self._files = 0
         self._sent = 0
         self._tenths = 0
         self._printed_at = float("-inf")
-        self._resources = ExitStack()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
 
-    def __enter__(self) -> Self:
-        if self._of and self._printer.is_terminal and not self._printer.as_json:
-            bar = self._printer.progress_bar(
-                "{task.percentage:>3.0f} %", "{task.fields[amount]}", last=TimeRemainingColumn()
-            )
-            self._bar = self._resources.enter_context(bar)
-            self._task = self._bar.add_task("", total=self._size, amount=self._amount())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+    def _make(self) -> AbstractContextManager[Progress] | None:
+        if not self._of or self._printer.as_json or not self._printer.is_terminal:
+            return None
+        texts = ("{task.percentage:>3.0f} %", "{task.fields[amount]}")
+        return self._printer.progress_bar(*texts, last=TimeRemainingColumn())
 
     def add_bytes(self, size: int) -> None:
         """Count bytes that were sent; negative where an attempt begins again."""
@@ -126,8 +123,8 @@ class UploadProgress:
                 self._printed_at = now
                 fields = {"sent": self._sent, "size": self._size}
                 self._printer.print_event("progress", **fields, files=self._files, of=self._of)
-        elif self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._sent, amount=self._amount())
+        elif self._bar is not None:
+            self._update(self._sent, self._size, amount=self._amount())
         elif self._size >= _WORTH_A_LINE and self._sent * 10 // self._size > self._tenths:
             self._tenths = self._sent * 10 // self._size
             self._printer.print_note(f"{self._tenths * 10} % of {self._amount()}")

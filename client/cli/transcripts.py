@@ -13,7 +13,7 @@ from client.cli.options import BucketName, Json, Wait
 from client.cli.printing import Printer
 from client.cli.running import interruptible, run
 from client.errors import ExitCode
-from client.formats import Format
+from client.formats import TranscriptFormat
 from client.recordings.bucket import explained, open_bucket
 from client.recordings.status import SessionStatus
 from client.recordings.targets import Status, poll_status, require_transcript, target
@@ -79,8 +79,9 @@ def fetch(
     session: SessionName = None,
     bucket: BucketName = None,
     wanted: Annotated[
-        Format, typer.Option("--format", help="The transcript itself, captions, or plain text.")
-    ] = Format.TXT,
+        TranscriptFormat,
+        typer.Option("--format", help="The transcript itself, captions, or plain text."),
+    ] = TranscriptFormat.TXT,
     output: Annotated[
         Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
     ] = None,

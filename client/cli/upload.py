@@ -15,9 +15,9 @@ from client.cli.printing import Printer
 from client.cli.progress import UploadProgress, format_bytes
 from client.cli.running import interruptible, run
 from client.errors import ClientError, ExitCode, UnreadableAudio, UsageError
-from client.formats import Format
+from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket, explained, open_bucket
-from client.recordings.chunks import spans
+from client.recordings.chunks import format_spans
 from client.recordings.planning import (
     Planned,
     announce,
@@ -29,7 +29,14 @@ from client.recordings.planning import (
     upload_keys,
 )
 from client.recordings.targets import Target, require_transcript, session_of
-from client.recordings.uploading import Sent, Source, Verdict, not_audio, readable, transfers
+from client.recordings.uploading import (
+    BytesSent,
+    Source,
+    UploadVerdict,
+    not_audio,
+    readable,
+    transfers,
+)
 from transcripts.recordings.keys import Session
 
 
@@ -58,7 +65,7 @@ def upload(
     ] = None,
     wait: Wait = False,
     wanted: Annotated[
-        Format | None,
+        TranscriptFormat | None,
         typer.Option("--format", help="Wait, and print the transcript in this format."),
     ] = None,
     force: Annotated[
@@ -196,8 +203,8 @@ def _upload_session(
     printer.print_event("session", userId=session.user_id, sessionId=session.session_id, **fields)
     if lacking := missing(metadata, numbers):
         printer.print_note(
-            f"Not here, nor in the bucket: chunk {spans(lacking)}. The transcript waits for it, or "
-            "for the event that the session has ended (docs/transcripts.md)."
+            f"Not here, nor in the bucket: chunk {format_spans(lacking)}. The transcript waits for "
+            "it, or for the event that the session has ended (docs/transcripts.md)."
         )
     _, errors = _transfer(bucket, printer, planned)
     if errors:
@@ -236,8 +243,8 @@ def _transfer(
     bucket: Bucket, printer: Printer, planned: Sequence[Planned]
 ) -> tuple[list[Planned], list[ClientError]]:
     """Upload what is to be uploaded; return what is there now, and what went wrong with others."""
-    todo = {each.item: each for each in planned if each.verdict is Verdict.UPLOAD}
-    done = [each for each in planned if each.verdict is Verdict.SKIP]
+    todo = {each.item: each for each in planned if each.verdict is UploadVerdict.UPLOAD}
+    done = [each for each in planned if each.verdict is UploadVerdict.SKIP]
     skipped, errors = len(done), list[ClientError]()
     for each in done:
         _print_file_event(printer, "skipped", each.source)
@@ -249,7 +256,7 @@ def _transfer(
     ):
         try:
             for event in events:
-                if isinstance(event, Sent):
+                if isinstance(event, BytesSent):
                     progress.add_bytes(event.size)
                     continue
                 progress.add_file()
@@ -266,7 +273,7 @@ def _transfer(
         except KeyboardInterrupt:
             printer.print_note("What is not complete is being removed; Ctrl-C again leaves it.")
             raise
-    if sent := [each for each in done if each.verdict is Verdict.UPLOAD]:
+    if sent := [each for each in done if each.verdict is UploadVerdict.UPLOAD]:
         sizes = format_bytes(sum(each.source.size for each in sent))
         printer.print_note(f"{_count(len(sent))} uploaded, {sizes}.")
     if skipped:
@@ -290,7 +297,7 @@ def _print_keys(printer: Printer, targets: Sequence[Target]) -> None:
 
 
 def _await(
-    bucket: Bucket, printer: Printer, targets: Sequence[Target], wanted: Format | None
+    bucket: Bucket, printer: Printer, targets: Sequence[Target], wanted: TranscriptFormat | None
 ) -> list[ClientError]:
     """Wait for transcripts; return what went wrong instead."""
     errors: list[ClientError] = []

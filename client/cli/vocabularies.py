@@ -14,15 +14,15 @@ from client.cli.printing import Printer
 from client.cli.running import interruptible, run
 from client.errors import ExitCode, UsageError
 from client.recordings.bucket import BUCKET_VARIABLE, explained, open_bucket
-from client.vocabularies.account import (
+from client.vocabularies import (
     ALL,
     FILTER,
     PATIENCE_SECONDS,
     TABLE_KEY,
     VOCABULARY,
-    Account,
-    Kind,
-    Stored,
+    StoredVocabulary,
+    Vocabularies,
+    VocabularyKind,
     read,
 )
 
@@ -168,18 +168,18 @@ _EXIT_CODES: Final = {
 }
 
 
-def _kind(is_filter: bool) -> Kind:  # noqa: FBT001 - the option as it came
+def _kind(is_filter: bool) -> VocabularyKind:  # noqa: FBT001 - the option as it came
     return FILTER if is_filter else VOCABULARY
 
 
-def _account(region: str | None, kind: Kind, name: str) -> Account:
+def _account(region: str | None, kind: VocabularyKind, name: str) -> Vocabularies:
     """Return the account; nothing is asked of it yet.
 
     Raises:
         ClientError: AWS cannot be used as it is configured.
     """
-    with aws.explained(kind.place(name)):
-        return Account(aws.connect("transcribe", region))
+    with aws.explained(kind.resource(name)):
+        return Vocabularies(aws.connect("transcribe", region))
 
 
 def _upload(bucket: str | None, name: str, content: bytes) -> str:
@@ -201,14 +201,14 @@ def _upload(bucket: str | None, name: str, content: bytes) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def _await(printer: Printer, account: Account, name: str) -> Stored:
+def _await(printer: Printer, account: Vocabularies, name: str) -> StoredVocabulary:
     """Return a vocabulary when it is no longer PENDING, or patience has ended."""
     printer.print_note(
         f"{name} is PENDING. Waiting up to {PATIENCE_SECONDS / 60:g} minutes; Ctrl-C leaves it to "
         "Amazon, and `vocabulary status` shows what becomes of it."
     )
     lines = 1
-    for found, waited in account.looks(name):
+    for found, waited in account.poll(name):
         stored = found
         if found.state == "PENDING" and waited >= lines * _LINE_SECONDS:
             printer.print_note(f"Still PENDING after {waited / 60:.0f} min.")
@@ -216,6 +216,6 @@ def _await(printer: Printer, account: Account, name: str) -> Stored:
     return stored
 
 
-def _print_stored(printer: Printer, stored: Stored) -> None:
+def _print_stored(printer: Printer, stored: StoredVocabulary) -> None:
     printer.print_result(stored.line())
     printer.print_event("vocabulary", **stored.fields())

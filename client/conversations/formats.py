@@ -1,4 +1,4 @@
-"""Format the stored utterances of a conversation as plain text, captions or JSON. Pure.
+"""TranscriptFormat the stored utterances of a conversation as plain text, captions or JSON. Pure.
 
 Plain text and JSON are produced utterance by utterance. Captions need all utterances at once,
 because the next one decides when a cue ends.
@@ -12,7 +12,7 @@ from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Final
 
 from client.errors import UsageError
-from client.formats import Format
+from client.formats import TranscriptFormat
 from transcripts.captions.cues import cues
 from transcripts.captions.formats import plain_lines, spoken_live, srt, vtt
 from transcripts.documents import ConversationTranscript
@@ -54,18 +54,18 @@ def parse_moment(given: str, now: datetime) -> datetime:
 
 
 def format_utterances(
-    about: ConversationTranscript, utterances: Iterable[Utterance], wanted: Format
+    about: ConversationTranscript, utterances: Iterable[Utterance], wanted: TranscriptFormat
 ) -> Iterator[bytes]:
     """Yield utterances in a format, as UTF-8; `about` has the other fields of a JSON document."""
-    if wanted is Format.JSON:
+    if wanted is TranscriptFormat.JSON:
         yield from (text.encode() for text in _json(about, utterances))
         return
     speech = spoken_live(utterances)
-    if wanted is Format.TXT:
+    if wanted is TranscriptFormat.TXT:
         yield from (line.encode() for line in plain_lines(speech))
         return
     shown = cues(speech)
-    yield (srt(shown) if wanted is Format.SRT else vtt(shown)).encode()
+    yield (srt(shown) if wanted is TranscriptFormat.SRT else vtt(shown)).encode()
 
 
 def _json(about: ConversationTranscript, utterances: Iterable[Utterance]) -> Iterator[str]:

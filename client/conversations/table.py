@@ -1,11 +1,11 @@
-"""The table of conversations, found by its name; `client.aws` says how it is reached."""
+"""Open the table of conversations by its name; `client.aws` connects to it."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from client import aws
-from client.aws import DEMO_HINT, Place
+from client.aws import DEMO_HINT, AwsResource
 from client.errors import UsageError
 from transcripts.conversations import ConversationTable
 
@@ -13,7 +13,7 @@ from transcripts.conversations import ConversationTable
 TABLE_VARIABLE: Final = "CONVERSATIONS_TABLE"
 
 
-def place(name: str | None) -> Place:
+def table_resource(name: str | None) -> AwsResource:
     """Return the table of this name, as messages speak of it.
 
     Raises:
@@ -21,13 +21,13 @@ def place(name: str | None) -> Place:
     """
     if not name:
         raise UsageError(f"No table is named: give --table, or set {TABLE_VARIABLE}. {DEMO_HINT}")
-    return Place("table", name, TABLE_VARIABLE, "Needed is dynamodb:Query on it.")
+    return AwsResource("table", name, TABLE_VARIABLE, "Needed is dynamodb:Query on it.")
 
 
-def open_table(of: Place) -> ConversationTable:
+def open_table(resource: AwsResource) -> ConversationTable:
     """Return the table; nothing is asked of it yet.
 
     Raises:
         UsageError, BotoCoreError: as `client.aws.connect`.
     """
-    return ConversationTable(of.name, aws.connect("dynamodb"))
+    return ConversationTable(resource.name, aws.connect("dynamodb"))

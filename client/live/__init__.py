@@ -1,4 +1,4 @@
-"""The connections of the live protocol: speak into a conversation, and follow one."""
+"""The live protocol as a client: stream audio into a conversation, and watch one."""
 
 from client.live.connection import Speaker, Viewer
 from client.live.following import follow

@@ -5,8 +5,8 @@
         await speaker.stop()
         async for message in speaker: ...
 
-Send and iterate from two tasks at a time: a service that is behind stops reading, and `send`
-then waits, while messages go on coming.
+Send and iterate in two tasks: a service that is behind stops reading, and then `send` waits while
+messages go on arriving.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ Message: TypeAlias = FromServer
 
 #: Time for a connection to be made and admitted, in seconds.
 CONNECT_SECONDS = 10.0
-#: A connection on which nothing comes for this long is dead. A viewer hears a heartbeat twice
-#: within it; a speaker who sends hears an ack every second, and one who does not is closed.
+#: A connection without a message for this long is dead, seconds. A viewer gets two heartbeats in
+#: that time. A speaker who sends gets an ack every second, and one who does not is closed.
 SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
-#: Patience for the other side's half of the close, in seconds.
+#: Time for the other side's half of the closing handshake, seconds.
 CLOSE_SECONDS = 1.0
 
 
@@ -61,7 +61,7 @@ class Received:
     message: Message
 
 
-class Connection:
+class LiveConnection:
     """A WebSocket of the live protocol. Enter it to connect, iterate it for messages."""
 
     _socket: aiohttp.ClientWebSocketResponse
@@ -81,7 +81,7 @@ class Connection:
         """
         try:
             await self._open()
-            await self._admitted()
+            await self._await_admission()
         except BaseException:
             await self._resources.aclose()
             raise
@@ -104,7 +104,7 @@ class Connection:
         """Yield the messages and their text, up to `closed`. Unknown kinds are left out.
 
         Raises:
-            Refused: the service ended the connection and told why.
+            Refused: the service ended the connection and gave a reason.
             ConnectionLost: it ended in any other way.
         """
         while True:
@@ -137,7 +137,7 @@ class Connection:
         self._resources.push_async_callback(self._close)
 
     async def _close(self) -> None:
-        """Say goodbye, but not for long: a service that does not read never takes it."""
+        """Close, but not for long: a service that does not read never answers."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close()
@@ -148,7 +148,7 @@ class Connection:
         return self._tcp[-1]
 
     def _cut(self) -> None:
-        """Break what is still open: a closed transport waits until everything was read."""
+        """Cut sockets that are still open: a closed transport waits until everything was read."""
         for tcp in self._tcp:
             with suppress(OSError):  # it has ended in order
                 tcp.shutdown(socket.SHUT_RDWR)
@@ -158,7 +158,7 @@ class Connection:
         return str(self.url.origin())
 
     @abstractmethod
-    async def _admitted(self) -> None:
+    async def _await_admission(self) -> None:
         """Do what is due between the handshake and the first use."""
 
     async def _receive(self, patience: float) -> Received:
@@ -176,7 +176,7 @@ class Connection:
                 return Received(frame.data, message)
 
     def _ended(self) -> Refused | ConnectionLost:
-        """Return what the close code tells when no `error` message came before it."""
+        """Return the error that a close code stands for if no `error` message came before it."""
         code = self._socket.close_code
         for name, kind in ERRORS.items():
             if kind.close_code == code:
@@ -186,8 +186,8 @@ class Connection:
         return ConnectionLost(f"the connection to {self._place} ended (close code {code})")
 
 
-class Speaker(Connection):
-    """One audio stream into a conversation. `ready` is what the service said at admission."""
+class Speaker(LiveConnection):
+    """One audio stream into a conversation. `ready` is the service's message at admission."""
 
     ready: Ready
 
@@ -201,7 +201,7 @@ class Speaker(Connection):
         """Send one frame of audio; waits while the service does not read.
 
         Raises:
-            ConnectionLost: the connection has ended; iterating tells why.
+            ConnectionLost: the connection has ended; iterating raises the reason.
         """
         try:
             await self._socket.send_bytes(pcm)
@@ -209,14 +209,14 @@ class Speaker(Connection):
             raise ConnectionLost(f"the connection to {self._place} ended") from error
 
     async def stop(self) -> None:
-        """Tell that no more audio comes. The last finals and `closed` follow.
+        """Announce the end of the audio. The last finals and `closed` follow.
 
         Raises:
-            ConnectionLost: the connection has ended; iterating tells why.
+            ConnectionLost: the connection has ended; iterating raises the reason.
         """
         await self._send_message(Stop())
 
-    async def _admitted(self) -> None:
+    async def _await_admission(self) -> None:
         if not self._interim_results:
             await self._send_message(Start(interim_results=False))
         received = await self._receive(CONNECT_SECONDS)
@@ -231,25 +231,25 @@ class Speaker(Connection):
             raise ConnectionLost(f"the connection to {self._place} ended") from error
 
 
-class Viewer(Connection):
-    """A listener to a conversation. The first message is a snapshot; there is no last one."""
+class Viewer(LiveConnection):
+    """A subscriber of a conversation. The first message is a snapshot; there is no last one."""
 
     def __init__(self, base: str, parameters: ConnectParameters) -> None:
         super().__init__(connect_url(base, parameters))
 
-    async def _admitted(self) -> None:
+    async def _await_admission(self) -> None:
         """Nothing: the snapshot is the first message."""
 
 
 def _too_many(error: aiohttp.WSServerHandshakeError) -> Refused:
-    """Return what a service means that refuses before there is a WebSocket."""
+    """Return the refusal of a service that answers before there is a WebSocket."""
     code = protocol.ErrorCode.RATE_LIMITED
     wait = error.headers.get("Retry-After", "") if error.headers else ""
     return Refused(code, ERRORS[code].meaning, float(wait) if wait.isdecimal() else None)
 
 
 def _parse(text: str) -> Message | None:
-    """Return the message, or `None` when a newer service sends a kind that is not known here.
+    """Parse a message; return None for a kind that only a newer service knows.
 
     Raises:
         Refused: it is an error whose code only a newer service knows.

@@ -1,4 +1,4 @@
-"""Where the service is: from the URL that people know to the URLs of its WebSockets."""
+"""Turn the URL of a service into the URLs of its endpoints, and options into parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ URL_VARIABLE = "CLOUDSCRIBE_URL"
 #: Where `make demo` serves.
 DEFAULT_URL = "http://127.0.0.1:8080"
 
-#: What the commands call parameters otherwise than the protocol.
+#: Parameters that have another name in the commands than in the protocol.
 _NAMES = {"conversation_id": "conversation", "options": "option"}
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -41,7 +41,7 @@ def connect_url(base: str, parameters: ConnectParameters) -> URL:
 
 
 def languages_url(base: str) -> URL:
-    """Return the URL of the page that tells what languages there are.
+    """Return the URL that lists the languages of a service.
 
     Raises:
         UsageError: `base` is not a URL of http, https, ws or wss.

@@ -1,4 +1,4 @@
-"""Following a conversation for as long as it takes, over any number of connections."""
+"""Follow a conversation over any number of connections."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from transcripts.protocol import (
 _REMEMBERED = 10_000
 
 Caption = Partial | Final | Utterance
-#: What is said of captions to whoever reads another language.
+#: Everything that a viewer receives about captions, with translations.
 News = Caption | Translation | TranslationStatus
 
 
 class Captions:
-    """Sorts out what is new. After a reconnect the snapshot repeats finals that were seen."""
+    """Drops what was seen before: after a reconnect the snapshot repeats finals."""
 
     def __init__(self) -> None:
         # Sets that know their order.
@@ -37,7 +37,7 @@ class Captions:
         self._translated: dict[str, None] = {}
 
     def unseen(self, message: Any) -> Iterator[News]:
-        """Yield what is new in `message`: what was final before is not, nor are heartbeats."""
+        """Yield what is new in `message`: no final a second time, and no heartbeats."""
         if isinstance(message, Snapshot):
             candidates: tuple[Any, ...] = message.utterances
         elif isinstance(message, News):
@@ -75,14 +75,14 @@ async def follow(
 ) -> AsyncGenerator[News, None]:
     """Yield the captions of a conversation, each final once, and reconnect with backoff.
 
-    With a language among the `parameters` their translations come, too, each final one once.
+    With a language in `parameters`, translations are yielded, too, each final one once.
 
     `on_connected` gets the snapshot with which a connection begins, before what is new in it.
     `on_retry` gets why a connection ended, and the seconds until the next attempt.
 
     Raises:
         NoConnection: the first connection could not be made. Later ones are retried for ever.
-        Refused: the service does not want this viewer, and trying again does not help.
+        Refused: the service refuses this viewer, and another attempt does not help.
     """
     captions = Captions()
     ever_connected = False

@@ -1,4 +1,4 @@
-"""What languages a service recognises, and translates into."""
+"""Ask a service which languages it recognises, and into which it translates."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Languages(Model):
 
     model_config = ConfigDict(extra="ignore")
 
-    #: Who recognises; older services do not answer that.
+    #: The engine; older services do not name it.
     engine: str | None = None
     recognition: tuple[str, ...]
     translation: tuple[str, ...]
-    #: `pseudo` only marks the text.
+    #: The translator; `pseudo` is a stand-in that only marks the text.
     translator: str | None = None
 
     @property
     def by(self) -> str:
-        """Who translates, for people."""
+        """The translator, in words for people."""
         stand_in = self.translator == "pseudo"
         return "marked by a stand-in, not translated" if stand_in else f"by {self.translator}"
 

@@ -1,4 +1,4 @@
-"""When to send, and when to come back: pure arithmetic on clocks."""
+"""Compute when to send a frame, and when to reconnect. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speaking into a conversation: audio frames out, results in, and an orderly end."""
+"""Stream audio into a conversation: send frames, receive results, and end in order."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from client.live.pacing import Schedule
 from speech.pcm import PcmFormat
 from transcripts.protocol import Ack, Closed, Final
 
-#: A service that consumes no audio for this long while it owes the last words has failed, seconds.
+#: A service that consumes no audio for so long while the last finals are due has failed, seconds.
 STALL_SECONDS = 30.0
-#: Patience for the last words after an interruption, in seconds.
+#: Time for the last finals after an interruption, seconds.
 INTERRUPTED_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class StreamProgress:
-    """How far a stream is. Times are seconds of audio."""
+    """The progress of a stream. Times are seconds of audio."""
 
     sent: float = 0.0
     processed: float = 0.0
-    #: Audio that was sent and not yet recognised, when the service last told how far it is.
+    #: Audio that was sent and not yet recognised at the last `ack`.
     lag: float = 0.0
     finals: int = 0
     words: int = 0
-    #: Whether the service has recognised all there was.
+    #: Whether the service has recognised all audio.
     finished: bool = False
 
 
-class Stream:
-    """A source of audio that is spoken into one connection.
+class AudioStream:
+    """A source of audio that is sent over one connection.
 
-    With `paced`, each frame goes when its last sample would have been spoken; without, as fast
+    With `paced`, each frame is sent when its last sample would have been spoken; without, as fast
     as the service reads.
     """
 
@@ -56,32 +56,32 @@ class Stream:
         self._sending: asyncio.Task[None] | None = None
         self._interrupted = False
 
-    async def run(self, heard: Callable[[Received], None]) -> Closed:
-        """Send all frames and `stop`, hand every message to `heard`, return the last one.
+    async def run(self, on_message: Callable[[Received], None]) -> Closed:
+        """Send all frames and `stop`, pass every message to `on_message`, return the last one.
 
         Its `reason` is `stopped`, unless the service ended the stream before the audio did.
 
         Raises:
-            Refused: the service ended the stream and told why.
+            Refused: the service ended the stream and gave a reason.
             ConnectionLost: the connection ended, or the last words did not come.
             UnreadableAudio: the frames could not be read to their end; what was read is sent.
         """
-        hearing = asyncio.create_task(self._hear(heard))
+        receiving = asyncio.create_task(self._receive(on_message))
         sending = self._sending = asyncio.create_task(self._send())
         try:
-            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
             unreadable = None
-            if not hearing.done():
+            if not receiving.done():
                 unreadable = None if sending.cancelled() else sending.exception()
-                await self._finish(hearing)
-            closed = hearing.result()
+                await self._finish(receiving)
+            closed = receiving.result()
             if unreadable is not None:
                 raise unreadable
             return closed
         finally:
             sending.cancel()
-            hearing.cancel()
-            await asyncio.gather(sending, hearing, return_exceptions=True)
+            receiving.cancel()
+            await asyncio.gather(sending, receiving, return_exceptions=True)
 
     def interrupt(self) -> None:
         """End the audio here; what was sent is still recognised, within a few seconds."""
@@ -101,10 +101,10 @@ class Stream:
                 try:
                     await self._speaker.send(frame)
                 except ConnectionLost:
-                    return  # the listening side learns why
+                    return  # the receiving task learns why
                 self.progress.sent = self._audio.seconds(sent)
 
-    async def _hear(self, heard: Callable[[Received], None]) -> Closed:
+    async def _receive(self, on_message: Callable[[Received], None]) -> Closed:
         progress = self.progress
         async for received in self._speaker.received():
             message = received.message
@@ -118,24 +118,24 @@ class Stream:
                 progress.processed = message.duration
                 progress.lag = max(0.0, progress.sent - message.duration)
                 progress.finished = message.reason == "stopped"
-            heard(received)
+            on_message(received)
             if isinstance(message, Closed):
                 return message
         raise ConnectionLost("the stream ended without `closed`")
 
-    async def _finish(self, hearing: asyncio.Task[Closed]) -> None:
-        """Say `stop` and wait for `closed`, as long as the service gets on with it.
+    async def _finish(self, receiving: asyncio.Task[Closed]) -> None:
+        """Send `stop` and wait for `closed` as long as the service makes progress.
 
         Raises:
-            ConnectionLost: the service stands still.
+            ConnectionLost: the service makes no progress.
         """
         patience = INTERRUPTED_SECONDS if self._interrupted else STALL_SECONDS
         stopping = asyncio.create_task(self._stop())
         try:
             while True:
                 before = self.progress.processed
-                await asyncio.wait({hearing}, timeout=patience)
-                if hearing.done():
+                await asyncio.wait({receiving}, timeout=patience)
+                if receiving.done():
                     return
                 if self._interrupted or self.progress.processed == before:
                     raise ConnectionLost(f"the last words did not come within {patience:g} s")
@@ -144,5 +144,5 @@ class Stream:
             await asyncio.gather(stopping, return_exceptions=True)
 
     async def _stop(self) -> None:
-        with contextlib.suppress(ClientError):  # the listening side learns why
+        with contextlib.suppress(ClientError):  # the receiving task learns why
             await self._speaker.stop()

@@ -1,7 +1,7 @@
-"""Captions in another language: which line is printed when.
+"""Decides when each caption is printed for a viewer who reads another language.
 
-A final waits for its translation, so that each is one line and all stand in the order in which
-they were said. It does not wait for ever: translations may be late, or never come.
+A final waits for its translation, so that each is one line and all are in the order in which they
+were spoken. It waits for a limited time, because a translation may be late or never come.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from client.live.following import Caption, News
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation, TranslationStatus
 
-#: After so long a final is shown as it was said, in seconds.
+#: A final without a translation is shown in its own language after this time, seconds.
 PATIENCE = 10.0
-#: Guesses whose speakers are remembered until they are translated.
+#: Partials whose speakers are remembered until their translation comes.
 _OPEN = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CaptionLine:
     """A caption, and its translation where there is one. `foreign`: it is lacking."""
 
     caption: Caption
@@ -34,7 +34,7 @@ class Line:
 class _Waiting:
     caption: Final | Utterance
     until: float
-    line: Line | None = None
+    line: CaptionLine | None = None
 
 
 class Held:
@@ -47,53 +47,53 @@ class Held:
 
     @property
     def due(self) -> float | None:
-        """When `late` has something to say, on the clock that `take` is told."""
+        """When `late` yields the next line, on the clock of `take`."""
         return next((final.until for final in self._waiting.values()), None)
 
-    def take(self, news: Caption | Translation, now: float) -> Iterator[Line]:
+    def take(self, news: Caption | Translation, now: float) -> Iterator[CaptionLine]:
         """Yield the lines that can be shown now; `now` in seconds, of any clock."""
         if isinstance(news, Translation):
             yield from self._translate(news)
         elif isinstance(news, Partial):
-            yield from self._guess(news)
+            yield from self._show_partial(news)
         else:
             self._open.pop(news.utterance_id, None)
             final = _Waiting(news, now + PATIENCE)
             if is_readable(news.language, self._language):
-                final.line = Line(news)
+                final.line = CaptionLine(news)
             self._waiting[news.utterance_id] = final
         yield from self._ready()
 
-    def late(self, now: float) -> Iterator[Line]:
-        """Yield as they were said those that have waited too long, and what waited for them."""
+    def late(self, now: float) -> Iterator[CaptionLine]:
+        """Yield finals that waited too long, in their own language, and what waited for them."""
         for final in self._waiting.values():
             if final.line is None and final.until <= now:
-                final.line = Line(final.caption, foreign=True)
+                final.line = CaptionLine(final.caption, foreign=True)
         yield from self._ready()
 
-    def rest(self) -> Iterator[Line]:
-        """Yield all that still wait, for nothing more will come."""
+    def rest(self) -> Iterator[CaptionLine]:
+        """Yield all that still wait, because no more translations will come."""
         return self.late(float("inf"))
 
-    def _translate(self, translation: Translation) -> Iterator[Line]:
+    def _translate(self, translation: Translation) -> Iterator[CaptionLine]:
         name = translation.utterance_id
         if not translation.is_final:
             if name in self._open:
-                yield Line(self._open[name], translation)
+                yield CaptionLine(self._open[name], translation)
         elif name in self._waiting:
             final = self._waiting[name]
-            final.line = final.line or Line(final.caption, translation)
+            final.line = final.line or CaptionLine(final.caption, translation)
 
-    def _guess(self, partial: Partial) -> Iterator[Line]:
+    def _show_partial(self, partial: Partial) -> Iterator[CaptionLine]:
         self._open.pop(partial.utterance_id, None)
         if is_readable(partial.language, self._language) or not partial.text:
-            yield Line(partial)
+            yield CaptionLine(partial)
             return
         self._open[partial.utterance_id] = partial
         if len(self._open) > _OPEN:
             self._open.popitem(last=False)
 
-    def _ready(self) -> Iterator[Line]:
+    def _ready(self) -> Iterator[CaptionLine]:
         while self._waiting:
             name, first = next(iter(self._waiting.items()))
             if first.line is None:
@@ -113,7 +113,7 @@ def is_readable(language: str, wanted: str) -> bool:
 
 async def translated(
     news: AsyncGenerator[News, None], held: Held
-) -> AsyncGenerator[Line | TranslationStatus, None]:
+) -> AsyncGenerator[CaptionLine | TranslationStatus, None]:
     """Yield the lines to show, as `held` decides, and whether translations fail.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from client import aws
-from client.aws import DEMO_HINT, Place
+from client.aws import DEMO_HINT, AwsResource
 from client.errors import ClientError, UsageError
 from transcripts.recordings.keys import UPLOADS
 from transcripts.recordings.objects import Objects
@@ -37,12 +37,12 @@ class Bucket:
 def open_bucket(name: str | None) -> Bucket:
     """Return the bucket of this name, after it has answered once.
 
-    A listing is asked for, since every command needs that right, and since the answer to a HEAD
-    does not tell a bucket that is not there from a recording that is not.
+    The request is a listing, because every command needs that right, and because the answer to a
+    HEAD does not distinguish a missing bucket from a missing recording.
 
     Raises:
         UsageError: no bucket is named, or by a name that no bucket has.
-        AccessRefused: AWS does not let one in, or there is no such bucket.
+        AccessRefused: AWS denies access, or there is no such bucket.
         NoStorage: nobody answers.
     """
     if not name:
@@ -56,17 +56,17 @@ def open_bucket(name: str | None) -> Bucket:
 
 
 def explained(bucket: str) -> AbstractContextManager[None]:
-    """Turn what the bucket refuses into errors of the client; see `client.aws.explained`."""
-    return aws.explained(_place(bucket))
+    """Turn errors of the bucket into those of the client; see `client.aws.explained`."""
+    return aws.explained(_resource(bucket))
 
 
 def explanation(error: Exception, bucket: str) -> ClientError:
     """Return an error of S3 as one of the client; see `client.aws.explanation`."""
-    return aws.explanation(error, _place(bucket))
+    return aws.explanation(error, _resource(bucket))
 
 
-def _place(name: str) -> Place:
-    return Place(
+def _resource(name: str) -> AwsResource:
+    return AwsResource(
         "bucket",
         name,
         BUCKET_VARIABLE,

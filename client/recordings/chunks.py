@@ -1,8 +1,8 @@
-"""A folder of chunks as a session: which file is which chunk, and what the session consists of.
+"""Assign the files of a folder to the chunks of a session, and say which chunks it has. Pure.
 
 Files that are named `chunk-7.webm` keep their names and numbers. Others become `chunk-001`,
 `chunk-002`, ... in the natural order of their names (`part 2` before `part 10`), with their
-suffixes. A folder has either the ones or the others. Everything here is pure.
+suffixes. A folder has files of one kind only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def chunk_keys(session: Session, names: Iterable[str]) -> list[tuple[str, str]]:
     Raises:
         UsageError: there are none, too many, or they cannot be chunks; the message says which.
     """
-    ordered = sorted(names, key=natural)
+    ordered = sorted(names, key=natural_order)
     if not 1 <= len(ordered) <= MAX_CHUNKS:
         raise UsageError(
             f"A session has 1 to {MAX_CHUNKS:,} chunks, and the folder {len(ordered):,}"
@@ -41,10 +41,10 @@ def chunk_keys(session: Session, names: Iterable[str]) -> list[tuple[str, str]]:
             "not known: rename it, or move it elsewhere"
         )
     keys = [(name, key_in(session, name)) for name in named] or _numbered(session, others)
-    keys.sort(key=lambda pair: number(pair[1]))
+    keys.sort(key=lambda pair: chunk_number(pair[1]))
     for (name, key), (other, next_key) in pairwise(keys):
-        if number(key) == number(next_key):
-            raise UsageError(f"{name} and {other} are both chunk {number(key)}")
+        if chunk_number(key) == chunk_number(next_key):
+            raise UsageError(f"{name} and {other} are both chunk {chunk_number(key)}")
     return keys
 
 
@@ -73,21 +73,21 @@ def key_in(session: Session, name: str) -> str:
     return key
 
 
-def number(key: str) -> int:
+def chunk_number(key: str) -> int:
     """Return the number of the chunk whose audio has this key."""
     return int(key.rpartition("/chunk-")[2].partition(".")[0])
 
 
-def natural(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
-    """Return what sorts names as people do: numbers in them by their value, letters of any case."""
+def natural_order(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Return a sort key for names as people sort them: numbers by value, letters of any case."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts), name
 
 
-def consists_of(numbers: Collection[int], known: SessionMetadata | None) -> SessionMetadata:
-    """Return what a session consists of that has chunks of these numbers, and was `known` before.
+def describe_session(numbers: Collection[int], known: SessionMetadata | None) -> SessionMetadata:
+    """Return the metadata of a session with these chunks; `known` is what it said before.
 
-    What somebody has announced before is never taken back, for they may still upload it.
+    Chunks that were announced before stay announced, because they may still be uploaded.
 
     Raises:
         UsageError: the numbers are so high that no session has as many chunks.
@@ -102,7 +102,7 @@ def consists_of(numbers: Collection[int], known: SessionMetadata | None) -> Sess
     return SessionMetadata(chunk_count=last - first + 1, first_chunk=first)
 
 
-def announced(metadata: SessionMetadata, seen: Collection[int]) -> range:
+def announced_chunks(metadata: SessionMetadata, seen: Collection[int]) -> range:
     """Return the numbers of the chunks that `metadata` announces, where `seen` are there.
 
     The rule for the first one is that of `transcripts.documents.SessionMetadata`.
@@ -113,8 +113,8 @@ def announced(metadata: SessionMetadata, seen: Collection[int]) -> range:
     return range(first, first + metadata.chunk_count)
 
 
-def spans(numbers: Iterable[int]) -> str:
-    """Return numbers for people, e.g. `3, 7 to 9`."""
+def format_spans(numbers: Iterable[int]) -> str:
+    """Return numbers as text for people, e.g. `3, 7 to 9`."""
     found: list[list[int]] = []
     for each in sorted(set(numbers)):
         if found and each == found[-1][1] + 1:

@@ -6,7 +6,7 @@ The bucket has no captions of a session's single chunks; they are made here, as 
 
 from __future__ import annotations
 
-from client.formats import Format
+from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket
 from transcripts.captions.formats import Transcript, captions
 from transcripts.documents import RecordingTranscript, SessionTranscript
@@ -19,22 +19,22 @@ def fetch(
     bucket: Bucket,
     transcript_key: str,
     kind: type[RecordingTranscript | SessionTranscript],
-    wanted: Format,
+    wanted: TranscriptFormat,
 ) -> bytes | None:
     """Return a transcript in a format, as UTF-8; None if there is no transcript.
 
     Raises:
-        UnreadableDocument: captions were to be made of what is no transcript, or it is too large.
+        UnreadableDocument: captions are to be made of something that is no transcript or too large.
         ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
     """
     suffix = f".{wanted}"
     # Captions are written before the transcript, and count only with it.
-    if wanted is not Format.JSON and bucket.objects.exists(transcript_key):
+    if wanted is not TranscriptFormat.JSON and bucket.objects.exists(transcript_key):
         stored = _content(bucket, beside(transcript_key, suffix), LIMITS[kind])
         if stored is not None:
             return stored
     content = _content(bucket, transcript_key, LIMITS[kind])
-    if content is None or wanted is Format.JSON:
+    if content is None or wanted is TranscriptFormat.JSON:
         return content
     transcript: Transcript = parse(content, kind)
     return captions(transcript)[suffix].encode()

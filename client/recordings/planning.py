@@ -1,4 +1,4 @@
-"""What an upload will do: looked up in the bucket before the first byte goes."""
+"""Plan an upload: decide from the bucket what to do with each file, before sending any."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from pathlib import Path
 
 from client.errors import AlreadyThere, ClientError, UnreadableAudio, UsageError
 from client.recordings.bucket import Bucket
-from client.recordings.chunks import announced, chunk_keys, consists_of, number
-from client.recordings.uploading import Item, Source, Verdict, find, readable, same_bytes, verdict
+from client.recordings.chunks import announced_chunks, chunk_keys, chunk_number, describe_session
+from client.recordings.uploading import (
+    Item,
+    Source,
+    UploadVerdict,
+    find,
+    readable,
+    same_bytes,
+    verdict,
+)
 from transcripts.documents import SessionMetadata
 from transcripts.recordings.keys import FAILURE, UPLOADS, Session, UnknownKey, beside, recording
 from transcripts.recordings.objects import ATTEMPTS, Contended, ObjectVersion
@@ -20,10 +28,10 @@ from transcripts.recordings.store import UnreadableDocument
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A file, what is to be done with it, and what it replaces."""
+    """A file, the decision about it, and the ETag of what it replaces."""
 
     source: Source
-    verdict: Verdict
+    verdict: UploadVerdict
     replaces: str | None = None
     #: Whether other bytes have a transcript, so that these will get none.
     transcribed: bool = False
@@ -39,12 +47,12 @@ class Planned:
         """Return why it is not uploaded; None if it is, or is there."""
         where = f"{self.source.path}: another recording is at {self.source.key}"
         advice = "Give this one another name (--name, --session), or insist by --force"
-        if self.verdict is Verdict.TRANSCRIBED:
+        if self.verdict is UploadVerdict.TRANSCRIBED:
             return AlreadyThere(
                 f"{where} and has its transcript. {advice}: then that transcript stays, and this "
                 "one gets none."
             )
-        if self.verdict is Verdict.WAITS:
+        if self.verdict is UploadVerdict.WAITS:
             return AlreadyThere(f"{where} and waits for its transcript. {advice}: then it is gone.")
         return None
 
@@ -88,11 +96,11 @@ def unusable_name(path: Path, key: str) -> UsageError | None:
 
 
 def plan_file(bucket: Bucket, source: Source, *, force: bool) -> Planned:
-    """Return what is to be done with a single file."""
+    """Decide what to do with a single file."""
     there = find(bucket, source.key)
     same = there is not None and same_bytes(source, there)
     if same and not force:  # whatever has become of it
-        return Planned(source, Verdict.SKIP)
+        return Planned(source, UploadVerdict.SKIP)
     etag = there.etag if there else None
     state = read_state(bucket.objects, recording(source.key).transcript_key, etag)
     return _planned(
@@ -122,7 +130,7 @@ def _planned(
         force=force,
     )
     replaces = there.etag if there is not None and there.key == source.key else None
-    again = same and failed and decided is Verdict.UPLOAD
+    again = same and failed and decided is UploadVerdict.UPLOAD
     failure = beside(recording(source.key).transcript_key, FAILURE) if again else None
     return Planned(source, decided, replaces, transcribed, failure)
 
@@ -153,35 +161,35 @@ def session_sources(folder: Path, session: Session) -> list[Source]:
 def plan_session(
     bucket: Bucket, session: Session, sources: Sequence[Source], *, force: bool
 ) -> tuple[list[Planned], frozenset[int]]:
-    """Return what is to be done with each chunk, and the numbers of those that will be there."""
+    """Decide what to do with each chunk; return also the numbers of all chunks afterwards."""
     listed = list(bucket.objects.list(session.chunks_prefix))
     there: dict[int, ObjectVersion] = {}
     for each in listed:
         if uploaded_chunks(session, [each.key]):
-            there.setdefault(number(each.key), each)
+            there.setdefault(chunk_number(each.key), each)
     by_key = {each.key: each for each in listed}
     known = chunk_results(session, bucket.objects.list(session.outcomes_prefix))
     planned = []
     for source in sources:
-        present = by_key.get(source.key) or there.get(number(source.key))
+        present = by_key.get(source.key) or there.get(chunk_number(source.key))
         planned.append(
             _planned(
                 source,
                 present,
                 same=present is not None and same_bytes(source, present),
-                transcribed=number(source.key) in known.transcripts,
-                failed=number(source.key) in known.failures,
+                transcribed=chunk_number(source.key) in known.transcripts,
+                failed=chunk_number(source.key) in known.failures,
                 force=force,
             )
         )
-    return planned, frozenset(there) | {number(source.key) for source in sources}
+    return planned, frozenset(there) | {chunk_number(source.key) for source in sources}
 
 
 def announce(bucket: Bucket, session: Session, numbers: Collection[int]) -> SessionMetadata:
-    """Write of which chunks a session consists, unless it is said already; return it.
+    """Write the metadata of a session, unless they say the same already; return them.
 
-    It is written before the chunks. So whoever looks sees what is still missing, also when an
-    upload breaks off; and the combiner waits for all of them.
+    They are written before the chunks, so that missing chunks show even if the upload breaks off,
+    and so that the combiner waits for all of them.
 
     Raises:
         UsageError: there are too many.
@@ -197,8 +205,8 @@ def announce(bucket: Bucket, session: Session, numbers: Collection[int]) -> Sess
             etag = present.etag if present else None
         else:
             known, etag = (found.document, found.etag) if found else (None, None)
-        wanted = consists_of(numbers, known)
-        if known and announced(known, numbers) == announced(wanted, numbers):
+        wanted = describe_session(numbers, known)
+        if known and announced_chunks(known, numbers) == announced_chunks(wanted, numbers):
             return wanted
         if documents.replace(key, wanted, etag) if etag else documents.put_once(key, wanted):
             return wanted
@@ -207,4 +215,4 @@ def announce(bucket: Bucket, session: Session, numbers: Collection[int]) -> Sess
 
 def missing(metadata: SessionMetadata, numbers: Iterable[int]) -> set[int]:
     """Return the numbers of announced chunks that are neither here nor in the bucket."""
-    return set(announced(metadata, set(numbers))) - set(numbers)
+    return set(announced_chunks(metadata, set(numbers))) - set(numbers)

@@ -1,4 +1,4 @@
-"""What has become of a recording, or of a session, as the bucket shows it.
+"""The status of a recording or a session, read from the bucket, as text and as JSON.
 
 Nothing is asked but the bucket: a transcript is there, or a failure, or the audio alone, which
 then waits for either. `transcripts.recordings.sessions` decides when a session's transcript can be
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from client.recordings.bucket import Bucket
-from client.recordings.chunks import announced, spans
+from client.recordings.chunks import announced_chunks, format_spans
 from transcripts.captions.formats import NO_SPEECH, is_silent
 from transcripts.documents import (
     Failure,
@@ -35,10 +35,10 @@ from transcripts.recordings.sessions import (
 from transcripts.recordings.status import RecordingState, decide_state, is_about
 from transcripts.recordings.store import UnreadableDocument
 
-#: Of so many failed chunks it is read why.
+#: The reasons of so many failed chunks are read.
 _FAILURES_READ: Final = 20
-#: What waits for longer has used up its attempts where somebody works off the queue: these take
-#: half an hour, and what is done before it.
+#: A recording that waits for longer has used up its attempts where a worker serves the queue: they
+#: take half an hour, and the jobs before it.
 WAITS_LONG: Final = timedelta(hours=3)
 _SILENT: Final = f"Nothing was recognised: {NO_SPEECH}."
 
@@ -51,22 +51,22 @@ D = TypeVar("D", bound=Model)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingStatus:
-    """What has become of one recording."""
+    """The status of one recording."""
 
     key: str
     state: RecordingState
     transcript: RecordingTranscript | None = None
     failure: Failure | None = None
-    #: What else there is to say, as sentences.
+    #: Remarks, as sentences.
     notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield it for people."""
-        yield f"{self.key}: {self._told()}"
+        """Yield it as lines for people."""
+        yield f"{self.key}: {self._summary()}"
         for note in self.notes:
             yield f"  {note}"
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         if self.transcript is not None:
             made = self.transcript
             when = f"{made.created_at:%Y-%m-%d %H:%M %Z}"
@@ -78,23 +78,23 @@ class RecordingStatus:
         return str(self.state)
 
     def fields(self) -> dict[str, Any]:
-        """Return it for programs."""
-        told: dict[str, Any] = {"key": self.key, "state": str(self.state)}
+        """Return it as fields for programs."""
+        fields: dict[str, Any] = {"key": self.key, "state": str(self.state)}
         if self.transcript is not None:
             made = self.transcript
-            told |= {
+            fields |= {
                 "duration": made.duration,
                 "language": made.language,
                 "engine": made.engine,
                 "createdAt": iso_milliseconds(made.created_at),
             }
         if self.failure is not None:
-            told |= {"code": str(self.failure.code), "message": self.failure.message}
-        return told | ({"notes": list(self.notes)} if self.notes else {})
+            fields |= {"code": str(self.failure.code), "message": self.failure.message}
+        return fields | ({"notes": list(self.notes)} if self.notes else {})
 
 
 def read_recording_status(bucket: Bucket, audio: Recording, key: str) -> RecordingStatus:
-    """Return what has become of the recording at `key`.
+    """Return the status of the recording at `key`.
 
     Raises:
         ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
@@ -147,7 +147,7 @@ def _incomplete(duration: float, missing: float) -> str:
 
 
 def _long_wait(since: datetime | None) -> tuple[str, ...]:
-    """Return what to do about a recording that was uploaded then and still waits, if anything."""
+    """Return advice about a recording that was uploaded at `since` and still waits, if any."""
     if since is None or datetime.now(UTC) - since < WAITS_LONG:
         return ()
     note = (
@@ -163,11 +163,11 @@ def _long_wait(since: datetime | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStatus:
-    """What has become of a session. Chunks are told by their numbers."""
+    """The status of a session. Chunks are named by their numbers."""
 
     session: Session
     state: RecordingState
-    #: How many chunks there should be; None where nobody has said so.
+    #: How many chunks are announced; None if nobody has announced it.
     expected: int | None
     transcribed: int
     #: Those that are there and wait.
@@ -186,24 +186,24 @@ class SessionStatus:
         return f"{self.session.user_id}/{self.session.session_id}"
 
     def lines(self) -> Iterator[str]:
-        """Yield it for people."""
+        """Yield it as lines for people."""
         if self.state is RecordingState.UNKNOWN:
             yield f"{self.name}: there is no such session"
             return
         count = "?" if self.expected is None else f"{self.expected}"
         yield f"{self.name}: {self.state}, {self.transcribed} of {count} chunks are transcribed"
         if self.waiting:
-            yield f"  wait for their transcripts: {spans(self.waiting)}"
+            yield f"  wait for their transcripts: {format_spans(self.waiting)}"
         if self.not_uploaded:
-            yield f"  not uploaded: {spans(self.not_uploaded)}"
+            yield f"  not uploaded: {format_spans(self.not_uploaded)}"
         for number, reason in sorted(self.gaps.items()):
             yield f"  gap: chunk {number}, {reason}"
         for note in self.notes:
             yield f"  {note}"
 
     def fields(self) -> dict[str, Any]:
-        """Return it for programs."""
-        told: dict[str, Any] = {
+        """Return it as fields for programs."""
+        fields: dict[str, Any] = {
             "userId": self.session.user_id,
             "sessionId": self.session.session_id,
             "state": str(self.state),
@@ -215,11 +215,11 @@ class SessionStatus:
                 {"chunk": number, "reason": reason} for number, reason in sorted(self.gaps.items())
             ],
         }
-        return told | ({"notes": list(self.notes)} if self.notes else {})
+        return fields | ({"notes": list(self.notes)} if self.notes else {})
 
 
 def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
-    """Return what has become of a session.
+    """Return the status of a session.
 
     Raises:
         ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
@@ -232,7 +232,7 @@ def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
     audio = uploaded_chunks(session, (each.key for each in chunks))
     known = chunk_results(session, objects.list(session.outcomes_prefix))
     seen = known.numbers | audio
-    expected = set(announced(metadata, seen)) if metadata else set[int]()
+    expected = set(announced_chunks(metadata, seen)) if metadata else set[int]()
     count = len(expected | seen) if metadata else None
     if metadata is None and end is not None:
         count = max(end.chunk_count or 0, len(seen))
@@ -245,7 +245,7 @@ def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
     made = _document(bucket, session.transcript_key, SessionTranscript, problems)
     notes += problems
     reasons = _reasons(bucket, known)
-    # One that cannot be read here is taken to be as it should be.
+    # A transcript that cannot be read here is taken to be current.
     current = isinstance(plan, Combine) and (bool(problems) or _holds(made, plan))
     if current and made is not None:
         reasons |= {
@@ -276,7 +276,7 @@ def read_session_status(bucket: Bucket, session: Session) -> SessionStatus:
 
 
 def _document(bucket: Bucket, key: str, kind: type[D], notes: list[str]) -> D | None:
-    """Return a document; None if there is none, or none that is understood, which is noted."""
+    """Return a document; None if there is none. One that cannot be read adds a note."""
     try:
         found = bucket.documents.get(key, kind)
     except UnreadableDocument as error:

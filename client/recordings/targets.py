@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from client.errors import NoStorage, NoSuchRecording, NoTranscript, NotYet, UsageError
-from client.formats import Format
+from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket, explained
 from client.recordings.fetching import fetch
 from client.recordings.status import (
@@ -42,7 +42,7 @@ class Target:
             return read_session_status(bucket, self.of)
         return read_recording_status(bucket, recording(self.of), self.of)
 
-    def fetch(self, bucket: Bucket, wanted: Format) -> bytes | None:
+    def fetch(self, bucket: Bucket, wanted: TranscriptFormat) -> bytes | None:
         """Return its transcript in a format; None if there is none."""
         if isinstance(self.of, Session):
             return fetch(bucket, self.of.transcript_key, SessionTranscript, wanted)

@@ -1,12 +1,12 @@
-"""From files to the bucket: what may go there, and how it goes.
+"""Upload files to the bucket, and decide which may be uploaded.
 
 A recording has one transcript, under a key that follows from its own, and other bytes under the
-same key get no second one. So nothing is replaced that has a transcript, or waits for one, unless
-somebody insists. Replacing what failed is what one does about a failure. The decision is pure
-(`verdict`); that nobody else was quicker, S3 tells by a conditional write.
+same key get no second one. So a recording that has a transcript, or waits for one, is replaced only
+with `--force`. One that failed may be replaced. The decision is pure (`verdict`); a conditional
+write makes sure that nobody else was faster.
 
-Large files go in parts of `PART_BYTES`, several at once (s3transfer). Whoever stops iterating
-`transfers` has what is not complete removed from the bucket.
+Large files go in parts of `PART_BYTES`, several at once (s3transfer). A caller that stops iterating
+`transfers` removes incomplete uploads from the bucket.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PART_BYTES: Final = 8 * 1024**2
 #: Requests at once.
 CONCURRENCY: Final = 8
 _MAX_PARTS: Final = 10_000
-#: Patience with the look at a file, seconds; it takes milliseconds.
+#: Time to read the header of a file, seconds; it takes milliseconds.
 LOOK_SECONDS: Final = 10.0
 #: Read at once for a digest, bytes.
 _BLOCK: Final = 1024**2
@@ -89,12 +89,12 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
     """Return why a file could not be transcribed, as far as its header tells; None if it could.
 
     None also for a file that FFmpeg is not done with after `patience` seconds, for there are
-    headers with which it reads all that follows. It looks in a thread of its own, since Python
-    hears of no Ctrl-C while it reads.
+    headers with which it reads all that follows. It reads in a thread of its own, because
+    Python handles no Ctrl-C while FFmpeg reads.
     """
     seen: Future[None] = Future()
 
-    def look() -> None:
+    def read() -> None:
         try:
             read_header(source.path)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
@@ -102,7 +102,7 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
         else:
             seen.set_result(None)
 
-    threading.Thread(target=look, name="look", daemon=True).start()
+    threading.Thread(target=read, name="read-header", daemon=True).start()
     try:
         seen.result(patience)
     except UnreadableAudio as error:
@@ -115,7 +115,7 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
 # --- what may go there --------------------------------------------------------------------------
 
 
-class Verdict(Enum):
+class UploadVerdict(Enum):
     """What is to be done with a file."""
 
     UPLOAD = auto()
@@ -127,19 +127,21 @@ class Verdict(Enum):
     WAITS = auto()
 
 
-def verdict(*, there: bool, same: bool, transcribed: bool, failed: bool, force: bool) -> Verdict:
+def verdict(
+    *, there: bool, same: bool, transcribed: bool, failed: bool, force: bool
+) -> UploadVerdict:
     """Return what to do with a file, by what the bucket has at its place.
 
     The same bytes are sent again only where they have no transcript and somebody insists, to have
     them tried again after a failure.
     """
     if same and (transcribed or not force):
-        return Verdict.SKIP
+        return UploadVerdict.SKIP
     if force:
-        return Verdict.UPLOAD
+        return UploadVerdict.UPLOAD
     if transcribed:
-        return Verdict.TRANSCRIBED
-    return Verdict.WAITS if there and not failed else Verdict.UPLOAD
+        return UploadVerdict.TRANSCRIBED
+    return UploadVerdict.WAITS if there and not failed else UploadVerdict.UPLOAD
 
 
 def same_bytes(source: Source, listed: ObjectVersion) -> bool:
@@ -188,7 +190,7 @@ def _digest(path: Path, size: int, begin: int = 0) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class BytesSent:
     """More of a file is there; negative where an attempt is begun again. Bytes."""
 
     item: Item
@@ -196,14 +198,14 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FileDone:
     """A file is there, or why it is not."""
 
     item: Item
     error: ClientError | None = None
 
 
-Event: TypeAlias = Sent | Done
+Event: TypeAlias = BytesSent | FileDone
 
 
 def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, None]:
@@ -214,13 +216,13 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
     """
     from s3transfer.manager import TransferConfig, TransferManager  # noqa: PLC0415 - as boto3
 
-    events: queue.SimpleQueue[Sent | tuple[Item, TransferFuture]] = queue.SimpleQueue()
+    events: queue.SimpleQueue[BytesSent | tuple[Item, TransferFuture]] = queue.SimpleQueue()
     config = TransferConfig(
         multipart_threshold=PART_BYTES,
         multipart_chunksize=PART_BYTES,
         max_request_concurrency=CONCURRENCY,
     )
-    with _places_kept(bucket, items), TransferManager(bucket.client, config) as manager:
+    with _conditional_writes(bucket, items), TransferManager(bucket.client, config) as manager:
         for item in items:
             manager.upload(
                 str(item.source.path),
@@ -233,19 +235,19 @@ def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, N
         left = len(items)
         while left:
             event = events.get()
-            if isinstance(event, Sent):
+            if isinstance(event, BytesSent):
                 yield event
                 continue
             left -= 1
             item, future = event
-            yield Done(item, _problem(bucket, item, future))
+            yield FileDone(item, _problem(bucket, item, future))
 
 
 class _Subscriber:
-    """Hears of one transfer, in s3transfer's threads."""
+    """Reports the progress of one transfer, in s3transfer's threads."""
 
     def __init__(
-        self, item: Item, events: queue.SimpleQueue[Sent | tuple[Item, TransferFuture]]
+        self, item: Item, events: queue.SimpleQueue[BytesSent | tuple[Item, TransferFuture]]
     ) -> None:
         self._item = item
         self._events = events
@@ -253,7 +255,7 @@ class _Subscriber:
     def on_progress(self, future: TransferFuture, bytes_transferred: int, **_: Any) -> None:
         """Pass it on."""
         del future
-        self._events.put(Sent(self._item, bytes_transferred))
+        self._events.put(BytesSent(self._item, bytes_transferred))
 
     def on_done(self, future: TransferFuture, **_: Any) -> None:
         """Pass it on."""
@@ -307,8 +309,8 @@ def _extra(source: Source) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _places_kept(bucket: Bucket, items: Sequence[Item]) -> Iterator[None]:
-    """Have each file take only the place that was found for it. s3transfer has no word for it."""
+def _conditional_writes(bucket: Bucket, items: Sequence[Item]) -> Iterator[None]:
+    """Make every write conditional on what was found before; s3transfer has no option for it."""
     replaced = {item.source.key: item.replaces for item in items}
 
     def condition(params: dict[str, Any], **_: Any) -> None:

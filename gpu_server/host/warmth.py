@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime
 
-#: Nobody keeps a machine up longer than this by one request.
-LONGEST: Final = timedelta(days=1)
+from transcripts.recordings.machines import LONGEST_WARMTH
 
 
 @dataclass(slots=True)
@@ -20,7 +18,7 @@ class Warmth:
 
     def keep(self, until: datetime) -> datetime:
         """Stay until then at least, at most for a day; return until when it is going to stay."""
-        until = min(until, self.now() + LONGEST)
+        until = min(until, self.now() + LONGEST_WARMTH)
         if self.until is None or until > self.until:
             self.until = until
         return self.until

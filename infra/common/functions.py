@@ -22,6 +22,7 @@ from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import Artifacts
 from infra.common.nag import accept
 from infra.config.environment import Canary, Functions
+from transcripts.functions import handler_path
 
 #: The newest of Lambda's that developers' machines also have: what is tested is what runs, and it
 #: compiles the layer. `scripts.bundle` installs the layer's packages for the same version.
@@ -121,7 +122,7 @@ class PythonFunction(Construct):
             self,
             "Function",
             code=lambda_.Code.from_asset(settings.artifacts.function(name)),
-            handler=f"lambdas.{name}.handler.handler",
+            handler=handler_path(name),
             runtime=RUNTIME,
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mib,

@@ -15,6 +15,7 @@ from infra.common.nag import accept
 from infra.common.queues import publish, queue_with_dead_letters
 from infra.config.environment import Data
 from transcripts.conversations import EXPIRY, PARTITION_KEY, SORT_KEY
+from transcripts.functions import FAILED_MESSAGES, POISON_MESSAGES, TRANSCRIPT_PROCESSOR
 
 #: The function's, seconds. A message stays invisible for six times as long, as AWS advises for
 #: queues that feed functions: an invocation may wait for its turn before it begins.
@@ -92,13 +93,13 @@ class TranscriptProcessor(Construct):
             self,
             "Function",
             settings=settings,
-            name="transcript_processor",
+            name=TRANSCRIPT_PROCESSOR,
             environment={
                 "TABLE_NAME": store.table.table_name,
                 "RETENTION_DAYS": str(utterance_days),
             },
             timeout=Duration.seconds(PROCESSOR_SECONDS),
-            failures=("FailedMessages", "PoisonMessages"),
+            failures=(FAILED_MESSAGES, POISON_MESSAGES),
         )
         store.table.grant(self.function.function, "dynamodb:PutItem")
         store.queue.grant_consume_messages(self.function.function)

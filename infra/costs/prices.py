@@ -17,6 +17,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from transcripts.functions import BATCH_WORKER, handler_path
+
 #: When the table was last gone through.
 PRICED_ON: Final = "2026-11"
 REGION: Final = "us-east-1"
@@ -114,7 +116,7 @@ METRICS_PER_SERVICE: Final = 8
 #: Metrics of functions that a schedule calls at least every hour: by handler, the environment
 #: variables each of which brings one. The batch worker counts machines where it has some.
 METRICS_OF_SCHEDULED: Final[Mapping[str, tuple[str, ...]]] = {
-    "lambdas.batch_worker.handler.handler": ("SERVICE",)
+    handler_path(BATCH_WORKER): ("SERVICE",)
 }
 #: Metrics that Container Insights makes: an estimate from the list in CloudWatch's user guide,
 #: of the metrics with the dimensions of a cluster, and of a service and its task family.

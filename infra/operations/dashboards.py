@@ -13,6 +13,20 @@ from constructs import Construct
 from infra.common.functions import PythonFunction
 from infra.operations import metrics
 from infra.operations.watched import Watched
+from transcripts.functions import (
+    BATCH_WORKER,
+    EVENTS_REFUSED,
+    FAILED_MESSAGES,
+    MACHINES_WANTED,
+    POISON_MESSAGES,
+    RECORDINGS_QUEUED,
+    RECORDINGS_TRANSCRIBED,
+    ROUTER,
+    SESSION_COMBINER,
+    SESSIONS_WRITTEN,
+    TRANSCRIPT_PROCESSOR,
+    UTTERANCES_STORED,
+)
 
 #: Of 24 columns.
 _HALF, _THIRD = 12, 8
@@ -45,14 +59,14 @@ def _business(watched: Watched) -> list[cloudwatch.IWidget]:
     widgets = [
         _graph(
             "Utterances a day",
-            _of_function(watched, "UtterancesStored", "transcript_processor", "stored"),
+            _of_function(watched, UTTERANCES_STORED, TRANSCRIPT_PROCESSOR, "stored"),
             width=_THIRD,
         ),
         _graph(
             "Recordings a day",
-            _of_function(watched, "RecordingsTranscribed", "router", "transcribed at once"),
-            _of_function(watched, "RecordingsQueued", "router", "queued"),
-            _of_function(watched, "SessionsWritten", "session_combiner", "sessions"),
+            _of_function(watched, RECORDINGS_TRANSCRIBED, ROUTER, "transcribed at once"),
+            _of_function(watched, RECORDINGS_QUEUED, ROUTER, "queued"),
+            _of_function(watched, SESSIONS_WRITTEN, SESSION_COMBINER, "sessions"),
             width=_THIRD,
         ),
     ]
@@ -111,10 +125,10 @@ def _queues(watched: Watched) -> list[cloudwatch.IWidget]:
 def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
     flow = watched.flow
     functions = {
-        "transcript_processor": watched.processor.function,
-        "router": flow.router,
-        "batch_worker": flow.batch_worker,
-        "session_combiner": flow.session_combiner,
+        TRANSCRIPT_PROCESSOR: watched.processor.function,
+        ROUTER: flow.router,
+        BATCH_WORKER: flow.batch_worker,
+        SESSION_COMBINER: flow.session_combiner,
     }
     return [
         _graph("Errors of functions", *_each(functions, "Errors", _SUM), width=_THIRD),
@@ -122,9 +136,9 @@ def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
         _graph("Duration of calls, p95, ms", *_each(functions, "Duration", "p95"), width=_THIRD),
         _graph(
             "Messages that failed",
-            _of_function(watched, "FailedMessages", "transcript_processor", "failed"),
-            _of_function(watched, "PoisonMessages", "transcript_processor", "poison"),
-            _of_function(watched, "EventsRefused", "router", "events refused"),
+            _of_function(watched, FAILED_MESSAGES, TRANSCRIPT_PROCESSOR, "failed"),
+            _of_function(watched, POISON_MESSAGES, TRANSCRIPT_PROCESSOR, "poison"),
+            _of_function(watched, EVENTS_REFUSED, ROUTER, "events refused"),
             width=_HALF,
         ),
         _graph(
@@ -221,7 +235,7 @@ def _gpu(watched: Watched) -> list[cloudwatch.IWidget]:
         _graph(
             "Machines with a GPU",
             _named(metrics.machines(gpu), "running"),
-            _of_function(watched, "MachinesWanted", "batch_worker", "wanted", statistic=_MAXIMUM),
+            _of_function(watched, MACHINES_WANTED, BATCH_WORKER, "wanted", statistic=_MAXIMUM),
             width=_HALF,
         ),
         _graph(

@@ -13,6 +13,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_sqs as sqs
 
+from transcripts import functions
+
 if TYPE_CHECKING:
     from infra.gpu.server import GpuServer
     from infra.live.machine import Machine
@@ -149,7 +151,7 @@ def idle_machines(
         using_metrics={
             "waiting": waiting(jobs),
             "working": in_work(jobs),
-            "served": own(namespace, "RecordingsTranscribed", service="router"),
+            "served": own(namespace, functions.RECORDINGS_TRANSCRIBED, service=functions.ROUTER),
             "machines": machines(gpu),
         },
     )
@@ -171,8 +173,8 @@ def jobs_that_nobody_does(
         using_metrics={
             "wanted": own(
                 namespace,
-                "MachinesWanted",
-                service="batch_worker",
+                functions.MACHINES_WANTED,
+                service=functions.BATCH_WORKER,
                 statistic=cloudwatch.Stats.MAXIMUM,
             ),
             "working": in_work(jobs),

@@ -40,6 +40,13 @@ from infra.common.queues import last_resort, publish, queue_with_dead_letters
 from infra.config.environment import Data, Gpu
 from infra.recordings import access
 from infra.recordings.wake import wake_queue
+from transcripts.functions import (
+    APPLICATION_SOURCE,
+    BATCH_WORKER,
+    ROUTER,
+    SESSION_COMBINER,
+    SESSION_ENDED,
+)
 from transcripts.recordings.keys import (
     CHUNK_KEYS,
     CHUNK_OUTCOME_EVENTS,
@@ -68,12 +75,6 @@ REPLACED_DAYS = 30
 
 #: How long an event is worth trying, by its rule and then by Lambda.
 EVENT_AGE = Duration.hours(2)
-#: Source of events by which applications ask for a transcript. What we publish ourselves has to
-#: have another source, or the router would take it for a question.
-APPLICATION_SOURCE = "cloudscribe"
-#: By this type of event they notify us that a session has ended; its detail names the bucket, the
-#: user and the session (`lambdas.session_combiner.events`).
-SESSION_ENDED = "Session Ended"
 
 
 class RecordingStore(Construct):
@@ -193,7 +194,7 @@ class RecordingFlow(Construct):
             self,
             "Router",
             settings=settings,
-            name="router",
+            name=ROUTER,
             environment={
                 "RECORDINGS_BUCKET": self._store.bucket.bucket_name,
                 "JOBS_QUEUE_URL": self._store.jobs.queue_url,
@@ -214,7 +215,7 @@ class RecordingFlow(Construct):
             self,
             "SessionCombiner",
             settings=settings,
-            name="session_combiner",
+            name=SESSION_COMBINER,
             environment={
                 "RECORDINGS_BUCKET": self._store.bucket.bucket_name,
                 "UNDELIVERED_QUEUE_URL": self._store.undelivered.queue_url,
@@ -249,7 +250,7 @@ class RecordingFlow(Construct):
             self,
             "BatchWorker",
             settings=settings,
-            name="batch_worker",
+            name=BATCH_WORKER,
             environment={"JOBS_QUEUE_URL": self._store.jobs.queue_url, **machines},
             # Eight calls of AWS, each at its slowest.
             timeout=Duration.seconds(240),

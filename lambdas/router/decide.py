@@ -1,12 +1,12 @@
-"""Who transcribes a recording: the server at once, whoever works off the queue, or nobody.
+"""Decides who transcribes a recording: the server at once, a worker of the queue, or nobody.
 
-The server is asked only where its answer can be awaited. How long that takes is an estimate from
-the recording's size: so many bytes are a second of audio, and so many seconds of audio are
-transcribed in a second (`Pace`). Both are assumptions, and a wrong one costs nothing but time: an
-answer that does not come is given up early enough to queue the recording, which does no harm if
-it was transcribed all the same.
+The server is asked only if its answer can be awaited. How long that takes is estimated from the
+recording's size (`TranscriptionPace`): a number of bytes is a second of audio, and a number of
+seconds of audio is transcribed in a second. Both are assumptions. A wrong one costs nothing but
+time: the router stops waiting early enough to queue the recording, which does no harm if it was
+transcribed all the same.
 
-Times are seconds. `left` is what remains until the function has to end.
+Times are seconds. `left` is the time until the function has to end.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ BYTES_PER_SECOND: Final = 4_000.0
 LONGEST_PAUSE: Final = 10.0
 
 
-class Health(StrEnum):
-    """What is known of the server."""
+class ServerHealth(StrEnum):
+    """The health of the server, as far as it is known."""
 
     NONE = "none"
     NOT_ASKED = "not_asked"
@@ -75,14 +75,14 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Whoever works off the queue transcribes it."""
+    """A worker of the queue transcribes it."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """What is assumed of recordings and of the server."""
+class TranscriptionPace:
+    """Assumptions about recordings and the server."""
 
     #: Bytes that are a second of audio.
     bytes_per_second: float = BYTES_PER_SECOND
@@ -96,29 +96,29 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a recording and of the server."""
+    """What is known about a recording and the server."""
 
     state: RecordingState
     batch: bool
-    server: Health
-    #: How long its transcription takes, by `Pace`.
+    server: ServerHealth
+    #: How long its transcription takes, by `TranscriptionPace`.
     needed: float
     left: float
 
 
 _NOT_NOW: Final = {
-    Health.NONE: Reason.NO_SERVER,
-    Health.DOWN: Reason.SERVER_DOWN,
-    Health.NOT_READY: Reason.SERVER_NOT_READY,
-    Health.FULL: Reason.SERVER_FULL,
+    ServerHealth.NONE: Reason.NO_SERVER,
+    ServerHealth.DOWN: Reason.SERVER_DOWN,
+    ServerHealth.NOT_READY: Reason.SERVER_NOT_READY,
+    ServerHealth.FULL: Reason.SERVER_FULL,
 }
 
 
 def decide(facts: Facts) -> Skip | Enqueue | None:
-    """Return what is to be done about a recording; None: the server is to transcribe it.
+    """Decide what to do with a recording; None: the server should transcribe it.
 
-    What is not known of the server yet counts in its favour, so it is asked only about what it
-    could be given.
+    A server that was not asked for its health counts as healthy, so it is asked only about
+    recordings that it could get.
     """
     if facts.state.is_final:
         return Skip(facts.state)
@@ -156,12 +156,12 @@ class TryLater:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nobody knows what was done: no answer came, or one that leaves it open."""
+    """The outcome is unknown: no response came, or one that leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Another attempt is no use."""
+    """Another attempt cannot succeed."""
 
 
 Answer: TypeAlias = Transcribed | TryLater | NoAnswer | Rejected
@@ -191,13 +191,13 @@ def decide_next(
     left: float,
     jitter: float,
 ) -> Next:
-    """Return what comes after an attempt that did not succeed.
+    """Decide what to do after an attempt that did not succeed.
 
     Args:
         answer: how it ended.
         state: how far the recording is by now.
         attempts: how many were made.
-        needed: how long a transcription takes, by `Pace`.
+        needed: how long a transcription takes, by `TranscriptionPace`.
         left: until the function has to end.
         jitter: 0 to 1, at random, so that those who failed together do not come back together.
     """
@@ -226,7 +226,7 @@ _DIGITS: Final = 6
 
 
 def parse_response(status: int, retry_after: str | None) -> Answer:
-    """Return what the server's HTTP status and its `Retry-After` mean."""
+    """Return the answer that an HTTP status and `Retry-After` stand for."""
     if status == _OK:
         return Transcribed()
     if status in _NOTHING_DONE:

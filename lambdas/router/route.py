@@ -1,11 +1,10 @@
-"""The way of one recording through the router: what is asked, tried and waited for, in order.
+"""Routes one recording: looks it up, asks the server, waits for it, or queues the recording.
 
-It waits for the server's answer, because only somebody who waits, or the queue, makes a recording
-safe: a server that had accepted it would forget it when Spot takes the machine. docs/recordings.md
-has the figures.
+It waits for the server's answer, because only a waiting caller or the queue makes a recording safe:
+a server that only accepted it would lose it when Spot takes the machine. docs/recordings.md has the
+figures.
 
-It decides nothing (`lambdas.router.decide`) and speaks to nobody itself: the server, the bucket,
-the queue and the clock are given to it.
+`lambdas.router.decide` decides. The server, the bucket, the queue and the clock are injected.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from lambdas.router.decide import (
     Answer,
     Enqueue,
     Facts,
-    Health,
-    Pace,
     Pause,
+    ServerHealth,
     Skip,
     Transcribed,
+    TranscriptionPace,
     decide,
     decide_next,
     is_unclear,
     patience,
 )
-from lambdas.router.request import Request
+from lambdas.router.request import TranscriptionRequest
 from transcripts.recordings.keys import TranscriptionJob
 from transcripts.recordings.status import RecordingState
 
@@ -37,25 +36,25 @@ from transcripts.recordings.status import RecordingState
 class Lookup(Protocol):
     """Looks recordings up; `lambdas.router.bucket.RequestedRecordings` is one."""
 
-    def state(self, request: Request) -> RecordingState:
+    def state(self, request: TranscriptionRequest) -> RecordingState:
         """Return how far a recording is."""
 
-    def size(self, request: Request) -> int | None:
+    def size(self, request: TranscriptionRequest) -> int | None:
         """Return a recording's size in bytes, if it is there."""
 
 
-class Transcriber(Protocol):
-    """Who transcribes; `lambdas.router.server.TranscriptionServer` is one."""
+class RemoteTranscriber(Protocol):
+    """A server that transcribes; `lambdas.router.server.TranscriptionServer` is one."""
 
-    def health(self) -> Health:
-        """Ask how it is."""
+    def health(self) -> ServerHealth:
+        """Ask for its health."""
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
         """Have a recording transcribed, and wait so long for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class InvocationClock:
     """Time, in seconds."""
 
     #: What is left until the function has to end.
@@ -67,7 +66,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteResult:
-    """What became of a recording."""
+    """How the routing of a recording ended."""
 
     end: Transcribed | Skip | Enqueue
     #: Attempts at the server.
@@ -75,31 +74,31 @@ class RouteResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Router:
-    """Sends recordings on their way. Errors are those of bucket and queue."""
+class RecordingRouter:
+    """Routes recordings. Raises the errors of bucket and queue."""
 
     recordings: Lookup
     #: None where there is none.
-    server: Transcriber | None
+    server: RemoteTranscriber | None
     queue: Callable[[TranscriptionJob], None]
-    pace: Pace
+    pace: TranscriptionPace
 
-    def route(self, request: Request, clock: Clock) -> RouteResult:
-        """Have a recording transcribed, queued, or left alone because it was dealt with.
+    def route(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
+        """Have a recording transcribed or queued, or skip it because its state is final.
 
-        Whatever is queued was tried before, if at all, and what was tried may have succeeded
-        without our knowing; who works off the queue looks again.
+        An attempt before queueing may have succeeded without an answer; the worker of the queue
+        checks again.
         """
         report = self._try(request, clock)
         if isinstance(report.end, Enqueue):
             self.queue(request.job)
         return report
 
-    def _try(self, request: Request, clock: Clock) -> RouteResult:
+    def _try(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
         facts = Facts(
             state=self.recordings.state(request),
             batch=request.batch,
-            server=Health.NONE if self.server is None else Health.NOT_ASKED,
+            server=ServerHealth.NONE if self.server is None else ServerHealth.NOT_ASKED,
             needed=self.pace.seconds(request.job.size),
             left=clock.left(),
         )
@@ -118,9 +117,13 @@ class Router:
         return self._attempts(self.server, request, facts.needed, clock)
 
     def _attempts(
-        self, server: Transcriber, request: Request, needed: float, clock: Clock
+        self,
+        server: RemoteTranscriber,
+        request: TranscriptionRequest,
+        needed: float,
+        clock: InvocationClock,
     ) -> RouteResult:
-        """Have the server transcribe, several times if need be, and never for too long."""
+        """Have the server transcribe, in several attempts if needed, within the time limit."""
         for attempts in count(1):
             seconds = patience(needed, clock.left())
             answer = server.transcribe(request.job.bucket, request.job.key, seconds=seconds)
@@ -139,5 +142,5 @@ class Router:
             clock.sleep(next_.seconds)
         raise AssertionError("attempts are limited")
 
-    def _state_after(self, answer: Answer, request: Request) -> RecordingState:
+    def _state_after(self, answer: Answer, request: TranscriptionRequest) -> RecordingState:
         return self.recordings.state(request) if is_unclear(answer) else RecordingState.WAITING

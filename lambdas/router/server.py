@@ -1,7 +1,7 @@
-"""The GPU server over HTTP: each answer as what it means.
+"""A client of the GPU server that turns each response into an answer of `lambdas.router.decide`.
 
-Nothing here raises: a server that cannot be reached is one of its answers. Redirects are not
-followed, for the token would go with them.
+Nothing here raises: that the server cannot be reached is an answer, too. Redirects are not
+followed, because the token would be sent along.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from urllib3.exceptions import (
 )
 from urllib3.response import BaseHTTPResponse
 
-from lambdas.router.decide import Answer, Health, NoAnswer, TryLater, parse_response
+from lambdas.router.decide import Answer, NoAnswer, ServerHealth, TryLater, parse_response
 
-#: Patience with `GET /health`, seconds; it is answered at once also under full load.
+#: Timeout of `GET /health`, seconds; it is answered at once even under full load.
 HEALTH_SECONDS: Final = 1.0
-#: Patience with a connection, seconds.
+#: Timeout of a connection, seconds.
 CONNECT_SECONDS: Final = 2.0
-#: More of an answer is not read, bytes.
+#: The most that is read of a response, bytes.
 MOST: Final = 65_536
 
 _OK: Final = 200
@@ -68,7 +68,7 @@ class TranscriptionServer:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = pool or PoolManager(maxsize=1, retries=False)
 
-    def health(self) -> Health:
+    def health(self) -> ServerHealth:
         """Ask how the server is; takes at most two seconds."""
         try:
             try:
@@ -78,16 +78,16 @@ class TranscriptionServer:
             body = response.read(MOST)
             response.release_conn()
         except HTTPError:
-            return Health.DOWN
+            return ServerHealth.DOWN
         if response.status != _OK:
-            return Health.NOT_READY
+            return ServerHealth.NOT_READY
         try:
             health = _Health.model_validate_json(body)
         except ValidationError:
-            return Health.NOT_READY
+            return ServerHealth.NOT_READY
         if not health.ready:
-            return Health.NOT_READY
-        return Health.FULL if health.queue.full else Health.READY
+            return ServerHealth.NOT_READY
+        return ServerHealth.FULL if health.queue.full else ServerHealth.READY
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
         """Have a recording transcribed; the transcript gets to its place in the bucket.

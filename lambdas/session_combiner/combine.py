@@ -1,16 +1,16 @@
-"""Looks at a session in the bucket, and writes its transcript when it is time.
+"""Reads a session from the bucket, and writes its transcript once all chunks are there.
 
     list the chunks' outcomes ─► decide ─► wait
                                    └────► read the chunks ─► captions ─► transcript ─► look again
 
-Looking costs a request for 1,000 chunks and a few more, and is done for every event; the chunks'
-transcripts are read only when there is something to be written. What is written carries the
+A look costs a request for 1,000 chunks and a few more, and every event causes one. The chunks'
+transcripts are read only when there is something to write. Each written object carries the
 fingerprint of what it was made of, so an event that changes nothing writes nothing.
 
-Any number of invocations may do this at once. The transcript is replaced only by who has seen the
-one that is there (If-None-Match, If-Match), and nobody leaves before he has looked once more and
-found transcript and captions made of what the bucket holds. So the last one who has written
-anything also has checked everything. One that is cut off is invoked again by Lambda.
+Any number of invocations may run at once. An invocation replaces only the transcript that it has
+seen (If-None-Match, If-Match), and ends only after another look has found transcript and captions
+made of what the bucket holds. So the last writer has also checked everything. Lambda repeats an
+invocation that was cut off.
 
 Memory: the segments of the session, besides some chunks that are being read. Above
 `WORDS_UP_TO` bytes of transcripts words are left out, which are most of it; above
@@ -19,7 +19,7 @@ Memory: the segments of the session, besides some chunks that are being read. Ab
 Exception
 ├── SessionTooLarge    its chunks' transcripts are larger than this function may hold
 ├── OutOfTime          the time that is left would not do
-└── Unsettled          others kept changing the session
+└── SessionUnsettled          others kept changing the session
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ Remaining = Callable[[], float]
 
 
 class Log(Protocol):
-    """Takes what is noticed by the way, as the loggers of Python and Powertools do."""
+    """A logger of Python or of Powertools."""
 
     def warning(self, msg: object, *args: object) -> None:
-        """Tell of what somebody should know."""
+        """Log something that somebody should know."""
 
     def error(self, msg: object, *args: object) -> None:
-        """Tell of what somebody should do something about."""
+        """Log something that somebody should repair."""
 
 
 class SessionTooLarge(Exception):
@@ -87,7 +87,7 @@ class OutOfTime(Exception):
     """The time that is left would not do; another invocation has more."""
 
 
-class Unsettled(Exception):
+class SessionUnsettled(Exception):
     """Others kept changing the session; another invocation tries again."""
 
 
@@ -106,8 +106,8 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What was done about a session, and what was noticed."""
+class CombineResult:
+    """What the combiner did about a session, and what it found."""
 
     effect: Effect
     #: Chunks that are waited for; None if nobody knows how many there will be.
@@ -148,11 +148,11 @@ class Combiner:
         """
         self._store.put_once(session.end_key, end)
 
-    def look(self, session: Session, remaining: Remaining) -> Result:
+    def look(self, session: Session, remaining: Remaining) -> CombineResult:
         """Write a session's transcript and captions if it is time and they are not there yet.
 
         Raises:
-            SessionTooLarge, OutOfTime, Unsettled: see the module.
+            SessionTooLarge, OutOfTime, SessionUnsettled: see the module.
             Contended: others kept writing the same object in the same moment.
             UnreadableDocument: what is kept of the session's end is no such document.
         """
@@ -160,11 +160,11 @@ class Combiner:
         for attempt in range(ATTEMPTS):
             plan = self._decide(session)
             if isinstance(plan, Wait):
-                return Result(effect=written or Effect.WAITING, outstanding=plan.outstanding)
+                return CombineResult(effect=written or Effect.WAITING, outstanding=plan.outstanding)
             present = self._store.objects.head(session.transcript_key)
             current = present is not None and present.fingerprint == plan.fingerprint
             if current and not self._store.stale_captions(session.transcript_key, plan.fingerprint):
-                return Result(
+                return CombineResult(
                     effect=written or Effect.UNCHANGED,
                     chunks=len(plan.transcripts),
                     gaps=len(plan.gaps),
@@ -177,7 +177,7 @@ class Combiner:
                 written = Effect.UPDATED if present else Effect.WRITTEN
             elif not current and attempt < ATTEMPTS - 1:
                 self._sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
-        raise Unsettled("the session kept changing while it was written")
+        raise SessionUnsettled("the session kept changing while it was written")
 
     def _decide(self, session: Session) -> Plan:
         store = self._store

@@ -1,31 +1,29 @@
-"""Which session an event is about, and what has happened to it.
+"""Parse an event into the session that it is about, and what has happened to it.
 
-Three things make the combiner look at a session:
+Three kinds of events make the combiner look at a session:
 
 * S3 has a new object, a chunk's transcript or its failure;
 * S3 has a new `metadata.json`, which may come after the last chunk;
-* an application notifies us that the session has ended. Source `cloudscribe`, detail type
-  "Session Ended", and as detail
+* an application notifies us that the session has ended (`transcripts.functions.SESSION_ENDED`),
+  with the detail
 
       {"bucket": "NAME", "userId": "...", "sessionId": "...", "chunkCount": 12}
 
   `chunkCount` may be left out. The bucket is a plain name, so that the rule of those who ask for
   a transcript of an object, whose details have `s3Location` or `s3_bucket`, does not match.
-
-ValueError
-└── RefusedEvent    it is about no session in our bucket; quotes nothing of it
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from lambdas.s3_events import ObjectCreated, Shape
+from lambdas.events import ObjectCreated, RefusedEvent, Shape
 from transcripts.documents import MAX_CHUNKS, SessionEnd
+from transcripts.functions import SESSION_ENDED
 from transcripts.models import Moment
 from transcripts.recordings.keys import (
     METADATA_EVENTS_END,
@@ -36,16 +34,9 @@ from transcripts.recordings.keys import (
     transcribed_chunk,
 )
 
-#: Detail type of the application's event.
-SESSION_ENDED: Final = "Session Ended"
 
-
-class RefusedEvent(ValueError):
-    """An event is about no session in our bucket."""
-
-
-class About(Enum):
-    """What of a session an event is about."""
+class Subject(Enum):
+    """The part of a session that an event is about."""
 
     CHUNK = "chunk"
     METADATA = "metadata"
@@ -53,14 +44,14 @@ class About(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class SessionEvent:
     """Something has happened to a session."""
 
     session: Session
-    about: About
+    subject: Subject
     #: Of the chunk, for logs.
     chunk: str | None = None
-    #: What is to be kept about the session's end.
+    #: The end of the session, as it is to be stored.
     end: SessionEnd | None = None
 
 
@@ -72,7 +63,6 @@ class _Ended(Shape):
 
 
 class _EndedEvent(Shape):
-    kind: Annotated[Literal["Session Ended"], Field(alias="detail-type")]
     time: Moment
     detail: _Ended
 
@@ -81,8 +71,8 @@ class _CreatedEvent(Shape):
     detail: ObjectCreated
 
 
-def news(event: dict[str, Any], bucket: str) -> News | None:
-    """Return what has happened; None if the event is about an object that is no part of a session.
+def parse_event(event: dict[str, Any], bucket: str) -> SessionEvent | None:
+    """Return what has happened; None if the event is about an object outside all sessions.
 
     The rule for objects matches some of these (`transcripts.recordings.keys.CHUNK_OUTCOME_EVENTS`).
 
@@ -103,28 +93,28 @@ def news(event: dict[str, Any], bucket: str) -> News | None:
         raise RefusedEvent(str(error)) from None
 
 
-def _ended(event: _EndedEvent, bucket: str) -> News:
+def _ended(event: _EndedEvent, bucket: str) -> SessionEvent:
     detail = event.detail
     _ours(detail.bucket, bucket)
-    return News(
+    return SessionEvent(
         session=named_session(detail.user_id, detail.session_id),
-        about=About.END,
+        subject=Subject.END,
         # Of the event alone, so one that comes twice says the same.
         end=SessionEnd(chunk_count=detail.chunk_count, ended_at=event.time),
     )
 
 
-def _created(event: _CreatedEvent, bucket: str) -> News | None:
+def _created(event: _CreatedEvent, bucket: str) -> SessionEvent | None:
     detail = event.detail
     _ours(detail.bucket.name, bucket)
     key = detail.object.key
     try:
         if key.endswith(METADATA_EVENTS_END):
-            return News(session=described_session(key), about=About.METADATA)
+            return SessionEvent(session=described_session(key), subject=Subject.METADATA)
         chunk = transcribed_chunk(key)
     except UnknownKey:
         return None
-    return News(session=chunk.session, about=About.CHUNK, chunk=chunk.name)
+    return SessionEvent(session=chunk.session, subject=Subject.CHUNK, chunk=chunk.name)
 
 
 def _ours(named: str, bucket: str) -> None:

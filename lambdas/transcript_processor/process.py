@@ -1,7 +1,7 @@
-"""What becomes of one message of the queue: an utterance in the table.
+"""Stores the utterance of one message of the queue in the table.
 
 ValueError
-└── PoisonMessage    a message is not an utterance; its queue gives it up in the end
+└── PoisonMessage    a message is not an utterance; it ends in the dead-letter queue
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PutResult(StrEnum):
     DUPLICATE = "duplicate"
 
 
-class Store(Protocol):
+class UtteranceStore(Protocol):
     """Where utterances are kept; `transcripts.conversations.ConversationTable` is one."""
 
     def put(self, utterance: Utterance) -> bool:
@@ -49,7 +49,7 @@ def parse(body: str) -> Utterance:
         raise PoisonMessage(problems) from None
 
 
-def process(body: str, store: Store) -> tuple[Utterance, PutResult]:
+def process(body: str, store: UtteranceStore) -> tuple[Utterance, PutResult]:
     """Store the utterance of a message body, once however often the message comes.
 
     Raises:

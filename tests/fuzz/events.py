@@ -29,8 +29,8 @@ from unittest import mock
 from botocore.exceptions import ClientError
 
 from lambdas.router.bucket import RequestedRecordings
-from lambdas.router.route import Router
-from lambdas.session_combiner.combine import Combiner, OutOfTime, Unsettled
+from lambdas.router.route import RecordingRouter
+from lambdas.session_combiner.combine import Combiner, OutOfTime, SessionUnsettled
 from lambdas.undelivered import MAX_MESSAGE_BYTES, Undelivered
 from tests.support.events import BUCKET, created, event, flat, located
 from tests.support.recordings_bucket import S3InMemory
@@ -138,7 +138,7 @@ def _router(module: ModuleType) -> Handler:
     def send(job: Any) -> None:
         assert len(job.model_dump_json(by_alias=True).encode()) < 256 * 1024
 
-    vars(module)["router"] = Router(
+    vars(module)["router"] = RecordingRouter(
         recordings=RequestedRecordings(Objects(BUCKET, s3)),
         server=None,
         queue=send,
@@ -214,7 +214,7 @@ def functions() -> Iterator[tuple[Function, ...]]:
                     _ENDED,
                 ),
                 _combiner,
-                (Unsettled, OutOfTime),
+                (SessionUnsettled, OutOfTime),
                 logs_ids=True,
             ),
             Function(

@@ -21,11 +21,13 @@ from client.errors import ExitCode
 from lambdas.session_combiner.combine import Combiner, Effect
 from local_cloud import ROOT
 from local_cloud.emulator.process import Emulator
+from local_cloud.emulator.process import ROOT, Emulator
+from tests.support.conversation_table import table_definition
 from tests.support.eventually import eventually
 from tests.support.recordings import wav
 from tests.support.transcripts import segment, transcript
 from tests.support.utterances import BEGIN, utterance
-from transcripts.conversations import ConversationTable, table_definition
+from transcripts.conversations import ConversationTable
 from transcripts.documents import ConversationTranscript
 from transcripts.recordings.keys import Session, recording
 from transcripts.recordings.objects import Objects

@@ -15,17 +15,17 @@ from aiohttp.test_utils import TestServer, unused_port
 from lambdas.router.decide import (
     Answer,
     Enqueue,
-    Health,
     NoAnswer,
-    Pace,
     Reason,
     Rejected,
+    ServerHealth,
     Skip,
     Transcribed,
+    TranscriptionPace,
     TryLater,
 )
-from lambdas.router.request import Request, parse_request
-from lambdas.router.route import Clock, Router, RouteResult
+from lambdas.router.request import TranscriptionRequest, parse_request
+from lambdas.router.route import InvocationClock, RecordingRouter, RouteResult
 from lambdas.router.server import TranscriptionServer
 from tests.support.events import BUCKET, created
 from transcripts.recordings.keys import TranscriptionJob
@@ -100,10 +100,10 @@ class Stub:
         self.requests.append((await request.json(), request.headers.get("Authorization")))
         return await self.script.pop(0)(self, request)
 
-    def state(self, _request: Request) -> RecordingState:
+    def state(self, _request: TranscriptionRequest) -> RecordingState:
         return self.state_now
 
-    def size(self, _request: Request) -> int | None:
+    def size(self, _request: TranscriptionRequest) -> int | None:
         return None
 
     @property
@@ -116,8 +116,10 @@ class Stub:
     async def route(self, *script: Behaviour) -> RouteResult:
         """Route a recording; pauses are not waited for."""
         self.script = list(script)
-        router = Router(recordings=self, server=self.server, queue=self.queued.append, pace=Pace())
-        clock = Clock(left=lambda: 299.0, sleep=lambda _seconds: None, jitter=lambda: 0.5)
+        router = RecordingRouter(
+            recordings=self, server=self.server, queue=self.queued.append, pace=TranscriptionPace()
+        )
+        clock = InvocationClock(left=lambda: 299.0, sleep=lambda _seconds: None, jitter=lambda: 0.5)
         asked = parse_request(created(KEY), BUCKET)
         assert asked is not None
         return await asyncio.to_thread(router.route, asked, clock)
@@ -149,20 +151,20 @@ async def stub() -> AsyncIterator[Stub]:
 @pytest.mark.parametrize(
     ("health", "status", "server"),
     [
-        (FINE, 200, Health.READY),
-        (FINE | {"queue": {"waiting": 8, "running": 1, "limit": 8}}, 200, Health.FULL),
-        (FINE | {"queue": {"waiting": 0, "running": 1, "limit": 0}}, 200, Health.FULL),
-        (FINE | {"queue": {"waiting": 0, "running": 0, "limit": 0}}, 200, Health.READY),
-        (FINE | {"ready": False}, 200, Health.NOT_READY),
-        (FINE, 503, Health.NOT_READY),
-        ({"status": "ok"}, 200, Health.NOT_READY),
-        ("Yes, I'm ok", 200, Health.NOT_READY),
-        (says_nothing, 200, Health.DOWN),
-        (resets, 200, Health.DOWN),
+        (FINE, 200, ServerHealth.READY),
+        (FINE | {"queue": {"waiting": 8, "running": 1, "limit": 8}}, 200, ServerHealth.FULL),
+        (FINE | {"queue": {"waiting": 0, "running": 1, "limit": 0}}, 200, ServerHealth.FULL),
+        (FINE | {"queue": {"waiting": 0, "running": 0, "limit": 0}}, 200, ServerHealth.READY),
+        (FINE | {"ready": False}, 200, ServerHealth.NOT_READY),
+        (FINE, 503, ServerHealth.NOT_READY),
+        ({"status": "ok"}, 200, ServerHealth.NOT_READY),
+        ("Yes, I'm ok", 200, ServerHealth.NOT_READY),
+        (says_nothing, 200, ServerHealth.DOWN),
+        (resets, 200, ServerHealth.DOWN),
     ],
 )
 async def test_what_the_server_says_of_itself_is_believed_and_silence_is_not_waited_for(
-    stub: Stub, health: Any, status: int, server: Health
+    stub: Stub, health: Any, status: int, server: ServerHealth
 ) -> None:
     stub.health, stub.health_status = health, status
 
@@ -173,8 +175,8 @@ async def test_a_server_that_is_not_there_is_down() -> None:
     nobody = TranscriptionServer(f"http://127.0.0.1:{unused_port()}", None)
     unknown = TranscriptionServer("http://transcriber.invalid:8000", None)
 
-    assert await asyncio.to_thread(nobody.health) == Health.DOWN
-    assert await asyncio.to_thread(unknown.health) == Health.DOWN
+    assert await asyncio.to_thread(nobody.health) == ServerHealth.DOWN
+    assert await asyncio.to_thread(unknown.health) == ServerHealth.DOWN
     assert await asyncio.to_thread(nobody.transcribe, BUCKET, KEY, seconds=5.0) == TryLater()
 
 
@@ -182,7 +184,7 @@ async def test_a_connection_is_kept_and_replaced_when_it_was_closed_meanwhile(st
     server = stub.server
 
     for _ in range(3):
-        assert await asyncio.to_thread(server.health) == Health.READY
+        assert await asyncio.to_thread(server.health) == ServerHealth.READY
     assert len(stub.connections) == 1
 
     broken = iter([resets])
@@ -194,12 +196,12 @@ async def test_a_connection_is_kept_and_replaced_when_it_was_closed_meanwhile(st
         return web.json_response(FINE)
 
     stub.health = once
-    assert await asyncio.to_thread(server.health) == Health.READY
+    assert await asyncio.to_thread(server.health) == ServerHealth.READY
 
 
 async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stub) -> None:
     server = stub.server
-    assert await asyncio.to_thread(server.health) == Health.READY
+    assert await asyncio.to_thread(server.health) == ServerHealth.READY
     (forgotten,) = stub.connections
 
     async def silent_on_the_old_one(_stub: Stub, request: web.Request) -> web.StreamResponse:
@@ -208,7 +210,7 @@ async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stu
         return web.json_response(FINE)
 
     stub.health = silent_on_the_old_one
-    assert await asyncio.to_thread(server.health) == Health.READY
+    assert await asyncio.to_thread(server.health) == ServerHealth.READY
 
 
 # --- what it answers ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Cuts what was said into cues: what is shown at a time, and from when to when.
+"""Cuts speech into cues: the text that is shown at a time, from when to when.
 
 The rules, and where they come from ("Netflix" is its Timed Text Style Guide, general
 requirements, and its guidelines for English; "BBC" is the BBC Subtitle Guidelines):

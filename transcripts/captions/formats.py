@@ -1,6 +1,6 @@
-"""Captions: what was said as SubRip, WebVTT and plain text.
+"""Write captions as SubRip, WebVTT and plain text.
 
-`transcripts.captions.cues` says what is shown when, and by which rules. Here it is written down:
+`transcripts.captions.cues` decides which text is shown when. This module writes the formats:
 
 * **SRT** (`.srt`): numbered cues, UTF-8. A cue with which somebody else begins to speak starts
   with a dash. The format knows no escapes, and players take `<...>`, `{...}` and backslashes for
@@ -118,7 +118,7 @@ def vtt(shown: Iterable[Cue], gaps: Sequence[Gap] = ()) -> str:
     """Return cues as WebVTT, with a note about `gaps`."""
     head = ["WEBVTT\n"]
     if gaps:
-        lines = "".join(f"{_time(round(gap.at * 1000), '.')} {_told(gap)}\n" for gap in gaps)
+        lines = "".join(f"{_time(round(gap.at * 1000), '.')} {_describe(gap)}\n" for gap in gaps)
         head.append(f"NOTE\n{lines}")
     blocks = (
         f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{_vtt_text(cue)}\n" for cue in shown
@@ -137,13 +137,13 @@ def plain_lines(speech: Iterable[Spoken], gaps: Sequence[Gap] = ()) -> Iterator[
     before: str | None = None
     for each in speech:
         while missing and missing[-1].chunk < each.part:
-            yield f"[{_told(missing.pop())}]\n"
+            yield f"[{_describe(missing.pop())}]\n"
         said = clean(each.text)
         if said:
             changed = each.voice is not None and each.voice != before
             yield f"{clean(each.voice or '')}: {said}\n" if changed else f"{said}\n"
             before = each.voice
-    yield from (f"[{_told(gap)}]\n" for gap in reversed(missing))
+    yield from (f"[{_describe(gap)}]\n" for gap in reversed(missing))
 
 
 def _voice(label: str | None, channel: int | None) -> str | None:
@@ -152,7 +152,7 @@ def _voice(label: str | None, channel: int | None) -> str | None:
     return f"Channel {channel + 1}, {label}" if label else f"Channel {channel + 1}"
 
 
-def _told(gap: Gap) -> str:
+def _describe(gap: Gap) -> str:
     return f"chunk {gap.chunk}: {gap.reason}"
 
 

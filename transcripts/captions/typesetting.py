@@ -1,4 +1,4 @@
-"""Where a text may be broken into lines, how wide it is, and when each piece of it is said.
+"""Breaks a text into units: where lines may end, how wide they are, and when they are spoken.
 
 Width is counted in columns: a full-width character (most of Chinese, Japanese and Korean) takes
 two, a combining mark none. So one limit does for all scripts: 42 columns are 42 Latin letters, or

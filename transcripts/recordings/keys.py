@@ -1,4 +1,4 @@
-"""The homes of recordings and their transcripts: the keys of one S3 bucket.
+"""The keys of recordings and their transcripts in the S3 bucket.
 
 | what                       | key                                                   |
 |----------------------------|-------------------------------------------------------|
@@ -166,7 +166,7 @@ def beside(transcript_key: str, suffix: str) -> str:
 
 
 def recording(key: str) -> Recording:
-    """Return what audio the key of an object tells.
+    """Return the recording that the key of an object stands for.
 
     Raises:
         UnknownKey: it is none of a recording.

@@ -1,17 +1,16 @@
-"""From chunks to a session: what is to be done, and one transcript out of many.
+"""Decides when a session's transcript can be written, and combines it from those of its chunks.
 
-Everything here is pure, and a function of what lies in the bucket: events only say that it is
-time to look. So it does not matter in which order, how often or at how many places at once they
-arrive.
+Everything here is pure, and a function of what lies in the bucket. An event only starts a look, so
+the order, the number and the concurrency of events do not matter.
 
-Which chunks a session should have, it is told by `metadata.json`, or by whoever ends it, or else,
-once it has ended, by the audio that was uploaded. Its transcript is written
+The chunks of a session are announced by `metadata.json`, or by the event of its end, or else, once
+it has ended, by the audio that was uploaded. Its transcript is written
 
 * when each of these chunks has a transcript or a failure, or
 * when the session has ended, and those that have neither have no audio either: they are missing.
 
-Until then it waits, since what was uploaded will be transcribed. Chunks beyond those announced
-are taken in as well, as soon as they have a transcript; they are never a reason to wait.
+Until then it waits, because uploaded audio will be transcribed. Chunks beyond those announced are
+included as soon as they have a transcript; they are never a reason to wait.
 
 Two keys may have the same number (`chunk-1`, `chunk-001`). A transcript counts more than a
 failure, and of two of the same kind the one that is less as text, here `chunk-001`. It is the same
@@ -62,7 +61,7 @@ METHOD: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkResults:
-    """What has become of a session's chunks, by their numbers."""
+    """The transcripts and failures of a session's chunks, by their numbers."""
 
     transcripts: Mapping[int, ObjectVersion]
     #: Of chunks that have no transcript.
@@ -72,13 +71,13 @@ class ChunkResults:
 
     @property
     def numbers(self) -> set[int]:
-        """Chunks of which it is known what became of them."""
+        """Chunks that have a transcript or a failure."""
         return self.transcripts.keys() | self.failures.keys()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """There is nothing to be written yet."""
+    """There is nothing to write yet."""
 
     #: So many chunks are known to be outstanding; None if nobody knows how many there will be.
     outstanding: int | None
@@ -86,7 +85,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combine:
-    """The session's transcript is to be made of these, in the order of their numbers."""
+    """The session's transcript is made of these, in the order of their numbers."""
 
     transcripts: tuple[tuple[int, ObjectVersion], ...]
     gaps: tuple[tuple[int, GapReason], ...]
@@ -109,7 +108,7 @@ Plan: TypeAlias = Wait | Combine
 
 
 def chunk_results(session: Session, listed: Iterable[ObjectVersion]) -> ChunkResults:
-    """Sort what lies below `session.outcomes_prefix`; what is not of this session is left out."""
+    """Sort the objects below `session.outcomes_prefix`; those of other sessions are left out."""
     transcripts: dict[int, list[ObjectVersion]] = defaultdict(list)
     failures: dict[int, list[ObjectVersion]] = defaultdict(list)
     for each in listed:
@@ -156,7 +155,7 @@ def decide(
     end: SessionEnd | None,
     audio: Collection[int] = (),
 ) -> Plan:
-    """Return what is to be done about a session.
+    """Decide what to do about a session.
 
     `audio` has the numbers of the chunks that were uploaded. It only matters after the end, and
     where nobody has said with which number the session begins (`needs_audio`).

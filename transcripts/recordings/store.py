@@ -64,7 +64,7 @@ class DocumentTooLarge(UnreadableDocument):
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[D]):
+class StoredDocument(Generic[D]):
     """A document that was read, and its ETag."""
 
     document: D
@@ -79,7 +79,7 @@ class DocumentStore:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def get(self, key: str, kind: type[D]) -> Found[D] | None:
+    def get(self, key: str, kind: type[D]) -> StoredDocument[D] | None:
         """Return the document at `key`; None if there is none.
 
         Raises:
@@ -90,7 +90,7 @@ class DocumentStore:
             found = self.objects.get(key, limit)
         except ObjectTooLarge:
             raise DocumentTooLarge(f"a {kind.__name__} has at most {limit} bytes") from None
-        return None if found is None else Found(parse(found.body, kind), found.etag)
+        return None if found is None else StoredDocument(parse(found.body, kind), found.etag)
 
     # --- writing --------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ from client.cli.delivery import print_status
 from client.cli.printing import (
     Printer,
     guard_stderr,
-    json_line,
     print_document,
     print_error,
     printable,
@@ -34,9 +33,9 @@ from client.cli.vocabularies import _print_stored
 from client.errors import ClientError, ExitCode, Refused
 from client.live.connection import Received
 from client.live.languages import Languages
-from client.live.translating import Line
+from client.live.translating import CaptionLine
 from client.recordings.status import RecordingStatus, SessionStatus
-from client.vocabularies.account import VOCABULARY, Stored
+from client.vocabularies import VOCABULARY, StoredVocabulary
 from tests.support.transcripts import NOW
 from transcripts.documents import Failure, RecordingTranscript
 from transcripts.models import Utterance
@@ -77,7 +76,7 @@ def test_no_readable_character_is_lost(text: str) -> None:
 @given(HOSTILE)
 def test_json_keeps_its_meaning(text: str) -> None:
     fields = {text: [text]}
-    assert json.loads(json_line(fields)) == fields
+    assert json.loads(safe_json(json.dumps(fields, ensure_ascii=False))) == fields
     assert json.loads(safe_json(json.dumps(fields, indent=1, ensure_ascii=False))) == fields
 
 
@@ -178,7 +177,7 @@ def test_captions(text: str, kind: type[Any]) -> None:
     captions = CaptionPrinter(Printer(), interim_results=True)
 
     check(lambda: captions.print_news(caption), lines=1)
-    check(lambda: captions.print_line(Line(caption, translation, foreign=True)), lines=1)
+    check(lambda: captions.print_line(CaptionLine(caption, translation, foreign=True)), lines=1)
     check(lambda: captions.print_received(Received(text, caption)), lines=kind is not Utterance)
 
 
@@ -238,7 +237,7 @@ def test_what_a_bucket_holds(text: str) -> None:
 
 @given(HOSTILE)
 def test_what_amazon_says_of_vocabularies(text: str) -> None:
-    stored = Stored(
+    stored = StoredVocabulary(
         kind=VOCABULARY, name=text, language=text, modified=None, state=text, reason=text
     )
     for as_json in (False, True):

@@ -28,9 +28,9 @@ from client.recordings import uploading
 from client.recordings.bucket import Bucket, explanation, open_bucket
 from client.recordings.targets import Target, last, poll_status
 from client.recordings.uploading import (
-    Done,
+    FileDone,
     Item,
-    Verdict,
+    UploadVerdict,
     find,
     readable,
     same_bytes,
@@ -258,19 +258,19 @@ def test_a_failed_recording_is_named_in_lines(
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("", Verdict.UPLOAD),
-        ("there same transcribed force", Verdict.SKIP),
-        ("there same failed", Verdict.SKIP),
-        ("there same failed force", Verdict.UPLOAD),
-        ("there same force", Verdict.UPLOAD),  # what was uploaded by force broke off
-        ("there", Verdict.WAITS),
-        ("there failed", Verdict.UPLOAD),
-        ("there transcribed failed", Verdict.TRANSCRIBED),
-        ("transcribed", Verdict.TRANSCRIBED),
-        ("there transcribed force", Verdict.UPLOAD),
+        ("", UploadVerdict.UPLOAD),
+        ("there same transcribed force", UploadVerdict.SKIP),
+        ("there same failed", UploadVerdict.SKIP),
+        ("there same failed force", UploadVerdict.UPLOAD),
+        ("there same force", UploadVerdict.UPLOAD),  # what was uploaded by force broke off
+        ("there", UploadVerdict.WAITS),
+        ("there failed", UploadVerdict.UPLOAD),
+        ("there transcribed failed", UploadVerdict.TRANSCRIBED),
+        ("transcribed", UploadVerdict.TRANSCRIBED),
+        ("there transcribed force", UploadVerdict.UPLOAD),
     ],
 )
-def test_what_is_there_decides(said: str, expected: Verdict) -> None:
+def test_what_is_there_decides(said: str, expected: UploadVerdict) -> None:
     facts = {name: name in said.split() for name in ("there", "same", "transcribed", "failed")}
     assert verdict(**facts, force="force" in said) is expected
 
@@ -281,13 +281,13 @@ def test_who_comes_second_in_the_same_moment_replaces_nothing(
     source = readable(audio(tmp_path / "talk.wav"), "uploads/talk.wav")
     s3.put_object(Bucket=BUCKET, Key=source.key, Body=b"of somebody else")
 
-    [second] = [each for each in transfers(home, [Item(source)]) if isinstance(each, Done)]
+    [second] = [each for each in transfers(home, [Item(source)]) if isinstance(each, FileDone)]
     assert isinstance(second.error, AlreadyThere)
     assert content(s3, source.key) == b"of somebody else"
 
     # A second attempt, when only the answer to the first got lost, finds its own.
     s3.put_object(Bucket=BUCKET, Key=source.key, Body=source.path.read_bytes())
-    [same] = [each for each in transfers(home, [Item(source)]) if isinstance(each, Done)]
+    [same] = [each for each in transfers(home, [Item(source)]) if isinstance(each, FileDone)]
     assert same.error is None
 
 

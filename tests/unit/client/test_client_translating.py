@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client.live.following import News
-from client.live.translating import PATIENCE, Held, Line, is_readable, translated
+from client.live.translating import PATIENCE, CaptionLine, Held, is_readable, translated
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation
 
@@ -52,7 +52,7 @@ def translation(name: str, text: str, *, is_final: bool = True) -> Translation:
     )
 
 
-def read(lines: Iterable[Line]) -> list[str]:
+def read(lines: Iterable[CaptionLine]) -> list[str]:
     return [
         line.translation.text if line.translation else f"[{line.caption.text}]" for line in lines
     ]
@@ -132,7 +132,7 @@ async def test_lines_come_when_they_are_due_though_nothing_more_is_said(
     lines = translated(conversation(), Held("fr"))
     async with asyncio.timeout(5):
         line = await anext(lines)
-    assert isinstance(line, Line)
+    assert isinstance(line, CaptionLine)
     assert line.caption.text == "one"
     silence.set()
     assert [line async for line in lines] == []

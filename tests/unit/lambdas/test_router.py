@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from pydantic import ValidationError
 
-from lambdas.router.decide import Answer, Health, NoAnswer, Rejected, Transcribed
+from lambdas.router.decide import Answer, NoAnswer, Rejected, ServerHealth, Transcribed
 from tests.support.events import BUCKET, EVENT_ID, KEY, created, flat
 from transcripts.recordings.keys import TranscriptionJob, beside, recording
 
@@ -44,7 +44,7 @@ class Context(SimpleNamespace):
 class Transcriber:
     """A server that is as it is told to be, and remembers what it was given."""
 
-    def __init__(self, *answers: Answer, health: Health = Health.READY) -> None:
+    def __init__(self, *answers: Answer, health: ServerHealth = ServerHealth.READY) -> None:
         self.answers = list(answers)
         self.state = health
         self.given: list[tuple[str, str]] = []
@@ -53,7 +53,7 @@ class Transcriber:
         self.writes: tuple[str, str] | None = None
         self.put: Callable[[str, str], None] = lambda _key, _body: None
 
-    def health(self) -> Health:
+    def health(self) -> ServerHealth:
         self.asked += 1
         return self.state
 
@@ -93,7 +93,9 @@ def logs(handler: ModuleType) -> io.StringIO:
     return stream
 
 
-def serve(handler: ModuleType, *answers: Answer, health: Health = Health.READY) -> Transcriber:
+def serve(
+    handler: ModuleType, *answers: Answer, health: ServerHealth = ServerHealth.READY
+) -> Transcriber:
     server = Transcriber(*answers, health=health)
     server.put = partial(put, handler)
     vars(handler)["router"] = replace(handler.router, server=server)
@@ -207,8 +209,10 @@ def test_a_wake_that_fails_is_no_failure_for_the_batch_worker_looks_by_itself(
     assert "batch worker not woken" in logs.getvalue()
 
 
-@pytest.mark.parametrize("health", [Health.DOWN, Health.NOT_READY, Health.FULL])
-def test_a_server_that_is_not_well_is_not_bothered(handler: ModuleType, health: Health) -> None:
+@pytest.mark.parametrize("health", [ServerHealth.DOWN, ServerHealth.NOT_READY, ServerHealth.FULL])
+def test_a_server_that_is_not_well_is_not_bothered(
+    handler: ModuleType, health: ServerHealth
+) -> None:
     server = serve(handler, health=health)
 
     handler.handler(created(), Context())

@@ -18,22 +18,22 @@ from lambdas.router.decide import (
     Answer,
     Enqueue,
     Facts,
-    Health,
     NoAnswer,
-    Pace,
     Pause,
     Reason,
     Rejected,
+    ServerHealth,
     Skip,
     Transcribed,
+    TranscriptionPace,
     TryLater,
     decide,
     decide_next,
     parse_response,
     patience,
 )
-from lambdas.router.request import Request, parse_request
-from lambdas.router.route import Clock, Router
+from lambdas.router.request import TranscriptionRequest, parse_request
+from lambdas.router.route import InvocationClock, RecordingRouter
 from tests.support.events import BUCKET, created
 from transcripts.recordings.keys import TranscriptionJob
 from transcripts.recordings.machines import ASSUMED_SPEED
@@ -43,11 +43,11 @@ pytestmark = pytest.mark.unit
 
 WAITING = RecordingState.WAITING
 FINAL = (RecordingState.TRANSCRIBED, RecordingState.FAILED)
-FINE = Facts(state=WAITING, batch=False, server=Health.READY, needed=3.0, left=299.0)
+FINE = Facts(state=WAITING, batch=False, server=ServerHealth.READY, needed=3.0, left=299.0)
 HOUR = 3600 * 4_000
 
 
-def asked(size: int = 5) -> Request:
+def asked(size: int = 5) -> TranscriptionRequest:
     request = parse_request(created(size=size), BUCKET)
     assert request is not None
     return request
@@ -58,13 +58,13 @@ def asked(size: int = 5) -> Request:
 
 def test_a_server_that_is_ready_transcribes() -> None:
     assert decide(FINE) is None
-    assert decide(replace(FINE, server=Health.NOT_ASKED)) is None
+    assert decide(replace(FINE, server=ServerHealth.NOT_ASKED)) is None
 
 
-@pytest.mark.parametrize("server", Health)
+@pytest.mark.parametrize("server", ServerHealth)
 @pytest.mark.parametrize("state", FINAL)
 def test_what_was_dealt_with_is_left_alone_whatever_the_server_does(
-    state: RecordingState, server: Health
+    state: RecordingState, server: ServerHealth
 ) -> None:
     facts = replace(FINE, state=state, server=server, batch=True, left=0.0)
 
@@ -75,12 +75,12 @@ def test_what_was_dealt_with_is_left_alone_whatever_the_server_does(
     ("facts", "reason"),
     [
         (replace(FINE, batch=True), Reason.BATCH),
-        (replace(FINE, server=Health.NONE), Reason.NO_SERVER),
-        (replace(FINE, server=Health.DOWN), Reason.SERVER_DOWN),
-        (replace(FINE, server=Health.NOT_READY), Reason.SERVER_NOT_READY),
-        (replace(FINE, server=Health.FULL), Reason.SERVER_FULL),
+        (replace(FINE, server=ServerHealth.NONE), Reason.NO_SERVER),
+        (replace(FINE, server=ServerHealth.DOWN), Reason.SERVER_DOWN),
+        (replace(FINE, server=ServerHealth.NOT_READY), Reason.SERVER_NOT_READY),
+        (replace(FINE, server=ServerHealth.FULL), Reason.SERVER_FULL),
         (replace(FINE, needed=300.0), Reason.TOO_LARGE),
-        (replace(FINE, needed=300.0, server=Health.NOT_ASKED), Reason.TOO_LARGE),
+        (replace(FINE, needed=300.0, server=ServerHealth.NOT_ASKED), Reason.TOO_LARGE),
         (replace(FINE, needed=0.0, left=RESERVE + LEAST - 0.1), Reason.NO_TIME),
     ],
 )
@@ -89,11 +89,11 @@ def test_what_the_server_cannot_be_given_now_is_queued(facts: Facts, reason: Rea
 
 
 def test_planner_and_environment_assume_the_same_speed() -> None:
-    assert Pace().speed == Gpu().speed == ASSUMED_SPEED
+    assert TranscriptionPace().speed == Gpu().speed == ASSUMED_SPEED
 
 
 def test_the_longest_recording_that_is_tried_follows_from_what_is_assumed() -> None:
-    pace = Pace(bytes_per_second=4_000, speed=20)
+    pace = TranscriptionPace(bytes_per_second=4_000, speed=20)
 
     assert pace.seconds(HOUR) == 180
     assert pace.seconds(None) == 0
@@ -180,7 +180,7 @@ class World:
 
     left: float
     answers: Iterator[tuple[Answer, float, RecordingState]]
-    server: Health = Health.READY
+    server: ServerHealth = ServerHealth.READY
     state_now: RecordingState = WAITING
     slow_bucket: float = 0.0
     slow_health: float = 0.0
@@ -188,9 +188,11 @@ class World:
     attempts: int = 0
     least: float = float("inf")
 
-    def route(self, request: Request, pace: Pace | None = None) -> object:
-        router = Router(recordings=self, server=self, queue=self.queue, pace=pace or Pace(speed=20))
-        clock = Clock(left=lambda: self.left, sleep=self.spend, jitter=lambda: 0.999)
+    def route(self, request: TranscriptionRequest, pace: TranscriptionPace | None = None) -> object:
+        router = RecordingRouter(
+            recordings=self, server=self, queue=self.queue, pace=pace or TranscriptionPace(speed=20)
+        )
+        clock = InvocationClock(left=lambda: self.left, sleep=self.spend, jitter=lambda: 0.999)
         return router.route(request, clock).end
 
     def finish(self, state: RecordingState) -> None:
@@ -200,14 +202,14 @@ class World:
     def spend(self, seconds: float) -> None:
         self.left -= seconds
 
-    def state(self, _request: Request) -> RecordingState:
+    def state(self, _request: TranscriptionRequest) -> RecordingState:
         self.spend(self.slow_bucket)
         return self.state_now
 
-    def size(self, _request: Request) -> int | None:
+    def size(self, _request: TranscriptionRequest) -> int | None:
         return None
 
-    def health(self) -> Health:
+    def health(self) -> ServerHealth:
         self.spend(self.slow_health)
         return self.server
 
@@ -244,7 +246,7 @@ answers = st.tuples(
 @given(
     left=st.floats(0, 300),
     size=st.integers(0, 10 * HOUR),
-    server=st.sampled_from(Health),
+    server=st.sampled_from(ServerHealth),
     state=st.sampled_from([WAITING, WAITING, *FINAL]),
     slow_bucket=st.floats(0, 7),
     slow_health=st.floats(0, 30),
@@ -254,7 +256,7 @@ def test_nothing_is_lost_and_the_function_never_runs_out_of_time(
     *,
     left: float,
     size: int,
-    server: Health,
+    server: ServerHealth,
     state: RecordingState,
     slow_bucket: float,
     slow_health: float,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambdas.events import RefusedEvent
 from lambdas.router.request import (
     ForeignBucket,
     NotARecording,
-    RefusedEvent,
     UnknownEvent,
     parse_request,
 )

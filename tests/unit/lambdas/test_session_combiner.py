@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.events import RefusedEvent
 from lambdas.session_combiner import combine as combining
 from lambdas.session_combiner.combine import (
     Combiner,
+    CombineResult,
     Effect,
     OutOfTime,
-    Result,
     SessionTooLarge,
-    Unsettled,
+    SessionUnsettled,
 )
-from lambdas.session_combiner.events import About, RefusedEvent, news
+from lambdas.session_combiner.events import Subject, parse_event
 from tests.support.recordings_bucket import (
     BUCKET,
     REGION,
@@ -87,27 +88,27 @@ def ended(bucket: str = BUCKET, **detail: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("suffix", ["json", "failed"])
 def test_a_chunk_is_read_from_the_key(suffix: str) -> None:
-    told = news(created(f"users/ann/transcripts/monday-chunk-007.{suffix}"), BUCKET)
+    found = parse_event(created(f"users/ann/transcripts/monday-chunk-007.{suffix}"), BUCKET)
 
-    assert told is not None
-    assert (told.session, told.about, told.chunk) == (SESSION, About.CHUNK, "chunk-007")
+    assert found is not None
+    assert (found.session, found.subject, found.chunk) == (SESSION, Subject.CHUNK, "chunk-007")
 
 
 def test_metadata_tell_of_their_session() -> None:
-    told = news(created(SESSION.metadata_key), BUCKET)
+    found = parse_event(created(SESSION.metadata_key), BUCKET)
 
-    assert told is not None
-    assert (told.session, told.about) == (SESSION, About.METADATA)
+    assert found is not None
+    assert (found.session, found.subject) == (SESSION, Subject.METADATA)
 
 
 def test_an_application_tells_that_a_session_has_ended() -> None:
-    told = news(ended(chunkCount=12), BUCKET)
+    found = parse_event(ended(chunkCount=12), BUCKET)
 
-    assert told is not None
-    assert (told.session, told.about) == (SESSION, About.END)
-    assert told.end is not None
-    assert told.end.chunk_count == 12
-    assert told.end.ended_at.isoformat() == "2026-11-20T17:29:03+00:00"
+    assert found is not None
+    assert (found.session, found.subject) == (SESSION, Subject.END)
+    assert found.end is not None
+    assert found.end.chunk_count == 12
+    assert found.end.ended_at.isoformat() == "2026-11-20T17:29:03+00:00"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_an_application_tells_that_a_session_has_ended() -> None:
     ],
 )
 def test_what_the_rule_matches_besides_sessions_is_left_alone(key: str) -> None:
-    assert news(created(key), BUCKET) is None
+    assert parse_event(created(key), BUCKET) is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_what_the_rule_matches_besides_sessions_is_left_alone(key: str) -> None:
 )
 def test_other_events_are_refused(event: dict[str, Any]) -> None:
     with pytest.raises(RefusedEvent) as caught:
-        news(event, BUCKET)
+        parse_event(event, BUCKET)
 
     assert caught.value.__suppress_context__ or caught.value.__cause__ is None
 
@@ -172,7 +173,7 @@ class Bucket:
             sleep=self.pauses.append,
         )
 
-    def look(self, left: float = 60.0) -> Result:
+    def look(self, left: float = 60.0) -> CombineResult:
         return self.combiner.look(SESSION, lambda: left)
 
     def announce(self, count: int) -> None:
@@ -210,9 +211,9 @@ def test_the_last_chunk_writes_transcript_and_captions(bucket: Bucket) -> None:
     bucket.announce(2)
     bucket.transcribe("002", "there", 3)
 
-    assert bucket.look() == Result(effect=Effect.WAITING, outstanding=1)
+    assert bucket.look() == CombineResult(effect=Effect.WAITING, outstanding=1)
     bucket.transcribe("001", "hello", 4.5)
-    assert bucket.look() == Result(effect=Effect.WRITTEN, chunks=2)
+    assert bucket.look() == CombineResult(effect=Effect.WRITTEN, chunks=2)
 
     assert [(each.text, each.start_time) for each in bucket.session.segments] == [
         ("hello", 0),
@@ -236,13 +237,13 @@ def test_an_end_writes_what_there_is_and_a_late_chunk_updates_it(bucket: Bucket)
     bucket.upload("1")
     bucket.transcribe("1", "hello")
     bucket.combiner.end(SESSION, SessionEnd(ended_at=NOW))
-    assert bucket.look() == Result(effect=Effect.WRITTEN, chunks=1, gaps=1)
+    assert bucket.look() == CombineResult(effect=Effect.WRITTEN, chunks=1, gaps=1)
     assert bucket.captions() == "hello\n[chunk 2: missing]\n"
 
     bucket.upload("2")
     assert bucket.look().effect is Effect.WAITING
     bucket.transcribe("2", "late")
-    assert bucket.look() == Result(effect=Effect.UPDATED, chunks=2)
+    assert bucket.look() == CombineResult(effect=Effect.UPDATED, chunks=2)
 
     assert bucket.session.complete
     assert bucket.captions() == "hello\nlate\n"
@@ -371,12 +372,12 @@ def test_who_knows_less_neither_wins_nor_leaves_old_captions(
     bucket.announce(1)
     bucket.transcribe("1", "one")
     original = DocumentStore.write_captions
-    overtaken: list[Result] = []
+    overtaken: list[CombineResult] = []
 
     def slowly(self: DocumentStore, key: str, said: Any, fingerprint: str) -> bool:
         if not overtaken:
             bucket.transcribe("2", "two")
-            overtaken.append(Result(effect=Effect.WAITING))
+            overtaken.append(CombineResult(effect=Effect.WAITING))
             overtaken.append(bucket.look())
         return original(self, key, said, fingerprint)
 
@@ -416,7 +417,7 @@ def test_a_session_that_never_settles_is_left_to_another_invocation(
     bucket.transcribe("1")
     monkeypatch.setattr(DocumentStore, "put_once", lambda *_, **__: False)
 
-    with pytest.raises(Unsettled):
+    with pytest.raises(SessionUnsettled):
         bucket.look()
     assert len(bucket.pauses) == combining.ATTEMPTS - 1  # it gives up at once after the last
     assert sum(bucket.pauses) < 2 * 60
@@ -535,13 +536,13 @@ def test_a_session_that_is_too_large_is_kept_and_no_error_of_the_function(
     audio = recording(f"{SESSION.chunks_prefix}007.webm")
     recordings(s3).write_transcript(audio, transcript(segment("hello")))
     monkeypatch.setattr(combining, "COMBINED_UP_TO", 10)
-    told = ended(chunkCount=1)
+    found = ended(chunkCount=1)
     s3.put_object(Bucket=BUCKET, Key=f"{SESSION.chunks_prefix}007.webm", Body=b"audio")
 
-    handler.handler(told, CONTEXT)
+    handler.handler(found, CONTEXT)
 
     (kept,) = undelivered(handler)
-    assert kept["requestPayload"] == told
+    assert kept["requestPayload"] == found
     assert kept["responsePayload"]["errorType"] == "SessionTooLarge"
 
 
@@ -549,12 +550,12 @@ def test_metadata_that_are_none_are_kept_and_no_error_of_the_function(
     handler: ModuleType, s3: S3Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=SESSION.metadata_key, Body=b"secret")
-    told = created(SESSION.metadata_key)
+    found = created(SESSION.metadata_key)
 
-    handler.handler(told, CONTEXT)
+    handler.handler(found, CONTEXT)
 
     (kept,) = undelivered(handler)
-    assert kept["requestPayload"] == told
+    assert kept["requestPayload"] == found
     assert kept["responsePayload"]["errorType"] == "UnreadableDocument"
     assert metrics(capsys)["EventsRefused"] == [1.0]
 
@@ -597,7 +598,7 @@ def test_an_object_that_is_no_part_of_a_session_costs_no_request(
 def test_failures_of_chunks_lie_where_events_tell_of_them() -> None:
     audio = recording(f"{SESSION.chunks_prefix}7.webm")
 
-    told = news(created(beside(audio.transcript_key, FAILURE)), BUCKET)
+    found = parse_event(created(beside(audio.transcript_key, FAILURE)), BUCKET)
 
-    assert told is not None
-    assert told.session == SESSION
+    assert found is not None
+    assert found.session == SESSION

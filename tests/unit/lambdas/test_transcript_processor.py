@@ -15,8 +15,8 @@ from moto import mock_aws
 from pydantic import ValidationError
 
 from lambdas.transcript_processor.process import PoisonMessage, PutResult, parse, process
+from tests.support.conversation_table import table_definition
 from tests.support.utterances import BEGIN, conversation, utterance, utterances
-from transcripts.conversations import table_definition
 from transcripts.models import Utterance
 
 pytestmark = pytest.mark.unit

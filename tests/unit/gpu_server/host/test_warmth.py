@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gpu_server.host.warmth import LONGEST, Warmth
+from gpu_server.host.warmth import Warmth
+from transcripts.recordings.machines import LONGEST_WARMTH
 
 pytestmark = pytest.mark.unit
 
@@ -33,4 +35,4 @@ def test_nobody_shortens_what_somebody_else_has_asked_for() -> None:
 
 
 def test_nobody_keeps_a_machine_for_ever() -> None:
-    assert Warmth(now=lambda: NOON).keep(datetime(9999, 1, 1, tzinfo=UTC)) == NOON + LONGEST
+    assert Warmth(now=lambda: NOON).keep(datetime(9999, 1, 1, tzinfo=UTC)) == NOON + LONGEST_WARMTH

@@ -13,8 +13,9 @@ from infra.common.functions import FunctionSettings, dependencies
 from infra.config.environment import Canary, Data, Functions
 from infra.conversations.store import ConversationStore, TranscriptProcessor
 from tests.support import templates
+from tests.support.conversation_table import table_definition
 from tests.support.templates import one, resources
-from transcripts.conversations import EXPIRY, table_definition
+from transcripts.conversations import EXPIRY
 
 pytestmark = pytest.mark.unit
 

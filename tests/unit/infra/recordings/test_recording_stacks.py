@@ -18,9 +18,9 @@ from infra.gpu.server import GpuServer
 from infra.recordings.flow import RecordingFlow, RecordingStore
 from lambdas.router.decide import PATIENCE, PAUSES, RESERVE
 from lambdas.session_combiner.combine import COMBINED_UP_TO, SECONDS_BESIDES, SECONDS_PER_MB
-from lambdas.session_combiner.events import SESSION_ENDED
 from tests.support import templates
 from tests.support.templates import alias, one, resources
+from transcripts.functions import SESSION_ENDED
 
 pytestmark = pytest.mark.unit
 

@@ -1,1 +1,0 @@
-"""Vocabularies and vocabulary filters of Amazon Transcribe."""
