@@ -34,7 +34,7 @@ from speech.engines.base import (
     Result,
 )
 from speech.engines.transcribe import TranscribeEngine
-from transcribe_endpoint.recognition.script import DICTATED_WORDS, dictate
+from transcribe_endpoint.recognition.dictation import DICTATED_WORDS, dictate
 
 FRAME_SECONDS = 0.1
 FRAME = bytes(round(BYTES_PER_SECOND * FRAME_SECONDS))

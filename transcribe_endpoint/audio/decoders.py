@@ -26,7 +26,8 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from transcribe_endpoint.audio.ogg import OggReader
-from transcribe_endpoint.requests import TELEPHONE, BadRequest, StreamRequest
+from transcribe_endpoint.errors import BadRequest
+from transcribe_endpoint.requests import TELEPHONE, TranscribeRequest
 
 #: Seconds of audio in one event of PCM at most.
 MAX_EVENT_SECONDS: Final = 1.0
@@ -57,7 +58,7 @@ class Decoder(Protocol):
         """
 
 
-def decoder_for(request: StreamRequest) -> Decoder:
+def decoder_for(request: TranscribeRequest) -> Decoder:
     """Return the decoder of a stream."""
     if request.media_encoding == "flac":
         return _Compressed(request, _Flac(request))
@@ -71,7 +72,7 @@ def decoder_for(request: StreamRequest) -> Decoder:
 class _Pcm:
     """PCM as it is."""
 
-    def __init__(self, request: StreamRequest) -> None:
+    def __init__(self, request: TranscribeRequest) -> None:
         self._bytes_per_frame = 2 * request.channels
         self._most = request.bytes_per_second * MAX_EVENT_SECONDS
 
@@ -92,7 +93,7 @@ _CODECS: Final = {"g711-alaw": "pcm_alaw", "g711-ulaw": "pcm_mulaw", "g729": "g7
 class _Telephone:
     """Frames of so many bytes, which may be cut into events anywhere."""
 
-    def __init__(self, request: StreamRequest) -> None:
+    def __init__(self, request: TranscribeRequest) -> None:
         size, samples = TELEPHONE[request.media_encoding]
         self._bytes_per_frame = size * request.channels
         self._most = request.sample_rate // samples * self._bytes_per_frame * MAX_EVENT_SECONDS
@@ -128,7 +129,7 @@ class _Format(Protocol):
 class _Compressed:
     """Decodes a format, and converts it to what was asked for."""
 
-    def __init__(self, request: StreamRequest, compressed: _Format) -> None:
+    def __init__(self, request: TranscribeRequest, compressed: _Format) -> None:
         self._compressed = compressed
         self._resampler = AudioResampler(
             format="s16", layout=_LAYOUTS[request.channels], rate=request.sample_rate
@@ -184,7 +185,7 @@ def _refusing(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
         raise BadRequest("The audio cannot be decoded.") from error
 
 
-def _check_channels(channels: int, request: StreamRequest) -> None:
+def _check_channels(channels: int, request: TranscribeRequest) -> None:
     """Accept so many channels; more than are to be told apart are mixed.
 
     Raises:
@@ -219,7 +220,7 @@ _SLICE_BYTES: Final = 64
 class _Flac:
     """The native format: what it is, other metadata, frames."""
 
-    def __init__(self, request: StreamRequest) -> None:
+    def __init__(self, request: TranscribeRequest) -> None:
         self._request = request
         #: What has come of the header and is not read yet.
         self._head = bytearray()
@@ -357,7 +358,7 @@ _OPUS_HEAD_BYTES: Final = 19
 class _OggOpus:
     """Two packets of headers, then audio, which is at 48 kHz whatever it was made from."""
 
-    def __init__(self, request: StreamRequest) -> None:
+    def __init__(self, request: TranscribeRequest) -> None:
         self._request = request
         self._ogg = OggReader()
         self._codec: AudioCodecContext | None = None

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 
 #: Bytes of one packet. Audio takes a few hundred; comments may hold a picture.
 MAX_PACKET_BYTES: Final = 1024 * 1024

@@ -21,7 +21,8 @@ from transcribe_endpoint.audio.decoders import (
     decoder_for,
 )
 from transcribe_endpoint.audio.ogg import OggReader
-from transcribe_endpoint.requests import BadRequest, StreamRequest
+from transcribe_endpoint.errors import BadRequest
+from transcribe_endpoint.requests import TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +33,7 @@ COMPRESSED = ["flac", "ogg-opus"]
 
 def decoder(encoding: str, **changes: str) -> Decoder:
     asked = {"language-code": "en-US", "media-encoding": encoding, "sample-rate": str(RATE)}
-    return decoder_for(StreamRequest.parse(asked | changes))
+    return decoder_for(TranscribeRequest.parse(asked | changes))
 
 
 BOTH_CHANNELS = {"enable-channel-identification": "true", "number-of-channels": "2"}
