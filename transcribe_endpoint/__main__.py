@@ -15,22 +15,23 @@ from botocore.exceptions import BotoCoreError
 from speech.engines.errors import EngineError
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from transcribe_endpoint.errors import ServiceError
 from transcribe_endpoint.faults import Fault, Faults, UnknownFault
-from transcribe_endpoint.recognition.embedded import Embedded
-from transcribe_endpoint.recognition.script import (
-    DEFAULT_SCRIPT,
-    Dictation,
-    Recogniser,
-    Script,
-    ScriptError,
+from transcribe_endpoint.recognition.dictation import Dictation
+from transcribe_endpoint.recognition.embedded import EngineRecogniser
+from transcribe_endpoint.recognition.recogniser import Recogniser
+from transcribe_endpoint.recognition.script import DEFAULT_SCRIPT, Script, ScriptError
+from transcribe_endpoint.streams.session import (
+    IDLE_SECONDS,
+    MAX_STREAM_SECONDS,
+    StreamQuota,
+    TranscribeService,
 )
-from transcribe_endpoint.requests import ServiceError
-from transcribe_endpoint.streams.session import IDLE_SECONDS, MAX_STREAM_SECONDS, Limits, Service
 from transcribe_endpoint.transports.certificates import HOST, certificates_in
 from transcribe_endpoint.transports.http1 import serve_http1
 from transcribe_endpoint.transports.http2 import serve_http2
 from transcribe_endpoint.transports.websocket import serve_websocket
-from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.operations import VocabularyOperations
 from transcribe_endpoint.vocabularies.s3_files import s3_at
 from transcribe_endpoint.vocabularies.store import PENDING_SECONDS, Vocabularies
 
@@ -81,10 +82,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for name in dict.fromkeys(arguments.vocabulary):
         vocabularies.vocabularies.declare(name)
     async with contextlib.AsyncExitStack() as stack:
-        service = Service(
+        service = TranscribeService(
             recogniser=await _recogniser(arguments, stack),
             secrets=dict([arguments.key]),
-            limits=Limits(
+            limits=StreamQuota(
                 streams=arguments.max_streams, starts_per_second=arguments.starts_per_second
             ),
             faults=Faults(arguments.fault),
@@ -95,7 +96,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if arguments.no_tls:
             serving = serve_websocket(service, host=ADDRESS, port=arguments.port)
             port = await stack.enter_async_context(serving)
-            operations = Operations(vocabularies, fetch)
+            operations = VocabularyOperations(vocabularies, fetch)
             calls = serve_http1(service, operations, host=ADDRESS, port=arguments.http2_port)
             calls_port = await stack.enter_async_context(calls)
             lines = [f"Serving ws://{ADDRESS}:{port} http://{ADDRESS}:{calls_port}"]
@@ -128,7 +129,7 @@ async def _recogniser(
 ) -> Recogniser:
     if arguments.engine == "pocketsphinx":
         engine = PocketsphinxEngine(slots=2 * arguments.max_streams)  # streams of two channels
-        return await stack.enter_async_context(Embedded(engine))
+        return await stack.enter_async_context(EngineRecogniser(engine))
     if arguments.engine == "dictation":
         return Dictation()
     if arguments.script is not None:

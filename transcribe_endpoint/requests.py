@@ -1,18 +1,10 @@
-"""What a stream asks for, in a query string or in headers, and refused as the service does it.
+"""Parsing and validation of the parameters of a stream, which come in a query string or in headers.
 
-ServiceError                       error_type and status as the service names them
-├── BadRequest                     400 BadRequestException
-├── AccessDenied                   403 AccessDeniedException
-├── Conflict                       409 ConflictException
-├── LimitExceeded                  429 LimitExceededException
-├── InternalFailure                500 InternalFailureException
-└── ServiceUnavailable             503 ServiceUnavailableException
-
-What each value may be is Amazon's own model (`speech/transcribe_values.py`), and so is which
-parameters an operation has: the others are ignored. What they may be together are the rules of the
-API reference of StartStreamTranscription; of StartMedicalStreamTranscription it has none besides.
-Its texts could not be compared with the service's own: the exception's type can be relied upon, not
-the wording.
+Amazon's own model (`speech/transcribe_values.py`) defines the parameters of each operation and the
+values of each parameter; other parameters are ignored. Which parameters exclude or need each other
+follows the API reference of StartStreamTranscription; for StartMedicalStreamTranscription it has no
+further rules. The messages could not be compared with the service's own: rely on the exception's
+type, not on its wording.
 """
 
 from __future__ import annotations
@@ -20,10 +12,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Final
 
 from speech.transcribe_api import Operation, Parameter
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from transcribe_endpoint.errors import BadRequest
 
 #: What comes before a parameter's name when it travels as a header.
 HEADER_PREFIX: Final = "x-amzn-transcribe-"
@@ -40,79 +33,8 @@ TELEPHONE: Final[Mapping[str, tuple[int, int]]] = {
 }
 
 
-class ServiceError(Exception):
-    """The service says no. `str` of it is the message that the client gets.
-
-    Args:
-        message: the message.
-        at_handshake: a WebSocket is to be refused by an HTTP status, and not as usual by an
-            exception after the upgrade.
-    """
-
-    #: As in the header `x-amzn-errortype`.
-    error_type: ClassVar[str] = "InternalFailureException"
-    status: ClassVar[int] = 500
-
-    def __init__(self, message: str, *, at_handshake: bool = False) -> None:
-        super().__init__(message)
-        self.at_handshake = at_handshake
-
-
-class BadRequest(ServiceError):
-    """An option is missing, wrong or at odds with another, or the audio is not what was said."""
-
-    error_type = "BadRequestException"
-    status = 400
-
-
-class AccessDenied(ServiceError):
-    """The caller may not do that."""
-
-    error_type = "AccessDeniedException"
-    status = 403
-
-
-class Conflict(ServiceError):
-    """A new stream with the same session id began."""
-
-    error_type = "ConflictException"
-    status = 409
-
-
-class LimitExceeded(ServiceError):
-    """Too many streams, too many at once, or too long a stream."""
-
-    error_type = "LimitExceededException"
-    status = 429
-
-
-class InternalFailure(ServiceError):
-    """A defect."""
-
-
-class ServiceUnavailable(ServiceError):
-    """The service is not able to at the moment."""
-
-    error_type = "ServiceUnavailableException"
-    status = 503
-
-
-#: Every error by the name that the service gives it.
-ERRORS: Final[Mapping[str, type[ServiceError]]] = {
-    error.error_type: error
-    for error in (
-        BadRequest,
-        AccessDenied,
-        Conflict,
-        LimitExceeded,
-        InternalFailure,
-        ServiceUnavailable,
-    )
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamRequest:
+class TranscribeRequest:
     """A stream that may begin: its options agree with each other."""
 
     #: The one language; None while it is to be identified.
@@ -152,7 +74,7 @@ class StreamRequest:
     @classmethod
     def parse(
         cls, parameters: Mapping[str, str], operation: Operation = START_STREAM_TRANSCRIPTION
-    ) -> StreamRequest:
+    ) -> TranscribeRequest:
         """Return what `parameters` ask for.
 
         Args:
@@ -226,7 +148,7 @@ def _violation(parameter: Parameter, value: str | None, constraint: str) -> str:
     return f"Value{shown} at '{member}' failed to satisfy constraint: {constraint}"
 
 
-def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamRequest:
+def _stream_request(given: Mapping[str, str], operation: Operation) -> TranscribeRequest:
     """Return the request that right values make."""
 
     def is_true(name: str) -> bool:
@@ -238,7 +160,7 @@ def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamReq
 
     window = given.get("session-resume-window")
     stabilised = is_true("enable-partial-results-stabilization")
-    return StreamRequest(
+    return TranscribeRequest(
         language_code=given.get("language-code"),
         media_encoding=given["media-encoding"],
         sample_rate=int(given["sample-rate"]),
@@ -267,7 +189,7 @@ def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamReq
 # --- all of them ------------------------------------------------------------------------------
 
 
-def _check(request: StreamRequest, given: Mapping[str, str]) -> None:
+def _check(request: TranscribeRequest, given: Mapping[str, str]) -> None:
     """Accept options that agree with each other.
 
     Raises:
@@ -279,7 +201,7 @@ def _check(request: StreamRequest, given: Mapping[str, str]) -> None:
 
 
 def _language_rules(
-    request: StreamRequest, given: Mapping[str, str]
+    request: TranscribeRequest, given: Mapping[str, str]
 ) -> tuple[tuple[bool, str], ...]:
     """Return what is wrong about languages, and how to say it."""
     options = request.language_options
@@ -353,7 +275,9 @@ def _language_rules(
     )
 
 
-def _other_rules(request: StreamRequest, given: Mapping[str, str]) -> tuple[tuple[bool, str], ...]:
+def _other_rules(
+    request: TranscribeRequest, given: Mapping[str, str]
+) -> tuple[tuple[bool, str], ...]:
     """Return what is wrong about all else, and how to say it."""
     redacts, identifies = request.content_redaction, request.content_identification
     telephone = request.media_encoding in TELEPHONE

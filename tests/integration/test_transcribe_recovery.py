@@ -28,8 +28,8 @@ from speech.engines.transcribe.errors import (
 )
 from speech.engines.transcribe.session import Patience
 from transcribe_endpoint.faults import Fault, Faults
-from transcribe_endpoint.recognition.script import Dictation, dictate
-from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.recognition.dictation import Dictation, dictate
+from transcribe_endpoint.streams.session import StreamQuota, TranscribeService
 from transcribe_endpoint.transports.certificates import Certificates, certificates_in
 from transcribe_endpoint.transports.websocket import serve_websocket
 
@@ -80,10 +80,10 @@ async def engine_to(
     certificates: Certificates, *faults: str, secret: str = SECRET, **more: Any
 ) -> AsyncIterator[TranscribeEngine]:
     """Run the endpoint, with these faults; yield an engine that reaches it."""
-    service = Service(
+    service = TranscribeService(
         recogniser=Dictation(),
         secrets={KEY: SECRET},
-        limits=Limits(starts_per_second=1000),
+        limits=StreamQuota(starts_per_second=1000),
         faults=Faults(Fault.parse(fault) for fault in faults),
     )
     tls = certificates.server_context(protocols=["http/1.1"])

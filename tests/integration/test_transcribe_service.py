@@ -17,15 +17,10 @@ from client.live.languages import ask_for_languages
 from speech.transcribe_values import START_MEDICAL_STREAM_TRANSCRIPTION
 from tests.support.service import RunningService, running_service
 from transcribe_endpoint.faults import Fault, Faults
-from transcribe_endpoint.recognition.script import (
-    Dictation,
-    Listener,
-    Recogniser,
-    Recognition,
-    dictate,
-)
-from transcribe_endpoint.requests import StreamRequest
-from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.recognition.dictation import Dictation, dictate
+from transcribe_endpoint.recognition.recogniser import Recogniser, ResultHandler, StreamRecognition
+from transcribe_endpoint.requests import TranscribeRequest
+from transcribe_endpoint.streams.session import TranscribeService
 from transcribe_endpoint.transports.websocket import serve_websocket
 from transcripts.protocol import ERRORS, ErrorCode, Final, Partial, TranscribeParameters
 
@@ -50,11 +45,11 @@ class Remembering(Dictation):
     """Dictation that remembers what the streams asked for."""
 
     def __init__(self) -> None:
-        self.requests: list[StreamRequest] = []
+        self.requests: list[TranscribeRequest] = []
 
-    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
+    def recognise(self, request: TranscribeRequest, handler: ResultHandler) -> StreamRecognition:
         self.requests.append(request)
-        return super().recognise(request, listener)
+        return super().recognise(request, handler)
 
 
 @asynccontextmanager
@@ -62,7 +57,7 @@ async def captions(
     *faults: str, recogniser: Recogniser | None = None, **settings: object
 ) -> AsyncIterator[RunningService]:
     """Start the endpoint and the service, which knows nothing of it but the address."""
-    heard = Service(
+    heard = TranscribeService(
         recogniser=recogniser or Dictation(),
         secrets={KEY: SECRET},
         faults=Faults(Fault.parse(fault) for fault in faults),

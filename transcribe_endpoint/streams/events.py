@@ -21,7 +21,7 @@ from amazon_transcribe.eventstream import (
     ParserError,
 )
 
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.signatures import ChunkVerifier
 
 #: Bytes of one envelope at most. A second of the densest audio, which is the longest that an

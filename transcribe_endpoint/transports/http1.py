@@ -21,10 +21,10 @@ from typing import Final, cast
 import structlog
 from aiohttp import web
 
-from transcribe_endpoint.requests import InternalFailure, ServiceError
+from transcribe_endpoint.errors import InternalFailure, ServiceError
 from transcribe_endpoint.signatures import SignatureError, verify_headers
-from transcribe_endpoint.streams.session import Service
-from transcribe_endpoint.vocabularies.operations import Operations, UnknownOperation
+from transcribe_endpoint.streams.session import TranscribeService
+from transcribe_endpoint.vocabularies.operations import UnknownOperation, VocabularyOperations
 
 #: The largest vocabulary as JSON in which each character is escaped, bytes.
 MAX_BODY_BYTES: Final = 512 * 1024
@@ -55,7 +55,7 @@ class Http1:
         operations: what answers them.
     """
 
-    def __init__(self, service: Service, operations: Operations) -> None:
+    def __init__(self, service: TranscribeService, operations: VocabularyOperations) -> None:
         self._service = service
         self._operations = operations
         self._server = web.Server(
@@ -125,7 +125,11 @@ class Http1:
 
 @contextlib.asynccontextmanager
 async def serve_http1(
-    service: Service, operations: Operations, *, host: str = "127.0.0.1", port: int = 0
+    service: TranscribeService,
+    operations: VocabularyOperations,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> AsyncIterator[int]:
     """Serve calls without TLS inside the context; its value is the port.
 

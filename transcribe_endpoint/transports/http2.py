@@ -44,17 +44,13 @@ from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
 from speech.transcribe_operations import OPERATIONS
-from transcribe_endpoint.requests import (
-    BadRequest,
-    ServiceError,
-    ServiceUnavailable,
-    StreamRequest,
-)
+from transcribe_endpoint.errors import BadRequest, ServiceError, ServiceUnavailable
+from transcribe_endpoint.requests import TranscribeRequest
 from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, verify_headers
 from transcribe_endpoint.streams.events import SignedAudio
-from transcribe_endpoint.streams.session import Service, StreamSession
+from transcribe_endpoint.streams.session import StreamSession, TranscribeService
 from transcribe_endpoint.transports.http1 import Http1
-from transcribe_endpoint.vocabularies.operations import Fetch, Operations
+from transcribe_endpoint.vocabularies.operations import Fetch, VocabularyOperations
 
 _BY_PATH: Final = {operation.path: operation for operation in OPERATIONS}
 
@@ -78,7 +74,7 @@ Headers = list[tuple[str, str]]
 
 @contextlib.asynccontextmanager
 async def serve_http2(
-    service: Service,
+    service: TranscribeService,
     *,
     context: ssl.SSLContext,
     host: str = "127.0.0.1",
@@ -100,10 +96,10 @@ async def serve_http2(
     Raises:
         OSError: the port is taken.
     """
-    connections: set[Connection] = set()
-    http1 = Http1(service, Operations(service.vocabularies, fetch))
+    connections: set[Http2Connection] = set()
+    http1 = Http1(service, VocabularyOperations(service.vocabularies, fetch))
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(service, connections, http1),
+        lambda: Http2Connection(service, connections, http1),
         host,
         port,
         ssl=context,
@@ -178,7 +174,7 @@ class _Stream:
         self.frozen = True
 
 
-class Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """A client's connection and the streams on it.
 
     Args:
@@ -189,7 +185,9 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, service: Service, connections: set[Connection], http1: Http1) -> None:
+    def __init__(
+        self, service: TranscribeService, connections: set[Http2Connection], http1: Http1
+    ) -> None:
         self._service = service
         self._http1 = http1
         self._connections = connections
@@ -316,7 +314,7 @@ class Connection(asyncio.Protocol):
 
     def _accept(
         self, stream: _Stream, headers: Mapping[str, str], others: Iterable[_Stream]
-    ) -> StreamRequest:
+    ) -> TranscribeRequest:
         """Open the session of a stream.
 
         Raises:
@@ -331,7 +329,7 @@ class Connection(asyncio.Protocol):
         signer = verify_headers(
             method, path, query, headers, secrets=self._service.secrets, now=_now()
         )
-        request = StreamRequest.parse(headers, operation)
+        request = TranscribeRequest.parse(headers, operation)
         if self._service.faults.one_stream_per_connection and any(
             other.session is not None and not other.session.over for other in others
         ):

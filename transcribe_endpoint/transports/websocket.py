@@ -34,26 +34,16 @@ from picows import (
 )
 
 from speech.transcribe_operations import OPERATIONS
-from transcribe_endpoint.requests import (
-    BadRequest,
-    InternalFailure,
-    ServiceError,
-    ServiceUnavailable,
-    StreamRequest,
-)
-from transcribe_endpoint.signatures import (
-    ChunkVerifier,
-    SignatureError,
-    Signer,
-    verify_presigned,
-)
+from transcribe_endpoint.errors import BadRequest, InternalFailure, ServiceError, ServiceUnavailable
+from transcribe_endpoint.requests import TranscribeRequest
+from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, Signer, verify_presigned
 from transcribe_endpoint.streams.events import (
     exception_frame,
     payload_of,
     read_audio_event,
     read_messages,
 )
-from transcribe_endpoint.streams.session import Service, StreamSession
+from transcribe_endpoint.streams.session import StreamSession, TranscribeService
 
 _BY_PATH: Final = {operation.websocket_path: operation for operation in OPERATIONS}
 #: Bytes of one message at most; an event holds a second of audio.
@@ -75,7 +65,7 @@ log = structlog.get_logger(__name__)
 
 @contextlib.asynccontextmanager
 async def serve_websocket(
-    service: Service,
+    service: TranscribeService,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -120,7 +110,7 @@ async def serve_websocket(
 class _Door:
     """Looks at each request. Given to the server as its factory of listeners."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: TranscribeService) -> None:
         self._service = service
         self._sockets: set[_Socket] = set()
 
@@ -164,7 +154,7 @@ class _Door:
         )
         parts = (part.partition("=") for part in query.split("&"))
         parameters = {unquote(name): unquote(value) for name, _, value in parts}
-        request = StreamRequest.parse(parameters, _BY_PATH[path])
+        request = TranscribeRequest.parse(parameters, _BY_PATH[path])
         session = self._service.open(
             request, send=tcp.send, finish=tcp.finish, abort=tcp.abort, freeze=tcp.freeze
         )

@@ -1,6 +1,6 @@
 """The calls of Amazon Transcribe's other API, that of vocabularies and filters, as JSON.
 
-    operations = Operations(vocabularies)
+    operations = VocabularyOperations(vocabularies)
     answer = await operations.call("CreateVocabulary", body)
 
 Bounds of what is asked for are those of Amazon's own model, as botocore carries it.
@@ -25,8 +25,8 @@ import botocore.session
 from botocore.model import ServiceModel
 
 from speech.vocabularies import WrongEntries, parse_filter, parse_vocabulary, violations
-from transcribe_endpoint.requests import BadRequest, ServiceError
-from transcribe_endpoint.vocabularies.store import Entry, Vocabularies
+from transcribe_endpoint.errors import BadRequest, ServiceError
+from transcribe_endpoint.vocabularies.store import StoredVocabulary, Vocabularies
 
 #: Results of a page where a list asks for no number.
 PAGE: Final = 5
@@ -53,7 +53,7 @@ class Unreadable(ServiceError):
     status = 400
 
 
-class Operations:
+class VocabularyOperations:
     """Answers calls.
 
     Args:
@@ -133,7 +133,7 @@ class Operations:
         self._vocabularies.delete(asked["VocabularyName"])
         return {}
 
-    def _described(self, entry: Entry) -> Answer:
+    def _described(self, entry: StoredVocabulary) -> Answer:
         return {
             "VocabularyName": entry.name,
             "LanguageCode": entry.language_code,
@@ -208,7 +208,7 @@ class Operations:
         return await self._fetch(str(address))
 
 
-def _described_filter(entry: Entry) -> Answer:
+def _described_filter(entry: StoredVocabulary) -> Answer:
     return {
         "VocabularyFilterName": entry.name,
         "LanguageCode": entry.language_code,
@@ -219,7 +219,9 @@ def _described_filter(entry: Entry) -> Answer:
 # --- pages ----------------------------------------------------------------------------------
 
 
-def _page(entries: Iterable[Entry], asked: Parameters) -> tuple[list[Entry], Answer]:
+def _page(
+    entries: Iterable[StoredVocabulary], asked: Parameters
+) -> tuple[list[StoredVocabulary], Answer]:
     """Return a page, newest first, and the token of the next one if there is any.
 
     The token names the last entry of a page, so that what is created or deleted meanwhile neither

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from speech.vocabularies import MAX_BYTES
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.vocabularies.operations import Fetch
 
 _SCHEME: Final = "s3://"

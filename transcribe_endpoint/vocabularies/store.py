@@ -15,13 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from speech.vocabularies import MAX_BYTES, phrase_problem, unsupported, word_problem
+from transcribe_endpoint.errors import BadRequest, Conflict, LimitExceeded
 from transcribe_endpoint.faults import VOCABULARY_PREFIX
-from transcribe_endpoint.requests import (
-    BadRequest,
-    Conflict,
-    LimitExceeded,
-    StreamRequest,
-)
+from transcribe_endpoint.requests import TranscribeRequest
 
 #: Vocabularies that an account may have; of filters as many. Both are quotas that AWS raises.
 MOST: Final = 100
@@ -34,7 +30,7 @@ _NOT_FOUND: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class StoredVocabulary:
     """One vocabulary or filter."""
 
     name: str
@@ -55,7 +51,7 @@ class Entry:
         return "READY" if self.failure is None else "FAILED"
 
 
-class Shelf:
+class VocabularyStore:
     """All vocabularies, or all filters.
 
     Args:
@@ -80,10 +76,10 @@ class Shelf:
         self._problem_of = problem_of
         self._pending_seconds = pending_seconds
         self._clock = clock
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, StoredVocabulary] = {}
         self._created = 0
 
-    def create(self, name: str, language_code: str, words: Iterable[str]) -> Entry:
+    def create(self, name: str, language_code: str, words: Iterable[str]) -> StoredVocabulary:
         """Keep a new one.
 
         Raises:
@@ -110,7 +106,9 @@ class Shelf:
         made = self.create(name, "en-US", ())
         self._entries[name] = replace(made, ready_at=self._clock())
 
-    def update(self, name: str, language_code: str | None, words: Iterable[str]) -> Entry:
+    def update(
+        self, name: str, language_code: str | None, words: Iterable[str]
+    ) -> StoredVocabulary:
         """Replace the words of one; its language as well, where that is given.
 
         Raises:
@@ -119,7 +117,7 @@ class Shelf:
         found = self.get(name)
         return self._keep(name, language_code or found.language_code, words, found.number)
 
-    def get(self, name: str) -> Entry:
+    def get(self, name: str) -> StoredVocabulary:
         """Return one.
 
         Raises:
@@ -139,15 +137,15 @@ class Shelf:
         self.get(name)
         del self._entries[name]
 
-    def newest_first(self) -> list[Entry]:
+    def newest_first(self) -> list[StoredVocabulary]:
         """Return all."""
         return sorted(self._entries.values(), key=lambda entry: -entry.number)
 
-    def state(self, entry: Entry) -> str:
+    def state(self, entry: StoredVocabulary) -> str:
         """Return PENDING, READY or FAILED."""
         return entry.state(self._clock())
 
-    def usable(self, names: Iterable[str]) -> Iterator[Entry]:
+    def usable(self, names: Iterable[str]) -> Iterator[StoredVocabulary]:
         """Yield those that a stream names.
 
         Raises:
@@ -160,14 +158,16 @@ class Shelf:
                 raise BadRequest(f"The requested {self._kind} is {state}, and not READY.")
             yield entry
 
-    def _keep(self, name: str, language_code: str, words: Iterable[str], number: int) -> Entry:
+    def _keep(
+        self, name: str, language_code: str, words: Iterable[str], number: int
+    ) -> StoredVocabulary:
         kept = tuple(words)
         if sum(len(word.encode(errors="replace")) + 1 for word in kept) > MAX_BYTES:
             raise BadRequest(f"The {self._kind} is larger than {MAX_BYTES} bytes.")
         failure = self._failure(kept)
         if failure is not None and not self._has_states:
             raise BadRequest(failure)
-        self._entries[name] = entry = Entry(
+        self._entries[name] = entry = StoredVocabulary(
             name=name,
             language_code=language_code,
             words=frozenset(word.casefold() for word in kept),
@@ -203,7 +203,7 @@ class Vocabularies:
         pending_seconds: float = PENDING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.vocabularies = Shelf(
+        self.vocabularies = VocabularyStore(
             "vocabulary",
             phrase_problem,
             has_states=True,
@@ -211,9 +211,9 @@ class Vocabularies:
             clock=clock,
         )
         #: Amazon gives filters no state: they can be used at once, or are refused.
-        self.filters = Shelf("vocabulary filter", word_problem, clock=clock)
+        self.filters = VocabularyStore("vocabulary filter", word_problem, clock=clock)
 
-    def resolve(self, request: StreamRequest) -> StreamRequest:
+    def resolve(self, request: TranscribeRequest) -> TranscribeRequest:
         """Return what a stream asks for, with the words of its filters.
 
         Raises:

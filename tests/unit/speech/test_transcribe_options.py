@@ -23,7 +23,7 @@ from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
 )
-from transcribe_endpoint.requests import StreamRequest
+from transcribe_endpoint.requests import TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
@@ -399,7 +399,7 @@ def test_the_local_endpoint_takes_whatever_the_engine_asks_for(
         asked = choose(choices, defaults=defaults, channels=channels)
     except OptionError:
         return
-    request = StreamRequest.parse(asked.parameters(), asked.operation)
+    request = TranscribeRequest.parse(asked.parameters(), asked.operation)
     assert request.given == asked.parameters()
 
 
