@@ -34,7 +34,6 @@ from speech.engines.base import (
 )
 from speech.engines.transcribe import TranscribeEngine
 from speech.pcm import BYTES_PER_SECOND
-from transcribe_endpoint.recognition.script import DICTATED_WORDS, dictate
 from transcribe_endpoint.recognition.dictation import DICTATED_WORDS, dictate
 
 FRAME_SECONDS = 0.1

@@ -34,13 +34,9 @@ from client.live.endpoints import (
 )
 from client.live.following import News, follow
 from client.live.languages import ask_for_languages
-from client.live.speaking import Stream
-from client.live.translating import Held, Line, translated
-from speech.pcm import SAMPLE_RATE, PcmFormat
 from client.live.speaking import AudioStream
 from client.live.translating import CaptionLine, Held, translated
-from speech.engines.base import SAMPLE_RATE
-from speech.pcm import PcmFormat
+from speech.pcm import SAMPLE_RATE, PcmFormat
 from transcripts.protocol import Snapshot, TranscribeParameters
 
 _ADVICE = {

@@ -1,8 +1,8 @@
 """The function that runs as many machines with a GPU as there is work.
 
-A schedule invokes it every minute, and the router's wakes (`infra.recordings.wake`) do so as soon as a
-recording is queued. A wake counts as one waiting job, because the queue's own counts may lack a
-message for its first minute.
+A schedule invokes it every minute, and the router's wakes (`infra.recordings.wake`) do so as soon
+as a recording is queued. A wake counts as one waiting job, because the queue's own counts may lack
+a message for its first minute.
 
 It accepts orders, too:
 

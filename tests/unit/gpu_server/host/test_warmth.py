@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gpu_server.host.warmth import LONGEST, Warmth
 from gpu_server.host.warmth import Warmth
 from transcripts.recordings.machines import LONGEST_WARMTH
 
