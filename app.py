@@ -19,22 +19,16 @@ from pydantic import ValidationError
 from infra.common import nag
 from infra.common.artifacts import Artifacts
 from infra.config import own_values
-from infra.config.environment import (
-    Canary,
-    Data,
-    DedicatedLoadBalancer,
-    Environment,
-    Functions,
-    Live,
-    Network,
-    NoLoadBalancer,
-    Operations,
-    Service,
-    SharedLoadBalancer,
-    explain,
-)
+from infra.config.data import DataConfig
+from infra.config.environment import Environment, explain
+from infra.config.functions import Canary, FunctionsConfig
+from infra.config.live import LiveConfig
+from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, SharedLoadBalancer
+from infra.config.network import NetworkConfig
+from infra.config.operations import OperationsConfig
 from infra.config.own_values import WrongContext, with_own_values
-from infra.config.recognition import Transcribe
+from infra.config.recognition import TranscribeConfig
+from infra.config.service import ServiceConfig
 from infra.stacks import provision
 
 #: Stands for a load balancer that you have; AWS's own example account cannot be deployed to.
@@ -63,8 +57,10 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         Environment(
             name="local",
             region="us-east-1",
-            data=Data(protected=False),
-            functions=Functions(canary=None, with_dependencies=False, processor_concurrency=2),
+            data=DataConfig(protected=False),
+            functions=FunctionsConfig(
+                canary=None, with_dependencies=False, processor_concurrency=2
+            ),
         ),
         # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated
         # one costs twice as much as the rest; under $10 a month in an empty account is `solo`.
@@ -75,59 +71,59 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         Environment(
             name="demo",
             region="us-east-1",
-            data=Data(protected=False, utterance_days=7, recording_days=7),
-            functions=Functions(canary=None),
-            live=Live(
+            data=DataConfig(protected=False, utterance_days=7, recording_days=7),
+            functions=FunctionsConfig(canary=None),
+            live=LiveConfig(
                 load_balancer=EXAMPLE_LOAD_BALANCER,
-                service=Service(
+                service=ServiceConfig(
                     cpu=256,
                     memory_mib=512,
-                    engine=Transcribe(quota=4, starts_per_second=1),
+                    engine=TranscribeConfig(quota=4, starts_per_second=1),
                     max_stream_seconds=30,
                     on_demand_base=0,
                     drain_seconds=45,
                 ),
             ),
             # As with a load balancer of its own, and ten hours of streams.
-            operations=Operations(monthly_budget_usd=45, speech_budget_usd=15),
+            operations=OperationsConfig(monthly_budget_usd=45, speech_budget_usd=15),
         ),
         # Under $10 a month in an empty account: one small machine and no load balancer. It has what
         # the demo has, but a deployment interrupts it for a minute.
         Environment(
             name="solo",
             region="us-east-1",
-            data=Data(protected=False, utterance_days=7, recording_days=7),
-            functions=Functions(canary=None),
-            live=Live(
+            data=DataConfig(protected=False, utterance_days=7, recording_days=7),
+            functions=FunctionsConfig(canary=None),
+            live=LiveConfig(
                 load_balancer=NoLoadBalancer(),
-                service=Service(
-                    engine=Transcribe(quota=4, starts_per_second=1),
+                service=ServiceConfig(
+                    engine=TranscribeConfig(quota=4, starts_per_second=1),
                     viewers=1000,
                     max_stream_seconds=30,
                     drain_seconds=45,
                 ),
             ),
             # Five and a half hours of streams are in it.
-            operations=Operations(monthly_budget_usd=20, speech_budget_usd=8),
+            operations=OperationsConfig(monthly_budget_usd=20, speech_budget_usd=8),
         ),
         # For people who rely on it.
         Environment(
             name="prod",
             region="us-east-1",
-            data=Data(
+            data=DataConfig(
                 protected=True,
                 point_in_time_recovery_days=35,
                 utterance_days=365,
                 recording_days=None,
             ),
-            functions=Functions(canary=Canary(minutes=5), log_days=90),
-            live=Live(
-                load_balancer=DedicatedLoadBalancer(network=Network(zones=2, flow_logs=True)),
-                service=Service(
+            functions=FunctionsConfig(canary=Canary(minutes=5), log_days=90),
+            live=LiveConfig(
+                load_balancer=DedicatedLoadBalancer(network=NetworkConfig(zones=2, flow_logs=True)),
+                service=ServiceConfig(
                     # Streams take a few hundredths of this; the rest is for viewers.
                     cpu=512,
                     memory_mib=1024,
-                    engine=Transcribe(),
+                    engine=TranscribeConfig(),
                     # Eight streams each, so that all tasks together stay within the quota.
                     minimum_tasks=2,
                     maximum_tasks=3,
@@ -137,7 +133,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 ),
                 access_logs=True,
             ),
-            operations=Operations(monthly_budget_usd=200),
+            operations=OperationsConfig(monthly_budget_usd=200),
             termination_protection=True,
         ),
     )

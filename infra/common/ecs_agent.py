@@ -1,4 +1,4 @@
-"""What machines on which ECS's agent runs tasks have in common: their role, and their disk."""
+"""The role and the disk of machines on which ECS's agent runs tasks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from infra.common.nag import accept
 
 
 def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
-    """Return a role for what ECS's agent calls, for this cluster only.
+    """Return a role for the calls of ECS's agent, for this cluster only.
 
-    Images and logs are the business of the task's execution role. There is no shell on a machine,
-    neither by SSH nor by Systems Manager.
+    The task's execution role has the rights for images and logs. A machine offers no shell, neither
+    by SSH nor by Systems Manager.
     """
     role = iam.Role(
         scope,
@@ -61,7 +61,7 @@ def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.
 
 
 def root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:
-    """Return a machine's encrypted disk; `mib_s` is its throughput where gp3's 125 do not do."""
+    """Return a machine's encrypted disk; `mib_s` is its throughput, None for gp3's 125 MiB/s."""
     return ec2.BlockDevice(
         device_name="/dev/xvda",
         volume=ec2.BlockDeviceVolume.ebs(

@@ -1,4 +1,4 @@
-"""cdk-nag: every finding is mended, or accepted at the narrowest construct with its reason."""
+"""cdk-nag: a finding is fixed, or accepted with a reason at the narrowest construct."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from constructs import IConstruct
 
 
 def check(app: App) -> None:
-    """Have a synth fail on what AWS's general and serverless rules find."""
+    """Make a synth fail on findings of AWS's general and serverless rules."""
     Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app), cdk_nag.ServerlessChecks(app))
 
 
@@ -19,7 +19,7 @@ def accept(construct: IConstruct, reasons: Mapping[str, str]) -> None:
 
     Args:
         construct: where they are accepted; the narrower the better.
-        reasons: the finding's id, e.g. `AwsSolutions-IAM5[Resource::*]`, to the reason.
+        reasons: the reason by the finding's id, e.g. `AwsSolutions-IAM5[Resource::*]`.
     """
     for finding, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))

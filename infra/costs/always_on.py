@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from infra.costs import UnpricedResource, prices
+from infra.costs import prices
+from infra.costs.errors import UnpricedResource
 from infra.costs.machines import instance_choices, machine, own_machine
 from infra.costs.prices import Price
 from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour, task_of

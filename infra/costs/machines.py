@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from infra.config.mistakes import suggestion
 from infra.costs import prices
 from infra.costs.prices import Price
 from infra.costs.templates import Resource, Resources, resolve
+from infra.wording import suggestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

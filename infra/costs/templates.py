@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from infra.costs import NotAnAssembly, UnpricedResource
+from infra.costs.errors import NotAnAssembly, UnpricedResource
 
 #: The tag by which every stack says what environment it belongs to.
 ENVIRONMENT_TAG: Final = "environment"

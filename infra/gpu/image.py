@@ -1,7 +1,7 @@
-"""The GPU server's image: built from a folder, or one that exists.
+"""The GPU server's image: built from a folder, or an existing one.
 
 FileNotFoundError
-└── MissingDockerfile    the environment names a folder that holds none
+└── MissingDockerfile    the environment names a folder without a Dockerfile
 """
 
 from __future__ import annotations
