@@ -31,7 +31,7 @@ from infra.config.recognition import TranscribeConfig
 from infra.config.service import ServiceConfig
 from infra.stacks import provision
 
-#: Stands for a load balancer that you have; AWS's own example account cannot be deployed to.
+#: A placeholder for a load balancer of yours; AWS's example account cannot be deployed to.
 EXAMPLE_LOAD_BALANCER = SharedLoadBalancer(
     listener_arn=(
         "arn:aws:elasticloadbalancing:us-east-1:111111111111:listener/app/shared/"
@@ -62,12 +62,12 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 canary=None, with_dependencies=False, processor_concurrency=2
             ),
         ),
-        # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated
-        # one costs twice as much as the rest; under $10 a month in an empty account is `solo`.
-        # Until access control exists, whoever knows the page's address can have speech recognised:
-        # of the 25 streams that an account has by default these are four, $5.76 an hour; and at one
-        # start a second, for AWS charges 15 s even for a moment, nobody can make it more than
-        # $21.60.
+        # An existing load balancer, and one task on Spot. In an account without a load balancer to
+        # share, a dedicated one costs twice as much as the rest; `solo` costs under $10 a month
+        # there. Until access control exists, everybody who knows the page's address can use speech
+        # recognition. So `demo` takes four of an account's default 25 streams ($5.76 an hour) and
+        # starts one a second. AWS charges at least 15 s a stream, so abuse costs $21.60 an hour at
+        # most.
         Environment(
             name="demo",
             region="us-east-1",
@@ -84,11 +84,11 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                     drain_seconds=45,
                 ),
             ),
-            # As with a load balancer of its own, and ten hours of streams.
+            # Enough for a load balancer of its own, and ten hours of streams.
             operations=OperationsConfig(monthly_budget_usd=45, speech_budget_usd=15),
         ),
-        # Under $10 a month in an empty account: one small machine and no load balancer. It has what
-        # the demo has, but a deployment interrupts it for a minute.
+        # One small machine and no load balancer, under $10 a month in an empty account. It offers
+        # the same as the demo, but a deployment interrupts it for a minute.
         Environment(
             name="solo",
             region="us-east-1",
@@ -103,10 +103,10 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                     drain_seconds=45,
                 ),
             ),
-            # Five and a half hours of streams are in it.
+            # Includes five and a half hours of streams.
             operations=OperationsConfig(monthly_budget_usd=20, speech_budget_usd=8),
         ),
-        # For people who rely on it.
+        # For people who rely on the service.
         Environment(
             name="prod",
             region="us-east-1",
@@ -120,11 +120,11 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             live=LiveConfig(
                 load_balancer=DedicatedLoadBalancer(network=NetworkConfig(zones=2, flow_logs=True)),
                 service=ServiceConfig(
-                    # Streams take a few hundredths of this; the rest is for viewers.
+                    # Streams use a few hundredths of it; the rest is for viewers.
                     cpu=512,
                     memory_mib=1024,
                     engine=TranscribeConfig(),
-                    # Eight streams each, so that all tasks together stay within the quota.
+                    # Eight streams a task, so that all tasks stay within the account's quota.
                     minimum_tasks=2,
                     maximum_tasks=3,
                     on_demand_base=1,
@@ -143,12 +143,12 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
 
 def main() -> int:
     """Synthesise; return the exit status."""
-    # CloudFormation's rules are checked by cfn-lint in the tests; the CDK's own check of the same
+    # The tests check CloudFormation's rules with cfn-lint; the CDK's own check of the same rules
     # takes six seconds of every synth.
     app = cdk.App(builtin_cloud_formation_validation=False)
     nag.check(app)
     try:
-        # The CDK's command line has read it, but keeps the last of two values of one name.
+        # The CDK's command line reads the file, too, but silently keeps the last of two equal keys.
         own_values.read(Path(__file__).parent / own_values.FILE)
         build(app)
     except (ValidationError, WrongContext, FileNotFoundError) as error:

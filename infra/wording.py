@@ -6,14 +6,14 @@ import difflib
 from collections.abc import Iterable
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """Return a question that names the nearest of `known`, or else all of them."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
 
 
-def alternatives(words: Iterable[object]) -> str:
+def join_alternatives(words: Iterable[object]) -> str:
     """Return the words as a choice: `a, b or c`."""
     *others, last = map(str, words)
     return f"{', '.join(others)} or {last}" if others else last

@@ -8,7 +8,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.common.nag import accept
+from infra.common.nag import accept, shown_id
 
 
 def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
@@ -44,20 +44,29 @@ def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.
         (["ecs:DiscoverPollEndpoint"], "*"),
     ):
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-    made = cluster.node.default_child
-    assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
-    shown = f"<{stack.resolve(made.logical_id)}>"
     accept(
         role,
         {
             f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-            f"container-instance/{shown}/*]": "Machines of this cluster; what they are "
-            "called shows when they start.",
+            f"container-instance/<{shown_id(cluster)}>/*]": "Machines of this cluster; what they "
+            "are called shows when they start.",
             "AwsSolutions-IAM5[Resource::*]": "ecs:DiscoverPollEndpoint, which is about no "
             "resource: AWS knows it only for `*`.",
         },
     )
     return role
+
+
+def with_machines(cluster: ecs.Cluster, scope: Construct, construct_id: str) -> ecs.ICluster:
+    """Return the same cluster as one with machines, which the CDK does not know by itself."""
+    return ecs.Cluster.from_cluster_attributes(
+        scope,
+        construct_id,
+        cluster_name=cluster.cluster_name,
+        cluster_arn=cluster.cluster_arn,
+        vpc=cluster.vpc,
+        has_ec2_capacity=True,
+    )
 
 
 def root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:

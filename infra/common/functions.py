@@ -231,7 +231,9 @@ def _deploy_gradually(function: PythonFunction, canary: Canary) -> None:
         function,
         "Canary",
         alias=function.alias,
-        deployment_config=_canary(canary),
+        deployment_config=getattr(
+            codedeploy.LambdaDeploymentConfig, f"CANARY_10_PERCENT_{canary.minutes}_MINUTES"
+        ),
         alarms=[function.errors],
     )
     accept(
@@ -243,12 +245,3 @@ def _deploy_gradually(function: PythonFunction, canary: Canary) -> None:
             )
         },
     )
-
-
-def _canary(canary: Canary) -> codedeploy.ILambdaDeploymentConfig:
-    return {
-        5: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES,
-        10: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_10_MINUTES,
-        15: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_15_MINUTES,
-        30: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_30_MINUTES,
-    }[canary.minutes]

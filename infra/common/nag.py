@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import cdk_nag
-from aws_cdk import Acknowledgment, App, Validations
+from aws_cdk import Acknowledgment, App, CfnElement, Stack, Validations
+from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
 
@@ -23,3 +24,21 @@ def accept(construct: IConstruct, reasons: Mapping[str, str]) -> None:
     """
     for finding, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+
+
+def accept_registry_login(role: iam.IRole) -> None:
+    """Accept the right of a role that pulls or pushes images to log in to Amazon ECR."""
+    accept(
+        role,
+        {
+            "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about no "
+            "resource: AWS knows it only for `*`."
+        },
+    )
+
+
+def shown_id(construct: IConstruct) -> str:
+    """Return the logical id of a construct's resource, by which findings refer to it."""
+    resource = construct.node.default_child
+    assert isinstance(resource, CfnElement)  # noqa: S101 - what a construct of the CDK is made of
+    return str(Stack.of(construct).resolve(resource.logical_id))

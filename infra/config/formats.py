@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from infra.aws.log_retention import RETENTION
+from infra.config.parts import Problem
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
 DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
@@ -33,7 +35,8 @@ def region_of(arn: str | None) -> str | None:
     return found["region"] if found else None
 
 
-def log_days_problem(days: int) -> str:
-    """Return the message about a period that CloudWatch does not offer."""
-    known = ", ".join(map(str, RETENTION))
-    return f"logs are kept for {known} days, not for {days}"
+def log_days_problems(days: int) -> Iterator[Problem]:
+    """Yield a period of the field `log_days` that CloudWatch does not offer."""
+    if days not in RETENTION:
+        known = ", ".join(map(str, RETENTION))
+        yield "log_days", f"logs are kept for {known} days, not for {days}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from infra.aws.log_retention import RETENTION
-from infra.config.formats import log_days_problem
+from infra.config.formats import log_days_problems
 from infra.config.parts import Part, Problem
 
 
@@ -35,7 +34,6 @@ class FunctionsConfig(Part):
         """Yield values that AWS would refuse."""
         if not 2 <= self.processor_concurrency <= 1000:  # noqa: PLR2004 - Lambda's limits
             yield "processor_concurrency", "an event source takes 2 to 1000 invocations at once"
-        if self.log_days not in RETENTION:
-            yield "log_days", log_days_problem(self.log_days)
+        yield from log_days_problems(self.log_days)
         if not 1 <= self.batch_worker_minutes <= 60:  # noqa: PLR2004 - an hour late is too late
             yield "batch_worker_minutes", "give 1 to 60 minutes"

@@ -9,11 +9,10 @@ from typing import Final, Literal
 
 from infra.aws import cron
 from infra.aws.cron import InvalidCron
-from infra.aws.log_retention import RETENTION
 from infra.config import gpu_settings
-from infra.config.formats import IMAGE, log_days_problem
+from infra.config.formats import IMAGE, log_days_problems
 from infra.config.parts import Part, Problem
-from infra.wording import suggestion
+from infra.wording import suggest
 from transcripts.speed import ASSUMED_SPEED
 
 #: An instance family with a GPU, and a size, in EC2's notation.
@@ -74,7 +73,7 @@ class GpuConfig(Part):
             yield "instance_types", "give at least one"
         for kind in self.instance_types:
             if not _GPU_INSTANCE.fullmatch(kind):
-                hint = suggestion(kind, GpuConfig.model_fields["instance_types"].default)
+                hint = suggest(kind, GpuConfig.model_fields["instance_types"].default)
                 yield "instance_types", f"{kind!r} is not an instance type with a GPU: {hint}"
         if self.maximum_instances < 1:
             yield "maximum_instances", "give at least 1, or leave gpu out"
@@ -83,8 +82,7 @@ class GpuConfig(Part):
         if not 1 <= self.idle_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
             yield "idle_minutes", "give 1 to 720 minutes"
         yield from self._schedule_problems()
-        if self.log_days not in RETENTION:
-            yield "log_days", log_days_problem(self.log_days)
+        yield from log_days_problems(self.log_days)
 
     def _image_problems(self) -> Iterator[Problem]:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?", self.baked_model):

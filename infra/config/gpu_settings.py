@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from infra.config.parts import Problem
-from infra.wording import alternatives, suggestion
+from infra.wording import join_alternatives, suggest
 from transcripts.models import Language
 
 #: Settings that the stack sets, or that would keep the router from reaching the server.
@@ -72,7 +72,7 @@ def _above_zero(most: float | None = None) -> _Kind:
 
 
 def _one_of(choice: Any) -> _Kind:
-    return _kind(f"give {alternatives(get_args(choice))}", choice)
+    return _kind(f"give {join_alternatives(get_args(choice))}", choice)
 
 
 _TEXT: Final = _kind("give a text", str)
@@ -153,4 +153,4 @@ def _problem(name: str, value: str) -> str | None:
         return None if not value or SETTINGS[name].takes(value) else SETTINGS[name].words
     if _NAME.fullmatch(name) and name.startswith(OF_LIBRARIES):
         return None
-    return f"the server has no such setting: {suggestion(name, SETTINGS)}"
+    return f"the server has no such setting: {suggest(name, SETTINGS)}"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.config.parts import Part
-from infra.wording import alternatives, suggestion
+from infra.wording import join_alternatives, suggest
 
 #: The description of a plain type, and a stand-in value of it.
 _PLAIN: Final[Mapping[object, tuple[str, object]]] = {
@@ -96,7 +96,7 @@ def _describe_one(annotation: object) -> str:
         return _PLAIN[annotation][0]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return alternatives(arguments)
+        return join_alternatives(arguments)
     if origin is tuple:
         return f"a list, each item {describe(arguments[0])}"
     if origin is not None and issubclass(origin, Mapping):
@@ -127,9 +127,9 @@ def _mistake(model: type[Part], error: ErrorDetails) -> Mistake:
     kind = error["type"]
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        return Mistake(path, f"no such field: {suggestion(name, owner.model_fields)}", field, entry)
+        return Mistake(path, f"no such field: {suggest(name, owner.model_fields)}", field, entry)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return Mistake(f"{path}.kind", f"give {alternatives(_parts(here))}", field, entry)
+        return Mistake(f"{path}.kind", f"give {join_alternatives(_parts(here))}", field, entry)
     missing = "is missing: " if kind == "missing" else ""
     return Mistake(path, f"{missing}give {describe(here)}", field, entry)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.config.environment import Environment, WrongEnvironment
-from infra.wording import suggestion
+from infra.wording import suggest
 from scripts.json_files import WrongFile, read_object
 
 #: The file that the CDK's command line reads, beside app.py.
@@ -57,7 +57,7 @@ def with_own_values(
     chosen = context.get(CHOICE)
     wrong = list(_unknown(context, described))
     if chosen is not None and chosen not in described:
-        hint = suggestion(str(chosen), described)
+        hint = suggest(str(chosen), described)
         wrong.append(f"app.py describes no environment {chosen!r}: {hint}")
     result = []
     for name, environment in described.items():
@@ -76,6 +76,6 @@ def _unknown(context: Mapping[str, Any], described: Iterable[str]) -> Iterator[s
     known = [*described, CHOICE]
     for key in context:
         if key not in {*known, *OF_THE_CDK} and ":" not in key and not key.startswith("@"):
-            yield f"{key!r} in the context (cdk.context.json) is no environment: " + suggestion(
+            yield f"{key!r} in the context (cdk.context.json) is no environment: " + suggest(
                 key, known
             )

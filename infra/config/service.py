@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from infra.aws.log_retention import RETENTION
-from infra.config.formats import IMAGE, log_days_problem
+from infra.config.formats import IMAGE, log_days_problems
 from infra.config.parts import Part, Problem
 from infra.config.recognition import Engine, PocketsphinxConfig, TranscribeConfig
 from infra.config.translation import TranslationConfig
@@ -88,8 +87,7 @@ class ServiceConfig(Part):
                 "drain_seconds",
                 f"give 1 to {most_seconds}: Fargate kills after {MAX_STOP_SECONDS} s",
             )
-        if self.log_days not in RETENTION:
-            yield "log_days", log_days_problem(self.log_days)
+        yield from log_days_problems(self.log_days)
 
     def _size_problems(self) -> Iterator[Problem]:
         sizes = FARGATE_MEMORY.get(self.cpu)

@@ -1,9 +1,9 @@
-"""What a synthesised environment costs: templates in, lines and rates out.
+"""The costs of a synthesised environment: templates in, lines and rates out.
 
     templates <- tasks, machines <- always_on <- report
         ^              ^------------ usage <-----|
         '------------------------ accounts <-----'
 
-Everything here is arithmetic on plain dictionaries. `infra.commands.cost` is the command around
-it, and `prices` the dated table under it.
+These modules read an assembly and nothing else, and compute on plain dictionaries. `prices` is the
+dated table of prices; `infra.commands.cost` is the command.
 """

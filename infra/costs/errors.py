@@ -4,7 +4,7 @@ Exception
 └── CostError
     ├── NotAnAssembly      a folder does not hold what `cdk synth` writes
     ├── UnknownEnvironment no stack belongs to the environment
-    └── UnpricedResource   no price is known for something; says what, and where it stands
+    └── UnpricedResource   no price is known for a resource, which the message names
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class UnknownEnvironment(CostError):
 
 
 class UnpricedResource(CostError):
-    """No price is known for something, so no total would be true.
+    """A resource has no known price, so no total would be true.
 
     Attributes:
-        problems: one for each resource; names its type, logical id and stack.
+        problems: a text for each such resource, with its type, logical id and stack.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:

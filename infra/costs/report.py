@@ -11,8 +11,8 @@ from typing import Any, Final
 from infra.costs.accounts import OWN_INSTEAD_OF_SHARED, Accounts, accounts, shares
 from infra.costs.always_on import Use, uses
 from infra.costs.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
-from infra.costs.templates import Resources, Stack
-from infra.costs.usage import Rate, not_chosen, rates
+from infra.costs.templates import EnvironmentResources, Stack
+from infra.costs.usage import UsageRate, not_chosen, rates
 
 _CENT: Final = Decimal("0.01")
 #: Of the text, characters.
@@ -20,8 +20,8 @@ _WIDTH: Final = 94
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What is always on, at one price."""
+class CostLine:
+    """The always-on resources of one price."""
 
     price: Price
     quantity: Decimal
@@ -29,26 +29,26 @@ class Line:
 
     @property
     def month(self) -> Decimal:
-        """What it costs a month, US dollars, to the cent."""
+        """The price a month, US dollars, to the cent."""
         return self.price.month(self.quantity).quantize(_CENT, ROUND_HALF_UP)
 
     @property
     def month_without_free(self) -> Decimal:
-        """What it costs in an account whose free tier is used up."""
+        """The price a month in an account whose free tier is used up."""
         return (self.quantity * self.price.monthly).quantize(_CENT, ROUND_HALF_UP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What an environment costs by its templates."""
+    """The costs of an environment by its templates."""
 
     environment: str
-    lines: tuple[Line, ...]
-    #: What it costs where the account has other things than the templates suppose.
+    lines: tuple[CostLine, ...]
+    #: The totals in accounts with other resources than the templates assume.
     accounts: Accounts
-    rates: tuple[Rate, ...]
-    #: Of what this environment does not call, and others may.
-    not_chosen: tuple[Rate, ...]
+    rates: tuple[UsageRate, ...]
+    #: Rates of services that this environment does not call.
+    not_chosen: tuple[UsageRate, ...]
     notes: tuple[str, ...]
 
     @property
@@ -58,12 +58,12 @@ class Estimate:
 
 
 def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
-    """Return what stacks cost.
+    """Return the costs of an environment's stacks.
 
     Raises:
         UnpricedResource: no price is known for something in them.
     """
-    resources = Resources(stacks)
+    resources = EnvironmentResources(stacks)
     always_on = sorted(lines(uses(resources)), key=lambda line: (-line.month, line.price.what))
     total = sum((line.month for line in always_on), Decimal("0.00"))
     return Estimate(
@@ -76,15 +76,15 @@ def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
     )
 
 
-def lines(used: Sequence[Use]) -> Iterator[Line]:
-    """Add up what is used at the same price, so that free tiers count once."""
+def lines(used: Sequence[Use]) -> Iterator[CostLine]:
+    """Add up uses of the same price, so that free tiers count once."""
     by_price: dict[Price, list[Use]] = {}
     for use in used:
         by_price.setdefault(use.price, []).append(use)
     for price, group in by_price.items():
         quantity = sum((use.quantity for use in group), Decimal(0))
         causes = tuple(dict.fromkeys(use.cause for use in group))
-        yield Line(price=price, quantity=quantity, causes=causes)
+        yield CostLine(price=price, quantity=quantity, causes=causes)
 
 
 def _of_the_table(stacks: Sequence[Stack]) -> Iterator[str]:
@@ -97,7 +97,9 @@ def _of_the_table(stacks: Sequence[Stack]) -> Iterator[str]:
         yield f"Some stacks stand in {', '.join(regions)}, where prices differ."
 
 
-def _of_what_is_there(resources: Resources, always_on: Sequence[Line]) -> Iterator[str]:
+def _of_what_is_there(
+    resources: EnvironmentResources, always_on: Sequence[CostLine]
+) -> Iterator[str]:
     whole = sum((line.month_without_free for line in always_on), Decimal("0.00"))
     yield (
         "Only free tiers that never end count. They are the account's: where something else has "
@@ -144,7 +146,7 @@ def _row(what: str, quantity: str, unit: str, month: str) -> str:
     return f"{what:<46}{quantity:>16}{unit:>20}{month:>12}"
 
 
-def _line(line: Line) -> str:
+def _line(line: CostLine) -> str:
     price = line.price
     quantity = amount(line.quantity)
     if price.free:
@@ -153,7 +155,7 @@ def _line(line: Line) -> str:
     return _row(f"  {price.what}", quantity, unit, f"${line.month:.2f}")
 
 
-def _not_chosen(rates_: Sequence[Rate]) -> Iterator[str]:
+def _not_chosen(rates_: Sequence[UsageRate]) -> Iterator[str]:
     if rates_:
         yield "Not called by this environment:"
         for rate in rates_:
@@ -161,7 +163,7 @@ def _not_chosen(rates_: Sequence[Rate]) -> Iterator[str]:
         yield ""
 
 
-def _rate(rate: Rate) -> Iterator[str]:
+def _rate(rate: UsageRate) -> Iterator[str]:
     yield f"  {rate.per:<72}{dollars(rate.dollars):>20}"
     if len(rate.parts) > 1:
         for part in rate.parts:
@@ -177,7 +179,7 @@ def _note(note: str) -> list[str]:
 
 
 def amount(value: Decimal) -> str:
-    """Return a number with four digits that mean something, and without needless zeros."""
+    """Return a number with four significant digits, without trailing zeros."""
     if not value:
         return "0"
     places = max(0, 3 - value.adjusted())
@@ -186,7 +188,7 @@ def amount(value: Decimal) -> str:
 
 
 def dollars(value: Decimal) -> str:
-    """Return dollars to the cent, or to four digits that mean something where that is more."""
+    """Return dollars to the cent, or with four significant digits if that is more precise."""
     text = amount(value)
     cents = f"{value:.2f}"
     return f"${text if len(text) > len(cents) else cents}"
@@ -225,7 +227,7 @@ def as_json(figures: Estimate) -> Mapping[str, Any]:
     }
 
 
-def _rate_as_json(rate: Rate) -> Mapping[str, Any]:
+def _rate_as_json(rate: UsageRate) -> Mapping[str, Any]:
     return {
         "per": rate.per,
         "dollars": float(rate.dollars),

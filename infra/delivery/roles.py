@@ -20,7 +20,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.common.nag import accept
+from infra.common.nag import accept, accept_registry_login
 from infra.common.outputs import add_output
 from infra.config.delivery import DeliveryConfig
 from infra.delivery.images import ImageRepository
@@ -73,7 +73,7 @@ class PipelineRoles(Construct):
                 )
                 images.grant_pull_push(publish)
                 images.grant(publish, "ecr:DescribeImages")
-                _accept_registry_login(publish)
+                accept_registry_login(publish)
 
     def _find_provider(self, issuer: Issuer, *, exists: bool) -> str:
         """Return the ARN of the issuer's provider; make the provider unless it exists."""
@@ -186,15 +186,3 @@ class PipelineRoles(Construct):
                 )
             },
         )
-
-
-def _accept_registry_login(role: iam.Role) -> None:
-    accept(
-        role,
-        {
-            "AwsSolutions-IAM5[Resource::*]": (
-                "ecr:GetAuthorizationToken, the log-in to the registry, has no other resource; "
-                "what may be pushed to is one repository."
-            )
-        },
-    )

@@ -45,9 +45,10 @@ from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
 from infra.aws.log_retention import RETENTION
+from infra.common.ecs_agent import with_machines
 from infra.common.functions import VpcPlacement
 from infra.common.generated_secrets import generated_secret, reference
-from infra.common.nag import accept
+from infra.common.nag import accept, accept_registry_login, shown_id
 from infra.config.gpu import GpuConfig
 from infra.gpu.image import gpu_image
 from infra.gpu.machines import GpuMachines
@@ -210,13 +211,7 @@ class GpuServer(Construct):
                 "the secret is not among them, but a reference to Secrets Manager."
             },
         )
-        accept(
-            task.obtain_execution_role(),
-            {
-                "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about no "
-                "resource: AWS knows it only for `*`."
-            },
-        )
+        accept_registry_login(task.obtain_execution_role())
         return task
 
     def _grant(self, role: iam.IRole, store: RecordingStore) -> None:
@@ -238,13 +233,11 @@ class GpuServer(Construct):
         role.add_to_principal_policy(
             iam.PolicyStatement(actions=["ecs:UpdateTaskProtection"], resources=[tasks])
         )
-        made = self.cluster.node.default_child
-        assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
         accept(
             role,
             {
                 f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-                f"task/<{stack.resolve(made.logical_id)}>/*]": "Tasks of this cluster, which are "
+                f"task/<{shown_id(self.cluster)}>/*]": "Tasks of this cluster, which are "
                 "this server's; what they are called shows when they start.",
             },
         )
@@ -253,15 +246,7 @@ class GpuServer(Construct):
         service = ecs.Ec2Service(
             self,
             "Service",
-            # The same cluster; the CDK does not know that it has machines.
-            cluster=ecs.Cluster.from_cluster_attributes(
-                self,
-                "ClusterWithMachines",
-                cluster_name=self.cluster.cluster_name,
-                cluster_arn=self.cluster.cluster_arn,
-                vpc=self._network.vpc,
-                has_ec2_capacity=True,
-            ),
+            cluster=with_machines(self.cluster, self, "ClusterWithMachines"),
             task_definition=task,
             desired_count=0,  # see the module
             # There is no second GPU for a new task beside the old one.

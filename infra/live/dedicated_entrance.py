@@ -43,6 +43,8 @@ class DedicatedEntrance(Construct):
 
     The access log always has a request's whole address, and so the names of conversations and
     speakers. CloudFront's log has every request, too, and can leave them out.
+
+    Attributes: see `Entrance`.
     """
 
     def __init__(
@@ -63,14 +65,14 @@ class DedicatedEntrance(Construct):
         super().__init__(scope, construct_id)
         self._certificate_arn = load_balancer.certificate_arn
         self._domain = domain
-        self._security_group = self._open_to_cloudfront(network.vpc)
+        self.security_group = self._open_to_cloudfront(network.vpc)
         self._load_balancer = elbv2.ApplicationLoadBalancer(
             self,
             "LoadBalancer",
             vpc=network.vpc,
             vpc_subnets=network.inner_subnets,
             internet_facing=False,
-            security_group=self._security_group,
+            security_group=self.security_group,
             idle_timeout=IDLE_TIMEOUT,
             drop_invalid_header_fields=True,
             deletion_protection=protected,
@@ -86,18 +88,9 @@ class DedicatedEntrance(Construct):
                     "speakers in a request's query."
                 },
             )
+        self.load_balancer_full_name = self._load_balancer.load_balancer_full_name
         self._listener = self._listen()
         Stack.of(self).export_value(self._load_balancer.load_balancer_dns_name)
-
-    @property
-    def security_group(self) -> ec2.ISecurityGroup:
-        """The load balancer's security group."""
-        return self._security_group
-
-    @property
-    def load_balancer_full_name(self) -> str:
-        """`app/NAME/ID`."""
-        return self._load_balancer.load_balancer_full_name
 
     def serve(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Pass `/api/*` on; the listener answers all other requests itself."""

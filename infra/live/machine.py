@@ -49,7 +49,7 @@ SWAP_MIB: Final = 1024
 FIRST_START: Final = "PT45M"
 
 
-class Machine(Construct):
+class CaptionMachine(Construct):
     """The machine, whose agent joins an ECS cluster. See the module.
 
     Attributes:

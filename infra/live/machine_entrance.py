@@ -12,7 +12,7 @@ from infra.aws.prefix_lists import cloudfront_origin_facing
 from infra.config.service import ServiceConfig
 from infra.live import language_services
 from infra.live.entrances import SECRET_HEADER, edge_secret, secret_value
-from infra.live.machine import Machine
+from infra.live.machine import CaptionMachine
 from infra.live.task import PORT
 from infra.network.interface import EnvironmentNetwork
 
@@ -60,9 +60,9 @@ class MachineEntrance(Construct):
             "CloudFront",
         )
         language_services.allow_egress(self.security_group, service)
-        self._machine: Machine | None = None
+        self._machine: CaptionMachine | None = None
 
-    def set_machine(self, machine: Machine) -> None:
+    def set_machine(self, machine: CaptionMachine) -> None:
         """Make `machine` the origin."""
         self._machine = machine
 

@@ -24,12 +24,13 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from infra.common.ecs_agent import with_machines
 from infra.common.nag import accept
 from infra.config.load_balancers import NoLoadBalancer
 from infra.config.service import ServiceConfig
 from infra.conversations.store import ConversationStore
 from infra.live.entrances import SECRET_FIELD
-from infra.live.machine import Machine
+from infra.live.machine import CaptionMachine
 from infra.live.machine_entrance import MachineEntrance
 from infra.live.task import CaptionTask
 from infra.network.interface import EnvironmentNetwork
@@ -81,7 +82,7 @@ class MachineService(Construct):
             edge_secret=ecs.Secret.from_secrets_manager(self.entrance.secret, SECRET_FIELD),
         )
         self.log_group = task.log_group
-        self.machine = Machine(
+        self.machine = CaptionMachine(
             self,
             "Machine",
             chosen=chosen,
@@ -93,15 +94,7 @@ class MachineService(Construct):
         self.service = ecs.Ec2Service(
             self,
             "Service",
-            # The same cluster; the CDK does not know that it has a machine.
-            cluster=ecs.Cluster.from_cluster_attributes(
-                self,
-                "ClusterWithMachine",
-                cluster_name=self.cluster.cluster_name,
-                cluster_arn=self.cluster.cluster_arn,
-                vpc=network.vpc,
-                has_ec2_capacity=True,
-            ),
+            cluster=with_machines(self.cluster, self, "ClusterWithMachine"),
             task_definition=task.definition,
             desired_count=1,
             # The old task has to release the port first.

@@ -28,6 +28,8 @@ class SharedEntrance(Construct):
     The load balancer itself is not changed. Its owner ensures two things, which are the defaults:
     its security group permits connections to the tasks' port in its network, and its idle timeout
     (60 seconds by default) stays above fifteen seconds.
+
+    Attributes: see `Entrance`.
     """
 
     def __init__(
@@ -36,20 +38,12 @@ class SharedEntrance(Construct):
         """Refer to the load balancer, and make the secret."""
         super().__init__(scope, construct_id)
         self._chosen = load_balancer
-        self._security_group = ec2.SecurityGroup.from_security_group_id(
+        self.security_group = ec2.SecurityGroup.from_security_group_id(
             self, "SecurityGroup", load_balancer.security_group_id, mutable=False
         )
+        # The listener's ARN ends in `listener/app/NAME/ID/LISTENER`.
+        self.load_balancer_full_name = "/".join(load_balancer.listener_arn.split("/")[1:4])
         self._secret = edge_secret(self)
-
-    @property
-    def security_group(self) -> ec2.ISecurityGroup:
-        """The load balancer's security group, which is not changed."""
-        return self._security_group
-
-    @property
-    def load_balancer_full_name(self) -> str:
-        """`app/NAME/ID` from the listener's ARN, `...:listener/app/NAME/ID/LISTENER`."""
-        return "/".join(self._chosen.listener_arn.split("/")[1:4])
 
     def serve(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Add the rule."""
@@ -57,7 +51,7 @@ class SharedEntrance(Construct):
             self,
             "Listener",
             listener_arn=self._chosen.listener_arn,
-            security_group=self._security_group,
+            security_group=self.security_group,
         )
         elbv2.ApplicationListenerRule(
             self,

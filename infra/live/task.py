@@ -12,7 +12,7 @@ from constructs import Construct
 from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import ROOT
 from infra.common.images import existing_image
-from infra.common.nag import accept
+from infra.common.nag import accept, accept_registry_login
 from infra.config.service import MACHINE_MEMORY_MIB, ServiceConfig
 from infra.conversations.store import ConversationStore
 from infra.live import language_services
@@ -170,15 +170,8 @@ class CaptionTask(Construct):
                     "are for one region."
                 },
             )
-        role = self.definition.execution_role
-        if role is not None:
-            accept(
-                role,
-                {
-                    "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about "
-                    "no resource: AWS knows it only for `*`."
-                },
-            )
+        if role := self.definition.execution_role:
+            accept_registry_login(role)
 
 
 def _for_fargate(scope: Construct, service: ServiceConfig) -> ecs.TaskDefinition:

@@ -25,16 +25,23 @@ class OwnNetwork(Construct):
     out, and tasks run there instead of in the public ones.
 
     CloudFront's VPC origins require an internet gateway, although none of their traffic passes it.
+
+    Attributes: see `EnvironmentNetwork`.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, network: NetworkConfig) -> None:
         """Make the network in the region's first suitable availability zones."""
         super().__init__(scope, construct_id)
-        self._has_nat = network.nat_gateways > 0
-        inner = (
-            ec2.SubnetType.PRIVATE_WITH_EGRESS if self._has_nat else ec2.SubnetType.PRIVATE_ISOLATED
+        has_nat = network.nat_gateways > 0
+        inner = ec2.SubnetType.PRIVATE_WITH_EGRESS if has_nat else ec2.SubnetType.PRIVATE_ISOLATED
+        self.public_addresses = not has_nat
+        self.inner_subnets = ec2.SubnetSelection(subnet_type=inner)
+        self.task_subnets = (
+            self.inner_subnets
+            if has_nat
+            else ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC)
         )
-        self._vpc = ec2.Vpc(
+        self.vpc = ec2.Vpc(
             self,
             "Vpc",
             ip_addresses=ec2.IpAddresses.cidr(network.cidr),
@@ -65,7 +72,7 @@ class OwnNetwork(Construct):
             self._log_refused_connections()
         else:
             accept(
-                self._vpc,
+                self.vpc,
                 {
                     "AwsSolutions-VPC7": "Flow logs are a choice of the environment; this one does "
                     "without, for they cost by the gigabyte."
@@ -75,9 +82,9 @@ class OwnNetwork(Construct):
     def _place_subnets(self, zones: tuple[str, ...]) -> None:
         """Put the subnets of each kind into these zones, in order; no zones: leave them."""
         for kind in (
-            self._vpc.public_subnets,
-            self._vpc.private_subnets,
-            self._vpc.isolated_subnets,
+            self.vpc.public_subnets,
+            self.vpc.private_subnets,
+            self.vpc.isolated_subnets,
         ):
             for subnet, zone in zip(kind, zones, strict=False):
                 resource = subnet.node.default_child
@@ -91,34 +98,8 @@ class OwnNetwork(Construct):
         log_group = logs.LogGroup(
             self, "FlowLogs", retention=FLOW_LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY
         )
-        self._vpc.add_flow_log(
+        self.vpc.add_flow_log(
             "Refused",
             destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group),
             traffic_type=ec2.FlowLogTrafficType.REJECT,
         )
-
-    @property
-    def vpc(self) -> ec2.IVpc:
-        """The network itself."""
-        return self._vpc
-
-    @property
-    def task_subnets(self) -> ec2.SubnetSelection:
-        """Public subnets, or inner ones if they have a way out."""
-        if self._has_nat:
-            return self.inner_subnets
-        return ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC)
-
-    @property
-    def inner_subnets(self) -> ec2.SubnetSelection:
-        """Subnets that nothing enters from outside."""
-        return ec2.SubnetSelection(
-            subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS
-            if self._has_nat
-            else ec2.SubnetType.PRIVATE_ISOLATED
-        )
-
-    @property
-    def public_addresses(self) -> bool:
-        """True without NAT gateways."""
-        return not self._has_nat

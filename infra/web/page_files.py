@@ -14,7 +14,7 @@ from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_s3_deployment as deployment
 from constructs import Construct
 
-from infra.common.nag import accept
+from infra.common.nag import accept, shown_id
 
 #: Cache-Control of hashed files, and of the others, which caches have to revalidate.
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
@@ -110,7 +110,7 @@ class PageFiles(Construct):
                 f"AwsSolutions-IAM5[Resource::{_shown(stack, staged)}/*]": "What the CDK stages "
                 "for deployment, read only. Granted file by file, the right to a new one would be "
                 "seconds old when it is used, and a rollback would lack that to the one before.",
-                f"AwsSolutions-IAM5[Resource::<{_logical_id(stack, self._bucket)}.Arn>/*]": "All "
+                f"AwsSolutions-IAM5[Resource::<{shown_id(self._bucket)}.Arn>/*]": "All "
                 "files of the page's own bucket are its business.",
             },
         )
@@ -129,12 +129,6 @@ def _shown(stack: Stack, asset: s3_assets.Asset) -> str:
     """Return the ARN of an asset's bucket as cdk-nag writes it."""
     name: str = stack.resolve(asset.s3_bucket_name)["Fn::Sub"]
     return "arn:aws:s3:::" + name.replace("${", "<").replace("}", ">")
-
-
-def _logical_id(stack: Stack, bucket: s3.Bucket) -> str:
-    resource = bucket.node.default_child
-    assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - what a Bucket is made of
-    return str(stack.resolve(resource.logical_id))
 
 
 def _accept_copying_function(scope: Construct) -> None:

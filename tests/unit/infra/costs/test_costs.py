@@ -26,7 +26,7 @@ from infra.costs.prices import Usage
 from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
 from infra.costs.tasks import Tasks, split
 from infra.costs.templates import Resource, Stack, read, resolve
-from infra.costs.usage import DETECT, PARTIAL_FACTOR, PARTIAL_SECONDS, TRANSCRIBE_MEDICAL, Rate
+from infra.costs.usage import DETECT, PARTIAL_FACTOR, PARTIAL_SECONDS, TRANSCRIBE_MEDICAL, UsageRate
 from tests.support.environments import environment, live
 from tests.support.templates import built, settings
 from transcripts.speed import ASSUMED_SPEED
@@ -520,7 +520,7 @@ def test_what_a_volume_does_beyond_every_volumes_is_charged() -> None:
 
 
 def test_an_hour_of_audio_costs_what_the_routers_speed_says() -> None:
-    def spot(**more: Template) -> Rate:
+    def spot(**more: Template) -> UsageRate:
         figures = priced(**machines(desired=0), **more)
         return next(rate for rate in figures.rates if rate.usage == Usage.GPU)
 
@@ -727,7 +727,7 @@ def calling(**settings: str) -> Estimate:
     )
 
 
-def speech(rates: Iterable[Rate]) -> dict[str, Decimal]:
+def speech(rates: Iterable[UsageRate]) -> dict[str, Decimal]:
     return {rate.per.split(",")[0]: rate.dollars for rate in rates if rate.usage == Usage.SPEECH}
 
 
