@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 
 from infra.common.artifacts import Artifacts
-from infra.common.functions import FunctionSettings, dependencies
+from infra.common.functions import FunctionSettings, make_layer
 from infra.common.outputs import add_output, add_outputs
 from infra.config.environment import Environment
 from infra.config.live import LiveConfig
 from infra.config.load_balancers import NoLoadBalancer, SharedLoadBalancer
-from infra.config.service import speech_services
+from infra.config.service import list_speech_services
 from infra.conversations.processor import TranscriptProcessor
 from infra.conversations.store import ConversationStore
 from infra.delivery.roles import PipelineRoles
@@ -132,7 +132,7 @@ class _Builder:
                 operations,
                 "Budget",
                 operations=environment.operations,
-                services=speech_services(environment.live.service) if environment.live else (),
+                services=list_speech_services(environment.live.service) if environment.live else (),
                 notices=notices,
                 environment_name=environment.name,
             )
@@ -160,7 +160,7 @@ class _Builder:
             functions=chosen,
             artifacts=self.artifacts,
             namespace=self.namespace,
-            layer=dependencies(stack, chosen, self.artifacts),
+            layer=make_layer(stack, chosen, self.artifacts),
         )
         processor = TranscriptProcessor(
             stack,

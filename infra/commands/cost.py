@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.costs.errors import CostError, UnknownEnvironment
-from infra.costs.report import as_json, estimate, render
+from infra.costs.report import estimate, render, to_json
 from infra.costs.templates import Stack, read
 from scripts import program
 from scripts.json_files import WrongFile, read_object
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CostError as error:
         program.note(str(error))
         return 1
-    text = json.dumps(as_json(figures), indent=2) if chosen.json else render(figures)
+    text = json.dumps(to_json(figures), indent=2) if chosen.json else render(figures)
     program.show(text)
     return 0
 

@@ -13,7 +13,7 @@ from infra.common.nag import accept
 LOG_DAYS = 90
 
 
-def private_bucket(
+def make_private_bucket(
     scope: Construct,
     construct_id: str,
     *,
@@ -36,13 +36,13 @@ def private_bucket(
     )
 
 
-def log_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
+def make_log_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
     """Return a bucket for access logs, which expire after 90 days.
 
     It always outlives its stack: a bucket with content cannot be deleted, and AWS still writes logs
     after everything else is deleted.
     """
-    bucket = private_bucket(
+    bucket = make_private_bucket(
         scope,
         construct_id,
         protected=True,

@@ -11,7 +11,7 @@ from constructs import Construct
 from infra.common.nag import accept, shown_id
 
 
-def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
+def make_agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
     """Return a role for the calls of ECS's agent, for this cluster only.
 
     The task's execution role has the rights for images and logs. A machine offers no shell, neither
@@ -69,7 +69,7 @@ def with_machines(cluster: ecs.Cluster, scope: Construct, construct_id: str) -> 
     )
 
 
-def root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:
+def make_root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:
     """Return a machine's encrypted disk; `mib_s` is its throughput, None for gp3's 125 MiB/s."""
     return ec2.BlockDevice(
         device_name="/dev/xvda",

@@ -49,7 +49,7 @@ class FunctionSettings:
     layer: lambda_.ILayerVersion | None
 
 
-def dependencies(
+def make_layer(
     scope: Construct, functions: FunctionsConfig, artifacts: Artifacts
 ) -> lambda_.ILayerVersion | None:
     """Return the layer with the locked dependencies, or None if the environment has none."""

@@ -15,7 +15,7 @@ from infra.common.nag import accept
 LENGTH: Final = 48
 
 
-def generated_secret(
+def make_secret(
     scope: Construct, *, field: str, description: str, why_not_rotated: str
 ) -> secretsmanager.Secret:
     """Return a secret with a generated value in `field`; another name makes another value."""
@@ -35,6 +35,6 @@ def generated_secret(
     return secret
 
 
-def reference(secret: secretsmanager.ISecret, field: str) -> str:
+def refer_to_field(secret: secretsmanager.ISecret, field: str) -> str:
     """Return a reference that CloudFormation resolves; the value itself is unknown here."""
     return secret.secret_value_from_json(field).unsafe_unwrap()

@@ -16,7 +16,7 @@ _ECR: Final = re.compile(
 )
 
 
-def existing_image(scope: Construct, image: str) -> ecs.ContainerImage:
+def refer_to_image(scope: Construct, image: str) -> ecs.ContainerImage:
     """Return an image by its address; a reference to its repository is made in `scope`.
 
     If the repository is in Amazon ECR, the task gets the right to pull from it.

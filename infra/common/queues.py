@@ -12,11 +12,11 @@ from infra.common.nag import accept
 RETENTION = Duration.days(14)
 
 
-def queue_with_dead_letters(
+def make_queue_with_dead_letters(
     scope: Construct, name: str, *, visibility: Duration, attempts: int
 ) -> tuple[sqs.Queue, sqs.Queue]:
     """Return a queue, and the queue that takes its messages after so many attempts."""
-    dead_letters = dead_letter_queue(scope, f"{name}DeadLetters")
+    dead_letters = make_dead_letter_queue(scope, f"{name}DeadLetters")
     queue = sqs.Queue(
         scope,
         f"{name}Queue",
@@ -29,7 +29,7 @@ def queue_with_dead_letters(
     return queue, dead_letters
 
 
-def dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
+def make_dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
     """Return a queue that no program consumes; people have 14 days to handle its messages."""
     queue = sqs.Queue(
         scope,

@@ -42,7 +42,7 @@ from infra.config.mistakes import covers, mistakes, without
 from infra.config.operations import OperationsConfig
 from infra.config.parts import Part, Problem
 from infra.config.recognition import TranscribeConfig
-from infra.config.service import ServiceConfig, machine_problems, speech_services
+from infra.config.service import ServiceConfig, list_speech_services, machine_problems
 from infra.config.translation import TranslationConfig
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{1,11}")
@@ -205,7 +205,11 @@ class Environment(Part):
 
     def _budget_problems(self, service: ServiceConfig) -> Iterator[Problem]:
         """Yield a budget that is too small for its two parts."""
-        if self.operations and self.operations.monthly_budget_usd == 1 and speech_services(service):
+        if (
+            self.operations
+            and self.operations.monthly_budget_usd == 1
+            and list_speech_services(service)
+        ):
             yield "operations.monthly_budget_usd", "give at least 2 dollars, one of them for speech"
 
     @model_validator(mode="after")

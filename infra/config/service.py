@@ -146,7 +146,7 @@ class ServiceConfig(Part):
         return self.drain_seconds + STOP_MARGIN_SECONDS
 
 
-def speech_services(service: ServiceConfig) -> tuple[str, ...]:
+def list_speech_services(service: ServiceConfig) -> tuple[str, ...]:
     """Return the language services that tasks call, by their names on AWS's bill."""
     translation = service.translation
     called = (

@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.common.nag import accept
 from infra.common.outputs import add_outputs
-from infra.common.queues import queue_with_dead_letters
+from infra.common.queues import make_queue_with_dead_letters
 from infra.config.data import DataConfig
 from transcripts.conversations import EXPIRY, PARTITION_KEY, SORT_KEY
 
@@ -53,7 +53,7 @@ class ConversationStore(Construct):
                 self.table,
                 {"AwsSolutions-DDB3": "This environment chose not to pay for backups of captions."},
             )
-        self.queue, self.dead_letters = queue_with_dead_letters(
+        self.queue, self.dead_letters = make_queue_with_dead_letters(
             self, "Utterances", visibility=Duration.seconds(VISIBILITY_SECONDS), attempts=ATTEMPTS
         )
         add_outputs(

@@ -48,10 +48,13 @@ class Accounts:
             yield "Less is one machine without a load balancer: make cost ENV=solo."
 
 
-def accounts(environment: str, total: Decimal, resources: EnvironmentResources) -> Accounts:
+def price_accounts(environment: str, total: Decimal, resources: EnvironmentResources) -> Accounts:
     """Return an environment's totals by account; `total` is that of its templates."""
     sharing: Decimal | None = None
-    shared, own = shares(resources), bool(resources.of("AWS::ElasticLoadBalancingV2::LoadBalancer"))
+    shared, own = (
+        shares_load_balancer(resources),
+        bool(resources.of("AWS::ElasticLoadBalancingV2::LoadBalancer")),
+    )
     if shared:
         total, sharing = total + OWN_INSTEAD_OF_SHARED, total
     # A GPU needs a network of its own, which a shared load balancer does not bring.
@@ -60,7 +63,7 @@ def accounts(environment: str, total: Decimal, resources: EnvironmentResources) 
     return Accounts(environment=environment, empty=total, sharing=sharing, balancer=shared or own)
 
 
-def shares(resources: EnvironmentResources) -> bool:
+def shares_load_balancer(resources: EnvironmentResources) -> bool:
     """Return whether the load balancer belongs to somebody else's stack."""
     return bool(resources.of("AWS::ElasticLoadBalancingV2::ListenerRule")) and not resources.of(
         "AWS::ElasticLoadBalancingV2::LoadBalancer"

@@ -13,9 +13,9 @@ from typing import Final
 
 from infra.costs import prices
 from infra.costs.errors import UnpricedResource
-from infra.costs.machines import instance_choices, machine, own_machine
+from infra.costs.machines import find_own_machine, list_choices, machine
 from infra.costs.prices import Price
-from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour, task_of
+from infra.costs.tasks import count_tasks, find_setting, find_task, on_fargate, split, task_hour
 from infra.costs.templates import EnvironmentResources, Resource, mentions
 
 
@@ -31,7 +31,7 @@ class Use:
 Pricer = Callable[[Resource, EnvironmentResources], Iterator[tuple[Price, Decimal | int]]]
 
 
-def uses(resources: EnvironmentResources) -> list[Use]:
+def list_uses(resources: EnvironmentResources) -> list[Use]:
     """Return all uses of an environment's resources that cost money by existing.
 
     Raises:
@@ -95,7 +95,7 @@ def _only_without(why: str, *path: str) -> Pricer:
 def _ecs_service(
     service: Resource, resources: EnvironmentResources
 ) -> Iterator[tuple[Price, Decimal]]:
-    count = least_tasks(service, resources)
+    count = count_tasks(service, resources)
     if on_fargate(service):
         tasks = split(service, count)
         for placed, spot in ((tasks.on_demand, False), (tasks.spot, True)):
@@ -103,7 +103,7 @@ def _ecs_service(
                 yield price, quantity * placed
     elif count and not _on_own_machines(service, resources):
         raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
-    if count and setting(task_of(service, resources), prices.METRICS_SETTING):
+    if count and find_setting(find_task(service, resources), prices.METRICS_SETTING):
         yield prices.CUSTOM_METRIC, Decimal(prices.METRICS_PER_SERVICE)
 
 
@@ -117,7 +117,7 @@ def _on_own_machines(service: Resource, resources: EnvironmentResources) -> bool
 def _instance(
     instance: Resource, resources: EnvironmentResources
 ) -> Iterator[tuple[Price, Decimal]]:
-    yield from machine(own_machine(instance, resources))
+    yield from machine(find_own_machine(instance, resources))
 
 
 def _capacity_provider(
@@ -149,7 +149,7 @@ def _auto_scaling_group(
         group.number("DesiredCapacity", default=0),
         group.number("MinSize", default=0),
     )
-    choices = instance_choices(group, resources)
+    choices = list_choices(group, resources)
     if not count:
         return
     dearest = max(choices, key=lambda choice: choice.price.dollars)

@@ -36,7 +36,7 @@ class Choice:
         )
 
 
-def instance_choices(group: Resource, resources: EnvironmentResources) -> list[Choice]:
+def list_choices(group: Resource, resources: EnvironmentResources) -> list[Choice]:
     """Return the machines that a group may start, in its order of preference.
 
     Raises:
@@ -63,7 +63,7 @@ def _without_price(kind: object) -> str:
     return f"instance type {kind!r}: {hint} If not, add its price an hour to INSTANCES"
 
 
-def own_machine(instance: Resource, resources: EnvironmentResources) -> Choice:
+def find_own_machine(instance: Resource, resources: EnvironmentResources) -> Choice:
     """Return the machine of a template's instance.
 
     Raises:

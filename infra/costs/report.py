@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from infra.costs.accounts import OWN_INSTEAD_OF_SHARED, Accounts, accounts, shares
-from infra.costs.always_on import Use, uses
+from infra.costs.accounts import (
+    OWN_INSTEAD_OF_SHARED,
+    Accounts,
+    price_accounts,
+    shares_load_balancer,
+)
+from infra.costs.always_on import Use, list_uses
 from infra.costs.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
 from infra.costs.templates import EnvironmentResources, Stack
-from infra.costs.usage import UsageRate, not_chosen, rates
+from infra.costs.usage import UsageRate, list_rates, list_unused_rates
 
 _CENT: Final = Decimal("0.01")
 #: Of the text, characters.
@@ -64,19 +69,21 @@ def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
         UnpricedResource: no price is known for something in them.
     """
     resources = EnvironmentResources(stacks)
-    always_on = sorted(lines(uses(resources)), key=lambda line: (-line.month, line.price.what))
+    always_on = sorted(
+        add_up(list_uses(resources)), key=lambda line: (-line.month, line.price.what)
+    )
     total = sum((line.month for line in always_on), Decimal("0.00"))
     return Estimate(
         environment=environment,
         lines=tuple(always_on),
-        accounts=accounts(environment, total, resources),
-        rates=tuple(rates(resources)),
-        not_chosen=tuple(not_chosen(resources)),
+        accounts=price_accounts(environment, total, resources),
+        rates=tuple(list_rates(resources)),
+        not_chosen=tuple(list_unused_rates(resources)),
         notes=(*_of_the_table(stacks), *_of_what_is_there(resources, always_on)),
     )
 
 
-def lines(used: Sequence[Use]) -> Iterator[CostLine]:
+def add_up(used: Sequence[Use]) -> Iterator[CostLine]:
     """Add up uses of the same price, so that free tiers count once."""
     by_price: dict[Price, list[Use]] = {}
     for use in used:
@@ -105,7 +112,7 @@ def _of_what_is_there(
         "Only free tiers that never end count. They are the account's: where something else has "
         f"used them up, the total is ${whole:.2f}."
     )
-    if shares(resources):
+    if shares_load_balancer(resources):
         yield (
             "The load balancer is shared and belongs to somebody else's stack, so it is not in "
             f"the total. One of your own is ${OWN_INSTEAD_OF_SHARED} a month more."
@@ -148,10 +155,10 @@ def _row(what: str, quantity: str, unit: str, month: str) -> str:
 
 def _line(line: CostLine) -> str:
     price = line.price
-    quantity = amount(line.quantity)
+    quantity = format_amount(line.quantity)
     if price.free:
-        quantity += f", {amount(price.free)} free"
-    unit = f"{dollars(price.dollars)} {'an hour' if price.hourly else 'a month'}"
+        quantity += f", {format_amount(price.free)} free"
+    unit = f"{format_dollars(price.dollars)} {'an hour' if price.hourly else 'a month'}"
     return _row(f"  {price.what}", quantity, unit, f"${line.month:.2f}")
 
 
@@ -164,10 +171,10 @@ def _not_chosen(rates_: Sequence[UsageRate]) -> Iterator[str]:
 
 
 def _rate(rate: UsageRate) -> Iterator[str]:
-    yield f"  {rate.per:<72}{dollars(rate.dollars):>20}"
+    yield f"  {rate.per:<72}{format_dollars(rate.dollars):>20}"
     if len(rate.parts) > 1:
         for part in rate.parts:
-            yield f"    {part.what:<58}{dollars(part.dollars):>20}"
+            yield f"    {part.what:<58}{format_dollars(part.dollars):>20}"
     if rate.assumed:
         yield from textwrap.wrap(
             f"({rate.assumed})", _WIDTH, initial_indent="    ", subsequent_indent="    "
@@ -178,7 +185,7 @@ def _note(note: str) -> list[str]:
     return textwrap.wrap(f"Note: {note}", _WIDTH, subsequent_indent="  ")
 
 
-def amount(value: Decimal) -> str:
+def format_amount(value: Decimal) -> str:
     """Return a number with four significant digits, without trailing zeros."""
     if not value:
         return "0"
@@ -187,9 +194,9 @@ def amount(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def dollars(value: Decimal) -> str:
+def format_dollars(value: Decimal) -> str:
     """Return dollars to the cent, or with four significant digits if that is more precise."""
-    text = amount(value)
+    text = format_amount(value)
     cents = f"{value:.2f}"
     return f"${text if len(text) > len(cents) else cents}"
 
@@ -197,7 +204,7 @@ def dollars(value: Decimal) -> str:
 # --- as JSON --------------------------------------------------------------------------------------
 
 
-def as_json(figures: Estimate) -> Mapping[str, Any]:
+def to_json(figures: Estimate) -> Mapping[str, Any]:
     """Return the estimate for programs; amounts are US dollars."""
     return {
         "environment": figures.environment,

@@ -24,7 +24,7 @@ class Tasks:
     spot: Decimal
 
 
-def least_tasks(service: Resource, resources: EnvironmentResources) -> Decimal:
+def count_tasks(service: Resource, resources: EnvironmentResources) -> Decimal:
     """Return the number of tasks of an idle service."""
     for target in resources.of("AWS::ApplicationAutoScaling::ScalableTarget"):
         if target.stack == service.stack and mentions(
@@ -60,7 +60,7 @@ def task_hour(
     service: Resource, resources: EnvironmentResources, *, spot: bool
 ) -> Iterator[tuple[Price, Decimal]]:
     """Yield what one task of a service uses: vCPU, memory, storage and an address."""
-    task = task_of(service, resources)
+    task = find_task(service, resources)
     arm = task.value("RuntimePlatform", "CpuArchitecture", default="X86_64") == "ARM64"
     vcpu, gigabyte = {
         (True, False): (prices.ARM_VCPU, prices.ARM_GB),
@@ -95,7 +95,7 @@ def on_fargate(service: Resource) -> bool:
     return bool(launch == "FARGATE")
 
 
-def task_of(service: Resource, resources: EnvironmentResources) -> Resource:
+def find_task(service: Resource, resources: EnvironmentResources) -> Resource:
     """Return the definition of a service's tasks.
 
     Raises:
@@ -104,7 +104,7 @@ def task_of(service: Resource, resources: EnvironmentResources) -> Resource:
     return resources.referred(service, "TaskDefinition", kind="AWS::ECS::TaskDefinition")
 
 
-def setting(task: Resource, name: str) -> str | None:
+def find_setting(task: Resource, name: str) -> str | None:
     """Return the value of a setting of a task's containers; None if none has it."""
     for container in task.items("ContainerDefinitions"):
         for variable in container.get("Environment", []):

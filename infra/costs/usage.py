@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Final
 
 from infra.costs import prices
-from infra.costs.machines import Choice, instance_choices, machine
+from infra.costs.machines import Choice, list_choices, machine
 from infra.costs.prices import HOURS_PER_MONTH, Price, Usage
-from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
+from infra.costs.tasks import count_tasks, find_setting, on_fargate, split, task_hour
 from infra.costs.templates import EnvironmentResources, Resource, mentions
 from speech.transcribe_operations import is_medical
 from transcripts.speed import ASSUMED_SPEED
@@ -141,7 +141,7 @@ DETECT: Final = UsageRate(
 )
 
 
-def rates(resources: EnvironmentResources) -> list[UsageRate]:
+def list_rates(resources: EnvironmentResources) -> list[UsageRate]:
     """Return the rates of an environment's resources.
 
     Raises:
@@ -151,7 +151,7 @@ def rates(resources: EnvironmentResources) -> list[UsageRate]:
     return [*found, *_tasks(resources), *_gpus(resources), *_gigabytes(resources)]
 
 
-def not_chosen(resources: EnvironmentResources) -> list[UsageRate]:
+def list_unused_rates(resources: EnvironmentResources) -> list[UsageRate]:
     """Return the rates of Transcribe and Translate if no task calls them."""
     return list(_speech(resources, chosen=False))
 
@@ -171,11 +171,13 @@ def _called(task: Resource) -> Iterator[UsageRate]:
 
     def has(named: tuple[str, str]) -> bool:
         name, value = named
-        return setting(task, name) == value
+        return find_setting(task, name) == value
 
     if has(prices.TRANSCRIBE_SETTING):
-        always = is_medical(json.loads(setting(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}"))
-        allowed = json.loads(setting(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
+        always = is_medical(
+            json.loads(find_setting(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}")
+        )
+        allowed = json.loads(find_setting(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
         if not always:
             yield TRANSCRIBE
         if always or allowed.get("medical"):
@@ -290,7 +292,7 @@ def _tasks(resources: EnvironmentResources) -> Iterator[UsageRate]:
             )
             if not scaled or not on_fargate(service):
                 continue
-            least, most = least_tasks(service, resources), target.number("MaxCapacity")
+            least, most = count_tasks(service, resources), target.number("MaxCapacity")
             if most <= least:
                 continue
             spot = split(service, least + 1).spot > split(service, least).spot
@@ -306,7 +308,7 @@ def _gpus(resources: EnvironmentResources) -> Iterator[UsageRate]:
     """Return the price of an hour of audio on each machine that may start, Spot and on demand."""
     speed = _speed(resources)
     for group in resources.of("AWS::AutoScaling::AutoScalingGroup"):
-        for choice in instance_choices(group, resources):
+        for choice in list_choices(group, resources):
             for spot in (True, False):
                 yield _audio_hour(replace(choice, spot=spot), speed)
 

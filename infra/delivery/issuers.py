@@ -32,7 +32,7 @@ class Issuer:
     subjects: Subjects
 
 
-def issuers(delivery: DeliveryConfig, environment_name: str) -> Iterator[Issuer]:
+def list_issuers(delivery: DeliveryConfig, environment_name: str) -> Iterator[Issuer]:
     """Yield the issuers that `delivery` trusts."""
     if repository := delivery.github_repository:
         yield Issuer(

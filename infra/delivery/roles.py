@@ -24,7 +24,7 @@ from infra.common.nag import accept, accept_registry_login
 from infra.common.outputs import add_output
 from infra.config.delivery import DeliveryConfig
 from infra.delivery.images import ImageRepository
-from infra.delivery.issuers import Issuer, issuers
+from infra.delivery.issuers import Issuer, list_issuers
 from infra.recordings.store import RecordingStore
 from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
 
@@ -58,7 +58,7 @@ class PipelineRoles(Construct):
         images = None
         if delivery.images:
             images = ImageRepository(self, "Service", readers=delivery.image_readers).repository
-        for issuer in issuers(delivery, environment_name):
+        for issuer in list_issuers(delivery, environment_name):
             provider = self._find_provider(issuer, exists=delivery.providers_exist)
             deploy = self._make_role(
                 f"{issuer.name}Deploy", issuer, provider, issuer.subjects.deploy

@@ -15,7 +15,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from infra.common.ecs_agent import agent_role, root_volume
+from infra.common.ecs_agent import make_agent_role, make_root_volume
 from infra.common.nag import accept
 from infra.config.gpu import GpuConfig
 from infra.network.interface import EnvironmentNetwork
@@ -97,7 +97,7 @@ class GpuMachines(Construct):
             "Template",
             # The newest image at each deployment: CloudFormation looks it up, not the synth.
             machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.GPU),
-            role=agent_role(
+            role=make_agent_role(
                 self, self._cluster, "ECS's agent on machines with a GPU"
             ).without_policy_updates(),
             security_group=group,
@@ -105,7 +105,7 @@ class GpuMachines(Construct):
             associate_public_ip_address=network.public_addresses,
             require_imdsv2=True,
             http_put_response_hop_limit=1,
-            block_devices=[root_volume(DISK, mib_s=DISK_MIB_S)],
+            block_devices=[make_root_volume(DISK, mib_s=DISK_MIB_S)],
         )
 
     def _choice(

@@ -47,10 +47,10 @@ from constructs import Construct
 from infra.aws.log_retention import RETENTION
 from infra.common.ecs_agent import with_machines
 from infra.common.functions import VpcPlacement
-from infra.common.generated_secrets import generated_secret, reference
+from infra.common.generated_secrets import make_secret, refer_to_field
 from infra.common.nag import accept, accept_registry_login, shown_id
 from infra.config.gpu import GpuConfig
-from infra.gpu.image import gpu_image
+from infra.gpu.image import choose_image
 from infra.gpu.machines import GpuMachines
 from infra.network.interface import EnvironmentNetwork
 from infra.recordings import access
@@ -102,14 +102,14 @@ class GpuServer(Construct):
         self._network = network
         namespace = f"{Stack.of(self).stack_name}.internal".lower()
         self.url = f"http://{NAME}.{namespace}:{PORT}"
-        self._secret = generated_secret(
+        self._secret = make_secret(
             self,
             field=SECRET_FIELD,
             description="By which the router is known to the GPU server",
             why_not_rotated="Router and tasks get the value when they are deployed, so a "
             "rotation would only part them; a deployment changes it.",
         )
-        self.token = reference(self._secret, SECRET_FIELD)
+        self.token = refer_to_field(self._secret, SECRET_FIELD)
         self.cluster = self._make_cluster(namespace)
         router_group = self._security_group("RouterSecurityGroup", "Router: to the GPU server")
         self.security_group = self._security_group(
@@ -156,7 +156,7 @@ class GpuServer(Construct):
         task = ecs.Ec2TaskDefinition(self, "Task", network_mode=ecs.NetworkMode.AWS_VPC)
         task.add_container(
             NAME,
-            image=gpu_image(
+            image=choose_image(
                 self,
                 self.config.image,
                 {

@@ -11,7 +11,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from infra.aws.prefix_lists import cloudfront_origin_facing
-from infra.common.buckets import log_bucket
+from infra.common.buckets import make_log_bucket
 from infra.common.nag import accept
 from infra.config.domain import Domain
 from infra.config.load_balancers import DedicatedLoadBalancer
@@ -78,7 +78,7 @@ class DedicatedEntrance(Construct):
             deletion_protection=protected,
         )
         if load_balancer.access_logs:
-            self._load_balancer.log_access_logs(log_bucket(self, "AccessLogs"))
+            self._load_balancer.log_access_logs(make_log_bucket(self, "AccessLogs"))
         else:
             accept(
                 self._load_balancer,

@@ -17,7 +17,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra.common.generated_secrets import generated_secret, reference
+from infra.common.generated_secrets import make_secret, refer_to_field
 
 #: The requests that CloudFront passes on; it answers all others from the page's bucket.
 API_PATHS = "/api/*"
@@ -48,9 +48,9 @@ class Entrance(Protocol):
         """Pass requests under `/api/` on to `target_group`."""
 
 
-def edge_secret(scope: Construct) -> secretsmanager.Secret:
+def make_edge_secret(scope: Construct) -> secretsmanager.Secret:
     """Return a new secret that only CloudFront sends; see `SharedEntrance`."""
-    return generated_secret(
+    return make_secret(
         scope,
         field=SECRET_FIELD,
         description=f"The header {SECRET_HEADER}, by which CloudFront is known",
@@ -59,6 +59,6 @@ def edge_secret(scope: Construct) -> secretsmanager.Secret:
     )
 
 
-def secret_value(secret: secretsmanager.ISecret) -> str:
+def refer_to_value(secret: secretsmanager.ISecret) -> str:
     """Return a reference to the secret's value, which CloudFormation resolves."""
-    return reference(secret, SECRET_FIELD)
+    return refer_to_field(secret, SECRET_FIELD)

@@ -34,7 +34,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from infra.common.ecs_agent import agent_role, root_volume
+from infra.common.ecs_agent import make_agent_role, make_root_volume
 from infra.common.nag import accept
 from infra.config.load_balancers import NoLoadBalancer
 from infra.live.task import OUTBOX_FOLDER, USER
@@ -71,7 +71,7 @@ class CaptionMachine(Construct):
         super().__init__(scope, construct_id)
         self.number = chosen.machine
         name = f"Machine{self.number}"
-        role = agent_role(self, cluster, "ECS's agent on the machine of the caption service")
+        role = make_agent_role(self, cluster, "ECS's agent on the machine of the caption service")
         template = ec2.LaunchTemplate(
             self,
             f"Template{self.number}",
@@ -83,7 +83,7 @@ class CaptionMachine(Construct):
             require_imdsv2=True,
             # Containers are one hop further away, so they never get the machine's own rights.
             http_put_response_hop_limit=1,
-            block_devices=[root_volume(DISK)],
+            block_devices=[make_root_volume(DISK)],
         )
         self.resource = ec2.CfnInstance(
             self,

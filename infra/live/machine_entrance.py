@@ -11,7 +11,7 @@ from constructs import Construct
 from infra.aws.prefix_lists import cloudfront_origin_facing
 from infra.config.service import ServiceConfig
 from infra.live import language_services
-from infra.live.entrances import SECRET_HEADER, edge_secret, secret_value
+from infra.live.entrances import SECRET_HEADER, make_edge_secret, refer_to_value
 from infra.live.machine import CaptionMachine
 from infra.live.task import PORT
 from infra.network.interface import EnvironmentNetwork
@@ -46,7 +46,7 @@ class MachineEntrance(Construct):
             UnknownRegion: CloudFront's addresses are not known for the region.
         """
         super().__init__(scope, construct_id)
-        self.secret = edge_secret(self)
+        self.secret = make_edge_secret(self)
         self.security_group = ec2.SecurityGroup(
             self,
             "SecurityGroup",
@@ -88,5 +88,5 @@ class MachineEntrance(Construct):
                 vpc_origin_id=made.attr_id,
                 domain_name=machine.resource.attr_private_dns_name,
             ),
-            custom_headers={SECRET_HEADER: secret_value(self.secret)},
+            custom_headers={SECRET_HEADER: refer_to_value(self.secret)},
         )

@@ -9,7 +9,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from infra.config.load_balancers import SharedLoadBalancer
-from infra.live.entrances import API_PATHS, SECRET_HEADER, edge_secret, secret_value
+from infra.live.entrances import API_PATHS, SECRET_HEADER, make_edge_secret, refer_to_value
 
 
 class SharedEntrance(Construct):
@@ -43,7 +43,7 @@ class SharedEntrance(Construct):
         )
         # The listener's ARN ends in `listener/app/NAME/ID/LISTENER`.
         self.load_balancer_full_name = "/".join(load_balancer.listener_arn.split("/")[1:4])
-        self._secret = edge_secret(self)
+        self._secret = make_edge_secret(self)
 
     def serve(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Add the rule."""
@@ -60,7 +60,7 @@ class SharedEntrance(Construct):
             priority=self._chosen.rule_priority,
             conditions=[
                 elbv2.ListenerCondition.path_patterns([API_PATHS]),
-                elbv2.ListenerCondition.http_header(SECRET_HEADER, [secret_value(self._secret)]),
+                elbv2.ListenerCondition.http_header(SECRET_HEADER, [refer_to_value(self._secret)]),
             ],
             target_groups=[target_group],
         )
@@ -72,5 +72,5 @@ class SharedEntrance(Construct):
             self._chosen.domain_name,
             protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
             origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
-            custom_headers={SECRET_HEADER: secret_value(self._secret)},
+            custom_headers={SECRET_HEADER: refer_to_value(self._secret)},
         )

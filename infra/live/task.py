@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import ROOT
-from infra.common.images import existing_image
+from infra.common.images import refer_to_image
 from infra.common.nag import accept, accept_registry_login
 from infra.config.service import MACHINE_MEMORY_MIB, ServiceConfig
 from infra.conversations.store import ConversationStore
@@ -213,7 +213,7 @@ def _for_machine(scope: Construct) -> ecs.TaskDefinition:
 def _image(scope: Construct, service: ServiceConfig) -> ecs.ContainerImage:
     """Return the named image, or the one that a deployment builds from this tree."""
     if service.image is not None:
-        return existing_image(scope, service.image)
+        return refer_to_image(scope, service.image)
     return ecs.ContainerImage.from_asset(
         str(ROOT),
         file="ecs_service/Dockerfile",

@@ -43,7 +43,7 @@ from infra.recordings.events import (
 )
 from infra.recordings.store import RecordingStore
 from infra.recordings.target import TranscriptionTarget
-from infra.recordings.wake import wake_queue
+from infra.recordings.wake import make_wake_queue
 
 #: How long the router may work on a recording that a server transcribes at once. It waits for most
 #: of that time, and a minute of waiting costs two hundredths of a cent. Longer recordings are
@@ -111,7 +111,7 @@ class RecordingFlow(Construct):
 
     def _schedule_batch_worker(self, target: TranscriptionTarget) -> None:
         """Invoke the batch worker when a job is queued, regularly, and at the set times."""
-        wakes = wake_queue(self, sender=self.router, worker=self.batch_worker)
+        wakes = make_wake_queue(self, sender=self.router, worker=self.batch_worker)
         self.router.function.add_environment("WAKE_QUEUE_URL", wakes.queue_url)
         self._invoke_every("Tick", events.Schedule.rate(Duration.minutes(self.check_minutes)))
         orders: tuple[tuple[str, str | None, dict[str, Any]], ...] = (

@@ -8,10 +8,10 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.common.buckets import log_bucket, private_bucket
+from infra.common.buckets import make_log_bucket, make_private_bucket
 from infra.common.nag import accept
 from infra.common.outputs import add_outputs
-from infra.common.queues import dead_letter_queue, queue_with_dead_letters
+from infra.common.queues import make_dead_letter_queue, make_queue_with_dead_letters
 from infra.config.data import DataConfig
 
 #: How long a job belongs to one worker. A worker that needs longer extends the time.
@@ -37,7 +37,7 @@ class RecordingStore(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, data: DataConfig) -> None:
         """Make the bucket and the queues; `data` sets protection and retention."""
         super().__init__(scope, construct_id)
-        self.bucket = private_bucket(
+        self.bucket = make_private_bucket(
             self,
             "Bucket",
             protected=data.protected,
@@ -45,7 +45,7 @@ class RecordingStore(Construct):
             # Elsewhere every version would be paid for.
             versioned=data.protected,
             lifecycle_rules=_lifecycle(data),
-            access_log=log_bucket(self, "AccessLogs") if data.protected else None,
+            access_log=make_log_bucket(self, "AccessLogs") if data.protected else None,
         )
         if not data.protected:
             accept(
@@ -58,10 +58,10 @@ class RecordingStore(Construct):
                 },
             )
         _send_events_to_bus(self.bucket)
-        self.jobs, self.dead_letters = queue_with_dead_letters(
+        self.jobs, self.dead_letters = make_queue_with_dead_letters(
             self, "Jobs", visibility=JOB_VISIBILITY, attempts=JOB_ATTEMPTS
         )
-        self.undelivered = dead_letter_queue(self, "Undelivered")
+        self.undelivered = make_dead_letter_queue(self, "Undelivered")
         _let_rules_send(self.undelivered)
         add_outputs(
             self,

@@ -28,7 +28,9 @@ from infra.common.nag import accept
 KEPT: Final = Duration.minutes(5)
 
 
-def wake_queue(scope: Construct, *, sender: PythonFunction, worker: PythonFunction) -> sqs.Queue:
+def make_wake_queue(
+    scope: Construct, *, sender: PythonFunction, worker: PythonFunction
+) -> sqs.Queue:
     """Return a queue by which `sender` invokes `worker` at once."""
     timeout = worker.function.timeout
     assert timeout is not None  # noqa: S101 - for mypy; `PythonFunction` gives one

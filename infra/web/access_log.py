@@ -15,7 +15,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.common.buckets import log_bucket
+from infra.common.buckets import make_log_bucket
 
 #: The logged fields of a request: neither query nor referrer nor cookie.
 FIELDS: Final = (
@@ -70,7 +70,7 @@ class AccessLog(Construct):
                 f"CloudFront's access log can be had in {REGION} only, not in {region}; "
                 "leave live.access_logs out"
             )
-        self.bucket = log_bucket(self, "Bucket")
+        self.bucket = make_log_bucket(self, "Bucket")
         self._deliver(distribution)
 
     def _deliver(self, distribution: cloudfront.IDistribution) -> None:

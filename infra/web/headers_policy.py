@@ -9,7 +9,7 @@ from constructs import Construct
 from infra.web.page_headers import STRICT_TRANSPORT_DAYS, page_headers
 
 
-def headers_policy(
+def make_headers_policy(
     scope: Construct, construct_id: str, *sockets: str
 ) -> cloudfront.ResponseHeadersPolicy:
     """Return a policy that sends `page_headers(*sockets)`.

@@ -33,12 +33,12 @@ from aws_cdk import aws_route53_targets as targets
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.common.buckets import private_bucket
+from infra.common.buckets import make_private_bucket
 from infra.common.nag import accept
 from infra.common.outputs import add_outputs
 from infra.config.domain import Domain
 from infra.web.access_log import AccessLog
-from infra.web.headers_policy import headers_policy
+from infra.web.headers_policy import make_headers_policy
 from infra.web.page_files import PageFiles
 from infra.web.page_headers import page_headers
 
@@ -103,7 +103,7 @@ class Website(Construct):
         )
 
     def _make_bucket(self, *, protected: bool) -> s3.Bucket:
-        bucket = private_bucket(self, "Bucket", protected=protected)
+        bucket = make_private_bucket(self, "Bucket", protected=protected)
         accept(
             bucket,
             {
@@ -161,7 +161,7 @@ class Website(Construct):
             cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
             compress=True,
             viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
-            response_headers_policy=headers_policy(self, "PageHeaders", *sockets),
+            response_headers_policy=make_headers_policy(self, "PageHeaders", *sockets),
             function_associations=[
                 self._function(
                     "PageRequest", "page_request.js", cloudfront.FunctionEventType.VIEWER_REQUEST

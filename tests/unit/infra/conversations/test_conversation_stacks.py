@@ -9,7 +9,7 @@ import pytest
 from aws_cdk.assertions import Template
 
 from infra.common.artifacts import Artifacts, MissingArtifact
-from infra.common.functions import FunctionSettings, dependencies
+from infra.common.functions import FunctionSettings, make_layer
 from infra.config.data import DataConfig
 from infra.config.functions import Canary, FunctionsConfig
 from infra.conversations.processor import TranscriptProcessor
@@ -39,7 +39,7 @@ def synthesise(
         functions=chosen,
         artifacts=artifacts,
         namespace="Cloudscribe/test",
-        layer=dependencies(high, chosen, artifacts),
+        layer=make_layer(high, chosen, artifacts),
     )
     TranscriptProcessor(high, "Processor", settings=settings, store=store, utterance_days=7)
     return Both(Template.from_stack(low), Template.from_stack(high))

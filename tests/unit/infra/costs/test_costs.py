@@ -23,7 +23,7 @@ from infra.costs import prices
 from infra.costs.always_on import PRICERS
 from infra.costs.errors import NotAnAssembly, UnpricedResource
 from infra.costs.prices import Usage
-from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
+from infra.costs.report import Estimate, estimate, format_amount, format_dollars, render, to_json
 from infra.costs.tasks import Tasks, split
 from infra.costs.templates import Resource, Stack, read, resolve
 from infra.costs.usage import DETECT, PARTIAL_FACTOR, PARTIAL_SECONDS, TRANSCRIBE_MEDICAL, UsageRate
@@ -166,7 +166,7 @@ def test_who_needs_no_load_balancer_pays_the_same_everywhere() -> None:
         "In an empty account demo costs $0.40 a month (free tiers that never end counted).",
         "",
     ]
-    assert as_json(figures)["sharedLoadBalancer"] is None
+    assert to_json(figures)["sharedLoadBalancer"] is None
 
 
 @given(secrets=st.integers(1, 9), own=st.booleans())
@@ -179,7 +179,7 @@ def test_an_empty_account_pays_for_a_load_balancer_once(secrets: int, own: bool)
         Rule=resource("AWS::ElasticLoadBalancingV2::ListenerRule"),
         **(balancer if own else {}),
     )
-    found = as_json(figures)
+    found = to_json(figures)
 
     assert found["total"] == found["emptyAccount" if own else "sharedLoadBalancer"]
     assert found["emptyAccount"] - found["sharedLoadBalancer"] == pytest.approx(16.43 - 0.40)
@@ -207,7 +207,7 @@ def test_a_cent_is_never_lost_between_the_printed_lines_and_the_total() -> None:
 
 
 def test_json_has_the_same_figures_and_what_causes_them() -> None:
-    found = json.loads(json.dumps(as_json(demo())))
+    found = json.loads(json.dumps(to_json(demo())))
 
     assert found["total"] == pytest.approx(sum(line["month"] for line in found["lines"]))
     assert found["total"] == 5.96
@@ -269,12 +269,12 @@ def test_a_free_tier_counts_once_however_alarms_are_spread_over_stacks(
 def test_dollars_are_told_to_the_cent_or_more_exactly_where_they_are_less(
     value: str, text: str
 ) -> None:
-    assert dollars(Decimal(value)) == text
+    assert format_dollars(Decimal(value)) == text
 
 
 @given(st.decimals(min_value=0, max_value=10_000, allow_nan=False, places=9))
 def test_a_told_amount_is_right_to_four_digits(value: Decimal) -> None:
-    assert Decimal(amount(value)) == pytest.approx(value, rel=Decimal("0.0005"))
+    assert Decimal(format_amount(value)) == pytest.approx(value, rel=Decimal("0.0005"))
 
 
 def test_what_it_costs_where_others_used_up_the_free_tiers_is_noted() -> None:
@@ -750,7 +750,7 @@ def test_what_is_not_called_is_named_as_such() -> None:
     assert speech(figures.not_chosen).keys() == {"Amazon Translate"}
     assert "Not called by this environment" in render(figures)
     assert "Not called" not in render(calling(ENGINE="transcribe", TRANSLATOR="amazon"))
-    assert [each["dollars"] for each in as_json(figures)["notChosen"]] == [pytest.approx(3.24)]
+    assert [each["dollars"] for each in to_json(figures)["notChosen"]] == [pytest.approx(3.24)]
 
 
 MEDICAL = '{"specialty":"UROLOGY","type":"DICTATION"}'
@@ -870,7 +870,7 @@ def test_where_a_machine_needs_a_network_nothing_is_computed_for_a_shared_load_b
     figures = of("machines", synthesised)
 
     assert figures.accounts.sharing is None
-    assert as_json(figures)["sharedLoadBalancer"] is None
+    assert to_json(figures)["sharedLoadBalancer"] is None
     told = render(figures)
     assert "that you have and share" not in told
     assert "its own load balancer included" in told

@@ -17,7 +17,7 @@ from constructs import Construct
 
 from gpu_server import worker
 from infra.config.gpu import GpuConfig
-from infra.gpu.image import MissingDockerfile, gpu_image
+from infra.gpu.image import MissingDockerfile, choose_image
 from infra.gpu.server import PORT, GpuServer
 from infra.recordings.store import JOB_ATTEMPTS
 
@@ -486,7 +486,7 @@ def test_a_folder_without_a_dockerfile_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "gpu_server").mkdir()
 
     with pytest.raises(MissingDockerfile, match=r"gpu\.image: .*gpu_server/Dockerfile is missing"):
-        gpu_image(cdk.Stack(), "gpu_server", {}, root=tmp_path)
+        choose_image(cdk.Stack(), "gpu_server", {}, root=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -536,7 +536,7 @@ def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) 
 
     cdk.aws_ecs.Ec2TaskDefinition(stack, "Task").add_container(
         "Server",
-        image=gpu_image(stack, "gpu_server", {"MODEL": "large-v3"}, root=tmp_path),
+        image=choose_image(stack, "gpu_server", {"MODEL": "large-v3"}, root=tmp_path),
         memory_limit_mib=64,
     )
 

@@ -18,7 +18,7 @@ from infra.common.artifacts import Artifacts
 from infra.config.gpu import GpuConfig
 from infra.config.operations import OperationsConfig
 from infra.config.recognition import TranscribeConfig
-from infra.config.service import ServiceConfig, speech_services
+from infra.config.service import ServiceConfig, list_speech_services
 from infra.config.translation import TranslationConfig
 from infra.stacks import provision
 from tests.support.environments import environment, live
@@ -372,7 +372,7 @@ def test_what_carries_no_tag_has_a_budget_by_its_service(
 def test_speech_is_budgeted_by_the_services_that_tasks_call(
     service: ServiceConfig, called: tuple[str, ...]
 ) -> None:
-    assert speech_services(service) == called
+    assert list_speech_services(service) == called
 
 
 def as_the_model_of_budgets_has_it(properties: dict[str, Any]) -> None:
