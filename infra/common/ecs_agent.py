@@ -48,8 +48,8 @@ def make_agent_role(scope: Construct, cluster: ecs.Cluster, description: str) ->
         role,
         {
             f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-            f"container-instance/<{shown_id(cluster)}>/*]": "Machines of this cluster; what they "
-            "are called shows when they start.",
+            f"container-instance/<{shown_id(cluster)}>/*]": "Machines of this cluster, whose "
+            "names are unknown until they start.",
             "AwsSolutions-IAM5[Resource::*]": "ecs:DiscoverPollEndpoint, which is about no "
             "resource: AWS knows it only for `*`.",
         },

@@ -134,8 +134,8 @@ class PythonFunction(Construct):
             self.function,
             {
                 "Serverless-LambdaTracing": (
-                    "X-Ray's traces would begin anew behind each queue, and need a right on every "
-                    "resource; traces that cross queues are OpenTelemetry's matter."
+                    "X-Ray starts a new trace behind each queue, and needs a right on every "
+                    "resource; OpenTelemetry can trace across queues."
                 )
             },
         )

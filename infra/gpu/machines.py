@@ -155,8 +155,8 @@ class GpuMachines(Construct):
         accept(
             self.auto_scaling_group,
             {
-                "AwsSolutions-AS3": "Machines come and go with the work, which nobody needs to be "
-                "notified of; one that stays without work has its alarm.",
+                "AwsSolutions-AS3": "Machines start and stop with the work, which needs no "
+                "notification; an alarm watches for machines without work.",
                 "AwsSolutions-EC26": "The rule cannot look into a launch template; the only "
                 "volume in ours is encrypted.",
             },

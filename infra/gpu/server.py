@@ -134,8 +134,8 @@ class GpuServer(Construct):
         accept(
             cluster,
             {
-                "AwsSolutions-ECS4": "Container Insights are metrics paid one by one; what is "
-                "watched here are the queue, the number of tasks and that of machines."
+                "AwsSolutions-ECS4": "Container Insights is charged by the metric; alarms watch the "
+                "queue and the numbers of tasks and machines."
             },
         )
         return cluster
@@ -237,8 +237,8 @@ class GpuServer(Construct):
             role,
             {
                 f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-                f"task/<{shown_id(self.cluster)}>/*]": "Tasks of this cluster, which are "
-                "this server's; what they are called shows when they start.",
+                f"task/<{shown_id(self.cluster)}>/*]": "Tasks of this server's "
+                "cluster, whose names are unknown until they start.",
             },
         )
 

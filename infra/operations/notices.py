@@ -40,8 +40,8 @@ class Notices(Construct):
                 mail,
                 {
                     "Serverless-SNSRedrivePolicy": (
-                        "A mail that cannot be delivered is no message that somebody could work "
-                        "off later: the alarm's state stays to be seen in the console."
+                        "Nobody could process an undelivered mail later; the console still shows "
+                        "the alarm's state."
                     )
                 },
             )

@@ -55,8 +55,8 @@ def allow(
     accept(
         role,
         {
-            f"AwsSolutions-IAM5[Resource::{shown}/{key}]": "Objects of this kind of all recordings "
-            "and sessions, and no others: which ones stands in the event or the job."
+            f"AwsSolutions-IAM5[Resource::{shown}/{key}]": "Objects of this kind, of all "
+            "recordings and sessions: the event or the job names which ones."
             for key in {*read, *write}
         },
     )
