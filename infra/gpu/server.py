@@ -134,8 +134,8 @@ class GpuServer(Construct):
         accept(
             cluster,
             {
-                "AwsSolutions-ECS4": "Container Insights is charged by the metric; alarms watch the "
-                "queue and the numbers of tasks and machines."
+                "AwsSolutions-ECS4": "Container Insights is charged by the metric; alarms watch "
+                "the queue and the numbers of tasks and machines."
             },
         )
         return cluster
