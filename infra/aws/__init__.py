@@ -1,1 +1,1 @@
-"""Facts about AWS that take no call to AWS: tables of regions and zones, grammars, periods."""
+"""Facts about AWS that a synth knows without calling AWS: regions, zones, periods, cron."""

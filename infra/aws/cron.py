@@ -1,8 +1,9 @@
-"""EventBridge's cron expressions for rules: what is valid, and when one fires (UTC).
+"""EventBridge's cron expressions for rules: their validation, and when they fire (UTC).
 
 The grammar is that of the Amazon EventBridge User Guide, "Cron expressions reference". AWS
-publishes no code for it, and nothing was tried on AWS. Where the guide is silent this follows
-Quartz, which has the same wildcards: `6L` is a month's last Friday, `LW` its last working day.
+publishes no code for it, and this was not compared with AWS itself. Where the guide is silent, this
+follows Quartz, which has the same wildcards: `6L` is a month's last Friday, `LW` its last working
+day.
 
 | field        | values          | wildcards     |
 |--------------|-----------------|---------------|
@@ -33,7 +34,7 @@ _MONTHS: Final = {name: n for n, name in enumerate(calendar.month_abbr[1:], 1)}
 _DAYS: Final = {
     name: n for n, name in enumerate(("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"), 1)
 }
-#: After so many years weekdays and leap days are the same again, between 1901 and 2099.
+#: Weekdays and leap days repeat after 28 years, between 1901 and 2099.
 _CYCLE: Final = (date(2001, 1, 1), date(2028, 12, 31))
 _CYCLE_DAYS: Final = (_CYCLE[1] - _CYCLE[0]).days + 1
 _DAY_MINUTES: Final = 24 * 60
@@ -52,9 +53,9 @@ class _Field:
     least: int
     most: int
     names: dict[str, int]
-    #: Whether there are steps.
+    #: Whether the field takes steps.
     step: bool = True
-    #: Whether the least value follows the greatest one, as in `22-2` of hours.
+    #: Whether ranges wrap around, as in `22-2` of hours.
     round: bool = True
 
     def number(self, text: str) -> int:
@@ -69,7 +70,7 @@ class _Field:
         return int(text)
 
     def values(self, text: str) -> frozenset[int]:
-        """Return all values that a list of values, ranges and steps stands for."""
+        """Return the values of a list of values, ranges and steps."""
         return frozenset(value for item in text.split(",") for value in self._item(item))
 
     def _item(self, item: str) -> Iterator[int]:
@@ -121,7 +122,7 @@ class Cron:
     years: frozenset[int]
 
     def fires_on(self, day: date) -> bool:
-        """Return whether it fires on a day at all."""
+        """Return whether it fires on a day."""
         if day.year not in self.years or day.month not in self.months:
             return False
         if self.day_of_week == "?":
@@ -132,13 +133,13 @@ class Cron:
         """Return the longest time between one firing and the next, over all years.
 
         Raises:
-            InvalidCron: it does not fire in every year, so it ends or pauses for years.
+            InvalidCron: it does not fire in every year.
         """
         if self.years != _YEAR.values("*"):
             raise InvalidCron("year: give *, for it is to fire for ever")
         times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
         days = [day.toordinal() for day in _days(*_CYCLE) if self.fires_on(day)]
-        # Of the next day, or cycle, the first comes after the last.
+        # The first firing of the next day, or cycle, follows the last.
         apart = max(after - before for before, after in pairwise([*days, days[0] + _CYCLE_DAYS]))
         overnight = apart * _DAY_MINUTES + times[0] - times[-1]
         within = (after - before for before, after in pairwise(times))
@@ -178,7 +179,7 @@ def parse(expression: str) -> Cron:
     return cron
 
 
-#: What may stand besides values, ranges and steps.
+#: The forms besides values, ranges and steps.
 _DAY_FORMS: Final = re.compile(r"\?|L|LW|(?P<value>[0-9]{1,2})W")
 _WEEKDAY_FORMS: Final = re.compile(r"\?|L|(?P<value>[0-9]|[A-Z]{3})(?:L|#[1-5])")
 

@@ -1,7 +1,7 @@
-"""Regions in which AWS offers the services of language that captions use.
+"""The regions in which AWS offers the language services that captions use.
 
-Not every region has them, and Transcribe streams in fewer than it transcribes recordings in. A
-deployment elsewhere would come up, and every stream would fail.
+Not every region has them, and Transcribe streams in fewer regions than it transcribes recordings
+in. In another region a deployment would succeed, but every stream would fail.
 
 Source: the endpoints of `transcribestreaming`, `translate` and `comprehend` in the data of AWS's
 SDK for Python, botocore 1.44.5, read in November 2026. AWS's own pages are those of the services in

@@ -1,4 +1,4 @@
-"""How long CloudWatch keeps logs: the days that it knows (API reference, PutRetentionPolicy)."""
+"""The retention periods of CloudWatch Logs in days (API reference, PutRetentionPolicy)."""
 
 from __future__ import annotations
 

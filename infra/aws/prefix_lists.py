@@ -1,8 +1,8 @@
-"""AWS's list of the addresses from which CloudFront talks to origins, by region.
+"""The ids of AWS's prefix list of the addresses from which CloudFront connects to origins.
 
-Each region has its own id for `com.amazonaws.global.cloudfront.origin-facing`. CloudFormation
-knows no way to ask for it, and asking at synth would take credentials. The ids have not changed
-since the lists exist. Source: AWS Networking & Content Delivery blog, "Limit access to your
+Each region has its own id of `com.amazonaws.global.cloudfront.origin-facing`. CloudFormation cannot
+look it up, and a lookup at synth would need credentials. The ids have not changed since the lists
+exist. Source: AWS Networking & Content Delivery blog, "Limit access to your
 origins using the AWS-managed prefix list for Amazon CloudFront" (2022). To check one, or to find
 that of another region:
 
@@ -10,7 +10,7 @@ that of another region:
         Name=prefix-list-name,Values=com.amazonaws.global.cloudfront.origin-facing
 
 ValueError
-└── UnknownRegion    nobody has looked the id up for this region yet
+└── UnknownRegion    the table has no id for the region
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CLOUDFRONT_ORIGIN_FACING: Final[Mapping[str, str]] = {
 
 
 class UnknownRegion(ValueError):
-    """The region's list is not in the table."""
+    """The table has no id for the region."""
 
 
 def cloudfront_origin_facing(region: str) -> str:

@@ -1,9 +1,9 @@
-"""Availability zones in which everything stands that a network of our own holds.
+"""Availability zones that offer everything an environment's own network needs.
 
-A few zones lack something: CloudFront's VPC origins and Fargate on ARM64 are missing in `use1-az3`,
-for example, and an account may know that one as `us-east-1a`. A deployment that has got hold of it
-fails at its last stack. Where such zones are known, subnets are placed by the zones' ids, which
-mean the same in every account; elsewhere in the first zones that the account has.
+A few zones lack something. For example, `use1-az3` has neither CloudFront's VPC origins nor Fargate
+on ARM64, and an account may know that zone as `us-east-1a`. A deployment in such a zone fails at
+its last stack. In regions with known gaps, subnets are placed by the zones' ids, which mean the
+same in every account; elsewhere in the account's first zones.
 
 Sources: Amazon CloudFront Developer Guide, "Supported AWS Regions for VPC origins"; Amazon ECS
 Developer Guide, "Supported Regions for Amazon ECS on AWS Fargate".
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: Regions with a zone that lacks something, and up to three others of theirs.
+#: Up to three suitable zones of each region that also has an unsuitable one.
 SUITABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "ap-northeast-1": ("apne1-az1", "apne1-az2", "apne1-az4"),  # not apne1-az3
     "ap-northeast-2": ("apne2-az2", "apne2-az3", "apne2-az4"),  # not apne2-az1
@@ -25,5 +25,5 @@ SUITABLE: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def zone_ids(region: str) -> tuple[str, ...]:
-    """Return the zones to stand in, by id; none where the account's first ones will do."""
+    """Return the ids of suitable zones; none if the account's first zones are suitable."""
     return SUITABLE.get(region, ())

@@ -1,1 +1,1 @@
-"""What an operator runs beside the CDK's command line: `python -m infra.commands.NAME`."""
+"""Commands of operators besides the CDK's command line: `python -m infra.commands.NAME`."""

@@ -1,14 +1,13 @@
-"""`make bootstrap`: what an account has to have before its first cluster; and whether you sign in.
+"""`make bootstrap`: make ECS's service-linked role; with `--signed-in`, look for credentials.
 
-ECS acts through a role of its own, which it makes when it makes an account's first cluster. That
-takes seconds, CloudFormation goes on at once, and the capacity providers then fail with "Unable to
-assume the service linked role". A template cannot make the role, for it would fail wherever there
-is one already.
+ECS makes its role together with an account's first cluster. That takes seconds, but CloudFormation
+continues at once, and the capacity providers fail with "Unable to assume the service linked role".
+A template cannot make the role, because it would fail in accounts that already have one.
 
-With `--signed-in` it only looks for credentials, before the CDK refuses with "Unable to resolve AWS
-account". What cannot be judged without asking AWS counts as found.
+With `--signed-in` it only looks for credentials, because the CDK's own message is "Unable to
+resolve AWS account". Credentials that only AWS could judge count as found.
 
-Exit codes: 0 there, 1 not made, or no credentials, 7 the output cannot be written, 130 interrupted.
+Exit codes: 0 done, 1 not made, or no credentials, 7 the output cannot be written, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ SIGN_IN: Final = (
 )
 
 
-class Client(Protocol):
-    """The part of boto3's client of IAM that is used."""
+class ServiceLinkedRoles(Protocol):
+    """The used part of boto3's client of IAM."""
 
     def create_service_linked_role(self, *, AWSServiceName: str) -> object:  # noqa: N803 - AWS's name
         """Make the role of a service."""
 
 
-def make_role(iam: Client) -> bool:
-    """Make the role through which ECS acts; return whether it was not there before.
+def make_role(iam: ServiceLinkedRoles) -> bool:
+    """Make ECS's service-linked role; return False if it exists already.
 
     Raises:
         ClientError: AWS refused.
@@ -53,7 +52,7 @@ def make_role(iam: Client) -> bool:
 
 
 def missing_credentials() -> str | None:
-    """Return why nobody is signed in to AWS, in words; None where somebody may be."""
+    """Return why there are no credentials for AWS; None if there may be some."""
     try:
         found = boto3.Session().get_credentials()
     except ProfileNotFound as error:
@@ -64,7 +63,7 @@ def missing_credentials() -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make what is missing, or look for credentials only; return the exit status."""
+    """Make the role, or only look for credentials; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.commands.account")
     parser.add_argument("--signed-in", action="store_true", help="only look for credentials")
     if parser.parse_args(arguments).signed_in:

@@ -1,7 +1,7 @@
-"""`python -m infra.commands.cost ENVIRONMENT`: what an environment costs, by its templates.
+"""`make cost ENV=demo`: what an environment costs, by its templates.
 
-The environment is synthesised into a temporary folder, or read from one that `cdk synth` wrote.
-Prints lines, rates and, last, the total.
+It prices an assembly that `cdk synth` wrote, or synthesises one into a temporary folder: it runs
+`app.py` as the CDK's command line does. Prints lines, rates and, last, the total.
 
 Exit codes: 0 printed, 1 no true total can be given, 2 wrong call, 7 the output cannot be written,
 130 interrupted.
@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from foundation import program
-from infra.costs import CostError, UnknownEnvironment
-from infra.costs.report import as_json, estimate, render
+from foundation.json_files import WrongFile, read_object
+from infra.costs.errors import CostError, UnknownEnvironment
+from infra.costs.report import estimate, render, to_json
 from infra.costs.templates import Stack, read
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -42,72 +45,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     chosen = parser.parse_args(arguments)
     try:
-        stacks = _stacks(chosen.environment, chosen.assembly)
-        figures = estimate(chosen.environment, stacks)
-    except (CostError, FileNotFoundError) as error:
+        figures = estimate(chosen.environment, _stacks(chosen.environment, chosen.assembly))
+    except CostError as error:
         program.note(str(error))
         return 1
-    text = json.dumps(as_json(figures), indent=2) if chosen.json else render(figures)
+    text = json.dumps(to_json(figures), indent=2) if chosen.json else render(figures)
     program.show(text)
     return 0
 
 
 def _stacks(environment: str, assembly: Path | None) -> list[Stack]:
-    if assembly is not None:
-        return _of(environment, read(assembly))
-    with tempfile.TemporaryDirectory(prefix="cloudscribe-cost-") as folder:
-        return _of(environment, synthesise(environment, Path(folder)))
-
-
-def _of(environment: str, stacks: Sequence[Stack]) -> list[Stack]:
     """Return the stacks of an environment.
 
     Raises:
-        UnknownEnvironment: there is none.
+        CostError: there is no assembly, or no such environment in it.
     """
+    if assembly is not None:
+        stacks = read(assembly)
+    else:
+        with tempfile.TemporaryDirectory(prefix="cloudscribe-cost-") as folder:
+            synthesise(environment, Path(folder))
+            stacks = read(Path(folder))
     found = [stack for stack in stacks if stack.environment == environment]
     if not found:
         raise UnknownEnvironment(environment, [each.environment or "" for each in stacks])
     return found
 
 
-def synthesise(environment: str, folder: Path) -> list[Stack]:
-    """Return the stacks of app.py for an environment, written to `folder`.
+def synthesise(environment: str, folder: Path) -> None:
+    """Run app.py for an environment, with `folder` for its assembly.
 
     Raises:
-        CostError: app.py describes no such environment, it cannot be provisioned, or
-            cdk.context.json is no JSON.
-        MissingArtifact: something was not built.
+        CostError: app.py refuses, or a file of the context is no JSON object.
     """
-    # jsii warns of Node's age with a banner; scripts/checks.py says which Node is needed.
-    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
-    import aws_cdk as cdk  # noqa: PLC0415 - takes seconds, and pricing a folder needs none of it
-    from pydantic import ValidationError  # noqa: PLC0415 - the same
-
-    import app as description  # noqa: PLC0415 - the same
-    from infra.config import own_values  # noqa: PLC0415 - the same
-    from infra.config.environment import explain  # noqa: PLC0415 - the same
-
     try:
-        whole = cdk.App(
-            outdir=str(folder),
-            # As the CDK's command line gives it, but without copying of assets.
-            context={
-                **json.loads((ROOT / "cdk.json").read_bytes())["context"],
-                **own_values.read(ROOT / own_values.FILE),
-                "aws:cdk:bundling-stacks": [],
-                "aws:cdk:disable-asset-staging": True,
-                "environment": environment,
-            },
-            builtin_cloud_formation_validation=False,  # see app.py
-        )
-        description.build(whole)
-    except ValidationError as error:
-        raise CostError(explain(error)) from error
-    except own_values.WrongContext as error:
+        context = {
+            **read_object(ROOT / "cdk.json")["context"],
+            **read_object(ROOT / "cdk.context.json"),
+        }
+    except WrongFile as error:
         raise CostError(str(error)) from error
-    whole.synth()
-    return read(folder)
+    # Assets have no price, so none is copied or bundled.
+    context |= {
+        "aws:cdk:bundling-stacks": [],
+        "aws:cdk:disable-asset-staging": True,
+        "environment": environment,
+    }
+    ran = subprocess.run(  # noqa: S603 - our own app.py
+        [sys.executable, str(ROOT / "app.py")],
+        cwd=ROOT,
+        env={
+            # jsii warns of Node's age with a banner.
+            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
+            **os.environ,
+            # The CDK's own interface to an app.
+            "CDK_OUTDIR": str(folder),
+            "CDK_CONTEXT_JSON": json.dumps(context),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise CostError(ran.stderr.strip() or f"app.py ended with {ran.returncode}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""`make redrive ENV=demo QUEUE=jobs`: sends back what failed, once its reason is mended.
+"""`make redrive ENV=demo QUEUE=jobs`: send dead letters back, once their cause is fixed.
 
-    QUEUE        holds                                             is sent back to
+    QUEUE        dead letters                                      are sent back to
     utterances   finals that could not be stored                   their queue
     jobs         recordings that could not be transcribed          their queue
     undelivered  events that a function refused, failed on or      that function
-                 never got
+                 never received
 
-Without QUEUE it prints how many lie where. Sending twice does no harm: what was stored or
-transcribed is not done again. Something is removed only after it was sent, so nothing is lost when
-this is interrupted; what fails again comes back, and is not sent a second time by the same run.
-A message that somebody looks at is hidden from everybody else for a while: also one that a run of
-this left where it is, for a minute. It is counted, and the run fails.
+Without QUEUE it prints the number in each queue. Sending a message twice does no harm, because
+consumers skip what is already stored or transcribed. A message is deleted only after it was sent,
+so an interruption loses nothing. A message that fails again comes back, and the same run does not
+send it a second time. A received message is hidden from other consumers for a while, including one
+that a run of this command left in the queue (a minute). Hidden messages are counted, and the run
+fails.
 
-Queues are moved by SQS itself (StartMessageMoveTask). Where it cannot, as in the emulator of
-`make demo`, messages are received, sent and deleted one batch after the other.
+SQS itself moves messages between queues (StartMessageMoveTask). If it cannot, as in the emulator of
+`make demo`, this command receives, sends and deletes them batch by batch.
 
 Exit codes: 0 sent or listed, 1 not all could be sent, 2 wrong call, 7 the output cannot be written,
 130 interrupted.
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-#: Outputs of the data stack: where dead letters lie, and where they came from. Those of
-#: `undelivered` came from no queue.
+#: Outputs of the data stack: each queue of dead letters, and the queue that they came from. Events
+#: in `undelivered` came from no queue.
 QUEUES: Final[Mapping[str, tuple[str, str | None]]] = {
     "utterances": ("UtterancesDeadLettersUrl", "UtterancesQueueUrl"),
     "jobs": ("JobsDeadLettersUrl", "JobsQueueUrl"),
@@ -50,18 +51,18 @@ QUEUES: Final[Mapping[str, tuple[str, str | None]]] = {
 }
 #: The alias through which events reach a function (`infra.common.functions`).
 ALIAS: Final = "live"
-#: What SQS answers where it does not know StartMessageMoveTask.
+#: Error codes for an unknown StartMessageMoveTask.
 _UNKNOWN_ACTION: Final = frozenset(
     {"InvalidAction", "AWS.SimpleQueueService.UnsupportedOperation", "UnsupportedOperation"}
 )
-#: How long SQS may take to move everything before this stops looking, seconds. It moves on.
+#: Seconds after which this command stops waiting for SQS, which continues to move messages.
 PATIENCE: Final = 900.0
 PAUSE: Final = 2.0
-#: How long a batch is invisible to others while it is sent, seconds.
+#: Seconds that a batch is invisible to other consumers while it is sent.
 VISIBILITY: Final = 60
-#: So many empty answers in a row mean that nothing is left: SQS asks a sample of its servers only.
+#: Consecutive empty answers that mean an empty queue: SQS asks only a sample of its servers.
 EMPTY_ANSWERS: Final = 3
-#: The most in a batch, of SQS.
+#: SQS's largest batch.
 BATCH: Final = 10
 
 INTERRUPTED: Final = (
@@ -75,27 +76,27 @@ _FUNCTION: Final = re.compile(
 
 
 class NotRedriven(Exception):
-    """It cannot be done; the message names what to do."""
+    """The redrive is impossible; the message says what to do."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Report:
-    """What was done about one queue."""
+class RedriveReport:
+    """The result for one queue."""
 
     queue: str
-    #: How many lay there before; SQS counts with some delay.
+    #: The number of messages before; SQS counts with some delay.
     found: int
     moved: int = 0
-    #: Why a message stays, by its id.
+    #: The reason why a message stays, by its id.
     kept: dict[str, str] = field(default_factory=dict)
 
     @property
     def hidden(self) -> int:
-        """How many messages were counted and could not be received."""
+        """The number of messages that were counted and could not be received."""
         return max(0, self.found - self.moved - len(self.kept))
 
     def lines(self) -> Iterator[str]:
-        """Yield it for people."""
+        """Yield lines for people."""
         yield f"{self.queue}: {self.moved} of {self.found} sent back"
         for message, reason in self.kept.items():
             yield f"  {message} stays: {reason}"
@@ -105,7 +106,7 @@ def resources(cloudformation: Any, environment: str) -> dict[str, str]:
     """Return the outputs of an environment's data stack.
 
     Raises:
-        NotRedriven: there is no such stack, or it is older than the outputs that are needed.
+        NotRedriven: there is no such stack, or an old version without these outputs.
         ClientError: AWS refused.
     """
     stack = f"cloudscribe-{environment}-data"
@@ -129,7 +130,7 @@ def resources(cloudformation: Any, environment: str) -> dict[str, str]:
 
 
 def count(sqs: SQSClient, queue: str) -> int:
-    """Return how many messages a queue holds, those that somebody looks at included."""
+    """Return the number of messages in a queue, including hidden ones."""
     attributes = sqs.get_queue_attributes(
         QueueUrl=queue,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -138,12 +139,12 @@ def count(sqs: SQSClient, queue: str) -> int:
 
 
 def move(
-    sqs: SQSClient, source: str, target: str, report: Report, progress: Callable[[], None]
+    sqs: SQSClient, source: str, target: str, report: RedriveReport, progress: Callable[[], None]
 ) -> None:
     """Send messages from a queue of dead letters back to their queue.
 
     Raises:
-        NotRedriven: SQS gave up, or is not done in time.
+        NotRedriven: SQS stopped, or is not done in time.
         ClientError: AWS refused.
     """
     arn = sqs.get_queue_attributes(QueueUrl=source, AttributeNames=["QueueArn"])["Attributes"][
@@ -186,10 +187,10 @@ def deliver(
     source: str,
     *,
     environment: str,
-    report: Report,
+    report: RedriveReport,
     progress: Callable[[], None],
 ) -> None:
-    """Give events to the functions that they were for, each as one more invocation.
+    """Invoke the functions again for their events, asynchronously.
 
     Raises:
         ClientError: AWS refused.
@@ -219,12 +220,12 @@ def deliver(
 
 
 def event_of(message: MessageTypeDef) -> tuple[str, Any] | None:
-    """Return the function that an event was for, and the event; None if it is none of ours.
+    """Return an undelivered event with its function's name; None for another message.
 
-    EventBridge sends the event itself, and names the target in an attribute. Lambda sends a record
-    of the invocation. Either may name a version that is no longer the newest: only the function's
-    name is taken. Sources: EventBridge User Guide, "Using dead-letter queues"; Lambda Developer
-    Guide, "Capturing records of Lambda asynchronous invocations".
+    EventBridge sends the event itself, with the target in an attribute. Lambda sends a record of
+    the invocation. Both may name an old version, so only the function's name is used. Sources:
+    EventBridge User Guide, "Using dead-letter queues"; Lambda Developer Guide, "Capturing records
+    of Lambda asynchronous invocations".
     """
     try:
         body = json.loads(message["Body"])
@@ -241,7 +242,7 @@ def event_of(message: MessageTypeDef) -> tuple[str, Any] | None:
 
 
 def _messages(sqs: SQSClient, queue: str) -> Iterator[MessageTypeDef]:
-    """Yield what lies in a queue, but not what comes while it is being worked off."""
+    """Yield the messages of a queue, without those that arrive meanwhile."""
     began = time.time()
     empty = 0
     while empty < EMPTY_ANSWERS:
@@ -262,7 +263,7 @@ def _delete(sqs: SQSClient, queue: str, message: MessageTypeDef) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Send back what failed, or list it; return the exit status."""
+    """Send dead letters back, or list them; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.commands.redrive",
         description="Sends back what failed, once it is mended.",
@@ -274,17 +275,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     names = [chosen.queue] if chosen.queue else list(QUEUES)
     only_list = chosen.list or not chosen.queue
-    reports: list[Report] = []
+    reports: list[RedriveReport] = []
     wrong, status = "", 1
     try:
-        # As other tools of AWS, but not botocore, do.
+        # botocore ignores AWS_REGION, which AWS's other tools read.
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         known = resources(session.client("cloudformation"), chosen.environment)
         sqs = session.client("sqs")
-        reports += (Report(queue=name, found=count(sqs, known[QUEUES[name][0]])) for name in names)
+        reports += (
+            RedriveReport(queue=name, found=count(sqs, known[QUEUES[name][0]])) for name in names
+        )
         if not only_list:
             _redrive(session, known, chosen.environment, reports[0])
-            wrong = _left(reports[0])
+            wrong = _explain_rest(reports[0])
     except (NotRedriven, BotoCoreError, ClientError) as error:
         wrong = str(error)
     except KeyboardInterrupt:
@@ -303,8 +306,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status if wrong else 0
 
 
-def _left(report: Report) -> str:
-    """Return why a run that has ended did not send everything; `""` if it did."""
+def _explain_rest(report: RedriveReport) -> str:
+    """Return why a completed run did not send everything; `""` if it did."""
     reasons = []
     if report.kept:
         stays = "stays where it is" if len(report.kept) == 1 else "stay where they are"
@@ -319,7 +322,7 @@ def _left(report: Report) -> str:
 
 
 def _redrive(
-    session: boto3.Session, known: Mapping[str, str], environment: str, report: Report
+    session: boto3.Session, known: Mapping[str, str], environment: str, report: RedriveReport
 ) -> None:
     source, target = QUEUES[report.queue]
     sqs = session.client("sqs")

@@ -1,7 +1,7 @@
-"""`make destroy ENV=demo`: empties the bucket of recordings, which CloudFormation would not.
+"""`make destroy ENV=demo`: empty the bucket of recordings before its stack is deleted.
 
-A bucket with objects in it cannot be deleted, so the deletion of its stack would fail half
-way. Environments whose data are protected keep the bucket, and this does nothing for them.
+CloudFormation cannot delete a bucket that has objects, so the deletion of the stack would fail half
+way. Environments with protected data keep the bucket, and this command does nothing for them.
 
 Exit codes: 0 empty or kept, 1 not emptied, 2 wrong call, 7 the output cannot be written,
 130 interrupted.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Outputs of the data stack, see `infra.recordings.flow` and `infra.stacks`.
+#: Outputs of the data stack; see `infra.recordings.store` and `infra.stacks`.
 BUCKET_OUTPUT = "RecordingsBucketName"
 PROTECTED_OUTPUT = "DataProtected"
 

@@ -1,1 +1,1 @@
-"""What several capabilities are made of: queues, buckets, functions, secrets, images."""
+"""Building blocks of several capabilities: queues, buckets, functions, secrets, images."""

@@ -1,7 +1,7 @@
-"""What is built before a synth, and only picked up by it: function code, a layer, the page.
+"""Artifacts that are built before a synth: function code, a layer, the page.
 
-`make build` makes all of it. A synth therefore needs no network and no Docker, and what was
-tested is, byte for byte, what is deployed and promoted.
+`make build` makes them all. A synth therefore needs neither network nor Docker, and what is
+deployed and promoted is byte for byte what was tested.
 
 FileNotFoundError
 └── MissingArtifact    something was not built; the message says how to build it
@@ -21,11 +21,11 @@ class MissingArtifact(FileNotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """Where the built things are."""
+    """The folders of the artifacts."""
 
-    #: Holds `functions/NAME` with sources only, and `layer` with the dependencies for arm64.
+    #: Has `functions/NAME` with sources only, and `layer` with the dependencies for arm64.
     build: Path = ROOT / "build"
-    #: Holds `index.html` and `assets/`.
+    #: Has `index.html` and `assets/`.
     page: Path = ROOT / "frontend" / "dist"
 
     def function(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Buckets as all of ours are: private, encrypted, TLS only."""
+"""Buckets: private, encrypted and TLS only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.common.nag import accept
 LOG_DAYS = 90
 
 
-def private_bucket(
+def make_private_bucket(
     scope: Construct,
     construct_id: str,
     *,
@@ -22,7 +22,7 @@ def private_bucket(
     lifecycle_rules: Sequence[s3.LifecycleRule] = (),
     access_log: s3.IBucket | None = None,
 ) -> s3.Bucket:
-    """Return a bucket that outlives its stack if it is `protected`; `access_log` gets its log."""
+    """Return a bucket; a `protected` one outlives its stack, and `access_log` takes its log."""
     return s3.Bucket(
         scope,
         construct_id,
@@ -36,13 +36,13 @@ def private_bucket(
     )
 
 
-def log_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
-    """Return a bucket for access logs, which go after 90 days.
+def make_log_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
+    """Return a bucket for access logs, which expire after 90 days.
 
-    It always outlives its stack: one that holds something cannot be deleted, and logs still come
-    when everything else has gone. Its content expires.
+    It always outlives its stack: a bucket with content cannot be deleted, and AWS still writes logs
+    after everything else is deleted.
     """
-    bucket = private_bucket(
+    bucket = make_private_bucket(
         scope,
         construct_id,
         protected=True,

@@ -1,4 +1,4 @@
-"""What machines on which ECS's agent runs tasks have in common: their role, and their disk."""
+"""The role and the disk of machines on which ECS's agent runs tasks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.common.nag import accept
+from infra.common.nag import accept, shown_id
 
 
-def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
-    """Return a role for what ECS's agent calls, for this cluster only.
+def make_agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
+    """Return a role for the calls of ECS's agent, for this cluster only.
 
-    Images and logs are the business of the task's execution role. There is no shell on a machine,
-    neither by SSH nor by Systems Manager.
+    The task's execution role has the rights for images and logs. A machine offers no shell, neither
+    by SSH nor by Systems Manager.
     """
     role = iam.Role(
         scope,
@@ -44,15 +44,12 @@ def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.
         (["ecs:DiscoverPollEndpoint"], "*"),
     ):
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-    made = cluster.node.default_child
-    assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
-    shown = f"<{stack.resolve(made.logical_id)}>"
     accept(
         role,
         {
             f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-            f"container-instance/{shown}/*]": "Machines of this cluster; what they are "
-            "called shows when they start.",
+            f"container-instance/<{shown_id(cluster)}>/*]": "Machines of this cluster, whose "
+            "names are unknown until they start.",
             "AwsSolutions-IAM5[Resource::*]": "ecs:DiscoverPollEndpoint, which is about no "
             "resource: AWS knows it only for `*`.",
         },
@@ -60,8 +57,20 @@ def agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.
     return role
 
 
-def root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:
-    """Return a machine's encrypted disk; `mib_s` is its throughput where gp3's 125 do not do."""
+def with_machines(cluster: ecs.Cluster, scope: Construct, construct_id: str) -> ecs.ICluster:
+    """Return the same cluster as one with machines, which the CDK does not know by itself."""
+    return ecs.Cluster.from_cluster_attributes(
+        scope,
+        construct_id,
+        cluster_name=cluster.cluster_name,
+        cluster_arn=cluster.cluster_arn,
+        vpc=cluster.vpc,
+        has_ec2_capacity=True,
+    )
+
+
+def make_root_volume(size: Size, *, mib_s: int | None = None) -> ec2.BlockDevice:
+    """Return a machine's encrypted disk; `mib_s` is its throughput, None for gp3's 125 MiB/s."""
     return ec2.BlockDevice(
         device_name="/dev/xvda",
         volume=ec2.BlockDeviceVolume.ebs(

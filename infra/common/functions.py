@@ -1,7 +1,7 @@
-"""A Lambda function as all of ours are: arm64, versioned behind an alias, logged, watched.
+"""Lambda functions: arm64, versioned behind an alias, with a log and an alarm on errors.
 
-A new version takes over as the environment says: at once, or a tenth of the calls first,
-with a return to the old one when it makes errors.
+The environment chooses how a new version takes over: at once, or first for a tenth of the calls.
+In the second case errors return all calls to the old version.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from constructs import Construct
 from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import Artifacts
 from infra.common.nag import accept
-from infra.config.environment import Canary, Functions
+from infra.config.functions import Canary, FunctionsConfig
 from transcripts.functions import handler_path
 
-#: The newest of Lambda's that developers' machines also have: what is tested is what runs, and it
-#: compiles the layer. `scripts.bundle` installs the layer's packages for the same version.
+#: The newest runtime of Lambda that developers' machines also have: the functions are tested on it,
+#: and it compiles the layer. `scripts.bundle` installs the layer's packages for the same version.
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 NOT_LATEST = (
     "Python 3.13 runs on the machines that test the functions and compile their layer; 3.14 is "
     "rarely there yet."
 )
 
-#: An alarm on errors looks at the last so many minutes: functions' own counts come by way of their
-#: log and may be minutes late, when the newest minute already counts as one without errors.
+#: Minutes that the alarm on errors evaluates. Functions' own counts come by way of their log and
+#: may be minutes late, while CloudWatch already counts the newest minute as one without errors.
 ERROR_MINUTES = 3
 
-#: How cdk-nag names the policy that the CDK gives to every deployment group.
+#: cdk-nag's name for the policy that the CDK attaches to every deployment group.
 CODEDEPLOY_POLICY = (
     "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/"
     "service-role/AWSCodeDeployRoleForLambdaLimited]"
@@ -45,9 +45,9 @@ CODEDEPLOY_POLICY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionSettings:
-    """What all functions of an environment have in common."""
+    """Settings that all functions of an environment share."""
 
-    functions: Functions
+    functions: FunctionsConfig
     artifacts: Artifacts
     #: Namespace of custom metrics in CloudWatch.
     namespace: str
@@ -55,10 +55,10 @@ class FunctionSettings:
     layer: lambda_.ILayerVersion | None
 
 
-def dependencies(
-    scope: Construct, functions: Functions, artifacts: Artifacts
+def make_layer(
+    scope: Construct, functions: FunctionsConfig, artifacts: Artifacts
 ) -> lambda_.ILayerVersion | None:
-    """Return the layer with the locked dependencies, if the environment wants one."""
+    """Return the layer with the locked dependencies, or None if the environment has none."""
     if not functions.with_dependencies:
         return None
     return lambda_.LayerVersion(
@@ -73,8 +73,8 @@ def dependencies(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where in a network a function runs."""
+class VpcPlacement:
+    """Where in a VPC a function runs."""
 
     vpc: ec2.IVpc
     subnets: ec2.SubnetSelection
@@ -100,13 +100,13 @@ class PythonFunction(Construct):
         environment: Mapping[str, str],
         timeout: Duration,
         memory_mib: int = 256,
-        place: Place | None = None,
+        placement: VpcPlacement | None = None,
         failures: Sequence[str] = (),
     ) -> None:
         """Make the function of the folder `lambdas/NAME`.
 
-        `failures` are metrics of its own that count what failed although the invocation did
-        not, such as single messages of a batch. They, too, roll a canary back.
+        `failures` names the function's own metrics of failures within successful invocations, such
+        as single messages of a batch. They, too, roll a canary back.
 
         Raises:
             MissingArtifact: its code or the layer was not built.
@@ -129,20 +129,20 @@ class PythonFunction(Construct):
             timeout=timeout,
             layers=[settings.layer] if settings.layer else None,
             environment={"POWERTOOLS_METRICS_NAMESPACE": settings.namespace, **environment},
-            role=_role(self, log_group, in_network=place is not None),
+            role=_role(self, log_group, in_vpc=placement is not None),
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
-            vpc=place.vpc if place else None,
-            vpc_subnets=place.subnets if place else None,
-            security_groups=list(place.security_groups) if place else None,
+            vpc=placement.vpc if placement else None,
+            vpc_subnets=placement.subnets if placement else None,
+            security_groups=list(placement.security_groups) if placement else None,
         )
         accept(
             self.function,
             {
                 **dict.fromkeys(("AwsSolutions-L1", "Serverless-LambdaLatestVersion"), NOT_LATEST),
                 "Serverless-LambdaTracing": (
-                    "X-Ray's traces would begin anew behind each queue, and need a right on every "
-                    "resource; traces that cross queues are OpenTelemetry's matter."
+                    "X-Ray starts a new trace behind each queue, and needs a right on every "
+                    "resource; OpenTelemetry can trace across queues."
                 ),
             },
         )
@@ -155,7 +155,7 @@ class PythonFunction(Construct):
             alarm_description=f"The function {name} fails.",
             metric=_failures(
                 self.alias.metric_errors(period=Duration.minutes(1), statistic="Sum"),
-                # A metric costs as much as an alarm; without a canary others watch over these.
+                # A metric costs as much as an alarm; without a canary other alarms cover these.
                 failures if settings.functions.canary else (),
                 {"namespace": settings.namespace, "service": name},
             ),
@@ -172,7 +172,7 @@ class PythonFunction(Construct):
 def _failures(
     errors: cloudwatch.Metric, names: Sequence[str], of: Mapping[str, str]
 ) -> cloudwatch.IMetric:
-    """Return the sum of an alias's errors and of a function's own counts."""
+    """Return the sum of an alias's errors and a function's own counts of failures."""
     if not names:
         return errors
     counts = {
@@ -186,7 +186,7 @@ def _failures(
         for number, name in enumerate(names)
     }
     return cloudwatch.MathExpression(
-        # A count that nobody sent is none.
+        # A missing count is 0.
         expression=" + ".join(f"FILL({name}, 0)" for name in ("errors", *counts)),
         using_metrics={"errors": errors, **counts},
         period=Duration.minutes(1),
@@ -194,16 +194,16 @@ def _failures(
     )
 
 
-def _role(scope: Construct, log_group: logs.LogGroup, *, in_network: bool) -> iam.Role:
-    """Return a role that may write to this log and nothing else.
+def _role(scope: Construct, log_group: logs.LogGroup, *, in_vpc: bool) -> iam.Role:
+    """Return a role that may write to this log only.
 
-    AWS's ready-made policy for functions would let it write to every log of the account.
+    AWS's managed policy for functions allows writing to every log of the account.
     """
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log_group.grant_write(role)
-    if in_network:
+    if in_vpc:
         interfaces = iam.Policy(
-            role,  # so that the function, which depends on its role, waits for this as well
+            role,  # so that the function, which depends on its role, also waits for this
             "NetworkInterfaces",
             roles=[role],
             statements=[
@@ -238,7 +238,9 @@ def _deploy_gradually(function: PythonFunction, canary: Canary) -> None:
         function,
         "Canary",
         alias=function.alias,
-        deployment_config=_canary(canary),
+        deployment_config=getattr(
+            codedeploy.LambdaDeploymentConfig, f"CANARY_10_PERCENT_{canary.minutes}_MINUTES"
+        ),
         alarms=[function.errors],
     )
     accept(
@@ -250,12 +252,3 @@ def _deploy_gradually(function: PythonFunction, canary: Canary) -> None:
             )
         },
     )
-
-
-def _canary(canary: Canary) -> codedeploy.ILambdaDeploymentConfig:
-    return {
-        5: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES,
-        10: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_10_MINUTES,
-        15: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_15_MINUTES,
-        30: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_30_MINUTES,
-    }[canary.minutes]

@@ -1,4 +1,4 @@
-"""Secrets that Secrets Manager makes ($0.40 a month) and CloudFormation hands to both sides."""
+"""Secrets that Secrets Manager generates ($0.40 a month) and CloudFormation resolves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from constructs import Construct
 
 from infra.common.nag import accept
 
-#: Without punctuation: `*` and `?` would be wildcards in a listener's rule, to which small and
-#: capital letters are the same. Some 248 bits.
+#: Characters without punctuation: `*` and `?` would be wildcards in a listener's rule, which also
+#: ignores case. Some 248 bits.
 LENGTH: Final = 48
 
 
-def generated_secret(
+def make_secret(
     scope: Construct, *, field: str, description: str, why_not_rotated: str
 ) -> secretsmanager.Secret:
-    """Return a secret whose value stands in `field`; another name makes another value."""
+    """Return a secret with a generated value in `field`; another name makes another value."""
     secret = secretsmanager.Secret(
         scope,
         "Secret",
@@ -35,6 +35,6 @@ def generated_secret(
     return secret
 
 
-def reference(secret: secretsmanager.ISecret, field: str) -> str:
-    """Return a reference that CloudFormation resolves; the value itself is not known here."""
+def refer_to_field(secret: secretsmanager.ISecret, field: str) -> str:
+    """Return a reference that CloudFormation resolves; the value itself is unknown here."""
     return secret.secret_value_from_json(field).unsafe_unwrap()

@@ -1,4 +1,4 @@
-"""Container images that exist already, named with a tag or a digest."""
+"""Existing container images, named with a tag or a digest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ECR: Final = re.compile(
 )
 
 
-def existing_image(scope: Construct, image: str) -> ecs.ContainerImage:
-    """Return an image by its address; `scope` is where its repository is referred to.
+def refer_to_image(scope: Construct, image: str) -> ecs.ContainerImage:
+    """Return an image by its address; a reference to its repository is made in `scope`.
 
-    A task whose image is in a repository of Amazon ECR gets the right to pull it.
+    If the repository is in Amazon ECR, the task gets the right to pull from it.
     """
     ours = _ECR.fullmatch(image)
     if ours is None:

@@ -1,8 +1,8 @@
-"""Queues as all of ours are: encrypted, TLS only, and none that loses what cannot be handled."""
+"""Queues: encrypted, TLS only, and with dead letters for messages that cannot be handled."""
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Duration
+from aws_cdk import Duration
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -12,11 +12,11 @@ from infra.common.nag import accept
 RETENTION = Duration.days(14)
 
 
-def queue_with_dead_letters(
+def make_queue_with_dead_letters(
     scope: Construct, name: str, *, visibility: Duration, attempts: int
 ) -> tuple[sqs.Queue, sqs.Queue]:
-    """Return a queue and the one to which messages go after so many attempts."""
-    dead_letters = last_resort(scope, f"{name}DeadLetters")
+    """Return a queue, and the queue that takes its messages after so many attempts."""
+    dead_letters = make_dead_letter_queue(scope, f"{name}DeadLetters")
     queue = sqs.Queue(
         scope,
         f"{name}Queue",
@@ -29,8 +29,8 @@ def queue_with_dead_letters(
     return queue, dead_letters
 
 
-def last_resort(scope: Construct, construct_id: str) -> sqs.Queue:
-    """Return a queue that nobody reads but people, who have a fortnight to do so."""
+def make_dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
+    """Return a queue that no program consumes; people have 14 days to handle its messages."""
     queue = sqs.Queue(
         scope,
         construct_id,
@@ -41,9 +41,3 @@ def last_resort(scope: Construct, construct_id: str) -> sqs.Queue:
     reason = "Messages that could not be dealt with end here; an alarm notifies people."
     accept(queue, {"AwsSolutions-SQS3": reason, "Serverless-SQSRedrivePolicy": reason})
     return queue
-
-
-def publish(scope: Construct, **values: str) -> None:
-    """Make outputs of the stack, under these very names."""
-    for name, value in values.items():
-        CfnOutput(scope, name, value=value).override_logical_id(name)

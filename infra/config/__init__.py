@@ -1,1 +1,1 @@
-"""The environment's type, a module for each part, and the values of one's own account."""
+"""The environment's type, a module for each of its parts, and the values of your own account."""

@@ -1,8 +1,8 @@
-"""The GPU server's settings that an environment may give, and what a value of each may be.
+"""The GPU server's settings that an environment may set, and the valid values of each.
 
 A machine with a wrong setting would start, fail and cost money, so names and values are checked
-before anything is deployed. The server parses the same text with the same library when it starts;
-a unit test compares both, for infra does not import the server.
+before a deployment. The server parses the same text with the same library when it starts. infra
+does not import the server; a unit test compares both.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from infra.config.mistakes import alternatives, suggestion
 from infra.config.parts import Problem
+from infra.wording import join_alternatives, suggest
 from transcripts.models import Language
 
-#: Settings that the stack makes, or that would keep the router from finding the server.
+#: Settings that the stack sets, or that would keep the router from reaching the server.
 OF_STACK: Final = frozenset(
     {
         "AWS_DEFAULT_REGION",
@@ -31,20 +31,20 @@ OF_STACK: Final = frozenset(
     }
 )
 SECRET: Final = frozenset({"AUTH_TOKEN", "AUTH_TOKEN_FILE", "HF_TOKEN"})
-#: How the names of variables begin that libraries in the image read for themselves.
+#: Prefixes of variables that libraries in the image read.
 OF_LIBRARIES: Final[tuple[str, ...]] = ("CT2_", "CUDA_", "HF_", "OMP_")
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _DAY: Final = 24 * 3600
 #: The server's default, bytes.
 _MAX_UPLOAD_BYTES: Final = 2 * 1024**3
-#: What runs a model that is baked into an image, each needing packages of its own.
+#: Transcribers that run a model in an image; each needs packages of its own.
 _MODEL_RUNNERS: Final = frozenset({"faster-whisper", "whisperx"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What a setting's text may be."""
+    """The valid values of a setting."""
 
     words: str
     adapter: TypeAdapter[Any]
@@ -72,7 +72,7 @@ def _above_zero(most: float | None = None) -> _Kind:
 
 
 def _one_of(choice: Any) -> _Kind:
-    return _kind(f"give {alternatives(get_args(choice))}", choice)
+    return _kind(f"give {join_alternatives(get_args(choice))}", choice)
 
 
 _TEXT: Final = _kind("give a text", str)
@@ -118,19 +118,19 @@ SETTINGS: Final[Mapping[str, _Kind]] = {
 
 
 def problems(settings: Mapping[str, str], *, built_for: str | None) -> Iterator[Problem]:
-    """Yield settings that the server does not know, or would not start with, by their names.
+    """Yield settings that the server does not know, or would refuse, by their names.
 
     Args:
-        settings: what an environment gives.
-        built_for: the transcriber of an image that is built from a folder; None: an image that
-            exists already, of which nothing is known.
+        settings: the environment's settings.
+        built_for: the transcriber of an image that is built from a folder; None: an existing image,
+            whose contents are unknown.
     """
     wrong = set()
     for name, value in settings.items():
         if text := _problem(name, value):
             wrong.add(name)
             yield name, text
-    # The server takes an empty value for one that is not given.
+    # The server treats an empty value as missing.
     right = {name: value for name, value in settings.items() if value and name not in wrong}
     if built_for and right.get("TRANSCRIBER") in _MODEL_RUNNERS - {built_for}:
         yield "TRANSCRIBER", f"the image is built for {built_for}: set gpu.transcriber instead"
@@ -153,4 +153,4 @@ def _problem(name: str, value: str) -> str | None:
         return None if not value or SETTINGS[name].takes(value) else SETTINGS[name].words
     if _NAME.fullmatch(name) and name.startswith(OF_LIBRARIES):
         return None
-    return f"the server has no such setting: {suggestion(name, SETTINGS)}"
+    return f"the server has no such setting: {suggest(name, SETTINGS)}"

@@ -1,12 +1,12 @@
-"""Values of the wrong type that people wrote, each with its path and what to give instead.
+"""Messages about values of the wrong type, each with its path and what to give instead.
 
-pydantic finds them, but describes them for programmers: by its own names of types, and at
-locations that contain the tag of every union. Values are not quoted: a log is read by many.
+pydantic finds such values, but describes them for programmers: by its own names of types, and at
+locations that contain the tag of every union. Messages quote no values, because many people can
+read a log.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.config.parts import Part
+from infra.wording import join_alternatives, suggest
 
-#: What a field of a plain type takes, and a value that stands in where none is known to be right.
+#: The description of a plain type, and a stand-in value of it.
 _PLAIN: Final[Mapping[object, tuple[str, object]]] = {
     bool: ("true or false", False),
     int: ("a whole number", 0),
@@ -30,24 +31,24 @@ _PLAIN: Final[Mapping[object, tuple[str, object]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One value that its field cannot have."""
+    """One value of a type that its field does not take."""
 
-    #: As people write it, such as `gpu.instance_types[0]`.
+    #: In people's notation, such as `gpu.instance_types[0]`.
     path: str
     text: str
-    #: The names down to the innermost field that holds the value, such as `gpu`, `instance_types`.
+    #: The names of the fields that lead to the value, such as `gpu`, `instance_types`.
     field: tuple[str, ...]
-    #: Which entry of a list or an object in that field is wrong; None: the field itself.
+    #: The wrong entry of a list or an object in that field; None: the field itself is wrong.
     entry: str | int | None = None
 
 
 def covers(replaced: str, path: str) -> bool:
-    """Return whether `path` is what was replaced, or something in it."""
+    """Return whether `path` is the replaced path or below it."""
     return path.startswith(replaced) and path[len(replaced) :][:1] in {"", ".", "["}
 
 
 def mistakes(error: ValidationError, model: type[Part]) -> list[Mistake]:
-    """Return the values of wrong types that `error` is about, in values for `model`."""
+    """Return the values of wrong types that `error` reports for `model`."""
     details = error.errors(include_url=False, include_input=False)
     return [_mistake(model, each) for each in details if each["type"] != "value_error"]
 
@@ -59,16 +60,16 @@ def without(
     model: type[Part],
     right: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return `values` with stand-ins where mistakes are, and the paths of those stand-ins.
+    """Return `values` with stand-ins in place of mistakes, and the paths of the stand-ins.
 
-    The rest can then be checked. Of an object or a list only the wrong entry is replaced.
+    The other values can then be checked. In an object or a list only the wrong entry is replaced.
 
     Args:
         found: the mistakes in the values.
-        values: what somebody wrote.
-        model: what the values are for.
-        right: values for the same model without a mistake. A field that is not among them gets
-            its default, or else an empty value of its type.
+        values: unvalidated values.
+        model: the type of the values.
+        right: valid values of the same type. A field that they lack gets its default, or else an
+            empty value of its type.
     """
     mended = deepcopy(dict(values))
     wrong: dict[tuple[str, ...], list[str | int | None]] = {}
@@ -85,15 +86,8 @@ def without(
     return mended, replaced
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest of `known`, or else all of them."""
-    names = list(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-
-
 def describe(annotation: object) -> str:
-    """Return what a field of that type takes, such as `a whole number or null`."""
+    """Return a type's description, such as `a whole number or null`."""
     return " or ".join(dict.fromkeys(_describe_one(each) for each in _members(annotation)))
 
 
@@ -102,7 +96,7 @@ def _describe_one(annotation: object) -> str:
         return _PLAIN[annotation][0]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return alternatives(arguments)
+        return join_alternatives(arguments)
     if origin is tuple:
         return f"a list, each item {describe(arguments[0])}"
     if origin is not None and issubclass(origin, Mapping):
@@ -118,7 +112,7 @@ def _mistake(model: type[Part], error: ErrorDetails) -> Mistake:
     owner, here = model, model  # type: type[Part], object
     for step in error["loc"]:
         parts = _parts(here)
-        if len(parts) > 1:  # a union's tag, which stands nowhere in the file
+        if len(parts) > 1:  # a union's tag, which is not in the file
             here = parts.get(str(step))
         elif parts:
             (owner,) = parts.values()
@@ -133,9 +127,9 @@ def _mistake(model: type[Part], error: ErrorDetails) -> Mistake:
     kind = error["type"]
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        return Mistake(path, f"no such field: {suggestion(name, owner.model_fields)}", field, entry)
+        return Mistake(path, f"no such field: {suggest(name, owner.model_fields)}", field, entry)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return Mistake(f"{path}.kind", f"give {alternatives(_parts(here))}", field, entry)
+        return Mistake(f"{path}.kind", f"give {join_alternatives(_parts(here))}", field, entry)
     missing = "is missing: " if kind == "missing" else ""
     return Mistake(path, f"{missing}give {describe(here)}", field, entry)
 
@@ -147,10 +141,10 @@ def _entry_path(path: str, entry: str | int) -> str:
 def _replace_entries(
     values: Mapping[str, Any], field: tuple[str, ...], entries: list[str | int]
 ) -> bool:
-    """Leave wrong entries of an object out, and put right ones in the place of a list's.
+    """Remove wrong entries of an object; replace those of a list by a right one.
 
-    A list keeps its length, which others may have to match. Returns False where there is no right
-    entry, so that the whole field has to be replaced.
+    A list keeps its length, because other lists may have to match it. Returns False if the list has
+    no right entry, so that the whole field has to be replaced.
     """
     holder: Any = values
     for step in field:
@@ -208,7 +202,7 @@ def _stand_in(annotation: object) -> object:
 
 
 def _members(annotation: object) -> Iterator[object]:
-    """Yield what a type is a union of, or itself."""
+    """Yield the members of a union, or the type itself."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _members(get_args(annotation)[0])
@@ -229,13 +223,7 @@ def _parts(annotation: object) -> dict[str, type[Part]]:
 
 
 def _content(annotation: object) -> object:
-    """Return the type of what is in a list or an object."""
+    """Return the type of the values in a list or an object."""
     containers = (get_args(each) for each in _members(annotation) if get_origin(each))
     inside = next(containers, ())
     return next((each for each in reversed(inside) if each is not ...), None)
-
-
-def alternatives(words: Iterable[object]) -> str:
-    """Return the words as a choice: `a, b or c`."""
-    *others, last = map(str, words)
-    return f"{', '.join(others)} or {last}" if others else last

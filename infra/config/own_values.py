@@ -1,11 +1,11 @@
-"""Values of your own, from the CDK's context, for the environments that app.py describes.
+"""Values of your own account, from the CDK's context, for the environments of app.py.
 
-The context is `cdk.json`, `cdk.context.json` and `--context` together, and the CDK's command line
-keeps keys of its own there. Whatever else stands at its top has to be an environment: a name with
-a typing mistake would otherwise deploy an environment without its values.
+The context merges `cdk.json`, `cdk.context.json` and `--context`, and the CDK's command line keeps
+keys of its own there. Every other key at the top has to be an environment. Otherwise a misspelt
+name would deploy an environment without its values.
 
 ValueError
-└── WrongContext    its message has all that is wrong, of every environment or in the file
+└── WrongContext    the context is invalid; its message has all problems of all environments
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import Any, Final
 
 from foundation.json_files import WrongFile, read_object
 from infra.config.environment import Environment, WrongEnvironment
-from infra.config.mistakes import suggestion
+from infra.wording import suggest
 
-#: Where the CDK's command line looks for them, beside app.py.
+#: The file that the CDK's command line reads, beside app.py.
 FILE: Final = "cdk.context.json"
 #: Chooses one environment: `--context environment=demo`.
 CHOICE: Final = "environment"
-#: What the CDK's command line notes under plain names; all its other keys, and those of feature
-#: flags, have a colon or begin with an @. Source: aws-cdk 2.1148.1, `configuration.context.set`.
+#: Plain keys of the CDK's command line. Its other keys, and feature flags, have a colon or begin
+#: with an @. Source: aws-cdk 2.1148.1, `configuration.context.set`.
 OF_THE_CDK: Final = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 
 class WrongContext(ValueError):
-    """The context does not fit the environments; the message has all the reasons."""
+    """The context does not fit the environments; the message has all reasons."""
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return what `cdk.context.json` holds; nothing where there is no such file.
+    """Return the content of `cdk.context.json`; an empty object if there is no such file.
 
     Raises:
-        WrongContext: it is no JSON object, or an object in it has a name twice, of which JSON
-            would keep the last value only.
+        WrongContext: it is no JSON object, or an object in it has a name twice. JSON would keep the
+            last value only.
     """
     try:
         return read_object(file)
@@ -47,17 +47,17 @@ def read(file: Path) -> dict[str, Any]:
 def with_own_values(
     environments: Iterable[Environment], context: Mapping[str, Any]
 ) -> list[Environment]:
-    """Return the chosen environments, or all, with the values of your own.
+    """Return the chosen environment, or all, with the values of your own.
 
     Raises:
-        WrongContext: a key is no environment, none is of the chosen name, or what comes out
-            cannot be provisioned.
+        WrongContext: a key is no environment, no environment has the chosen name, or an environment
+            is invalid with the values.
     """
     described = {each.name: each for each in environments}
     chosen = context.get(CHOICE)
     wrong = list(_unknown(context, described))
     if chosen is not None and chosen not in described:
-        hint = suggestion(str(chosen), described)
+        hint = suggest(str(chosen), described)
         wrong.append(f"app.py describes no environment {chosen!r}: {hint}")
     result = []
     for name, environment in described.items():
@@ -72,10 +72,10 @@ def with_own_values(
 
 
 def _unknown(context: Mapping[str, Any], described: Iterable[str]) -> Iterator[str]:
-    """Yield what is wrong with the names of the context's keys."""
+    """Yield the context's keys that are neither environments nor the CDK's."""
     known = [*described, CHOICE]
     for key in context:
         if key not in {*known, *OF_THE_CDK} and ":" not in key and not key.startswith("@"):
-            yield f"{key!r} in the context (cdk.context.json) is no environment: " + suggestion(
+            yield f"{key!r} in the context (cdk.context.json) is no environment: " + suggest(
                 key, known
             )

@@ -1,4 +1,4 @@
-"""What environments are made of: frozen values, each of which yields what is wrong with it."""
+"""The base of an environment's parts: frozen values that report their own problems."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-#: A field's path and what is wrong with it, for people.
+#: A field's path, and a message for people.
 Problem = tuple[str, str]
 
 
 class Part(BaseModel):
-    """A part of an environment: frozen, and without fields that nobody knows."""
+    """A part of an environment: frozen, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with this part and with the parts in it."""
+        """Yield the problems of this part and of the parts in it."""
         for name in type(self).model_fields:
             value = getattr(self, name)
             for path, part in _parts(name, value):

@@ -1,8 +1,8 @@
-"""Who recognises speech in an environment, and how many streams a task of it takes.
+"""The speech engine of an environment, and how many streams a task takes with it.
 
-The names of options are those of Transcribe's own request, and the fields of `Allowed` those of
-the service's setting TRANSCRIBE_ALLOWED, so that what is written here is what runs. What is checked
-here is what is easily got wrong; the service checks all of it when it starts.
+Options have the names of Transcribe's own request, and the fields of `Allowed` those of the
+service's setting TRANSCRIBE_ALLOWED, so that they pass through unchanged. This module checks what
+is easily wrong; the service checks everything when it starts.
 """
 
 from __future__ import annotations
@@ -28,24 +28,23 @@ from speech.transcribe_values import (
     TranscriptFormat,
 )
 
-#: Streams that a whole vCPU recognises with the embedded engine. The service counts the machine's
-#: processors, and on Fargate that machine is larger than what the task gets of it.
+#: Streams per vCPU with the embedded engine. The service's own default counts the machine's
+#: processors, and on Fargate the machine is larger than the task's share of it.
 POCKETSPHINX_STREAMS_PER_VCPU: Final = 3
-#: Streams to Transcribe that a whole vCPU carries: 0.1 s of audio took 162 us of a core where that
-#: was measured, which makes 600; a third is left for viewers and for slower cores. Not yet measured
-#: on Fargate.
+#: Streams to Transcribe per vCPU. 0.1 s of audio took 162 us of a core where it was measured, which
+#: permits 600; a third is left for viewers and slower cores. Not yet measured on Fargate.
 TRANSCRIBE_STREAMS_PER_VCPU: Final = 400
-#: Streams over WebSocket that an account has at once in a region, unless it has asked for more.
+#: Default quota of an account for concurrent streams over WebSocket in a region.
 #: Source: AWS General Reference, "Amazon Transcribe endpoints and quotas".
 TRANSCRIBE_STREAMS: Final = 25
-#: Streams that an account may start in a second, likewise. Same source.
+#: Default quota of an account for streams started in a second. Same source.
 TRANSCRIBE_STARTS_PER_SECOND: Final = 25
-#: Where Transcribe answers WebSockets.
+#: Transcribe's port for WebSockets.
 TRANSCRIBE_PORT: Final = 8443
 
-#: What a stream may be asked for besides its language. Source: API reference of
-#: StartStreamTranscription; the names of its headers without `x-amzn-transcribe-`. The last make a
-#: stream one of Transcribe Medical (StartMedicalStreamTranscription), which has fewer.
+#: Options of a stream besides its language. Source: API reference of StartStreamTranscription; the
+#: names of its headers without `x-amzn-transcribe-`. With the last ones a stream is one of
+#: Transcribe Medical (StartMedicalStreamTranscription), which has fewer options.
 OPTIONS: Final = (
     "content-identification-type",
     "content-redaction-type",
@@ -73,8 +72,8 @@ _LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 _WINDOW: Final = _PARAMETERS["session-resume-window"]
 
 
-class Pocketsphinx(Part):
-    """The embedded engine: US English, without another service and its price."""
+class PocketsphinxConfig(Part):
+    """The embedded engine: US English, without the price of another service."""
 
     kind: Literal["pocketsphinx"] = "pocketsphinx"
 
@@ -83,23 +82,23 @@ class Pocketsphinx(Part):
         return max(1, POCKETSPHINX_STREAMS_PER_VCPU * cpu // 1024)
 
 
-class Scripted(Part):
-    """A stand-in that listens to nobody, for measurements."""
+class ScriptedConfig(Part):
+    """A stand-in that recognises nothing, for measurements."""
 
     kind: Literal["scripted"] = "scripted"
 
     def streams(self, _cpu: int, _tasks: int) -> int | None:
-        """Return None: the service has its own bound."""
+        """Return None: the service has its own limit."""
         return None
 
 
 class Allowed(Part):
-    """What speakers may choose of Transcribe. Nothing but the language, unless it is listed."""
+    """The options of Transcribe that speakers may choose; by default the language only."""
 
     #: Such as `en-US`; empty allows every language of Transcribe.
     languages: tuple[str, ...] = ()
     identify_language: bool = False
-    #: Names of what you have made in the account, in the region in which Transcribe is called.
+    #: Names of resources that you have made in the account, in the region of Transcribe.
     vocabularies: tuple[str, ...] = ()
     vocabulary_filters: tuple[str, ...] = ()
     language_models: tuple[str, ...] = ()
@@ -108,13 +107,13 @@ class Allowed(Part):
     stability: tuple[PartialResultsStability, ...] = ()
     pii: tuple[Literal["redact", "identify"], ...] = ()
     transcript_format: tuple[TranscriptFormat, ...] = ()
-    #: The longest that a speaker may choose, in minutes; 0: none.
+    #: The longest that a speaker may choose, minutes; 0: none.
     session_resume_window: int = 0
     #: Transcribe Medical, of any specialty and type; it costs three times as much.
     medical: bool = False
 
     def problems(self) -> Iterator[Problem]:
-        """Yield names that Transcribe could not have."""
+        """Yield names that Transcribe would refuse."""
         for field in ("vocabularies", "vocabulary_filters", "language_models"):
             names: tuple[str, ...] = getattr(self, field)
             for name in names:
@@ -127,18 +126,18 @@ class Allowed(Part):
             yield "session_resume_window", f"give 0 to {_WINDOW.most} minutes"
 
 
-class Transcribe(Part):
-    """Amazon Transcribe streaming. Charged by the second, at least 15 of them for a stream."""
+class TranscribeConfig(Part):
+    """Amazon Transcribe streaming. Charged by the second, at least 15 seconds a stream."""
 
     kind: Literal["transcribe"] = "transcribe"
-    #: Where the speech is sent; None: the environment's own region.
+    #: The region that recognises; None: the environment's own.
     region: str | None = None
-    #: What every stream gets unless its speaker chooses otherwise, by Transcribe's own `OPTIONS`.
+    #: Default options of every stream, by the names in `OPTIONS`; speakers may override them.
     options: Mapping[str, str] = {}
     allowed: Allowed = Allowed()
-    #: Streams at once, of all tasks together: this environment's share of the account's quota.
+    #: Concurrent streams of all tasks: this environment's share of the account's quota.
     quota: int = TRANSCRIBE_STREAMS
-    #: Streams that may be started in a second: the account's other quota.
+    #: Streams started in a second: the account's other quota.
     starts_per_second: int = TRANSCRIBE_STARTS_PER_SECOND
 
     @property
@@ -149,7 +148,7 @@ class Transcribe(Part):
         return "allowed" if self.allowed.medical else "never"
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what the service would not start with, or every stream would be refused for."""
+        """Yield values with which the service would not start, or no stream would succeed."""
         yield from super().problems()
         yield from self._option_problems()
         if self.medical != "never":
@@ -160,7 +159,7 @@ class Transcribe(Part):
             yield "starts_per_second", "give at least 1 stream"
 
     def _option_problems(self) -> Iterator[Problem]:
-        """Yield options that no stream could begin with."""
+        """Yield default options with which no stream could start."""
         operation, service = operation_of(self.options), service_of(self.options)
         for name, value in self.options.items():
             if name not in OPTIONS:
@@ -181,7 +180,7 @@ class Transcribe(Part):
             yield "options", "to identify a language takes language-options, two at least"
 
     def _medical_problems(self) -> Iterator[Problem]:
-        """Yield what keeps medical streams from beginning."""
+        """Yield values with which no medical stream could start."""
         if self.allowed.languages and MEDICAL_LANGUAGES.isdisjoint(self.allowed.languages):
             known = ", ".join(sorted(MEDICAL_LANGUAGES))
             yield "allowed.languages", f"Transcribe Medical needs one of {known}"
@@ -193,16 +192,18 @@ class Transcribe(Part):
                     yield "allowed.medical", problem
 
     def streams(self, cpu: int, tasks: int) -> int | None:
-        """Return how many streams a task of `cpu` units takes, where there are up to `tasks`."""
+        """Return how many streams each of up to `tasks` tasks of `cpu` units takes."""
         return max(1, min(self.quota // tasks, TRANSCRIBE_STREAMS_PER_VCPU * cpu // 1024))
 
     def starts(self, tasks: int) -> float:
-        """Return how many streams each of up to `tasks` starts in a second.
+        """Return how many streams each of up to `tasks` tasks starts in a second.
 
-        Tasks do not know of each other, so each keeps to its share, and together to four fifths:
-        others in the account start streams, too.
+        Tasks do not coordinate, so each keeps to its share. Together they use four fifths of the
+        quota, because other programs in the account start streams, too.
         """
         return max(1.0, 0.8 * self.starts_per_second / tasks)
 
 
-Engine = Annotated[Pocketsphinx | Scripted | Transcribe, Field(discriminator="kind")]
+Engine = Annotated[
+    PocketsphinxConfig | ScriptedConfig | TranscribeConfig, Field(discriminator="kind")
+]

@@ -1,4 +1,4 @@
-"""Translation in an environment: by Amazon Translate, for viewers who ask for another language."""
+"""Translation in an environment by Amazon Translate, for viewers of another language."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
 _TERMINOLOGY: Final = re.compile(r"(?=.{1,256}\Z)(?:[A-Za-z0-9-]_?)+", re.ASCII)
 
 
-class Translation(Part):
-    """Who listens may have captions in another language. Charged by the character."""
+class TranslationConfig(Part):
+    """Captions in other languages for viewers. Charged by the character."""
 
-    #: Into what; empty allows every language of Amazon Translate. Each one that is being read
-    #: costs anew, and whoever may listen may ask for all of them.
+    #: The target languages; empty permits every language of Amazon Translate. Each language that is
+    #: read costs extra, and any viewer may request all of them.
     languages: tuple[str, ...] = ()
     #: Name of a custom terminology that you have made in that region.
     terminology: str | None = None
     #: `recognised`: each utterance is translated from the language that it was recognised in.
     #: `auto`: Translate has Amazon Comprehend detect the language of each text, which costs extra.
     source: Literal["recognised", "auto"] = "recognised"
-    #: Where the words are sent; None: the environment's own region.
+    #: The region that translates; None: the environment's own.
     region: str | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Yield languages and names that cannot be."""
+        """Yield languages and names that Translate does not know."""
         for language in self.languages:
             if not _LANGUAGE.fullmatch(language) or code_of(language) is None:
                 yield "languages", f"{language!r} is no language of Translate, as fr or pt-BR"

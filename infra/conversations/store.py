@@ -1,8 +1,4 @@
-"""Conversations: the queue of finals, the function that stores them, and the table.
-
-service -> queue -> TranscriptProcessor -> table -> stream
-             '-> dead letters, after five attempts
-"""
+"""Storage of conversations: the table of utterances and the queue of finals before it."""
 
 from __future__ import annotations
 
@@ -10,34 +6,31 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-from infra.common.functions import FunctionSettings, PythonFunction
 from infra.common.nag import accept
-from infra.common.queues import publish, queue_with_dead_letters
-from infra.config.environment import Data
+from infra.common.outputs import add_outputs
+from infra.common.queues import make_queue_with_dead_letters
+from infra.config.data import DataConfig
 from transcripts.conversations import EXPIRY, PARTITION_KEY, SORT_KEY
-from transcripts.functions import FAILED_MESSAGES, POISON_MESSAGES, TRANSCRIPT_PROCESSOR
 
-#: The function's, seconds. A message stays invisible for six times as long, as AWS advises for
-#: queues that feed functions: an invocation may wait for its turn before it begins.
+#: Timeout of the function that consumes the queue, seconds. A message stays invisible for six times
+#: as long, as AWS recommends for queues of functions: an invocation may wait before it begins.
 PROCESSOR_SECONDS = 10
 VISIBILITY_SECONDS = 6 * PROCESSOR_SECONDS
-#: Deliveries of a message before it goes to the dead letters.
+#: Deliveries of a message before it becomes a dead letter.
 ATTEMPTS = 5
-#: Messages that one invocation gets.
-BATCH = 10
 
 
 class ConversationStore(Construct):
-    """What is kept of conversations, and what is on its way there.
+    """The table of utterances and the queue of finals that are to be stored.
 
     Attributes:
-        table: an item per utterance; `transcripts.conversations` says how.
+        table: an item per utterance, in the form of `transcripts.conversations`.
         queue: finals, as JSON.
         dead_letters: messages that could not be stored.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, data: Data) -> None:
-        """Make table and queue; `data` says for how long they are kept."""
+    def __init__(self, scope: Construct, construct_id: str, *, data: DataConfig) -> None:
+        """Make the table and the queue; `data` sets protection and backups."""
         super().__init__(scope, construct_id)
         days = data.point_in_time_recovery_days
         self.table = dynamodb.Table(
@@ -60,72 +53,14 @@ class ConversationStore(Construct):
                 self.table,
                 {"AwsSolutions-DDB3": "This environment chose not to pay for backups of captions."},
             )
-        self.queue, self.dead_letters = queue_with_dead_letters(
+        self.queue, self.dead_letters = make_queue_with_dead_letters(
             self, "Utterances", visibility=Duration.seconds(VISIBILITY_SECONDS), attempts=ATTEMPTS
         )
-        publish(
+        add_outputs(
             self,
             ConversationsTableName=self.table.table_name,
             UtterancesQueueUrl=self.queue.queue_url,
             UtterancesDeadLettersUrl=self.dead_letters.queue_url,
-        )
-
-
-class TranscriptProcessor(Construct):
-    """Brings finals from the queue into the table, each once.
-
-    Attributes:
-        function: `lambdas/transcript_processor`.
-    """
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: FunctionSettings,
-        store: ConversationStore,
-        utterance_days: int,
-    ) -> None:
-        """Make the function; utterances expire `utterance_days` after they were said."""
-        super().__init__(scope, construct_id)
-        self.function = PythonFunction(
-            self,
-            "Function",
-            settings=settings,
-            name=TRANSCRIPT_PROCESSOR,
-            environment={
-                "TABLE_NAME": store.table.table_name,
-                "RETENTION_DAYS": str(utterance_days),
-            },
-            timeout=Duration.seconds(PROCESSOR_SECONDS),
-            failures=(FAILED_MESSAGES, POISON_MESSAGES),
-        )
-        store.table.grant(self.function.function, "dynamodb:PutItem")
-        store.queue.grant_consume_messages(self.function.function)
-        mapping = self.function.alias.add_event_source_mapping(
-            "Utterances",
-            event_source_arn=store.queue.queue_arn,
-            batch_size=BATCH,
-            report_batch_item_failures=True,
-            max_concurrency=settings.functions.processor_concurrency,
-        )
-        accept(
-            mapping,
-            {
-                "Serverless-LambdaEventSourceMappingDestination": (
-                    "Lambda takes destinations for streams only; the queue has its dead letters."
-                )
-            },
-        )
-        accept(
-            self.function.function,
-            {
-                "Serverless-LambdaDLQ": (
-                    "Only its queue invokes the function, and a message that fails goes to the "
-                    "queue's dead letters."
-                )
-            },
         )
 
 

@@ -1,12 +1,12 @@
-"""The dated table of prices, and what each type of resource has to do with money.
+"""The dated table of prices, and how each type of resource is charged.
 
-Every type that a template may hold is in exactly one of three places: `infra.costs.always_on`
-prices what costs money while it merely exists, `FREE` holds what never costs anything by itself,
-and `USAGE` what costs as much as it is used. A type that is in none of them stops the estimate.
+Every type of resource in a template is in exactly one of three places. `infra.costs.always_on`
+prices types that cost money while they exist, `FREE` lists types that never cost anything by
+themselves, and `USAGE` lists types that are charged by use. Any other type stops the estimate.
 
-These are AWS's list prices for us-east-1, most of them re-stated from pages of others who quote
-AWS. Check them again (https://aws.amazon.com/pricing/) before quoting them to anybody. Only free
-tiers that never end are counted; they are per account, not per environment.
+These are AWS's list prices for us-east-1, most of them taken from pages of others who quote AWS.
+Check them (https://aws.amazon.com/pricing/) before you quote them. Only free tiers that never end
+are counted; they are per account, not per environment.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ from typing import Final
 from transcripts.functions import BATCH_WORKER, handler_path
 
 #: When the table was last gone through.
+#: When the table was last checked.
 PRICED_ON: Final = "2026-11"
 REGION: Final = "us-east-1"
-#: AWS's own month: a year's hours through twelve.
+#: AWS's own month: a year's hours divided by twelve.
 HOURS_PER_MONTH: Final = 730
 
-#: Spot as part of the price on demand. It moves daily; AWS promises nothing.
+#: Spot prices as a share of the prices on demand. They change daily, without a guarantee.
 FARGATE_SPOT: Final = Decimal("0.32")
 EC2_SPOT: Final = Decimal("0.40")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one of something costs while it exists."""
+    """The price of one unit while it exists."""
 
     what: str
-    #: US dollars for one, each hour or each month.
+    #: US dollars for one unit, per hour or per month.
     dollars: Decimal
     hourly: bool = True
-    #: So many cost nothing, in every account and for ever.
+    #: The number of units that are always free in every account.
     free: Decimal = Decimal(0)
 
     @property
     def monthly(self) -> Decimal:
-        """What one costs a month, US dollars."""
+        """The price of one unit a month, US dollars."""
         return self.dollars * HOURS_PER_MONTH if self.hourly else self.dollars
 
     def month(self, quantity: Decimal) -> Decimal:
-        """Return what so many cost a month beyond the free ones, US dollars."""
+        """Return the price of a quantity a month beyond the free units, US dollars."""
         return max(quantity - self.free, Decimal(0)) * self.monthly
 
 
@@ -100,7 +101,7 @@ SECRET: Final = Price(what="secret", dollars=Decimal("0.40"), hourly=False)
 ALARM_METRIC: Final = Price(
     what="metric watched by alarms", dollars=Decimal("0.10"), hourly=False, free=Decimal(10)
 )
-#: Looks more often than once a minute.
+#: Alarms with a period of less than a minute.
 FAST_ALARM_METRIC: Final = Price(
     what="metric watched by high-resolution alarms", dollars=Decimal("0.30"), hourly=False
 )
@@ -122,12 +123,12 @@ METRICS_OF_SCHEDULED: Final[Mapping[str, tuple[str, ...]]] = {
 #: of the metrics with the dimensions of a cluster, and of a service and its task family.
 INSIGHTS_METRICS_PER_CLUSTER: Final = 13
 INSIGHTS_METRICS_PER_SERVICE: Final = 25
-#: What target tracking makes by itself: one alarm upwards, one downwards.
+#: Alarms that target tracking makes by itself: one upwards, one downwards.
 ALARMS_PER_TARGET_TRACKING: Final = 2
 
 # --- always on: small things ------------------------------------------------------------------
 
-#: Lambda asks each queue all the time: five pollers, each waiting 20 s at most.
+#: Lambda polls each queue all the time: five pollers, each of which waits 20 s at most.
 QUEUE_POLLERS: Final = 5
 QUEUE_POLL_SECONDS: Final = 20
 #: A request to a queue that keeps the order (FIFO) costs $0.50 a million.
@@ -161,7 +162,7 @@ LOGS_GB: Final = Decimal("0.50")
 LOGS_KEPT_GB: Final = Decimal("0.03")
 NAT_GB: Final = Decimal("0.045")
 ENDPOINT_GB: Final = Decimal("0.01")
-#: Streaming, where little is used; charged by the second.
+#: Streaming, at the price for low volumes; charged by the second.
 TRANSCRIBE_MINUTE: Final = Decimal("0.024")
 #: Transcribe Medical, streaming; one price however much is used. Source: the examples of AWS's
 #: pricing page of Transcribe, $1.125 for 15 minutes to $6.75 for 90.
@@ -171,7 +172,7 @@ TRANSLATE_MILLION_CHARACTERS: Final = Decimal(15)
 COMPREHEND_UNIT: Final = Decimal("0.0001")
 COMPREHEND_UNIT_CHARACTERS: Final = 100
 COMPREHEND_LEAST_UNITS: Final = 3
-#: Settings of a task that say whether it calls them, and the value that does.
+#: Settings by which a task calls these services, and the value that does.
 TRANSCRIBE_SETTING: Final = ("ENGINE", "transcribe")
 #: Settings, as JSON, that say whether streams are medical: always, or as their speakers choose.
 TRANSCRIBE_OPTIONS_SETTING: Final = "TRANSCRIBE_OPTIONS"
@@ -181,7 +182,7 @@ DETECT_SETTING: Final = ("TRANSLATE_SOURCE", "auto")
 
 
 class Usage(StrEnum):
-    """What usage is counted by; `infra.costs.usage` has the rates."""
+    """The kinds of usage; `infra.costs.usage` has their rates."""
 
     STREAM = "an hour of a live stream"
     SPEECH = "speech, by services that are chosen"
@@ -189,7 +190,7 @@ class Usage(StrEnum):
     GPU = "an hour of audio on a GPU"
     TASK = "an hour of one more task"
     GIGABYTE = "a GB"
-    #: So little that it has no rate.
+    #: Too little to have a rate.
     TRIFLE = "within free tiers, or too little to count"
 
 

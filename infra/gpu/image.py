@@ -1,7 +1,7 @@
-"""The GPU server's image: built from a folder, or one that exists.
+"""The GPU server's image: built from a folder, or an existing one.
 
 FileNotFoundError
-└── MissingDockerfile    the environment names a folder that holds none
+└── MissingDockerfile    the environment names a folder without a Dockerfile
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra.common.artifacts import ROOT
-from infra.common.images import existing_image
+from infra.common.images import refer_to_image
 
 #: What the folder's Dockerfile may copy besides the folder itself; see ARCHITECTURE.md, "Rooms".
 SHARED_ROOMS: Final = ("foundation", "speech", "transcripts")
@@ -26,7 +26,7 @@ class MissingDockerfile(FileNotFoundError):
     """An image is to be built from a folder without a Dockerfile."""
 
 
-def gpu_image(
+def choose_image(
     scope: Construct, image: str, arguments: Mapping[str, str], *, root: Path = ROOT
 ) -> ecs.ContainerImage:
     """Return the image that an environment names.
@@ -43,7 +43,7 @@ def gpu_image(
         MissingDockerfile: it is a folder, and there is no Dockerfile in it.
     """
     if ":" in image:
-        return existing_image(scope, image)
+        return refer_to_image(scope, image)
     folder = (root / image).resolve()
     if not (folder / "Dockerfile").is_file():
         raise MissingDockerfile(

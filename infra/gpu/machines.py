@@ -1,8 +1,8 @@
-"""Machines with a GPU: as many as there are tasks, none when there are none.
+"""Machines with a GPU: one for each task, none without tasks.
 
-ECS starts a machine for a task that finds no place and stops one that has been empty for some
-fifteen minutes (its managed scaling decides on a metric of one-minute steps). A machine that is
-to be taken away, also one that Spot wants back, first gets no new tasks and ends those it has.
+ECS starts a machine for a task that fits on none, and stops a machine that has been empty for some
+fifteen minutes (its managed scaling decides on a metric of one-minute steps). Before a machine is
+stopped, also on Spot's notice, ECS sends it no new tasks and ends the running ones.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from infra.common.ecs_agent import agent_role, root_volume
+from infra.common.ecs_agent import make_agent_role, make_root_volume
 from infra.common.nag import accept
-from infra.config.environment import Gpu
-from infra.network.own import Network
+from infra.config.gpu import GpuConfig
+from infra.network.interface import EnvironmentNetwork
 
-#: Holds the operating system with its drivers (30), the image (some 20 with WhisperX) and room to
-#: work, GiB.
+#: GiB for the operating system with its drivers (30), the image (some 20 with WhisperX) and
+#: temporary files.
 DISK: Final = Size.gibibytes(100)
-#: MiB a second; gp3 has 125 unless more is asked for, and an image is written, unpacked and read
-#: again. Half a cent more for the twenty minutes of a machine. The machines themselves do at most
-#: 437 (g4dn.xlarge, g5.xlarge) or 625 (g6.xlarge), and that for half an hour. The 3,000 requests a
-#: second that gp3 has anyway are enough for 750.
+#: MiB a second. The default of gp3 is 125, and an image is written, unpacked and read again. It
+#: costs half a cent more for the twenty minutes of a machine. The machines reach at most 437
+#: (g4dn.xlarge, g5.xlarge) or 625 (g6.xlarge), for half an hour. gp3's default of 3,000 requests a
+#: second is enough for 750.
 DISK_MIB_S: Final = 400
 
 
@@ -35,8 +35,8 @@ class GpuMachines(Construct):
 
     Attributes:
         auto_scaling_group: the machines.
-        capacity_provider: by which a service asks for them.
-        association: the cluster knows the capacity provider; services wait for it.
+        capacity_provider: how a service requests machines.
+        association: links the capacity provider to the cluster; services depend on it.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class GpuMachines(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        gpu: Gpu,
-        network: Network,
+        gpu: GpuConfig,
+        network: EnvironmentNetwork,
         cluster: ecs.Cluster,
     ) -> None:
         """Give `cluster` up to `gpu.maximum_instances` machines."""
@@ -57,10 +57,10 @@ class GpuMachines(Construct):
             vpc=network.vpc,
             vpc_subnets=network.task_subnets,
             min_capacity=0,
-            # No desired capacity: it starts with the least, and from then on it is ECS's matter.
+            # No desired capacity: it starts at the minimum, and ECS changes it from then on.
             max_capacity=gpu.maximum_instances,
             mixed_instances_policy=self._choice(gpu, self._template(network, spot=gpu.spot)),
-            # Not sent unless asked for, and two alarms look at it.
+            # Off by default; two alarms evaluate it.
             group_metrics=[autoscaling.GroupMetrics(autoscaling.GroupMetric.IN_SERVICE_INSTANCES)],
         )
         self.capacity_provider = ecs.AsgCapacityProvider(
@@ -73,7 +73,7 @@ class GpuMachines(Construct):
             target_capacity_percent=100,
             maximum_scaling_step_size=gpu.maximum_instances,
         )
-        # By hand, for the CDK's own is made so late that no service can wait for it.
+        # Made explicitly: the CDK makes its own so late that no service can depend on it.
         self.association = ecs.CfnClusterCapacityProviderAssociations(
             self,
             "Association",
@@ -83,7 +83,7 @@ class GpuMachines(Construct):
         )
         self._accept()
 
-    def _template(self, network: Network, *, spot: bool) -> ec2.LaunchTemplate:
+    def _template(self, network: EnvironmentNetwork, *, spot: bool) -> ec2.LaunchTemplate:
         group = ec2.SecurityGroup(
             self,
             "SecurityGroup",
@@ -95,9 +95,9 @@ class GpuMachines(Construct):
         return ec2.LaunchTemplate(
             self,
             "Template",
-            # The newest at each deployment: CloudFormation asks for it, a synth does not.
+            # The newest image at each deployment: CloudFormation looks it up, not the synth.
             machine_image=ecs.EcsOptimizedImage.amazon_linux2023(ecs.AmiHardwareType.GPU),
-            role=agent_role(
+            role=make_agent_role(
                 self, self._cluster, "ECS's agent on machines with a GPU"
             ).without_policy_updates(),
             security_group=group,
@@ -105,10 +105,12 @@ class GpuMachines(Construct):
             associate_public_ip_address=network.public_addresses,
             require_imdsv2=True,
             http_put_response_hop_limit=1,
-            block_devices=[root_volume(DISK, mib_s=DISK_MIB_S)],
+            block_devices=[make_root_volume(DISK, mib_s=DISK_MIB_S)],
         )
 
-    def _choice(self, gpu: Gpu, template: ec2.LaunchTemplate) -> autoscaling.MixedInstancesPolicy:
+    def _choice(
+        self, gpu: GpuConfig, template: ec2.LaunchTemplate
+    ) -> autoscaling.MixedInstancesPolicy:
         return autoscaling.MixedInstancesPolicy(
             launch_template=template,
             launch_template_overrides=[
@@ -119,7 +121,7 @@ class GpuMachines(Construct):
                 on_demand_base_capacity=0,
                 on_demand_percentage_above_base_capacity=0 if gpu.spot else 100,
                 on_demand_allocation_strategy=autoscaling.OnDemandAllocationStrategy.PRIORITIZED,
-                # Which is interrupted least, and of equals the one that is preferred.
+                # The type that is interrupted least; among equals, the preferred one.
                 spot_allocation_strategy=(
                     autoscaling.SpotAllocationStrategy.CAPACITY_OPTIMIZED_PRIORITIZED
                 ),
@@ -130,17 +132,17 @@ class GpuMachines(Construct):
         """Return the settings of ECS's agent, as its README (aws/amazon-ecs-agent) lists them."""
         settings = {
             "ECS_CLUSTER": self._cluster.cluster_name,
-            # A container gets its task's rights, never the machine's.
+            # A container has its task's rights, never the machine's.
             "ECS_AWSVPC_BLOCK_IMDS": "true",
-            # Logs are written with the rights of the task's execution role.
+            # The task's execution role has the right to write logs.
             "ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE": "true",
             "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true" if spot else "false",
-            # A layer of gigabytes is unpacked for minutes, in which nothing arrives; the agent
-            # would give up after one, and begin anew.
+            # Unpacking a layer of gigabytes takes minutes without progress. By default the agent
+            # would give up after one minute and start again.
             "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT": "10m",
-            # What this machine has pulled it has: a task that is started again needs no registry.
+            # Reuse a pulled image, so that a restarted task needs no registry.
             "ECS_IMAGE_PULL_BEHAVIOR": "once",
-            # A first start reads gigabytes from a new disk, and hands over the GPU.
+            # A first start reads gigabytes from a new disk and attaches the GPU.
             "ECS_CONTAINER_CREATE_TIMEOUT": "10m",
             "ECS_CONTAINER_START_TIMEOUT": "10m",
         }
@@ -153,8 +155,8 @@ class GpuMachines(Construct):
         accept(
             self.auto_scaling_group,
             {
-                "AwsSolutions-AS3": "Machines come and go with the work, which nobody needs to be "
-                "notified of; one that stays without work has its alarm.",
+                "AwsSolutions-AS3": "Machines start and stop with the work, which needs no "
+                "notification; an alarm watches for machines without work.",
                 "AwsSolutions-EC26": "The rule cannot look into a launch template; the only "
                 "volume in ours is encrypted.",
             },

@@ -1,33 +1,35 @@
-"""The GPU server: transcribes recordings, and costs nothing while there are none.
+"""The GPU server: it transcribes recordings, and costs nothing while there are none.
 
-    router --HTTP:8000--> task (one per machine) <--polls-- jobs (infra.recordings.flow)
+    router --HTTP:8000--> task (one per machine) <--polls-- jobs (infra.recordings)
                             '-- reads audio, writes transcripts: S3
 
-**How many.** The service's desired count is the one switch: the batch worker turns it, and ECS
-starts and stops machines after it (`infra.gpu.machines`). The template says 0. Without a number
-CloudFormation would begin with one task, and a first deployment would wait for a GPU that an
-account may not even have a quota for. A deployment leaves the running number alone unless it
-changes the server itself (image, settings, network). Then all tasks have to be replaced, no
-machine has a second GPU for a new one beside the old one, and the number goes to 0: the
-deployment neither waits for Spot capacity nor fails for want of it. At its next look the batch
-worker turns the number up again for whatever waits or is to be kept warm. A task with work protects
-itself from both, for minutes at a time (`gpu_server.host.protection`); a job that is cut off all
-the same becomes visible in the queue again.
+**Number of tasks.** The service's desired count controls everything: the batch worker sets it, and
+ECS starts and stops machines to match (`infra.gpu.machines`). The template sets it to 0. Without a
+number CloudFormation would start one task, and a first deployment would wait for a GPU that the
+account may not even have a quota for. A deployment keeps the running number unless it changes the
+server itself (image, settings, network). In that case all tasks have to be replaced. No machine has
+a second GPU for a new task beside the old one, so the number goes to 0, and the deployment neither
+waits for Spot capacity nor fails without it. At its next check the batch worker raises the number
+for waiting jobs or a scheduled warm machine. A busy task protects itself from being stopped, for
+minutes at a time (`gpu_server.host.protection`). A job that is interrupted all the same becomes
+visible in the queue again.
 
-**Who can reach it.** Tasks have no public address; their security group lets in the router's
-and nobody else's. Whoever asks for something has to know a secret besides. Secrets Manager makes it
-($0.40 a month), ECS gives it to the container, and CloudFormation to the router: from inside the
-network Secrets Manager could be asked only through an endpoint, for $7.30 a month and zone. The
-price is that whoever may read the router's configuration may read the secret. Between the two it
-is HTTP inside the network, not TLS. Audio does not pass here, only the key of an object.
+**Access.** Tasks have no public address, and their security group admits the router's group only.
+Callers also need a secret. Secrets Manager generates it ($0.40 a month), ECS passes it to the
+container, and CloudFormation to the router, because from inside the network Secrets Manager is only
+reachable through an endpoint, for $7.30 a month and zone. In return, whoever may read the router's
+configuration may read the secret. The two speak HTTP inside the network, not TLS. Requests carry
+the key of an object, no audio.
 
-To change the secret, change `SECRET_FIELD` and deploy, as in `infra.live.entrances`. A router that
-still sends the old one is refused, and puts its recordings on the queue until it is deployed, too.
+To change the secret, change `SECRET_FIELD` and deploy, as in `infra.live.entrances`. The server
+refuses a router that still sends the old secret; that router queues its recordings until it is
+deployed, too.
 
-**AWS from the inside.** Tasks on machines and functions have no public address, so S3 is reached
-through the network's gateway and SQS through an endpoint of its own, $7.30 a month and zone. Its
-private name holds for the whole network: the caption service sends its finals through it, too.
-That is why everything in the network may use it, but for queues of this account only.
+**AWS from inside the network.** Tasks on machines, and functions, have no public address. They
+reach S3 through the network's gateway, and SQS through an endpoint for $7.30 a month and zone. The
+endpoint's private name applies to the whole network, so the caption service sends its finals
+through it, too. The endpoint therefore admits everything in the network, but only for queues of
+this account.
 """
 
 from __future__ import annotations
@@ -43,41 +45,42 @@ from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
 from infra.aws.log_retention import RETENTION
-from infra.common.functions import Place
-from infra.common.generated_secrets import generated_secret, reference
-from infra.common.nag import accept
-from infra.config.environment import Gpu
-from infra.gpu.image import gpu_image
+from infra.common.ecs_agent import with_machines
+from infra.common.functions import VpcPlacement
+from infra.common.generated_secrets import make_secret, refer_to_field
+from infra.common.nag import accept, accept_registry_login, shown_id
+from infra.config.gpu import GpuConfig
+from infra.gpu.image import choose_image
 from infra.gpu.machines import GpuMachines
-from infra.network.own import Network
+from infra.network.interface import EnvironmentNetwork
 from infra.recordings import access
-from infra.recordings.flow import RecordingStore
+from infra.recordings.store import RecordingStore
 
 PORT: Final = 8000
 NAME: Final = "transcriber"
-#: The smallest machines have 16 GiB, of which the system and ECS's agent keep some, MiB.
+#: MiB. The smallest machines have 16 GiB, of which the system and ECS's agent need some.
 MEMORY: Final = 12_288
-#: Loading a model takes minutes; ECS does not wait longer than this before it counts failures.
+#: Loading a model takes minutes. After this long ECS counts failed health checks.
 START: Final = Duration.minutes(5)
-#: What Spot gives a machine from its notice to its end.
+#: Time from Spot's notice to the end of the machine.
 STOP: Final = Duration.minutes(2)
 
-#: Which field of the secret is the value; another name makes another value.
+#: The field of the secret that holds the value. Another name makes another value.
 SECRET_FIELD: Final = "value1"  # noqa: S105 - the field's name, not its value
 
 
 class GpuServer(Construct):
-    """See the module.
+    """The GPU server. See the module.
 
     Attributes:
-        gpu: what the environment chose.
-        url: where the router finds it, while there is one: `http://transcriber.NAMESPACE:8000`.
-        cluster: ECS's, with nothing else in it.
-        service: its desired count is the number of tasks and of machines.
+        config: what the environment chose.
+        url: where the router reaches a running task: `http://transcriber.NAMESPACE:8000`.
+        cluster: the ECS cluster, with nothing else in it.
+        service: the ECS service; its desired count is the number of tasks and of machines.
         auto_scaling_group: the machines.
         security_group: the tasks'.
-        router_place: where the router has to run to reach it.
-        token: what callers have to know; a reference that CloudFormation resolves.
+        router_placement: where the router has to run to reach it.
+        token: the secret that callers send, as a reference that CloudFormation resolves.
     """
 
     def __init__(
@@ -85,8 +88,8 @@ class GpuServer(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        gpu: Gpu,
-        network: Network,
+        gpu: GpuConfig,
+        network: EnvironmentNetwork,
         store: RecordingStore,
     ) -> None:
         """Make a server for the recordings of `store`.
@@ -95,18 +98,18 @@ class GpuServer(Construct):
             MissingDockerfile: the image is to be built from a folder without a Dockerfile.
         """
         super().__init__(scope, construct_id)
-        self.gpu = gpu
+        self.config = gpu
         self._network = network
         namespace = f"{Stack.of(self).stack_name}.internal".lower()
         self.url = f"http://{NAME}.{namespace}:{PORT}"
-        self._secret = generated_secret(
+        self._secret = make_secret(
             self,
             field=SECRET_FIELD,
             description="By which the router is known to the GPU server",
             why_not_rotated="Router and tasks get the value when they are deployed, so a "
             "rotation would only part them; a deployment changes it.",
         )
-        self.token = reference(self._secret, SECRET_FIELD)
+        self.token = refer_to_field(self._secret, SECRET_FIELD)
         self.cluster = self._make_cluster(namespace)
         router_group = self._security_group("RouterSecurityGroup", "Router: to the GPU server")
         self.security_group = self._security_group(
@@ -115,13 +118,13 @@ class GpuServer(Construct):
         self.security_group.connections.allow_from(
             router_group, ec2.Port.tcp(PORT), "Router to GPU server"
         )
-        self.router_place = Place(
+        self.router_placement = VpcPlacement(
             vpc=network.vpc, subnets=network.inner_subnets, security_groups=[router_group]
         )
         machines = GpuMachines(self, "Machines", gpu=gpu, network=network, cluster=self.cluster)
         self.auto_scaling_group = machines.auto_scaling_group
         self.service = self._make_service(self._make_task(store), machines)
-        self._open_way_to_queues()
+        self._make_queue_endpoint()
 
     def _make_cluster(self, namespace: str) -> ecs.Cluster:
         cluster = ecs.Cluster(self, "Cluster", vpc=self._network.vpc)
@@ -131,8 +134,8 @@ class GpuServer(Construct):
         accept(
             cluster,
             {
-                "AwsSolutions-ECS4": "Container Insights are metrics paid one by one; what is "
-                "watched here are the queue, the number of tasks and that of machines."
+                "AwsSolutions-ECS4": "Container Insights is charged by the metric; alarms watch "
+                "the queue and the numbers of tasks and machines."
             },
         )
         return cluster
@@ -149,30 +152,30 @@ class GpuServer(Construct):
         return group
 
     def _make_task(self, store: RecordingStore) -> ecs.Ec2TaskDefinition:
-        assert self.gpu.image  # noqa: S101 - an environment without one is refused
+        assert self.config.image  # noqa: S101 - an environment without one is refused
         task = ecs.Ec2TaskDefinition(self, "Task", network_mode=ecs.NetworkMode.AWS_VPC)
         task.add_container(
             NAME,
-            image=gpu_image(
+            image=choose_image(
                 self,
-                self.gpu.image,
+                self.config.image,
                 {
-                    "TRANSCRIBER": self.gpu.transcriber,
-                    "MODEL": self.gpu.baked_model,
-                    "ALIGNMENT_LANGUAGES": " ".join(self.gpu.baked_languages),
+                    "TRANSCRIBER": self.config.transcriber,
+                    "MODEL": self.config.baked_model,
+                    "ALIGNMENT_LANGUAGES": " ".join(self.config.baked_languages),
                 },
             ),
             gpu_count=1,
             memory_reservation_mib=MEMORY,
             port_mappings=[ecs.PortMapping(container_port=PORT)],
             environment={
-                **self.gpu.settings,
-                # A machine's metadata, where an SDK looks for it otherwise, is out of reach.
-                # botocore knows it by this name only.
+                **self.config.settings,
+                # SDKs otherwise ask the machine's metadata, which containers cannot reach.
+                # botocore reads this name only.
                 "AWS_DEFAULT_REGION": Stack.of(self).region,
-                # Not `auto`: CTranslate2 finds no GPU after any error of CUDA, and the machine
-                # would go on as a slow and expensive CPU. This way the task ends, and an alarm
-                # goes off (`infra.operations.alarms`, GpuMissing).
+                # Not `auto`: after any error of CUDA, CTranslate2 finds no GPU, and the machine
+                # would continue as a slow and expensive CPU. With `cuda` the task ends, and an
+                # alarm goes off (`infra.operations.alarms`, GpuMissing).
                 "DEVICE": "cuda",
                 "HOST": "0.0.0.0",
                 "PORT": str(PORT),
@@ -183,7 +186,7 @@ class GpuServer(Construct):
                 "AUTH_TOKEN": ecs.Secret.from_secrets_manager(self._secret, SECRET_FIELD),
             },
             health_check=ecs.HealthCheck(
-                command=["CMD", "python3", "-c", _LOOK],
+                command=["CMD", "python3", "-c", _HEALTH_CHECK],
                 interval=Duration.seconds(15),
                 timeout=Duration.seconds(10),
                 retries=3,
@@ -195,7 +198,7 @@ class GpuServer(Construct):
                 log_group=logs.LogGroup(
                     self,
                     "Logs",
-                    retention=RETENTION[self.gpu.log_days],
+                    retention=RETENTION[self.config.log_days],
                     removal_policy=RemovalPolicy.DESTROY,
                 ),
             ),
@@ -208,13 +211,7 @@ class GpuServer(Construct):
                 "the secret is not among them, but a reference to Secrets Manager."
             },
         )
-        accept(
-            task.obtain_execution_role(),
-            {
-                "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about no "
-                "resource: AWS knows it only for `*`."
-            },
-        )
+        accept_registry_login(task.obtain_execution_role())
         return task
 
     def _grant(self, role: iam.IRole, store: RecordingStore) -> None:
@@ -228,7 +225,7 @@ class GpuServer(Construct):
         self._let_protect_itself(role)
 
     def _let_protect_itself(self, role: iam.IRole) -> None:
-        """While a task works, ECS is to choose others where there are to be fewer."""
+        """Let a busy task make ECS stop other tasks before it."""
         stack = Stack.of(self)
         tasks = stack.format_arn(
             service="ecs", resource="task", resource_name=f"{self.cluster.cluster_name}/*"
@@ -236,14 +233,12 @@ class GpuServer(Construct):
         role.add_to_principal_policy(
             iam.PolicyStatement(actions=["ecs:UpdateTaskProtection"], resources=[tasks])
         )
-        made = self.cluster.node.default_child
-        assert isinstance(made, ecs.CfnCluster)  # noqa: S101 - what a Cluster is made of
         accept(
             role,
             {
                 f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-                f"task/<{stack.resolve(made.logical_id)}>/*]": "Tasks of this cluster, which are "
-                "this server's; what they are called shows when they start.",
+                f"task/<{shown_id(self.cluster)}>/*]": "Tasks of this server's "
+                "cluster, whose names are unknown until they start.",
             },
         )
 
@@ -251,15 +246,7 @@ class GpuServer(Construct):
         service = ecs.Ec2Service(
             self,
             "Service",
-            # The same cluster, which the CDK does not know to have machines.
-            cluster=ecs.Cluster.from_cluster_attributes(
-                self,
-                "ClusterWithMachines",
-                cluster_name=self.cluster.cluster_name,
-                cluster_arn=self.cluster.cluster_arn,
-                vpc=self._network.vpc,
-                has_ec2_capacity=True,
-            ),
+            cluster=with_machines(self.cluster, self, "ClusterWithMachines"),
             task_definition=task,
             desired_count=0,  # see the module
             # There is no second GPU for a new task beside the old one.
@@ -283,7 +270,7 @@ class GpuServer(Construct):
         service.node.add_dependency(machines.association)
         return service
 
-    def _open_way_to_queues(self) -> None:
+    def _make_queue_endpoint(self) -> None:
         vpc = self._network.vpc
         group = ec2.SecurityGroup(
             self,
@@ -323,7 +310,7 @@ class GpuServer(Construct):
                     "sqs:ReceiveMessage",
                     "sqs:SendMessage",
                 ],
-                # It limits what leaves the network; who may do what, roles say.
+                # This limits what leaves the network; roles limit who may do what.
                 resources=["*"],
                 conditions={
                     "StringEquals": {
@@ -335,8 +322,8 @@ class GpuServer(Construct):
         )
 
 
-#: Whatever it answers, it lives: 503 means that the model is being loaded, which may take long.
-_LOOK: Final = (
+#: Any answer means that the server is alive: 503 says that it still loads the model.
+_HEALTH_CHECK: Final = (
     "import http.client as http; "
     f"server = http.HTTPConnection('127.0.0.1', {PORT}, timeout=5); "
     "server.request('GET', '/health'); server.getresponse()"

@@ -1,10 +1,10 @@
-"""The settings of the tasks for Amazon Transcribe and Amazon Translate, and their rights there.
+"""Settings, rights and egress of the tasks for Amazon Transcribe and Amazon Translate.
 
-All rights are for `*`. AWS's Service Authorization Reference (as of 2026) names no type of resource
-for the streaming actions of Transcribe, nor for DetectDominantLanguage of Comprehend. For
-TranslateText it names terminologies and parallel data, both optional: a request without them is
-about no resource, and whether the ARN alone would do for one with a terminology nobody has tried
-here. What narrows the rights is the region, a key that every request to AWS has.
+All rights are for `*`. AWS's Service Authorization Reference (as of 2026) has no resource type for
+the streaming actions of Transcribe, nor for DetectDominantLanguage of Comprehend. For TranslateText
+it has terminologies and parallel data, both optional: a request without them names no resource.
+Whether the ARN of a terminology would be enough for a request with one has not been tried. A
+condition on the region narrows the rights; every request to AWS has that key.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from collections.abc import Iterator
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 
-from infra.config.environment import Service
-from infra.config.recognition import TRANSCRIBE_PORT, Transcribe
+from infra.config.recognition import TRANSCRIBE_PORT, TranscribeConfig
+from infra.config.service import ServiceConfig
 
 TRANSLATE_ACTION = "translate:TranslateText"
-#: Translate calls Comprehend in the caller's name, where it is to detect the source's language.
+#: To detect a text's language, Translate calls Comprehend on behalf of the caller.
 #: Source: Amazon Translate Developer Guide, "Identity-based policies".
 DETECT_ACTION = "comprehend:DetectDominantLanguage"
 
 
-def settings(service: Service, region: str) -> dict[str, str]:
+def settings(service: ServiceConfig, region: str) -> dict[str, str]:
     """Return environment variables of the tasks, which `ecs_service.settings` describes.
 
     Args:
-        service: what was chosen.
+        service: what the environment chose.
         region: the environment's own.
     """
     engine, translation = service.engine, service.translation
     variables: dict[str, str] = {"ENGINE": engine.kind}
-    if isinstance(engine, Transcribe):
+    if isinstance(engine, TranscribeConfig):
         allowed = engine.allowed.model_dump(mode="json", exclude_defaults=True)
         variables["TRANSCRIBE_REGION"] = engine.region or region
         variables["TRANSCRIBE_STARTS_PER_SECOND"] = f"{engine.starts(service.maximum_tasks):.4g}"
@@ -48,14 +48,14 @@ def settings(service: Service, region: str) -> dict[str, str]:
     return {name: value for name, value in variables.items() if value}
 
 
-def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
-    """Yield what the tasks' role needs besides the rest; nothing where neither is used.
+def rights(service: ServiceConfig, region: str) -> Iterator[iam.PolicyStatement]:
+    """Yield the rights of the tasks' role to call the chosen services.
 
     Args:
-        service: what was chosen.
+        service: what the environment chose.
         region: the environment's own.
     """
-    if isinstance(service.engine, Transcribe):
+    if isinstance(service.engine, TranscribeConfig):
         for action in _transcribe_actions(service.engine):
             yield _right(action, service.engine.region or region)
     if service.translation is not None:
@@ -64,17 +64,17 @@ def rights(service: Service, region: str) -> Iterator[iam.PolicyStatement]:
             yield _right(DETECT_ACTION, service.translation.region or region)
 
 
-def let_out(group: ec2.SecurityGroup, service: Service) -> None:
-    """Open the ways to AWS that tasks need, among them that to Transcribe where it recognises."""
+def allow_egress(group: ec2.SecurityGroup, service: ServiceConfig) -> None:
+    """Permit the connections to AWS that tasks need, including Transcribe's port if chosen."""
     group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS")
-    if isinstance(service.engine, Transcribe):
+    if isinstance(service.engine, TranscribeConfig):
         group.add_egress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(TRANSCRIBE_PORT), "Amazon Transcribe"
         )
 
 
-def _transcribe_actions(engine: Transcribe) -> Iterator[str]:
-    """Yield what starts the streams that there can be."""
+def _transcribe_actions(engine: TranscribeConfig) -> Iterator[str]:
+    """Yield the actions that start the streams that speakers may choose."""
     if engine.medical != "always":
         yield "transcribe:StartStreamTranscriptionWebSocket"
     if engine.medical != "never":
@@ -90,5 +90,5 @@ def _right(action: str, region: str) -> iam.PolicyStatement:
 
 
 def _json(value: object) -> str:
-    """Return a value as JSON, the same one each time; nothing for an empty one."""
+    """Return a value as JSON with sorted keys; `""` for an empty one."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")) if value else ""

@@ -1,4 +1,4 @@
-"""What runs for live captions, on Fargate or a machine: a container, its image, its rights."""
+"""The task of the caption service, on Fargate or a machine: container, image and rights."""
 
 from __future__ import annotations
 
@@ -10,42 +10,41 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.aws.log_retention import RETENTION
-from infra.common import nag
 from infra.common.artifacts import ROOT
-from infra.common.images import existing_image
-from infra.config.environment import MACHINE_MEMORY_MIB, Service
+from infra.common.images import refer_to_image
+from infra.common.nag import accept, accept_registry_login
+from infra.config.service import MACHINE_MEMORY_MIB, ServiceConfig
 from infra.conversations.store import ConversationStore
 from infra.live import language_services
 from infra.live.entrances import VIEWER_HEADER
 
 PORT = 8080
-#: The image's own user, whom the folders below belong to.
+#: The image's own user, who owns the folders below.
 USER = "10001:10001"
-#: Where finals are kept until the table has them. Like `/tmp`, a folder of its own on the task's
-#: storage, which the image gives to its user (`VOLUME`): all else in the container is read-only.
+#: The folder of the outbox, which holds finals until the table has them. Like `/tmp` it is a
+#: volume that the image assigns to its user (`VOLUME`). All else in the container is read-only.
 OUTBOX_FOLDER = "/var/lib/cloudscribe"
 WRITABLE = {"tmp": "/tmp", "outbox": OUTBOX_FOLDER}  # noqa: S108 - of the container alone
-#: Until the models are loaded, also on a quarter of a vCPU.
+#: Time to load the models, also on a quarter of a vCPU.
 START = Duration.minutes(2)
-#: The same on a machine that has no CPU credits left. ECS allows no more.
+#: The same on a machine without CPU credits; the most that ECS allows.
 START_ON_MACHINE = Duration.minutes(5)
-#: What a machine keeps for the task, and the task's share of its two vCPUs under load. The machine
-#: has some 420 MiB, of which the system takes a third.
+#: Memory that a machine reserves for the task, and the task's share of its two vCPUs under load.
+#: The machine has some 420 MiB, of which the system takes a third.
 MACHINE_RESERVATION_MIB, MACHINE_CPU = 192, 1024
-#: All that ecs_service/Dockerfile copies. Whatever else is in the tree neither changes the image
-#: nor is looked at.
+#: The folders that ecs_service/Dockerfile copies. The rest of the tree does not affect the image.
 IMAGE_SOURCES = ("ecs_service", "foundation", "speech", "transcripts", "translation")
 
 
 class CaptionTask(Construct):
-    """The definition of a task.
+    """The definition of the task.
 
-    The container's health check asks whether the process answers, never whether it has a slot
-    free. If the process dies, it is started again in the same task, where the outbox still is.
+    The container's health check asks whether the process answers, not whether it has a free slot.
+    A process that dies is restarted in the same task, where the outbox still is.
 
     Attributes:
-        definition: for the service.
-        log_group: what the container writes.
+        definition: the task definition.
+        log_group: the container's log.
     """
 
     def __init__(
@@ -53,15 +52,15 @@ class CaptionTask(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        service: Service,
+        service: ServiceConfig,
         store: ConversationStore,
         namespace: str,
         edge_secret: ecs.Secret | None = None,
     ) -> None:
         """Define the task; its metrics get into `namespace`.
 
-        With `edge_secret`, for which the service then asks whoever connects, the task is one for a
-        machine with nothing in front of it; without, one for Fargate.
+        With `edge_secret`, which the service then requires of callers, the task is for a machine;
+        without it, for Fargate.
         """
         super().__init__(scope, construct_id)
         self.log_group = logs.LogGroup(
@@ -83,7 +82,7 @@ class CaptionTask(Construct):
             memory_limit_mib=MACHINE_MEMORY_MIB if machine else None,
             environment=self._settings(service, store, namespace),
             secrets={"EDGE_SECRET": edge_secret} if edge_secret else None,
-            # A log that cannot keep up loses lines rather than hold up the event loop.
+            # A log that cannot keep up loses lines and does not block the event loop.
             logging=ecs.LogDrivers.aws_logs(
                 log_group=self.log_group,
                 stream_prefix="service",
@@ -100,8 +99,8 @@ class CaptionTask(Construct):
             user=USER,
             readonly_root_filesystem=True,
             stop_timeout=Duration.seconds(service.stop_seconds),
-            # As process 1 the service would not see SIGTERM before it serves, and would have to
-            # bury the workers of a fork server that died.
+            # As process 1 the service would ignore SIGTERM until it serves, and would have to reap
+            # the workers of a fork server that died.
             linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
             enable_restart_policy=True,
             restart_ignored_exit_codes=[0],
@@ -114,7 +113,7 @@ class CaptionTask(Construct):
         self._accept_findings(service)
 
     def _settings(
-        self, service: Service, store: ConversationStore, namespace: str
+        self, service: ServiceConfig, store: ConversationStore, namespace: str
     ) -> dict[str, str]:
         """Return the environment variables, which `ecs_service.settings` describes."""
         region = Stack.of(self).region
@@ -138,10 +137,10 @@ class CaptionTask(Construct):
             **{name: f"{value:g}" for name, value in optional.items() if value is not None},
         }
 
-    def _allow(self, service: Service, store: ConversationStore) -> None:
-        """Let the service send finals, read what is stored, and call what it was chosen to call.
+    def _allow(self, service: ServiceConfig, store: ConversationStore) -> None:
+        """Let the service send finals, read the table, and call the chosen language services.
 
-        The grants of the CDK would add that it may look at the queue's settings.
+        The CDK's grants would also let it read the queue's settings.
         """
         for actions, resource in (
             ("sqs:SendMessage", store.queue.queue_arn),
@@ -154,8 +153,8 @@ class CaptionTask(Construct):
         for right in language_services.rights(service, Stack.of(self).region):
             self.definition.add_to_task_role_policy(right)
 
-    def _accept_findings(self, service: Service) -> None:
-        nag.accept(
+    def _accept_findings(self, service: ServiceConfig) -> None:
+        accept(
             self.definition,
             {
                 "AwsSolutions-ECS2": "What is given to the container are addresses and numbers; "
@@ -163,7 +162,7 @@ class CaptionTask(Construct):
             },
         )
         if any(language_services.rights(service, Stack.of(self).region)):
-            nag.accept(
+            accept(
                 self.definition.task_role,
                 {
                     "AwsSolutions-IAM5[Resource::*]": "Streams of Transcribe and translations of "
@@ -171,18 +170,11 @@ class CaptionTask(Construct):
                     "are for one region."
                 },
             )
-        role = self.definition.execution_role
-        if role is not None:
-            nag.accept(
-                role,
-                {
-                    "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about "
-                    "no resource: AWS knows it only for `*`."
-                },
-            )
+        if role := self.definition.execution_role:
+            accept_registry_login(role)
 
 
-def _for_fargate(scope: Construct, service: Service) -> ecs.TaskDefinition:
+def _for_fargate(scope: Construct, service: ServiceConfig) -> ecs.TaskDefinition:
     return ecs.FargateTaskDefinition(
         scope,
         "Definition",
@@ -199,7 +191,8 @@ def _for_fargate(scope: Construct, service: Service) -> ecs.TaskDefinition:
 def _for_machine(scope: Construct) -> ecs.TaskDefinition:
     """Return a definition whose outbox is the machine's folder of the same name.
 
-    On a bridge, behind which a machine's metadata is out of reach; see `infra.live.machine`.
+    On a bridge network, from which a machine's metadata cannot be reached; see
+    `infra.live.machine`.
     """
     return ecs.Ec2TaskDefinition(
         scope,
@@ -217,10 +210,10 @@ def _for_machine(scope: Construct) -> ecs.TaskDefinition:
     )
 
 
-def _image(scope: Construct, service: Service) -> ecs.ContainerImage:
-    """Return the image that was named, or the one that is built from this tree at deployment."""
+def _image(scope: Construct, service: ServiceConfig) -> ecs.ContainerImage:
+    """Return the named image, or the one that a deployment builds from this tree."""
     if service.image is not None:
-        return existing_image(scope, service.image)
+        return refer_to_image(scope, service.image)
     return ecs.ContainerImage.from_asset(
         str(ROOT),
         file="ecs_service/Dockerfile",

@@ -1,15 +1,15 @@
 """An alarm for every way to lose words, recordings or money.
 
-Its description names what has happened and what to do first, for it arrives as a mail in the night.
-An alarm on one metric costs ten cents a month (the first ten are free), one on an expression ten
-cents for each metric in it; so nothing is watched twice, and what would merely be nice to know
-is on the dashboards. An expression that fills gaps has a value for the newest minute before its
-metrics have arrived, so its alarm asks for some of the last minutes, never for all of them. Not
-alarmed for:
+Alarms arrive as mails in the night, so each description says what has happened and what to do
+first. An alarm on one metric costs ten cents a month (the first ten are free), and an alarm on an
+expression costs ten cents for each of its metrics. So nothing has two alarms, and what is merely
+good to know is on the dashboards. An expression that fills gaps has a value for the newest minute
+before its metrics arrive, so its alarm requires some of the last minutes, never all of them. There
+is no alarm on:
 
-- functions that are throttled other than the processor: EventBridge and Lambda go on trying for
-  hours, and what they give up lies in the queue of undelivered events, which is watched;
-- the website: what CloudFront cannot reach shows as "no healthy task".
+- throttled functions other than the processor: EventBridge and Lambda retry for hours, and events
+  that they give up are in the queue of undelivered events, which has an alarm;
+- the website: an origin that CloudFront cannot reach shows as "no healthy task".
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.gpu.server import GpuServer
+from infra.live.machine_service import MachineService
+from infra.live.service import CaptionService
 from infra.operations import metrics
 from infra.operations.notices import Notices
 from infra.operations.watched import Watched
 
-#: A final is in the table within seconds; so many mean that nothing gets through, seconds.
+#: Seconds. A final is usually in the table within seconds; this many mean that none arrives.
 LATE_UTTERANCE: Final = 300
-#: A final should leave its task for the queue within a second; ten times a retry's longest wait.
+#: Seconds. A final should reach the queue within one; this is ten times a retry's longest wait.
 LATE_OUTBOX: Final = 60
-#: With machines of our own a job is begun within minutes, or at the next of the set times, and may
-#: stand behind many, hours.
+#: Hours. With machines of our own a job starts within minutes or at the next set time, but many
+#: others may be ahead of it.
 LATE_JOB: Final = 6
-#: Without, jobs wait for people; they have a fortnight, and are notified on the second day, hours.
+#: Hours. Without machines jobs wait for people, who have 14 days and are notified on the second.
 LATE_JOB_WITHOUT_GPU: Final = 24
-#: What a machine may take to stop once it is not wanted any more, minutes: its task ends (2), ECS
-#: has seen it empty for a quarter of an hour, and it is drained.
+#: Minutes that an unwanted machine may take to stop: its task ends (2), ECS sees it empty for a
+#: quarter of an hour, and drains it.
 MACHINE_STOP: Final = 30
-#: What may pass from the wish for a machine to its first job, minutes: it may not be had at once.
+#: Minutes from the request for a machine to its first job; capacity may not be available at once.
 GPU_START: Final = 30
-#: How long a schedule may keep a machine ready without a break, minutes.
+#: Minutes that a schedule may keep a machine warm without a break.
 WARM_AT_MOST: Final = 23 * 60
 
 
@@ -52,7 +55,7 @@ class LossAlarms(Construct):
     def __init__(
         self, scope: Construct, construct_id: str, *, watched: Watched, notices: Notices
     ) -> None:
-        """Make the alarms and have them, and those made elsewhere, notify `notices`."""
+        """Make the alarms; these and those of the constructs notify `notices`."""
         super().__init__(scope, construct_id)
         self._notify = actions.SnsAction(notices.topic)
         self._watched = watched
@@ -61,11 +64,11 @@ class LossAlarms(Construct):
         self._recordings()
         self._functions()
         if watched.captions:
-            self._live()
+            self._live(watched.captions)
         if watched.machine:
-            self._machine()
+            self._machine(watched.machine)
         if watched.gpu:
-            self._gpu()
+            self._gpu(watched.gpu)
 
     def _conversations(self) -> None:
         kept = self._watched.conversations
@@ -116,7 +119,7 @@ class LossAlarms(Construct):
         )
         hours, first = LATE_JOB_WITHOUT_GPU, "Nothing here works jobs off: start who does"
         if self._watched.gpu:
-            held = self._watched.gpu.gpu.longest_hold
+            held = self._watched.gpu.config.longest_hold
             hours = LATE_JOB + math.ceil(held.total_seconds() / 3600)
             first = "See whether machines run, and what their log says"
         self._above(
@@ -146,9 +149,7 @@ class LossAlarms(Construct):
             periods=3,
         )
 
-    def _live(self) -> None:
-        captions = self._watched.captions
-        assert captions is not None  # noqa: S101 - for mypy; asked by the caller
+    def _live(self, captions: CaptionService) -> None:
         self._serving(
             captions.alarms,
             metrics.healthy_tasks(captions),
@@ -158,9 +159,7 @@ class LossAlarms(Construct):
             periods=3,
         )
 
-    def _machine(self) -> None:
-        live = self._watched.machine
-        assert live is not None  # noqa: S101 - for mypy; asked by the caller
+    def _machine(self, live: MachineService) -> None:
         self._serving(
             live.alarms,
             metrics.heartbeat(self._watched.namespace),
@@ -172,14 +171,14 @@ class LossAlarms(Construct):
 
     def _serving(
         self,
-        made_elsewhere: Iterable[cloudwatch.Alarm],
+        alarms_of_service: Iterable[cloudwatch.Alarm],
         metric: cloudwatch.IMetric,
         description: str,
         *,
         periods: int,
     ) -> None:
-        """Alarm where `metric`, which counts who serves, is below 1, and where finals wait."""
-        for alarm in made_elsewhere:
+        """Alarm if `metric`, the number of serving tasks, is below 1, or if finals wait."""
+        for alarm in alarms_of_service:
             alarm.add_alarm_action(self._notify)
         self._alarm(
             "NobodyServes",
@@ -200,15 +199,14 @@ class LossAlarms(Construct):
             periods=3,
         )
 
-    def _gpu(self) -> None:
-        gpu, jobs = self._watched.gpu, self._watched.recordings.jobs
-        assert gpu is not None  # noqa: S101 - for mypy; asked by the caller
-        # The batch worker sees that there is no work at its next look, and that it was so for long
-        # enough at one more.
-        looks = 2 * self._watched.flow.look_minutes
+    def _gpu(self, gpu: GpuServer) -> None:
+        jobs = self._watched.recordings.jobs
+        # At its next check the batch worker sees that there is no work, and at one more that this
+        # has lasted long enough.
+        checks = 2 * self._watched.flow.check_minutes
         period = metrics.FIVE_MINUTES
-        minutes = looks + gpu.gpu.idle_minutes + MACHINE_STOP
-        if gpu.gpu.warm_from:  # then one is meant to run without work, but not around the clock
+        minutes = checks + gpu.config.idle_minutes + MACHINE_STOP
+        if gpu.config.warm_from:  # a machine may run without work, but not around the clock
             period, minutes = Duration.hours(1), WARM_AT_MOST
         self._above(
             "GpuWithoutWork",
@@ -220,19 +218,19 @@ class LossAlarms(Construct):
             periods=math.ceil(minutes / period.to_minutes()),
         )
         period = Duration.minutes(
-            max(metrics.FIVE_MINUTES.to_minutes(), self._watched.flow.look_minutes)
+            max(metrics.FIVE_MINUTES.to_minutes(), self._watched.flow.check_minutes)
         )
         late = math.ceil(GPU_START / period.to_minutes())
         self._above(
             "GpuMissing",
-            metrics.jobs_that_nobody_does(jobs, self._watched.namespace, period=period),
+            metrics.stuck_jobs(jobs, self._watched.namespace, period=period),
             0,
             "Recordings wait, a machine with a GPU is wanted, and for half an hour no recording "
             "has been in work. First: if no machine runs, look for 'insufficient capacity' in the "
             "activity of the auto scaling group, and allow more instance types, or on-demand "
             "instances. If one runs, read in the events of the ECS service and in the server's "
             "log why its task does not start: the driver, the image, a setting.",
-            # One more than has to breach: the newest is 0 until its metrics arrive.
+            # One more than has to breach: the newest period is 0 until its metrics arrive.
             periods=late + 1,
             datapoints=late,
         )
@@ -258,7 +256,7 @@ class LossAlarms(Construct):
             periods=periods,
             datapoints=datapoints,
             comparison=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            # Nothing is reported of what nobody uses.
+            # Unused resources report nothing.
             missing=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 

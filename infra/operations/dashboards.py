@@ -1,4 +1,4 @@
-"""Two pages in CloudWatch: what people get out of it, and what keeps it going.
+"""Two dashboards in CloudWatch: usage for the business, health for the operator.
 
 An account has three dashboards free; further ones cost three dollars a month each.
 """
@@ -11,6 +11,9 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra.common.functions import PythonFunction
+from infra.gpu.server import GpuServer
+from infra.live.machine_service import MachineService
+from infra.live.service import CaptionService
 from infra.operations import metrics
 from infra.operations.watched import Watched
 from transcripts.functions import (
@@ -36,10 +39,10 @@ _AVERAGE = cloudwatch.Stats.AVERAGE
 
 
 class Dashboards(Construct):
-    """Both pages. See the module."""
+    """Both dashboards. See the module."""
 
     def __init__(self, scope: Construct, construct_id: str, *, watched: Watched) -> None:
-        """Make both pages of what is there."""
+        """Make both dashboards for the capabilities that the environment has."""
         super().__init__(scope, construct_id)
         business = cloudwatch.Dashboard(self, "Business", default_interval=Duration.days(30))
         business.add_widgets(*_business(watched))
@@ -47,15 +50,15 @@ class Dashboards(Construct):
         operator.add_widgets(*_queues(watched))
         operator.add_widgets(*_functions(watched))
         if watched.captions:
-            operator.add_widgets(*_live(watched))
+            operator.add_widgets(*_live(watched, watched.captions))
         if watched.machine:
-            operator.add_widgets(*_machine(watched))
+            operator.add_widgets(*_machine(watched, watched.machine))
         if watched.gpu:
-            operator.add_widgets(*_gpu(watched))
+            operator.add_widgets(*_gpu(watched, watched.gpu))
 
 
 def _business(watched: Watched) -> list[cloudwatch.IWidget]:
-    """Return what happened, day by day."""
+    """Return graphs of usage by day."""
     widgets = [
         _graph(
             "Utterances a day",
@@ -149,9 +152,7 @@ def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
     ]
 
 
-def _live(watched: Watched) -> list[cloudwatch.IWidget]:
-    captions = watched.captions
-    assert captions is not None  # noqa: S101 - for mypy; asked by the caller
+def _live(watched: Watched, captions: CaptionService) -> list[cloudwatch.IWidget]:
     return [
         _graph(
             "Tasks",
@@ -170,16 +171,14 @@ def _live(watched: Watched) -> list[cloudwatch.IWidget]:
     ]
 
 
-def _machine(watched: Watched) -> list[cloudwatch.IWidget]:
-    live = watched.machine
-    assert live is not None  # noqa: S101 - for mypy; asked by the caller
+def _machine(watched: Watched, live: MachineService) -> list[cloudwatch.IWidget]:
     return [
         _graph(
             "Signs of life (1 a minute)",
             _named(metrics.heartbeat(watched.namespace), "of the task"),
             right=[
                 _named(
-                    metrics.of_machine(live.machine, "StatusCheckFailed", _MAXIMUM),
+                    live.machine.metric("StatusCheckFailed", _MAXIMUM),
                     "failed checks of the machine",
                 )
             ],
@@ -188,12 +187,8 @@ def _machine(watched: Watched) -> list[cloudwatch.IWidget]:
         _used(watched, live.service),
         _graph(
             "CPU of the machine",
-            _named(metrics.of_machine(live.machine, "CPUUtilization", _AVERAGE), "used, %"),
-            right=[
-                _named(
-                    metrics.of_machine(live.machine, "CPUCreditBalance", _AVERAGE), "credits left"
-                )
-            ],
+            _named(live.machine.metric("CPUUtilization", _AVERAGE), "used, %"),
+            right=[_named(live.machine.metric("CPUCreditBalance", _AVERAGE), "credits left")],
             width=_THIRD,
         ),
         *_words(watched),
@@ -228,9 +223,8 @@ def _words(watched: Watched) -> list[cloudwatch.IWidget]:
     ]
 
 
-def _gpu(watched: Watched) -> list[cloudwatch.IWidget]:
-    gpu, jobs = watched.gpu, watched.recordings.jobs
-    assert gpu is not None  # noqa: S101 - for mypy; asked by the caller
+def _gpu(watched: Watched, gpu: GpuServer) -> list[cloudwatch.IWidget]:
+    jobs = watched.recordings.jobs
     return [
         _graph(
             "Machines with a GPU",
@@ -261,7 +255,7 @@ def _each(
 def _of_function(
     watched: Watched, name: str, service: str, label: str, *, statistic: str = _SUM
 ) -> cloudwatch.Metric:
-    """Return a function's own metric: a number a day, or its present value."""
+    """Return a function's own metric: a sum by day, or a current value."""
     period = _DAY if statistic == _SUM else metrics.FIVE_MINUTES
     metric = metrics.own(
         watched.namespace, name, service=service, statistic=statistic, period=period
@@ -277,7 +271,7 @@ def _own(
     *,
     period: Duration = metrics.MINUTE,
 ) -> cloudwatch.Metric:
-    """Return a metric of the caption service's own."""
+    """Return a metric that the caption service sends."""
     return _named(metrics.own(watched.namespace, name, statistic=statistic, period=period), label)
 
 

@@ -1,52 +1,47 @@
-"""The metrics that alarms and dashboards look at, each defined once.
+"""The metrics of alarms and dashboards, each defined once.
 
-Those of our own stand in the environment's namespace: functions send theirs with the dimension
-`service` (the function's name), the caption service without any.
+Our own metrics are in the environment's namespace. Functions send theirs with the dimension
+`service` (the function's name), the caption service sends them without a dimension.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_sqs as sqs
 
-from transcripts import functions
-
-if TYPE_CHECKING:
-    from infra.gpu.server import GpuServer
-    from infra.live.machine import Machine
-    from infra.live.service import CaptionService
+from infra.gpu.server import GpuServer
+from infra.live.service import CaptionService
+from transcripts.functions import BATCH_WORKER, MACHINES_WANTED, RECORDINGS_TRANSCRIBED, ROUTER
 
 MINUTE = Duration.minutes(1)
 FIVE_MINUTES = Duration.minutes(5)
 
 
 def waiting(queue: sqs.IQueue) -> cloudwatch.Metric:
-    """Messages that wait."""
+    """Return the number of messages that wait."""
     return queue.metric_approximate_number_of_messages_visible(
         period=FIVE_MINUTES, statistic=cloudwatch.Stats.MAXIMUM
     )
 
 
 def in_work(queue: sqs.IQueue) -> cloudwatch.Metric:
-    """Messages that somebody is working on."""
+    """Return the number of messages that a consumer has received and not deleted."""
     return queue.metric_approximate_number_of_messages_not_visible(
         period=FIVE_MINUTES, statistic=cloudwatch.Stats.MAXIMUM
     )
 
 
 def age(queue: sqs.IQueue, *, period: Duration = MINUTE) -> cloudwatch.Metric:
-    """How long the oldest message has waited, seconds."""
+    """Return the age of the oldest message, seconds."""
     return queue.metric_approximate_age_of_oldest_message(
         period=period, statistic=cloudwatch.Stats.MAXIMUM
     )
 
 
 def refused_writes(table: dynamodb.ITable) -> cloudwatch.MathExpression:
-    """Writes that DynamoDB throttled or failed."""
+    """Return the number of writes that DynamoDB throttled or failed."""
     dimensions = {"TableName": table.table_name}
     return cloudwatch.MathExpression(
         expression="FILL(throttled, 0) + FILL(failed, 0)",
@@ -84,24 +79,13 @@ def of_captions(captions: CaptionService, name: str, statistic: str) -> cloudwat
 
 
 def healthy_tasks(captions: CaptionService) -> cloudwatch.Metric:
-    """Tasks that are healthy in the eyes of that node of the load balancer which sees most."""
+    """Return the number of healthy tasks, by the load balancer node that sees most of them."""
     return of_captions(captions, "HealthyHostCount", cloudwatch.Stats.MAXIMUM)
 
 
 def heartbeat(namespace: str) -> cloudwatch.Metric:
-    """How often a task of the caption service has sent its metrics, which is once a minute."""
+    """Return how often tasks of the caption service sent metrics; each sends once a minute."""
     return own(namespace, "OpenStreams", statistic=cloudwatch.Stats.SAMPLE_COUNT, period=MINUTE)
-
-
-def of_machine(machine: Machine, name: str, statistic: str) -> cloudwatch.Metric:
-    """Return a metric of EC2 about the machine of the caption service; these are free."""
-    return cloudwatch.Metric(
-        namespace="AWS/EC2",
-        metric_name=name,
-        dimensions_map={"InstanceId": machine.resource.ref},
-        period=MINUTE if name.startswith("StatusCheck") else FIVE_MINUTES,
-        statistic=statistic,
-    )
 
 
 def own(
@@ -112,7 +96,7 @@ def own(
     statistic: str = cloudwatch.Stats.SUM,
     period: Duration = FIVE_MINUTES,
 ) -> cloudwatch.Metric:
-    """Return a metric that our functions (`service`) or the caption service send themselves."""
+    """Return a metric that our functions (with `service`) or the caption service send."""
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
@@ -123,12 +107,12 @@ def own(
 
 
 def outbox_age(namespace: str) -> cloudwatch.Metric:
-    """How long the oldest final has waited for the queue in any task, seconds."""
+    """Return how long the oldest final of any task has waited for the queue, seconds."""
     return own(namespace, "OutboxAge", statistic=cloudwatch.Stats.MAXIMUM, period=MINUTE)
 
 
 def machines(gpu: GpuServer) -> cloudwatch.Metric:
-    """Machines with a GPU that run."""
+    """Return the number of running machines with a GPU."""
     return cloudwatch.Metric(
         namespace="AWS/AutoScaling",
         metric_name="GroupInServiceInstances",
@@ -141,7 +125,7 @@ def machines(gpu: GpuServer) -> cloudwatch.Metric:
 def idle_machines(
     gpu: GpuServer, jobs: sqs.IQueue, namespace: str, *, period: Duration = FIVE_MINUTES
 ) -> cloudwatch.MathExpression:
-    """Machines that run while there is nothing to do, by the queue or beside it; otherwise 0."""
+    """Return the number of machines while neither jobs nor the router's requests exist; else 0."""
     return cloudwatch.MathExpression(
         expression=(
             "IF(FILL(waiting, 0) + FILL(working, 0) + FILL(served, 0) == 0, FILL(machines, 0), 0)"
@@ -151,20 +135,18 @@ def idle_machines(
         using_metrics={
             "waiting": waiting(jobs),
             "working": in_work(jobs),
-            "served": own(namespace, functions.RECORDINGS_TRANSCRIBED, service=functions.ROUTER),
+            "served": own(namespace, RECORDINGS_TRANSCRIBED, service=ROUTER),
             "machines": machines(gpu),
         },
     )
 
 
-def jobs_that_nobody_does(
-    jobs: sqs.IQueue, namespace: str, *, period: Duration
-) -> cloudwatch.MathExpression:
-    """Jobs that wait while a machine is wanted and no job is in work; otherwise 0.
+def stuck_jobs(jobs: sqs.IQueue, namespace: str, *, period: Duration) -> cloudwatch.MathExpression:
+    """Return the number of waiting jobs while a machine is wanted and no job is in work; else 0.
 
-    That is so when no machine comes, and also when one runs whose task cannot start. The batch
-    worker reports what is wanted at each look, so `period` has to span a look; one that falls
-    beside its period repeats the one before.
+    This happens if no machine can be had, and if a machine runs whose task cannot start. The batch
+    worker reports the wanted number at each check, so `period` has to span a check. A period
+    without a report repeats the one before.
     """
     return cloudwatch.MathExpression(
         expression="IF(FILL(wanted, REPEAT) > 0 AND FILL(working, 0) == 0, FILL(waiting, 0), 0)",
@@ -173,8 +155,8 @@ def jobs_that_nobody_does(
         using_metrics={
             "wanted": own(
                 namespace,
-                functions.MACHINES_WANTED,
-                service=functions.BATCH_WORKER,
+                MACHINES_WANTED,
+                service=BATCH_WORKER,
                 statistic=cloudwatch.Stats.MAXIMUM,
             ),
             "working": in_work(jobs),

@@ -1,18 +1,19 @@
 """What functions and tasks may do in the bucket of recordings, by the keys of its objects.
 
-Everybody may also list it: for want of that right S3 answers 403, and not 404, about an object
-that does not exist, and most looks are after such. A condition on the prefix would not do, for the
-look at a single object names none.
+Every role may also list the bucket. Without that right S3 answers 403 in place of 404 for an object
+that does not exist, and most lookups are for such objects. The right cannot be limited to a prefix,
+because a lookup of a single object names none.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
 from infra.common.nag import accept
+from infra.recordings.store import RecordingStore
 from transcripts.recordings.keys import (
     CAPTIONS,
     CHUNK_FAILURE_KEYS,
@@ -23,14 +24,11 @@ from transcripts.recordings.keys import (
     UPLOADS,
 )
 
-if TYPE_CHECKING:
-    from infra.recordings.flow import RecordingStore
-
-#: As IAM compares keys: `*` stands for any characters, slashes as well.
+#: Keys as IAM matches them: `*` stands for any characters, slashes included.
 AUDIO: Final = (CHUNK_KEYS, f"{UPLOADS}*")
-#: Transcripts of recordings and what lies beside them: captions, or why there is no transcript.
+#: Transcripts of recordings and their neighbours: captions, or the reason of a failure.
 OUTCOMES: Final = (CHUNK_TRANSCRIPT_KEYS, CHUNK_FAILURE_KEYS, f"transcripts/{UPLOADS}*")
-#: What sessions are made of, and what is made of them; chunks' transcripts look the same to IAM.
+#: The inputs and outputs of the session combiner. IAM cannot tell chunks' transcripts apart.
 SESSION_SOURCES: Final = (METADATA_KEYS, "users/*/transcripts/*")
 SESSIONS: Final = tuple(
     f"users/*/transcripts/*{suffix}" for suffix in (TRANSCRIPT, *CAPTIONS, ".ended")
@@ -45,7 +43,7 @@ def allow(
     write: tuple[str, ...] = (),
 ) -> None:
     """Let a role list the bucket, read the objects of some keys, and write those of others."""
-    # Exported by name, for only so is known how cdk-nag is going to call it.
+    # Exported explicitly: this way the name is known by which cdk-nag reports it.
     bucket = Stack.of(store).export_value(store.bucket.bucket_arn)
     shown = Stack.of(role).resolve(bucket)["Fn::ImportValue"]
     role.add_to_principal_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket]))
@@ -57,8 +55,8 @@ def allow(
     accept(
         role,
         {
-            f"AwsSolutions-IAM5[Resource::{shown}/{key}]": "Objects of this kind of all recordings "
-            "and sessions, and no others: which ones stands in the event or the job."
+            f"AwsSolutions-IAM5[Resource::{shown}/{key}]": "Objects of this kind, of all "
+            "recordings and sessions: the event or the job names which ones."
             for key in {*read, *write}
         },
     )

@@ -1,16 +1,16 @@
 """The queue by which the router wakes the batch worker when it has queued a recording.
 
-Of all wakes within 15 seconds SQS keeps one (a FIFO queue, which deduplicates by an id; the router
-makes it of the time), and hands them over one after the other, for they belong to one group. So a
-thousand uploads in a moment start one run of the batch worker, and never two at a time, without
-concurrency that is taken from the account. From the network the router reaches SQS and no other
-service that could start a function.
+It is a FIFO queue. It deduplicates by an id that the router derives from the time, so SQS keeps one
+wake of all within 15 seconds. All wakes are in one group, so they are delivered one at a time. A
+thousand simultaneous uploads therefore start one run of the batch worker, and never two at once,
+without concurrency taken from the account. From its network the router can reach SQS, but no other
+service that could invoke a function.
 
-Jobs that others put into the queue of jobs are found at the batch worker's next look. A wake that
-fails comes once more and is then dropped, for the next look finds the same.
+The batch worker finds jobs that others queue at its next regular check. A wake that fails is
+retried once and then dropped, because the next check finds the same jobs.
 
-Cost: Lambda asks the queue all the time, some 657,000 requests a month: $0.33 where the free
-million is used up.
+Cost: Lambda polls the queue all the time, some 657,000 requests a month: $0.33 after the free
+million.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from constructs import Construct
 from infra.common.functions import PythonFunction
 from infra.common.nag import accept
 
-#: A wake that failed is tried once more within this time.
+#: A failed wake is retried once within this time.
 KEPT: Final = Duration.minutes(5)
 
 
-def wake_queue(scope: Construct, *, sender: PythonFunction, worker: PythonFunction) -> sqs.Queue:
-    """Return a queue by which `sender` has `worker` look at once."""
+def make_wake_queue(
+    scope: Construct, *, sender: PythonFunction, worker: PythonFunction
+) -> sqs.Queue:
+    """Return a queue by which `sender` invokes `worker` at once."""
     timeout = worker.function.timeout
     assert timeout is not None  # noqa: S101 - for mypy; `PythonFunction` gives one
     queue = sqs.Queue(
         scope,
         "Wakes",
         fifo=True,
-        # Lambda wants it to be no shorter than a run.
+        # Lambda requires at least the function's timeout.
         visibility_timeout=timeout,
         retention_period=KEPT,
         encryption=sqs.QueueEncryption.SQS_MANAGED,

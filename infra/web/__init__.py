@@ -1,1 +1,1 @@
-"""The page: CloudFront, its bucket, its headers and its access log."""
+"""The page: its distribution, files, headers and access log."""

@@ -1,8 +1,8 @@
-"""CloudFront's access log without what is nobody's business.
+"""CloudFront's access log, without queries.
 
-The page's address carries the name of a conversation in its query, and who knows it can listen
-in. CloudFront's older log always contains the query; the newer one, used here, only the fields
-that are asked for. Its delivery can be set up in us-east-1 only.
+The query of the page's address has the name of a conversation, and whoever knows the name can
+listen. CloudFront's older log always has the query. The newer log, used here, has only the fields
+that are requested; its delivery exists in us-east-1 only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.common.buckets import log_bucket
+from infra.common.buckets import make_log_bucket
 
-#: What is written of a request: neither query, referrer nor cookie.
+#: The logged fields of a request: neither query nor referrer nor cookie.
 FIELDS: Final = (
     "date",
     "time",
@@ -48,11 +48,11 @@ REGION: Final = "us-east-1"
 class AccessLog(Construct):
     """The access log of a distribution, in a bucket of its own for 90 days.
 
-    The bucket outlives its stack: one that holds something cannot be deleted, and CloudFront writes
+    The bucket outlives its stack: a bucket with content cannot be deleted, and CloudFront writes
     until an hour after the last request. Its content expires.
 
     Attributes:
-        bucket: where it lies.
+        bucket: the log's bucket.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AccessLog(Construct):
         *,
         distribution: cloudfront.IDistribution,
     ) -> None:
-        """Have the log of `distribution` written."""
+        """Write the log of `distribution`."""
         super().__init__(scope, construct_id)
         region = Stack.of(self).region
         if not Token.is_unresolved(region) and region != REGION:
@@ -70,11 +70,11 @@ class AccessLog(Construct):
                 f"CloudFront's access log can be had in {REGION} only, not in {region}; "
                 "leave live.access_logs out"
             )
-        self.bucket = log_bucket(self, "Bucket")
+        self.bucket = make_log_bucket(self, "Bucket")
         self._deliver(distribution)
 
     def _deliver(self, distribution: cloudfront.IDistribution) -> None:
-        # The parts find each other by names, which have to be given and to be unique.
+        # The parts refer to each other by names, which have to be given and unique.
         name = Names.unique_resource_name(self, max_length=60, separator="-")
         source = logs.CfnDeliverySource(
             self,
@@ -103,11 +103,11 @@ class AccessLog(Construct):
             record_fields=list(FIELDS),
         )
         delivery.add_resource_dependency(source)
-        granted = self._let_in(name).policy_dependable
+        granted = self._let_write(name).policy_dependable
         if granted:
             delivery.node.add_dependency(granted)
 
-    def _let_in(self, source: str) -> iam.AddToResourcePolicyResult:
+    def _let_write(self, source: str) -> iam.AddToResourcePolicyResult:
         stack = Stack.of(self)
         return self.bucket.add_to_resource_policy(
             iam.PolicyStatement(

@@ -1,4 +1,4 @@
-"""The page's headers as CloudFront sends them."""
+"""CloudFront's policy for the page's headers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from constructs import Construct
 from infra.web.page_headers import STRICT_TRANSPORT_DAYS, page_headers
 
 
-def headers_policy(
+def make_headers_policy(
     scope: Construct, construct_id: str, *sockets: str
 ) -> cloudfront.ResponseHeadersPolicy:
-    """Return CloudFront's policy that sends `page_headers(*sockets)`.
+    """Return a policy that sends `page_headers(*sockets)`.
 
-    The Content-Security-Policy gives way to one that is there already, for a function may know
-    more sockets. This one is for answers that functions do not get to see: errors.
+    It does not override an existing Content-Security-Policy, because a function at the edge may
+    name more sockets. The policy's own one is for answers that no function sees: errors.
     """
     headers = page_headers(*sockets)
     others = ("Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Permissions-Policy")
@@ -38,7 +38,7 @@ def headers_policy(
             ),
             strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
                 access_control_max_age=Duration.days(STRICT_TRANSPORT_DAYS),
-                # Other names below a domain are not ours to decide on.
+                # Other names below the domain may not be ours.
                 include_subdomains=False,
                 override=True,
             ),

@@ -1,13 +1,13 @@
-"""The headers of every answer that is part of the page, by CloudFront or by the local edge.
+"""The headers of every answer of the page, from CloudFront or from the local edge.
 
-Nothing of the CDK is in here, so that the edge has what CloudFront has and starts no Node for it.
+This module does not import the CDK, so that the edge can use it without starting Node.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Browsers come back by TLS only for so long.
+#: How long browsers use TLS only, days.
 STRICT_TRANSPORT_DAYS: Final = 365
 
 

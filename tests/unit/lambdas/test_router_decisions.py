@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.config.environment import Gpu
+from infra.config.gpu import GpuConfig
 from lambdas.router.decide import (
     LEAST,
     LONGEST_PAUSE,
@@ -89,7 +89,7 @@ def test_what_the_server_cannot_be_given_now_is_queued(facts: Facts, reason: Rea
 
 
 def test_planner_and_environment_assume_the_same_speed() -> None:
-    assert TranscriptionPace().speed == Gpu().speed == ASSUMED_SPEED
+    assert TranscriptionPace().speed == GpuConfig().speed == ASSUMED_SPEED
 
 
 def test_the_longest_recording_that_is_tried_follows_from_what_is_assumed() -> None:

@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from infra.commands import redrive
-from infra.commands.redrive import NotRedriven, Report, deliver, event_of, move
+from infra.commands.redrive import NotRedriven, RedriveReport, deliver, event_of, move
 from lambdas.undelivered import Undelivered
 
 pytestmark = pytest.mark.unit
@@ -47,10 +47,10 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- by SQS itself --------------------------------------------------------------------------------
 
 
-def moved_by_sqs(*tasks: dict[str, Any] | None) -> Report:
+def moved_by_sqs(*tasks: dict[str, Any] | None) -> RedriveReport:
     """Move with an SQS that answers so; botocore checks both sides against its model."""
     sqs = boto3.client("sqs")
-    report = Report(queue="jobs", found=3)
+    report = RedriveReport(queue="jobs", found=3)
     with Stubber(sqs) as stub:
         stub.add_response(
             "get_queue_attributes",
@@ -146,7 +146,7 @@ def test_where_sqs_cannot_every_message_is_sent_with_its_attributes(queues: Queu
             MessageBody=f"{number:02}",
             MessageAttributes={"traceparent": {"DataType": "String", "StringValue": "00-1-2-01"}},
         )
-    report = Report(queue="jobs", found=25)
+    report = RedriveReport(queue="jobs", found=25)
 
     move(queues.sqs, queues.dead, queues.target, report, nothing)
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_sent_stays(queues: Queues, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(redrive, "VISIBILITY", 0)
 
     with pytest.raises(ClientError):
-        move(queues.sqs, queues.dead, queues.target, Report(queue="jobs", found=3), nothing)
+        move(queues.sqs, queues.dead, queues.target, RedriveReport(queue="jobs", found=3), nothing)
 
     assert len(queues.bodies(queues.dead)) == 2
     assert queues.bodies(queues.target) == sent
@@ -194,7 +194,7 @@ def test_what_fails_again_at_once_is_not_sent_for_ever(
         "send_message",
         lambda **message: send(**{**message, "QueueUrl": queues.dead}),
     )
-    report = Report(queue="jobs", found=1)
+    report = RedriveReport(queue="jobs", found=1)
 
     move(queues.sqs, queues.dead, queues.target, report, nothing)
 
@@ -251,10 +251,10 @@ class Functions:
         self.invoked.append(call)
 
 
-def delivered(queues: Queues, *records: object) -> tuple[Functions, Report]:
+def delivered(queues: Queues, *records: object) -> tuple[Functions, RedriveReport]:
     for record in records:
         queues.sqs.send_message(QueueUrl=queues.dead, MessageBody=json.dumps(record))
-    functions, report = Functions(), Report(queue="undelivered", found=len(records))
+    functions, report = Functions(), RedriveReport(queue="undelivered", found=len(records))
     lambdas: Any = functions
     deliver(
         lambdas,

@@ -22,28 +22,20 @@ from infra.aws.language_regions import (
     TRANSLATE,
 )
 from infra.common.artifacts import ROOT
-from infra.config.environment import (
-    Canary,
-    Data,
-    DedicatedLoadBalancer,
-    Delivery,
-    Domain,
-    Environment,
-    Functions,
-    Gpu,
-    HostedZone,
-    Live,
-    Network,
-    NoLoadBalancer,
-    Operations,
-    Service,
-    SharedLoadBalancer,
-    WrongEnvironment,
-    explain,
-)
+from infra.config.data import DataConfig
+from infra.config.delivery import DeliveryConfig
+from infra.config.domain import Domain, HostedZone
+from infra.config.environment import Environment, WrongEnvironment, explain
+from infra.config.functions import Canary, FunctionsConfig
+from infra.config.gpu import GpuConfig
+from infra.config.live import LiveConfig
+from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, SharedLoadBalancer
+from infra.config.network import NetworkConfig
+from infra.config.operations import OperationsConfig
 from infra.config.parts import Part
-from infra.config.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
-from infra.config.translation import Translation
+from infra.config.recognition import OPTIONS, Allowed, PocketsphinxConfig, TranscribeConfig
+from infra.config.service import ServiceConfig
+from infra.config.translation import TranslationConfig
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.operators import check
 from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parsed
@@ -68,10 +60,10 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     told = refusal(
         region="mars-1",
         live=live(
-            load_balancer=DedicatedLoadBalancer(network=Network(cidr="10.0.0.0/33")),
+            load_balancer=DedicatedLoadBalancer(network=NetworkConfig(cidr="10.0.0.0/33")),
             domain=Domain(name="captions.example.org"),
         ),
-        gpu=Gpu(image=None),
+        gpu=GpuConfig(image=None),
     )
 
     assert told.splitlines() == [
@@ -92,42 +84,54 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("cidr", Network(cidr="10.1.2.3/16")),  # host bits
-        ("cidr", Network(cidr="8.8.0.0/16")),  # belongs to somebody
-        ("cidr", Network(cidr="10.0.0.0/28")),  # no room
-        ("cidr", Network(cidr="fd00::/16")),
-        ("zones", Network(zones=1)),
-        ("nat_gateways", Network(nat_gateways=3)),
-        ("cpu", Service(cpu=300)),
-        ("memory_mib", Service(cpu=256, memory_mib=4096)),
-        ("memory_mib", Service(cpu=1024, memory_mib=2500)),
-        ("slots", Service(slots=0)),
-        ("viewers", Service(viewers=0)),
-        ("viewers", Service(viewers=9_000)),
-        ("viewers_per_conversation", Service(viewers=10, viewers_per_conversation=11)),
-        ("viewers_per_conversation", Service(viewers_per_conversation=0)),
-        ("slots", Service(engine=Transcribe(), slots=13, minimum_tasks=2, maximum_tasks=2)),
-        ("maximum_tasks", Service(engine=Transcribe(quota=2), maximum_tasks=3)),
-        ("engine.options", Service(engine=Transcribe(options={"vocabulary": "names"}))),
+        ("cidr", NetworkConfig(cidr="10.1.2.3/16")),  # host bits
+        ("cidr", NetworkConfig(cidr="8.8.0.0/16")),  # belongs to somebody
+        ("cidr", NetworkConfig(cidr="10.0.0.0/28")),  # no room
+        ("cidr", NetworkConfig(cidr="fd00::/16")),
+        ("zones", NetworkConfig(zones=1)),
+        ("nat_gateways", NetworkConfig(nat_gateways=3)),
+        ("cpu", ServiceConfig(cpu=300)),
+        ("memory_mib", ServiceConfig(cpu=256, memory_mib=4096)),
+        ("memory_mib", ServiceConfig(cpu=1024, memory_mib=2500)),
+        ("slots", ServiceConfig(slots=0)),
+        ("viewers", ServiceConfig(viewers=0)),
+        ("viewers", ServiceConfig(viewers=9_000)),
+        ("viewers_per_conversation", ServiceConfig(viewers=10, viewers_per_conversation=11)),
+        ("viewers_per_conversation", ServiceConfig(viewers_per_conversation=0)),
+        (
+            "slots",
+            ServiceConfig(engine=TranscribeConfig(), slots=13, minimum_tasks=2, maximum_tasks=2),
+        ),
+        ("maximum_tasks", ServiceConfig(engine=TranscribeConfig(quota=2), maximum_tasks=3)),
+        ("engine.options", ServiceConfig(engine=TranscribeConfig(options={"vocabulary": "names"}))),
         (
             "engine.allowed.languages",
-            Service(engine=Transcribe(allowed=Allowed(languages=("en",)))),
+            ServiceConfig(engine=TranscribeConfig(allowed=Allowed(languages=("en",)))),
         ),
         (
             "engine.allowed.vocabularies",
-            Service(engine=Transcribe(allowed=Allowed(vocabularies=("a b",)))),
+            ServiceConfig(engine=TranscribeConfig(allowed=Allowed(vocabularies=("a b",)))),
         ),
-        ("engine.quota", Service(engine=Transcribe(quota=0))),
-        ("engine.starts_per_second", Service(engine=Transcribe(starts_per_second=0))),
-        ("translation.languages", Service(translation=Translation(languages=("French",)))),
-        ("translation.languages", Service(translation=Translation(languages=("xx",)))),
-        ("translation.languages", Service(translation=Translation(languages=("fr", "zz-ZZ")))),
-        ("translation.terminology", Service(translation=Translation(terminology="a__b"))),
-        ("max_stream_seconds", Service(max_stream_seconds=0)),
-        ("minimum_tasks", Service(minimum_tasks=3, maximum_tasks=2)),
-        ("on_demand_base", Service(on_demand_base=2)),
-        ("drain_seconds", Service(drain_seconds=111)),  # Fargate would kill before the end
-        ("log_days", Service(log_days=8)),
+        ("engine.quota", ServiceConfig(engine=TranscribeConfig(quota=0))),
+        ("engine.starts_per_second", ServiceConfig(engine=TranscribeConfig(starts_per_second=0))),
+        (
+            "translation.languages",
+            ServiceConfig(translation=TranslationConfig(languages=("French",))),
+        ),
+        ("translation.languages", ServiceConfig(translation=TranslationConfig(languages=("xx",)))),
+        (
+            "translation.languages",
+            ServiceConfig(translation=TranslationConfig(languages=("fr", "zz-ZZ"))),
+        ),
+        (
+            "translation.terminology",
+            ServiceConfig(translation=TranslationConfig(terminology="a__b")),
+        ),
+        ("max_stream_seconds", ServiceConfig(max_stream_seconds=0)),
+        ("minimum_tasks", ServiceConfig(minimum_tasks=3, maximum_tasks=2)),
+        ("on_demand_base", ServiceConfig(on_demand_base=2)),
+        ("drain_seconds", ServiceConfig(drain_seconds=111)),  # Fargate would kill before the end
+        ("log_days", ServiceConfig(log_days=8)),
         ("certificate_arn", Domain(name="a.example.org")),
         (
             "certificate_arn",
@@ -144,36 +148,38 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
             ),
         ),
         ("name", Domain(name="-a.example.org", certificate_arn=CERTIFICATE)),
-        ("image", Gpu()),
-        ("instance_types", Gpu(image="i", instance_types=("m7i.large",))),
-        ("instance_types", Gpu(image="i", instance_types=())),
-        ("maximum_instances", Gpu(image="i", maximum_instances=0)),
-        ("idle_minutes", Gpu(image="i", idle_minutes=0)),
-        ("idle_minutes", Gpu(image="i", idle_minutes=1440)),  # longer than an alarm can look
-        ("warm_from", Gpu(image="i", warm_from="cron(0 8 ? * MON-FRI *)")),
-        ("warm_until", Gpu(image="i", warm_from="cron(0 8 ? * * *)", warm_until="18:00")),
+        ("image", GpuConfig()),
+        ("instance_types", GpuConfig(image="i", instance_types=("m7i.large",))),
+        ("instance_types", GpuConfig(image="i", instance_types=())),
+        ("maximum_instances", GpuConfig(image="i", maximum_instances=0)),
+        ("idle_minutes", GpuConfig(image="i", idle_minutes=0)),
+        ("idle_minutes", GpuConfig(image="i", idle_minutes=1440)),  # longer than an alarm can look
+        ("warm_from", GpuConfig(image="i", warm_from="cron(0 8 ? * MON-FRI *)")),
+        ("warm_until", GpuConfig(image="i", warm_from="cron(0 8 ? * * *)", warm_until="18:00")),
         (
             "warm_from",
-            Gpu(image="i", warm_from="cron(0 8 * * MON *)", warm_until="cron(0 9 ? * * *)"),
+            GpuConfig(image="i", warm_from="cron(0 8 * * MON *)", warm_until="cron(0 9 ? * * *)"),
         ),
-        ("batch_at", Gpu(image="i", batch_at="midnight")),
-        ("batch_at", Gpu(image="i", batch_at="cron(0 0 1 * ? *)")),  # SQS would lose jobs
-        ("batch_at", Gpu(image="i", batch_at="cron(0 0 * * ? 2026)")),
+        ("batch_at", GpuConfig(image="i", batch_at="midnight")),
+        ("batch_at", GpuConfig(image="i", batch_at="cron(0 0 1 * ? *)")),  # SQS would lose jobs
+        ("batch_at", GpuConfig(image="i", batch_at="cron(0 0 * * ? 2026)")),
         (
             "batch_at",
-            Gpu(image="i", batch_at="cron(0 0 * * ? *)", jobs_to_start=9, longest_wait_minutes=30),
+            GpuConfig(
+                image="i", batch_at="cron(0 0 * * ? *)", jobs_to_start=9, longest_wait_minutes=30
+            ),
         ),
-        ("batch_at", Gpu(image="i", batch_at="cron(0 0 * * ? *)", longest_wait_minutes=30)),
-        ("alarm_email", Operations(alarm_email="somebody")),
-        ("monthly_budget_usd", Operations(monthly_budget_usd=0)),
-        ("github_repository", Delivery(github_repository="*/*")),
-        ("azure_organization_id", Delivery(azure_service_connection="o/p/c")),
-        ("azure_service_connection", Delivery(azure_service_connection="o/*/c")),
-        ("utterance_days", Data(protected=True, utterance_days=0)),
-        ("recording_days", Data(protected=True, recording_days=0)),
-        ("point_in_time_recovery_days", Data(protected=True, point_in_time_recovery_days=36)),
-        ("processor_concurrency", Functions(canary=None, processor_concurrency=1)),
-        ("log_days", Functions(canary=None, log_days=2)),
+        ("batch_at", GpuConfig(image="i", batch_at="cron(0 0 * * ? *)", longest_wait_minutes=30)),
+        ("alarm_email", OperationsConfig(alarm_email="somebody")),
+        ("monthly_budget_usd", OperationsConfig(monthly_budget_usd=0)),
+        ("github_repository", DeliveryConfig(github_repository="*/*")),
+        ("azure_organization_id", DeliveryConfig(azure_service_connection="o/p/c")),
+        ("azure_service_connection", DeliveryConfig(azure_service_connection="o/*/c")),
+        ("utterance_days", DataConfig(protected=True, utterance_days=0)),
+        ("recording_days", DataConfig(protected=True, recording_days=0)),
+        ("point_in_time_recovery_days", DataConfig(protected=True, point_in_time_recovery_days=36)),
+        ("processor_concurrency", FunctionsConfig(canary=None, processor_concurrency=1)),
+        ("log_days", FunctionsConfig(canary=None, log_days=2)),
         ("subnet_ids", SHARED.model_copy(update={"availability_zones": ()})),
         ("vpc_id", SHARED.model_copy(update={"vpc_id": "vpc"})),
         ("listener_arn", SHARED.model_copy(update={"listener_arn": CERTIFICATE})),
@@ -190,12 +196,12 @@ def test_a_name_that_would_break_the_names_of_stacks_is_refused(name: str) -> No
 
 
 def test_no_task_takes_more_viewers_than_it_may_have_files_open_for() -> None:
-    largest = Service(cpu=4096, memory_mib=30_720)
+    largest = ServiceConfig(cpu=4096, memory_mib=30_720)
 
     assert not list(largest.problems())
     assert largest.task_viewers < 65_535
     assert ("viewers", "a task of 30720 MiB takes 1 to 60000; or give null") in list(
-        Service(cpu=4096, memory_mib=30_720, viewers=65_000).problems()
+        ServiceConfig(cpu=4096, memory_mib=30_720, viewers=65_000).problems()
     )
 
 
@@ -211,7 +217,7 @@ def test_a_region_in_which_cloudfront_is_not_known_is_refused_where_it_matters()
 
 
 def test_more_zones_than_have_all_that_is_needed_are_refused() -> None:
-    balancer = DedicatedLoadBalancer(network=Network(zones=3))
+    balancer = DedicatedLoadBalancer(network=NetworkConfig(zones=3))
 
     told = refusal(region="us-west-1", live=live(load_balancer=balancer))
 
@@ -230,7 +236,7 @@ def test_a_zone_of_another_region_is_refused() -> None:
 
 def test_a_delivery_that_delivers_nothing_is_refused() -> None:
     """A stack without resources cannot be deployed."""
-    assert "  delivery: is empty: " in refusal(delivery=Delivery())
+    assert "  delivery: is empty: " in refusal(delivery=DeliveryConfig())
 
 
 @pytest.mark.parametrize(
@@ -265,7 +271,7 @@ def test_tags_may_be_in_any_language() -> None:
     ],
 )
 def test_an_image_has_a_tag_or_a_digest(image: str, *, right: bool) -> None:
-    assert (not list(Service(image=image).problems())) == right
+    assert (not list(ServiceConfig(image=image).problems())) == right
 
 
 def test_a_certificate_of_the_load_balancer_needs_a_domain() -> None:
@@ -275,7 +281,7 @@ def test_a_certificate_of_the_load_balancer_needs_a_domain() -> None:
 
 
 #: As small as a machine needs it.
-ON_MACHINE = Service(engine=Transcribe(), viewers=1000)
+ON_MACHINE = ServiceConfig(engine=TranscribeConfig(), viewers=1000)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +291,7 @@ ON_MACHINE = Service(engine=Transcribe(), viewers=1000)
         ("memory_mib", {"memory_mib": 1024}),
         ("on_demand_base", {"on_demand_base": 0}),
         ("maximum_tasks", {"maximum_tasks": 2}),
-        ("engine", {"engine": Pocketsphinx()}),
+        ("engine", {"engine": PocketsphinxConfig()}),
         ("viewers", {"viewers": 3000}),
         ("viewers", {"viewers": None}),
     ],
@@ -303,22 +309,25 @@ def test_what_one_small_machine_does_not_have_is_refused(
 @pytest.mark.parametrize(
     ("field", "budget"),
     [
-        ("monthly_budget_usd", Operations(monthly_budget_usd=1)),  # nothing for one of the two
-        ("speech_budget_usd", Operations(monthly_budget_usd=20, speech_budget_usd=20)),
-        ("speech_budget_usd", Operations(monthly_budget_usd=20, speech_budget_usd=0)),
-        ("speech_budget_usd", Operations(speech_budget_usd=5)),  # of what?
+        (
+            "monthly_budget_usd",
+            OperationsConfig(monthly_budget_usd=1),
+        ),  # nothing for one of the two
+        ("speech_budget_usd", OperationsConfig(monthly_budget_usd=20, speech_budget_usd=20)),
+        ("speech_budget_usd", OperationsConfig(monthly_budget_usd=20, speech_budget_usd=0)),
+        ("speech_budget_usd", OperationsConfig(speech_budget_usd=5)),  # of what?
     ],
 )
 def test_a_budget_leaves_something_for_what_is_said_and_for_the_rest(
-    field: str, budget: Operations
+    field: str, budget: OperationsConfig
 ) -> None:
-    told = refusal(live=live(service=Service(engine=Transcribe())), operations=budget)
+    told = refusal(live=live(service=ServiceConfig(engine=TranscribeConfig())), operations=budget)
 
     assert f"\n  operations.{field}: " in told
 
 
 def test_a_machine_has_a_network_of_its_own_which_is_checked() -> None:
-    machine = NoLoadBalancer(network=Network(cidr="8.8.0.0/16"), machine=0)
+    machine = NoLoadBalancer(network=NetworkConfig(cidr="8.8.0.0/16"), machine=0)
 
     told = refusal(region="us-gov-west-1", live=live(load_balancer=machine, service=ON_MACHINE))
 
@@ -329,7 +338,7 @@ def test_a_machine_has_a_network_of_its_own_which_is_checked() -> None:
 
 def test_an_environment_on_a_machine_is_whole_and_may_have_a_gpu() -> None:
     chosen = environment(
-        live=live(load_balancer=NoLoadBalancer(), service=ON_MACHINE), gpu=Gpu(image="i:1")
+        live=live(load_balancer=NoLoadBalancer(), service=ON_MACHINE), gpu=GpuConfig(image="i:1")
     )
     own = {"live": {"load_balancer": {"machine": 2}}}
 
@@ -340,17 +349,17 @@ def test_an_environment_on_a_machine_is_whole_and_may_have_a_gpu() -> None:
 
 
 def test_recordings_are_not_deleted_while_their_jobs_are_held_back() -> None:
-    weekly = {"live": live(), "gpu": Gpu(image="image:1", batch_at="cron(0 0 ? * SUN *)")}
+    weekly = {"live": live(), "gpu": GpuConfig(image="image:1", batch_at="cron(0 0 ? * SUN *)")}
 
     assert "gpu.batch_at: jobs wait for up to 7 days" in refusal(
-        **weekly, data=Data(protected=False, recording_days=7)
+        **weekly, data=DataConfig(protected=False, recording_days=7)
     )
-    assert environment(**weekly, data=Data(protected=False, recording_days=8))
+    assert environment(**weekly, data=DataConfig(protected=False, recording_days=8))
 
 
 @pytest.mark.parametrize("without_network", [None, live(load_balancer=SHARED)])
 def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
-    assert "gpu: needs a network" in refusal(live=without_network, gpu=Gpu(image="image:1"))
+    assert "gpu: needs a network" in refusal(live=without_network, gpu=GpuConfig(image="image:1"))
 
 
 @pytest.mark.parametrize(
@@ -358,40 +367,43 @@ def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
     [
         (
             "eu-west-3",
-            Service(engine=Transcribe()),
+            ServiceConfig(engine=TranscribeConfig()),
             "live.service.engine.region: Amazon Transcribe does not stream in eu-west-3",
         ),
         (
             "eu-west-1",
-            Service(engine=Transcribe(region="eu-west-3")),
+            ServiceConfig(engine=TranscribeConfig(region="eu-west-3")),
             "live.service.engine.region: Amazon Transcribe does not stream in eu-west-3",
         ),
         (
             "eu-central-1",
-            Service(engine=Transcribe(options=MEDICAL)),
+            ServiceConfig(engine=TranscribeConfig(options=MEDICAL)),
             "live.service.engine.region: Amazon Transcribe Medical does not stream in eu-central-1",
         ),
         (
             "eu-west-1",
-            Service(engine=Transcribe(allowed=Allowed(medical=True), region="eu-west-2")),
+            ServiceConfig(
+                engine=TranscribeConfig(allowed=Allowed(medical=True), region="eu-west-2")
+            ),
             "live.service.engine.region: Amazon Transcribe Medical does not stream in eu-west-2",
         ),
         (
             "sa-east-1",
-            Service(translation=Translation()),
+            ServiceConfig(translation=TranslationConfig()),
             "live.service.translation.region: there is no Amazon Translate in sa-east-1",
         ),
     ],
 )
 def test_a_service_of_language_that_is_not_offered_there_is_refused(
-    region: str, service: Service, told: str
+    region: str, service: ServiceConfig, told: str
 ) -> None:
     assert told in refusal(region=region, live=live(service=service))
 
 
 def test_speech_may_be_sent_to_another_region() -> None:
-    service = Service(
-        engine=Transcribe(region="eu-central-1"), translation=Translation(region="eu-west-1")
+    service = ServiceConfig(
+        engine=TranscribeConfig(region="eu-central-1"),
+        translation=TranslationConfig(region="eu-west-1"),
     )
 
     assert environment(region="eu-west-3", live=live(service=service)).live is not None
@@ -400,8 +412,10 @@ def test_speech_may_be_sent_to_another_region() -> None:
 @pytest.mark.parametrize("region", sorted(TRANSLATE - COMPREHEND))
 def test_languages_are_detected_only_where_comprehend_is(region: str) -> None:
     def chosen(source: Literal["recognised", "auto"]) -> Environment:
-        translation = Translation(source=source, region=region)
-        return environment(region="eu-west-1", live=live(service=Service(translation=translation)))
+        translation = TranslationConfig(source=source, region=region)
+        return environment(
+            region="eu-west-1", live=live(service=ServiceConfig(translation=translation))
+        )
 
     assert chosen("recognised").live is not None
     with pytest.raises(ValueError, match=r"translation\.source: there is no Amazon Comprehend"):
@@ -500,7 +514,7 @@ def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[s
     with pytest.raises(InvalidOption):
         parsed(wrong, language="en-US")
 
-    assert [field for field, _ in Transcribe(options=wrong).problems()] == ["options"]
+    assert [field for field, _ in TranscribeConfig(options=wrong).problems()] == ["options"]
 
 
 @pytest.mark.parametrize(
@@ -513,19 +527,24 @@ def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[s
 )
 def test_options_that_the_service_takes_are_not(right: dict[str, str]) -> None:
     assert parsed(right, language="en-US")
-    assert not list(Transcribe(options=right).problems())
+    assert not list(TranscribeConfig(options=right).problems())
 
 
 @pytest.mark.parametrize(
     ("engine", "field"),
     [
-        (Transcribe(options=MEDICAL, allowed=Allowed(languages=("de-DE",))), "allowed.languages"),
         (
-            Transcribe(options={"content-redaction-type": "PII"}, allowed=Allowed(medical=True)),
+            TranscribeConfig(options=MEDICAL, allowed=Allowed(languages=("de-DE",))),
+            "allowed.languages",
+        ),
+        (
+            TranscribeConfig(
+                options={"content-redaction-type": "PII"}, allowed=Allowed(medical=True)
+            ),
             "allowed.medical",
         ),
         (
-            Transcribe(
+            TranscribeConfig(
                 options={"content-identification-type": "PII"}, allowed=Allowed(medical=True)
             ),
             "allowed.medical",
@@ -533,7 +552,7 @@ def test_options_that_the_service_takes_are_not(right: dict[str, str]) -> None:
     ],
 )
 def test_medical_settings_that_the_service_would_not_start_with_are_refused(
-    engine: Transcribe, field: str
+    engine: TranscribeConfig, field: str
 ) -> None:
     with pytest.raises(InvalidOption):
         check(
@@ -554,7 +573,7 @@ def test_an_environment_does_not_change() -> None:
 
 
 def test_values_of_ones_own_replace_only_what_they_name() -> None:
-    ours = environment(live=live(), functions=Functions(canary=Canary(), log_days=30))
+    ours = environment(live=live(), functions=FunctionsConfig(canary=Canary(), log_days=30))
 
     theirs = ours.overridden(
         {"region": "eu-central-1", "live": {"service": {"slots": 4}}, "functions": {"log_days": 7}}
@@ -562,8 +581,8 @@ def test_values_of_ones_own_replace_only_what_they_name() -> None:
 
     assert (theirs.region, theirs.name) == ("eu-central-1", "test")
     assert theirs.live is not None
-    assert theirs.live.service == Service(slots=4)
-    assert theirs.functions == Functions(canary=Canary(), log_days=7)
+    assert theirs.live.service == ServiceConfig(slots=4)
+    assert theirs.functions == FunctionsConfig(canary=Canary(), log_days=7)
 
 
 def test_another_kind_of_load_balancer_replaces_the_whole() -> None:
@@ -576,22 +595,24 @@ def test_another_kind_of_load_balancer_replaces_the_whole() -> None:
 
 
 def test_an_option_of_ones_own_leaves_the_others_and_another_engine_replaces_the_whole() -> None:
-    engine = Transcribe(options={"vocabulary-name": "names"}, quota=100)
-    ours = environment(live=live(service=Service(engine=engine)))
+    engine = TranscribeConfig(options={"vocabulary-name": "names"}, quota=100)
+    ours = environment(live=live(service=ServiceConfig(engine=engine)))
 
     def theirs(own: dict[str, Any]) -> object:
         found = ours.overridden({"live": {"service": {"engine": own}}}).live
         assert found is not None
         return found.service.engine
 
-    assert theirs({"options": {"show-speaker-label": "true"}}) == Transcribe(
+    assert theirs({"options": {"show-speaker-label": "true"}}) == TranscribeConfig(
         options={"vocabulary-name": "names", "show-speaker-label": "true"}, quota=100
     )
-    assert theirs({"kind": "pocketsphinx"}) == Pocketsphinx()
+    assert theirs({"kind": "pocketsphinx"}) == PocketsphinxConfig()
 
 
 def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
-    ours = environment(region="us-east-1", live=live(service=Service(engine=Transcribe())))
+    ours = environment(
+        region="us-east-1", live=live(service=ServiceConfig(engine=TranscribeConfig()))
+    )
     text = (ROOT / "docs" / "deploy.md").read_text().partition("## Speech")[2]
     example = re.search(r"^    \{\n(?:    .*\n)*?    \}$", text, flags=re.MULTILINE)
     assert example
@@ -601,7 +622,7 @@ def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
     assert found is not None
     assert found.service.translation is not None
     assert found.service.task_slots == 500 // 10
-    assert isinstance(found.service.engine, Transcribe)
+    assert isinstance(found.service.engine, TranscribeConfig)
     assert parsed(found.service.engine.options, language="en-US")
 
 
@@ -674,7 +695,7 @@ def test_values_of_ones_own_that_are_no_object_are_refused(own: object) -> None:
 
 #: Names of fields, so that what is drawn gets somewhere.
 names = st.sampled_from(
-    [*Environment.model_fields, *Live.model_fields, *Service.model_fields, "kind", "x"]
+    [*Environment.model_fields, *LiveConfig.model_fields, *ServiceConfig.model_fields, "kind", "x"]
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -701,7 +722,7 @@ def test_a_network_is_right_exactly_when_it_is_private_and_has_room(
 ) -> None:
     network = ipaddress.ip_network((address, bits), strict=False)
 
-    accepted = not list(Network(cidr=str(network)).problems())
+    accepted = not list(NetworkConfig(cidr=str(network)).problems())
 
     assert accepted == (network.is_private and 16 <= bits <= 22)
 
@@ -710,7 +731,7 @@ def test_a_network_is_right_exactly_when_it_is_private_and_has_room(
 def test_the_stop_timeout_leaves_room_after_the_drain_and_is_one_that_fargate_takes(
     drain: int,
 ) -> None:
-    service = Service(drain_seconds=drain)
+    service = ServiceConfig(drain_seconds=drain)
 
     if not list(service.problems()):
         assert drain < service.stop_seconds <= 120
@@ -724,8 +745,8 @@ def test_the_stop_timeout_leaves_room_after_the_drain_and_is_one_that_fargate_ta
 def test_tasks_together_never_take_more_streams_than_the_quota(
     quota: int, most: int, cpu: int
 ) -> None:
-    service = Service(
-        engine=Transcribe(quota=quota), cpu=cpu, memory_mib=cpu * 2, maximum_tasks=most
+    service = ServiceConfig(
+        engine=TranscribeConfig(quota=quota), cpu=cpu, memory_mib=cpu * 2, maximum_tasks=most
     )
 
     if not list(service.problems()):
@@ -915,7 +936,7 @@ def test_only_a_machines_own_limit_of_viewers_counts(viewers: int) -> None:
 
 
 def wrong_types(*kinds: str) -> list[str]:
-    return [text for _, text in Gpu(image="i:1", instance_types=kinds).problems()]
+    return [text for _, text in GpuConfig(image="i:1", instance_types=kinds).problems()]
 
 
 def test_every_type_with_a_gpu_that_awss_own_sdk_knows_is_let_through() -> None:

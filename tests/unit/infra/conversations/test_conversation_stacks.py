@@ -9,9 +9,11 @@ import pytest
 from aws_cdk.assertions import Template
 
 from infra.common.artifacts import Artifacts, MissingArtifact
-from infra.common.functions import FunctionSettings, dependencies
-from infra.config.environment import Canary, Data, Functions
-from infra.conversations.store import ConversationStore, TranscriptProcessor
+from infra.common.functions import FunctionSettings, make_layer
+from infra.config.data import DataConfig
+from infra.config.functions import Canary, FunctionsConfig
+from infra.conversations.processor import TranscriptProcessor
+from infra.conversations.store import ConversationStore
 from tests.support import templates
 from tests.support.conversation_table import table_definition
 from tests.support.templates import one, resources
@@ -28,7 +30,9 @@ class Both:
     functions: Template
 
 
-def synthesise(folder: Path, artifacts: Artifacts, data: Data, chosen: Functions) -> Both:
+def synthesise(
+    folder: Path, artifacts: Artifacts, data: DataConfig, chosen: FunctionsConfig
+) -> Both:
     app = templates.app(folder)
     low, high = cdk.Stack(app, "data"), cdk.Stack(app, "functions")
     store = ConversationStore(low, "Conversations", data=data)
@@ -36,7 +40,7 @@ def synthesise(folder: Path, artifacts: Artifacts, data: Data, chosen: Functions
         functions=chosen,
         artifacts=artifacts,
         namespace="Cloudscribe/test",
-        layer=dependencies(high, chosen, artifacts),
+        layer=make_layer(high, chosen, artifacts),
     )
     TranscriptProcessor(high, "Processor", settings=settings, store=store, utterance_days=7)
     return Both(Template.from_stack(low), Template.from_stack(high))
@@ -49,8 +53,10 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, artifacts: Artifacts) -> Both:
-    chosen = Functions(canary=None, with_dependencies=False, processor_concurrency=2)
-    return synthesise(tmp_path_factory.mktemp("local"), artifacts, Data(protected=False), chosen)
+    chosen = FunctionsConfig(canary=None, with_dependencies=False, processor_concurrency=2)
+    return synthesise(
+        tmp_path_factory.mktemp("local"), artifacts, DataConfig(protected=False), chosen
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +64,8 @@ def prod(tmp_path_factory: pytest.TempPathFactory, artifacts: Artifacts) -> Both
     return synthesise(
         tmp_path_factory.mktemp("prod"),
         artifacts,
-        Data(protected=True, point_in_time_recovery_days=35),
-        Functions(canary=Canary(minutes=10)),
+        DataConfig(protected=True, point_in_time_recovery_days=35),
+        FunctionsConfig(canary=Canary(minutes=10)),
     )
 
 
@@ -212,4 +218,4 @@ def test_what_was_not_built_is_named_with_the_command_that_builds_it(tmp_path: P
     empty = Artifacts(build=tmp_path, page=tmp_path)
 
     with pytest.raises(MissingArtifact, match=r"layer is missing; `make build`"):
-        synthesise(tmp_path, empty, Data(protected=False), Functions(canary=None))
+        synthesise(tmp_path, empty, DataConfig(protected=False), FunctionsConfig(canary=None))

@@ -10,9 +10,11 @@ import pytest
 from aws_cdk.assertions import Template
 
 from infra.common.artifacts import ROOT
-from infra.config.environment import Data, Delivery
-from infra.delivery.roles import KEPT_IMAGES, PipelineRoles
-from infra.recordings.flow import RecordingStore
+from infra.config.data import DataConfig
+from infra.config.delivery import DeliveryConfig
+from infra.delivery.images import KEPT_IMAGES
+from infra.delivery.roles import PipelineRoles
+from infra.recordings.store import RecordingStore
 from tests.support.environments import environment
 from tests.support.templates import app, one
 
@@ -20,16 +22,16 @@ pytestmark = pytest.mark.unit
 
 GUID = "01234567-89ab-cdef-0123-456789abcdef"
 AZURE = {"azure_organization_id": GUID, "azure_service_connection": "org/project/cloudscribe-demo"}
-BOTH = Delivery(github_repository="owner/words", images=True, **AZURE)
+BOTH = DeliveryConfig(github_repository="owner/words", images=True, **AZURE)
 
 
 class Synthesise(Protocol):
-    def __call__(self, delivery: Delivery) -> Template: ...
+    def __call__(self, delivery: DeliveryConfig) -> Template: ...
 
 
 @pytest.fixture(scope="module")
 def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
-    def synthesise(delivery: Delivery) -> Template:
+    def synthesise(delivery: DeliveryConfig) -> Template:
         whole = app(tmp_path_factory.mktemp("delivery"))
         region = cdk.Environment(region="eu-west-1")
         data = cdk.Stack(whole, "cloudscribe-demo-data", env=region)
@@ -39,8 +41,8 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
             "Pipelines",
             delivery=delivery,
             environment_name="demo",
-            store=RecordingStore(data, "Recordings", data=Data(protected=False)),
-            gpu=None,
+            store=RecordingStore(data, "Recordings", data=DataConfig(protected=False)),
+            gpu_service_arn=None,
         )
         return Template.from_stack(stack)
 
@@ -116,7 +118,7 @@ def test_a_role_trusts_one_subject_and_nobody_else(
 def test_repositories_with_numbers_in_their_subject_are_trusted_by_these(
     synthesised: Synthesise,
 ) -> None:
-    template = synthesised(Delivery(github_repository="owner@12/words@34"))
+    template = synthesised(DeliveryConfig(github_repository="owner@12/words@34"))
 
     assert trusted(template, "GitHubDeploy")["sub"] == "repo:owner@12/words@34:environment:demo"
 
@@ -218,7 +220,7 @@ def test_what_an_environment_runs_is_never_deleted(template: Template) -> None:
 
 def test_accounts_that_were_named_may_pull_but_not_push(synthesised: Synthesise) -> None:
     template = synthesised(
-        Delivery(github_repository="o/r", images=True, image_readers=("123456789012",))
+        DeliveryConfig(github_repository="o/r", images=True, image_readers=("123456789012",))
     )
     _, repository = one(template, "AWS::ECR::Repository")
     (statement,) = repository["Properties"]["RepositoryPolicyText"]["Statement"]
@@ -229,26 +231,28 @@ def test_accounts_that_were_named_may_pull_but_not_push(synthesised: Synthesise)
 
 
 def test_images_of_the_gpu_server_have_a_repository_of_their_own(synthesised: Synthesise) -> None:
-    template = synthesised(Delivery(github_repository="o/r", images=True, gpu_images=True))
+    template = synthesised(DeliveryConfig(github_repository="o/r", images=True, gpu_images=True))
     outputs = template.to_json()["Outputs"]
 
     template.resource_count_is("AWS::ECR::Repository", 2)
     assert outputs["ImageRepository"]["Description"] == "IMAGE_REPOSITORY of the pipelines"
     assert outputs["GpuImageRepository"]["Description"] == "GPU_IMAGE_REPOSITORY of the pipelines"
     assert outputs["ImageRepository"]["Value"] != outputs["GpuImageRepository"]["Value"]
-    alone = synthesised(Delivery(github_repository="o/r", gpu_images=True)).to_json()["Outputs"]
+    alone = synthesised(DeliveryConfig(github_repository="o/r", gpu_images=True)).to_json()[
+        "Outputs"
+    ]
     assert {"GpuImageRepository", "GitHubPublishRole"} <= set(alone)
 
 
 def test_without_images_nobody_publishes(synthesised: Synthesise) -> None:
-    template = synthesised(Delivery(github_repository="o/r"))
+    template = synthesised(DeliveryConfig(github_repository="o/r"))
 
     template.resource_count_is("AWS::ECR::Repository", 0)
     assert "Publish" not in json.dumps(template.to_json()["Outputs"])
 
 
 def test_a_provider_that_exists_is_used_and_not_made_again(synthesised: Synthesise) -> None:
-    template = synthesised(Delivery(github_repository="o/r", providers_exist=True))
+    template = synthesised(DeliveryConfig(github_repository="o/r", providers_exist=True))
     (statement,) = role(template, "GitHubDeploy")[1]["AssumeRolePolicyDocument"]["Statement"]
 
     template.resource_count_is("AWS::IAM::OIDCProvider", 0)
@@ -257,7 +261,7 @@ def test_a_provider_that_exists_is_used_and_not_made_again(synthesised: Synthesi
 
 
 def test_only_what_was_asked_for_is_trusted(synthesised: Synthesise) -> None:
-    template = synthesised(Delivery(github_repository="o/r"))
+    template = synthesised(DeliveryConfig(github_repository="o/r"))
 
     _, provider = one(template, "AWS::IAM::OIDCProvider")
     assert provider["Properties"]["Url"] == "https://token.actions.githubusercontent.com"
@@ -267,12 +271,12 @@ def test_only_what_was_asked_for_is_trusted(synthesised: Synthesise) -> None:
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("github_repository", Delivery(github_repository="owner@12/words")),
-        ("github_repository", Delivery(github_repository="owner/*")),
-        ("image_readers", Delivery(image_readers=("123456789012",))),
-        ("image_readers", Delivery(images=True, image_readers=("12",))),
+        ("github_repository", DeliveryConfig(github_repository="owner@12/words")),
+        ("github_repository", DeliveryConfig(github_repository="owner/*")),
+        ("image_readers", DeliveryConfig(image_readers=("123456789012",))),
+        ("image_readers", DeliveryConfig(images=True, image_readers=("12",))),
     ],
 )
-def test_what_would_open_the_door_too_far_is_refused(field: str, wrong: Delivery) -> None:
+def test_what_would_open_the_door_too_far_is_refused(field: str, wrong: DeliveryConfig) -> None:
     with pytest.raises(ValueError, match=f"delivery.{field}"):
         environment(delivery=wrong)

@@ -16,10 +16,10 @@ from aws_cdk.assertions import Template
 from constructs import Construct
 
 from gpu_server.work import worker
-from infra.config.environment import Gpu
-from infra.gpu.image import MissingDockerfile, gpu_image
+from infra.config.gpu import GpuConfig
+from infra.gpu.image import MissingDockerfile, choose_image
 from infra.gpu.server import PORT, GpuServer
-from infra.recordings.flow import JOB_ATTEMPTS
+from infra.recordings.store import JOB_ATTEMPTS
 
 pytestmark = pytest.mark.unit
 
@@ -54,7 +54,7 @@ class Store(Construct):
 class Server:
     """A synthesised GPU server, and short ways to what is in it."""
 
-    def __init__(self, gpu: Gpu, *, public_addresses: bool = True) -> None:
+    def __init__(self, gpu: GpuConfig, *, public_addresses: bool = True) -> None:
         app = cdk.App()
         env = cdk.Environment(region="us-east-1")
         vpc = ec2.Vpc(
@@ -129,13 +129,13 @@ def actions_of(statement: dict[str, Any]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def spot() -> Server:
-    return Server(Gpu(image=f"{REPOSITORY}:1.2.3", maximum_instances=3))
+    return Server(GpuConfig(image=f"{REPOSITORY}:1.2.3", maximum_instances=3))
 
 
 @pytest.fixture(scope="module")
 def on_demand() -> Server:
     return Server(
-        Gpu(image="ghcr.io/example/gpu:1", spot=False, settings={"SLOTS": "2"}),
+        GpuConfig(image="ghcr.io/example/gpu:1", spot=False, settings={"SLOTS": "2"}),
         public_addresses=False,
     )
 
@@ -217,8 +217,8 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
 def test_what_would_go_wrong_later_is_told(wrong: dict[str, Any], field: str) -> None:
     right = {"jobs_to_start": 5, "longest_wait_minutes": 30}
 
-    assert list(Gpu(image="x:1", **right).problems()) == []
-    assert {path for path, _ in Gpu(image="x:1", **wrong).problems()} == {field}
+    assert list(GpuConfig(image="x:1", **right).problems()) == []
+    assert {path for path, _ in GpuConfig(image="x:1", **wrong).problems()} == {field}
 
 
 # --- who reaches it --------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_only_the_router_reaches_the_server(spot: Server) -> None:
 
 
 def test_router_runs_where_it_reaches_the_server_and_nobody_reaches_it(spot: Server) -> None:
-    place = spot.server.router_place
+    place = spot.server.router_placement
 
     (group,) = place.security_groups
 
@@ -486,7 +486,7 @@ def test_a_folder_without_a_dockerfile_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "gpu_server").mkdir()
 
     with pytest.raises(MissingDockerfile, match=r"gpu\.image: .*gpu_server/Dockerfile is missing"):
-        gpu_image(cdk.Stack(), "gpu_server", {}, root=tmp_path)
+        choose_image(cdk.Stack(), "gpu_server", {}, root=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -513,7 +513,7 @@ def test_a_folder_without_a_dockerfile_is_told_apart(tmp_path: Path) -> None:
 def test_the_image_is_built_for_the_transcriber_that_was_chosen(
     chosen: dict[str, Any], arguments: dict[str, str]
 ) -> None:
-    server = Server(Gpu(image="gpu_server", **chosen))
+    server = Server(GpuConfig(image="gpu_server", **chosen))
 
     (assets,) = Path(server.stack.node.root.synth().directory).glob("*-gpu.assets.json")  # type: ignore[attr-defined]  # the root is an App
     (image,) = json.loads(assets.read_text())["dockerImages"].values()
@@ -524,7 +524,7 @@ def test_faster_whisper_knows_the_models_that_are_baked_in() -> None:
     known = pytest.importorskip("faster_whisper.utils")._MODELS
 
     for transcriber in ("faster-whisper", "whisperx"):
-        assert Gpu(image="x:1", transcriber=transcriber).baked_model in known
+        assert GpuConfig(image="x:1", transcriber=transcriber).baked_model in known
 
 
 def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) -> None:
@@ -537,7 +537,7 @@ def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) 
 
     cdk.aws_ecs.Ec2TaskDefinition(stack, "Task").add_container(
         "Server",
-        image=gpu_image(stack, "gpu_server", {"MODEL": "large-v3"}, root=tmp_path),
+        image=choose_image(stack, "gpu_server", {"MODEL": "large-v3"}, root=tmp_path),
         memory_limit_mib=64,
     )
 

@@ -23,22 +23,23 @@ from ecs_service.settings import (
     Settings,
 )
 from infra.common import nag
-from infra.config import environment
-from infra.config.environment import (
-    VIEWER_BYTES,
-    Data,
-    DedicatedLoadBalancer,
-    Domain,
-    Service,
-    SharedLoadBalancer,
-)
-from infra.config.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, Transcribe
-from infra.config.translation import Translation
+from infra.config.data import DataConfig
+from infra.config.domain import Domain
+from infra.config.load_balancers import DedicatedLoadBalancer, SharedLoadBalancer
+from infra.config.network import NetworkConfig
+from infra.config.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, TranscribeConfig
+from infra.config.service import VIEWER_BYTES, ServiceConfig
+from infra.config.translation import TranslationConfig
 from infra.conversations.store import ConversationStore
-from infra.live.entrances import DedicatedEntrance, Entrance, SharedEntrance
+from infra.live.dedicated_entrance import DedicatedEntrance
+from infra.live.entrances import Entrance
 from infra.live.language_services import rights
-from infra.live.service import CaptionService, deregistration_seconds
-from infra.network.own import Network, OwnNetwork, SharedNetwork
+from infra.live.service import CaptionService
+from infra.live.shared_entrance import SharedEntrance
+from infra.live.traffic import deregistration_seconds
+from infra.network.interface import EnvironmentNetwork
+from infra.network.own import OwnNetwork
+from infra.network.shared import SharedNetwork
 from infra.web.website import FUNCTIONS
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.options import AllowedOptions
@@ -58,8 +59,10 @@ SHARED = SharedLoadBalancer(
     subnet_ids=("subnet-0123456789abcdef0",),
     availability_zones=("us-east-1a",),
 )
-DEMO = Service(engine=Transcribe(), max_stream_seconds=30, on_demand_base=0, drain_seconds=45)
-PROD = Service(
+DEMO = ServiceConfig(
+    engine=TranscribeConfig(), max_stream_seconds=30, on_demand_base=0, drain_seconds=45
+)
+PROD = ServiceConfig(
     cpu=1024,
     memory_mib=2048,
     minimum_tasks=2,
@@ -110,7 +113,7 @@ class Built:
 
 def build(
     load_balancer: SharedLoadBalancer | DedicatedLoadBalancer,
-    service: Service,
+    service: ServiceConfig,
     domain: Domain | None = None,
     *,
     checked: bool = False,
@@ -120,8 +123,8 @@ def build(
         nag.check(app)
     region = cdk.Environment(region="us-east-1")
     data, live, web = (_Stack(app, name, env=region) for name in ("data", "live", "web"))
-    store = ConversationStore(data, "Conversations", data=Data(protected=False))
-    network: Network
+    store = ConversationStore(data, "Conversations", data=DataConfig(protected=False))
+    network: EnvironmentNetwork
     entrance: Entrance
     if isinstance(load_balancer, SharedLoadBalancer):
         network = SharedNetwork(data, "Network", load_balancer=load_balancer)
@@ -167,29 +170,31 @@ def build(
 
 
 #: With everything that can be said about Transcribe and Translate.
-SPEECH = Service(
-    engine=Transcribe(
+SPEECH = ServiceConfig(
+    engine=TranscribeConfig(
         region="eu-central-1",
         starts_per_second=100,
         options={"vocabulary-name": "names", "partial-results-stability": "high"},
         allowed=Allowed(vocabularies=("names", "places"), two_channels=True),
     ),
-    translation=Translation(
+    translation=TranslationConfig(
         languages=("fr", "pt-BR"), terminology="products", region="eu-west-1", source="auto"
     ),
     maximum_tasks=3,
 )
 
-SHAPES: Mapping[str, tuple[SharedLoadBalancer | DedicatedLoadBalancer, Service, Domain | None]] = {
+SHAPES: Mapping[
+    str, tuple[SharedLoadBalancer | DedicatedLoadBalancer, ServiceConfig, Domain | None]
+] = {
     "demo": (SHARED, DEMO, None),
     "prod": (
-        DedicatedLoadBalancer(network=environment.Network(flow_logs=True), access_logs=True),
+        DedicatedLoadBalancer(network=NetworkConfig(flow_logs=True), access_logs=True),
         PROD,
         None,
     ),
     "with_domain": (
         DedicatedLoadBalancer(certificate_arn=CERTIFICATE),
-        Service(image="registry.example.com/cloudscribe:1.2.3"),
+        ServiceConfig(image="registry.example.com/cloudscribe:1.2.3"),
         Domain(name="captions.example.com", certificate_arn=CERTIFICATE),
     ),
     "speech": (SHARED, SPEECH, None),
@@ -418,21 +423,21 @@ MEDICAL = {"specialty": "RADIOLOGY", "type": "DICTATION"}
 @pytest.mark.parametrize(
     ("engine", "actions"),
     [
-        (Transcribe(), ["StartStreamTranscriptionWebSocket"]),
+        (TranscribeConfig(), ["StartStreamTranscriptionWebSocket"]),
         (
-            Transcribe(allowed=Allowed(medical=True)),
+            TranscribeConfig(allowed=Allowed(medical=True)),
             [
                 "StartStreamTranscriptionWebSocket",
                 "StartMedicalStreamTranscriptionWebSocket",
             ],
         ),
-        (Transcribe(options=MEDICAL), ["StartMedicalStreamTranscriptionWebSocket"]),
+        (TranscribeConfig(options=MEDICAL), ["StartMedicalStreamTranscriptionWebSocket"]),
     ],
 )
 def test_a_task_may_start_medical_streams_only_where_there_can_be_some(
-    engine: Transcribe, actions: list[str]
+    engine: TranscribeConfig, actions: list[str]
 ) -> None:
-    granted = [each.to_json() for each in rights(Service(engine=engine), "us-east-1")]
+    granted = [each.to_json() for each in rights(ServiceConfig(engine=engine), "us-east-1")]
 
     assert [each["Action"] for each in granted] == [f"transcribe:{action}" for action in actions]
     assert all(
@@ -522,7 +527,7 @@ def test_the_drain_ends_before_the_kill_and_before_the_sockets_are_cut(any_built
     [(30.0, 55), (100.0, 115), (3600.0, 300), (None, 300)],
 )
 def test_a_stream_of_limited_length_may_end_by_itself(seconds: float | None, delay: int) -> None:
-    service = Service(max_stream_seconds=seconds, drain_seconds=45)
+    service = ServiceConfig(max_stream_seconds=seconds, drain_seconds=45)
 
     assert deregistration_seconds(service) == delay
 

@@ -16,15 +16,11 @@ from aws_cdk.assertions import Template
 from ecs_service.access import EDGE_HEADER
 from ecs_service.settings import Settings
 from infra.aws.prefix_lists import CLOUDFRONT_ORIGIN_FACING
-from infra.config.environment import (
-    MACHINE_MEMORY_MIB,
-    VIEWER_BYTES,
-    Network,
-    NoLoadBalancer,
-    Operations,
-    Service,
-)
-from infra.config.recognition import Transcribe
+from infra.config.load_balancers import NoLoadBalancer
+from infra.config.network import NetworkConfig
+from infra.config.operations import OperationsConfig
+from infra.config.recognition import TranscribeConfig
+from infra.config.service import MACHINE_MEMORY_MIB, VIEWER_BYTES, ServiceConfig
 from infra.live.entrances import SECRET_HEADER
 from infra.live.task import OUTBOX_FOLDER, USER
 from infra.stacks import provision
@@ -34,7 +30,7 @@ from tests.support.templates import built, one, resources
 
 pytestmark = pytest.mark.unit
 
-SERVICE = Service(engine=Transcribe(quota=4), viewers=1000, drain_seconds=45)
+SERVICE = ServiceConfig(engine=TranscribeConfig(quota=4), viewers=1000, drain_seconds=45)
 INSTANCE = "AWS::EC2::Instance"
 
 
@@ -86,7 +82,7 @@ def synthesised(folder: Path, **changes: Any) -> Stacks:
     app = real_app(folder)
     chosen = environment(
         live=live(load_balancer=NoLoadBalancer(**changes), service=SERVICE),
-        operations=Operations(),
+        operations=OperationsConfig(),
     )
     provision(app, chosen, built(folder / "build"))
     return Stacks(
@@ -143,7 +139,7 @@ def test_cloudfront_reaches_the_machine_inside_awss_network(stacks: Stacks) -> N
 def test_with_a_nat_gateway_the_machine_stands_in_private(
     gateways: int, subnet: str, tmp_path: Path
 ) -> None:
-    _, machine = synthesised(tmp_path, network=Network(nat_gateways=gateways)).machine
+    _, machine = synthesised(tmp_path, network=NetworkConfig(nat_gateways=gateways)).machine
     (interface,) = machine["Properties"]["NetworkInterfaces"]
 
     assert f"{subnet}Subnet1" in interface["SubnetId"]["Fn::ImportValue"]

@@ -10,15 +10,17 @@ from aws_cdk.assertions import Match, Template
 
 from infra.aws.prefix_lists import CLOUDFRONT_ORIGIN_FACING, UnknownRegion, cloudfront_origin_facing
 from infra.aws.zones import SUITABLE
-from infra.config import environment
-from infra.network.own import OwnNetwork, SharedNetwork
+from infra.config.load_balancers import SharedLoadBalancer
+from infra.config.network import NetworkConfig
+from infra.network.own import OwnNetwork
+from infra.network.shared import SharedNetwork
 
 pytestmark = pytest.mark.unit
 
 
 def _own(**chosen: Any) -> tuple[OwnNetwork, Template]:
     stack = cdk.Stack(cdk.App(), "network")
-    network = OwnNetwork(stack, "Network", network=environment.Network(**chosen))
+    network = OwnNetwork(stack, "Network", network=NetworkConfig(**chosen))
     return network, Template.from_stack(stack)
 
 
@@ -102,7 +104,7 @@ def test_zones_are_those_that_the_account_has(plain: tuple[OwnNetwork, Template]
 
 def test_where_a_zone_lacks_something_subnets_are_placed_by_the_zones_ids() -> None:
     stack = cdk.Stack(cdk.App(), "network", env=cdk.Environment(region="us-east-1"))
-    network = OwnNetwork(stack, "Network", network=environment.Network(zones=3))
+    network = OwnNetwork(stack, "Network", network=NetworkConfig(zones=3))
 
     zones: dict[str, set[str]] = {"Public": set(), "Inner": set()}
     for name, subnet in Template.from_stack(stack).find_resources("AWS::EC2::Subnet").items():
@@ -122,7 +124,7 @@ def test_a_shared_network_is_referred_to_and_nothing_is_made() -> None:
     network = SharedNetwork(
         stack,
         "Network",
-        load_balancer=environment.SharedLoadBalancer(
+        load_balancer=SharedLoadBalancer(
             listener_arn="arn:aws:elasticloadbalancing:eu-west-1:111111111111:listener/app/a/b/c",
             domain_name="shared.example.com",
             security_group_id="sg-0123456789abcdef0",

@@ -15,9 +15,11 @@ from botocore.validate import ParamValidator
 
 from infra.commands import redrive
 from infra.common.artifacts import Artifacts
-from infra.config.environment import Gpu, Operations, Service, speech_services
-from infra.config.recognition import Transcribe
-from infra.config.translation import Translation
+from infra.config.gpu import GpuConfig
+from infra.config.operations import OperationsConfig
+from infra.config.recognition import TranscribeConfig
+from infra.config.service import ServiceConfig, list_speech_services
+from infra.config.translation import TranslationConfig
 from infra.stacks import provision
 from tests.support.environments import environment, live
 from tests.support.templates import app as real_app
@@ -85,14 +87,14 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
     return synthesised(
         tmp_path_factory.mktemp("everything"),
         live=live(),
-        gpu=Gpu(image="registry.example.org/gpu:1", idle_minutes=10),
-        operations=Operations(alarm_email="ops@example.org", monthly_budget_usd=50),
+        gpu=GpuConfig(image="registry.example.org/gpu:1", idle_minutes=10),
+        operations=OperationsConfig(alarm_email="ops@example.org", monthly_budget_usd=50),
     )
 
 
 @pytest.fixture(scope="module")
 def smallest(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
-    return synthesised(tmp_path_factory.mktemp("smallest"), operations=Operations())
+    return synthesised(tmp_path_factory.mktemp("smallest"), operations=OperationsConfig())
 
 
 @pytest.mark.parametrize("queue", ["UtterancesDeadLetters", "JobsDeadLetters", "UndeliveredQueue"])
@@ -122,8 +124,8 @@ def test_a_job_may_wait_longer_where_people_do_it(everything: Stacks, smallest: 
 
 
 def test_jobs_that_wait_for_a_set_time_are_late_only_after_it(tmp_path: Path) -> None:
-    at_night = Gpu(image="registry.example.org/gpu:1", batch_at="cron(0 0 * * ? *)")
-    stacks = synthesised(tmp_path, live=live(), gpu=at_night, operations=Operations())
+    at_night = GpuConfig(image="registry.example.org/gpu:1", batch_at="cron(0 0 * * ? *)")
+    stacks = synthesised(tmp_path, live=live(), gpu=at_night, operations=OperationsConfig())
 
     late = stacks.alarm_on("JobsQueue", "ApproximateAgeOfOldestMessage")
 
@@ -180,8 +182,8 @@ def test_a_gpu_that_is_kept_ready_may_be_without_work_but_not_around_the_clock(
     stacks = synthesised(
         tmp_path,
         live=live(),
-        gpu=Gpu(image="registry.example.org/gpu:1", **WARM),
-        operations=Operations(),
+        gpu=GpuConfig(image="registry.example.org/gpu:1", **WARM),
+        operations=OperationsConfig(),
     )
     alarm = stacks.alarm("GpuWithoutWork")
 
@@ -330,14 +332,16 @@ def test_the_budget_counts_this_environment(everything: Stacks) -> None:
 @pytest.mark.parametrize(
     ("operations", "of_the_rest", "of_speech"),
     [
-        (Operations(monthly_budget_usd=51), 26, 25),
-        (Operations(monthly_budget_usd=50, speech_budget_usd=10), 40, 10),
+        (OperationsConfig(monthly_budget_usd=51), 26, 25),
+        (OperationsConfig(monthly_budget_usd=50, speech_budget_usd=10), 40, 10),
     ],
 )
 def test_what_carries_no_tag_has_a_budget_by_its_service(
-    tmp_path: Path, operations: Operations, of_the_rest: int, of_speech: int
+    tmp_path: Path, operations: OperationsConfig, of_the_rest: int, of_speech: int
 ) -> None:
-    service = Service(engine=Transcribe(), translation=Translation(languages=("fr",)))
+    service = ServiceConfig(
+        engine=TranscribeConfig(), translation=TranslationConfig(languages=("fr",))
+    )
     stacks = synthesised(tmp_path, live=live(service=service), operations=operations)
 
     assert limits(stacks) == {
@@ -356,19 +360,19 @@ def test_what_carries_no_tag_has_a_budget_by_its_service(
 @pytest.mark.parametrize(
     ("service", "called"),
     [
-        (Service(), ()),
-        (Service(engine=Transcribe()), ("Amazon Transcribe",)),
-        (Service(translation=Translation(languages=("fr",))), ("Amazon Translate",)),
+        (ServiceConfig(), ()),
+        (ServiceConfig(engine=TranscribeConfig()), ("Amazon Transcribe",)),
+        (ServiceConfig(translation=TranslationConfig(languages=("fr",))), ("Amazon Translate",)),
         (
-            Service(translation=Translation(languages=("fr",), source="auto")),
+            ServiceConfig(translation=TranslationConfig(languages=("fr",), source="auto")),
             ("Amazon Translate", "Amazon Comprehend"),
         ),
     ],
 )
 def test_speech_is_budgeted_by_the_services_that_tasks_call(
-    service: Service, called: tuple[str, ...]
+    service: ServiceConfig, called: tuple[str, ...]
 ) -> None:
-    assert speech_services(service) == called
+    assert list_speech_services(service) == called
 
 
 def as_the_model_of_budgets_has_it(properties: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ import fnmatch
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import aws_cdk as cdk
@@ -12,10 +11,13 @@ import pytest
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
-from infra.common.functions import FunctionSettings, Place
-from infra.config.environment import Data, Functions, Gpu
-from infra.gpu.server import GpuServer
-from infra.recordings.flow import RecordingFlow, RecordingStore
+from infra.common.functions import FunctionSettings, VpcPlacement
+from infra.config.data import DataConfig
+from infra.config.functions import FunctionsConfig
+from infra.config.gpu import GpuConfig
+from infra.recordings.flow import RecordingFlow
+from infra.recordings.store import RecordingStore
+from infra.recordings.target import TranscriptionTarget
 from lambdas.router.decide import PATIENCE, PAUSES, RESERVE
 from lambdas.session_combiner.combine import COMBINED_UP_TO, SECONDS_BESIDES, SECONDS_PER_MB
 from tests.support import templates
@@ -38,8 +40,7 @@ class Both:
     functions: Template
 
 
-def machines(stack: cdk.Stack) -> GpuServer:
-    """What the flow needs to know of a GPU server."""
+def target(stack: cdk.Stack) -> TranscriptionTarget:
     vpc = ec2.Vpc.from_vpc_attributes(
         stack,
         "Vpc",
@@ -48,56 +49,55 @@ def machines(stack: cdk.Stack) -> GpuServer:
         isolated_subnet_ids=["subnet-0123456789abcdef0"],
     )
     group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
-    place = Place(
-        vpc=vpc,
-        subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
-        security_groups=[group],
-    )
-    return cast(
-        "GpuServer",
-        SimpleNamespace(
-            url="http://transcriber.internal:8000",
-            token=TOKEN,
-            service=SimpleNamespace(service_arn=SERVICE_ARN, service_name="gpu"),
-            cluster=SimpleNamespace(cluster_name="cluster"),
-            router_place=place,
-            gpu=Gpu(
-                image="registry.example/gpu:1",
-                maximum_instances=3,
-                jobs_to_start=4,
-                longest_wait_minutes=30,
-                speed=25,
-                warm_from="cron(0 8 ? * MON-FRI *)",
-                warm_until="cron(0 18 ? * MON-FRI *)",
-            ),
+    return TranscriptionTarget(
+        config=GpuConfig(
+            image="registry.example/gpu:1",
+            maximum_instances=3,
+            jobs_to_start=4,
+            longest_wait_minutes=30,
+            speed=25,
+            warm_from="cron(0 8 ? * MON-FRI *)",
+            warm_until="cron(0 18 ? * MON-FRI *)",
         ),
+        url="http://transcriber.internal:8000",
+        token=TOKEN,
+        router_placement=VpcPlacement(
+            vpc=vpc,
+            subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+            security_groups=[group],
+        ),
+        cluster_name="cluster",
+        service_name="gpu",
+        service_arn=SERVICE_ARN,
     )
 
 
-def synthesise(folder: Path, data: Data, *, gpu: bool) -> Both:
+def synthesise(folder: Path, data: DataConfig, *, gpu: bool) -> Both:
     app = templates.app(folder)
     environment = cdk.Environment(region="us-east-1")
     low, high = (cdk.Stack(app, name, env=environment) for name in ("data", "functions"))
     store = RecordingStore(low, "Recordings", data=data)
     settings = FunctionSettings(
-        functions=Functions(canary=None, batch_worker_minutes=3),
+        functions=FunctionsConfig(canary=None, batch_worker_minutes=3),
         artifacts=templates.built(folder / "build"),
         namespace="Cloudscribe/test",
         layer=None,
     )
-    RecordingFlow(high, "Flow", settings=settings, store=store, gpu=machines(high) if gpu else None)
+    RecordingFlow(
+        high, "Flow", settings=settings, store=store, target=target(high) if gpu else None
+    )
     return Both(Template.from_stack(low), Template.from_stack(high))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Both:
-    data = Data(protected=False, recording_days=7)
+    data = DataConfig(protected=False, recording_days=7)
     return synthesise(tmp_path_factory.mktemp("plain"), data, gpu=False)
 
 
 @pytest.fixture(scope="module")
 def with_gpu(tmp_path_factory: pytest.TempPathFactory) -> Both:
-    data = Data(protected=True, recording_days=None)
+    data = DataConfig(protected=True, recording_days=None)
     return synthesise(tmp_path_factory.mktemp("gpu"), data, gpu=True)
 
 

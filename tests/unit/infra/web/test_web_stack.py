@@ -15,10 +15,11 @@ from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk.assertions import Template
 from constructs import Construct
 
-from infra.config.environment import Domain, HostedZone
+from infra.config.domain import Domain, HostedZone
 from infra.live.entrances import VIEWER_HEADER
+from infra.web.page_files import ASK_FIRST, IMMUTABLE
 from infra.web.page_headers import page_headers
-from infra.web.website import ASK_FIRST, FUNCTIONS, IMMUTABLE, Website
+from infra.web.website import FUNCTIONS, Website
 from local_cloud.edge import server
 
 pytestmark = pytest.mark.unit

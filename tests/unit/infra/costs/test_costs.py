@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import runpy
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,22 +16,17 @@ import app
 from ecs_service.conversations.translation_plan import TranslationPolicy
 from ecs_service.embedded_metrics import UNITS
 from infra import stacks
-from infra.commands import cost
-from infra.common.artifacts import Artifacts, MissingArtifact
-from infra.config.environment import Gpu, Operations
-from infra.costs import NotAnAssembly, UnpricedResource, prices
+from infra.common.artifacts import ROOT, Artifacts
+from infra.config.gpu import GpuConfig
+from infra.config.operations import OperationsConfig
+from infra.costs import prices
 from infra.costs.always_on import PRICERS
+from infra.costs.errors import NotAnAssembly, UnpricedResource
 from infra.costs.prices import Usage
-from infra.costs.report import Estimate, amount, as_json, dollars, estimate, render
+from infra.costs.report import Estimate, estimate, format_amount, format_dollars, render, to_json
 from infra.costs.tasks import Tasks, split
 from infra.costs.templates import Resource, Stack, read, resolve
-from infra.costs.usage import (
-    DETECT,
-    PARTIAL_FACTOR,
-    PARTIAL_SECONDS,
-    TRANSCRIBE_MEDICAL,
-    Rate,
-)
+from infra.costs.usage import DETECT, PARTIAL_FACTOR, PARTIAL_SECONDS, TRANSCRIBE_MEDICAL, UsageRate
 from tests.support.environments import environment, live
 from tests.support.templates import built, settings
 from transcripts.recordings.machines import ASSUMED_SPEED
@@ -175,7 +166,7 @@ def test_who_needs_no_load_balancer_pays_the_same_everywhere() -> None:
         "In an empty account demo costs $0.40 a month (free tiers that never end counted).",
         "",
     ]
-    assert as_json(figures)["sharedLoadBalancer"] is None
+    assert to_json(figures)["sharedLoadBalancer"] is None
 
 
 @given(secrets=st.integers(1, 9), own=st.booleans())
@@ -188,7 +179,7 @@ def test_an_empty_account_pays_for_a_load_balancer_once(secrets: int, own: bool)
         Rule=resource("AWS::ElasticLoadBalancingV2::ListenerRule"),
         **(balancer if own else {}),
     )
-    found = as_json(figures)
+    found = to_json(figures)
 
     assert found["total"] == found["emptyAccount" if own else "sharedLoadBalancer"]
     assert found["emptyAccount"] - found["sharedLoadBalancer"] == pytest.approx(16.43 - 0.40)
@@ -216,7 +207,7 @@ def test_a_cent_is_never_lost_between_the_printed_lines_and_the_total() -> None:
 
 
 def test_json_has_the_same_figures_and_what_causes_them() -> None:
-    found = json.loads(json.dumps(as_json(demo())))
+    found = json.loads(json.dumps(to_json(demo())))
 
     assert found["total"] == pytest.approx(sum(line["month"] for line in found["lines"]))
     assert found["total"] == 5.96
@@ -278,12 +269,12 @@ def test_a_free_tier_counts_once_however_alarms_are_spread_over_stacks(
 def test_dollars_are_told_to_the_cent_or_more_exactly_where_they_are_less(
     value: str, text: str
 ) -> None:
-    assert dollars(Decimal(value)) == text
+    assert format_dollars(Decimal(value)) == text
 
 
 @given(st.decimals(min_value=0, max_value=10_000, allow_nan=False, places=9))
 def test_a_told_amount_is_right_to_four_digits(value: Decimal) -> None:
-    assert Decimal(amount(value)) == pytest.approx(value, rel=Decimal("0.0005"))
+    assert Decimal(format_amount(value)) == pytest.approx(value, rel=Decimal("0.0005"))
 
 
 def test_what_it_costs_where_others_used_up_the_free_tiers_is_noted() -> None:
@@ -529,7 +520,7 @@ def test_what_a_volume_does_beyond_every_volumes_is_charged() -> None:
 
 
 def test_an_hour_of_audio_costs_what_the_routers_speed_says() -> None:
-    def spot(**more: Template) -> Rate:
+    def spot(**more: Template) -> UsageRate:
         figures = priced(**machines(desired=0), **more)
         return next(rate for rate in figures.rates if rate.usage == Usage.GPU)
 
@@ -736,7 +727,7 @@ def calling(**settings: str) -> Estimate:
     )
 
 
-def speech(rates: Iterable[Rate]) -> dict[str, Decimal]:
+def speech(rates: Iterable[UsageRate]) -> dict[str, Decimal]:
     return {rate.per.split(",")[0]: rate.dollars for rate in rates if rate.usage == Usage.SPEECH}
 
 
@@ -759,7 +750,7 @@ def test_what_is_not_called_is_named_as_such() -> None:
     assert speech(figures.not_chosen).keys() == {"Amazon Translate"}
     assert "Not called by this environment" in render(figures)
     assert "Not called" not in render(calling(ENGINE="transcribe", TRANSLATOR="amazon"))
-    assert [each["dollars"] for each in as_json(figures)["notChosen"]] == [pytest.approx(3.24)]
+    assert [each["dollars"] for each in to_json(figures)["notChosen"]] == [pytest.approx(3.24)]
 
 
 MEDICAL = '{"specialty":"UROLOGY","type":"DICTATION"}'
@@ -850,74 +841,6 @@ def test_another_region_is_said_to_have_other_prices() -> None:
 # --- the command --------------------------------------------------------------------------------
 
 
-def assembly(folder: Path, stacks: Mapping[str, Template]) -> Path:
-    artifacts: Template = {"Tree": {"type": "cdk:tree", "properties": {"file": "tree.json"}}}
-    for name, resources in stacks.items():
-        environment = name.split("-")[0]
-        (folder / f"{name}.template.json").write_text(json.dumps({"Resources": resources}))
-        artifacts[name] = {
-            "type": "aws:cloudformation:stack",
-            "environment": "aws://unknown-account/us-east-1",
-            "properties": {
-                "templateFile": f"{name}.template.json",
-                "tags": {"environment": environment},
-            },
-            "displayName": name,
-        }
-    (folder / "manifest.json").write_text(json.dumps({"version": "1", "artifacts": artifacts}))
-    return folder
-
-
-def test_the_command_prices_only_the_stacks_of_its_environment(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    secret = {"Secret": resource("AWS::SecretsManager::Secret")}
-    folder = assembly(
-        tmp_path, {"demo-data": secret, "prod-data": {**secret, "Key": resource("AWS::KMS::Key")}}
-    )
-
-    status = cost.main(["demo", "--assembly", str(folder)])
-
-    assert status == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "Total: $0.40 a month"
-
-
-def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = assembly(tmp_path, {"demo-data": {"Key": resource("AWS::KMS::Key")}})
-
-    assert cost.main(["demo", "--assembly", str(folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["total"] == 1.0
-
-
-def test_the_command_fails_and_prints_no_total_when_a_price_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = assembly(tmp_path, {"demo-data": {"Odd": resource("AWS::Odd::Thing")}})
-
-    status = cost.main(["demo", "--assembly", str(folder)])
-
-    told = capsys.readouterr()
-    assert status == 1
-    assert "Total" not in told.out
-    assert "AWS::Odd::Thing Odd in demo-data" in told.err
-
-
-def test_an_unknown_environment_is_told_the_known_ones(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = assembly(tmp_path, {"prod-data": {}, "demo-data": {}})
-
-    assert cost.main(["staging", "--assembly", str(folder)]) == 1
-    assert "Known: demo, prod" in capsys.readouterr().err
-
-
-def test_a_folder_that_is_no_assembly_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cost.main(["demo", "--assembly", str(tmp_path)]) == 1
-    assert "is not what `cdk synth` writes" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "manifest", ["", "[]", "{}", '{"artifacts": {"a": {}}}', '{"artifacts": [1]}']
 )
@@ -926,37 +849,6 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, manifest: str) -> None:
 
     with pytest.raises(NotAnAssembly):
         read(tmp_path)
-
-
-def test_help_says_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        cost.main(["--help"])
-
-    assert left.value.code == 0
-    assert "Prices every always-on resource" in capsys.readouterr().out
-
-
-def test_without_an_environment_the_command_says_how_it_is_used() -> None:
-    with pytest.raises(SystemExit) as left:
-        cost.main([])
-
-    assert left.value.code == 2
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_folder_that_is_no_assembly_is_refused_in_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, there: bool
-) -> None:
-    folder = tmp_path / "out"
-    if there:
-        folder.mkdir()
-        (folder / "manifest.json").write_text("{")
-
-    assert cost.main(["demo", "--assembly", str(folder)]) == 1
-
-    told = capsys.readouterr().err
-    assert ("JSON is broken" if there else "manifest.json: No such file") in told
-    assert "Error" not in told
 
 
 def test_a_type_without_a_price_comes_with_what_to_do() -> None:
@@ -972,116 +864,19 @@ def test_a_type_without_a_price_comes_with_what_to_do() -> None:
     assert "can be deployed all the same" in told
 
 
-def test_a_broken_file_of_ones_own_values_is_refused_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "cdk.json").write_text('{"context": {}}')
-    (tmp_path / "cdk.context.json").write_text('{\n  "demo": {},\n}\n')
-    monkeypatch.setattr(cost, "ROOT", tmp_path)
-
-    assert cost.main(["demo"]) == 1
-
-    assert capsys.readouterr().err.startswith("cdk.context.json, line 3, column 1: ")
-
-
 def test_where_a_machine_needs_a_network_nothing_is_computed_for_a_shared_load_balancer(
     synthesised: list[Stack],
 ) -> None:
     figures = of("machines", synthesised)
 
     assert figures.accounts.sharing is None
-    assert as_json(figures)["sharedLoadBalancer"] is None
+    assert to_json(figures)["sharedLoadBalancer"] is None
     told = render(figures)
     assert "that you have and share" not in told
     assert "its own load balancer included" in told
 
 
-def test_nothing_but_the_reason_is_printed_about_a_refusal() -> None:
-    quiet = "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"
-    ran = subprocess.run(
-        [sys.executable, "-m", "infra.commands.cost", "dmeo", "--json"],
-        cwd=cost.ROOT,
-        env={name: value for name, value in os.environ.items() if name != quiet},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == "app.py describes no environment 'dmeo': did you mean demo?\n"
-
-
-def test_an_interruption_ends_it_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(_whole: cdk.App) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(app, "build", build)
-    monkeypatch.delitem(sys.modules, "infra.commands.cost")
-    monkeypatch.setattr(sys, "argv", ["cost", "demo"])
-
-    with pytest.raises(SystemExit) as left:
-        runpy.run_module("infra.commands.cost", run_name="__main__")
-
-    assert left.value.code == 130
-
-
-def test_make_hands_the_wish_for_json_on() -> None:
-    for json_, option in (("JSON=1", True), ("JSON=", False)):
-        planned = subprocess.run(
-            ["make", "--dry-run", "-o", "build", "cost", json_],
-            cwd=cost.ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        assert ("--json" in planned) is option
-
-
 # --- the environments of app.py -------------------------------------------------------------------
-
-
-@pytest.fixture
-def described(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let app.py describe two environments of one secret or key each."""
-
-    def build(whole: cdk.App) -> None:
-        for name, kind in (("demo", "AWS::SecretsManager::Secret"), ("prod", "AWS::KMS::Key")):
-            if whole.node.try_get_context("environment") in {None, name}:
-                only = cdk.Stack(whole, f"{name}-data", tags={"environment": name})
-                cdk.CfnResource(only, "Only", type=kind)
-
-    monkeypatch.setattr(app, "build", build)
-
-
-@pytest.mark.usefixtures("described")
-def test_the_command_synthesises_the_environment_that_it_prices(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert cost.main(["prod"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "Total: $1.00 a month"
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("staging", "known are local, demo, solo, prod"), ("dmeo", "did you mean demo?")],
-)
-def test_an_environment_that_app_py_does_not_describe_is_refused_with_a_hint(
-    name: str, hint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cost.main([name]) == 1
-    assert capsys.readouterr().err == f"app.py describes no environment {name!r}: {hint}\n"
-
-
-def test_what_was_not_built_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def build(_whole: cdk.App) -> None:
-        raise MissingArtifact("build/layer is missing; `make build` makes it")
-
-    monkeypatch.setattr(app, "build", build)
-
-    assert cost.main(["demo"]) == 1
-    assert "`make build` makes it" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -1105,8 +900,8 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
         name="machines",
         region="us-east-1",
         live=live(),
-        gpu=Gpu(image="registry.example.com/gpu:1", warm_from=None),
-        operations=Operations(),
+        gpu=GpuConfig(image="registry.example.com/gpu:1", warm_from=None),
+        operations=OperationsConfig(),
     )
     stacks.provision(whole, machines_too, artifacts)
     whole.synth()
@@ -1142,7 +937,7 @@ def test_every_line_is_what_the_table_of_prices_makes_of_it(
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_documentation_says_what_is_computed(name: str, synthesised: list[Stack]) -> None:
     figures = of(name, synthesised)
-    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    text = (ROOT / "docs" / "costs.md").read_text()
 
     more = sum(line.month_without_free for line in figures.lines) - figures.total
     sharing = figures.accounts.sharing
@@ -1158,14 +953,14 @@ def test_whoever_reads_how_to_deploy_reads_what_an_empty_account_pays(
     empty = f"${of(name, synthesised).accounts.empty:.2f}"
 
     for document in ("README.md", "docs/deploy.md"):
-        rows = (cost.ROOT / document).read_text().splitlines()
+        rows = (ROOT / document).read_text().splitlines()
         (row,) = (row for row in rows if row.startswith(f"| `{name}` |"))
         assert empty in row, document
 
 
 @pytest.mark.parametrize("name", ["solo", "demo"])
 def test_the_documentations_lines_add_up(name: str, synthesised: list[Stack]) -> None:
-    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    text = (ROOT / "docs" / "costs.md").read_text()
     _, _, section = text.partition(f"\n## {name}, under $10")
     table = section.partition("\n## ")[0]
 
@@ -1177,7 +972,7 @@ def test_the_documentations_lines_add_up(name: str, synthesised: list[Stack]) ->
 def test_the_first_way_to_deploy_is_that_of_an_empty_account(synthesised: list[Stack]) -> None:
     empty = f"${of('solo', synthesised).accounts.empty:.2f} a month"
     for document in ("README.md", "docs/deploy.md"):
-        text = (cost.ROOT / document).read_text()
+        text = (ROOT / document).read_text()
         first = text.index("make deploy ENV=")
         assert text[first:].startswith("make deploy ENV=solo"), document
         assert empty in text[: text.index("\n\n", first)], document
@@ -1189,8 +984,7 @@ def test_a_day_costs_what_the_documentation_says(synthesised: list[Stack]) -> No
         for name in ("solo", "demo")
     )
     deploy, costs = (
-        " ".join((cost.ROOT / "docs" / name).read_text().split())
-        for name in ("deploy.md", "costs.md")
+        " ".join((ROOT / "docs" / name).read_text().split()) for name in ("deploy.md", "costs.md")
     )
 
     assert f"cost ${solo:.2f} a day in between" in deploy
@@ -1227,14 +1021,14 @@ def test_a_budget_is_above_what_an_empty_account_pays_before_anybody_speaks(
     # The first mail comes at 80 %, which must not be what every month costs.
     assert figures.accounts.empty < limits["TagKeyValue"] * Decimal("0.8")
     hours = limits["Service"] / (60 * prices.TRANSCRIBE_MINUTE)
-    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    text = (ROOT / "docs" / "costs.md").read_text()
     row = f"| `{name}` | ${limits['TagKeyValue']} | ${limits['Service']} | {hours:.0f} hours |"
     assert row in text
 
 
 def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> None:
     figures = estimate("prod", [each for each in synthesised if each.environment == "prod"])
-    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    text = (ROOT / "docs" / "costs.md").read_text()
 
     told = {**speech(figures.rates), **speech(figures.not_chosen)}
     assert (
@@ -1255,7 +1049,7 @@ def test_under_ten_dollars_a_month_without_transcribe(synthesised: list[Stack]) 
 def test_the_documentation_says_what_an_hour_of_audio_costs(synthesised: list[Stack]) -> None:
     figures = estimate("machines", [each for each in synthesised if each.environment == "machines"])
     costs = {rate.per.rpartition(", ")[2]: rate.dollars for rate in figures.rates}
-    text = (cost.ROOT / "docs" / "costs.md").read_text()
+    text = (ROOT / "docs" / "costs.md").read_text()
 
     for kind in ("g6.xlarge", "g4dn.xlarge"):
         spot, dear = costs[f"{kind} Spot"], costs[f"{kind} on demand"]
