@@ -48,7 +48,7 @@ from botocore.credentials import ReadOnlyCredentials
 from speech.engines.errors import EngineError
 from speech.engines.transcribe.crt import Body, Exchange
 from speech.engines.transcribe.endpoints import http2_url
-from speech.engines.transcribe.errors import EndpointUnreachable, UnreadableEvent, named
+from speech.engines.transcribe.errors import EndpointUnreachable, UnreadableEvent, to_engine_error
 from speech.engines.transcribe.link import Receiver
 from speech.transcribe_api import Operation
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
@@ -239,11 +239,11 @@ class Http2Link:
         try:
             async for event in events:
                 told = event.transcript.results if isinstance(event, TranscriptEvent) else ()
-                self.receiver.told(told)
+                self.receiver.deliver(told)
         except EngineError as error:
             end = error
         except ServiceException as error:
-            end = named(type(error).__name__, _text(error))
+            end = to_engine_error(type(error).__name__, _text(error))
         except _UNREADABLE as error:
             why = type(error).__name__
             end = UnreadableEvent(f"Amazon Transcribe sent what cannot be read: {why}")
@@ -287,10 +287,10 @@ def sdk_arguments(parameters: Mapping[str, str]) -> dict[str, Any]:
 def _refused(error: ServiceException) -> EngineError:
     """Return what it means that the stream was refused."""
     if isinstance(error, UnknownServiceException):
-        return named(str(error.error_code), _text(error), status=error.status_code)
+        return to_engine_error(str(error.error_code), _text(error), status=error.status_code)
     kind = type(error).__name__
     status = getattr(error, "status_code", None) or _STATUS.get(kind)
-    return named(kind, _text(error), status=status)
+    return to_engine_error(kind, _text(error), status=status)
 
 
 def _text(error: ServiceException) -> str:
