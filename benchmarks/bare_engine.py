@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from speech.transcribers.base import TranscriptionOptions
-from speech.transcribers.choice import TranscriberSpec, transcriber
+from speech.transcribers.choice import TranscriberSpec, create_transcriber
 from speech.transcribers.process import TranscriberProcess
 
 SPEC: TypeAdapter[TranscriberSpec] = TypeAdapter(TranscriberSpec)
@@ -28,7 +28,7 @@ SPEC: TypeAdapter[TranscriberSpec] = TypeAdapter(TranscriberSpec)
 def main() -> None:
     """Transcribe until standard input ends."""
     os.nice(inspect.signature(TranscriberProcess).parameters["niceness"].default)
-    made = transcriber(SPEC.validate_json(sys.argv[1]))
+    made = create_transcriber(SPEC.validate_json(sys.argv[1]))
     made.load()
     print(made.engine, flush=True)
     options = TranscriptionOptions()

@@ -37,10 +37,10 @@ from local_cloud.stacks.deployment import StackOutputs
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
-    kind,
-    this_machine,
-    transcriber,
-    without_effect,
+    choose_kind,
+    create_transcriber,
+    find_unused_settings,
+    inspect_machine,
 )
 from speech.transcribers.errors import TranscriberUnavailable
 
@@ -139,8 +139,8 @@ def note_recordings(environment: Mapping[str, str]) -> Iterator[str]:
     if settings is None or settings.spec == TranscriberSpec():
         return
     spec = settings.spec
-    chosen = kind(spec, this_machine())
-    unused = ", ".join(without_effect(spec, chosen))
+    chosen = choose_kind(spec, inspect_machine())
+    unused = ", ".join(find_unused_settings(spec, chosen))
     if unused:
         yield f"Recordings: transcribed by {chosen}, on which {unused} has no effect."
     model = spec.model or DEFAULT_MODEL
@@ -158,7 +158,7 @@ def find_recordings_problems(environment: Mapping[str, str]) -> Problems:
     if settings is None or settings.spec == TranscriberSpec():
         return problems  # nothing was chosen
     try:
-        transcriber(settings.spec)
+        create_transcriber(settings.spec)
     except TranscriberUnavailable as error:
         problems["MODEL"] = f"Recordings cannot be transcribed: {error}."
     return problems

@@ -28,7 +28,7 @@ from speech.engines.transcribe.options import (
     MAX_CHANNELS,
     AllowedOptions,
     TranscribeOptions,
-    chosen,
+    combine_choices,
 )
 from speech.engines.transcribe.pace import NEWCOMER_SECONDS, STARTS_PER_SECOND, Starts
 from speech.engines.transcribe.session import Patience, TranscribeSession
@@ -147,7 +147,7 @@ class TranscribeEngine(Engine):
         return session
 
     def _asked(self, options: RecognitionOptions) -> TranscribeOptions:
-        return chosen(
+        return combine_choices(
             language=options.language,
             channels=options.channels,
             choices=options.choices,

@@ -9,7 +9,12 @@ from collections.abc import Mapping
 
 from speech.engines.base import RecognitionOptions
 from speech.engines.errors import OptionError
-from speech.engines.transcribe.options import LANGUAGES, AllowedOptions, InvalidOption, parsed
+from speech.engines.transcribe.options import (
+    LANGUAGES,
+    AllowedOptions,
+    InvalidOption,
+    parse_choices,
+)
 from speech.transcribe_operations import MEDICAL_LANGUAGES, is_medical
 
 #: A medical stream as plain as it can be.
@@ -27,14 +32,14 @@ def check(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> None:
         OptionError: they contradict each other, or are none that the service would take.
     """
     language = RecognitionOptions().language
-    parsed(defaults, language=language)
+    parse_choices(defaults, language=language)
     if not (allowed.medical or is_medical(defaults)):
         return
     if allowed.languages and allowed.languages.isdisjoint(MEDICAL_LANGUAGES):
         raise InvalidOption(f"Amazon Transcribe Medical needs one of {_listed(MEDICAL_LANGUAGES)}")
     if not is_medical(defaults):
         try:
-            parsed({**defaults, **_MEDICAL}, language=language)
+            parse_choices({**defaults, **_MEDICAL}, language=language)
         except OptionError as error:
             raise InvalidOption(f"`medical` is allowed, beside defaults: {error}") from error
 

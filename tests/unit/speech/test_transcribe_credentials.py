@@ -11,7 +11,7 @@ from botocore.exceptions import CredentialRetrievalError
 from speech.engines.transcribe.credentials import CredentialSource
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.errors import CredentialsExpired, CredentialsMissing
-from speech.engines.transcribe.presign import presigned
+from speech.engines.transcribe.presign import presign
 from speech.transcribe_api import Operation
 from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
@@ -108,7 +108,7 @@ async def test_a_provider_that_hangs_is_not_waited_for() -> None:
 def test_a_url_is_signed_with_all_that_the_service_needs(operation: Operation, path: str) -> None:
     credentials = ReadOnlyCredentials("AKIDOLD", "secret", "token/+=")
 
-    url = presigned(
+    url = presign(
         websocket_url("eu-west-1", None) + operation.websocket_path,
         {"language-code": "en-US", "language-options": "en-US,fr-FR"},
         region="eu-west-1",

@@ -16,8 +16,8 @@ from speech.engines.transcribe.options import (
     OptionNotAllowed,
     TranscribeOptions,
     UnknownOption,
-    chosen,
-    parsed,
+    combine_choices,
+    parse_choices,
 )
 from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
@@ -53,7 +53,7 @@ def choose(
     language: str = "en-US",
     channels: int = 1,
 ) -> TranscribeOptions:
-    return chosen(
+    return combine_choices(
         language=language,
         channels=channels,
         choices=choices,
@@ -379,7 +379,7 @@ CHOICES = [
 def test_who_may_choose_nothing_changes_nothing(
     defaults: dict[str, str], choices: dict[str, str]
 ) -> None:
-    as_set = parsed(defaults, language="en-US")
+    as_set = parse_choices(defaults, language="en-US")
     try:
         result = choose(choices, allowed=AllowedOptions(), defaults=defaults)
     except OptionError:
@@ -425,7 +425,7 @@ def test_engine_and_local_endpoint_have_the_same_options() -> None:
 @pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "fr-XX", "xx-YY&region=z"])
 def test_what_is_no_language_of_the_service_is_refused(language: str) -> None:
     with pytest.raises(UnsupportedLanguage):
-        parsed({}, language=language)
+        parse_choices({}, language=language)
 
 
 def test_no_retry_helps() -> None:

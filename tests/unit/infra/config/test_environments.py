@@ -38,7 +38,7 @@ from infra.config.service import ServiceConfig
 from infra.config.translation import TranslationConfig
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.operators import check
-from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parsed
+from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parse_choices
 from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
@@ -512,7 +512,7 @@ def test_an_option_is_known_here_exactly_when_the_service_knows_it() -> None:
 )
 def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidOption):
-        parsed(wrong, language="en-US")
+        parse_choices(wrong, language="en-US")
 
     assert [field for field, _ in TranscribeConfig(options=wrong).problems()] == ["options"]
 
@@ -526,7 +526,7 @@ def test_options_that_the_service_would_not_start_with_are_refused(wrong: dict[s
     ],
 )
 def test_options_that_the_service_takes_are_not(right: dict[str, str]) -> None:
-    assert parsed(right, language="en-US")
+    assert parse_choices(right, language="en-US")
     assert not list(TranscribeConfig(options=right).problems())
 
 
@@ -623,7 +623,7 @@ def test_the_documentations_example_of_speech_can_be_provisioned() -> None:
     assert found.service.translation is not None
     assert found.service.task_slots == 500 // 10
     assert isinstance(found.service.engine, TranscribeConfig)
-    assert parsed(found.service.engine.options, language="en-US")
+    assert parse_choices(found.service.engine.options, language="en-US")
 
 
 def test_values_of_ones_own_are_checked_as_well() -> None:
