@@ -154,6 +154,7 @@ def _environment(url: str) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "JOBS_QUEUE_URL": f"{url}/jobs",
+        "UNDELIVERED_QUEUE_URL": f"{url}/undelivered",
         "RECORDINGS_BUCKET": BUCKET,
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
