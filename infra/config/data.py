@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 
-class DataConfig(Part):
+class DataConfig(ConfigPart):
     """Protection and retention of utterances and recordings."""
 
     #: Keep tables and buckets when a stack is deleted, and refuse to delete the table.

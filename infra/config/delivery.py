@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 #: As a token's subject has it; the numbers are both there or both missing.
 _REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+")
 
 
-class DeliveryConfig(Part):
+class DeliveryConfig(ConfigPart):
     """Pipelines that may deploy this environment by OpenID Connect, without keys."""
 
     #: `owner/repository`, as the subjects of GitHub's tokens name it: with their numbers,

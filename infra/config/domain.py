@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.config.formats import DOMAIN, is_arn, region_of
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 _ZONE_ID: Final = re.compile(r"Z[A-Z0-9]{1,31}")
 
 
-class HostedZone(Part):
+class HostedZone(ConfigPart):
     """The Route 53 zone in which the domain's record is made."""
 
     zone_id: str
@@ -26,7 +26,7 @@ class HostedZone(Part):
             yield "name", f"{self.name!r} is not a domain name"
 
 
-class Domain(Part):
+class Domain(ConfigPart):
     """A domain of your own for the page."""
 
     name: str

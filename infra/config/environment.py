@@ -40,7 +40,7 @@ from infra.config.gpu import GpuConfig
 from infra.config.live import LiveConfig
 from infra.config.mistakes import covers, mistakes, without
 from infra.config.operations import OperationsConfig
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 from infra.config.recognition import TranscribeConfig
 from infra.config.service import ServiceConfig, list_speech_services, machine_problems
 from infra.config.translation import TranslationConfig
@@ -65,7 +65,7 @@ class WrongEnvironment(ValueError):
         super().__init__(f"{name} cannot be provisioned:{lines}")
 
 
-class Environment(Part):
+class Environment(ConfigPart):
     """One deployment of the whole application. See the module."""
 
     name: str

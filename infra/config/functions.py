@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Literal
 
 from infra.config.formats import log_days_problems
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 
-class Canary(Part):
+class Canary(ConfigPart):
     """A gradual switch to a new version: first a tenth of the calls, then all."""
 
     minutes: Literal[5, 10, 15, 30] = 5
 
 
-class FunctionsConfig(Part):
+class FunctionsConfig(ConfigPart):
     """Settings that all Lambda functions share."""
 
     #: None sends every call to a new version at once.

@@ -11,7 +11,7 @@ from infra.aws import cron
 from infra.aws.cron import InvalidCron
 from infra.config import gpu_settings
 from infra.config.formats import IMAGE, log_days_problems
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 from infra.wording import suggest
 from transcripts.recordings.machines import ASSUMED_SPEED
 
@@ -24,7 +24,7 @@ _FOLDER: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 LONGEST_HOLD: Final = timedelta(days=7)
 
 
-class GpuConfig(Part):
+class GpuConfig(ConfigPart):
     """Machines with a GPU that transcribe recordings; none run without work."""
 
     #: A folder with a Dockerfile, or an image with tag or digest.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from infra.config.domain import Domain
 from infra.config.load_balancers import LoadBalancer
-from infra.config.parts import Part
+from infra.config.parts import ConfigPart
 from infra.config.service import ServiceConfig
 
 
-class LiveConfig(Part):
+class LiveConfig(ConfigPart):
     """Live captions: the page and the service behind one address."""
 
     load_balancer: LoadBalancer

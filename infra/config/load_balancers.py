@@ -10,10 +10,10 @@ from pydantic import Field
 
 from infra.config.formats import DOMAIN, ZONE, is_arn, region_of
 from infra.config.network import NetworkConfig
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 
-class SharedLoadBalancer(Part):
+class SharedLoadBalancer(ConfigPart):
     """An existing load balancer that serves others as well, given by its attributes.
 
     A rule is added to its HTTPS listener. CloudFront reaches it over the internet by a name that
@@ -67,7 +67,7 @@ class SharedLoadBalancer(Part):
         return self.listener_arn.split(":")[4]
 
 
-class DedicatedLoadBalancer(Part):
+class DedicatedLoadBalancer(ConfigPart):
     """An internal load balancer of its own, which CloudFront reaches through a VPC origin."""
 
     kind: Literal["dedicated"] = "dedicated"
@@ -94,7 +94,7 @@ class DedicatedLoadBalancer(Part):
         return region_of(self.certificate_arn)
 
 
-class NoLoadBalancer(Part):
+class NoLoadBalancer(ConfigPart):
     """No load balancer: CloudFront reaches one EC2 machine (t4g.nano) through a VPC origin."""
 
     kind: Literal["none"] = "none"

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.config.parts import Part
+from infra.config.parts import ConfigPart
 from infra.wording import join_alternatives, suggest
 
 #: The description of a plain type, and a stand-in value of it.
@@ -47,7 +47,7 @@ def covers(replaced: str, path: str) -> bool:
     return path.startswith(replaced) and path[len(replaced) :][:1] in {"", ".", "["}
 
 
-def mistakes(error: ValidationError, model: type[Part]) -> list[Mistake]:
+def mistakes(error: ValidationError, model: type[ConfigPart]) -> list[Mistake]:
     """Return the values of wrong types that `error` reports for `model`."""
     details = error.errors(include_url=False, include_input=False)
     return [_mistake(model, each) for each in details if each["type"] != "value_error"]
@@ -57,7 +57,7 @@ def without(
     found: Iterable[Mistake],
     values: Mapping[str, Any],
     *,
-    model: type[Part],
+    model: type[ConfigPart],
     right: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[str]]:
     """Return `values` with stand-ins in place of mistakes, and the paths of the stand-ins.
@@ -104,12 +104,12 @@ def _describe_one(annotation: object) -> str:
     return "an object"
 
 
-def _mistake(model: type[Part], error: ErrorDetails) -> Mistake:
+def _mistake(model: type[ConfigPart], error: ErrorDetails) -> Mistake:
     """Follow the error's location through the types of the model."""
     path = ""
     field: tuple[str, ...] = ()
     entry: str | int | None = None
-    owner, here = model, model  # type: type[Part], object
+    owner, here = model, model  # type: type[ConfigPart], object
     for step in error["loc"]:
         parts = _parts(here)
         if len(parts) > 1:  # a union's tag, which is not in the file
@@ -160,7 +160,10 @@ def _replace_entries(
 
 
 def _replace(
-    values: dict[str, Any], field: tuple[str, ...], model: type[Part], right: Mapping[str, Any]
+    values: dict[str, Any],
+    field: tuple[str, ...],
+    model: type[ConfigPart],
+    right: Mapping[str, Any],
 ) -> None:
     *parents, name = field
     for step in parents:
@@ -192,7 +195,7 @@ def _stand_in(annotation: object) -> object:
         return get_args(first)[0]
     if get_origin(first) is tuple:
         return ()
-    if isinstance(first, type) and issubclass(first, Part):
+    if isinstance(first, type) and issubclass(first, ConfigPart):
         return {
             name: _stand_in(known.annotation)
             for name, known in first.model_fields.items()
@@ -213,12 +216,12 @@ def _members(annotation: object) -> Iterator[object]:
         yield annotation
 
 
-def _parts(annotation: object) -> dict[str, type[Part]]:
+def _parts(annotation: object) -> dict[str, type[ConfigPart]]:
     """Return the parts that a field of that type takes, by their kind."""
     return {
         str(each.model_fields["kind"].default) if "kind" in each.model_fields else "": each
         for each in _members(annotation)
-        if isinstance(each, type) and issubclass(each, Part)
+        if isinstance(each, type) and issubclass(each, ConfigPart)
     }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 
-class NetworkConfig(Part):
+class NetworkConfig(ConfigPart):
     """A network of its own, with public and inner subnets."""
 
     cidr: str = "10.20.0.0/16"

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-class OperationsConfig(Part):
+class OperationsConfig(ConfigPart):
     """The recipient of alarms, and the monthly budgets."""
 
     #: The recipient of alarms; None leaves them in the console only.

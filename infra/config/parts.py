@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 Problem = tuple[str, str]
 
 
-class Part(BaseModel):
+class ConfigPart(BaseModel):
     """A part of an environment: frozen, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -24,8 +24,8 @@ class Part(BaseModel):
                     yield f"{path}.{field}" if field else path, text
 
 
-def _parts(name: str, value: object) -> Iterator[tuple[str, Part]]:
-    if isinstance(value, Part):
+def _parts(name: str, value: object) -> Iterator[tuple[str, ConfigPart]]:
+    if isinstance(value, ConfigPart):
         yield name, value
     elif isinstance(value, tuple):
         for number, item in enumerate(value):

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
 
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 from speech.transcribe_operations import (
     MEDICAL_LANGUAGES,
     MEDICAL_OPTIONS,
@@ -72,7 +72,7 @@ _LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 _WINDOW: Final = _PARAMETERS["session-resume-window"]
 
 
-class PocketsphinxConfig(Part):
+class PocketsphinxConfig(ConfigPart):
     """The embedded engine: US English, without the price of another service."""
 
     kind: Literal["pocketsphinx"] = "pocketsphinx"
@@ -82,7 +82,7 @@ class PocketsphinxConfig(Part):
         return max(1, POCKETSPHINX_STREAMS_PER_VCPU * cpu // 1024)
 
 
-class ScriptedConfig(Part):
+class ScriptedConfig(ConfigPart):
     """A stand-in that recognises nothing, for measurements."""
 
     kind: Literal["scripted"] = "scripted"
@@ -92,7 +92,7 @@ class ScriptedConfig(Part):
         return None
 
 
-class Allowed(Part):
+class Allowed(ConfigPart):
     """The options of Transcribe that speakers may choose; by default the language only."""
 
     #: Such as `en-US`; empty allows every language of Transcribe.
@@ -126,7 +126,7 @@ class Allowed(Part):
             yield "session_resume_window", f"give 0 to {_WINDOW.most} minutes"
 
 
-class TranscribeConfig(Part):
+class TranscribeConfig(ConfigPart):
     """Amazon Transcribe streaming. Charged by the second, at least 15 seconds a stream."""
 
     kind: Literal["transcribe"] = "transcribe"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from infra.config.formats import IMAGE, log_days_problems
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 from infra.config.recognition import Engine, PocketsphinxConfig, TranscribeConfig
 from infra.config.translation import TranslationConfig
 
@@ -34,7 +34,7 @@ MOST_VIEWERS: Final = 60_000
 MACHINE_MEMORY_MIB: Final = 320
 
 
-class ServiceConfig(Part):
+class ServiceConfig(ConfigPart):
     """The WebSocket service's tasks on Fargate, ARM64."""
 
     #: 1024 units are one vCPU.

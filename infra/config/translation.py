@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from infra.config.parts import Part, Problem
+from infra.config.parts import ConfigPart, Problem
 from translation.languages import code_of
 
 #: BCP 47, as the protocol has it.
@@ -15,7 +15,7 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
 _TERMINOLOGY: Final = re.compile(r"(?=.{1,256}\Z)(?:[A-Za-z0-9-]_?)+", re.ASCII)
 
 
-class TranslationConfig(Part):
+class TranslationConfig(ConfigPart):
     """Captions in other languages for viewers. Charged by the character."""
 
     #: The target languages; empty permits every language of Amazon Translate. Each language that is

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from infra.aws.log_retention import RETENTION
 from infra.config.environment import Environment
-from infra.config.parts import Part
+from infra.config.parts import ConfigPart
 from translation.languages import LANGUAGES
 
 #: Some with few zones, without Transcribe or Translate, and the one with CloudFront's logs.
@@ -244,7 +244,7 @@ def is_part(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def all_parts(model: type[Part] = Environment) -> Iterator[type[Part]]:
+def all_parts(model: type[ConfigPart] = Environment) -> Iterator[type[ConfigPart]]:
     """Yield the part and the parts that can be in it."""
     yield model
     for known in model.model_fields.values():
@@ -253,7 +253,7 @@ def all_parts(model: type[Part] = Environment) -> Iterator[type[Part]]:
                 yield from all_parts(each)
 
 
-def described(table: Mapping[str, Any], model: type[Part], field: str) -> Any:
+def described(table: Mapping[str, Any], model: type[ConfigPart], field: str) -> Any:
     """Return a field's line in `table`.
 
     Raises:
@@ -273,7 +273,7 @@ def described(table: Mapping[str, Any], model: type[Part], field: str) -> Any:
 Pins = Mapping[str, str]
 
 
-def choices(model: type[Part] = Environment, path: str = "") -> Iterator[tuple[str, str]]:
+def choices(model: type[ConfigPart] = Environment, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path and kind of each part that may be absent or another one."""
     for field in model.model_fields:
         here = f"{path}.{field}".removeprefix(".")
@@ -284,7 +284,7 @@ def choices(model: type[Part] = Environment, path: str = "") -> Iterator[tuple[s
             yield from choices(part, here)
 
 
-def values(model: type[Part], field: str, pins: Pins, path: str) -> Strategy:
+def values(model: type[ConfigPart], field: str, pins: Pins, path: str) -> Strategy:
     """Return a strategy for the values of one field; `path` is the field's own."""
     pinned = pins.get(path)
     needed = pinned is not None or any(each.startswith(f"{path}.") for each in pins)
@@ -305,7 +305,7 @@ def values(model: type[Part], field: str, pins: Pins, path: str) -> Strategy:
     return st.one_of(found)
 
 
-def parts(model: type[Part], pins: Pins, path: str = "") -> Strategy:
+def parts(model: type[ConfigPart], pins: Pins, path: str = "") -> Strategy:
     """Return a strategy for parts, whose fields need not fit together."""
     fields = {
         field: values(model, field, pins, f"{path}.{field}".removeprefix("."))
@@ -335,7 +335,7 @@ def _redrawn(
     head = head.partition("[")[0]
     here = f"{above}.{head}".removeprefix(".")
     inner = getattr(part, head)
-    if rest and isinstance(inner, Part):
+    if rest and isinstance(inner, ConfigPart):
         return part.model_copy(update={head: _redrawn(inner, rest, draw, pins, here)})
     return part.model_copy(update={head: draw(values(type(part), head, pins, here))})
 
@@ -343,7 +343,7 @@ def _redrawn(
 # --- wrong ----------------------------------------------------------------------------------
 
 
-def wrong(model: type[Part], field: str) -> object:
+def wrong(model: type[ConfigPart], field: str) -> object:
     """Return a value that is wrong for a field without parts in it."""
     plain = list(members(model.model_fields[field].annotation))
     if any(each is bool or get_origin(each) is Literal for each in plain):
@@ -352,7 +352,7 @@ def wrong(model: type[Part], field: str) -> object:
 
 
 def leaves(
-    model: type[Part], chosen: Mapping[str, str], path: str = ""
+    model: type[ConfigPart], chosen: Mapping[str, str], path: str = ""
 ) -> Iterator[tuple[str, object]]:
     """Yield paths of all fields without parts in them, each with a wrong value.
 
@@ -370,12 +370,12 @@ def leaves(
             yield here, wrong(model, field)
 
 
-def inside(model: type[Part], field: str) -> dict[str, type[Part]]:
+def inside(model: type[ConfigPart], field: str) -> dict[str, type[ConfigPart]]:
     """Return the parts that a field takes, by kind."""
     return {
         _kind(each): each for each in members(model.model_fields[field].annotation) if is_part(each)
     }
 
 
-def _kind(part: type[Part]) -> str:
+def _kind(part: type[ConfigPart]) -> str:
     return str(part.model_fields["kind"].default) if "kind" in part.model_fields else ""

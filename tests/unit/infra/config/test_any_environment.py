@@ -10,7 +10,7 @@ import pytest
 
 from infra.config.environment import Environment, WrongEnvironment
 from infra.config.mistakes import describe
-from infra.config.parts import Part
+from infra.config.parts import ConfigPart
 from tests.support.any_environment import (
     RIGHT,
     WRONG,
@@ -87,13 +87,13 @@ def test_a_value_of_another_type_is_answered_with_what_to_give(path: str, value:
 
 
 @pytest.mark.parametrize("model", set(all_parts()), ids=lambda model: model.__name__)
-def test_every_field_is_described_for_people(model: type[Part]) -> None:
+def test_every_field_is_described_for_people(model: type[ConfigPart]) -> None:
     for known in model.model_fields.values():
         assert describe(known.annotation)
 
 
 def test_a_field_without_a_line_in_the_tables_is_named() -> None:
-    class Later(Part):
+    class Later(ConfigPart):
         depth: int
 
     with pytest.raises(Undescribed, match=r"give Later\.depth a line in RIGHT"):

@@ -32,7 +32,7 @@ from infra.config.live import LiveConfig
 from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, SharedLoadBalancer
 from infra.config.network import NetworkConfig
 from infra.config.operations import OperationsConfig
-from infra.config.parts import Part
+from infra.config.parts import ConfigPart
 from infra.config.recognition import OPTIONS, Allowed, PocketsphinxConfig, TranscribeConfig
 from infra.config.service import ServiceConfig
 from infra.config.translation import TranslationConfig
@@ -186,7 +186,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ("rule_priority", SHARED.model_copy(update={"rule_priority": 0})),
     ],
 )
-def test_a_wrong_part_names_the_field(field: str, wrong: Part) -> None:
+def test_a_wrong_part_names_the_field(field: str, wrong: ConfigPart) -> None:
     assert field in [path for path, _ in wrong.problems()]
 
 
@@ -837,7 +837,7 @@ def test_an_empty_text_is_refused_wherever_it_stands(entrance: str, path: tuple[
 
 def test_every_text_of_an_environment_is_among_those() -> None:
     def of(value: object) -> set[tuple[type, str]]:
-        if not isinstance(value, Part):
+        if not isinstance(value, ConfigPart):
             return set()
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         texts = {
@@ -848,7 +848,7 @@ def test_every_text_of_an_environment_is_among_those() -> None:
         return texts.union(*map(of, fields.values()))
 
     def given_in(value: object) -> set[tuple[type, str]]:
-        if not isinstance(value, Part):
+        if not isinstance(value, ConfigPart):
             return set()
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         here = {(type(value), name) for name, each in fields.items() if isinstance(each, str)}
