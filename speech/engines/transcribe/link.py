@@ -16,19 +16,19 @@ from speech.engines.errors import EngineError
 
 
 class Receiver(Protocol):
-    """Who is told what happens. Called on the event loop; must not raise."""
+    """The callbacks of a link. Called on the event loop; must not raise."""
 
-    def told(self, results: Iterable[Result]) -> None:
-        """Take the results of one event; none of an event of another kind."""
+    def on_results(self, results: Iterable[Result]) -> None:
+        """Take the results of one event; an event of another kind has none."""
 
-    def drained(self) -> None:
-        """Learn that what waited went out."""
+    def on_drained(self) -> None:
+        """Learn that everything that waited was sent."""
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Learn that the service has ended the stream in good order."""
 
-    def failed(self, error: EngineError) -> None:
-        """Learn that the stream is over in any other way; nothing follows."""
+    def on_failure(self, error: EngineError) -> None:
+        """Learn that the stream has failed; nothing follows."""
 
 
 class Link(Protocol):

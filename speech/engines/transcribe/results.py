@@ -57,30 +57,30 @@ class Segments:
 
     @property
     def any_open(self) -> bool:
-        """Whether a final is still to come for what was told."""
+        """Whether a final is still to come for what was received."""
         return any(channel.open_since is not None for channel in self._channels)
 
-    def understand(self, told: ServiceResult) -> list[Result]:
+    def convert(self, received: ServiceResult) -> list[Result]:
         """Return what a result says that is new; of a final with several speakers, one for each.
 
         Raises:
             ValueError: the service does not keep to its own form.
         """
-        number = _channel_number(told.channel_id)
+        number = _channel_number(received.channel_id)
         if number >= len(self._channels):
             raise ValueError("unknown channel")
         channel = self._channels[number]
-        told_start = _seconds(told.start_time)
-        if _is_closed(channel, told.result_id, told_start, _seconds(told.end_time)):
+        received_start = _seconds(received.start_time)
+        if _is_closed(channel, received.result_id, received_start, _seconds(received.end_time)):
             return []
-        alternative = told.alternatives[0] if told.alternatives else None
+        alternative = received.alternatives[0] if received.alternatives else None
         text = (alternative.transcript or "").strip() if alternative else ""
         items = alternative.items if alternative else []
-        start, end = self._span(told)
-        is_final = told.is_partial is False
+        start, end = self._span(received)
+        is_final = received.is_partial is False
         if not text and not (is_final and channel.open_since is not None):
             if is_final:
-                self._close(channel, told, told_start)
+                self._close(channel, received, received_start)
             return []
         words = self._words(channel, items)
         runs = list(_runs(items, text)) if is_final else []
@@ -93,13 +93,13 @@ class Segments:
             result.person = self._person(speaker)
             result.segment = channel.segment
             result.is_final = is_final
-            result.language = told.language_code or None
+            result.language = received.language_code or None
             result.channel = number
             result.stable_words = None if is_final else _stable(items)
             if is_final:
                 channel.segment += 1
         if is_final:
-            self._close(channel, told, told_start)
+            self._close(channel, received, received_start)
         elif channel.open_since is None or start < channel.open_since:
             channel.open_since = start
         return [result for _, result in results]
@@ -107,17 +107,17 @@ class Segments:
     def _person(self, speaker: str | None) -> int | None:
         return None if speaker is None else self._people.setdefault(speaker, len(self._people))
 
-    def _close(self, channel: _Channel, told: ServiceResult, told_start: float) -> None:
+    def _close(self, channel: _Channel, received: ServiceResult, received_start: float) -> None:
         channel.open_since = None
         channel.words.clear()
-        channel.closed_ids.append(told.result_id or "")
+        channel.closed_ids.append(received.result_id or "")
         del channel.closed_ids[:-REMEMBERED_IDS]
-        channel.closed_start = told_start
-        channel.closed_end = _seconds(told.end_time)
+        channel.closed_start = received_start
+        channel.closed_end = _seconds(received.end_time)
 
-    def _span(self, told: ServiceResult) -> tuple[float, float]:
-        start = self._timeline.ours(_seconds(told.start_time))
-        return start, max(start, self._timeline.ours(_seconds(told.end_time)))
+    def _span(self, received: ServiceResult) -> tuple[float, float]:
+        start = self._timeline.ours(_seconds(received.start_time))
+        return start, max(start, self._timeline.ours(_seconds(received.end_time)))
 
     def _words(self, channel: _Channel, items: list[Item]) -> tuple[Word, ...]:
         before = channel.words

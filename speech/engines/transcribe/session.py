@@ -148,17 +148,17 @@ class TranscribeSession(Session):
 
     # --- the link's reports ---------------------------------------------------------------------
 
-    def told(self, results: Iterable[Result]) -> None:
+    def on_results(self, results: Iterable[Result]) -> None:
         """Take what the service says."""
         if self._over:
             return
         self._last_answer = self._loop.time()
         self._answer_at = self._sent
-        self._settling.heard(self._last_answer)
+        self._settling.on_answer(self._last_answer)
         trouble: EngineError | None = None
         try:
             for one in results:
-                for result in self._segments.understand(one):
+                for result in self._segments.convert(one):
                     if result.is_final:
                         self._settling.final(result.channel, result.end)
                     self._events.recognised(result)
@@ -170,12 +170,12 @@ class TranscribeSession(Session):
         if trouble is not None:
             self._fail(trouble)
 
-    def drained(self) -> None:
+    def on_drained(self) -> None:
         """Learn that the peer takes audio again."""
         if not self._over:
             self._report()
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Learn that the service has ended the stream."""
         if self._over:
             return
@@ -188,7 +188,7 @@ class TranscribeSession(Session):
             self._events.progressed(self._sent, self._sent)
             self._events.finished()
 
-    def failed(self, error: EngineError) -> None:
+    def on_failure(self, error: EngineError) -> None:
         """Learn that the stream is over."""
         if not self._over:
             self._fail(error)

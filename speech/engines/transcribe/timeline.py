@@ -81,7 +81,7 @@ class Settling:
         """When what has gone out is heard at the latest, by the clock of `sent`."""
         return self._arrived[0]
 
-    def heard(self, now: float) -> None:
+    def on_answer(self, now: float) -> None:
         """Note a sign of life: whatever the service sends."""
         self._heard = now
 

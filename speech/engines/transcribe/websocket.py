@@ -225,11 +225,11 @@ class WebSocketLink(WSListener):
         del transport
         self._stop_pinging()
         if self._code == _NORMAL:
-            self.receiver.ended()
+            self.receiver.on_end()
         elif self._code is None:
-            self.receiver.failed(ConnectionLost("the connection to Amazon Transcribe was lost"))
+            self.receiver.on_failure(ConnectionLost("the connection to Amazon Transcribe was lost"))
         else:
-            self.receiver.failed(
+            self.receiver.on_failure(
                 ConnectionLost(f"Amazon Transcribe closed the connection (code {self._code})")
             )
 
@@ -238,7 +238,7 @@ class WebSocketLink(WSListener):
 
     def resume_writing(self) -> None:
         """Tell that the peer reads again."""
-        self.receiver.drained()
+        self.receiver.on_drained()
 
     # --- private --------------------------------------------------------------------------------
 
@@ -246,9 +246,9 @@ class WebSocketLink(WSListener):
         try:
             results = decode(message)
         except EngineError as error:
-            self.receiver.failed(error)
+            self.receiver.on_failure(error)
         else:
-            self.receiver.told(results)
+            self.receiver.on_results(results)
 
     def _ping(self) -> None:
         """Ask for a sign of life, or cut off a peer that used to give one."""

@@ -21,7 +21,7 @@ def item(content: str, start: float, end: float, **more: Any) -> Item:
     return Item(start_time=start, end_time=end, item_type=kind, content=content, **more)
 
 
-def told(
+def received(
     result_id: str | None,
     *items: Item,
     partial: bool = False,
@@ -52,7 +52,7 @@ def _alternative(text: str, items: list[Item]) -> Alternative:
 
 def heard(*results: ServiceResult, channels: int = 1) -> list[Result]:
     segments = Segments(channels, Timeline())
-    return [result for one in results for result in segments.understand(one)]
+    return [result for one in results for result in segments.convert(one)]
 
 
 HELLO = item("Hello", 0.5, 0.9, confidence=0.9)
@@ -61,7 +61,7 @@ WORLD = item("world", 1.0, 1.4, confidence=0.8)
 
 
 def test_punctuation_is_in_the_text_and_no_word() -> None:
-    (result,) = heard(told("a", HELLO, COMMA, WORLD))
+    (result,) = heard(received("a", HELLO, COMMA, WORLD))
 
     assert result.text == "Hello, world"
     assert [(w.word, w.start_time, w.end_time, w.confidence) for w in result.words] == [
@@ -72,10 +72,10 @@ def test_punctuation_is_in_the_text_and_no_word() -> None:
 
 def test_partials_replace_each_other_until_the_final_closes_the_segment() -> None:
     results = heard(
-        told("a", HELLO, partial=True),
-        told("a", HELLO, WORLD, partial=True),
-        told("a", HELLO, COMMA, WORLD),
-        told("b", item("again", 2.0, 2.3), partial=True),
+        received("a", HELLO, partial=True),
+        received("a", HELLO, WORLD, partial=True),
+        received("a", HELLO, COMMA, WORLD),
+        received("b", item("again", 2.0, 2.3), partial=True),
     )
 
     assert [(r.segment, r.is_final, r.text) for r in results] == [
@@ -88,9 +88,9 @@ def test_partials_replace_each_other_until_the_final_closes_the_segment() -> Non
 
 def test_a_segment_whose_id_changes_stays_the_same() -> None:
     results = heard(
-        told("a", HELLO, partial=True),
-        told("b", HELLO, WORLD, partial=True),
-        told("c", HELLO, WORLD),
+        received("a", HELLO, partial=True),
+        received("b", HELLO, WORLD, partial=True),
+        received("c", HELLO, WORLD),
     )
 
     assert {r.segment for r in results} == {0}
@@ -98,10 +98,10 @@ def test_a_segment_whose_id_changes_stays_the_same() -> None:
 
 def test_nothing_is_heard_of_a_segment_after_its_final() -> None:
     results = heard(
-        told("a", HELLO),
-        told("a", item("Yellow", 0.5, 0.9)),
-        told("a", HELLO, WORLD, partial=True),
-        told("other id", HELLO, WORLD),
+        received("a", HELLO),
+        received("a", item("Yellow", 0.5, 0.9)),
+        received("a", HELLO, WORLD, partial=True),
+        received("other id", HELLO, WORLD),
     )
 
     assert [r.text for r in results] == ["Hello"]
@@ -109,7 +109,7 @@ def test_nothing_is_heard_of_a_segment_after_its_final() -> None:
 
 def test_stable_words_are_counted_from_the_first() -> None:
     partial, final = heard(
-        told(
+        received(
             "a",
             item("one", 0.0, 0.2, stable=True),
             item(",", 0.2, 0.2, stable=False),
@@ -118,7 +118,7 @@ def test_stable_words_are_counted_from_the_first() -> None:
             item("for", 0.6, 0.8, stable=True),
             partial=True,
         ),
-        told("a", item("one", 0.0, 0.2), item("two", 0.2, 0.4), item("three", 0.4, 0.6)),
+        received("a", item("one", 0.0, 0.2), item("two", 0.2, 0.4), item("three", 0.4, 0.6)),
     )
 
     assert partial.stable_words == 2
@@ -127,7 +127,7 @@ def test_stable_words_are_counted_from_the_first() -> None:
 
 def test_a_final_of_several_speakers_becomes_a_segment_for_each_turn() -> None:
     results = heard(
-        told(
+        received(
             "a",
             item("How", 0.0, 0.2, speaker="0"),
             item("are", 0.2, 0.4, speaker="0"),
@@ -138,7 +138,7 @@ def test_a_final_of_several_speakers_becomes_a_segment_for_each_turn() -> None:
             item("Good", 1.5, 1.8, speaker="0"),
             end=2.0,
         ),
-        told("b", item("Yes", 3.0, 3.2, speaker="1"), partial=True),
+        received("b", item("Yes", 3.0, 3.2, speaker="1"), partial=True),
     )
 
     assert [
@@ -153,7 +153,7 @@ def test_a_final_of_several_speakers_becomes_a_segment_for_each_turn() -> None:
 
 def test_turns_are_cut_from_the_text_also_where_no_spaces_are_written() -> None:
     results = heard(
-        told(
+        received(
             "a",
             item("你好", 0.0, 0.2, speaker="0"),
             item("。", 0.2, 0.2),
@@ -167,7 +167,7 @@ def test_turns_are_cut_from_the_text_also_where_no_spaces_are_written() -> None:
 
 def test_what_is_not_found_in_the_text_is_not_cut() -> None:
     (result,) = heard(
-        told(
+        received(
             "a",
             item("twenty", 0.0, 0.2, speaker="0"),
             item("one", 0.2, 0.4, speaker="1"),
@@ -179,16 +179,16 @@ def test_what_is_not_found_in_the_text_is_not_cut() -> None:
 
 
 def test_one_speaker_needs_no_cut() -> None:
-    (result,) = heard(told("a", item("two", 0.0, 0.2, speaker="0"), COMMA, text="2"))
+    (result,) = heard(received("a", item("two", 0.0, 0.2, speaker="0"), COMMA, text="2"))
 
     assert (result.text, result.speaker_label) == ("2", "spk_0")
 
 
 def test_channels_count_their_segments_apart() -> None:
     results = heard(
-        told("a", HELLO, channel="ch_0"),
-        told("b", HELLO, channel="ch_1", partial=True),
-        told("c", item("more", 2.0, 2.2), channel="ch_0"),
+        received("a", HELLO, channel="ch_0"),
+        received("b", HELLO, channel="ch_1", partial=True),
+        received("c", item("more", 2.0, 2.2), channel="ch_0"),
         channels=2,
     )
 
@@ -196,7 +196,7 @@ def test_channels_count_their_segments_apart() -> None:
 
 
 def test_the_language_that_was_identified_comes_out() -> None:
-    (result,) = heard(told("a", HELLO, language="de-DE"))
+    (result,) = heard(received("a", HELLO, language="de-DE"))
 
     assert result.language == "de-DE"
 
@@ -204,22 +204,22 @@ def test_the_language_that_was_identified_comes_out() -> None:
 def test_silence_is_nothing_to_tell() -> None:
     segments = Segments(1, Timeline())
 
-    assert segments.understand(told("a", partial=True, end=3.0)) == []
+    assert segments.convert(received("a", partial=True, end=3.0)) == []
     assert not segments.any_open
-    assert segments.understand(told("a", end=3.0)) == []
+    assert segments.convert(received("a", end=3.0)) == []
 
 
 def test_a_guess_that_comes_to_nothing_is_closed_by_an_empty_final() -> None:
-    results = heard(told("a", HELLO, partial=True), told("a", end=1.0, start=0.5))
+    results = heard(received("a", HELLO, partial=True), received("a", end=1.0, start=0.5))
 
     assert [(r.is_final, r.text) for r in results] == [(False, "Hello"), (True, "")]
 
 
 def test_an_empty_guess_takes_back_no_guess_whose_final_is_to_come() -> None:
     results = heard(
-        told("a", HELLO, partial=True),
-        told("a", partial=True, start=0.5, end=0.9),
-        told("a", HELLO, WORLD),
+        received("a", HELLO, partial=True),
+        received("a", partial=True, start=0.5, end=0.9),
+        received("a", HELLO, WORLD),
     )
 
     assert [(r.segment, r.text) for r in results] == [(0, "Hello"), (0, "Hello world")]
@@ -229,8 +229,8 @@ def test_times_are_ours() -> None:
     timeline = Timeline()
     timeline.insert(0.0, 10.0)
 
-    (result,) = Segments(1, timeline).understand(
-        told("a", item("Hello", 10.5, 10.9), start=9.9, end=11.0)
+    (result,) = Segments(1, timeline).convert(
+        received("a", item("Hello", 10.5, 10.9), start=9.9, end=11.0)
     )
 
     assert [result.start, result.end] == pytest.approx([0.0, 1.0])
@@ -240,12 +240,12 @@ def test_times_are_ours() -> None:
 @pytest.mark.parametrize(
     "result",
     [
-        told("a", HELLO, channel="ch_2"),
-        told("a", HELLO, channel="left"),
-        told("a", HELLO, channel="ch_²"),
-        told("a", HELLO, start=-1.0),
-        told("a", HELLO, end=float("nan")),
-        told("a", item("x", float("inf"), 1.0), start=0.0, end=1.0),
+        received("a", HELLO, channel="ch_2"),
+        received("a", HELLO, channel="left"),
+        received("a", HELLO, channel="ch_²"),
+        received("a", HELLO, start=-1.0),
+        received("a", HELLO, end=float("nan")),
+        received("a", item("x", float("inf"), 1.0), start=0.0, end=1.0),
     ],
 )
 def test_what_makes_no_sense_is_refused(result: ServiceResult) -> None:
@@ -267,13 +267,15 @@ def conversations(draw: st.DrawFn) -> list[ServiceResult]:
             ids = [f"{channel}-{number}"] + [f"{channel}-{number}-{n}" for n in range(2)]
             label = f"ch_{channel}"
             said += [
-                told(draw(st.sampled_from(ids)), *items[:n], partial=True, channel=label)
+                received(draw(st.sampled_from(ids)), *items[:n], partial=True, channel=label)
                 for n in draw(st.lists(st.integers(1, words), max_size=3).map(sorted))
             ]
-            final = told(draw(st.sampled_from(ids)), *items, channel=label)
+            final = received(draw(st.sampled_from(ids)), *items, channel=label)
             said.append(final)
             echoes = draw(st.integers(0, 2))
-            said += [told(ids[n], *items, partial=bool(n), channel=label) for n in range(echoes)]
+            said += [
+                received(ids[n], *items, partial=bool(n), channel=label) for n in range(echoes)
+            ]
             time += words * 0.5
         channels.append(said)
     merged: list[ServiceResult] = []

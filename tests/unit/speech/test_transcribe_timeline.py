@@ -56,7 +56,7 @@ def test_silence_is_settled_when_the_service_had_time_to_speak() -> None:
     settling = Settling(1)
     settling.sent(1.0, 1.0)
     settling.sent(2.0, 2.0)
-    settling.heard(2.0 + ANSWER_SECONDS - 0.5)
+    settling.on_answer(2.0 + ANSWER_SECONDS - 0.5)
 
     assert settling.update(10.0, [None]) == 1.0
 
@@ -64,7 +64,7 @@ def test_silence_is_settled_when_the_service_had_time_to_speak() -> None:
 def test_an_open_segment_keeps_its_audio() -> None:
     settling = Settling(1)
     settling.sent(9.0, 9.0)
-    settling.heard(100.0)
+    settling.on_answer(100.0)
 
     assert settling.update(100.0, [3.0]) == 3.0
 
@@ -81,16 +81,16 @@ def test_audio_that_was_repeated_at_once_takes_its_time_to_be_heard() -> None:
     settling = Settling(1)
     settling.sent(100.0, 1.0)
     settling.sent(100.0, 31.0)
-    settling.heard(101.0 + ANSWER_SECONDS)
+    settling.on_answer(101.0 + ANSWER_SECONDS)
     assert settling.update(110.0, [None]) == 1.0
-    settling.heard(131.0 + ANSWER_SECONDS)
+    settling.on_answer(131.0 + ANSWER_SECONDS)
     assert settling.update(140.0, [None]) == 31.0
 
 
 def test_audio_that_is_repeated_to_a_new_session_takes_its_time_too() -> None:
     settling = Settling(1, began=1_000.0)
     settling.sent(1_000.0, 30.0)
-    settling.heard(1_010.0)
+    settling.on_answer(1_010.0)
 
     assert settling.arrival == 1_030.0
     assert settling.update(1_010.0, [None]) == 0.0
@@ -117,7 +117,7 @@ def test_what_is_settled_only_grows_and_was_sent(
         position += written
         settling.sent(now, position)
         if heard:
-            settling.heard(now)
+            settling.on_answer(now)
         settled = settling.update(now, [since])
         assert before <= settled <= position
         before = settled
