@@ -59,4 +59,6 @@ def _keep_endpoints(path: Path, endpoints: set[str]) -> None:
 
 
 def _write(path: Path, value: Any) -> None:
+    # A new file: the one that is there may be a hard link into an installer's cache.
+    path.unlink(missing_ok=True)
     path.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")

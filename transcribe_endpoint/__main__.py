@@ -36,10 +36,10 @@ from transcribe_endpoint.vocabularies.s3_files import s3_at
 from transcribe_endpoint.vocabularies.store import PENDING_SECONDS, Vocabularies
 
 EXIT_FAILURE = 1
-#: The account that this endpoint knows; it opens nothing anywhere else.
+#: The default key of this endpoint; it is valid nowhere else.
 ACCESS_KEY = "AKIDLOCAL"
 SECRET_KEY = "local-secret-key"  # noqa: S105 - printed at the start
-#: Nobody else's machine is served.
+#: Only this machine is served.
 ADDRESS = "127.0.0.1"
 
 
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    """Run on uvloop where it exists: it takes a fifth less CPU per message."""
+    """Run on uvloop where it is installed: it takes a fifth less CPU per message."""
     try:
         import uvloop  # noqa: PLC0415 - not made for Windows
     except ImportError:
@@ -69,9 +69,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
     Raises:
         OSError: a port is taken, or a file cannot be read or written.
-        ScriptError: the script is none.
+        ScriptError: the file is no script.
         EngineError: the engine cannot be started.
-        ServiceError: more vocabularies are named than an account may have.
+        ServiceError: more vocabularies are declared than an account may have.
         BotoCoreError: AWS's settings, for S3, are wrong.
     """
     stop = asyncio.Event()
@@ -250,7 +250,7 @@ def port_number(text: str) -> int:
 
 
 def positive_count(text: str) -> int:
-    """Return a number from 1 up."""
+    """Return a number of at least 1."""
     count = int(text)
     if count < 1:
         raise ValueError
@@ -258,7 +258,7 @@ def positive_count(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Return a time that is some."""
+    """Return a number of seconds above zero."""
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise ValueError

@@ -16,12 +16,12 @@ from typing import ClassVar, Final
 
 
 class ServiceError(Exception):
-    """The service says no. `str` of it is the message that the client gets.
+    """The service refuses or ends a stream, or refuses a call.
 
     Args:
-        message: the message.
-        at_handshake: a WebSocket is to be refused by an HTTP status, and not as usual by an
-            exception after the upgrade.
+        message: the text that the client receives.
+        at_handshake: refuse a WebSocket by an HTTP status, and not as usual by an exception after
+            the upgrade.
     """
 
     #: As in the header `x-amzn-errortype`.
@@ -34,14 +34,14 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """An option is missing, wrong or at odds with another, or the audio is not what was said."""
+    """An option is missing, wrong or contradicts another, or the audio does not fit the options."""
 
     error_type = "BadRequestException"
     status = 400
 
 
 class AccessDenied(ServiceError):
-    """The caller may not do that."""
+    """The caller lacks a permission."""
 
     error_type = "AccessDeniedException"
     status = 403
@@ -66,13 +66,13 @@ class InternalFailure(ServiceError):
 
 
 class ServiceUnavailable(ServiceError):
-    """The service is not able to at the moment."""
+    """The service cannot do it at the moment."""
 
     error_type = "ServiceUnavailableException"
     status = 503
 
 
-#: Every error by the name that the service gives it.
+#: Every error, by its type.
 ERRORS: Final[Mapping[str, type[ServiceError]]] = {
     error.error_type: error
     for error in (

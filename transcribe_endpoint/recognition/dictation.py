@@ -76,19 +76,19 @@ class _Listening:
     def audio(self, pcm: bytes) -> None:
         samples: _Samples = np.frombuffer(pcm, dtype="<i2").reshape(-1, len(self._channels))
         for number, channel in enumerate(self._channels):
-            self._say(number, channel.hear(samples[:, number]))
+            self._report(number, channel.recognise(samples[:, number]))
 
     def end(self) -> None:
         for number, channel in enumerate(self._channels):
-            self._say(number, channel.finish())
+            self._report(number, channel.finish())
         if self._handler is not None:
             self._handler.on_end()
 
     def close(self) -> None:
         self._handler = None
 
-    def _say(self, channel: int, heard: list[tuple[list[SpokenWord], bool]]) -> None:
-        for words, is_final in heard:
+    def _report(self, channel: int, segments: list[tuple[list[SpokenWord], bool]]) -> None:
+        for words, is_final in segments:
             if self._numbers[channel] < 0:  # segments are numbered over all channels
                 self._numbers[channel] = self._segments
                 self._segments += 1
@@ -114,24 +114,24 @@ class _Channel:
         self._begun: int | None = None
         self._levels = 0
 
-    def hear(self, samples: _Samples) -> list[tuple[list[SpokenWord], bool]]:
+    def recognise(self, samples: _Samples) -> list[tuple[list[SpokenWord], bool]]:
         """Return the segment after each word or pause that ends here, and whether it is final."""
-        heard: list[tuple[list[SpokenWord], bool]] = []
+        segments: list[tuple[list[SpokenWord], bool]] = []
         loud = samples >= DICTATED_SILENCE
         edges = np.flatnonzero(loud[1:] != loud[:-1]) + 1
         bounds = [0, *edges.tolist(), len(samples)]
         for start, end in itertools.pairwise(bounds):
             if loud[start]:
-                heard += self._pause_until(self._at + start)
+                segments += self._pause_until(self._at + start)
                 if self._begun is None:
                     self._begun = self._at + start
                 self._levels += int(samples[start:end].sum(dtype=np.int64))
             elif self._begun is not None:
-                heard.append(self._word_until(self._at + start))
+                segments.append(self._word_until(self._at + start))
         self._at += len(samples)
         if self._begun is None:
-            heard += self._pause_until(self._at)
-        return heard
+            segments += self._pause_until(self._at)
+        return segments
 
     def finish(self) -> list[tuple[list[SpokenWord], bool]]:
         """Return the open segment as final; nothing where none is open."""

@@ -13,7 +13,7 @@ from transcribe_endpoint.recognition.recogniser import ResultHandler, StreamReco
 from transcribe_endpoint.recognition.results import SpokenSegment, SpokenWord, render
 from transcribe_endpoint.requests import TranscribeRequest
 
-#: What is said when no script is given.
+#: The script where none is given.
 DEFAULT_SCRIPT: Final = """\
 The quick brown fox jumps over the lazy dog.
 My name is Alice, and I live in Paris.
@@ -187,23 +187,23 @@ class _Reading:
         self._handler: ResultHandler | None = handler
         self._next = next(cues, None)
         self._open: dict[int, list[SpokenWord]] = {}
-        self._heard = 0  # bytes
+        self._received = 0  # bytes
 
     def audio(self, pcm: bytes) -> None:
-        self._heard += len(pcm)
+        self._received += len(pcm)
         # The bytes are summed, and not the seconds, whose rounding errors would add up.
-        heard = self._heard / self._request.bytes_per_second
-        while self._next is not None and self._next.seconds <= heard:
+        received = self._received / self._request.bytes_per_second
+        while self._next is not None and self._next.seconds <= received:
             cue, self._next = self._next, next(self._cues, None)
             words = self._open.setdefault(cue.segment, [])
             words.append(cue.word)
             if cue.is_last:
                 del self._open[cue.segment]
-            self._say(cue.segment, words, is_final=cue.is_last)
+            self._report(cue.segment, words, is_final=cue.is_last)
 
     def end(self) -> None:
         for segment, words in sorted(self._open.items()):
-            self._say(segment, words, is_final=True)
+            self._report(segment, words, is_final=True)
         self._open.clear()
         if self._handler is not None:
             self._handler.on_end()
@@ -211,7 +211,7 @@ class _Reading:
     def close(self) -> None:
         self._handler = None
 
-    def _say(self, number: int, words: list[SpokenWord], *, is_final: bool) -> None:
+    def _report(self, number: int, words: list[SpokenWord], *, is_final: bool) -> None:
         if self._handler is None:
             return
         written = self._segments[number % len(self._segments)]
