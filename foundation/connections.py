@@ -12,12 +12,12 @@ holds a connection that is closed for as long as the peer likes.
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from foundation.fair_slots import neighbourhood
+from foundation.addresses import network_key
+from foundation.descriptors import raise_descriptor_limit
 from foundation.minimum_rate import Pace
 
 #: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS; and for
@@ -49,14 +49,14 @@ class Crowd:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._members: dict[Member, str] = {}  # and their neighbourhoods
+        self._members: dict[Member, str] = {}  # and the keys of their addresses
 
     def __len__(self) -> int:
         return len(self._members)
 
     def enter(self, member: Member) -> bool:
         """Let a connection in; return whether there is room, made where it must be."""
-        self._members[member] = neighbourhood(member.address)
+        self._members[member] = network_key(member.address) or member.address
         if len(self._members) <= self.limit:
             return True
         first = first_to_go(self._members)
@@ -112,23 +112,15 @@ def affordable(wanted: int, *, each: int = 1) -> int:
 
     Each takes `each` descriptors. More descriptors are asked for where that helps.
     """
-    try:
-        import resource  # noqa: PLC0415 - not made for Windows
-    except ImportError:
-        return wanted
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted * each + RESERVED
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with contextlib.suppress(ValueError, OSError):  # a system with yet another limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-    return within(wanted, soft, each=each)
+    return within(wanted, raise_descriptor_limit(wanted * each + RESERVED), each=each)
 
 
-def within(wanted: int, descriptors: int, *, each: int) -> int:
-    """Return how many connections so many descriptors allow; half of few stay for the rest."""
-    if descriptors < 0:  # no limit
+def within(wanted: int, descriptors: int | None, *, each: int) -> int:
+    """Return how many connections so many descriptors allow; half of few stay for the rest.
+
+    `None`: there is no limit.
+    """
+    if descriptors is None:
         return wanted
     free = max(descriptors - RESERVED, descriptors // 2)
     return max(1, min(wanted, free // each))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+
+from foundation.addresses import network_key
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Shares:
 
     def take(self, address: str) -> bool:
         """Take a place; return whether there was one."""
-        who = neighbourhood(address)
+        who = network_key(address) or address
         if self.taken >= self.limit or self._taken[who] >= self.share:
             return False
         self._taken[who] += 1
@@ -39,18 +40,7 @@ class Shares:
 
     def leave(self, address: str) -> None:
         """Leave a place that was taken."""
-        who = neighbourhood(address)
+        who = network_key(address) or address
         self._taken[who] -= 1
         if not self._taken[who]:
             del self._taken[who]
-
-
-def neighbourhood(address: str) -> str:
-    """Return what stands for a caller: the address; of IPv6 the /64, all of which is one's own."""
-    try:
-        known = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(known, IPv6Address):
-        return str(known)
-    return str(known.ipv4_mapped or IPv6Address(int(known) >> 64 << 64))

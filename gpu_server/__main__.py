@@ -10,10 +10,11 @@ from botocore.exceptions import BotoCoreError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from foundation.invalid import explain_settings
+from foundation.logs import configure_logging
 from gpu_server.app import run
 from gpu_server.host.hidden import hide
 from gpu_server.settings import describe, from_environment
-from gpu_server.telemetry import configure_logging
 from speech.transcribers.errors import TranscriberUnavailable
 
 EXIT_FAILURE = 1
@@ -34,9 +35,7 @@ def main() -> int:
     try:
         settings = from_environment()
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
-            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        print(explain_settings(error), file=sys.stderr)
         return EXIT_USAGE
     except SettingsError as error:
         print(error, file=sys.stderr)

@@ -10,11 +10,11 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from foundation.origins import LOOPBACK_NAMES
 from speech.transcribers.choice import Device, Kind, TranscriberSpec
 from speech.transcribers.whisperx import Alignment
 from transcripts.models import InWords, Language
 
-LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 #: A shorter secret could be guessed.
 TOKEN_LENGTH: Final = 16
 #: `default` keeps what the model was made with; `auto` takes the fastest that the device has.

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from foundation.invalid import explain
 from gpu_server.host.warmth import Warmth
 from gpu_server.http.access import Door
 from gpu_server.http.download import Downloader
@@ -266,7 +267,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-        return problem_response(InvalidRequest(_told(list(error.errors()))))
+        details = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # without "body"
+        return problem_response(InvalidRequest(explain(details, whole="body")))
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
@@ -277,14 +279,6 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _defect(_request: Request, _error: Exception) -> Response:
         return problem_response(Problem("The server has a defect; its log has the details."))
-
-
-def _told(errors: list[Any]) -> str:
-    """Return validation errors as a line that quotes nothing of the input."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in each['loc'] if part != 'body')}: {each['msg']}"
-        for each in errors[:5]
-    )
 
 
 def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
@@ -449,7 +443,7 @@ def _asked(fields: dict[str, str]) -> Asked:
     try:
         return Asked.model_validate(fields)
     except ValidationError as error:
-        raise InvalidRequest(_told(list(error.errors(include_input=False)))) from None
+        raise InvalidRequest(explain(error)) from None
 
 
 def _options(parts: Parts, asked: Asked) -> TranscriptionOptions:

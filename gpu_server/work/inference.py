@@ -42,6 +42,7 @@ from typing import Any, Final, Self
 
 import structlog
 
+from foundation.backoff import backoff
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
 from gpu_server.work.blame import OUTAGE, Blame
@@ -429,7 +430,7 @@ class Inference:
                 log.error("transcriber_not_loaded", error=str(error), failures=reloads)  # noqa: TRY400 - no stack needed
                 if reloads >= MAX_RELOADS:
                     return False
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**reloads))
+                await asyncio.sleep(backoff(reloads, first=2.0, longest=LONGEST_PAUSE, jitter=0))
                 continue
             reloads = 0
             if not self._loaded.done():
@@ -453,7 +454,7 @@ class Inference:
             # all that waits. One bad recording costs the others no pause.
             failures = idle_deaths or self._blame.in_a_row - OUTAGE + 1
             if failures > 0:
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (failures - 1)))
+                await asyncio.sleep(backoff(failures, first=1.0, longest=LONGEST_PAUSE, jitter=0))
         return True
 
     async def _start(self, process: Transcribing) -> tuple[Transcribing, Loaded]:

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +40,8 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from foundation.backoff import backoff
+from foundation.invalid import summarise
 from gpu_server.problems import (
     EngineStalled,
     Problem,
@@ -66,7 +67,8 @@ FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
 #: Attempts at a job where the queue has no such number; as many as `infra.recordings` provisions.
 ATTEMPTS: Final = 6
-#: The pause after the queue could not be reached, seconds.
+#: The pause after the queue could not be reached doubles with each failure; seconds.
+FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 30.0
 #: The longest pause while every job fails for reasons that are not its own, seconds.
 LONGEST_OUTAGE_PAUSE: Final = 300.0
@@ -179,7 +181,7 @@ class QueueWorker:
             except (BotoCoreError, ClientError) as error:
                 failures += 1
                 log.warning("queue_unreachable", error=type(error).__name__, failures=failures)
-                pause = _jittered(LONGEST_PAUSE, failures)
+                pause = backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
             finally:
                 self._wanted -= 1
             if pause:
@@ -234,7 +236,7 @@ class QueueWorker:
             claim.order = wanted = order(job.bucket, job.key)
         except (ValidationError, RefusedPlace) as error:
             # It stays until the redrive policy puts it aside, for somebody to look at.
-            log.error("job_is_none", message_id=message.get("MessageId"), error=_told(error))  # noqa: TRY400 - our own decision, without a stack trace
+            log.error("job_is_none", message_id=message.get("MessageId"), error=_describe(error))  # noqa: TRY400 - our own decision, without a stack trace
             return _End("poison")
         about = {"event_id": job.event_id, "message_id": message.get("MessageId")}
         try:
@@ -257,7 +259,9 @@ class QueueWorker:
             log.warning("job_failed", **failure, **about)
             return _End(
                 "retried",
-                visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),
+                visible_in=round(
+                    backoff(attempts, first=FIRST_RETRY, longest=LONGEST_RETRY, jitter=0)
+                ),
                 outage=problem.whose is Whose.OUTAGE,
             )
         log.info("job_done", already=outcome.already, **about)
@@ -399,16 +403,8 @@ class _Outage:
         if began >= self._last:  # what was in hand already fails for the same reason
             self._failures += 1
         self._last = time.monotonic()
-        return _jittered(LONGEST_OUTAGE_PAUSE, self._failures)
+        return backoff(self._failures, first=FIRST_PAUSE, longest=LONGEST_OUTAGE_PAUSE)
 
 
-def _jittered(longest: float, failures: int) -> float:
-    """Return the pause after so many failures in a row, seconds."""
-    return min(longest, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-
-
-def _told(error: ValidationError | RefusedPlace) -> str:
-    if isinstance(error, RefusedPlace):
-        return str(error)
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5])
+def _describe(error: ValidationError | RefusedPlace) -> str:
+    return str(error) if isinstance(error, RefusedPlace) else summarise(error)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from foundation.backoff import backoff
 from gpu_server.problems import EngineFailure
 from gpu_server.telemetry import Metrics
 from gpu_server.work import worker as module
@@ -147,6 +149,6 @@ def test_bad_jobs_that_come_again_do_not_make_an_outage_last(
     monkeypatch.setattr(QueueWorker, "_call", call)
     monkeypatch.setattr(module, "FIRST_RETRY", FIRST_RETRY)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=now))
-    monkeypatch.setattr(module, "random", SimpleNamespace(uniform=lambda _least, most: most))
+    monkeypatch.setattr(module, "backoff", partial(backoff, draw=0))
 
     assert run_in_virtual_time(_wait_of_a_good_job()) < 20

@@ -343,7 +343,7 @@ async def test_what_is_begun_is_finished_when_there_is_time(queue: Queue) -> Non
 async def test_while_jobs_fail_for_no_reason_of_theirs_one_at_a_time_is_tried(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_jittered", lambda _longest, _failures: 0.01)
+    monkeypatch.setattr(module, "backoff", lambda _failures, **_: 0.01)
     monkeypatch.setattr(module, "LOOK", 0.01)
     for number in range(8):
         queue.send(key=f"uploads/{number}.mp3")
@@ -462,7 +462,7 @@ async def test_a_queue_that_cannot_be_reached_is_tried_again(
 def test_an_outage_does_not_last_because_nobody_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(module, "_jittered", lambda _longest, failures: failures)
+    monkeypatch.setattr(module, "backoff", lambda failures, **_: failures)
     outage = module._Outage()
     fails, succeeds = module._End("retried", outage=True), module._End("done", succeeded=True)
     its_own = module._End("retried")
