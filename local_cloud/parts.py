@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
+from foundation.backoff import backoff
 from local_cloud import deployment, logs
 from local_cloud.aws import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator, EmulatorError
 from local_cloud.deployment import Resources
@@ -124,7 +125,7 @@ class Part(Protocol):
 
 def restart_delay(quick_deaths: int) -> float:
     """Return the seconds to wait before the next start: 0.5, 1, 2, 4."""
-    return 0.5 * 2.0 ** max(0, quick_deaths - 1)
+    return backoff(max(1, quick_deaths), first=0.5, jitter=0)
 
 
 def describe_exit(status: int) -> str:

@@ -26,7 +26,6 @@ Exception
 from __future__ import annotations
 
 import hashlib
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -37,6 +36,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
+from foundation.backoff import backoff
 from transcripts.captions import CONTENT_TYPES, Transcript, captions
 from transcripts.documents import (
     Failure,
@@ -65,6 +65,8 @@ LIMITS: Final[Mapping[type[Model], int]] = {
 FINGERPRINT: Final = "fingerprint"
 #: How often a write is tried that collides with others in the same moment.
 ATTEMPTS: Final = 6
+#: The first pause between two of them, seconds.
+FIRST_PAUSE: Final = 0.05
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -286,7 +288,7 @@ class Recordings:
             "Metadata": {FINGERPRINT: fingerprint},
             **condition,  # type: ignore[typeddict-item]  # one of two of its keys
         }
-        for attempt in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._client.put_object(**request)
             except ClientError as error:
@@ -296,7 +298,7 @@ class Recordings:
                 # Another write of this key is going on, and may yet fail.
                 if code != "ConditionalRequestConflict":
                     raise
-                self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - no secret
+                self._sleep(backoff(attempt, first=FIRST_PAUSE, jitter=1))
             else:
                 return True
         raise Contended("others kept writing the object")

@@ -13,8 +13,8 @@ from infra.environments import Gpu
 from lambdas.router.decide import (
     LEAST,
     LONGEST_PAUSE,
-    PAUSES,
     RESERVE,
+    RETRIES,
     Answer,
     Done,
     Facts,
@@ -135,12 +135,12 @@ def next_of(answer: Later | Lost | Refused, **given: object) -> object:
 def test_three_more_attempts_are_made_each_after_twice_the_pause(answer: Later | Lost) -> None:
     following = [next_of(answer, attempts=number) for number in (1, 2, 3, 4)]
 
-    assert following == [Pause(1.0), Pause(2.0), Pause(4.0), Queue(Reason.SERVER_FAILS)]
+    assert following == [Pause(1.125), Pause(2.25), Pause(4.5), Queue(Reason.SERVER_FAILS)]
 
 
 def test_those_who_failed_together_do_not_come_back_together() -> None:
-    assert next_of(Lost(), jitter=0.0) == Pause(0.5)
-    assert next_of(Lost(), jitter=1.0) == Pause(1.5)
+    assert next_of(Lost(), jitter=0.0) == Pause(1.5)
+    assert next_of(Lost(), jitter=1.0) == Pause(0.75)
     assert next_of(Later(retry_after=5.0), jitter=0.25) == Pause(5.25)
 
 
@@ -161,10 +161,10 @@ def test_an_answer_that_was_lost_is_found_in_the_bucket(
     assert next_of(answer, outcome=outcome, attempts=4, left=0.0) == Skip(outcome)
 
 
-@pytest.mark.parametrize(("needed", "left"), [(3.0, RESERVE + 5.9), (60.0, RESERVE + 60.9)])
+@pytest.mark.parametrize(("needed", "left"), [(3.0, RESERVE + 6.0), (60.0, RESERVE + 61.0)])
 def test_no_attempt_is_begun_that_cannot_be_awaited(needed: float, left: float) -> None:
     assert next_of(Lost(), needed=needed, left=left) == Queue(Reason.NO_TIME)
-    assert next_of(Lost(), needed=needed, left=left + 0.2) == Pause(1.0)
+    assert next_of(Lost(), needed=needed, left=left + 0.2) == Pause(1.125)
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_nothing_is_lost_and_the_function_never_runs_out_of_time(
 
     assert world.outcome is not None or world.queued == [request.job]
     assert isinstance(end, Queue) == bool(world.queued)
-    assert world.attempts <= 1 + len(PAUSES)
+    assert world.attempts <= 1 + RETRIES
     if world.attempts:  # then two looks at the bucket are what the reserve was touched for at most
         assert world.least >= RESERVE - slow_bucket - 1e-6
 
