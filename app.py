@@ -15,6 +15,7 @@ from pathlib import Path
 import aws_cdk as cdk
 from pydantic import ValidationError
 
+from foundation.invalid import explain_each
 from infra import own_values, security
 from infra.artifacts import Artifacts
 from infra.environments import (
@@ -29,7 +30,6 @@ from infra.environments import (
     Operations,
     Service,
     SharedLoadBalancer,
-    explain,
 )
 from infra.own_values import WrongContext, with_own_values
 from infra.recognition import Transcribe
@@ -154,7 +154,8 @@ def main() -> int:
         own_values.read(Path(__file__).parent / own_values.FILE)
         build(app)
     except (ValidationError, WrongContext, FileNotFoundError) as error:
-        print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
+        words = explain_each(error) if isinstance(error, ValidationError) else [error]
+        print(*words, sep="\n", file=sys.stderr)
         return 1
     app.synth()
     return 0

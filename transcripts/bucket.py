@@ -37,6 +37,7 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from foundation.backoff import backoff
+from foundation.invalid import summarise
 from transcripts.captions import CONTENT_TYPES, Transcript, captions
 from transcripts.documents import (
     Failure,
@@ -318,14 +319,9 @@ def parse(content: bytes, kind: type[D]) -> D:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        if any(each["loc"] == ("version",) for each in problems):
+        if any(each["loc"] == ("version",) for each in error.errors(include_input=False)):
             raise UnknownVersion(f"a {kind.__name__} of an unknown version") from None
-        told = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'document'}: {each['type']}"
-            for each in problems[:5]
-        )
-        raise UnreadableDocument(f"not a {kind.__name__}: {told}") from None
+        raise UnreadableDocument(f"not a {kind.__name__}: {summarise(error)}") from None
 
 
 def _digest(body: bytes) -> str:

@@ -17,7 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
-from ecs_service.api.requests import Request, explain
+from ecs_service.api.requests import Request
 from ecs_service.callers import Caller
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.translations import Translations
@@ -26,6 +26,7 @@ from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from ecs_service.sessions.unread import Unread
 from ecs_service.sessions.viewers import ViewerAdmission
+from foundation.invalid import explain
 from speech.pcm import PcmFormat
 from transcripts.models import ConversationId, Language
 from transcripts.protocol import (
@@ -257,7 +258,8 @@ class Speaking(Counted):
             control = control_message.validate_json(message)
         except ValidationError as error:
             raise Refusal(
-                ErrorCode.INVALID_MESSAGE, f"Not a control message: {explain(error)}."
+                ErrorCode.INVALID_MESSAGE,
+                f"Not a control message: {explain(error, whole='message')}.",
             ) from None
         if not isinstance(control, Start):
             self.end("stopped")

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import ValidationError
 
 from ecs_service.refusal import Refusal
+from foundation.invalid import explain
 from transcripts.protocol import ErrorCode, Parameters
 
 #: More query parameters than any protocol here has.
@@ -85,16 +86,3 @@ def text(message: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> An
 def as_json(value: object, status: HTTPStatus, headers: Mapping[str, str]) -> Answer:
     """Return an answer of JSON."""
     return Answer(status, json.dumps(value).encode(), "application/json", headers)
-
-
-def explain(error: ValidationError) -> str:
-    """Say what is wrong without repeating the input, which may be long or private."""
-    return "; ".join(
-        _brief(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
-        for problem in error.errors(include_input=False, include_url=False)[:5]
-    )
-
-
-def _brief(text: str, longest: int = 120) -> str:
-    """Cut what quotes the client: names of unknown fields, tags that are none."""
-    return text if len(text) <= longest else f"{text[:longest]}..."

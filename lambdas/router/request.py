@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from foundation.invalid import summarise
 from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.models import Moment
 from transcripts.recordings import TranscriptionJob, UnknownKey, recording
@@ -116,7 +117,7 @@ def requested(event: dict[str, Any], bucket: str) -> Request | None:
     try:
         known = _Event.model_validate(event)
     except ValidationError as error:
-        raise UnknownEvent(_places(error)) from None
+        raise UnknownEvent(summarise(error, whole="event")) from None
     place = known.place()
     if place.bucket != bucket:
         raise ForeignBucket("the object is in a bucket that is not ours")
@@ -135,10 +136,5 @@ def requested(event: dict[str, Any], bucket: str) -> Request | None:
             requested_at=known.time,
         )
     except ValidationError as error:
-        raise UnknownEvent(_places(error)) from None
+        raise UnknownEvent(summarise(error, whole="event")) from None
     return Request(job=job, transcript_key=what.transcript_key, etag=place.etag, batch=place.batch)
-
-
-def _places(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5])

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from foundation.invalid import summarise
 from lambdas.s3_events import ObjectCreated, Shape
 from transcripts.documents import MAX_CHUNKS, SessionEnd
 from transcripts.models import Moment
@@ -94,11 +95,7 @@ def news(event: dict[str, Any], bucket: str) -> News | None:
             return _ended(_EndedEvent.model_validate(event), bucket)
         return _created(_CreatedEvent.model_validate(event), bucket)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        reasons = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5]
-        )
-        raise RefusedEvent(reasons) from None
+        raise RefusedEvent(summarise(error, whole="event")) from None
     except UnknownKey as error:
         raise RefusedEvent(str(error)) from None
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from foundation.invalid import explain
 from local_cloud.transcribe.requests import ServiceError, StreamRequest
 from local_cloud.transcribe.results import Segment, SpokenWord, render
 
@@ -170,7 +171,9 @@ class Script:
             if path.suffix.lower() != ".json":
                 return cls.of_text(text)
             return cls(ScriptFile.model_validate_json(text))
-        except (ValidationError, UnicodeDecodeError) as error:
+        except ValidationError as error:
+            raise ScriptError(f"{path.name} is no script: {explain(error)}") from error
+        except UnicodeDecodeError as error:
             raise ScriptError(f"{path.name} is no script: {error}") from error
 
     def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
