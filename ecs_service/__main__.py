@@ -15,8 +15,8 @@ from pydantic_settings import SettingsError
 
 from ecs_service.app import run
 from ecs_service.settings import Settings
-from ecs_service.telemetry import configure_logging
 from foundation.invalid import explain_settings
+from foundation.logs import configure_logging
 from speech.engines.errors import EngineError
 
 EXIT_FAILURE = 1

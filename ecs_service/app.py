@@ -28,7 +28,7 @@ from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.translations import Translations
 from ecs_service.conversations.updates import NoStore, Updates
-from ecs_service.descriptors import Shares, raised_limit, share, wanted
+from ecs_service.descriptors import Shares, share, wanted
 from ecs_service.embedded_metrics import Meter, publish
 from ecs_service.rates import Rate, RateLimit
 from ecs_service.sessions.admission import Admission
@@ -37,6 +37,7 @@ from ecs_service.sessions.stream import Streams
 from ecs_service.sessions.unread import Unread
 from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
+from foundation.descriptors import raise_descriptor_limit
 from speech.engines.base import Engine
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.scripted import ScriptedEngine
@@ -213,7 +214,7 @@ def _share_descriptors(settings: Settings) -> Shares:
         TooFewDescriptors: there are too few for anybody.
     """
     viewers, streams = settings.max_viewers, settings.capacity
-    limit = raised_limit(wanted(viewers=viewers, streams=streams))
+    limit = raise_descriptor_limit(wanted(viewers=viewers, streams=streams))
     shares = share(limit, viewers=viewers, streams=streams)
     if (shares.viewers, shares.streams) != (viewers, streams):
         log.warning(

@@ -6,8 +6,6 @@ streams, and connections that are neither yet have a share each, and some are ke
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from dataclasses import dataclass
 
 #: For listening, the journal, the engine's processes (18 seen) and calls of AWS (2 pools of 16).
@@ -53,26 +51,6 @@ def share(limit: int | None, *, viewers: int, streams: int) -> Shares:
             f"this process may open {limit} files, which is too few: raise `ulimit -n`"
         )
     return shares
-
-
-def raised_limit(wanted: int) -> int | None:
-    """Let this process open `wanted` files, or as many as it may; return how many.
-
-    `None`: the system knows no such limit.
-    """
-    if sys.platform == "win32":
-        return None
-    import resource  # noqa: PLC0415 - not made for Windows
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return None
-    if soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with contextlib.suppress(ValueError, OSError):  # a system with yet another limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            return raised
-    return soft
 
 
 def wanted(*, viewers: int, streams: int) -> int:

@@ -32,6 +32,14 @@ class ForeignPage(Exception):
     """A foreign page is behind the request, or may be; the message is for its developer."""
 
 
+def names_this_machine(host: str) -> bool:
+    """Return whether a header `Host` is a loopback name, whatever the port."""
+    try:
+        return urlsplit(f"//{host}").hostname in LOOPBACK_NAMES
+    except ValueError:
+        return False
+
+
 def refuse_foreign_pages(
     headers: Mapping[str, str], *, loopback: bool, allowed: AbstractSet[str] = frozenset()
 ) -> None:
@@ -47,11 +55,10 @@ def refuse_foreign_pages(
     """
     host, sent = headers.get("Host", ""), headers.get("Origin", "")
     try:
-        host_name = urlsplit(f"//{host}").hostname
         origin = urlsplit(sent)
     except ValueError:
-        raise ForeignPage("The headers Host and Origin are malformed.") from None
-    if loopback and host_name not in LOOPBACK_NAMES:
+        raise ForeignPage("The header Origin is malformed.") from None
+    if loopback and not names_this_machine(host):
         raise ForeignPage("This service answers to names of this machine only.")
     hosts = {host} if loopback else {host, headers.get("X-Forwarded-Host", host)}
     hosts.discard("")  # the host of an opaque origin, `null`, is empty, too

@@ -41,6 +41,7 @@ from yarl import URL
 
 from foundation.connections import BACKLOG, BURST, Crowd, affordable
 from foundation.minimum_rate import Pace, TooSlow, paced
+from foundation.origins import names_this_machine
 from infra.page_headers import page_headers
 from local_cloud.gate import Bounds, Gate
 
@@ -72,10 +73,6 @@ CLOSE_SERVICE_LOST: Final = 1014
 CLOSE_CLIENT_LOST: Final = 1001
 
 SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again in a few seconds.\n"
-
-#: Names of this machine. Others are refused, or a page on the internet could point a name of
-#: its own at the loopback address and read conversations ("DNS rebinding").
-LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 #: The client's address, for the service's rates; CloudFront's is called the same. What a client
 #: sends under this name is replaced.
@@ -199,7 +196,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request) -> web.StreamResponse:
     """Answer a request that there is room for."""
-    if not LOOPBACK.fullmatch(request.headers.get(hdrs.HOST, "")):
+    if not names_this_machine(request.headers.get(hdrs.HOST, "")):
         text = "This server answers to localhost only.\n"
         return web.Response(status=421, text=text)
     raw_path = request.rel_url.raw_path
