@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from foundation.addresses import network_key
 from foundation.descriptors import raise_descriptor_limit
-from foundation.minimum_rate import Pace
+from foundation.minimum_rate import MinimumRate
 
 #: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS; and for
 #: connections that are accepted before there is time to displace any.
@@ -30,7 +30,7 @@ BACKLOG: Final = 512
 BURST: Final = 32
 
 
-class Member(Protocol):
+class Displaceable(Protocol):
     """A connection."""
 
     #: The peer's.
@@ -44,36 +44,36 @@ class Member(Protocol):
         """End it at once."""
 
 
-class Crowd:
+class ConnectionLimit:
     """The connections of a server, and no more than `limit` of them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._members: dict[Member, str] = {}  # and the keys of their addresses
+        self._members: dict[Displaceable, str] = {}  # and the keys of their addresses
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def enter(self, member: Member) -> bool:
+    def admit(self, member: Displaceable) -> bool:
         """Let a connection in; return whether there is room, made where it must be."""
         self._members[member] = network_key(member.address) or member.address
         if len(self._members) <= self.limit:
             return True
-        first = first_to_go(self._members)
+        first = choose_displaced(self._members)
         if first is not None:
-            self.leave(first)
+            self.forget(first)
             if first is not member:
                 first.displace()
         else:
-            self.leave(member)
+            self.forget(member)
         return member in self._members
 
-    def leave(self, member: Member) -> None:
+    def forget(self, member: Displaceable) -> None:
         """Forget a connection, if it is known."""
         self._members.pop(member, None)
 
 
-def first_to_go(members: Mapping[Member, str]) -> Member | None:
+def choose_displaced(members: Mapping[Displaceable, str]) -> Displaceable | None:
     """Return the connection that has waited longest, of the address that has most; None if none.
 
     Args:
@@ -95,11 +95,11 @@ class Outflow:
         pace: what it has to take.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: MinimumRate) -> None:
         self._pace = pace
         self._unsent = 0
 
-    def look(self, waited: float, unsent: int) -> bool:
+    def check(self, waited: float, unsent: int) -> bool:
         """Note what is unsent, `waited` seconds after the last look; return whether to go on."""
         if self._unsent:
             self._pace.progress(waited, max(0, self._unsent - unsent))
@@ -107,15 +107,15 @@ class Outflow:
         return not unsent or self._pace.left > 0
 
 
-def affordable(wanted: int, *, each: int = 1) -> int:
+def affordable_connections(wanted: int, *, each: int = 1) -> int:
     """Return how many connections the process may have, at most as many as are wanted.
 
     Each takes `each` descriptors. More descriptors are asked for where that helps.
     """
-    return within(wanted, raise_descriptor_limit(wanted * each + RESERVED), each=each)
+    return connections_within(wanted, raise_descriptor_limit(wanted * each + RESERVED), each=each)
 
 
-def within(wanted: int, descriptors: int | None, *, each: int) -> int:
+def connections_within(wanted: int, descriptors: int | None, *, each: int) -> int:
     """Return how many connections so many descriptors allow; half of few stay for the rest.
 
     `None`: there is no limit.

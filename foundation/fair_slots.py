@@ -9,7 +9,7 @@ from foundation.addresses import network_key
 
 
 @dataclass(slots=True)
-class Shares:
+class FairSlots:
     """Counts who has a place.
 
     A quarter of the places is kept from an address that has the other three, so that one caller
@@ -21,7 +21,7 @@ class Shares:
     _taken: Counter[str] = field(init=False, default_factory=Counter)
 
     @property
-    def share(self) -> int:
+    def most_per_address(self) -> int:
         """How many of them one address may have."""
         return max(1, self.limit - self.limit // 4)
 
@@ -33,12 +33,12 @@ class Shares:
     def take(self, address: str) -> bool:
         """Take a place; return whether there was one."""
         who = network_key(address) or address
-        if self.taken >= self.limit or self._taken[who] >= self.share:
+        if self.taken >= self.limit or self._taken[who] >= self.most_per_address:
             return False
         self._taken[who] += 1
         return True
 
-    def leave(self, address: str) -> None:
+    def release(self, address: str) -> None:
         """Leave a place that was taken."""
         who = network_key(address) or address
         self._taken[who] -= 1

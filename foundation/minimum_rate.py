@@ -19,7 +19,7 @@ class TooSlow(Exception):
 
 
 @dataclass(slots=True)
-class Pace:
+class MinimumRate:
     """What is left of the patience with one peer."""
 
     #: What a peer has to bring, or take, bytes per second.
@@ -37,7 +37,7 @@ class Pace:
         self.left = min(self.patience, self.left - waited + size / self.rate)
 
 
-async def paced(pieces: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
+async def enforce_rate(pieces: AsyncIterator[bytes], pace: MinimumRate) -> AsyncIterator[bytes]:
     """Yield what comes. What the caller does in between takes nothing off the patience.
 
     Raises:

@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 from foundation.invalid import explain_settings
 from foundation.logs import configure_logging
 from gpu_server.app import run
-from gpu_server.host.hidden import hide
+from gpu_server.host.hidden import hide_process
 from gpu_server.settings import describe, from_environment
 from speech.transcribers.errors import TranscriberUnavailable
 
@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 def main() -> int:
     """Run the server; return the exit code."""
-    hide()
+    hide_process()
     argparse.ArgumentParser(
         prog="python -m gpu_server",
         description="The Cloudscribe server for recordings: an HTTP API, and a worker of the "

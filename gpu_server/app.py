@@ -19,23 +19,23 @@ import boto3
 import structlog
 from botocore.config import Config
 
-from foundation.connections import BACKLOG, Crowd, affordable
-from gpu_server.host.protection import protect
-from gpu_server.host.spot import spot_notice
+from foundation.connections import BACKLOG, ConnectionLimit, affordable_connections
+from gpu_server.host.protection import protect_while_busy
+from gpu_server.host.spot import wait_for_spot_notice
 from gpu_server.host.warmth import Warmth
-from gpu_server.http.access import Door
-from gpu_server.http.api import Parts, application
+from gpu_server.http.access import Authenticator
+from gpu_server.http.api import Parts, create_application
 from gpu_server.http.download import Downloader
+from gpu_server.http.server import GRACE_SECONDS, ConnectionBounds, HttpServer
 from gpu_server.http.transfers import Transfers
-from gpu_server.http.web import GOODBYE, Bounds, Web
 from gpu_server.settings import Settings
 from gpu_server.telemetry import Metrics
 from gpu_server.work.inference import Inference
-from gpu_server.work.recordings import THREADS, Recordings
+from gpu_server.work.recordings import THREADS, RecordingTranscriber
 from gpu_server.work.spool import Spool
-from gpu_server.work.worker import QueueWorker, calls_at_a_time
+from gpu_server.work.worker import QueueWorker, concurrent_calls
 from speech.transcribers.process import TranscriberProcess
-from transcripts.bucket import Recordings as Bucket
+from transcripts.bucket import Recordings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,18 +48,18 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class GpuServer:
     """All parts, running."""
 
     parts: Parts
     worker: QueueWorker | None
-    bounds: Bounds
+    bounds: ConnectionBounds
 
 
 @contextlib.asynccontextmanager
-async def assembled(
+async def assemble(
     settings: Settings, *, child: str = "speech.transcribers.child"
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[GpuServer]:
     """Put the parts together, and begin to load the model.
 
     Args:
@@ -67,7 +67,7 @@ async def assembled(
         child: module that the transcribers' processes run; tests have their own.
     """
     metrics = Metrics()
-    crowd = Crowd(affordable(settings.connections))
+    connections = ConnectionLimit(affordable_connections(settings.connections))
 
     def slot() -> TranscriberProcess:
         return TranscriberProcess(
@@ -85,9 +85,9 @@ async def assembled(
         recordings = None
         if settings.recordings_bucket:
             s3 = s3_client()
-            recordings = Recordings(
+            recordings = RecordingTranscriber(
                 s3,
-                {name: Bucket(name, s3) for name in settings.recordings_bucket},
+                {name: Recordings(name, s3) for name in settings.recordings_bucket},
                 inference=inference,
                 spool=spool,
                 max_seconds=settings.max_seconds,
@@ -106,7 +106,7 @@ async def assembled(
                 metrics=metrics,
             )
         parts = Parts(
-            door=Door(secret=settings.secret, loopback=settings.loopback),
+            authenticator=Authenticator(secret=settings.secret, loopback=settings.is_loopback),
             inference=inference,
             spool=spool,
             downloader=Downloader(patience=settings.transfer_seconds),
@@ -117,16 +117,16 @@ async def assembled(
             downloads=transfers(settings),
             max_seconds=settings.max_seconds,
             # A part of the connections stays free, so that `/health` has one at any time.
-            requests=crowd.limit - max(1, crowd.limit // 4),
+            requests=connections.limit - max(1, connections.limit // 4),
             body_seconds=settings.request_seconds,
         )
-        bounds = Bounds(
-            crowd=crowd,
+        bounds = ConnectionBounds(
+            connections=connections,
             head_seconds=settings.request_seconds,
             rate=settings.transfer_rate,
             patience=settings.transfer_seconds,
         )
-        yield Server(parts=parts, worker=worker, bounds=bounds)
+        yield GpuServer(parts=parts, worker=worker, bounds=bounds)
 
 
 def transfers(settings: Settings) -> Transfers:
@@ -160,7 +160,7 @@ def sqs_client(settings: Settings) -> SQSClient:
         config=Config(
             connect_timeout=5,
             read_timeout=settings.poll_seconds + 15,
-            max_pool_connections=calls_at_a_time(settings.capacity),
+            max_pool_connections=concurrent_calls(settings.capacity),
             retries={"mode": "standard", "total_max_attempts": 4},
         ),
     )
@@ -180,14 +180,14 @@ async def run(settings: Settings) -> bool:
     with socket.create_server(
         (settings.host, settings.port), family=family, backlog=BACKLOG
     ) as listening:
-        async with assembled(settings) as server, serving(server, listening):
-            return await _live(settings, server)
+        async with assemble(settings) as server, serve(server, listening):
+            return await _run_until_stopped(settings, server)
 
 
 @contextlib.asynccontextmanager
-async def serving(server: Server, listening: socket.socket) -> AsyncIterator[None]:
+async def serve(server: GpuServer, listening: socket.socket) -> AsyncIterator[None]:
     """Answer requests."""
-    web = Web(application(server.parts), server.bounds)
+    web = HttpServer(create_application(server.parts), server.bounds)
     task = asyncio.create_task(web.serve([listening]))
     try:
         log.info("listening", host=listening.getsockname()[0], port=listening.getsockname()[1])
@@ -197,23 +197,23 @@ async def serving(server: Server, listening: socket.socket) -> AsyncIterator[Non
         await task
 
 
-async def _live(settings: Settings, server: Server) -> bool:
+async def _run_until_stopped(settings: Settings, server: GpuServer) -> bool:
     parts = server.parts
     enough = _signalled()
     waiting: list[asyncio.Future[Any]] = [asyncio.create_task(enough.wait())]
     protecting = asyncio.create_task(_protect(settings, parts))
     try:
-        loading = asyncio.create_task(parts.inference.loaded())
+        loading = asyncio.create_task(parts.inference.wait_until_loaded())
         await asyncio.wait([*waiting, loading], return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()  # raises why not
             log.info("ready")
         loading.cancel()
         working = asyncio.create_task(_work(server))
-        broken = asyncio.create_task(parts.inference.broken())
+        broken = asyncio.create_task(parts.inference.wait_until_broken())
         waiting += [working, broken, asyncio.create_task(_idle_for_long(settings, parts))]
         if settings.spot_notice:
-            waiting.append(asyncio.create_task(spot_notice()))
+            waiting.append(asyncio.create_task(wait_for_spot_notice()))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         well = True
         if working.done() and working.exception() is not None:
@@ -235,12 +235,12 @@ async def _protect(settings: Settings, parts: Parts) -> None:
     if settings.ecs_agent_uri is None:
         return
     try:
-        await protect(settings.ecs_agent_uri, lambda: parts.inference.idle_seconds)
+        await protect_while_busy(settings.ecs_agent_uri, lambda: parts.inference.idle_seconds)
     except Exception:
         log.exception("protection_defect")  # without it, work goes on
 
 
-async def _work(server: Server) -> None:
+async def _work(server: GpuServer) -> None:
     """Do the queue's jobs; without a queue there are none, for ever."""
     if server.worker is None:
         await asyncio.Event().wait()
@@ -248,30 +248,30 @@ async def _work(server: Server) -> None:
         await server.worker.run()
 
 
-async def _stop(settings: Settings, server: Server, working: asyncio.Task[None]) -> None:
+async def _stop(settings: Settings, server: GpuServer, working: asyncio.Task[None]) -> None:
     """Take nothing new; finish what is begun, or give it back."""
     inference, worker = server.parts.inference, server.worker
     log.info("stopping", running=inference.running, waiting=inference.waiting)
-    inference.refuse()
+    inference.stop_admission()
     if worker is not None:
         worker.stop()
-    finished = asyncio.create_task(_finished(server, working))
+    finished = asyncio.create_task(_drain(server, working))
     await asyncio.wait({finished}, timeout=settings.stop_seconds)
     if not finished.done():
         log.warning("not_finished_in_time", running=inference.running, waiting=inference.waiting)
         finished.cancel()
         if worker is not None:
-            await worker.give_back()
-            await asyncio.wait({working}, timeout=settings.poll_seconds + GOODBYE)
+            await worker.release_jobs()
+            await asyncio.wait({working}, timeout=settings.poll_seconds + GRACE_SECONDS)
         await inference.close()  # who still waits is told so
     log.info("stopped")
 
 
-async def _finished(server: Server, working: asyncio.Task[None]) -> None:
+async def _drain(server: GpuServer, working: asyncio.Task[None]) -> None:
     """Wait until nothing is in work, and nothing in the worker's hands."""
     if server.worker is not None:
         await asyncio.wait({working})
-    await server.parts.inference.idle()
+    await server.parts.inference.wait_until_idle()
     if server.parts.recordings is not None:
         await server.parts.recordings.finish()
 
@@ -279,7 +279,7 @@ async def _finished(server: Server, working: asyncio.Task[None]) -> None:
 async def _idle_for_long(settings: Settings, parts: Parts) -> None:
     """Return when there has been no work for longer than is worth waiting."""
     patience = settings.idle_exit_seconds
-    while not parts.warmth.may_end(parts.inference.idle_seconds, patience):  # noqa: ASYNC110 - time alone makes it true
+    while not parts.warmth.may_exit(parts.inference.idle_seconds, patience):  # noqa: ASYNC110 - time alone makes it true
         await asyncio.sleep(LOOK)
     log.info("idle_for_long", seconds=patience)
 

@@ -24,11 +24,11 @@ Problem                 status, code, message, retryable, and when to come again
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from gpu_server.work.blame import Whose
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,
@@ -40,6 +40,18 @@ from transcripts.documents import FailureCode
 from transcripts.models import Model
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class Cause(Enum):
+    """What made an attempt at a recording fail."""
+
+    UNKNOWN = auto()
+    #: The recording itself: others succeed, or at least do not fail.
+    RECORDING = auto()
+    #: What all recordings need: the next one is likely to fail, too.
+    OUTAGE = auto()
+    #: Other recordings fail as well, but too few, or this one failed before, while they succeeded.
+    EITHER = auto()
 
 
 class ProblemDocument(Model):
@@ -65,8 +77,8 @@ class Problem(Exception):
         super().__init__(message)
         #: Seconds.
         self.retry_after = retry_after
-        #: Whose failure it is, where it is one of a recording in S3.
-        self.whose = Whose.UNKNOWN
+        #: What caused it, for an attempt at a recording in S3.
+        self.cause = Cause.UNKNOWN
         #: The very bytes of that recording, where they are known.
         self.etag: str | None = None
 
@@ -205,7 +217,7 @@ class EngineStalled(EngineFailure):
     """The model's process gave no sign of life for so long that others had to wait."""
 
 
-def of(error: TranscriberError | Stopped) -> Problem:
+def to_problem(error: TranscriberError | Stopped) -> Problem:
     """Return how a transcriber's error looks to a caller."""
     if isinstance(error, BadRecording):
         return Unprocessable(error.code, str(error))

@@ -188,7 +188,7 @@ class Settings(BaseSettings):
         if self.spool_bytes < self.max_upload_bytes:
             raise ValueError("TRANSFER_BYTES has to be MAX_UPLOAD_BYTES at least")
         secret = self.secret
-        if secret is None and not self.loopback:
+        if secret is None and not self.is_loopback:
             raise ValueError(
                 "HOST is not this machine alone: give AUTH_TOKEN or AUTH_TOKEN_FILE, for else "
                 "anybody could use the server"
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in LOOPBACK_NAMES
 

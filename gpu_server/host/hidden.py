@@ -16,7 +16,7 @@ from typing import Final
 PR_SET_DUMPABLE: Final = 4
 
 
-def hide() -> None:
+def hide_process() -> None:
     """Let no other process of this user look into this one; it does nothing but on Linux.
 
     A process that is not dumpable leaves no core, and those files below its `/proc/PID` that tell

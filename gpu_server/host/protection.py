@@ -52,7 +52,7 @@ class Protection:
         self._again_at = 0.0
         self._blocked_until = 0.0
 
-    def wanted(self, idle: float, now: float) -> bool | None:
+    def decide(self, idle: float, now: float) -> bool | None:
         """Return whether to ask for protection (True), for its end (False), or for nothing.
 
         Args:
@@ -66,7 +66,7 @@ class Protection:
         due = not self._protected or now >= self._renew_at
         return True if not idle and due and now >= self._blocked_until else None
 
-    def answered(self, *, wanted: bool, refusal: str | None, now: float) -> None:
+    def record_answer(self, *, wanted: bool, refusal: str | None, now: float) -> None:
         """Take note of the answer to what was wanted; without a `refusal` it is done."""
         if refusal is None:
             self._protected = wanted
@@ -77,7 +77,7 @@ class Protection:
             self._again_at = now + AGAIN
 
 
-async def protect(agent: str, idle: Callable[[], float], *, look: float = LOOK) -> None:
+async def protect_while_busy(agent: str, idle: Callable[[], float], *, look: float = LOOK) -> None:
     """Keep this task protected while there is work, until cancelled.
 
     Args:
@@ -89,10 +89,10 @@ async def protect(agent: str, idle: Callable[[], float], *, look: float = LOOK) 
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         while True:
-            wanted = protection.wanted(idle(), time.monotonic())
+            wanted = protection.decide(idle(), time.monotonic())
             if wanted is not None:
                 refusal = await _put(session, agent, wanted=wanted)
-                protection.answered(wanted=wanted, refusal=refusal, now=time.monotonic())
+                protection.record_answer(wanted=wanted, refusal=refusal, now=time.monotonic())
                 if refusal is not None:
                     log.warning("task_protection_refused", reason=refusal, wanted=wanted)
             await asyncio.sleep(look)

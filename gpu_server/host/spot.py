@@ -20,7 +20,7 @@ TOKEN_SECONDS: Final = 300
 log = structlog.get_logger(__name__)
 
 
-async def spot_notice(base: str = METADATA, *, every: float = EVERY) -> None:
+async def wait_for_spot_notice(base: str = METADATA, *, every: float = EVERY) -> None:
     """Return when Spot has told that it takes the machine; until then look now and then."""
     timeout = aiohttp.ClientTimeout(total=2)
     async with aiohttp.ClientSession(base, timeout=timeout) as session:

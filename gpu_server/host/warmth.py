@@ -18,7 +18,7 @@ class Warmth:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     until: datetime | None = None
 
-    def keep(self, until: datetime) -> datetime:
+    def keep_until(self, until: datetime) -> datetime:
         """Stay until then at least, at most for a day; return until when it is going to stay."""
         until = min(until, self.now() + LONGEST)
         if self.until is None or until > self.until:
@@ -26,10 +26,10 @@ class Warmth:
         return self.until
 
     @property
-    def kept(self) -> bool:
+    def is_kept(self) -> bool:
         """Whether it is to stay now."""
         return self.until is not None and self.now() < self.until
 
-    def may_end(self, idle_seconds: float, patience: float | None) -> bool:
+    def may_exit(self, idle_seconds: float, patience: float | None) -> bool:
         """Return whether the server may end, having been idle for so many seconds."""
-        return patience is not None and idle_seconds >= patience and not self.kept
+        return patience is not None and idle_seconds >= patience and not self.is_kept

@@ -19,13 +19,13 @@ OPEN: Final = frozenset({"/health", "/metrics", "/docs", "/openapi.json"})
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Authenticator:
     """What decides about admission."""
 
     secret: str | None = field(repr=False)
     loopback: bool
 
-    def admit(self, path: str, headers: Mapping[str, str]) -> None:
+    def authenticate(self, path: str, headers: Mapping[str, str]) -> None:
         """Let a request in. `headers` are looked up without regard to case.
 
         Raises:

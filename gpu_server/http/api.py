@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect
 
 from foundation.invalid import explain
 from gpu_server.host.warmth import Warmth
-from gpu_server.http.access import Door
+from gpu_server.http.access import Authenticator
+from gpu_server.http.admission import AdmissionMiddleware, problem_response
 from gpu_server.http.download import Downloader
-from gpu_server.http.guard import Guard, problem_response
 from gpu_server.http.transfers import Transfers
 from gpu_server.http.uploads import FILE, receive_form
 from gpu_server.problems import (
@@ -29,12 +29,11 @@ from gpu_server.problems import (
     Problem,
     ProblemDocument,
     RefusedPlace,
-    of,
+    to_problem,
 )
 from gpu_server.telemetry import Metrics
-from gpu_server.work import recordings as s3
 from gpu_server.work.inference import Inference
-from gpu_server.work.recordings import Recordings
+from gpu_server.work.recordings import RecordingTranscriber, to_job
 from gpu_server.work.spool import Spool
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
@@ -53,11 +52,11 @@ UPLOAD: Final = "/transcribe"
 class Parts:
     """What the API stands on. `recordings` is None where no bucket is configured."""
 
-    door: Door
+    authenticator: Authenticator
     inference: Inference
     spool: Spool
     downloader: Downloader
-    recordings: Recordings | None
+    recordings: RecordingTranscriber | None
     warmth: Warmth
     metrics: Metrics
     uploads: Transfers
@@ -70,7 +69,7 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
 
 
-class Asked(Model):
+class TranscriptionRequest(Model):
     """What can be asked of every transcription."""
 
     model_config = ConfigDict(alias_generator=None, extra="forbid")
@@ -85,7 +84,7 @@ class Asked(Model):
     ] = None
 
 
-class S3Request(Asked):
+class S3Request(TranscriptionRequest):
     """A recording in S3."""
 
     s3_input_path: Annotated[
@@ -108,7 +107,7 @@ class S3Request(Asked):
     return_text: Annotated[bool, Field(description="return what was said as well")] = False
 
 
-class UrlRequest(Asked):
+class UrlRequest(TranscriptionRequest):
     """A recording at a public address."""
 
     audio_url: Annotated[
@@ -157,7 +156,7 @@ class QueueState(Model):
     limit: Annotated[int, Field(description="so many may wait")]
 
 
-class Health(Model):
+class HealthAnswer(Model):
     """How the server is."""
 
     status: Literal["ok", "loading", "restarting", "stopping"]
@@ -171,13 +170,13 @@ class Health(Model):
     warm_until: Timestamp | None
 
 
-class Warm(Model):
+class WarmupAnswer(Model):
     """For how long the server stays."""
 
     until: Timestamp
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meanings = {
         400: "The request is not of the form that it should have",
         401: "The secret is missing or wrong",
@@ -230,7 +229,7 @@ Errors are problem documents (RFC 9457) with a `code`, a `message` and whether t
 succeed later (`retryable`)."""
 
 
-def application(parts: Parts) -> Guard:
+def create_application(parts: Parts) -> AdmissionMiddleware:
     """Return the ASGI application."""
     app = FastAPI(
         title="Cloudscribe: recordings",
@@ -245,9 +244,9 @@ def application(parts: Parts) -> Guard:
     routes = frozenset(
         path for route in app.routes if isinstance(path := getattr(route, "path", None), str)
     )
-    return Guard(
+    return AdmissionMiddleware(
         app,
-        door=parts.door,
+        authenticator=parts.authenticator,
         metrics=parts.metrics,
         routes=routes,
         uploads=UPLOAD,
@@ -285,7 +284,7 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
     @app.post(
         UPLOAD,
         response_model=TranscriptAnswer,
-        responses=_problems(400, 401, 408, 422, 503, 507),
+        responses=_problem_responses(400, 401, 408, 422, 503, 507),
         openapi_extra=_FORM,
         tags=["transcriptions"],
         summary="Transcribe an uploaded file",
@@ -296,11 +295,11 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         While the queue is full, or too many upload, the answer is 503 before the body is read: with
         `Expect: 100-continue` it need not be sent. An upload that is complete is not refused.
         """
-        with parts.inference.arrival() as arrival, parts.spool.file() as file:
+        with parts.inference.receive_recording() as arrival, parts.spool.create_file() as file:
             with parts.uploads.admit(_caller(request)) as upload:
                 fields = await receive_form(request.headers, request.stream(), file, upload)
-                asked = _asked(fields)
-                place = await _while_connected(request, arrival.place())
+                asked = _parse_fields(fields)
+                place = await _while_connected(request, arrival.take_place())
             return _answer(
                 await _while_connected(request, place.transcribe(file.path, _options(parts, asked)))
             )
@@ -309,7 +308,7 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         "/transcribe-s3",
         response_model=S3Answer,
         response_model_exclude_none=True,
-        responses=_problems(400, 401, 403, 408, 409, 422, 503, 507),
+        responses=_problem_responses(400, 401, 403, 408, 409, 422, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording in S3 and store the transcript",
     )
@@ -330,13 +329,13 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
             if into != bucket:
                 raise RefusedPlace("A transcript goes into the bucket of its recording.")
         parts.recordings.check_bucket(bucket)
-        order = s3.order(
+        job = to_job(
             bucket, key, transcript_key=output, language=body.language, diarize=body.diarize
         )
-        outcome = await _while_connected(request, parts.recordings.transcribe(order))
+        outcome = await _while_connected(request, parts.recordings.transcribe(job))
         transcript = outcome.transcript
         if transcript is None and body.return_text:
-            transcript = await parts.recordings.stored(order)
+            transcript = await parts.recordings.stored(job)
         return S3Answer(
             s3_output_path=f"s3://{bucket}/{outcome.transcript_key}",
             already_transcribed=outcome.already,
@@ -349,7 +348,7 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
     @app.post(
         "/transcribe-url",
         response_model=TranscriptAnswer,
-        responses=_problems(400, 401, 408, 422, 502, 503, 507),
+        responses=_problem_responses(400, 401, 408, 422, 502, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording at a public URL",
     )
@@ -358,12 +357,12 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
 
         Nothing is stored.
         """
-        with parts.inference.arrival() as arrival, parts.spool.file() as file:
+        with parts.inference.receive_recording() as arrival, parts.spool.create_file() as file:
 
             async def fetched() -> Transcription:
                 with parts.downloads.admit(_caller(request)) as download:
                     await parts.downloader.fetch(body.audio_url, file, download)
-                    place = await arrival.place()
+                    place = await arrival.take_place()
                 return await place.transcribe(file.path, _options(parts, body))
 
             return _answer(await _while_connected(request, fetched()))
@@ -372,8 +371,10 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
 def _add_state(app: FastAPI, parts: Parts) -> None:
     @app.get(
         "/health",
-        response_model=Health,
-        responses={503: {"model": Health, "description": "There is no model ready for a job"}},
+        response_model=HealthAnswer,
+        responses={
+            503: {"model": HealthAnswer, "description": "There is no model ready for a job"}
+        },
         tags=["state"],
         summary="How the server is",
     )
@@ -392,36 +393,36 @@ def _add_state(app: FastAPI, parts: Parts) -> None:
         told, inference = parts.metrics, parts.inference
         told.waiting.set(inference.waiting)
         told.running.set(inference.running)
-        told.ready.set(inference.ready)
+        told.ready.set(inference.is_ready)
         told.idle.set(inference.idle_seconds)
         return Response(generate_latest(told.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.post(
         "/warmup",
-        response_model=Warm,
-        responses=_problems(400, 401, 408),
+        response_model=WarmupAnswer,
+        responses=_problem_responses(400, 401, 408),
         tags=["state"],
         summary="Keep the server up for a while",
     )
-    async def warmup(body: WarmupRequest) -> Warm:
+    async def warmup(body: WarmupRequest) -> WarmupAnswer:
         """Until then the server does not end for want of work.
 
         The answer says until when it stays, which is later if somebody else has asked for that.
         """
-        return Warm(until=parts.warmth.keep(body.until))
+        return WarmupAnswer(until=parts.warmth.keep_until(body.until))
 
 
-def _health(parts: Parts) -> Health:
+def _health(parts: Parts) -> HealthAnswer:
     inference = parts.inference
-    about = inference.about
+    about = inference.model
     status: Literal["ok", "loading", "restarting", "stopping"] = "ok"
-    if inference.stopping:
+    if inference.is_stopping:
         status = "stopping"
-    elif not inference.ready:
+    elif not inference.is_ready:
         status = "restarting" if about else "loading"
-    return Health(
+    return HealthAnswer(
         status=status,
-        ready=inference.ready,
+        ready=inference.is_ready,
         engine=about and about.engine,
         model=about and about.model,
         device=about and about.device,
@@ -434,19 +435,19 @@ def _health(parts: Parts) -> Health:
     )
 
 
-def _asked(fields: dict[str, str]) -> Asked:
+def _parse_fields(fields: dict[str, str]) -> TranscriptionRequest:
     """Return what the fields of a form ask for.
 
     Raises:
         InvalidRequest: there is no such field, or its value is none.
     """
     try:
-        return Asked.model_validate(fields)
+        return TranscriptionRequest.model_validate(fields)
     except ValidationError as error:
         raise InvalidRequest(explain(error)) from None
 
 
-def _options(parts: Parts, asked: Asked) -> TranscriptionOptions:
+def _options(parts: Parts, asked: TranscriptionRequest) -> TranscriptionOptions:
     return TranscriptionOptions(
         language=asked.language, diarize=asked.diarize, max_seconds=parts.max_seconds
     )
@@ -492,9 +493,9 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
         if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # there is one
             working.cancel()
             raise
-        raise of(Stopped()) from None
+        raise to_problem(Stopped()) from None
     except (TranscriberError, Stopped) as error:
-        raise of(error) from error
+        raise to_problem(error) from error
     finally:
         watching.cancel()
 

@@ -25,7 +25,7 @@ from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from foundation.minimum_rate import TooSlow
-from gpu_server.http.addresses import Address, checked, is_public, numeric
+from gpu_server.http.public_addresses import Address, is_public, parse_address, parse_url
 from gpu_server.http.transfers import Transfer
 from gpu_server.problems import FetchFailed, InvalidRequest, RefusedAddress
 from gpu_server.work.spool import SpoolFile
@@ -92,11 +92,11 @@ class Downloader:
     @contextlib.asynccontextmanager
     async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask for one URL, and follow no redirect."""
-        parts = checked(url)
+        parts = parse_url(url)
         host = parts.hostname or ""
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         async with asyncio.timeout(self._patience):
-            addresses = [numeric(each) for each in await self._resolve(host, port)]
+            addresses = [parse_address(each) for each in await self._resolve(host, port)]
         if not addresses or not all(map(self._allowed, addresses)):
             # Why is not told: else one could ask this server which names its network has.
             raise RefusedAddress("The URL does not lead to a public address.")
@@ -164,7 +164,7 @@ class _Pinned(AbstractResolver):
             OSError: it is none of those that were checked.
         """
         family, kind, protocol, _, address = about
-        if numeric(str(address[0])) not in self._addresses:
+        if parse_address(str(address[0])) not in self._addresses:
             raise OSError("the address was not checked")
         return socket.socket(family, kind, protocol)
 
@@ -180,7 +180,7 @@ async def _write(answer: aiohttp.ClientResponse, file: SpoolFile, transfer: Tran
         problem.retryable = answer.status >= 500  # noqa: PLR2004 - its own fault
         raise problem
     if answer.content_length is not None:
-        file.expect(answer.content_length)
-        transfer.expect(answer.content_length)
+        file.check_size(answer.content_length)
+        transfer.check_room(answer.content_length)
     async for block in transfer.pieces(answer.content.iter_chunked(BLOCK)):
         await asyncio.to_thread(file.write, block)

@@ -18,12 +18,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from foundation.fair_slots import Shares
-from foundation.minimum_rate import Pace, paced
+from foundation.fair_slots import FairSlots
+from foundation.minimum_rate import MinimumRate, enforce_rate
 from gpu_server.problems import Busy, NoSpace
 
 #: When to come again if there is no place, or no room, seconds.
-COME_AGAIN = 5
+RETRY_AFTER = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,10 +41,10 @@ class Transfers:
     #: How long one may take in all, seconds.
     longest: float
     held: int = field(init=False, default=0)  # bytes that they have
-    _shares: Shares = field(init=False)
+    _shares: FairSlots = field(init=False)
 
     def __post_init__(self) -> None:
-        self._shares = Shares(self.limit)
+        self._shares = FairSlots(self.limit)
 
     @property
     def running(self) -> int:
@@ -60,14 +60,14 @@ class Transfers:
         """
         if not self._shares.take(address):
             raise Busy(
-                f"{self.running} recordings are on their way already.", retry_after=COME_AGAIN
+                f"{self.running} recordings are on their way already.", retry_after=RETRY_AFTER
             )
         transfer = Transfer(self)
         try:
             yield transfer
         finally:
             self.held -= transfer.held
-            self._shares.leave(address)
+            self._shares.release(address)
 
 
 @dataclass(slots=True)
@@ -85,17 +85,17 @@ class Transfer:
             TooSlow: it comes too slowly.
             NoSpace: transfers have too much on the disk.
         """
-        async for piece in paced(body, Pace(self.of.rate, self.of.patience)):
-            self.expect(len(piece))
+        async for piece in enforce_rate(body, MinimumRate(self.of.rate, self.of.patience)):
+            self.check_room(len(piece))
             self.held += len(piece)
             self.of.held += len(piece)
             yield piece
 
-    def expect(self, size: int) -> None:
+    def check_room(self, size: int) -> None:
         """Refuse what there is no room for now.
 
         Raises:
             NoSpace: transfers would have too much on the disk.
         """
         if self.of.held + size > self.of.max_bytes:
-            raise NoSpace("There is no room for the recording now.", retry_after=COME_AGAIN)
+            raise NoSpace("There is no room for the recording now.", retry_after=RETRY_AFTER)

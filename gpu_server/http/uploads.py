@@ -60,8 +60,8 @@ async def receive_form(
         raise InvalidRequest(f"Send a form (multipart/form-data) with the field {FILE!r}.")
     announced = headers.get("content-length", "")
     if announced.isdecimal():
-        file.expect(int(announced) - MAX_OVERHEAD_BYTES)
-        transfer.expect(int(announced))
+        file.check_size(int(announced) - MAX_OVERHEAD_BYTES)
+        transfer.check_room(int(announced))
     form = _Form()
     bounds = transfer.of
     try:

@@ -19,8 +19,9 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
+
+from gpu_server.problems import Cause
 
 #: So many failures in a row are an outage, if they are not all of one recording.
 OUTAGE: Final = 3
@@ -30,18 +31,6 @@ OTHERS: Final = 2
 MEMORY: Final = 3600.0
 #: Recordings that are remembered, those that failed last.
 REMEMBERED: Final = 1000
-
-
-class Whose(Enum):
-    """Whose failure an attempt's failure is."""
-
-    UNKNOWN = auto()
-    #: The recording's: others succeed, or at least do not fail.
-    RECORDING = auto()
-    #: Everybody's: the next recording is likely to fail, too.
-    OUTAGE = auto()
-    #: Others fail as well, but too few, or this one failed before, while they succeeded.
-    EITHER = auto()
 
 
 @dataclass(slots=True)
@@ -76,13 +65,13 @@ class Blame:
         self._forget_old()
         return self._in_a_row.total() if len(self._in_a_row) > 1 else len(self._in_a_row)
 
-    def succeeded(self, recording: Hashable) -> None:
+    def record_success(self, recording: Hashable) -> None:
         """Note that an attempt at a recording succeeded."""
         self._successes += 1
         self._in_a_row.clear()
         self._suspects.pop(recording, None)
 
-    def failed(self, recording: Hashable) -> Whose:
+    def record_failure(self, recording: Hashable) -> Cause:
         """Note that an attempt at a recording failed; return whose failure that is."""
         self._forget_old()
         suspect = self._suspects.setdefault(recording, _Suspect(self._successes))
@@ -95,14 +84,14 @@ class Blame:
         again = suspect.failures > 1
         if again and self._successes > suspect.successes:
             del self._in_a_row[recording]
-            return Whose.RECORDING if others < OTHERS else Whose.EITHER
+            return Cause.RECORDING if others < OTHERS else Cause.EITHER
         if again and not others:
             del self._in_a_row[recording]
-            return Whose.RECORDING
+            return Cause.RECORDING
         self._in_a_row[recording] += 1
         if not others:
-            return Whose.UNKNOWN
-        return Whose.OUTAGE if self.in_a_row >= OUTAGE else Whose.EITHER
+            return Cause.UNKNOWN
+        return Cause.OUTAGE if self.in_a_row >= OUTAGE else Cause.EITHER
 
     def _forget_old(self) -> None:
         now = self._clock()

@@ -4,12 +4,12 @@ A place belongs to whose recording is there. What comes from strangers may come 
 none before it is complete. What is fetched from S3 comes at once, and takes one first, so that what
 waits on the disk is bounded:
 
-    with inference.arrival() as arrival:
+    with inference.receive_recording() as arrival:
         ... receive the recording; how many do so at a time is bounded elsewhere ...
-        place = await arrival.place()
+        place = await arrival.take_place()
         transcription = await place.transcribe(path, options)
 
-    with inference.place() as place:
+    with inference.take_place() as place:
         ... fetch the recording ...
         transcription = await place.transcribe(path, options)
 
@@ -46,7 +46,7 @@ from foundation.backoff import backoff
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
 from gpu_server.work.blame import OUTAGE, Blame
-from gpu_server.work.standby import Standby, Transcribing
+from gpu_server.work.standby import SlotProcess, Standby
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
 from speech.transcribers.messages import Loaded
@@ -72,12 +72,12 @@ class _Job:
     #: What it is a job about, the same in each attempt.
     recording: Hashable
     future: asyncio.Future[Transcription]
-    begun: bool = False
+    has_begun: bool = False
     #: When it first gave way to a request, by the monotonic clock.
     gave_way: float | None = None
 
 
-class Place:
+class QueuePlace:
     """A place in the queue; see the module."""
 
     def __init__(self, inference: Inference, *, background: bool) -> None:
@@ -87,9 +87,9 @@ class Place:
         self._job: _Job | None = None
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether a transcriber is at it, or was."""
-        return self._job is not None and self._job.begun
+        return self._job is not None and self._job.has_begun
 
     async def transcribe(
         self, path: Path, options: TranscriptionOptions, *, recording: Hashable | None = None
@@ -105,21 +105,21 @@ class Place:
             TranscriberError: as the transcriber tells.
             Stopped: the server is being shut down.
         """
-        self._job = self._inference.put(
+        self._job = self._inference.enqueue(
             path, options, background=self._background, recording=recording
         )
         if self._hurried:
-            self.hurry()
+            self.prioritise()
         return await self._job.future
 
-    def hurry(self) -> None:
+    def prioritise(self) -> None:
         """Give way to nobody any more: a request waits for it, too."""
         self._hurried = True
         if self._job is not None:
             self._job.gave_way = -math.inf
 
 
-class Arrival:
+class IncomingRecording:
     """A recording on its way; see the module."""
 
     def __init__(self, inference: Inference) -> None:
@@ -127,11 +127,11 @@ class Arrival:
         #: Set when it has a place.
         self.turn: asyncio.Future[None] | None = None
 
-    async def place(self) -> Place:
+    async def take_place(self) -> QueuePlace:
         """Take a place for the recording, which is there; wait in line if there is none."""
-        self.turn = self._inference.line_up()
+        self.turn = self._inference.join_line()
         await self.turn
-        return Place(self._inference, background=False)
+        return QueuePlace(self._inference, background=False)
 
 
 class Inference:
@@ -145,12 +145,12 @@ class Inference:
     """
 
     def __init__(
-        self, make: Callable[[], Transcribing], *, slots: int, limit: int, metrics: Metrics
+        self, make: Callable[[], SlotProcess], *, slots: int, limit: int, metrics: Metrics
     ) -> None:
         self.slots = slots
         self.limit = limit
         self._make = make
-        self._processes: list[Transcribing] = []
+        self._processes: list[SlotProcess] = []
         self._standby = Standby(self._process)
         self._metrics = metrics
         self._blame = Blame()
@@ -186,7 +186,7 @@ class Inference:
 
     async def close(self) -> None:
         """End every process; jobs that are not done are `Stopped`."""
-        self.refuse()
+        self.stop_admission()
         await self._standby.close()
         for process in self._processes:
             await process.stop()
@@ -200,7 +200,7 @@ class Inference:
 
     # --- what callers see ----------------------------------------------------------------
 
-    async def loaded(self) -> Loaded:
+    async def wait_until_loaded(self) -> Loaded:
         """Wait for the first model and return what it is.
 
         Raises:
@@ -208,24 +208,24 @@ class Inference:
         """
         return await asyncio.shield(self._loaded)
 
-    async def broken(self) -> str:
+    async def wait_until_broken(self) -> str:
         """Wait until a slot is given up for good, and return why: a new server may do better."""
         return await asyncio.shield(self._broken)
 
     @property
-    def about(self) -> Loaded | None:
+    def model(self) -> Loaded | None:
         """What is loaded; None before anything is."""
         if self._loaded.done() and not self._loaded.cancelled() and not self._loaded.exception():
             return self._loaded.result()
         return None
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether there is a model that could begin with a job."""
         return self._ready > 0 and not self._stopping
 
     @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether nobody gets a place any more."""
         return self._stopping
 
@@ -245,16 +245,16 @@ class Inference:
         """How long nobody has had a place, or a recording on its way."""
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
 
-    def refuse(self) -> None:
+    def stop_admission(self) -> None:
         """Give nobody a place any more."""
         self._stopping = True
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until nobody has a place, or a recording on its way."""
         await self._idle.wait()
 
     @contextmanager
-    def place(self, *, background: bool = False) -> Iterator[Place]:
+    def take_place(self, *, background: bool = False) -> Iterator[QueuePlace]:
         """Give a place.
 
         Raises:
@@ -265,12 +265,12 @@ class Inference:
         self._admit(background=background)
         self._count(1, background=background)
         try:
-            yield Place(self, background=background)
+            yield QueuePlace(self, background=background)
         finally:
             self._count(-1, background=background)
 
     @contextmanager
-    def arrival(self) -> Iterator[Arrival]:
+    def receive_recording(self) -> Iterator[IncomingRecording]:
         """Let a recording arrive.
 
         Raises:
@@ -281,7 +281,7 @@ class Inference:
         self._admit(background=False)
         self._arrivals += 1
         self._settle()
-        arrival = Arrival(self)
+        arrival = IncomingRecording(self)
         try:
             yield arrival
         finally:
@@ -291,8 +291,8 @@ class Inference:
                 self._places -= 1  # it had its turn
             self._settle()
 
-    def line_up(self) -> asyncio.Future[None]:
-        """Return what is done when an arrival has its place; for `Arrival`."""
+    def join_line(self) -> asyncio.Future[None]:
+        """Return what is done when an arrival has its place; for `IncomingRecording`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(turn)
         self._settle()
@@ -302,7 +302,7 @@ class Inference:
         """Refuse whom there is no place for; see `place`."""
         if self._stopping:
             raise Stopping("The server is being shut down.", retry_after=5)
-        if self.about is None:
+        if self.model is None:
             raise NotReady("The model is being loaded.", retry_after=10)
         taken = self._places + self._in_line
         if not background and taken >= self.limit + self.slots:
@@ -312,7 +312,7 @@ class Inference:
     def _in_line(self) -> int:
         return sum(not turn.done() for turn in self._line)
 
-    def put(
+    def enqueue(
         self,
         path: Path,
         options: TranscriptionOptions,
@@ -393,12 +393,12 @@ class Inference:
 
     # --- slots ---------------------------------------------------------------------------
 
-    def _process(self) -> Transcribing:
+    def _process(self) -> SlotProcess:
         made = self._make()
         self._processes.append(made)
         return made
 
-    async def _slot(self, process: Transcribing) -> None:
+    async def _slot(self, process: SlotProcess) -> None:
         """Be a slot, and tell if it cannot be one any more."""
         why: str | None = "defect"
         try:
@@ -413,7 +413,7 @@ class Inference:
             for future in list(self._jobs):
                 _fail(future, Stopped())
 
-    async def _serve(self, process: Transcribing) -> bool:
+    async def _serve(self, process: SlotProcess) -> bool:
         """Keep a process alive and give it jobs; return whether that went well to the end."""
         crashed = False
         idle_deaths = 0
@@ -424,7 +424,7 @@ class Inference:
             except TranscriberUnavailable as error:
                 if not self._loaded.done():
                     self._loaded.set_exception(error)
-                if self.about is None:
+                if self.model is None:
                     return False  # it has never worked
                 reloads += 1
                 log.error("transcriber_not_loaded", error=str(error), failures=reloads)  # noqa: TRY400 - no stack needed
@@ -457,7 +457,7 @@ class Inference:
                 await asyncio.sleep(backoff(failures, first=1.0, longest=LONGEST_PAUSE, jitter=0))
         return True
 
-    async def _start(self, process: Transcribing) -> tuple[Transcribing, Loaded]:
+    async def _start(self, process: SlotProcess) -> tuple[SlotProcess, Loaded]:
         """Return a process with a model: the one that stands by, or else this one.
 
         Raises:
@@ -465,7 +465,7 @@ class Inference:
         """
         return self._standby.exchange(process) or (process, await process.start())
 
-    async def _serve_with(self, process: Transcribing) -> int:
+    async def _serve_with(self, process: SlotProcess) -> int:
         """Give jobs to a process while it lives; return how many it got."""
         jobs = 0
         self._ready += 1
@@ -506,12 +506,12 @@ class Inference:
             return None
         return job
 
-    async def _do(self, job: _Job, process: Transcribing) -> None:
+    async def _do(self, job: _Job, process: SlotProcess) -> None:
         """Have a process do a job, as long as somebody waits for it."""
         began = time.monotonic()
         if not job.background:
             self._metrics.wait.observe(began - job.arrived)
-        job.begun = True
+        job.has_begun = True
         self._running += 1
         self._running_requests += not job.background
         work = asyncio.create_task(process.transcribe(job.path, job.options))
@@ -537,7 +537,7 @@ class Inference:
             metrics.audio.inc(outcome.duration)
             metrics.outcomes.labels("done").inc()
             self._typical_work += (seconds - self._typical_work) / 8
-            self._blame.succeeded(job.recording)
+            self._blame.record_success(job.recording)
             if not job.future.done():
                 job.future.set_result(outcome)
             return
@@ -549,7 +549,7 @@ class Inference:
             log.error("transcriber_defect", exc_info=outcome)
             outcome = TranscriberError("internal error")
         if isinstance(outcome, TranscriberError) and outcome.retryable:
-            self._blame.failed(job.recording)
+            self._blame.record_failure(job.recording)
         _fail(job.future, outcome)
 
 

@@ -38,7 +38,7 @@ class Spool:
             self._folder.cleanup()
 
     @contextmanager
-    def file(self) -> Iterator[SpoolFile]:
+    def create_file(self) -> Iterator[SpoolFile]:
         """Give an empty file, and remove it at the end.
 
         Raises:
@@ -75,7 +75,7 @@ class SpoolFile:
             Unprocessable: it would be larger than a recording may be.
             NoSpace: the disk is full.
         """
-        self.expect(self.size + len(data))
+        self.check_size(self.size + len(data))
         self.size += len(data)
         left = memoryview(data)
         try:
@@ -84,7 +84,7 @@ class SpoolFile:
         except OSError as error:
             raise _no_space(error) from None
 
-    def expect(self, size: int) -> None:
+    def check_size(self, size: int) -> None:
         """Refuse a size that was announced.
 
         Raises:

@@ -21,7 +21,7 @@ from speech.transcribers.messages import Loaded
 log = structlog.get_logger(__name__)
 
 
-class Transcribing(Protocol):
+class SlotProcess(Protocol):
     """A slot's process; see `TranscriberProcess`."""
 
     gone: asyncio.Event
@@ -43,9 +43,9 @@ class Standby:
         make: makes a process that is not started.
     """
 
-    def __init__(self, make: Callable[[], Transcribing]) -> None:
+    def __init__(self, make: Callable[[], SlotProcess]) -> None:
         self._make = make
-        self._process: Transcribing | None = None
+        self._process: SlotProcess | None = None
         self._loading: asyncio.Task[Loaded | None] | None = None
 
     def prepare(self) -> None:
@@ -53,7 +53,7 @@ class Standby:
         if self._process is None:
             self._load(self._make())
 
-    def exchange(self, dead: Transcribing) -> tuple[Transcribing, Loaded] | None:
+    def exchange(self, dead: SlotProcess) -> tuple[SlotProcess, Loaded] | None:
         """Return the process that waits, and load `dead` in its place; None if none is ready."""
         process, loading = self._process, self._loading
         if process is None or loading is None or not loading.done():
@@ -71,12 +71,12 @@ class Standby:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
 
-    def _load(self, process: Transcribing) -> None:
+    def _load(self, process: SlotProcess) -> None:
         self._process = process
         self._loading = asyncio.create_task(_loaded(process))
 
 
-async def _loaded(process: Transcribing) -> Loaded | None:
+async def _loaded(process: SlotProcess) -> Loaded | None:
     """Return what is loaded; None if that fails, of which the next who needs it learns more."""
     try:
         return await process.start()

@@ -43,6 +43,7 @@ from pydantic import ValidationError
 from foundation.backoff import backoff
 from foundation.invalid import summarise
 from gpu_server.problems import (
+    Cause,
     EngineStalled,
     Problem,
     RefusedPlace,
@@ -51,9 +52,8 @@ from gpu_server.problems import (
     Unprocessable,
 )
 from gpu_server.telemetry import Metrics
-from gpu_server.work.blame import Whose
 from gpu_server.work.inference import Inference
-from gpu_server.work.recordings import Order, Recordings, order
+from gpu_server.work.recordings import RecordingJob, RecordingTranscriber, to_job
 from transcripts.recordings import TranscriptionJob
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 #: Jobs that are made ready while the slots work.
-AHEAD: Final = 1
+PREFETCH: Final = 1
 #: The pause before a job is tried again doubles with each attempt; seconds.
 FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
@@ -75,16 +75,16 @@ LONGEST_OUTAGE_PAUSE: Final = 300.0
 #: How often to look whether a model is ready again, or a job in hand for each slot, seconds.
 LOOK: Final = 0.5
 #: How often to look for one more job while there is none, seconds.
-LOOK_AHEAD: Final = 2.0
+PREFETCH_INTERVAL: Final = 2.0
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
-def calls_at_a_time(slots: int) -> int:
+def concurrent_calls(slots: int) -> int:
     """Return how many calls of SQS a worker makes at the same time, at most."""
-    return 2 * (slots + AHEAD) + 1  # for each job a look or its end, and a heartbeat
+    return 2 * (slots + PREFETCH) + 1  # for each job a look or its end, and a heartbeat
 
 
 class QueueWorker:
@@ -105,7 +105,7 @@ class QueueWorker:
         self,
         sqs: SQSClient,
         queue_url: str,
-        recordings: Recordings,
+        recordings: RecordingTranscriber,
         *,
         inference: Inference,
         slots: int,
@@ -126,11 +126,13 @@ class QueueWorker:
         self._in_hand: dict[asyncio.Task[_End], _Claim] = {}
         #: Jobs in hand, and looks for one that is going to be.
         self._wanted = 0
-        self._threads = ThreadPoolExecutor(calls_at_a_time(slots), thread_name_prefix="sqs")
+        self._threads = ThreadPoolExecutor(concurrent_calls(slots), thread_name_prefix="sqs")
 
     async def run(self) -> None:
         """Work until `stop`, and then until nothing is in hand."""
-        loops = [asyncio.create_task(self._serve(probe=not n)) for n in range(self._slots + AHEAD)]
+        loops = [
+            asyncio.create_task(self._serve(probe=not n)) for n in range(self._slots + PREFETCH)
+        ]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
             self.stop()  # a defect of one is no reason for others to lose what they have in hand
@@ -147,10 +149,10 @@ class QueueWorker:
         """Take no more jobs, and let others have those that no slot has begun."""
         self._stopping.set()
         for task, claim in self._in_hand.items():
-            if claim.order is None or not self._recordings.begun(claim.order):
+            if claim.job is None or not self._recordings.has_begun(claim.job):
                 task.cancel()
 
-    async def give_back(self) -> None:
+    async def release_jobs(self) -> None:
         """Let others have what is in hand."""
         self.stop()
         tasks = list(self._in_hand)
@@ -164,7 +166,7 @@ class QueueWorker:
         while not self._stopping.is_set():
             ahead = self._wanted >= self._slots
             if (
-                not self._inference.ready
+                not self._inference.is_ready
                 or (not probe and self._outage.lasts)
                 or (ahead and len(self._in_hand) < self._slots)
             ):
@@ -175,7 +177,7 @@ class QueueWorker:
             try:
                 messages = await self._receive(0 if ahead else self._poll)
                 failures = 0
-                pause = LOOK_AHEAD if ahead and not messages else 0.0
+                pause = PREFETCH_INTERVAL if ahead and not messages else 0.0
                 for message in messages:
                     pause = self._outage.after(began, await self._take(message))
             except (BotoCoreError, ClientError) as error:
@@ -231,16 +233,16 @@ class QueueWorker:
     async def _do(self, message: MessageTypeDef, claim: _Claim) -> _End:
         """Do a job; return what becomes of its message."""
         try:
-            job = TranscriptionJob.model_validate_json(message.get("Body", ""))
-            self._recordings.check_bucket(job.bucket)
-            claim.order = wanted = order(job.bucket, job.key)
+            message_job = TranscriptionJob.model_validate_json(message.get("Body", ""))
+            self._recordings.check_bucket(message_job.bucket)
+            claim.job = job = to_job(message_job.bucket, message_job.key)
         except (ValidationError, RefusedPlace) as error:
             # It stays until the redrive policy puts it aside, for somebody to look at.
             log.error("job_is_none", message_id=message.get("MessageId"), error=_describe(error))  # noqa: TRY400 - our own decision, without a stack trace
             return _End("poison")
-        about = {"event_id": job.event_id, "message_id": message.get("MessageId")}
+        about = {"event_id": message_job.event_id, "message_id": message.get("MessageId")}
         try:
-            outcome = await self._recordings.transcribe(wanted, background=True)
+            outcome = await self._recordings.transcribe(job, background=True)
         except Unprocessable as problem:
             log.warning("job_is_in_vain", code=problem.code, **about)
             return _End("failed", delete=True)
@@ -251,9 +253,9 @@ class QueueWorker:
             failure = {
                 "code": problem.code,
                 "attempts": attempts,
-                "whose": problem.whose.name.lower(),
+                "whose": problem.cause.name.lower(),
             }
-            if await self._given_up(wanted, problem, attempts):
+            if await self._given_up(job, problem, attempts):
                 log.error("job_given_up", **failure, **about)  # noqa: TRY400 - no stack needed
                 return _End("given_up", delete=True)
             log.warning("job_failed", **failure, **about)
@@ -262,13 +264,13 @@ class QueueWorker:
                 visible_in=round(
                     backoff(attempts, first=FIRST_RETRY, longest=LONGEST_RETRY, jitter=0)
                 ),
-                outage=problem.whose is Whose.OUTAGE,
+                outage=problem.cause is Cause.OUTAGE,
             )
         log.info("job_done", already=outcome.already, **about)
         how = "already" if outcome.already else "done"
         return _End(how, delete=True, succeeded=not outcome.already)
 
-    async def _given_up(self, wanted: Order, problem: Problem, attempts: int) -> bool:
+    async def _given_up(self, job: RecordingJob, problem: Problem, attempts: int) -> bool:
         """Store why a recording has no transcript if this was its last attempt.
 
         The last one of those at which the engine stalls is the second: each keeps a slot from
@@ -277,13 +279,13 @@ class QueueWorker:
         Return whether that is done. In an outage it is not: the message is put aside among the
         dead letters, from where it can be sent again.
         """
-        if not problem.is_failure or problem.whose in (Whose.OUTAGE, Whose.EITHER):
+        if not problem.is_failure or problem.cause in (Cause.OUTAGE, Cause.EITHER):
             return False
-        stalled_again = isinstance(problem, EngineStalled) and problem.whose is Whose.RECORDING
+        stalled_again = isinstance(problem, EngineStalled) and problem.cause is Cause.RECORDING
         try:
             if not stalled_again and attempts < await self._last_attempt():
                 return False
-            return await self._recordings.give_up(wanted, problem, attempts=attempts)
+            return await self._recordings.give_up(job, problem, attempts=attempts)
         except StorageFailed:
             return False
 
@@ -357,7 +359,7 @@ class _Claim:
         self._show_in = show_in
         self._visibility = visibility
         #: What it is about, once that is known.
-        self.order: Order | None = None
+        self.job: RecordingJob | None = None
         self._asking: asyncio.Task[None] | None = None
         self._heartbeat = asyncio.create_task(self._hold())
         self._ended = False

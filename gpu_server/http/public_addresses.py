@@ -49,7 +49,7 @@ def is_public(address: Address) -> bool:
     )
 
 
-def numeric(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Return the address that a resolver has given as text.
 
     Raises:
@@ -61,7 +61,7 @@ def numeric(text: str) -> Address:
         raise RefusedAddress("The host has no address that can be understood.") from None
 
 
-def checked(url: str) -> SplitResult:
+def parse_url(url: str) -> SplitResult:
     """Return a URL that is worth resolving.
 
     Raises:

@@ -21,22 +21,22 @@ from typing import Any, Final, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from foundation.connections import BACKLOG, BURST, Crowd, Outflow
-from foundation.minimum_rate import Pace
-from gpu_server.http.guard import IN_WORK
+from foundation.connections import BACKLOG, BURST, ConnectionLimit, Outflow
+from foundation.minimum_rate import MinimumRate
+from gpu_server.http.admission import IN_WORK
 from gpu_server.problems import MEDIA_TYPE, Busy, Problem, RequestStalled
 
 #: For answers to whoever is still connected at the end, seconds.
-GOODBYE: Final = 5
+GRACE_SECONDS: Final = 5
 #: How often a connection is looked at, at least, seconds.
 LOOK: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class ConnectionBounds:
     """What a connection may do."""
 
-    crowd: Crowd
+    connections: ConnectionLimit
     #: For a request's head, seconds.
     head_seconds: float
     #: What a peer has to take of an answer, bytes per second, and for how long it may take nothing.
@@ -52,11 +52,11 @@ class Bounds:
 class Connection(H11Protocol):
     """A connection within bounds."""
 
-    def __init__(self, bounds: Bounds, **uvicorns: Any) -> None:
+    def __init__(self, bounds: ConnectionBounds, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self.address = ""
         self._bounds = bounds
-        self._outflow = Outflow(Pace(bounds.rate, bounds.patience))
+        self._outflow = Outflow(MinimumRate(bounds.rate, bounds.patience))
         self._idle_since = self._looked = time.monotonic()
         self._looking: asyncio.TimerHandle | None = None
 
@@ -80,14 +80,14 @@ class Connection(H11Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = self.client[0] if self.client else ""
         self._idle_since = time.monotonic()  # later than everybody else's
-        if self._bounds.crowd.enter(self):
+        if self._bounds.connections.admit(self):
             self._look_later()
         else:
             self._refuse(Busy("There are too many connections.", retry_after=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._bounds.crowd.leave(self)
+        self._bounds.connections.forget(self)
         if self._looking is not None:
             self._looking.cancel()
         super().connection_lost(exc)
@@ -104,7 +104,7 @@ class Connection(H11Protocol):
     def _look(self) -> None:
         """End it if it is overdue, or look again later."""
         now, unsent = time.monotonic(), self.transport.get_write_buffer_size()
-        if not self._outflow.look(now - self._looked, unsent):
+        if not self._outflow.check(now - self._looked, unsent):
             self.transport.abort()
             return
         in_work = self.cycle is not None and not self.cycle.response_complete
@@ -123,12 +123,12 @@ class Connection(H11Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no request, and end the connection soon."""
-        self.transport.write(plain(problem))
+        self.transport.write(render_problem(problem))
         self.transport.close()
         self._looking = self.loop.call_later(self._bounds.look, self.transport.abort)
 
 
-def plain(problem: Problem) -> bytes:
+def render_problem(problem: Problem) -> bytes:
     """Return a problem as an answer to what never became a request."""
     body = problem.document.model_dump_json(by_alias=True)
     headers = {
@@ -143,10 +143,10 @@ def plain(problem: Problem) -> bytes:
     return "\r\n".join([*lines, "", body]).encode()
 
 
-class Web(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn with bounds, which leaves signals to us."""
 
-    def __init__(self, app: Any, bounds: Bounds) -> None:
+    def __init__(self, app: Any, bounds: ConnectionBounds) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -159,7 +159,7 @@ class Web(uvicorn.Server):
                 # Else the callers on this machine could name any address as theirs.
                 proxy_headers=False,
                 backlog=BURST,
-                timeout_graceful_shutdown=GOODBYE,
+                timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
 

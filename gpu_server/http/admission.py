@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.fair_slots import Shares
-from gpu_server.http.access import OPEN, Door
+from foundation.fair_slots import FairSlots
+from gpu_server.http.access import OPEN, Authenticator
 from gpu_server.problems import MEDIA_TYPE, Busy, InvalidRequest, Problem, RequestStalled
 from gpu_server.telemetry import Metrics
 
@@ -38,12 +38,12 @@ def problem_response(problem: Problem) -> Response:
     )
 
 
-class Guard:
+class AdmissionMiddleware:
     """See the module.
 
     Args:
         app: what is guarded.
-        door: who may use it.
+        authenticator: who may use it.
         metrics: where it counts.
         routes: paths that there are.
         uploads: the one of them whose bodies bound themselves.
@@ -55,7 +55,7 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        door: Door,
+        authenticator: Authenticator,
         metrics: Metrics,
         routes: frozenset[str],
         uploads: str,
@@ -63,11 +63,11 @@ class Guard:
         body_seconds: float,
     ) -> None:
         self._app = app
-        self._door = door
+        self._authenticator = authenticator
         self._metrics = metrics
         self._routes = routes
         self._uploads = uploads
-        self._requests = Shares(requests)
+        self._requests = FairSlots(requests)
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +87,7 @@ class Guard:
 
         try:
             try:
-                self._door.admit(path, Headers(scope=scope))
+                self._authenticator.authenticate(path, Headers(scope=scope))
                 await self._pass(path, scope, receive, sending)
             except Problem as problem:
                 await problem_response(problem)(scope, receive, sending)
@@ -118,7 +118,7 @@ class Guard:
                 receive = _repeating(await self._small_body(receive), receive)
             await self._app(scope, receive, send)
         finally:
-            self._requests.leave(caller)
+            self._requests.release(caller)
 
     async def _small_body(self, receive: Receive) -> list[Message]:
         """Return the messages of a body; see `_pass` for what is raised."""
