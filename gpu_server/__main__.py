@@ -1,4 +1,4 @@
-"""`python -m gpu_server`: run the server for recordings. Settings come from the environment."""
+"""The command `python -m gpu_server`, which runs the server. Settings are environment variables."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def main() -> int:
     hide_process()
     argparse.ArgumentParser(
         prog="python -m gpu_server",
-        description="The Cloudscribe server for recordings: an HTTP API, and a worker of the "
-        "jobs' queue.",
+        description="The Cloudscribe server for recordings: an HTTP API, and a worker for "
+        "the queue of jobs.",
         epilog=describe(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()

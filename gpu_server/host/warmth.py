@@ -1,4 +1,4 @@
-"""For how long the server is to be kept up without work."""
+"""How long the server stays up without work, because somebody asked for it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-#: Nobody keeps a machine up longer than this by one request.
+#: One request keeps the server up for at most this long.
 LONGEST: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Warmth:
-    """Remembers until when the server was asked to stay. `now` is the clock."""
+    """Until when the server was asked to stay up. `now` is the clock."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     until: datetime | None = None
 
     def keep_until(self, until: datetime) -> datetime:
-        """Stay until then at least, at most for a day; return until when it is going to stay."""
+        """Stay up until then, but a day at most; return until when the server stays up now."""
         until = min(until, self.now() + LONGEST)
         if self.until is None or until > self.until:
             self.until = until
@@ -27,9 +27,9 @@ class Warmth:
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is to stay now."""
+        """Whether the server has to stay up now."""
         return self.until is not None and self.now() < self.until
 
     def may_exit(self, idle_seconds: float, patience: float | None) -> bool:
-        """Return whether the server may end, having been idle for so many seconds."""
+        """Return whether the server may exit, given its idle time and `IDLE_EXIT_SECONDS`."""
         return patience is not None and idle_seconds >= patience and not self.is_kept

@@ -14,23 +14,23 @@ from typing import Final
 from foundation.origins import ForeignPage, refuse_foreign_pages
 from gpu_server.problems import Forbidden, Unauthorized
 
-#: Open to everybody: they tell nothing of recordings.
+#: Routes without authentication; they reveal nothing about recordings.
 OPEN: Final = frozenset({"/health", "/metrics", "/docs", "/openapi.json"})
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """What decides about admission."""
+    """Decides whether a caller may use a route."""
 
     secret: str | None = field(repr=False)
     loopback: bool
 
     def authenticate(self, path: str, headers: Mapping[str, str]) -> None:
-        """Let a request in. `headers` are looked up without regard to case.
+        """Check a request. `headers` are looked up without regard to case.
 
         Raises:
             Unauthorized: the caller does not know the secret.
-            Forbidden: a foreign page is behind it.
+            Forbidden: a foreign web page may be behind the request.
         """
         if self.loopback and self.secret is None:
             try:
@@ -40,7 +40,7 @@ class Authenticator:
         if self.secret is None or path in OPEN:
             return
         scheme, _, token = headers.get("Authorization", "").partition(" ")
-        # Compared as bytes: texts are compared in constant time only if they are ASCII.
+        # Compared as bytes, because `compare_digest` takes only ASCII texts.
         known = hmac.compare_digest(token.strip().encode(), self.secret.encode())
         if scheme.lower() != "bearer" or not known:
             raise Unauthorized("Send the secret: Authorization: Bearer SECRET.")

@@ -25,7 +25,7 @@ def test_n_bytes_are_waited_for_the_patience_and_what_they_take_at_the_rate(
     for seconds, piece in steps:
         wait = min(seconds, pace.left)  # then it ends
         waited, size = waited + wait, size + piece
-        pace.progress(wait, piece)
+        pace.record(wait, piece)
         if pace.left <= 0:
             break
 
@@ -41,16 +41,16 @@ def test_n_bytes_are_waited_for_the_patience_and_what_they_take_at_the_rate(
 def test_who_keeps_up_is_never_given_up(gaps: list[float], rate: int, faster: float) -> None:
     pace = MinimumRate(rate, 10)
     for gap in gaps:
-        pace.progress(gap, int(gap * rate * faster) + 1)
+        pace.record(gap, int(gap * rate * faster) + 1)
         assert pace.left > 0
 
 
 def test_who_was_fast_may_pause_for_the_whole_patience_and_no_longer() -> None:
     pace = MinimumRate(1000, 30)
-    pace.progress(60, 10**9)
-    pace.progress(29.9, 0)
+    pace.record(60, 10**9)
+    pace.record(29.9, 0)
     assert pace.left > 0
-    pace.progress(0.2, 0)
+    pace.record(0.2, 0)
     assert pace.left <= 0
 
 
