@@ -1,8 +1,8 @@
-"""The server's life: listen, load, work, and stop without losing anything.
+"""The life cycle of the server: listen, load the model, work, drain.
 
-It listens before the model is loaded (`listening` in the log, 503 from `/health`), so that whoever
-waits for it can tell loading from dead; then it is `ready`. On SIGTERM it takes nothing new,
-finishes what it can in the time that it is given, and gives the rest back to the queue.
+It listens before the model is loaded (`listening` in the log, 503 from `/health`), so that a server
+that loads differs from a dead one; then it is `ready`. On SIGTERM it accepts nothing new, finishes
+what it can within the grace period, and returns the other jobs to the queue.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-#: How often to look whether the server has been idle for too long, seconds.
-LOOK = 1.0
+#: Interval between two checks whether the server has been idle for too long, seconds.
+CHECK_INTERVAL = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuServer:
-    """All parts, running."""
+    """All parts of a server."""
 
     parts: Parts
     worker: QueueWorker | None
@@ -60,11 +60,11 @@ class GpuServer:
 async def assemble(
     settings: Settings, *, child: str = "speech.transcribers.child"
 ) -> AsyncIterator[GpuServer]:
-    """Put the parts together, and begin to load the model.
+    """Create the parts and start to load the model.
 
     Args:
-        settings: what is set.
-        child: module that the transcribers' processes run; tests have their own.
+        settings: of the server.
+        child: the module that the transcribers' processes run; tests have their own.
     """
     metrics = Metrics()
     connections = ConnectionLimit(affordable_connections(settings.connections))
@@ -84,7 +84,7 @@ async def assemble(
         )
         recordings = None
         if settings.recordings_bucket:
-            s3 = s3_client()
+            s3 = create_s3_client()
             recordings = RecordingTranscriber(
                 s3,
                 {name: Recordings(name, s3) for name in settings.recordings_bucket},
@@ -96,7 +96,7 @@ async def assemble(
         worker = None
         if settings.queue_url is not None and recordings is not None:
             worker = QueueWorker(
-                sqs_client(settings),
+                create_sqs_client(settings),
                 settings.queue_url,
                 recordings,
                 inference=inference,
@@ -113,10 +113,10 @@ async def assemble(
             recordings=recordings,
             warmth=Warmth(),
             metrics=metrics,
-            uploads=transfers(settings),
-            downloads=transfers(settings),
+            uploads=create_transfers(settings),
+            downloads=create_transfers(settings),
             max_seconds=settings.max_seconds,
-            # A part of the connections stays free, so that `/health` has one at any time.
+            # A quarter of the connections stays free, so that `/health` always has one.
             requests=connections.limit - max(1, connections.limit // 4),
             body_seconds=settings.request_seconds,
         )
@@ -129,8 +129,8 @@ async def assemble(
         yield GpuServer(parts=parts, worker=worker, bounds=bounds)
 
 
-def transfers(settings: Settings) -> Transfers:
-    """Return the bounds of uploads, or of downloads."""
+def create_transfers(settings: Settings) -> Transfers:
+    """Create the limits for uploads, or for downloads."""
     return Transfers(
         limit=settings.transfer_limit,
         max_bytes=settings.spool_bytes,
@@ -140,8 +140,8 @@ def transfers(settings: Settings) -> Transfers:
     )
 
 
-def s3_client() -> S3Client:
-    """Return a client for recordings of any size."""
+def create_s3_client() -> S3Client:
+    """Create a client for recordings of any size."""
     return boto3.client(
         "s3",
         config=Config(
@@ -153,8 +153,8 @@ def s3_client() -> S3Client:
     )
 
 
-def sqs_client(settings: Settings) -> SQSClient:
-    """Return a client whose reads outlast a look into the queue."""
+def create_sqs_client(settings: Settings) -> SQSClient:
+    """Create a client whose read timeout is longer than a long poll."""
     return boto3.client(
         "sqs",
         config=Config(
@@ -167,10 +167,9 @@ def sqs_client(settings: Settings) -> SQSClient:
 
 
 async def run(settings: Settings) -> bool:
-    """Run until SIGTERM or SIGINT; return whether it ended as it should.
+    """Run until SIGTERM or SIGINT; return whether the server stopped in good order.
 
-    It also ends, and not as it should, where it can do no more work: then whoever runs it starts
-    another one.
+    A server that can do no more work stops, too, and returns False, so that it is replaced.
 
     Raises:
         TranscriberUnavailable: the model cannot be loaded.
@@ -186,21 +185,21 @@ async def run(settings: Settings) -> bool:
 
 @contextlib.asynccontextmanager
 async def serve(server: GpuServer, listening: socket.socket) -> AsyncIterator[None]:
-    """Answer requests."""
-    web = HttpServer(create_application(server.parts), server.bounds)
-    task = asyncio.create_task(web.serve([listening]))
+    """Answer requests on a socket. An async context manager."""
+    http = HttpServer(create_application(server.parts), server.bounds)
+    task = asyncio.create_task(http.serve([listening]))
     try:
         log.info("listening", host=listening.getsockname()[0], port=listening.getsockname()[1])
         yield
     finally:
-        web.should_exit = True
+        http.should_exit = True
         await task
 
 
 async def _run_until_stopped(settings: Settings, server: GpuServer) -> bool:
     parts = server.parts
-    enough = _signalled()
-    waiting: list[asyncio.Future[Any]] = [asyncio.create_task(enough.wait())]
+    stop_signal = _signalled()
+    waiting: list[asyncio.Future[Any]] = [asyncio.create_task(stop_signal.wait())]
     protecting = asyncio.create_task(_protect(settings, parts))
     try:
         loading = asyncio.create_task(parts.inference.wait_until_loaded())
@@ -215,15 +214,15 @@ async def _run_until_stopped(settings: Settings, server: GpuServer) -> bool:
         if settings.spot_notice:
             waiting.append(asyncio.create_task(wait_for_spot_notice()))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        well = True
+        stopped_well = True
         if working.done() and working.exception() is not None:
             log.error("worker_died", exc_info=working.exception())
-            well = False
+            stopped_well = False
         if broken.done():
             log.error("transcriber_given_up", reason=broken.result())
-            well = False
+            stopped_well = False
         await _stop(settings, server, working)
-        return well
+        return stopped_well
     finally:
         for task in (protecting, *waiting):
             task.cancel()
@@ -231,7 +230,7 @@ async def _run_until_stopped(settings: Settings, server: GpuServer) -> bool:
 
 
 async def _protect(settings: Settings, parts: Parts) -> None:
-    """Keep ECS from ending this server while it works, if ECS runs it."""
+    """Ask ECS not to stop this task while it works, if ECS runs it."""
     if settings.ecs_agent_uri is None:
         return
     try:
@@ -241,7 +240,7 @@ async def _protect(settings: Settings, parts: Parts) -> None:
 
 
 async def _work(server: GpuServer) -> None:
-    """Do the queue's jobs; without a queue there are none, for ever."""
+    """Do the queue's jobs; without a queue wait for ever."""
     if server.worker is None:
         await asyncio.Event().wait()
     else:
@@ -249,7 +248,7 @@ async def _work(server: GpuServer) -> None:
 
 
 async def _stop(settings: Settings, server: GpuServer, working: asyncio.Task[None]) -> None:
-    """Take nothing new; finish what is begun, or give it back."""
+    """Accept nothing new; finish the jobs that have begun, or return them to the queue."""
     inference, worker = server.parts.inference, server.worker
     log.info("stopping", running=inference.running, waiting=inference.waiting)
     inference.stop_admission()
@@ -263,12 +262,12 @@ async def _stop(settings: Settings, server: GpuServer, working: asyncio.Task[Non
         if worker is not None:
             await worker.release_jobs()
             await asyncio.wait({working}, timeout=settings.poll_seconds + GRACE_SECONDS)
-        await inference.close()  # who still waits is told so
+        await inference.close()  # callers that still wait get `Stopping`
     log.info("stopped")
 
 
 async def _drain(server: GpuServer, working: asyncio.Task[None]) -> None:
-    """Wait until nothing is in work, and nothing in the worker's hands."""
+    """Wait until no job is in work."""
     if server.worker is not None:
         await asyncio.wait({working})
     await server.parts.inference.wait_until_idle()
@@ -277,15 +276,15 @@ async def _drain(server: GpuServer, working: asyncio.Task[None]) -> None:
 
 
 async def _idle_for_long(settings: Settings, parts: Parts) -> None:
-    """Return when there has been no work for longer than is worth waiting."""
+    """Return once the server has been idle for `IDLE_EXIT_SECONDS` and may exit."""
     patience = settings.idle_exit_seconds
     while not parts.warmth.may_exit(parts.inference.idle_seconds, patience):  # noqa: ASYNC110 - time alone makes it true
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(CHECK_INTERVAL)
     log.info("idle_for_long", seconds=patience)
 
 
 def _signalled() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+    """Return an event that is set by SIGTERM and SIGINT."""
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""The HTTP API. Its description for people is at `/docs`, for programs at `/openapi.json`."""
+"""The HTTP API. `/docs` describes it for people, `/openapi.json` for programs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ UPLOAD: Final = "/transcribe"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API stands on. `recordings` is None where no bucket is configured."""
+    """The parts that the API needs. `recordings` is None where no bucket is configured."""
 
     authenticator: Authenticator
     inference: Inference
@@ -62,15 +62,15 @@ class Parts:
     uploads: Transfers
     downloads: Transfers
     max_seconds: float
-    #: At a time.
+    #: The most requests at a time.
     requests: int
-    #: For the body of one that uploads nothing.
+    #: Time for the body of a request that uploads nothing.
     body_seconds: float
     started: float = field(default_factory=time.monotonic)
 
 
 class TranscriptionRequest(Model):
-    """What can be asked of every transcription."""
+    """The options of every transcription."""
 
     model_config = ConfigDict(alias_generator=None, extra="forbid")
 
@@ -117,13 +117,13 @@ class UrlRequest(TranscriptionRequest):
 
 
 class WarmupRequest(Model):
-    """For how long to stay."""
+    """How long to stay up."""
 
     until: Annotated[AwareDatetime, Field(description="ISO 8601 with a time zone; a day at most")]
 
 
 class TranscriptAnswer(Model):
-    """What was said. Times are seconds from the start of the recording."""
+    """A transcript. Times are seconds from the start of the recording."""
 
     text: Annotated[str, Field(description="all of it, a segment to a line")]
     language: Language
@@ -149,7 +149,7 @@ class S3Answer(Model):
 
 
 class QueueState(Model):
-    """The one queue in front of the model."""
+    """The queue in front of the model."""
 
     waiting: int
     running: int
@@ -157,7 +157,7 @@ class QueueState(Model):
 
 
 class HealthAnswer(Model):
-    """How the server is."""
+    """The state of the server."""
 
     status: Literal["ok", "loading", "restarting", "stopping"]
     ready: bool
@@ -171,23 +171,23 @@ class HealthAnswer(Model):
 
 
 class WarmupAnswer(Model):
-    """For how long the server stays."""
+    """Until when the server stays up."""
 
     until: Timestamp
 
 
 def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meanings = {
-        400: "The request is not of the form that it should have",
+        400: "The request is malformed",
         401: "The secret is missing or wrong",
         403: "Not for this server: a bucket, a key, or a web page behind the request",
-        408: "The request, or the recording, does not come, or comes too slowly",
+        408: "The request, or the recording, arrives too slowly or not at all",
         409: "Another transcript is being made for the same place",
-        422: "No retry mends it; `code` says why: " + ", ".join(FailureCode),
+        422: "No retry helps; `code` says why: " + ", ".join(FailureCode),
         502: "The other side of the URL does not deliver",
-        503: "The queue is full, or too much is on its way; the model is being loaded or has "
-        "failed; or the server stops. `Retry-After` says when to come again",
-        507: "There is no room on the disk for the recording",
+        503: "The queue is full, or too many requests are in work; the model is being loaded or "
+        "has failed; or the server is shutting down. `Retry-After` says when to try again",
+        507: "The disk has no room for the recording",
     }
     schema = {"schema": ProblemDocument.model_json_schema()}
     return {
@@ -230,7 +230,7 @@ succeed later (`retryable`)."""
 
 
 def create_application(parts: Parts) -> AdmissionMiddleware:
-    """Return the ASGI application."""
+    """Create the ASGI application."""
     app = FastAPI(
         title="Cloudscribe: recordings",
         version="1",
@@ -262,7 +262,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-        return Response(status_code=499)  # nobody reads it; it counts as this in the metrics
+        return Response(status_code=499)  # nobody reads it, but the metrics count it
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
@@ -295,11 +295,11 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         While the queue is full, or too many upload, the answer is 503 before the body is read: with
         `Expect: 100-continue` it need not be sent. An upload that is complete is not refused.
         """
-        with parts.inference.receive_recording() as arrival, parts.spool.create_file() as file:
+        with parts.inference.receive_recording() as incoming, parts.spool.create_file() as file:
             with parts.uploads.admit(_caller(request)) as upload:
                 fields = await receive_form(request.headers, request.stream(), file, upload)
                 asked = _parse_fields(fields)
-                place = await _while_connected(request, arrival.take_place())
+                place = await _while_connected(request, incoming.take_place())
             return _answer(
                 await _while_connected(request, place.transcribe(file.path, _options(parts, asked)))
             )
@@ -313,12 +313,11 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         summary="Transcribe a recording in S3 and store the transcript",
     )
     async def transcribe_s3(request: Request, body: S3Request) -> S3Answer:
-        """Ask as often as you like.
+        """Repeat the request as often as you like.
 
-        A transcript that is there already is the answer, and whoever asks while it is being made
-        waits for the same work; who asks for another one for the same place meanwhile is refused
-        (409). Where no transcript can be made, the reason is stored in its
-        place.
+        A transcript that exists is the answer, and callers that ask while it is being made wait for
+        the same work. A request for another transcript in the same place is refused meanwhile
+        (409). Where no transcript can be made, the reason is stored in its place.
         """
         if parts.recordings is None:
             raise RefusedPlace("No bucket is configured.")
@@ -353,16 +352,16 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         summary="Transcribe a recording at a public URL",
     )
     async def transcribe_url(request: Request, body: UrlRequest) -> Response:
-        """Have the server fetch a recording, from public addresses only, also after redirects.
+        """Let the server fetch a recording, from public addresses only, also after redirects.
 
         Nothing is stored.
         """
-        with parts.inference.receive_recording() as arrival, parts.spool.create_file() as file:
+        with parts.inference.receive_recording() as incoming, parts.spool.create_file() as file:
 
             async def fetched() -> Transcription:
                 with parts.downloads.admit(_caller(request)) as download:
                     await parts.downloader.fetch(body.audio_url, file, download)
-                    place = await arrival.take_place()
+                    place = await incoming.take_place()
                 return await place.transcribe(file.path, _options(parts, body))
 
             return _answer(await _while_connected(request, fetched()))
@@ -376,26 +375,26 @@ def _add_state(app: FastAPI, parts: Parts) -> None:
             503: {"model": HealthAnswer, "description": "There is no model ready for a job"}
         },
         tags=["state"],
-        summary="How the server is",
+        summary="The state of the server",
     )
     async def health() -> Response:
-        """200 while a model is loaded, also while all of them are busy; else 503."""
-        told = _health(parts)
+        """Answer 200 while a model is loaded, even if all slots are busy; otherwise 503."""
+        state = _health(parts)
         return Response(
-            told.model_dump_json(by_alias=True),
-            status_code=200 if told.ready else 503,
+            state.model_dump_json(by_alias=True),
+            status_code=200 if state.ready else 503,
             media_type="application/json",
         )
 
     @app.get("/metrics", tags=["state"], summary="Metrics for Prometheus")
     async def metrics() -> Response:
-        """Counts and durations; nothing of the recordings."""
-        told, inference = parts.metrics, parts.inference
-        told.waiting.set(inference.waiting)
-        told.running.set(inference.running)
-        told.ready.set(inference.is_ready)
-        told.idle.set(inference.idle_seconds)
-        return Response(generate_latest(told.registry), media_type=CONTENT_TYPE_LATEST)
+        """Return counts and durations, and nothing of the recordings."""
+        gauges, inference = parts.metrics, parts.inference
+        gauges.waiting.set(inference.waiting)
+        gauges.running.set(inference.running)
+        gauges.ready.set(inference.is_ready)
+        gauges.idle.set(inference.idle_seconds)
+        return Response(generate_latest(gauges.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.post(
         "/warmup",
@@ -405,27 +404,27 @@ def _add_state(app: FastAPI, parts: Parts) -> None:
         summary="Keep the server up for a while",
     )
     async def warmup(body: WarmupRequest) -> WarmupAnswer:
-        """Until then the server does not end for want of work.
+        """Until then the server does not exit when it is idle.
 
-        The answer says until when it stays, which is later if somebody else has asked for that.
+        The answer says until when it stays up, which is later if somebody else asked for that.
         """
         return WarmupAnswer(until=parts.warmth.keep_until(body.until))
 
 
 def _health(parts: Parts) -> HealthAnswer:
     inference = parts.inference
-    about = inference.model
+    model = inference.model
     status: Literal["ok", "loading", "restarting", "stopping"] = "ok"
     if inference.is_stopping:
         status = "stopping"
     elif not inference.is_ready:
-        status = "restarting" if about else "loading"
+        status = "restarting" if model else "loading"
     return HealthAnswer(
         status=status,
         ready=inference.is_ready,
-        engine=about and about.engine,
-        model=about and about.model,
-        device=about and about.device,
+        engine=model and model.engine,
+        model=model and model.model,
+        device=model and model.device,
         queue=QueueState(
             waiting=inference.waiting, running=inference.running, limit=inference.limit
         ),
@@ -436,10 +435,10 @@ def _health(parts: Parts) -> HealthAnswer:
 
 
 def _parse_fields(fields: dict[str, str]) -> TranscriptionRequest:
-    """Return what the fields of a form ask for.
+    """Parse the fields of a form.
 
     Raises:
-        InvalidRequest: there is no such field, or its value is none.
+        InvalidRequest: a field is unknown, or its value invalid.
     """
     try:
         return TranscriptionRequest.model_validate(fields)
@@ -466,7 +465,7 @@ def _answer(transcription: Transcription) -> Response:
 
 
 def _s3_path(path: str) -> tuple[str, str]:
-    """Return bucket and key; the form was checked before."""
+    """Split a validated `s3://` path into bucket and key."""
     bucket, _, key = path.removeprefix("s3://").partition("/")
     return bucket, key
 
@@ -477,10 +476,10 @@ def _caller(request: Request) -> str:
 
 
 async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Return what `work` does; give it up when the caller hangs up.
+    """Await `work`; cancel it when the caller hangs up.
 
     Raises:
-        Problem: as its error looks to a caller.
+        Problem: for an error of the transcriber.
     """
     working = asyncio.ensure_future(work)
     watching = asyncio.create_task(_hung_up(request))
@@ -501,6 +500,6 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
 
 
 async def _hung_up(request: Request) -> None:
-    """Wait until the caller hangs up; the body has been read."""
+    """Wait until the caller hangs up. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,15 +1,15 @@
-"""Recordings in S3: fetched, transcribed, and their transcripts stored, once each.
+"""Recordings in S3: fetches and transcribes them, and stores each transcript once.
 
-Asking twice for the same transcript is the same as asking once: one that is there already is the
-answer, and who asks while it is being made waits for the same work. Two servers may still do the
-same at a time; S3 takes the first transcript only (a conditional write).
+Requests for the same transcript are idempotent. A transcript that exists is the answer, and
+callers that ask while it is being made wait for the same work. Two servers may still do the same
+work at a time; a conditional write makes S3 keep the first transcript only.
 
-A recording that can have no transcript gets a stored `Failure` in its place, with the ETag of the
-bytes that it is target, so that it stands in nobody's way who uploads better ones. One that is not
-there has no bytes and gets none: it may be uploaded yet.
+A recording that can have no transcript gets a stored `Failure` instead, with the ETag of the bytes
+that failed, so that a better upload under the same key is not blocked. A recording that does not
+exist has no bytes and gets no `Failure`: it may be uploaded yet.
 
-What another attempt can mend is no such failure. But a recording that fails time and again while
-others succeed (`gpu_server.work.blame`) is `give_up`'s, when the attempts are used up.
+Failures that a retry can repair are not stored. But when a recording keeps failing while others
+succeed (`gpu_server.work.blame`) and its attempts are used up, `give_up` stores that.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ if TYPE_CHECKING:
 
 #: Read from S3 at once, bytes.
 BLOCK: Final = 1024 * 1024
-#: Calls of S3 at a time; each waits in a thread.
+#: Calls to S3 at a time; each waits in a thread.
 THREADS: Final = 16
-#: A recording that fails by its own fault is better tried again later, from the queue; seconds.
+#: `Retry-After` for a recording that caused its own failure: a later retry is better, seconds.
 OWN_FAILURE_RETRY: Final = 60
-#: Of a session so many objects are looked at, which S3 lists in one answer.
+#: The most objects of a session that are listed, which is one answer of S3.
 LISTED: Final = 1000
-#: What to do about a chunk that is no file although one before it is.
+#: Advice for a chunk that is no valid file although the first one is.
 SLICE: Final = (
     " A slice of a MediaRecorder's output is no file of its own, but for the first: start a new "
     "recorder for each chunk."
@@ -81,46 +81,47 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingJob:
-    """A recording in S3, and where its transcript belongs."""
+    """A recording in S3 to transcribe, and where its transcript belongs."""
 
     bucket: str
     key: str
     transcript_key: str
-    #: None where the transcript goes elsewhere than the layout says.
+    #: None where the caller chose another place for the transcript than the layout.
     audio: Recording | None
     language: str | None = None
     diarize: bool | None = None
 
     @property
     def asks_for(self) -> tuple[str, str | None, bool | None]:
-        """What its transcript depends on, besides the bucket."""
+        """What the transcript depends on, besides the bucket."""
         return self.key, self.language, self.diarize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTranscript:
-    """The transcript is there."""
+    """A transcript that is stored."""
 
     transcript_key: str
+    #: Whether it was stored before this job.
     already: bool
-    #: None if it was there already.
+    #: None if it was stored before.
     transcript: RecordingTranscript | None
 
 
 @dataclass(slots=True)
 class _Work:
-    """An job that is being carried out."""
+    """A job in work and its callers."""
 
     job: RecordingJob
     waiting: int = 0
-    #: Of the recording, once S3 has told it.
+    #: Of the recording, once S3 has returned it.
     etag: str | None = None
     place: QueuePlace | None = None
     task: asyncio.Task[StoredTranscript] = field(init=False)
 
     @property
     def has_begun(self) -> bool:
-        """Whether a transcriber is at it, or was."""
+        """Whether a transcriber has begun with the recording."""
         return self.place is not None and self.place.has_begun
 
 
@@ -132,11 +133,12 @@ def to_job(
     language: str | None = None,
     diarize: bool | None = None,
 ) -> RecordingJob:
-    """Return an job for a recording of the layout, or with a place for its transcript.
+    """Return the job for a recording.
+
+    The key has to follow the layout (`transcripts.recordings`), unless `transcript_key` is given.
 
     Raises:
-        RefusedPlace: it is not in the layout and no place is given, or the place is not one of a
-            transcript.
+        RefusedPlace: neither is so, or `transcript_key` is not a valid key for a transcript.
     """
     audio: Recording | None = None
     if transcript_key is None:
@@ -170,14 +172,14 @@ def _may_be_written(key: str) -> bool:
 
 
 class RecordingTranscriber:
-    """Carries orders out. A context manager.
+    """Transcribes recordings in S3 and stores the transcripts.
 
     Args:
-        s3: a client, which is used by many threads.
-        buckets: the ones that this server works for, by name.
-        inference: the queue.
-        spool: where recordings are put meanwhile.
-        max_seconds: length of the longest recording.
+        s3: a client for many threads.
+        buckets: the buckets that this server works for, by name.
+        inference: the queue in front of the transcribers.
+        spool: holds recordings while they are transcribed.
+        max_seconds: duration of the longest recording.
         now: the clock.
     """
 
@@ -202,27 +204,27 @@ class RecordingTranscriber:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
 
     def check_bucket(self, bucket: str) -> None:
-        """Check that a bucket is one of ours.
+        """Check that this server works for a bucket.
 
         Raises:
-            RefusedPlace: it is not.
+            RefusedPlace: it does not.
         """
         if bucket not in self._buckets:
             raise RefusedPlace("The bucket is not one of those that this server works for.")
 
     async def transcribe(self, job: RecordingJob, *, background: bool = False) -> StoredTranscript:
-        """Have a recording transcribed and the transcript stored.
+        """Transcribe a recording and store the transcript.
 
-        Cancelling it changes nothing: whoever gave up is going to ask again, and so the recording
-        keeps its place in the queue, or its transcriber. In the background it is called off, unless
-        others wait for it, too.
+        Cancelling a request does not cancel the work: its caller will ask again, so the recording
+        keeps its place in the queue, or its slot. Cancelling a background job cancels the work,
+        unless others wait for it, too.
 
         Raises:
-            RefusedPlace: the bucket is not one of ours.
-            Unprocessable: no transcript can be made of it; why is stored in its place, unless it
-                is gone.
+            RefusedPlace: this server does not work for the bucket.
+            Unprocessable: there can be no transcript; the reason is stored in its place, unless
+                the recording does not exist.
             Conflict: another transcript is being made for the same place.
-            Problem: another attempt can help; `whose` says whose failure it is.
+            Problem: another attempt may succeed; `cause` says what failed.
         """
         self.check_bucket(job.bucket)
         target = (job.bucket, job.transcript_key)
@@ -230,7 +232,7 @@ class RecordingTranscriber:
         if work is None:
             work = self._work[target] = _Work(job)
             work.task = asyncio.create_task(self._carry_out(job, work, background=background))
-            work.task.add_done_callback(partial(self._over, target, work))
+            work.task.add_done_callback(partial(self._forget_done, target, work))
         elif (
             work.job.asks_for != job.asks_for
         ):  # its outcome, good or bad, would be no answer to this one
@@ -247,16 +249,16 @@ class RecordingTranscriber:
         finally:
             work.waiting -= 1
             if background and not work.waiting and not work.task.done():
-                self._forget(target, work)  # who asks from now on begins anew
+                self._forget(target, work)  # the next caller starts again
                 work.task.cancel()
 
     async def give_up(self, job: RecordingJob, problem: Problem, *, attempts: int) -> bool:
-        """Store that so many attempts at a recording were in vain, by its own fault.
+        """Store that a recording failed in every attempt; return whether it was stored.
 
-        Return False where that cannot be held against any bytes, since S3 has not given them.
+        Nothing is stored if S3 never returned the recording, because then no bytes have failed.
 
         Args:
-            job: of the recording.
+            job: the recording.
             problem: how the last attempt ended.
             attempts: how many there were.
 
@@ -274,12 +276,12 @@ class RecordingTranscriber:
         return True
 
     def has_begun(self, job: RecordingJob) -> bool:
-        """Return whether a transcriber is at it, or was, and the transcript is being stored."""
+        """Return whether a transcriber has begun with a job that is not finished."""
         work = self._work.get((job.bucket, job.transcript_key))
         return work is not None and work.has_begun
 
     async def stored(self, job: RecordingJob) -> RecordingTranscript | None:
-        """Return the transcript that is stored, None if there is none.
+        """Return the stored transcript; None if there is none.
 
         Raises:
             StorageFailed: S3 cannot be reached, or refuses.
@@ -290,12 +292,12 @@ class RecordingTranscriber:
         return found.document if found is not None else None
 
     async def finish(self) -> None:
-        """Wait until every job is carried out, also those for which nobody waits any more."""
+        """Wait until every job is done, including those without a caller."""
         while tasks := [work.task for work in self._work.values()]:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """Give up what is not done."""
+        """Cancel every job that is not done."""
         tasks = [work.task for work in self._work.values()]
         for task in tasks:
             task.cancel()
@@ -306,25 +308,25 @@ class RecordingTranscriber:
         if self._work.get(target) is work:
             del self._work[target]
 
-    def _over(
+    def _forget_done(
         self, target: tuple[str, str], work: _Work, task: asyncio.Task[StoredTranscript]
     ) -> None:
         self._forget(target, work)
         if not task.cancelled():
-            task.exception()  # marks it as seen: nobody may be waiting for it
+            task.exception()  # marks it as retrieved: there may be no caller left
 
     async def _carry_out(
         self, job: RecordingJob, work: _Work, *, background: bool
     ) -> StoredTranscript:
-        """Make one attempt, and judge whose failure it is if it fails."""
+        """Make one attempt; if it fails, find the cause."""
         target = (job.bucket, job.transcript_key)
         try:
             outcome = await self._attempt(job, work, background=background)
         except Problem as problem:
             self._judge(target, problem, work.etag)
             raise
-        except Exception as error:  # noqa: BLE001 - as any other failure of this recording
-            # Without what it says, which might quote the transcript.
+        except Exception as error:  # noqa: BLE001 - counts as a failure of this recording
+            # Without the message, which might quote the transcript.
             where = "".join(traceback.format_tb(error.__traceback__))
             log.error("recording_defect", error=type(error).__name__, where=where)  # noqa: TRY400 - as above
             defect = Defect("The server has a defect; its log has the details.")
@@ -335,7 +337,7 @@ class RecordingTranscriber:
         return outcome
 
     def _judge(self, target: tuple[str, str], problem: Problem, etag: str | None) -> None:
-        """Find out whose failure a problem is, and note that in it."""
+        """Set the cause and the ETag of a problem that is a failure."""
         if not problem.is_failure:
             return
         problem.cause, problem.etag = self._blame.record_failure(target), etag
@@ -347,7 +349,9 @@ class RecordingTranscriber:
     ) -> StoredTranscript:
         bucket = self._buckets[job.bucket]
         if await self._call(bucket.exists, job.transcript_key):
-            if job.audio is not None:  # who stored it may have died before the captions
+            if (
+                job.audio is not None
+            ):  # the worker that stored it may have died before it wrote the captions
                 await self._call(bucket.mend_captions, job.audio)
             return StoredTranscript(
                 transcript_key=job.transcript_key, already=True, transcript=None
@@ -370,10 +374,10 @@ class RecordingTranscriber:
         except (TranscriberError, Stopped) as error:
             problem = to_problem(error)
             if isinstance(problem, Unprocessable):
-                problem = await self._noted(job, problem, work.etag)
+                problem = await self._store_reason(job, problem, work.etag)
             raise problem from error
         except Unprocessable as problem:
-            raise await self._noted(job, problem, work.etag) from None
+            raise await self._store_reason(job, problem, work.etag) from None
         transcript = self._transcript(job, transcription, work.etag)
         new = (
             await self._call(bucket.write_transcript, job.audio, transcript)
@@ -401,14 +405,14 @@ class RecordingTranscriber:
             segments=transcription.segments,
         )
 
-    async def _noted(
+    async def _store_reason(
         self, job: RecordingJob, problem: Unprocessable, etag: str | None
     ) -> Unprocessable:
-        """Store why there can be no transcript, and return it with what else is known."""
+        """Store the reason why there can be no transcript; return it with advice added."""
         if etag is None:
-            return problem  # about no bytes, and must not be held against those that come later
+            return problem  # no bytes have failed, so a later upload must not be blocked
         if problem.failure is FailureCode.UNSUPPORTED_LANGUAGE and job.language is not None:
-            return problem  # the request is to blame, not the recording
+            return problem  # the request is the cause, not the recording
         if (
             problem.failure is FailureCode.NOT_AUDIO
             and isinstance(job.audio, Chunk)
@@ -419,7 +423,7 @@ class RecordingTranscriber:
         return problem
 
     async def _store(self, job: RecordingJob, problem: Unprocessable, etag: str) -> None:
-        """Store why there is no transcript of these bytes."""
+        """Store the reason why these bytes have no transcript."""
         failure = Failure(
             key=job.key,
             etag=etag,
@@ -434,10 +438,10 @@ class RecordingTranscriber:
             await self._call(bucket.put_once, beside(job.transcript_key, FAILURE), failure)
 
     def _fetch(self, job: RecordingJob, file: SpoolFile, work: _Work) -> None:
-        """Write the recording to a file, and its ETag to `work`, also if it is refused.
+        """Write the recording to a file; set `work.etag`, even if the recording is refused.
 
         Raises:
-            Unprocessable: it is gone, or too large.
+            Unprocessable: the recording does not exist, or is too large.
             BotoCoreError, ClientError: S3 cannot be reached, or refuses.
         """
         try:
@@ -448,7 +452,7 @@ class RecordingTranscriber:
                     FailureCode.GONE, "There is no such recording; it may have been deleted."
                 ) from None
             raise
-        # Entering the body itself would give the stream below it, which does not check its length.
+        # `with` on the body itself returns the raw stream, which does not check its length.
         with closing(answer["Body"]) as body:
             work.etag = answer["ETag"]
             file.check_size(answer["ContentLength"])
@@ -456,7 +460,7 @@ class RecordingTranscriber:
                 file.write(block)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call something that uses S3 in a thread.
+        """Call a function that uses S3 in a thread.
 
         Raises:
             StorageFailed: S3 cannot be reached, or refuses.
@@ -478,7 +482,7 @@ class RecordingTranscriber:
 
 
 def _follows_a_file(bucket: Recordings, chunk: Chunk) -> bool:
-    """Return whether a chunk comes after a first one that, as far as is known, is a file."""
+    """Return whether the first chunk of the session is a valid file, as far as is known."""
     session = chunk.session
     audio = islice(bucket.listed(session.chunks_prefix), LISTED)
     first = min(uploaded(session, (each.key for each in audio)), default=chunk.number)

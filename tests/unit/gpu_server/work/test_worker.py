@@ -242,7 +242,7 @@ async def test_an_outage_does_not_use_up_the_attempts_of_all_that_wait(
     outages = []
 
     async def pause(worker: QueueWorker, seconds: float) -> None:
-        if seconds in (module.LOOK, module.PREFETCH_INTERVAL):
+        if seconds in (module.CHECK_INTERVAL, module.PREFETCH_INTERVAL):
             await asyncio.sleep(0)
             return
         outages.append(seconds)
@@ -344,7 +344,7 @@ async def test_while_jobs_fail_for_no_reason_of_theirs_one_at_a_time_is_tried(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "backoff", lambda _failures, **_: 0.01)
-    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "CHECK_INTERVAL", 0.01)
     for number in range(8):
         queue.send(key=f"uploads/{number}.mp3")
     recordings = Recordings(error=StorageFailed("S3 cannot be reached"), takes=0.05)
@@ -398,7 +398,7 @@ async def test_a_defect_of_one_loop_leaves_others_what_they_have_in_hand(
         return await receive(worker, wait)
 
     monkeypatch.setattr(QueueWorker, "_receive", broken)
-    monkeypatch.setattr(module, "LOOK", 0.001)
+    monkeypatch.setattr(module, "CHECK_INTERVAL", 0.001)
     worker = QueueWorker(
         queue.client,
         queue.url,
@@ -467,15 +467,15 @@ def test_an_outage_does_not_last_because_nobody_tries(monkeypatch: pytest.Monkey
     fails, succeeds = module._End("retried", outage=True), module._End("done", succeeded=True)
     its_own = module._End("retried")
 
-    assert not outage.lasts
+    assert not outage.is_ongoing
     assert outage.after(90.0, fails) == 1
     assert outage.after(95.0, fails) == 1  # was in hand when the first failed
     assert outage.after(96.0, its_own) == 0
-    assert outage.lasts
+    assert outage.is_ongoing
     now = 110.0
     assert outage.after(105.0, fails) == 2
     now += module.LONGEST_OUTAGE_PAUSE
-    assert not outage.lasts  # the one who was to try has a job that lasts longer
+    assert not outage.is_ongoing  # the one who was to try has a job that lasts longer
     assert outage.after(now, succeeds) == 0
     assert outage.after(now, fails) == 1
 
@@ -487,7 +487,7 @@ def test_an_outage_does_not_last_because_nobody_tries(monkeypatch: pytest.Monkey
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have jobs tried again at once, and no outage last long."""
     monkeypatch.setattr(module, "FIRST_RETRY", 0)
-    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "CHECK_INTERVAL", 0.01)
     monkeypatch.setattr(module, "PREFETCH_INTERVAL", 0.01)
 
 
@@ -588,7 +588,7 @@ async def test_a_bad_job_gets_no_verdict_in_an_outage_and_pauses_nobody(
         await becomes(dead, 1, 0)
 
     assert recordings.given_up == {}
-    assert set(pauses) <= {module.LOOK, module.PREFETCH_INTERVAL, 0.0}
+    assert set(pauses) <= {module.CHECK_INTERVAL, module.PREFETCH_INTERVAL, 0.0}
 
 
 @pytest.mark.usefixtures("at_once")
