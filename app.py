@@ -16,6 +16,7 @@ from pathlib import Path
 import aws_cdk as cdk
 from pydantic import ValidationError
 
+from foundation.invalid import explain_each
 from infra.common import nag
 from infra.common.artifacts import Artifacts
 from infra.config import own_values
@@ -31,7 +32,6 @@ from infra.config.environment import (
     Operations,
     Service,
     SharedLoadBalancer,
-    explain,
 )
 from infra.config.own_values import WrongContext, with_own_values
 from infra.config.recognition import Transcribe
@@ -156,7 +156,8 @@ def main() -> int:
         own_values.read(Path(__file__).parent / own_values.FILE)
         build(app)
     except (ValidationError, WrongContext, FileNotFoundError) as error:
-        print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
+        words = explain_each(error) if isinstance(error, ValidationError) else [error]
+        print(*words, sep="\n", file=sys.stderr)
         return 1
     app.synth()
     return 0

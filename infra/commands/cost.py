@@ -85,8 +85,8 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
     from pydantic import ValidationError  # noqa: PLC0415 - the same
 
     import app as description  # noqa: PLC0415 - the same
+    from foundation.invalid import explain_each  # noqa: PLC0415 - the same
     from infra.config import own_values  # noqa: PLC0415 - the same
-    from infra.config.environment import explain  # noqa: PLC0415 - the same
 
     try:
         whole = cdk.App(
@@ -103,7 +103,7 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
         )
         description.build(whole)
     except ValidationError as error:
-        raise CostError(explain(error)) from error
+        raise CostError("\n".join(explain_each(error))) from error
     except own_values.WrongContext as error:
         raise CostError(str(error)) from error
     whole.synth()

@@ -6,7 +6,7 @@ of the same name. What an environment leaves out (`live`, `gpu`, `operations`, `
 not provisioned.
 
 ValueError
-├── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+├── pydantic.ValidationError    of `Environment`; `foundation.invalid` has words for it
 └── WrongEnvironment            an environment with values of your own cannot be provisioned
 
 All problems are reported at once: each part yields its own, and the environment collects them.
@@ -875,16 +875,6 @@ def speech_services(service: Service) -> tuple[str, ...]:
         ("Amazon Comprehend", translation is not None and translation.source == "auto"),
     )
     return tuple(name for name, chosen in called if chosen)
-
-
-def explain(error: ValidationError) -> str:
-    """Return what is wrong with an environment as lines for people."""
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        path = ".".join(str(part) for part in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{path}: {text}" if path else text)
-    return "\n".join(lines)
 
 
 def _machine_problems(service: Service) -> Iterator[Problem]:

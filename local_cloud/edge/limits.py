@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from foundation.connections import Crowd, Outflow
-from foundation.minimum_rate import Pace
+from foundation.connections import ConnectionLimit, Outflow
+from foundation.minimum_rate import MinimumRate
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Bounds:
     """The bounds of a listener."""
 
     #: How many connections there are.
-    crowd: Crowd
+    connections: ConnectionLimit
     #: For how long a client may take nothing of what is sent to it, seconds.
     patience: float
     in_work: int = field(init=False, default=0)
@@ -33,7 +33,7 @@ class Bounds:
 
         A quarter of the connections stays without one, for newcomers to displace.
         """
-        if self.in_work >= self.crowd.limit - self.crowd.limit // 4:
+        if self.in_work >= self.connections.limit - self.connections.limit // 4:
             yield False
             return
         gate = transport.get_protocol() if transport is not None else None
@@ -65,7 +65,7 @@ class Gate(asyncio.Protocol):
         self._inside: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         # One byte will do: whoever reads at all is there.
-        self._outflow = Outflow(Pace(rate=1 / bounds.patience, patience=bounds.patience))
+        self._outflow = Outflow(MinimumRate(rate=1 / bounds.patience, patience=bounds.patience))
         self._looked = time.monotonic()
         self._looking: asyncio.TimerHandle | None = None
 
@@ -76,7 +76,7 @@ class Gate(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         self.waiting_since = time.monotonic()  # later than everybody else's
-        if not self._bounds.crowd.enter(self):
+        if not self._bounds.connections.admit(self):
             transport.abort()
             return
         self._inside = self._make()
@@ -85,7 +85,7 @@ class Gate(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._bounds.crowd.leave(self)
+        self._bounds.connections.forget(self)
         if self._looking is not None:
             self._looking.cancel()
         if self._inside is not None:
@@ -120,7 +120,7 @@ class Gate(asyncio.Protocol):
         if self._transport is None:
             return
         now, unsent = time.monotonic(), self._transport.get_write_buffer_size()
-        if not self._outflow.look(now - self._looked, unsent):
+        if not self._outflow.check(now - self._looked, unsent):
             self._transport.abort()
             return
         self._looked = now

@@ -39,8 +39,9 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from foundation.connections import BACKLOG, BURST, Crowd, affordable
-from foundation.minimum_rate import Pace, TooSlow, paced
+from foundation.connections import BACKLOG, BURST, ConnectionLimit, affordable_connections
+from foundation.minimum_rate import MinimumRate, TooSlow, enforce_rate
+from foundation.origins import names_this_machine
 from infra.web.page_headers import page_headers
 from local_cloud.edge.limits import Bounds, Gate
 
@@ -72,10 +73,6 @@ CLOSE_SERVICE_LOST: Final = 1014
 CLOSE_CLIENT_LOST: Final = 1001
 
 SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again in a few seconds.\n"
-
-#: Names of this machine. Others are refused, or a page on the internet could point a name of
-#: its own at the loopback address and read conversations ("DNS rebinding").
-LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 #: The client's address, for the service's rates; CloudFront's is called the same. What a client
 #: sends under this name is replaced.
@@ -199,7 +196,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request) -> web.StreamResponse:
     """Answer a request that there is room for."""
-    if not LOOPBACK.fullmatch(request.headers.get(hdrs.HOST, "")):
+    if not names_this_machine(request.headers.get(hdrs.HOST, "")):
         text = "This server answers to localhost only.\n"
         return web.Response(status=421, text=text)
     raw_path = request.rel_url.raw_path
@@ -246,8 +243,8 @@ class PageFile(web.FileResponse):
 async def relay_http(request: web.Request) -> web.StreamResponse:
     """Pass a request to the service and its answer back, both as they come."""
     response: web.StreamResponse | None = None
-    pace = Pace(BODY_RATE, STUCK_SECONDS)
-    body = paced(request.content.iter_any(), pace) if request.body_exists else None
+    pace = MinimumRate(BODY_RATE, STUCK_SECONDS)
+    body = enforce_rate(request.content.iter_any(), pace) if request.body_exists else None
     try:
         async with request.app[CLIENT].request(
             request.method,
@@ -397,7 +394,10 @@ def application(*, dist: Path, service: str) -> web.Application:
     app = web.Application()
     app[DIST] = dist
     app[SERVICE] = service.rstrip("/")
-    app[BOUNDS] = Bounds(crowd=Crowd(affordable(CONNECTIONS, each=2)), patience=STUCK_SECONDS)
+    app[BOUNDS] = Bounds(
+        connections=ConnectionLimit(affordable_connections(CONNECTIONS, each=2)),
+        patience=STUCK_SECONDS,
+    )
     app.cleanup_ctx.append(_client)
     app.router.add_route("*", "/{path:.*}", handle)
     return app

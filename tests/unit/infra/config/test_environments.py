@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from foundation.invalid import explain_each
 from infra.aws.language_regions import (
     COMPREHEND,
     TRANSCRIBE_MEDICAL_STREAMING,
@@ -39,7 +40,6 @@ from infra.config.environment import (
     Service,
     SharedLoadBalancer,
     WrongEnvironment,
-    explain,
 )
 from infra.config.parts import Part
 from infra.config.recognition import OPTIONS, Allowed, Pocketsphinx, Transcribe
@@ -61,7 +61,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0b0a"
 def refusal(**changes: Any) -> str:
     with pytest.raises(ValidationError) as refused:
         environment(**changes)
-    return explain(refused.value)
+    return "\n".join(explain_each(refused.value))
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
