@@ -199,7 +199,7 @@ def test_the_transcribers_settings_are_valid(
 
     settings = Settings()
 
-    assert settings.loopback
+    assert settings.is_loopback
     assert settings.secret == TOKEN
     assert settings.queue_url == "http://jobs_queue_url"
 
