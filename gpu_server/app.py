@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GpuServer:
+class RunningServer:
     """All parts of a server."""
 
     parts: Parts
@@ -60,7 +60,7 @@ class GpuServer:
 @contextlib.asynccontextmanager
 async def assemble(
     settings: Settings, *, child: str = "speech.transcribers.child"
-) -> AsyncIterator[GpuServer]:
+) -> AsyncIterator[RunningServer]:
     """Create the parts and start to load the model.
 
     Args:
@@ -127,7 +127,7 @@ async def assemble(
             rate=settings.transfer_rate,
             patience=settings.transfer_seconds,
         )
-        yield GpuServer(parts=parts, worker=worker, bounds=bounds)
+        yield RunningServer(parts=parts, worker=worker, bounds=bounds)
 
 
 def create_transfers(settings: Settings) -> Transfers:
@@ -185,7 +185,7 @@ async def run(settings: Settings) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def serve(server: GpuServer, listening: socket.socket) -> AsyncIterator[None]:
+async def serve(server: RunningServer, listening: socket.socket) -> AsyncIterator[None]:
     """Answer requests on a socket. An async context manager."""
     http = HttpServer(create_application(server.parts), server.bounds)
     task = asyncio.create_task(http.serve([listening]))
@@ -197,7 +197,7 @@ async def serve(server: GpuServer, listening: socket.socket) -> AsyncIterator[No
         await task
 
 
-async def _run_until_stopped(settings: Settings, server: GpuServer) -> bool:
+async def _run_until_stopped(settings: Settings, server: RunningServer) -> bool:
     parts = server.parts
     stop_signal = _signalled()
     waiting: list[asyncio.Future[Any]] = [asyncio.create_task(stop_signal.wait())]
@@ -240,7 +240,7 @@ async def _protect(settings: Settings, parts: Parts) -> None:
         log.exception("protection_defect")  # without it, work goes on
 
 
-async def _work(server: GpuServer) -> None:
+async def _work(server: RunningServer) -> None:
     """Do the queue's jobs; without a queue wait for ever."""
     if server.worker is None:
         await asyncio.Event().wait()
@@ -248,7 +248,7 @@ async def _work(server: GpuServer) -> None:
         await server.worker.run()
 
 
-async def _stop(settings: Settings, server: GpuServer, working: asyncio.Task[None]) -> None:
+async def _stop(settings: Settings, server: RunningServer, working: asyncio.Task[None]) -> None:
     """Accept nothing new; finish the jobs that have begun, or return them to the queue."""
     inference, worker = server.parts.inference, server.worker
     log.info("stopping", running=inference.running, waiting=inference.waiting)
@@ -267,7 +267,7 @@ async def _stop(settings: Settings, server: GpuServer, working: asyncio.Task[Non
     log.info("stopped")
 
 
-async def _drain(server: GpuServer, working: asyncio.Task[None]) -> None:
+async def _drain(server: RunningServer, working: asyncio.Task[None]) -> None:
     """Wait until no job is in work."""
     if server.worker is not None:
         await asyncio.wait({working})

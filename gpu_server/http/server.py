@@ -49,7 +49,7 @@ class ConnectionBounds:
         return min(LONGEST_INTERVAL, self.head_seconds / 4, self.patience / 4)
 
 
-class Connection(H11Protocol):
+class BoundedConnection(H11Protocol):
     """A connection with limits."""
 
     def __init__(self, bounds: ConnectionBounds, **uvicorns: Any) -> None:
@@ -151,7 +151,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=cast("type[asyncio.Protocol]", partial(Connection, bounds)),
+                http=cast("type[asyncio.Protocol]", partial(BoundedConnection, bounds)),
                 ws="none",
                 lifespan="off",
                 log_config=None,

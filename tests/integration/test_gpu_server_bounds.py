@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gpu_server.app import GpuServer
+from gpu_server.app import RunningServer
 from tests.support.eventually import eventually
 from tests.support.gpu_server import Client, gpu_server
 
@@ -61,7 +61,7 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-def connections(server: GpuServer) -> list[Any]:
+def connections(server: RunningServer) -> list[Any]:
     return list(server.bounds.connections._members)
 
 

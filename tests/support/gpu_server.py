@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from gpu_server.app import GpuServer, assemble, serve
+from gpu_server.app import RunningServer, assemble, serve
 from gpu_server.settings import Settings
 from tests.support.scripted_transcriber import MODULE
 from tests.support.service import RunningService, read_logs
@@ -74,7 +74,7 @@ async def _read(answer: aiohttp.ClientResponse) -> Answer:
 @contextlib.asynccontextmanager
 async def gpu_server(
     *, child: str = MODULE, loaded: bool = True, **settings: Any
-) -> AsyncIterator[tuple[Client, GpuServer]]:
+) -> AsyncIterator[tuple[Client, RunningServer]]:
     """Run a server on the test's own loop."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
