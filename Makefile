@@ -83,9 +83,15 @@ HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) 
 redrive: setup-python ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
 	@$(HERE) $(PYTHON_HERE) -m infra.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
 
+# These four take the same words. BUILDAH_FORMAT: podman and buildah keep a health check in Docker's
+# format only.
+CONTAINER_BUILD ?= $(firstword $(foreach tool,docker podman finch buildah,$(if $(shell command -v $(tool)),$(tool))))
+IMAGE ?= ecs_service
+
 .PHONY: images
-images: setup-python ## build the container images, with Docker or else with buildah
-	@$(PYTHON_HERE) -m scripts.images
+images: ## build the container image of IMAGE=ecs_service|gpu_server (CONTAINER_BUILD, BUILD_OPTIONS)
+	@test -n "$(CONTAINER_BUILD)" || { echo "Install docker, podman, finch or buildah to build images." >&2; exit 1; }
+	BUILDAH_FORMAT=docker $(CONTAINER_BUILD) build --file $(IMAGE)/Dockerfile --tag cloudscribe/$(IMAGE) $(BUILD_OPTIONS) .
 
 # --- test --------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ clean: ## remove the demo's data and logs
 .PHONY: distclean
 distclean: clean ## remove everything that was set up or built
 	rm -rf .venv .venv-emulator frontend/node_modules frontend/dist infra/node_modules build
-	rm -rf tests/aws_sdk_js/node_modules scripts/bytecode/node_modules
+	rm -rf tests/aws_sdk_js/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,12 +1,14 @@
-"""What the router adds to a transcription: its cold start, and its own time when it is warm.
+"""Measures the time that the router adds to a transcription: its cold import and its warm overhead.
 
-The real handler runs in a process of its own, with real clients, against a world on the loopback
-in which everything is answered at once (`benchmarks.router_world`). From S3, SQS and a server over
-a network the answers come later; what they take is not in the figures.
+The real handler runs with real clients in a process of its own. Stand-ins on the loopback answer
+its requests at once (`benchmarks.router_world`), so the figures leave out the time of S3, SQS, the
+server and the network.
 
-Import: a fresh interpreter imports the handler, which makes its clients. On a busy machine its CPU
-time says more than the clock. It sees what Lambda does (`scripts.bundle`): packages with their
-bytecode, the function's own sources without; of botocore's data what the layer has; no `awscrt`.
+Import: a fresh interpreter imports the handler, which creates its clients. On a busy machine the
+CPU time says more than the clock. The interpreter sees what it sees in Lambda (`scripts.bundle`):
+packages with bytecode, the function's own sources without; the botocore data of the layer; no
+`awscrt`. A second measurement leaves out the packages' bytecode, as a layer does that was built
+without the functions' Python.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ print(time.perf_counter() - begin, time.process_time() - cpu)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How often."""
+    """How often each measurement is repeated."""
 
     imports: int = 15
     invocations: int = 500
@@ -63,22 +65,28 @@ class Result:
 
     imported: dict[str, float]
     imported_cpu: dict[str, float]
-    #: The warm handler, by where the recording went.
+    #: The same without the packages' bytecode.
+    compiled: dict[str, float]
+    compiled_cpu: dict[str, float]
+    #: The warm handler, by the recording's destination.
     warm: dict[str, dict[str, float]]
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> Result:
-    """Measure.
+    """Run the measurements.
 
     Raises:
-        ServerError: the world around the router did not start.
+        ServerError: the stand-ins around the router did not start, or the router failed.
     """
     with _world() as url, tempfile.TemporaryDirectory() as space:
         environment = _environment(url)
         data = _data_of_the_layer(Path(space, "data"))
         progress("router: cold start")
-        cold = environment | _bytecode_of_packages(Path(space, "bytecode"), environment, data)
-        clock, cpu = zip(*(_import_seconds(cold, data) for _ in range(plan.imports)), strict=True)
+        cache = Path(space, "bytecode")
+        environment_of_imports = environment | _compile_packages(cache, environment, data)
+        imported = _imports(environment_of_imports, data, plan.imports)
+        shutil.rmtree(_cached(cache, Path(botocore.__file__).parents[1]))
+        compiled = _imports(environment_of_imports, data, plan.imports)
         warm = {}
         for name, more, end in (
             ("server", {"GPU_URL": url}, "recording transcribed"),
@@ -88,18 +96,22 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result:
             seconds = _warm_seconds(environment | more, plan.invocations, end)
             warm[name] = milliseconds(seconds)
     return Result(
-        imported=milliseconds(clock),
-        imported_cpu=milliseconds(cpu),
+        imported=milliseconds(imported[0]),
+        imported_cpu=milliseconds(imported[1]),
+        compiled=milliseconds(compiled[0]),
+        compiled_cpu=milliseconds(compiled[1]),
         warm=warm,
     )
 
 
 def report(result: Result) -> str:
-    """Return the table, and which promises are kept."""
+    """Return the table, and whether each limit is kept."""
     heads = ["what", "p50 ms", "p95 ms", "p99 ms", "max ms"]
     rows = [
         ["import", *result.imported.values()],
         ["import, CPU", *result.imported_cpu.values()],
+        ["import without bytecode", *result.compiled.values()],
+        ["import without bytecode, CPU", *result.compiled_cpu.values()],
     ]
     rows += [[f"warm, to the {name}", *each.values()] for name, each in result.warm.items()]
     p50, p95 = result.imported["p50"], result.warm["server"]["p95"]
@@ -132,7 +144,7 @@ def _world() -> Iterator[str]:
     try:
         url = process.stdout.readline().strip()
         if not url:
-            raise ServerError("the world around the router did not start")
+            raise ServerError("the stand-ins around the router did not start")
         yield url
     finally:
         process.stdin.close()
@@ -141,7 +153,7 @@ def _world() -> Iterator[str]:
 
 
 def _environment(url: str) -> dict[str, str]:
-    """Return an environment whose AWS is at `url` and nowhere else."""
+    """Return an environment whose only AWS endpoint is `url`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for name in ("PYTHONDONTWRITEBYTECODE", "GPU_URL", "AUTH_TOKEN"):
         kept.pop(name, None)
@@ -154,6 +166,7 @@ def _environment(url: str) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "JOBS_QUEUE_URL": f"{url}/jobs",
+        "UNDELIVERED_QUEUE_URL": f"{url}/undelivered",
         "RECORDINGS_BUCKET": BUCKET,
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
@@ -161,23 +174,33 @@ def _environment(url: str) -> dict[str, str]:
 
 
 def _data_of_the_layer(target: Path) -> Path:
-    """Copy what the layer keeps of botocore's data."""
+    """Copy the part of botocore's data that the layer keeps."""
     shutil.copytree(Path(botocore.__file__).with_name("data"), target)
     botocore_data.slim(target)
     return target
 
 
-def _bytecode_of_packages(target: Path, environment: dict[str, str], data: Path) -> dict[str, str]:
-    """Have packages compiled into `target`; return the variables by which Python finds that."""
-    found = {"PYTHONPYCACHEPREFIX": str(target)}
-    _import_seconds(environment | found, data)
-    shutil.rmtree(target / ROOT.relative_to(ROOT.anchor) / "lambdas")
-    shutil.rmtree(target / ROOT.relative_to(ROOT.anchor) / "transcripts")
-    return found | {"PYTHONDONTWRITEBYTECODE": "1"}
+def _compile_packages(cache: Path, environment: dict[str, str], data: Path) -> dict[str, str]:
+    """Compile everything but our own sources into `cache`; return the variables that select it."""
+    selected = {"PYTHONPYCACHEPREFIX": str(cache)}
+    _import_seconds(environment | selected, data)
+    for room in ("lambdas", "transcripts"):
+        shutil.rmtree(_cached(cache, ROOT / room))
+    return selected | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _cached(cache: Path, folder: Path) -> Path:
+    """Return where the bytecode of a folder lies in `cache`."""
+    return cache / folder.relative_to(folder.anchor)
+
+
+def _imports(environment: dict[str, str], data: Path, count: int) -> list[tuple[float, ...]]:
+    """Return the seconds of `count` imports by the clock, and those of the CPU."""
+    return list(zip(*(_import_seconds(environment, data) for _ in range(count)), strict=True))
 
 
 def _import_seconds(environment: dict[str, str], data: Path) -> tuple[float, float]:
-    """Return the seconds of an import by the clock and of the CPU."""
+    """Return the seconds of one import, by the clock and of the CPU."""
     clock, cpu = _output([sys.executable, "-c", _IMPORT, str(data)], environment).split()
     return float(clock), float(cpu)
 
@@ -201,7 +224,7 @@ def _output(command: list[str], environment: dict[str, str]) -> str:
 
 
 def _invoke(invocations: int) -> list[float]:
-    """Call the handler so often, each time for another recording; return the seconds of each."""
+    """Call the handler for one new recording after another; return the seconds of each call."""
     from lambdas.router.handler import handler  # noqa: PLC0415 - reads the environment
 
     context: Any = SimpleNamespace(

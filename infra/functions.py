@@ -23,8 +23,13 @@ from infra.environments import Canary, Functions
 from infra.log_retention import RETENTION
 from infra.security import accept
 
-#: `scripts.bundle` fetches the layer's packages for the same version.
-RUNTIME = lambda_.Runtime.PYTHON_3_14
+#: The newest of Lambda's that developers' machines also have: what is tested is what runs, and it
+#: compiles the layer. `scripts.bundle` installs the layer's packages for the same version.
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+NOT_LATEST = (
+    "Python 3.13 runs on the machines that test the functions and compile their layer; 3.14 is "
+    "rarely there yet."
+)
 
 #: An alarm on errors looks at the last so many minutes: functions' own counts come by way of their
 #: log and may be minutes late, when the newest minute already counts as one without errors.
@@ -133,10 +138,11 @@ class PythonFunction(Construct):
         accept(
             self.function,
             {
+                **dict.fromkeys(("AwsSolutions-L1", "Serverless-LambdaLatestVersion"), NOT_LATEST),
                 "Serverless-LambdaTracing": (
                     "X-Ray's traces would begin anew behind each queue, and need a right on every "
                     "resource; traces that cross queues are OpenTelemetry's matter."
-                )
+                ),
             },
         )
         self.alias = lambda_.Alias(

@@ -1,14 +1,14 @@
-"""Makes what the CDK deploys of `lambdas/`: `python -m scripts.bundle [functions | layer]`.
+"""Builds what the CDK deploys of `lambdas/`: `python -m scripts.bundle [functions | layer]`.
 
     build/functions/NAME   the sources of a function, for each folder with a handler.py
     build/layer/python     its locked dependencies, for Lambda's arm64, and their bytecode
 
-The same sources and the same lock give the same bytes wherever they are bundled: only what is
-needed is taken, and nothing of the machine is left in it. The CDK names an archive by a digest
-of names and contents, so a function gets a new version only when it changed. No Docker: uv picks
-packages that are ready for Lambda's machine, and never builds one.
+The same sources, lock and CPython release give the same bytes on every machine: a bundle holds only
+what a function needs and no trace of the machine. The CDK names an archive by a digest of names and
+contents, so a function gets a new version only when it changed. Docker is not needed: uv selects
+wheels for Lambda's machine and builds none.
 
-Everything is made in a folder of its own and then renamed, so what is in `build/` is whole.
+Each bundle is written to a temporary folder and then renamed, so `build/` never holds half of one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from scripts import botocore_data
@@ -28,17 +29,24 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 FUNCTIONS = BUILD / "functions"
 LAYER = BUILD / "layer"
-COMPILER = ROOT / "scripts" / "bytecode"
 REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
 
-#: What functions run on; `infra.functions.RUNTIME` says the same to AWS.
-PYTHON = "3.14"
+#: The functions' Python; `infra.functions.RUNTIME` is the same version.
+PYTHON = "3.13"
 PLATFORM = "aarch64-manylinux2014"
 
-#: 1980-01-01 in UTC, where the time of zip archives begins.
+#: 1980-01-01 in UTC, the earliest time that a zip archive can hold.
 EPOCH = 315_532_800
 
-#: What installers leave for themselves: locks, the way back, where it all came from.
+#: Where Lambda unpacks the layer's packages; tracebacks show these paths.
+PACKAGES = "/opt/python"
+#: Printed where no interpreter compiles the layer. Measured by benchmarks/router.py.
+NO_BYTECODE = (
+    f"No Python {PYTHON} was found, so the layer has no bytecode: each cold start compiles its "
+    "packages, and the router's import takes 1 s instead of 0.4 s.\n"
+)
+
+#: What installers leave behind: locks, scripts, and records of where a package came from.
 _TRACES = re.compile(
     r"bin|\.lock|.*/__pycache__|.*\.pyc|.*\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json"
     r"|uv_cache\.json|uv_build\.json)"
@@ -46,19 +54,19 @@ _TRACES = re.compile(
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the functions: folders of `lambdas/` with a handler."""
+    """Return the names of the functions: the folders of `lambdas/` with a handler."""
     return sorted(handler.parent.name for handler in root.glob("lambdas/*/handler.py"))
 
 
 def sources(root: Path, name: str) -> list[Path]:
-    """Return the files that a function consists of: its own, and what functions share."""
+    """Return the source files of a function: its own and those that functions share."""
     folders = (root / "lambdas" / name, root / "transcripts")
     found = [path for folder in folders for path in folder.rglob("*.py")]
     return sorted([*(root / "lambdas").glob("*.py"), *found])
 
 
 def bundle_functions(root: Path = ROOT, target: Path = FUNCTIONS) -> None:
-    """Make `target` with a folder for each function; what is no function any more goes."""
+    """Build `target` with one folder for each function; folders of removed functions disappear."""
 
     def fill(folder: Path) -> None:
         for name in names(root):
@@ -71,15 +79,17 @@ def bundle_functions(root: Path = ROOT, target: Path = FUNCTIONS) -> None:
 
 
 def bundle_layer(
-    install: Callable[[Path], None], compile_: Callable[[Path], None], target: Path = LAYER
+    install: Callable[[Path], None],
+    compile_: Callable[[Path], None] | None,
+    target: Path = LAYER,
 ) -> None:
-    """Make `target` as Lambda unpacks a layer.
+    """Build `target` as Lambda unpacks a layer.
 
     Args:
-        install: puts packages into a folder.
-        compile_: puts their bytecode there. Lambda cannot keep what it compiles, so that each cold
-            start would compile everything.
-        target: the folder to make.
+        install: installs packages into a folder.
+        compile_: compiles them there. Lambda's disk is read-only: without bytecode each cold start
+            compiles everything again. None leaves the bytecode out.
+        target: the folder to build.
     """
 
     def fill(folder: Path) -> None:
@@ -88,16 +98,17 @@ def bundle_layer(
         _strip(packages)
         if (data := packages / "botocore" / "data").is_dir():
             botocore_data.slim(data)
-        compile_(packages)
+        if compile_:
+            compile_(packages)
 
     _make(target, fill)
 
 
 def install(folder: Path) -> None:
-    """Put the locked packages into `folder`, by uv or else by pip, which knows `pip.conf`.
+    """Install the locked packages into `folder` with uv, or else with pip, which reads `pip.conf`.
 
     Raises:
-        subprocess.CalledProcessError: neither could; their output says why.
+        subprocess.CalledProcessError: both failed; their output says why.
     """
     try:
         subprocess.run(uv_call(folder), check=True)  # noqa: S603 - the environment's own uv
@@ -107,9 +118,9 @@ def install(folder: Path) -> None:
 
 
 def uv_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
-    """Return the call of uv that puts packages for Lambda's machine into `folder`."""
+    """Return the uv command that installs packages for Lambda's machine into `folder`."""
     return [
-        *(str(Path(sys.executable).with_name("uv")), "pip", "install", "--link-mode", "copy"),
+        *(_uv(), "pip", "install", "--link-mode", "copy"),
         *("--python-platform", PLATFORM, "--python-version", PYTHON),
         *_COMMON,
         *("--target", str(folder), "--requirement", str(requirements)),
@@ -117,7 +128,7 @@ def uv_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
 
 
 def pip_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
-    """Return the call of pip that does the same."""
+    """Return the pip command that does the same."""
     architecture, _, system = PLATFORM.partition("-")
     return [
         *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"),
@@ -130,26 +141,62 @@ def pip_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
 _COMMON = ("--only-binary", ":all:", "--require-hashes", "--no-deps")
 
 
-def compile_packages(folder: Path) -> None:
-    """Put the bytecode of packages beside their sources, by the functions' Python.
+def find_interpreter() -> str | None:
+    """Return an interpreter of the functions' Python on this machine, None where there is none.
+
+    uv searches, but it gives up at a `python3.13` that does not run, such as a version manager's
+    shim. A folder with such a shim is left out; pyenv's shim runs the version in `PYENV_VERSION`.
+    """
+    environment = {**os.environ, "PYENV_VERSION": PYTHON}
+    folders = [
+        folder
+        for folder in os.get_exec_path()
+        if not (python := Path(folder, f"python{PYTHON}")).exists()
+        or _output([str(python), "-c", ""], environment) is not None
+    ]
+    environment["PATH"] = os.pathsep.join(folders)
+    call = [_uv(), "python", "find", "--no-project", "--no-python-downloads", f"cpython@{PYTHON}"]
+    return _output(call, environment)
+
+
+def _output(call: list[str], environment: dict[str, str]) -> str | None:
+    """Return what a program prints, None where it fails."""
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - uv, or a Python of this machine
+    return None if done.returncode else done.stdout.strip()
+
+
+def compile_packages(folder: Path, interpreter: str) -> None:
+    """Compile packages beside their sources.
+
+    Python compares the time of a source with the one in its bytecode, and the time differs in
+    Lambda. The bytecode is therefore marked as unchecked (PEP 552). One process compiles everything
+    in a fixed order with fixed hashes, so that two runs give the same bytes.
 
     Raises:
-        subprocess.CalledProcessError: it could not; its output says why.
+        subprocess.CalledProcessError: a package does not compile; the output says which.
     """
-    node = shutil.which("node") or "node"
-    call = [node, str(COMPILER / "compile.mjs"), PYTHON, str(folder)]
-    subprocess.run(call, check=True)  # noqa: S603 - our own program
+    call = [interpreter, "-P", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run(  # noqa: S603 - a Python of this machine
+        [*call, "-s", str(folder), "-p", PACKAGES, str(folder)],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        | {"PYTHONHASHSEED": "0"},
+        check=True,
+    )
+
+
+def _uv() -> str:
+    return str(Path(sys.executable).with_name("uv"))
 
 
 def _strip(folder: Path) -> None:
-    """Remove traces of the installer."""
+    """Remove what the installer left behind."""
     for path in [*folder.rglob("*")]:
         if _TRACES.fullmatch(path.relative_to(folder).as_posix()):
             _remove(path)
 
 
 def _make(target: Path, fill: Callable[[Path], None]) -> None:
-    """Have `fill` make a folder, and put it in the place of `target`."""
+    """Let `fill` fill a new folder, then replace `target` by it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as space:
         fresh = Path(space, "new")
@@ -164,7 +211,7 @@ def _make(target: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    # The innermost first: what is written in a folder changes its time.
+    # The innermost first: a change in a folder updates the folder's time.
     yield from sorted(folder.rglob("*"), reverse=True)
     yield folder
 
@@ -177,7 +224,7 @@ def _remove(path: Path) -> None:
 
 
 def main() -> int:
-    """Make what the command line names, or everything; return the exit status."""
+    """Build what the command line names, or everything; return the exit status."""
     wanted = sys.argv[1:] or ["functions", "layer"]
     if unknown := set(wanted) - {"functions", "layer"}:
         sys.stderr.write(f"Unknown: {', '.join(sorted(unknown))}; known are functions, layer\n")
@@ -185,7 +232,12 @@ def main() -> int:
     if "functions" in wanted:
         bundle_functions()
     if "layer" in wanted:
-        bundle_layer(install, compile_packages)
+        interpreter = find_interpreter()
+        if interpreter is None:
+            sys.stderr.write(NO_BYTECODE)
+        bundle_layer(
+            install, partial(compile_packages, interpreter=interpreter) if interpreter else None
+        )
     return 0
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from scripts import builders, bundle, lock, stamps
+from scripts import bundle, lock, stamps
 from scripts.checks import (
     GIB,
     SetupError,
@@ -312,8 +312,7 @@ def _bundle_functions(tools: Tools) -> None:
 
 def _layer_inputs() -> str:
     made_by = [ROOT / "scripts" / name for name in ("bundle.py", "botocore_data.py")]
-    compiler = [bundle.COMPILER / name for name in ("compile.mjs", "package-lock.json")]
-    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, *made_by, *compiler])
+    return stamps.fingerprint(ROOT, [bundle.REQUIREMENTS, *made_by])
 
 
 def _bundle_layer(tools: Tools) -> None:
@@ -355,9 +354,6 @@ FUNCTIONS = Step(
     (bundle.FUNCTIONS,),
     _bundle_functions,
 )
-BYTECODE = _npm_step(
-    "bytecode", "compiler of the functions' packages", bundle.COMPILER, "pyodide", disk=30
-)
 LAYER = Step(
     "layer",
     "packages of the functions",
@@ -381,10 +377,10 @@ WHISPER = _python_step(
 GOALS: dict[str, tuple[tuple[Step, ...], ...]] = {
     "demo": ((FUNCTIONS, RUNTIME, EMULATOR), (CDK, NPM, PAGE)),
     "test": (
-        (FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, BYTECODE, LAYER),
+        (FUNCTIONS, RUNTIME, DEVELOPMENT, EMULATOR, LAYER),
         (CDK, AWS_SDK_JS, NPM, PAGE),
     ),
-    "build": ((FUNCTIONS, RUNTIME, BYTECODE, LAYER), (CDK, NPM, PAGE)),
+    "build": ((FUNCTIONS, RUNTIME, LAYER), (CDK, NPM, PAGE)),
     "python": ((RUNTIME,),),
     "dev": ((RUNTIME, DEVELOPMENT),),
     "emulator": ((EMULATOR,),),
@@ -454,7 +450,9 @@ class SetUp:
 
 def _missing_programs() -> list[str]:
     """Return the test programs that this machine lacks."""
-    unneeded = WITHOUT_DOCKER if builders.docker() is not None else ()
+    docker = shutil.which("docker") or "false"
+    engine = subprocess.run([docker, "info"], capture_output=True, check=False)  # noqa: S603 - asks whether an engine answers
+    unneeded = () if engine.returncode else WITHOUT_DOCKER
     return [name for name in TEST_PROGRAMS if name not in unneeded and not shutil.which(name)]
 
 

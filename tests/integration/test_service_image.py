@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client.live import Message, Speaker
-from scripts.builders import Buildah, CannotBuild, Docker, builder
-from scripts.images import EXIT_CANNOT_BUILD
 from tests.support.cloud import Cloud
 from tests.support.containers import Container, running_container
 from tests.support.eventually import eventually
+from tests.support.image_builds import Buildah, CannotBuild, Docker, build_image, find_builder
 from tests.support.recordings import flite, silence, word_error_rate
 from tests.support.utterances import conversation
 from transcripts.models import Utterance
@@ -28,18 +23,15 @@ from transcripts.protocol import Closed, Final, Partial, TranscribeParameters
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
 SENTENCE = "the weather is very nice today and we are going to walk along the river"
 CHUNK = 3_200
-#: A base, a set of packages and a busy machine: seconds.
-BUILD_SECONDS = 900
 DRAIN_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
 def maker() -> Docker | Buildah:
     try:
-        found = builder()
+        found = find_builder()
     except CannotBuild as reason:
         pytest.skip(str(reason))
     if isinstance(found, Buildah) and not all(map(shutil.which, ("unshare", "nsenter", "setpriv"))):
@@ -48,21 +40,8 @@ def maker() -> Docker | Buildah:
 
 
 @pytest.fixture(scope="module")
-def image() -> str:
-    """The image, as `make images` makes it: only if it is not current."""
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.images", "--json", "ecs_service"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=BUILD_SECONDS,
-    )
-    if done.returncode == EXIT_CANNOT_BUILD:
-        pytest.skip(done.stderr.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stderr
-    (built,) = json.loads(done.stdout)
-    return str(built["image"])
+def image(maker: Docker | Buildah, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_image(maker, tmp_path_factory.mktemp("secrets"))
 
 
 def settings(cloud: Cloud) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from scripts.builders import Buildah, Docker
 from tests.support.eventually import eventually
+from tests.support.image_builds import Buildah, Docker, run
 from tests.support.service import START_SECONDS, STOP_SECONDS, RunningService, read_logs
 
 #: Makes the mounts of its own namespace, then becomes the program: ROOT VOLUMES PROGRAM ...
@@ -149,9 +149,9 @@ def _chroot(
     wanted = buildah.configuration(image)
     given = {**dict(pair.split("=", 1) for pair in wanted["Env"]), **environment}
     name = f"test-{uuid.uuid4()}"
-    _done(buildah.call("from", "--name", name, image))
+    run(buildah.call("from", "--name", name, image))
     try:
-        root = _done(buildah.call("mount", name))
+        root = run(buildah.call("mount", name))
         as_user = ["setpriv", "--no-new-privs", f"--bounding-set={_BOUNDS}", "--inh-caps=-all"]
         as_user += ["chroot", f"--userspec={wanted['User']}", "--groups=", root]
         as_user += ["env", "--ignore-environment", f"--chdir={wanted['WorkingDir']}"]
@@ -160,7 +160,7 @@ def _chroot(
         enter = ["sh", "-c", _ENTER, "enter", root, " ".join(wanted["Volumes"])]
         yield [*namespace, *enter, *as_user, *wanted["Entrypoint"]], as_user
     finally:
-        _done(buildah.call("rm", name))
+        run(buildah.call("rm", name))
 
 
 async def _service_below(unshare: asyncio.subprocess.Process) -> int:
@@ -174,7 +174,3 @@ async def _service_below(unshare: asyncio.subprocess.Process) -> int:
 def _beside(pid: int) -> list[str]:
     """Return the call that enters the namespaces of a process."""
     return ["nsenter", f"--target={pid}", "--mount", "--pid"]
-
-
-def _done(call: list[str]) -> str:
-    return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from gpu_server.layer import LAYERS, part
 from scripts import lock
-from scripts.builders import ROOT
 
 pytestmark = pytest.mark.unit
 
+ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "gpu_server" / "Dockerfile").read_text()
 TRANSCRIBERS = ("faster-whisper", "whisperx")
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +17,9 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[3]
 
-#: By which Python knows bytecode as its own: Include/internal/pycore_magic_number.h of CPython.
-MAGIC = {"3.14": (3627).to_bytes(2, "little")}
+#: The magic number in CPython's bytecode, from Include/internal/pycore_magic_number.h.
+MAGIC = {"3.13": (3571).to_bytes(2, "little")}
+INTERPRETER = bundle.find_interpreter()
 
 
 def digest(folder: Path) -> str:
@@ -76,7 +79,7 @@ def fake_install(folder: Path) -> None:
 def fake_compile(folder: Path) -> None:
     cache = folder / "pydantic" / "__pycache__"
     cache.mkdir(exist_ok=True)
-    (cache / "main.cpython-314.pyc").write_text("bytecode")
+    (cache / "main.cpython-313.pyc").write_text("bytecode")
 
 
 def test_a_function_gets_its_own_sources_and_those_that_it_may_import(
@@ -123,9 +126,60 @@ def test_the_layer_holds_packages_and_no_trace_of_their_installation(tmp_path: P
     assert files(tmp_path / "layer") == {
         "python/six.py",
         "python/pydantic/main.py",
-        "python/pydantic/__pycache__/main.cpython-314.pyc",
+        "python/pydantic/__pycache__/main.cpython-313.pyc",
         "python/pydantic-2.0.dist-info/METADATA",
     }
+
+
+def test_without_an_interpreter_of_their_version_packages_stay_uncompiled(tmp_path: Path) -> None:
+    bundle.bundle_layer(fake_install, None, tmp_path / "layer")
+
+    assert "python/pydantic/main.py" in files(tmp_path / "layer")
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_a_missing_interpreter_fails_no_build_and_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built: list[object] = []
+    monkeypatch.setattr(bundle, "find_interpreter", lambda: None)
+    monkeypatch.setattr(bundle, "bundle_layer", lambda _install, compile_: built.append(compile_))
+    monkeypatch.setattr(sys, "argv", ["bundle", "layer"])
+
+    assert bundle.main() == 0
+    assert built == [None]
+    assert f"No Python {bundle.PYTHON} was found" in capsys.readouterr().err
+
+
+def test_a_shim_that_does_not_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = tmp_path / "shims" / f"python{bundle.PYTHON}"
+    shim.parent.mkdir()
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}{os.pathsep}{os.environ['PATH']}")
+
+    assert bundle.find_interpreter() == INTERPRETER
+
+
+@pytest.mark.skipif(INTERPRETER is None, reason=f"there is no Python {bundle.PYTHON}")
+def test_bytecode_is_the_same_wherever_it_is_compiled_and_names_lambdas_paths(
+    tmp_path: Path,
+) -> None:
+    assert INTERPRETER is not None
+    caches = []
+    for name in ("first", "second"):
+        packages = tmp_path / name / "python"
+        packages.mkdir(parents=True)
+        (packages / "one.py").write_text("NAMES = frozenset({'a', 'b', 'c'})\n")
+        bundle.compile_packages(packages, INTERPRETER)
+        (cache,) = packages.rglob("*.pyc")
+        caches.append(cache.read_bytes())
+
+    assert caches[0] == caches[1]
+    assert b"/opt/python/one.py" in caches[0]
+    assert caches[0][:8] == MAGIC[bundle.PYTHON] + b"\r\n\1\0\0\0"
 
 
 def test_two_layers_are_the_same(tmp_path: Path) -> None:
@@ -194,6 +248,8 @@ made = pytest.mark.skipif(not bundle.LAYER.is_dir(), reason="`make build` makes 
 def test_a_cold_start_compiles_nothing_of_the_layer() -> None:
     tag = f"cpython-{bundle.PYTHON.replace('.', '')}"
 
+    if not list(bundle.LAYER.rglob("*.pyc")):
+        pytest.skip(f"the layer was built without Python {bundle.PYTHON}")
     for source in bundle.LAYER.rglob("*.py"):
         code = (source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc").read_bytes()
         # Python's magic number, and the mark of bytecode whose source nobody compares (PEP 552).
