@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,8 +78,6 @@ def synthesise(environment: str, folder: Path) -> list[Stack]:
             cdk.context.json is no JSON.
         MissingArtifact: something was not built.
     """
-    # jsii warns of Node's age with a banner; scripts/checks.py says which Node is needed.
-    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
     import aws_cdk as cdk  # noqa: PLC0415 - takes seconds, and pricing a folder needs none of it
     from pydantic import ValidationError  # noqa: PLC0415 - the same
 
