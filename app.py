@@ -3,8 +3,9 @@
     make synth ENV=demo       make cost ENV=demo       make deploy ENV=demo
 
 Values of your own account (a shared load balancer, a domain, an e-mail address) go into
-`cdk.context.json` under the environment's name, in the shape of `infra.environments.Environment`;
-docs/deploy.md has examples. Everything else is decided here.
+`cdk.context.json` under the environment's name, in the shape of
+`infra.config.environment.Environment`; docs/deploy.md has examples. Everything else is decided
+here.
 """
 
 from __future__ import annotations
@@ -15,27 +16,22 @@ from pathlib import Path
 import aws_cdk as cdk
 from pydantic import ValidationError
 
-from infra import own_values, security
-from infra.artifacts import Artifacts
-from infra.environments import (
-    Canary,
-    Data,
-    DedicatedLoadBalancer,
-    Environment,
-    Functions,
-    Live,
-    Network,
-    NoLoadBalancer,
-    Operations,
-    Service,
-    SharedLoadBalancer,
-    explain,
-)
-from infra.own_values import WrongContext, with_own_values
-from infra.recognition import Transcribe
+from infra.common import nag
+from infra.common.artifacts import Artifacts
+from infra.config import own_values
+from infra.config.data import DataConfig
+from infra.config.environment import Environment, explain
+from infra.config.functions import Canary, FunctionsConfig
+from infra.config.live import LiveConfig
+from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, SharedLoadBalancer
+from infra.config.network import NetworkConfig
+from infra.config.operations import OperationsConfig
+from infra.config.own_values import WrongContext, with_own_values
+from infra.config.recognition import TranscribeConfig
+from infra.config.service import ServiceConfig
 from infra.stacks import provision
 
-#: Stands for a load balancer that you have; AWS's own example account cannot be deployed to.
+#: A placeholder for a load balancer of yours; AWS's example account cannot be deployed to.
 EXAMPLE_LOAD_BALANCER = SharedLoadBalancer(
     listener_arn=(
         "arn:aws:elasticloadbalancing:us-east-1:111111111111:listener/app/shared/"
@@ -61,72 +57,74 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         Environment(
             name="local",
             region="us-east-1",
-            data=Data(protected=False),
-            functions=Functions(canary=None, with_dependencies=False, processor_concurrency=2),
+            data=DataConfig(protected=False),
+            functions=FunctionsConfig(
+                canary=None, with_dependencies=False, processor_concurrency=2
+            ),
         ),
-        # Somebody else's load balancer, one task on Spot. Where there is none to share, a dedicated
-        # one costs twice as much as the rest; under $10 a month in an empty account is `solo`.
-        # Until access control exists, whoever knows the page's address can have speech recognised:
-        # of the 25 streams that an account has by default these are four, $5.76 an hour; and at one
-        # start a second, for AWS charges 15 s even for a moment, nobody can make it more than
-        # $21.60.
+        # An existing load balancer, and one task on Spot. In an account without a load balancer to
+        # share, a dedicated one costs twice as much as the rest; `solo` costs under $10 a month
+        # there. Until access control exists, everybody who knows the page's address can use speech
+        # recognition. So `demo` takes four of an account's default 25 streams ($5.76 an hour) and
+        # starts one a second. AWS charges at least 15 s a stream, so abuse costs $21.60 an hour at
+        # most.
         Environment(
             name="demo",
             region="us-east-1",
-            data=Data(protected=False, utterance_days=7, recording_days=7),
-            functions=Functions(canary=None),
-            live=Live(
+            data=DataConfig(protected=False, utterance_days=7, recording_days=7),
+            functions=FunctionsConfig(canary=None),
+            live=LiveConfig(
                 load_balancer=EXAMPLE_LOAD_BALANCER,
-                service=Service(
+                service=ServiceConfig(
                     cpu=256,
                     memory_mib=512,
-                    engine=Transcribe(quota=4, starts_per_second=1),
+                    engine=TranscribeConfig(quota=4, starts_per_second=1),
                     max_stream_seconds=30,
                     on_demand_base=0,
                     drain_seconds=45,
                 ),
             ),
-            # As with a load balancer of its own, and ten hours of streams.
-            operations=Operations(monthly_budget_usd=45, speech_budget_usd=15),
+            # Enough for a load balancer of its own, and ten hours of streams.
+            operations=OperationsConfig(monthly_budget_usd=45, speech_budget_usd=15),
         ),
-        # Under $10 a month in an empty account: one small machine and no load balancer. It has what
-        # the demo has, but a deployment interrupts it for a minute.
+        # One small machine and no load balancer, under $10 a month in an empty account. It offers
+        # the same as the demo, but a deployment interrupts it for a minute.
         Environment(
             name="solo",
             region="us-east-1",
-            data=Data(protected=False, utterance_days=7, recording_days=7),
-            functions=Functions(canary=None),
-            live=Live(
+            data=DataConfig(protected=False, utterance_days=7, recording_days=7),
+            functions=FunctionsConfig(canary=None),
+            live=LiveConfig(
                 load_balancer=NoLoadBalancer(),
-                service=Service(
-                    engine=Transcribe(quota=4, starts_per_second=1),
+                service=ServiceConfig(
+                    engine=TranscribeConfig(quota=4, starts_per_second=1),
                     viewers=1000,
                     max_stream_seconds=30,
                     drain_seconds=45,
                 ),
             ),
-            # Five and a half hours of streams are in it.
-            operations=Operations(monthly_budget_usd=20, speech_budget_usd=8),
+            # Includes five and a half hours of streams.
+            operations=OperationsConfig(monthly_budget_usd=20, speech_budget_usd=8),
         ),
-        # For people who rely on it.
+        # For people who rely on the service.
         Environment(
             name="prod",
             region="us-east-1",
-            data=Data(
+            data=DataConfig(
                 protected=True,
                 point_in_time_recovery_days=35,
                 utterance_days=365,
                 recording_days=None,
             ),
-            functions=Functions(canary=Canary(minutes=5), log_days=90),
-            live=Live(
-                load_balancer=DedicatedLoadBalancer(network=Network(zones=2, flow_logs=True)),
-                service=Service(
-                    # Streams take a few hundredths of this; the rest is for viewers.
+            functions=FunctionsConfig(canary=Canary(minutes=5), log_days=90),
+            live=LiveConfig(
+                load_balancer=DedicatedLoadBalancer(network=NetworkConfig(zones=2, flow_logs=True)),
+                service=ServiceConfig(
+                    # Streams use a few hundredths of it; the rest is for viewers.
                     cpu=512,
                     memory_mib=1024,
-                    engine=Transcribe(),
-                    # Eight streams each, so that all tasks together stay within the quota.
+                    engine=TranscribeConfig(),
+                    # Eight streams a task, so that all tasks stay within the account's quota.
                     minimum_tasks=2,
                     maximum_tasks=3,
                     on_demand_base=1,
@@ -135,7 +133,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 ),
                 access_logs=True,
             ),
-            operations=Operations(monthly_budget_usd=200),
+            operations=OperationsConfig(monthly_budget_usd=200),
             termination_protection=True,
         ),
     )
@@ -145,12 +143,12 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
 
 def main() -> int:
     """Synthesise; return the exit status."""
-    # CloudFormation's rules are checked by cfn-lint in the tests; the CDK's own check of the same
+    # The tests check CloudFormation's rules with cfn-lint; the CDK's own check of the same rules
     # takes six seconds of every synth.
     app = cdk.App(builtin_cloud_formation_validation=False)
-    security.check(app)
+    nag.check(app)
     try:
-        # The CDK's command line has read it, but keeps the last of two values of one name.
+        # The CDK's command line reads the file, too, but silently keeps the last of two equal keys.
         own_values.read(Path(__file__).parent / own_values.FILE)
         build(app)
     except (ValidationError, WrongContext, FileNotFoundError) as error:

@@ -1,11 +1,11 @@
-"""How long good jobs of the queue wait, alone and with bad ones beside them.
+"""Measures the latency of good jobs of the queue, alone and beside poison jobs.
 
-Servers, workers and the processes of their transcribers are real, with one slot each; S3 and SQS
-are emulated. What a transcriber does stands in the recordings, see `scripted_transcriber` of the
-tests: a good one takes half a second, a bad one has it raise something, or raise and then compute
-no more, or kills its process, or hangs until the process is killed. Two servers get the same good
-jobs at the same random moments, and one of them bad ones as well; so whatever else the machine
-does, it does to both. Latency is from a job's message to its transcript.
+Servers, workers and transcriber processes are real, with one slot each; S3 and SQS are emulated.
+Each recording is a script for the transcriber (`tests/support/scripted_transcriber.py`): a good one
+takes half a second; a bad one makes it raise, raise and then fail always, kill its process, or hang
+until the process is killed. Two servers get the same good jobs at the same random moments, and one
+of them also bad ones, so that other load of the machine affects both alike. Latency is the time
+from a job's message to its transcript.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ import aiohttp
 from benchmarks.figures import quantile, table
 from benchmarks.servers import START_SECONDS, running
 from local_cloud.emulator.process import Emulator
-from transcripts.bucket import Recordings
-from transcripts.recordings import TranscriptionJob, recording
+from transcripts.recordings.keys import TranscriptionJob, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -162,8 +163,8 @@ class _Queue:
         """Have a good job done; return how long that took."""
         began = perf_counter()
         key = await self.send(f"take {WORK}")
-        bucket = Recordings(self.bucket, self.s3)
-        while not await asyncio.to_thread(bucket.exists, key):  # noqa: ASYNC110 - S3 announces nothing
+        bucket = DocumentStore(Objects(self.bucket, self.s3))
+        while not await asyncio.to_thread(bucket.objects.exists, key):  # noqa: ASYNC110 - S3 announces nothing
             await asyncio.sleep(LOOK)
         return perf_counter() - began
 

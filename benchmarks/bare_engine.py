@@ -1,10 +1,10 @@
-"""A transcriber without a server around it: `python -m benchmarks.bare_engine SPEC`.
+"""Runs a transcriber without a server: `python -m benchmarks.bare_engine SPEC`.
 
-Prints a line when the model is loaded. Then it reads paths of recordings, a line each, and answers
-each with a JSON object: what was said, and the CPU time that the transcriber took, in seconds.
+It prints a line when the model is loaded. Then it reads paths of recordings, one a line, and
+answers each with a JSON object: the text, and the transcriber's CPU time in seconds.
 
-It is as humble as the transcribers of a server, so that neighbours on a busy machine take as much
-from one as from the other.
+It has the same low priority as a server's transcribers, so that other processes of a busy machine
+slow both down alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from speech.transcribers.base import TranscriptionOptions
-from speech.transcribers.choice import TranscriberSpec, transcriber
+from speech.transcribers.choice import TranscriberSpec, create_transcriber
 from speech.transcribers.process import TranscriberProcess
 
 SPEC: TypeAdapter[TranscriberSpec] = TypeAdapter(TranscriberSpec)
@@ -28,7 +28,7 @@ SPEC: TypeAdapter[TranscriberSpec] = TypeAdapter(TranscriberSpec)
 def main() -> None:
     """Transcribe until standard input ends."""
     os.nice(inspect.signature(TranscriberProcess).parameters["niceness"].default)
-    made = transcriber(SPEC.validate_json(sys.argv[1]))
+    made = create_transcriber(SPEC.validate_json(sys.argv[1]))
     made.load()
     print(made.engine, flush=True)
     options = TranscriptionOptions()

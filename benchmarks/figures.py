@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks: quantiles, and which word came when."""
+"""The arithmetic of the benchmarks: quantiles, word latencies and tables."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def frame_of(end_time: float, frame_seconds: float) -> int:
 
 
 @dataclass(slots=True)
-class Ear:
-    """What one viewer heard, and when each word was heard first. Times are seconds."""
+class WordArrivals:
+    """When each word first arrived at one viewer. Times are seconds."""
 
     #: End of each new word, and the moment at which the first message with it came.
     words: list[tuple[float, float]] = field(default_factory=list)
     messages: int = 0
     #: Messages that came again or out of order.
     repeated: int = 0
-    #: Messages that never came, as far as the numbers tell.
+    #: Messages that never came, by their numbers.
     missing: int = 0
     _seq: int | None = None
-    _heard_until: float = 0.0
+    _received_until: float = 0.0
 
-    def hear(self, text: str | bytes, now: float) -> None:
-        """Take a message of the live protocol."""
+    def add(self, text: str | bytes, now: float) -> None:
+        """Add a message of the live protocol."""
         message = json.loads(text)
         if message["type"] not in {"partial", "final"}:
             return
@@ -58,11 +58,11 @@ class Ear:
         self._seq = max(seq, self._seq or 0)
         for word in reversed(message["words"]):
             end: float = word["endTime"]
-            if end <= self._heard_until + 1e-9:
+            if end <= self._received_until + 1e-9:
                 break
             self.words.append((end, now))
         if message["words"]:
-            self._heard_until = max(self._heard_until, message["words"][-1]["endTime"])
+            self._received_until = max(self._received_until, message["words"][-1]["endTime"])
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -78,6 +78,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        # Three digits tell something; the rest is noise.
+        # Three digits are significant; the rest is noise.
         return "-" if math.isnan(value) else f"{value:.{1 if abs(value) >= 10 else 2}f}"
     return str(value)

@@ -1,7 +1,8 @@
-"""The server's health under full load.
+"""Measures the latency of the GPU server's health check under full load.
 
-Every slot has a recording of many minutes, three more wait, and large files come in, each of which
-is given up when it is complete. A process of its own asks (`benchmarks.recordings_load`).
+Every slot has a recording of many minutes, three more recordings wait, and large files are
+uploaded, each of which is abandoned when it is complete. A process of its own polls `/health`
+(`benchmarks.recordings_load`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import aiohttp
 from benchmarks.lanes import Caller, loaded, queue_of, server_for_recordings
 from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError
 from speech.decode import decode
-from speech.engines.base import SAMPLE_RATE
+from speech.pcm import SAMPLE_RATE
 from tests.support.recordings import wav
 
 #: Recordings that wait while the server's health is asked for.

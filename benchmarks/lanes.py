@@ -1,4 +1,4 @@
-"""Ways to have recordings transcribed that are compared: each lane takes one after the other.
+"""The compared ways to transcribe recordings; each lane transcribes one after the other.
 
 Engine   the transcriber alone, in a process of its own
 Caller   POST /transcribe
@@ -23,9 +23,10 @@ from benchmarks.bare_engine import SPEC
 from benchmarks.servers import ROOT, START_SECONDS, Server, ServerError, running
 from local_cloud.emulator.process import Emulator
 from speech.transcribers.choice import TranscriberSpec
-from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, RecordingTranscript
-from transcripts.recordings import FAILURE, TranscriptionJob, beside, recording
+from transcripts.recordings.keys import FAILURE, TranscriptionJob, beside, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 #: How often to look whether a transcript is there, seconds.
 LOOK = 0.05
@@ -54,8 +55,8 @@ class Engine:
         line = await self._process.stdout.readline()
         if not line:
             raise ServerError(f"the engine died over {path.name}")
-        told = json.loads(line)
-        return told["text"], told["duration"], told["cpu"]
+        reply = json.loads(line)
+        return reply["text"], reply["duration"], reply["cpu"]
 
 
 @contextlib.asynccontextmanager
@@ -100,12 +101,12 @@ class Caller:
             with path.open("rb") as file:
                 form.add_field("file", file, filename=path.name)
                 async with self._session.post(self._url, data=form) as answer:
-                    told = await answer.json(content_type=None)
+                    body = await answer.json(content_type=None)
         except aiohttp.ClientError as error:
             raise ServerError(f"the server is gone: {error}") from error
         if answer.status != 200:
-            raise ServerError(f"{path.name}: {answer.status} {told.get('code')}")
-        return told["text"], told["duration"], 0.0
+            raise ServerError(f"{path.name}: {answer.status} {body.get('code')}")
+        return body["text"], body["duration"], 0.0
 
 
 class Jobs:
@@ -116,7 +117,7 @@ class Jobs:
         self._sqs = emulator.client("sqs")
         self._name = name
         self._queue_url = queue_url
-        self._bucket = Bucket(name, self._s3)
+        self._bucket = DocumentStore(Objects(name, self._s3))
 
     async def transcribe(self, path: Path) -> tuple[str, float, float]:
         """Return text and duration; CPU time is measured elsewhere."""
@@ -180,7 +181,7 @@ def server_for_recordings(
 async def loaded(
     server: Server, session: aiohttp.ClientSession, slots: int, paths: Sequence[Path]
 ) -> None:
-    """Wait until every slot has its model, which shows in that all of them work."""
+    """Wait until every slot has loaded its model, which is when all slots are busy."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             async with session.get(f"{server.url}/health") as answer:
@@ -201,7 +202,7 @@ async def loaded(
 
 
 async def queue_of(server: Server, session: aiohttp.ClientSession) -> dict[str, int]:
-    """Return what the server tells of its queue."""
+    """Return the state of the server's queue."""
     async with session.get(f"{server.url}/health") as answer:
         queue: dict[str, int] = (await answer.json())["queue"]
     return queue

@@ -1,11 +1,11 @@
-"""Live captions under load: the service beside a bare Node relay, in the same go.
+"""Measures live captions under load: the service, and a bare Node relay for comparison.
 
 For each number of streams both servers are started afresh, in alternating order, several times;
-the tables show medians over the rounds. CPU is user and system time of the server's processes
-over the measured window, divided by the audio messages sent in it; so it holds everything that
-the server does meanwhile, also the answers to 20 health checks a second, which are most of it
-where the streams are few. Memory per stream is what
-each further stream adds to the resident memory of a server with one.
+the tables show medians over the rounds. CPU is the user and system time of the server's processes
+in the measured window, divided by the audio messages sent in it. It includes everything that the
+server does meanwhile, also the responses to 20 health checks a second, which are most of it where
+the streams are few. Memory per stream is what each further stream adds to the resident memory of a
+server with one stream.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> list[Measurement]:
 
 
 def measure(server: Server, streams: int, seconds: float, warm_up: float) -> Measurement:
-    """Put a load on a server that runs.
+    """Measure a running server under a load.
 
     Raises:
         ServerError: the server or the load failed.
@@ -119,7 +119,7 @@ def measure(server: Server, streams: int, seconds: float, warm_up: float) -> Mea
 
 
 def _load(server: Server, streams: int, seconds: float, warm_up: float) -> Iterator[dict[str, Any]]:
-    """Run the load generator in a process of its own; yield what it tells, as it tells it."""
+    """Run the load generator in a process of its own; yield its events as they come."""
     command = [sys.executable, "-m", "benchmarks.load", server.url]
     options = {"--streams": streams, "--seconds": seconds, "--warm-up": warm_up}
     for name, value in options.items():
@@ -134,7 +134,7 @@ def _load(server: Server, streams: int, seconds: float, warm_up: float) -> Itera
 
 
 def _medians(rounds: Sequence[Measurement]) -> Measurement:
-    """Return the median of every figure; what was lost or wrong is summed, for it must be 0."""
+    """Return the median of each figure, but the sum of lost and wrong messages, which must be 0."""
     values: dict[str, Any] = {"server": rounds[0].server, "streams": rounds[0].streams}
     for field in fields(Measurement):
         if field.name in values:
@@ -159,7 +159,7 @@ def memory_per_stream(measurements: Sequence[Measurement]) -> dict[tuple[str, in
 
 
 def report(measurements: Sequence[Measurement]) -> str:
-    """Return the table and, below it, what was promised and what came of it."""
+    """Return the table, and below it which promises were kept."""
     heads = (
         "streams",
         "server",

@@ -1,16 +1,16 @@
-"""A load of speakers and viewers, and what the last viewer of each conversation saw of it.
+"""Generates a load of speakers and viewers, and measures what one viewer of each receives.
 
     python -m benchmarks.load URL --streams 50 --seconds 10
 
 Each stream is 16 kHz mono in frames of 100 ms, and has a conversation of its own with two
 viewers. The latency of a word is the time from the moment at which the frame that completes it
 was sent to the arrival of the first message that contains it at the second viewer, the last to
-be written to. It needs an engine that says words as the audio passes (the scripted one).
+be written to. It needs an engine that emits words as the audio passes (the scripted one).
 
-Prints two lines when the measured window begins and ends, so that the caller can read what the
-server spent meanwhile, and then the result; each is a JSON object with an `event`. Its own CPU
-time, its lateness and its event loop's lag are part of the result: when they are large, the
-load generator was the limit, and the latencies are upper bounds.
+It prints a line when the measured window begins and one when it ends, so that the caller can read
+the server's CPU time, and then the result; each is a JSON object with an `event`. The generator's
+own CPU time, lateness and event loop lag are part of the result: when they are large, the load
+generator was the limit, and the latencies are upper bounds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import uvloop
 
-from benchmarks.figures import Ear, frame_of, milliseconds
+from benchmarks.figures import WordArrivals, frame_of, milliseconds
 
 FRAME_SECONDS = 0.1
 SAMPLE_RATE = 16_000
@@ -50,7 +50,7 @@ class Talk:
     #: When each frame was sent, and how much later than due, seconds.
     sent: array[float] = field(default_factory=lambda: array("d"))
     late: array[float] = field(default_factory=lambda: array("d"))
-    ear: Ear = field(default_factory=Ear)
+    arrivals: WordArrivals = field(default_factory=WordArrivals)
     other_messages: int = 0
 
 
@@ -58,7 +58,7 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
     """Put the load on a server for `warm_up` and then `seconds`; return what was measured.
 
     Raises:
-        ExceptionGroup: a connection failed; no figure is told then.
+        ExceptionGroup: a connection failed, so that there are no figures.
     """
     talks = [Talk(f"load-{number}") for number in range(streams)]
     frames = round((warm_up + seconds) / FRAME_SECONDS)
@@ -87,7 +87,7 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
         await asyncio.wait(sending)
         cpu, elapsed = time.process_time() - cpu, clock() - began
         _tell(event="end")
-        await _hear_the_rest(talks)
+        await _await_the_rest(talks)
         for task in (*probing, *listening):
             task.cancel()
     first = math.ceil(warm_up / FRAME_SECONDS)
@@ -95,7 +95,7 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
         "streams": streams,
         "seconds": round(elapsed, 3),
         "frames": sum(len(talk.sent) - first for talk in talks),
-        **_heard(talks, first),
+        **_summarise(talks, first),
         "health_ms": milliseconds(health),
         "generator": {
             "cpu_share": round(cpu / elapsed, 3),
@@ -105,15 +105,15 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
     }
 
 
-def _heard(talks: list[Talk], first: int) -> dict[str, object]:
-    """Sum up what the second viewers heard of the frames from number `first` on."""
+def _summarise(talks: list[Talk], first: int) -> dict[str, object]:
+    """Sum up what the second viewers received of the frames from number `first` on."""
     from_sent: list[float] = []
     from_due: list[float] = []
-    spoken = heard = 0
+    spoken = received = 0
     for talk in talks:
         spoken += words_in(len(talk.sent))
-        heard += len(talk.ear.words)
-        for end, arrival in talk.ear.words:
+        received += len(talk.arrivals.words)
+        for end, arrival in talk.arrivals.words:
             frame = frame_of(end, FRAME_SECONDS)
             if first <= frame < len(talk.sent):
                 from_sent.append(arrival - talk.sent[frame])
@@ -122,9 +122,9 @@ def _heard(talks: list[Talk], first: int) -> dict[str, object]:
         "words": len(from_sent),
         "latency_ms": milliseconds(from_sent),
         "latency_from_due_ms": milliseconds(from_due),
-        "lost_words": spoken - heard,
-        "missing_messages": sum(talk.ear.missing for talk in talks),
-        "repeated_messages": sum(talk.ear.repeated for talk in talks),
+        "lost_words": spoken - received,
+        "missing_messages": sum(talk.arrivals.missing for talk in talks),
+        "repeated_messages": sum(talk.arrivals.repeated for talk in talks),
     }
 
 
@@ -149,7 +149,7 @@ async def _join(
     first = await session.ws_connect(connect)
     second = await session.ws_connect(connect)
     listening.append(tasks.create_task(_count(first, talk)))
-    listening.append(tasks.create_task(_listen(second, talk.ear)))
+    listening.append(tasks.create_task(_listen(second, talk.arrivals)))
     speaker = await session.ws_connect(transcribe)
     ready = await speaker.receive_json(timeout=10)
     if ready["type"] != "ready":
@@ -171,9 +171,9 @@ async def _speak(
         await socket.send_bytes(FRAME)
 
 
-async def _listen(socket: aiohttp.ClientWebSocketResponse, ear: Ear) -> None:
+async def _listen(socket: aiohttp.ClientWebSocketResponse, arrivals: WordArrivals) -> None:
     async for frame in socket:
-        ear.hear(frame.data, clock())
+        arrivals.add(frame.data, clock())
     raise ConnectionError(f"a viewer's connection ended with {socket.close_code}")
 
 
@@ -201,11 +201,11 @@ async def _watch_the_loop(lags: list[float]) -> None:
         lags.append(max(0.0, clock() - due))
 
 
-async def _hear_the_rest(talks: list[Talk]) -> None:
-    """Wait until every word has been heard, or for `TAIL_SECONDS`."""
+async def _await_the_rest(talks: list[Talk]) -> None:
+    """Wait until every word has arrived, or for `TAIL_SECONDS`."""
     deadline = clock() + TAIL_SECONDS
     while clock() < deadline:
-        if all(len(talk.ear.words) >= words_in(len(talk.sent)) for talk in talks):
+        if all(len(talk.arrivals.words) >= words_in(len(talk.sent)) for talk in talks):
             return
         await asyncio.sleep(0.05)
 

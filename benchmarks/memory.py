@@ -1,7 +1,7 @@
-"""Memory of the service while an engine cannot keep up.
+"""Measures the memory of the service while an engine cannot keep up.
 
 Speakers send as fast as they can to an engine that takes twice as long as the audio lasts. The
-service has to stop reading; what it holds must not grow with what is sent.
+service must stop reading, and its memory must not grow with the audio that is sent.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Flood:
 
     @property
     def growth_per_minute(self) -> float:
-        """Bytes that memory grew by per minute in the second half, when every queue is full."""
+        """Growth of memory in the second half, when every queue is full, in bytes per minute."""
         return (self.rss_late - self.rss_early) / (self.seconds / 2) * 60
 
 

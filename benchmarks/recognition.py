@@ -1,8 +1,8 @@
-"""Word error rate and real-time factor of the embedded engine, direct and through the service.
+"""Measures the embedded engine alone and through the service: word error rate, real-time factor.
 
-Direct means: the recording's voiced segments are decoded whole, in this process. Streamed means:
-the same recording goes through the running service as a speaker's audio would, as fast as it is
-taken, in several formats. The difference between the two is what the path costs.
+Direct means that the recording's voiced segments are decoded whole, in this process. Streamed means
+that the recording goes through the running service like a speaker's audio, as fast as the service
+reads it, in several formats. The difference between the two is the cost of the path.
 
 The word error rate is (substitutions + deletions + insertions) / words of the reference; the
 real-time factor is time taken / length of the audio, the service's start-up apart.
@@ -31,7 +31,7 @@ from transcripts.protocol import Final, TranscribeParameters
 #: The streamed word error rate may be so much above the direct one.
 PATH_MAY_COST = 0.02
 
-#: Sound without words: every word is an error. In other recordings it is not known what is said.
+#: Sound without words: every word is an error. Other recordings have no reference.
 WORDLESS = frozenset({"sb_noise2.wav"})
 
 
@@ -64,7 +64,7 @@ class Score:
 
     @property
     def word_error_rate(self) -> float:
-        """Errors per word of the reference; NaN where nothing is said."""
+        """Errors per word of the reference; NaN where nothing was spoken."""
         return self.errors / self.words if self.words else math.nan
 
     @property
@@ -112,15 +112,15 @@ def run(plan: Plan, available: Sequence[Recording], progress: Callable[[str], No
     return results
 
 
-def score(reference: str | None, heard: str, *, seconds: float, audio: float) -> Score:
-    """Compare what was heard with what was said; without a reference, count what was heard."""
-    understood = normalised(heard)
+def score(reference: str | None, recognised: str, *, seconds: float, audio: float) -> Score:
+    """Compare the recognised words with `reference`; without one, count all of them as errors."""
+    hypothesis = normalised(recognised)
     if reference is None:
-        return Score(len(understood.split()), 0, seconds, audio)
-    said = normalised(reference)
-    compared = jiwer.process_words(said, understood)
+        return Score(len(hypothesis.split()), 0, seconds, audio)
+    expected = normalised(reference)
+    compared = jiwer.process_words(expected, hypothesis)
     errors = compared.substitutions + compared.deletions + compared.insertions
-    return Score(errors, len(said.split()), seconds, audio)
+    return Score(errors, len(expected.split()), seconds, audio)
 
 
 def _directly(recording: Recording, model: PocketsphinxModel) -> Score:
@@ -128,8 +128,8 @@ def _directly(recording: Recording, model: PocketsphinxModel) -> Score:
     began = time.perf_counter()
     finals = transcribe_segments(pcm, model)
     seconds = time.perf_counter() - began
-    heard = " ".join(final.text for final in finals)
-    return score(recording.text, heard, seconds=seconds, audio=recording.seconds)
+    recognised = " ".join(final.text for final in finals)
+    return score(recording.text, recognised, seconds=seconds, audio=recording.seconds)
 
 
 async def _streamed(recording: Recording, audio: PcmFormat, url: str) -> Score:
@@ -137,10 +137,10 @@ async def _streamed(recording: Recording, audio: PcmFormat, url: str) -> Score:
     async with Speaker(url, parameters, interim_results=False) as speaker:
         began = time.perf_counter()
         sending = asyncio.create_task(_send(speaker, recording.path, audio))
-        heard = [message.text async for message in speaker if isinstance(message, Final)]
+        recognised = [message.text async for message in speaker if isinstance(message, Final)]
         await sending
         seconds = time.perf_counter() - began
-    return score(recording.text, " ".join(heard), seconds=seconds, audio=recording.seconds)
+    return score(recording.text, " ".join(recognised), seconds=seconds, audio=recording.seconds)
 
 
 async def _send(speaker: Speaker, path: Path, audio: PcmFormat) -> None:
@@ -181,7 +181,9 @@ def report(results: Results) -> str:
     ]
     if noise:
         invented = sum(one.errors for one in noise)
-        promises.append(f"- {'MISSED' if invented else 'kept'}: words heard in noise: {invented}")
+        promises.append(
+            f"- {'MISSED' if invented else 'kept'}: words recognised in noise: {invented}"
+        )
     return "\n".join([table(heads, rows), "", *promises])
 
 

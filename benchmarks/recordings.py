@@ -1,16 +1,15 @@
-"""Recordings through the server, beside the engine alone, and the server's health under full load.
+"""Measures recordings through the GPU server and by the engine alone, and the server's health.
 
-The same recordings go to a running server on the loopback, by requests and by the jobs' queue, and
-to the transcriber that it uses in a process of its own with nothing around it. The three take
-turns. A slot gets the next recording when it is done with the last, so that all have the same
-order: with more requests than slots the smallest file would arrive first, and a long one left for
-the end tells more of the order than of the server. Of the queue's jobs one more is there than
-slots, for the worker makes one ready. CPU is that of the server and its transcribers, and of the
-transcriber alone; the client's and the emulated cloud's is not counted, but takes its share of the
-machine, and so of the time.
+The same recordings go to a running server on the loopback, by requests and by the queue of jobs,
+and to the same transcriber in a process of its own. The three take turns. A slot gets the next
+recording when it has finished the last, so that the order is the same for all: with more requests
+than slots the smallest file would arrive first, and a long one left for the end would measure the
+order rather than the server. There is one more job in the queue than slots, because the worker
+prefetches one. CPU is that of the server and its transcribers, or of the transcriber alone. The CPU
+of the client and of the emulated cloud is not counted, but slows the machine down.
 
-The embedded engine does real work. faster-whisper with weights of the tests costs next to nothing,
-so it shows best what the server itself takes for a recording; no promise is about that ratio.
+The embedded engine does real work. faster-whisper with the tests' weights costs next to nothing, so
+it shows best what the server itself needs for a recording; no promise is about that ratio.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ from benchmarks.figures import table
 from benchmarks.lanes import Caller, Lane, cloud, engine, loaded, server_for_recordings
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
-from gpu_server.worker import AHEAD
+from gpu_server.work.worker import AHEAD
 from speech.decode import decode
-from speech.engines.base import SAMPLE_RATE
+from speech.pcm import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec
 from tests.support.recordings import flite, wav
 
@@ -80,8 +79,8 @@ class Pass:
     cpu: float
     #: What of it the server's own process took, besides its transcribers.
     own: float
-    #: What was said, and the duration, by recording.
-    said: dict[str, tuple[str, float]] = field(repr=False)
+    #: Text and duration by recording.
+    transcripts: dict[str, tuple[str, float]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +114,17 @@ class Pair:
     @property
     def own_per_recording(self) -> float:
         """CPU seconds that the server's own process takes for each recording."""
-        return sum(one.own for one in self.server) / sum(len(one.said) for one in self.server)
+        return sum(one.own for one in self.server) / sum(
+            len(one.transcripts) for one in self.server
+        )
 
     @property
     def different(self) -> int:
-        """Recordings of which the server has made something else than the engine."""
+        """Recordings for which the server's transcript differs from the engine's."""
         return sum(
-            served.said[name] != expected
+            served.transcripts[name] != expected
             for alone, served in zip(self.alone, self.server, strict=True)
-            for name, expected in alone.said.items()
+            for name, expected in alone.transcripts.items()
         )
 
     def _share(self, of: Callable[[Pass], float]) -> float:
@@ -177,8 +178,8 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result | None:
                 spec = TranscriberSpec(kind="faster-whisper", model=str(model))
                 pairs += asyncio.run(_pairs(spec, 1, plan.rounds, paths, progress))
         progress(f"recordings: health under full load, {plan.health.seconds:g} s")
-        told = asyncio.run(health.measure(plan.health, paths, slots=max(plan.slots)))
-    return Result(pairs=pairs, health=told)
+        state = asyncio.run(health.measure(plan.health, paths, slots=max(plan.slots)))
+    return Result(pairs=pairs, health=state)
 
 
 # --- what is transcribed ----------------------------------------------------------------------
@@ -260,7 +261,7 @@ async def _pairs(
 async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | None = None) -> Pass:
     """Have the recordings transcribed, the longest first, so that no lane is left alone long."""
     waiting = list(paths)
-    said: dict[str, tuple[str, float]] = {}
+    transcripts: dict[str, tuple[str, float]] = {}
     cpu = 0.0
 
     async def work(lane: Lane) -> None:
@@ -268,7 +269,7 @@ async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | N
         while waiting:
             path = waiting.pop()
             text, duration, spent = await lane.transcribe(path)
-            said[path.name] = text, duration
+            transcripts[path.name] = text, duration
             cpu += spent
 
     before, own = (server.cpu_seconds(), cpu_seconds(server.process)) if server else (0.0, 0.0)
@@ -277,20 +278,20 @@ async def _pass(lanes: Sequence[Lane], paths: Sequence[Path], server: Server | N
     clock = perf_counter() - began
     if server:
         cpu, own = server.cpu_seconds() - before, cpu_seconds(server.process) - own
-    audio = sum(duration for _, duration in said.values())
-    return Pass(audio=audio, clock=clock, cpu=cpu, own=own, said=said)
+    audio = sum(duration for _, duration in transcripts.values())
+    return Pass(audio=audio, clock=clock, cpu=cpu, own=own, transcripts=transcripts)
 
 
 # --- the report -------------------------------------------------------------------------------
 
 
 def figures(result: Result) -> dict[str, object]:
-    """Return everything measured, for programs; without what was said."""
-    told = asdict(result)
-    for pair in told["pairs"]:
+    """Return everything measured, for programs; without the transcripts."""
+    state = asdict(result)
+    for pair in state["pairs"]:
         for one in (*pair["alone"], *pair["server"]):
-            del one["said"]
-    return told
+            del one["transcripts"]
+    return state
 
 
 def report(result: Result) -> str:
@@ -309,14 +310,14 @@ def report(result: Result) -> str:
         "own CPU ms / recording",
     )
     rows = [_row(pair) for pair in result.pairs]
-    told = result.health
+    state = result.health
     asked = (
-        told.slots,
-        told.waiting,
-        told.upload_rate / 2**20,
-        told.asked,
-        *told.health_ms.values(),
-        told.late_ms["p99"],
+        state.slots,
+        state.waiting,
+        state.upload_rate / 2**20,
+        state.asked,
+        *state.health_ms.values(),
+        state.late_ms["p99"],
     )
     return "\n".join(
         [
@@ -375,13 +376,13 @@ def verdicts(result: Result) -> list[str]:
                 )
         word = "MISSED" if pair.different else "kept"
         lines.append(f"- {word}: {name}: transcripts that differ: {pair.different}")
-    told = result.health
-    full = told.running == told.slots and told.waiting >= health.WAITING
-    p99 = told.health_ms["p99"]
-    word = "kept" if p99 <= HEALTH_MS and not told.refused and full else "MISSED"
+    state = result.health
+    full = state.running == state.slots and state.waiting >= health.WAITING
+    p99 = state.health_ms["p99"]
+    word = "kept" if p99 <= HEALTH_MS and not state.refused and full else "MISSED"
     lines.append(
         f"- {word}: health under full load, p99: {p99:.1f} ms, at most {HEALTH_MS:.0f} ms"
         + ("" if full else " (the load was not full all the time)")
-        + (f" ({told.refused} answers were not 200)" if told.refused else "")
+        + (f" ({state.refused} answers were not 200)" if state.refused else "")
     )
     return lines

@@ -1,10 +1,10 @@
-"""Asks a server for recordings how it is: `python -m benchmarks.recordings_load URL`.
+"""Polls a GPU server's health and measures the latency: `python -m benchmarks.recordings_load URL`.
 
-It is a process of its own, so that what else the benchmark does delays no question. Questions go
-out at fixed times, whether the last one was answered or not, and the time of each counts from
-when it was sent; how late that was is told as well.
+It is a process of its own, so that the rest of the benchmark delays no request. Requests are sent
+at fixed times, whether the last one was answered or not. The latency of each counts from when it
+was sent; how late it was sent is reported as well.
 
-Prints one JSON object.
+It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ clock = time.perf_counter
 
 
 async def ask(url: str, *, seconds: float) -> dict[str, object]:
-    """Ask for so long; return the times, and the least that the server had to do meanwhile."""
+    """Poll for so long; return the latencies, and the least load of the server meanwhile."""
     took: list[float] = []
     late: list[float] = []
     running: list[int] = []
@@ -38,11 +38,11 @@ async def ask(url: str, *, seconds: float) -> dict[str, object]:
         nonlocal refused
         began = clock()
         async with session.get(f"{url}/health") as answer:
-            told = await answer.json()
+            body = await answer.json()
         took.append(clock() - began)
         refused += answer.status != 200
-        running.append(told["queue"]["running"])
-        waiting.append(told["queue"]["waiting"])
+        running.append(body["queue"]["running"])
+        waiting.append(body["queue"]["waiting"])
 
     async with aiohttp.ClientSession() as session:
         await question()  # opens the connection

@@ -1,8 +1,7 @@
-"""What surrounds the router, on one port of the loopback: `python -m benchmarks.router_world`.
+"""Fakes what the router calls, on one port of the loopback: `python -m benchmarks.router_world`.
 
-It is S3 in which nothing is transcribed yet, SQS, and a transcription server that takes no time,
-so that what is measured is the router's own. It prints its address and serves until its standard
-input ends.
+It is an S3 without transcripts, SQS, and a GPU server that responds at once, so that only the
+router's own time is measured. It prints its address and serves until its standard input ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starts the servers that are measured, on free ports, and reads what they cost."""
+"""Starts the servers that are measured, on free ports, and reads their CPU time and memory."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def node_relay() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
-    """Run a program that tells its port in its log; end it at the end.
+    """Run a program that logs its port, and stop it when the context is closed.
 
     Raises:
         ServerError: it did not start.
@@ -127,7 +127,7 @@ def _stop(process: psutil.Popen) -> None:
 
 
 def _port(name: str, process: psutil.Popen, log: Path) -> int:
-    """Wait for the line of the log that tells the port."""
+    """Wait for the log line with the port."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         lines = log.read_text().splitlines()

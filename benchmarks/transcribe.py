@@ -1,10 +1,9 @@
-"""The engine `transcribe`: CPU, added latency and memory per stream, to the local endpoint.
+"""Measures the engine `transcribe` with the local endpoint: CPU, added latency, memory per stream.
 
-The endpoint runs in another process, over TLS as at AWS, and reads its words from a script: a word
-every 0.4 seconds, each of which it tells at once. So whatever a word takes to come is what the
-engine, the endpoint and the loopback add. The engine's own WebSocket transport stands beside
-HTTP/2 with Amazon's SDK. For hours of audio the words are in the audio (`dictation`), so that
-each can be told from the others.
+The endpoint runs in another process, over TLS as at AWS. It emits scripted words, one every 0.4
+seconds and without delay, so that the latency of a word is what the engine, the endpoint and the
+loopback add. For hours of audio the words are encoded in the audio (`dictation`), so that each can
+be identified.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import psutil
 
 from benchmarks.figures import table
 from benchmarks.servers import ROOT, ServerError
-from benchmarks.transcribe_load import FRAME_SECONDS, Cost, Load, Transport
+from benchmarks.transcribe_load import FRAME_SECONDS, Cost, Load
 
 START_SECONDS = 30.0
 #: Beyond the load itself: streams to open and to finish.
@@ -42,21 +41,18 @@ class Plan:
     """How much is measured. Real time, seconds, for each number of streams."""
 
     streams: tuple[int, ...] = (1, 20, 200, 500)
-    #: The SDK takes a core for any number of streams; more than this does not tell more.
-    streams_of_sdk: tuple[int, ...] = (1, 20, 200)
     seconds: float = 20.0
     #: Of audio, through one stream as fast as it goes; longer than a session may last.
     long_seconds: float = 4 * 3600 + 300
 
 
-QUICK = Plan(streams=(1, 20), streams_of_sdk=(1,), seconds=4.0, long_seconds=300.0)
+QUICK = Plan(streams=(1, 20), seconds=4.0, long_seconds=300.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """A load, what it cost, and what its endpoint cost meanwhile."""
 
-    transport: Transport
     streams: int
     seconds: float
     fast: bool
@@ -79,8 +75,7 @@ class Measurement:
 class Endpoint:
     """A running endpoint."""
 
-    websocket: str
-    http2: str
+    url: str
     environment: dict[str, str]
 
 
@@ -114,15 +109,15 @@ def endpoint(engine: str) -> Iterator[Endpoint]:
 def _ready(process: psutil.Popen, log: Path) -> Endpoint:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        told = log.read_text()
-        if "keys:" in told and told.endswith("\n"):
-            found = re.search(r"(wss://\S+) (https://\S+)", told)
-            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", told))
+        output = log.read_text()
+        if "keys:" in output and output.endswith("\n"):
+            found = re.search(r"wss://\S+", output)
+            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", output))
             if found is None:
                 break
             named["AWS_CA_BUNDLE"] = named["SSL_CERT_FILE"]
             kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-            return Endpoint(found[1], found[2], kept | named)
+            return Endpoint(found[0], kept | named)
         time.sleep(0.05)
     raise ServerError(f"the endpoint did not start: {log.read_text()[-500:]}")
 
@@ -135,39 +130,28 @@ def run(plan: Plan, progress: Callable[[str], None]) -> list[Measurement]:
     """
     measurements = []
     with endpoint("script") as peer:
-        loads: list[tuple[Transport, int]] = [
-            *(("websocket", streams) for streams in plan.streams),
-            *(("http2", streams) for streams in plan.streams_of_sdk),
-        ]
-        for transport, streams in sorted(loads, key=lambda load: load[1]):
-            progress(f"transcribe: {streams} streams over {transport} for {plan.seconds:g} s")
-            generator = _load(peer, "none", streams, plan.seconds)
+        for streams in plan.streams:
+            progress(f"transcribe: {streams} streams for {plan.seconds:g} s")
+            generator = _measure(peer, Load(streams=streams, seconds=plan.seconds))
+            load = Load(streams=streams, seconds=plan.seconds, endpoint=peer.url)
             measurements.append(
                 Measurement(
-                    transport=transport,
                     streams=streams,
                     seconds=plan.seconds,
                     fast=False,
-                    cost=_load(peer, transport, streams, plan.seconds),
+                    cost=_measure(peer, load),
                     generator=generator.cpu_seconds / generator.frames,
                 )
             )
     with endpoint("dictation") as peer:
         progress(f"transcribe: {plan.long_seconds / 3600:.2g} h of audio, as fast as it goes")
-        cost = _load(peer, "websocket", 1, plan.long_seconds, fast=True)
-        measurements.append(
-            Measurement(
-                transport="websocket", streams=1, seconds=plan.long_seconds, fast=True, cost=cost
-            )
-        )
+        load = Load(streams=1, seconds=plan.long_seconds, endpoint=peer.url, fast=True)
+        cost = _measure(peer, load)
+        measurements.append(Measurement(streams=1, seconds=plan.long_seconds, fast=True, cost=cost))
     return measurements
 
 
-def _load(
-    peer: Endpoint, transport: Transport, streams: int, seconds: float, *, fast: bool = False
-) -> Cost:
-    url = peer.http2 if transport == "http2" else peer.websocket
-    load = Load(transport=transport, streams=streams, seconds=seconds, endpoint=url, fast=fast)
+def _measure(peer: Endpoint, load: Load) -> Cost:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.transcribe_load", json.dumps(asdict(load))],
         cwd=ROOT,
@@ -175,28 +159,27 @@ def _load(
         capture_output=True,
         text=True,
         check=False,
-        timeout=seconds + GRACE_SECONDS,
+        timeout=load.seconds + GRACE_SECONDS,
     )
     if done.returncode:
-        raise ServerError(f"{streams} streams over {transport} failed: {done.stderr[-1000:]}")
+        raise ServerError(f"{load.streams} streams failed: {done.stderr[-1000:]}")
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def report(measurements: list[Measurement]) -> str:
     """Return the tables, and which promises are kept."""
     live = [one for one in measurements if not one.fast]
-    first = {one.transport: max(one.cost.rss) for one in live if one.streams == 1}
+    first = next(max(one.cost.rss) for one in live if one.streams == 1)
     rows = [
         (
             one.streams,
-            "SDK, HTTP/2" if one.transport == "http2" else "WebSocket",
             100 * one.cost.cpu_seconds / one.cost.wall_seconds,
             one.cpu_us,
             one.streams_per_core,
             *(one.cost.latency_ms[name] for name in ("p50", "p95", "p99")),
             one.cost.late_ms["p99"],
             max(one.cost.rss) / 2**20,
-            (max(one.cost.rss) - first[one.transport]) / 1024 / (one.streams - 1)
+            (max(one.cost.rss) - first) / 1024 / (one.streams - 1)
             if one.streams > 1
             else float("nan"),
             one.cost.wrong,
@@ -205,7 +188,6 @@ def report(measurements: list[Measurement]) -> str:
     ]
     heads = (
         "streams",
-        "transport",
         "CPU %",
         "CPU us / frame",
         "streams / core",
@@ -244,8 +226,8 @@ _PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def _promises(live: list[Measurement]) -> str:
-    most = max((one for one in live if one.transport == "websocket"), key=lambda one: one.streams)
-    first = next(one for one in live if one.transport == "websocket" and one.streams == 1)
+    most = max(live, key=lambda one: one.streams)
+    first = next(one for one in live if one.streams == 1)
     each = (max(most.cost.rss) - max(first.cost.rss)) / 1024 / max(1, most.streams - 1)
     promises = (
         (

@@ -1,12 +1,12 @@
-"""One process full of streams to an endpoint of Amazon Transcribe, and what it costs.
+"""Runs many streams to an endpoint of Amazon Transcribe, and measures CPU, memory and latency.
 
 A process of its own, so that its CPU time and memory are those of the engine alone:
 
-    python -m benchmarks.transcribe_load '{"transport": "websocket", "endpoint": "wss://...", ...}'
+    python -m benchmarks.transcribe_load '{"streams": 20, "endpoint": "wss://...", ...}'
 
-takes a `Load` as JSON and prints a `Cost` as JSON. Credentials, and whom to trust, come from the
-environment. The generator of the audio runs in the same process; with the transport `none` it
-runs alone, so that its part can be told.
+takes a `Load` as JSON and prints a `Cost` as JSON. Credentials and trusted certificates come from
+the environment. The generator of the audio runs in the same process; without an endpoint it runs
+alone, so that its share can be subtracted.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ from array import array
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 import psutil
 import uvloop
 
 from benchmarks.figures import frame_of, milliseconds
 from speech.engines.base import (
-    BYTES_PER_SECOND,
     Policy,
     Recognition,
     RecognitionOptions,
     Result,
 )
 from speech.engines.transcribe import TranscribeEngine
-from transcribe_endpoint.recognition.script import DICTATED_WORDS, dictate
-
-Transport = Literal["websocket", "http2", "none"]
+from speech.pcm import BYTES_PER_SECOND
+from transcribe_endpoint.recognition.dictation import DICTATED_WORDS, dictate
 
 FRAME_SECONDS = 0.1
 FRAME = bytes(round(BYTES_PER_SECOND * FRAME_SECONDS))
@@ -59,11 +56,11 @@ POLICY = Policy(connect_timeout=60.0, stall_timeout=60.0)
 class Load:
     """What to measure."""
 
-    transport: Transport
     streams: int
     #: Of audio: in real time to an endpoint that reads from a script; or, if `fast`, through one
     #: stream as fast as it goes, to one that is dictated to.
     seconds: float
+    #: Empty: nothing is opened, and the generator runs alone.
     endpoint: str = ""
     fast: bool = False
 
@@ -88,8 +85,8 @@ class Cost:
     late_ms: dict[str, float] = field(default_factory=dict)
 
 
-class Ear:
-    """Hears one stream of words from a script, and when each of them came."""
+class LatencyRecorder:
+    """Records when each word of one scripted stream arrived."""
 
     def __init__(self, seconds: float, cost: Cost, latencies: array[float]) -> None:
         #: When each frame was written, by the monotonic clock.
@@ -98,7 +95,7 @@ class Ear:
         self._latencies = latencies
         self._until = 0.0
 
-    def hear(self, result: Result) -> None:
+    def on_result(self, result: Result) -> None:
         """Take a result."""
         now = time.monotonic()
         self._cost.results += 1
@@ -111,14 +108,14 @@ class Ear:
             self._latencies.append(now - self.written[frame_of(end, FRAME_SECONDS)])
 
 
-class Proofreader:
-    """Hears one stream of dictated words, and whether all are there."""
+class WordChecker:
+    """Checks that all dictated words of one stream arrived."""
 
     def __init__(self, cost: Cost) -> None:
         self._cost = cost
         self._second = 0
 
-    def hear(self, result: Result) -> None:
+    def on_result(self, result: Result) -> None:
         """Take a result."""
         self._cost.results += 1
         if not result.is_final:
@@ -126,10 +123,10 @@ class Proofreader:
         self._cost.finals += 1
         expected = [(f"word{self._second % DICTATED_WORDS}", self._second + WORD_BEGINS)]
         self._second += 1
-        said = [(word.word, word.start_time) for word in result.words]
-        if [word for word, _ in said] != [word for word, _ in expected] or any(
+        received = [(word.word, word.start_time) for word in result.words]
+        if [word for word, _ in received] != [word for word, _ in expected] or any(
             abs(one - other) > TOLERANCE
-            for (_, one), (_, other) in zip(said, expected, strict=True)
+            for (_, one), (_, other) in zip(received, expected, strict=True)
         ):
             self._cost.wrong += 1
 
@@ -145,12 +142,14 @@ async def in_real_time(load: Load, cost: Cost) -> None:
     cost.rss_before = process.memory_info().rss
     settle = round(SETTLE_SECONDS / FRAME_SECONDS)
     total = settle + round(load.seconds / FRAME_SECONDS)
-    ears = [Ear(total * FRAME_SECONDS, cost, latencies) for _ in range(load.streams)]
+    recorders = [
+        LatencyRecorder(total * FRAME_SECONDS, cost, latencies) for _ in range(load.streams)
+    ]
     async with AsyncExitStack() as stack:
-        recognitions = await _opened(load, stack, ears)
+        recognitions = await _opened(load, stack, recorders)
         writers = [one.write for one in recognitions] or [_nothing] * load.streams
         streams = list(
-            zip(writers, ears, (n // SLOTS % PHASES for n in range(load.streams)), strict=True)
+            zip(writers, recorders, (n // SLOTS % PHASES for n in range(load.streams)), strict=True)
         )
         began = time.monotonic()
         cpu = wall = 0.0
@@ -163,9 +162,9 @@ async def in_real_time(load: Load, cost: Cost) -> None:
                 if (wait := due - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
                 late.append(max(0.0, time.monotonic() - due))
-                for write, ear, phase in streams[slot::SLOTS]:
+                for write, recorder, phase in streams[slot::SLOTS]:
                     if number >= phase:
-                        ear.written[number - phase] = time.monotonic()
+                        recorder.written[number - phase] = time.monotonic()
                         write(FRAME)
                         cost.frames += number >= settle
             if not number % 10:
@@ -181,7 +180,7 @@ async def as_fast_as_it_goes(load: Load, cost: Cost) -> None:
     """Dictate hours of audio to one stream, waiting whenever the engine asks for it."""
     process = psutil.Process()
     cost.rss_before = process.memory_info().rss
-    proofreader = Proofreader(cost)
+    proofreader = WordChecker(cost)
     seconds = round(load.seconds)
     frame = len(FRAME)
     async with AsyncExitStack() as stack:
@@ -206,22 +205,21 @@ async def as_fast_as_it_goes(load: Load, cost: Cost) -> None:
 
 
 async def _opened(
-    load: Load, stack: AsyncExitStack, ears: Sequence[Ear | Proofreader]
+    load: Load, stack: AsyncExitStack, recorders: Sequence[LatencyRecorder | WordChecker]
 ) -> list[Recognition]:
-    """Open a stream for each ear; none without a transport."""
+    """Open a stream for each recorder; none without an endpoint."""
     recognitions: list[Recognition] = []
-    if load.transport != "none":
+    if load.endpoint:
         warm = await stack.enter_async_context(
             TranscribeEngine(
                 region="us-east-1",
                 endpoint=load.endpoint,
                 policy=POLICY,
-                transport=load.transport,
                 starts_per_second=100,
             )
         )
-        for ear in ears:
-            recognition = warm.recognise(RecognitionOptions(), ear.hear)
+        for recorder in recorders:
+            recognition = warm.recognise(RecognitionOptions(), recorder.on_result)
             recognitions.append(await stack.enter_async_context(recognition))
     gc.collect()
     gc.freeze()  # as the service does

@@ -1,8 +1,8 @@
-"""faster-whisper on long recordings: memory, word error rate, and when utterances begin.
+"""Measures faster-whisper on long recordings: memory, word error rate, and utterances' begins.
 
-The long recording is the short ones that have a reference text, again and again in changing order,
-with pauses of .3 to 6 seconds of faint noise between them. So what is said in it is known, and
-when each utterance begins: where its sound rises, in the clip that was put there.
+A long recording consists of short ones with a reference text, repeated in changing order, with
+pauses of 0.3 to 6 seconds of faint noise between them. So its text is known, and when each
+utterance begins: where the sound of its clip rises.
 """
 
 from __future__ import annotations

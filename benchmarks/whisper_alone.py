@@ -1,7 +1,7 @@
-"""`python -m benchmarks.whisper_alone WAY MODEL FILE`: a recording by Whisper, in a process alone.
+"""Transcribes one recording in one process: `python -m benchmarks.whisper_alone WAY MODEL FILE`.
 
 WAY is `ours` (the server's transcriber) or `library` (faster-whisper as it comes: one stretch
-after the other, all of the recording at once). Prints the words, the time taken and the peak of
+after the other, all of the recording at once). It prints the words, the time taken and the peak of
 the memory, as JSON.
 """
 

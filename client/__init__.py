@@ -1,1 +1,1 @@
-"""The command-line client and its library: speak into a conversation, and follow one."""
+"""The command-line client and its library: stream audio, watch conversations, use recordings."""

@@ -13,11 +13,13 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 # trace when an upload is interrupted. What it adds, other ways to sign, is not needed here.
 os.environ.setdefault("BOTO_DISABLE_CRT", "true")
 
-# What an output that is not UTF-8 cannot show is escaped.
+# Characters that the output's encoding does not have are escaped.
 for output in (sys.stdout, sys.stderr):
     if isinstance(output, io.TextIOWrapper):
         output.reconfigure(errors="backslashreplace")
 
-from client.commands import app  # noqa: E402 - see above
+from client.cli.app import app  # noqa: E402 - see above
+from client.cli.printing import guard_stderr  # noqa: E402 - see above
 
+guard_stderr()
 app()

@@ -1,10 +1,10 @@
-"""AWS as the commands use it, and reached as every AWS tool reaches it.
+"""Connect to AWS, and explain its errors.
 
-Credentials, region and endpoint are those of AWS's usual chain: the environment, profiles, roles.
-Nothing here asks whether what is reached is on this machine: `make demo` writes a file that sets
-`AWS_ENDPOINT_URL`, credentials and names, and a shell reads it (`ENVIRONMENT_FILE`).
+Credentials, region and endpoint come from AWS's usual chain: the environment, profiles, roles. This
+module does not know whether the AWS is on this machine: `make demo` writes a file for shells
+(`ENVIRONMENT_FILE`) that sets `AWS_ENDPOINT_URL`, credentials and names.
 
-What botocore raises becomes one of `client.errors` in `explained`, with what to do about it.
+`explained` turns errors of botocore into those of `client.errors`, with advice.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from botocore.exceptions import ClientError as AwsError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from client.errors import AccessRefused, ClientError, NoStorage, UsageError
-from transcripts.bucket import Contended
+from transcripts.recordings.objects import Contended
 
 #: What `make demo` writes, for shells: its names, endpoint and credentials.
 ENVIRONMENT_FILE: Final = ".local/aws.env"
-#: What to do where nobody knows which AWS is meant.
+#: Advice where it is not known which AWS is meant.
 DEMO_HINT: Final = (
     f"For the demo on this machine: source {ENVIRONMENT_FILE}, which is there while it runs"
 )
 
-#: Patience, seconds: with a connection, and with an answer.
+#: Timeouts, seconds: for a connection, and for an answer.
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 60
 _ATTEMPTS: Final = 4
@@ -61,8 +61,8 @@ _CREDENTIALS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A bucket, a table or a vocabulary, as messages speak of it."""
+class AwsResource:
+    """A bucket, a table or a vocabulary, as messages name it."""
 
     kind: Literal["bucket", "table", "vocabulary", "vocabulary filter"]
     name: str
@@ -80,8 +80,8 @@ class Place:
 _REFUSALS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("NoSuchBucket", "ResourceNotFoundException"),
-        "There is no {place} ({reason}). Is it written as in {variable} of the environment, and in "
-        f"this account and region? {DEMO_HINT}",
+        "There is no {resource} ({reason}). Is it written as in {variable} of the environment, and "
+        f"in this account and region? {DEMO_HINT}",
     ),
     **dict.fromkeys(
         (
@@ -105,7 +105,7 @@ _REFUSALS: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(
         ("403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled"),
-        "Access to the {place} is denied ({reason}). {rights}",
+        "Access to the {resource} is denied ({reason}). {rights}",
     ),
 }
 _BUSY: Final = frozenset(
@@ -142,8 +142,8 @@ def connect(service: Literal["s3", "dynamodb", "transcribe"], region: str | None
 
 
 @contextlib.contextmanager
-def explained(place: Place) -> Iterator[None]:
-    """Turn what AWS refuses, and what is in the way to it, into errors of the client.
+def explained(resource: AwsResource) -> Iterator[None]:
+    """Turn refusals of AWS, and failures to reach it, into errors of the client.
 
     Raises:
         UsageError, AccessRefused, NoStorage: see `client.errors`.
@@ -151,13 +151,13 @@ def explained(place: Place) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, AwsError, Contended) as error:
-        raise explanation(error, place) from error
+        raise explanation(error, resource) from error
 
 
-def explanation(error: Exception, place: Place) -> ClientError:
+def explanation(error: Exception, resource: AwsResource) -> ClientError:
     """Return an error of AWS as one of the client, with what to do. Quotes no credentials."""
     if isinstance(error, AwsError):
-        return _refusal(error, place)
+        return _refusal(error, resource)
     if isinstance(error, _CREDENTIALS):
         return AccessRefused(
             f"There are no credentials for AWS that can be used: {_sentence(error)} Log in, for "
@@ -168,27 +168,27 @@ def explanation(error: Exception, place: Place) -> ClientError:
             f"{_sentence(error)} Set AWS_DEFAULT_REGION, or a region in the profile. {DEMO_HINT}"
         )
     if isinstance(error, ParamValidationError):
-        return UsageError(f"{place.name!r} is not the name of a {place.kind}.")
+        return UsageError(f"{resource.name!r} is not the name of a {resource.kind}.")
     if isinstance(error, HTTPClientError | AwsConnectionError):
         return NoStorage(
-            f"The {place} cannot be reached: {_sentence(error)} Is there a connection, and does "
+            f"The {resource} cannot be reached: {_sentence(error)} Is there a connection, and does "
             f"AWS_ENDPOINT_URL, if it is set, lead to something that runs? {DEMO_HINT}"
         )
-    return NoStorage(f"The {place} cannot be used: {_sentence(error)}")
+    return NoStorage(f"The {resource} cannot be used: {_sentence(error)}")
 
 
-def _refusal(error: AwsError, place: Place) -> ClientError:
+def _refusal(error: AwsError, resource: AwsResource) -> ClientError:
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     reason = f"{code}, {error.operation_name}"
     if code in _REFUSALS:
-        words = {"place": place, "variable": place.variable, "rights": place.rights}
+        words = {"resource": resource, "variable": resource.variable, "rights": resource.rights}
         return AccessRefused(_REFUSALS[code].format(reason=reason, **words))
     if code in {"InvalidBucketName", "ValidationException"}:
-        return UsageError(f"{place.name!r} is not the name of a {place.kind}.")
+        return UsageError(f"{resource.name!r} is not the name of a {resource.kind}.")
     if status >= _SERVER_ERROR or code in _BUSY:
-        return NoStorage(f"The {place} fails at the moment ({reason}); try again later.")
-    return AccessRefused(f"The {place} refuses this: {_sentence(error)}")
+        return NoStorage(f"The {resource} fails at the moment ({reason}); try again later.")
+    return AccessRefused(f"The {resource} refuses this: {_sentence(error)}")
 
 
 def _sentence(error: Exception) -> str:

@@ -1,16 +1,16 @@
-"""What can go wrong in the client, and the exit code that says so.
+"""The errors of the client, and their exit codes.
 
     ClientError
     +-- UsageError          2  a parameter that no service would take
     +-- UnreadableAudio     3  the file or the microphone gives no audio
     +-- NoConnection        4  nobody answers there, or not with this protocol
     |   +-- NoStorage       4  the same of the bucket or the table in AWS
-    +-- Refused             5  the service said no, and why
+    +-- Refused             5  the service refused, and gave a reason
     +-- EndedByService      5  the service ended the stream before the audio did
-    +-- AccessRefused       5  AWS does not let one at the bucket or table, or there is none
+    +-- AccessRefused       5  AWS denies access to the bucket or table, or there is none
     +-- AlreadyThere        5  another recording has that place in the bucket
     +-- ConnectionLost      6  the stream broke off before `closed`
-    +-- OutputFailed        7  what was heard cannot be written
+    +-- OutputFailed        7  the output cannot be written
     |   +-- FileFailed      7  the same of a file beside stdout
     +-- NotYet              8  there is no transcript yet
     +-- NoTranscript        9  there will be none; why is said
@@ -46,7 +46,7 @@ class ExitCode(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """What the code tells, as one line."""
+        """The meaning of the code, as one line."""
         return _MEANINGS[self]
 
 
@@ -66,9 +66,17 @@ _MEANINGS = {
 
 
 class ClientError(Exception):
-    """Base of all errors of the client."""
+    """Base of all errors of the client. Each argument is a line of the message."""
 
     exit_code: ClassVar[ExitCode]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in lines, as they were given; a line may still hold a foreign newline."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UsageError(ClientError):
@@ -94,7 +102,7 @@ class NoStorage(NoConnection):
 
 
 class ConnectionLost(ClientError):
-    """The connection ended before the service said that all was said."""
+    """The connection ended before `closed`, so finals may be missing."""
 
     exit_code = ExitCode.CONNECTION_LOST
 
@@ -110,7 +118,7 @@ class FileFailed(OutputFailed):
 
 
 class AccessRefused(ClientError):
-    """AWS does not let one at the bucket or table: no credentials, no rights, or no such."""
+    """AWS denies access: there are no credentials, no rights, or no such bucket or table."""
 
     exit_code = ExitCode.REFUSED
 
@@ -158,14 +166,14 @@ class EndedByService(ClientError):
 
 
 class Refused(ClientError):
-    """The service refused or ended the connection and told why.
+    """The service refused or ended the connection and gave a reason.
 
     Args:
         code: an `ErrorCode`, or one that only a newer service knows.
         message: for people.
         retry_after: seconds; None means that the service did not say.
         retryable: whether the same request can succeed later; None leaves it to the code, where
-            that is not known to no.
+            that is unknown, to no.
     """
 
     exit_code = ExitCode.REFUSED
@@ -185,8 +193,10 @@ class Refused(ClientError):
         known = any(kind.retryable for each, kind in ERRORS.items() if each == code)
         self.retryable = known if retryable is None else retryable
 
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message} {self.advice}"
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in one line."""
+        return (f"{self.code}: {self.message} {self.advice}",)
 
     @property
     def advice(self) -> str:

@@ -1,7 +1,7 @@
 """Create, look up and delete vocabularies and vocabulary filters of Amazon Transcribe.
 
-`client.aws` says how AWS is reached. What a name, a language and an entry may be is checked before
-anything is sent, by `speech.vocabularies` and by the service model of the SDK.
+`client.aws` connects to AWS. Names, languages and entries are validated before anything is sent, by
+`speech.vocabularies` and by the service model of the SDK.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.exceptions import ClientError as AwsError
 
 from client import aws
-from client.aws import Place
+from client.aws import AwsResource
 from client.errors import AccessRefused, ClientError, NoSuchVocabulary, UsageError
 from speech.vocabularies import (
     MAX_BYTES,
@@ -45,18 +45,18 @@ _NOT_HERE: Final = (
 _REFUSALS: Final = {
     "InvalidAction": _NOT_HERE,
     "UnknownOperationException": _NOT_HERE,
-    "BadRequestException": "Amazon Transcribe refuses the {place}: {message}",
-    "ConflictException": "The {place} is being changed by somebody else; try again: {message}",
+    "BadRequestException": "Amazon Transcribe refuses the {resource}: {message}",
+    "ConflictException": "The {resource} is being changed by somebody else; try again: {message}",
     "LimitExceededException": (
-        "Amazon Transcribe has no room for the {place}: {message} Delete one that is not "
+        "Amazon Transcribe has no room for the {resource}: {message} Delete one that is not "
         "needed, or wait a moment where there were too many calls."
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """Vocabularies or filters: what they are called by people and in calls."""
+class VocabularyKind:
+    """Vocabularies or filters, by their names in messages and in the API."""
 
     noun: Literal["vocabulary", "vocabulary filter"]
     #: As in `CreateVocabulary`, and in the names of members.
@@ -70,15 +70,17 @@ class Kind:
     hint: str
     parse: Callable[[bytes], Entries]
 
-    def place(self, name: str) -> Place:
+    def resource(self, name: str) -> AwsResource:
         """Return one as messages speak of it."""
         verbs = ("Get", "Create", "Update", "Delete")
         rights = ", ".join(f"transcribe:{verb}{self.member}" for verb in verbs)
         list_right = f"transcribe:List{self.plural}"
-        return Place(self.noun, name, "AWS_ENDPOINT_URL", f"Needed are {rights} and {list_right}.")
+        return AwsResource(
+            self.noun, name, "AWS_ENDPOINT_URL", f"Needed are {rights} and {list_right}."
+        )
 
 
-VOCABULARY: Final = Kind(
+VOCABULARY: Final = VocabularyKind(
     noun="vocabulary",
     member="Vocabulary",
     plural="Vocabularies",
@@ -87,7 +89,7 @@ VOCABULARY: Final = Kind(
     hint="Vocabulary filters are named with --filter.",
     parse=parse_vocabulary,
 )
-FILTER: Final = Kind(
+FILTER: Final = VocabularyKind(
     noun="vocabulary filter",
     member="VocabularyFilter",
     plural="VocabularyFilters",
@@ -99,10 +101,10 @@ FILTER: Final = Kind(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredVocabulary:
     """One vocabulary or filter as Amazon describes it."""
 
-    kind: Kind
+    kind: VocabularyKind
     name: str
     language: str
     modified: datetime | None
@@ -111,7 +113,7 @@ class Stored:
     reason: str | None = None
 
     @classmethod
-    def of(cls, kind: Kind, answer: dict[str, Any]) -> Stored:
+    def of(cls, kind: VocabularyKind, answer: dict[str, Any]) -> StoredVocabulary:
         """Return what an answer of AWS describes."""
         return cls(
             kind=kind,
@@ -139,7 +141,7 @@ class Stored:
         } | ({"reason": self.reason} if self.reason else {})
 
 
-def read(kind: Kind, file: Path) -> tuple[Entries, bytes]:
+def read(kind: VocabularyKind, file: Path) -> tuple[Entries, bytes]:
     """Return the entries of a file, and its content.
 
     Raises:
@@ -155,22 +157,22 @@ def read(kind: Kind, file: Path) -> tuple[Entries, bytes]:
         raise UsageError(f"{file}: {error}. Nothing was sent.") from error
 
 
-class Account:
+class Vocabularies:
     """The vocabularies and filters of an account in a region; its methods raise `ClientError`."""
 
     def __init__(self, client: Any) -> None:
         """Use a client of botocore for `transcribe`."""
         self._client = client
 
-    def get(self, kind: Kind, name: str) -> Stored:
+    def get(self, kind: VocabularyKind, name: str) -> StoredVocabulary:
         """Return one.
 
         Raises:
             NoSuchVocabulary: there is none.
         """
-        return Stored.of(kind, self._call("Get", kind, name, {}))
+        return StoredVocabulary.of(kind, self._call("Get", kind, name, {}))
 
-    def find(self, kind: Kind, name: str) -> Stored | None:
+    def find(self, kind: VocabularyKind, name: str) -> StoredVocabulary | None:
         """Return one, or None where there is none."""
         try:
             return self.get(kind, name)
@@ -179,12 +181,12 @@ class Account:
 
     def put(
         self,
-        kind: Kind,
+        kind: VocabularyKind,
         name: str,
         language: str | None,
         entries: Entries,
         upload: Callable[[], str],
-    ) -> tuple[Stored, bool]:
+    ) -> tuple[StoredVocabulary, bool]:
         """Create one, or replace what is in it; return it, and whether it is new.
 
         Args:
@@ -217,9 +219,9 @@ class Account:
         else:
             asked[kind.entries] = list(entries.phrases)
         answer = self._call("Update" if found else "Create", kind, name, asked)
-        return Stored.of(kind, {"LanguageCode": language} | answer), found is None
+        return StoredVocabulary.of(kind, {"LanguageCode": language} | answer), found is None
 
-    def delete(self, kind: Kind, name: str) -> None:
+    def delete(self, kind: VocabularyKind, name: str) -> None:
         """Delete one.
 
         Raises:
@@ -227,23 +229,23 @@ class Account:
         """
         self._call("Delete", kind, name, {})
 
-    def all(self, kind: Kind) -> Iterator[Stored]:
+    def all(self, kind: VocabularyKind) -> Iterator[StoredVocabulary]:
         """Yield all, the newest first."""
         asked: dict[str, Any] = {"MaxResults": 100}
         call = getattr(self._client, f"list_{_snake(kind.plural)}")
         while True:
-            with explained(kind.place(ALL), kind):
+            with explained(kind.resource(ALL), kind):
                 answer = call(**asked)
             for each in answer.get(kind.plural, ()):
-                yield Stored.of(kind, each)
+                yield StoredVocabulary.of(kind, each)
             token = answer.get("NextToken")
             if not token or token == asked.get("NextToken"):
                 return
             asked["NextToken"] = token
 
-    def looks(
+    def poll(
         self, name: str, *, sleep: Callable[[float], object] = time.sleep
-    ) -> Iterator[tuple[Stored, float]]:
+    ) -> Iterator[tuple[StoredVocabulary, float]]:
         """Yield a vocabulary and the seconds waited, until it is not PENDING or patience ends."""
         waited, pause = 0.0, _FIRST_LOOK
         while True:
@@ -255,7 +257,7 @@ class Account:
             waited += pause
             pause = min(2 * pause, _LAST_LOOK)
 
-    def _language(self, kind: Kind, language: str | None) -> str | None:
+    def _language(self, kind: VocabularyKind, language: str | None) -> str | None:
         """Return a language as Amazon writes it.
 
         Raises:
@@ -276,18 +278,20 @@ class Account:
     def _shape(self, operation: str) -> Any:
         return self._client.meta.service_model.operation_model(operation).input_shape
 
-    def _call(self, verb: str, kind: Kind, name: str, asked: dict[str, Any]) -> dict[str, Any]:
+    def _call(
+        self, verb: str, kind: VocabularyKind, name: str, asked: dict[str, Any]
+    ) -> dict[str, Any]:
         parameters = {f"{kind.member}Name": name} | asked
         for violation in violations(self._shape(f"{verb}{kind.member}"), parameters):
             raise UsageError(f"Amazon Transcribe would not take that. {violation}")
         call = getattr(self._client, f"{verb.lower()}_{_snake(kind.member)}")
-        with explained(kind.place(name), kind):
+        with explained(kind.resource(name), kind):
             answer: dict[str, Any] = call(**parameters)
         return answer
 
 
 @contextlib.contextmanager
-def explained(place: Place, kind: Kind) -> Iterator[None]:
+def explained(resource: AwsResource, kind: VocabularyKind) -> Iterator[None]:
     """Turn what Amazon Transcribe refuses into errors of the client.
 
     Raises:
@@ -296,24 +300,26 @@ def explained(place: Place, kind: Kind) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, AwsError) as error:
-        raise _explanation(error, place, kind) from error
+        raise _explanation(error, resource, kind) from error
 
 
-def _explanation(error: BotoCoreError | AwsError, place: Place, kind: Kind) -> ClientError:
+def _explanation(
+    error: BotoCoreError | AwsError, resource: AwsResource, kind: VocabularyKind
+) -> ClientError:
     if not isinstance(error, AwsError):
-        return aws.explanation(error, place)
+        return aws.explanation(error, resource)
     refusal = error.response.get("Error", {})
     code = refusal.get("Code", "")
     message = " ".join(str(refusal.get("Message", code)).split())
     if _is_missing(error.operation_name, code, message):
         return NoSuchVocabulary(
-            f"There is no {place} in this account and region. `vocabulary list{kind.option}` shows "
-            f"which there are. {kind.hint}"
+            f"There is no {resource} in this account and region. `vocabulary list{kind.option}` "
+            f"shows which there are. {kind.hint}"
         )
     if code in _REFUSALS:
-        words = {"place": place, "reason": f"{code}, {error.operation_name}"}
+        words = {"resource": resource, "reason": f"{code}, {error.operation_name}"}
         return AccessRefused(_REFUSALS[code].format(message=message, **words))
-    return aws.explanation(error, place)
+    return aws.explanation(error, resource)
 
 
 def _is_missing(operation: str, code: str, message: str) -> bool:

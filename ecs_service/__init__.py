@@ -1,1 +1,1 @@
-"""The WebSocket service: microphones in, live captions out, finals on their way to the table."""
+"""The WebSocket service: takes live audio, broadcasts captions, and sends finals to the queue."""

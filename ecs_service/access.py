@@ -1,29 +1,28 @@
-"""Who is at the door: the one function that every entry passes.
+"""Authorises each request, before anything else looks at it.
 
-Today it lets everyone in, but for two ways in which a foreign web page could use its visitor's
-browser to reach a service that is not meant for it:
+Today everyone may use the service, except for two ways in which a foreign web page could use its
+visitor's browser to reach a service that is not meant for it:
 
-- a page of another origin: browsers tell the `Origin` of the page that opens a WebSocket, but
-  do not apply the same-origin rule to it;
-- a page whose host name is made to resolve to the visitor's own machine (DNS rebinding), so
-  that origin and host agree: a service on the loopback address answers to loopback names only.
+- A page of another origin. Browsers send the `Origin` of the page that opens a WebSocket, but do
+  not apply the same-origin policy to it.
+- A page whose host name is made to resolve to the visitor's own machine (DNS rebinding), so that
+  origin and host agree. A service on the loopback address therefore accepts loopback names only.
 
 Programs that are not browsers send no `Origin`.
 
-Behind CloudFront the page's host is not the `Host` that arrives here: that is the load
-balancer's. CloudFront hands the page's host on as `X-Forwarded-Host`, in place of whatever the
-client sent under that name, and an origin that equals it is as good as one that equals `Host`. A
-foreign page gains nothing by it where there is no CloudFront in front: a browser sets its own
-headers on a WebSocket's handshake and none of the page's, and before a `fetch` with such a
-header it asks for a permission that this service never gives. What is no browser could leave the
-origin out just as well. On the loopback address nothing stands in front of the service but the
-local edge, which keeps `Host`, so there the header counts for nothing.
+Behind CloudFront the `Host` that arrives here is the load balancer's, not the page's. CloudFront
+puts the page's host into `X-Forwarded-Host` and overwrites what the client sent there, so an origin
+that equals this header is accepted like one that equals `Host`. Without CloudFront in front a
+foreign page cannot exploit that: a page cannot set headers on a WebSocket handshake, and a `fetch`
+with such a header needs a CORS permission, which this service never gives. Other programs could
+omit the origin just as well. On the loopback address only the local edge is in front, which keeps
+`Host`, so the header is ignored there.
 
-Where nothing but the network's own rules stands between CloudFront and the service, those of other
-people's distributions pass them, too. Then CloudFront proves itself with a secret in the header
-`X-Cloudscribe-Edge`, and whoever comes without it is refused. That goes for every path.
+Where only network rules stand between CloudFront and the service, other people's distributions pass
+them, too. There CloudFront authenticates with a secret in the header `X-Cloudscribe-Edge`, and a
+request without it is refused, whatever its path.
 
-When there are accounts, this is where the caller gets a name and rights.
+When there are accounts, this is where a caller becomes a principal with scopes.
 """
 
 from __future__ import annotations
@@ -39,28 +38,28 @@ EDGE_HEADER = "X-Cloudscribe-Edge"
 
 
 class Forbidden(Exception):
-    """The client may not use the service; the message says why."""
+    """The request is not authorised; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What decides about admission.
+class AccessPolicy:
+    """The rules by which requests are authorised.
 
-    `loopback` is whether the service listens there only, `edge_secret` what CloudFront has to send;
-    None asks for none.
+    `loopback` is whether the service listens on the loopback address only. `edge_secret` is what
+    CloudFront must send; None requires nothing.
     """
 
     allowed_origins: frozenset[str] = frozenset()
     loopback: bool = True
     edge_secret: str | None = field(default=None, repr=False)
 
-    def admit(self, headers: Mapping[str, str]) -> None:
-        """Let a request in. `headers` are looked up without regard to case.
+    def authorise(self, headers: Mapping[str, str]) -> None:
+        """Authorise a request by its `headers`, which are looked up without regard to case.
 
         Raises:
-            Forbidden: a foreign page is behind it, or it did not come through the edge.
+            Forbidden: it comes from a foreign page, or did not come through the edge.
         """
-        # Bytes that are no text come as surrogates, which UTF-8 has no place for.
+        # Bytes beyond ASCII arrive as surrogates, which strict UTF-8 cannot encode.
         sent = headers.get(EDGE_HEADER, "").encode(errors="surrogateescape")
         if self.edge_secret is not None and not hmac.compare_digest(
             sent, self.edge_secret.encode()

@@ -1,4 +1,4 @@
-"""Wires the service together and runs it until it is told to stop."""
+"""Assembles the service and runs it until a signal stops it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ import boto3
 import structlog
 from botocore.config import Config
 
-from ecs_service.access import Door
-from ecs_service.api.arrivals import Arrivals, Listener
-from ecs_service.api.health import Health
-from ecs_service.api.languages import Languages
-from ecs_service.api.live import Live
-from ecs_service.api.router import Router
-from ecs_service.callers import MOST_ADDRESSES, Callers
+from ecs_service.access import AccessPolicy
+from ecs_service.api.acceptor import Acceptor, PendingConnections
+from ecs_service.api.health import HealthEndpoints
+from ecs_service.api.languages import list_languages
+from ecs_service.api.live import LiveContext, RefusedConnection
+from ecs_service.api.router import RequestRouter
+from ecs_service.api.speaker_connection import SpeakerConnection
+from ecs_service.api.viewer_connection import ViewerConnection
 from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
+from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.conversations.updates import NoStore, Updates
 from ecs_service.descriptors import Shares, raised_limit, share, wanted
-from ecs_service.embedded_metrics import Meter, publish
-from ecs_service.rates import Rate, RateLimit
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import NoPromises
+from ecs_service.embedded_metrics import MetricsReader, print_metrics
+from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
+from ecs_service.limits.rates import RateLimit, TokenRate
+from ecs_service.limits.stream_slots import StreamSlots
+from ecs_service.limits.unread import UnreadBudget
+from ecs_service.limits.viewer_slots import ViewerSlots
+from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Streams
-from ecs_service.sessions.unread import Unread
-from ecs_service.sessions.viewers import ViewerAdmission
 from ecs_service.settings import Settings
 from speech.engines.base import Engine
 from speech.engines.pocketsphinx import PocketsphinxEngine
@@ -46,15 +48,15 @@ from translation import amazon
 from translation.base import Translator
 from translation.pseudo import PseudoTranslator
 
-#: What the kernel may buffer per connection, bytes: audio that waits there is lag that the
+#: The kernel's receive buffer of a connection, bytes. Audio that waits there is lag that the
 #: service cannot see. One second of 48 kHz stereo fits.
 RECEIVE_BUFFER = 192 * 1024
-#: The same for what is sent: who does not read is noticed early, and costs little.
+#: The kernel's send buffer, bytes: a client that does not read is noticed early and costs little.
 SEND_BUFFER = 128 * 1024
-#: Of the drain, what is kept for viewers and the queue if an engine hangs, in seconds.
-GOODBYE_SECONDS = 5.0
+#: The part of a drain that stays for viewers and the queue when an engine hangs, in seconds.
+FLUSH_SECONDS = 5.0
 
-#: The outbox does the retrying; a call that hangs must end before its patience does.
+#: No retries: the outbox and the checks retry by themselves. Calls that hang end soon.
 _AWS = Config(
     connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=16
 )
@@ -63,20 +65,22 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """The parts that a shutdown takes down in order."""
+class ServiceParts:
+    """The parts that a drain ends in order."""
 
-    router: Router
-    live: Live
-    admission: Admission
+    router: RequestRouter
+    live: LiveContext
+    slots: StreamSlots
     outbox: Outbox | None
 
 
 @contextlib.asynccontextmanager
-async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIterator[Service]:
-    """Make the service warm, with its background tasks running.
+async def started_service(
+    settings: Settings, on_defect: Callable[[], None]
+) -> AsyncIterator[ServiceParts]:
+    """Start the service's parts and background tasks, but accept no connections yet.
 
-    `on_defect` is called if one of them dies, which only a defect of ours can make them.
+    `on_defect` is called if a background task ends with an exception, which is always our defect.
 
     Raises:
         EngineError: the engine cannot be started.
@@ -85,10 +89,10 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
     """
     async with contextlib.AsyncExitStack() as stack:
         shares = _share_descriptors(settings)
-        hub, admission = Hub(), Admission(shares.streams)
+        hub, slots = Hub(), StreamSlots(shares.streams)
         tasks = await stack.enter_async_context(_background_tasks())
-        outbox: Outbox | None = None
-        store: ConversationTable | NoStore = NoStore()
+        journal, outbox = None, None
+        store: ConversationTable | NoRecentFinals = NoRecentFinals()
         if settings.queue_url is not None and settings.table_name is not None:
             journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
             sqs, pause = boto3.client("sqs", config=_AWS), settings.confirm_seconds
@@ -98,55 +102,60 @@ async def service(settings: Settings, on_defect: Callable[[], None]) -> AsyncIte
             tasks.append(asyncio.create_task(outbox.run(), name="outbox"))
             tasks.append(asyncio.create_task(confirmation.run(), name="confirmation"))
         else:
-            log.warning("nothing_is_stored", reason="QUEUE_URL and TABLE_NAME are not set")
-        updates = Updates(hub, store)
-        tasks.append(asyncio.create_task(updates.follow(settings.updates_seconds), name="updates"))
+            log.warning("storage_disabled", reason="QUEUE_URL and TABLE_NAME are not set")
+        updates = TableUpdates(hub, store)
+        tasks.append(asyncio.create_task(updates.run(settings.updates_seconds), name="updates"))
         if settings.metrics_namespace is not None:
-            publishing = publish(settings.metrics_namespace, Meter(admission, outbox))
-            tasks.append(asyncio.create_task(publishing, name="metrics"))
+            printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, journal))
+            tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
-            task.add_done_callback(partial(_check, on_defect=on_defect))
+            task.add_done_callback(partial(_report_defect, on_defect=on_defect))
         engine = await stack.enter_async_context(engine_of(settings))
         streams = Streams(
             engine=engine,
             hub=hub,
-            outbox=outbox or NoPromises(),
-            admission=admission,
+            outbox=outbox or NullSink(),
+            slots=slots,
             max_seconds=settings.max_stream_seconds,
         )
         translator = _translator(settings)
         if translator is not None:
             await stack.enter_async_context(translator)
         translations = await stack.enter_async_context(Translations(translator))
-        viewers = ViewerAdmission(
+        viewers = ViewerSlots(
             shares.viewers, min(shares.viewers, settings.viewers_per_conversation)
         )
-        unread = Unread(settings.max_unread_mib * 2**20)
-        live = Live(streams, hub, updates, translations, viewers, unread)
-        health = Health(admission, outbox)
-        languages = Languages(engine, translations)
-        router = Router(
-            sockets={"/api/stt/transcribe": live.speak, "/api/stt/connect": live.listen},
-            refuse=live.refuse,
-            pages={**health.pages(), "/api/stt/languages": languages.languages},
-            door=Door(
+        unread = UnreadBudget(settings.max_unread_mib * 2**20)
+        live = LiveContext(streams, hub, updates, translations, viewers, unread)
+        health = HealthEndpoints(slots, journal)
+        router = RequestRouter(
+            socket_routes={
+                "/api/stt/transcribe": partial(SpeakerConnection, live),
+                "/api/stt/connect": partial(ViewerConnection, live),
+            },
+            refused=partial(RefusedConnection, live),
+            http_routes={
+                **health.routes(),
+                "/api/stt/languages": partial(list_languages, engine, translations),
+            },
+            access=AccessPolicy(
                 frozenset(settings.allowed_origins),
                 loopback=settings.loopback,
                 edge_secret=settings.edge_secret.get_secret_value()
                 if settings.edge_secret
                 else None,
             ),
-            callers=_callers(settings),
+            callers=_caller_limits(settings),
             address_header=settings.viewer_address_header,
-            arrivals=Arrivals(shares.pending),
+            pending=PendingConnections(shares.pending),
         )
-        yield Service(router, live, admission, outbox)
+        yield ServiceParts(router, live, slots, outbox)
 
 
 async def run(settings: Settings) -> bool:
-    """Serve until SIGTERM or SIGINT; then finish what was begun, within `drain_seconds`.
+    """Serve until SIGTERM or SIGINT, then drain for at most `drain_seconds`.
 
-    Returns whether that was why it ended, and not a defect.
+    Returns False if the drain timed out, finals in memory were lost, or a defect was the reason.
     """
     stop, defect = asyncio.Event(), asyncio.Event()
 
@@ -154,63 +163,66 @@ async def run(settings: Settings) -> bool:
         defect.set()
         stop.set()
 
-    async with service(settings, on_defect) as parts:
-        # Not before: until it is warm there is nothing to finish, and a signal just ends it.
+    async with started_service(settings, on_defect) as parts:
+        # Not before: during the start there is nothing to drain, and a signal just ends it.
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-        listener = serve(parts.router, _bind(settings.host, settings.port))
+        bound = _bind(settings.host, settings.port)
+        acceptor = Acceptor(parts.router, parts.router.pending, bound)
         log.info(
             "serving",
             host=settings.host,
-            port=listener.port,
+            port=acceptor.port,
             engine=settings.engine,
-            slots=parts.admission.capacity,
-            viewers=parts.live.viewers.most,
+            slots=parts.slots.capacity,
+            viewers=parts.live.viewers.capacity,
         )
-        # What is there now stays: the collector need not look at it for every thousand messages.
+        # What exists now stays: the collector need not scan it again and again.
         gc.collect()
         gc.freeze()
         await stop.wait()
         drained = await _drain(parts, settings.drain_seconds)
-        listener.close()
-        if parts.outbox is not None and settings.outbox_path is None and parts.outbox.waiting():
-            drained = False  # what waits in memory ends with the process
+        acceptor.close()
+        if (
+            parts.outbox is not None
+            and settings.outbox_path is None
+            and parts.outbox.journal.count_waiting()
+        ):
+            drained = False  # what waits in memory is lost with the process
     return drained and not defect.is_set()
 
 
-def serve(router: Router, bound: socket.socket) -> Listener:
-    """Accept connections at a bound socket."""
-    return Listener(router, router.arrivals, bound)
+async def _drain(parts: ServiceParts, seconds: float) -> bool:
+    """End the streams, disconnect the viewers after the last captions, flush finals to the queue.
 
-
-async def _drain(parts: Service, seconds: float) -> bool:
-    """End the streams, let the viewers hear the rest, hand every final to the queue."""
-    log.info("draining", streams=parts.admission.taken)
+    Returns whether all of it was done in time.
+    """
+    log.info("draining", streams=parts.slots.taken)
     try:
         async with asyncio.timeout(seconds):
             parts.live.streams.drain()
             try:
                 # An engine that hangs must leave time for the viewers and for the queue.
-                async with asyncio.timeout(max(seconds / 2, seconds - GOODBYE_SECONDS)):
-                    await parts.admission.until_empty()
+                async with asyncio.timeout(max(seconds / 2, seconds - FLUSH_SECONDS)):
+                    await parts.slots.wait_until_empty()
             except TimeoutError:
-                log.warning("streams_abandoned", streams=parts.admission.taken)
-            await parts.live.dismiss()
+                log.warning("streams_abandoned", streams=parts.slots.taken)
+            await parts.live.disconnect_all()
             if parts.outbox is not None:
                 await parts.outbox.flush()
     except TimeoutError:
-        waiting = parts.outbox.waiting() if parts.outbox is not None else 0
-        log.warning("drain_timed_out", streams=parts.admission.taken, finals_in_journal=waiting)
+        waiting = parts.outbox.journal.count_waiting() if parts.outbox is not None else 0
+        log.warning("drain_timed_out", streams=parts.slots.taken, finals_in_journal=waiting)
         return False
     log.info("drained")
     return True
 
 
 def _share_descriptors(settings: Settings) -> Shares:
-    """Share out the files that the process may open, more of them where it may have them.
+    """Raise the limit on open files where possible, and share it out.
 
     Raises:
-        TooFewDescriptors: there are too few for anybody.
+        TooFewDescriptors: there are too few to serve at all.
     """
     viewers, streams = settings.max_viewers, settings.capacity
     limit = raised_limit(wanted(viewers=viewers, streams=streams))
@@ -222,20 +234,20 @@ def _share_descriptors(settings: Settings) -> Shares:
     return shares
 
 
-def _callers(settings: Settings) -> Callers:
-    connects = Rate(settings.connects_per_second, settings.connects_at_once)
-    failures = Rate(settings.failures_per_second, settings.failures_at_once)
-    return Callers(
+def _caller_limits(settings: Settings) -> CallerLimits:
+    connects = TokenRate(settings.connects_per_second, settings.connects_at_once)
+    failures = TokenRate(settings.failures_per_second, settings.failures_at_once)
+    return CallerLimits(
         connects=RateLimit(connects, most=MOST_ADDRESSES),
         failures=RateLimit(failures, most=MOST_ADDRESSES),
     )
 
 
 def engine_of(settings: Settings) -> Engine:
-    """Return the engine that is set, not started yet.
+    """Return the engine that the settings choose, not started yet.
 
     Raises:
-        ValueError: what is set does not go together, or leads nowhere.
+        ValueError: its settings contradict each other or are incomplete.
     """
     if settings.engine == "scripted":
         return ScriptedEngine(settings.scripted)
@@ -248,7 +260,6 @@ def engine_of(settings: Settings) -> Engine:
             endpoint=settings.transcribe_endpoint,
             allowed=settings.transcribe_allowed,
             defaults=settings.transcribe_options,
-            transport=settings.transcribe_transport,
             starts_per_second=settings.transcribe_starts_per_second,
         )
     return PocketsphinxEngine(slots=settings.capacity)
@@ -269,14 +280,14 @@ def _translator(settings: Settings) -> Translator | None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket whose connections have small buffers."""
+    """Return a bound socket whose connections have small kernel buffers."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    listener.bind((host, port))
-    return listener
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    bound.bind((host, port))
+    return bound
 
 
 @contextlib.asynccontextmanager
@@ -290,7 +301,7 @@ async def _background_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _check(task: asyncio.Task[None], on_defect: Callable[[], None]) -> None:
+def _report_defect(task: asyncio.Task[None], on_defect: Callable[[], None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        log.error("background_task_died", task=task.get_name(), exc_info=task.exception())
+        log.error("background_task_failed", task=task.get_name(), exc_info=task.exception())
         on_defect()

@@ -1,7 +1,7 @@
-"""How the process's file descriptors are shared out, so that nobody takes those of others.
+"""Allots the process's file descriptors to viewers, streams and pending connections.
 
-With none left a process accepts no connection, starts no worker and calls no service. So viewers,
-streams, and connections that are neither yet have a share each, and some are kept for the rest.
+A process without free descriptors accepts no connection, starts no worker and calls no service. So
+each of the three has a share that the others cannot use up, and some stay for the service itself.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import contextlib
 import sys
 from dataclasses import dataclass
 
-#: For listening, the journal, the engine's processes (18 seen) and calls of AWS (2 pools of 16).
+#: For the listening socket, the journal, the engine's processes (18 measured) and calls of AWS (2
+#: pools of 16).
 OWN = 64
-#: A stream's own: its socket, and its worker or its connection to the engine, also while another
-#: takes over.
+#: Of a stream: its socket, and its worker or connection to the engine, twice during replacement.
 PER_STREAM = 4
-#: The most connections without a place that are held; each takes about 15 kB.
+#: The most pending connections; each takes about 15 kB.
 MOST_PENDING = 512
 
 
 class TooFewDescriptors(ValueError):
-    """The process may not open enough files to serve anybody."""
+    """The process may not open enough files to serve at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The most connections at a time: without a place yet, of viewers, and streams."""
+    """The most concurrent pending connections, viewers and streams."""
 
     pending: int
     viewers: int
@@ -33,13 +33,13 @@ class Shares:
 
 
 def share(limit: int | None, *, viewers: int, streams: int) -> Shares:
-    """Share out `limit` descriptors (`None`: there is no limit) to those wanted.
+    """Allot `limit` descriptors (None: no limit) to the viewers and streams that are wanted.
 
-    Where they do not suffice for all, a quarter is for connections without a place, and of the rest
-    streams get what they need, half of it at most.
+    If they do not suffice, at most a quarter is for pending connections, and streams get at most
+    half of the rest.
 
     Raises:
-        TooFewDescriptors: somebody would get none at all.
+        TooFewDescriptors: one of the shares would be empty.
     """
     if limit is None:
         return Shares(MOST_PENDING, viewers, streams)
@@ -56,9 +56,9 @@ def share(limit: int | None, *, viewers: int, streams: int) -> Shares:
 
 
 def raised_limit(wanted: int) -> int | None:
-    """Let this process open `wanted` files, or as many as it may; return how many.
+    """Raise this process's limit on open files to `wanted`, or as far as allowed; return it.
 
-    `None`: the system knows no such limit.
+    Returns None where there is no limit.
     """
     if sys.platform == "win32":
         return None
@@ -76,6 +76,6 @@ def raised_limit(wanted: int) -> int | None:
 
 
 def wanted(*, viewers: int, streams: int) -> int:
-    """Return with how many descriptors `share` gives everybody what is wanted."""
+    """Return the limit with which `share` can allot all that is wanted."""
     rest = streams * PER_STREAM + max(viewers, streams * PER_STREAM)
     return OWN + max(4 * MOST_PENDING, MOST_PENDING + rest)

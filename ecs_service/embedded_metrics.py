@@ -1,16 +1,16 @@
-"""The service's metrics for CloudWatch: one line a minute in the embedded metric format.
+"""Prints the service's metrics for CloudWatch: a line a minute in the embedded metric format.
 
-CloudWatch Logs finds the figures in the line by itself, so that neither an agent nor a right to
-publish is needed. Every name costs by the month, so there are few, and no dimensions: the
-namespace tells environments apart, and statistics over the tasks' samples do the rest.
+CloudWatch Logs extracts the metrics from the line, so that neither an agent nor a permission to
+publish is needed. Each metric costs by the month, so there are few and without dimensions: the
+namespace separates environments, and statistics aggregate the tasks' samples.
 
 | metric          | unit    | a sample is                                                          |
 |-----------------|---------|----------------------------------------------------------------------|
 | `OpenStreams`   | Count   | streams now; `Sum` is that of all tasks                              |
 | `SlotsInUse`    | Percent | the task's slots that are taken now; autoscaling follows `Average`   |
-| `Viewers`       | Count   | connections that listen now                                          |
-| `OutboxWaiting` | Count   | finals that the queue does not have yet                              |
-| `OutboxAge`     | Seconds | how long the oldest of them has waited; 0 when there is none         |
+| `Viewers`       | Count   | viewers' connections now                                             |
+| `OutboxWaiting` | Count   | finals that wait for the queue                                       |
+| `OutboxAge`     | Seconds | for how long the oldest of them has waited; 0 when there is none     |
 | `Refusals`      | Count   | connections refused or ended by an error in the last minute          |
 | `FinalDelay`    | Seconds | mean delay of the last minute's finals; no sample without finals     |
 | `Lag`           | Seconds | mean audio that waited for the engine; no sample without streams     |
@@ -33,8 +33,8 @@ import structlog
 from prometheus_client import REGISTRY
 
 from ecs_service import telemetry
-from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.admission import Admission
+from ecs_service.conversations.journal import Journal
+from ecs_service.limits.stream_slots import StreamSlots
 
 INTERVAL_SECONDS = 60.0
 
@@ -52,10 +52,10 @@ UNITS: Mapping[str, str] = {
 }
 
 
-def embedded_metrics(namespace: str, values: Mapping[str, float], timestamp: float) -> str:
-    """Return the line for `values` by name at `timestamp`, seconds since the epoch.
+def format_metrics(namespace: str, values: Mapping[str, float], timestamp: float) -> str:
+    """Return the line, with its end, for `values` at `timestamp`, seconds since the epoch.
 
-    It ends with the end of the line. Names are those of `UNITS`.
+    The names of `values` are those of `UNITS`.
     """
     document = {
         "_aws": {
@@ -74,27 +74,36 @@ def embedded_metrics(namespace: str, values: Mapping[str, float], timestamp: flo
 
 
 @dataclass(slots=True)
-class Meter:
-    """Reads the values; what only grows, as its growth since the last reading."""
+class MetricsReader:
+    """Reads the current values; counters and histograms as the change since the last reading."""
 
-    admission: Admission
-    outbox: Outbox | None
+    slots: StreamSlots
+    journal: Journal | None
     _before: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Forget what other services of the same process have counted."""
+        """Start from the current counts, which other services of this process may have changed."""
         self.read()
 
     def read(self) -> dict[str, float]:
         """Return the values by name."""
-        taken = self.admission.taken
+        taken = self.slots.taken
         values = {
             "OpenStreams": float(taken),
-            "SlotsInUse": 100.0 * taken / self.admission.capacity,
+            "SlotsInUse": 100.0 * taken / self.slots.capacity,
             "Viewers": REGISTRY.get_sample_value("cloudscribe_viewers") or 0.0,
-            "OutboxWaiting": float(self.outbox.waiting()) if self.outbox else 0.0,
-            "OutboxAge": self.outbox.oldest_age() if self.outbox else 0.0,
-            "Refusals": self._growth("refusals", _total_refusals()),
+            "OutboxWaiting": float(self.journal.count_waiting()) if self.journal else 0.0,
+            "OutboxAge": self.journal.oldest_age() if self.journal else 0.0,
+            # The sum over all codes.
+            "Refusals": self._growth(
+                "refusals",
+                sum(
+                    sample.value
+                    for metric in telemetry.refusals.collect()
+                    for sample in metric.samples
+                    if sample.name.endswith("_total")
+                ),
+            ),
         }
         for name, histogram in (("FinalDelay", "final_delay"), ("Lag", "lag")):
             count = self._growth(f"{histogram}_count", _sample(f"{histogram}_seconds_count"))
@@ -108,35 +117,20 @@ class Meter:
         return now - before
 
 
-async def publish(namespace: str, meter: Meter) -> None:
+async def print_metrics(namespace: str, reader: MetricsReader) -> None:
     """Print the metrics every minute."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
-            line = embedded_metrics(namespace, meter.read(), time())
+            line = format_metrics(namespace, reader.read(), time())
         except sqlite3.Error as error:
-            # That a final cannot be kept is for its stream to tell; this is only a minute's gap.
+            # Only a gap of a minute. A stream reports by itself when it cannot keep a final.
             log.error("metrics_failed", error=str(error))  # noqa: TRY400 - no stack needed
-        else:
-            _print(line)
-
-
-def _print(line: str) -> None:
-    """Print to standard output; that it is gone is no reason to end streams."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(line)
-        sys.stdout.flush()
+            continue
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 def _sample(name: str) -> float:
     return REGISTRY.get_sample_value(f"cloudscribe_{name}") or 0.0
-
-
-def _total_refusals() -> float:
-    """Return how many refusals there were, whatever their code."""
-    return sum(
-        sample.value
-        for metric in telemetry.refusals.collect()
-        for sample in metric.samples
-        if sample.name.endswith("_total")
-    )

@@ -1,8 +1,7 @@
-"""`python -m ecs_service.healthcheck`: exit with 0 if the service of this container answers.
+"""`python -m ecs_service.healthcheck`: exit with 0 if the service in this container responds.
 
-For the container's health check. It asks whether the process lives, not whether it is ready for
-another stream. It runs beside the recognition on a fraction of a processor, so it loads nothing
-but a socket.
+The container's health check. It checks that the process lives, not that it has a free slot. It runs
+beside the recognition on a fraction of a processor, so it imports little more than `socket`.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ import os
 import socket
 import sys
 
-#: Less than the health check's own patience, so that this says why.
+#: Less than the health check's own timeout, so that the reason is printed here.
 TIMEOUT_SECONDS = 5.0
 DEFAULT_PORT = 8081
 
 
 def _request() -> bytes:
-    """Return the request, with the secret of the edge where the service asks for it."""
+    """Return the request, with the edge's secret if the service requires it."""
     secret = os.environ.get("EDGE_SECRET")
     edge = f"X-Cloudscribe-Edge: {secret}\r\n" if secret else ""
     return (
@@ -25,11 +24,11 @@ def _request() -> bytes:
     ).encode()
 
 
-def answers(port: int) -> bool:
-    """Say whether the service at `port` of this machine answers that it is well.
+def is_healthy(port: int) -> bool:
+    """Return whether the service at `port` of this machine responds with 200.
 
     Raises:
-        OSError: nobody listens there, or nobody answers in time.
+        OSError: the connection failed, or there was no response in time.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as connection:
         connection.sendall(_request())
@@ -46,11 +45,11 @@ def answers(port: int) -> bool:
 def main() -> int:
     """Check the service at `PORT`; return the exit code."""
     try:
-        well = answers(int(os.environ.get("PORT") or DEFAULT_PORT))
+        healthy = is_healthy(int(os.environ.get("PORT") or DEFAULT_PORT))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - shown with the container's health
         return 1
-    return 0 if well else 1
+    return 0 if healthy else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one exception by which a client is refused or its connection is ended."""
+"""The exception that refuses a client, or ends its connection, with a named error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from transcripts.protocol import ERRORS, Error, ErrorCode, error
 
 
 class Refusal(Exception):
-    """Ends a connection with a named error: `code` fixes the close code and the retry advice."""
+    """Ends a connection with a named error; `code` implies the close code and the retry advice."""
 
     def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -26,10 +26,10 @@ class Refusal(Exception):
 
 
 def to_refusal(error: EngineError) -> Refusal:
-    """Return how a client is refused for `error`: as retryable only where the engine calls it so.
+    """Return the refusal for an engine's error; it is retryable exactly if the error is.
 
-    A wrong language or option is the client's own, so the error's words name it. Other errors may
-    name accounts and machines: of these the client gets `public` alone.
+    A wrong language or option comes from the client, so the refusal quotes the error's text. Texts
+    of other errors may name accounts and machines: of these the client gets only `public`.
     """
     if isinstance(error, UnsupportedLanguage):
         return Refusal(ErrorCode.UNSUPPORTED_LANGUAGE, f"{error}.")

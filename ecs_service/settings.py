@@ -10,30 +10,29 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ecs_service.access import LOOPBACK_NAMES
-from ecs_service.conversations.outbox import CONFIRM_SECONDS
-from ecs_service.names import EngineName, TranslatorName
+from ecs_service.providers import EngineName, TranslatorName
 from speech.engines.errors import EngineError
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions
 from speech.engines.transcribe.operators import check as check_transcribe
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
 from transcripts.models import InWords, Language
-from translation.languages import chosen
+from translation.languages import to_codes
 
-#: Streams that one core recognises with the embedded engine: each takes 0.2 to 0.3 of it.
+#: Concurrent streams per core with the embedded engine; each takes 0.2 to 0.3 of a core.
 POCKETSPHINX_STREAMS_PER_CORE = 3
-#: Streams over WebSocket that AWS lets an account have at once, unless it is asked for more.
+#: An AWS account's default quota of concurrent Transcribe streams over WebSocket.
 TRANSCRIBE_STREAMS = 25
-#: The stand-in costs next to nothing; the bound is there because there is always one.
+#: The stand-in costs next to nothing; every engine has a limit.
 SCRIPTED_STREAMS = 1_000
-#: At 31 kB each they take 124 MB, a quarter of the smallest task's 512 MiB (537 MB). What waits for
-#: slow ones takes up to 67 and 33 MB (`MAX_UNREAD_MIB`, and 8 KiB each that are not counted), the
-#: service itself 80, connections without a place 8, a stream a quarter. The rest is the engine's.
+#: At 31 kB each, viewers take 124 MB of the smallest task's 512 MiB (537 MB). Unread messages of
+#: slow ones take up to 67 MB (`MAX_UNREAD_MIB`) and 33 MB (8 KiB each that are not counted), the
+#: service itself 80 MB, pending connections 8 MB, a stream 0.25 MB. The rest is for the engine.
 VIEWERS = 4_000
 
 
 class Settings(BaseSettings):
-    """Each field is the environment variable of its name in capitals."""
+    """The settings; each field is read from the environment variable of its name in capitals."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False
@@ -107,10 +106,6 @@ class Settings(BaseSettings):
             "(docs/deploy.md); default: the language alone"
         ),
     ] = AllowedOptions()
-    transcribe_transport: Annotated[
-        Literal["websocket", "http2"],
-        Field(description="how Transcribe is reached; `http2` costs six times the CPU"),
-    ] = "websocket"
     transcribe_starts_per_second: Annotated[
         float, Field(gt=0, description="streams begun a second; this process's part of the quota")
     ] = STARTS_PER_SECOND
@@ -153,7 +148,7 @@ class Settings(BaseSettings):
             le=3600,
             description="time between two looks whether the table has a final, seconds",
         ),
-    ] = CONFIRM_SECONDS
+    ] = 15.0
     updates_seconds: Annotated[
         float,
         Field(
@@ -193,7 +188,7 @@ class Settings(BaseSettings):
     @classmethod
     def _as_transcribe_takes_them(cls, value: dict[str, str]) -> dict[str, str]:
         try:
-            check_transcribe(defaults=value, allowed=AllowedOptions(), transport="websocket")
+            check_transcribe(defaults=value, allowed=AllowedOptions())
         except EngineError as error:
             raise ValueError(str(error)) from error
         return value
@@ -201,19 +196,15 @@ class Settings(BaseSettings):
     @field_validator("translate_languages")
     @classmethod
     def _that_are_known(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
-        chosen(value)
+        to_codes(value)
         return value
 
     @model_validator(mode="after")
     def _transcribe_consistent(self) -> Self:
         try:
-            check_transcribe(
-                defaults=self.transcribe_options,
-                allowed=self.transcribe_allowed,
-                transport=self.transcribe_transport,
-            )
+            check_transcribe(defaults=self.transcribe_options, allowed=self.transcribe_allowed)
         except EngineError as error:
-            names = "TRANSCRIBE_OPTIONS, TRANSCRIBE_ALLOWED and TRANSCRIBE_TRANSPORT"
+            names = "TRANSCRIBE_OPTIONS and TRANSCRIBE_ALLOWED"
             raise ValueError(f"{names} do not go together: {error}") from error
         return self
 
@@ -230,12 +221,12 @@ class Settings(BaseSettings):
 
     @property
     def viewers_per_conversation(self) -> int:
-        """Viewers of one conversation at a time."""
+        """The most concurrent viewers of one conversation."""
         return self.max_viewers_per_conversation or -(-self.max_viewers // 2)
 
     @property
     def capacity(self) -> int:
-        """Streams at a time."""
+        """The most concurrent streams."""
         if self.slots is not None:
             return self.slots
         if self.engine == "scripted":

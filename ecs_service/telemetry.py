@@ -1,6 +1,6 @@
-"""What the operator sees: metrics for Prometheus, and structured logs.
+"""The service's Prometheus metrics, and its structured logs.
 
-Labels and log fields carry ids, codes and durations; never audio, text or names.
+Labels and log fields contain ids, codes and durations; never audio, text or people's names.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from structlog.typing import Processor
 _DELAYS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 open_streams = Gauge("cloudscribe_open_streams", "Audio streams under recognition")
-viewers = Gauge("cloudscribe_viewers", "Connections that listen to a conversation")
+viewers = Gauge("cloudscribe_viewers", "Viewers' connections")
 audio_seconds = Counter("cloudscribe_audio_seconds", "Audio received, seconds")
 refusals = Counter("cloudscribe_refusals", "Connections refused or ended by an error", ["code"])
 connections_dropped = Counter(
-    "cloudscribe_connections_dropped", "Connections without a place that had to go for new ones"
+    "cloudscribe_connections_dropped", "Pending connections that were dropped for new ones"
 )
 rests = Counter(
     "cloudscribe_rests", "Pauses in reading from clients that sent too many small frames"
@@ -37,29 +37,29 @@ final_delay = Histogram(
     "From the end of an utterance, as spoken live, to its final",
     buckets=_DELAYS,
 )
-outbox_waiting = Gauge("cloudscribe_outbox_waiting", "Finals that the queue does not have yet")
+outbox_waiting = Gauge("cloudscribe_outbox_waiting", "Finals that wait for the queue")
 outbox_age = Gauge("cloudscribe_outbox_age_seconds", "How long the oldest of them has waited")
 outbox_unconfirmed = Gauge(
     "cloudscribe_outbox_unconfirmed",
-    "Finals that the queue has, and that were not seen in the table long enough yet",
+    "Finals that the queue has, and that are not confirmed to be in the table yet",
 )
 finals_sent_again = Counter(
-    "cloudscribe_finals_sent_again", "Finals that the queue had and the table had not"
+    "cloudscribe_finals_sent_again", "Finals sent again because they were not in the table"
 )
 finals_not_stored = Counter(
-    "cloudscribe_finals_not_stored", "Finals given up, for the table never had them"
+    "cloudscribe_finals_not_stored", "Finals given up because they never reached the table"
 )
 translation_calls = Counter(
-    "cloudscribe_translation_calls", "Texts given to the translator, by what they were", ["kind"]
+    "cloudscribe_translation_calls", "Calls of the translator, by kind of text", ["kind"]
 )
 translation_characters = Counter(
-    "cloudscribe_translation_characters", "Characters that were translated, which is what costs"
+    "cloudscribe_translation_characters", "Characters translated, which determine the cost"
 )
 translation_failures = Counter(
     "cloudscribe_translation_failures", "Calls of the translator that failed", ["error"]
 )
 translations_missing = Counter(
-    "cloudscribe_translations_missing", "Finals that were given up for readers of a language"
+    "cloudscribe_translations_missing", "Finals without a translation for readers of a language"
 )
 translation_delay = Histogram(
     "cloudscribe_translation_delay_seconds",

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from gpu_server.app import run
-from gpu_server.hidden import hide
+from gpu_server.host.hidden import hide
 from gpu_server.settings import describe, from_environment
 from gpu_server.telemetry import configure_logging
 from speech.transcribers.errors import TranscriberUnavailable

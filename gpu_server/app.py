@@ -19,23 +19,24 @@ import boto3
 import structlog
 from botocore.config import Config
 
-from gpu_server.access import Door
-from gpu_server.api import Parts, application
-from gpu_server.connections import BACKLOG, Crowd, affordable
-from gpu_server.download import Downloader
-from gpu_server.inference import Inference
-from gpu_server.protection import protect
-from gpu_server.recordings import THREADS, Recordings
+from foundation.connections import BACKLOG, Crowd, affordable
+from gpu_server.host.protection import protect
+from gpu_server.host.spot import spot_notice
+from gpu_server.host.warmth import Warmth
+from gpu_server.http.access import Door
+from gpu_server.http.api import Parts, application
+from gpu_server.http.download import Downloader
+from gpu_server.http.transfers import Transfers
+from gpu_server.http.web import GOODBYE, Bounds, Web
 from gpu_server.settings import Settings
-from gpu_server.spool import Spool
-from gpu_server.spot import spot_notice
 from gpu_server.telemetry import Metrics
-from gpu_server.transfers import Transfers
-from gpu_server.warmth import Warmth
-from gpu_server.web import GOODBYE, Bounds, Web
-from gpu_server.worker import QueueWorker, calls_at_a_time
+from gpu_server.work.inference import Inference
+from gpu_server.work.recordings import THREADS, Recordings
+from gpu_server.work.spool import Spool
+from gpu_server.work.worker import QueueWorker, calls_at_a_time
 from speech.transcribers.process import TranscriberProcess
-from transcripts.bucket import Recordings as Bucket
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -87,7 +88,7 @@ async def assembled(
             s3 = s3_client()
             recordings = Recordings(
                 s3,
-                {name: Bucket(name, s3) for name in settings.recordings_bucket},
+                {name: DocumentStore(Objects(name, s3)) for name in settings.recordings_bucket},
                 inference=inference,
                 spool=spool,
                 max_seconds=settings.max_seconds,

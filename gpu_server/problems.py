@@ -28,7 +28,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from gpu_server.blame import Whose
+from gpu_server.work.blame import Whose
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,

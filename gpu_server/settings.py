@@ -20,6 +20,23 @@ TOKEN_LENGTH: Final = 16
 #: `default` keeps what the model was made with; `auto` takes the fastest that the device has.
 COMPUTE_TYPE: Final = r"^(auto|default|int16|int8|(int8_)?(bfloat16|float16|float32))$"
 BUCKET: Final = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+#: The settings that a user may choose wherever the server runs: how it transcribes, and what it
+#: logs. The others say where it stands and how much it takes, which `make demo` decides.
+USER_CHOICES: Final = frozenset(
+    {
+        "ALIGNMENT",
+        "ALIGNMENT_MODEL",
+        "BATCH_SIZE",
+        "COMPUTE_TYPE",
+        "DEVICE",
+        "FETCH_MODELS",
+        "HF_TOKEN",
+        "LOG_LEVEL",
+        "MODEL",
+        "TRANSCRIBER",
+        "TRANSCRIBER_LANGUAGE",
+    }
+)
 
 
 class Settings(BaseSettings):

@@ -1,11 +1,12 @@
-"""Which capability stands in which stack.
+"""The stacks of an environment, and the capabilities in each.
 
     data  <- network <- live <- web
       ^         ^--- gpu <-.
-      '--- functions ------'         operations looks at all of them, delivery at data and gpu
+      '--- functions ------'         operations refers to all of them, delivery to data and gpu
 
-What holds data stands apart from what can be made again. `data` and `functions` are all that
-the embedded emulator gets, unchanged.
+Stacks with data are apart from stacks that can be made again. The embedded emulator gets `data` and
+`functions` only, unchanged. This module alone composes capabilities; they do not know each other's
+stacks.
 """
 
 from __future__ import annotations
@@ -14,26 +15,34 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 
-from infra.artifacts import Artifacts
-from infra.conversations import ConversationStore, TranscriptProcessor
-from infra.delivery import PipelineRoles
-from infra.entrances import DedicatedEntrance, Entrance, SharedEntrance
-from infra.environments import (
-    Environment,
-    Live,
-    NoLoadBalancer,
-    SharedLoadBalancer,
-    speech_services,
-)
-from infra.functions import FunctionSettings, dependencies
-from infra.gpu import GpuServer
-from infra.machine_service import MachineService
-from infra.network import Network, OwnNetwork, SharedNetwork
-from infra.operations import Budgets, Dashboards, LossAlarms, Notices, Watched
-from infra.queues import publish
-from infra.realtime import CaptionService
-from infra.recordings import RecordingFlow, RecordingStore
-from infra.web import Website
+from infra.common.artifacts import Artifacts
+from infra.common.functions import FunctionSettings, make_layer
+from infra.common.outputs import add_output, add_outputs
+from infra.config.environment import Environment
+from infra.config.live import LiveConfig
+from infra.config.load_balancers import NoLoadBalancer, SharedLoadBalancer
+from infra.config.service import list_speech_services
+from infra.conversations.processor import TranscriptProcessor
+from infra.conversations.store import ConversationStore
+from infra.delivery.roles import PipelineRoles
+from infra.gpu.server import GpuServer
+from infra.live.dedicated_entrance import DedicatedEntrance
+from infra.live.entrances import Entrance
+from infra.live.machine_service import MachineService
+from infra.live.service import CaptionService
+from infra.live.shared_entrance import SharedEntrance
+from infra.network.interface import EnvironmentNetwork
+from infra.network.own import OwnNetwork
+from infra.network.shared import SharedNetwork
+from infra.operations.alarms import LossAlarms
+from infra.operations.budgets import Budgets
+from infra.operations.dashboards import Dashboards
+from infra.operations.notices import Notices
+from infra.operations.watched import Watched
+from infra.recordings.flow import RecordingFlow
+from infra.recordings.store import RecordingStore
+from infra.recordings.target import TranscriptionTarget
+from infra.web.website import Website
 
 PROJECT = "cloudscribe"
 #: The account of AWS's own examples.
@@ -41,7 +50,7 @@ EXAMPLE_ACCOUNT = "111111111111"
 
 
 class EnvironmentStack(cdk.Stack):
-    """A stack of an environment: named, tagged and protected alike."""
+    """A stack of an environment, with its name, tags and protection."""
 
     def __init__(self, app: cdk.App, environment: Environment, part: str, purpose: str) -> None:
         """Make the stack `cloudscribe-ENVIRONMENT-PART`."""
@@ -59,13 +68,13 @@ class EnvironmentStack(cdk.Stack):
 
     @property
     def availability_zones(self) -> list[str]:
-        """The zones by name: asking AWS for them would take credentials at synth."""
+        """The zones by name; a lookup from AWS would need credentials at synth."""
         return self._zones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Builder:
-    """One environment's stacks, in the order in which they depend on each other."""
+    """Makes one environment's stacks, in the order of their dependencies."""
 
     app: cdk.App
     environment: Environment
@@ -76,28 +85,32 @@ class _Builder:
         """The namespace of the environment's own metrics."""
         return f"Cloudscribe/{self.environment.name}"
 
-    def stack(self, part: str, purpose: str) -> EnvironmentStack:
+    def make_stack(self, part: str, purpose: str) -> EnvironmentStack:
         return EnvironmentStack(self.app, self.environment, part, purpose)
 
-    def everything(self) -> None:
+    def make_all(self) -> None:
         environment = self.environment
-        data = self.stack("data", "what is kept")
+        data = self.make_stack("data", "what is kept")
         conversations = ConversationStore(data, "Conversations", data=environment.data)
         recordings = RecordingStore(data, "Recordings", data=environment.data)
-        publish(data, DataProtected=str(environment.data.protected).lower())
-        network = self.network(environment.live, data) if environment.live else None
+        add_output(data, "DataProtected", str(environment.data.protected).lower())
+        network = self.make_network(environment.live, data) if environment.live else None
         gpu = None
         if environment.gpu and network:
-            stack = self.stack("gpu", "transcription on GPUs")
+            stack = self.make_stack("gpu", "transcription on GPUs")
             gpu = GpuServer(
                 stack, "GpuServer", gpu=environment.gpu, network=network, store=recordings
             )
-            publish(stack, GpuCluster=gpu.cluster.cluster_name, GpuService=gpu.service.service_name)
-        processor, flow = self.functions(conversations, recordings, gpu)
+            add_outputs(
+                stack,
+                GpuCluster=gpu.cluster.cluster_name,
+                GpuService=gpu.service.service_name,
+            )
+        processor, flow = self.make_functions(conversations, recordings, _to_target(gpu))
         captions = website = None
         if environment.live and network:
-            captions = self.live(environment.live, network, conversations)
-            website = self.website(environment.live, captions)
+            captions = self.make_live(environment.live, network, conversations)
+            website = self.make_website(environment.live, captions)
         if environment.operations:
             notices = Notices(data, "Notices", email=environment.operations.alarm_email)
             watched = Watched(
@@ -111,7 +124,7 @@ class _Builder:
                 gpu=gpu,
                 namespace=self.namespace,
             )
-            operations = self.stack("operations", "alarms, dashboards, budget")
+            operations = self.make_stack("operations", "alarms, dashboards, budget")
             _refer_weakly(operations)
             LossAlarms(operations, "Alarms", watched=watched, notices=notices)
             Dashboards(operations, "Dashboards", watched=watched)
@@ -119,12 +132,12 @@ class _Builder:
                 operations,
                 "Budget",
                 operations=environment.operations,
-                services=speech_services(environment.live.service) if environment.live else (),
+                services=list_speech_services(environment.live.service) if environment.live else (),
                 notices=notices,
                 environment_name=environment.name,
             )
         if environment.delivery:
-            delivery = self.stack("delivery", "roles of the pipelines")
+            delivery = self.make_stack("delivery", "roles of the pipelines")
             _refer_weakly(delivery)
             PipelineRoles(
                 delivery,
@@ -132,19 +145,22 @@ class _Builder:
                 delivery=environment.delivery,
                 environment_name=environment.name,
                 store=recordings,
-                gpu=gpu,
+                gpu_service_arn=gpu.service.service_arn if gpu else None,
             )
 
-    def functions(
-        self, conversations: ConversationStore, recordings: RecordingStore, gpu: GpuServer | None
+    def make_functions(
+        self,
+        conversations: ConversationStore,
+        recordings: RecordingStore,
+        target: TranscriptionTarget | None,
     ) -> tuple[TranscriptProcessor, RecordingFlow]:
         chosen = self.environment.functions
-        stack = self.stack("functions", "what happens to messages and recordings")
+        stack = self.make_stack("functions", "what happens to messages and recordings")
         settings = FunctionSettings(
             functions=chosen,
             artifacts=self.artifacts,
             namespace=self.namespace,
-            layer=dependencies(stack, chosen, self.artifacts),
+            layer=make_layer(stack, chosen, self.artifacts),
         )
         processor = TranscriptProcessor(
             stack,
@@ -153,20 +169,22 @@ class _Builder:
             store=conversations,
             utterance_days=self.environment.data.utterance_days,
         )
-        flow = RecordingFlow(stack, "RecordingFlow", settings=settings, store=recordings, gpu=gpu)
+        flow = RecordingFlow(
+            stack, "RecordingFlow", settings=settings, store=recordings, target=target
+        )
         return processor, flow
 
-    def network(self, live: Live, data: EnvironmentStack) -> Network:
+    def make_network(self, live: LiveConfig, data: EnvironmentStack) -> EnvironmentNetwork:
         if isinstance(live.load_balancer, SharedLoadBalancer):
-            # A reference only: the stack in which it is made gets nothing from it.
+            # A reference only: it adds no resource to the stack.
             return SharedNetwork(data, "SharedNetwork", load_balancer=live.load_balancer)
-        stack = self.stack("network", "the network of its own")
+        stack = self.make_stack("network", "the network of its own")
         return OwnNetwork(stack, "Network", network=live.load_balancer.network)
 
-    def live(
-        self, live: Live, network: Network, conversations: ConversationStore
+    def make_live(
+        self, live: LiveConfig, network: EnvironmentNetwork, conversations: ConversationStore
     ) -> CaptionService | MachineService:
-        stack = self.stack("live", "live captions")
+        stack = self.make_stack("live", "live captions")
         if isinstance(live.load_balancer, NoLoadBalancer):
             return MachineService(
                 stack,
@@ -194,7 +212,7 @@ class _Builder:
                 load_balancer=live.load_balancer,
                 network=network,
                 domain=live.domain,
-                # Not with the data: what may be deleted must not refuse to be half way.
+                # Not with the data's protection: a deletion must not fail half way.
                 protected=self.environment.termination_protection,
             )
         return CaptionService(
@@ -207,9 +225,9 @@ class _Builder:
             namespace=self.namespace,
         )
 
-    def website(self, live: Live, captions: CaptionService | MachineService) -> Website:
+    def make_website(self, live: LiveConfig, captions: CaptionService | MachineService) -> Website:
         return Website(
-            self.stack("web", "the page"),
+            self.make_stack("web", "the page"),
             "Website",
             page=self.artifacts.website(),
             entrance=captions.entrance,
@@ -219,10 +237,25 @@ class _Builder:
         )
 
 
-def _refer_weakly(stack: cdk.Stack) -> None:
-    """Have a stack that only looks at others keep none of them from being replaced.
+def _to_target(gpu: GpuServer | None) -> TranscriptionTarget | None:
+    """Return what the flow of recordings needs to know of the GPU server."""
+    if gpu is None:
+        return None
+    return TranscriptionTarget(
+        config=gpu.config,
+        url=gpu.url,
+        token=gpu.token,
+        router_placement=gpu.router_placement,
+        cluster_name=gpu.cluster.cluster_name,
+        service_name=gpu.service.service_name,
+        service_arn=gpu.service.service_arn,
+    )
 
-    A strong reference would forbid it as long as an alarm or a policy names the thing as it was.
+
+def _refer_weakly(stack: cdk.Stack) -> None:
+    """Make a stack that only observes others refer to them weakly.
+
+    A strong reference from an alarm or a policy would prevent the replacement of a resource.
     """
     stack.node.set_context("@aws-cdk/core:defaultCrossStackReferences", "weak")
 
@@ -233,4 +266,4 @@ def provision(app: cdk.App, environment: Environment, artifacts: Artifacts | Non
     Raises:
         MissingArtifact: something was not built.
     """
-    _Builder(app=app, environment=environment, artifacts=artifacts or Artifacts()).everything()
+    _Builder(app=app, environment=environment, artifacts=artifacts or Artifacts()).make_all()

@@ -1,1 +1,1 @@
-"""The Lambda functions, one folder each: a thin `handler.py`, the logic beside it."""
+"""The Lambda functions, a folder each: a thin `handler.py`, and its decisions beside it."""

@@ -1,10 +1,10 @@
-"""Keeps events that no further attempt helps, without an error of the invocation.
+"""Moves events that no attempt can help to a queue, without an error of the invocation.
 
-Lambda tries an event that a function fails on twice more, and an error within the first minutes
-after a deployment takes the new version back. Both are right for a defect and wrong for a bad
-event: whoever may upload could undo a deployment by an odd key. So a function that refuses an
-event puts it itself among the undelivered ones, where Lambda puts those that it failed on, and
-succeeds. An alarm on that queue sends a mail.
+Lambda retries a failed event twice, and an error within the first minutes after a deployment rolls
+it back. Both are right for a defect and wrong for a bad event: anybody who may upload could roll a
+deployment back by an odd key. So a function that refuses an event sends it to the queue of
+undelivered events itself, where Lambda sends those that keep failing, and succeeds. An alarm on
+that queue sends a mail.
 
 The message has the shape of Lambda's own ("Capturing records of Lambda asynchronous invocations",
 AWS Lambda Developer Guide), with the condition `Refused`.
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs import SQSClient
 
-#: Less than the least that SQS has ever taken, 256 KiB. A longer event is kept by its id alone.
+#: Less than the smallest limit that SQS has ever had, 256 KiB. Of a longer event only the id is
+#: sent.
 MAX_MESSAGE_BYTES: Final = 250_000
 
 
 class Undelivered:
-    """The queue of events that nobody could deal with."""
+    """The queue of events that no function could handle."""
 
     def __init__(self, sqs: SQSClient, queue_url: str) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
 
     def keep(self, event: Any, refusal: Exception, context: LambdaContext) -> None:
-        """Put an event aside with the reason, whose message must not quote it.
+        """Send an event to the queue with the reason, whose message must not quote it.
 
         Raises:
             Exception: the queue cannot be reached.

@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """End what has not begun; the launcher has its own way later."""
+    """End before anything was started; the launcher handles the signal later."""
     sys.stdout.write("\nStopped before anything was started.\n")
     sys.stdout.flush()
     os._exit(EXIT_INTERRUPTED)

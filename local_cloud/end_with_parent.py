@@ -1,10 +1,10 @@
-"""Runs a program for as long as standard input stays open.
+"""Runs a program, and ends it when the parent process ends.
 
     python -m local_cloud.end_with_parent GRACE PROGRAM [ARGUMENT ...]
 
-The launcher holds the other end of standard input. However the launcher dies, the pipe
-closes; the program then gets SIGTERM and, GRACE seconds later, its whole process group gets
-SIGKILL. SIGTERM is passed on. The exit code is the program's; 128 + N when signal N ended it.
+The parent holds the other end of standard input, which closes however the parent ends. Then the
+program gets SIGTERM and, GRACE seconds later, its whole process group gets SIGKILL. SIGTERM is
+passed on. The exit code is the program's, or 128 + N when signal N ended it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> int:
     """Run the program; return its exit code."""
     grace, program = float(sys.argv[1]), sys.argv[2:]
     orphaned = threading.Event()
-    child = subprocess.Popen(program, stdin=subprocess.DEVNULL)  # noqa: S603 - the launcher's own call
+    child = subprocess.Popen(program, stdin=subprocess.DEVNULL)  # noqa: S603 - the parent's own call
 
     def terminate() -> None:
         if child.poll() is None:
@@ -39,7 +39,7 @@ def main() -> int:
     threading.Thread(target=end_with_parent, daemon=True).start()
     status = child.wait()
     if orphaned.is_set():
-        os.killpg(0, signal.SIGKILL)  # nobody is left to clear up what the program leaves behind
+        os.killpg(0, signal.SIGKILL)  # no parent is left to end what the program has started
     return 128 - status if status < 0 else status
 
 

@@ -1,4 +1,4 @@
-"""The logs of child processes: started afresh, bounded, and watched for errors."""
+"""The logs of child processes: rotated at the start, bounded in size, and watched for errors."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-#: A log beyond this is put aside, bytes; one predecessor is kept.
+#: A log beyond this is copied aside and emptied, bytes; one predecessor is kept.
 MAX_BYTES = 8 * 1024 * 1024
-#: How often a log is looked at, seconds.
+#: How often a log is read, seconds.
 INTERVAL = 0.5
 #: Most of a log that is read at once, bytes.
 CHUNK = 64 * 1024
-#: Longest line that is shown, characters.
+#: Longest line that is printed, characters.
 WIDTH = 300
-#: Bytes of UTF-8 that begin no character.
+#: Bytes of UTF-8 that continue a character.
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
-def put_aside(log: Path) -> None:
-    """Move a log of an earlier run out of the way."""
+def rotate(log: Path) -> None:
+    """Rename the log of the last run to `NAME.1`; make the folder where there is none."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
 
 
 def bound(log: Path, limit: int = MAX_BYTES) -> bool:
-    """Empty a log that has outgrown `limit`, with a copy put aside; tell whether it had.
+    """Empty a log that is larger than `limit`, keeping a copy; return whether it was larger.
 
-    The writer goes on with its open file, which is why the file stays and only its content
-    goes; that takes a file opened for appending.
+    The writer keeps its open file, so the file stays and only its content goes. The writer must
+    have opened it for appending.
     """
     if log.stat().st_size <= limit:
         return False
@@ -41,11 +41,11 @@ def bound(log: Path, limit: int = MAX_BYTES) -> bool:
     return True
 
 
-def complaint(line: str) -> str | None:
-    """Return what a log line says to the user at the terminal; `None` for nothing.
+def format_error(line: str) -> str | None:
+    """Return a log line as it is printed at the terminal; `None` where it is no error.
 
-    Errors of the structured log are shown in short, and everything that is not structured,
-    such as the last words of a process, as it is.
+    Errors of the structured log are shortened. Lines without structure, such as the last output
+    of a process that crashes, are returned as they are.
     """
     text = line.strip()
     try:
@@ -65,8 +65,8 @@ def complaint(line: str) -> str | None:
     return " ".join(filter(None, [str(entry.get("event", "")), *details, exception]))[:WIDTH]
 
 
-def readable(cut: bytes) -> str:
-    """Return bytes that may begin within a character as text; what is no UTF-8 is escaped."""
+def decode(cut: bytes) -> str:
+    """Return bytes that may begin within a character as text; escape what is no UTF-8."""
     return cut.lstrip(_CONTINUATIONS).decode(errors="backslashreplace")
 
 
@@ -75,14 +75,20 @@ def last_lines(log: Path, count: int = 15) -> list[str]:
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - CHUNK))
-            text = readable(file.read())
+            text = decode(file.read())
     except OSError:
         return []
     return [line[:WIDTH] for line in text.splitlines()[-count:]]
 
 
-class Follower:
-    """Reads what is added to a log, line by line."""
+def quote_end(log: Path, count: int = 15) -> str:
+    """Return a sentence with the last lines of a log, for the end of an error's message."""
+    lines = "".join(f"\n    {line}" for line in last_lines(log, count))
+    return f" The end of {log}:{lines}" if lines else ""
+
+
+class LogReader:
+    """Reads the lines that are added to a log."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -90,7 +96,7 @@ class Follower:
         self._rest = b""
 
     def read(self) -> list[str]:
-        """Return the lines that have become whole, at most a `CHUNK` of them; bounds the log."""
+        """Return the lines that are complete, at most a `CHUNK` of them; bound the log."""
         if not self._log.exists():
             return []
         with self._log.open("rb") as file:
@@ -101,14 +107,14 @@ class Follower:
         self._rest = rest[-CHUNK:]
         if not added and bound(self._log):
             self._position, self._rest = 0, b""
-        return [readable(line) for line in lines]
+        return [decode(line) for line in lines]
 
 
-async def watch(log: Path, tell: Callable[[str], None]) -> None:
-    """Tell every complaint that is added to a log until cancelled."""
-    follower = Follower(log)
+async def watch(log: Path, on_error: Callable[[str], None]) -> None:
+    """Pass every error that is added to a log to `on_error`, until cancelled."""
+    reader = LogReader(log)
     while True:
         await asyncio.sleep(INTERVAL)
-        for line in follower.read():
-            if (text := complaint(line)) is not None:
-                tell(text)
+        for line in reader.read():
+            if (text := format_error(line)) is not None:
+                on_error(text)

@@ -3,7 +3,7 @@
     python3 -m local_cloud.preflight
 
 These are the settings and files that people make by hand, and the places that have to be free. The
-rest is checked by `settings.py` before anything starts, once there is something to check it with.
+rest is checked by `launcher/validation.py` before anything starts, once packages are installed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, get_args
 
-from ecs_service.names import EngineName, TranslatorName
+from ecs_service.providers import EngineName, TranslatorName
+from foundation.json_files import WrongFile, read_object
+from local_cloud import ROOT
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.places import ROOT, Places, folder_of, only_copy, take_port
-from scripts.json_files import WrongFile, read_object
+from local_cloud.launcher.data_folder import data_folder, lock_folder
+from local_cloud.launcher.ports import chosen_port, take_port
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -36,10 +38,10 @@ def problems(environment: Mapping[str, str]) -> Problems:
     """Return what is wrong with the settings that can be checked this early."""
     found: Problems = {}
     try:
-        Places.parse(environment)
+        chosen_port(environment)
     except LaunchError as error:
         found["PORT"] = str(error)
-    if problem := folder_problem(folder_of(environment)):
+    if problem := folder_problem(data_folder(environment)):
         found["LOCAL_DIR"] = problem
     if (engine := environment.get("ENGINE") or ENGINES[0]) not in ENGINES:
         found["ENGINE"] = f"ENGINE={engine}: the engines are {_listed(ENGINES)}."
@@ -103,9 +105,8 @@ def main() -> int:
     if found:
         sys.stdout.write("".join(f"{text}\n" for text in found.values()))
         return EXIT_USAGE
-    places = Places.parse(os.environ)
     try:
-        with only_copy(places.folder), take_port(places.port):
+        with lock_folder(data_folder(os.environ)), take_port(chosen_port(os.environ)):
             return 0
     except LaunchError as error:
         sys.stdout.write(f"{error}\n")

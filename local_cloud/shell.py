@@ -1,4 +1,4 @@
-"""Prints the file that a shell reads to use the demo that runs: `python -m local_cloud.shell`.
+"""Prints the path of the file that a shell reads to use the demo: `python -m local_cloud.shell`.
 
 Exit codes: 0 printed, 1 no demo runs.
 """
@@ -9,19 +9,20 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from foundation import program
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.places import folder_of, is_running
-from scripts import program
+from local_cloud.launcher import shell_file
+from local_cloud.launcher.data_folder import data_folder, is_running
 
 
-def settings_of(environment: Mapping[str, str]) -> Path:
-    """Return where the demo of `LOCAL_DIR` keeps its address and credentials.
+def find_shell_file(environment: Mapping[str, str]) -> Path:
+    """Return the file with address and credentials of the demo that runs on `LOCAL_DIR`.
 
     Raises:
         LaunchError: it does not run, or is not ready yet.
     """
-    folder = folder_of(environment)
-    path = folder / "aws.env"
+    folder = data_folder(environment)
+    path = folder / shell_file.NAME
     if not is_running(folder):
         raise LaunchError(
             f"No demo runs in {folder}: start `make demo` first, with the same LOCAL_DIR."
@@ -34,9 +35,9 @@ def settings_of(environment: Mapping[str, str]) -> Path:
 
 
 def main() -> int:
-    """Print the file; return the exit code."""
+    """Print the path; return the exit code."""
     try:
-        program.show(str(settings_of(os.environ)))
+        program.show(str(find_shell_file(os.environ)))
     except LaunchError as error:
         program.note(str(error))
         return 1

@@ -1,8 +1,8 @@
-"""Leaves of botocore's data what functions need, for a cold start reads it.
+"""Reduces botocore's data in the layer to what functions use, because a cold start reads them.
 
-botocore describes more than 400 services, which are nine tenths of the layer; most of each
-description is its documentation; and one file has the addresses of all services in all regions,
-of which every client reads the whole. Without the rest the layer is small, and making two clients
+botocore describes more than 400 services, which make nine tenths of the layer. Most of a
+description is documentation. One more file holds the endpoints of all services in all regions, and
+every client reads all of it. With the reduced data the layer is small, and creating two clients
 takes a third less time.
 """
 
@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: AWS's services that functions use.
+#: The AWS services that functions call.
 SERVICES = frozenset({"cloudwatch", "dynamodb", "ecs", "s3", "sqs"})
 
 
 def slim(data: Path) -> None:
-    """Remove from a copy of botocore's `data` folder what functions do not use."""
+    """Remove what functions do not use from a copy of botocore's `data` folder."""
     for service in data.iterdir():
         if service.is_dir() and service.name not in SERVICES:
             shutil.rmtree(service)
@@ -37,19 +37,19 @@ def slim(data: Path) -> None:
 
 
 def _undocumented(value: Any) -> Any:
-    """Return a description without the texts about its parts."""
+    """Return a description without its documentation."""
     if isinstance(value, Mapping):
         return {
             name: _undocumented(part)
             for name, part in value.items()
-            # A text: there may be a field of this name as well.
+            # Documentation is a text; an API's field may have this name, too.
             if not (name == "documentation" and isinstance(part, str))
         }
     return [_undocumented(part) for part in value] if isinstance(value, list) else value
 
 
 def _keep_endpoints(path: Path, endpoints: set[str]) -> None:
-    """Remove the addresses of other services; partitions and regions stay."""
+    """Remove the endpoints of other services; partitions and regions stay."""
     everything = json.loads(path.read_bytes())
     for partition in everything["partitions"]:
         partition["services"] = {
@@ -59,4 +59,6 @@ def _keep_endpoints(path: Path, endpoints: set[str]) -> None:
 
 
 def _write(path: Path, value: Any) -> None:
+    # A new file: the one that is there may be a hard link into an installer's cache.
+    path.unlink(missing_ok=True)
     path.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")

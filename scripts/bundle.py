@@ -13,6 +13,7 @@ Each bundle is written to a temporary folder and then renamed, so `build/` never
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ FUNCTIONS = BUILD / "functions"
 LAYER = BUILD / "layer"
 REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
 
-#: The functions' Python; `infra.functions.RUNTIME` is the same version.
+#: The functions' Python; `infra.common.functions.RUNTIME` is the same version.
 PYTHON = "3.13"
 PLATFORM = "aarch64-manylinux2014"
 
@@ -60,7 +61,7 @@ def names(root: Path = ROOT) -> list[str]:
 
 def sources(root: Path, name: str) -> list[Path]:
     """Return the source files of a function: its own and those that functions share."""
-    folders = (root / "lambdas" / name, root / "transcripts")
+    folders = (root / "lambdas" / name, root / "foundation", root / "transcripts")
     found = [path for folder in folders for path in folder.rglob("*.py")]
     return sorted([*(root / "lambdas").glob("*.py"), *found])
 
@@ -142,9 +143,11 @@ def find_interpreter() -> str | None:
 
 
 def _output(call: list[str], environment: dict[str, str]) -> str | None:
-    """Return what a program prints, None where it fails."""
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - uv, or a Python of this machine
-    return None if done.returncode else done.stdout.strip()
+    """Return what a program prints, None where it fails or is missing."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - uv, or a Python of this machine
+        return done.stdout.strip()
+    return None
 
 
 def compile_packages(folder: Path, interpreter: str) -> None:
@@ -167,7 +170,9 @@ def compile_packages(folder: Path, interpreter: str) -> None:
 
 
 def _uv() -> str:
-    return str(Path(sys.executable).with_name("uv"))
+    """Return the uv of this environment, or else the one on the PATH."""
+    folders = [str(Path(sys.executable).parent), *os.get_exec_path()]
+    return shutil.which("uv", path=os.pathsep.join(folders)) or "uv"
 
 
 def _strip(folder: Path) -> None:

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Marks the service's image of an assembly, so that the repository keeps it (infra/delivery.py):
+# Marks the image of an assembly, so that its repository keeps it (infra/delivery/roles.py):
 #     sh scripts/keep-image.sh ASSEMBLY REPOSITORY ENVIRONMENT deploying|running
-# `deploying` comes before a deployment, and fails where the image is gone. `running` comes after one
-# that succeeded; the image that ran until then is kept as `previous`, to be returned to. A
-# deployment that fails changes neither, for the image that runs is still the one before.
-# An assembly that builds its image from source has none in the repository: nothing is done.
+# Call it with `deploying` before a deployment; it fails if the image no longer exists. Call it with
+# `running` after a deployment that succeeded; the image that ran until then is kept as `previous`, for
+# a return. A failed deployment moves neither mark, because the earlier image still runs.
+# If the assembly uses no image of the repository, the script does nothing.
 set -eu
 assembly=$1 repository=$2 environment=$3 state=$4
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Pushes an image to a repository of Amazon ECR and prints what it is called there for good:
+# Pushes an image to a repository of Amazon ECR and prints its name with its digest:
 #     sh scripts/push-image.sh LOCAL_IMAGE REPOSITORY TAG    ->    image=REPOSITORY@sha256:...
-# Such tags of that repository cannot be moved. Where the tag is there already (a run that is
-# repeated), the image that has it is the one that was tested first, and is taken.
+# A tag of that repository cannot be moved. If the tag exists, as in a repeated run, nothing is pushed
+# and the image with that tag is printed: it was tested first.
 set -eu
 local_image=$1 repository=$2 tag=$3
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from scripts import program
+from foundation import program
 from scripts.smoke_checks import Finding, Verdict, gpu, live, recording
 
 #: How long the page and the service have to answer, seconds.

@@ -20,11 +20,11 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from client.audio import read_file
 from client.errors import ClientError as LiveError
 from client.errors import Refused
-from client.live import Received, Speaker, Viewer
-from client.speaking import Stream
+from client.live.audio import read_file
+from client.live.connection import Received, Speaker, Viewer
+from client.live.speaking import AudioStream
 from speech.pcm import PcmFormat
 from transcripts.protocol import (
     ConnectParameters,
@@ -34,7 +34,7 @@ from transcripts.protocol import (
 from transcripts.protocol import (
     Final as FinalMessage,
 )
-from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 #: Two words, spoken by flite, between silence: Ogg Opus, 2.7 s.
 SPEECH: Final = Path(__file__).with_name("smoke.ogg")
@@ -61,8 +61,8 @@ _BUSY: Final = frozenset(
 _TRANSCRIPT: Final = CHECK.transcript_key
 _FAILURE: Final = beside(CHECK.transcript_key, FAILURE)
 _RIGHTS: Final = (
-    "The rights are the Deploy role's (infra/delivery.py): deploy the stack `delivery`, or use "
-    "credentials that may more."
+    "The rights are the Deploy role's (infra/delivery/roles.py): deploy the stack `delivery`, or "
+    "use credentials that may more."
 )
 
 
@@ -134,7 +134,7 @@ async def _speak(base: str) -> Finding:
         await anext(messages)  # the snapshot: from here on it is a viewer
         async with Speaker(base, parameters) as speaker:
             engine = speaker.ready.engine
-            stream = Stream(speaker, read_file(SPEECH, AUDIO), audio=AUDIO, paced=True)
+            stream = AudioStream(speaker, read_file(SPEECH, AUDIO), audio=AUDIO, paced=True)
             closed = await stream.run(note)
         if not stream.progress.finished or not closed.duration:
             text = f"{engine} ended the stream after {closed.duration:g} s: {closed.reason}"

@@ -1,9 +1,9 @@
-"""Reading recordings of any format into PCM, a piece at a time.
+"""Decoding of recordings of any format to PCM, a piece at a time.
 
-Everybody in a recording is heard, at the right time: all channels of the right track are mixed,
-gaps of the container's clock become silence, and files that were joined are read one after the
-other. Whatever is wrong with a file is a `DecodeError`; a disk that fails, a file that does not
-exist or may not be read raise `OSError` as everywhere.
+No voice is lost or misplaced in time: all channels of the chosen track are mixed, gaps in the
+container's time become silence, and joined files are read one after the other. Every defect of a
+file is a `DecodeError`. A failing disk, and a file that is missing or not readable, raise
+`OSError`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from av.audio.stream import AudioStream
 
 from speech.decoding import tracks
 from speech.decoding.clock import Clock
-from speech.decoding.container import Opened, frames, opened
+from speech.decoding.container import OpenPart, decode_frames, open_part
 from speech.decoding.errors import CorruptAudio, DecodeError, NotAudio
-from speech.decoding.parts import Part, parts
-from speech.decoding.samples import Converter, samples_of
-from speech.engines.base import SAMPLE_RATE
-from speech.pcm import PcmFormat
+from speech.decoding.parts import Part, find_parts
+from speech.decoding.samples import Converter, to_samples
+from speech.pcm import SAMPLE_RATE, PcmFormat
 from transcripts.documents import AudioTrack
 
 __all__ = [
@@ -40,17 +39,17 @@ __all__ = [
     "probe",
 ]
 
-#: A path, or a binary file that is open for reading. Some formats (m4a), joined files and a choice
-#: of tracks need one that can seek.
+#: A path, or an open binary file. Some formats (m4a), joined files and a choice of tracks need a
+#: seekable one.
 Source = str | PathLike[str] | BinaryIO
 
-#: A recording may last so long whatever its size, seconds; that includes gaps.
+#: A recording of any size may last so long, with its gaps; seconds.
 _FREE_SECONDS: Final = 3600.0
-#: Beyond that each second takes at least so many bytes. The slowest speech codecs take 50 and more.
+#: Each further second needs at least so many bytes. The slowest speech codecs need 50 and more.
 _LEAST_BYTES_PER_SECOND: Final = 2.0
-#: Parts of a joined file whose headers are read to say how long all of it is.
+#: The most parts of a joined file whose headers are read for its total length.
 _PROBED_PARTS: Final = 100
-#: Formats whose headers know how long a recording is; of others FFmpeg estimates it.
+#: Formats whose headers give the exact length. FFmpeg estimates the length of others.
 _EXACT: Final = frozenset(
     [
         "aiff",
@@ -66,16 +65,17 @@ _EXACT: Final = frozenset(
         "wv",
     ]
 )
-#: What is less is rounding, padding and pauses at the end: seconds, and of what is announced.
+#: Less is rounding, padding and pauses at the end: in seconds, and as a share of the header's
+#: length.
 _LEAST_MISSING: Final = 1.0
 _LEAST_SHARE_MISSING: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a recording says about itself."""
+    """What the header of a recording says."""
 
-    #: Seconds; None where the file does not say, as with what browsers record.
+    #: Seconds; None where the header does not say, as in recordings of browsers.
     duration: float | None
     #: Hz.
     sample_rate: int
@@ -85,18 +85,18 @@ class AudioInfo:
 
 
 def probe(source: Source) -> AudioInfo:
-    """Return what the header of a recording says.
+    """Read the header of a recording.
 
     Raises:
-        NotAudio: the file is of no known format, or holds no audio.
+        NotAudio: the format is unknown, or the file holds no audio.
         OSError: the file cannot be read.
     """
-    with _file(source) as file:
-        found = _parts(file)
-        with opened(file, found[0]) as first:
+    with _open(source) as file:
+        found = _find_parts(file)
+        with open_part(file, found[0]) as first:
             track = first.tracks[0]
             info = AudioInfo(
-                duration=_duration(first, track),
+                duration=_read_duration(first, track),
                 sample_rate=track.codec_context.sample_rate,
                 channels=track.codec_context.channels,
                 codec=track.codec_context.name,
@@ -104,7 +104,7 @@ def probe(source: Source) -> AudioInfo:
         if len(found) == 1:
             return info
         return AudioInfo(
-            duration=_total(file, found),
+            duration=_sum_durations(file, found),
             sample_rate=info.sample_rate,
             channels=info.channels,
             codec=info.codec,
@@ -120,23 +120,23 @@ def decode(
 ) -> Decoding:
     """Return an iterator over a recording as s16le of the given rate and channels (1 or 2).
 
-    Each piece lasts `chunk_seconds`, the last one at most that. The file is read as the pieces
-    are taken, so memory does not grow with its length. Iterating raises:
+    Each piece lasts `chunk_seconds`, the last one at most that. The file is read as the pieces are
+    consumed, so memory does not grow with its length. The iteration raises:
 
-        NotAudio: the file is of no known format, or holds no audio.
-        CorruptAudio: what was yielded is good, but what follows cannot be decoded, or has a rate,
-            channels or a length that no recording of its size has.
+        NotAudio: the format is unknown, or the file holds no audio.
+        CorruptAudio: the audio after the yielded pieces cannot be decoded, or has a rate, channels
+            or a length that is impossible for its size.
         OSError: the file cannot be read.
     """
     return Decoding(source, PcmFormat(sample_rate, channels), chunk_seconds)
 
 
 class Decoding(Iterator[bytes]):
-    """A recording that is being decoded.
+    """The decoding of one recording.
 
     Attributes:
-        track: what is decoded, of how many; None before the first piece.
-        missing: how much less there was than the headers announce, seconds; known at the end.
+        track: the decoded track, of how many; None before the first piece.
+        missing: seconds that the headers announce and the file lacks; complete at the end.
     """
 
     def __init__(self, source: Source, wanted: PcmFormat, chunk_seconds: float) -> None:
@@ -145,44 +145,46 @@ class Decoding(Iterator[bytes]):
         self._source = source
         self._converter = Converter(wanted)
         self._size = max(1, round(chunk_seconds * wanted.sample_rate)) * wanted.bytes_per_frame
-        #: Bytes of the audio track that were read.
+        #: Bytes read of the audio track.
         self._read = 0
-        self._pieces = self._cut()
+        self._pieces = self._split()
 
     def __next__(self) -> bytes:
-        """Return the next piece; see `decode` for what is raised."""
+        """Return the next piece; `decode` lists the errors."""
         return next(self._pieces)
 
     def close(self) -> None:
-        """Close the file, if it is not read to its end."""
+        """Close the file if it was not read to its end."""
         self._pieces.close()
 
-    def _cut(self) -> Generator[bytes, None, None]:
+    def _split(self) -> Generator[bytes, None, None]:
         pending = bytearray()
         try:
-            for pcm in self._converted():
+            for pcm in self._convert():
                 pending += pcm
                 while len(pending) >= self._size:
                     yield bytes(pending[: self._size])
                     del pending[: self._size]
         except DecodeError:
-            if pending:  # what was decoded before is good
+            if pending:  # the audio before the error is good
                 yield bytes(pending)
             raise
         if pending:
             yield bytes(pending)
 
-    def _converted(self) -> Iterator[bytes]:
-        """Yield the recording in the wanted format, in pieces of any length."""
-        with _file(self._source) as file:
+    def _convert(self) -> Iterator[bytes]:
+        """Yield the recording in the requested format, in pieces of any length."""
+        with _open(self._source) as file:
             position = 0.0
-            for part in _parts(file):
+            for part in _find_parts(file):
                 try:
-                    with opened(file, part) as recording:
-                        track = self._track(file, part, recording)
+                    with open_part(file, part) as recording:
+                        track = self._choose_track(file, part, recording)
                         clock = Clock(position, position)
-                        yield from self._part(recording, track, clock)
-                        self.missing += _missing(recording, track, clock.position - position)
+                        yield from self._convert_part(recording, track, clock)
+                        self.missing += _measure_missing(
+                            recording, track, clock.position - position
+                        )
                         position = clock.position
                         if recording.is_cut:
                             raise CorruptAudio("it goes on after its header says that it ends")
@@ -192,19 +194,21 @@ class Decoding(Iterator[bytes]):
                     raise CorruptAudio(f"a file that was joined to it: {error}") from error
             yield from self._converter.flush()
 
-    def _track(self, file: BinaryIO, part: Part | None, recording: Opened) -> AudioStream:
-        """Return the track to decode; note which it is."""
+    def _choose_track(self, file: BinaryIO, part: Part | None, recording: OpenPart) -> AudioStream:
+        """Choose the track to decode, and record it in `track`."""
         number = 1 + list(recording.container.streams.audio).index(recording.tracks[0])
         if len(recording.tracks) > 1 and part is not None:
-            with opened(file, part) as other:
-                number = tracks.choose(tracks.look(other))
+            with open_part(file, part) as other:
+                number = tracks.choose(tracks.inspect(other))
         if self.track is None:
             self.track = AudioTrack(number=number, count=recording.count)
         return recording.container.streams.audio[number - 1]
 
-    def _part(self, recording: Opened, track: AudioStream, clock: Clock) -> Iterator[bytes]:
-        for frame, size in frames(recording, track):
-            samples = samples_of(frame)
+    def _convert_part(
+        self, recording: OpenPart, track: AudioStream, clock: Clock
+    ) -> Iterator[bytes]:
+        for frame, size in decode_frames(recording, track):
+            samples = to_samples(frame)
             self._read += size
             time = None if frame.time is None else frame.time - recording.zero
             gap = clock.gap(time)
@@ -216,7 +220,7 @@ class Decoding(Iterator[bytes]):
             yield from self._converter.process(samples, frame.sample_rate)
 
 
-def _duration(recording: Opened, track: AudioStream) -> float | None:
+def _read_duration(recording: OpenPart, track: AudioStream) -> float | None:
     if track.duration is not None and track.time_base is not None:
         return float(track.duration * track.time_base)
     if recording.container.duration is not None:
@@ -224,29 +228,29 @@ def _duration(recording: Opened, track: AudioStream) -> float | None:
     return None
 
 
-def _missing(recording: Opened, track: AudioStream, decoded: float) -> float:
-    """Return how much less there was than a header announces that does not estimate, seconds."""
+def _measure_missing(recording: OpenPart, track: AudioStream, decoded: float) -> float:
+    """Return the seconds that an exact header announces and the file lacks."""
     container = recording.container
-    announced = _duration(recording, track)
+    announced = _read_duration(recording, track)
     if announced is None or container.format.name not in _EXACT:
         return 0.0
-    if track.duration is None:  # then it is the container's
+    if track.duration is None:  # `announced` is the container's
         if len(container.streams) > 1:
-            return 0.0  # a picture may go on after the sound
+            return 0.0  # the picture may last longer than the sound
         announced -= recording.zero
     missing = announced - decoded
     return missing if missing > max(_LEAST_MISSING, _LEAST_SHARE_MISSING * announced) else 0.0
 
 
-def _total(file: BinaryIO, found: list[Part | None]) -> float | None:
-    """Return how long joined recordings are together, seconds; None where one does not say."""
+def _sum_durations(file: BinaryIO, found: list[Part | None]) -> float | None:
+    """Return the total seconds of joined recordings; None where one does not say."""
     total = 0.0
     if len(found) > _PROBED_PARTS:
         return None
     for part in found:
         try:
-            with opened(file, part) as recording:
-                duration = _duration(recording, recording.tracks[0])
+            with open_part(file, part) as recording:
+                duration = _read_duration(recording, recording.tracks[0])
         except DecodeError:
             return None
         if duration is None:
@@ -255,17 +259,17 @@ def _total(file: BinaryIO, found: list[Part | None]) -> float | None:
     return total
 
 
-def _parts(file: BinaryIO) -> list[Part | None]:
-    """Return the recordings in a file; None stands for all of one that cannot seek."""
+def _find_parts(file: BinaryIO) -> list[Part | None]:
+    """Return the recordings in a file; [None] for a file that cannot seek."""
     if not file.seekable():
         return [None]
     size = file.seek(0, os.SEEK_END)
-    return list(parts(file, size))
+    return list(find_parts(file, size))
 
 
 @contextlib.contextmanager
-def _file(source: Source) -> Iterator[BinaryIO]:
-    """Open a recording. FFmpeg never gets its name, which it could take for a URL."""
+def _open(source: Source) -> Iterator[BinaryIO]:
+    """Open a recording. FFmpeg does not get its name, which it could read as a URL."""
     if isinstance(source, str | PathLike):
         with Path(source).open("rb") as file:
             yield file

@@ -1,11 +1,11 @@
-"""Many channels to one, so that whoever speaks on any of them is heard.
+"""Mixing of several channels to one without losing a voice on any of them.
 
-The channels are mixed plainly: their mean, whatever a layout calls them. A layout is a guess in
-most files, and a mix made for film drops the channel that it takes for the subwoofer.
+The mix is the mean of the channels, whatever a layout calls them. Most files have a guess as their
+layout, and a mix made for film drops the channel that it believes to be the subwoofer.
 
 The mean of many channels of which one has sound is weak, so it is raised to `WEAKEST` of the
-loudest channel. Where the channels cancel each other, as two of opposite phase do, the loudest is
-taken in place of the mean. They cancel when their mean is `CANCELLED` times weaker than that of
+loudest channel. Where the channels cancel each other, as two of opposite phase do, the loudest
+replaces the mean. They cancel when their mean is `CANCELLED` times weaker than that of
 independent sounds of the same power would be: of n such channels it has the power sum(p) / n^2.
 """
 
@@ -19,27 +19,27 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 
-#: Channels are compared and chosen by blocks of this length, seconds. It is what a mix may lag.
+#: Channels are compared and chosen in blocks of this length, seconds. The mix lags by up to one.
 BLOCK_SECONDS: Final = 0.02
-#: The power of a channel is a running mean that forgets with this time constant, seconds.
+#: The time constant of the running mean of a channel's power, seconds.
 MEMORY_SECONDS: Final = 0.3
-#: The mean is no weaker than this share of the loudest channel's amplitude (-12 dB).
+#: The smallest amplitude of the mean, as a share of the loudest channel's (-12 dB).
 WEAKEST: Final = 0.25
-#: Ratio of amplitudes below which channels are said to cancel (-12 dB).
+#: Ratio of amplitudes below which channels cancel (-12 dB).
 CANCELLED: Final = 0.25
 #: Ratio of amplitudes above which they are mixed again (-6 dB).
 RECOVERED: Final = 0.5
-#: Another channel is taken in place of the chosen one when it has so many times its power (6 dB).
+#: Another channel replaces the chosen one when it has so many times its power (6 dB).
 LOUDER: Final = 4.0
 
-#: The channel that is taken alone, None to mix all; and what the mean is multiplied by, at most the
-#: number of channels.
+#: The channel that replaces the mean, or None; and the factor of the mean, at most the number of
+#: channels.
 _Choice = tuple[int | None, float]
 _PLAIN: Final[_Choice] = (None, 1.0)
 
 
 class Downmix:
-    """Mixes a stream of channels; feed it with `process`, then `flush` once.
+    """Mixes a stream of channels: call `process` for its audio, then `flush` once.
 
     The output does not depend on how the input is cut, and has as many samples as the input has
     frames. `process` holds back less than `BLOCK_SECONDS`.
@@ -59,7 +59,7 @@ class Downmix:
         self._choice: _Choice | None = None
 
     def process(self, frames: Samples) -> Samples:
-        """Take frames, shape (frames, channels); return what of the mix is ready, shape (n,)."""
+        """Take frames, shape (frames, channels); return the complete mix, shape (n,)."""
         if len(self._pending):
             frames = np.concatenate([self._pending, frames])
         whole = len(frames) - len(frames) % self._block
@@ -89,13 +89,13 @@ class Downmix:
                 before = after  # the first block
             if before != _PLAIN or after != _PLAIN:
                 block = blocks[number]
-                mixed[number] = _faded(
+                mixed[number] = _crossfade(
                     _part(block, mixed[number], before), _part(block, mixed[number], after)
                 )
         return mixed.reshape(-1)
 
     def _measure(self, powers: list[float], mixed_power: float) -> None:
-        """Take the powers of a block into the running means."""
+        """Add the powers of a block to the running means."""
         decay = self._decay
         alone = self._alone
         if alone is not None and max(powers) > LOUDER * powers[alone]:
@@ -124,8 +124,8 @@ def _part(block: Samples, mixed: Samples, choice: _Choice) -> Samples:
     return mixed * np.float32(gain) if alone is None else block[:, alone]
 
 
-def _faded(before: Samples, after: Samples) -> Samples:
-    """Return a block that goes over from one choice to the next without a click."""
+def _crossfade(before: Samples, after: Samples) -> Samples:
+    """Crossfade a block from one choice to the next, which avoids a click."""
     ramp = np.arange(1, len(after) + 1, dtype=np.float32) / np.float32(len(after))
     faded: Samples = before + (after - before) * ramp
     return faded

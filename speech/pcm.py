@@ -1,7 +1,7 @@
 """Raw audio as it arrives: PCM, signed 16 bit little endian, channels interleaved.
 
 PcmError
-├── InvalidFormat   a sample rate or a number of channels that no audio has
+├── InvalidFormat   a sample rate or a number of channels that is not positive
 ├── EmptyAudio      no bytes at all
 ├── OddAudio        not a whole number of frames
 └── AudioTooLong    more seconds than the receiver allows
@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+#: What engines and transcribers take: 16 kHz, signed 16 bit little endian.
+SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
+#: Of one channel.
+BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
 
 
 class PcmError(ValueError):
-    """The bytes are not the PCM they are said to be."""
+    """The bytes are not PCM of the announced format."""
 
 
 class InvalidFormat(PcmError):
-    """A sample rate or a number of channels that no audio has."""
+    """A sample rate or a number of channels that is not positive."""
 
 
 class EmptyAudio(PcmError):
@@ -60,11 +64,11 @@ class PcmFormat:
         return self.sample_rate * self.bytes_per_frame
 
     def seconds(self, nbytes: int) -> float:
-        """Return how long `nbytes` of this audio sound."""
+        """Return the duration of `nbytes` of this audio."""
         return nbytes / (self.sample_rate * self.bytes_per_frame)
 
     def check(self, pcm: bytes, *, max_seconds: float | None = None) -> None:
-        """Accept a piece of audio of at least one whole frame and at most `max_seconds`.
+        """Check that a piece of audio has at least one whole frame and at most `max_seconds`.
 
         Raises:
             EmptyAudio: it holds no bytes.

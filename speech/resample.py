@@ -1,4 +1,4 @@
-"""Streaming conversion of PCM to what engines are fed: 16 kHz, s16le, mixed or not."""
+"""Streaming conversion of PCM to the input of engines: 16 kHz, s16le, mixed or not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import numpy.typing as npt
 import soxr
 
 from speech.downmix import Downmix
-from speech.engines.base import SAMPLE_RATE
-from speech.pcm import OddAudio, PcmFormat
+from speech.pcm import SAMPLE_RATE, OddAudio, PcmFormat
 
 _Samples = npt.NDArray[np.float32]
 
@@ -16,15 +15,15 @@ _LOUDEST = 32_767.0
 
 
 class Resampler:
-    """Converts one stream; feed it with `process`, then `flush` once.
+    """Converts one stream: call `process` for its audio, then `flush` once.
 
-    The output is independent of how the input is cut into chunks. Of n frames at rate r come
-    exactly round(n * 16000 / r) samples, so that time stays linear over the stream. `process`
-    may hold back some tens of milliseconds, which `flush` returns.
+    The output does not depend on how the input is cut into chunks. n frames at rate r give exactly
+    round(n * 16000 / r) samples, so that time stays linear over the stream. `process` may hold back
+    some tens of milliseconds, which `flush` returns.
     """
 
     def __init__(self, source: PcmFormat, *, mixed: bool = True) -> None:
-        """Make a converter; unless `mixed`, the channels of the source stay apart, interleaved."""
+        """Create a converter. Unless `mixed`, the channels of the source stay interleaved."""
         self._source = source
         self._downmix = (
             Downmix(source.channels, source.sample_rate) if mixed and source.channels > 1 else None
@@ -42,7 +41,7 @@ class Resampler:
         self._nothing = np.zeros((0, channels) if channels > 1 else 0, dtype=np.float32)
 
     def process(self, pcm: bytes) -> bytes:
-        """Take whole frames of the source; return what of the output is ready, maybe nothing.
+        """Take whole frames of the source; return the complete output, which may be empty.
 
         Raises:
             OddAudio: `pcm` ends in the middle of a frame.
@@ -73,5 +72,5 @@ class Resampler:
 
 
 def _s16le(samples: _Samples) -> bytes:
-    """Round to 16 bit; what the filter makes louder than full scale is clipped, not wrapped."""
+    """Round to 16 bit. What the filter raised beyond full scale is clipped, not wrapped."""
     return np.rint(samples).clip(-_LOUDEST - 1, _LOUDEST).astype("<i2").tobytes()

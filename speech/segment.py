@@ -1,13 +1,13 @@
 """Cutting a stream into segments of speech. Pure: probabilities in, events out.
 
-A segment opens when speech was heard for `min_speech`, and begins `pre_roll` before it. It
-closes when nothing was heard for `hang_over`. Between the two thresholds the state stays as it
+A segment opens after `min_speech` of speech and begins `pre_roll` before it. It closes after
+`hang_over` without speech. Between the two thresholds the state stays as it
 is (hysteresis), so a voice that wavers does not chop a word.
 
-No segment outlasts `max_segment` (frames being of one length). Its audio is handed out as it
-comes and cannot be taken back, so the cut cannot be moved to a quiet point of the past. Instead,
-from `soft_limit` on the first frame without speech ends the segment, and only where there is none
-is it cut plainly; then the next segment begins on the very next sample.
+No segment outlasts `max_segment` (frames have one length). Its audio is delivered as it arrives, so
+the cut cannot be moved to an earlier quiet point. Instead, from `soft_limit` on the first frame
+without speech ends the segment. Where there is none, the segment is cut within the speech, and the
+next one begins on the very next sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class SegmentPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStarted:
-    """A segment begins at `start` seconds of the stream, which has passed already."""
+    """A segment begins at `start` seconds of the stream, which is in the past."""
 
     start: float
 
@@ -57,7 +57,7 @@ class SegmentAudio:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnded:
-    """The open segment ends at `end` seconds of the stream: with the audio handed out last."""
+    """The open segment ends at `end` seconds of the stream, with the audio delivered last."""
 
     end: float
 
@@ -66,7 +66,7 @@ SegmentEvent = SegmentStarted | SegmentAudio | SegmentEnded
 
 
 class Segmenter:
-    """Is fed the frames of one stream, each with the probability that it holds speech."""
+    """Cuts one stream, given its frames with their probabilities of speech."""
 
     def __init__(self, policy: SegmentPolicy | None = None) -> None:
         policy = policy or SegmentPolicy()
@@ -83,7 +83,7 @@ class Segmenter:
         self._kept: deque[bytes] = deque()  # the latest audio that belongs to no segment
         self._kept_samples = 0
         self._speech = 0  # samples of speech at the end of `_kept`
-        self._in_speech = False  # whether a plain cut split a word
+        self._in_speech = False  # whether a cut within speech split a word
 
     @property
     def now(self) -> float:
@@ -96,7 +96,7 @@ class Segmenter:
         return (self._start if self._open else self._now - self._kept_samples) / SAMPLE_RATE
 
     def feed(self, probability: float, pcm: bytes) -> Iterator[SegmentEvent]:
-        """Take a frame (16 kHz, mono, s16le) and yield what follows from it."""
+        """Take a frame (16 kHz, mono, s16le) and yield the resulting events."""
         samples = len(pcm) // BYTES_PER_SAMPLE
         self._now += samples
         if self._open:
@@ -135,12 +135,12 @@ class Segmenter:
 
     def _continue(self, probability: float, pcm: bytes, samples: int) -> Iterator[SegmentEvent]:
         yield SegmentAudio(pcm)
-        heard = probability >= self._policy.end_threshold
-        self._quiet = 0 if heard else self._quiet + samples
+        is_speech = probability >= self._policy.end_threshold
+        self._quiet = 0 if is_speech else self._quiet + samples
         length = self._now - self._start
         patience = 0 if length >= self._soft_limit else self._hang_over
         if (self._quiet and self._quiet >= patience) or length + samples > self._max_segment:
-            self._in_speech = heard
+            self._in_speech = is_speech
             yield self._close()
 
     def _close(self) -> SegmentEnded:

@@ -1,7 +1,7 @@
-"""How a request of Amazon Transcribe's streaming API is described, and when a value breaks that.
+"""Descriptions of requests of Amazon Transcribe's streaming API, and the validation of values.
 
-`transcribe_values.py` holds the descriptions themselves, made from Amazon's own SDK. Both modules
-need the standard library alone.
+`transcribe_values.py` has the descriptions themselves, generated from Amazon's SDK. Both modules
+need the standard library only.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A parameter of a request, by itself."""
+    """A parameter of a request."""
 
     #: Its name in Amazon's model, e.g. `MediaSampleRateHertz`.
     member: str
     kind: Literal["text", "number", "truth"] = "text"
     required: bool = False
-    #: What it may be; any value that the rest allows where this is empty.
+    #: The allowed values; empty where the other constraints decide.
     values: tuple[str, ...] = ()
-    #: Whether it holds several values, with commas between them.
+    #: Whether it is a list of values with commas between them.
     several: bool = False
-    #: Of a number, both included.
+    #: The bounds of a number, both inclusive.
     least: int = 0
     most: int = 0
-    #: What all of a text matches, and how many characters it has at most.
+    #: The pattern of a whole text, and its most characters.
     pattern: str = ""
     longest: int = 0
 
     def violated(self, value: str) -> str:
-        """Return the constraint that `value` breaks, in the words of AWS's validation; else ""."""
+        """Return the constraint that `value` violates in the words of AWS's validation, or ""."""
         if self.kind == "truth":
             return "" if value.lower() in {"true", "false"} else "Member must be true or false"
         if self.kind == "number":
@@ -51,15 +51,15 @@ class Parameter:
         return ""
 
     def split(self, value: str) -> tuple[str, ...]:
-        """Return the values that `value` holds; what is empty between commas is one, too."""
+        """Return the values in `value`, also empty ones between commas."""
         return tuple(one.strip(" ") for one in value.split(",")) if self.several else (value,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A way to begin a stream."""
+    """An operation that starts a stream."""
 
-    #: Of the HTTP/2 API.
+    #: The path of the HTTP/2 API.
     path: str
     #: By their names in a WebSocket's query; as headers these begin with `x-amzn-transcribe-`.
     parameters: Mapping[str, Parameter]

@@ -1,7 +1,7 @@
-"""Which operation of Amazon Transcribe's streaming API the options of a stream belong to.
+"""The operation of Amazon Transcribe's streaming API for the options of a stream.
 
 An option that only Transcribe Medical has makes a stream a medical one. Like the descriptions, this
-needs the standard library alone.
+module needs the standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from speech.transcribe_values import (
     START_STREAM_TRANSCRIPTION,
 )
 
-#: What begins a stream of captions.
+#: The operations that start a stream.
 OPERATIONS: Final = (START_STREAM_TRANSCRIPTION, START_MEDICAL_STREAM_TRANSCRIPTION)
 MEDICAL_LANGUAGES: Final = frozenset(
     START_MEDICAL_STREAM_TRANSCRIPTION.parameters["language-code"].values
@@ -33,10 +33,10 @@ def is_medical(options: Iterable[str]) -> bool:
 
 
 def operation_of(options: Iterable[str]) -> Operation:
-    """Return what begins a stream with options of these names."""
+    """Return the operation that starts a stream with options of these names."""
     return START_MEDICAL_STREAM_TRANSCRIPTION if is_medical(options) else START_STREAM_TRANSCRIPTION
 
 
 def service_of(options: Iterable[str]) -> str:
-    """Return what AWS calls the service that recognises a stream with options of these names."""
+    """Return AWS's name of the service for a stream with options of these names."""
     return "Amazon Transcribe Medical" if is_medical(options) else "Amazon Transcribe"

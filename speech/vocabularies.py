@@ -1,12 +1,12 @@
-"""What Amazon Transcribe takes as a custom vocabulary or a vocabulary filter.
+"""The validation of custom vocabularies and vocabulary filters for Amazon Transcribe.
 
-A vocabulary is a list of phrases, or a table that also has how each phrase is written; a filter is
-a list of words to mask, remove or tag. Bounds that Amazon's service model states (lengths,
-patterns, languages) are read from the model that botocore carries, by `violations`. The rest is in
-the developer guide, "Custom vocabularies" and "Creating a vocabulary filter", as of November 2026.
+A vocabulary is a list of phrases, or a table that also has the spelling of each phrase. A filter is
+a list of words to mask, remove or tag. `violations` reads the bounds in Amazon's service model
+(lengths, patterns, languages) from botocore. The other rules are in the developer guide, "Custom
+vocabularies" and "Creating a vocabulary filter", as of November 2026.
 
 ValueError
-└── WrongEntries    what is wrong with a file, and in which line
+└── WrongEntries    the defect of a file, with its line
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from typing import Any, Final
 MAX_BYTES: Final = 50 * 1024
 #: Characters of one entry.
 MAX_CHARACTERS: Final = 256
-#: Columns of a table. Amazon ignores what is in the last two.
+#: Columns of a table. Amazon ignores the last two.
 _PHRASE, _DISPLAY_AS = "Phrase", "DisplayAs"
 _COLUMNS: Final = frozenset({_PHRASE, _DISPLAY_AS, "IPA", "SoundsLike"})
-#: What joins the letters of a phrase, besides letters and marks.
+#: The characters of a phrase other than letters and marks.
 _JOINERS: Final = frozenset("-.'\u2019\u00b7\u200c\u200d")
-#: How much of a value a message quotes, characters.
+#: The most characters of a value that a message quotes.
 _QUOTED: Final = 100
 
 
 class WrongEntries(ValueError):
-    """A file is no vocabulary and no filter."""
+    """A file is no valid vocabulary or filter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
     """The content of a file."""
 
-    #: Without doubles, in the order of the file. Of a table, its column `Phrase`.
+    #: Without duplicates, in the order of the file. For a table the column `Phrase`.
     phrases: tuple[str, ...]
     is_table: bool = False
 
@@ -47,10 +47,10 @@ class Entries:
 
 
 def parse_vocabulary(content: bytes) -> Entries:
-    """Return a vocabulary: one phrase a line, or a table with tabs between its columns.
+    """Parse a vocabulary: one phrase a line, or a table with tabs between its columns.
 
     Raises:
-        WrongEntries: Amazon would not take it.
+        WrongEntries: Amazon would reject it.
     """
     lines = _lines(content)
     header = lines[0][1].split("\t")
@@ -75,16 +75,16 @@ def parse_vocabulary(content: bytes) -> Entries:
 
 
 def parse_filter(content: bytes) -> Entries:
-    """Return a vocabulary filter: one word a line.
+    """Parse a vocabulary filter: one word a line.
 
     Raises:
-        WrongEntries: Amazon would not take it.
+        WrongEntries: Amazon would reject it.
     """
     return _entries(_lines(content), word_problem)
 
 
 def phrase_problem(phrase: str) -> str | None:
-    """Return what Amazon does not take about a phrase; None if nothing is known."""
+    """Return why Amazon rejects a phrase; None if no reason is known."""
     if not phrase:
         return "the phrase is missing"
     if len(phrase) > MAX_CHARACTERS:
@@ -97,7 +97,7 @@ def phrase_problem(phrase: str) -> str | None:
 
 
 def word_problem(word: str) -> str | None:
-    """Return what Amazon does not take about a word of a filter; None if nothing is known."""
+    """Return why Amazon rejects a word of a filter; None if no reason is known."""
     if len(word) > MAX_CHARACTERS:
         return f"longer than {MAX_CHARACTERS} characters"
     if any(character.isspace() for character in word):
@@ -108,7 +108,7 @@ def word_problem(word: str) -> str | None:
 def unsupported(entry: str) -> str | None:
     """Return the first character that is in no language's set; None if there is none.
 
-    Each language has a set of its own, which is narrower: only Amazon checks that.
+    The set of each language is smaller; only Amazon checks it.
     """
     return next(
         (
@@ -157,11 +157,11 @@ def _entries(lines: list[tuple[int, str]], problem_of: Any) -> Entries:
 
 
 def violations(shape: Any, value: object, at: str = "") -> Iterator[str]:
-    """Yield what is wrong about `value`, in the form of Amazon's own messages.
+    """Yield the violations of a value, in the form of Amazon's own messages.
 
     Args:
-        shape: of botocore's model, for what is sent.
-        value: as read from JSON.
+        shape: the shape of the value in botocore's model.
+        value: the value from JSON.
         at: the member's path, such as `phrases.3`.
     """
     expected = _TYPES.get(shape.type_name, object)
@@ -190,7 +190,7 @@ _TYPES: Final[Mapping[str, type]] = {
 
 
 def _members(shape: Any, value: Any, at: str) -> Iterator[tuple[Any, object, str]]:
-    """Yield shape, value and path of what is in a value; None where what is required is missing."""
+    """Yield shape, value and path of each member; the value is None for a missing required one."""
     if shape.type_name == "structure":
         for name, member in shape.members.items():
             if value.get(name) is not None or name in shape.required_members:
@@ -205,7 +205,7 @@ def _members(shape: Any, value: Any, at: str) -> Iterator[tuple[Any, object, str
 
 
 def _constraints(shape: Any, value: Any) -> Iterator[str]:
-    """Yield the constraints that a value by itself does not satisfy."""
+    """Yield the constraints that a value violates by itself."""
     bounds = shape.metadata
     least, most = bounds.get("min"), bounds.get("max")
     is_number = isinstance(value, int)

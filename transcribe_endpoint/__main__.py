@@ -15,30 +15,31 @@ from botocore.exceptions import BotoCoreError
 from speech.engines.errors import EngineError
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from transcribe_endpoint.errors import ServiceError
 from transcribe_endpoint.faults import Fault, Faults, UnknownFault
-from transcribe_endpoint.recognition.embedded import Embedded
-from transcribe_endpoint.recognition.script import (
-    DEFAULT_SCRIPT,
-    Dictation,
-    Recogniser,
-    Script,
-    ScriptError,
+from transcribe_endpoint.recognition.dictation import Dictation
+from transcribe_endpoint.recognition.embedded import EngineRecogniser
+from transcribe_endpoint.recognition.recogniser import Recogniser
+from transcribe_endpoint.recognition.script import DEFAULT_SCRIPT, Script, ScriptError
+from transcribe_endpoint.streams.session import (
+    IDLE_SECONDS,
+    MAX_STREAM_SECONDS,
+    StreamQuota,
+    TranscribeService,
 )
-from transcribe_endpoint.requests import ServiceError
-from transcribe_endpoint.streams.session import IDLE_SECONDS, MAX_STREAM_SECONDS, Limits, Service
 from transcribe_endpoint.transports.certificates import HOST, certificates_in
 from transcribe_endpoint.transports.http1 import serve_http1
 from transcribe_endpoint.transports.http2 import serve_http2
 from transcribe_endpoint.transports.websocket import serve_websocket
-from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.operations import VocabularyOperations
 from transcribe_endpoint.vocabularies.s3_files import s3_at
 from transcribe_endpoint.vocabularies.store import PENDING_SECONDS, Vocabularies
 
 EXIT_FAILURE = 1
-#: The account that this endpoint knows; it opens nothing anywhere else.
+#: The default key of this endpoint; it is valid nowhere else.
 ACCESS_KEY = "AKIDLOCAL"
 SECRET_KEY = "local-secret-key"  # noqa: S105 - printed at the start
-#: Nobody else's machine is served.
+#: Only this machine is served.
 ADDRESS = "127.0.0.1"
 
 
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    """Run on uvloop where it exists: it takes a fifth less CPU per message."""
+    """Run on uvloop where it is installed: it takes a fifth less CPU per message."""
     try:
         import uvloop  # noqa: PLC0415 - not made for Windows
     except ImportError:
@@ -68,9 +69,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
     Raises:
         OSError: a port is taken, or a file cannot be read or written.
-        ScriptError: the script is none.
+        ScriptError: the file is no script.
         EngineError: the engine cannot be started.
-        ServiceError: more vocabularies are named than an account may have.
+        ServiceError: more vocabularies are declared than an account may have.
         BotoCoreError: AWS's settings, for S3, are wrong.
     """
     stop = asyncio.Event()
@@ -81,10 +82,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for name in dict.fromkeys(arguments.vocabulary):
         vocabularies.vocabularies.declare(name)
     async with contextlib.AsyncExitStack() as stack:
-        service = Service(
+        service = TranscribeService(
             recogniser=await _recogniser(arguments, stack),
             secrets=dict([arguments.key]),
-            limits=Limits(
+            limits=StreamQuota(
                 streams=arguments.max_streams, starts_per_second=arguments.starts_per_second
             ),
             faults=Faults(arguments.fault),
@@ -95,7 +96,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if arguments.no_tls:
             serving = serve_websocket(service, host=ADDRESS, port=arguments.port)
             port = await stack.enter_async_context(serving)
-            operations = Operations(vocabularies, fetch)
+            operations = VocabularyOperations(vocabularies, fetch)
             calls = serve_http1(service, operations, host=ADDRESS, port=arguments.http2_port)
             calls_port = await stack.enter_async_context(calls)
             lines = [f"Serving ws://{ADDRESS}:{port} http://{ADDRESS}:{calls_port}"]
@@ -128,7 +129,7 @@ async def _recogniser(
 ) -> Recogniser:
     if arguments.engine == "pocketsphinx":
         engine = PocketsphinxEngine(slots=2 * arguments.max_streams)  # streams of two channels
-        return await stack.enter_async_context(Embedded(engine))
+        return await stack.enter_async_context(EngineRecogniser(engine))
     if arguments.engine == "dictation":
         return Dictation()
     if arguments.script is not None:
@@ -249,7 +250,7 @@ def port_number(text: str) -> int:
 
 
 def positive_count(text: str) -> int:
-    """Return a number from 1 up."""
+    """Return a number of at least 1."""
     count = int(text)
     if count < 1:
         raise ValueError
@@ -257,7 +258,7 @@ def positive_count(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Return a time that is some."""
+    """Return a number of seconds above zero."""
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise ValueError

@@ -1,18 +1,18 @@
-"""What goes wrong when it is asked for, by name.
+"""Failures on request, by name.
 
     refuse:400                         the start is refused with this HTTP status
     limit                              the start is refused as beyond the quota
     exception:InternalFailure@2.5      this exception, after 2.5 seconds of audio
-    stall@2.5                          from then on nothing is read and nothing is said
-    disconnect@2.5                     the connection breaks, without a word
-    idle:3                             after 3 seconds without audio, and not 15, the stream ends
+    stall@2.5                          from then on nothing is read and nothing is sent
+    disconnect@2.5                     the connection is cut without a close
+    idle:3                             the stream ends after 3 seconds without audio instead of 15
     one-stream-per-connection          a second HTTP/2 stream on a connection is refused
 
-`x2` at the end, as in `disconnect@2.5x2`, asks for it twice: later streams are left alone.
+`x2` at the end, as in `disconnect@2.5x2`, limits a fault to the first two streams.
 
-On the command line a fault holds for every stream. A client that cannot set that, or wants only
-some of its streams disturbed, names a vocabulary after the fault: `fault-` and the same with
-hyphens, such as `fault-exception-InternalFailure-2.5-x2`. Every SDK takes that for a good name.
+On the command line a fault holds for every stream. A client can request a fault for one stream by
+naming a vocabulary after it: `fault-` and the fault with hyphens, such as
+`fault-exception-InternalFailure-2.5-x2`. Every SDK accepts that as a vocabulary's name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from transcribe_endpoint.requests import (
+from transcribe_endpoint.errors import (
     ERRORS,
     AccessDenied,
     BadRequest,
@@ -33,10 +33,10 @@ from transcribe_endpoint.requests import (
     LimitExceeded,
     ServiceError,
     ServiceUnavailable,
-    StreamRequest,
 )
+from transcribe_endpoint.requests import TranscribeRequest
 
-#: How the name of a vocabulary begins that asks for a fault.
+#: Prefix of the vocabulary names that request a fault.
 VOCABULARY_PREFIX: Final = "fault-"
 
 _REFUSALS: Final = {
@@ -67,7 +67,7 @@ class UnknownFault(ValueError):
     """There is no such fault."""
 
 
-class Kind(Enum):
+class FaultKind(Enum):
     """The faults by name."""
 
     REFUSE = "refuse"
@@ -81,32 +81,28 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong.
+    """One fault."""
 
-    Raises:
-        UnknownFault: `parse` was given what names none.
-    """
-
-    kind: Kind
-    #: When it happens in seconds of audio; of `IDLE`, the patience in seconds.
+    kind: FaultKind
+    #: When it happens, in seconds of audio; of `IDLE`, the longest time without audio, seconds.
     seconds: float = 0.0
-    #: What the client is told.
+    #: The error that the client receives.
     error: type[ServiceError] | None = None
-    #: How many streams it befalls; None is all.
+    #: How many streams it affects; None is all.
     times: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Return the fault that `text` names, in either spelling.
+        """Return the fault that `text` names, with hyphens or without.
 
         Raises:
-            UnknownFault: it names none.
+            UnknownFault: there is no such fault.
         """
         found = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
         if found is None:
             raise UnknownFault(f"there is no fault {text[:100]!r}")
         parts = found.groupdict()
-        kind = Kind(parts["name"])
+        kind = FaultKind(parts["name"])
         error = _error(kind, parts.get("what") or "")
         return cls(
             kind=kind,
@@ -115,15 +111,15 @@ class Fault:
             times=int(parts["times"]) if parts["times"] else None,
         )
 
-    def happening(self) -> ServiceError:
-        """Return the exception that the client is to be told."""
+    def to_error(self) -> ServiceError:
+        """Return the error that the client receives."""
         error = self.error or InternalFailure
-        at_handshake = self.kind is Kind.REFUSE
+        at_handshake = self.kind is FaultKind.REFUSE
         return error("This was asked for, as a fault.", at_handshake=at_handshake)
 
 
-def _error(kind: Kind, what: str) -> type[ServiceError] | None:
-    if kind is Kind.LIMIT:
+def _error(kind: FaultKind, what: str) -> type[ServiceError] | None:
+    if kind is FaultKind.LIMIT:
         return LimitExceeded
     if not what:
         return None
@@ -134,33 +130,33 @@ def _error(kind: Kind, what: str) -> type[ServiceError] | None:
 
 
 class Faults:
-    """Deals out the faults to streams as they begin, each as often as was asked for."""
+    """Assigns faults to streams as they begin, and counts how many streams each has affected."""
 
     def __init__(self, everywhere: Iterable[Fault] = ()) -> None:
-        """Deal `everywhere` to all streams, and to each what it asks for itself."""
+        """Assign `everywhere` to all streams, and to each stream the faults that it requests."""
         self._everywhere = tuple(everywhere)
-        self._dealt: Counter[Fault] = Counter()
+        self._counts: Counter[Fault] = Counter()
 
     @property
     def one_stream_per_connection(self) -> bool:
-        """Whether a second HTTP/2 stream on one connection is to be refused."""
-        return any(fault.kind is Kind.ONE_STREAM for fault in self._everywhere)
+        """Whether a second HTTP/2 stream on one connection is refused."""
+        return any(fault.kind is FaultKind.ONE_STREAM for fault in self._everywhere)
 
-    def deal(self, request: StreamRequest) -> tuple[Fault, ...]:
-        """Return what is to befall a stream that begins now.
+    def due_for(self, request: TranscribeRequest) -> tuple[Fault, ...]:
+        """Return the faults of a stream that begins now.
 
         Raises:
             BadRequest: a vocabulary is named after a fault that does not exist.
         """
-        faults = (*self._everywhere, *_asked_for(request))
+        faults = (*self._everywhere, *_requested_by(request))
         due = tuple(
-            fault for fault in faults if fault.times is None or self._dealt[fault] < fault.times
+            fault for fault in faults if fault.times is None or self._counts[fault] < fault.times
         )
-        self._dealt.update(due)
+        self._counts.update(due)
         return due
 
 
-def _asked_for(request: StreamRequest) -> list[Fault]:
+def _requested_by(request: TranscribeRequest) -> list[Fault]:
     faults = []
     for name in request.vocabulary_names:
         if name.startswith(VOCABULARY_PREFIX):

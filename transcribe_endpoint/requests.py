@@ -1,18 +1,10 @@
-"""What a stream asks for, in a query string or in headers, and refused as the service does it.
+"""Parsing and validation of the parameters of a stream, which come in a query string or in headers.
 
-ServiceError                       error_type and status as the service names them
-├── BadRequest                     400 BadRequestException
-├── AccessDenied                   403 AccessDeniedException
-├── Conflict                       409 ConflictException
-├── LimitExceeded                  429 LimitExceededException
-├── InternalFailure                500 InternalFailureException
-└── ServiceUnavailable             503 ServiceUnavailableException
-
-What each value may be is Amazon's own model (`speech/transcribe_values.py`), and so is which
-parameters an operation has: the others are ignored. What they may be together are the rules of the
-API reference of StartStreamTranscription; of StartMedicalStreamTranscription it has none besides.
-Its texts could not be compared with the service's own: the exception's type can be relied upon, not
-the wording.
+Amazon's own model (`speech/transcribe_values.py`) defines the parameters of each operation and the
+values of each parameter; other parameters are ignored. Which parameters exclude or need each other
+follows the API reference of StartStreamTranscription; for StartMedicalStreamTranscription it has no
+further rules. The messages could not be compared with the service's own: rely on the exception's
+type, not on its wording.
 """
 
 from __future__ import annotations
@@ -20,19 +12,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Final
 
 from speech.transcribe_api import Operation, Parameter
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
+from transcribe_endpoint.errors import BadRequest
 
-#: What comes before a parameter's name when it travels as a header.
+#: Prefix of a parameter's name as a header.
 HEADER_PREFIX: Final = "x-amzn-transcribe-"
 
-#: Channels where they are to be kept apart.
+#: Channels of a stream with channel identification.
 CHANNELS: Final = 2
-#: Hz, of the encodings of telephones: ITU-T G.711 and G.729 know no other.
+#: Sample rate of the telephone encodings, Hz: ITU-T G.711 and G.729 have no other.
 TELEPHONE_RATE: Final = 8_000
-#: These encodings, with the bytes that a frame has, and its samples; both of one channel.
+#: The telephone encodings, each with the bytes and the samples of a frame of one channel.
 TELEPHONE: Final[Mapping[str, tuple[int, int]]] = {
     "g711-alaw": (1, 1),
     "g711-ulaw": (1, 1),
@@ -40,82 +33,11 @@ TELEPHONE: Final[Mapping[str, tuple[int, int]]] = {
 }
 
 
-class ServiceError(Exception):
-    """The service says no. `str` of it is the message that the client gets.
-
-    Args:
-        message: the message.
-        at_handshake: a WebSocket is to be refused by an HTTP status, and not as usual by an
-            exception after the upgrade.
-    """
-
-    #: As in the header `x-amzn-errortype`.
-    error_type: ClassVar[str] = "InternalFailureException"
-    status: ClassVar[int] = 500
-
-    def __init__(self, message: str, *, at_handshake: bool = False) -> None:
-        super().__init__(message)
-        self.at_handshake = at_handshake
-
-
-class BadRequest(ServiceError):
-    """An option is missing, wrong or at odds with another, or the audio is not what was said."""
-
-    error_type = "BadRequestException"
-    status = 400
-
-
-class AccessDenied(ServiceError):
-    """The caller may not do that."""
-
-    error_type = "AccessDeniedException"
-    status = 403
-
-
-class Conflict(ServiceError):
-    """A new stream with the same session id began."""
-
-    error_type = "ConflictException"
-    status = 409
-
-
-class LimitExceeded(ServiceError):
-    """Too many streams, too many at once, or too long a stream."""
-
-    error_type = "LimitExceededException"
-    status = 429
-
-
-class InternalFailure(ServiceError):
-    """A defect."""
-
-
-class ServiceUnavailable(ServiceError):
-    """The service is not able to at the moment."""
-
-    error_type = "ServiceUnavailableException"
-    status = 503
-
-
-#: Every error by the name that the service gives it.
-ERRORS: Final[Mapping[str, type[ServiceError]]] = {
-    error.error_type: error
-    for error in (
-        BadRequest,
-        AccessDenied,
-        Conflict,
-        LimitExceeded,
-        InternalFailure,
-        ServiceUnavailable,
-    )
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamRequest:
-    """A stream that may begin: its options agree with each other."""
+class TranscribeRequest:
+    """The validated options of a stream."""
 
-    #: The one language; None while it is to be identified.
+    #: The language; None where it is to be identified.
     language_code: str | None
     media_encoding: str
     #: Hz.
@@ -123,49 +45,49 @@ class StreamRequest:
     session_id: str
     identify_language: bool = False
     identify_multiple_languages: bool = False
-    #: At least two when a language is to be identified, else none.
+    #: At least two where a language is to be identified, else none.
     language_options: tuple[str, ...] = ()
     preferred_language: str | None = None
     vocabulary_names: tuple[str, ...] = ()
     vocabulary_filter_names: tuple[str, ...] = ()
     vocabulary_filter_method: str | None = None
-    #: What the filters hold, in lower case, by language; `Vocabularies.resolve` adds it.
+    #: The words of the filters, in lower case, by language; `Vocabularies.resolve` adds them.
     filtered_words: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     language_model_name: str | None = None
     show_speaker_label: bool = False
-    #: Interleaved in the audio: 2 when they are to be kept apart, else 1.
+    #: Channels in the audio, interleaved: 2 with channel identification, else 1.
     channels: int = 1
-    #: `high`, `medium` or `low` when partials are to be stabilised, else None.
+    #: `high`, `medium` or `low` with partial-results stabilisation, else None.
     stability: str | None = None
     content_redaction: bool = False
     content_identification: bool = False
     pii_entity_types: tuple[str, ...] = ()
-    #: `written` or `spoken`, if the client says.
+    #: `written` or `spoken`; None where the client gives none.
     transcript_format: str | None = None
-    #: Minutes; who comes back with the session id within them goes on.
+    #: Minutes within which a stream with the same session id continues this one.
     session_resume_window: int | None = None
-    #: What it was begun by, whose results it gets.
+    #: The operation that began it, which decides on the form of its results.
     operation: Operation = START_STREAM_TRANSCRIPTION
-    #: The parameters as they came, by the names of the query form; echoed in the response.
+    #: The parameters as they came, by their names in a query; echoed in the response.
     given: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(
         cls, parameters: Mapping[str, str], operation: Operation = START_STREAM_TRANSCRIPTION
-    ) -> StreamRequest:
-        """Return what `parameters` ask for.
+    ) -> TranscribeRequest:
+        """Return the validated options in `parameters`.
 
         Args:
             parameters: by the names of the WebSocket API (`language-code`) or those of the
                 HTTP/2 API's headers (`x-amzn-transcribe-language-code`). Others are ignored.
-            operation: what they are parameters of.
+            operation: the operation that they belong to.
 
         Raises:
-            BadRequest: something is missing, wrong or contradictory.
+            BadRequest: a parameter is missing or wrong, or two contradict each other.
         """
-        given = checked(parameters, operation)
-        request = _stream_request(given, operation)
-        _check(request, given)
+        given = check_each(parameters, operation)
+        request = _from_parameters(given, operation)
+        _check_together(request, given)
         return request
 
     @property
@@ -179,7 +101,7 @@ class StreamRequest:
         return self.sample_rate * self.channels * 2
 
     def response_headers(self) -> dict[str, str]:
-        """Return what the response tells of the stream: its options, and who it is."""
+        """Return the headers of the response: the stream's options, and its ids."""
         headers = {HEADER_PREFIX + name: value for name, value in self.given.items()}
         headers[HEADER_PREFIX + "session-id"] = self.session_id
         headers["x-amzn-request-id"] = str(uuid.uuid4())
@@ -187,7 +109,7 @@ class StreamRequest:
 
 
 def known_parameters(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
-    """Return the operation's parameters by the names of the query form; empty ones are absent."""
+    """Return the operation's parameters by their names in a query, without empty ones."""
     found: dict[str, str] = {}
     for name, value in parameters.items():
         short = name.lower().removeprefix(HEADER_PREFIX)
@@ -196,11 +118,11 @@ def known_parameters(parameters: Mapping[str, str], operation: Operation) -> dic
     return found
 
 
-def checked(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
-    """Return the operation's parameters, each of which is right by itself.
+def check_each(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
+    """Return the operation's parameters, each of which is valid by itself.
 
     Raises:
-        BadRequest: one is missing or wrong; all such are named.
+        BadRequest: some are missing or wrong; the message names all of them.
     """
     given = known_parameters(parameters, operation)
     violations: list[str] = []
@@ -226,8 +148,8 @@ def _violation(parameter: Parameter, value: str | None, constraint: str) -> str:
     return f"Value{shown} at '{member}' failed to satisfy constraint: {constraint}"
 
 
-def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamRequest:
-    """Return the request that right values make."""
+def _from_parameters(given: Mapping[str, str], operation: Operation) -> TranscribeRequest:
+    """Return the options in parameters that are valid by themselves."""
 
     def is_true(name: str) -> bool:
         return given.get(name, "").lower() == "true"
@@ -238,7 +160,7 @@ def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamReq
 
     window = given.get("session-resume-window")
     stabilised = is_true("enable-partial-results-stabilization")
-    return StreamRequest(
+    return TranscribeRequest(
         language_code=given.get("language-code"),
         media_encoding=given["media-encoding"],
         sample_rate=int(given["sample-rate"]),
@@ -264,14 +186,14 @@ def _stream_request(given: Mapping[str, str], operation: Operation) -> StreamReq
     )
 
 
-# --- all of them ------------------------------------------------------------------------------
+# --- combinations ------------------------------------------------------------------------------
 
 
-def _check(request: StreamRequest, given: Mapping[str, str]) -> None:
-    """Accept options that agree with each other.
+def _check_together(request: TranscribeRequest, given: Mapping[str, str]) -> None:
+    """Accept options that do not contradict each other.
 
     Raises:
-        BadRequest: they do not.
+        BadRequest: they do.
     """
     for is_wrong, message in (*_language_rules(request, given), *_other_rules(request, given)):
         if is_wrong:
@@ -279,9 +201,9 @@ def _check(request: StreamRequest, given: Mapping[str, str]) -> None:
 
 
 def _language_rules(
-    request: StreamRequest, given: Mapping[str, str]
+    request: TranscribeRequest, given: Mapping[str, str]
 ) -> tuple[tuple[bool, str], ...]:
-    """Return what is wrong about languages, and how to say it."""
+    """Return the rules about languages: whether each is broken, and the message for that."""
     options = request.language_options
     dialects = {option.partition("-")[0] for option in options}
     return (
@@ -353,8 +275,10 @@ def _language_rules(
     )
 
 
-def _other_rules(request: StreamRequest, given: Mapping[str, str]) -> tuple[tuple[bool, str], ...]:
-    """Return what is wrong about all else, and how to say it."""
+def _other_rules(
+    request: TranscribeRequest, given: Mapping[str, str]
+) -> tuple[tuple[bool, str], ...]:
+    """Return the other rules: whether each is broken, and the message for that."""
     redacts, identifies = request.content_redaction, request.content_identification
     telephone = request.media_encoding in TELEPHONE
     return (

@@ -1,23 +1,24 @@
-"""Signature Version 4, from the side of a service: who asks, and is it what they signed?
+"""Verification of Signature Version 4, as a service does it.
 
-A request is signed in its headers (HTTP/2) or in its query (a presigned WebSocket address), and
-in a signed event stream each frame once more. The signature of the request is the seed of a
-chain: each frame's covers the one before it, so none can be left out, doubled or exchanged.
+A request is signed in its headers (HTTP/2) or in its query (a presigned WebSocket address), and in
+a signed event stream each frame is signed as well. The signature of the request is the seed of a
+chain: the signature of each frame covers the one before it, so no frame can be omitted, doubled or
+exchanged.
 
     signer = verify_headers("POST", path, query, headers, secrets=secrets, now=now)
     chain = ChunkVerifier(signer)
     chain.verify(message.headers, message.payload, now=now)
 
-Messages are those of AWS, as users of its SDKs report them. They hold no secret and nothing of
+The messages are those of AWS, as users of its SDKs report them. They hold no secret and no part of
 the canonical request. Once a stream is open, the service reports all of them as
 `BadRequestException`.
 
-SignatureError               error_type and status are what an HTTP refusal carries
+SignatureError               error_type and status are those of a refusal over HTTP
 ├── MissingSignature         nothing is signed
-├── IncompleteSignature      parts of the signature are missing, malformed or of another service
-├── UnknownKey               nobody has this access key, or a temporary one lacks its token
+├── IncompleteSignature      parts of the signature are missing, malformed or for another service
+├── UnknownKey               the access key is unknown, or a temporary one lacks its token
 ├── Expired                  signed too long ago, or too far in the future
-└── WrongSignature           what was signed is not what arrived, or with another secret
+└── WrongSignature           signed with another secret, or changed after it was signed
 
 The algorithm: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html;
 signatures of frames: https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html.
@@ -38,16 +39,16 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 CHUNK_ALGORITHM: Final = "AWS4-HMAC-SHA256-PAYLOAD"
 SERVICE: Final = "transcribe"
-#: How far a clock may be off in either direction, and how long a signature holds.
+#: The tolerated difference of clocks in either direction, and the lifetime of a signature.
 TOLERANCE: Final = timedelta(minutes=5)
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 _SIGNATURE_HEX_DIGITS: Final = 64
 _UNRESERVED: Final = "-_.~"
-#: What the key of credentials with a session token begins with.
+#: Prefix of access keys that need a session token.
 _TEMPORARY: Final = "ASIA"
-#: How a frame's `:date` begins when encoded: length, name, and the type of a timestamp.
+#: The first bytes of an encoded `:date` header: length, name, and the type of a timestamp.
 _ENCODED_DATE: Final = b"\x05:date\x08"
 _QUERY_PARTS: Final = (
     "X-Amz-Algorithm",
@@ -60,7 +61,7 @@ _QUERY_PARTS: Final = (
 
 
 class SignatureError(Exception):
-    """A request, or a frame of it, does not come from whom it names."""
+    """The signature of a request or of a frame is missing or not valid."""
 
     #: As in the header `x-amzn-errortype`.
     error_type: ClassVar[str] = "InvalidSignatureException"
@@ -77,13 +78,13 @@ class MissingSignature(SignatureError):
 
 
 class IncompleteSignature(SignatureError):
-    """The signature lacks a part, or a part is malformed or meant for somebody else."""
+    """A part of the signature is missing, malformed or for another service."""
 
     error_type = "IncompleteSignatureException"
 
 
 class UnknownKey(SignatureError):
-    """Nobody has this access key, or it needs a session token that was not sent."""
+    """The access key is unknown, or it needs a session token that was not sent."""
 
     error_type = "UnrecognizedClientException"
 
@@ -96,7 +97,7 @@ class Expired(SignatureError):
 
 
 class WrongSignature(SignatureError):
-    """The signature fits neither what arrived nor the secret."""
+    """The signature does not match the request and the secret."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -108,7 +109,7 @@ class WrongSignature(SignatureError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """Who signed a request that holds, and what the chain of its frames begins with."""
+    """The signer of a verified request, and the seed for the signatures of its frames."""
 
     access_key: str
     region: str
@@ -119,7 +120,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """What a request says of its own signature."""
+    """The parts of a signature that a request carries."""
 
     credential: str
     date: str
@@ -127,7 +128,7 @@ class _Claim:
     signature: str
     token: str
     payload_sha256: str
-    #: How long the signature holds.
+    #: The lifetime of the signature.
     validity: timedelta = TOLERANCE
 
 
@@ -178,11 +179,11 @@ def verify_headers(
         method: As sent, e.g. `POST`.
         path: As sent, percent-encoded, without the query.
         query: As sent, percent-encoded, without the `?`.
-        headers: By lower-case name. HTTP/2's `:authority` stands for `host` as well: Python's
-            SDK signs it under the one name, Node's under the other.
+        headers: By lower-case name. HTTP/2's `:authority` also counts as `host`: Python's SDK
+            signs it under the one name, Node's under the other.
         secrets: The secret access key of each access key that is known.
         now: The time by the service's clock, with a time zone.
-        body: What was sent, where it is signed with the request; None of an event stream.
+        body: The body, where it is signed with the request; None for an event stream.
 
     Raises:
         SignatureError: the request is refused.
@@ -205,8 +206,8 @@ class ChunkVerifier:
     def verify(self, headers: Mapping[str, object], payload: bytes, *, now: datetime) -> None:
         """Verify the next frame, whose decoded event-stream headers and payload are given.
 
-        `headers` needs `:date`, milliseconds since 1970, and `:chunk-signature`, bytes. A frame
-        that is refused leaves the chain as it was.
+        `headers` needs `:date`, milliseconds since 1970, and `:chunk-signature`, bytes. A refused
+        frame does not change the chain.
 
         Raises:
             SignatureError: the frame is refused, and with it the stream.
@@ -251,7 +252,7 @@ class ChunkVerifier:
 def _pairs(query: str) -> list[tuple[str, str]]:
     """Return the decoded names and values of a query in their order.
 
-    Unlike in a form, `+` is no space here.
+    Unlike in a form, `+` is not a space.
     """
     parts = (part.partition("=") for part in query.split("&") if part)
     return [(unquote(name), unquote(value)) for name, _, value in parts]
@@ -271,7 +272,7 @@ def _query_claim(pairs: list[tuple[str, str]]) -> _Claim:
     _check_algorithm(query["X-Amz-Algorithm"])
     expires = query["X-Amz-Expires"]
     longest = int(TOLERANCE.total_seconds())
-    # `isdecimal` alone lets other alphabets pass, and the length bounds what `int` must read.
+    # `isdecimal` accepts digits of all alphabets; the length bounds the work of `int`.
     if not (expires.isascii() and expires.isdecimal() and len(expires) <= len(str(longest))):
         expires = "0"
     if not 1 <= int(expires) <= longest:
@@ -393,7 +394,7 @@ def _stamp(date: str) -> datetime:
         signed = datetime.strptime(date, _STAMP).replace(tzinfo=UTC)
     except ValueError:
         signed = None
-    # `strptime` also takes figures that lack their zeros.
+    # `strptime` also accepts numbers without leading zeros.
     if signed is None or signed.strftime(_STAMP) != date:
         raise IncompleteSignature("Date must be in ISO-8601 'basic format'.")
     return signed
@@ -425,13 +426,13 @@ def _encoded(text: str) -> str:
 
 
 def _canonical_header(name: str, headers: Mapping[str, str]) -> str:
-    """Return a header with its whitespace folded, or nothing if there is no such header."""
+    """Return a header with its whitespace folded; empty where there is no such header."""
     other = {"host": ":authority", ":authority": "host"}.get(name, name)
     return " ".join(headers.get(name, headers.get(other, "")).split())
 
 
 def _signature_bytes(signature: str) -> bytes:
-    """Return the bytes of a signature in hexadecimal digits; none if it cannot be one."""
+    """Return the bytes of a hexadecimal signature; empty where it is none."""
     try:
         return bytes.fromhex(signature) if len(signature) == _SIGNATURE_HEX_DIGITS else b""
     except ValueError:
@@ -454,5 +455,5 @@ def _hmac(key: bytes, message: str) -> bytes:
 
 
 def _utf8(text: str) -> bytes:
-    """Return text as bytes, whatever it holds: what is no text only makes a signature wrong."""
+    """Return text as bytes, also where it holds surrogates, which only make a signature wrong."""
     return text.encode(errors="surrogatepass")

@@ -1,1 +1,1 @@
-"""What was said: its models, its wire protocol and its homes in DynamoDB and S3."""
+"""Transcripts: their models, the wire protocol, and their storage in DynamoDB and S3."""

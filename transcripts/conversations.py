@@ -1,4 +1,4 @@
-"""The home of live conversations: one DynamoDB table with an item per utterance.
+"""Stores live conversations in one DynamoDB table, with an item per utterance.
 
 An item is written once and never again. Its attributes:
 
@@ -43,7 +43,6 @@ from transcripts.models import Seconds, Utterance, Word, iso_milliseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
 
 #: Attributes as DynamoDB's API writes them, e.g. `{"text": {"S": "hello"}}`.
 Item: TypeAlias = dict[str, dict[str, str]]
@@ -76,23 +75,6 @@ log = logging.getLogger(__name__)  # the standard library's: the Lambda carries 
 
 class UnreadableItem(ValueError):
     """An item of the table is not an utterance. The message tells no content."""
-
-
-def table_definition(table_name: str) -> CreateTableInputTypeDef:
-    """Return the arguments of `create_table`."""
-    return {
-        "TableName": table_name,
-        "KeySchema": [
-            {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
-            {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
-        ],
-        "AttributeDefinitions": [
-            {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
-            {"AttributeName": SORT_KEY, "AttributeType": "S"},
-        ],
-        "BillingMode": "PAY_PER_REQUEST",
-        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
-    }
 
 
 def key_of(utterance: Utterance) -> Key:

@@ -1,4 +1,4 @@
-"""What is read of recordings and conversations, as JSON: transcripts, failures. Version 1.
+"""The JSON documents about recordings and conversations: transcripts, failures. Version 1.
 
 Times are seconds from the start of the recording, or of the session. A reader refuses a version
 that it does not know, and ignores fields that it does not know.
@@ -8,11 +8,11 @@ that it does not know, and ignores fields that it does not know.
 | `RecordingTranscript`    | who transcribes it      | once; never rewritten                   |
 | `Failure`                | who finds that it can't | once, in place of the transcript        |
 | `SessionMetadata`        | who records a session   | as often as they like                   |
-| `SessionEnd`             | the session combiner    | once, when it is told                   |
+| `SessionEnd`             | the session combiner    | once, at the event of the end           |
 | `SessionTranscript`      | the session combiner    | once, and again when a chunk comes late |
 | `ConversationTranscript` | `client transcript`     | at each reading; it is not kept         |
 
-All but the last lie in the bucket beside recordings; `transcripts.recordings` says where.
+All but the last lie in the bucket beside recordings; `transcripts.recordings.keys` says where.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class SessionMetadata(Model):
     model_config = ConfigDict(extra="ignore")
 
     chunk_count: Annotated[int, Field(ge=1, le=MAX_CHUNKS)]
-    #: The number of the first chunk. If it is not said: 0 if there is such a chunk, else 1.
+    #: The number of the first chunk. By default 0 if there is such a chunk, else 1.
     first_chunk: Annotated[int, Field(ge=0, le=1)] | None = None
 
 

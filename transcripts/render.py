@@ -344,7 +344,7 @@ async def main(base: str, path: str) -> None:
 asyncio.run(main(sys.argv[1], sys.argv[2]))
 ```
 
-`client/live.py` is a complete client with typed messages and errors.
+`client/live/connection.py` is a complete client with typed messages and errors.
 """
 
 

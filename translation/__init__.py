@@ -1,1 +1,1 @@
-"""Text from one language into another: one port, and a module for each translator."""
+"""Machine translation: one interface (`base.py`), and a module for each translator."""

@@ -1,11 +1,11 @@
-"""Amazon Translate: `TranslateText` calls in a small pool of threads.
+"""Amazon Translate: calls `TranslateText` in a small pool of threads.
 
-Calls are short and never retried here: who shows captions knows better whether a text is still
-wanted. What is longer than one call takes is cut at a sentence or a word, and put together again.
+Calls have short timeouts and are not retried here: the caller knows whether a text is still wanted.
+A text that is too long for one call is cut at sentences or words, and joined again.
 
 The source is the language that the speech was recognised in, or `auto`: then Translate has Amazon
-Comprehend detect it for each text, at Comprehend's price. Short texts are often not certain enough;
-they are translated from the recognised language in a second call.
+Comprehend detect it for each text, at Comprehend's price. For short texts the confidence is often
+too low; these are translated from the recognised language in a second call.
 
 Source: Amazon Translate Developer Guide, "Guidelines and quotas"; API Reference, "TranslateText".
 """
@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Protocol
 
 import boto3
@@ -43,15 +42,15 @@ from translation.errors import (
 )
 from translation.languages import code_of, same_language
 
-#: The longest text of one call, UTF-8.
+#: The longest text of one call, bytes of UTF-8.
 MAX_BYTES = 10_000
-#: In place of a source: Translate is to detect it.
+#: The source code with which Translate detects the language.
 AUTO: Final = "auto"
-#: Calls at a time, of all conversations together.
+#: The most concurrent calls, of all conversations together.
 CALLS = 16
 
-#: A caption is worth something for a few seconds only. `total_max_attempts` counts the first.
-_PATIENCE = Config(
+#: Captions are useful for a few seconds only. `total_max_attempts` includes the first.
+_CONFIG = Config(
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 1},
@@ -80,24 +79,24 @@ _BY_CODE: Final[dict[str, type[TranslationError]]] = {
     "SubscriptionRequiredException": AccessDenied,
     "UnrecognizedClientException": AccessDenied,
 }
-#: From here on an HTTP status is the service's own failure.
+#: An HTTP status from here on is a failure of the service.
 _SERVER_ERROR: Final = 500
 
 
-class Client(Protocol):
-    """What is used of botocore's client."""
+class TranslateClient(Protocol):
+    """The part of botocore's client that is used."""
 
     def translate_text(self, **request: Any) -> Any:
         """Translate a text."""
 
 
-def client(region: str | None) -> Client:
-    """Return a client for a region of AWS; `None` leaves it to the AWS SDK's own settings.
+def client(region: str | None) -> TranslateClient:
+    """Return a client for a region of AWS; None uses the AWS SDK's own setting.
 
     Raises:
-        NoRegionError: the SDK has none either.
+        NoRegionError: the SDK has no region either.
     """
-    made: Client = boto3.client("translate", region_name=region, config=_PATIENCE)
+    made: TranslateClient = boto3.client("translate", region_name=region, config=_CONFIG)
     return made
 
 
@@ -108,7 +107,7 @@ class AmazonTranslator(Translator):
 
     def __init__(
         self,
-        client: Client,
+        client: TranslateClient,
         *,
         languages: Iterable[str] = (),
         terminology: str | None = None,
@@ -117,10 +116,10 @@ class AmazonTranslator(Translator):
         """Make a translator; nothing is called yet.
 
         Args:
-            client: of botocore, for `translate`.
-            languages: to translate into, BCP 47 tags; by default all.
-            terminology: name of a custom terminology, which must be in the client's region.
-            detects: whether Comprehend detects the source, which the region must have as well.
+            client: a botocore client for `translate`.
+            languages: BCP 47 tags of the languages to translate into; by default all.
+            terminology: name of a custom terminology in the client's region.
+            detects: whether Comprehend, which the region must have, detects the source.
 
         Raises:
             ValueError: one of `languages` is not known.
@@ -130,44 +129,39 @@ class AmazonTranslator(Translator):
         self._terminologies = [terminology] if terminology else []
         self._threads = ThreadPoolExecutor(CALLS, thread_name_prefix="translate")
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Call no more. A call that is under way ends by its own timeout."""
+    async def __aexit__(self, *_: object) -> None:
+        """Cancel the calls that have not begun. One in flight ends with its own timeout."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def translate(self, text: str, *, source: str, target: str) -> Translated:
-        """Return the translation, in as many calls as the length needs.
+        """Translate `text` in as many calls as its length needs.
 
         Raises:
-            TranslationError: see `errors.py`.
+            TranslationError: the translation failed; see `errors.py`.
         """
         if code_of(source) is None and not self.detects:
             raise UnsupportedPair(f"Amazon Translate does not know the language {source}")
         answers = await asyncio.gather(
-            *(self._piece(piece, source, target) for piece in pieces(text))
+            *(self._translate_piece(piece, source, target) for piece in split_text(text))
         )
-        # Of a text in several languages the first counts.
+        # If the pieces are in several languages, the first one's is returned.
         spoken = answers[0].source if answers else source
         return Translated("".join(answer.text for answer in answers), spoken)
 
-    async def _piece(self, piece: str, source: str, target: str) -> Translated:
+    async def _translate_piece(self, piece: str, source: str, target: str) -> Translated:
         core = piece.strip()
         if not core:
             return Translated(piece, source)
         before, _, after = piece.partition(core)
-        translate = self._detected if self.detects else self._call
+        translate = self._detect_and_call if self.detects else self._call
         answer = await translate(core, source, target)
         return Translated(f"{before}{answer.text}{after}", answer.source)
 
-    async def _detected(self, text: str, source: str, target: str) -> Translated:
-        """Return the translation from the language that Comprehend detects.
+    async def _detect_and_call(self, text: str, source: str, target: str) -> Translated:
+        """Translate from the language that Comprehend detects, else from `source`.
 
         Raises:
-            TranslationError: it cannot be had from that language, nor from `source`.
+            TranslationError: neither is possible.
         """
         try:
             answer = await self._call(text, AUTO, target)
@@ -182,15 +176,15 @@ class AmazonTranslator(Translator):
             if same_language(fallback, target):
                 return Translated(text, fallback)
             return await self._call(text, fallback, target)
-        # Comprehend knows no variants: what was recognised as es-MX is detected as es.
+        # Comprehend does not distinguish variants: it detects es in text recognised as es-MX.
         spoken = source if _is_variant(source, answer.source) else answer.source
         return Translated(text if same_language(spoken, target) else answer.text, spoken)
 
     async def _call(self, text: str, source: str, target: str) -> Translated:
-        """Return the translation of a text that fits one call; `AUTO` has its source detected.
+        """Translate a text that fits one call; with the source `AUTO` the language is detected.
 
         Raises:
-            TranslationError: see `errors.py`.
+            TranslationError: the call failed; see `errors.py`.
         """
         call = partial(
             self._client.translate_text,
@@ -202,22 +196,22 @@ class AmazonTranslator(Translator):
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except (ClientError, BotoCoreError) as error:
-            # Not `from error`: it may quote the request.
-            raise _named(error) from None
+            # Not `from error`, which may quote the request.
+            raise _to_translation_error(error) from None
         spoken = answer["SourceLanguageCode"] if source == AUTO else source
         return Translated(answer["TranslatedText"], spoken)
 
 
-def pieces(text: str, limit: int = MAX_BYTES) -> list[str]:
-    """Cut `text` into pieces of at most `limit` bytes of UTF-8, which make it up again.
+def split_text(text: str, limit: int = MAX_BYTES) -> list[str]:
+    """Split `text` into pieces of at most `limit` bytes of UTF-8; joined they are `text` again.
 
     A piece ends with a sentence if one ends in its second half, else with a word, else anywhere.
-    `limit` is at least 4, the longest character.
+    `limit` is at least 4, the size of the longest character.
     """
     found: list[str] = []
     rest = text
     while len(rest.encode()) > limit:
-        # What is cut in the middle of a character goes to the next piece.
+        # A character that is cut in the middle goes to the next piece.
         head = rest.encode()[:limit].decode(errors="ignore")
         end = _last(_SENTENCE_END, head) or _last(_SPACE, head) or len(head)
         found.append(rest[:end])
@@ -228,17 +222,17 @@ def pieces(text: str, limit: int = MAX_BYTES) -> list[str]:
 
 
 def _is_variant(tag: str, detected: str) -> bool:
-    """Whether a recognised tag is the detected language or a variant of it."""
+    """Return whether a recognised tag is the detected language or a variant of it."""
     return tag.partition("-")[0] == detected.partition("-")[0]
 
 
 def _last(pattern: re.Pattern[str], head: str) -> int:
-    """Return where the last match in the second half of `head` ends, 0 if there is none."""
+    """Return where the last match in the second half of `head` ends; 0 if there is none."""
     return max((match.end() for match in pattern.finditer(head, len(head) // 2)), default=0)
 
 
-def _named(error: ClientError | BotoCoreError) -> TranslationError:
-    """Return our name for an error of botocore."""
+def _to_translation_error(error: ClientError | BotoCoreError) -> TranslationError:
+    """Return our exception for an error of botocore."""
     if not isinstance(error, ClientError):
         missing = isinstance(
             error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError

@@ -1,15 +1,16 @@
-"""The port through which every translator is used.
+"""The interface of all translators.
 
     async with AmazonTranslator(...) as translator:
         target = translator.target("fr-FR")  # "fr"
         answer = await translator.translate("hello", source="en-US", target=target)
         answer.text, answer.source
 
-The source is what the speech's recogniser takes for the language. A translator that `detects` looks
-for itself: then a text may turn out to be in the target language, and is the answer as it is.
+The source is the language that the speech was recognised in. A translator that `detects` finds out
+the language of each text by itself. A text that turns out to be in the target language is returned
+unchanged.
 
-A translator translates, once, and raises by name what goes wrong. Debouncing, retries and what
-is translated at all are the caller's.
+A translator makes one attempt, and raises a named error if it fails. The caller decides what is
+translated and when, and retries.
 """
 
 from __future__ import annotations
@@ -17,64 +18,58 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
-from translation.languages import chosen, code_of
+from translation.languages import code_of, to_codes
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """The answer to one text."""
+    """A translated text."""
 
     text: str
-    #: The language that it was translated from, a BCP 47 tag: the one given, or the one detected.
+    #: The language that it was translated from, a BCP 47 tag: as given, or as detected.
     source: str
 
 
 class Translator(ABC):
-    """A way to translate. An async context manager; to leave it waits for no call."""
+    """Translates texts. An async context manager; leaving it does not wait for calls in flight."""
 
     name: str
 
     def __init__(self, languages: Iterable[str] = (), *, detects: bool = False) -> None:
-        """Make a translator into `languages`, BCP 47 tags; by default into all that are known.
+        """Make a translator.
 
         Args:
-            languages: to translate into.
-            detects: whether it looks itself which language a text is in.
+            languages: BCP 47 tags of the languages to translate into; by default all.
+            detects: whether it detects the language of each text.
 
         Raises:
-            ValueError: one of them is not known.
+            ValueError: a language is not known.
         """
-        #: What can be translated into, as `translate` wants it.
-        self.languages = chosen(languages)
-        #: Whether it wants texts that are said to be in the target language, too.
+        #: The languages that can be translated into, as `translate` takes them.
+        self.languages = to_codes(languages)
+        #: Whether to pass texts that are recognised as in the target language, too.
         self.detects = detects
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         return None
 
     def target(self, language: str) -> str | None:
-        """Return which of `languages` a BCP 47 tag means, or `None` if it is none of them."""
+        """Return which of `languages` a BCP 47 tag stands for; None if it is none of them."""
         code = code_of(language)
         return code if code in self.languages else None
 
     @abstractmethod
     async def translate(self, text: str, *, source: str, target: str) -> Translated:
-        """Return `text` in the language `target`, one of `languages`.
+        """Translate `text` into `target`, one of `languages`.
 
-        `source` is the BCP 47 tag of the text's own language, and another language than `target`
-        unless the translator `detects`.
+        `source` is the BCP 47 tag of the text's own language. It differs from `target` unless the
+        translator `detects`.
 
         Raises:
-            TranslationError: it cannot be had; see `errors.py`.
+            TranslationError: the translation failed; see `errors.py`.
         """

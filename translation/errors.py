@@ -1,55 +1,55 @@
 """The exceptions of the translators.
 
-TranslationError        retryable says whether the same text can be translated a moment later
+TranslationError        `retryable` is whether the same call may succeed a moment later
 ├── Throttled           too many calls for the account's quota
-├── Unavailable         no answer, or the service failed
-├── AccessDenied        no credentials, or not the right; the operator has to do something
-├── UnsupportedPair     not from this language into that one, whatever the text
-│   └── Undetected      the service is not sure of the text's language
-├── TextTooLong         more than the service takes
-└── Refused             the service does not take the request; its code says why
+├── Unavailable         the service did not respond, or failed
+├── AccessDenied        no credentials, or no permission; the operator has to act
+├── UnsupportedPair     the service does not translate from this language into that one
+│   └── Undetected      the service could not detect the text's language with confidence
+├── TextTooLong         the text is longer than the service accepts
+└── Refused             the service rejected the request; the message has its code
 
-No message holds a text: errors are logged.
+No message contains the text, because errors are logged.
 """
 
 from __future__ import annotations
 
 
 class TranslationError(Exception):
-    """A text was not translated; `retryable` tells whether another attempt can help."""
+    """A text was not translated; `retryable` is whether another attempt may succeed."""
 
     retryable = False
-    #: The code of the language that the service detected, where it detects and names one.
+    #: The code of the detected language, if the service detected one.
     detected: str | None = None
 
 
 class Throttled(TranslationError):
-    """There were too many calls."""
+    """There were too many calls for the account's quota."""
 
     retryable = True
 
 
 class Unavailable(TranslationError):
-    """The service did not answer, or failed."""
+    """The service did not respond, or failed."""
 
     retryable = True
 
 
 class AccessDenied(TranslationError):
-    """The service does not let us in."""
+    """The service denied access."""
 
 
 class UnsupportedPair(TranslationError):
-    """There is no translation from the one language into the other."""
+    """The service does not translate from the one language into the other."""
 
 
 class Undetected(UnsupportedPair):
-    """The service is not sure of the text's language."""
+    """The service could not detect the text's language with confidence."""
 
 
 class TextTooLong(TranslationError):
-    """The text is longer than the service takes."""
+    """The text is longer than the service accepts."""
 
 
 class Refused(TranslationError):
-    """The service does not take the request as it is."""
+    """The service rejected the request."""

@@ -1,8 +1,8 @@
-"""Languages as the translators name them, and what others call the same.
+"""The languages of the translators, and how other tags map to them.
 
-A speaker's language is a tag of Amazon Transcribe or of another engine (`en-US`, `zh-CN`); a
-translator knows languages, and variants only where it writes them differently (`en`, `zh`,
-`zh-TW`, `fr-CA`).
+A speaker's language is a tag of Amazon Transcribe or of another engine (`en-US`, `zh-CN`). A
+translator distinguishes languages, and variants only where they are written differently (`en`,
+`zh`, `zh-TW`, `fr-CA`).
 
 Source: Amazon Translate Developer Guide, "Supported languages and language codes", and Amazon
 Transcribe Developer Guide, "Supported languages", both as of November 2026.
@@ -18,29 +18,26 @@ _ALL: Final = (
     "ht hu hy id is it ja ka kk kn ko lt lv mk ml mn mr ms mt nl no pa pl ps pt pt-PT ro ru si sk "
     "sl so sq sr sv sw ta te th tl tr uk ur uz vi zh zh-TW"
 )
-#: Every language of Amazon Translate by its code. Each goes into each.
+#: The codes of all languages of Amazon Translate, each of which translates into each.
 LANGUAGES: Final = tuple(_ALL.split())
 
-#: Tags whose first part is another language's code, or none. In lower case.
+#: Tags whose first part is no code, or another language's code. In lower case.
 _ALSO_CALLED: Final[Mapping[str, str]] = {
     "fil": "tl",  # Filipino is the standard form of Tagalog
-    "nb": "no",  # Bokmål, which is the Norwegian that is meant
+    "nb": "no",  # Bokmål, which is what Translate means by Norwegian
     "zh-hant": "zh-TW",
-    # Cantonese is not known, but Transcribe writes it in traditional characters.
+    # Translate has no Cantonese, which Transcribe writes in traditional characters.
     "yue": "zh-TW",
     "zh-hk": "zh-TW",
     "zh-mo": "zh-TW",
 }
-_CODES: Final[Mapping[str, str]] = {
-    **{code.lower(): code for code in LANGUAGES},
-    **_ALSO_CALLED,
-}
+_CODES: Final[Mapping[str, str]] = {**{code.lower(): code for code in LANGUAGES}, **_ALSO_CALLED}
 
 
 def code_of(tag: str) -> str | None:
-    """Return the code for a BCP 47 tag, or `None` if the language is not known.
+    """Return the code for a BCP 47 tag; None if the language is not known.
 
-    The longest part of the tag that is known decides: `fr-CA` is itself, `fr-BE` is `fr`.
+    The longest known prefix of the tag decides: `fr-CA` stays `fr-CA`, `fr-BE` becomes `fr`.
     """
     parts = tag.lower().split("-")
     for length in range(len(parts), 0, -1):
@@ -51,15 +48,15 @@ def code_of(tag: str) -> str | None:
 
 
 def same_language(one: str, other: str) -> bool:
-    """Whether there is nothing to translate between two tags, as `en-GB` and `en`."""
+    """Return whether two tags need no translation between them, as `en-GB` and `en`."""
     return (code_of(one) or one.lower()) == (code_of(other) or other.lower())
 
 
-def chosen(tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of the languages that an operator offers, without doubles; all if none.
+def to_codes(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the codes of `tags` without duplicates; all languages if there are none.
 
     Raises:
-        ValueError: one of them is not known.
+        ValueError: a language is not known.
     """
     codes: dict[str, None] = {}
     for tag in tags:

@@ -1,8 +1,8 @@
-"""A stand-in for a translator: text that anybody can see was not translated.
+"""A stand-in for a translator, whose text is visibly not translated.
 
-"hello world" becomes "[fr ĥééļļöö ŵööŕļð]": letters get accents, vowels come twice, so that the
-text grows as translations do (English by some 40 %), and the language stands in front. Digits and
-signs stay. What has no Latin letters is only put into brackets.
+"hello world" becomes "[fr ĥééļļöö ŵööŕļð]". Letters get accents, and vowels are doubled so that the
+text grows as translations do (English by some 40 %). The language stands in front. Digits and
+punctuation stay, and a text without Latin letters only gets the brackets.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _LETTERS: Final = str.maketrans(
 
 
 def pseudo(text: str, target: str) -> str:
-    """Return `text` as if it were translated into `target`."""
+    """Return `text` marked as translated into `target`."""
     return f"[{target} {text.translate(_LETTERS)}]"
 
 
 class PseudoTranslator(Translator):
-    """Marks texts with the language they were to be translated into. Never fails."""
+    """Marks texts with the language to translate into. Never fails."""
 
     name = "pseudo"
 
     async def translate(self, text: str, *, source: str, target: str) -> Translated:
-        """Return the marked text; as it is, if it is in the target language already.
+        """Return the marked text, or `text` itself if `source` is in the target language already.
 
-        It detects nothing: where it `detects`, `source` is believed.
+        It detects nothing: even if it `detects`, it relies on `source`.
         """
         if same_language(source, target):
             return Translated(text, source)

@@ -1,1 +1,1 @@
-"""How clients speak with the service: one module per protocol."""
+"""The service's protocols towards clients: sockets, live captions, HTTP endpoints."""

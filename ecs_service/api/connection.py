@@ -1,16 +1,19 @@
-"""One WebSocket, as the protocols in this folder see it.
+"""One WebSocket of a client, as the base class of all connections.
 
-A `Connection` is called back for every message and never waits: neither for a slow reader,
-which is closed when too much waits for it, nor in a task of its own per message, which would
-cost more than all that is done with an audio message. Its `serve` coroutine spans the
-connection's life; `end` makes it return.
+A `Connection` is called back for each message and never waits: a slow reader is disconnected when
+too much waits for it, and there is no task for each message, which would cost more than everything
+that is done with an audio message. Its `serve` coroutine spans the connection's life; `end` makes
+it return.
 
-What a client can make the service do is bounded, whether it reads or not: the bytes that wait for
-it (`MAX_WAITING_BYTES`, answers to pings included), the small frames that are read of it
-(`budget`), what of it is handled at once (`reading`), the message that it does not finish
-(`rfc6455`), and the time for which it may delay its end (`CLOSE_SECONDS`).
+What a client can make the service do is bounded, whether it reads or not:
 
-Sockets are picows', measured as the cheapest per message (docs/benchmarks.md).
+- the bytes that wait for it, pongs included (`MAX_WAITING_BYTES`)
+- the rate of small frames (`limits/frame_budget.py`)
+- the bytes that are handled at once (`read_control.py`)
+- the length of a fragmented message (`rfc6455.py`)
+- the time for which it can delay its end (`CLOSE_SECONDS`)
+
+The sockets are picows', measured as the cheapest per message (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ecs_service import telemetry
-from ecs_service.api.budget import CONTROL_COST
-from ecs_service.api.reading import Reading
-from ecs_service.api.rfc6455 import FrameKind, Messages, MessageTooLong, Violation, answer_to_close
+from ecs_service.api.read_control import ReadControl
+from ecs_service.api.rfc6455 import Assembler, FrameKind, MessageTooLong, Violation, answer_to_close
+from ecs_service.limits.frame_budget import CONTROL_COST
 from ecs_service.refusal import Refusal
 from transcripts.models import Model
 from transcripts.protocol import (
@@ -37,16 +40,16 @@ from transcripts.protocol import (
     encode,
 )
 
-#: A frame beyond this is cut off by the transport with close code 1009. Twice the protocol's
-#: limit, so that what is only a little too long gets a named error.
+#: The transport closes a connection with code 1009 for a longer frame. It is twice the protocol's
+#: limit, so that a frame that is a little too long gets a named error.
 MAX_TRANSPORT_FRAME_BYTES = 2 * MAX_FRAME_BYTES
-#: Bytes that may wait for one reader, besides what the kernel buffers.
+#: The most bytes that wait for a client, besides what the kernel buffers.
 MAX_WAITING_BYTES = 1024 * 1024
-#: A closing peer gets this long to read the rest and to answer the close, in seconds.
+#: How long a client may take to read the rest and to answer the close, in seconds.
 CLOSE_SECONDS = 2.0
 
 #: Why a connection ends without an error.
-End = Literal["stopped", "max_duration", "draining", "disconnected"]
+EndReason = Literal["stopped", "max_duration", "draining", "disconnected"]
 
 _TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
 _PING, _PONG = WSMsgType.PING, WSMsgType.PONG
@@ -60,63 +63,63 @@ log = structlog.get_logger(__name__)
 
 
 class Connection(WSListener):
-    """A client's WebSocket. Subclasses say what is served and what is done with messages."""
+    """A client's WebSocket. Subclasses implement `serve`, `on_binary` and `on_text`."""
 
     _transport: WSTransport
     _tcp: asyncio.Transport
 
     def __init__(self, open_connections: set[Connection]) -> None:
-        """Make a connection that is in `open_connections` while it is open."""
+        """Make a connection that adds itself to `open_connections` while it is open."""
         self._open_connections = open_connections
-        self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        #: Whether messages are dropped, because the connection has ended or is being closed.
+        self._ended: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
+        #: Whether the connection has ended or is being closed; its messages are then dropped.
         self.is_over = False
         self._gone = asyncio.Event()
         self._closed = False
         self._closing: asyncio.TimerHandle | None = None
         self._watching: asyncio.TimerHandle | None = None
-        self._messages = Messages()
-        self._reading: Reading
-        #: The newest ping of a client that rests: of many, only this one needs an answer.
-        self._unanswered: bytes | None = None
+        self._messages = Assembler()
+        self._reading: ReadControl
+        #: The newest ping of a throttled client; of several, only this one needs an answer.
+        self._unanswered_ping: bytes | None = None
         self._serving: asyncio.Task[None]
 
     # --- for subclasses ---------------------------------------------------------------------
 
     @abstractmethod
     async def serve(self) -> None:
-        """Do what the connection is for, until it ends.
+        """Serve the client until the connection ends.
 
         Raises:
-            Refusal: it has to be closed with an error.
+            Refusal: the connection must be closed with an error.
         """
 
     @abstractmethod
-    def received_binary(self, message: bytes) -> None:
-        """Take one binary message of the client, at most `MAX_FRAME_BYTES` long.
+    def on_binary(self, message: bytes) -> None:
+        """Handle a binary message of the client, at most `MAX_FRAME_BYTES` long.
 
         Raises:
-            Refusal: the connection has to be closed with an error.
+            Refusal: the connection must be closed with an error.
         """
 
     @abstractmethod
-    def received_text(self, message: bytes) -> None:
-        """Take one text message; otherwise as `received_binary`."""
+    def on_text(self, message: bytes) -> None:
+        """Handle a text message; otherwise as `on_binary`."""
 
-    async def until_ended(self) -> End:
-        """Wait for the end.
+    async def wait_until_ended(self) -> EndReason:
+        """Wait until the connection ends; return the reason.
 
         Raises:
-            Refusal: the connection was ended by one.
+            Refusal: it ended with an error.
         """
         return await asyncio.shield(self._ended)
 
-    async def gone(self) -> None:
+    async def wait_until_gone(self) -> None:
         """Wait until the client is disconnected."""
         await self._gone.wait()
 
-    def end(self, why: End | Refusal) -> None:
-        """Make `until_ended` return or raise. Only the first reason counts."""
+    def end(self, why: EndReason | Refusal) -> None:
+        """End the connection: `wait_until_ended` returns or raises. Only the first call counts."""
         if not self.is_over:
             self.is_over = True
             if isinstance(why, Refusal):
@@ -126,32 +129,32 @@ class Connection(WSListener):
                 self._ended.set_result(why)
 
     def end_if_failed(self, task: asyncio.Task[None]) -> None:
-        """End with the error of a task that serves the connection, if it has one."""
+        """End the connection with the error of `task`, if the task failed."""
         if task.cancelled() or task.exception() is None:
             return
         error = task.exception()
         if not isinstance(error, Refusal):
             log.error("connection_failed", exc_info=error)
-            error = defect()
+            error = internal_error()
         self.end(error)
 
-    def offer(self, frame: bytes) -> None:
-        """Send one text frame; end the connection if its reader is too far behind."""
-        self._send(_TEXT, frame)
+    def deliver(self, frame: bytes) -> None:
+        """Send an encoded message; end the connection if too many bytes wait for the client."""
+        self._send_frame(_TEXT, frame)
 
-    def tell(self, message: Model) -> None:
-        """Send one message."""
-        self.offer(encode(message))
+    def send(self, message: Model) -> None:
+        """Encode and send a message."""
+        self.deliver(encode(message))
 
     def refuse(self, refusal: Refusal) -> None:
-        """Tell why, and close with the refusal's code."""
+        """Send the error, and close with its code."""
         if not self._transport.is_close_frame_sent:
             telemetry.refusals.labels(refusal.code.value).inc()
             self._transport.send(_TEXT, encode(refusal.as_message()))
             self.close(refusal.close_code)
 
     def close(self, code: int = CLOSE_NORMAL) -> None:
-        """Close with `code`, once. What the client still sends is dropped."""
+        """Close with `code`, once. Messages that the client still sends are dropped."""
         self._closed = self.is_over = True
         if not self._transport.is_close_frame_sent:
             # The application's codes, 4000 and up, are not in picows' enumeration.
@@ -161,28 +164,28 @@ class Connection(WSListener):
             self._closing = loop.call_later(CLOSE_SECONDS, self._abort)
 
     def pause_reading(self) -> None:
-        """Let the client feel that nobody takes its messages at the moment."""
+        """Stop reading from the client, which feels it as back-pressure."""
         self._reading.pause()
 
     def resume_reading(self) -> None:
-        """Take messages again."""
+        """Read from the client again."""
         if not self._transport.is_disconnected:
             self._reading.resume()
 
     # --- called by picows ---------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Begin to serve; reading begins when `serve` resumes it."""
+        """Start to serve; reading is paused until `serve` resumes it."""
         self._transport = transport
         self._tcp = transport.underlying_transport
         self._tcp.set_write_buffer_limits(high=0)  # `pause_writing` as soon as anything waits
-        self._reading = Reading(self._tcp, on_rested=self._rested)
+        self._reading = ReadControl(self._tcp, on_throttle_end=self._answer_last_ping)
         self._open_connections.add(self)
         self.pause_reading()
         self._serving = asyncio.get_running_loop().create_task(self._serve())
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take a frame; a message may come in several."""
+        """Handle a frame, which is a message or a part of one."""
         del transport
         size = frame.payload_size
         if size < SMALL_FRAME_BYTES or self.is_over:
@@ -190,23 +193,23 @@ class Connection(WSListener):
         kind = frame.msg_type
         try:
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                # They belong to extensions, and we agreed to none (RFC 6455 section 5.2).
-                self._violated(CLOSE_PROTOCOL_ERROR)
+                # These bits belong to extensions, and none was negotiated (RFC 6455 section 5.2).
+                self._fail(CLOSE_PROTOCOL_ERROR)
             elif kind is _BINARY and frame.fin and self._messages.unfinished is None:
-                # The way of nearly all messages, kept short: it decides what a stream costs.
+                # Nearly all messages come here; this path determines the cost of a stream.
                 if size > MAX_FRAME_BYTES:
                     self.end(_too_large())
                 elif not self.is_over:
-                    self.received_binary(frame.get_payload_as_bytes())
+                    self.on_binary(frame.get_payload_as_bytes())
             else:
-                self._take(kind, frame)
+                self._handle_other_frame(kind, frame)
         except Refusal as refusal:
             self.end(refusal)
         except Violation as violation:
-            self._violated(violation.close_code)
+            self._fail(violation.close_code)
         except Exception:
             log.exception("message_failed")
-            self.end(defect())
+            self.end(internal_error())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Note that the client is gone."""
@@ -215,24 +218,24 @@ class Connection(WSListener):
         self._closed = True
         self.end("disconnected")
         self._gone.set()
-        self._reading.end()
+        self._reading.close()
         for timer in (self._closing, self._watching):
             if timer is not None:
                 timer.cancel()
 
     def pause_writing(self) -> None:
-        """Watch a client for which something waits: `offer` looks at how much itself."""
+        """Watch a client for which bytes wait. How many, `deliver` checks by itself."""
         self._watch()
 
     def resume_writing(self) -> None:
-        """Watch it no more."""
+        """Stop watching the client."""
         if self._watching is not None:
             self._watching.cancel()
 
     # --- private ----------------------------------------------------------------------------
 
-    def _take(self, kind: WSMsgType, frame: WSFrame) -> None:
-        """Take a frame that is not a whole binary message."""
+    def _handle_other_frame(self, kind: WSMsgType, frame: WSFrame) -> None:
+        """Handle a frame that is not a complete binary message."""
         if kind is _CLOSE:
             self.end("disconnected")
             self.close(answer_to_close(frame.get_payload_as_bytes()))
@@ -244,56 +247,60 @@ class Connection(WSListener):
         elif kind is _PONG:
             self._reading.charge(CONTROL_COST - 1)
         else:
-            self._take_part(_DATA[kind], frame)
+            self._handle_data_frame(_DATA[kind], frame)
 
-    def _take_part(self, kind: FrameKind, frame: WSFrame) -> None:
+    def _handle_data_frame(self, kind: FrameKind, frame: WSFrame) -> None:
         try:
             message = self._messages.add(kind, frame.get_payload_as_memoryview(), fin=frame.fin)
         except MessageTooLong:
             raise _too_large() from None
         if message is not None:
-            receive = self.received_text if message[0] == "text" else self.received_binary
+            receive = self.on_text if message[0] == "text" else self.on_binary
             receive(message[1])
 
     def _answer(self, ping: bytes) -> None:
-        """Answer a ping; where too many come, only the newest, later (RFC 6455 section 5.5.3)."""
-        if not self._reading.rests:
+        """Answer a ping; of a throttled client's, only the newest (RFC 6455 section 5.5.3)."""
+        if not self._reading.is_throttled:
             self._reading.charge(CONTROL_COST - 1)
-            self._send(_PONG, ping)
+            self._send_frame(_PONG, ping)
         else:
-            self._unanswered = ping
+            self._unanswered_ping = ping
 
-    def _send(self, kind: WSMsgType, payload: bytes) -> None:
-        """Send one frame. All that a client can make us send goes this way, but for the end."""
+    def _send_frame(self, kind: WSMsgType, payload: bytes) -> None:
+        """Send one frame. Everything that a client can make us send goes through here.
+
+        Only the error and the close frame at the end do not.
+        """
         if self._closed:
             return
         if self._tcp.get_write_buffer_size() > MAX_WAITING_BYTES:
-            # Looked at before, not after: a first message of any size is nobody's slowness.
+            # Checked before sending: a single message of any size does not mean a slow reader.
             self._closed = True
             self.end(Refusal(ErrorCode.SLOW_CONSUMER, "Too many messages wait to be read."))
         else:
             self._transport.send(kind, payload)
 
-    def _violated(self, code: int) -> None:
-        """Fail the connection (RFC 6455 section 7.1.7), unless it has ended for another reason."""
+    def _fail(self, code: int) -> None:
+        """Fail the connection (RFC 6455 section 7.1.7), unless it has ended already."""
         if not self.is_over:
             self.end("disconnected")
             self.close(code)
 
     def _watch(self) -> None:
-        """End when picows has sent a close frame, for a frame that is none.
+        """End the connection if picows has sent a close frame because of a malformed frame.
 
-        It notifies nobody, and closes the socket when the client has read all, which may be never.
+        picows does not notify of that, and closes the socket only when the client has read
+        everything, which may never happen.
         """
         if self._transport.is_close_frame_sent:
-            self._violated(CLOSE_PROTOCOL_ERROR)
+            self._fail(CLOSE_PROTOCOL_ERROR)
         if not self._closed:
             loop = asyncio.get_running_loop()
             self._watching = loop.call_later(CLOSE_SECONDS, self._watch)
 
-    def _rested(self) -> None:
-        if self._unanswered is not None:
-            ping, self._unanswered = self._unanswered, None
+    def _answer_last_ping(self) -> None:
+        if self._unanswered_ping is not None:
+            ping, self._unanswered_ping = self._unanswered_ping, None
             self._answer(ping)
 
     def _abort(self) -> None:
@@ -306,7 +313,7 @@ class Connection(WSListener):
             self.refuse(refusal)
         except Exception:
             log.exception("connection_failed")
-            self.refuse(defect())
+            self.refuse(internal_error())
         self.close()
         self.resume_reading()  # to see the client's half of the close
         await self._gone.wait()
@@ -318,6 +325,6 @@ def _too_large() -> Refusal:
     )
 
 
-def defect() -> Refusal:
-    """Return how a client learns of an error of ours."""
+def internal_error() -> Refusal:
+    """Return the refusal for a defect of ours."""
     return Refusal(ErrorCode.INTERNAL, "The service failed; this was logged.")

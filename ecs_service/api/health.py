@@ -1,8 +1,8 @@
-"""Health for load balancers, readiness for callers, and metrics for operators.
+"""Health for load balancers, readiness for clients, and metrics for operators.
 
-No answer here is a 5xx. A load balancer counts those as errors of the service and an alarm on them
-takes a deployment back, so a caller who asks a full service again and again must not get one. What
-the load balancer asks lies outside `/api/`, which is all that any entrance passes on.
+No response here is a 5xx. Load balancers count those as errors of the service, and an alarm on them
+rolls a deployment back; a client that polls a full service must not be able to cause that. The load
+balancer's own path lies outside `/api/`, so that no client reaches it from outside.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ecs_service import telemetry
-from ecs_service.api.requests import Answer, as_json, text
-from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.admission import Admission
+from ecs_service.api.requests import HttpResponse, json_response, text_response
+from ecs_service.conversations.journal import Journal
+from ecs_service.limits.stream_slots import StreamSlots
 
-#: What the load balancer's health check asks.
+#: The path of the load balancer's health check.
 LOAD_BALANCER_PATH: Final = "/health"
 
 
-class Health:
-    """Answers about the state of the service."""
+class HealthEndpoints:
+    """The endpoints that report the state of the service."""
 
-    def __init__(self, admission: Admission, outbox: Outbox | None) -> None:
-        self._admission = admission
-        self._outbox = outbox
+    def __init__(self, slots: StreamSlots, journal: Journal | None) -> None:
+        self._slots = slots
+        self._journal = journal
 
-    def pages(self) -> dict[str, Callable[[], Answer]]:
-        """Return the answers by path."""
+    def routes(self) -> dict[str, Callable[[], HttpResponse]]:
+        """Return the endpoints by path."""
         return {
             LOAD_BALANCER_PATH: self.healthcheck,
             "/api/stt/healthcheck": self.healthcheck,
@@ -38,24 +38,24 @@ class Health:
             "/metrics": self.metrics,
         }
 
-    def healthcheck(self) -> Answer:
-        """Answer 200 while the process lives, also while it is full or draining."""
-        return text("Yes, I'm ok")
+    def healthcheck(self) -> HttpResponse:
+        """Return 200 while the process lives, even while it is full or draining."""
+        return text_response("Yes, I'm ok")
 
-    def ready(self) -> Answer:
-        """Answer 200 if another stream would be taken, else 429 with the time to come back."""
-        admission = self._admission
-        state = "draining" if admission.draining else "full" if admission.full else "ready"
-        body = {"state": state, "streams": admission.taken, "capacity": admission.capacity}
+    def ready(self) -> HttpResponse:
+        """Return 200 if another stream would be accepted, else 429 with `Retry-After`."""
+        slots = self._slots
+        state = "draining" if slots.is_draining else "full" if slots.is_full else "ready"
+        body = {"state": state, "streams": slots.taken, "capacity": slots.capacity}
         if state == "ready":
-            return as_json(body, HTTPStatus.OK, {})
-        retry_after = str(max(1, round(admission.retry_after())))
-        return as_json(body, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": retry_after})
+            return json_response(body, HTTPStatus.OK, {})
+        retry_after = str(max(1, round(slots.retry_after())))
+        return json_response(body, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": retry_after})
 
-    def metrics(self) -> Answer:
+    def metrics(self) -> HttpResponse:
         """Return the metrics in the text format of Prometheus."""
-        if self._outbox is not None:
-            telemetry.outbox_waiting.set(self._outbox.waiting())
-            telemetry.outbox_age.set(self._outbox.oldest_age())
-            telemetry.outbox_unconfirmed.set(self._outbox.unconfirmed())
-        return Answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)
+        if self._journal is not None:
+            telemetry.outbox_waiting.set(self._journal.count_waiting())
+            telemetry.outbox_age.set(self._journal.oldest_age())
+            telemetry.outbox_unconfirmed.set(self._journal.count_sent())
+        return HttpResponse(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)

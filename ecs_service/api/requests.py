@@ -1,4 +1,4 @@
-"""HTTP requests and answers, as far as the service needs them."""
+"""HTTP requests and responses, as far as the service needs them."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from pydantic import ValidationError
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode, Parameters
 
-#: More query parameters than any protocol here has.
+#: The most query parameters of a request; no protocol here has as many.
 MAX_PARAMETERS = 64
 
 _P = TypeVar("_P", bound=Parameters)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request line and its headers (looked up without regard to case)."""
+class HttpRequest:
+    """A request target and its headers, which are looked up without regard to case."""
 
     path: str
     query: str
     headers: Mapping[str, str]
 
     @classmethod
-    def parse(cls, target: bytes, headers: Mapping[str, str]) -> Request:
-        """Return the request for a request target such as `/path?a=1`.
+    def parse(cls, target: bytes, headers: Mapping[str, str]) -> HttpRequest:
+        """Parse a request target such as `/path?a=1`.
 
         Raises:
-            ValueError: it is not a target.
+            ValueError: the target is malformed.
         """
         parts = urlsplit(target.decode("ascii"))
         return cls(parts.path, parts.query, headers)
 
     @property
     def wants_websocket(self) -> bool:
-        """Whether it asks for an upgrade."""
+        """Whether the request asks for an upgrade to a WebSocket."""
         return self.headers.get("Upgrade", "").lower() == "websocket"
 
     def parameters(self, kind: type[_P]) -> _P:
-        """Return the query as a model.
+        """Validate the query as a model.
 
         Raises:
             Refusal: a parameter is missing, malformed or out of range.
@@ -55,7 +55,7 @@ class Request:
                     self.query,
                     keep_blank_values=True,
                     max_num_fields=MAX_PARAMETERS,
-                    errors="strict",  # else a name in Latin-1 would be shown with U+FFFD
+                    errors="strict",  # by default a name in Latin-1 becomes U+FFFD
                 )
             )
             return kind.model_validate(query)
@@ -68,8 +68,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A small HTTP answer."""
+class HttpResponse:
+    """A small HTTP response."""
 
     status: HTTPStatus
     body: bytes
@@ -77,18 +77,18 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def text(message: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Answer:
-    """Return an answer of plain text."""
-    return Answer(status, message.encode(), headers=headers)
+def text_response(message: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> HttpResponse:
+    """Return a response of plain text."""
+    return HttpResponse(status, message.encode(), headers=headers)
 
 
-def as_json(value: object, status: HTTPStatus, headers: Mapping[str, str]) -> Answer:
-    """Return an answer of JSON."""
-    return Answer(status, json.dumps(value).encode(), "application/json", headers)
+def json_response(value: object, status: HTTPStatus, headers: Mapping[str, str]) -> HttpResponse:
+    """Return a response of JSON."""
+    return HttpResponse(status, json.dumps(value).encode(), "application/json", headers)
 
 
 def explain(error: ValidationError) -> str:
-    """Say what is wrong without repeating the input, which may be long or private."""
+    """Describe what is wrong without quoting the input, which may be long or private."""
     return "; ".join(
         _brief(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
         for problem in error.errors(include_input=False, include_url=False)[:5]
@@ -96,5 +96,5 @@ def explain(error: ValidationError) -> str:
 
 
 def _brief(text: str, longest: int = 120) -> str:
-    """Cut what quotes the client: names of unknown fields, tags that are none."""
+    """Cut texts that quote the client: names of unknown fields, malformed language tags."""
     return text if len(text) <= longest else f"{text[:longest]}..."

@@ -1,4 +1,4 @@
-"""What RFC 6455 asks of a client's frames, as far as picows leaves it to us.
+"""Checks a client's frames against RFC 6455, where picows does not.
 
 picows checks opcodes, masks, lengths, the size of control frames, and the reason in a close frame.
 """
@@ -20,12 +20,12 @@ FrameKind = Literal[MessageKind, "continuation"]
 
 _new_decoder = codecs.getincrementaldecoder("utf-8")
 
-#: Codes that a close frame may carry (section 7.4.1 and IANA's registry); the rest is reserved.
+#: Codes that a close frame may have (section 7.4.1 and IANA's registry); others are reserved.
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
 
 class Violation(Exception):
-    """A client broke RFC 6455; the connection has to be failed with `close_code`."""
+    """A client violated RFC 6455; the connection must be failed with `close_code`."""
 
     def __init__(self, close_code: int) -> None:
         super().__init__(f"close code {close_code}")
@@ -33,33 +33,29 @@ class Violation(Exception):
 
 
 class MessageTooLong(Exception):
-    """The frames of a message hold more than `MAX_FRAME_BYTES`."""
+    """The frames of a message have more than `MAX_FRAME_BYTES` together."""
 
 
-class Messages:
-    """Puts messages together from frames (section 5.4), and holds at most one unfinished one."""
+class Assembler:
+    """Assembles messages from frames (section 5.4); at most one message is unfinished."""
 
     __slots__ = ("_decoder", "_parts", "unfinished")
 
     def __init__(self) -> None:
         self._parts = bytearray()
         self._decoder: codecs.IncrementalDecoder | None = None
-        #: Which kind of message more frames are expected of.
+        #: The kind of the unfinished message.
         self.unfinished: MessageKind | None = None
 
     def add(
-        self,
-        kind: FrameKind,
-        payload: bytes | memoryview,
-        *,
-        fin: bool,
+        self, kind: FrameKind, payload: bytes | memoryview, *, fin: bool
     ) -> tuple[MessageKind, bytes] | None:
-        """Take one frame; return the kind and content of the message if this is its last.
+        """Add one frame; return the kind and content of the message if this is its last frame.
 
         Raises:
-            Violation: the frames of two messages are mixed, or a text is not UTF-8 (which is
-                noticed at the first byte that is wrong).
-            MessageTooLong: the message is.
+            Violation: the frames of two messages are mixed, or a text is not UTF-8 (raised at the
+                first wrong byte).
+            MessageTooLong: the message is too long.
         """
         if (kind == "continuation") != (self.unfinished is not None):
             raise Violation(CLOSE_PROTOCOL_ERROR)
@@ -83,7 +79,7 @@ class Messages:
 
 
 def answer_to_close(payload: bytes) -> int:
-    """Return the code of the close frame that answers one with this payload (section 5.5.1)."""
+    """Return the close code to answer a close frame with this payload (section 5.5.1)."""
     if not payload or int.from_bytes(payload[:2]) in _CLOSE_CODES:
         return CLOSE_NORMAL
     return CLOSE_PROTOCOL_ERROR

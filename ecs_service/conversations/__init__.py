@@ -1,1 +1,1 @@
-"""What is said in a conversation: to everybody who listens now, and safely to the queue."""
+"""Conversations: broadcast to viewers now, translated for them, and kept until stored."""

@@ -1,17 +1,17 @@
-"""The second half of the promise behind a final: the table has it.
+"""Checks that accepted finals have reached the table, and sends those again that have not.
 
-A queue can lose what it has accepted: a message becomes a dead letter, or the queue itself goes
-down with what it held in memory. So a final stays in the journal until it was seen in the table
-twice, `pause` seconds apart, and is sent again when it was not found. The second look is for a
-table that can forget its last seconds when it is killed.
+A queue can lose what it has accepted: a message becomes a dead letter, or the queue crashes with
+what it held in memory. So a final stays in the journal until two checks, `pause` seconds apart,
+have found it in the table. It is sent again when a check does not find it. The second check is for
+a table that can lose its last seconds when it is killed.
 
-Only finals that are old enough are looked for, up to a hundred in a call. While finals are
-missing, at most ten in `EVERY_SECONDS` are sent again, each after a pause that grows fourfold, so
-that this cannot keep a processor from catching up. What is not in the table after
-`MOST_SENDINGS`, an hour and a half, or is older than what a queue keeps, is set aside.
+A check reads up to a hundred finals in one call. While finals are missing, at most ten every
+`EVERY_SECONDS` are sent again, each after a pause that grows fourfold, so that a slow processor can
+catch up. A final is set aside when `MOST_SENDINGS` (an hour and a half) did not bring it into the
+table, or when it is older than what a queue keeps.
 
-A table that cannot be read changes nothing about sending. One that may not be read is not waited
-for: the queue's word is enough then.
+A table that cannot be reached does not stop the outbox. Without the right to read the table the
+queue's acceptance is enough.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from ecs_service import telemetry
-from ecs_service.conversations.journal import Entry, Journal, Sent
+from ecs_service.conversations.journal import Journal, JournalEntry, SentEntry
 from ecs_service.conversations.outbox import BATCH
 from transcripts.conversations import MOST_KEYS, Key, key_of
 from transcripts.models import Utterance
 
-#: How often to look for finals that are due.
+#: Between two rounds of checks, seconds.
 EVERY_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
-#: With pauses of 15 s, 1, 4, 16 and 64 minutes after them.
+#: With pauses of 15 seconds, then 1, 4, 16 and 64 minutes.
 MOST_SENDINGS = 5
 #: The queue keeps a message for a fortnight; a final that is older is not sent again.
 OLDEST_SECONDS = 14 * 86_400.0
@@ -45,15 +45,18 @@ OLDEST_SECONDS = 14 * 86_400.0
 log = structlog.get_logger(__name__)
 
 
-class Table(Protocol):
-    """Where finals end. Blocking; called in a thread."""
+class StoredKeys(Protocol):
+    """The table, as far as confirmation reads it. Blocking; called in a thread."""
 
     def has(self, keys: Collection[Key]) -> Mapping[Key, bool]:
-        """Return which items are there; those that could not be looked for are left out."""
+        """Return for each key whether the table has it; keys that were not read are left out."""
 
 
-class Verdict(Enum):
-    """What becomes of a final that was looked for."""
+class CheckResult(Enum):
+    """What a check says about a final.
+
+    `SEEN` is found once, `CONFIRMED` twice in a row. `MISSING` is sent again, `GIVEN_UP` set aside.
+    """
 
     CONFIRMED = auto()
     SEEN = auto()
@@ -61,47 +64,47 @@ class Verdict(Enum):
     GIVEN_UP = auto()
 
 
-def judge(entry: Sent, *, found: bool | None, now: float) -> Verdict:
-    """Decide about a message.
+def classify(entry: SentEntry, *, found: bool | None, now: float) -> CheckResult:
+    """Decide what follows for an entry from a check.
 
     Args:
-        entry: what the journal knows of it.
-        found: whether the table has it; None if it is no utterance, so that nobody can know.
+        entry: the journal's entry.
+        found: whether the table has it; None if the entry is no utterance, so that it has no key.
         now: seconds since 1970.
     """
     if found:
-        return Verdict.CONFIRMED if entry.seen else Verdict.SEEN
+        return CheckResult.CONFIRMED if entry.seen else CheckResult.SEEN
     too_old = now - entry.added > OLDEST_SECONDS
     if found is None or too_old or entry.sendings >= MOST_SENDINGS:
-        return Verdict.GIVEN_UP
-    return Verdict.MISSING
+        return CheckResult.GIVEN_UP
+    return CheckResult.MISSING
 
 
 class Confirmation:
-    """Looks whether the table has what the queue took. `run` is its background task."""
+    """Checks whether the table has what the queue accepted. `run` is its background task."""
 
     def __init__(
         self,
         journal: Journal,
-        table: Table,
-        send: Callable[[Sequence[Entry]], Awaitable[bool]],
+        table: StoredKeys,
+        send: Callable[[Sequence[JournalEntry]], Awaitable[bool]],
         *,
         pause: float,
     ) -> None:
-        """Look into `table`, twice and `pause` seconds apart.
+        """Make a confirmation that checks `table` twice, `pause` seconds apart.
 
-        `send` sends the first of some entries and returns whether the queue took any.
+        `send` sends the first of some entries and returns whether the queue accepted any.
         """
         self._journal = journal
         self._table = table
         self._send = send
         self._pause = pause
-        # Of its own: a table that hangs may not keep finals from the queue.
+        # A thread of its own: a table that hangs must not keep finals from the queue.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="confirmation")
         self._may_read = True
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         failures = 0
         while True:
             try:
@@ -114,8 +117,11 @@ class Confirmation:
             await asyncio.sleep(min(EVERY_SECONDS * longer, LONGEST_PAUSE_SECONDS))
 
     async def _confirm_all(self) -> bool:
-        """Look for all that is due, until some are missing; return whether there were answers."""
-        while entries := self._journal.due(monotonic(), MOST_KEYS):
+        """Check all entries that are due, or until some are missing.
+
+        Returns whether table and queue answered.
+        """
+        while entries := self._journal.due_for_check(monotonic(), MOST_KEYS):
             missing = await self.confirm(entries)
             if missing is None:
                 return False
@@ -123,38 +129,41 @@ class Confirmation:
                 break
         return True
 
-    async def confirm(self, entries: Sequence[Sent]) -> int | None:
-        """Look for up to `MOST_KEYS` finals once and do what follows.
+    async def confirm(self, entries: Sequence[SentEntry]) -> int | None:
+        """Check up to `MOST_KEYS` finals once, and do what follows for each.
 
-        Returns how many the table did not show, or None if table or queue did not answer.
+        Returns how many were not found, or None if table or queue did not answer.
 
         Raises:
             sqlite3.Error: the journal cannot be written.
         """
-        answers = await self._look(entries)
+        answers = await self._look_up(entries)
         if answers is None:
             return None
-        by_verdict: dict[Verdict, list[Sent]] = {verdict: [] for verdict in Verdict}
+        by_result: dict[CheckResult, list[SentEntry]] = {result: [] for result in CheckResult}
         for entry in entries:
             if entry.id in answers:
-                verdict = judge(entry, found=answers[entry.id], now=time())
-                by_verdict[verdict].append(entry)
+                result = classify(entry, found=answers[entry.id], now=time())
+                by_result[result].append(entry)
         due = monotonic() + self._pause
-        self._journal.remove(_ids(by_verdict[Verdict.CONFIRMED]))
-        self._journal.look_again(_ids(by_verdict[Verdict.SEEN]), due, seen=True)
-        for entry in by_verdict[Verdict.GIVEN_UP]:
+        self._journal.remove(_ids(by_result[CheckResult.CONFIRMED]))
+        self._journal.schedule_check(_ids(by_result[CheckResult.SEEN]), due, seen=True)
+        for entry in by_result[CheckResult.GIVEN_UP]:
             self._give_up(entry)
-        missing = by_verdict[Verdict.MISSING]
+        missing = by_result[CheckResult.MISSING]
         if missing:
             if not await self._send(missing[:BATCH]):
                 return None
             telemetry.finals_sent_again.inc(len(missing[:BATCH]))
             log.warning("finals_sent_again", missing=len(missing))
-            self._journal.look_again(_ids(missing[BATCH:]), due, seen=False)
+            self._journal.schedule_check(_ids(missing[BATCH:]), due, seen=False)
         return len(missing) + len(entries) - len(answers)
 
-    async def _look(self, entries: Sequence[Sent]) -> dict[int, bool | None] | None:
-        """Return whether the table has them, by id; of some it may not say, or of none."""
+    async def _look_up(self, entries: Sequence[SentEntry]) -> dict[int, bool | None] | None:
+        """Return by id whether the table has each entry; those it did not read are left out.
+
+        Returns None if the table did not answer.
+        """
         try:
             answers = await asyncio.get_running_loop().run_in_executor(
                 self._thread, _find, self._table, entries
@@ -164,21 +173,21 @@ class Confirmation:
                 if self._may_read:
                     log.error("table_denied", advice="allow dynamodb:BatchGetItem")  # noqa: TRY400 - no stack needed
                 self._may_read = False
-                self._journal.forget_sent()
+                self._journal.drop_sent()
             else:
                 log.warning("table_unreachable", error=type(error).__name__)
             return None
         self._may_read = True
         return answers
 
-    def _give_up(self, entry: Sent) -> None:
+    def _give_up(self, entry: SentEntry) -> None:
         telemetry.finals_not_stored.inc()
         log.error("final_not_stored", entry=entry.id, sendings=entry.sendings)
         self._journal.set_aside(entry.id, "NotStored")
 
 
-def _find(table: Table, entries: Sequence[Sent]) -> dict[int, bool | None]:
-    """Return whether the table has them, by id; None for what is no utterance. Blocks."""
+def _find(table: StoredKeys, entries: Sequence[SentEntry]) -> dict[int, bool | None]:
+    """Return by id whether the table has each entry; None for what is no utterance. Blocks."""
     keys: dict[int, Key] = {}
     answers: dict[int, bool | None] = {}
     for entry in entries:
@@ -190,7 +199,7 @@ def _find(table: Table, entries: Sequence[Sent]) -> dict[int, bool | None]:
     return answers | {number: found[key] for number, key in keys.items() if key in found}
 
 
-def _ids(entries: Iterable[Entry]) -> list[int]:
+def _ids(entries: Iterable[JournalEntry]) -> list[int]:
     return [entry.id for entry in entries]
 
 

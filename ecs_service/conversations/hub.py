@@ -1,7 +1,7 @@
-"""Who listens to which conversation, and what they all hear in the same order.
+"""Broadcasts each conversation's partials and finals to its subscribers, in one order for all.
 
-A conversation lives here while somebody speaks or listens, and for as long after its last
-final as a late joiner may ask for it: a final may still be on its way to the table.
+A conversation is kept while it has speakers or subscribers, and after its last final for as long
+as a snapshot reaches back: that final may still be on its way to the table.
 """
 
 from __future__ import annotations
@@ -21,55 +21,51 @@ from transcripts.protocol import (
     encode,
 )
 
-#: Longer than any snapshot reaches back, so that what a snapshot finds is always known.
+#: Longer than a snapshot reaches back: what is forgotten is too old for `TableUpdates` to read and
+#: publish a second time.
 REMEMBER_SECONDS = SNAPSHOT_SECONDS * 1.5
 
 
-class Listener(Protocol):
-    """Somebody who hears a conversation."""
+class Subscriber(Protocol):
+    """Receives a conversation: a viewer's connection."""
 
-    def offer(self, frame: bytes) -> None:
-        """Take one encoded message. Must neither block nor raise."""
+    def deliver(self, frame: bytes) -> None:
+        """Send one encoded message to the viewer. Must neither block nor raise."""
 
 
-class Follower(Protocol):
-    """Somebody who works on a conversation, and is not in the way of those who listen to it."""
+class Observer(Protocol):
+    """Works on a conversation beside its subscribers, without delaying them."""
 
-    def heard(self, message: Partial | Final) -> None:
-        """Take a message that every listener has. Must neither block nor raise."""
+    def on_published(self, message: Partial | Final) -> None:
+        """Take a message that every subscriber has received. Must neither block nor raise."""
 
 
 class Conversation:
-    """One conversation on this server: its listeners, its numbering, its last minutes."""
+    """One conversation on this server: its subscribers, its numbering, its recent finals."""
 
     def __init__(self, conversation_id: ConversationId) -> None:
         self.id = conversation_id
         self.seq = 0
         self.speakers = 0
-        self.listeners: set[Listener] = set()
-        self.followers: set[Follower] = set()
+        self.subscribers: set[Subscriber] = set()
+        self.observers: set[Observer] = set()
         self._finals: dict[str, Utterance] = {}
 
-    @property
-    def watched(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self.listeners)
-
-    def tell(self, message: Callable[[int], Partial]) -> bytes:
-        """Tell everybody a guess, made with its `seq`; return the frame for the speaker."""
+    def publish_partial(self, message: Callable[[int], Partial]) -> bytes:
+        """Broadcast a partial, which `message` makes with its `seq`; return the encoded frame."""
         self.seq += 1
-        return self._tell(message(self.seq))
+        return self._broadcast(message(self.seq))
 
-    def tell_final(self, utterance: Utterance) -> bytes | None:
-        """Tell everybody a final, once; return the frame, or nothing if it was told before."""
+    def publish_final(self, utterance: Utterance) -> bytes | None:
+        """Broadcast a final once; return the encoded frame, or None if it was published before."""
         if utterance.utterance_id in self._finals:
             return None
         self._finals[utterance.utterance_id] = utterance
         self.seq += 1
-        return self._tell(Final(**dict(utterance), seq=self.seq))
+        return self._broadcast(Final(**dict(utterance), seq=self.seq))
 
     def snapshot(self, *, complete: bool) -> Snapshot:
-        """Return the finals of the last two minutes; `complete` says whether the table was read."""
+        """Return the finals of the last two minutes; `complete` is whether the table was read."""
         horizon = _ago(SNAPSHOT_SECONDS)
         finals = [u for u in self._finals.values() if u.timestamp >= horizon]
         in_order = sorted(finals, key=lambda u: u.sort_key)
@@ -81,20 +77,20 @@ class Conversation:
         )
 
     def forget_before(self, moment: datetime) -> None:
-        """Let go of older finals."""
+        """Forget finals that are older than `moment`."""
         self._finals = {k: u for k, u in self._finals.items() if u.timestamp >= moment}
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing would be missed without this object."""
-        return not (self.listeners or self.speakers or self._finals)
+    def is_idle(self) -> bool:
+        """Whether this object can be dropped: no subscribers, no speakers, no recent finals."""
+        return not (self.subscribers or self.speakers or self._finals)
 
-    def _tell(self, message: Partial | Final) -> bytes:
+    def _broadcast(self, message: Partial | Final) -> bytes:
         frame = encode(message)
-        for listener in tuple(self.listeners):
-            listener.offer(frame)
-        for follower in tuple(self.followers):
-            follower.heard(message)
+        for subscriber in tuple(self.subscribers):
+            subscriber.deliver(frame)
+        for observer in tuple(self.observers):
+            observer.on_published(message)
         return frame
 
 
@@ -105,15 +101,15 @@ class Hub:
         self._conversations: dict[ConversationId, Conversation] = {}
 
     def conversation(self, conversation_id: ConversationId) -> Conversation:
-        """Return the conversation, a new one if nobody takes part in it yet."""
+        """Return the conversation; a new one if it is not known yet."""
         known = self._conversations.get(conversation_id)
         if known is None:
             known = self._conversations[conversation_id] = Conversation(conversation_id)
         return known
 
     @contextmanager
-    def speaking(self, conversation_id: ConversationId) -> Iterator[Conversation]:
-        """Keep the conversation while somebody speaks in it."""
+    def add_speaker(self, conversation_id: ConversationId) -> Iterator[Conversation]:
+        """Count a speaker of the conversation while the context is open."""
         conversation = self.conversation(conversation_id)
         conversation.speakers += 1
         try:
@@ -122,28 +118,28 @@ class Hub:
             conversation.speakers -= 1
 
     @contextmanager
-    def listening(
-        self, conversation_id: ConversationId, listener: Listener
+    def add_subscriber(
+        self, conversation_id: ConversationId, subscriber: Subscriber
     ) -> Iterator[Conversation]:
-        """Let `listener` hear the conversation from the next message on."""
+        """Deliver the conversation to `subscriber` while the context is open."""
         conversation = self.conversation(conversation_id)
-        conversation.listeners.add(listener)
+        conversation.subscribers.add(subscriber)
         try:
             yield conversation
         finally:
-            conversation.listeners.discard(listener)
+            conversation.subscribers.discard(subscriber)
 
     @property
-    def watched(self) -> list[Conversation]:
-        """The conversations that somebody listens to."""
-        return [c for c in self._conversations.values() if c.watched]
+    def subscribed(self) -> list[Conversation]:
+        """The conversations that have subscribers."""
+        return [c for c in self._conversations.values() if c.subscribers]
 
     def sweep(self) -> None:
-        """Forget what no late joiner can ask for any more."""
+        """Forget finals and conversations that no snapshot can contain any more."""
         horizon = _ago(REMEMBER_SECONDS)
         for conversation in tuple(self._conversations.values()):
             conversation.forget_before(horizon)
-            if conversation.idle:
+            if conversation.is_idle:
                 del self._conversations[conversation.id]
 
 

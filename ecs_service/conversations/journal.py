@@ -1,14 +1,13 @@
-"""Finals that are not known to be stored yet, in a small SQLite file.
+"""Keeps finals in a small SQLite file until they are known to be in the table.
 
-A message waits until the queue has it. It then stays, as `Sent`, until somebody has seen that the
-table has it. A message that nobody can store is set aside.
+An entry waits until the queue has accepted it. It then stays as a `SentEntry` until it was found
+in the table. An entry that the queue or the table will never take is set aside for a person.
 
-What is in the file survives the process: it is synced to the operating system with each
-final, so that also `kill -9` loses nothing (a power cut may lose the last moments). Without
-a path the journal is held in memory.
+The file survives the process: each final is synced to the operating system, so that even `kill -9`
+loses nothing (a power cut may lose the last moments). Without a path the journal is in memory.
 
-The size is bounded. Where there is no room left, new messages take that of sent ones, which the
-queue has; without any of those, `append` fails as on a full disk.
+The size is bounded. When the journal is full, it deletes sent entries, which the queue has, to make
+room for new ones. If there are none, `append` fails as on a full disk.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ import structlog
 #: The largest journal, bytes: some millions of finals on the disk, a hundred thousand in memory.
 FILE_BYTES = 4 * 1024**3
 MEMORY_BYTES = 128 * 1024**2
-#: Of the messages that were set aside, only so many stay: the newest.
+#: The most entries that stay set aside: the newest.
 MOST_SET_ASIDE = 1_000
 
-#: `due` says when to look whether the table has a message, in seconds of this process's own
-#: clock; without a value the message waits for the queue.
+#: `due` is when to check whether the table has an entry, in seconds of this process's monotonic
+#: clock. It is null while the entry waits for the queue.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -52,21 +51,21 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One message; `id` grows with each."""
+class JournalEntry:
+    """A message for the queue; `id` grows with each."""
 
     id: int
     body: str
 
 
 @dataclass(frozen=True, slots=True)
-class Sent(Entry):
-    """A message that the queue has.
+class SentEntry(JournalEntry):
+    """An entry that the queue has accepted.
 
     Attributes:
-        added: when it was written down, seconds since 1970.
-        sendings: how often the queue took it since this journal was opened.
-        seen: whether the table had it when somebody looked last.
+        added: when it was appended, seconds since 1970.
+        sendings: how often the queue has accepted it since this journal was opened.
+        seen: whether the last check found it in the table.
     """
 
     added: float
@@ -75,12 +74,12 @@ class Sent(Entry):
 
 
 class Journal:
-    """A list of messages on disk, first in, first out. Not for use from several threads."""
+    """A first-in, first-out list of entries on disk. Not safe for use from several threads."""
 
     def __init__(self, path: Path | None = None, *, limit: int | None = None) -> None:
         """Open or create the file at `path`, which grows to at most `limit` bytes.
 
-        What an earlier process has sent is due at once, as if it had been sent only now.
+        Entries that an earlier process sent are due for a check at once, as if sent just now.
 
         Raises:
             sqlite3.Error: the file cannot be opened or is not a journal.
@@ -103,39 +102,39 @@ class Journal:
         self._db.execute("UPDATE pending SET due = 0, sendings = 0, seen = 0 WHERE due IS NOT NULL")
 
     def append(self, body: str) -> None:
-        """Keep a message.
+        """Write an entry for a message.
 
         Raises:
-            sqlite3.Error: it could not be written, e.g. because the disk is full.
+            sqlite3.Error: it cannot be written, for example because the disk is full.
         """
         row = ("INSERT INTO pending (added, body) VALUES (?, ?)", (time(), body))
         try:
             self._db.execute(*row)
         except sqlite3.OperationalError:
-            forgotten = self.forget_sent()
+            forgotten = self.drop_sent()
             if not forgotten:
                 raise
             log.warning("journal_full", forgotten=forgotten)
             self._db.execute(*row)
 
-    def oldest(self, count: int) -> list[Entry]:
-        """Return up to `count` messages that wait, oldest first."""
+    def oldest_waiting(self, count: int) -> list[JournalEntry]:
+        """Return up to `count` entries that wait for the queue, oldest first."""
         rows = self._db.execute(
             "SELECT id, body FROM pending WHERE due IS NULL AND refused IS NULL"
             " ORDER BY id LIMIT ?",
             (count,),
         )
-        return [Entry(*row) for row in rows]
+        return [JournalEntry(*row) for row in rows]
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Let go of messages."""
+        """Delete entries."""
         self._db.execute(
             "DELETE FROM pending WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(ids)),),
         )
 
     def set_aside(self, entry_id: int, reason: str) -> None:
-        """Keep a message for a person to look at: nobody can store it."""
+        """Take an entry that can never be stored out of the way, and keep it for a person."""
         self._db.execute(
             "UPDATE pending SET refused = ?, due = NULL WHERE id = ?", (reason, entry_id)
         )
@@ -145,26 +144,25 @@ class Journal:
             (MOST_SET_ASIDE,),
         )
 
-    def waiting(self) -> int:
-        """Return how many messages wait."""
-        count: int = self._db.execute(
-            "SELECT count(*) FROM pending WHERE due IS NULL AND refused IS NULL"
-        ).fetchone()[0]
-        return count
+    def count_waiting(self) -> int:
+        """Return how many entries wait for the queue."""
+        waiting = "SELECT count(*) FROM pending WHERE due IS NULL AND refused IS NULL"
+        return int(self._db.execute(waiting).fetchone()[0])
 
     def oldest_age(self) -> float:
-        """Return how long the oldest message has waited, in seconds."""
+        """Return for how long the oldest of them has waited, in seconds."""
         added = self._db.execute(
             "SELECT added FROM pending WHERE due IS NULL AND refused IS NULL ORDER BY id LIMIT 1"
         ).fetchone()
         return 0.0 if added is None else max(0.0, time() - added[0])
 
-    # --- what the queue has -----------------------------------------------------------------
+    # --- sent entries -----------------------------------------------------------------------
 
-    def hand_over(self, ids: Iterable[int], now: float, pause: float) -> None:
-        """Note that the queue has taken messages, once more or for the first time.
+    def mark_sent(self, ids: Iterable[int], now: float, pause: float) -> None:
+        """Note that the queue has accepted entries, for the first time or again.
 
-        They are due `pause` seconds after `now`, and four times as long after each sending more.
+        A check is due `pause` seconds after `now`; each further sending makes the pause four times
+        as long.
         """
         self._db.execute(
             "UPDATE pending SET due = ? + ? * (1 << 2 * min(sendings, 10)),"
@@ -173,34 +171,32 @@ class Journal:
             (now, pause, json.dumps(list(ids))),
         )
 
-    def look_again(self, ids: Iterable[int], due: float, *, seen: bool) -> None:
-        """Note that the table had messages, or had not; they are due again at `due`."""
+    def schedule_check(self, ids: Iterable[int], due: float, *, seen: bool) -> None:
+        """Note whether the table had entries (`seen`), and check them again at `due`."""
         self._db.execute(
             "UPDATE pending SET due = ?, seen = ? WHERE id IN (SELECT value FROM json_each(?))",
             (due, seen, json.dumps(list(ids))),
         )
 
-    def due(self, now: float, count: int) -> list[Sent]:
-        """Return up to `count` sent messages that are due, those that are for longest first."""
+    def due_for_check(self, now: float, count: int) -> list[SentEntry]:
+        """Return up to `count` sent entries whose check is due, the most overdue first."""
         rows = self._db.execute(
             "SELECT id, body, added, sendings, seen FROM pending WHERE due <= ?"
             " ORDER BY due LIMIT ?",
             (now, count),
         )
         return [
-            Sent(number, body, added, sendings, bool(seen))
+            SentEntry(number, body, added, sendings, bool(seen))
             for number, body, added, sendings, seen in rows
         ]
 
-    def sent(self) -> int:
-        """Return how many messages the queue has that the table is not known to have."""
-        count: int = self._db.execute(
-            "SELECT count(*) FROM pending WHERE due IS NOT NULL"
-        ).fetchone()[0]
-        return count
+    def count_sent(self) -> int:
+        """Return how many entries the queue has and the table is not known to have."""
+        sent = "SELECT count(*) FROM pending WHERE due IS NOT NULL"
+        return int(self._db.execute(sent).fetchone()[0])
 
-    def forget_sent(self) -> int:
-        """Let go of all that the queue has; return how many these were."""
+    def drop_sent(self) -> int:
+        """Delete all entries that the queue has; return how many."""
         return self._db.execute("DELETE FROM pending WHERE due IS NOT NULL").rowcount
 
     def close(self) -> None:

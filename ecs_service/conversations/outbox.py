@@ -1,10 +1,10 @@
-"""The promise behind a final: it reaches the queue, whatever happens meanwhile.
+"""Delivers finals to the queue at least once, whatever fails meanwhile.
 
 `add` returns when the final is in the journal. A background task sends the journal to SQS in
-batches, at least once each; the processor stores them idempotently. While the queue is away
-the task retries with a growing pause, and what a shutdown cannot flush stays in the journal
-for the next start. What the queue has stays there as well, until `Confirmation` has seen it in
-the table. docs/finals.md follows a final through all of this.
+batches, and the processor stores each final idempotently. While the queue is unreachable the task
+retries with a growing pause. What a shutdown cannot flush stays in the journal for the next start.
+An accepted final stays there, too, until `Confirmation` has found it in the table. docs/finals.md
+follows a final through all of this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ecs_service.conversations.journal import Entry, Journal
+from ecs_service.conversations.journal import Journal, JournalEntry
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -32,13 +32,11 @@ if TYPE_CHECKING:
 BATCH = 10
 #: The longest call, bytes. SQS takes 1 MiB now; older queues and emulators 256 KiB.
 BATCH_BYTES = 256 * 1024
-#: Waiting a little fills the batches: a call costs the same for one message as for ten.
+#: A short wait fills the batches: a call costs the same for one message as for ten.
 LINGER_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-#: Between two looks whether the table has a final, seconds; also how soon the first is due.
-CONFIRM_SECONDS = 15.0
-#: The most finals that are kept after the queue has them. Beyond, its word is enough.
+#: The most accepted finals that wait for confirmation. Beyond that, acceptance is enough.
 MOST_SENT = 50_000
 
 log = structlog.get_logger(__name__)
@@ -48,32 +46,30 @@ class Outbox:
     """Sends finals from the journal to the queue. `run` is its background task."""
 
     def __init__(
-        self,
-        journal: Journal,
-        sqs: SQSClient,
-        queue_url: str,
-        *,
-        confirm_seconds: float = CONFIRM_SECONDS,
+        self, journal: Journal, sqs: SQSClient, queue_url: str, *, confirm_seconds: float
     ) -> None:
-        """Make an outbox; a final is due for a look `confirm_seconds` after the queue took it."""
-        self._journal = journal
+        """Make an outbox.
+
+        A final's first check in the table is due `confirm_seconds` after the queue accepted it.
+        """
+        self.journal = journal
         self._sqs = sqs
         self._queue_url = queue_url
         self._confirm_seconds = confirm_seconds
-        # Of its own: a table that hangs may take all threads of the loop.
+        # A thread of its own: a table that hangs may block all threads of the loop's executor.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._waiting = asyncio.Event()
         self._empty = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._waiting.set()  # an earlier process may have left something
+        self._waiting.set()  # an earlier process may have left finals
 
     def add(self, utterance: Utterance) -> None:
-        """Promise that `utterance` will reach the queue.
+        """Keep `utterance` durably until the queue has it.
 
         Raises:
-            sqlite3.Error: it cannot be kept, so it must not be shown as final.
+            sqlite3.Error: it cannot be kept, so it must not be published as final.
         """
-        self._journal.append(utterance.model_dump_json(by_alias=True))
+        self.journal.append(utterance.model_dump_json(by_alias=True))
         self._empty.clear()
         self._waiting.set()
 
@@ -85,14 +81,14 @@ class Outbox:
             if not self._hurry.is_set():
                 await asyncio.sleep(LINGER_SECONDS)
             try:
-                entries = self._journal.oldest(BATCH)
+                entries = self.journal.oldest_waiting(BATCH)
                 if not entries:
                     self._waiting.clear()
                     self._empty.set()
                     continue
                 sent = await self.send(entries)
             except sqlite3.Error as error:
-                # What was sent but not deleted is sent again, and stored once.
+                # What was sent but not marked so is sent again; it is stored once all the same.
                 log.error("journal_failed", error=str(error))  # noqa: TRY400 - no stack needed
                 sent = False
             if sent:
@@ -102,31 +98,19 @@ class Outbox:
                 await asyncio.sleep(_pause(failures))
 
     async def flush(self) -> None:
-        """Wait until the queue has everything; sends without lingering from now on."""
+        """Wait until the queue has every final; from now on batches are sent without delay."""
         self._hurry.set()
         self._empty.clear()
         self._waiting.set()
         await self._empty.wait()
 
-    def waiting(self) -> int:
-        """Return how many finals the queue does not have yet."""
-        return self._journal.waiting()
-
-    def oldest_age(self) -> float:
-        """Return how long the oldest of them has waited, in seconds."""
-        return self._journal.oldest_age()
-
-    def unconfirmed(self) -> int:
-        """Return how many finals the queue has that the table is not known to have."""
-        return self._journal.sent()
-
-    async def send(self, entries: Sequence[Entry]) -> bool:
-        """Send as many of the first entries as one call takes; return whether any was accepted.
+    async def send(self, entries: Sequence[JournalEntry]) -> bool:
+        """Send the first entries, as many as fit one call; return whether any was accepted.
 
         Raises:
             sqlite3.Error: the journal cannot be written.
         """
-        batch = _fitting(entries[:BATCH])
+        batch = _first_batch(entries[:BATCH])
         messages = [{"Id": str(entry.id), "MessageBody": entry.body} for entry in batch]
         try:
             answer = await asyncio.get_running_loop().run_in_executor(
@@ -141,28 +125,32 @@ class Outbox:
             if len(batch) == 1 and _is_too_long(error):
                 self._set_aside(batch[0].id, "BatchRequestTooLong")
                 return True
-            log.warning("queue_unreachable", error=type(error).__name__, waiting=self.waiting())
+            log.warning(
+                "queue_unreachable",
+                error=type(error).__name__,
+                waiting=self.journal.count_waiting(),
+            )
             return False
         accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
-        self._accepted(accepted)
+        self._mark_accepted(accepted)
         for failure in answer.get("Failed", []):
             if failure["SenderFault"]:
                 self._set_aside(int(failure["Id"]), failure["Code"])
         return bool(accepted)
 
-    def _accepted(self, ids: list[int]) -> None:
-        """Keep what the queue has until the table has it, if there is room."""
-        if self._journal.sent() < MOST_SENT:
+    def _mark_accepted(self, ids: list[int]) -> None:
+        """Keep accepted entries for confirmation, unless there are too many or the disk is full."""
+        if self.journal.count_sent() < MOST_SENT:
             try:
-                self._journal.hand_over(ids, monotonic(), self._confirm_seconds)
-            except sqlite3.OperationalError:  # to let go takes less room
-                self._journal.remove(ids)
+                self.journal.mark_sent(ids, monotonic(), self._confirm_seconds)
+            except sqlite3.OperationalError:  # deleting takes less room
+                self.journal.remove(ids)
         else:
-            self._journal.remove(ids)
+            self.journal.remove(ids)
 
     def _set_aside(self, entry_id: int, code: str) -> None:
-        """Keep what the queue will never take from blocking the rest."""
-        self._journal.set_aside(entry_id, code)
+        """Keep an entry that the queue will never accept from blocking the others."""
+        self.journal.set_aside(entry_id, code)
         log.error("final_refused_by_queue", entry=entry_id, code=code)
 
 
@@ -171,8 +159,8 @@ def _is_too_long(error: Exception) -> bool:
     return code.endswith("BatchRequestTooLong")
 
 
-def _fitting(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return as many of the oldest entries as one call takes, at least one."""
+def _first_batch(entries: Sequence[JournalEntry]) -> Sequence[JournalEntry]:
+    """Return the first entries that fit one call together, at least one."""
     size = 0
     for count, entry in enumerate(entries):
         size += len(entry.body.encode())

@@ -1,13 +1,13 @@
-"""What is translated next: a pure decision, without a clock or a call of its own.
+"""Decides which text is translated next: pure, without a clock or a call of its own.
 
-Finals go first and all of them. Of an utterance that is still spoken only the newest partial
-waits, and it waits a little, for the next one may replace it: so a partial is delayed by at most
-`Policy.partial_every`. Because each partial repeats the ones before it, to translate all of them
-would cost with the square of the utterance's length. So the partials of an utterance may cost at
-most `Policy.partial_factor` times its longest text: while it is short each is affordable, later
-only one that has grown enough.
+Finals go first, and all of them are translated. Of an open utterance only the newest partial waits,
+for a short time, because the next one may replace it: a partial is delayed by at most
+`TranslationPolicy.partial_every`. Each partial repeats the ones before it, so translating all of
+them would cost with the square of the utterance's length. Therefore the partials of an utterance
+may cost at most `TranslationPolicy.partial_factor` times its longest text: while it is short each
+one is translated, later only one that has grown enough.
 
-Times are seconds of any clock that only goes forward.
+Times are seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How fast, how much and how patiently is translated. Times are seconds."""
+class TranslationPolicy:
+    """Limits and delays of translation, for one conversation and language. Times are seconds."""
 
-    #: So long the first partial of an utterance waits, which may be half a word.
+    #: Delay of an utterance's first partial, which may be half a word.
     first_partial: float = 0.2
     #: Between two translations of an utterance's partials, start to start.
     partial_every: float = 0.4
-    #: An utterance's partials may cost so many times the characters of its longest text.
+    #: The budget for an utterance's partials, in multiples of its longest text.
     partial_factor: int = 3
-    #: Utterances that are spoken at a time; the one not heard of for longest gives way.
+    #: The most open utterances; beyond that the one without a partial for longest is dropped.
     open_utterances: int = 64
-    #: Finals that wait at most; the oldest gives way. A whole snapshot fits, and then some.
+    #: The most finals that wait; beyond that the oldest is dropped. A snapshot has fewer.
     waiting_finals: int = 256
-    #: Calls at a time for a conversation and language; one alone while they fail.
+    #: The most concurrent calls; while calls fail, one at a time.
     calls: int = 4
-    #: A call that takes longer has failed.
+    #: Timeout of a call.
     call_seconds: float = 4.0
     #: Pause after a failure; it doubles with each, up to the longest.
     first_pause: float = 0.25
     longest_pause: float = 5.0
-    #: So long after it was said, a final is still worth another attempt.
+    #: A final that has waited longer is not tried again.
     final_seconds: float = 30.0
-    #: Failures in a row after which viewers are told.
-    failures_told: int = 2
-    #: Characters, of texts and translations, that are remembered.
-    remembered: int = 256 * 1024
+    #: Consecutive failures after which viewers get the status `failing`.
+    failures_reported: int = 2
+    #: The most characters, of texts and translations together, in the cache.
+    cache_characters: int = 256 * 1024
 
     def pause(self, failures: int) -> float:
         """Return the pause after so many failures in a row: exponential, jitter above half."""
@@ -52,151 +52,156 @@ class Policy:
 
 
 @dataclass(slots=True)
-class Job:
-    """A text that somebody wants to read in another language."""
+class TranslationJob:
+    """A text to translate."""
 
     utterance_id: str
-    #: Of the text, BCP 47.
+    #: The text's own language, BCP 47.
     language: str
     text: str
-    #: Of the message that the text came with.
+    #: `seq` of the message that has the text.
     seq: int
     is_final: bool
-    #: When it was asked for.
+    #: When the job was made.
     since: float
-    #: Whether it was said before anybody asked for it.
+    #: Whether the text is from a snapshot, older than the reader who wants it.
     is_past: bool = False
 
 
 @dataclass(slots=True)
-class _Spoken:
-    """An utterance that has no final yet."""
+class _OpenUtterance:
+    """The state of an utterance that has no final yet."""
 
-    waiting: Job | None = None
+    waiting: TranslationJob | None = None
     due: float = 0.0
-    last: float | None = None  # when a partial was taken
-    busy: bool = False
-    spent: int = 0
-    longest: int = 0
-    text: str = ""  # the newest that was taken, or told without
-    told: int = -1  # seq of the newest that was told or taken back: no older one is told after it
-    shown: bool = False  # whether viewers have it in their language
+    last: float | None = None  # when the last partial was taken
+    is_in_flight: bool = False
+    spent: int = 0  # characters of partials that were taken
+    longest: int = 0  # characters of the longest partial
+    last_text: str = ""  # the newest text that was taken
+    #: `seq` of the newest text that was published or retracted; no older one follows it.
+    published_seq: int = -1
+    is_published: bool = False  # whether viewers have a translation of it
 
 
 @dataclass(slots=True)
-class Plan:
-    """The texts of one conversation that wait to be translated into one language."""
+class TranslationPlan:
+    """The texts of one conversation that wait for translation into one language."""
 
-    policy: Policy
-    _spoken: dict[str, _Spoken] = field(default_factory=dict)
-    _finals: deque[Job] = field(default_factory=deque)
-    _past: deque[Job] = field(default_factory=deque)
+    policy: TranslationPolicy
+    _open: dict[str, _OpenUtterance] = field(default_factory=dict)
+    _finals: deque[TranslationJob] = field(default_factory=deque)
+    _past: deque[TranslationJob] = field(default_factory=deque)
 
-    def partial(self, job: Job) -> None:
-        """Let the newest partial of an utterance wait, in place of the one before.
+    def add_partial(self, job: TranslationJob) -> None:
+        """Queue the newest partial of an utterance, in place of the one before.
 
-        One that costs more than is left, or says what was taken last, does not wait.
+        A partial that exceeds the budget, or has the text that was taken last, is not queued.
         """
-        spoken = self._spoken.pop(job.utterance_id, None) or _Spoken()
-        self._spoken[job.utterance_id] = spoken  # as the newest
-        if len(self._spoken) > self.policy.open_utterances:
-            del self._spoken[next(iter(self._spoken))]
-        spoken.longest = max(spoken.longest, len(job.text))
-        if job.text == spoken.text:
-            spoken.waiting = None  # it only has other times, or it came back
+        utterance = self._open.pop(job.utterance_id, None) or _OpenUtterance()
+        self._open[job.utterance_id] = utterance  # as the newest
+        if len(self._open) > self.policy.open_utterances:
+            del self._open[next(iter(self._open))]
+        utterance.longest = max(utterance.longest, len(job.text))
+        if job.text == utterance.last_text:
+            utterance.waiting = None  # only its times differ, or the recogniser went back to it
             return
-        if spoken.spent + len(job.text) > self.policy.partial_factor * spoken.longest:
-            spoken.waiting = None  # what waited is not what is being said any more
+        if utterance.spent + len(job.text) > self.policy.partial_factor * utterance.longest:
+            utterance.waiting = None  # the text that waited is out of date
             return
-        if spoken.waiting is None:
-            spoken.due = (
+        if utterance.waiting is None:
+            utterance.due = (
                 job.since + self.policy.first_partial
-                if spoken.last is None
-                else max(job.since, spoken.last + self.policy.partial_every)
+                if utterance.last is None
+                else max(job.since, utterance.last + self.policy.partial_every)
             )
-        spoken.waiting = job
+        utterance.waiting = job
 
-    def final(self, job: Job) -> Job | None:
-        """Let a final wait, which ends its utterance; return the one that had to give way."""
-        self._spoken.pop(job.utterance_id, None)
+    def add_final(self, job: TranslationJob) -> TranslationJob | None:
+        """Queue a final, which ends its utterance; return the final that was dropped for it."""
+        self._open.pop(job.utterance_id, None)
         (self._past if job.is_past else self._finals).append(job)
         return self._overflow()
 
-    def retract(self, job: Job) -> bool:
-        """Let go of what was said of an utterance before `job`, be it waiting or under way.
+    def retract(self, job: TranslationJob) -> bool:
+        """Drop an utterance's texts before `job`, whether they wait or are being translated.
 
-        Returns whether viewers have a translation of it, which is wrong now.
+        Returns whether viewers have a translation of one, which is wrong now.
         """
-        spoken = self._spoken.get(job.utterance_id)
-        if spoken is None:
+        utterance = self._open.get(job.utterance_id)
+        if utterance is None:
             return False
-        shown = spoken.shown
+        was_published = utterance.is_published
         if job.is_final:
-            del self._spoken[job.utterance_id]
-        spoken.waiting = None
-        spoken.text = ""
-        spoken.told = job.seq
-        spoken.shown = shown and bool(job.text)  # an empty text takes its translation with it
-        return shown
+            del self._open[job.utterance_id]
+        utterance.waiting = None
+        utterance.last_text = ""
+        utterance.published_seq = job.seq
+        # An empty text takes its translation with it.
+        utterance.is_published = was_published and bool(job.text)
+        return was_published
 
-    def again(self, job: Job) -> Job | None:
-        """Let a final wait once more, before all others; return one that had to give way."""
+    def requeue(self, job: TranslationJob) -> TranslationJob | None:
+        """Queue a final again, before all others; return the final that was dropped for it."""
         (self._past.append if job.is_past else self._finals.appendleft)(job)
         return self._overflow()
 
-    def take(self, now: float) -> Job | None:
-        """Return the text to translate now, if there is one. A partial is to be `done`."""
+    def take(self, now: float) -> TranslationJob | None:
+        """Take the text to translate now, if there is one. `complete` must follow for a partial."""
         if self._finals:
             return self._finals.popleft()
-        ready = [s for s in self._spoken.values() if s.waiting and not s.busy and s.due <= now]
+        ready = [each for each in self._takeable() if each.due <= now]
         if ready:
-            return _take(min(ready, key=lambda s: s.due), now)
-        # The newest first: the others are about to leave the screen.
+            return _take(min(ready, key=lambda each: each.due), now)
+        # The newest first: older ones are about to scroll off the screen.
         return self._past.pop() if self._past else None
 
-    def done(self, job: Job, *, failed: bool = False) -> None:
-        """Tell that a partial has its translation, or will not get it."""
-        spoken = self._spoken.get(job.utterance_id)
-        if spoken is not None and not job.is_final:
-            spoken.busy = False
+    def complete(self, job: TranslationJob, *, failed: bool = False) -> None:
+        """Note that the call for a partial has ended."""
+        utterance = self._open.get(job.utterance_id)
+        if utterance is not None and not job.is_final:
+            utterance.is_in_flight = False
             if failed:
-                spoken.text = ""
+                utterance.last_text = ""
 
-    def is_news(self, job: Job) -> bool:
-        """Whether viewers should get the translation of `job`; if so, nothing older after it."""
+    def accept_answer(self, job: TranslationJob) -> bool:
+        """Return whether to publish the translation of `job`; if so, no older one after it."""
         if job.is_final:
             return True
-        spoken = self._spoken.get(job.utterance_id)
-        if spoken is None or spoken.told >= job.seq:
+        utterance = self._open.get(job.utterance_id)
+        if utterance is None or utterance.published_seq >= job.seq:
             return False
-        spoken.told = job.seq
-        spoken.shown = True
+        utterance.published_seq = job.seq
+        utterance.is_published = True
         return True
 
     def due(self) -> float | None:
-        """Return when there will be something to `take`, if nothing else comes."""
+        """Return when `take` will have a text if nothing else is queued; None for never."""
         if self._finals or self._past:
             return 0.0
-        return min((s.due for s in self._spoken.values() if s.waiting and not s.busy), default=None)
+        return min((each.due for each in self._takeable()), default=None)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._spoken.clear()
+        self._open.clear()
         self._finals.clear()
         self._past.clear()
 
-    def _overflow(self) -> Job | None:
+    def _takeable(self) -> list[_OpenUtterance]:
+        return [each for each in self._open.values() if each.waiting and not each.is_in_flight]
+
+    def _overflow(self) -> TranslationJob | None:
         if len(self._finals) + len(self._past) <= self.policy.waiting_finals:
             return None
         return (self._past or self._finals).popleft()
 
 
-def _take(spoken: _Spoken, now: float) -> Job:
-    job = spoken.waiting
+def _take(utterance: _OpenUtterance, now: float) -> TranslationJob:
+    job = utterance.waiting
     assert job is not None  # noqa: S101 - the caller has looked
-    spoken.waiting = None
-    spoken.busy = True
-    spoken.text = job.text
-    spoken.last = now
-    spoken.spent += len(job.text)
+    utterance.waiting = None
+    utterance.is_in_flight = True
+    utterance.last_text = job.text
+    utterance.last = now
+    utterance.spent += len(job.text)
     return job

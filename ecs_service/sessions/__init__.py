@@ -1,1 +1,1 @@
-"""The pipeline of one audio stream, and who is let in."""
+"""The pipeline of one audio stream: from a speaker's audio to published captions."""

@@ -1,8 +1,8 @@
-"""The pipeline of one audio stream: check, resample, recognise, publish.
+"""Runs one audio stream: validates, resamples, recognises, publishes.
 
-It knows no protocol: a handler in `api/` feeds it what the client sends and is told what was
-published. The only buffer is the recognition's own. It is bounded because a handler does not
-read from its socket while the stream is `backlogged`, so that the client feels it.
+A stream knows no protocol. A connection in `api/` feeds it the client's audio and is notified of
+what was published. The only buffer is the recognition's. It stays bounded because the connection
+does not read from its socket while the stream is `backlogged`: the client feels back-pressure.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import structlog
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
+from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal, to_refusal
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import Promises, Published, Publisher
+from ecs_service.sessions.publisher import FinalSink, PublishedFrame, Publisher
 from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
 from speech.pcm import AudioTooLong, PcmError, PcmFormat
@@ -41,53 +41,49 @@ class StreamRequest:
     speaker: Speaker
     language: Language
     audio: PcmFormat
-    #: Whether several channels are recognised by themselves, and not mixed into one.
+    #: Whether channels are recognised separately instead of mixed into one.
     separate: bool = False
-    #: What else the engine should do, by its own names.
+    #: The engine's own options by name.
     options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
-        """How many channels the engine is given."""
+        """How many channels the engine gets."""
         return self.audio.channels if self.separate else 1
 
 
 class StreamOwner(Protocol):
-    """Who serves the speaker. Called on the event loop; must not raise."""
+    """The connection that a stream belongs to. Called on the event loop; must not raise."""
 
-    def published(self, frame: bytes, *, is_final: bool) -> None:
-        """Take the encoded message that everybody in the conversation was told."""
+    def on_published(self, frame: bytes, *, is_final: bool) -> None:
+        """Take an encoded message of this stream that was broadcast to the conversation."""
 
-    def interrupted(self) -> None:
-        """Learn that the service drains: the stream should be finished now."""
+    def on_drain(self) -> None:
+        """End the stream now: the service drains."""
 
 
 class Streams:
-    """What all streams of a service share, and the way to open one."""
+    """What all streams share, and which of them are open."""
 
     def __init__(
         self,
         *,
         engine: Engine,
         hub: Hub,
-        outbox: Promises,
-        admission: Admission,
+        outbox: FinalSink,
+        slots: StreamSlots,
         max_seconds: float | None = None,
     ) -> None:
         self.engine = engine
         self.hub = hub
         self.outbox = outbox
-        self.admission = admission
+        self.slots = slots
         self.max_seconds = max_seconds
         self._open: set[Stream] = set()
 
-    def open(self, request: StreamRequest, owner: StreamOwner) -> Stream:
-        """Return a stream; entering it takes a slot and opens the recognition."""
-        return Stream(self, request, owner)
-
     @contextmanager
-    def listed(self, stream: Stream) -> Iterator[None]:
-        """Keep `stream` in the list of those that a drain has to end."""
+    def track(self, stream: Stream) -> Iterator[None]:
+        """Count `stream` among those that `drain` has to end, while the context is open."""
         self._open.add(stream)
         try:
             yield
@@ -95,14 +91,17 @@ class Streams:
             self._open.discard(stream)
 
     def drain(self) -> None:
-        """Take no new streams and ask the open ones to end."""
-        self.admission.draining = True
+        """Refuse new streams, and ask the owners of open ones to end them."""
+        self.slots.is_draining = True
         for stream in tuple(self._open):
-            stream.owner.interrupted()
+            stream.owner.on_drain()
 
 
 class Stream:
-    """One speaker's audio on its way. An async context manager."""
+    """One speaker's audio and its recognition.
+
+    An async context manager: entering it takes a slot and opens the recognition.
+    """
 
     def __init__(self, streams: Streams, request: StreamRequest, owner: StreamOwner) -> None:
         self.id = uuid4().hex
@@ -116,7 +115,7 @@ class Stream:
         self._held = AsyncExitStack()
         self._received_bytes = 0
         self._max_bytes = math.inf
-        self._counted = 0.0  # seconds of audio that the metrics know of
+        self._counted = 0.0  # seconds of audio that the metrics include
         self._first_partial_seen = False
         #: When audio came last, by the monotonic clock.
         self.last_audio = monotonic()
@@ -126,14 +125,14 @@ class Stream:
         """Take a slot and open the recognition.
 
         Raises:
-            Refusal: every slot is taken, the service drains, the engine does not know the
-                language or an option or cannot be reached.
+            Refusal: every slot is taken, the service drains, or the engine cannot be reached or
+                does not support the language or an option.
         """
         async with AsyncExitStack() as held:
-            held.enter_context(self._streams.admission.slot())
-            held.enter_context(self._streams.listed(self))
+            held.enter_context(self._streams.slots.hold())
+            held.enter_context(self._streams.track(self))
             conversation = held.enter_context(
-                self._streams.hub.speaking(self.request.conversation_id)
+                self._streams.hub.add_speaker(self.request.conversation_id)
             )
             self._publisher = Publisher(
                 conversation,
@@ -163,14 +162,14 @@ class Stream:
 
     @property
     def started(self) -> bool:
-        """Whether audio has come."""
+        """Whether audio has been received."""
         return self._received_bytes > 0
 
     def set_format(self, audio: PcmFormat) -> None:
-        """Say what the audio will be, before the first of it.
+        """Change the audio's format, before the first audio.
 
         Raises:
-            Refusal: the engine was promised another number of channels.
+            Refusal: the engine was opened for another number of separate channels.
         """
         if self.request.separate and audio.channels != self.request.channels:
             raise Refusal(
@@ -180,10 +179,10 @@ class Stream:
         self._format = audio
 
     def accept(self, pcm: bytes) -> None:
-        """Take one message of audio.
+        """Take one message of audio and pass it to the engine.
 
         Raises:
-            Refusal: it is not the audio that was announced, or there is too much of it.
+            Refusal: it does not fit the announced format, or is too long.
         """
         audio = self._format
         try:
@@ -193,14 +192,14 @@ class Stream:
         except PcmError as error:
             raise Refusal(ErrorCode.INVALID_AUDIO, f"{error}.") from error
         self.last_audio = monotonic()
-        resampler = self._resampler or self._begin()
+        resampler = self._resampler or self._fix_format()
         self._received_bytes += len(pcm)
         converted = resampler.process(pcm)
         if converted:
             self._recognition.write(converted)
 
-    def _begin(self) -> Resampler:
-        """Hold to the format from the first audio on."""
+    def _fix_format(self) -> Resampler:
+        """Make the resampler for the format, which may not change from the first audio on."""
         self._resampler = Resampler(self._format, mixed=not self.request.separate)
         if self._streams.max_seconds is not None:
             self._max_bytes = self._streams.max_seconds * self._format.bytes_per_second
@@ -208,18 +207,18 @@ class Stream:
 
     @property
     def backlogged(self) -> bool:
-        """Whether no more audio should be read before `caught_up`."""
+        """Whether the engine is so far behind that no audio should be read before `catch_up`."""
         return self._recognition.backlogged
 
-    async def caught_up(self) -> None:
-        """Wait until the engine is close enough behind."""
+    async def catch_up(self) -> None:
+        """Wait until the engine has processed enough of the backlog."""
         self._waits_for_engine = True
         await self._recognition.drain()
         self._waits_for_engine = False
         self.last_audio = monotonic()
 
     def finish(self) -> None:
-        """Tell that no more audio comes: `finished` returns after the last final."""
+        """End the audio; `finished` returns after the last final."""
         if self._resampler is not None:
             rest = self._resampler.flush()
             if rest:
@@ -230,7 +229,7 @@ class Stream:
     # --- captions out --------------------------------------------------------------------------
 
     async def finished(self) -> None:
-        """Wait until all that was said is published, which is after `finish`.
+        """Wait until everything that was spoken is published; call `finish` before.
 
         Raises:
             Refusal: the engine failed for good.
@@ -241,21 +240,21 @@ class Stream:
         except EngineError as error:
             raise self._refusal(error) from error
         finally:
-            for told in self._publisher.retract():
-                self._show(told)
+            for published in self._publisher.retract_open():
+                self._notify_owner(published)
 
     def _publish(self, result: Result) -> None:
-        """Publish what the engine understood. A final that cannot be kept is not shown."""
+        """Publish an engine's result. A final that cannot be kept is not published."""
         began = datetime.now(UTC) - timedelta(seconds=self._since(0.0))
-        self._show(self._publisher.publish(result, began))
+        self._notify_owner(self._publisher.publish(result, began))
         self._measure(result)
 
-    def _show(self, told: Published | None) -> None:
-        if told is not None:
-            self.owner.published(told.frame, is_final=told.is_final)
+    def _notify_owner(self, published: PublishedFrame | None) -> None:
+        if published is not None:
+            self.owner.on_published(published.frame, is_final=published.is_final)
 
     def ack(self) -> Ack:
-        """Return how far the stream is."""
+        """Return how much audio was received and processed."""
         lag = self._recognition.lag
         telemetry.lag.observe(lag)
         telemetry.audio_seconds.inc(self.received - self._counted)
@@ -268,7 +267,7 @@ class Stream:
 
     @property
     def received(self) -> float:
-        """Seconds of audio taken so far."""
+        """Seconds of audio received so far."""
         return self._format.seconds(self._received_bytes)
 
     @property
@@ -277,17 +276,17 @@ class Stream:
         return self._publisher.finals
 
     @property
-    def silent_for(self) -> float:
-        """Seconds since the client could last have sent audio."""
+    def idle_seconds(self) -> float:
+        """Seconds without audio from the client; 0 while it is not read because of a backlog."""
         return 0.0 if self._waits_for_engine else monotonic() - self.last_audio
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the stream has had all the audio that the operator allows."""
+    def is_exhausted(self) -> bool:
+        """Whether the stream has received all the audio that the operator allows."""
         return self._received_bytes >= self._max_bytes
 
     def _measure(self, result: Result) -> None:
-        """Note how long after the words a result has come."""
+        """Record in the metrics how long after its words a result came."""
         if result.is_final:
             telemetry.final_delay.observe(max(0.0, self._since(result.end)))
         elif not self._first_partial_seen:
@@ -295,14 +294,14 @@ class Stream:
             telemetry.first_partial_delay.observe(max(0.0, self._since(result.start)))
 
     def _since(self, position: float) -> float:
-        """Return how long ago the audio at `position` was spoken, in seconds.
+        """Return how many seconds ago the audio at `position` was spoken.
 
-        Counted back from the last audio, so that it is right after a pause, too.
+        Counted back from the last audio, so that pauses of the client do not distort it.
         """
         return monotonic() - self.last_audio + self.received - position
 
     def _refusal(self, error: EngineError) -> Refusal:
-        """Return how the client is refused; log what is not its own choice."""
+        """Return the client's refusal for `error`; log it unless the client's options caused it."""
         if not isinstance(error, UnsupportedLanguage | OptionError):
             kind = type(error).__name__
             log.warning("stream_failed", stream=self.id, error=str(error), kind=kind)

@@ -6,50 +6,49 @@ import { Provider } from 'react-redux'
 
 import { App } from './app/App.tsx'
 import { InvalidLink } from './app/InvalidLink.tsx'
-import { settings } from './app/settings.ts'
-import { createStore } from './app/store.ts'
+import { store } from './app/store.ts'
 import {
   addressOf,
   conversationIn,
-  freshConversationId,
+  generateConversationId,
   isConversationId,
   isForListening,
 } from './conversation/conversationId.ts'
-import { languageIn, languageTag } from './reading/languages.ts'
-import { askForLanguages } from './reading/offer.ts'
-import { readingSlice } from './reading/readingSlice.ts'
-import { spokenSlice } from './speaking/spokenSlice.ts'
+import { rememberLanguage, restoreLanguage } from './language/chosenLanguage.ts'
+import { languagesOffered } from './language/languageSlice.ts'
+import { fetchOffer } from './language/offer.ts'
+import { parseTag } from './language/tags.ts'
+import { readSetting } from './shared/settings.ts'
+import { spokenLanguageSlice } from './speaking/spokenLanguageSlice.ts'
 import { watchMicrophones } from './speaking/watchMicrophones.ts'
-import { Following } from './viewing/follow.ts'
+import { Subscription } from './viewing/subscription.ts'
 
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
 
-const conversation = conversationIn(location.href) ?? freshConversationId()
+const conversation = conversationIn(location.href) ?? generateConversationId()
 if (isConversationId(conversation)) {
   const listening = isForListening(location.href)
   history.replaceState(null, '', addressOf(location.href, conversation, listening))
 
-  const store = createStore(settings.read('microphone'))
   watchMicrophones(store.dispatch)
-  askForLanguages(location.origin, (offer) => {
-    store.dispatch(readingSlice.actions.offered(offer))
+  fetchOffer(location.origin, (offer) => {
+    store.dispatch(languagesOffered(offer))
     store.dispatch(
-      spokenSlice.actions.offered({
+      spokenLanguageSlice.actions.offered({
         tags: offer.recognition,
-        remembered: settings.read('spoken'),
+        remembered: readSetting('spoken'),
         browser: navigator.language,
       }),
     )
   })
-  const following = new Following(location.origin, conversation, store.dispatch)
-  // A link says more than the habit; one without a language leaves it to the habit.
-  const wanted = languageIn(location.href) ?? settings.read('language')
-  const language = languageTag(wanted)
-  if (wanted !== '' && language === undefined) following.refuse(wanted)
-  else following.read(language)
+  const subscription = new Subscription(location.origin, conversation, store.dispatch)
+  const wanted = restoreLanguage(location.href)
+  const language = parseTag(wanted)
+  if (wanted !== '' && language === undefined) subscription.refuse(wanted)
+  else subscription.read(language)
   window.addEventListener('online', () => {
-    following.retryNow()
+    subscription.retryNow()
   })
 
   createRoot(root).render(
@@ -58,9 +57,9 @@ if (isConversationId(conversation)) {
         <App
           conversation={conversation}
           listening={listening}
-          read={(chosen) => {
-            settings.write('language', chosen ?? '')
-            following.read(chosen)
+          onLanguage={(chosen) => {
+            rememberLanguage(chosen)
+            subscription.read(chosen)
           }}
         />
       </Provider>

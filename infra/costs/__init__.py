@@ -1,51 +1,9 @@
-"""What a synthesised environment costs: templates in, lines and rates out.
+"""The costs of a synthesised environment: templates in, lines and rates out.
 
     templates <- tasks, machines <- always_on <- report
         ^              ^------------ usage <-----|
         '------------------------ accounts <-----'
 
-Everything here is arithmetic on plain dictionaries. `infra.cost` is the command around it, and
-`infra.prices` the dated table under it.
-
-Exception
-└── CostError
-    ├── NotAnAssembly      a folder does not hold what `cdk synth` writes
-    ├── UnknownEnvironment no stack belongs to the environment
-    └── UnpricedResource   no price is known for something; says what, and where it stands
+These modules read an assembly and nothing else, and compute on plain dictionaries. `prices` is the
+dated table of prices; `infra.commands.cost` is the command.
 """
-
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-
-
-class CostError(Exception):
-    """An estimate could not be made."""
-
-
-class NotAnAssembly(CostError):
-    """A folder does not hold what `cdk synth` writes."""
-
-
-class UnknownEnvironment(CostError):
-    """No stack belongs to the environment."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        names = ", ".join(sorted(set(known))) or "none at all"
-        super().__init__(f"There is no environment {name!r}. Known: {names}.")
-
-
-class UnpricedResource(CostError):
-    """No price is known for something, so no total would be true.
-
-    Attributes:
-        problems: one for each resource; names its type, logical id and stack.
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        lines = "".join(f"\n  {problem}" for problem in problems)
-        super().__init__(
-            "No price is known for these, so no total would be true. They can be deployed all the "
-            f"same. To have a total, add prices to infra/prices.py or infra/costs/:{lines}"
-        )
-        self.problems = tuple(problems)

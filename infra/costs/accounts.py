@@ -1,8 +1,8 @@
-"""What an environment costs in an empty account, and what less it can be.
+"""The total of an environment in an empty account, and in an account with a load balancer.
 
-An account that has no load balancer to share needs one of its own: internal, so without public
-addresses, and without the secret by which a shared one knows CloudFront. Nothing else differs
-between the two, which a test checks by synthesising both.
+An account without a load balancer to share needs a dedicated one. It is internal, so it has neither
+public addresses nor the secret by which a shared one recognises CloudFront. Nothing else differs; a
+test checks this by synthesising both.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-from infra import prices
-from infra.costs.templates import Resources
+from infra.costs import prices
+from infra.costs.templates import EnvironmentResources
 
-#: What a load balancer of one's own costs more than a rule on somebody else's, dollars a month; as
-#: the lines of both would be printed.
+#: How much more a dedicated load balancer costs than a rule on a shared one, dollars a month, by
+#: the printed lines of both.
 OWN_INSTEAD_OF_SHARED: Final = (
     prices.LOAD_BALANCER.monthly.quantize(Decimal("0.01"), ROUND_HALF_UP) - prices.SECRET.monthly
 )
@@ -24,15 +24,15 @@ OWN_INSTEAD_OF_SHARED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """An environment's total by what the account has, US dollars a month."""
+    """An environment's total in different accounts, US dollars a month."""
 
     environment: str
-    #: With nothing in the account that could be shared.
+    #: In an account with nothing to share.
     empty: Decimal
-    #: With a load balancer that is there already; None where the environment needs none, or
-    #: cannot share one.
+    #: In an account with a load balancer to share; None if the environment needs none, or cannot
+    #: share one.
     sharing: Decimal | None
-    #: Whether the empty account's total has a load balancer in it.
+    #: Whether the empty account's total includes a load balancer.
     balancer: bool
 
     def lines(self) -> Iterator[str]:
@@ -48,10 +48,13 @@ class Accounts:
             yield "Less is one machine without a load balancer: make cost ENV=solo."
 
 
-def accounts(environment: str, total: Decimal, resources: Resources) -> Accounts:
-    """Return what an environment costs by the account, where as described it costs `total`."""
+def price_accounts(environment: str, total: Decimal, resources: EnvironmentResources) -> Accounts:
+    """Return an environment's totals by account; `total` is that of its templates."""
     sharing: Decimal | None = None
-    shared, own = shares(resources), bool(resources.of("AWS::ElasticLoadBalancingV2::LoadBalancer"))
+    shared, own = (
+        shares_load_balancer(resources),
+        bool(resources.of("AWS::ElasticLoadBalancingV2::LoadBalancer")),
+    )
     if shared:
         total, sharing = total + OWN_INSTEAD_OF_SHARED, total
     # A GPU needs a network of its own, which a shared load balancer does not bring.
@@ -60,7 +63,7 @@ def accounts(environment: str, total: Decimal, resources: Resources) -> Accounts
     return Accounts(environment=environment, empty=total, sharing=sharing, balancer=shared or own)
 
 
-def shares(resources: Resources) -> bool:
+def shares_load_balancer(resources: EnvironmentResources) -> bool:
     """Return whether the load balancer belongs to somebody else's stack."""
     return bool(resources.of("AWS::ElasticLoadBalancingV2::ListenerRule")) and not resources.of(
         "AWS::ElasticLoadBalancingV2::LoadBalancer"

@@ -1,7 +1,7 @@
-"""What costs money while it merely exists: one small function for each type of resource.
+"""Resources that cost money while they merely exist: a small function for each type.
 
-A function yields what is used of the table's prices; adding up and free tiers come later, for a
-free tier belongs to the whole account.
+A function yields quantities of the table's prices. Sums and free tiers come later, because a free
+tier belongs to the whole account.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from infra import prices
-from infra.costs import UnpricedResource
-from infra.costs.machines import instance_choices, machine, own_machine
-from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour, task_of
-from infra.costs.templates import Resource, Resources, mentions
-from infra.prices import Price
+from infra.costs import prices
+from infra.costs.errors import UnpricedResource
+from infra.costs.machines import find_own_machine, list_choices, machine
+from infra.costs.prices import Price
+from infra.costs.tasks import count_tasks, find_setting, find_task, on_fargate, split, task_hour
+from infra.costs.templates import EnvironmentResources, Resource, mentions
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """So many of something, for a whole month, and the resource that causes it."""
+    """A quantity of one price for a whole month, and the resource that causes it."""
 
     price: Price
     quantity: Decimal
     cause: str
 
 
-Pricer = Callable[[Resource, Resources], Iterator[tuple[Price, Decimal | int]]]
+Pricer = Callable[[Resource, EnvironmentResources], Iterator[tuple[Price, Decimal | int]]]
 
 
-def uses(resources: Resources) -> list[Use]:
-    """Return everything in an environment that costs money by merely existing.
+def list_uses(resources: EnvironmentResources) -> list[Use]:
+    """Return all uses of an environment's resources that cost money by existing.
 
     Raises:
         UnpricedResource: for some resources no price is known; names all of them.
@@ -63,23 +63,25 @@ def _pricer(resource: Resource) -> Pricer:
     raise resource.unpriced("the table does not know this type")
 
 
-def _nothing(_resource: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _nothing(_resource: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
     yield from ()
 
 
 def _each(price: Price) -> Pricer:
-    """Return a pricer for what costs the same whatever its properties are."""
+    """Return a pricer for resources whose price does not depend on properties."""
 
-    def pricer(_resource: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+    def pricer(
+        _resource: Resource, _resources: EnvironmentResources
+    ) -> Iterator[tuple[Price, int]]:
         yield price, 1
 
     return pricer
 
 
 def _only_without(why: str, *path: str) -> Pricer:
-    """Return a pricer for what is free until a property is set."""
+    """Return a pricer for resources that are free unless a property is set."""
 
-    def pricer(resource: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+    def pricer(resource: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
         if resource.value(*path) is not None:
             raise resource.unpriced(why)
         yield from ()
@@ -90,8 +92,10 @@ def _only_without(why: str, *path: str) -> Pricer:
 # --- computing --------------------------------------------------------------------------------
 
 
-def _ecs_service(service: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
-    count = least_tasks(service, resources)
+def _ecs_service(
+    service: Resource, resources: EnvironmentResources
+) -> Iterator[tuple[Price, Decimal]]:
+    count = count_tasks(service, resources)
     if on_fargate(service):
         tasks = split(service, count)
         for placed, spot in ((tasks.on_demand, False), (tasks.spot, True)):
@@ -99,28 +103,32 @@ def _ecs_service(service: Resource, resources: Resources) -> Iterator[tuple[Pric
                 yield price, quantity * placed
     elif count and not _on_own_machines(service, resources):
         raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
-    if count and setting(task_of(service, resources), prices.METRICS_SETTING):
+    if count and find_setting(find_task(service, resources), prices.METRICS_SETTING):
         yield prices.CUSTOM_METRIC, Decimal(prices.METRICS_PER_SERVICE)
 
 
-def _on_own_machines(service: Resource, resources: Resources) -> bool:
-    """Return whether tasks run on machines of the same stack, each of which is priced itself."""
+def _on_own_machines(service: Resource, resources: EnvironmentResources) -> bool:
+    """Return whether tasks run on machines of the same stack, which have their own price."""
     return not service.items("CapacityProviderStrategy") and any(
         instance.stack == service.stack for instance in resources.of("AWS::EC2::Instance")
     )
 
 
-def _instance(instance: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
-    yield from machine(own_machine(instance, resources))
+def _instance(
+    instance: Resource, resources: EnvironmentResources
+) -> Iterator[tuple[Price, Decimal]]:
+    yield from machine(find_own_machine(instance, resources))
 
 
-def _capacity_provider(provider: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _capacity_provider(
+    provider: Resource, _resources: EnvironmentResources
+) -> Iterator[tuple[Price, int]]:
     """Count the alarms by which ECS starts and stops machines."""
     if provider.value("AutoScalingGroupProvider", "ManagedScaling", "Status") == "ENABLED":
         yield prices.ALARM_METRIC, prices.ALARMS_PER_TARGET_TRACKING
 
 
-def _ecs_cluster(cluster: Resource, resources: Resources) -> Iterator[tuple[Price, int]]:
+def _ecs_cluster(cluster: Resource, resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
     for switch in cluster.items("ClusterSettings"):
         if switch.get("Name") != "containerInsights" or switch.get("Value") == "disabled":
             continue
@@ -134,12 +142,14 @@ def _ecs_cluster(cluster: Resource, resources: Resources) -> Iterator[tuple[Pric
                 yield prices.CUSTOM_METRIC, prices.INSIGHTS_METRICS_PER_SERVICE
 
 
-def _auto_scaling_group(group: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
+def _auto_scaling_group(
+    group: Resource, resources: EnvironmentResources
+) -> Iterator[tuple[Price, Decimal]]:
     count = max(
         group.number("DesiredCapacity", default=0),
         group.number("MinSize", default=0),
     )
-    choices = instance_choices(group, resources)
+    choices = list_choices(group, resources)
     if not count:
         return
     dearest = max(choices, key=lambda choice: choice.price.dollars)
@@ -150,7 +160,9 @@ def _auto_scaling_group(group: Resource, resources: Resources) -> Iterator[tuple
 # --- network ----------------------------------------------------------------------------------
 
 
-def _load_balancer(balancer: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _load_balancer(
+    balancer: Resource, _resources: EnvironmentResources
+) -> Iterator[tuple[Price, int]]:
     if balancer.value("Type", default="application") == "gateway":
         raise balancer.unpriced("a gateway load balancer has no price")
     yield prices.LOAD_BALANCER, 1
@@ -159,7 +171,9 @@ def _load_balancer(balancer: Resource, _resources: Resources) -> Iterator[tuple[
         yield prices.PUBLIC_IPV4, len(balancer.items("Subnets") or balancer.items("SubnetMappings"))
 
 
-def _vpc_endpoint(endpoint: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _vpc_endpoint(
+    endpoint: Resource, _resources: EnvironmentResources
+) -> Iterator[tuple[Price, int]]:
     kind = endpoint.value("VpcEndpointType", default="Gateway")
     if kind == "Interface":
         yield prices.INTERFACE_ENDPOINT, len(endpoint.items("SubnetIds")) or 1
@@ -167,7 +181,7 @@ def _vpc_endpoint(endpoint: Resource, _resources: Resources) -> Iterator[tuple[P
         raise endpoint.unpriced(f"an endpoint of type {kind!r} has no price")
 
 
-def _web_acl(acl: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _web_acl(acl: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
     yield prices.WEB_ACL, 1
     yield prices.WEB_ACL_RULE, len(acl.items("Rules"))
 
@@ -175,13 +189,13 @@ def _web_acl(acl: Resource, _resources: Resources) -> Iterator[tuple[Price, int]
 # --- data and functions -------------------------------------------------------------------------
 
 
-def _table(table: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _table(table: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
     if table.value("BillingMode", default="PROVISIONED") != "PAY_PER_REQUEST":
         raise table.unpriced("provisioned capacity has no price; tables are to be on demand")
     yield from ()
 
 
-def _function(function: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _function(function: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
     if function.value("SnapStart", "ApplyOn", default="None") != "None":
         raise function.unpriced("SnapStart has no price")
     for variable in prices.METRICS_OF_SCHEDULED.get(str(function.value("Handler")), ()):
@@ -189,7 +203,9 @@ def _function(function: Resource, _resources: Resources) -> Iterator[tuple[Price
             yield prices.CUSTOM_METRIC, 1
 
 
-def _event_source(mapping: Resource, resources: Resources) -> Iterator[tuple[Price, Decimal]]:
+def _event_source(
+    mapping: Resource, resources: EnvironmentResources
+) -> Iterator[tuple[Price, Decimal]]:
     if mapping.value("ProvisionedPollerConfig") is not None:
         raise mapping.unpriced("provisioned pollers have no price")
     if mapping.value("StartingPosition") is not None:
@@ -206,7 +222,9 @@ def _event_source(mapping: Resource, resources: Resources) -> Iterator[tuple[Pri
     yield prices.POLLED_REQUESTS, factor * polls / 1_000_000
 
 
-def _parameter(parameter: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _parameter(
+    parameter: Resource, _resources: EnvironmentResources
+) -> Iterator[tuple[Price, int]]:
     if parameter.value("Tier", default="Standard") != "Standard":
         raise parameter.unpriced("only standard parameters are free")
     yield from ()
@@ -218,8 +236,8 @@ def _parameter(parameter: Resource, _resources: Resources) -> Iterator[tuple[Pri
 _MINUTE: Final = 60
 
 
-def _alarm(alarm: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
-    """Count the metrics that an alarm watches: arithmetic on three of them costs three."""
+def _alarm(alarm: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+    """Count the metrics of an alarm: arithmetic on three of them costs three."""
     metrics = [each["MetricStat"] for each in alarm.items("Metrics") if "MetricStat" in each]
     periods = [alarm.number("Period", default=_MINUTE)]
     periods.extend(Decimal(str(metric.get("Period", _MINUTE))) for metric in metrics)
@@ -230,7 +248,9 @@ def _alarm(alarm: Resource, _resources: Resources) -> Iterator[tuple[Price, int]
     yield (prices.FAST_ALARM_METRIC if fast else prices.ALARM_METRIC), count
 
 
-def _scaling_policy(policy: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _scaling_policy(
+    policy: Resource, _resources: EnvironmentResources
+) -> Iterator[tuple[Price, int]]:
     """Count the alarms that target tracking makes by itself."""
     if policy.value("PolicyType") != "TargetTrackingScaling":
         return
@@ -241,7 +261,7 @@ def _scaling_policy(policy: Resource, _resources: Resources) -> Iterator[tuple[P
     yield prices.ALARM_METRIC, metrics * prices.ALARMS_PER_TARGET_TRACKING
 
 
-def _metric_filter(made: Resource, _resources: Resources) -> Iterator[tuple[Price, int]]:
+def _metric_filter(made: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
     yield prices.CUSTOM_METRIC, len(made.items("MetricTransformations"))
 
 
@@ -281,7 +301,7 @@ PRICERS: Final[Mapping[str, Pricer]] = {
     "AWS::WAFv2::WebACL": _web_acl,
 }
 
-#: What is covered by the allowance.
+#: Resources that the allowance covers.
 STORES: Final = (
     "AWS::DynamoDB::GlobalTable",
     "AWS::DynamoDB::Table",

@@ -1,4 +1,4 @@
-"""Machines, alone or of an Auto Scaling group: which they may be, and what an hour costs."""
+"""EC2 machines, single or of an Auto Scaling group: their possible types and hourly prices."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from infra import prices
-from infra.costs.templates import Resource, Resources, resolve
-from infra.mistakes import suggestion
-from infra.prices import Price
+from infra.costs import prices
+from infra.costs.prices import Price
+from infra.costs.templates import EnvironmentResources, Resource, resolve
+from infra.wording import suggest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Choice:
 
     instance_type: str
     spot: bool
-    #: Size of its volumes, GB, and what they have beyond every volume's, MiB/s and IOPS.
+    #: Size of its volumes in GB, and their MiB/s and IOPS beyond what each volume includes.
     disk_gb: Decimal
     disk_mib_s: Decimal
     disk_iops: Decimal
@@ -27,7 +27,7 @@ class Choice:
 
     @property
     def price(self) -> Price:
-        """What the machine itself costs."""
+        """The price of the machine itself."""
         dollars = prices.INSTANCES[self.instance_type]
         kind = "Spot" if self.spot else "on demand"
         return Price(
@@ -36,8 +36,8 @@ class Choice:
         )
 
 
-def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
-    """Return what a group may start, in its order of preference.
+def list_choices(group: Resource, resources: EnvironmentResources) -> list[Choice]:
+    """Return the machines that a group may start, in its order of preference.
 
     Raises:
         UnpricedResource: a type is not in the table, or not known before deployment.
@@ -59,12 +59,12 @@ def instance_choices(group: Resource, resources: Resources) -> list[Choice]:
 
 
 def _without_price(kind: object) -> str:
-    hint = suggestion(str(kind), prices.INSTANCES)
+    hint = suggest(str(kind), prices.INSTANCES)
     return f"instance type {kind!r}: {hint} If not, add its price an hour to INSTANCES"
 
 
-def own_machine(instance: Resource, resources: Resources) -> Choice:
-    """Return the machine that an instance of a template is.
+def find_own_machine(instance: Resource, resources: EnvironmentResources) -> Choice:
+    """Return the machine of a template's instance.
 
     Raises:
         UnpricedResource: its type is not in the table, or its CPU may cost more than its price.
@@ -93,7 +93,7 @@ def _choice(
 
 
 def _spot(group: Resource, template: Resource) -> bool:
-    """Return whether all machines are Spot; a group that is only partly so counts as on demand."""
+    """Return whether all machines are Spot; a mixed group counts as on demand."""
     market = template.value("LaunchTemplateData", "InstanceMarketOptions", "MarketType")
     distribution = ("MixedInstancesPolicy", "InstancesDistribution")
     if group.value(*distribution) is None:
@@ -104,7 +104,7 @@ def _spot(group: Resource, template: Resource) -> bool:
 
 
 def _disk(template: Resource, name: str, *, included: int = 0) -> Decimal:
-    """Return a property of all volumes together, as far as it goes beyond what each includes."""
+    """Return the sum of a property of all volumes beyond what each includes."""
     total = Decimal(0)
     for mapping in template.items("LaunchTemplateData", "BlockDeviceMappings"):
         volume: Any = resolve(mapping.get("Ebs", {}), template.parameters)

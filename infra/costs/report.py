@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from infra.costs.accounts import OWN_INSTEAD_OF_SHARED, Accounts, accounts, shares
-from infra.costs.always_on import Use, uses
-from infra.costs.templates import Resources, Stack
-from infra.costs.usage import Rate, not_chosen, rates
-from infra.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
+from infra.costs.accounts import (
+    OWN_INSTEAD_OF_SHARED,
+    Accounts,
+    price_accounts,
+    shares_load_balancer,
+)
+from infra.costs.always_on import Use, list_uses
+from infra.costs.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
+from infra.costs.templates import EnvironmentResources, Stack
+from infra.costs.usage import UsageRate, list_rates, list_unused_rates
 
 _CENT: Final = Decimal("0.01")
 #: Of the text, characters.
@@ -20,8 +25,8 @@ _WIDTH: Final = 94
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What is always on, at one price."""
+class CostLine:
+    """The always-on resources of one price."""
 
     price: Price
     quantity: Decimal
@@ -29,26 +34,26 @@ class Line:
 
     @property
     def month(self) -> Decimal:
-        """What it costs a month, US dollars, to the cent."""
+        """The price a month, US dollars, to the cent."""
         return self.price.month(self.quantity).quantize(_CENT, ROUND_HALF_UP)
 
     @property
     def month_without_free(self) -> Decimal:
-        """What it costs in an account whose free tier is used up."""
+        """The price a month in an account whose free tier is used up."""
         return (self.quantity * self.price.monthly).quantize(_CENT, ROUND_HALF_UP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What an environment costs by its templates."""
+    """The costs of an environment by its templates."""
 
     environment: str
-    lines: tuple[Line, ...]
-    #: What it costs where the account has other things than the templates suppose.
+    lines: tuple[CostLine, ...]
+    #: The totals in accounts with other resources than the templates assume.
     accounts: Accounts
-    rates: tuple[Rate, ...]
-    #: Of what this environment does not call, and others may.
-    not_chosen: tuple[Rate, ...]
+    rates: tuple[UsageRate, ...]
+    #: Rates of services that this environment does not call.
+    not_chosen: tuple[UsageRate, ...]
     notes: tuple[str, ...]
 
     @property
@@ -58,33 +63,35 @@ class Estimate:
 
 
 def estimate(environment: str, stacks: Sequence[Stack]) -> Estimate:
-    """Return what stacks cost.
+    """Return the costs of an environment's stacks.
 
     Raises:
         UnpricedResource: no price is known for something in them.
     """
-    resources = Resources(stacks)
-    always_on = sorted(lines(uses(resources)), key=lambda line: (-line.month, line.price.what))
+    resources = EnvironmentResources(stacks)
+    always_on = sorted(
+        add_up(list_uses(resources)), key=lambda line: (-line.month, line.price.what)
+    )
     total = sum((line.month for line in always_on), Decimal("0.00"))
     return Estimate(
         environment=environment,
         lines=tuple(always_on),
-        accounts=accounts(environment, total, resources),
-        rates=tuple(rates(resources)),
-        not_chosen=tuple(not_chosen(resources)),
+        accounts=price_accounts(environment, total, resources),
+        rates=tuple(list_rates(resources)),
+        not_chosen=tuple(list_unused_rates(resources)),
         notes=(*_of_the_table(stacks), *_of_what_is_there(resources, always_on)),
     )
 
 
-def lines(used: Sequence[Use]) -> Iterator[Line]:
-    """Add up what is used at the same price, so that free tiers count once."""
+def add_up(used: Sequence[Use]) -> Iterator[CostLine]:
+    """Add up uses of the same price, so that free tiers count once."""
     by_price: dict[Price, list[Use]] = {}
     for use in used:
         by_price.setdefault(use.price, []).append(use)
     for price, group in by_price.items():
         quantity = sum((use.quantity for use in group), Decimal(0))
         causes = tuple(dict.fromkeys(use.cause for use in group))
-        yield Line(price=price, quantity=quantity, causes=causes)
+        yield CostLine(price=price, quantity=quantity, causes=causes)
 
 
 def _of_the_table(stacks: Sequence[Stack]) -> Iterator[str]:
@@ -97,13 +104,15 @@ def _of_the_table(stacks: Sequence[Stack]) -> Iterator[str]:
         yield f"Some stacks stand in {', '.join(regions)}, where prices differ."
 
 
-def _of_what_is_there(resources: Resources, always_on: Sequence[Line]) -> Iterator[str]:
+def _of_what_is_there(
+    resources: EnvironmentResources, always_on: Sequence[CostLine]
+) -> Iterator[str]:
     whole = sum((line.month_without_free for line in always_on), Decimal("0.00"))
     yield (
         "Only free tiers that never end count. They are the account's: where something else has "
         f"used them up, the total is ${whole:.2f}."
     )
-    if shares(resources):
+    if shares_load_balancer(resources):
         yield (
             "The load balancer is shared and belongs to somebody else's stack, so it is not in "
             f"the total. One of your own is ${OWN_INSTEAD_OF_SHARED} a month more."
@@ -144,16 +153,16 @@ def _row(what: str, quantity: str, unit: str, month: str) -> str:
     return f"{what:<46}{quantity:>16}{unit:>20}{month:>12}"
 
 
-def _line(line: Line) -> str:
+def _line(line: CostLine) -> str:
     price = line.price
-    quantity = amount(line.quantity)
+    quantity = format_amount(line.quantity)
     if price.free:
-        quantity += f", {amount(price.free)} free"
-    unit = f"{dollars(price.dollars)} {'an hour' if price.hourly else 'a month'}"
+        quantity += f", {format_amount(price.free)} free"
+    unit = f"{format_dollars(price.dollars)} {'an hour' if price.hourly else 'a month'}"
     return _row(f"  {price.what}", quantity, unit, f"${line.month:.2f}")
 
 
-def _not_chosen(rates_: Sequence[Rate]) -> Iterator[str]:
+def _not_chosen(rates_: Sequence[UsageRate]) -> Iterator[str]:
     if rates_:
         yield "Not called by this environment:"
         for rate in rates_:
@@ -161,11 +170,11 @@ def _not_chosen(rates_: Sequence[Rate]) -> Iterator[str]:
         yield ""
 
 
-def _rate(rate: Rate) -> Iterator[str]:
-    yield f"  {rate.per:<72}{dollars(rate.dollars):>20}"
+def _rate(rate: UsageRate) -> Iterator[str]:
+    yield f"  {rate.per:<72}{format_dollars(rate.dollars):>20}"
     if len(rate.parts) > 1:
         for part in rate.parts:
-            yield f"    {part.what:<58}{dollars(part.dollars):>20}"
+            yield f"    {part.what:<58}{format_dollars(part.dollars):>20}"
     if rate.assumed:
         yield from textwrap.wrap(
             f"({rate.assumed})", _WIDTH, initial_indent="    ", subsequent_indent="    "
@@ -176,8 +185,8 @@ def _note(note: str) -> list[str]:
     return textwrap.wrap(f"Note: {note}", _WIDTH, subsequent_indent="  ")
 
 
-def amount(value: Decimal) -> str:
-    """Return a number with four digits that mean something, and without needless zeros."""
+def format_amount(value: Decimal) -> str:
+    """Return a number with four significant digits, without trailing zeros."""
     if not value:
         return "0"
     places = max(0, 3 - value.adjusted())
@@ -185,9 +194,9 @@ def amount(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def dollars(value: Decimal) -> str:
-    """Return dollars to the cent, or to four digits that mean something where that is more."""
-    text = amount(value)
+def format_dollars(value: Decimal) -> str:
+    """Return dollars to the cent, or with four significant digits if that is more precise."""
+    text = format_amount(value)
     cents = f"{value:.2f}"
     return f"${text if len(text) > len(cents) else cents}"
 
@@ -195,7 +204,7 @@ def dollars(value: Decimal) -> str:
 # --- as JSON --------------------------------------------------------------------------------------
 
 
-def as_json(figures: Estimate) -> Mapping[str, Any]:
+def to_json(figures: Estimate) -> Mapping[str, Any]:
     """Return the estimate for programs; amounts are US dollars."""
     return {
         "environment": figures.environment,
@@ -225,7 +234,7 @@ def as_json(figures: Estimate) -> Mapping[str, Any]:
     }
 
 
-def _rate_as_json(rate: Rate) -> Mapping[str, Any]:
+def _rate_as_json(rate: UsageRate) -> Mapping[str, Any]:
     return {
         "per": rate.per,
         "dollars": float(rate.dollars),

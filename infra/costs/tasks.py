@@ -1,4 +1,4 @@
-"""Tasks of ECS services: how many always run, on what, and what an hour of one uses."""
+"""Tasks of ECS services: how many always run, on which capacity, and what each uses an hour."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from infra import prices
-from infra.costs.templates import Resource, Resources, mentions
-from infra.prices import Price
+from infra.costs import prices
+from infra.costs.prices import Price
+from infra.costs.templates import EnvironmentResources, Resource, mentions
 
-#: The capacity providers without machines of one's own.
+#: The capacity providers of Fargate.
 FARGATE: Final = ("FARGATE", "FARGATE_SPOT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tasks:
-    """How many tasks of a service always run, and on what."""
+    """The number of tasks of a service that always run, by capacity."""
 
     on_demand: Decimal
     spot: Decimal
 
 
-def least_tasks(service: Resource, resources: Resources) -> Decimal:
-    """Return how many tasks of a service run when nothing is to be done."""
+def count_tasks(service: Resource, resources: EnvironmentResources) -> Decimal:
+    """Return the number of tasks of an idle service."""
     for target in resources.of("AWS::ApplicationAutoScaling::ScalableTarget"):
         if target.stack == service.stack and mentions(
             target.value("ResourceId"), service.logical_id
@@ -57,10 +57,10 @@ def split(service: Resource, count: Decimal) -> Tasks:
 
 
 def task_hour(
-    service: Resource, resources: Resources, *, spot: bool
+    service: Resource, resources: EnvironmentResources, *, spot: bool
 ) -> Iterator[tuple[Price, Decimal]]:
     """Yield what one task of a service uses: vCPU, memory, storage and an address."""
-    task = task_of(service, resources)
+    task = find_task(service, resources)
     arm = task.value("RuntimePlatform", "CpuArchitecture", default="X86_64") == "ARM64"
     vcpu, gigabyte = {
         (True, False): (prices.ARM_VCPU, prices.ARM_GB),
@@ -81,7 +81,7 @@ def task_hour(
 
 
 def on_fargate(service: Resource) -> bool:
-    """Return whether a service's tasks are charged, rather than the machines under them.
+    """Return whether a service's tasks are charged, not the machines that they run on.
 
     Raises:
         UnpricedResource: it leaves the choice to its cluster.
@@ -95,7 +95,7 @@ def on_fargate(service: Resource) -> bool:
     return bool(launch == "FARGATE")
 
 
-def task_of(service: Resource, resources: Resources) -> Resource:
+def find_task(service: Resource, resources: EnvironmentResources) -> Resource:
     """Return the definition of a service's tasks.
 
     Raises:
@@ -104,8 +104,8 @@ def task_of(service: Resource, resources: Resources) -> Resource:
     return resources.referred(service, "TaskDefinition", kind="AWS::ECS::TaskDefinition")
 
 
-def setting(task: Resource, name: str) -> str | None:
-    """Return the value of a setting of a task's containers; None where none has it."""
+def find_setting(task: Resource, name: str) -> str | None:
+    """Return the value of a setting of a task's containers; None if none has it."""
     for container in task.items("ContainerDefinitions"):
         for variable in container.get("Environment", []):
             if variable.get("Name") == name:

@@ -1,4 +1,4 @@
-"""Templates as `cdk synth` writes them, and what can be read from them without AWS."""
+"""Reading of templates that `cdk synth` wrote, without calls to AWS."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from infra.costs import NotAnAssembly, UnpricedResource
+from infra.costs.errors import NotAnAssembly, UnpricedResource
 
-#: The tag by which every stack says what environment it belongs to.
+#: The tag with the name of a stack's environment.
 ENVIRONMENT_TAG: Final = "environment"
 
 
@@ -22,13 +22,13 @@ class Stack:
     name: str
     template: Mapping[str, Any]
     environment: str | None = None
-    #: None where it is left to the command line at deployment.
+    #: None if the command line chooses it at deployment.
     region: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A resource of a template; its values are read as far as they are known before deployment."""
+    """A resource of a template, with the values that are known before deployment."""
 
     stack: str
     logical_id: str
@@ -38,15 +38,15 @@ class Resource:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return what names it in a message."""
+        """Return its name in messages."""
         return f"{self.type} {self.logical_id} in {self.stack}"
 
     def unpriced(self, why: str) -> UnpricedResource:
-        """Return the refusal to price this one."""
+        """Return the error that no price is known for this resource."""
         return UnpricedResource([f"{self}: {why}"])
 
     def value(self, *path: str, default: Any = None) -> Any:
-        """Return the property at `path`; the default where it is left out."""
+        """Return the property at `path`, or the default if it is missing."""
         found: Any = self.properties
         for name in path:
             found = resolve(found, self.parameters)
@@ -129,7 +129,7 @@ def mentions(value: Any, logical_id: str) -> bool:
             return False
 
 
-class Resources:
+class EnvironmentResources:
     """All resources of an environment."""
 
     def __init__(self, stacks: Iterable[Stack]) -> None:

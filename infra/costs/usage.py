@@ -1,7 +1,7 @@
-"""What usage costs, as rates: an hour of a stream, of speech, a recording, audio on a GPU.
+"""The costs of usage as rates: an hour of a stream, of speech, a recording, audio on a GPU.
 
-The rates leave every free tier out of account, so that they also hold in a busy month. What they
-assume of a stream and of a machine stands beside them, and is printed with them.
+The rates ignore free tiers, so that they also hold in a busy month. Their assumptions about streams
+and machines are beside them and are printed with them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from infra import prices
-from infra.costs.machines import Choice, instance_choices, machine
-from infra.costs.tasks import least_tasks, on_fargate, setting, split, task_hour
-from infra.costs.templates import Resource, Resources, mentions
-from infra.prices import HOURS_PER_MONTH, Price, Usage
+from infra.costs import prices
+from infra.costs.machines import Choice, list_choices, machine
+from infra.costs.prices import HOURS_PER_MONTH, Price, Usage
+from infra.costs.tasks import count_tasks, find_setting, on_fargate, split, task_hour
+from infra.costs.templates import EnvironmentResources, Resource, mentions
 from speech.transcribe_operations import is_medical
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
 
 # --- what is assumed ----------------------------------------------------------------------------
 
 #: One hour at 16 kHz, 16 bits, one channel: 115.2 MB.
 STREAM_GB: Final = Decimal("0.1152")
-#: A load balancer's unit is 1 GB an hour, which is what such a stream uses most of.
+#: A load balancer's unit is 1 GB an hour; of its dimensions, a stream uses most of this one.
 STREAM_LCUS: Final = STREAM_GB
 #: A final every five seconds, of at most 1 KB.
 UTTERANCES: Final = 720
@@ -33,21 +33,20 @@ REQUESTS_PER_MESSAGE: Final = 3
 #: The processor takes 0.1 s of 256 MiB for an utterance, and logs 2 KB about it.
 FUNCTION_GB_SECONDS: Final = Decimal("0.1") / 4
 FUNCTION_LOG_GB: Final = Decimal("0.000002")
-#: While somebody watches, the table is read every five seconds: two minutes, some 16 KB,
-#: consistently, 4 KB to the unit. Each final is looked for twice, where half a unit is enough.
+#: While somebody watches, the last two minutes (some 16 KB) of the table are read every five
+#: seconds, consistently, at 4 KB to the unit. Each final is looked up twice, at half a unit.
 READ_UNITS: Final = 720 * 4 + UTTERANCES
-#: Metrics that the processor sends while it has something to do.
+#: Metrics that the processor sends while it works.
 FUNCTION_METRICS: Final = 2
 #: Router, worker and combiner: three runs of a second with 256 MiB, twenty requests to S3.
 RECORDING_RUNS: Final = 3
 RECORDING_REQUESTS: Final = 20
-#: What is spoken in an hour without a pause, at 900 characters a minute.
+#: Characters of an hour of speech without a pause, at 900 a minute.
 SPEECH_CHARACTERS: Final = 60 * 900
-#: Of what is being said, guesses are translated, too: so many times the characters of the final at
-#: most, besides the final itself (`Policy.partial_factor` in
-#: `ecs_service/conversations/translation_plan.py`).
+#: Partials are translated, too. Besides the final itself they add at most this many times its
+#: characters (`Policy.partial_factor` in `ecs_service/conversations/translation_plan.py`).
 PARTIAL_FACTOR: Final = 3
-#: The router's setting by which its environment says how fast a machine is.
+#: The router's setting with the speed of a machine.
 SPEED_SETTING: Final = "SERVER_SPEED"
 #: Seconds between two translations of an utterance's partials (`Policy.partial_every`), and those
 #: from one final to the next.
@@ -56,7 +55,7 @@ UTTERANCE_SECONDS: Final = Decimal(3600) / UTTERANCES
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RatePart:
     """A part of a rate, US dollars."""
 
     what: str
@@ -64,13 +63,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """What one of something costs."""
+class UsageRate:
+    """The price of one unit of usage."""
 
     per: str
     usage: Usage
-    parts: tuple[Part, ...]
-    #: What it assumes, for people.
+    parts: tuple[RatePart, ...]
+    #: Its assumptions, for people.
     assumed: str = ""
 
     @property
@@ -79,31 +78,31 @@ class Rate:
         return sum((part.dollars for part in self.parts), Decimal(0))
 
 
-def _translated(what: str, characters: int) -> Part:
+def _translated(what: str, characters: int) -> RatePart:
     price = prices.TRANSLATE_MILLION_CHARACTERS / 1_000_000
-    return Part(f"{what}, {characters} characters", characters * price)
+    return RatePart(f"{what}, {characters} characters", characters * price)
 
 
-#: Not in the total: they are called only where they are chosen, and while somebody speaks.
-TRANSCRIBE: Final = Rate(
+#: Not in the total: these are called only if chosen, and while somebody speaks.
+TRANSCRIBE: Final = UsageRate(
     per="Amazon Transcribe, a minute of a live stream",
     usage=Usage.SPEECH,
-    parts=(Part("one minute", prices.TRANSCRIBE_MINUTE),),
+    parts=(RatePart("one minute", prices.TRANSCRIBE_MINUTE),),
     assumed=(
         f"${60 * prices.TRANSCRIBE_MINUTE:.2f} an hour, silence included; at least 15 s are "
         "charged for a stream; redaction and language models of your own cost more"
     ),
 )
-TRANSCRIBE_MEDICAL: Final = Rate(
+TRANSCRIBE_MEDICAL: Final = UsageRate(
     per="Amazon Transcribe Medical, a minute of a live stream",
     usage=Usage.SPEECH,
-    parts=(Part("one minute", prices.TRANSCRIBE_MEDICAL_MINUTE),),
+    parts=(RatePart("one minute", prices.TRANSCRIBE_MEDICAL_MINUTE),),
     assumed=(
         f"${60 * prices.TRANSCRIBE_MEDICAL_MINUTE:.2f} an hour, silence included; at least 15 s "
         "are charged for a stream; it is for streams with a specialty, instead of the price above"
     ),
 )
-TRANSLATE: Final = Rate(
+TRANSLATE: Final = UsageRate(
     per="Amazon Translate, an hour of speech into a language, at most",
     usage=Usage.SPEECH,
     parts=(
@@ -117,14 +116,14 @@ TRANSLATE: Final = Rate(
 )
 
 
-def _detected(what: str, requests: int, characters: int) -> Part:
-    """Return what the detection of so many texts costs, each of so many characters at most."""
+def _detected(what: str, requests: int, characters: int) -> RatePart:
+    """Return the price of detecting the language of texts, each up to a number of characters."""
     units = max(prices.COMPREHEND_LEAST_UNITS, -(-characters // prices.COMPREHEND_UNIT_CHARACTERS))
-    return Part(f"{what}, {requests} requests", requests * units * prices.COMPREHEND_UNIT)
+    return RatePart(f"{what}, {requests} requests", requests * units * prices.COMPREHEND_UNIT)
 
 
 _FINAL_CHARACTERS: Final = SPEECH_CHARACTERS // UTTERANCES
-DETECT: Final = Rate(
+DETECT: Final = UsageRate(
     per="Amazon Comprehend, an hour of speech whose language is detected, at most",
     usage=Usage.SPEECH,
     parts=(
@@ -142,8 +141,8 @@ DETECT: Final = Rate(
 )
 
 
-def rates(resources: Resources) -> list[Rate]:
-    """Return the rates of what an environment has.
+def list_rates(resources: EnvironmentResources) -> list[UsageRate]:
+    """Return the rates of an environment's resources.
 
     Raises:
         UnpricedResource: for a machine or task that may be started no price is known.
@@ -152,31 +151,33 @@ def rates(resources: Resources) -> list[Rate]:
     return [*found, *_tasks(resources), *_gpus(resources), *_gigabytes(resources)]
 
 
-def not_chosen(resources: Resources) -> list[Rate]:
-    """Return the rates of Transcribe and Translate where no task calls them."""
+def list_unused_rates(resources: EnvironmentResources) -> list[UsageRate]:
+    """Return the rates of Transcribe and Translate if no task calls them."""
     return list(_speech(resources, chosen=False))
 
 
-def _speech(resources: Resources, *, chosen: bool) -> Iterator[Rate]:
-    """Return the rates of the services of language that tasks call, or of those that none calls."""
+def _speech(resources: EnvironmentResources, *, chosen: bool) -> Iterator[UsageRate]:
+    """Return the rates of the language services that tasks call, or of those that none calls."""
     tasks = resources.of("AWS::ECS::TaskDefinition")
     called = {rate.per for task in tasks for rate in _called(task)}
-    # The others are ways to do it rather than services: where nobody chose them, none is named.
+    # The others are variants, not services: they are named only if chosen.
     for rate in (TRANSCRIBE, TRANSCRIBE_MEDICAL, TRANSLATE, DETECT):
         if (rate.per in called) == chosen and (chosen or rate in {TRANSCRIBE, TRANSLATE}):
             yield rate
 
 
-def _called(task: Resource) -> Iterator[Rate]:
-    """Yield the rates of the services of language that a task calls."""
+def _called(task: Resource) -> Iterator[UsageRate]:
+    """Yield the rates of the language services that a task calls."""
 
     def has(named: tuple[str, str]) -> bool:
         name, value = named
-        return setting(task, name) == value
+        return find_setting(task, name) == value
 
     if has(prices.TRANSCRIBE_SETTING):
-        always = is_medical(json.loads(setting(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}"))
-        allowed = json.loads(setting(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
+        always = is_medical(
+            json.loads(find_setting(task, prices.TRANSCRIBE_OPTIONS_SETTING) or "{}")
+        )
+        allowed = json.loads(find_setting(task, prices.TRANSCRIBE_ALLOWED_SETTING) or "{}")
         if not always:
             yield TRANSCRIBE
         if always or allowed.get("medical"):
@@ -187,8 +188,8 @@ def _called(task: Resource) -> Iterator[Rate]:
         yield DETECT
 
 
-def _stream(resources: Resources) -> Iterator[Rate]:
-    """Return the rate of a stream, where something takes streams."""
+def _stream(resources: EnvironmentResources) -> Iterator[UsageRate]:
+    """Return the rate of a stream, if the environment takes streams."""
     if not resources.of("AWS::ECS::Service"):
         return
     runs = UTTERANCES * (prices.LAMBDA_REQUEST + FUNCTION_GB_SECONDS * prices.LAMBDA_ARM_GB_SECOND)
@@ -231,7 +232,7 @@ def _stream(resources: Resources) -> Iterator[Rate]:
             ),
         ),
     )
-    yield Rate(
+    yield UsageRate(
         per=Usage.STREAM,
         usage=Usage.STREAM,
         parts=parts,
@@ -242,7 +243,7 @@ def _stream(resources: Resources) -> Iterator[Rate]:
     )
 
 
-def _recording(resources: Resources) -> Iterator[Rate]:
+def _recording(resources: EnvironmentResources) -> Iterator[UsageRate]:
     if not resources.of("AWS::S3::Bucket"):
         return
     seconds = RECORDING_RUNS * Decimal("0.25")
@@ -267,7 +268,7 @@ def _recording(resources: Resources) -> Iterator[Rate]:
             ),
         ),
     )
-    yield Rate(
+    yield UsageRate(
         per=Usage.RECORDING,
         usage=Usage.RECORDING,
         parts=parts,
@@ -276,14 +277,14 @@ def _recording(resources: Resources) -> Iterator[Rate]:
 
 
 def _present(
-    resources: Resources, parts: Iterable[tuple[str, Decimal, tuple[str, ...]]]
-) -> tuple[Part, ...]:
-    """Return the parts that the environment has one of the types for."""
-    return tuple(Part(what, dollars) for what, dollars, types in parts if resources.of(*types))
+    resources: EnvironmentResources, parts: Iterable[tuple[str, Decimal, tuple[str, ...]]]
+) -> tuple[RatePart, ...]:
+    """Return the parts for whose types the environment has a resource."""
+    return tuple(RatePart(what, dollars) for what, dollars, types in parts if resources.of(*types))
 
 
-def _tasks(resources: Resources) -> Iterator[Rate]:
-    """Return what autoscaling adds, task by task, of the kind that it would start next."""
+def _tasks(resources: EnvironmentResources) -> Iterator[UsageRate]:
+    """Return the price of each task that autoscaling adds, by the capacity that it starts next."""
     for target in resources.of("AWS::ApplicationAutoScaling::ScalableTarget"):
         for service in resources.of("AWS::ECS::Service"):
             scaled = service.stack == target.stack and mentions(
@@ -291,11 +292,11 @@ def _tasks(resources: Resources) -> Iterator[Rate]:
             )
             if not scaled or not on_fargate(service):
                 continue
-            least, most = least_tasks(service, resources), target.number("MaxCapacity")
+            least, most = count_tasks(service, resources), target.number("MaxCapacity")
             if most <= least:
                 continue
             spot = split(service, least + 1).spot > split(service, least).spot
-            yield Rate(
+            yield UsageRate(
                 per=Usage.TASK,
                 usage=Usage.TASK,
                 parts=_hour(task_hour(service, resources, spot=spot)),
@@ -303,17 +304,17 @@ def _tasks(resources: Resources) -> Iterator[Rate]:
             )
 
 
-def _gpus(resources: Resources) -> Iterator[Rate]:
-    """Return what an hour of audio costs on each machine that may be started, either way."""
+def _gpus(resources: EnvironmentResources) -> Iterator[UsageRate]:
+    """Return the price of an hour of audio on each machine that may start, Spot and on demand."""
     speed = _speed(resources)
     for group in resources.of("AWS::AutoScaling::AutoScalingGroup"):
-        for choice in instance_choices(group, resources):
+        for choice in list_choices(group, resources):
             for spot in (True, False):
                 yield _audio_hour(replace(choice, spot=spot), speed)
 
 
-def _speed(resources: Resources) -> Decimal:
-    """Return how many hours of audio a machine transcribes in an hour, as the router is set."""
+def _speed(resources: EnvironmentResources) -> Decimal:
+    """Return the hours of audio that a machine transcribes in an hour, by the router's setting."""
     for function in resources.of("AWS::Lambda::Function"):
         found = function.value("Environment", "Variables", SPEED_SETTING)
         if isinstance(found, str):
@@ -321,13 +322,13 @@ def _speed(resources: Resources) -> Decimal:
     return Decimal(str(ASSUMED_SPEED))
 
 
-def _audio_hour(choice: Choice, speed: Decimal) -> Rate:
+def _audio_hour(choice: Choice, speed: Decimal) -> UsageRate:
     hour = _hour(machine(choice))
     dollars = sum((part.dollars for part in hour), Decimal(0))
-    return Rate(
+    return UsageRate(
         per=f"{Usage.GPU}, {choice.instance_type} {'Spot' if choice.spot else 'on demand'}",
         usage=Usage.GPU,
-        parts=tuple(Part(part.what, part.dollars / speed) for part in hour),
+        parts=tuple(RatePart(part.what, part.dollars / speed) for part in hour),
         assumed=(
             f"${dollars:.4f} an hour of the machine, in which {speed.normalize():f} hours of audio "
             "are assumed: not measured; starting and idle time come on top"
@@ -335,14 +336,14 @@ def _audio_hour(choice: Choice, speed: Decimal) -> Rate:
     )
 
 
-def _hour(used: Iterable[tuple[Price, Decimal]]) -> tuple[Part, ...]:
+def _hour(used: Iterable[tuple[Price, Decimal]]) -> tuple[RatePart, ...]:
     return tuple(
-        Part(price.what, quantity * price.monthly / HOURS_PER_MONTH) for price, quantity in used
+        RatePart(price.what, quantity * price.monthly / HOURS_PER_MONTH) for price, quantity in used
     )
 
 
-def _gigabytes(resources: Resources) -> Iterator[Rate]:
-    """Return what a GB costs wherever it may come to lie or pass."""
+def _gigabytes(resources: EnvironmentResources) -> Iterator[UsageRate]:
+    """Return the prices of a GB that is stored or transferred."""
     tables = resources.of("AWS::DynamoDB::Table")
     restorable = any(
         table.value("PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled")
@@ -370,5 +371,7 @@ def _gigabytes(resources: Resources) -> Iterator[Rate]:
         yield _gigabyte("utterances that can be restored, a month", prices.DYNAMODB_PITR_GB)
 
 
-def _gigabyte(what: str, dollars: Decimal) -> Rate:
-    return Rate(per=f"{Usage.GIGABYTE}: {what}", usage=Usage.GIGABYTE, parts=(Part(what, dollars),))
+def _gigabyte(what: str, dollars: Decimal) -> UsageRate:
+    return UsageRate(
+        per=f"{Usage.GIGABYTE}: {what}", usage=Usage.GIGABYTE, parts=(RatePart(what, dollars),)
+    )

@@ -1,17 +1,19 @@
-"""How many machines there are to be.
+"""Decides how many machines with a GPU should run.
 
-The first is started when enough jobs wait, or when one has waited for long enough: a machine is
-paid for from its start, which takes minutes, to the end of its idle time, so one for each job costs
-most. Since when jobs wait is what this function has seen itself, for the queue has the age of its
-oldest message only as a metric. Once a machine runs, more are wanted at once. Fewer are wanted only
-when there have been too many for a while, for the queue's counts are approximate. Those that have
-a job in hand are never too many, and neither is one that was given recordings beside the queue. A
-machine may have a second job ready, so this counts some too many; which of them ends is ECS's
-choice, and those at work ask it to spare them (`gpu_server.protection`).
+The first machine is started when enough jobs wait, or when a job has waited for long enough. A
+machine is paid for from its start, which takes minutes, to the end of its idle time, so a machine
+for each job would cost most. The function remembers itself since when jobs wait, because the queue
+reports the age of its oldest message only as a metric.
 
-Where machines are started at set times only, jobs wait for the next one. From then on everything
-is as above until the queue is empty. At other times jobs start no machine, but one that runs for
-another reason does them: it is kept ready, or has been idle for less than its time.
+Once a machine runs, more are started at once. Machines are stopped only after there have been too
+many for a while, because the queue's counts are approximate. A machine with a job in flight is
+never too many, and neither is one that got recordings without the queue. A machine may have
+prefetched a second job, so this counts some machines too many. ECS chooses which one ends, and busy
+machines ask to be spared (`gpu_server.host.protection`).
+
+Where machines are started at set times only, jobs wait for the next set time. From then on the
+rules above hold until the queue is empty. At other times jobs start no machine, but a machine that
+runs for another reason does them: because it is kept warm, or not idle for long enough yet.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """The queue of jobs, and what is done without it."""
+class QueueLoad:
+    """The jobs in the queue, and recordings that bypassed it."""
 
     waiting: int
     in_flight: int
-    #: Recordings that the router gave to a server within the last `Limits.idle`.
+    #: Recordings that the router gave to a server within the last `FleetLimits.idle`.
     served: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """The machines as they are."""
+    """The machines as they are now."""
 
     desired: int
     #: Whether one is kept ready, work or not, until somebody ends that.
@@ -53,7 +55,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class FleetLimits:
     """What the environment allows."""
 
     maximum: int
@@ -71,7 +73,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The machines as they are to be."""
+    """The machines as they should be."""
 
     desired: int
     surplus_since: datetime | None = None
@@ -80,16 +82,16 @@ class Decision:
 
 
 def decide(
-    load: Load, fleet: Fleet, limits: Limits, now: datetime, *, work_off: bool = False
+    load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime, *, work_off: bool = False
 ) -> Decision:
-    """Return how many machines there are to be from now on; `work_off`: a set time has come."""
+    """Return how many machines should run from now on; `work_off`: a set time has come."""
     begun = limits.at_set_times and (fleet.working_off or work_off)
     working_off = begun and bool(load.waiting or load.in_flight)
     fleet = replace(fleet, working_off=working_off)
     return replace(_number(load, fleet, limits, now), working_off=working_off)
 
 
-def _number(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision:
+def _number(load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime) -> Decision:
     wanted = min(_wanted(load, fleet, limits, now), limits.maximum)
     if fleet.desired == 0 and not fleet.is_warm(now) and wanted:
         since = fleet.waiting_since or now
@@ -103,7 +105,7 @@ def _number(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> Decision
     return Decision(desired=fleet.desired, surplus_since=since)
 
 
-def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
+def _wanted(load: QueueLoad, fleet: Fleet, limits: FleetLimits, now: datetime) -> int:
     for_work = math.ceil((load.waiting + load.in_flight) / limits.jobs_per_instance)
     if limits.at_set_times and not fleet.working_off:
         for_work = min(for_work, fleet.desired)
@@ -111,6 +113,6 @@ def _wanted(load: Load, fleet: Fleet, limits: Limits, now: datetime) -> int:
     return max(for_work, busy, 1 if fleet.is_warm(now) else 0)
 
 
-def _is_due(load: Load, since: datetime, limits: Limits, now: datetime) -> bool:
+def _is_due(load: QueueLoad, since: datetime, limits: FleetLimits, now: datetime) -> bool:
     enough = load.waiting + load.in_flight >= limits.jobs_to_start
     return enough or now - since >= limits.longest_wait

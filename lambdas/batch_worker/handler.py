@@ -1,19 +1,19 @@
-"""The function that has as many GPUs running as there is work.
+"""The function that runs as many machines with a GPU as there is work.
 
-A schedule invokes it every minute, and the router's wakes (`infra.wake`) do so as soon as a
-recording is queued. A wake is believed: the queue's own counts may lack a message for its first
-minute.
+A schedule invokes it every minute, and the router's wakes (`infra.recordings.wake`) do so as soon
+as a recording is queued. A wake counts as one waiting job, because the queue's own counts may lack
+a message for its first minute.
 
-It takes orders, too:
+It accepts orders, too:
 
 | event                                            | one machine is kept ready              |
 |--------------------------------------------------|----------------------------------------|
 | `{"keepWarm": true}`                             | until `{"keepWarm": false}` comes      |
 | `{"keepWarm": true, "until": "2026-11-20T18:00:00Z"}` | until then, whatever else is ordered |
 
-The first are those of the schedule, the last is for people; a moment that has passed ends it. By
-`{"workOff": true}` a schedule, or people, have what waits worked off where machines are started for
-jobs at set times only. Where there are no machines there is nothing to do.
+A schedule sends the first kind, people send the second; a moment in the past ends it. With
+`{"workOff": true}` a schedule, or people, have all waiting jobs done where machines are started for
+jobs at set times only. An environment without machines has nothing to do.
 
 Environment: `JOBS_QUEUE_URL`; where there are machines `CLUSTER`, `SERVICE`, `MAXIMUM_INSTANCES`,
 `JOBS_PER_INSTANCE` and `IDLE_MINUTES`, too, and optional `JOBS_TO_START`, `LONGEST_WAIT_MINUTES`
@@ -39,23 +39,26 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lambdas.batch_worker.decide import Fleet, Limits, Load, decide
+from lambdas.batch_worker.decide import Fleet, FleetLimits, QueueLoad, decide
 from lambdas.batch_worker.machines import Machines
+from transcripts.functions import (
+    BATCH_WORKER,
+    DEFAULT_NAMESPACE,
+    MACHINES_WANTED,
+    RECORDINGS_TRANSCRIBED,
+    ROUTER,
+)
 from transcripts.models import Moment
+from transcripts.recordings.machines import LONGEST_WARMTH
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-SERVICE = "batch_worker"
-
 AtLeastOne = Annotated[int, Field(ge=1)]
-
-#: Nobody keeps a machine ready for longer by one order: a wrong year would be dear.
-LONGEST_WARMTH = timedelta(days=1)
 
 
 class UnknownOrder(ValueError):
-    """An event asks for something that nobody knows. The message does not quote it."""
+    """An event asks for something unknown. The message does not quote it."""
 
 
 class NoMachines(RuntimeError):
@@ -69,7 +72,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
+    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
 
 class MachineSettings(BaseModel):
@@ -87,9 +90,9 @@ class MachineSettings(BaseModel):
     at_set_times: Annotated[bool, Field(alias="AT_SET_TIMES")] = False
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> FleetLimits:
         """What the environment allows."""
-        return Limits(
+        return FleetLimits(
             maximum=self.maximum,
             jobs_per_instance=self.jobs_per_instance,
             idle=timedelta(minutes=self.idle_minutes),
@@ -107,7 +110,7 @@ class Record(BaseModel):
     source: Annotated[Literal["aws:sqs"], Field(alias="eventSource")]
 
 
-class Order(BaseModel):
+class MachineOrder(BaseModel):
     """The part of an event that matters."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -132,8 +135,8 @@ def _client(name: str) -> Any:
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
 chosen = MachineSettings.model_validate(os.environ) if "SERVICE" in os.environ else None
-logger = Logger(service=SERVICE)
-metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+logger = Logger(service=BATCH_WORKER)
+metrics = Metrics(namespace=settings.namespace, service=BATCH_WORKER)
 sqs = cast("SQSClient", _client("sqs"))
 cloudwatch = _client("cloudwatch")
 machines = (
@@ -143,7 +146,7 @@ machines = (
 
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Have as many machines as there is work.
+    """Start or stop machines, so that there are as many as there is work.
 
     Raises:
         UnknownOrder: the event asks for something else.
@@ -161,13 +164,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     load = _load()
     if order.wakes:
         load = replace(load, waiting=max(load.waiting, 1))
-    fleet, arn = machines.look()
+    fleet, arn = machines.read()
     fleet = _carry_out(order, machines, fleet, arn, now)
     if fleet.desired and not load.waiting and not load.in_flight:
         load = replace(load, served=_served(now - chosen.limits.idle, now))
     decision = decide(load, fleet, chosen.limits, now, work_off=order.work_off)
-    machines.become(arn, fleet, decision)
-    metrics.add_metric(name="MachinesWanted", unit=MetricUnit.Count, value=decision.desired)
+    machines.apply(arn, fleet, decision)
+    metrics.add_metric(name=MACHINES_WANTED, unit=MetricUnit.Count, value=decision.desired)
     metrics.flush_metrics()  # here and not by a decorator, which warns where there is nothing
     logger.info(
         "machines decided",
@@ -183,10 +186,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     )
 
 
-def _order(event: dict[str, Any], now: datetime) -> Order:
-    """Read an event; those of the schedule's looks order nothing."""
+def _order(event: dict[str, Any], now: datetime) -> MachineOrder:
+    """Parse an event; those of the schedule contain no order."""
     try:
-        order = Order.model_validate(event)
+        order = MachineOrder.model_validate(event)
     except ValidationError as error:
         places = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
         raise UnknownOrder(f"not understood: {', '.join(sorted(places))}") from None
@@ -198,8 +201,10 @@ def _order(event: dict[str, Any], now: datetime) -> Order:
     return order
 
 
-def _carry_out(order: Order, machines: Machines, fleet: Fleet, arn: str, now: datetime) -> Fleet:
-    """Remember an order, forget what has passed, and return the machines as they are then."""
+def _carry_out(
+    order: MachineOrder, machines: Machines, fleet: Fleet, arn: str, now: datetime
+) -> Fleet:
+    """Store an order, delete one that has expired, and return the machines as they are then."""
     if order.until is None and order.keep_warm is not None:
         machines.keep_warm(arn, warm=order.keep_warm)
         fleet = replace(fleet, kept_warm=order.keep_warm)
@@ -212,12 +217,12 @@ def _carry_out(order: Order, machines: Machines, fleet: Fleet, arn: str, now: da
     return fleet
 
 
-def _load() -> Load:
+def _load() -> QueueLoad:
     attributes = sqs.get_queue_attributes(
         QueueUrl=settings.jobs_queue_url,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
-    return Load(
+    return QueueLoad(
         waiting=int(attributes["ApproximateNumberOfMessages"]),
         in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
     )
@@ -227,8 +232,8 @@ def _served(begin: datetime, end: datetime) -> int:
     """Return how many recordings the router gave to a server; it counts them in a metric."""
     points = cloudwatch.get_metric_statistics(
         Namespace=settings.namespace,
-        MetricName="RecordingsTranscribed",
-        Dimensions=[{"Name": "service", "Value": "router"}],
+        MetricName=RECORDINGS_TRANSCRIBED,
+        Dimensions=[{"Name": "service", "Value": ROUTER}],
         StartTime=begin,
         EndTime=end,
         Period=60,

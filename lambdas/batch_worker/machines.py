@@ -1,4 +1,4 @@
-"""The ECS service whose tasks are machines with a GPU; what is to be remembered are its tags.
+"""The ECS service whose tasks are machines with a GPU; its tags store what is remembered.
 
 RuntimeError
 └── NoService    the service is not there
@@ -23,13 +23,13 @@ class NoService(RuntimeError):
     """The service is not there."""
 
 
-class Client(Protocol):
+class EcsClient(Protocol):
     """The part of botocore's client of ECS that is used."""
 
     def describe_services(
         self, *, cluster: str, services: list[str], include: list[str]
     ) -> dict[str, Any]:
-        """Tell how services are."""
+        """Return the state of services."""
 
     def update_service(self, *, cluster: str, service: str, desiredCount: int) -> object:  # noqa: N803 - AWS's name
         """Change a service."""
@@ -44,12 +44,12 @@ class Client(Protocol):
 class Machines:
     """A service of ECS. Errors of its methods are botocore's, and `NoService`."""
 
-    def __init__(self, client: Client, *, cluster: str, service: str) -> None:
+    def __init__(self, client: EcsClient, *, cluster: str, service: str) -> None:
         self._client = client
         self._cluster = cluster
         self._service = service
 
-    def look(self) -> tuple[Fleet, str]:
+    def read(self) -> tuple[Fleet, str]:
         """Return the machines as they are, and the service's ARN."""
         answer = self._client.describe_services(
             cluster=self._cluster, services=[self._service], include=["TAGS"]
@@ -76,8 +76,8 @@ class Machines:
         """Remember until when one machine is to be kept ready."""
         self._remember(arn, {WARM_UNTIL: until.isoformat() if until else None})
 
-    def become(self, arn: str, fleet: Fleet, decision: Decision) -> None:
-        """Change what differs between the machines as they are and as they are to be."""
+    def apply(self, arn: str, fleet: Fleet, decision: Decision) -> None:
+        """Apply a decision: change the number of machines and the tags that differ."""
         if decision.desired != fleet.desired:
             self._client.update_service(
                 cluster=self._cluster, service=self._service, desiredCount=decision.desired

@@ -1,1 +1,1 @@
-"""Sends recordings on their way: to the server at once, or to the queue."""
+"""Routes uploaded recordings: to the GPU server at once, or to the queue."""

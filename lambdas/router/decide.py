@@ -1,12 +1,12 @@
-"""Who transcribes a recording: the server at once, whoever works off the queue, or nobody.
+"""Decides who transcribes a recording: the server at once, a worker of the queue, or nobody.
 
-The server is asked only where its answer can be awaited. How long that takes is an estimate from
-the recording's size: so many bytes are a second of audio, and so many seconds of audio are
-transcribed in a second (`Pace`). Both are assumptions, and a wrong one costs nothing but time: an
-answer that does not come is given up early enough to queue the recording, which does no harm if
-it was transcribed all the same.
+The server is asked only if its answer can be awaited. How long that takes is estimated from the
+recording's size (`TranscriptionPace`): a number of bytes is a second of audio, and a number of
+seconds of audio is transcribed in a second. Both are assumptions. A wrong one costs nothing but
+time: the router stops waiting early enough to queue the recording, which does no harm if it was
+transcribed all the same.
 
-Times are seconds. `left` is what remains until the function has to end.
+Times are seconds. `left` is the time until the function has to end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.machines import ASSUMED_SPEED
+from transcripts.recordings.status import RecordingState
 
 #: Kept for the end: to look once more whether there is a transcript, and to reach the queue, both
 #: at their slowest. `lambdas.router.handler` has the clients' patience.
@@ -36,16 +37,8 @@ BYTES_PER_SECOND: Final = 4_000.0
 LONGEST_PAUSE: Final = 10.0
 
 
-class Outcome(StrEnum):
-    """How a recording ended that nobody has to transcribe any more."""
-
-    TRANSCRIBED = "transcribed"
-    #: No transcript can be made of it, and that is on record.
-    FAILED = "failed"
-
-
-class Server(StrEnum):
-    """What is known of the server."""
+class ServerHealth(StrEnum):
+    """The health of the server, as far as it is known."""
 
     NONE = "none"
     NOT_ASKED = "not_asked"
@@ -77,19 +70,19 @@ class Reason(StrEnum):
 class Skip:
     """There is nothing to be done."""
 
-    outcome: Outcome
+    state: RecordingState
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """Whoever works off the queue transcribes it."""
+class Enqueue:
+    """A worker of the queue transcribes it."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """What is assumed of recordings and of the server."""
+class TranscriptionPace:
+    """Assumptions about recordings and the server."""
 
     #: Bytes that are a second of audio.
     bytes_per_second: float = BYTES_PER_SECOND
@@ -103,40 +96,40 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a recording and of the server."""
+    """What is known about a recording and the server."""
 
-    outcome: Outcome | None
+    state: RecordingState
     batch: bool
-    server: Server
-    #: How long its transcription takes, by `Pace`.
+    server: ServerHealth
+    #: How long its transcription takes, by `TranscriptionPace`.
     needed: float
     left: float
 
 
 _NOT_NOW: Final = {
-    Server.NONE: Reason.NO_SERVER,
-    Server.DOWN: Reason.SERVER_DOWN,
-    Server.NOT_READY: Reason.SERVER_NOT_READY,
-    Server.FULL: Reason.SERVER_FULL,
+    ServerHealth.NONE: Reason.NO_SERVER,
+    ServerHealth.DOWN: Reason.SERVER_DOWN,
+    ServerHealth.NOT_READY: Reason.SERVER_NOT_READY,
+    ServerHealth.FULL: Reason.SERVER_FULL,
 }
 
 
-def decide(facts: Facts) -> Skip | Queue | None:
-    """Return what is to be done about a recording; None: the server is to transcribe it.
+def decide(facts: Facts) -> Skip | Enqueue | None:
+    """Decide what to do with a recording; None: the server should transcribe it.
 
-    What is not known of the server yet counts in its favour, so it is asked only about what it
-    could be given.
+    A server that was not asked for its health counts as healthy, so it is asked only about
+    recordings that it could get.
     """
-    if facts.outcome is not None:
-        return Skip(facts.outcome)
+    if facts.state.is_final:
+        return Skip(facts.state)
     if facts.batch:
-        return Queue(Reason.BATCH)
+        return Enqueue(Reason.BATCH)
     if facts.server in _NOT_NOW:
-        return Queue(_NOT_NOW[facts.server])
+        return Enqueue(_NOT_NOW[facts.server])
     if facts.left - RESERVE < LEAST:
-        return Queue(Reason.NO_TIME)
+        return Enqueue(Reason.NO_TIME)
     if facts.needed > facts.left - RESERVE:
-        return Queue(Reason.TOO_LARGE)
+        return Enqueue(Reason.TOO_LARGE)
     return None
 
 
@@ -149,12 +142,12 @@ def patience(needed: float, left: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Transcribed:
     """The server has transcribed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class TryLater:
     """Nothing was done; another attempt may succeed."""
 
     #: How long the server wants to be left alone, where it said so.
@@ -162,16 +155,16 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """Nobody knows what was done: no answer came, or one that leaves it open."""
+class NoAnswer:
+    """The outcome is unknown: no response came, or one that leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Another attempt is no use."""
+class Rejected:
+    """Another attempt cannot succeed."""
 
 
-Answer: TypeAlias = Done | Later | Lost | Refused
+Answer: TypeAlias = Transcribed | TryLater | NoAnswer | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,46 +174,46 @@ class Pause:
     seconds: float
 
 
-Next: TypeAlias = Skip | Queue | Pause
+Next: TypeAlias = Skip | Enqueue | Pause
 
 
-def must_look(answer: Answer) -> bool:
-    """Return whether the outcome may be there although the answer does not say so."""
-    return isinstance(answer, Lost | Refused)
+def is_unclear(answer: Answer) -> bool:
+    """Return whether the recording may be done although the answer does not say so."""
+    return isinstance(answer, NoAnswer | Rejected)
 
 
-def after(
-    answer: Later | Lost | Refused,
+def decide_next(
+    answer: TryLater | NoAnswer | Rejected,
     *,
-    outcome: Outcome | None,
+    state: RecordingState,
     attempts: int,
     needed: float,
     left: float,
     jitter: float,
 ) -> Next:
-    """Return what comes after an attempt that did not succeed.
+    """Decide what to do after an attempt that did not succeed.
 
     Args:
         answer: how it ended.
-        outcome: what lies in the bucket by now.
+        state: how far the recording is by now.
         attempts: how many were made.
-        needed: how long a transcription takes, by `Pace`.
+        needed: how long a transcription takes, by `TranscriptionPace`.
         left: until the function has to end.
         jitter: 0 to 1, at random, so that those who failed together do not come back together.
     """
-    if outcome is not None:
-        return Skip(outcome)
-    if isinstance(answer, Refused):
-        return Queue(Reason.SERVER_REFUSES)
+    if state.is_final:
+        return Skip(state)
+    if isinstance(answer, Rejected):
+        return Enqueue(Reason.SERVER_REFUSES)
     if attempts > len(PAUSES):
-        return Queue(Reason.SERVER_FAILS)
+        return Enqueue(Reason.SERVER_FAILS)
     pause = PAUSES[attempts - 1] * (0.5 + jitter)
-    if isinstance(answer, Later) and answer.retry_after is not None:
+    if isinstance(answer, TryLater) and answer.retry_after is not None:
         if answer.retry_after > LONGEST_PAUSE:
-            return Queue(Reason.SERVER_FULL)
+            return Enqueue(Reason.SERVER_FULL)
         pause = max(pause, answer.retry_after + jitter)
     if left - pause - RESERVE < max(LEAST, needed):
-        return Queue(Reason.NO_TIME)
+        return Enqueue(Reason.NO_TIME)
     return Pause(pause)
 
 
@@ -232,13 +225,13 @@ _SERVER_ERROR: Final = 500
 _DIGITS: Final = 6
 
 
-def understood(status: int, retry_after: str | None) -> Answer:
-    """Return what the server's HTTP status and its `Retry-After` mean."""
+def parse_response(status: int, retry_after: str | None) -> Answer:
+    """Return the answer that an HTTP status and `Retry-After` stand for."""
     if status == _OK:
-        return Done()
+        return Transcribed()
     if status in _NOTHING_DONE:
-        return Later(retry_after=_seconds(retry_after))
-    return Lost() if status >= _SERVER_ERROR else Refused()
+        return TryLater(retry_after=_seconds(retry_after))
+    return NoAnswer() if status >= _SERVER_ERROR else Rejected()
 
 
 def _seconds(text: str | None) -> float | None:

@@ -1,17 +1,17 @@
 """The function that EventBridge invokes when something was uploaded, or is asked for.
 
-A recording is transcribed by the server at once, or becomes a job in the queue, or is left alone
-because it was dealt with before: `lambdas.router.decide` says which. Duplicates do no harm: a
-transcript is written once, whoever comes first, and whoever comes later finds it. So there is no
-lock here, and events that come twice at the same time may both reach the server.
+`lambdas.router.decide` decides whether the server transcribes a recording at once, whether it
+becomes a job in the queue, or whether it is skipped because its state is final. Duplicates do no
+harm: a transcript is written once, by whoever is first, and later ones find it. So there is no lock
+here, and duplicate events at the same time may both reach the server.
 
-An event about which nothing can be done goes to the undelivered events at once. A bucket or a queue
+An event that no attempt can help goes to the undelivered events at once. A bucket or a queue
 that cannot be reached is an error of the invocation: Lambda tries twice more, and what fails still
 ends there as well. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`,
 `UNDELIVERED_QUEUE_URL`; where there is a server `GPU_URL` and the secret that it asks for,
 `AUTH_TOKEN`; where machines are started for what is queued `WAKE_QUEUE_URL`, a FIFO queue; optional
 what is assumed of the server, `SERVER_SPEED` and `BYTES_PER_SECOND` (see
-`lambdas.router.decide.Pace`).
+`lambdas.router.decide.TranscriptionPace`).
 """
 
 from __future__ import annotations
@@ -29,22 +29,36 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from lambdas.events import event_id
-from lambdas.router.decide import BYTES_PER_SECOND, Done, Outcome, Pace, Queue, Reason, Skip
-from lambdas.router.outcomes import Outcomes
-from lambdas.router.request import RefusedEvent, requested
-from lambdas.router.route import Clock, Report, Router
+from lambdas.events import RefusedEvent, event_id
+from lambdas.router.bucket import RequestedRecordings
+from lambdas.router.decide import (
+    BYTES_PER_SECOND,
+    Enqueue,
+    Reason,
+    Skip,
+    Transcribed,
+    TranscriptionPace,
+)
+from lambdas.router.request import parse_request
+from lambdas.router.route import InvocationClock, RecordingRouter, RouteResult
 from lambdas.router.server import TranscriptionServer
 from lambdas.undelivered import Undelivered
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.functions import (
+    DEFAULT_NAMESPACE,
+    EVENTS_REFUSED,
+    RECORDINGS_QUEUED,
+    RECORDINGS_TRANSCRIBED,
+    ROUTER,
+)
+from transcripts.recordings.machines import ASSUMED_SPEED
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.status import RecordingState
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-    from transcripts.recordings import TranscriptionJob
-
-SERVICE = "router"
+    from transcripts.recordings.keys import TranscriptionJob
 
 #: Of all wakes within so many seconds SQS keeps one.
 WAKE_SECONDS = 15
@@ -68,7 +82,7 @@ class Settings(BaseModel):
     token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
     speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = ASSUMED_SPEED
     bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
+    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
     def server(self) -> TranscriptionServer | None:
         """Return the server, if there is one."""
@@ -95,8 +109,8 @@ def _client(name: str) -> Any:
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
-logger = Logger(service=SERVICE)
-metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+logger = Logger(service=ROUTER)
+metrics = Metrics(namespace=settings.namespace, service=ROUTER)
 session = botocore.session.get_session()
 sqs = cast("SQSClient", _client("sqs"))
 undelivered = Undelivered(sqs, settings.undelivered_queue_url)
@@ -112,7 +126,7 @@ def _send(job: TranscriptionJob) -> None:
 
 
 def _wake(queue_url: str) -> None:
-    """Have the batch worker look now; if that fails, it does so by itself within a minute."""
+    """Wake the batch worker; if that fails, it looks by itself within a minute."""
     try:
         sqs.send_message(
             QueueUrl=queue_url,
@@ -124,14 +138,14 @@ def _wake(queue_url: str) -> None:
         logger.warning("batch worker not woken: %s", type(error).__name__)
 
 
-router = Router(
-    bucket=Outcomes(s3, settings.bucket),
+router = RecordingRouter(
+    recordings=RequestedRecordings(Objects(settings.bucket, s3)),
     server=settings.server(),
     queue=_send,
-    pace=Pace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
+    pace=TranscriptionPace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
 )
 
-#: A wrong secret or a wrong address: no recording is lost, but each takes the long way.
+#: A wrong secret or address: no recording is lost, but each takes the slow way.
 _SETTINGS_ARE_WRONG = frozenset({Reason.SERVER_REFUSES})
 
 
@@ -145,9 +159,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """
     about = {"event_id": event_id(event)}
     try:
-        request = requested(event, settings.bucket)
+        request = parse_request(event, settings.bucket)
     except RefusedEvent as refusal:
-        metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
+        metrics.add_metric(name=EVENTS_REFUSED, unit=MetricUnit.Count, value=1)
         logger.warning("event refused: %s: %s", type(refusal).__name__, refusal, extra=about)
         undelivered.keep(event, refusal, context)
         return
@@ -155,7 +169,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         metrics.add_metric(name="FoldersIgnored", unit=MetricUnit.Count, value=1)
         logger.info("folder ignored", extra=about)
         return
-    clock = Clock(
+    clock = InvocationClock(
         left=lambda: context.get_remaining_time_in_millis() / 1000,
         sleep=time.sleep,
         jitter=random.random,
@@ -169,23 +183,23 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     _record(report, about | {"size": request.job.size, "seconds": time.monotonic() - begin})
 
 
-def _record(report: Report, about: dict[str, Any]) -> None:
-    """Count and log what became of a recording; never by its name, which may be private."""
+def _record(report: RouteResult, about: dict[str, Any]) -> None:
+    """Count and log the result for a recording, without its name, which may be private."""
     about = about | {"attempts": report.attempts}
     match report.end:
-        case Done() | Skip(outcome=Outcome.TRANSCRIBED) if report.attempts:
-            _count("RecordingsTranscribed")
+        case Transcribed() | Skip(state=RecordingState.TRANSCRIBED) if report.attempts:
+            _count(RECORDINGS_TRANSCRIBED)
             logger.info("recording transcribed", extra=about)
-        case Queue(reason=reason):
-            _count("RecordingsQueued")
+        case Enqueue(reason=reason):
+            _count(RECORDINGS_QUEUED)
             write = logger.warning if reason in _SETTINGS_ARE_WRONG else logger.info
             write("recording queued", extra=about | {"reason": reason})
         case Skip() if report.attempts:
             _count("RecordingsFailed")
             logger.info("recording cannot be transcribed", extra=about)
-        case Skip(outcome=outcome):
+        case Skip(state=state):
             _count("RecordingsSkipped")
-            logger.info("recording skipped", extra=about | {"outcome": outcome})
+            logger.info("recording skipped", extra=about | {"outcome": state})
 
 
 def _count(name: str) -> None:

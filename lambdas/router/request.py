@@ -1,4 +1,4 @@
-"""What an event asks for.
+"""Parse an event into the transcription that it asks for.
 
 Events come in three shapes. S3 notifies of a new object:
 
@@ -9,7 +9,7 @@ and applications ask for a transcript with a `detail` of either of these:
     {"s3Location": {"bucket", "key"}}        {"s3_bucket", "s3_key"}
 
 An application may add `"mode": "batch"`: then the recording waits in the queue, where it costs
-least. `"mode": "now"` is what is done without it.
+least. The default is `"mode": "now"`.
 
 ValueError
 └── RefusedEvent         nothing can be done about it; the message quotes nothing of it
@@ -25,13 +25,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from lambdas.s3_events import ObjectCreated, Shape
+from lambdas.events import ObjectCreated, RefusedEvent, Shape
 from transcripts.models import Moment
-from transcripts.recordings import TranscriptionJob, UnknownKey, recording
-
-
-class RefusedEvent(ValueError):
-    """Nothing can be done about an event."""
+from transcripts.recordings.keys import TranscriptionJob, UnknownKey, recording
 
 
 class UnknownEvent(RefusedEvent):
@@ -47,7 +43,7 @@ class NotARecording(RefusedEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class TranscriptionRequest:
     """A recording to be transcribed."""
 
     #: As it goes onto the queue, should it have to.
@@ -105,8 +101,8 @@ class _Event(Shape):
                 return _Place(bucket=bucket, key=key, batch=mode == "batch")
 
 
-def requested(event: dict[str, Any], bucket: str) -> Request | None:
-    """Return what an event asks for; None if it is about a folder.
+def parse_request(event: dict[str, Any], bucket: str) -> TranscriptionRequest | None:
+    """Return the transcription that an event asks for; None if the event is about a folder.
 
     S3 knows no folders, but consoles mark them by empty objects whose key ends in a slash.
 
@@ -136,7 +132,9 @@ def requested(event: dict[str, Any], bucket: str) -> Request | None:
         )
     except ValidationError as error:
         raise UnknownEvent(_places(error)) from None
-    return Request(job=job, transcript_key=what.transcript_key, etag=place.etag, batch=place.batch)
+    return TranscriptionRequest(
+        job=job, transcript_key=what.transcript_key, etag=place.etag, batch=place.batch
+    )
 
 
 def _places(error: ValidationError) -> str:

@@ -1,11 +1,10 @@
-"""The way of one recording through the router: what is asked, tried and waited for, in order.
+"""Routes one recording: looks it up, asks the server, waits for it, or queues the recording.
 
-It waits for the server's answer, because only somebody who waits, or the queue, makes a recording
-safe: a server that had accepted it would forget it when Spot takes the machine. docs/recordings.md
-has the figures.
+It waits for the server's answer, because only a waiting caller or the queue makes a recording safe:
+a server that only accepted it would lose it when Spot takes the machine. docs/recordings.md has the
+figures.
 
-It decides nothing (`lambdas.router.decide`) and speaks to nobody itself: the server, the bucket,
-the queue and the clock are given to it.
+`lambdas.router.decide` decides. The server, the bucket, the queue and the clock are injected.
 """
 
 from __future__ import annotations
@@ -17,45 +16,45 @@ from typing import Protocol
 
 from lambdas.router.decide import (
     Answer,
-    Done,
+    Enqueue,
     Facts,
-    Outcome,
-    Pace,
     Pause,
-    Queue,
-    Server,
+    ServerHealth,
     Skip,
-    after,
+    Transcribed,
+    TranscriptionPace,
     decide,
-    must_look,
+    decide_next,
+    is_unclear,
     patience,
 )
-from lambdas.router.request import Request
-from transcripts.recordings import TranscriptionJob
+from lambdas.router.request import TranscriptionRequest
+from transcripts.recordings.keys import TranscriptionJob
+from transcripts.recordings.status import RecordingState
 
 
-class Bucket(Protocol):
-    """What lies there for recordings; `lambdas.router.outcomes.Outcomes` is one."""
+class Lookup(Protocol):
+    """Looks recordings up; `lambdas.router.bucket.RequestedRecordings` is one."""
 
-    def of(self, request: Request) -> Outcome | None:
-        """Return how a recording ended, if it has."""
+    def state(self, request: TranscriptionRequest) -> RecordingState:
+        """Return how far a recording is."""
 
-    def size(self, request: Request) -> int | None:
+    def size(self, request: TranscriptionRequest) -> int | None:
         """Return a recording's size in bytes, if it is there."""
 
 
-class Transcriber(Protocol):
-    """Who transcribes; `lambdas.router.server.TranscriptionServer` is one."""
+class RemoteTranscriber(Protocol):
+    """A server that transcribes; `lambdas.router.server.TranscriptionServer` is one."""
 
-    def health(self) -> Server:
-        """Ask how it is."""
+    def health(self) -> ServerHealth:
+        """Ask for its health."""
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
         """Have a recording transcribed, and wait so long for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class InvocationClock:
     """Time, in seconds."""
 
     #: What is left until the function has to end.
@@ -66,75 +65,82 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What became of a recording."""
+class RouteResult:
+    """How the routing of a recording ended."""
 
-    end: Done | Skip | Queue
+    end: Transcribed | Skip | Enqueue
     #: Attempts at the server.
     attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Router:
-    """Sends recordings on their way. Errors are those of bucket and queue."""
+class RecordingRouter:
+    """Routes recordings. Raises the errors of bucket and queue."""
 
-    bucket: Bucket
+    recordings: Lookup
     #: None where there is none.
-    server: Transcriber | None
+    server: RemoteTranscriber | None
     queue: Callable[[TranscriptionJob], None]
-    pace: Pace
+    pace: TranscriptionPace
 
-    def route(self, request: Request, clock: Clock) -> Report:
-        """Have a recording transcribed, queued, or left alone because it was dealt with.
+    def route(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
+        """Have a recording transcribed or queued, or skip it because its state is final.
 
-        Whatever is queued was tried before, if at all, and what was tried may have succeeded
-        without our knowing; who works off the queue looks again.
+        An attempt before queueing may have succeeded without an answer; the worker of the queue
+        checks again.
         """
         report = self._try(request, clock)
-        if isinstance(report.end, Queue):
+        if isinstance(report.end, Enqueue):
             self.queue(request.job)
         return report
 
-    def _try(self, request: Request, clock: Clock) -> Report:
+    def _try(self, request: TranscriptionRequest, clock: InvocationClock) -> RouteResult:
         facts = Facts(
-            outcome=self.bucket.of(request),
+            state=self.recordings.state(request),
             batch=request.batch,
-            server=Server.NONE if self.server is None else Server.NOT_ASKED,
+            server=ServerHealth.NONE if self.server is None else ServerHealth.NOT_ASKED,
             needed=self.pace.seconds(request.job.size),
             left=clock.left(),
         )
         end = decide(facts)
         if end is not None:
-            return Report(end=end)
+            return RouteResult(end=end)
         assert self.server is not None  # noqa: S101 - for mypy; without one it is queued
         if request.job.size is None:
-            facts = replace(facts, needed=self.pace.seconds(self.bucket.size(request)))
+            facts = replace(facts, needed=self.pace.seconds(self.recordings.size(request)))
         end = decide(replace(facts, left=clock.left()))
         if end is None:
             server = self.server.health()
             end = decide(replace(facts, server=server, left=clock.left()))
         if end is not None:
-            return Report(end=end)
+            return RouteResult(end=end)
         return self._attempts(self.server, request, facts.needed, clock)
 
     def _attempts(
-        self, server: Transcriber, request: Request, needed: float, clock: Clock
-    ) -> Report:
-        """Have the server transcribe, several times if need be, and never for too long."""
+        self,
+        server: RemoteTranscriber,
+        request: TranscriptionRequest,
+        needed: float,
+        clock: InvocationClock,
+    ) -> RouteResult:
+        """Have the server transcribe, in several attempts if needed, within the time limit."""
         for attempts in count(1):
             seconds = patience(needed, clock.left())
             answer = server.transcribe(request.job.bucket, request.job.key, seconds=seconds)
-            if isinstance(answer, Done):
-                return Report(end=answer, attempts=attempts)
-            next_ = after(
+            if isinstance(answer, Transcribed):
+                return RouteResult(end=answer, attempts=attempts)
+            next_ = decide_next(
                 answer,
-                outcome=self.bucket.of(request) if must_look(answer) else None,
+                state=self._state_after(answer, request),
                 attempts=attempts,
                 needed=needed,
                 left=clock.left(),
                 jitter=clock.jitter(),
             )
             if not isinstance(next_, Pause):
-                return Report(end=next_, attempts=attempts)
+                return RouteResult(end=next_, attempts=attempts)
             clock.sleep(next_.seconds)
         raise AssertionError("attempts are limited")
+
+    def _state_after(self, answer: Answer, request: TranscriptionRequest) -> RecordingState:
+        return self.recordings.state(request) if is_unclear(answer) else RecordingState.WAITING

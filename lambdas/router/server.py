@@ -1,7 +1,7 @@
-"""The GPU server over HTTP: each answer as what it means.
+"""A client of the GPU server that turns each response into an answer of `lambdas.router.decide`.
 
-Nothing here raises: a server that cannot be reached is one of its answers. Redirects are not
-followed, for the token would go with them.
+Nothing here raises: that the server cannot be reached is an answer, too. Redirects are not
+followed, because the token would be sent along.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from urllib3.exceptions import (
 )
 from urllib3.response import BaseHTTPResponse
 
-from lambdas.router.decide import Answer, Later, Lost, Server, understood
+from lambdas.router.decide import Answer, NoAnswer, ServerHealth, TryLater, parse_response
 
-#: Patience with `GET /health`, seconds; it is answered at once also under full load.
+#: Timeout of `GET /health`, seconds; it is answered at once even under full load.
 HEALTH_SECONDS: Final = 1.0
-#: Patience with a connection, seconds.
+#: Timeout of a connection, seconds.
 CONNECT_SECONDS: Final = 2.0
-#: More of an answer is not read, bytes.
+#: The most that is read of a response, bytes.
 MOST: Final = 65_536
 
 _OK: Final = 200
@@ -68,7 +68,7 @@ class TranscriptionServer:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = pool or PoolManager(maxsize=1, retries=False)
 
-    def health(self) -> Server:
+    def health(self) -> ServerHealth:
         """Ask how the server is; takes at most two seconds."""
         try:
             try:
@@ -78,16 +78,16 @@ class TranscriptionServer:
             body = response.read(MOST)
             response.release_conn()
         except HTTPError:
-            return Server.DOWN
+            return ServerHealth.DOWN
         if response.status != _OK:
-            return Server.NOT_READY
+            return ServerHealth.NOT_READY
         try:
             health = _Health.model_validate_json(body)
         except ValidationError:
-            return Server.NOT_READY
+            return ServerHealth.NOT_READY
         if not health.ready:
-            return Server.NOT_READY
-        return Server.FULL if health.queue.full else Server.READY
+            return ServerHealth.NOT_READY
+        return ServerHealth.FULL if health.queue.full else ServerHealth.READY
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
         """Have a recording transcribed; the transcript gets to its place in the bucket.
@@ -107,12 +107,12 @@ class TranscriptionServer:
                 timeout=Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
             )
         except (NewConnectionError, ConnectTimeoutError):
-            return Later()
+            return TryLater()
         except HTTPError:
-            return Lost()
+            return NoAnswer()
         # The status says all. A body that comes slowly is not waited for, so the connection goes.
         response.close()
-        return understood(response.status, response.headers.get("Retry-After"))
+        return parse_response(response.status, response.headers.get("Retry-After"))
 
     def _ask_health(self) -> BaseHTTPResponse:
         return self._request("GET", "/health", timeout=Timeout(HEALTH_SECONDS))

@@ -1,1 +1,1 @@
-"""Makes one transcript of a session's chunks."""
+"""Combines the transcripts of a session's chunks into one."""

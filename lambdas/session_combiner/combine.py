@@ -1,16 +1,16 @@
-"""Looks at a session in the bucket, and writes its transcript when it is time.
+"""Reads a session from the bucket, and writes its transcript once all chunks are there.
 
     list the chunks' outcomes ─► decide ─► wait
                                    └────► read the chunks ─► captions ─► transcript ─► look again
 
-Looking costs a request for 1,000 chunks and a few more, and is done for every event; the chunks'
-transcripts are read only when there is something to be written. What is written carries the
+A look costs a request for 1,000 chunks and a few more, and every event causes one. The chunks'
+transcripts are read only when there is something to write. Each written object carries the
 fingerprint of what it was made of, so an event that changes nothing writes nothing.
 
-Any number of invocations may do this at once. The transcript is replaced only by who has seen the
-one that is there (If-None-Match, If-Match), and nobody leaves before he has looked once more and
-found transcript and captions made of what the bucket holds. So the last one who has written
-anything also has checked everything. One that is cut off is invoked again by Lambda.
+Any number of invocations may run at once. An invocation replaces only the transcript that it has
+seen (If-None-Match, If-Match), and ends only after another look has found transcript and captions
+made of what the bucket holds. So the last writer has also checked everything. Lambda repeats an
+invocation that was cut off.
 
 Memory: the segments of the session, besides some chunks that are being read. Above
 `WORDS_UP_TO` bytes of transcripts words are left out, which are most of it; above
@@ -19,7 +19,7 @@ Memory: the segments of the session, besides some chunks that are being read. Ab
 Exception
 ├── SessionTooLarge    its chunks' transcripts are larger than this function may hold
 ├── OutOfTime          the time that is left would not do
-└── Unsettled          others kept changing the session
+└── SessionUnsettled          others kept changing the session
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from transcripts.bucket import Recordings, Standing, UnreadableDocument
 from transcripts.documents import RecordingTranscript, SessionEnd, SessionMetadata
-from transcripts.recordings import Session, transcribed_chunk
-from transcripts.sessions import (
+from transcripts.recordings.keys import Session, transcribed_chunk
+from transcripts.recordings.objects import ObjectVersion
+from transcripts.recordings.sessions import (
     Combine,
-    Decision,
-    Listed,
+    Plan,
     Read,
     Wait,
+    chunk_results,
     combine,
     decide,
     needs_audio,
-    outcomes,
-    uploaded,
+    uploaded_chunks,
 )
+from transcripts.recordings.store import DocumentStore, UnreadableDocument
 
 #: Transcripts that are read at a time; the client needs as many connections.
 READERS: Final = 16
@@ -70,13 +70,13 @@ Remaining = Callable[[], float]
 
 
 class Log(Protocol):
-    """Takes what is noticed by the way, as the loggers of Python and Powertools do."""
+    """A logger of Python or of Powertools."""
 
     def warning(self, msg: object, *args: object) -> None:
-        """Tell of what somebody should know."""
+        """Log something that somebody should know."""
 
     def error(self, msg: object, *args: object) -> None:
-        """Tell of what somebody should do something about."""
+        """Log something that somebody should repair."""
 
 
 class SessionTooLarge(Exception):
@@ -87,7 +87,7 @@ class OutOfTime(Exception):
     """The time that is left would not do; another invocation has more."""
 
 
-class Unsettled(Exception):
+class SessionUnsettled(Exception):
     """Others kept changing the session; another invocation tries again."""
 
 
@@ -95,8 +95,8 @@ class _ChunkVanished(Exception):
     """A transcript was deleted after it had been listed."""
 
 
-class Outcome(StrEnum):
-    """What became of an event."""
+class Effect(StrEnum):
+    """What the combiner did about a session."""
 
     WAITING = "waiting"
     WRITTEN = "written"
@@ -106,10 +106,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What was done about a session, and what was noticed."""
+class CombineResult:
+    """What the combiner did about a session, and what it found."""
 
-    outcome: Outcome
+    effect: Effect
     #: Chunks that are waited for; None if nobody knows how many there will be.
     outstanding: int | None = 0
     #: Chunks in the transcript, and those that it lacks.
@@ -121,7 +121,7 @@ class Combiner:
     """Combines sessions of one bucket.
 
     Args:
-        recordings: the bucket.
+        store: the documents of the bucket.
         now: returns the aware time.
         log: gets what is noticed by the way; names of chunks, never what was said.
         sleep: waits between attempts, seconds.
@@ -129,13 +129,13 @@ class Combiner:
 
     def __init__(
         self,
-        recordings: Recordings,
+        store: DocumentStore,
         *,
         now: Callable[[], datetime],
         log: Log,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._recordings = recordings
+        self._store = store
         self._now = now
         self._log = log
         self._sleep = sleep
@@ -146,60 +146,58 @@ class Combiner:
         Raises:
             Contended: others kept writing it.
         """
-        self._recordings.put_once(session.end_key, end)
+        self._store.put_once(session.end_key, end)
 
-    def look(self, session: Session, remaining: Remaining) -> Result:
+    def look(self, session: Session, remaining: Remaining) -> CombineResult:
         """Write a session's transcript and captions if it is time and they are not there yet.
 
         Raises:
-            SessionTooLarge, OutOfTime, Unsettled: see the module.
+            SessionTooLarge, OutOfTime, SessionUnsettled: see the module.
             Contended: others kept writing the same object in the same moment.
             UnreadableDocument: what is kept of the session's end is no such document.
         """
-        written: Outcome | None = None
+        written: Effect | None = None
         for attempt in range(ATTEMPTS):
             plan = self._decide(session)
             if isinstance(plan, Wait):
-                return Result(outcome=written or Outcome.WAITING, outstanding=plan.outstanding)
-            standing = self._recordings.standing(session.transcript_key)
-            current = standing is not None and standing.fingerprint == plan.fingerprint
-            if current and not self._recordings.stale_captions(
-                session.transcript_key, plan.fingerprint
-            ):
-                return Result(
-                    outcome=written or Outcome.UNCHANGED,
+                return CombineResult(effect=written or Effect.WAITING, outstanding=plan.outstanding)
+            present = self._store.objects.head(session.transcript_key)
+            current = present is not None and present.fingerprint == plan.fingerprint
+            if current and not self._store.stale_captions(session.transcript_key, plan.fingerprint):
+                return CombineResult(
+                    effect=written or Effect.UNCHANGED,
                     chunks=len(plan.transcripts),
                     gaps=len(plan.gaps),
                 )
             try:
-                won = self._write(session, plan, standing, remaining, current=current)
+                won = self._write(session, plan, present, remaining, current=current)
             except _ChunkVanished:
                 continue
             if won:
-                written = Outcome.UPDATED if standing else Outcome.WRITTEN
+                written = Effect.UPDATED if present else Effect.WRITTEN
             elif not current and attempt < ATTEMPTS - 1:
                 self._sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
-        raise Unsettled("the session kept changing while it was written")
+        raise SessionUnsettled("the session kept changing while it was written")
 
-    def _decide(self, session: Session) -> Decision:
-        recordings = self._recordings
-        known = outcomes(session, recordings.listed(session.outcomes_prefix))
+    def _decide(self, session: Session) -> Plan:
+        store = self._store
+        known = chunk_results(session, store.objects.list(session.outcomes_prefix))
         if known.duplicates:
             names = sorted(transcribed_chunk(key).name for key in known.duplicates)
             self._log.warning("chunks whose number another one has: %s", names[:20])
-        found_end = recordings.get(session.end_key, SessionEnd)
+        found_end = store.get(session.end_key, SessionEnd)
         end = found_end.document if found_end else None
         metadata = self._metadata(session)
 
-        def decided(audio: Iterable[Listed]) -> Decision:
-            numbers = uploaded(session, (each.key for each in audio))
+        def decided(audio: Iterable[ObjectVersion]) -> Plan:
+            numbers = uploaded_chunks(session, (each.key for each in audio))
             return decide(known, metadata=metadata, end=end, audio=numbers)
 
         # One more listing, which most of a session's events can do without.
         if end is None and isinstance(waiting := decided(()), Wait):
             return waiting
         return decided(
-            recordings.listed(session.chunks_prefix) if needs_audio(metadata, end) else ()
+            store.objects.list(session.chunks_prefix) if needs_audio(metadata, end) else ()
         )
 
     def _metadata(self, session: Session) -> SessionMetadata | None:
@@ -208,7 +206,7 @@ class Combiner:
         Metadata that cannot be read fail the event about them, and no event about a chunk.
         """
         try:
-            found = self._recordings.get(session.metadata_key, SessionMetadata)
+            found = self._store.get(session.metadata_key, SessionMetadata)
         except UnreadableDocument as error:
             self._log.warning("metadata.json does not count: %s", error)
             return None
@@ -218,7 +216,7 @@ class Combiner:
         self,
         session: Session,
         plan: Combine,
-        standing: Standing | None,
+        present: ObjectVersion | None,
         remaining: Remaining,
         *,
         current: bool,
@@ -226,17 +224,17 @@ class Combiner:
         """Write what is to be written; return whether the transcript was."""
         if plan.size > COMBINED_UP_TO:
             raise SessionTooLarge(f"{plan.size} bytes of transcripts, of {COMBINED_UP_TO}")
-        recordings, key, fingerprint = self._recordings, session.transcript_key, plan.fingerprint
+        store, key, fingerprint = self._store, session.transcript_key, plan.fingerprint
         with self._reading(plan, remaining) as read:
             transcript = combine(
                 session, plan, read, now=self._now(), with_words=plan.size <= WORDS_UP_TO
             )
-        recordings.write_captions(key, transcript, fingerprint)
+        store.write_captions(key, transcript, fingerprint)
         if current:
             return False
-        if standing is None:
-            return recordings.put_once(key, transcript, fingerprint=fingerprint)
-        return recordings.replace(key, transcript, standing.etag, fingerprint=fingerprint)
+        if present is None:
+            return store.put_once(key, transcript, fingerprint=fingerprint)
+        return store.replace(key, transcript, present.etag, fingerprint=fingerprint)
 
     @contextmanager
     def _reading(self, plan: Combine, remaining: Remaining) -> Iterator[Iterator[Read | None]]:
@@ -261,9 +259,9 @@ class Combiner:
         while waiting:
             yield waiting.popleft().result()
 
-    def _read(self, listed: Listed) -> Read | None:
+    def _read(self, listed: ObjectVersion) -> Read | None:
         try:
-            found = self._recordings.get(listed.key, RecordingTranscript)
+            found = self._store.get(listed.key, RecordingTranscript)
         except UnreadableDocument as error:
             # One chunk must not cost the session; it becomes a gap that says so.
             chunk = transcribed_chunk(listed.key).name

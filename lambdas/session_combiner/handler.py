@@ -1,8 +1,8 @@
 """The function that EventBridge invokes when something has happened to a session.
 
-Events only say that it is time to look, see `decide`; what is written follows from the bucket
-alone, see `combine`. What no other attempt helps goes to the undelivered events at once, and is no
-error of the invocation. Environment: `RECORDINGS_BUCKET`, `UNDELIVERED_QUEUE_URL`.
+An event (`events`) only starts a look at the session; the bucket alone decides what is written
+(`combine`). An event that no further attempt can help goes to the undelivered events at once and is
+not an error of the invocation. Environment: `RECORDINGS_BUCKET`, `UNDELIVERED_QUEUE_URL`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,30 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.events import event_id
-from lambdas.session_combiner.combine import READERS, Combiner, SessionTooLarge
-from lambdas.session_combiner.decide import About, News, RefusedEvent, news
+from lambdas.events import RefusedEvent, event_id
+from lambdas.session_combiner.combine import READERS, Combiner, Effect, SessionTooLarge
+from lambdas.session_combiner.events import SessionEvent, Subject, parse_event
 from lambdas.undelivered import Undelivered
-from transcripts.bucket import Recordings, UnreadableDocument
 from transcripts.documents import SessionMetadata
+from transcripts.functions import (
+    DEFAULT_NAMESPACE,
+    EVENTS_REFUSED,
+    SESSION_COMBINER,
+    SESSIONS_WRITTEN,
+)
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore, UnreadableDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-SERVICE = "session_combiner"
+_METRICS = {
+    Effect.WAITING: "SessionsWaiting",
+    Effect.WRITTEN: SESSIONS_WRITTEN,
+    Effect.UPDATED: "SessionsUpdated",
+    Effect.UNCHANGED: "SessionsUnchanged",
+}
 
 
 class Settings(BaseModel):
@@ -42,13 +54,13 @@ class Settings(BaseModel):
     undelivered_queue_url: Annotated[
         str, Field(alias="UNDELIVERED_QUEUE_URL", pattern=r"^https?://")
     ]
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
+    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
-logger = Logger(service=SERVICE)
-metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+logger = Logger(service=SESSION_COMBINER)
+metrics = Metrics(namespace=settings.namespace, service=SESSION_COMBINER)
 session = botocore.session.get_session()
 sqs = cast(
     "SQSClient",
@@ -74,8 +86,8 @@ s3 = cast(
         ),
     ),
 )
-recordings = Recordings(settings.bucket, s3)
-combiner = Combiner(recordings, now=lambda: datetime.now(UTC), log=logger)
+store = DocumentStore(Objects(settings.bucket, s3))
+combiner = Combiner(store, now=lambda: datetime.now(UTC), log=logger)
 
 
 @metrics.log_metrics
@@ -88,7 +100,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """
     about: dict[str, Any] = {"event_id": event_id(event)}
     try:
-        happened = news(event, settings.bucket)
+        happened = parse_event(event, settings.bucket)
     except RefusedEvent as refusal:
         _refuse(event, refusal, context, about)
         return
@@ -112,25 +124,23 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 def _refuse(
     event: dict[str, Any], refusal: Exception, context: LambdaContext, about: dict[str, Any]
 ) -> None:
-    metrics.add_metric(name="EventsRefused", unit=MetricUnit.Count, value=1)
+    metrics.add_metric(name=EVENTS_REFUSED, unit=MetricUnit.Count, value=1)
     logger.warning("event refused: %s", refusal, extra=about)
     undelivered.keep(event, refusal, context)
 
 
-def _look(happened: News, context: LambdaContext) -> None:
-    if happened.about is About.METADATA:
-        recordings.get(happened.session.metadata_key, SessionMetadata)  # who wrote them has to know
+def _look(happened: SessionEvent, context: LambdaContext) -> None:
+    if happened.subject is Subject.METADATA:
+        store.get(happened.session.metadata_key, SessionMetadata)  # who wrote them has to know
     if happened.end:
         combiner.end(happened.session, happened.end)
     result = combiner.look(happened.session, lambda: context.get_remaining_time_in_millis() / 1000)
-    metrics.add_metric(
-        name=f"Sessions{result.outcome.capitalize()}", unit=MetricUnit.Count, value=1
-    )
+    metrics.add_metric(name=_METRICS[result.effect], unit=MetricUnit.Count, value=1)
     logger.info(
         "session %s",
-        result.outcome,
+        result.effect,
         extra={
-            "news": happened.about.value,
+            "news": happened.subject.value,
             "chunk": happened.chunk,
             "outstanding": result.outstanding,
             "chunks": result.chunks,

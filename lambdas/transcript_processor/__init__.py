@@ -1,1 +1,1 @@
-"""Brings utterances from the queue into the table, each once."""
+"""Stores utterances from the queue in the table, each once."""

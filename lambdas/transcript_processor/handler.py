@@ -29,18 +29,25 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.transcript_processor.process import PoisonMessage, process
+from lambdas.transcript_processor.process import PoisonMessage, PutResult, process
 from transcripts.conversations import DEFAULT_RETENTION, ConversationTable
+from transcripts.functions import (
+    DEFAULT_NAMESPACE,
+    FAILED_MESSAGES,
+    POISON_MESSAGES,
+    TRANSCRIPT_PROCESSOR,
+    UTTERANCES_STORED,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SERVICE = "transcript_processor"
-
 #: What the table takes for an utterance at the very worst, with the settings of the client below:
 #: two attempts, and a pause of a second between them.
 SLOWEST_PUT_MS = 5_000
+
+_METRICS = {PutResult.STORED: UTTERANCES_STORED, PutResult.DUPLICATE: "UtterancesDuplicate"}
 
 
 class NoTimeLeft(RuntimeError):
@@ -57,13 +64,13 @@ class Settings(BaseModel):
     retention_days: Annotated[int, Field(alias="RETENTION_DAYS", ge=1, le=3650)] = (
         DEFAULT_RETENTION.days
     )
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = "Cloudscribe"
+    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
-logger = Logger(service=SERVICE)
-metrics = Metrics(namespace=settings.namespace, service=SERVICE)
+logger = Logger(service=TRANSCRIPT_PROCESSOR)
+metrics = Metrics(namespace=settings.namespace, service=TRANSCRIPT_PROCESSOR)
 # An entire batch that failed is reported message by message too, not as a crash.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 # botocore alone: boto3 would bring S3's transfer manager, a quarter of the cold start.
@@ -93,19 +100,19 @@ def record_handler(record: SQSRecord, lambda_context: LambdaContext) -> None:
     try:
         if lambda_context.get_remaining_time_in_millis() < SLOWEST_PUT_MS:
             raise NoTimeLeft("left to another invocation")  # noqa: TRY301 - a failure like others
-        utterance, outcome = process(record.body, table)
+        utterance, result = process(record.body, table)
     except PoisonMessage as error:
-        metrics.add_metric(name="PoisonMessages", unit=MetricUnit.Count, value=1)
+        metrics.add_metric(name=POISON_MESSAGES, unit=MetricUnit.Count, value=1)
         logger.warning("poison message: %s", error, extra=message)
         raise
     except Exception:
-        metrics.add_metric(name="FailedMessages", unit=MetricUnit.Count, value=1)
+        metrics.add_metric(name=FAILED_MESSAGES, unit=MetricUnit.Count, value=1)
         logger.exception("message failed", extra=message)
         raise
-    metrics.add_metric(name=f"Utterances{outcome.capitalize()}", unit=MetricUnit.Count, value=1)
+    metrics.add_metric(name=_METRICS[result], unit=MetricUnit.Count, value=1)
     logger.info(
         "utterance %s",
-        outcome,
+        result,
         extra=message
         | {
             "conversation_id": utterance.conversation_id,

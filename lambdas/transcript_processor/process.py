@@ -1,7 +1,7 @@
-"""What becomes of one message of the queue: an utterance in the table.
+"""Stores the utterance of one message of the queue in the table.
 
 ValueError
-└── PoisonMessage    a message is not an utterance; its queue gives it up in the end
+└── PoisonMessage    a message is not an utterance; it ends in the dead-letter queue
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class PoisonMessage(ValueError):
     """A message is not an utterance. Says where it is wrong, never what it holds."""
 
 
-class Outcome(StrEnum):
-    """How a message was dealt with; both are a success."""
+class PutResult(StrEnum):
+    """What storing an utterance did; both are a success."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
 
 
-class Store(Protocol):
+class UtteranceStore(Protocol):
     """Where utterances are kept; `transcripts.conversations.ConversationTable` is one."""
 
     def put(self, utterance: Utterance) -> bool:
@@ -49,7 +49,7 @@ def parse(body: str) -> Utterance:
         raise PoisonMessage(problems) from None
 
 
-def process(body: str, store: Store) -> tuple[Utterance, Outcome]:
+def process(body: str, store: UtteranceStore) -> tuple[Utterance, PutResult]:
     """Store the utterance of a message body, once however often the message comes.
 
     Raises:
@@ -57,4 +57,4 @@ def process(body: str, store: Store) -> tuple[Utterance, Outcome]:
         Exception: what `store` raises; the message should be tried again.
     """
     utterance = parse(body)
-    return utterance, Outcome.STORED if store.put(utterance) else Outcome.DUPLICATE
+    return utterance, PutResult.STORED if store.put(utterance) else PutResult.DUPLICATE

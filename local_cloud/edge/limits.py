@@ -1,8 +1,7 @@
-"""What stands between the edge's sockets and aiohttp, which bounds neither connections nor readers.
+"""Limits on the edge's connections, which aiohttp does not have.
 
-Deadlines for heads are aiohttp's own (`keepalive_timeout`, from the last answer on), as is that for
-a body that is left over after an answer (`lingering_time`). What belongs to a request in work is up
-to the edge.
+aiohttp limits the time for a request's head (`keepalive_timeout`, from the last answer on) and for
+the rest of a body after an answer (`lingering_time`). The edge limits requests in work itself.
 """
 
 from __future__ import annotations
@@ -13,86 +12,86 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from gpu_server.connections import Crowd, Outflow
-from gpu_server.pace import Pace
+from foundation.connections import Crowd, Outflow
+from foundation.minimum_rate import Pace
 
 
 @dataclass(slots=True, kw_only=True)
-class Bounds:
-    """The bounds of a listener."""
+class EdgeLimits:
+    """The limits of a listener, and its requests in work."""
 
-    #: How many connections there are.
+    #: The connections, bounded in number.
     crowd: Crowd
-    #: For how long a client may take nothing of what is sent to it, seconds.
+    #: How long a client may read nothing of what is sent to it, seconds.
     patience: float
     in_work: int = field(init=False, default=0)
 
     @contextlib.contextmanager
     def work(self, transport: asyncio.Transport | None) -> Iterator[bool]:
-        """Count a request while it is in work; yield whether it may be.
+        """Count a request while it is in work; yield False where too many are.
 
-        A quarter of the connections stays without one, for newcomers to displace.
+        A quarter of the connections is kept without a request, so that new ones can displace them.
         """
         if self.in_work >= self.crowd.limit - self.crowd.limit // 4:
             yield False
             return
-        gate = transport.get_protocol() if transport is not None else None
-        if not isinstance(gate, Gate):
+        connection = transport.get_protocol() if transport is not None else None
+        if not isinstance(connection, LimitedConnection):
             yield True
             return
-        gate.waiting_since = None
+        connection.waiting_since = None
         self.in_work += 1
         try:
             yield True
         finally:
-            gate.waiting_since = time.monotonic()
+            connection.waiting_since = time.monotonic()
             self.in_work -= 1
 
 
-class Gate(asyncio.Protocol):
-    """A connection within bounds; what comes is passed on.
+class LimitedConnection(asyncio.Protocol):
+    """A connection within the limits; passes everything on to another protocol.
 
     Args:
-        bounds: of all.
-        make: makes who works with the connection.
+        limits: the listener's.
+        make: makes the protocol that handles the connection.
     """
 
-    def __init__(self, bounds: Bounds, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, limits: EdgeLimits, make: Callable[[], asyncio.Protocol]) -> None:
         self.address = ""
         self.waiting_since: float | None = None
-        self._bounds = bounds
+        self._limits = limits
         self._make = make
         self._inside: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
-        # One byte will do: whoever reads at all is there.
-        self._outflow = Outflow(Pace(rate=1 / bounds.patience, patience=bounds.patience))
-        self._looked = time.monotonic()
-        self._looking: asyncio.TimerHandle | None = None
+        # One byte is enough: it shows that the client reads.
+        self._outflow = Outflow(Pace(rate=1 / limits.patience, patience=limits.patience))
+        self._checked_at = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let it in, or cut it where there is no room."""
+        """Admit the connection, or cut it where there are too many."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - as asyncio makes it
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         self.waiting_since = time.monotonic()  # later than everybody else's
-        if not self._bounds.crowd.enter(self):
+        if not self._limits.crowd.enter(self):
             transport.abort()
             return
         self._inside = self._make()
         self._inside.connection_made(transport)
-        self._look()
+        self._check()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._bounds.crowd.leave(self)
-        if self._looking is not None:
-            self._looking.cancel()
+        """Remove the connection."""
+        self._limits.crowd.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._inside is not None:
             self._inside.connection_lost(exc)
 
     def displace(self) -> None:
-        """End it at once, for another one."""
+        """Cut the connection in favour of a new one."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -115,14 +114,14 @@ class Gate(asyncio.Protocol):
         if self._inside is not None:
             self._inside.resume_writing()
 
-    def _look(self) -> None:
-        """Cut a client that takes nothing; look again later."""
+    def _check(self) -> None:
+        """Cut a client that does not read; check again later."""
         if self._transport is None:
             return
         now, unsent = time.monotonic(), self._transport.get_write_buffer_size()
-        if not self._outflow.look(now - self._looked, unsent):
+        if not self._outflow.look(now - self._checked_at, unsent):
             self._transport.abort()
             return
-        self._looked = now
+        self._checked_at = now
         loop = asyncio.get_running_loop()
-        self._looking = loop.call_later(min(1.0, self._bounds.patience / 4), self._look)
+        self._timer = loop.call_later(min(1.0, self._limits.patience / 4), self._check)

@@ -1,11 +1,11 @@
 """CloudFront's stand-in: the page and the service behind one address.
 
-Serves the built page and passes `/api/` on to the service, with the headers and rules of the
-real distribution. Nothing else of the tree knows about it; a client sees the same paths,
-statuses, frames and close codes as from the service itself. Differences that remain: frames
-are not compressed, and a connection that breaks on one side is closed on the other with a
-code, for 1006 cannot be sent. Like CloudFront it waits for no client without end, but for sockets;
-for the service, other than CloudFront, it does.
+It serves the built page and relays `/api/` to the service, with the headers and rules of the real
+distribution. Nothing else in the tree knows it; a client sees the same paths, statuses, frames and
+close codes as from the service itself, with two differences: frames are not compressed, and where a
+connection breaks on one side, the other side gets a close code, because 1006 cannot be sent. Like
+CloudFront it limits how long it waits for a client, except on a WebSocket; unlike CloudFront it
+waits for the service as long as the service takes.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from gpu_server.connections import BACKLOG, BURST, Crowd, affordable
-from gpu_server.pace import Pace, TooSlow, paced
-from infra.page_headers import page_headers
-from local_cloud.edge.limits import Bounds, Gate
+from foundation.connections import BACKLOG, BURST, Crowd, affordable
+from foundation.minimum_rate import Pace, TooSlow, paced
+from infra.web.page_headers import page_headers
+from local_cloud.edge.limits import EdgeLimits, LimitedConnection
 
-#: Frames up to this size pass, so that the service itself refuses those that are too large.
+#: Largest frame of a client that is relayed, bytes; the service itself refuses smaller ones.
 MAX_CLIENT_FRAME: Final = 256 * 1024
-#: Bound of what the service may send in one frame, bytes; a snapshot is the largest.
+#: Largest frame of the service that is relayed, bytes; a snapshot is its largest message.
 MAX_SERVICE_FRAME: Final = 16 * 1024 * 1024
-#: What the kernel may hold of a connection in each direction, bytes. Audio that waits here is
-#: lag that neither the speaker nor the service can see.
+#: The kernel's buffer for a connection in each direction, bytes. Audio that waits in it is lag that
+#: neither the speaker nor the service can see.
 SOCKET_BUFFER: Final = 192 * 1024
-#: A peer that takes nothing for this long is cut off, seconds.
+#: A peer that reads nothing for this long is cut, seconds.
 STUCK_SECONDS: Final = 30.0
-#: For the head of a request, from the last answer or the start, seconds.
+#: Limit for the head of a request, from the last answer or the connection's start, seconds.
 HEAD_SECONDS: Final = 15.0
-#: For what is left of a body after the answer, so that the client sees that, seconds.
+#: How long the rest of a body is read after the answer, so that the client sees that, seconds.
 LINGER_SECONDS: Final = 5.0
-#: For a file of the page to be read, seconds; it does not go far.
+#: Limit for a client to read a file of the page, seconds.
 PAGE_SECONDS: Final = 60.0
-#: What the body of a request has to bring, bytes per second.
+#: Minimal rate of a request's body, bytes per second.
 BODY_RATE: Final = 16 * 1024
-#: Connections at a time. Each may need another one to the service.
+#: Most connections. Each may need another one to the service.
 CONNECTIONS: Final = 2048
 #: How long a closing peer may take to answer the close, seconds.
 CLOSE_SECONDS: Final = 2.0
@@ -73,14 +73,14 @@ CLOSE_CLIENT_LOST: Final = 1001
 
 SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again in a few seconds.\n"
 
-#: Names of this machine. Others are refused, or a page on the internet could point a name of
-#: its own at the loopback address and read conversations ("DNS rebinding").
+#: Names of this machine. Others are refused, or a page on the internet could resolve a name of its
+#: own to the loopback address and read conversations ("DNS rebinding").
 LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
-#: The client's address, for the service's rates; CloudFront's is called the same. What a client
-#: sends under this name is replaced.
+#: The header with the client's address, for the service's rate limits, as CloudFront names it. A
+#: client's own header of this name is replaced.
 VIEWER_HEADER = "X-Cloudscribe-Viewer"
-#: Headers that belong to one connection (RFC 9110, 7.6.1) or that a client library makes itself.
+#: Headers of a single connection (RFC 9110, 7.6.1), and those that the client library sets itself.
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -107,9 +107,9 @@ HANDSHAKE = frozenset(
 DIST = web.AppKey("dist", Path)
 SERVICE = web.AppKey("service", str)
 CLIENT = web.AppKey("client", ClientSession)
-BOUNDS = web.AppKey("bounds", Bounds)
+LIMITS = web.AppKey("limits", EdgeLimits)
 
-#: A WebSocket whose text stays bytes, for it is only passed on.
+#: WebSockets whose text stays bytes, because it is only relayed.
 ServerSocket = web.WebSocketResponse[bool]
 ServiceSocket = ClientWebSocketResponse[bool]
 Socket = ServerSocket | ServiceSocket
@@ -119,9 +119,9 @@ Socket = ServerSocket | ServiceSocket
 
 
 def security_headers(host: str) -> dict[str, str]:
-    """Return the headers of every answer that is part of the page, with its sockets at `host`.
+    """Return the headers of every answer of the page, whose sockets are at `host`.
 
-    They are CloudFront's but for the one that asks for TLS, which is not spoken here.
+    They are CloudFront's without the one that demands TLS, which the edge does not use.
     """
     headers = page_headers(f"ws://{host}")
     del headers["Strict-Transport-Security"]
@@ -129,11 +129,11 @@ def security_headers(host: str) -> dict[str, str]:
 
 
 def find_file(dist: Path, path: str) -> Path | None:
-    """Return the file that answers a decoded URL path; `None` when nothing does.
+    """Return the file for a decoded URL path; `None` where there is none.
 
-    A path that names no file is one of the page's own routes and answered by `index.html`;
-    one whose last part has a dot names a file that is missing. Nothing outside `dist` is
-    ever returned, links included.
+    A path that names no file is a route of the page, for which `index.html` is returned, unless its
+    last part has a dot: then it names a file that is missing. A file outside `dist` is never
+    returned, nor a link to one.
     """
     index = dist / "index.html"
     try:
@@ -148,19 +148,19 @@ def find_file(dist: Path, path: str) -> Path | None:
 
 
 def cache_control(dist: Path, file: Path) -> str:
-    """Return how long a file of the page may be kept: names in `assets/` carry a hash."""
+    """Return the `Cache-Control` of a file: names in `assets/` contain a hash."""
     if file.parent.name == "assets" and file.parent.parent == dist.resolve():
         return "public, max-age=31536000, immutable"
     return "no-cache"
 
 
 def has_dot_segments(raw_path: str) -> bool:
-    """Tell whether a URL path climbs, however it is encoded."""
+    """Return whether a URL path has `.` or `..` as a part, in any encoding."""
     return any(part in (".", "..") for part in re.split(r"[/\\]", unquote(raw_path)))
 
 
 def forwarded(headers: Mapping[str, str], remote: str | None) -> CIMultiDict[str]:
-    """Return a request's headers as the service is to see them."""
+    """Return the headers with which a request is relayed to the service."""
     named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
     kept = CIMultiDict(
         (name, value)
@@ -175,10 +175,10 @@ def forwarded(headers: Mapping[str, str], remote: str | None) -> CIMultiDict[str
 
 
 def passed_close(code: int | None, *, lost: int) -> int:
-    """Return the code with which to close a socket after the other side ended with `code`.
+    """Return the code with which to close one side after the other ended with `code`.
 
-    Codes that only ever describe a closed socket cannot be sent (RFC 6455, 7.4.1): none at all
-    (0 or 1005) becomes a normal close, a broken connection (1006, 1015) becomes `lost`.
+    Some codes cannot be sent (RFC 6455, 7.4.1): no code (0 or 1005) becomes a normal close, and a
+    broken connection (1006, 1015) becomes `lost`.
     """
     if code is None or code in (1006, 1015):
         return lost
@@ -190,15 +190,15 @@ def passed_close(code: int | None, *, lost: int) -> int:
 
 async def handle(request: web.Request) -> web.StreamResponse:
     """Answer any request."""
-    with request.app[BOUNDS].work(request.transport) as may_be:
-        if not may_be:
+    with request.app[LIMITS].work(request.transport) as is_admitted:
+        if not is_admitted:
             text = "Too many requests are in work.\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "1"})
         return await _answer(request)
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:
-    """Answer a request that there is room for."""
+    """Answer a request within the limits."""
     if not LOOPBACK.fullmatch(request.headers.get(hdrs.HOST, "")):
         text = "This server answers to localhost only.\n"
         return web.Response(status=421, text=text)
@@ -226,13 +226,13 @@ def serve_page(request: web.Request) -> web.StreamResponse:
 
 
 class PageFile(web.FileResponse):
-    """A file, for a client that reads it."""
+    """A file of the page, with a limit on the time to send it."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it; cut the connection if that takes too long.
+        """Send the file; cut the connection where that takes too long.
 
         Raises:
-            ConnectionError: it does.
+            ConnectionError: it took too long.
         """
         try:
             async with asyncio.timeout(PAGE_SECONDS):
@@ -244,7 +244,7 @@ class PageFile(web.FileResponse):
 
 
 async def relay_http(request: web.Request) -> web.StreamResponse:
-    """Pass a request to the service and its answer back, both as they come."""
+    """Relay a request to the service and its answer back, both in a stream."""
     response: web.StreamResponse | None = None
     pace = Pace(BODY_RATE, STUCK_SECONDS)
     body = paced(request.content.iter_any(), pace) if request.body_exists else None
@@ -273,14 +273,14 @@ async def relay_http(request: web.Request) -> web.StreamResponse:
     except (ClientError, TimeoutError, ConnectionError) as error:
         if response is None:
             return _too_slow() if isinstance(error.__cause__, TooSlow) else _service_away()
-        # Half an answer has gone out: only a cut connection tells that the rest is missing.
+        # Half of the answer was sent: only a cut connection shows that the rest is missing.
         if request.transport is not None:
             request.transport.abort()
     return response
 
 
 async def relay_socket(request: web.Request) -> web.StreamResponse:
-    """Pass a WebSocket to the service: every frame, in both ways, and how it ends."""
+    """Relay a WebSocket to the service: every frame in both directions, and the close."""
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     try:
         async with asyncio.timeout(STUCK_SECONDS):
@@ -334,10 +334,10 @@ async def relay_socket(request: web.Request) -> web.StreamResponse:
 
 
 async def pump(source: Socket, sink: Socket) -> bytes:
-    """Pass frames on until either side ends; return the reason of the source's close.
+    """Relay frames until either side ends; return the reason of the source's close.
 
-    Each frame is sent before the next is read: a sink that does not read makes the source
-    wait, and nothing piles up in between.
+    Each frame is sent before the next is read, so a slow sink slows the source, and nothing is
+    buffered in between.
     """
     while True:
         message = await source.receive()
@@ -380,9 +380,9 @@ def _too_slow() -> web.Response:
 
 
 def _cut_later(request: web.Request) -> None:
-    """Break the connection to a client that did not take the close in time.
+    """Cut the connection of a client that does not answer the close in time.
 
-    A closed transport still waits for its peer to read, which may be never.
+    A closed transport waits until its peer has read everything, which may be never.
     """
     transport = request.transport
     if transport is not None:
@@ -393,18 +393,18 @@ def _cut_later(request: web.Request) -> None:
 
 
 def application(*, dist: Path, service: str) -> web.Application:
-    """Return the edge before a service at `service`, e.g. `http://127.0.0.1:8081`."""
+    """Return the edge of a service at `service`, e.g. `http://127.0.0.1:8081`."""
     app = web.Application()
     app[DIST] = dist
     app[SERVICE] = service.rstrip("/")
-    app[BOUNDS] = Bounds(crowd=Crowd(affordable(CONNECTIONS, each=2)), patience=STUCK_SECONDS)
+    app[LIMITS] = EdgeLimits(crowd=Crowd(affordable(CONNECTIONS, each=2)), patience=STUCK_SECONDS)
     app.cleanup_ctx.append(_client)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 
 
 def runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
-    """Return what runs the edge; requests in work get so many seconds at the end."""
+    """Return the runner of an edge; at the end requests in work get `shutdown_timeout` seconds."""
     return web.AppRunner(
         app,
         access_log=None,
@@ -416,20 +416,20 @@ def runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
 
 
 async def listen(running: web.AppRunner, listener: socket.socket) -> asyncio.Server:
-    """Answer whoever connects to a socket, within bounds. Close what is returned to stop."""
+    """Serve the connections of a socket within the limits; close the returned server to stop."""
     make = running.server
     if make is None:
         raise RuntimeError("the runner is not set up")
-    bounds = running.app[BOUNDS]
+    limits = running.app[LIMITS]
     server = await asyncio.get_running_loop().create_server(
-        lambda: Gate(bounds, make), sock=listener, backlog=BURST
+        lambda: LimitedConnection(limits, make), sock=listener, backlog=BURST
     )
     listener.listen(BACKLOG)
     return server
 
 
 def small_buffers(listener: socket.socket) -> socket.socket:
-    """Have a socket, and those accepted from it, buffer little; return it."""
+    """Set small kernel buffers on a socket, and so on those accepted from it; return it."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
     return listener

@@ -1,18 +1,18 @@
-"""Lambda's own queue of the emulator: events on their way from EventBridge to functions.
+"""The queue between EventBridge and functions, which Lambda has and ministack lacks.
 
 ministack starts a process for each event at once, hundreds of them after an upload of hundreds of
-chunks, drops the events beyond that, tries none a second time, and knows of none after a restart.
-AWS keeps them. So do these `Deliveries`:
+chunks. It drops the events beyond that, retries none, and forgets all in a restart. `Deliveries`
+does what AWS does:
 
-* a function works on `WORKERS` events at a time, and the rest waits;
-* an event that a function fails on is tried again and then goes to the function's destination for
-  failures, as the function's configuration says (ministack's pauses are seconds, not minutes);
-* an event is on the disk before it is begun, and leaves it with the snapshot that holds what came
-  of it, so at worst it comes twice, which EventBridge allows itself as well.
+* a function works on `WORKERS` events at a time, and the others wait;
+* an event that fails is retried and then sent to the function's destination for failures, by the
+  function's configuration (ministack's pauses are seconds, not minutes);
+* an event is on the disk before its first attempt, and is removed with the snapshot that holds its
+  effects. So at worst it is delivered twice, as with EventBridge itself.
 
-What else ministack does not do: a rule's own retries and dead-letter queue.
+A rule's own retries and dead-letter queue are missing in ministack, and here, too.
 
-This calls private functions of ministack, see `local_cloud.emulator`.
+`program.py` connects this module to private functions of ministack.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-#: Events of one function that are worked on at a time. Each has a process, of some 60 MB.
+#: Events of one function in work at a time. Each has a process of some 60 MB.
 WORKERS = 8
-#: What Lambda does unless a function is configured otherwise.
+#: Lambda's default number of retries.
 RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """An event for a function. `number` is its own; `failures` counts attempts."""
+class PendingEvent:
+    """An event for a function, by a number of its own, with its failed attempts."""
 
     number: int
     function: str
@@ -41,21 +41,21 @@ class Delivery:
     failures: int = 0
 
 
-class Functions(Protocol):
-    """Who invokes functions; the emulator's Lambda, and the tests' own."""
+class FunctionInvoker(Protocol):
+    """Invokes functions: the emulator's Lambda, or a stand-in of the tests."""
 
-    def invoke(self, delivery: Delivery) -> bool:
-        """Run a function; return whether it is done with the event."""
+    def invoke(self, event: PendingEvent) -> bool:
+        """Run a function; return whether the event is completed."""
 
-    def retry_in(self, delivery: Delivery) -> float | None:
-        """Return when to try again, in seconds; None: not any more."""
+    def retry_in(self, event: PendingEvent) -> float | None:
+        """Return the delay of the next attempt, seconds; None: there is none."""
 
-    def give_up(self, delivery: Delivery) -> None:
-        """Put an event aside that failed for good."""
+    def give_up(self, event: PendingEvent) -> None:
+        """Send an event without attempts left to the destination for failures."""
 
 
-class Journal:
-    """The events that are not done with, on the disk. Used by many threads."""
+class EventJournal:
+    """The events that are not completed, on the disk. Used by many threads."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -67,24 +67,24 @@ class Journal:
             " (number INTEGER PRIMARY KEY AUTOINCREMENT, function TEXT, payload TEXT)"
         )
 
-    def add(self, function: str, payload: str) -> Delivery:
-        """Keep an event."""
+    def add(self, function: str, payload: str) -> PendingEvent:
+        """Store an event."""
         with self._lock:
             number = self._database.execute(
                 "INSERT INTO events (function, payload) VALUES (?, ?)", (function, payload)
             ).lastrowid
-        return Delivery(number or 0, function, payload)
+        return PendingEvent(number or 0, function, payload)
 
-    def all(self) -> list[Delivery]:
-        """Return what is kept, oldest first."""
+    def read(self) -> list[PendingEvent]:
+        """Return all events, the oldest first."""
         with self._lock:
             rows = self._database.execute(
                 "SELECT number, function, payload FROM events ORDER BY number"
             ).fetchall()
-        return [Delivery(*row) for row in rows]
+        return [PendingEvent(*row) for row in rows]
 
     def remove(self, numbers: list[int]) -> None:
-        """Forget events."""
+        """Remove events."""
         with self._lock:
             self._database.execute("BEGIN")
             self._database.executemany(
@@ -94,16 +94,16 @@ class Journal:
 
 
 class Deliveries:
-    """Hands events to functions. See the module.
+    """Delivers events to functions; see the module's docstring.
 
     Args:
-        journal: what keeps them.
-        functions: who invokes functions.
-        changed: told when an event is done with, so that a snapshot is taken.
+        journal: stores the events.
+        functions: invokes the functions.
+        changed: called when an event is completed, to request a snapshot.
     """
 
     def __init__(
-        self, journal: Journal, functions: Functions, *, changed: Callable[[], None]
+        self, journal: EventJournal, functions: FunctionInvoker, *, changed: Callable[[], None]
     ) -> None:
         self._journal = journal
         self._functions = functions
@@ -113,42 +113,42 @@ class Deliveries:
         self._done: list[int] = []
 
     def resume(self) -> None:
-        """Hand over what an earlier process left behind."""
-        for delivery in self._journal.all():
-            self._hand_over(delivery)
+        """Deliver the events that an earlier process has left."""
+        for event in self._journal.read():
+            self._submit(event)
 
     def accept(self, function: str, payload: str) -> None:
-        """Take an event for a function, by its ARN."""
-        self._hand_over(self._journal.add(function, payload))
+        """Accept an event for the function with this ARN."""
+        self._submit(self._journal.add(function, payload))
 
-    def done(self) -> list[int]:
-        """Return the events that are done with and still on the disk."""
+    def completed(self) -> list[int]:
+        """Return the numbers of the events that are completed and still on the disk."""
         with self._lock:
             return list(self._done)
 
-    def forget(self, numbers: list[int]) -> None:
-        """Take events off the disk, for what came of them is there."""
+    def remove(self, numbers: list[int]) -> None:
+        """Remove events from the disk, because a snapshot holds their effects."""
         self._journal.remove(numbers)
         with self._lock:
             self._done = [number for number in self._done if number not in set(numbers)]
 
-    def _hand_over(self, delivery: Delivery) -> None:
+    def _submit(self, event: PendingEvent) -> None:
         with self._lock:
-            name = delivery.function
+            name = event.function
             if name not in self._workers:
                 self._workers[name] = ThreadPoolExecutor(WORKERS, thread_name_prefix="events")
-            self._workers[name].submit(self._deliver, delivery)
+            self._workers[name].submit(self._deliver, event)
 
-    def _deliver(self, delivery: Delivery) -> None:
-        if not self._functions.invoke(delivery):
-            failed = replace(delivery, failures=delivery.failures + 1)
+    def _deliver(self, event: PendingEvent) -> None:
+        if not self._functions.invoke(event):
+            failed = replace(event, failures=event.failures + 1)
             pause = self._functions.retry_in(failed)
             if pause is not None:
-                timer = threading.Timer(pause, self._hand_over, (failed,))
+                timer = threading.Timer(pause, self._submit, (failed,))
                 timer.daemon = True
                 timer.start()
                 return
             self._functions.give_up(failed)
         with self._lock:
-            self._done.append(delivery.number)
+            self._done.append(event.number)
         self._changed()

@@ -1,19 +1,18 @@
-"""The emulator's process: ministack, with data that survive.
+"""The program in the emulator's process: ministack, with data that survive a crash.
 
     .venv-emulator/bin/python local_cloud/emulator/program.py --data DIR [--port N] [--watch-stdin]
 
-It has an environment of its own because ministack pins botocore, and so this file imports
-nothing else of the tree but `events`, which imports nothing. It serves on 127.0.0.1 and
-prints `Serving http://127.0.0.1:PORT` when it does; everything else it says goes to stderr.
-SIGTERM, SIGINT and, with `--watch-stdin`, the end of stdin (the death of the parent) end it with
-a last snapshot. Functions inherit its environment, below what is configured for them.
+ministack pins botocore, so it runs in a virtual environment of its own, and this file imports
+nothing else of the tree but `events`, which imports nothing. It serves on 127.0.0.1 and then prints
+`Serving http://127.0.0.1:PORT`; all other output goes to stderr. SIGTERM, SIGINT and, with
+`--watch-stdin`, the end of stdin (the end of the parent) end it with a last snapshot. Functions
+inherit its environment, and their own configuration overrides it.
 
-ministack keeps everything in memory and saves it when it ends in order. To survive a
-`kill -9` as well, the state is also saved every two seconds, when something changed. This
-calls private functions of ministack, so its version is pinned and
-`tests/integration/test_emulator.py` checks each feature that is relied on.
+ministack keeps everything in memory and saves it at an orderly end. To survive a `kill -9`, the
+state is also saved every two seconds after a change. This calls private functions of ministack, so
+its version is pinned, and `tests/integration/test_emulator.py` checks each feature that we rely on.
 
-Exit codes: 0 ended in order, 1 another emulator uses the data or the port is taken.
+Exit codes: 0 an orderly end, 1 another emulator uses the data or the port is taken.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from local_cloud.emulator.events import Deliveries, Delivery
+    from local_cloud.emulator.events import Deliveries, PendingEvent
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -45,9 +44,9 @@ Send = Callable[[Message], Awaitable[None]]
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 
-#: Pause between two snapshots, seconds; grows with their cost so that they take at most a
-#: `MAX_SHARE` of the time, however much is stored, but to no more than the longest: who looks for
-#: his data twice in a quarter of a minute can rely on what he sees (`CONFIRM_SECONDS`).
+#: Pause between two snapshots, seconds. It grows with their cost, so that they take at most a
+#: `MAX_SHARE` of the time, but not beyond `LONGEST_INTERVAL`: data that are seen twice, 15 seconds
+#: apart, are in a snapshot (the service's `CONFIRM_SECONDS` relies on that).
 SNAPSHOT_INTERVAL = 2.0
 LONGEST_INTERVAL = 10.0
 MAX_SHARE = 0.05
@@ -55,10 +54,10 @@ MAX_SHARE = 0.05
 #: Log streams kept of each function. ministack makes one per invocation and deletes none.
 LOG_STREAMS = 200
 
-#: Actions that only read, as they begin in `X-Amz-Target`.
+#: Prefixes of the actions in `X-Amz-Target` that only read.
 READING = ("BatchGet", "Describe", "Get", "List", "Query", "Scan")
 
-#: What SQS answers when there is no message.
+#: SQS's answer where there is no message.
 NOTHING = b"{}"
 
 
@@ -67,44 +66,44 @@ class Refused(Exception):
 
 
 class Snapshots:
-    """Saves the state of every service when something has changed.
+    """Saves the state of every service after changes.
 
-    Order matters where a kill falls between two files. Queues are read before and written
-    after everything else: on disk, a message is gone only once what came of it is there. At
-    worst a message is delivered again, which SQS allows itself as well.
+    The order protects against a kill between two files. Queues are read before and written after
+    everything else, so that a message disappears from the disk only once its effects are there. At
+    worst a message is delivered again, as with SQS itself.
     """
 
     def __init__(self) -> None:
         self._changed = False
-        self._settled = True
-        #: Events that leave the disk once a snapshot has what came of them.
+        self._is_settled = True
+        #: The events that may be removed from the disk once a snapshot holds their effects.
         self.deliveries: Deliveries | None = None
 
     def note_change(self) -> None:
-        """Have the next snapshots taken."""
+        """Request the next snapshots."""
         self._changed = True
 
     def due(self) -> bool:
-        """Tell whether to save now: after a change, and once more.
+        """Return whether to save now: after a change, and once more after that.
 
-        Once more because what an event source mapping does after the last request, such as
-        deleting a message, is not seen as a request.
+        Once more, because an event source mapping may act after the last request, for example
+        delete a message, without a request that could be observed.
         """
-        due = self._changed or not self._settled
-        self._settled = not self._changed
+        due = self._changed or not self._is_settled
+        self._is_settled = not self._changed
         self._changed = False
         return due
 
     def save(self) -> float:
         """Save everything and return the seconds that it took.
 
-        On the event loop: only there nothing changes meanwhile.
+        It runs on the event loop, so that nothing changes at the same time.
         """
         from ministack.app import _build_persistence_save_dict  # noqa: PLC0415 - reads the environment when imported
 
         started = time.perf_counter()
-        done = self.deliveries.done() if self.deliveries else []
-        gc.disable()  # the copies hold no cycles, and looking for some takes a third of the time
+        done = self.deliveries.completed() if self.deliveries else []
+        gc.disable()  # the copies hold no cycles, and the search for them takes a third of the time
         try:
             services = sorted(_build_persistence_save_dict().items(), key=_sources_first)
             states = [(name, get_state()) for name, get_state in services]
@@ -114,7 +113,7 @@ class Snapshots:
         finally:
             gc.enable()
         if self.deliveries and done:
-            self.deliveries.forget(done)
+            self.deliveries.remove(done)
         return time.perf_counter() - started
 
     async def run(self) -> None:
@@ -128,8 +127,7 @@ class Snapshots:
             try:
                 pause = min(max(SNAPSHOT_INTERVAL, self.save() / MAX_SHARE), LONGEST_INTERVAL)
             except (OSError, RuntimeError, TypeError, ValueError) as error:
-                # A full disk; a thread of the emulator changed what was being copied; a
-                # state that is not JSON.
+                # A full disk; a change by another thread during the copy; a state that is no JSON.
                 print(f"no snapshot, will try again: {error!r}", file=sys.stderr)  # noqa: T201 - stderr is the log
                 self.note_change()
 
@@ -140,10 +138,10 @@ def _sources_first(service: tuple[str, object]) -> bool:
 
 
 def write(service: str, state: object) -> None:
-    """Write the state of a service as ministack reads it, at once or not at all.
+    """Write the state of a service atomically, in ministack's format.
 
-    ministack's own `save_state` writes the same, but takes three times as long because it
-    uses `json.dump`, which CPython has not in C.
+    ministack's own `save_state` writes the same, but takes three times as long: it uses
+    `json.dump`, which CPython does not implement in C.
     """
     from ministack.core import persistence  # noqa: PLC0415 - see `Snapshots.save`
 
@@ -158,7 +156,7 @@ def write(service: str, state: object) -> None:
 
 
 def trim_logs() -> None:
-    """Forget all but the newest log streams of each function."""
+    """Remove all but the newest log streams of each function."""
     logs = sys.modules.get("ministack.services.cloudwatch_logs")
     if logs is None:
         return
@@ -169,7 +167,7 @@ def trim_logs() -> None:
 
 
 def action(scope: Scope) -> str:
-    """Return what an HTTP request asks for by `X-Amz-Target`; empty where it has none."""
+    """Return the `X-Amz-Target` of an HTTP request; empty where it has none."""
     for name, value in scope.get("headers", ()):
         if name.lower() == b"x-amz-target":
             target: str = value.decode("latin-1")
@@ -178,7 +176,7 @@ def action(scope: Scope) -> str:
 
 
 def only_reads(scope: Scope) -> bool:
-    """Tell whether an HTTP request cannot have changed anything."""
+    """Return whether an HTTP request cannot change anything."""
     if target := action(scope):
         return target.rpartition(".")[2].startswith(READING)
     return scope["method"] in ("GET", "HEAD")
@@ -190,7 +188,7 @@ def observed(
     snapshots: Snapshots,
     started: Callable[[], None],
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Wrap an ASGI application: note its changes, tell when it has started."""
+    """Wrap an ASGI application: note its changes, and call `started` when it has started."""
 
     async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
         answer = b""
@@ -206,9 +204,9 @@ def observed(
         try:
             await application(scope, receive, watching)
         finally:
-            # A look into an empty queue changes nothing, and workers look all the time.
-            in_vain = answer == NOTHING and action(scope).endswith(".ReceiveMessage")
-            if scope["type"] == "http" and not in_vain and not only_reads(scope):
+            # A receive call on an empty queue changes nothing, and workers make such calls always.
+            is_empty = answer == NOTHING and action(scope).endswith(".ReceiveMessage")
+            if scope["type"] == "http" and not is_empty and not only_reads(scope):
                 snapshots.note_change()
 
     return wrapper
@@ -222,51 +220,51 @@ class Lambdas:
 
         self._service: Any = lambda_svc
 
-    def invoke(self, delivery: Delivery) -> bool:
-        """Run a function; return whether it succeeded, or is not there any more."""
+    def invoke(self, event: PendingEvent) -> bool:
+        """Run a function; return whether it succeeded or does not exist any more."""
         service = self._service
-        function, config, _ = service._get_func_record_for_ref(delivery.function)  # noqa: SLF001 - the version is pinned
+        function, config, _ = service._get_func_record_for_ref(event.function)  # noqa: SLF001 - the version is pinned
         if not function or not config:
-            print(f"an event's function is gone: {delivery.function}", file=sys.stderr)  # noqa: T201 - stderr is the log
+            print(f"an event's function is gone: {event.function}", file=sys.stderr)  # noqa: T201 - stderr is the log
             return True
         record = service._execution_record_for_config(function, config)  # noqa: SLF001 - the same
-        event = json.loads(delivery.payload)
-        result = service._execute_function_with_config_scope(record, event)  # noqa: SLF001 - the same
+        payload = json.loads(event.payload)
+        result = service._execute_function_with_config_scope(record, payload)  # noqa: SLF001 - the same
         return not result.get("error")
 
-    def retry_in(self, delivery: Delivery) -> float | None:
-        """Return when to try again, in seconds; None: not any more."""
+    def retry_in(self, event: PendingEvent) -> float | None:
+        """Return the delay of the next attempt, seconds; None: there is none."""
         from local_cloud.emulator.events import RETRIES  # noqa: PLC0415 - found only as a program
 
-        retries = self._settings(delivery).get("MaximumRetryAttempts")
-        if delivery.failures > (RETRIES if retries is None else int(retries)):
+        retries = self._settings(event).get("MaximumRetryAttempts")
+        if event.failures > (RETRIES if retries is None else int(retries)):
             return None
         first: float = self._service._LAMBDA_ASYNC_RETRY_BASE_SECONDS  # noqa: SLF001 - the version is pinned
-        return first * 2.0 ** (delivery.failures - 1)
+        return first * 2.0 ** (event.failures - 1)
 
-    def give_up(self, delivery: Delivery) -> None:
+    def give_up(self, event: PendingEvent) -> None:
         """Send an event to the function's destination for failures."""
-        aim = self._settings(delivery).get("DestinationConfig", {}).get("OnFailure", {})
+        aim = self._settings(event).get("DestinationConfig", {}).get("OnFailure", {})
         if aim.get("Destination"):
-            name = delivery.function.split(":")[6]
-            event = json.loads(delivery.payload)
+            name = event.function.split(":")[6]
+            payload = json.loads(event.payload)
             failure = {"function_error": "Unhandled"}
-            self._service._route_async_failure(aim["Destination"], name, event, failure)  # noqa: SLF001 - the version is pinned
+            self._service._route_async_failure(aim["Destination"], name, payload, failure)  # noqa: SLF001 - the version is pinned
 
-    def _settings(self, delivery: Delivery) -> dict[str, Any]:
-        """Return how a function deals with events, as it is configured for its alias."""
-        function, _, _ = self._service._get_base_func_record_for_ref(delivery.function)  # noqa: SLF001 - the version is pinned
-        alias = ":".join(delivery.function.split(":")[7:])
+    def _settings(self, event: PendingEvent) -> dict[str, Any]:
+        """Return the configuration for asynchronous events of a function's alias."""
+        function, _, _ = self._service._get_base_func_record_for_ref(event.function)  # noqa: SLF001 - the version is pinned
+        alias = ":".join(event.function.split(":")[7:])
         return self._service._event_invoke_config(function or {}, alias or None) or {}  # noqa: SLF001 - the same
 
 
 def deliver_events(data: Path, snapshots: Snapshots) -> Deliveries:
-    """Have EventBridge's events wait for their functions, instead of being dropped."""
+    """Queue EventBridge's events for their functions, which ministack would drop."""
     from ministack.services import eventbridge  # noqa: PLC0415 - see `Snapshots.save`
 
-    from local_cloud.emulator.events import Deliveries, Journal  # noqa: PLC0415 - found only as a program
+    from local_cloud.emulator.events import Deliveries, EventJournal  # noqa: PLC0415 - found only as a program
 
-    journal = Journal(data / "events.db")
+    journal = EventJournal(data / "events.db")
     deliveries = Deliveries(journal, Lambdas(), changed=snapshots.note_change)
     eventbridge._dispatch_to_lambda = deliveries.accept  # noqa: SLF001 - the version is pinned
     snapshots.deliveries = deliveries
@@ -274,7 +272,7 @@ def deliver_events(data: Path, snapshots: Snapshots) -> Deliveries:
 
 
 def lock(data: Path) -> TextIO:
-    """Keep others off `data` while the returned file is open.
+    """Keep other emulators off `data` while the returned file is open.
 
     Raises:
         Refused: another emulator uses it.
@@ -307,13 +305,12 @@ def listen(port: int) -> socket.socket:
 def configure(data: Path, port: int) -> None:
     """Set ministack's environment, which its Lambda functions inherit.
 
-    Whatever the user's shell says about AWS or proxies is dropped: nothing here may reach a
-    real account.
+    The user's variables for AWS and proxies are dropped: nothing here may reach a real account.
     """
     for name in list(os.environ):
         if name.startswith(("AWS_", "LAMBDA_", "MINISTACK_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
-    scratch = data / "scratch"  # unpacked function code; a killed process leaves its own behind
+    scratch = data / "scratch"  # unpacked code of functions, which a killed process leaves behind
     shutil.rmtree(scratch, ignore_errors=True)
     for folder in ("services", "s3", "scratch"):
         (data / folder).mkdir(parents=True, exist_ok=True)
@@ -341,13 +338,13 @@ def configure(data: Path, port: int) -> None:
 
 
 def announce(port: int) -> None:
-    """Tell the parent; from now on nobody reads stdout, so it joins stderr."""
+    """Print the address for the parent, which reads nothing more; send stdout to stderr then."""
     print(f"Serving http://{HOST}:{port}", flush=True)  # noqa: T201 - what the parent waits for
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 async def serve(listener: socket.socket, data: Path, *, watch_stdin: bool) -> None:
-    """Serve until told to end, then save everything once more."""
+    """Serve until a signal or the end of stdin, then save everything once more."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 - see `Snapshots.save`
     from hypercorn.config import Config  # noqa: PLC0415 - the same
     from ministack import app  # noqa: PLC0415 - the same
@@ -376,7 +373,7 @@ async def serve(listener: socket.socket, data: Path, *, watch_stdin: bool) -> No
     saving = asyncio.create_task(snapshots.run())
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
     saving.cancel()
-    snapshots.save()  # once more, for events that were done with meanwhile
+    snapshots.save()  # once more, for events that were completed during the shutdown
 
 
 def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -408,10 +405,10 @@ def main() -> int:
     lambda_runtime.reset()  # ends the functions' processes
     locked.close()
     sys.stderr.flush()
-    os._exit(0)  # everything is saved; threads in a long poll would hold a normal exit up
+    os._exit(0)  # everything is saved, and threads in a long poll would delay a normal exit
 
 
 if __name__ == "__main__":
-    # At the end, for nothing of the tree may hide what is installed.
+    # At the end of the path, so that nothing in the tree hides an installed module.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     sys.exit(main())

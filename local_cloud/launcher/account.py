@@ -1,10 +1,10 @@
-"""The user's own AWS: what the shell and AWS's files say of it.
+"""The user's AWS account, as far as environment variables and AWS's files tell.
 
-Nothing is resolved here: no network is used, no program of a profile is run and no secret is kept.
-A profile that signs in (SSO), assumes a role or runs a program counts as credentials. The role of
-the machine itself, from the metadata of an instance or a container, does not: nobody chose it.
+Nothing is resolved: no network is used, no program of a profile is run and no secret is kept. A
+profile that signs in (SSO), assumes a role or runs a program counts as credentials. The role of
+the machine, from the metadata of an instance or a container, does not: the user did not choose it.
 
-The order is botocore's, so that the service finds what is found here.
+The order of the sources is botocore's, so that the service finds the same credentials.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any, Final
 import botocore.session
 from botocore.exceptions import ConfigParseError
 
+from local_cloud.emulator.environment import ignores_endpoints
 from local_cloud.errors import LaunchError
 
-#: What a profile has one of when it leads to credentials.
-_WAYS: Final = (
+#: The settings of a profile of which one is there when it leads to credentials.
+_SOURCES: Final = (
     "aws_access_key_id",
     "credential_process",
     "login_session",
@@ -31,30 +32,30 @@ _INSTEAD: Final = "TRANSCRIBE_ENDPOINT=local does without AWS."
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What is known of the user's AWS before anybody asks it."""
+class AwsAccount:
+    """The credentials, region and endpoint that are configured; AWS was not asked."""
 
-    #: Where its credentials are, in words; `None` when there are none.
+    #: Where the credentials are, in words; `None` when there are none.
     credentials: str | None = None
     region: str | None = None
-    #: What all of AWS's addresses are replaced with; `None` when they are not.
-    elsewhere: str | None = None
-    #: Whether the key is one that only emulators take.
-    emulated: bool = False
+    #: The address that replaces all of AWS's; `None` when there is none.
+    endpoint: str | None = None
+    #: Whether the key is one that only emulators accept.
+    is_emulated: bool = False
 
     @property
     def is_real(self) -> bool:
         """Whether there are credentials, and they are meant for AWS itself."""
-        return self.credentials is not None and not self.emulated and self.elsewhere is None
+        return self.credentials is not None and not self.is_emulated and self.endpoint is None
 
     @classmethod
     def parse(
         cls, environment: Mapping[str, str], profiles: Mapping[str, Mapping[str, Any]]
-    ) -> Account:
+    ) -> AwsAccount:
         """Return the account that these variables and profiles lead to.
 
         Raises:
-            LaunchError: they lead nowhere, or to what cannot be used here.
+            LaunchError: the profile is missing, or its credentials cannot be used here.
         """
         name = environment.get("AWS_DEFAULT_PROFILE") or environment.get("AWS_PROFILE")
         if name and name not in profiles:
@@ -67,20 +68,20 @@ class Account:
                 f"takes it for the number of another account. Unset it. {_INSTEAD}"
             )
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
-        elsewhere = environment.get("AWS_ENDPOINT_URL") or profile.get("endpoint_url")
+        endpoint = environment.get("AWS_ENDPOINT_URL") or profile.get("endpoint_url")
         return cls(
             credentials=credentials,
             region=region or profile.get("region") or None,
-            elsewhere=None if ignores_endpoints(environment, profile) else elsewhere or None,
-            emulated=key.startswith("test"),  # those of AWS are in capitals
+            endpoint=None if ignores_endpoints(environment, profile) else endpoint or None,
+            is_emulated=key.startswith("test"),  # those of AWS are in capitals
         )
 
 
-def look(environment: Mapping[str, str]) -> Account:
-    """Return what `environment` and the files that it names, or AWS's usual ones, lead to.
+def find_account(environment: Mapping[str, str]) -> AwsAccount:
+    """Return the account of `environment` and of the files that it names, or of AWS's usual files.
 
     Raises:
-        LaunchError: see `Account.parse`; or a file cannot be parsed.
+        LaunchError: see `AwsAccount.parse`; or a file cannot be parsed.
     """
     session = botocore.session.Session()
     for variable, name, usual in (
@@ -92,26 +93,16 @@ def look(environment: Mapping[str, str]) -> Account:
         profiles = session.full_config["profiles"]
     except ConfigParseError as error:
         raise LaunchError(f"AWS's file {error.kwargs['path']} is broken. {_INSTEAD}") from None
-    return Account.parse(environment, profiles)
-
-
-def ignores_endpoints(
-    environment: Mapping[str, str], profile: Mapping[str, Any] | None = None
-) -> bool:
-    """Tell whether AWS's SDKs are told to take no notice of variables with endpoints."""
-    switch = environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or (profile or {}).get(
-        "ignore_configured_endpoint_urls"
-    )
-    return str(switch).lower() == "true"
+    return AwsAccount.parse(environment, profiles)
 
 
 def _credentials(
     environment: Mapping[str, str], name: str, profile: Mapping[str, Any]
 ) -> tuple[str | None, str]:
-    """Return where credentials are, in words, and the access key if it is there to be read.
+    """Return where the credentials are, in words, and the access key where it can be read.
 
     Raises:
-        LaunchError: they are incomplete, or ask for somebody at a keyboard.
+        LaunchError: they are incomplete, or would ask the user for a code.
     """
     if key := environment.get("AWS_ACCESS_KEY_ID"):
         if not environment.get("AWS_SECRET_ACCESS_KEY"):
@@ -120,7 +111,7 @@ def _credentials(
     by_token = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
     if all(map(environment.get, by_token)) and not profile.get("role_arn"):
         return "the environment", ""
-    if not any(map(profile.get, _WAYS)):
+    if not any(map(profile.get, _SOURCES)):
         return None, ""
     found = f'the profile "{name}"'
     if profile.get("role_arn"):

@@ -1,8 +1,8 @@
-"""Whether every setting is right, before anything starts.
+"""Checks of all settings before anything starts.
 
 The programs of the demo check their settings when they start, and by then the emulator runs and
-the stacks are deployed. So they are checked here first, from the very environments that the
-programs will get, and all that is wrong is named at once.
+the stacks are deployed. So the settings are checked here first, from the very environments that the
+programs will get, and everything that is wrong is reported at once.
 """
 
 from __future__ import annotations
@@ -24,94 +24,107 @@ from pydantic_settings import BaseSettings, SettingsError
 import ecs_service.settings
 import gpu_server.settings
 from ecs_service.app import engine_of
-from local_cloud import preflight
-from local_cloud.emulator import process
+from local_cloud import ROOT, preflight
+from local_cloud.emulator import environment as environments
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.account import Account
-from local_cloud.launcher.choices import TRANSCRIBE, Plan, decide
-from local_cloud.launcher.parts import TranscriberPart, service_environment
-from local_cloud.launcher.places import ROOT, folder_of
+from local_cloud.launcher.account import AwsAccount
+from local_cloud.launcher.data_folder import data_folder
+from local_cloud.launcher.parts.recordings import RecordingsPart
+from local_cloud.launcher.parts.service import service_environment
+from local_cloud.launcher.plan import TRANSCRIBE, DemoPlan, make_plan
 from local_cloud.preflight import Problems
-from local_cloud.stacks.deployment import Resources
+from local_cloud.stacks.deployment import StackOutputs
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
-    kind,
-    this_machine,
-    transcriber,
-    without_effect,
+    choose_kind,
+    create_transcriber,
+    find_unused_settings,
+    inspect_machine,
 )
 from speech.transcribers.errors import TranscriberUnavailable
 
-#: Stands for an address that is not known yet.
-_SOMEWHERE: Final = "http://127.0.0.1:1"
+#: Stand for an address and a name that are not known yet.
+_URL: Final = "http://127.0.0.1:1"
 _NAME: Final = "not-known-yet"
-#: A value that is longer than this is not repeated, characters.
+#: A value that is longer than this is not quoted, characters.
 _WIDTH: Final = 60
-#: What variables are called that nobody else has.
+#: Prefixes of variables that only we use.
 _PREFIXES: Final = ("TRANSCRIB", "TRANSLAT")
-#: How alike two names are of which one is the other misspelt, of 1.
-_ALIKE: Final = 0.88
-#: Settings of ours that are in neither program's, and those of the client.
+#: The similarity of two names, of 1, from which one is taken for a misspelling of the other.
+_SIMILARITY: Final = 0.88
+#: Settings that earlier versions had, and why they do nothing.
+_REMOVED: Final = {
+    "TRANSCRIBE_TRANSPORT": "Amazon Transcribe is reached over WebSocket, port 8443, only",
+}
+#: Settings of the launcher and of the client.
 _OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
 
-class WrongSettings(LaunchError):
-    """Something about the environment; the text has a line for each problem."""
+class InvalidSettings(LaunchError):
+    """Settings are wrong; the text has a line for each problem."""
 
 
-def examine(environment: Mapping[str, str], look: Callable[[Mapping[str, str]], Account]) -> Plan:
-    """Return what `environment` asks for, if there is nothing wrong with it.
+def validate(
+    environment: Mapping[str, str], find_account: Callable[[Mapping[str, str]], AwsAccount]
+) -> DemoPlan:
+    """Return the plan that `environment` asks for, with warnings among its notes.
 
     Args:
         environment: the launcher's.
-        look: see `decide`.
+        find_account: see `make_plan`.
 
     Raises:
-        WrongSettings: there is.
+        InvalidSettings: a setting is wrong.
     """
     found = preflight.problems(environment)
     plan = None
     try:
-        plan = decide(environment, look)
+        plan = make_plan(environment, find_account)
     except LaunchError as error:
         found["AWS"] = str(error)
-    for problems in (service_problems(environment, plan), transcriber_problems(environment)):
-        for name, text in problems.items():
-            found.setdefault(name, text)  # who names it first, names it best
+    of_service = find_service_problems(environment, plan)
+    of_recordings = find_recordings_problems(environment)
+    for name, text in (*of_service.items(), *of_recordings.items()):
+        found.setdefault(name, text)  # the first check that finds it has the best words
     if plan is None or found:
-        raise WrongSettings("\n".join(found.values()))
-    notes = (*misspelt(environment), *about_recordings(environment))
-    return replace(plan, said=(*plan.said, *notes))
+        raise InvalidSettings("\n".join(found.values()))
+    notes = (*warn_of_unknown(environment), *note_recordings(environment))
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
-def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+def warn_of_unknown(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each variable that looks like a setting and is none."""
     models = (ecs_service.settings.Settings, gpu_server.settings.Settings)
     known = {name.upper() for model in models for name in model.model_fields} | {*_OTHERS}
     for name in sorted(environment.keys() - known):
-        ours = name.startswith(_PREFIXES)
-        similar = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else _ALIKE)
-        if ours or similar:
+        if name in _REMOVED:
+            yield f"Warning: {name} does nothing any more: {_REMOVED[name]}."
+            continue
+        is_ours = name.startswith(_PREFIXES)
+        cutoff = 0.6 if is_ours else _SIMILARITY
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+        if is_ours or similar:
             meant = f"; is {similar[0]} meant?" if similar else "."
             yield f"Warning: there is no setting {name}, so it does nothing{meant}"
 
 
-def service_problems(environment: Mapping[str, str], plan: Plan | None) -> Problems:
-    """Return what the service would not take; without a plan what can be known without."""
-    shared = plan is not None and plan.own_account
-    child = (process.shared_environment if shared else process.environment)(_SOMEWHERE, environment)
+def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None) -> Problems:
+    """Return what the service would refuse; without a plan, as far as that can be checked."""
+    is_shared = plan is not None and plan.own_account
+    make = environments.shared_environment if is_shared else environments.environment
+    child = make(_URL, environment)
     if plan is not None:
         child |= plan.settings
         if plan.local_transcribe:
-            child["TRANSCRIBE_ENDPOINT"] = _SOMEWHERE
-    child |= {"QUEUE_URL": _SOMEWHERE, "TABLE_NAME": _NAME, "OUTBOX_PATH": _NAME}
+            child["TRANSCRIBE_ENDPOINT"] = _URL
+    child |= {"QUEUE_URL": _URL, "TABLE_NAME": _NAME, "OUTBOX_PATH": _NAME}
     child = service_environment(child, port=1)
     settings, problems = parse(ecs_service.settings.Settings, child)
     if settings is None or plan is None or plan.engine != TRANSCRIBE:
-        return problems  # the other engines cannot go wrong now
+        return problems  # the other engines have nothing that could be wrong
     try:
         with environment_of(child):
             engine_of(settings)
@@ -120,44 +133,44 @@ def service_problems(environment: Mapping[str, str], plan: Plan | None) -> Probl
     return problems
 
 
-def about_recordings(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield what has to be known of the server for recordings, whose settings are right."""
-    settings, _ = _for_recordings(environment)
+def note_recordings(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield notes about the server for recordings, whose settings are valid."""
+    settings, _ = _parse_recordings(environment)
     if settings is None or settings.spec == TranscriberSpec():
         return
     spec = settings.spec
-    chosen = kind(spec, this_machine())
-    unused = ", ".join(without_effect(spec, chosen))
+    chosen = choose_kind(spec, inspect_machine())
+    unused = ", ".join(find_unused_settings(spec, chosen))
     if unused:
         yield f"Recordings: transcribed by {chosen}, on which {unused} has no effect."
     model = spec.model or DEFAULT_MODEL
     if chosen != "embedded" and not (ROOT / model).is_dir():
-        log = folder_of(environment) / "logs" / "transcriber.log"
+        log = data_folder(environment) / "logs" / "transcriber.log"
         yield (
             f"Recordings: the model {model} is fetched from the Hugging Face hub, unless it was "
             f"before. They wait until it is loaded; where it cannot be, {log} has why."
         )
 
 
-def transcriber_problems(environment: Mapping[str, str]) -> Problems:
-    """Return what the server for recordings would not take."""
-    settings, problems = _for_recordings(environment)
+def find_recordings_problems(environment: Mapping[str, str]) -> Problems:
+    """Return what the server for recordings would refuse."""
+    settings, problems = _parse_recordings(environment)
     if settings is None or settings.spec == TranscriberSpec():
-        return problems  # nothing was asked for
+        return problems  # nothing was chosen
     try:
-        transcriber(settings.spec)
+        create_transcriber(settings.spec)
     except TranscriberUnavailable as error:
         problems["MODEL"] = f"Recordings cannot be transcribed: {error}."
     return problems
 
 
-def _for_recordings(
+def _parse_recordings(
     environment: Mapping[str, str],
 ) -> tuple[gpu_server.settings.Settings | None, Problems]:
     """Return the settings of the server for recordings, or what is wrong with them."""
-    part = TranscriberPart(log=Path(os.devnull), work=Path(os.devnull), port=1, token=_NAME * 2)
-    names = {field.name: _SOMEWHERE for field in fields(Resources)}
-    part.configure(environment, Resources(**names | {"recordings_bucket": _NAME}))
+    part = RecordingsPart(log=Path(os.devnull), work=Path(os.devnull), port=1, token=_NAME * 2)
+    names = {field.name: _URL for field in fields(StackOutputs)}
+    part.configure(environment, StackOutputs(**names | {"recordings_bucket": _NAME}))
     return parse(gpu_server.settings.Settings, part.environment)
 
 
@@ -171,22 +184,23 @@ def parse(
         try:
             with environment_of(given):
                 settings = model()
-        except SettingsError as error:  # names one field whose value is not JSON, not all
+        except SettingsError as error:  # names the first field whose value is not JSON
             name = next(name for name in model.model_fields if f'"{name}"' in str(error))
-            problems[name.upper()] = f"{_shown(model, name, given)}: this is not JSON."
+            problems[name.upper()] = f"{_quote(model, name, given)}: this is not JSON."
             del given[name.upper()]
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_context=False):
                 name = str(detail["loc"][0]) if detail["loc"] else ""
-                problems.setdefault(name.upper(), _sentence(model, name, detail, given))
+                problems.setdefault(name.upper(), _describe(model, name, detail, given))
             return None, problems
         else:
             return (None if problems else settings), problems
 
 
-def _sentence(
+def _describe(
     model: type[BaseSettings], name: str, detail: ErrorDetails, given: Mapping[str, str]
 ) -> str:
+    """Return a sentence about one error of validation."""
     within = ".".join(str(part) for part in detail["loc"][1:])
     why = re.sub("^(Input|String) should", "it should", detail["msg"])
     why = why.removeprefix("Value error, ")
@@ -194,20 +208,20 @@ def _sentence(
     if field is None:  # about several variables, which the text names
         return f"{why}."
     meant = f" ({field.description})" if field.description else ""
-    return f"{_shown(model, name, given)}: {f'{within}: ' if within else ''}{why}{meant}."
+    return f"{_quote(model, name, given)}: {f'{within}: ' if within else ''}{why}{meant}."
 
 
-def _shown(model: type[BaseSettings], name: str, given: Mapping[str, str]) -> str:
-    """Return a variable as it was given, if that is for everybody's eyes."""
+def _quote(model: type[BaseSettings], name: str, given: Mapping[str, str]) -> str:
+    """Return `NAME=value`, or the name alone where the value is secret, long or unprintable."""
     value = given.get(name.upper(), "")
-    secret = SecretStr.__name__ in str(model.model_fields[name].annotation)
-    plain = value.isprintable() and len(value) <= _WIDTH and not secret
-    return f"{name.upper()}={value}" if plain else name.upper()
+    is_secret = SecretStr.__name__ in str(model.model_fields[name].annotation)
+    is_plain = value.isprintable() and len(value) <= _WIDTH and not is_secret
+    return f"{name.upper()}={value}" if is_plain else name.upper()
 
 
 @contextmanager
 def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have this process the environment of another, for what reads it as that one would."""
+    """Replace this process's environment, for code that reads it as another program would."""
     kept = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)

@@ -1,4 +1,4 @@
-"""The CDK's command line, as a child process that can reach the emulator and nothing else.
+"""The CDK's command line, run as a child process that can reach the emulator and nothing else.
 
 EmulatorError
 └── CommandFailed    it cannot be started, or it failed; the message ends with its last lines
@@ -17,22 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local_cloud import logs
 from local_cloud.emulator.process import EmulatorError
+from local_cloud.logs import quote_end
 
-#: Runs a program that ends with this one, however this one ends.
-GUARD: Final = Path(__file__).parents[1] / "end_with_parent.py"
+#: Runs a program that ends with this process, however this one ends.
+END_WITH_PARENT: Final = Path(__file__).parents[1] / "end_with_parent.py"
 #: What the command line gets between SIGTERM and SIGKILL, seconds. Nothing depends on it.
 GRACE_SECONDS: Final = 2
-#: How often a command that takes long says that it is still at work, seconds.
-HEARTBEAT: Final = 5.0
-#: No command takes so long, seconds; one that does waits for something that never comes.
-PATIENCE: Final = 300.0
+#: How often a line of progress is printed for a command that takes long, seconds.
+PROGRESS_SECONDS: Final = 5.0
+#: Limit for a command, seconds; one that takes longer hangs.
+TIMEOUT: Final = 300.0
 #: Lines of the log that an error quotes.
 LAST_LINES: Final = 12
 
-#: Settings of the command line and of what it starts. It looks for no newer version of itself,
-#: and reports nothing to anybody.
+#: Settings of the command line and of its children: no look for a newer version, no telemetry.
 SETTINGS: Final[Mapping[str, str]] = {
     "CDK_DISABLE_CLI_TELEMETRY": "true",
     "CDK_DISABLE_VERSION_CHECK": "true",
@@ -47,22 +46,23 @@ class CommandFailed(EmulatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """How the CDK's command line is run."""
+    """Runs the CDK's command line."""
 
     #: The tree with `cdk.json`.
     root: Path
-    #: Where it keeps what it knows of accounts; one for each emulator, for all have the same.
+    #: Where it caches facts about accounts; one for each emulator, whose accounts have one number.
     home: Path
     log: Path
-    #: Whose AWS is the emulator.
+    #: The environment of a process whose AWS is the emulator.
     environment: Mapping[str, str]
-    say: Callable[[str], None]
+    #: Prints a line of progress.
+    show: Callable[[str], None]
 
     async def run(self, purpose: str, *arguments: str) -> None:
         """Run one command to its end; being cancelled ends it.
 
         Args:
-            purpose: what it does, for people who wait.
+            purpose: what it does, for the lines of progress.
             arguments: of `cdk`.
 
         Raises:
@@ -76,58 +76,55 @@ class CommandLine:
             log.write(f"$ cdk {' '.join(arguments)}\n".encode())
             log.flush()
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", str(GUARD), str(GRACE_SECONDS)),
+                *(sys.executable, "-P", str(END_WITH_PARENT), str(GRACE_SECONDS)),
                 *(str(program), *arguments, "--no-notices"),
                 cwd=self.root,
                 env=self._environment(),
-                stdin=asyncio.subprocess.PIPE,  # the guard's: it closes when we die
+                stdin=asyncio.subprocess.PIPE,  # closes when this process ends
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         try:
-            async with asyncio.timeout(PATIENCE), self._heartbeat(purpose):
+            async with asyncio.timeout(TIMEOUT), self._show_progress(purpose):
                 status = await process.wait()
         except TimeoutError:
             raise CommandFailed(
-                f"{purpose} was given up after {PATIENCE:g} seconds.{self._last_lines()}"
+                f"{purpose} was given up after {TIMEOUT:g} seconds."
+                f"{quote_end(self.log, LAST_LINES)}"
             ) from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         if status:
-            raise CommandFailed(f"{purpose} failed.{self._last_lines()}")
+            raise CommandFailed(f"{purpose} failed.{quote_end(self.log, LAST_LINES)}")
 
     def _environment(self) -> dict[str, str]:
-        """Return its environment, without what would change how it or Python behaves.
+        """Return its environment, without variables that change how it or Python behaves.
 
-        Nothing it does needs a network, so it gets no proxy either.
+        It needs no network, so it gets no proxy either.
         """
         kept = {
             name: value
             for name, value in self.environment.items()
             if not name.startswith(("CDK_", "PYTHON")) and not name.lower().endswith("_proxy")
         }
-        # `cdk.json` starts the app with the interpreter that it finds, which is to be this one.
+        # `cdk.json` starts the app with the first Python in the path, which is to be this one.
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
         return {**kept, **SETTINGS, "CDK_HOME": str(self.home), "PATH": path}
 
     @contextlib.asynccontextmanager
-    async def _heartbeat(self, purpose: str) -> AsyncIterator[None]:
+    async def _show_progress(self, purpose: str) -> AsyncIterator[None]:
         began = time.monotonic()
 
-        async def beat() -> None:
+        async def show_progress() -> None:
             while True:
-                await asyncio.sleep(HEARTBEAT)
-                self.say(f"  ... {purpose}, {time.monotonic() - began:.0f} s")
+                await asyncio.sleep(PROGRESS_SECONDS)
+                self.show(f"  ... {purpose}, {time.monotonic() - began:.0f} s")
 
-        beating = asyncio.create_task(beat())
+        showing = asyncio.create_task(show_progress())
         try:
             yield
         finally:
-            beating.cancel()
-
-    def _last_lines(self) -> str:
-        lines = "".join(f"\n    {line}" for line in logs.last_lines(self.log, LAST_LINES))
-        return f" The end of {self.log}:{lines}" if lines else ""
+            showing.cancel()

@@ -1,16 +1,15 @@
-"""The CDK's stacks in the emulator: deployed by the real command line, when something changed.
+"""Deployment of the CDK's stacks into the emulator, by the real command line, after a change.
 
-A deployment happens as a whole or not at all. The emulator's state is put by before one
-begins, and let go once what was deployed is on the disk. Where a deployment failed, or a kill
-fell into it, the next start finds the state that was put by, goes back to it and begins anew:
-stacks that are half made, or that wait for an engine that is gone, never exist for long.
-What lies in the emulator's data folder for it:
+A deployment happens as a whole or not at all. The emulator's state is copied before a deployment
+begins, and the copy is removed once the deployed state is on the disk. Where a deployment failed or
+was killed, the next start finds the copy, restores it and deploys again, so that half-made stacks
+never exist for long. Its files in the emulator's data folder are
 
-    deployment.log       what the command line said, the last time
+    deployment.log       the output of the command line, the last time
     cdk/assembly         the templates that were deployed
-    cdk/outputs.json     what the stacks tell: queues, table, bucket
-    cdk/stamp            from what they were made; absent while a deployment is under way
-    services.before      the state before a deployment that has not ended well (yet)
+    cdk/outputs.json     the stacks' outputs: queues, table, bucket
+    cdk/stamp            the fingerprint of their sources; absent during a deployment
+    services.before      the state before a deployment that has not succeeded (yet)
 
 EmulatorError
 └── DeploymentFailed    the message is for people
@@ -29,7 +28,9 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud.emulator.process import ACCOUNT, REGION, ROOT, Emulator, EmulatorError
+from local_cloud import ROOT
+from local_cloud.emulator.environment import ACCOUNT, REGION
+from local_cloud.emulator.process import Emulator, EmulatorError
 from local_cloud.emulator.program import Refused, lock
 from local_cloud.stacks.cdk import CommandFailed, CommandLine
 from local_cloud.stacks.fingerprint import fingerprint
@@ -37,15 +38,14 @@ from transcripts.conversations import EXPIRY
 
 #: The environment in `app.py` that is deployed.
 ENVIRONMENT: Final = "local"
-#: What the templates are made from; a folder counts with all that is in it.
+#: The sources of the templates; a folder counts with all that is in it.
 INPUTS: Final = (
     "app.py",
     "build/functions",
     "cdk.context.json",
     "cdk.json",
+    "foundation",
     "infra",
-    "scripts/__init__.py",
-    "scripts/json_files.py",
     "speech/__init__.py",
     "speech/transcribe_api.py",
     "speech/transcribe_operations.py",
@@ -55,13 +55,13 @@ INPUTS: Final = (
 )
 NO_INPUTS: Final = ("__pycache__",)
 
-#: How long a snapshot of the emulator may be awaited, seconds. It takes one every two seconds,
-#: or fewer when much is stored.
+#: Limit for the next snapshot of the emulator, seconds. It takes one every two seconds, or fewer
+#: when much is stored.
 SAVE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 
-#: What a deployment tells people while it lasts.
-Say = Callable[[str], None]
+#: Prints a line of progress.
+Show = Callable[[str], None]
 
 
 class DeploymentFailed(EmulatorError):
@@ -69,8 +69,8 @@ class DeploymentFailed(EmulatorError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """What was deployed, as the stacks' outputs tell."""
+class StackOutputs:
+    """The names of what was deployed, from the stacks' outputs."""
 
     queue_url: str
     dead_letter_queue_url: str
@@ -81,22 +81,22 @@ class Resources:
     undelivered_queue_url: str
 
     @classmethod
-    def parse(cls, outputs: Mapping[str, Mapping[str, str]]) -> Resources:
-        """Return the resources from the outputs of all stacks, by stack and name.
+    def parse(cls, outputs: Mapping[str, Mapping[str, str]]) -> StackOutputs:
+        """Return the values in the outputs of all stacks, given by stack and name.
 
         Raises:
             DeploymentFailed: one is missing.
         """
-        told = {name: value for stack in outputs.values() for name, value in stack.items()}
+        found = {name: value for stack in outputs.values() for name, value in stack.items()}
         try:
             return cls(
-                queue_url=told["UtterancesQueueUrl"],
-                dead_letter_queue_url=told["UtterancesDeadLettersUrl"],
-                table_name=told["ConversationsTableName"],
-                recordings_bucket=told["RecordingsBucketName"],
-                jobs_queue_url=told["JobsQueueUrl"],
-                jobs_dead_letter_queue_url=told["JobsDeadLettersUrl"],
-                undelivered_queue_url=told["UndeliveredQueueUrl"],
+                queue_url=found["UtterancesQueueUrl"],
+                dead_letter_queue_url=found["UtterancesDeadLettersUrl"],
+                table_name=found["ConversationsTableName"],
+                recordings_bucket=found["RecordingsBucketName"],
+                jobs_queue_url=found["JobsQueueUrl"],
+                jobs_dead_letter_queue_url=found["JobsDeadLettersUrl"],
+                undelivered_queue_url=found["UndeliveredQueueUrl"],
             )
         except KeyError as missing:
             raise DeploymentFailed(f"the stacks have no output {missing}") from None
@@ -112,23 +112,23 @@ def fingerprint_stacks(root: Path = ROOT) -> str:
     return fingerprint(root, INPUTS, without=NO_INPUTS)
 
 
-async def start(emulator: Emulator, say: Say, *, root: Path = ROOT) -> Resources:
+async def start(emulator: Emulator, show: Show, *, root: Path = ROOT) -> StackOutputs:
     """Start an emulator with the stacks in it; deploy them if they or their functions changed.
 
     Args:
         emulator: one that does not run; it is stopped again when this fails.
-        say: tells people what takes long.
+        show: prints a line of progress.
         root: the tree with the CDK's app.
 
     Raises:
         EmulatorError: the emulator does not start, or the stacks cannot be deployed.
     """
     deployment = Deployment(emulator.data, root=root)
-    due = deployment.prepare(say)
+    due = deployment.prepare(show)
     await emulator.start()
     try:
         if due:
-            await _while_alive(emulator, deployment.carry_out(emulator, say))
+            await _while_alive(emulator, deployment.deploy(emulator, show))
         return deployment.resources()
     except BaseException:
         await emulator.stop()
@@ -136,7 +136,7 @@ async def start(emulator: Emulator, say: Say, *, root: Path = ROOT) -> Resources
 
 
 async def _while_alive(emulator: Emulator, work: Coroutine[object, object, None]) -> None:
-    """Do work with an emulator, but only as long as it runs: clients try for minutes.
+    """Do work with an emulator, but only as long as it runs: clients retry for minutes.
 
     Raises:
         DeploymentFailed: the emulator ended.
@@ -170,7 +170,7 @@ class Deployment:
         self._log = data / "deployment.log"
         self._fingerprint = fingerprint_stacks(root)
 
-    def resources(self) -> Resources:
+    def resources(self) -> StackOutputs:
         """Return what was deployed.
 
         Raises:
@@ -183,12 +183,12 @@ class Deployment:
             raise DeploymentFailed(
                 f"{self._outputs} cannot be read ({error}); the next start deploys anew"
             ) from None
-        return Resources.parse(outputs)
+        return StackOutputs.parse(outputs)
 
-    def prepare(self, say: Say) -> bool:
-        """Make the data ready for the emulator's start; tell whether a deployment is due.
+    def prepare(self, show: Show) -> bool:
+        """Prepare the data for the emulator's start; return whether a deployment is due.
 
-        Undoes one that was interrupted, and puts the state by for one that is due.
+        Undoes one that was interrupted, and copies the state for one that is due.
 
         Raises:
             DeploymentFailed: an emulator runs on the data, or they cannot be written.
@@ -196,15 +196,15 @@ class Deployment:
         try:
             self._data.mkdir(parents=True, exist_ok=True)
             with lock(self._data):
-                return self._prepare(say)
+                return self._prepare(show)
         except Refused as refusal:
             raise DeploymentFailed(str(refusal)) from None
         except OSError as error:
             raise DeploymentFailed(f"{self._data} cannot be made ready: {error}") from error
 
-    def _prepare(self, say: Say) -> bool:
+    def _prepare(self, show: Show) -> bool:
         if self._before.exists():
-            say("The last deployment was not finished; going back to what was before it ...")
+            show("The last deployment was not finished; going back to what was before it ...")
             self._undo()
         if self._is_current():
             return False
@@ -223,30 +223,30 @@ class Deployment:
     def _undo(self) -> None:
         shutil.rmtree(self._services, ignore_errors=True)
         self._before.rename(self._services)
-        # Objects have their own folder, and a bucket found there would exist again. Only what the
-        # state does not mention in any way goes, for in the others are the user's recordings.
+        # Objects have their own folder, and a bucket found there would exist again. Only buckets
+        # that the state does not mention are removed: the others hold the user's recordings.
         state = self._services / "s3.json"
         known = state.read_text() if state.exists() else ""
         for bucket in self._data.glob("s3/[0-9]*/*"):
             if bucket.name not in known:
                 shutil.rmtree(bucket)
 
-    async def carry_out(self, emulator: Emulator, say: Say) -> None:
+    async def deploy(self, emulator: Emulator, show: Show) -> None:
         """Deploy the stacks into an emulator that has just started on prepared data.
 
         Raises:
-            DeploymentFailed: it did not work out; the next start undoes what was done.
+            DeploymentFailed: it failed; the next start undoes what was done.
         """
-        say("Deploying the stacks into it; the first time this takes up to a minute ...")
+        show("Deploying the stacks into it; the first time this takes up to a minute ...")
         began = time.monotonic()
         try:
-            cdk, assembly = await self._templates(emulator, say)
-        except (CommandFailed, OSError) as error:  # nothing that is stored has a part in it
+            cdk, assembly = await self._synthesise(emulator, show)
+        except (CommandFailed, OSError) as error:  # not for anything in the stored data
             raise DeploymentFailed(f"the stacks could not be deployed: {error}") from error
         try:
-            await self._deploy(emulator, cdk, assembly)
-            await asyncio.to_thread(_expire, emulator, self.resources())
-            await self._saved()
+            await self._deploy_assembly(emulator, cdk, assembly)
+            await asyncio.to_thread(_enable_expiry, emulator, self.resources())
+            await self._wait_for_snapshot()
         except (CommandFailed, BotoCoreError, ClientError, OSError) as error:
             raise DeploymentFailed(
                 f"the stacks could not be deployed: {error}\n"
@@ -255,9 +255,9 @@ class Deployment:
             ) from error
         _remove(self._before)  # from here on it counts as done
         self._stamp.write_text(self._fingerprint)
-        say(f"The stacks are deployed after {time.monotonic() - began:.0f} s.")
+        show(f"The stacks are deployed after {time.monotonic() - began:.0f} s.")
 
-    async def _templates(self, emulator: Emulator, say: Say) -> tuple[CommandLine, Path]:
+    async def _synthesise(self, emulator: Emulator, show: Show) -> tuple[CommandLine, Path]:
         """Make the templates; return the command line and where they are."""
         folder = self._data / "cdk"
         folder.mkdir(exist_ok=True)
@@ -267,7 +267,7 @@ class Deployment:
             home=folder / "home",
             log=self._log,
             environment=emulator.environment(),
-            say=say,
+            show=show,
         )
         assembly = folder / "assembly"
         shutil.rmtree(assembly, ignore_errors=True)
@@ -278,7 +278,7 @@ class Deployment:
         )
         return cdk, assembly
 
-    async def _deploy(self, emulator: Emulator, cdk: CommandLine, assembly: Path) -> None:
+    async def _deploy_assembly(self, emulator: Emulator, cdk: CommandLine, assembly: Path) -> None:
         made = ("--app", str(assembly))
         if not await asyncio.to_thread(_is_bootstrapped, emulator):
             await cdk.run(
@@ -292,7 +292,7 @@ class Deployment:
             *("--outputs-file", str(self._outputs)),
         )
 
-    async def _saved(self) -> None:
+    async def _wait_for_snapshot(self) -> None:
         """Wait until a snapshot of the emulator holds everything that was done until now.
 
         A snapshot is taken in one go, and the queues' file is the last that it writes.
@@ -339,8 +339,8 @@ def _is_bootstrapped(emulator: Emulator) -> bool:
     return True
 
 
-def _expire(emulator: Emulator, resources: Resources) -> None:
-    """Switch on what the template asks for and the emulator's CloudFormation leaves out."""
+def _enable_expiry(emulator: Emulator, resources: StackOutputs) -> None:
+    """Enable the table's expiry, which the emulator's CloudFormation leaves out."""
     dynamodb = emulator.client("dynamodb")
     known = dynamodb.describe_time_to_live(TableName=resources.table_name)
     if known["TimeToLiveDescription"].get("TimeToLiveStatus") != "ENABLED":

@@ -1,8 +1,8 @@
-"""The steps from a recording's file to its samples; `speech.decode` joins them.
+"""The steps from a recording's file to its samples. `speech.decode` joins them.
 
-parts      where the files begin and end that were joined into this one
-container  FFmpeg on one part; whatever it raises is a verdict on the file
-tracks     which audio track is decoded
-clock      where a frame lies in time: gaps become silence
-samples    a frame's samples as an array; channels are mixed, the rate is converted
+parts      find the recordings that were joined into one file
+container  open one part with FFmpeg, and classify its errors
+tracks     choose the audio track to decode
+clock      place a frame in time: gaps become silence
+samples    convert a frame's samples: mix the channels, change the rate
 """

@@ -1,8 +1,8 @@
-"""Where a frame lies in time: late starts and gaps become silence.
+"""The place of a frame in time: late starts and gaps become silence.
 
-A container says when each frame is to be played. Usually that is where the one before it ends. A
-recorder that was paused, packets that were lost, and a track that begins later than the picture
-leave gaps; these are filled, so that times in a transcript are those that a player shows.
+A container gives each frame a time. Usually that is the end of the previous frame. A paused
+recorder, lost packets, and a track that begins later than the picture leave gaps. Filling them
+keeps the times in a transcript equal to those that a player shows.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-#: A frame that is later by less lies where the one before it ends, seconds: containers round.
+#: A smaller delay of a frame is rounding by the container and no gap, seconds.
 TOLERANCE: Final = 0.1
-#: A longer gap is no gap but a clock that was set anew, seconds.
+#: A longer gap is a clock that was reset, seconds.
 LONGEST_GAP: Final = 3600.0
-#: A frame that is earlier by more begins a clock anew, seconds, as in joined files.
+#: A frame that is earlier by more resets the clock, as in joined files; seconds.
 STEP_BACK: Final = 1.0
 
 
 @dataclass(slots=True)
 class Clock:
-    """Follows one track of a container.
+    """The clock of one track of a container.
 
     Attributes:
-        position: where the next frame would lie without a gap, seconds of what a player plays.
+        position: the time of the next frame without a gap, in seconds of a player.
     """
 
     position: float = 0.0
-    #: What is added to the container's clock to give `position`.
+    #: Added to the container's time, it gives `position`.
     _offset: float = 0.0
 
     def gap(self, time: float | None) -> float:
-        """Return how much silence precedes a frame, seconds; `position` goes on by as much.
+        """Return the seconds of silence before a frame, and advance `position` by them.
 
         Args:
-            time: of the frame by the container's clock, seconds from where players begin; None
-                where it says nothing.
+            time: the frame's time by the container, seconds from where players begin; None where
+                the container gives none.
         """
         if time is None:
             return 0.0
@@ -49,5 +49,5 @@ class Clock:
         return late
 
     def advance(self, seconds: float) -> None:
-        """Go on by the length of a frame."""
+        """Advance by the length of a frame."""
         self.position += seconds

@@ -1,8 +1,8 @@
-"""FFmpeg on one part of a file; whatever it raises there is a verdict on the file.
+"""Reading one part of a file with FFmpeg. Every error of FFmpeg becomes a `DecodeError`.
 
-FFmpeg and PyAV report what is wrong with a file by exceptions of many kinds, `UnicodeDecodeError`,
-`ValueError`, `MemoryError` and `OSError` among them. None of them is a failure of this program, but
-for an error of the disk itself: that is noted where the file is read, and raised as it was.
+FFmpeg and PyAV report a bad file with exceptions of many kinds, `UnicodeDecodeError`, `ValueError`,
+`MemoryError` and `OSError` among them. None of them is a failure of this program, except an error
+of the disk: `Window` records that one, and it is raised unchanged.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from speech.decoding.parts import Part
 
 #: A playlist or a reference inside a file must not make the decoder open other files or URLs.
 _OPTIONS: Final = {"protocol_whitelist": "none"}
-#: A tag between two joined files is one bad packet; this many in a row are damage.
+#: So many bad packets in a row are damage. A tag between two joined files is a single one.
 _BAD_PACKETS: Final = 10
-#: Formats in which presentations begin at 0: an edit list delays a track on purpose.
+#: Formats whose time begins at 0: an edit list in them delays a track on purpose.
 _BEGINS_AT_ZERO: Final = "mov,mp4,m4a,3gp,3g2,mj2"
 
 
 class Window:
-    """A part of a file, as a file object for FFmpeg. It remembers an error of the disk."""
+    """A part of a file as a file object for FFmpeg. It records an error of the disk."""
 
     def __init__(self, file: BinaryIO, part: Part | None) -> None:
-        """Show a part, or for None a file that cannot seek."""
+        """Read a part of a file; None for all of a file that cannot seek."""
         self._file = file
         self._part = part
         self._position = 0
@@ -46,11 +46,11 @@ class Window:
         return self._part is not None
 
     def read(self, count: int) -> bytes:
-        """Return up to `count` bytes; none at the end."""
-        with self._noted():
+        """Return up to `count` bytes, and no bytes at the end."""
+        with self._record_error():
             if self._part is None:
                 return self._file.read(count)
-            # Each time, for the next part may be looked at between two reads.
+            # Before every read: another part may have been read in between.
             self._file.seek(self._part.start + self._position)
             left = self._part.end - self._part.start - self._position
             block = self._file.read(max(0, min(count, left)))
@@ -72,7 +72,7 @@ class Window:
         return self._position
 
     @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
+    def _record_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -81,16 +81,16 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A part that FFmpeg has opened.
+class OpenPart:
+    """A part that FFmpeg has part.
 
     Attributes:
-        container: of FFmpeg.
-        tracks: the audio tracks that there is a decoder for, at least one, in the file's order.
-        count: how many audio tracks the file has.
-        zero: the moment of the container's clock at which players begin, seconds.
-        is_cut: whether the file has more audio than FFmpeg is going to read.
-        window: what FFmpeg reads.
+        container: FFmpeg's container.
+        tracks: the audio tracks with a decoder, at least one, in the file's order.
+        count: the number of all audio tracks.
+        zero: the container's time at which players begin, seconds.
+        is_cut: whether the file has more audio than FFmpeg reads.
+        window: the file object that FFmpeg reads.
     """
 
     container: InputContainer
@@ -102,21 +102,21 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(file: BinaryIO, part: Part | None) -> Iterator[Opened]:
-    """Open a part of a file; None: all of a file that cannot seek.
+def open_part(file: BinaryIO, part: Part | None) -> Iterator[OpenPart]:
+    """Open a part of a file; None for all of a file that cannot seek.
 
     Raises:
-        NotAudio: it is of no known format, holds no audio, or there is no decoder for it.
-        CorruptAudio: FFmpeg gives up while the file is in use.
+        NotAudio: the format is unknown, or the file holds no audio that can be decoded.
+        CorruptAudio: FFmpeg fails while the file is in use.
         OSError: the disk cannot be read.
     """
     window = Window(file, part)
     options = _OPTIONS
     outgrown = part is not None and part.outgrown
     if outgrown:
-        options = {**_OPTIONS, "ignore_length": "1"}  # of WAV; others know no such option
+        options = {**_OPTIONS, "ignore_length": "1"}  # an option of WAV alone
     with contextlib.ExitStack() as stack:
-        with _verdict(window, NotAudio, "not a known audio format"):
+        with _classify_errors(window, NotAudio, "not a known audio format"):
             container = stack.enter_context(
                 av.open(window, mode="r", options=options, metadata_errors="replace")
             )
@@ -127,8 +127,8 @@ def opened(file: BinaryIO, part: Part | None) -> Iterator[Opened]:
         tracks = tuple(each for each in streams if each.codec_context is not None)
         if not tracks:
             raise NotAudio("there is no decoder for the audio")
-        stack.enter_context(_verdict(window, CorruptAudio, "the audio cannot be decoded"))
-        yield Opened(
+        stack.enter_context(_classify_errors(window, CorruptAudio, "the audio cannot be decoded"))
+        yield OpenPart(
             container,
             tracks,
             count=len(streams),
@@ -139,8 +139,8 @@ def opened(file: BinaryIO, part: Part | None) -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def _verdict(window: Window, verdict: type[DecodeError], what: str) -> Iterator[None]:
-    """Turn what FFmpeg and PyAV raise into a verdict on the file."""
+def _classify_errors(window: Window, verdict: type[DecodeError], what: str) -> Iterator[None]:
+    """Raise an error of FFmpeg or PyAV as the given `DecodeError`."""
     try:
         yield
     except DecodeError:
@@ -148,28 +148,28 @@ def _verdict(window: Window, verdict: type[DecodeError], what: str) -> Iterator[
     except Exception as error:
         if window.error is not None:
             raise window.error from None
-        raise verdict(f"{what}: {_words(error)}") from error
+        raise verdict(f"{what}: {_describe(error)}") from error
 
 
-def _words(error: Exception) -> str:
-    """Return what FFmpeg says; other errors might quote the file."""
+def _describe(error: Exception) -> str:
+    """Return FFmpeg's message, or the type of another error, which might quote the file."""
     if isinstance(error, av.error.FFmpegError) and error.strerror:
         return str(error.strerror)
     return type(error).__name__
 
 
-def packets(
-    opened: Opened, tracks: tuple[AudioStream, ...]
+def read_packets(
+    part: OpenPart, tracks: tuple[AudioStream, ...]
 ) -> Iterator[tuple[AudioStream, Packet[AudioStream]]]:
-    """Yield the packets of some tracks in the file's order, at the end an empty one of each."""
-    for packet in opened.container.demux(tracks):
+    """Yield the packets of some tracks in the file's order, and at the end an empty one of each."""
+    for packet in part.container.demux(tracks):
         stream = packet.stream
         if isinstance(stream, AudioStream):
             yield stream, packet
 
 
-def frames(opened: Opened, track: AudioStream) -> Iterator[tuple[AudioFrame, int]]:
-    """Yield a track's frames, each with the bytes that were read since the one before it.
+def decode_frames(part: OpenPart, track: AudioStream) -> Iterator[tuple[AudioFrame, int]]:
+    """Yield a track's frames, each with the bytes that were read since the previous one.
 
     A bad packet is skipped, as players do.
 
@@ -177,17 +177,17 @@ def frames(opened: Opened, track: AudioStream) -> Iterator[tuple[AudioFrame, int
         CorruptAudio: `_BAD_PACKETS` in a row cannot be decoded.
     """
     bad = 0
-    for stream, packet in packets(opened, (track,)):
+    for stream, packet in read_packets(part, (track,)):
         size = packet.size
         try:
             decoded = stream.decode(packet)
         except av.error.FFmpegError as error:
-            if opened.window.error is not None:
+            if part.window.error is not None:
                 raise
             bad += 1
             if bad == _BAD_PACKETS:
                 raise CorruptAudio(
-                    f"the audio cannot be decoded any further: {_words(error)}"
+                    f"the audio cannot be decoded any further: {_describe(error)}"
                 ) from error
             continue
         bad = 0

@@ -1,8 +1,8 @@
-"""Verdicts on a recording's file.
+"""The errors of decoding a recording.
 
 DecodeError
-├── NotAudio       the file is of no known format, or holds no audio
-└── CorruptAudio   the audio ends in something that cannot be decoded
+├── NotAudio       the format is unknown, or the file holds no audio
+└── CorruptAudio   the audio cannot be decoded to its end
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class DecodeError(Exception):
 
 
 class NotAudio(DecodeError):
-    """The file is of no known format, or holds no audio."""
+    """The format is unknown, or the file holds no audio."""
 
 
 class CorruptAudio(DecodeError):
-    """The audio ends in something that cannot be decoded."""
+    """The audio cannot be decoded to its end."""

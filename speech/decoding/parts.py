@@ -1,11 +1,11 @@
-"""Where one recording ends and the next begins in a file that several were joined into.
+"""Find the recordings in a file into which several were joined.
 
-`cat a.wav b.wav` makes a file that players, and FFmpeg, take for `a.wav` alone. A recorder that
-crashes leaves a header which announces less audio than there is. Both are seen from the lengths of
-the chunks that such formats consist of: they lead to the end of the file, to the beginning of
-another one, or to something that is no chunk.
+Players, and FFmpeg, read the result of `cat a.wav b.wav` as `a.wav` alone. A recorder that crashes
+leaves a header that announces less audio than the file has. The lengths of the chunks in such
+formats reveal both: they lead to the end of the file, to the beginning of another recording, or to
+something that is no chunk.
 
-Formats without such lengths (MP3, Ogg, WebM, FLAC, AAC, AU) are read on by their demuxers.
+Formats without such lengths (MP3, Ogg, WebM, FLAC, AAC, AU) need no search: their demuxers read on.
 
 | format            | specified in                                                  |
 |-------------------|---------------------------------------------------------------|
@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, Final
 
-#: What follows the last chunk is padding or a tag if it is no longer than this, bytes.
+#: At most so many bytes after the last chunk are padding or a tag.
 PADDING_BYTES: Final = 4096
-#: So many chunks are looked at in one file; a file of more is read as one recording.
+#: The most chunks that are read of one file. A file of more counts as one recording.
 MAX_CHUNKS: Final = 100_000
-#: So many recordings may be joined.
+#: The most recordings in one file.
 MAX_PARTS: Final = 1_000
 _BLOCK: Final = 1 << 20
 
@@ -40,9 +40,9 @@ class Part:
     """One recording within a file.
 
     Attributes:
-        start: of its first byte.
-        end: after its last byte.
-        outgrown: whether its header announces less than there is.
+        start: offset of its first byte.
+        end: offset after its last byte.
+        outgrown: whether it holds more than its header announces.
     """
 
     start: int
@@ -52,21 +52,21 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a format's chunks are laid out.
+    """The layout of a format's chunks.
 
     Attributes:
-        name: for people.
-        magic: what its files begin with, at `magic_at`.
-        first: where the first chunk begins.
-        id_bytes: length of a chunk's id.
-        length: of the field behind the id, for `struct`.
+        name: the format's name.
+        magic: the bytes at `magic_at` of every file.
+        first: offset of the first chunk.
+        id_bytes: size of a chunk's id.
+        length: `struct` format of the length behind the id.
         counts_header: whether a chunk's length includes its id and length.
         align: chunks begin at multiples of this.
-        kind: at byte 8, what distinguishes it from other formats of the same magic.
-        length_first: whether the length stands before the id (MP4).
-        data: id of the one chunk that holds the audio, where there is one.
-        unknown: lengths that stand for "up to the end of the file"; where `data` is given, they
-            do so in that chunk only.
+        kind: bytes at offset 8 that distinguish formats of the same magic.
+        length_first: whether the length precedes the id (MP4).
+        data: id of the one chunk that holds the audio, if any.
+        unknown: lengths that mean "up to the end of the file"; where `data` is given, in that
+            chunk only.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Format:
 
     @property
     def header(self) -> int:
-        """Bytes of a chunk's id and length."""
+        """The size of a chunk's id and length in bytes."""
         return self.id_bytes + struct.calcsize(self.length)
 
     def begins(self, head: bytes) -> bool:
@@ -96,7 +96,7 @@ class Format:
 _ASF_HEADER: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _W64_RIFF: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA: Final = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
-#: A recorder that never came back to its header leaves one of these.
+#: Lengths in a header that the recorder never completed.
 _NEVER_WRITTEN: Final = (0, 0xFFFFFFFF)
 
 
@@ -134,12 +134,12 @@ FORMATS: Final = (
 )
 
 
-def parts(file: BinaryIO, size: int) -> list[Part]:
-    """Return the recordings that a file of `size` bytes consists of, at least one.
+def find_parts(file: BinaryIO, size: int) -> list[Part]:
+    """Return the recordings in a file of `size` bytes, at least one.
 
     Args:
-        file: can seek; its position is changed.
-        size: of the file, bytes.
+        file: a seekable file; its position changes.
+        size: size of the file, bytes.
 
     Raises:
         OSError: the file cannot be read.
@@ -149,7 +149,7 @@ def parts(file: BinaryIO, size: int) -> list[Part]:
         return [Part(0, size)]
     found = [0]
     outgrown: set[int] = set()
-    for begin, is_orderly in _beginnings(file, size, layout):
+    for begin, is_orderly in _find_ends(file, size, layout):
         if not is_orderly:
             outgrown.add(found[-1])
         if begin < size:
@@ -157,8 +157,8 @@ def parts(file: BinaryIO, size: int) -> list[Part]:
     return [Part(start, end, start in outgrown) for start, end in pairwise([*found, size])]
 
 
-def _beginnings(file: BinaryIO, size: int, layout: Format) -> Iterator[tuple[int, bool]]:
-    """Yield where each part ends, and whether its own lengths lead there."""
+def _find_ends(file: BinaryIO, size: int, layout: Format) -> Iterator[tuple[int, bool]]:
+    """Yield the end of each part, and whether its own lengths lead there."""
     start = 0
     for _ in range(MAX_PARTS):
         at, is_orderly = _walk(file, start, size, layout)
@@ -173,7 +173,8 @@ def _beginnings(file: BinaryIO, size: int, layout: Format) -> Iterator[tuple[int
 def _walk(file: BinaryIO, start: int, size: int, layout: Format) -> tuple[int, bool]:
     """Follow the chunks of the part at `start`.
 
-    Return where it ends and True; or where something is that is no chunk, and False.
+    Returns:
+        The end of the part and True; or the offset of something that is no chunk, and False.
     """
     at = start + layout.first
     large: int | None = None  # length of the data by RF64's `ds64`
@@ -183,7 +184,7 @@ def _walk(file: BinaryIO, start: int, size: int, layout: Format) -> tuple[int, b
             return at, True
         if size - at < layout.header:
             break
-        name, length = _chunk(head, layout)
+        name, length = _parse_chunk(head, layout)
         if name == b"ds64":
             large = int.from_bytes(_read(file, at + 16, 8), "little")
         is_data = name == layout.data
@@ -192,16 +193,16 @@ def _walk(file: BinaryIO, start: int, size: int, layout: Format) -> tuple[int, b
                 break
             length = large
         end = at + length + (0 if layout.counts_header else layout.header)
-        # Samples may look like a chunk, but hardly like one that ends within the file.
+        # Samples may look like a chunk, but rarely like one that ends within the file.
         is_too_long = end > size and layout.data and not is_data
         if is_too_long or not _is_chunk(name, length, layout):
-            return (at, False) if _matters(file, at, size) else (size, True)
+            return (at, False) if _has_content(file, at, size) else (size, True)
         at = start + -(-(end - start) // layout.align) * layout.align
     return size, True
 
 
-def _chunk(head: bytes, layout: Format) -> tuple[bytes, int]:
-    """Return the id and the length of a chunk that begins with `head`."""
+def _parse_chunk(head: bytes, layout: Format) -> tuple[bytes, int]:
+    """Parse the id and the length of a chunk that begins with `head`."""
     if not layout.length_first:
         [length] = struct.unpack_from(layout.length, head, layout.id_bytes)
         return head[: layout.id_bytes], length
@@ -218,15 +219,15 @@ def _is_chunk(name: bytes, length: int, layout: Format) -> bool:
     return layout.id_bytes != 4 or all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in name)  # noqa: PLR2004 - four printable characters, or Apple's (c)
 
 
-def _matters(file: BinaryIO, at: int, size: int) -> bool:
-    """Return whether what follows the last chunk is more than padding."""
+def _has_content(file: BinaryIO, at: int, size: int) -> bool:
+    """Return whether more than padding follows the last chunk."""
     if size - at <= PADDING_BYTES:
         return False
     return any(any(block) for _, block in _blocks(file, at, size))
 
 
 def _search(file: BinaryIO, at: int, size: int, layout: Format) -> int:
-    """Return where the next file of the format begins; `size` if there is none."""
+    """Return the offset of the next recording of the format; `size` if there is none."""
     overlap = layout.magic_at + 16
     tail, tail_at = b"", at
     for position, block in _blocks(file, at, size):

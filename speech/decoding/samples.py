@@ -1,4 +1,4 @@
-"""From a frame's samples to the format that is asked for."""
+"""Conversion of a frame's samples to the requested format."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from speech.pcm import PcmFormat
 
 Samples = npt.NDArray[np.float32]
 
-#: Hz. No recording has less, and at 1 Hz a file of 8 kB would say that it lasts for days.
+#: Hz. No recording has less; at 1 Hz a file of 8 kB would last for days.
 LEAST_RATE: Final = 1_000
-#: Hz. DSD of four times the usual rate, as it is decoded, has 1.41 MHz.
+#: Hz. Quadruple-rate DSD is decoded to 1.41 MHz.
 MOST_RATE: Final = 1_536_000
 MOST_CHANNELS: Final = 256
-#: Samples of all channels in one frame. Codecs have up to 65,536 a channel.
+#: Samples of all channels in one frame. Codecs produce up to 65,536 a channel.
 _MOST_SAMPLES: Final = 65_536 * MOST_CHANNELS
 #: Full scale of the output, and of the arrays here.
 _FULL_SCALE: Final = 32_768.0
-#: What a recording of floats may go beyond full scale.
+#: The most that a recording of floats may exceed full scale.
 _OVER: Final = 4 * _FULL_SCALE
-#: NumPy's type of each of FFmpeg's sample formats, the factor to 16 bit, and what zero is.
+#: For each of FFmpeg's sample formats: NumPy's type, the factor to 16 bit, and the zero level.
 _FORMATS: Final = {
     "u8": ("u1", 256.0, 128.0),
     "s16": ("i2", 1.0, 0.0),
@@ -39,14 +39,14 @@ _FORMATS: Final = {
 }
 
 
-def samples_of(frame: AudioFrame) -> Samples:
+def to_samples(frame: AudioFrame) -> Samples:
     """Return a frame's samples in units of 16 bit, shape (samples, channels).
 
-    PyAV's `planes` and `to_ndarray` read beyond the end of a list where there are 8 and more
-    channels in planes of their own, so the planes are taken one by one.
+    PyAV's `planes` and `to_ndarray` read beyond the end of a list for 8 and more planar channels,
+    so the planes are read one by one.
 
     Raises:
-        CorruptAudio: it has a rate, or so many channels, as no sound has.
+        CorruptAudio: the rate or the number of channels is impossible.
     """
     channels = frame.layout.nb_channels
     if not LEAST_RATE <= frame.sample_rate <= MOST_RATE:
@@ -75,10 +75,10 @@ def _plane(frame: AudioFrame, number: int, kind: str, count: int) -> npt.NDArray
 
 
 class Converter:
-    """Converts frames to one format, also where they change theirs on the way.
+    """Converts frames to one format. Their own format may change within a recording.
 
     Args:
-        wanted: of the output; 1 or 2 channels.
+        wanted: the format of the output, with 1 or 2 channels.
     """
 
     def __init__(self, wanted: PcmFormat) -> None:
@@ -88,15 +88,15 @@ class Converter:
         self._rate: soxr.ResampleStream | None = None
 
     def process(self, samples: Samples, sample_rate: int) -> Iterator[bytes]:
-        """Take samples, shape (samples, channels); yield what of the output is ready."""
+        """Take samples, shape (samples, channels); yield the output that is complete."""
         shape = (samples.shape[1], sample_rate)
         if shape != self._shape:
             yield from self.flush()
             self._open(*shape)
-        yield self._converted(self._mixed(samples))
+        yield self._convert(self._mix(samples))
 
     def silence(self, seconds: float) -> Iterator[bytes]:
-        """End what was begun, and yield so much silence in pieces of a second."""
+        """Flush, then yield silence in pieces of a second."""
         yield from self.flush()
         second = self._wanted.bytes_per_second
         left = round(seconds * self._wanted.sample_rate) * self._wanted.bytes_per_frame
@@ -105,7 +105,7 @@ class Converter:
             left -= second
 
     def flush(self) -> Iterator[bytes]:
-        """End what was begun and yield the rest; other frames may follow."""
+        """Yield the rest of the output of the frames so far. Further frames may follow."""
         if self._shape is None:
             return
         self._shape = None
@@ -113,7 +113,7 @@ class Converter:
         rest = np.empty((0, width), np.float32)
         if self._downmix is not None:
             rest = np.repeat(self._downmix.flush()[:, np.newaxis], width, axis=1)
-        yield self._converted(rest, is_last=True)
+        yield self._convert(rest, is_last=True)
 
     def _open(self, channels: int, rate: int) -> None:
         self._shape = (channels, rate)
@@ -127,15 +127,15 @@ class Converter:
             )
         )
 
-    def _mixed(self, samples: Samples) -> Samples:
-        """Return as many channels as are wanted, shape (samples, channels)."""
+    def _mix(self, samples: Samples) -> Samples:
+        """Return samples with the wanted number of channels, shape (samples, channels)."""
         if self._downmix is not None:
             samples = self._downmix.process(samples)[:, np.newaxis]
         if samples.shape[1] < self._wanted.channels:
             samples = np.repeat(samples, self._wanted.channels, axis=1)
         return samples
 
-    def _converted(self, samples: Samples, *, is_last: bool = False) -> bytes:
+    def _convert(self, samples: Samples, *, is_last: bool = False) -> bytes:
         if self._rate is not None and (len(samples) or is_last):
             one = self._wanted.channels == 1
             samples = self._rate.resample_chunk(

@@ -1,8 +1,8 @@
-"""Which audio track of a recording is decoded.
+"""The choice of the audio track to decode.
 
-Recorders of screens and meetings write several: one for the microphone, one for what was played,
-some of them silent or without a packet. The default track is taken if there is sound in it, else
-the first in which there is; without any sound the default, or the first that decodes.
+Recorders of screens and meetings write several: one for the microphone, one for the sound that was
+played, some of them silent or empty. The choice is the default track if it has sound, else the
+first with sound; without any sound it is the default, or the first that can be decoded.
 """
 
 from __future__ import annotations
@@ -15,63 +15,64 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.stream import Disposition
 
-from speech.decoding.container import Opened, packets
+from speech.decoding.container import OpenPart, read_packets
 from speech.decoding.errors import CorruptAudio
-from speech.decoding.samples import samples_of
+from speech.decoding.samples import to_samples
 
-#: Samples beyond this are sound, in units of 16 bit (-60 dB): dither and codecs stay below.
+#: Samples above this are sound, in units of 16 bit (-60 dB). Dither and codec noise stay below.
 SOUND: Final = 33.0
-#: So much is decoded to find out, seconds of all tracks: the silence of days fits into few bytes.
-LONGEST_LOOK: Final = 2 * 86_400.0
+#: The most that is decoded for the choice, in seconds of all tracks. Days of silence fit into a
+#: few bytes.
+LONGEST_INSPECTION: Final = 2 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What is known of a track after a look at its packets."""
+class TrackContent:
+    """What `inspect` found in one track."""
 
     number: int
     is_default: bool
-    decodes: bool
+    is_decodable: bool
     has_sound: bool
 
 
-def choose(found: list[Found]) -> int:
-    """Return the number of the track to decode; `found` is not empty and in the file's order."""
+def choose(found: list[TrackContent]) -> int:
+    """Return the number of the track to decode. `found` is in the file's order and not empty."""
     in_order = sorted(found, key=lambda each: not each.is_default)  # stable
     with_sound = [each for each in in_order if each.has_sound]
-    fit = with_sound or [each for each in in_order if each.decodes] or in_order
+    fit = with_sound or [each for each in in_order if each.is_decodable] or in_order
     return fit[0].number
 
 
-def look(opened: Opened) -> list[Found]:
-    """Return what the tracks hold. Reads until there is sound in the default one, or for long."""
-    decodes: set[int] = set()
+def inspect(part: OpenPart) -> list[TrackContent]:
+    """Inspect every track, until the default one has sound or `LONGEST_INSPECTION` is reached."""
+    decodable: set[int] = set()
     has_sound: set[int] = set()
-    looked = 0.0
-    default = next((each for each in opened.tracks if _is_default(each)), opened.tracks[0])
-    for stream, packet in packets(opened, opened.tracks):
+    decoded = 0.0
+    default = next((each for each in part.tracks if _is_default(each)), part.tracks[0])
+    for stream, packet in read_packets(part, part.tracks):
         if stream.index in has_sound:
             continue
         try:
             for frame in stream.decode(packet):
-                decodes.add(stream.index)
-                samples = samples_of(frame)
-                looked += len(samples) / frame.sample_rate
+                decodable.add(stream.index)
+                samples = to_samples(frame)
+                decoded += len(samples) / frame.sample_rate
                 if np.abs(samples).max(initial=0.0) > SOUND:
                     has_sound.add(stream.index)
         except (av.error.FFmpegError, CorruptAudio):
             continue
-        if default.index in has_sound or looked > LONGEST_LOOK:
+        if default.index in has_sound or decoded > LONGEST_INSPECTION:
             break
-    audio = list(opened.container.streams.audio)
+    audio = list(part.container.streams.audio)
     return [
-        Found(
+        TrackContent(
             number=audio.index(each) + 1,
             is_default=_is_default(each),
-            decodes=each.index in decodes,
+            is_decodable=each.index in decodable,
             has_sound=each.index in has_sound,
         )
-        for each in opened.tracks
+        for each in part.tracks
     ]
 
 

@@ -1,7 +1,7 @@
-"""The port through which every engine is used.
+"""The port of every engine.
 
-An `Engine` opens `Recognition`s, one per audio stream. A recognition is written to like an
-asyncio transport (`write`, then `drain` when it is `backlogged`) and iterated for results:
+An `Engine` opens a `Recognition` for each audio stream. A recognition is written to like an asyncio
+transport (`write`, then `drain` when it is `backlogged`) and iterated for results:
 
     async with engine.recognise(options) as recognition:
         recognition.write(pcm)
@@ -10,17 +10,17 @@ asyncio transport (`write`, then `drain` when it is `backlogged`) and iterated f
         recognition.end()
         async for result in recognition: ...
 
-Who needs each result at once, without a task that waits for it, gives `on_result` to
+A caller that needs each result at once, without a task that waits for it, passes `on_result` to
 `recognise` and awaits `finished`.
 
-What an engine module implements is a `Session`: one attempt at the stream, on its own
-timeline that starts at zero. Everything that must be right once for all engines lives here:
+An engine module implements a `Session`: one attempt at the stream, on a timeline of its own that
+starts at zero. This module implements once what all engines need:
 
-- retries: a session that fails is replaced, and the audio that is not yet settled is
-  written again, so that no word is lost and none is doubled;
-- time: results come out on a timeline that is linear over the whole stream;
-- people: who was told apart has a number that nobody else gets, whichever session it was;
-- the stall timeout: an engine that gives no sign of life while audio waits has failed;
+- retries: a failed session is replaced, and the audio that is not settled is replayed to the next
+  one, so that no word is lost or duplicated;
+- time: results are on a timeline that is linear over the whole stream;
+- speakers: a number stands for one speaker, in whichever session the engine assigned it;
+- the stall timeout: an engine that shows no activity while audio waits has failed;
 - the bound: `backlogged` is true while too much audio or too many results wait.
 """
 
@@ -45,27 +45,23 @@ from speech.engines.errors import (
     UnsupportedChannels,
     UnsupportedLanguage,
 )
-from speech.engines.unsettled import Unsettled
+from speech.engines.replay_buffer import ReplayBuffer
+from speech.pcm import BYTES_PER_SAMPLE, BYTES_PER_SECOND, SAMPLE_RATE
 from transcripts.models import Word
 
-#: What every engine is fed: 16 kHz, signed 16 bit little endian, channels interleaved.
-SAMPLE_RATE = 16_000
-BYTES_PER_SAMPLE = 2
-#: Of one channel.
-BYTES_PER_SECOND = SAMPLE_RATE * BYTES_PER_SAMPLE
-#: An error names the languages that there are if they are no more than this.
+#: An error lists the supported languages up to this number.
 MAX_NAMED = 12
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)  # not frozen: that makes it several times as slow to make
+@dataclass(slots=True)  # not frozen: construction would take several times as long
 class Result:
-    """What an engine has understood of one segment so far. Nobody changes it.
+    """The text of one segment so far. Treat it as immutable.
 
-    A partial replaces the one before it; `is_final` closes the segment. Segments of a
-    channel are numbered from 0 and only one is open at a time. Times are seconds from the
-    start of the stream.
+    A partial replaces the previous one; `is_final` closes the segment. The segments of a channel
+    are numbered from 0, and one of them is open at a time. Times are seconds from the start of the
+    stream.
     """
 
     segment: int
@@ -75,36 +71,36 @@ class Result:
     end: float
     words: tuple[Word, ...] = ()
     language: str | None = None
-    #: Who of several people on the channel, numbered from 0 as the engine tells them apart.
-    person: int | None = None
+    #: The engine's number of the speaker among several on the channel, from 0.
+    speaker_number: int | None = None
     channel: int = 0
-    #: So many words, from the first, will not change any more; `None` if the engine does not tell.
+    #: How many words from the first will not change; `None` if the engine does not report it.
     stable_words: int | None = None
 
     @property
     def speaker_label(self) -> str | None:
-        """The person's label, as in Amazon Transcribe's files."""
-        return None if self.person is None else f"spk_{self.person}"
+        """The speaker label, as in Amazon Transcribe's files."""
+        return None if self.speaker_number is None else f"spk_{self.speaker_number}"
 
-    def moved(self, *, segments: int, seconds: float, people: int = 0) -> Result:
-        """Return this result as seen from a timeline that began earlier by the given amounts."""
-        if not (segments or seconds or people):
+    def shift(self, *, segments: int, seconds: float, speakers: int = 0) -> Result:
+        """Return this result on a timeline that began earlier by the given amounts."""
+        if not (segments or seconds or speakers):
             return self
         words = self.words
         if seconds:
-            words = tuple([_moved(word, seconds) for word in words])
+            words = tuple([_shift_word(word, seconds) for word in words])
         return replace(
             self,
             segment=self.segment + segments,
             start=self.start + seconds,
             end=self.end + seconds,
             words=words,
-            person=None if self.person is None else self.person + people,
+            speaker_number=None if self.speaker_number is None else self.speaker_number + speakers,
         )
 
 
-def _moved(word: Word, seconds: float) -> Word:
-    """Return `word` later by `seconds`. To make one takes 3 us, pydantic's own copy 5 us."""
+def _shift_word(word: Word, seconds: float) -> Word:
+    """Return `word` later by `seconds`. The constructor takes 3 us, pydantic's own copy 5 us."""
     return Word(
         word=word.word,
         start_time=word.start_time + seconds,
@@ -115,30 +111,30 @@ def _moved(word: Word, seconds: float) -> Word:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do."""
+    """The capabilities of an engine."""
 
-    #: Languages it recognises as BCP 47 tags; empty means any.
+    #: The languages that it recognises, as BCP 47 tags; empty for any.
     languages: frozenset[str] = frozenset()
-    #: So many interleaved channels it recognises by themselves at most.
+    #: The most interleaved channels that it recognises separately.
     channels: int = 1
-    #: Whether it looks at `RecognitionOptions.choices`; what it does not know, it refuses.
+    #: Whether it takes `RecognitionOptions.choices`; it refuses the ones that it does not know.
     choices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RecognitionOptions:
-    """What a stream asks of an engine."""
+    """The options of one stream."""
 
     language: str = "en-US"
-    #: Interleaved in the audio, and recognised by themselves.
+    #: Interleaved in the audio, and recognised separately.
     channels: int = 1
-    #: What else, by the engine's own names.
+    #: Further options by the engine's own names.
     choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The patience of a recognition. Times are seconds, backlog is seconds of audio."""
+    """The limits and timeouts of a recognition. Times are seconds, backlog is seconds of audio."""
 
     max_backlog: float = 5.0
     max_results: int = 256
@@ -158,50 +154,50 @@ class Policy:
 
 
 class SessionEvents(Protocol):
-    """Where a session reports to. Called on the event loop; times are the session's own."""
+    """The callbacks of a session, called on the event loop. Times are on the session's timeline."""
 
     def progressed(self, processed: float, settled: float) -> None:
-        """Tell that audio up to `processed` was consumed and that before `settled` all is said.
+        """Report that audio up to `processed` was consumed, and that all before `settled` is final.
 
-        Audio before `settled` will not be written again after a failure. Both only grow.
+        Audio before `settled` is not replayed after a failure. Both only grow.
         """
 
     def recognised(self, result: Result) -> None:
-        """Hand over a partial or a final."""
+        """Deliver a partial or a final."""
 
     def finished(self) -> None:
-        """Tell that the audio has ended and the last result was handed over."""
+        """Report that the audio has ended and the last result was delivered."""
 
     def failed(self, error: EngineError) -> None:
-        """Tell that the session is dead; nothing follows."""
+        """Report that the session is dead; no event follows."""
 
 
 class Session(ABC):
-    """One attempt of an engine at a stream. Made by `Engine.connect`."""
+    """One attempt of an engine at a stream, opened by `Engine.connect`."""
 
     @abstractmethod
     def write(self, pcm: bytes) -> None:
         """Take PCM (16 kHz, s16le, channels interleaved, whole frames).
 
-        Never blocks; what cannot be processed yet is kept.
+        Never blocks; audio that cannot be processed yet is buffered.
         """
 
     @abstractmethod
     def end(self) -> None:
-        """Tell that no more audio comes; `finished` is reported after the last result."""
+        """End the audio; `finished` is reported after the last result."""
 
     @property
-    def watches_itself(self) -> bool:
-        """Whether it would fail by itself if the engine were dead; then no stall is looked for."""
+    def detects_stalls(self) -> bool:
+        """Whether the session itself detects a dead engine; then the recognition does not check."""
         return False
 
     @abstractmethod
     async def close(self) -> None:
-        """Free everything, also in mid-stream. May be called twice; reports and raises nothing."""
+        """Free all resources, also in mid-stream. Idempotent; reports and raises nothing."""
 
 
 class Engine(ABC):
-    """A way to recognise speech. An async context manager: entering makes it warm."""
+    """A speech recogniser. An async context manager: entering it loads what it needs."""
 
     name: str
     capabilities: Capabilities = Capabilities()
@@ -218,17 +214,17 @@ class Engine(ABC):
     ) -> None:
         return None
 
-    async def turn(self, *, first: bool) -> None:
-        """Wait until a session may be opened: before each `connect`, and part of no timeout.
+    async def admit(self, *, first: bool) -> None:
+        """Wait until the engine admits a session, before each `connect` and outside its timeout.
 
-        What an engine holds back itself is no failure, so a stream that runs is not given up for
-        it, however many wait. It may be cancelled. There is nothing to wait for by default.
+        A wait that the engine imposes is no failure, so a running stream is never given up for it,
+        however many streams wait. The wait may be cancelled. By default there is none.
 
         Args:
-            first: whether the stream has not begun; then somebody waits who can come again.
+            first: whether the stream has not begun; its client can then be refused and retry.
 
         Raises:
-            EngineError: the stream is refused; no other attempt is made.
+            EngineError: the stream is refused, without another attempt.
         """
         del first
 
@@ -243,15 +239,15 @@ class Engine(ABC):
     def recognise(
         self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
     ) -> Recognition:
-        """Return a recognition; enter it to open its first session.
+        """Return a recognition; entering it opens its first session.
 
-        With `on_result`, results are handed over as they come, and the recognition is not
-        iterated. What it raises ends the recognition: `finished` raises it.
+        With `on_result`, results are delivered to it as they arrive, and the recognition is not
+        iterated. An exception of `on_result` ends the recognition, and `finished` raises it.
 
         Raises:
-            UnsupportedLanguage: the engine does not know `options.language`.
-            UnsupportedChannels: there are more of them than it takes.
-            OptionError: something was chosen, and there is nothing to choose.
+            UnsupportedLanguage: the engine does not support `options.language`.
+            UnsupportedChannels: it does not support so many channels.
+            OptionError: there are `options.choices`, and it takes none.
         """
         if options.choices and not self.capabilities.choices:
             raise OptionError(f"the engine {self.name!r} has no options")
@@ -270,7 +266,7 @@ class Engine(ABC):
 
 
 class Recognition:
-    """One audio stream under recognition; survives the sessions that serve it."""
+    """The recognition of one audio stream, over all the sessions that serve it."""
 
     def __init__(
         self,
@@ -283,17 +279,21 @@ class Recognition:
         self._on_result = on_result or self._keep
         self._policy = engine.policy
         self._bytes_per_second = BYTES_PER_SECOND * options.channels
-        self._unsettled = Unsettled(channels=options.channels, bytes_per_sample=BYTES_PER_SAMPLE)
+        self._replay_buffer = ReplayBuffer(
+            channels=options.channels, bytes_per_sample=BYTES_PER_SAMPLE
+        )
         self._settled = 0.0
         self._written_bytes = 0
-        self._welcome_bytes = self._welcome(0.0)  # how many may be written without a backlog
+        self._high_water_bytes = self._compute_high_water(
+            0.0
+        )  # written beyond it, audio is a backlog
         self._processed = 0.0
         self._ended = False
-        # Finals of each channel so far, which is the number of its segment that is open.
+        # The finals of each channel so far, which is the number of its open segment.
         self._segments = [0] * options.channels
-        self._people = 0  # who were told apart so far
+        self._speakers = 0  # numbers assigned so far
         self._results: deque[Result] = deque()
-        self._told = 0  # results, as signs of life
+        self._result_count = 0  # results so far, as a sign of activity
         self._failures = 0  # in a row, without audio settled in between
         self._attempt: _Attempt | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -302,7 +302,7 @@ class Recognition:
         self._readable = asyncio.Event()
         self._drained = asyncio.Event()
 
-    # --- for the pipeline -----------------------------------------------------------------
+    # --- for the caller -----------------------------------------------------------------
 
     @property
     def written(self) -> float:
@@ -311,7 +311,7 @@ class Recognition:
 
     @property
     def processed(self) -> float:
-        """Seconds of audio that the engine has consumed; falls back when a session is replaced."""
+        """Seconds of audio that the engine has consumed; decreases when a session is replaced."""
         return self._processed
 
     @property
@@ -321,9 +321,9 @@ class Recognition:
 
     @property
     def backlogged(self) -> bool:
-        """Whether the writer should `drain` before it writes again."""
+        """Whether the caller should `drain` before it writes again."""
         return (
-            self._written_bytes > self._welcome_bytes
+            self._written_bytes > self._high_water_bytes
             or len(self._results) > self._policy.max_results
         )
 
@@ -331,7 +331,7 @@ class Recognition:
         """Open the first session.
 
         Raises:
-            EngineError: no session could be opened, also not with retries.
+            EngineError: no session could be opened, in spite of retries.
         """
         attempt = await self._open(first=True)
         self._supervisor = asyncio.create_task(self._supervise(attempt))
@@ -341,38 +341,40 @@ class Recognition:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
-        if self._attempt is not None:  # a task that is cancelled before its first step does nothing
+        if (
+            self._attempt is not None
+        ):  # a task that is cancelled before its first step closes nothing
             await self._attempt.session.close()
 
     def write(self, pcm: bytes) -> None:
         """Take PCM (16 kHz, s16le, channels interleaved, whole frames)."""
         self._written_bytes += len(pcm)
-        self._unsettled.append(pcm)
+        self._replay_buffer.append(pcm)
         attempt = self._attempt
-        if attempt is not None and attempt.live:
+        if attempt is not None and attempt.is_live:
             attempt.session.write(pcm)
 
     async def drain(self) -> None:
-        """Wait until the backlog is within its bound again, or nothing will shrink it any more."""
-        while self.backlogged and not self._over:
+        """Wait until the backlog is within its bound, or the recognition is over."""
+        while self.backlogged and not self._is_over:
             self._drained.clear()
             await self._drained.wait()
 
     def end(self) -> None:
-        """Tell that no more audio comes. The iteration ends after the last result."""
+        """End the audio. The iteration ends after the last result."""
         if not self._ended:
             self._ended = True
-            if self._attempt is not None and self._attempt.live:
+            if self._attempt is not None and self._attempt.is_live:
                 self._attempt.session.end()
 
     async def finished(self) -> None:
-        """Wait until everything that was written is recognised, after `end`.
+        """Wait until all written audio is recognised, after `end`.
 
         Raises:
             EngineError: the engine failed and could not be recovered.
             Exception: what `on_result` raised.
         """
-        while not self._over:
+        while not self._is_over:
             self._readable.clear()
             await self._readable.wait()
         if self._error is not None:
@@ -395,25 +397,25 @@ class Recognition:
             self._readable.clear()
             await self._readable.wait()
 
-    # --- sessions come and go -------------------------------------------------------------
+    # --- replacing sessions -------------------------------------------------------------
 
     @property
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         return self._finished or self._error is not None
 
     async def _supervise(self, attempt: _Attempt) -> None:
-        """Replace sessions that fail until one finishes or the patience ends."""
+        """Replace failing sessions until one finishes or the attempts are used up."""
         try:
             while not self._finished:
                 try:
-                    await self._outcome(attempt)
+                    await self._await_outcome(attempt)
                     self._processed = self.written
                     self._finished = True
                 except EngineError as error:
                     self._attempt = None
                     await attempt.session.close()
                     if not isinstance(error, SessionEnded):
-                        self._count(error)
+                        self._count_failure(error)
                     attempt = await self._open(first=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, `finished` raises it
             self._error = error
@@ -422,82 +424,82 @@ class Recognition:
             self._readable.set()
             self._drained.set()
 
-    async def _outcome(self, attempt: _Attempt) -> None:
+    async def _await_outcome(self, attempt: _Attempt) -> None:
         """Wait for the end of `attempt`.
 
         Raises:
-            EngineError: it failed, or it gave no sign of life for `stall_timeout` although audio
-                waited all the time: it consumed and settled none, and said nothing.
+            EngineError: it failed, or it stalled: audio waited for `stall_timeout`, and it neither
+                consumed nor settled any, nor gave a result.
         """
-        looks = 4  # within the timeout, so that a stall is found at most a quarter late
-        seen, idle = self._life, 0
+        checks = 4  # per timeout, so that a stall is detected at most a quarter late
+        seen, idle = self._activity, 0
         while True:
-            waiting = (self.lag > 0 or self._ended) and not attempt.session.watches_itself
-            pause = self._policy.stall_timeout / looks
+            waiting = (self.lag > 0 or self._ended) and not attempt.session.detects_stalls
+            pause = self._policy.stall_timeout / checks
             done, _ = await asyncio.wait({attempt.outcome}, timeout=pause)
             if done:
                 return attempt.outcome.result()
-            idle = idle + 1 if waiting and self._life == seen else 0
-            seen = self._life
-            if idle >= looks:
+            idle = idle + 1 if waiting and self._activity == seen else 0
+            seen = self._activity
+            if idle >= checks:
                 stall = f"no progress for {self._policy.stall_timeout:g} seconds"
                 attempt.failed(EngineStalled(stall))
 
     @property
-    def _life(self) -> tuple[float, float, int]:
-        """What changes while the engine does something."""
-        return self._processed, self._settled, self._told
+    def _activity(self) -> tuple[float, float, int]:
+        """A value that changes with every activity of the engine."""
+        return self._processed, self._settled, self._result_count
 
     async def _open(self, *, first: bool) -> _Attempt:
-        """Open a session, with retries, and write to it what is not settled yet.
+        """Open a session, with retries, and replay the audio that is not settled.
 
-        However long that takes, little is kept meanwhile: the writer is told of the backlog.
+        Little audio accumulates however long that takes, because `backlogged` stops the caller.
 
         Raises:
-            EngineError: a retry does not help, or the attempts are used up.
+            EngineError: a retry cannot help, or the attempts are used up.
         """
         while True:
             if self._failures:
                 await asyncio.sleep(self._policy.delay(self._failures))
-            await self._engine.turn(first=first)
+            await self._engine.admit(first=first)
             attempt = _Attempt(
                 self,
-                start=self._unsettled.start / SAMPLE_RATE,
+                start=self._replay_buffer.start / SAMPLE_RATE,
                 segments=tuple(self._segments),
-                people=self._people,
+                speakers=self._speakers,
             )
             try:
                 async with asyncio.timeout(self._policy.connect_timeout):
                     attempt.session = await self._engine.connect(self._options, attempt)
             except EngineError as error:
-                self._count(error)
+                self._count_failure(error)
             except TimeoutError:
-                self._count(EngineStalled("the engine did not open a session in time"))
+                self._count_failure(EngineStalled("the engine did not open a session in time"))
             else:
-                # No await from here on: what is written meanwhile would be written twice.
+                # No await from here on: audio that is written meanwhile would be replayed too.
                 self._attempt = attempt
-                self._repeat_to(attempt)
+                self._replay_to(attempt)
                 return attempt
 
-    def _repeat_to(self, attempt: _Attempt) -> None:
-        """Write what is not settled yet to a new session, which may die of it."""
-        attempt.live = not attempt.outcome.done()
-        for pcm in self._unsettled.again():
-            if not attempt.live:
+    def _replay_to(self, attempt: _Attempt) -> None:
+        """Replay the audio that is not settled to a new session, which may fail on it."""
+        attempt.is_live = not attempt.outcome.done()
+        for pcm in self._replay_buffer.replay():
+            if not attempt.is_live:
                 return
             attempt.session.write(pcm)
-        if self._ended and attempt.live:
+        if self._ended and attempt.is_live:
             attempt.session.end()
 
-    def _count(self, error: EngineError) -> None:
-        """Note a failure; raise it when another attempt is no use."""
+    def _count_failure(self, error: EngineError) -> None:
+        """Count a failure; raise it when another attempt cannot help."""
         self._failures += 1
         log.warning(
             "engine_session_failed",
             engine=self._engine.name,
             error=str(error),
             failures=self._failures,
-            stream_seconds=round(self._unsettled.start / SAMPLE_RATE, 3),
+            stream_seconds=round(self._replay_buffer.start / SAMPLE_RATE, 3),
         )
         if not error.retryable or self._failures >= self._policy.attempts:
             raise error
@@ -505,78 +507,79 @@ class Recognition:
     # --- reports of the current attempt -----------------------------------------------------
 
     def progressed(self, processed: float, settled: float) -> None:
-        """Note how far the engine is; see `SessionEvents`, but on the stream's timeline."""
+        """Record the progress; see `SessionEvents`, but on the stream's timeline."""
         self._processed = processed
-        self._welcome_bytes = self._welcome(processed)
+        self._high_water_bytes = self._compute_high_water(processed)
         if settled > self._settled:
             self._settled = settled
-            if self._unsettled.forget(_frames(settled)):
+            if self._replay_buffer.drop(_frames(settled)):
                 self._failures = 0
         if not self._drained.is_set() and not self.backlogged:
             self._drained.set()
 
     def recognised(self, result: Result) -> None:
-        """Take a result; see `SessionEvents`, but on the stream's timeline."""
-        self._told += 1
-        if result.person is not None:
-            self._people = max(self._people, result.person + 1)
+        """Deliver a result; see `SessionEvents`, but on the stream's timeline."""
+        self._result_count += 1
+        if result.speaker_number is not None:
+            self._speakers = max(self._speakers, result.speaker_number + 1)
         if result.is_final:
             self._segments[result.channel] = result.segment + 1
-            self._unsettled.said(result.channel, _frames(result.end))
+            self._replay_buffer.settle(result.channel, _frames(result.end))
         self._on_result(result)
 
     def _keep(self, result: Result) -> None:
-        """Hold a result for the iteration."""
+        """Queue a result for the iteration."""
         self._results.append(result)
         self._readable.set()
 
-    def _welcome(self, processed: float) -> float:
+    def _compute_high_water(self, processed: float) -> float:
         return (processed + self._policy.max_backlog) * self._bytes_per_second
 
 
 def _frames(seconds: float) -> int:
-    """Return the position of a moment, to the sample: what is settled must not be heard again."""
+    """Return the frame at a time, exactly: settled audio must not be replayed."""
     return round(seconds * SAMPLE_RATE)
 
 
 class _Attempt:
-    """A session's place in the stream: moves its reports to the stream's timeline.
+    """The callbacks of one session, which shift its reports to the stream's timeline.
 
-    A session tells people apart and knows none of those before it, who may be the same: its
-    people are numbered after all of them, so that no label goes over to somebody else.
+    A session does not know the speakers of earlier sessions, even if they are the same. So its
+    speakers get higher numbers, and no label passes to another person.
 
-    What it reports counts while it is `live`: from when the recognition has taken it until
-    its `outcome`. Before and after, another one has its place.
+    Its reports count while `is_live`: from when the recognition accepts it until its `outcome`.
     """
 
     session: Session
 
     def __init__(
-        self, recognition: Recognition, *, start: float, segments: tuple[int, ...], people: int
+        self, recognition: Recognition, *, start: float, segments: tuple[int, ...], speakers: int
     ) -> None:
-        self.live = False
+        self.is_live = False
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognition = recognition
         self._start = start
         self._segments = segments
-        self._people = people
+        self._speakers = speakers
 
     def progressed(self, processed: float, settled: float) -> None:
-        if self.live:
+        if self.is_live:
             self._recognition.progressed(self._start + processed, self._start + settled)
 
     def recognised(self, result: Result) -> None:
-        if self.live:
-            moved = result.moved(
-                segments=self._segments[result.channel], seconds=self._start, people=self._people
+        if self.is_live:
+            shifted = result.shift(
+                segments=self._segments[result.channel],
+                seconds=self._start,
+                speakers=self._speakers,
             )
             try:
-                self._recognition.recognised(moved)
+                self._recognition.recognised(shifted)
             except Exception as error:  # noqa: BLE001 - the session must not see it
                 self._end_with(error)
 
     def finished(self) -> None:
-        self.live = False
+        self.is_live = False
         if not self.outcome.done():
             self.outcome.set_result(None)
 
@@ -584,7 +587,7 @@ class _Attempt:
         self._end_with(error)
 
     def _end_with(self, error: Exception) -> None:
-        self.live = False
+        self.is_live = False
         if not self.outcome.done():
             self.outcome.set_exception(error)
-            self.outcome.exception()  # marks it as seen: a recognition may be left before it looks
+            self.outcome.exception()  # marks it as retrieved: the recognition may be left

@@ -1,13 +1,13 @@
-"""The port for recognisers that block, and the messages that carry them across a process.
+"""The port of blocking recognisers, and the messages between their process and the service.
 
-A `BlockingModel` is loaded once, in the fork server; each worker forked from it `open`s one
-`BlockingRecogniser` for one stream. Neither knows of processes: both are plain classes that can
-be used and tested in line.
+A `BlockingModel` is loaded once, in the fork server. Each worker forked from it `open`s one
+`BlockingRecogniser` for one stream. Both are plain classes without processes, so tests use them
+directly.
 
 On the socket between parent and worker every message is a length (4 bytes, big endian) and a
 body. To the worker: first the `RecognitionOptions` as JSON, then PCM; an empty body ends the
-stream. From the worker: `Report`s as JSON. JSON and not pickle, so that a recogniser that was
-subverted by its input could lie to the parent, but not run code in it.
+stream. From the worker: `Report`s as JSON. JSON rather than pickle, so that a recogniser that is
+subverted by its input can send wrong results to the parent, but not run code in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from speech.engines.base import RecognitionOptions, Result
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Audio up to `processed` was consumed; before `settled` all is said. Seconds."""
+    """Audio up to `processed` was consumed; all before `settled` is final. Seconds."""
 
     processed: float
     settled: float
@@ -34,17 +34,17 @@ Event = Result | Progress
 
 
 class BlockingRecogniser(Protocol):
-    """Recognises one stream of PCM (16 kHz, mono, s16le); calls take as long as they take."""
+    """Recognises one stream of PCM (16 kHz, mono, s16le). Its calls block."""
 
     def accept(self, pcm: bytes) -> Iterable[Event]:
-        """Consume audio and return what follows from it, in order."""
+        """Consume audio and return the resulting events, in order."""
 
     def finish(self) -> Iterable[Event]:
-        """Return what is left to say at the end of the stream."""
+        """Return the last events at the end of the stream."""
 
 
 class BlockingModel(Protocol):
-    """A loaded model; `open` is called once in each worker."""
+    """A loaded model. Each worker calls `open` once."""
 
     def open(self, options: RecognitionOptions) -> BlockingRecogniser:
         """Return a recogniser for one stream."""
@@ -52,16 +52,16 @@ class BlockingModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker tells at once.
+    """One message of a worker.
 
-    All events of one call travel in one report. So when a worker is killed, a final has either
-    arrived together with the progress that settles its audio, or not at all.
+    It has all events of one call. So when a worker is killed, a final has arrived either together
+    with the progress that settles its audio, or not at all.
     """
 
     events: tuple[Event, ...] = ()
-    #: The recogniser has finished the stream; nothing follows.
+    #: The recogniser has finished the stream; no report follows.
     finished: bool = False
-    #: The recogniser raised this; nothing follows.
+    #: The error that the recogniser raised; no report follows.
     error: str | None = None
     #: Process id of the worker, in its first report.
     pid: int | None = None
@@ -69,7 +69,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Where a model comes from: `module:callable`, which is called with `settings`."""
+    """The factory of a model as `module:callable`, which is called with `settings`."""
 
     factory: str
     settings: dict[str, str | int | float | bool | None]
@@ -83,12 +83,12 @@ _LENGTH = struct.Struct(">I")
 HEADER_BYTES = _LENGTH.size
 
 
-def framed(body: bytes) -> bytes:
-    """Return `body` with its length in front."""
+def frame_message(body: bytes) -> bytes:
+    """Return `body` behind its length."""
     return _LENGTH.pack(len(body)) + body
 
 
-def body_length(header: bytes | bytearray | memoryview) -> int:
-    """Return the length that a header announces."""
+def parse_header(header: bytes | bytearray | memoryview) -> int:
+    """Return the length in a header."""
     (length,) = _LENGTH.unpack_from(header)
     return int(length)

@@ -1,23 +1,23 @@
 """The exceptions of the engines.
 
-EngineError                  retryable says whether another attempt can help
+EngineError                  `retryable` says whether another attempt can help
 ├── EngineUnavailable        no session could be opened: missing model, dead worker pool
 ├── EngineStalled            audio is waiting, but the engine makes no progress
 ├── EngineCrashed            the session died: worker killed, connection lost
-├── SessionEnded             the session may last no longer; the next goes on, no failure
-├── UnsupportedLanguage      the engine does not know the language; a retry is no use
-└── OptionError              something else that was asked for cannot be had; a retry is no use
-    └── UnsupportedChannels  so many channels at once
+├── SessionEnded             the session reached its longest duration and is replaced; no failure
+├── UnsupportedLanguage      the engine does not support the language; not retryable
+└── OptionError              it does not support another option; not retryable
+    └── UnsupportedChannels  it does not support so many channels
 """
 
 from __future__ import annotations
 
 
 class EngineError(Exception):
-    """A recognition failed; `retryable` tells whether another attempt can help."""
+    """A recognition failed; `retryable` says whether another attempt can help."""
 
     retryable = True
-    #: What strangers are told. The message is for the log: it may name accounts and machines.
+    #: The text for clients. The message is for the log: it may name accounts and machines.
     public = "The recognition engine failed."
 
 
@@ -28,36 +28,36 @@ class EngineUnavailable(EngineError):
 
 
 class EngineStalled(EngineError):
-    """Audio is waiting, but nothing was consumed for too long."""
+    """Audio is waiting, but the engine has consumed none for too long."""
 
     public = "The recognition engine does not answer."
 
 
 class EngineCrashed(EngineError):
-    """The session died under the stream."""
+    """The session died during the stream."""
 
     public = "The recognition engine broke off."
 
 
 class SessionEnded(EngineError):
-    """The session has lasted as long as the engine lets it; it is replaced at once.
+    """The session reached the engine's longest duration and is replaced at once.
 
-    No failure: it counts as none and waits for nothing. A session reports it in a pause of the
-    speech, if there is one, for what is not settled is heard again.
+    It does not count as a failure and has no delay. A session reports it in a pause of the speech
+    if possible, because audio that is not settled is replayed.
     """
 
 
 class UnsupportedLanguage(EngineError):
-    """The engine does not recognise the language that was asked for."""
+    """The engine does not support the requested language."""
 
     retryable = False
 
 
 class OptionError(EngineError):
-    """What was asked for cannot be had, from this engine or from this operator."""
+    """This engine does not support a requested option, or its operator does not allow it."""
 
     retryable = False
 
 
 class UnsupportedChannels(OptionError):
-    """The engine does not recognise so many channels by themselves."""
+    """The engine does not support so many separate channels."""

@@ -1,17 +1,17 @@
 """The process that loads a model once and forks a worker for each stream.
 
-It has one thread and no event loop, so forking it is safe, and a worker is ready in the time of
-a fork, with the model shared copy-on-write. `multiprocessing`'s own fork server is not used: it
+It has one thread and no event loop, so forking is safe. A worker is ready after a fork, with the
+model shared copy-on-write. `multiprocessing`'s own fork server is not used: it
 hides a failing import, cannot be stopped, and imports the program's main script in each worker.
 
 It is started by `workers.py` with two arguments: the descriptor of a Unix socket, and the
 `ModelSpec` as JSON. On the socket it sends one line, `ready` or why the model cannot be loaded.
 Then each message received carries the descriptor of a socket for a new worker.
 
-Nothing outlives the parent: when it goes, however it goes, the socket reads as closed, and the
-server kills its process group, which holds nothing but itself and the workers. Signals meant for
-the service (Ctrl-C reaches a whole terminal, SIGTERM sometimes a whole container) are ignored:
-the parent decides how long its streams may still talk.
+Nothing outlives the parent: however it ends, the socket then reads as closed, and the
+server kills its process group, which contains only itself and the workers. It ignores signals for
+the service (Ctrl-C reaches a whole terminal, SIGTERM sometimes a whole container): the parent
+decides how long its streams go on.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from speech.engines.blocking import (
     BlockingModel,
     ModelSpec,
     Report,
-    body_length,
-    framed,
+    frame_message,
+    parse_header,
 )
 
 READY = "ready"
@@ -48,10 +48,10 @@ def main(control_fd: int, spec: ModelSpec, niceness: int) -> None:
     control = socket.socket(fileno=control_fd)
     try:
         model = load(spec)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+    except Exception as error:  # noqa: BLE001 - the parent reports whatever it is
         control.sendall(f"{type(error).__name__}: {error}\n".encode())
         return
-    # What exists now is shared with the workers; the collector would touch, and so copy, all of it.
+    # All objects so far are shared with the workers; the collector would touch, and so copy, them.
     gc.collect()
     gc.freeze()
     control.sendall(f"{READY}\n".encode())
@@ -84,7 +84,7 @@ def _fork_until_closed(control: socket.socket, model: BlockingModel, niceness: i
 
 
 def _work(stream: socket.socket, model: BlockingModel, niceness: int) -> None:
-    """Be a worker: never return."""
+    """Serve one stream as a worker process; never return."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.nice(niceness)
@@ -92,10 +92,10 @@ def _work(stream: socket.socket, model: BlockingModel, niceness: int) -> None:
             serve(stream, reader, model)
     except (ConnectionError, EOFError):
         pass  # the parent has closed the stream
-    except Exception:  # noqa: BLE001 - the parent sees the socket close, a person wants the cause
+    except Exception:  # noqa: BLE001 - the parent sees the socket close, the log needs the cause
         traceback.print_exc()
     finally:
-        os._exit(0)  # not the way the server exits: a fork must not run what it set up
+        os._exit(0)  # without the server's exit handlers, which a fork must not run
 
 
 def serve(stream: socket.socket, reader: BinaryIO, model: BlockingModel) -> None:
@@ -104,27 +104,27 @@ def serve(stream: socket.socket, reader: BinaryIO, model: BlockingModel) -> None
     Raises:
         EOFError, ConnectionError: the parent has closed the stream.
     """
-    stream.sendall(framed(REPORT.dump_json(Report(pid=os.getpid()))))
+    stream.sendall(frame_message(REPORT.dump_json(Report(pid=os.getpid()))))
     options = OPTIONS.validate_json(_read(reader))
     try:
         recogniser = model.open(options)
         while pcm := _read(reader):
             report = Report(tuple(recogniser.accept(pcm)))
-            stream.sendall(framed(REPORT.dump_json(report)))
+            stream.sendall(frame_message(REPORT.dump_json(report)))
         report = Report(tuple(recogniser.finish()), finished=True)
     except (ConnectionError, EOFError):
         raise
-    except Exception as error:  # noqa: BLE001 - the stream ends with it, and the parent is told
+    except Exception as error:  # noqa: BLE001 - it ends the stream, and the parent gets it
         traceback.print_exc()
         report = Report(error=f"{type(error).__name__}: {error}")
-    stream.sendall(framed(REPORT.dump_json(report)))
+    stream.sendall(frame_message(REPORT.dump_json(report)))
 
 
 def _read(reader: BinaryIO) -> bytes:
     header = reader.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES:
         raise EOFError
-    length = body_length(header)
+    length = parse_header(header)
     body = reader.read(length)
     if len(body) < length:
         raise EOFError

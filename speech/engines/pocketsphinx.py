@@ -1,15 +1,15 @@
 """The embedded engine: pocketsphinx with its US English model, in worker processes.
 
-It needs no account, no download and no GPU, and it is made for demonstrations: expect every
-third word of ordinary speech to be wrong, more over the telephone or in a meeting. Captions have
-neither punctuation nor capitals.
+It needs no account, no download and no GPU, and is for demonstrations: every third word of ordinary
+speech is wrong, and more over the telephone or in a meeting. Captions have neither punctuation nor
+capitals.
 
 Measured on two cores that others used too, over 12 real recordings (59 seconds). The
 delays are audio time plus processor time, as on an idle core:
 
     word error rate                 .304 streamed, .304 with each segment decoded in one go
     processor time                  0.18 to 0.28 seconds per second of audio
-    first guess after the onset     0.43 s in the median, 0.7 s at most
+    first partial after the onset    0.43 s in the median, 0.7 s at most
     final after the last word       0.67 s in the median, 1.2 s at most; 0.5 s are the hang-over
     a worker, from fork to ready    7 ms
     memory                          32 MB for each busy worker, 65 MB shared by all
@@ -29,12 +29,12 @@ class PocketsphinxEngine(WorkerEngine):
     """Recognises US English.
 
     Args:
-        slots: most streams at once.
-        spare: workers kept ready beside those that are busy.
+        slots: the most streams at once.
+        spare: idle workers kept ready.
         niceness: added to the scheduling priority of workers.
         second_pass: decode each segment again as a whole when it ends.
         partial_interval: seconds of audio between two partials.
-        policy: the patience of its recognitions.
+        policy: the limits of its recognitions.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Pocketsphinx behind the blocking port: voice activity, segments, decoding.
 
-This module is imported in the fork server and in tests, never by the service. The decoder holds
-the GIL while it works; that is why it lives in worker processes.
+The fork server and tests import this module, the service never does. The decoder holds the GIL
+while it works, so it runs in worker processes.
 
-The cepstral mean (CMN) adapts to voice and microphone. It is carried from segment to segment of a
+The cepstral mean (CMN) adapts to voice and microphone. It passes from segment to segment of a
 stream; each stream begins with the model's own.
 """
 
@@ -17,9 +17,10 @@ from pathlib import Path
 
 from pocketsphinx import Decoder, get_model_path
 
-from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
+from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event, Progress
 from speech.engines.withheld import WITHHELD
+from speech.pcm import BYTES_PER_SECOND
 from speech.segment import (
     SegmentAudio,
     SegmentEnded,
@@ -31,19 +32,19 @@ from speech.segment import (
 from speech.vad import VoiceActivity
 from transcripts.models import Word
 
-#: The decoder's frames, which its word times are counted in.
+#: The decoder's frame rate, in which it counts the times of words.
 _FRAMES_PER_SECOND = 100
-#: Frames that the mean last set weighs in the decoder's own average (its CMN_WIN).
+#: The weight of the mean that was set, in frames of the decoder's own average (its CMN_WIN).
 _DECODER_WEIGHT = 500
 #: `read(2)` is the second pronunciation of `read`.
 _VARIANT = re.compile(r"\(\d+\)$")
-#: `<s>`, `<sil>`, `[NOISE]`, `++breath++`: what is heard, but is no word.
+#: The beginning of tokens that are no words: `<s>`, `<sil>`, `[NOISE]`, `++breath++`.
 _FILLERS = ("<", "[", "+")
 
 
 @dataclass(frozen=True, slots=True)
 class PocketsphinxModel:
-    """The loaded model; see `BlockingModel`. Every recogniser uses the one decoder."""
+    """The loaded model; see `BlockingModel`. All recognisers share its decoder."""
 
     decoder: Decoder
     second_pass: bool
@@ -51,23 +52,23 @@ class PocketsphinxModel:
 
     def open(self, options: RecognitionOptions) -> PocketsphinxRecogniser:
         """Return a recogniser for one stream; the engine has checked the language."""
-        self.forget()
+        self.reset()
         return PocketsphinxRecogniser(self, options)
 
-    def forget(self) -> None:
-        """Make the decoder ready for another stream."""
+    def reset(self) -> None:
+        """Prepare the decoder for another stream."""
         self.decoder.reinit_feat()  # also the mean
 
     def check(self) -> None:
         """Decode a second of silence.
 
         Raises:
-            RuntimeError: the decoder can do no more, for instance because an utterance is open.
+            RuntimeError: the decoder is unusable, for instance because an utterance is open.
         """
         self.decoder.start_utt()
         self.decoder.process_raw(bytes(BYTES_PER_SECOND))
         self.decoder.end_utt()
-        self.forget()
+        self.reset()
 
 
 def load(*, second_pass: bool = False, partial_interval: float = 0.15) -> PocketsphinxModel:
@@ -118,18 +119,18 @@ class PocketsphinxRecogniser:
         self._bytes += len(pcm)
         for probability, frame in self._voice.frames(pcm):
             for event in self._segmenter.feed(probability, frame):
-                yield from self._follow(event)
-        yield from self._partial()
+                yield from self._handle(event)
+        yield from self._emit_partial()
         yield Progress(self._bytes / BYTES_PER_SECOND, self._segmenter.settled)
 
     def finish(self) -> Iterator[Event]:
         """Close the open segment."""
         for event in self._segmenter.finish(self._voice.rest):
-            yield from self._follow(event)
+            yield from self._handle(event)
         end = self._bytes / BYTES_PER_SECOND
         yield Progress(end, end)
 
-    def _follow(self, event: SegmentEvent) -> Iterator[Event]:
+    def _handle(self, event: SegmentEvent) -> Iterator[Event]:
         match event:
             case SegmentStarted(start):
                 self._decoding = _SegmentDecoding(self._model, self._mean, start)
@@ -143,10 +144,10 @@ class PocketsphinxRecogniser:
                 if words:
                     yield _final(self._segment, words, self._language)
                     self._segment += 1
-                elif self._shown:  # what looked like words was none: take the guess back
-                    yield self._guess("", start, end)
+                elif self._shown:  # the partial had words, the final has none: take it back
+                    yield self._make_partial("", start, end)
 
-    def _partial(self) -> Iterator[Event]:
+    def _emit_partial(self) -> Iterator[Event]:
         now = self._segmenter.now
         if self._decoding is None or now - self._shown_at < self._model.partial_interval:
             return
@@ -154,24 +155,24 @@ class PocketsphinxRecogniser:
         text = self._decoding.text()
         if text and text != self._shown:
             self._shown = text
-            yield self._guess(text, self._decoding.start, now)
+            yield self._make_partial(text, self._decoding.start, now)
 
-    def _guess(self, text: str, start: float, end: float) -> Result:
+    def _make_partial(self, text: str, start: float, end: float) -> Result:
         return Result(self._segment, False, text, start, end, language=self._language)  # noqa: FBT003 - `is_final`
 
 
-#: How streams are cut for this engine.
+#: The segmentation of this engine's streams.
 SEGMENTS = SegmentPolicy()
 
 
 class _CepstralMean:
     """The mean of one stream's cepstra, which the decoder subtracts from them.
 
-    By itself the decoder learns slowly: the mean that it begins with weighs like 5 seconds of
-    speech, and what it has heard counts from the next segment on. Here the first mean weighs
-    little, and what was heard counts after every `INTERVAL`, within the segment too.
+    By itself the decoder adapts slowly: its first mean weighs like 5 seconds of speech, and new
+    audio counts from the next segment on. Here the first mean weighs little, and new audio counts
+    after every `INTERVAL`, within the segment too.
 
-    Word error rate, learning slowly and as here: .412 and .304 over 12 real recordings, .414 and
+    Word error rate, adapting slowly and as here: .412 and .304 over 12 real recordings, .414 and
     .288 over these and two more voices made quieter, louder and duller, .212 and .181 over three
     synthetic voices; at the same cost. Intervals of 0.2 to 0.8 s and weights of 15 to 50 gave .264
     to .318 on the 12, without a pattern; they were chosen on the audio reported here.
@@ -179,7 +180,7 @@ class _CepstralMean:
 
     #: Seconds of audio between two updates, long enough to get past the pre-roll.
     INTERVAL = 0.5
-    #: Frames that the model's own mean weighs, and that all of the past weighs at most.
+    #: The weight of the model's own mean, and the highest weight of all past audio, in frames.
     FIRST_WEIGHT = 30
     MAX_WEIGHT = 500
 
@@ -189,19 +190,19 @@ class _CepstralMean:
         self._weight = self.FIRST_WEIGHT
 
     def update(self, frames: int) -> None:
-        """Let the last `frames` count, which were heard since the last update."""
+        """Add the `frames` since the last update to the mean."""
         if not frames:
             return
         weight = self._weight + frames
         # Undo the decoder's weighting: it moved by sum(x - mean) / (_DECODER_WEIGHT + frames).
         scale = (_DECODER_WEIGHT + frames) / weight
-        heard = zip(self._mean, self._read(), strict=True)
-        self._mean = [mean + (moved - mean) * scale for mean, moved in heard]
+        moves = zip(self._mean, self._read(), strict=True)
+        self._mean = [mean + (moved - mean) * scale for mean, moved in moves]
         self._weight = min(weight, self.MAX_WEIGHT)
         self.restore()
 
     def restore(self) -> None:
-        """Give the decoder this mean."""
+        """Set this mean in the decoder."""
         self._decoder.set_cmn(",".join(f"{value:.4f}" for value in self._mean))
 
     def _read(self) -> list[float]:
@@ -212,31 +213,31 @@ class _CepstralMean:
 class _SegmentDecoding:
     """The decoding of one segment, which begins at `start` seconds of the stream."""
 
-    #: Bytes between two updates of the mean. It depends on nothing else when they come, so that
-    #: results do not depend on how the audio is cut into pieces.
+    #: Bytes between two updates of the mean. They follow from nothing else, so that results do not
+    #: depend on how the audio is cut into pieces.
     STEP = round(_CepstralMean.INTERVAL * BYTES_PER_SECOND)
 
     def __init__(self, model: PocketsphinxModel, mean: _CepstralMean, start: float) -> None:
         self.start = start
         self._decoder = model.decoder
         self._mean = mean
-        self._unlearnt = 0  # bytes since the last update of the mean
-        self._heard: list[bytes] | None = [] if model.second_pass else None
+        self._unapplied = 0  # bytes since the last update of the mean
+        self._audio: list[bytes] | None = [] if model.second_pass else None
         self._decoder.start_utt()
 
     def feed(self, pcm: bytes) -> None:
         while pcm:  # the decoder raises IndexError on nothing
-            room = self.STEP - self._unlearnt
+            room = self.STEP - self._unapplied
             piece, pcm = pcm[:room], pcm[room:]
             self._decoder.process_raw(piece)
-            self._unlearnt += len(piece)
-            if self._unlearnt == self.STEP:
-                self._learn()
-            if self._heard is not None:
-                self._heard.append(piece)
+            self._unapplied += len(piece)
+            if self._unapplied == self.STEP:
+                self._update_mean()
+            if self._audio is not None:
+                self._audio.append(piece)
 
     def text(self) -> str:
-        """Return the best guess so far."""
+        """Return the best hypothesis so far."""
         hypothesis = self._decoder.hyp()
         if hypothesis is None:
             return ""
@@ -245,20 +246,20 @@ class _SegmentDecoding:
     def finish(self) -> list[Word]:
         """End the segment and return its words."""
         self._decoder.end_utt()
-        self._learn()
+        self._update_mean()
         words = self._words()
-        if self._heard:
-            # As a whole the segment is normalised by its own mean; the running one is kept.
+        if self._audio:
+            # The whole segment is normalised by its own mean; then the running mean is restored.
             self._decoder.start_utt()
-            self._decoder.process_raw(b"".join(self._heard), full_utt=True)
+            self._decoder.process_raw(b"".join(self._audio), full_utt=True)
             self._decoder.end_utt()
             words = self._words() or words
             self._mean.restore()
         return words
 
-    def _learn(self) -> None:
-        self._mean.update(round(self._unlearnt * _FRAMES_PER_SECOND / BYTES_PER_SECOND))
-        self._unlearnt = 0
+    def _update_mean(self) -> None:
+        self._mean.update(round(self._unapplied * _FRAMES_PER_SECOND / BYTES_PER_SECOND))
+        self._unapplied = 0
 
     def _words(self) -> list[Word]:
         return [
@@ -274,7 +275,7 @@ class _SegmentDecoding:
 
 
 def _plain(word: str) -> str:
-    """Return a word of the dictionary as people write it; nothing for a filler."""
+    """Return a word of the dictionary as it is written; an empty text for a filler."""
     return "" if word.startswith(_FILLERS) else _VARIANT.sub("", word)
 
 
@@ -295,8 +296,8 @@ def transcribe_segments(
 ) -> list[Result]:
     """Decode the segments of a whole recording (16 kHz, mono, s16le), each in one go.
 
-    It shares model and segments with the streaming engine, and nothing of what lies between: the
-    peer that streamed results are compared with.
+    It shares the model and the segments with the streaming engine, and nothing in between: streamed
+    results are compared with it.
     """
     voice, segmenter = VoiceActivity(), Segmenter(SEGMENTS)
     events: list[SegmentEvent] = []
@@ -305,18 +306,18 @@ def transcribe_segments(
     events += segmenter.finish(voice.rest)
 
     finals: list[Result] = []
-    start, heard = 0.0, bytearray()
-    model.forget()
+    start, pcm_of_segment = 0.0, bytearray()
+    model.reset()
     mean = _CepstralMean(model.decoder)
     for event in events:
         match event:
             case SegmentStarted(start):
-                heard.clear()
+                pcm_of_segment.clear()
             case SegmentAudio(audio):
-                heard += audio
+                pcm_of_segment += audio
             case SegmentEnded():
                 decoding = _SegmentDecoding(model, mean, start)
-                decoding.feed(bytes(heard))
+                decoding.feed(bytes(pcm_of_segment))
                 if words := decoding.finish():
                     finals.append(_final(len(finals), words, language))
     return finals

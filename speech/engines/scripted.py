@@ -1,15 +1,15 @@
-"""A stand-in for a recogniser, made of hyper-parameters.
+"""A stand-in for a recogniser, controlled by parameters.
 
-It hears nothing: it says one word for every `word_seconds` of audio, as fast, as slowly and as
-unreliably as its `ScriptedModel` asks. Load tests and tests of everything around an engine use
-it, for what it says, when, and where it fails follow from the seed alone.
+It ignores the audio and emits one word for every `word_seconds` of it, with the speed and the
+failures of its `ScriptedModel`. Load tests and tests of everything around an engine use it, because
+its words, its times and its failures follow from the seed alone.
 
-The cost of a chunk follows the stand-in model of the streaming template that the live protocol
-descends from: `duration * constant_factor + delay + jitter * U(-1, 1)`, and `warmup_penalty` on
+The cost of a chunk follows the stand-in model of the streaming template from which the live
+protocol descends: `duration * constant_factor + delay + jitter * U(-1, 1)`, and `warmup_penalty` on
 the first chunk of a session. A session works on one chunk at a time, in order.
 
-Words are numbered from the start of the session, like everything a real engine knows. So after
-a failure the times of the words are right, but the script starts again.
+Words are counted from the start of the session, as by a real engine. So after a failure the times
+of the words are right, but the script starts again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from collections import deque
 from dataclasses import dataclass
 
 from speech.engines.base import (
-    BYTES_PER_SAMPLE,
-    SAMPLE_RATE,
     Capabilities,
     Engine,
     Policy,
@@ -32,13 +30,14 @@ from speech.engines.base import (
     SessionEvents,
 )
 from speech.engines.errors import EngineCrashed
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 from transcripts.models import Word
 
 _ALPHABET = (
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november "
     "oscar papa quebec romeo sierra tango uniform victor whiskey xray yankee zulu"
 )
-#: What the seed draws words from when no script is given.
+#: The words from which the seed draws when there is no script.
 VOCABULARY = tuple(_ALPHABET.split())
 #: Words drawn from the seed before they repeat; prime, so that segments do not look alike.
 _SEEDED_WORDS = 997
@@ -46,7 +45,7 @@ _SEEDED_WORDS = 997
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedModel:
-    """How the stand-in behaves. Times are seconds, rates are probabilities per chunk written."""
+    """The behaviour of the stand-in. Times are seconds, rates are probabilities per chunk."""
 
     #: Time to process a chunk, whatever its length.
     delay: float = 0.0
@@ -56,14 +55,14 @@ class ScriptedModel:
     jitter: float = 0.0
     #: Added to the time of a session's first chunk.
     warmup_penalty: float = 0.0
-    #: The chunk is worked on, and then an error comes out.
+    #: The session fails after it has processed the chunk.
     failure_rate: float = 0.0
-    #: The session dies when the chunk arrives, and what was waiting in it is lost.
+    #: The session fails when the chunk arrives, and its waiting chunks are lost.
     panic_rate: float = 0.0
     seed: int = 0
     word_seconds: float = 0.4
     words_per_segment: int = 8
-    #: What is said, again and again; empty means words drawn from the seed.
+    #: The words, repeated; empty for words drawn from the seed.
     script: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -78,25 +77,25 @@ class ScriptedModel:
             raise ValueError("a segment holds at least one word")
 
     @property
-    def immediate(self) -> bool:
-        """Whether no chunk ever takes any time."""
+    def is_immediate(self) -> bool:
+        """Whether no chunk takes any time."""
         return not (self.delay or self.constant_factor or self.jitter or self.warmup_penalty)
 
-    def words(self) -> tuple[str, ...]:
-        """Return what is said before it repeats."""
+    def list_words(self) -> tuple[str, ...]:
+        """Return the words before they repeat."""
         if self.script:
             return self.script
         draw = random.Random(self.seed)  # noqa: S311 - a script, not a secret
         return tuple(draw.choices(VOCABULARY, k=_SEEDED_WORDS))
 
-    def cost(self, seconds: float, draw: random.Random) -> float:
-        """Return how long a chunk of `seconds` is worked on, warm-up apart."""
+    def compute_cost(self, seconds: float, draw: random.Random) -> float:
+        """Return the processing time of a chunk of `seconds`, without the warm-up."""
         swing = self.jitter * draw.uniform(-1.0, 1.0) if self.jitter else 0.0
         return max(0.0, seconds * self.constant_factor + self.delay + swing)
 
 
 class ScriptedEngine(Engine):
-    """Opens `ScriptedSession`s; any language, one channel, no processes."""
+    """Opens `ScriptedSession`s for any language and one channel, without processes."""
 
     name = "scripted"
     capabilities = Capabilities()
@@ -105,19 +104,19 @@ class ScriptedEngine(Engine):
         self.model = model or ScriptedModel()
         if policy is not None:
             self.policy = policy
-        self._words = self.model.words()
+        self._words = self.model.list_words()
         self._sessions = itertools.count()
 
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
         """Open a session; never fails."""
-        del options  # it speaks the same words in every language
+        del options  # the words are the same in every language
         number = next(self._sessions)
         draw = random.Random(f"{self.model.seed}/{number}")  # noqa: S311 - a script, not a secret
         return ScriptedSession(self.model, self._words, draw, events)
 
 
 class ScriptedSession(Session):
-    """Counts samples and speaks. Without delays it does so inside `write`."""
+    """Counts samples and emits words; inside `write` where there are no delays."""
 
     def __init__(
         self,
@@ -130,24 +129,24 @@ class ScriptedSession(Session):
         self._draw = draw
         self._events = events
         self._speaker = _Speaker(model, words)
-        self._immediate = model.immediate
-        self._unreliable = bool(model.failure_rate or model.panic_rate)
-        self._waiting: deque[int] = deque()  # samples of each chunk not yet worked on
+        self._is_immediate = model.is_immediate
+        self._is_unreliable = bool(model.failure_rate or model.panic_rate)
+        self._waiting: deque[int] = deque()  # samples of each unprocessed chunk
         self._timer: asyncio.TimerHandle | None = None
-        self._free_at = 0.0  # loop time at which the chunk being worked on is done
+        self._free_at = 0.0  # loop time at which the current chunk is done
         self._warm = False
         self._ended = False
-        self._dead = False
+        self._is_over = False
 
     def write(self, pcm: bytes) -> None:
-        """Count the samples, now or when their turn comes."""
-        if self._dead:
+        """Process the samples, at once or after those that wait."""
+        if self._is_over:
             return
-        if self._unreliable and self._draw.random() < self._model.panic_rate:
-            self._die("the scripted engine panicked")
+        if self._is_unreliable and self._draw.random() < self._model.panic_rate:
+            self._fail("the scripted engine panicked")
             return
         samples = len(pcm) // BYTES_PER_SAMPLE
-        if self._immediate:
+        if self._is_immediate:
             self._process(samples)
         else:
             self._waiting.append(samples)
@@ -155,34 +154,34 @@ class ScriptedSession(Session):
                 self._start_next()
 
     def end(self) -> None:
-        """Finish, now or when everything written was worked on."""
+        """Finish, at once or after the waiting chunks."""
         self._ended = True
-        if self._timer is None and not self._dead:
+        if self._timer is None and not self._is_over:
             self._finish()
 
     async def close(self) -> None:
         """Stop working."""
-        self._dead = True
+        self._is_over = True
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _start_next(self) -> None:
-        """Begin to work on the chunk that waits longest."""
+        """Start processing the oldest waiting chunk."""
         loop = asyncio.get_running_loop()
-        cost = self._model.cost(self._waiting[0] / SAMPLE_RATE, self._draw)
+        cost = self._model.compute_cost(self._waiting[0] / SAMPLE_RATE, self._draw)
         if not self._warm:
             self._warm = True
             cost += self._model.warmup_penalty
-        # Counted from when the last one was due, not from when its timer ran: timers are late.
+        # Counted from the due time of the last chunk rather than from its timer, which is late.
         self._free_at = max(loop.time() if self._timer is None else 0.0, self._free_at) + cost
         self._timer = loop.call_at(self._free_at, self._complete)
 
     def _complete(self) -> None:
-        """The chunk in work is done."""
+        """Complete the current chunk."""
         self._process(self._waiting.popleft())
-        if self._dead:
+        if self._is_over:
             return
         if self._waiting:
             self._start_next()
@@ -192,25 +191,25 @@ class ScriptedSession(Session):
                 self._finish()
 
     def _process(self, samples: int) -> None:
-        if self._unreliable and self._draw.random() < self._model.failure_rate:
-            self._die("the scripted model failed")
+        if self._is_unreliable and self._draw.random() < self._model.failure_rate:
+            self._fail("the scripted model failed")
             return
         speaker = self._speaker
-        for result in speaker.hear(samples):
+        for result in speaker.advance(samples):
             self._events.recognised(result)
-        self._events.progressed(speaker.heard / SAMPLE_RATE, speaker.settled / SAMPLE_RATE)
+        self._events.progressed(speaker.samples / SAMPLE_RATE, speaker.settled / SAMPLE_RATE)
 
     def _finish(self) -> None:
-        self._dead = True
+        self._is_over = True
         speaker = self._speaker
         last = speaker.finish()
         if last is not None:
             self._events.recognised(last)
-        self._events.progressed(speaker.heard / SAMPLE_RATE, speaker.settled / SAMPLE_RATE)
+        self._events.progressed(speaker.samples / SAMPLE_RATE, speaker.settled / SAMPLE_RATE)
         self._events.finished()
 
-    def _die(self, reason: str) -> None:
-        self._dead = True
+    def _fail(self, reason: str) -> None:
+        self._is_over = True
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -219,7 +218,7 @@ class ScriptedSession(Session):
 
 
 class _Speaker:
-    """Turns a count of samples into results; knows nothing of time that passes."""
+    """Turns a count of samples into results, independently of the clock."""
 
     def __init__(self, model: ScriptedModel, script: tuple[str, ...]) -> None:
         self._script = script
@@ -229,29 +228,29 @@ class _Speaker:
         self._text: list[str] = []
         self._segment = 0
         self._next_word = 0
-        #: Samples taken so far.
-        self.heard = 0
-        #: Samples before which all is said.
+        #: Samples so far.
+        self.samples = 0
+        #: Samples before which all is final.
         self.settled = 0
 
-    def hear(self, samples: int) -> list[Result] | tuple[()]:
-        """Take audio; return a result for each word that it completes."""
-        self.heard += samples
-        if self.heard < (self._next_word + 1) * self._word_samples:
+    def advance(self, samples: int) -> list[Result] | tuple[()]:
+        """Count audio; return a result for each word that it completes."""
+        self.samples += samples
+        if self.samples < (self._next_word + 1) * self._word_samples:
             return ()
         results = []
-        while self.heard >= (self._next_word + 1) * self._word_samples:
+        while self.samples >= (self._next_word + 1) * self._word_samples:
             self._speak()
             full = len(self._words) == self._words_per_segment
-            results.append(self._result(is_final=full))
+            results.append(self._make_result(is_final=full))
             if full:
                 self._settle(self._next_word * self._word_samples)
         return results
 
     def finish(self) -> Result | None:
         """Return the final of the open segment, if it has a word."""
-        last = self._result(is_final=True) if self._words else None
-        self._settle(self.heard)
+        last = self._make_result(is_final=True) if self._words else None
+        self._settle(self.samples)
         return last
 
     def _speak(self) -> None:
@@ -268,7 +267,7 @@ class _Speaker:
             )
         )
 
-    def _result(self, *, is_final: bool) -> Result:
+    def _make_result(self, *, is_final: bool) -> Result:
         return Result(
             segment=self._segment,
             is_final=is_final,

@@ -1,8 +1,8 @@
 """Words that captions must not invent.
 
-An acoustic model that hears noise guesses words, and a wrong guess of one of these hurts people
-who never said it. They are left out of the embedded engine's dictionary; speech that does hold
-them is heard as something similar.
+An acoustic model recognises words in noise, and one of these in error hurts people who never said
+it. The embedded engine's dictionary lacks them; where they are spoken, it recognises something
+similar.
 """
 
 from __future__ import annotations

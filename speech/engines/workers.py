@@ -1,19 +1,19 @@
-"""How to stream audio into a model that blocks: one worker process per stream.
+"""Streaming audio into a blocking model: one worker process per stream.
 
     event loop                                  fork server (model loaded once)
       WorkerEngine ---- socket of a new worker ----> fork
       WorkerSession <--- PCM, reports (socket) ----> worker: one BlockingRecogniser
 
-- The loop only ever reads and writes sockets. What a worker cannot take yet waits in the
+- The loop only reads and writes sockets. Audio that a worker cannot take yet waits in the
   transport's buffer, which the recognition's backlog bounds.
-- A worker serves one stream and exits, so a stream begins with fresh state and leaks end with
-  it. `spare` workers are forked ahead, so a stream need not wait even for the fork.
-- A worker that dies closes its socket: the session fails at once and the recognition replays
-  what was not settled to another worker.
-- Workers run at a lower priority (`niceness`), so that the loop stays responsive while they
-  use every core.
+- A worker serves one stream and exits, so a stream begins with fresh state, and leaks end with it.
+  `spare` workers are forked in advance, so a stream does not wait for the fork.
+- A worker that dies closes its socket. The session then fails at once, and the recognition replays
+  the audio that is not settled to another worker.
+- Workers run at a lower priority (`niceness`), so that the loop stays responsive while they use
+  every core.
 
-An engine is a subclass, or an instance, that names its model: see `blocking.py` for the port.
+An engine is a subclass or an instance with a model; `blocking.py` has the port.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ from speech.engines.blocking import (
     ModelSpec,
     Progress,
     Report,
-    body_length,
-    framed,
+    frame_message,
+    parse_header,
 )
 from speech.engines.errors import EngineCrashed, EngineUnavailable
 from speech.engines.fork_server import READY
 
-#: A report is a few kilobytes. A worker that sends more, or what is no report, is killed.
+#: A report has a few kilobytes. A worker that sends more, or no valid report, is killed.
 _MAX_REPORT_BYTES = 4 * 1024 * 1024
-#: Killed processes are gone within milliseconds; this only bounds the wait.
+#: The bound of the wait for killed processes, which end within milliseconds.
 _STOP_TIMEOUT = 2.0
 
 log = structlog.get_logger(__name__)
@@ -67,11 +67,11 @@ class WorkerEngine(Engine):
     """Runs a `BlockingModel` in at most `slots` worker processes at a time.
 
     Args:
-        model: where the fork server finds the model.
-        slots: most streams at once.
-        spare: workers kept ready beside those that are busy.
-        niceness: added to the scheduling priority of workers (0 to 19, more is humbler).
-        start_timeout: seconds that loading the model may take.
+        model: the factory of the model, for the fork server.
+        slots: the most streams at once.
+        spare: idle workers kept ready.
+        niceness: added to the nice value of workers (0 to 19, higher is a lower priority).
+        start_timeout: the most seconds for loading the model.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class WorkerEngine(Engine):
         self._server = _ForkServer(model, niceness)
         self._starting = asyncio.Lock()
         self._started = False
-        self._taken = 0  # slots, also those whose worker is still being forked
-        self._workers: set[_Worker] = set()  # every one that lives
+        self._taken = 0  # slots in use, also those whose worker is being forked
+        self._workers: set[_Worker] = set()  # all that are alive
         self._spares: deque[_Worker] = deque()
         self._refill: asyncio.Task[None] | None = None
 
@@ -129,7 +129,7 @@ class WorkerEngine(Engine):
         await self._stop()
 
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
-        """Give a worker to a stream.
+        """Assign a worker to a stream.
 
         Raises:
             EngineUnavailable: every slot is taken, or no worker can be forked.
@@ -146,7 +146,7 @@ class WorkerEngine(Engine):
         return WorkerSession(self, worker, options, events)
 
     def release(self, worker: _Worker) -> None:
-        """Take back the slot of a session that is closed."""
+        """Free the slot of a closed session."""
         worker.kill()
         self._taken -= 1
         self._fill_up()
@@ -159,7 +159,7 @@ class WorkerEngine(Engine):
         return None
 
     def _fill_up(self) -> None:
-        """Fork spare workers in the background, no more than there are free slots."""
+        """Fork spare workers in the background, at most as many as there are free slots."""
         if self._started and (self._refill is None or self._refill.done()):
             self._refill = asyncio.create_task(self._fork_spares())
 
@@ -168,8 +168,8 @@ class WorkerEngine(Engine):
             try:
                 self._spares.append(await self._fork())
             except EngineUnavailable as error:
-                # The next stream forks its own, and is told when that fails too.
-                log.warning("no_spare_worker", engine=self.name, error=str(error))
+                # The next stream forks its own worker, and reports a failure.
+                log.warning("spare_worker_failed", engine=self.name, error=str(error))
                 return
 
     async def _fork(self) -> _Worker:
@@ -249,18 +249,18 @@ class WorkerSession(Session):
             self._worker.send(pcm)
 
     def end(self) -> None:
-        """Tell the worker that the stream has ended."""
+        """End the worker's stream."""
         self._worker.send(b"")
 
     async def close(self) -> None:
-        """Kill the worker, whatever it is doing, and free the slot."""
+        """Kill the worker and free the slot."""
         self._events = None
         if self._engine is not None:
             engine, self._engine = self._engine, None
             engine.release(self._worker)
 
-    def reported(self, report: Report) -> None:
-        """Pass on what the worker tells."""
+    def handle_report(self, report: Report) -> None:
+        """Pass on the events of a report."""
         for event in report.events:
             if self._events is None:
                 return
@@ -272,10 +272,10 @@ class WorkerSession(Session):
             events, self._events = self._events, None
             events.finished()
         elif report.error is not None:
-            self.crashed(f"the recogniser raised {report.error}")
+            self.handle_crash(f"the recogniser raised {report.error}")
 
-    def crashed(self, reason: str) -> None:
-        """Report the end of a worker, unless the session was over before."""
+    def handle_crash(self, reason: str) -> None:
+        """Report the end of a worker, unless the session is over."""
         if self._events is not None:
             events, self._events = self._events, None
             events.failed(EngineCrashed(reason))
@@ -287,7 +287,7 @@ class _Worker(asyncio.Protocol):
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.pid = 0
-        #: Done when the worker has told its pid; fails when it goes before.
+        #: Done when the worker has sent its pid; fails when it ends before.
         self.ready: asyncio.Future[None] = loop.create_future()
         #: Done when the socket is closed.
         self.gone: asyncio.Future[None] = loop.create_future()
@@ -302,19 +302,19 @@ class _Worker(asyncio.Protocol):
     def serve(self, session: WorkerSession) -> None:
         self._session = session
         if not self.alive:
-            # Reported later: who opens a session hears nothing from it before it has it.
-            asyncio.get_running_loop().call_soon(session.crashed, "the worker died")
+            # Deferred: a session must not report before its opener has it.
+            asyncio.get_running_loop().call_soon(session.handle_crash, "the worker died")
 
     def send(self, body: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(framed(body))
+            self._transport.write(frame_message(body))
 
     def kill(self) -> None:
-        """End the process now; it may be in the middle of seconds of work."""
+        """End the process at once, also in the middle of seconds of work."""
         if self._transport is None or self.gone.done():
             return
         if self.pid:
-            # The open socket shows that the pid is still the worker's own.
+            # While the socket is open, the pid is still the worker's.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self._transport.abort()
@@ -326,7 +326,7 @@ class _Worker(asyncio.Protocol):
         buffer = self._buffer
         buffer += data
         while len(buffer) >= HEADER_BYTES:
-            length = body_length(buffer)
+            length = parse_header(buffer)
             if length > _MAX_REPORT_BYTES:
                 self.kill()
                 return
@@ -347,21 +347,21 @@ class _Worker(asyncio.Protocol):
             self.ready.set_exception(
                 EngineUnavailable(f"the worker died before it was ready: {error or 'closed'}")
             )
-            self.ready.exception()  # marks it as seen: who waited may be gone
+            self.ready.exception()  # marks it as retrieved: the waiter may be gone
         self.gone.set_result(None)
         if self._session is not None:
-            self._session.crashed("the worker died")
+            self._session.handle_crash("the worker died")
 
     def _report(self, report: Report) -> None:
         if report.pid is not None and not self.ready.done():
             self.pid = report.pid
             self.ready.set_result(None)
         elif self._session is not None:
-            self._session.reported(report)
+            self._session.handle_report(report)
 
 
 class _ForkServer:
-    """The parent's handle of the process in `fork_server.py`."""
+    """The parent's handle of the fork server."""
 
     def __init__(self, model: ModelSpec, niceness: int) -> None:
         self._model = model
@@ -380,7 +380,7 @@ class _ForkServer:
             EngineUnavailable: it cannot be loaded.
         """
         if self._control is not None:
-            self._control.close()  # of one that died; its workers finish the streams they have
+            self._control.close()  # of a dead server; its workers finish their streams
         self._control, theirs = socket.socketpair()
         self._control.settimeout(0)
         command = [
@@ -392,23 +392,23 @@ class _ForkServer:
             str(self._niceness),
         ]
         with theirs:
-            # Not asyncio's subprocesses: uvloop's know no process group. A session of its own
-            # would do as well, but where Linux groups tasks by session, niceness only counts
-            # inside one.
+            # Not asyncio's subprocesses, because uvloop's have no process group. A session of its
+            # own would serve too, but where Linux groups tasks by session, niceness has an effect
+            # inside one only.
             self._process = await asyncio.to_thread(
                 subprocess.Popen[bytes],
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
-                process_group=0,  # out of reach of the terminal's Ctrl-C, and killed as a whole
+                process_group=0,  # not reached by the terminal's Ctrl-C, and killed as a whole
             )
         answer = await self._first_line(self._control)
         if answer != READY:
             raise EngineUnavailable(f"the model cannot be loaded: {answer or 'the process died'}")
 
     def fork(self) -> socket.socket:
-        """Ask for a worker; return the parent's end of its socket.
+        """Request a worker; return the parent's end of its socket.
 
         Raises:
             OSError: the server is gone.
@@ -450,5 +450,5 @@ class _ForkServer:
 
 
 def _import_path() -> list[str]:
-    """Return where this process finds modules, for a process started elsewhere."""
+    """Return this process's import path, with absolute entries for a child process."""
     return [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - "" is the cwd here

@@ -1,1 +1,1 @@
-"""Recordings to text: transcribers behind one port, and the process that each of them runs in."""
+"""Transcribers of recordings behind one port, and the process in which each of them runs."""

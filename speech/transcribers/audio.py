@@ -1,4 +1,4 @@
-"""A recording's audio as transcribers need it, or why the recording can have no transcript."""
+"""The audio of a recording for transcribers, or the reason why there can be no transcript."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech.decode import CorruptAudio, DecodeError, NotAudio, decode, probe
-from speech.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from speech.pcm import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.transcribers.base import Progress
 from speech.transcribers.errors import BadRecording
 from transcripts.documents import AudioTrack, FailureCode
 
 
 class Audio:
-    """The audio of one recording, which `pieces` and `samples` read from its start.
+    """The audio of one recording. `pieces` and `samples` each read it from its start.
 
     Args:
-        path: of the recording, in any format.
-        max_seconds: length of the longest recording.
+        path: path of the recording, in any format.
+        max_seconds: the longest length that is accepted.
 
     Attributes:
-        track: which audio track is read; None before the first piece.
-        missing: how much less there was than the file announces, seconds; None if it is all there.
+        track: the audio track that is read; None before the first piece.
+        missing: seconds that the header announces and the file lacks; None if it is complete.
     """
 
     def __init__(self, path: Path, *, max_seconds: float) -> None:
@@ -35,9 +35,9 @@ class Audio:
         self._checked = False
 
     def check(self, progress: Progress) -> None:
-        """Decode all of it and keep nothing, so that what is wrong is found before recognition.
+        """Decode the whole recording without keeping it, to find defects before the recognition.
 
-        That takes seconds for each hour.
+        Each hour of audio takes seconds.
 
         Raises:
             BadRecording: as `pieces`.
@@ -47,10 +47,10 @@ class Audio:
             progress(0.0)
 
     def pieces(self, seconds: float = 1.0) -> Iterator[bytes]:
-        """Yield the recording as PCM (16 kHz, mono, s16le) in pieces of so many seconds.
+        """Yield the recording as PCM (16 kHz, mono, s16le) in pieces of `seconds`.
 
         Raises:
-            BadRecording: it is empty, no audio, damaged, or too long.
+            BadRecording: the recording is empty, no audio, damaged or too long.
         """
         if self._path.stat().st_size == 0:
             raise BadRecording(FailureCode.EMPTY, "The file is empty.")
@@ -77,16 +77,16 @@ class Audio:
         if length == 0:
             raise BadRecording(FailureCode.EMPTY, "The file holds no sound.")
         self.missing = round(decoding.missing, 3) or None
-        self._checked = True  # all of it was read, so it need not be measured again
+        self._checked = True  # a second reading need not measure it again
 
     def _check_length(self) -> None:
-        """Refuse what is too long before hours of it are recognised, while others wait.
+        """Reject a recording that is too long before hours of it are recognised while others wait.
 
-        A header may lie, and a browser's has no length, so either is only a reason to decode the
-        recording once.
+        A header with a greater length may be wrong, and a browser's has none. In both cases the
+        recording is decoded once to measure it.
 
         Raises:
-            BadRecording: it is too long.
+            BadRecording: the recording is too long.
         """
         if self._checked:
             return
@@ -100,7 +100,7 @@ class Audio:
                 if length > self._max_seconds * BYTES_PER_SECOND:
                     raise self._too_long()
         except DecodeError:
-            return  # whoever reads it finds out what of it is good
+            return  # the reading itself reports the defect
 
     def _too_long(self) -> BadRecording:
         return BadRecording(
@@ -111,7 +111,7 @@ class Audio:
     def samples(self, progress: Progress) -> NDArray[np.float32]:
         """Return the recording as samples from -1 to 1: 16 kHz, mono, shape (samples,).
 
-        It takes 230 MB for each hour, and half as much again for a moment.
+        Each hour takes 230 MB, and temporarily half as much again.
 
         Raises:
             BadRecording: as `pieces`.

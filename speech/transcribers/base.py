@@ -1,8 +1,8 @@
-"""The port behind which recordings become text.
+"""The port of every transcriber of recordings.
 
-A `Transcriber` is loaded once and then takes one recording after the other. It blocks, it may hold
-the interpreter's lock for seconds, and native code under it may crash. So it lives in a process of
-its own (`speech.transcribers.process`), and knows nothing of that.
+A `Transcriber` is loaded once and then transcribes one recording after the other. It blocks, it may
+hold the interpreter's lock for seconds, and its native code may crash. So it runs in a process of
+its own (`speech.transcribers.process`), of which it is independent.
 """
 
 from __future__ import annotations
@@ -15,55 +15,55 @@ from typing import Final
 
 from transcripts.documents import AudioTrack, Segment
 
-#: The language of a recording in which nothing was said (BCP 47, "undetermined").
+#: The language of a recording without speech (BCP 47, "undetermined").
 UNDETERMINED: Final = "und"
 
-#: Told now and then how many seconds of audio are done. Raises `Stopped` when the job is called
-#: off, so nothing between two calls may take longer than people like to wait.
+#: Called regularly with the seconds of audio that are done. It raises `Stopped` when the job was
+#: cancelled, so the time between two calls bounds the wait for that.
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionOptions:
-    """What is asked of a transcription."""
+    """The options of a transcription."""
 
-    #: BCP 47; None leaves it to the transcriber, which detects it where it can.
+    #: BCP 47; None for the transcriber's own detection or default.
     language: str | None = None
-    #: Tell speakers apart; None: where that is set up.
+    #: Whether to distinguish speakers; None does so where it is configured.
     diarize: bool | None = None
-    #: Audio beyond this is refused, seconds.
+    #: The longest recording that is accepted, seconds.
     max_seconds: float = 4 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcription:
-    """What was said in a recording. Times are seconds from its start."""
+    """The transcript of a recording. Times are seconds from its start."""
 
-    #: Of the audio as it was decoded.
+    #: Of the decoded audio, seconds.
     duration: float
     #: BCP 47.
     language: str
-    #: Who recognised it, e.g. `faster-whisper large-v3`.
+    #: The library and the model, e.g. `faster-whisper large-v3`.
     engine: str
     audio_track: AudioTrack | None = None
-    #: How much less there was than the file announces, seconds.
+    #: Seconds that the header announces and the file lacks.
     missing: float | None = None
     segments: tuple[Segment, ...] = ()
 
     @property
     def text(self) -> str:
-        """All of it, a segment to a line."""
+        """The whole text, a segment to a line."""
         return "\n".join(segment.text for segment in self.segments)
 
 
 class Transcriber(ABC):
-    """A way to transcribe recordings.
+    """A transcriber of recordings.
 
     Attributes:
-        engine: who recognises, e.g. `faster-whisper large-v3`.
-        model: name of the model.
-        device: what it computes on, `cpu` or `cuda`; true after `load`.
-        light: whether any machine has the memory for one more of it.
+        engine: the library and the model, e.g. `faster-whisper large-v3`.
+        model: the name of the model.
+        device: the device that it uses, `cpu` or `cuda`; valid after `load`.
+        light: whether every machine has the memory for another instance.
     """
 
     engine: str
@@ -73,7 +73,7 @@ class Transcriber(ABC):
 
     @abstractmethod
     def load(self) -> None:
-        """Load the model and compute something with it, so that the first job is no slower.
+        """Load the model and run it once, so that the first job is no slower than others.
 
         Raises:
             TranscriberUnavailable: a package, the model or the device is missing; the message
@@ -87,15 +87,15 @@ class Transcriber(ABC):
         """Transcribe the recording in a file of any format.
 
         Raises:
-            BadRecording: no transcript can be made of it.
-            OptionUnavailable: what was asked for cannot be had.
-            Stopped: `progress` said so.
+            BadRecording: the recording can have no transcript.
+            OptionUnavailable: a requested option is not available.
+            Stopped: `progress` raised it.
         """
 
     @abstractmethod
     def check(self) -> None:
-        """Compute something small with the loaded model, and raise anything if that fails.
+        """Run the loaded model on something small; raise any exception if that fails.
 
-        Called after `transcribe` has raised what it should not have: one that passes keeps its
-        process, and the next recording need not wait for the model to be loaded again.
+        Called after an unexpected exception of `transcribe`. A transcriber that passes keeps its
+        process, so the next recording does not wait for the model to be loaded.
         """

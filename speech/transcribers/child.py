@@ -1,10 +1,10 @@
-"""The process in which a transcriber lives; started by `speech.transcribers.process`.
+"""The process of a transcriber; `speech.transcribers.process` starts it.
 
-One thread transcribes, another one listens, so that a job can be called off. When the server is
-gone, however it went, the socket reads as closed and the process ends at once. Signals meant for
-the server are ignored: it decides how long its transcriber may still work.
+One thread transcribes, another one receives messages, so that a job can be cancelled. However the
+server ends, the socket then reads as closed, and the process ends at once. It ignores signals for
+the server, which decides how long its transcriber goes on.
 
-What libraries print and log goes nowhere, for some of them tell what was said.
+The output and the logs of libraries are dropped, because some of them quote the recording.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import Any, Final
 
 import structlog
 
-from speech.engines.blocking import HEADER_BYTES, body_length, framed
+from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
 from speech.transcribers.base import Transcriber
 from speech.transcribers.choice import (
     TranscriberSpec,
-    kind,
-    this_machine,
-    transcriber,
-    without_effect,
+    choose_kind,
+    create_transcriber,
+    find_unused_settings,
+    inspect_machine,
 )
 from speech.transcribers.errors import (
     BadRecording,
@@ -41,11 +41,11 @@ from speech.transcribers.errors import (
     TranscriberError,
     TranscriptionFailed,
 )
-from speech.transcribers.memory import is_out_of_memory, lack
+from speech.transcribers.memory import build_out_of_memory, is_out_of_memory
 from speech.transcribers.messages import (
     FROM_PROCESS,
     TO_PROCESS,
-    CallOff,
+    Cancel,
     Done,
     Failed,
     Load,
@@ -57,14 +57,14 @@ from speech.transcribers.messages import (
     Working,
 )
 
-#: So often at most does a job say that it is alive, seconds.
-SIGN_OF_LIFE: Final = 1.0
+#: The least time between two reports of a job's progress, seconds.
+REPORT_INTERVAL: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 def main(descriptor: int, niceness: int) -> None:
-    """Load the transcriber that the first message names, and work until the server is gone."""
+    """Load the transcriber in the first message, and run jobs until the server is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(niceness)
@@ -73,15 +73,15 @@ def main(descriptor: int, niceness: int) -> None:
         Child(connection).run()
 
 
-def chosen(spec: TranscriberSpec) -> Transcriber:
-    """Return this machine's transcriber, and log what is set and has no effect on it.
+def create(spec: TranscriberSpec) -> Transcriber:
+    """Create the transcriber for this machine, and log settings without an effect on it.
 
     Raises:
-        TranscriberUnavailable: what is set does not go together.
+        TranscriberUnavailable: the settings contradict each other or this machine.
     """
-    machine = this_machine(demands_gpu=spec.device == "cuda")
-    made = transcriber(spec, machine)
-    for name in without_effect(spec, kind(spec, machine)):
+    machine = inspect_machine(demands_gpu=spec.device == "cuda")
+    made = create_transcriber(spec, machine)
+    for name in find_unused_settings(spec, choose_kind(spec, machine)):
         log.warning("setting_without_effect", setting=name, engine=made.engine)
     return made
 
@@ -92,17 +92,17 @@ class Child:
     def __init__(
         self,
         connection: socket.socket,
-        make: Callable[[TranscriberSpec], Transcriber] = chosen,
+        make: Callable[[TranscriberSpec], Transcriber] = create,
     ) -> None:
         self._connection = connection
         self._reader = connection.makefile("rb")
         self._make = make
         self._jobs: queue.Queue[Transcribe] = queue.Queue()
-        self._called_off: set[int] = set()
+        self._cancelled: set[int] = set()
         self._sending = threading.Lock()
 
     def run(self) -> None:
-        """Work until the server is gone, or something went wrong."""
+        """Run jobs until the server is gone or the model no longer works."""
         first = self._receive()
         if not isinstance(first, Load):
             return
@@ -112,11 +112,11 @@ class Child:
         except TranscriberError as error:
             self._send(NotLoaded(message=str(error)))
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the server must hear of it
+        except Exception as error:  # noqa: BLE001 - the server reports whatever it is
             traceback.print_exc()
             self._send(NotLoaded(message=f"{type(error).__name__}: {error}"))
             return
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._receive_all, daemon=True).start()
         self._send(
             Loaded(
                 engine=made.engine,
@@ -130,9 +130,9 @@ class Child:
             pass
 
     def _work(self, made: Transcriber, job: Transcribe) -> bool:
-        """Do a job; return whether the process is well afterwards."""
+        """Run a job; return whether the process can run another."""
         try:
-            self._send(self._done(made, job))
+            self._send(self._transcribe(made, job))
         except BadRecording as error:
             self._send(
                 Refused(job=job.job, error="bad_recording", message=str(error), code=error.code)
@@ -140,11 +140,11 @@ class Child:
         except OptionUnavailable as error:
             self._send(Refused(job=job.job, error="option_unavailable", message=str(error)))
         except Stopped:
-            self._send(Refused(job=job.job, error="stopped", message="called off"))
-        except Exception as error:  # noqa: BLE001 - the job ends with it, and the server is told
-            # Only where it was raised: what it says might quote the recording.
+            self._send(Refused(job=job.job, error="stopped", message="cancelled"))
+        except Exception as error:  # noqa: BLE001 - it ends the job, and the server gets it
+            # Without its message, which might quote the recording.
             traceback.print_tb(error.__traceback__)
-            failure = _in_words(error, made.device)
+            failure = _to_failure(error, made.device)
             out_of_memory = isinstance(failure, OutOfMemory)
             fit = not out_of_memory and _is_fit(made)
             self._send(
@@ -153,16 +153,16 @@ class Child:
             return fit
         return True
 
-    def _done(self, made: Transcriber, job: Transcribe) -> Done:
-        told = 0.0
+    def _transcribe(self, made: Transcriber, job: Transcribe) -> Done:
+        reported = 0.0
 
         def progress(done: float) -> None:
-            nonlocal told
-            if job.job in self._called_off:
+            nonlocal reported
+            if job.job in self._cancelled:
                 raise Stopped
             now = time.monotonic()
-            if now - told >= SIGN_OF_LIFE:
-                told = now
+            if now - reported >= REPORT_INTERVAL:
+                reported = now
                 self._send(Working(job=job.job, done=done))
 
         progress(0.0)
@@ -170,17 +170,17 @@ class Child:
             job=job.job, transcription=made.transcribe(Path(job.path), job.options, progress)
         )
 
-    def _listen(self) -> None:
+    def _receive_all(self) -> None:
         while True:
             message = self._receive()
             match message:
                 case Transcribe():
-                    self._called_off.clear()
+                    self._cancelled.clear()
                     self._jobs.put(message)
-                case CallOff(job=job):
-                    self._called_off.add(job)
+                case Cancel(job=job):
+                    self._cancelled.add(job)
                 case _:
-                    os._exit(0)  # the server is gone; nobody waits for what is being done
+                    os._exit(0)  # the server is gone, and nobody waits for the job
 
     def _receive(self) -> ToProcess | None:
         """Return the next message; None when the server is gone."""
@@ -188,12 +188,12 @@ class Child:
             header = self._reader.read(HEADER_BYTES)
             if len(header) < HEADER_BYTES:
                 return None
-            return TO_PROCESS.validate_json(self._reader.read(body_length(header)))
+            return TO_PROCESS.validate_json(self._reader.read(parse_header(header)))
         except OSError:
             return None
 
     def _send(self, message: Any) -> None:
-        body = framed(FROM_PROCESS.dump_json(message))
+        body = frame_message(FROM_PROCESS.dump_json(message))
         with self._sending:
             try:
                 self._connection.sendall(body)
@@ -201,19 +201,19 @@ class Child:
                 os._exit(0)
 
 
-def _in_words(error: Exception, device: str) -> TranscriptionFailed:
-    """Return a failure in words that quote nothing: our own errors' words, of others the name."""
+def _to_failure(error: Exception, device: str) -> TranscriptionFailed:
+    """Describe an error without quoting the recording: our own messages, else the type."""
     if isinstance(error, TranscriptionFailed):
         return error
     if isinstance(error, TranscriberError):
         return TranscriptionFailed(str(error))
     if is_out_of_memory(error):
-        return lack(device)
+        return build_out_of_memory(device)
     return TranscriptionFailed(f"the transcriber raised {type(error).__name__}")
 
 
 def _is_fit(made: Transcriber) -> bool:
-    """Return whether a transcriber that has raised something still computes."""
+    """Return whether a transcriber still works after an exception."""
     try:
         made.check()
     except Exception:  # noqa: BLE001 - whatever it is, the process is replaced
@@ -222,7 +222,7 @@ def _is_fit(made: Transcriber) -> bool:
 
 
 def _silence() -> None:
-    """Let nothing but our own logs and stack traces out."""
+    """Drop all output but our own logs and stack traces."""
     logging.disable(logging.CRITICAL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -1,4 +1,4 @@
-"""Which transcriber: as it is set, or the best that this machine can run."""
+"""The choice of the transcriber: the configured one, or the best for this machine."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from speech.transcribers.whisperx import Alignment, WhisperX
 Kind = Literal["auto", "whisperx", "faster-whisper", "embedded"]
 Device = Literal["auto", "cpu", "cuda"]
 
-#: What WhisperX runs on a GPU unless something else is set.
+#: WhisperX's default model.
 DEFAULT_MODEL: Final = "large-v3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriberSpec:
-    """What is set about the transcriber; see the classes for the meaning."""
+    """The settings of the transcriber; its classes explain them."""
 
     kind: Kind = "auto"
     model: str | None = None
@@ -34,26 +34,26 @@ class TranscriberSpec:
     language: str | None = None
     alignment: Alignment = "auto"
     alignment_model: str | None = None
-    #: Whether models that are missing may be fetched although `model` is a folder.
+    #: Whether missing models may be fetched although `model` is a folder.
     fetch_models: bool = False
     token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What the choice depends on besides what is set."""
+    """The properties of the machine on which the choice depends."""
 
-    #: Packages that are installed.
+    #: The installed packages.
     packages: frozenset[str]
     gpu: bool
-    #: Why there is no GPU, where one is demanded; in words.
+    #: Why there is no GPU, where one is required; in words.
     without_gpu: str = ""
 
 
-def this_machine(*, demands_gpu: bool = False) -> Machine:
-    """Look what there is; imports no model's package but CTranslate2, if that.
+def inspect_machine(*, demands_gpu: bool = False) -> Machine:
+    """Inspect this machine. Of the models' packages it imports CTranslate2 at most.
 
-    Where a GPU is demanded and there is none, this takes some seconds to find out why.
+    Where a GPU is required and there is none, it takes some seconds to find the reason.
     """
     packages = frozenset(
         name for name in ("whisperx", "faster_whisper") if importlib.util.find_spec(name)
@@ -61,20 +61,20 @@ def this_machine(*, demands_gpu: bool = False) -> Machine:
     if not packages:
         without = "neither WhisperX nor faster-whisper is installed, which could use one"
         return Machine(packages=packages, gpu=False, without_gpu=without)
-    there = gpu.count() > 0
-    without = gpu.explain(gpu.look()) if demands_gpu and not there else ""
+    there = gpu.count_gpus() > 0
+    without = gpu.explain(gpu.inspect()) if demands_gpu and not there else ""
     return Machine(packages=packages, gpu=there, without_gpu=without)
 
 
-def kind(spec: TranscriberSpec, machine: Machine) -> Kind:
-    """Return which transcriber to use.
+def choose_kind(spec: TranscriberSpec, machine: Machine) -> Kind:
+    """Choose the kind of transcriber.
 
-    A machine with a GPU and WhisperX uses it; one without uses faster-whisper if a model is
-    given, and else the embedded engine.
+    A machine with a GPU and WhisperX uses WhisperX. Any other uses faster-whisper if a model is
+    given, else the embedded engine.
 
     Raises:
-        TranscriberUnavailable: a GPU is demanded, and there is none; or a model is given, and
-            nothing is installed that could use it.
+        TranscriberUnavailable: a GPU is required and there is none, or a model is given and no
+            installed package can use it.
     """
     if spec.device == "cuda" and not machine.gpu:
         raise TranscriberUnavailable(
@@ -94,14 +94,14 @@ def kind(spec: TranscriberSpec, machine: Machine) -> Kind:
     )
 
 
-def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transcriber:
-    """Return the transcriber, not loaded yet.
+def create_transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transcriber:
+    """Create the transcriber without loading it.
 
     Raises:
-        TranscriberUnavailable: what is set does not go together.
+        TranscriberUnavailable: the settings contradict each other or the machine.
     """
-    machine = machine or this_machine(demands_gpu=spec.device == "cuda")
-    chosen = kind(spec, machine)
+    machine = machine or inspect_machine(demands_gpu=spec.device == "cuda")
+    chosen = choose_kind(spec, machine)
     if missing := _missing(chosen, machine):
         raise TranscriberUnavailable(missing)
     if chosen == "embedded":
@@ -134,7 +134,7 @@ def transcriber(spec: TranscriberSpec, machine: Machine | None = None) -> Transc
 
 
 def _missing(chosen: Kind, machine: Machine) -> str | None:
-    """Return which packages a transcriber lacks, in words; None if it has them."""
+    """Describe the packages that a transcriber lacks; None if it has all."""
     packages = {"whisperx": "whisperx", "faster-whisper": "faster_whisper"}
     if chosen not in packages or packages[chosen] in machine.packages:
         return None
@@ -145,10 +145,10 @@ def _missing(chosen: Kind, machine: Machine) -> str | None:
     )
 
 
-def without_effect(spec: TranscriberSpec, chosen: Kind) -> tuple[str, ...]:
-    """Return the settings that are set although the chosen transcriber has no use for them.
+def find_unused_settings(spec: TranscriberSpec, chosen: Kind) -> tuple[str, ...]:
+    """Return the settings that are set and that the chosen transcriber does not use.
 
-    They are no reason to refuse: one environment may be for machines of several kinds.
+    They are no error, because machines of several kinds may share an environment.
     """
     unused = _UNUSED[chosen]
     if chosen == "whisperx" and spec.alignment == "never":
@@ -167,14 +167,14 @@ _UNUSED: Final[dict[Kind, tuple[str, ...]]] = {
     "faster-whisper": _OF_WHISPERX,
     "whisperx": (),
 }
-#: Of fields that are not called like their environment variable.
+#: The environment variables whose names differ from their fields.
 _VARIABLES: Final = {"token": "HF_TOKEN"}
 
 
 def may_fetch(spec: TranscriberSpec) -> bool:
     """Return whether models may be fetched from a hub.
 
-    Where that is not meant, a job must not wait for a network that there is none of.
+    Where they may not, a job must not wait for a network that does not exist.
     """
     in_folder = spec.model is not None and Path(spec.model).is_dir()
     return spec.fetch_models or spec.token is not None or not in_folder

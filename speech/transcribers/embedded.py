@@ -1,6 +1,6 @@
-"""The embedded engine for recordings: pocketsphinx, US English, needs nothing but its package.
+"""The embedded engine for recordings: pocketsphinx, US English, without further requirements.
 
-Made for demonstrations; `speech.engines.pocketsphinx` says what to expect of it.
+It is for demonstrations; `speech.engines.pocketsphinx` has its figures.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from speech.engines.base import BYTES_PER_SECOND, RecognitionOptions, Result
+from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event
+from speech.pcm import BYTES_PER_SECOND
 from speech.transcribers.audio import Audio
 from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriberUnavailable
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from speech.engines.pocketsphinx_model import PocketsphinxModel
 
 LANGUAGE: Final = "en-US"
-#: What may be asked for.
+#: The languages that may be requested.
 LANGUAGES: Final = (None, "en", LANGUAGE)
 
 
 class Embedded(Transcriber):
-    """Transcribes US English with the streaming recogniser, from end to end of a file."""
+    """Transcribes US English by running the streaming recogniser over a file."""
 
     engine = "pocketsphinx en-US"
     model = "en-US"
@@ -40,7 +41,7 @@ class Embedded(Transcriber):
             from speech.engines.pocketsphinx_model import load  # noqa: PLC0415 - holds a model
         except ImportError as error:
             raise TranscriberUnavailable(f"the embedded engine is not installed: {error}") from None
-        # No partials: nobody sees them, and each costs a look at the lattice.
+        # No partials: nobody sees them, and each costs a search of the lattice.
         self._model = load(partial_interval=float("inf"))
 
     def transcribe(
@@ -62,11 +63,11 @@ class Embedded(Transcriber):
         length = 0
         try:
             for piece in audio.pieces():
-                segments += _said(recogniser.accept(piece))
+                segments += _to_segments(recogniser.accept(piece))
                 length += len(piece)
                 progress(length / BYTES_PER_SECOND)
-        finally:  # also of a job that was called off: its utterance is open in the one decoder
-            segments += _said(recogniser.finish())
+        finally:  # also for a cancelled job, whose utterance is open in the only decoder
+            segments += _to_segments(recogniser.finish())
         return Transcription(
             duration=length / BYTES_PER_SECOND,
             language=LANGUAGE,
@@ -83,7 +84,7 @@ class Embedded(Transcriber):
         self._model.check()
 
 
-def _said(events: Iterable[Event]) -> list[Segment]:
+def _to_segments(events: Iterable[Event]) -> list[Segment]:
     return [
         Segment(start_time=event.start, end_time=event.end, text=event.text, words=event.words)
         for event in events

@@ -1,15 +1,15 @@
 """The exceptions of the transcribers.
 
-TranscriberError                retryable says whether another attempt can help
+TranscriberError                `retryable` says whether another attempt can help
 ├── TranscriberUnavailable      it cannot be loaded: a package, a model or a device is missing
-├── TranscriberCrashed          its process died in the middle of a job
-│   └── TranscriberStalled      it gave no sign of life, and was ended
-├── TranscriptionFailed         the model raised something, or cannot do what it has to
-│   └── OutOfMemory             the memory is not enough, of the GPU or of the machine
-├── OptionUnavailable           what was asked for cannot be had here; a retry is no use
-└── BadRecording                no transcript can be made of this recording; a retry is no use
+├── TranscriberCrashed          its process died during a job
+│   └── TranscriberStalled      its process made no progress and was killed
+├── TranscriptionFailed         the model raised an exception, or cannot do its work
+│   └── OutOfMemory             the memory of the GPU or of the machine is not enough
+├── OptionUnavailable           a requested option is not available here; not retryable
+└── BadRecording                this recording can have no transcript; not retryable
 
-Stopped                         the job was called off, in the middle or before; nobody's failure
+Stopped                         the job was cancelled, which is no failure
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transcripts.documents import FailureCode
 
 
 class TranscriberError(Exception):
-    """A recording was not transcribed; `retryable` tells whether another attempt can help."""
+    """A recording was not transcribed; `retryable` says whether another attempt can help."""
 
     retryable = True
 
@@ -28,33 +28,33 @@ class TranscriberUnavailable(TranscriberError):
 
 
 class TranscriberCrashed(TranscriberError):
-    """The transcriber's process ended in the middle of a job, or had to be ended."""
+    """The transcriber's process ended during a job, or had to be killed."""
 
 
 class TranscriberStalled(TranscriberCrashed):
-    """The process gave no sign of life for so long that it was ended. This delays whoever waits."""
+    """The process made no progress for so long that it was killed. It delays waiting jobs."""
 
 
 class TranscriptionFailed(TranscriberError):
-    """The model raised something. Its process is replaced where the model computes no more."""
+    """The model raised an exception. Its process is replaced where the model no longer works."""
 
 
 class OutOfMemory(TranscriptionFailed):
-    """There is not enough memory. The process is replaced, for only that frees all of it."""
+    """There is not enough memory. The process is replaced, because only that frees all of it."""
 
 
 class OptionUnavailable(TranscriberError):
-    """What was asked for cannot be had, from this transcriber or from this operator."""
+    """This transcriber does not support a requested option, or its operator does not allow it."""
 
     retryable = False
 
 
 class BadRecording(TranscriberError):
-    """No transcript can be made of this recording, now or later.
+    """This recording can have no transcript, now or later.
 
     Args:
-        code: the kind of reason.
-        message: what is wrong, for people.
+        code: the kind of defect.
+        message: the defect in words for users.
     """
 
     retryable = False
@@ -65,4 +65,4 @@ class BadRecording(TranscriberError):
 
 
 class Stopped(Exception):
-    """The job was called off."""
+    """The job was cancelled."""

@@ -1,7 +1,7 @@
 """Whisper by faster-whisper: on a CPU, or on a GPU without WhisperX's packages.
 
-It takes a CTranslate2 model: a folder with `model.bin` and `tokenizer.json`, or a name that is
-looked for in the Hugging Face hub. `sequential` says how it is run. Speakers are not distinguished.
+It takes a CTranslate2 model: a folder with `model.bin` and `tokenizer.json`, or a name in the
+Hugging Face hub. `sequential` runs it. It does not distinguish speakers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class FasterWhisper(Whisper):
         if options.diarize:
             raise OptionUnavailable("faster-whisper does not tell speakers apart; WhisperX does")
         asked = options.language or self._settings.language
-        language = asked and whisper.code(asked, self._whisper.supported_languages)
+        language = asked and whisper.to_whisper_code(asked, self._whisper.supported_languages)
         recording = Audio(path, max_seconds=options.max_seconds)
         recording.check(progress)
         found = recognise(
@@ -62,7 +62,7 @@ class FasterWhisper(Whisper):
         )
         return Transcription(
             duration=found.duration,
-            language=whisper.tag(asked, found.language),
+            language=whisper.to_language_tag(asked, found.language),
             engine=self.engine,
             audio_track=recording.track,
             missing=recording.missing,

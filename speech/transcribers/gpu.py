@@ -1,7 +1,7 @@
-"""Whether there is a GPU that models can compute on, and if not, what stands in the way.
+"""Whether models can use a GPU, and the reason if they cannot.
 
-CTranslate2 counts no GPU whatever CUDA's error is: no device, no driver, one that is too old, or a
-container that was started without. So where there is none to be used, this looks further.
+CTranslate2 counts no GPU whatever CUDA's error is: no device, no driver, a driver that is too old,
+or a container without the device. So where it counts none, this module looks for the reason.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: Patience with `nvidia-smi`, which waits for a driver that hangs, seconds.
+#: The timeout of `nvidia-smi`, which waits for a driver that hangs, seconds.
 TOOL_SECONDS: Final = 5.0
-#: So much is quoted of what tools print, characters.
+#: The most characters that are quoted of a tool's output.
 _QUOTED: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What there is of a GPU that cannot be used."""
+class GpuState:
+    """What this machine has of a GPU that cannot be used."""
 
-    #: Whether there are device files of NVIDIA's.
+    #: Whether there are NVIDIA device files.
     devices: bool
-    #: Whether its kernel driver is loaded.
+    #: Whether the kernel driver is loaded.
     driver: bool
-    #: What `nvidia-smi` prints; None where it is not installed, or does not answer.
+    #: The output of `nvidia-smi`; None where it is not installed or does not answer.
     tool: str | None
-    #: CUDA's words for why there is none.
+    #: CUDA's error.
     cuda: str | None
 
 
-def count() -> int:
-    """Return how many GPUs can be used."""
+def count_gpus() -> int:
+    """Return the number of usable GPUs."""
     import ctranslate2  # noqa: PLC0415 - only where a model may use one
 
     return int(ctranslate2.get_cuda_device_count())
 
 
-def look() -> Found:
-    """Find out what there is of a GPU; takes seconds at most."""
-    return Found(
+def inspect() -> GpuState:
+    """Inspect this machine; takes seconds at most."""
+    return GpuState(
         devices=any(Path("/dev").glob("nvidia[0-9]*")),
         driver=Path("/proc/driver/nvidia/version").exists(),
-        tool=_tool(),
-        cuda=_cuda(),
+        tool=_run_tool(),
+        cuda=_ask_cuda(),
     )
 
 
-def explain(found: Found) -> str:
-    """Return in words why no GPU can be used, and what to do."""
+def explain(found: GpuState) -> str:
+    """Explain why no GPU can be used, and what to do."""
     if found.devices:
         cause = (
             "there is an NVIDIA device, and CUDA cannot use it: its driver is broken, too old, or "
@@ -75,7 +75,7 @@ def explain(found: Found) -> str:
     return "; ".join([cause, *reports])
 
 
-def _tool() -> str | None:
+def _run_tool() -> str | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
@@ -96,20 +96,20 @@ def _tool() -> str | None:
             with suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps it from ending
                 process.wait(timeout=1.0)
             return None
-    return _quoted(printed.decode(errors="replace")) or None
+    return _quote(printed.decode(errors="replace")) or None
 
 
-def _cuda() -> str | None:
+def _ask_cuda() -> str | None:
     import ctranslate2  # noqa: PLC0415 - as above
 
     try:
         ctranslate2.get_supported_compute_types("cuda")  # unlike the count it raises CUDA's error
     except (RuntimeError, ValueError) as error:
-        return _quoted(str(error))
+        return _quote(str(error))
     return None
 
 
-def _quoted(words: str) -> str:
-    """Return words of a tool as one short line of printable characters."""
+def _quote(words: str) -> str:
+    """Return the output of a tool as one short line of printable characters."""
     line = " ".join(words.split())
     return "".join(each for each in line if each.isprintable())[:_QUOTED]

@@ -1,8 +1,7 @@
-"""Memory of the device: whether it was too little, and how much may be decoded in it at once.
+"""The memory of the device: detecting a lack of it, and choosing the size of a batch.
 
 Figures of Whisper large-v3 in float16, with a beam of 5: weights 3.1 GB; for each stretch of
-speech that is decoded at once .25 GB of what the decoder keeps about the sound, and up to .37 GB
-about what it has written.
+speech in a batch .25 GB of keys and values for the audio, and up to .37 GB for the text.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ import structlog
 
 from speech.transcribers.errors import OutOfMemory
 
-#: As many stretches at once are of use on a GPU; more are hardly faster.
+#: The largest useful batch on a GPU; larger ones are hardly faster.
 MOST: Final = 16
-#: What alignment, other programs and fragments need besides, bytes.
+#: Memory for alignment, other programs and fragmentation, bytes.
 RESERVE: Final = 2 * 10**9
-#: After so many recordings without a lack of memory more are tried at once again.
+#: After so many recordings without a lack of memory the batch grows again.
 CALM: Final = 8
-#: Positions in time that the encoder yields for a stretch; tokens that are written at most, and in
-#: how many variants (the beam).
+#: For each stretch: the encoder's positions in time, the most tokens, and their variants (beam).
 _SOUND: Final = 1500
 _TEXT: Final = 448
 _BEAM: Final = 5
@@ -29,17 +27,17 @@ _BEAM: Final = 5
 _BYTES: Final = 2 * 2
 #: A Whisper model's decoder has at most one layer for so much of its width.
 _WIDTH_OF_LAYER: Final = 40
-#: What the encoder needs for a moment, as a factor.
+#: The encoder's temporary memory, as a factor.
 _ENCODER: Final = 1.25
 
 log = structlog.get_logger(__name__)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error is a lack of memory, whoever raised it.
+    """Return whether an error of any library is a lack of memory.
 
-    CTranslate2 raises a RuntimeError with the words of CUDA or cuBLAS, torch a class of its own on
-    a GPU and a RuntimeError on a CPU.
+    CTranslate2 raises a RuntimeError with the message of CUDA or cuBLAS, torch a class of its own
+    on a GPU and a RuntimeError on a CPU.
     """
     words = str(error).lower()
     return (
@@ -56,11 +54,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def batch_size(free: int | None, width: int) -> int:
-    """Return how many stretches of speech to decode at once on a GPU, a power of two.
+    """Return the number of stretches of speech in a batch on a GPU, a power of two.
 
     Args:
-        free: memory of the GPU that is left with the models loaded, bytes; None: not known.
-        width: of the model, as its encoder yields it (1280 for large ones).
+        free: free memory of the GPU with the models loaded, bytes; None if unknown.
+        width: the width of the model (1280 for large ones).
     """
     if free is None:
         return MOST
@@ -71,12 +69,12 @@ def batch_size(free: int | None, width: int) -> int:
 
 
 class Batches:
-    """Decodes in batches that get smaller when memory runs out, and slowly larger again.
+    """Decodes in batches, which shrink when memory runs out and slowly grow again.
 
     Args:
-        largest: batch, which is the first one.
+        largest: the largest size, with which it begins.
         device: `cpu` or `cuda`, for the message.
-        release: gives back what libraries keep of the device's memory.
+        release: frees the device's memory that libraries have cached.
     """
 
     def __init__(self, largest: int, device: str, release: Callable[[], None]) -> None:
@@ -89,10 +87,10 @@ class Batches:
     def decode(
         self, stretches: Any, decode: Callable[[Any], dict[str, list[Any]]]
     ) -> dict[str, list[Any]]:
-        """Return what `decode` returns for all stretches, which it gets in parts if need be.
+        """Return the results of `decode` for all stretches, in smaller parts where necessary.
 
         Raises:
-            OutOfMemory: there is not even enough for a single one.
+            OutOfMemory: the memory is not enough for a single stretch.
         """
         results: dict[str, list[Any]] = {}
         done = 0
@@ -104,9 +102,9 @@ class Batches:
                 if not is_out_of_memory(error):
                     raise
                 if count == 1:
-                    raise lack(self._device) from error
+                    raise build_out_of_memory(self._device) from error
                 self._calm = 0
-                while self.size >= count:  # else the next batch would be the same
+                while self.size >= count:  # or the next batch would be the same
                     self.size //= 2
                 log.warning("out_of_memory", batch_size=self.size)
             else:
@@ -118,15 +116,15 @@ class Batches:
         return results
 
     def finished(self) -> None:
-        """Note that a recording is done; after some more are tried at once again."""
+        """Count a finished recording; after `CALM` of them the batch grows."""
         self._calm += 1
         if self._calm >= CALM and self.size < self._largest:
             self._calm = 0
             self.size = min(self._largest, 2 * self.size)
 
 
-def lack(device: str) -> OutOfMemory:
-    """Return the error of too little memory, in words."""
+def build_out_of_memory(device: str) -> OutOfMemory:
+    """Return the error for a lack of memory on a device."""
     whose = "GPU's" if device == "cuda" else "machine's"
     return OutOfMemory(
         f"the {whose} memory is not enough, even for one stretch of speech at a time"

@@ -1,8 +1,9 @@
-"""What a server and the process of its transcriber say to each other.
+"""The messages between a server and the process of its transcriber.
 
 On a socket every message is a length (4 bytes, big endian) and a body, as between the streaming
-engines and their workers (`speech.engines.blocking`); the body is JSON. JSON and not pickle, so
-that a process that was subverted by a recording could lie, but not run code in the server.
+engines and their workers (`speech.engines.blocking`); the body is JSON. JSON rather than pickle, so
+that a process that is subverted by a recording can send wrong results, but not run code in the
+server.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from transcripts.documents import FailureCode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """The first message: be this transcriber."""
+    """The first message: the transcriber to load."""
 
     spec: TranscriberSpec
     kind: Literal["load"] = "load"
@@ -29,7 +30,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcribe:
-    """Transcribe a file; only one at a time is asked for."""
+    """Transcribe a file; one at a time."""
 
     job: int
     path: str
@@ -38,11 +39,11 @@ class Transcribe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallOff:
-    """Stop a job; one that is over already is none."""
+class Cancel:
+    """Cancel a job; without effect on one that is over."""
 
     job: int
-    kind: Literal["call_off"] = "call_off"
+    kind: Literal["cancel"] = "cancel"
 
 
 # --- from the process ------------------------------------------------------------------------
@@ -62,7 +63,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotLoaded:
-    """The transcriber cannot be loaded; nothing follows."""
+    """The transcriber cannot be loaded; no message follows."""
 
     message: str
     kind: Literal["not_loaded"] = "not_loaded"
@@ -70,7 +71,7 @@ class NotLoaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Working:
-    """A sign of life: so many seconds of audio are done."""
+    """Progress: so many seconds of audio are done."""
 
     job: int
     done: float
@@ -88,7 +89,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The job cannot be done, and the process is well."""
+    """The job cannot be done, and the process can take another."""
 
     job: int
     error: Literal["bad_recording", "option_unavailable", "stopped"]
@@ -99,17 +100,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The job failed; nothing follows unless the model is fit."""
+    """The job failed; no message follows unless the model is `fit`."""
 
     job: int
-    #: Quotes nothing of the recording.
+    #: Does not quote the recording.
     message: str
     fit: bool
     out_of_memory: bool = False
     kind: Literal["failed"] = "failed"
 
 
-ToProcess = Load | Transcribe | CallOff
+ToProcess = Load | Transcribe | Cancel
 FromProcess = Loaded | NotLoaded | Working | Done | Refused | Failed
 
 _BY_KIND = Field(discriminator="kind")

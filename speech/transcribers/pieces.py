@@ -1,11 +1,11 @@
 """Cutting a recording into pieces at its pauses, so that memory does not grow with its length.
 
-    PCM as it is decoded ──► pieces of at most five minutes, each with where speech is in it
-        ──► what is packed: its speech with short pauses, as a model gets it ──► times mapped back
+    decoded PCM ──► pieces of at most five minutes, each with the spans of its speech
+        ──► packed: its speech with short pauses, for the model ──► times mapped back
 
-A piece ends in the middle of the longest pause of its last part; where nobody pauses, at the
-quietest moment of its last seconds. Pure, but for the judge of what is speech, who is passed in.
-Positions are samples of 16 kHz.
+A piece ends in the middle of the longest pause of its last part, or without one at the quietest
+moment of its last seconds. Pure, except for the detector of speech, which is passed in. Positions
+are samples of 16 kHz.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 Samples: TypeAlias = NDArray[np.float32]
-#: From one sample to before another.
+#: The first sample, and the one after the last.
 Span: TypeAlias = tuple[int, int]
-#: Returns how likely each frame of audio (shape: samples, a multiple of a frame) holds speech.
+#: Returns the probability of speech in each frame of audio (shape: samples, a multiple of a frame).
 Judge: TypeAlias = Callable[[Samples], NDArray[np.float32]]
 
-#: What a judge looks at, 32 ms.
+#: A judge's frame, 32 ms.
 FRAME: Final = 512
-#: The longest piece, and the shortest but for the last.
+#: The longest piece, and the shortest one except the last.
 LONGEST: Final = 300 * SAMPLE_RATE
 SHORTEST: Final = 180 * SAMPLE_RATE
-#: Where nobody pauses, the quietest moment is looked for among the last samples of a piece.
+#: Without a pause the quietest moment is searched in so many samples at the end of a piece.
 QUIET_AMONG: Final = 30 * SAMPLE_RATE
-#: So many frames make a moment.
+#: The frames of a moment.
 _MOMENT: Final = 7
-#: Speech begins above the one probability and ends below the other.
+#: The probabilities from which speech begins, and below which it ends.
 _BEGINS: Final = 0.5
 _ENDS: Final = 0.35
 #: A shorter silence is part of the speech around it.
@@ -46,17 +46,17 @@ _SHORTEST_PAUSE: Final = round(0.1 * SAMPLE_RATE)
 class Piece:
     """A part of a recording."""
 
-    #: Of its first sample in the recording.
+    #: The position of its first sample in the recording.
     start: int
     samples: Samples
-    #: Where speech is in it, in order.
+    #: The spans of its speech, in order.
     speech: tuple[Span, ...]
 
 
-def pieces(pcm: Iterable[bytes], judge: Judge, *, longest: int = LONGEST) -> Iterator[Piece]:
-    """Yield a recording (16 kHz, mono, s16le, in parts of any length) in pieces.
+def cut_pieces(pcm: Iterable[bytes], judge: Judge, *, longest: int = LONGEST) -> Iterator[Piece]:
+    """Yield the pieces of a recording (16 kHz, mono, s16le, in parts of any length).
 
-    Together they are the recording, without gaps or overlaps.
+    Together they are the recording without gaps or overlaps.
     """
     shortest = longest * SHORTEST // LONGEST
     pending = bytearray()
@@ -65,19 +65,19 @@ def pieces(pcm: Iterable[bytes], judge: Judge, *, longest: int = LONGEST) -> Ite
         pending += part
         while len(pending) >= longest * BYTES_PER_SAMPLE:
             samples = _samples(pending[: longest * BYTES_PER_SAMPLE])
-            speech = spans(judge(_whole_frames(samples)), longest)
-            end = cut(samples, speech, shortest)
+            speech = find_speech(judge(_whole_frames(samples)), longest)
+            end = find_cut(samples, speech, shortest)
             yield Piece(start, samples[:end], _until(speech, end))
             del pending[: end * BYTES_PER_SAMPLE]
             start += end
     if pending:
         samples = _samples(pending)
-        speech = spans(judge(_whole_frames(samples)), len(samples))
+        speech = find_speech(judge(_whole_frames(samples)), len(samples))
         yield Piece(start, samples, tuple(speech))
 
 
-def spans(probabilities: Iterable[float], length: int) -> list[Span]:
-    """Return where speech is, by the probability of each frame; no pause is very short."""
+def find_speech(probabilities: Iterable[float], length: int) -> list[Span]:
+    """Return the spans of speech from the probability of each frame, without very short pauses."""
     found: list[Span] = []
     begin: int | None = None
     for number, probability in enumerate(probabilities):
@@ -94,8 +94,8 @@ def spans(probabilities: Iterable[float], length: int) -> list[Span]:
     return [(first, min(last, length)) for first, last in found if first < length]
 
 
-def cut(samples: Samples, speech: list[Span], shortest: int) -> int:
-    """Return where a piece that goes on has to end; more than `shortest` samples from its start."""
+def find_cut(samples: Samples, speech: list[Span], shortest: int) -> int:
+    """Return the end of a piece that is too long, more than `shortest` samples from its start."""
     length = len(samples)
     edges = [0, *(edge for span in speech for edge in span), length]
     pauses = [
@@ -131,11 +131,11 @@ def _whole_frames(samples: Samples) -> Samples:
 
 
 class Packed:
-    """The speech of a piece without long pauses, and where each moment of it was.
+    """The speech of a piece without long pauses, and the original position of each moment.
 
     Args:
-        piece: whose.
-        around: so much stays before and after speech, samples; longer pauses become twice that.
+        piece: the piece.
+        around: samples that stay before and after speech; longer pauses become twice that.
     """
 
     def __init__(self, piece: Piece, *, around: int) -> None:
@@ -146,17 +146,17 @@ class Packed:
             if self._kept and first <= self._kept[-1][1]:
                 first = self._kept.pop()[0]
             self._kept.append((first, last))
-        #: Where each kept span begins in what is packed.
+        #: The start of each kept span in `samples`.
         self._starts = [0]
         for begin, end in self._kept:
             self._starts.append(self._starts[-1] + end - begin)
         parts = [piece.samples[begin:end] for begin, end in self._kept]
         self.samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def original(self, start: float, end: float) -> tuple[float, float]:
-        """Return when in the piece a word of what is packed was said; all are seconds.
+    def to_original(self, start: float, end: float) -> tuple[float, float]:
+        """Map the times of a word in the packed audio to the piece, in seconds.
 
-        A word is said in one span, that of its middle.
+        A word belongs to one span, that of its middle.
         """
         middle = (start + end) / 2 * SAMPLE_RATE
         number = min(max(0, bisect_right(self._starts, middle) - 1), len(self._kept) - 1)

@@ -1,12 +1,12 @@
-"""A transcriber in a process of its own, as the server's event loop sees it.
+"""A transcriber in a process of its own, seen from the server's event loop.
 
     event loop                          process (model loaded once)
       TranscriberProcess --- socket ---> child: one Transcriber, one job at a time
 
-The loop only ever reads and writes a socket, so it answers others while the model computes, also
-where that holds the interpreter's lock. Native code that crashes takes its own process along and
-nobody else. The process gets no credentials of AWS in its environment: it reads files from
-strangers. That it cannot read ours either is the server's part (`gpu_server.hidden`).
+The loop only reads and writes a socket, so it serves others while the model computes, even if that
+holds the interpreter's lock. Native code that crashes ends its own process only. The process reads
+files from strangers, so its environment has no AWS credentials. The server also hides its own
+environment from the process (`gpu_server.host.hidden`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 from pydantic import ValidationError
 
-from speech.engines.blocking import HEADER_BYTES, body_length, framed
+from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.choice import TranscriberSpec, may_fetch
 from speech.transcribers.errors import (
@@ -42,7 +42,7 @@ from speech.transcribers.errors import (
 from speech.transcribers.messages import (
     FROM_PROCESS,
     TO_PROCESS,
-    CallOff,
+    Cancel,
     Done,
     Failed,
     Load,
@@ -55,30 +55,30 @@ from speech.transcribers.messages import (
 )
 from transcripts.documents import FailureCode
 
-#: The longest message that is read, bytes; an hour of speech makes about one MiB.
+#: The longest message that is accepted, bytes. An hour of speech takes about one MiB.
 MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
-#: A job that is called off stops between two pieces of work, or else with its process, seconds.
+#: The time in which a cancelled job must stop before its process is killed, seconds.
 STOP_SECONDS: Final = 10.0
-#: Patience with a process that has closed its socket until it ends, seconds.
+#: The time in which a process must end after it has closed its socket, seconds.
 DEATH_SECONDS: Final = 1.0
-#: Kept from the process, with everything of AWS.
+#: Environment variables that the process does not get, in addition to all of AWS.
 SECRETS: Final = ("AUTH_TOKEN",)
 
-#: How a job ends: as the process reports, or without a report.
+#: The end of a job: a message of the process, or its death.
 _Ended: TypeAlias = Done | Refused | Failed | TranscriberCrashed
 
 log = structlog.get_logger(__name__)
 
 
 class TranscriberProcess:
-    """Starts a process, gives it one job at a time, and notices its end.
+    """Starts a process, gives it one job at a time, and detects its end.
 
     Args:
         spec: the transcriber.
-        start_seconds: how long loading may take.
-        stall_seconds: how long a job may give no sign of life.
-        niceness: added to the process's scheduling priority (0 to 19, more is humbler).
-        module: run in the process; tests have their own.
+        start_seconds: the longest time for loading.
+        stall_seconds: the longest time without progress of a job.
+        niceness: added to the process's nice value (0 to 19, higher is a lower priority).
+        module: the module that the process runs; tests have their own.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class TranscriberProcess:
         self._jobs = itertools.count(1)
         self._reading: asyncio.Task[None] | None = None
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
-        #: What it told about itself, while it lives.
+        #: What the process reported of itself, while it is alive.
         self.loaded: Loaded | None = None
         #: Set when the process is gone.
         self.gone = asyncio.Event()
@@ -145,15 +145,14 @@ class TranscriberProcess:
         )
 
     async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
-        """Transcribe a file; only one at a time. Cancelling it stops the job.
+        """Transcribe a file; one at a time. Cancelling the call cancels the job.
 
         Raises:
-            BadRecording: no transcript can be made of it.
-            OptionUnavailable: what was asked for cannot be had.
-            TranscriberCrashed: the process died, or gave no sign of life; it has to be started
-                anew.
-            TranscriptionFailed: the model raised something, or cannot do what it has to; the
-                process is gone, too, unless the model has shown that it still computes.
+            BadRecording: the recording can have no transcript.
+            OptionUnavailable: a requested option is not available.
+            TranscriberCrashed: the process died or made no progress; it has to be started again.
+            TranscriptionFailed: the model raised an exception, or cannot do its work; the process
+                is gone, too, unless the model was found to work.
             OutOfMemory: there is too little memory; the process is gone, too.
         """
         if self.loaded is None or self.gone.is_set():
@@ -161,16 +160,16 @@ class TranscriberProcess:
         job = next(self._jobs)
         self._send(Transcribe(job=job, path=str(path), options=options))
         try:
-            ended = await self._outcome(job, self._stall_seconds)
+            ended = await self._await_end(job, self._stall_seconds)
         except asyncio.CancelledError:
-            await self._call_off(job)
+            await self._cancel(job)
             raise
         if _is_unfit(ended):
             await self.stop()
         return _result(ended)
 
     async def stop(self) -> None:
-        """Kill the process, whatever it is doing."""
+        """Kill the process."""
         self.loaded = None
         process, self._process = self._process, None
         if process is not None:
@@ -188,7 +187,7 @@ class TranscriberProcess:
         """Return a new process and our end of its socket.
 
         Raises:
-            OSError: the system has no room for it.
+            OSError: the system has no resources for it.
         """
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as undo:
@@ -198,13 +197,13 @@ class TranscriberProcess:
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 env=_environment(os.environ, self._spec),
-                process_group=0,  # out of reach of the terminal's Ctrl-C
+                process_group=0,  # not reached by the terminal's Ctrl-C
             )
             undo.pop_all()
         return process, ours
 
-    async def _outcome(self, job: int, patience: float) -> _Ended:
-        """Return how a job ends; stalled is a process that is silent for so many seconds."""
+    async def _await_end(self, job: int, patience: float) -> _Ended:
+        """Wait for the end of a job; `patience` bounds the seconds between two messages."""
         while True:
             try:
                 async with asyncio.timeout(patience):
@@ -212,28 +211,28 @@ class TranscriberProcess:
             except TimeoutError:
                 log.error("transcriber_stalled", seconds=patience)  # noqa: TRY400 - no stack needed
                 return TranscriberStalled(
-                    f"the transcriber's process gave no sign of life for {patience:g} seconds"
+                    f"the transcriber's process made no progress for {patience:g} seconds"
                 )
             if answer is None:
-                return TranscriberCrashed(await self._death())
+                return TranscriberCrashed(await self._describe_death())
             if not isinstance(answer, Working) and answer.job == job:
                 ended: Done | Refused | Failed = answer
                 return ended
 
-    async def _death(self) -> str:
-        """Return in words how the process died."""
+    async def _describe_death(self) -> str:
+        """Describe how the process died."""
         code = None
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):  # it may end later than its socket
                 code = await asyncio.to_thread(self._process.wait, DEATH_SECONDS)
         return f"the transcriber's process died{_cause(code)}"
 
-    async def _call_off(self, job: int) -> None:
-        """Stop a job, with its process if need be; afterwards there is none."""
-        self._send(CallOff(job=job))
+    async def _cancel(self, job: int) -> None:
+        """Cancel a job; kill the process if the job does not stop."""
+        self._send(Cancel(job=job))
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                ended = await self._outcome(job, STOP_SECONDS)
+                ended = await self._await_end(job, STOP_SECONDS)
         except (TimeoutError, asyncio.CancelledError):
             ended = TranscriberStalled("it does not stop")
         if _is_unfit(ended):
@@ -241,21 +240,21 @@ class TranscriberProcess:
 
     def _send(self, message: ToProcess) -> None:
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(framed(TO_PROCESS.dump_json(message)))
+            self._writer.write(frame_message(TO_PROCESS.dump_json(message)))
 
     async def _read(self, reader: asyncio.StreamReader, gone: asyncio.Event) -> None:
-        """Pass on what the process says; None at its end."""
+        """Queue the messages of the process, and None at its end."""
         answers = self._answers
         try:
             while True:
-                length = body_length(await reader.readexactly(HEADER_BYTES))
+                length = parse_header(await reader.readexactly(HEADER_BYTES))
                 if length > MAX_MESSAGE_BYTES:
                     break
                 answers.put_nowait(FROM_PROCESS.validate_json(await reader.readexactly(length)))
         except (asyncio.IncompleteReadError, OSError):
             pass
         except ValidationError:
-            log.error("transcriber_talks_nonsense")  # noqa: TRY400 - the error quotes it
+            log.error("transcriber_message_invalid")  # noqa: TRY400 - the error quotes it
         finally:
             gone.set()
             self.loaded = None
@@ -274,7 +273,7 @@ def _cause(code: int | None) -> str:
 
 
 def _is_unfit(ended: _Ended) -> bool:
-    """Return whether a job ended in such a way that the process is of no more use."""
+    """Return whether the process cannot run another job after this end of one."""
     return isinstance(ended, TranscriberCrashed) or (isinstance(ended, Failed) and not ended.fit)
 
 
@@ -297,7 +296,7 @@ def _result(ended: _Ended) -> Transcription:
 
 
 def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, str]:
-    """Return the process's environment: ours without secrets."""
+    """Return our environment without secrets, for the process."""
     kept = {
         name: value
         for name, value in ours.items()
@@ -305,5 +304,5 @@ def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, st
     }
     kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the cwd here
     if not may_fetch(spec):
-        kept["HF_HUB_OFFLINE"] = "1"  # all that is needed is in the folder, or in a cache
+        kept["HF_HUB_OFFLINE"] = "1"  # all models are in the folder or in a cache
     return kept

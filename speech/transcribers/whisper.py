@@ -1,6 +1,6 @@
-"""What the ways to run Whisper have in common: settings, languages, devices, segments.
+"""The parts that all Whisper transcribers share: settings, languages, devices, segments.
 
-Whisper's languages are those of ISO 639, mostly by two letters; BCP 47 begins with the same.
+Whisper's language codes are those of ISO 639, mostly of two letters, with which BCP 47 tags begin.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ M = TypeVar("M")
 
 log = structlog.get_logger(__name__)
 
-#: Tags that Whisper knows by another name: Filipino, Norwegian Bokmål, Mandarin, Hebrew of old.
+#: Tags with another code in Whisper: Filipino, Norwegian Bokmål, Mandarin, old Hebrew.
 _OTHER_NAMES = {"fil": "tl", "nb": "no", "cmn": "zh", "iw": "he", "in": "id"}
 
 
 @dataclass(frozen=True, slots=True)
 class WhisperSettings:
-    """Which model, and how it runs."""
+    """The model, and how it runs."""
 
     #: Folder in CTranslate2's format, or name in the Hugging Face hub.
     model: str
@@ -37,14 +37,14 @@ class WhisperSettings:
     device: str = "auto"
     #: CTranslate2's, e.g. `float16`; `default` suits the device.
     compute_type: str = "default"
-    #: Stretches of speech that WhisperX decodes at once, at most; None suits the device.
+    #: The most stretches of speech in a batch of WhisperX; None suits the device.
     batch_size: int | None = None
-    #: Of recordings that tell none (BCP 47); None detects it.
+    #: The language of recordings without a requested one (BCP 47); None detects it.
     language: str | None = None
 
 
 class Whisper(Transcriber):
-    """A way to run Whisper."""
+    """The base of the Whisper transcribers."""
 
     def __init__(self, library: str, settings: WhisperSettings) -> None:
         """Name the engine after the library that runs the model, and the model."""
@@ -53,25 +53,27 @@ class Whisper(Transcriber):
         self._settings = settings
 
     def _load_model(self, load: Callable[[str, str, str], M]) -> M:
-        """Return what `load` makes of a source, a device and a compute type.
+        """Load the model by calling `load` with a source, a device and a compute type.
 
         Raises:
-            TranscriberUnavailable: the model or the device is not there, or of no use.
+            TranscriberUnavailable: the model or the device is missing or unusable.
         """
         wanted = self._settings
         check_model_folder(wanted.model)
-        self.device = device(wanted.device)
+        self.device = choose_device(wanted.device)
         try:
-            return load(wanted.model, self.device, compute_type(wanted.compute_type, self.device))
+            return load(
+                wanted.model, self.device, choose_compute_type(wanted.compute_type, self.device)
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise TranscriberUnavailable(f"MODEL {self.model} cannot be loaded: {error}") from error
 
 
-def code(language: str, known: Iterable[str]) -> str:
-    """Return Whisper's code for a BCP 47 tag.
+def to_whisper_code(language: str, known: Iterable[str]) -> str:
+    """Convert a BCP 47 tag to Whisper's code.
 
     Raises:
-        BadRecording: the model does not know the language.
+        BadRecording: the model does not support the language.
     """
     primary = language.split("-", maxsplit=1)[0].lower()
     found = _OTHER_NAMES.get(primary, primary)
@@ -82,37 +84,38 @@ def code(language: str, known: Iterable[str]) -> str:
     return found
 
 
-def tag(asked: str | None, found: str | None) -> str:
-    """Return the language of a result as BCP 47: as it was asked for, or else as it was found."""
+def to_language_tag(asked: str | None, found: str | None) -> str:
+    """Return the language of a result as a BCP 47 tag: the requested one, else the detected one."""
     return asked or found or UNDETERMINED
 
 
-def device(wanted: str) -> str:
-    """Return `cuda` or `cpu` for what was set, which may be `auto`.
+def choose_device(wanted: str) -> str:
+    """Choose `cuda` or `cpu` for the setting, which may be `auto`.
 
-    A GPU that is there and cannot be used makes a server slow; the log says so.
+    Logs a GPU that exists and cannot be used, because the server is then slow.
     """
     if wanted != "auto":
         return wanted
-    if gpu.count():
+    if gpu.count_gpus():
         return "cuda"
-    found = gpu.look()
+    found = gpu.inspect()
     if found.devices:
         log.warning("gpu_not_used", why=gpu.explain(found))
     return "cpu"
 
 
-def compute_type(wanted: str, on: str) -> str:
-    """Return how to compute: what was set, or what is fast on the device at next to no loss."""
+def choose_compute_type(wanted: str, on: str) -> str:
+    """Choose the compute type: the setting, or a fast one on the device at next to no loss."""
     if wanted != "default":
         return wanted
     return "float16" if on == "cuda" else "int8"
 
 
 def encode_silence(model: Any) -> int:
-    """Have a model of faster-whisper, or of WhisperX, compute a second of silence on its device.
+    """Run a model of faster-whisper or WhisperX on a second of silence.
 
-    Return the width of the model.
+    Returns:
+        The width of the model.
     """
     import numpy as np  # noqa: PLC0415 - only where Whisper runs
 
@@ -121,23 +124,23 @@ def encode_silence(model: Any) -> int:
 
 
 def check_language(language: str | None, known: Iterable[str]) -> None:
-    """Check the language that is set for recordings which tell none.
+    """Check the language that is set for recordings without a requested one.
 
     Raises:
-        TranscriberUnavailable: the model does not know it.
+        TranscriberUnavailable: the model does not support it.
     """
     try:
         if language is not None:
-            code(language, known)
+            to_whisper_code(language, known)
     except BadRecording as error:
         raise TranscriberUnavailable(f"TRANSCRIBER_LANGUAGE: {error}") from None
 
 
 def check_model_folder(model: str) -> None:
-    """Check a model that is given by its folder; a name is nothing to check.
+    """Check the files of a model that is given by its folder; a name needs no check.
 
     Raises:
-        TranscriberUnavailable: a file is missing, and would be looked for in the Internet.
+        TranscriberUnavailable: a file is missing, which libraries would fetch from the Internet.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -147,7 +150,9 @@ def check_model_folder(model: str) -> None:
             raise TranscriberUnavailable(f"MODEL: there is no {name} in {folder}")
 
 
-def word(text: str, start: float, end: float, confidence: float, *, duration: float) -> Word | None:
+def make_word(
+    text: str, start: float, end: float, confidence: float, *, duration: float
+) -> Word | None:
     """Return a word within the recording; None for one without characters or times."""
     text = text.strip()
     if not text or not (math.isfinite(start) and math.isfinite(end)):
@@ -161,7 +166,7 @@ def word(text: str, start: float, end: float, confidence: float, *, duration: fl
     )
 
 
-def segment(
+def make_segment(
     text: str,
     start: float,
     end: float,

@@ -1,13 +1,14 @@
-"""Whisper by WhisperX: batches on a GPU, words aligned to the sound, speakers told apart.
+"""Whisper by WhisperX: batches on a GPU, words aligned to the audio, speaker labels.
 
-Three models: Whisper itself (any that faster-whisper takes), one for alignment of each language
-(wav2vec2, from a hub or a cache of it), and pyannote's for speakers, for which the hub wants a
-token of somebody who has accepted its terms. Only the first is indispensable. WhisperX gives
-stretches of half a minute, and times within them by alignment alone. So what cannot be aligned is
-decoded as faster-whisper does it (`sequential`), on the same model: slower, with word times.
+It uses three models: Whisper itself (any that faster-whisper takes), one for the alignment of each
+language (wav2vec2, from a hub or its cache), and pyannote's for speakers, for which the hub
+requires the token of a user who has accepted its terms. Only the first is indispensable. WhisperX
+returns stretches of half a minute, with times within them by alignment alone. So a recording that
+cannot be aligned is decoded by faster-whisper (`sequential`) on the same model: slower, with word
+times.
 
-Written against WhisperX 3.8.6. Its warnings quote what was said; `speech.transcribers.child` drops
-what libraries log.
+Written against WhisperX 3.8.6. Its warnings quote the recording; `speech.transcribers.child` drops
+the logs of libraries.
 """
 
 from __future__ import annotations
@@ -36,26 +37,26 @@ from speech.transcribers.sequential import Recognised, recognise
 from speech.transcribers.whisper import Whisper, WhisperSettings
 from transcripts.documents import FailureCode, Segment
 
-#: `auto` aligns where there is a model for the language.
+#: `auto` aligns where the language has a model.
 Alignment = Literal["auto", "always", "never"]
 
-#: Patience with a host from which a model for alignment is fetched, seconds.
+#: The timeout of connections that fetch an alignment model, seconds.
 CONNECTION_SECONDS: Final = 10.0
-#: After so long a model for alignment that could not be had is looked for again.
-LOOK_AGAIN_SECONDS: Final = 900.0
+#: The time after which a missing alignment model is tried again.
+RETRY_SECONDS: Final = 900.0
 
 log = structlog.get_logger(__name__)
 
 
 class WhisperX(Whisper):
-    """See the module. The alignment model of the language that is set is loaded ahead.
+    """See the module. The alignment model of the configured language is loaded in advance.
 
     Args:
-        settings: of the model.
+        settings: the settings of the model.
         alignment: whether words are aligned.
-        alignment_model: name or folder of the model to align with, instead of the language's.
-        token: of the Hugging Face hub; with it speakers can be told apart.
-        may_fetch: whether models that are missing may be fetched.
+        alignment_model: name or folder of an alignment model in place of the language's.
+        token: token of the Hugging Face hub, which enables speaker labels.
+        may_fetch: whether missing models may be fetched.
     """
 
     def __init__(
@@ -78,11 +79,11 @@ class WhisperX(Whisper):
         self._batches = Batches(1, self.device, _release)
         #: By language.
         self._aligners: dict[str, Any] = {}
-        #: Languages for which there was none to be had, and when to look again (monotonic).
+        #: Languages without an alignment model, and when to try again (monotonic).
         self._no_aligners: dict[str, float] = {}
 
     def load(self) -> None:
-        """Load Whisper, and what else is set up; see the port."""
+        """Load Whisper and the other configured models; see the port."""
         warnings.simplefilter("ignore")  # of torch and pyannote, about each other
         try:
             import whisperx  # noqa: PLC0415 - takes many seconds
@@ -100,7 +101,7 @@ class WhisperX(Whisper):
         language = self._settings.language
         whisper.check_language(language, self._known)
         if language is not None and self._alignment != "never":
-            self._aligner(whisper.code(language, self._known))
+            self._aligner(whisper.to_whisper_code(language, self._known))
         if self._token is not None:
             self._diarization = self._load_diarization(self._token)
         self._set_batches(whisper.encode_silence(self._pipeline.model))
@@ -116,7 +117,7 @@ class WhisperX(Whisper):
                 "speakers cannot be told apart: no HF_TOKEN is set, see docs/gpu-server.md"
             )
         asked = options.language or self._settings.language
-        language = whisper.code(asked, self._known) if asked else None
+        language = whisper.to_whisper_code(asked, self._known) if asked else None
         if not self._pipeline.model.model.is_multilingual:
             language = "en"  # which it cannot detect
         recording = Audio(path, max_seconds=options.max_seconds)
@@ -128,7 +129,7 @@ class WhisperX(Whisper):
 
         result = self._in_batches(audio, language, share)
         if result is None:
-            result = _result_of(
+            result = _to_whisperx_result(
                 recognise(
                     self._pipeline.model,
                     recording.pieces(seconds=30.0),
@@ -140,10 +141,10 @@ class WhisperX(Whisper):
         if result["segments"] and self._diarization is not None and options.diarize is not False:
             speakers = self._diarization(audio, progress_callback=share(0.8, 1.0))
             result = self._whisperx.assign_word_speakers(speakers, result)
-        segments = segments_of(result, length)
+        segments = to_segments(result, length)
         return Transcription(
             duration=length,
-            language=whisper.tag(asked, used if segments else None),
+            language=whisper.to_language_tag(asked, used if segments else None),
             engine=self.engine,
             audio_track=recording.track,
             missing=recording.missing,
@@ -151,11 +152,11 @@ class WhisperX(Whisper):
         )
 
     def _in_batches(self, audio: Any, language: str | None, share: Any) -> Any:
-        """Return what WhisperX finds, aligned; None where it cannot be aligned, and need not be.
+        """Return WhisperX's aligned result; None where alignment is neither possible nor required.
 
         Raises:
-            BadRecording: it has to be, and there is no model for the language.
-            TranscriptionFailed: it has to be, and cannot be now.
+            BadRecording: alignment is required, and the language has no model.
+            TranscriptionFailed: alignment is required, and is not possible now.
         """
         if self._alignment == "never":
             return None
@@ -175,9 +176,9 @@ class WhisperX(Whisper):
         return aligned and {**aligned, "language": language}
 
     def _set_batches(self, width: int) -> None:
-        """Decide how many stretches to decode at once, and decode fewer when memory runs out."""
+        """Choose the size of batches, and let it shrink when memory runs out."""
         wanted = self._settings.batch_size
-        if wanted is None:  # more only help a GPU
+        if wanted is None:  # larger batches help a GPU only
             wanted = batch_size(_free_memory(), width) if self.device == "cuda" else 1
         self._batches = Batches(wanted, self.device, _release)
         model = self._pipeline.model
@@ -198,22 +199,22 @@ class WhisperX(Whisper):
         """Encode a second of silence; see the port."""
         whisper.encode_silence(self._pipeline.model)
 
-    def _aligned(self, result: Any, language: str, audio: Any, tell: Any) -> Any:
-        """Return the result with words; None where it cannot be aligned, and need not be."""
+    def _aligned(self, result: Any, language: str, audio: Any, progress: Any) -> Any:
+        """Return the result with words; None where alignment is neither possible nor required."""
         model, metadata = self._aligner(language)
         try:
             return self._whisperx.align(
-                result["segments"], model, metadata, audio, self.device, progress_callback=tell
+                result["segments"], model, metadata, audio, self.device, progress_callback=progress
             )
         except LookupError as error:  # NLTK's, of its data about where sentences end
             self._cannot_align(language, error)
             return None
 
     def _aligner(self, language: str) -> Any:
-        """Return model and metadata for a language; None where it can be done without.
+        """Return model and metadata for a language; None if there is none and none is required.
 
         Raises:
-            BadRecording, TranscriptionFailed: it cannot be done without.
+            BadRecording, TranscriptionFailed: there is none, and one is required.
         """
         if language not in self._aligners:
             if time.monotonic() < self._no_aligners.get(language, 0.0):
@@ -231,11 +232,11 @@ class WhisperX(Whisper):
         return self._aligners[language]
 
     def _cannot_align(self, language: str, error: Exception) -> None:
-        """Do without the alignment of a language for a while.
+        """Suspend the alignment of a language for `RETRY_SECONDS`.
 
         Raises:
-            BadRecording: it cannot be done without, and no model can be fetched.
-            TranscriptionFailed: it cannot be done without, and another attempt may help.
+            BadRecording: alignment is required, and no model can be fetched.
+            TranscriptionFailed: alignment is required, and another attempt may help.
         """
         if self._alignment == "always":
             missing = isinstance(error, ValueError | OSError)
@@ -251,7 +252,7 @@ class WhisperX(Whisper):
             ) from error
         log.warning("no_alignment_model", language=language, error=type(error).__name__)
         self._aligners.pop(language, None)
-        self._no_aligners[language] = time.monotonic() + LOOK_AGAIN_SECONDS
+        self._no_aligners[language] = time.monotonic() + RETRY_SECONDS
 
     def _load_diarization(self, token: str) -> Any:
         from whisperx.diarize import DiarizationPipeline  # noqa: PLC0415 - only with a token
@@ -267,7 +268,7 @@ class WhisperX(Whisper):
 
 
 def _free_memory() -> int | None:
-    """Return how much memory of the GPU is left, bytes; None if that cannot be found out."""
+    """Return the free memory of the GPU in bytes; None if that is unknown."""
     import torch  # noqa: PLC0415 - takes seconds; WhisperX has loaded it
 
     try:
@@ -278,14 +279,14 @@ def _free_memory() -> int | None:
 
 
 def _release() -> None:
-    """Give back what torch keeps of the GPU's memory; CTranslate2 shares it."""
+    """Free the GPU memory that torch has cached, for CTranslate2."""
     import torch  # noqa: PLC0415 - as above
 
     torch.cuda.empty_cache()
 
 
-def _result_of(found: Recognised) -> dict[str, Any]:
-    """Return what was recognised in the form that WhisperX has."""
+def _to_whisperx_result(found: Recognised) -> dict[str, Any]:
+    """Convert a result to the form of WhisperX's."""
     return {
         "language": found.language,
         "segments": [
@@ -310,9 +311,9 @@ def _result_of(found: Recognised) -> dict[str, Any]:
 
 @contextmanager
 def _short_connections() -> Iterator[None]:
-    """Have libraries that set no timeout for their sockets, as torch's hub, not wait for ever.
+    """Set a timeout for the sockets of libraries that set none, such as torch's hub.
 
-    Sockets that exist already stay as they are.
+    Existing sockets are not changed.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(CONNECTION_SECONDS)
@@ -322,21 +323,21 @@ def _short_connections() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def segments_of(result: dict[str, Any], length: float) -> tuple[Segment, ...]:
-    """Return what WhisperX has found, as it is stored.
+def to_segments(result: dict[str, Any], length: float) -> tuple[Segment, ...]:
+    """Convert a result of WhisperX to segments.
 
     Args:
-        result: of `transcribe`, `align` or `assign_word_speakers`. What could not be aligned, such
-            as a number that the alignment model has no letters for, is a word without times.
-        length: of the recording, seconds.
+        result: the result of `transcribe`, `align` or `assign_word_speakers`. A word without times
+            could not be aligned, such as a number for which the alignment model has no letters.
+        length: the length of the recording, seconds.
     """
     segments = [
-        whisper.segment(
+        whisper.make_segment(
             each["text"],
             each["start"],
             each["end"],
             (
-                whisper.word(
+                whisper.make_word(
                     word["word"],
                     word["start"],
                     word["end"],

@@ -1,7 +1,7 @@
-"""Word times fitted to where speech is.
+"""Fitting word times to the spans of speech.
 
-A decoder's attention shows which sound a word belongs to, and is vague about where that begins
-after a pause. Voice activity is exact about that and knows no words. Pure; times are seconds.
+A decoder's attention assigns words to audio, but is vague about the beginning of a word after a
+pause. Voice activity detection is exact about that, without words. Pure; times are seconds.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-#: From when to when.
+#: Start and end.
 Interval: TypeAlias = tuple[float, float]
 
-#: A first word that begins so late after its speech does began with it.
+#: A first word that starts less than this after its speech starts with it.
 LATEST: Final = 0.5
-#: The first word of a segment with less speech than this before a pause was said after it.
+#: The first word of a segment with less speech than this before a pause belongs after the pause.
 SCRAP: Final = 0.2
 
 
-def fit(segments: Sequence[Sequence[Interval]], speech: Sequence[Interval]) -> list[list[Interval]]:
-    """Return the times of the words of segments with what is silence taken off their ends.
+def fit_word_times(
+    segments: Sequence[Sequence[Interval]], speech: Sequence[Interval]
+) -> list[list[Interval]]:
+    """Return the times of the words of segments, without the silence at their ends.
 
-    A word that lies in silence altogether stays where it is, unless it begins a segment.
+    A word within silence keeps its times, unless it begins a segment.
 
     Args:
-        segments: and their words, in the order in which they were said.
-        speech: where it is, in order, apart from each other.
+        segments: the words of each segment, in order.
+        speech: the spans of speech, in order and without overlaps.
     """
     begins = [begin for begin, _ in speech]
     before = float("-inf")
@@ -52,7 +54,7 @@ def fit(segments: Sequence[Sequence[Interval]], speech: Sequence[Interval]) -> l
 def _after_a_pause(
     words: Sequence[Interval], speech: Sequence[Interval], begins: Sequence[float]
 ) -> list[Interval]:
-    """Return the words, the first one beside the second where only a scrap of it was before."""
+    """Return the words, with a first word moved past a pause that has only a scrap of it before."""
     if len(words) > 1:
         (start, end), (following, _) = words[:2]
         at = bisect_right(begins, start) - 1

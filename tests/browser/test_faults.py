@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from tests.support.browser import chromium, drafts, finals, open_microphones, visitor
 from tests.support.eventually import eventually
-from tests.support.fake_service import SENTENCE, FakeService, Refusal
+from tests.support.fake_service import SENTENCE, FakeService, PlannedRefusal
 from transcripts.protocol import ErrorCode
 
 pytestmark = pytest.mark.browser
@@ -46,7 +46,7 @@ async def test_speaking_on_a_page_under_a_strict_policy_sends_16_khz_without_a_g
 async def test_a_full_house_is_told_with_a_countdown_and_entered_when_it_ends(
     fake_site: FakeService,
 ) -> None:
-    fake_site.refusals = [Refusal(ErrorCode.AT_CAPACITY, retry_after=3)]
+    fake_site.refusals = [PlannedRefusal(ErrorCode.AT_CAPACITY, retry_after=3)]
     async with chromium() as browser, visitor(browser, fake_site.url) as page:
         await page.get_by_role("button", name="Start").click()
         await expect(page.get_by_text("Every captioning slot is in use.")).to_be_visible()
@@ -66,8 +66,8 @@ async def test_a_lost_connection_comes_back_without_doubled_or_lost_captions(
         visitor(browser, f"{fake_site.url}/?conversation=test", expected_errors=NETWORK) as page,
     ):
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
-        await fake_site.say("one")
-        await fake_site.publish(fake_site.partial("an open guess", "never-ending"))
+        await fake_site.publish_final("one")
+        await fake_site.broadcast(fake_site.partial("an open guess", "never-ending"))
         await expect(drafts(page)).to_have_text(["an open guess"])
 
         fake_site.reachable = False
@@ -75,11 +75,11 @@ async def test_a_lost_connection_comes_back_without_doubled_or_lost_captions(
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Reconnecting")
         await expect(page.get_by_text("The connection to the server was lost.")).to_be_visible()
         await expect(finals(page)).to_have_text(["one"])
-        await fake_site.say("two, while the page was away")
+        await fake_site.publish_final("two, while the page was away")
         fake_site.reachable = True
 
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
-        await fake_site.say("three")
+        await fake_site.publish_final("three")
         await expect(finals(page)).to_have_text(["one", "two, while the page was away", "three"])
         await expect(drafts(page)).to_have_count(0)
         await expect(page.get_by_text("The connection to the server was lost.")).to_be_hidden()
@@ -93,7 +93,7 @@ async def test_a_viewer_who_was_too_slow_or_whose_server_goes_is_back_by_itself(
         visitor(browser, f"{fake_site.url}/?conversation=test") as page,
     ):
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
-        await fake_site.say("one")
+        await fake_site.publish_final("one")
         for code in (ErrorCode.SLOW_CONSUMER, ErrorCode.DRAINING):
             before = fake_site.views
             await fake_site.refuse_viewers(code)
@@ -156,7 +156,7 @@ async def test_without_https_the_page_says_what_the_microphone_needs(
         await page.get_by_role("button", name="Start").click()
         await expect(page.get_by_role("alert")).to_contain_text("needs a secure connection")
         # Reading works all the same.
-        await fake_site.say("for everybody")
+        await fake_site.publish_final("for everybody")
         await expect(finals(page)).to_have_text(["for everybody"])
 
 
@@ -228,7 +228,7 @@ async def test_an_engine_that_is_behind_is_told(fake_site: FakeService) -> None:
 async def test_a_refusal_that_waiting_does_not_mend_releases_the_microphone(
     fake_site: FakeService,
 ) -> None:
-    fake_site.refusals = [Refusal(ErrorCode.INVALID_PARAMETER)]
+    fake_site.refusals = [PlannedRefusal(ErrorCode.INVALID_PARAMETER)]
     async with chromium() as browser, visitor(browser, fake_site.url) as page:
         await page.get_by_role("button", name="Start").click()
         await expect(page.get_by_role("alert")).to_contain_text("did not accept the name")

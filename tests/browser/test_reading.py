@@ -30,7 +30,7 @@ async def test_a_new_visitor_gets_a_conversation_of_their_own_in_the_address(
 async def test_the_link_for_listeners_shows_captions_and_never_asks_for_a_microphone(
     fake_site: FakeService,
 ) -> None:
-    await fake_site.say("what was said before")
+    await fake_site.publish_final("what was said before")
     async with chromium() as browser, visitor(browser, fake_site.url) as speaker:
         await speaker.context.grant_permissions(["clipboard-read", "clipboard-write"])
         await speaker.get_by_role("button", name="Copy link for listeners").click()
@@ -52,18 +52,18 @@ async def test_a_guess_is_revised_taken_back_or_replaced_by_its_final(
         visitor(browser, f"{fake_site.url}/?conversation=test") as page,
     ):
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
-        await fake_site.publish(fake_site.partial("wreck a nice", "a"))
-        await fake_site.publish(fake_site.partial("a cough", "b"))
+        await fake_site.broadcast(fake_site.partial("wreck a nice", "a"))
+        await fake_site.broadcast(fake_site.partial("a cough", "b"))
         await expect(drafts(page)).to_have_text(["wreck a nice", "a cough"])
-        await fake_site.publish(fake_site.partial("recognise", "a"))
-        await fake_site.publish(fake_site.partial("", "b"))
+        await fake_site.broadcast(fake_site.partial("recognise", "a"))
+        await fake_site.broadcast(fake_site.partial("", "b"))
         await expect(drafts(page)).to_have_text(["recognise"])
         style = "(element) => getComputedStyle(element).fontStyle"
         assert await drafts(page).evaluate(style) == "italic"
 
-        await fake_site.say("recognise speech", utterance="a")
-        await fake_site.publish(fake_site.partial("too late", "a"))
-        await fake_site.say("the end")
+        await fake_site.publish_final("recognise speech", utterance="a")
+        await fake_site.broadcast(fake_site.partial("too late", "a"))
+        await fake_site.publish_final("the end")
         await expect(finals(page)).to_have_text(["recognise speech", "the end"])
         await expect(drafts(page)).to_have_count(0)
         assert await finals(page).first.evaluate(style) == "normal"
@@ -75,7 +75,7 @@ async def test_reading_back_is_not_disturbed_until_the_reader_wants_the_latest(
     fake_site: FakeService,
 ) -> None:
     for number in range(60):
-        await fake_site.say(f"sentence {number}")
+        await fake_site.publish_final(f"sentence {number}")
     async with (
         chromium() as browser,
         visitor(browser, f"{fake_site.url}/?conversation=test") as page,
@@ -83,25 +83,25 @@ async def test_reading_back_is_not_disturbed_until_the_reader_wants_the_latest(
         await expect(page.get_by_text("sentence 59")).to_be_in_viewport()
         jump = page.get_by_role("button", name="Jump to latest")
         await expect(jump).to_have_count(0)
-        await fake_site.say("sentence 60")
+        await fake_site.publish_final("sentence 60")
         await expect(page.get_by_text("sentence 60")).to_be_in_viewport()
 
         await page.get_by_text("sentence 60").hover()
         await page.mouse.wheel(0, -1_500)
         await expect(jump).to_be_visible()
-        await fake_site.say("sentence 61")
+        await fake_site.publish_final("sentence 61")
         await expect(page.get_by_text("sentence 61")).to_be_attached()
         await expect(page.get_by_text("sentence 61")).not_to_be_in_viewport()
 
         await jump.click()
         await expect(page.get_by_text("sentence 61")).to_be_in_viewport()
         await expect(jump).to_have_count(0)
-        await fake_site.say("sentence 62")
+        await fake_site.publish_final("sentence 62")
         await expect(page.get_by_text("sentence 62")).to_be_in_viewport()
 
 
 async def test_at_360_px_nothing_has_to_be_scrolled_sideways(fake_site: FakeService) -> None:
-    await fake_site.say("antidisestablishmentarianism" * 4, speaker="N" * 64)
+    await fake_site.publish_final("antidisestablishmentarianism" * 4, speaker="N" * 64)
     async with chromium() as browser, visitor(browser, fake_site.url, width=360) as page:
         await expect(finals(page)).to_have_count(1)
         widths = await page.evaluate(
@@ -127,7 +127,7 @@ async def test_a_link_that_cannot_be_right_says_so(fake_site: FakeService) -> No
 async def test_earlier_captions_that_the_server_could_not_read_are_said_to_lack_and_come_later(
     fake_site: FakeService,
 ) -> None:
-    await fake_site.say("before the page came")
+    await fake_site.publish_final("before the page came")
     fake_site.complete = False
     async with (
         chromium() as browser,
@@ -135,8 +135,8 @@ async def test_earlier_captions_that_the_server_could_not_read_are_said_to_lack_
     ):
         notice = page.get_by_text("Earlier captions could not be loaded.")
         await expect(notice).to_be_visible()
-        await fake_site.say("since then")
-        await fake_site.publish(fake_site.partial("at this moment", "open"))
+        await fake_site.publish_final("since then")
+        await fake_site.broadcast(fake_site.partial("at this moment", "open"))
         await expect(finals(page)).to_have_text(["since then"])
 
         fake_site.complete = True
@@ -157,12 +157,12 @@ async def test_an_absence_longer_than_a_snapshot_reaches_leaves_a_visible_gap(
             expected_errors=["WebSocket connection to"],
         ) as page,
     ):
-        await fake_site.say("before")
+        await fake_site.publish_final("before")
         await expect(finals(page)).to_have_text(["before"])
         fake_site.cut()
         await page.evaluate("{ const now = Date.now; Date.now = () => now() + 600_000 }")
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
-        await fake_site.say("after")
+        await fake_site.publish_final("after")
         await expect(finals(page)).to_have_text(["before", "after"])
         await expect(page.get_by_role("log")).to_contain_text(
             re.compile(

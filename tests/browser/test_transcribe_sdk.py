@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.support.browser import chromium
 from tests.support.eventually import eventually
 from tests.support.transcribe_js import HERE, SCRIPT, WHOLE, Sdk, installed, transcribe
-from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.streams.session import TranscribeService
 from transcribe_endpoint.transports.certificates import Certificates, certificates_in
 from transcribe_endpoint.transports.websocket import serve_websocket
 
@@ -41,7 +41,7 @@ def _programs() -> None:
 
 
 @pytest.fixture(scope="module")
-def service() -> Service:
+def service() -> TranscribeService:
     return transcribe()
 
 
@@ -58,7 +58,7 @@ async def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def sdk(
-    service: Service, bundle: Path, tmp_path_factory: pytest.TempPathFactory
+    service: TranscribeService, bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Sdk]:
     certificates = certificates_in(tmp_path_factory.mktemp("certificates"))
     only_http1 = certificates.server_context(protocols=("http/1.1",))
@@ -155,7 +155,9 @@ async def test_an_exception_in_mid_stream_follows_what_was_said(sdk: Sdk, error:
     assert outcome.message == "This was asked for, as a fault."
 
 
-async def test_a_second_stream_of_the_session_ends_the_first(sdk: Sdk, service: Service) -> None:
+async def test_a_second_stream_of_the_session_ends_the_first(
+    sdk: Sdk, service: TranscribeService
+) -> None:
     first = asyncio.create_task(sdk.stream(end="never", SessionId=SESSION))
     await eventually(lambda: service.limits.open_streams, "the first stream is open")
     second = await sdk.stream(end="event", SessionId=SESSION)

@@ -120,29 +120,29 @@ async def test_translations_come_late_and_hide_nothing_that_is_newer(
     ):
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
         early = fake_site.partial("the weather", "a")
-        await fake_site.publish(early)
+        await fake_site.broadcast(early)
         await expect(drafts(page)).to_have_attribute("lang", "en-US")
-        await fake_site.publish(fake_site.partial("the weather will be", "a"))
-        await fake_site.publish(translation(early, "الطقس", language="ar"))
+        await fake_site.broadcast(fake_site.partial("the weather will be", "a"))
+        await fake_site.broadcast(translation(early, "الطقس", language="ar"))
         await expect(drafts(page)).to_have_text("الطقس will be")
         await expect(drafts(page)).to_have_attribute("dir", "rtl")
         await expect(drafts(page).locator("[lang=en-US]")).to_have_text("will be")
 
         final = fake_site.final("the weather will be cold", utterance="a")
-        await fake_site.publish(final)
+        await fake_site.broadcast(final)
         await expect(finals(page)).to_have_text("الطقس will be cold")
         spoken = page.get_by_role("log", name="Newest captions")
         await expect(spoken).to_have_text("")
-        await fake_site.publish(translation(final, "سيكون الطقس باردا", language="ar"))
+        await fake_site.broadcast(translation(final, "سيكون الطقس باردا", language="ar"))
         await expect(finals(page)).to_have_text("سيكون الطقس باردا")
         await expect(spoken).to_have_text("Ada: سيكون الطقس باردا")
 
         status = {"conversation_id": "test", "language": "ar"}
         missing = page.get_by_text("Some translations are missing")
-        await fake_site.publish(TranslationStatus(**status, state="failing"))
+        await fake_site.broadcast(TranslationStatus(**status, state="failing"))
         await expect(missing).to_be_visible()
         await expect(page.get_by_role("alert")).to_have_count(0)
-        await fake_site.publish(TranslationStatus(**status, state="ok"))
+        await fake_site.broadcast(TranslationStatus(**status, state="ok"))
         await expect(missing).to_have_count(0)
 
 
@@ -160,8 +160,10 @@ async def test_words_that_may_change_are_lighter_but_legible(
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
         stable = {"words": words, "stable_words": 2, "speaker_label": "spk_0"}
         guess = fake_site.partial("So far, good", "a").model_copy(update=stable)
-        await fake_site.publish(guess)
-        await fake_site.publish(fake_site.partial("as ever", "b").model_copy(update={"channel": 1}))
+        await fake_site.broadcast(guess)
+        await fake_site.broadcast(
+            fake_site.partial("as ever", "b").model_copy(update={"channel": 1})
+        )
         await expect(drafts(page)).to_have_text(["So far, good", "as ever"])
         assert await drafts(page).first.locator("span").all_text_contents() == ["So far"]
         sure, unsure, plain = [
@@ -176,7 +178,7 @@ async def test_words_that_may_change_are_lighter_but_legible(
 
 async def test_at_360_px_translations_need_no_scrolling_sideways(fake_site: FakeService) -> None:
     final = fake_site.final("antidisestablishmentarianism" * 4, speaker="N" * 64)
-    await fake_site.publish(final.model_copy(update={"speaker_label": "spk_0"}))
+    await fake_site.broadcast(final.model_copy(update={"speaker_label": "spk_0"}))
     address = f"{fake_site.url}/?conversation=test&language=fr"
     async with chromium() as browser, visitor(browser, address, width=360) as page:
         await page.get_by_label("with originals").check()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from infra.environments import Environment
+from infra.config.environment import Environment
 from tests.support.any_environment import choices, environments
 from tests.support.synthesis import faults as faults_of
 

@@ -28,15 +28,16 @@ from unittest import mock
 
 from botocore.exceptions import ClientError
 
-from lambdas.router.outcomes import Outcomes
-from lambdas.router.route import Router
-from lambdas.session_combiner.combine import Combiner, OutOfTime, Unsettled
+from lambdas.router.bucket import RequestedRecordings
+from lambdas.router.route import RecordingRouter
+from lambdas.session_combiner.combine import Combiner, OutOfTime, SessionUnsettled
 from lambdas.undelivered import MAX_MESSAGE_BYTES, Undelivered
 from tests.support.events import BUCKET, created, event, flat, located
 from tests.support.recordings_bucket import S3InMemory
 from tests.support.utterances import utterance
-from transcripts.bucket import Recordings
 from transcripts.conversations import ConversationTable
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 SECRET: Final = "the secret of the meeting"  # noqa: S105 - a text, not a password
 _ENVIRONMENT: Final = {
@@ -137,8 +138,11 @@ def _router(module: ModuleType) -> Handler:
     def send(job: Any) -> None:
         assert len(job.model_dump_json(by_alias=True).encode()) < 256 * 1024
 
-    vars(module)["router"] = Router(
-        bucket=Outcomes(s3, BUCKET), server=None, queue=send, pace=module.router.pace
+    vars(module)["router"] = RecordingRouter(
+        recordings=RequestedRecordings(Objects(BUCKET, s3)),
+        server=None,
+        queue=send,
+        pace=module.router.pace,
     )
     return lambda message: module.handler(message, _CONTEXT)
 
@@ -146,8 +150,8 @@ def _router(module: ModuleType) -> Handler:
 def _combiner(module: ModuleType) -> Handler:
     _set_aside(module)
     s3: Any = S3InMemory()
-    bucket = Recordings(BUCKET, s3, sleep=lambda _: None)
-    vars(module)["recordings"] = bucket
+    bucket = DocumentStore(Objects(BUCKET, s3, sleep=lambda _: None))
+    vars(module)["store"] = bucket
     now = importlib.import_module("tests.support.transcripts").NOW
     vars(module)["combiner"] = Combiner(bucket, now=lambda: now, log=module.logger)
     return lambda message: module.handler(message, _CONTEXT)
@@ -210,7 +214,7 @@ def functions() -> Iterator[tuple[Function, ...]]:
                     _ENDED,
                 ),
                 _combiner,
-                (Unsettled, OutOfTime),
+                (SessionUnsettled, OutOfTime),
                 logs_ids=True,
             ),
             Function(

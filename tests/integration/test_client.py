@@ -22,7 +22,7 @@ from aiohttp import web
 from yarl import URL
 
 from client.errors import ConnectionLost, ExitCode, Refused
-from client.live import CLOSE_SECONDS, Speaker, Viewer
+from client.live.connection import CLOSE_SECONDS, Speaker, Viewer
 from tests.support.eventually import eventually
 from tests.support.service import ROOT, RunningService, running_service
 from transcripts.protocol import (

@@ -18,16 +18,19 @@ import pytest
 import pytest_asyncio
 
 from client.errors import ExitCode
-from lambdas.session_combiner.combine import Combiner, Outcome
-from local_cloud.emulator.process import ROOT, Emulator
+from lambdas.session_combiner.combine import Combiner, Effect
+from local_cloud import ROOT
+from local_cloud.emulator.process import Emulator
+from tests.support.conversation_table import table_definition
 from tests.support.eventually import eventually
 from tests.support.recordings import wav
 from tests.support.transcripts import segment, transcript
 from tests.support.utterances import BEGIN, utterance
-from transcripts.bucket import Recordings
-from transcripts.conversations import ConversationTable, table_definition
+from transcripts.conversations import ConversationTable
 from transcripts.documents import ConversationTranscript
-from transcripts.recordings import Session, recording
+from transcripts.recordings.keys import Session, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -109,7 +112,9 @@ async def test_a_recording_goes_up_in_parts_and_comes_back_as_captions(
         assert watching.stdout is not None
         first = json.loads(await watching.stdout.readline())
         said = transcript(segment("good morning"), key=key)
-        await asyncio.to_thread(Recordings(bucket, s3).write_transcript, recording(key), said)
+        await asyncio.to_thread(
+            DocumentStore(Objects(bucket, s3)).write_transcript, recording(key), said
+        )
         second = json.loads(await watching.stdout.readline())
         assert await watching.wait() == ExitCode.OK
     assert [first["state"], second["state"]] == ["waiting", "transcribed"]
@@ -134,12 +139,12 @@ async def test_a_folder_becomes_a_session_and_its_transcript(
     assert code == ExitCode.NOT_YET
     assert (status["chunkCount"], status["waiting"]) == (3, [1, 2, 3])
 
-    files = Recordings(bucket, s3)
+    files = DocumentStore(Objects(bucket, s3))
     for n, word in enumerate(("one", "two", "three"), 1):
         chunk = recording(f"{session.chunks_prefix}{n:03}.wav")
         files.write_transcript(chunk, transcript(segment(word), duration=2.5))
     combiner = Combiner(files, now=lambda: datetime.now(UTC), log=logging.getLogger(__name__))
-    assert combiner.look(session, lambda: 60.0).outcome is Outcome.WRITTEN
+    assert combiner.look(session, lambda: 60.0).effect is Effect.WRITTEN
 
     code, out, err = await run(environment, "fetch", *name)
     assert (code, out, err) == (ExitCode.OK, "one\ntwo\nthree\n", "")

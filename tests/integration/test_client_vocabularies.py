@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 
 from client.errors import ExitCode
-from local_cloud.emulator.process import ROOT
+from local_cloud import ROOT
 from transcribe_endpoint.recognition.script import Script
-from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.streams.session import TranscribeService
 from transcribe_endpoint.transports.http1 import serve_http1
-from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.operations import VocabularyOperations
 from transcribe_endpoint.vocabularies.store import Vocabularies
 
 pytestmark = pytest.mark.integration
@@ -31,8 +31,10 @@ async def shelf() -> Vocabularies:
 
 @pytest_asyncio.fixture
 async def environment(shelf: Vocabularies, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
-    serving = Service(recogniser=Script.of_text("One."), secrets={KEY: SECRET}, vocabularies=shelf)
-    async with serve_http1(serving, Operations(shelf)) as port:
+    serving = TranscribeService(
+        recogniser=Script.of_text("One."), secrets={KEY: SECRET}, vocabularies=shelf
+    )
+    async with serve_http1(serving, VocabularyOperations(shelf)) as port:
         yield {
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_cloud.emulator.process import ROOT, Emulator
+from local_cloud import ROOT
+from local_cloud.emulator.process import Emulator
 from local_cloud.stacks import cdk, deployment
 from local_cloud.stacks.cdk import CommandLine
 from local_cloud.stacks.deployment import DeploymentFailed
@@ -169,7 +170,7 @@ def command_line(cloud: Cloud, log: Path) -> CommandLine:
         home=cloud.emulator.data / "cdk" / "home",
         log=log,
         environment=cloud.environment,
-        say=print,
+        show=print,
     )
 
 
@@ -318,8 +319,8 @@ async def test_without_the_command_line_the_command_that_installs_it_is_named(
 async def test_a_command_that_hangs_says_that_it_is_at_work_and_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cdk, "HEARTBEAT", 0.3)
-    monkeypatch.setattr(cdk, "PATIENCE", 1.0)
+    monkeypatch.setattr(cdk, "PROGRESS_SECONDS", 0.3)
+    monkeypatch.setattr(cdk, "TIMEOUT", 1.0)
     tree = with_command_line(copied_tree(tmp_path / "tree"), "sleep 600")
     said: list[str] = []
 
@@ -400,7 +401,7 @@ async def test_pruning_deletes_what_no_template_names_and_nothing_else(
         home=tmp_path / "home",
         log=tmp_path / "log",
         environment=cloud.environment,
-        say=print,
+        show=print,
     )
 
     await command.run("pruning", *prune.replace("30", "0").split(), "--confirm=false", *local)

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from local_cloud.edge import server
-from local_cloud.edge.limits import Bounds
+from local_cloud.edge.limits import EdgeLimits
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ async def listening(app: web.Application) -> AsyncIterator[int]:
     runner = server.runner(app, shutdown_timeout=0.1)
     await runner.setup()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        if server.BOUNDS in app:
+        if server.LIMITS in app:
             bounded = await server.listen(runner, listener)
         else:
             await web.SockSite(runner, listener).start()
@@ -49,7 +49,7 @@ class Edge:
 
     port: int
     client: aiohttp.ClientSession
-    bounds: Bounds
+    bounds: EdgeLimits
 
     @property
     def url(self) -> str:
@@ -90,7 +90,7 @@ def behind(dist: Path) -> Callable[[Handler], contextlib.AbstractAsyncContextMan
                 listening(front) as port,
                 aiohttp.ClientSession(auto_decompress=False) as client,
             ):
-                yield Edge(port, client, front[server.BOUNDS])
+                yield Edge(port, client, front[server.LIMITS])
 
     return put
 

@@ -16,13 +16,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local_cloud import ROOT
 from local_cloud.emulator import process
-from local_cloud.emulator.process import ROOT, Emulator, EmulatorFailed, EmulatorMissing
+from local_cloud.emulator.process import Emulator, EmulatorFailed, EmulatorMissing
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.eventually import eventually
 from tests.support.utterances import BEGIN, conversation, utterance
 from transcripts.conversations import EXPIRY, key_of
-from transcripts.recordings import CHUNK_OUTCOME_EVENTS, METADATA_EVENTS_END
+from transcripts.recordings.keys import CHUNK_OUTCOME_EVENTS, METADATA_EVENTS_END
 
 pytestmark = pytest.mark.integration
 

@@ -1,4 +1,4 @@
-"""A final is a promise: stored exactly once, whatever dies or goes away meanwhile."""
+"""Finals are stored exactly once, whatever crashes or is unreachable meanwhile."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def speaker(url: str, conversation_id: str) -> Speaker:
     return Speaker(url, TranscribeParameters(sample_rate=16_000, conversation_id=conversation_id))
 
 
-async def say(talk: Speaker, seconds: float) -> None:
+async def send_audio(talk: Speaker, seconds: float) -> None:
     for _ in range(round(seconds * 10)):
         await talk.send(CHUNK)
 
@@ -85,7 +85,7 @@ async def test_what_was_shown_is_stored_as_it_was_shown(cloud: Cloud, tmp_path: 
         running_service(**settings(cloud, tmp_path)) as service,
         speaker(service.url, talk_id) as talk,
     ):
-        await say(talk, 40)
+        await send_audio(talk, 40)
         await talk.stop()
         finals = await finals_of(talk)
         found = await all_stored(cloud, talk_id, finals)
@@ -107,12 +107,12 @@ async def test_finals_outlive_an_absence_of_the_queue(cloud: Cloud, tmp_path: Pa
             speaker(service.url, talk_id) as talk,
         ):
             link.cut()
-            await say(talk, 20)
+            await send_audio(talk, 20)
             finals = await finals_of(talk, count=6)
             await eventually(lambda: service.logged("queue_unreachable"), "the queue is missed")
             assert stored(cloud, talk_id) == []
-            link.mend()
-            await say(talk, 20)
+            link.restore()
+            await send_audio(talk, 20)
             await talk.stop()
             finals += await finals_of(talk)
             found = await all_stored(cloud, talk_id, finals)
@@ -127,7 +127,7 @@ async def test_finals_outlive_sigterm_in_mid_stream(cloud: Cloud, tmp_path: Path
         running_service(**settings(cloud, tmp_path)) as service,
         speaker(service.url, talk_id) as talk,
     ):
-        await say(talk, 5)
+        await send_audio(talk, 5)
         finals = await finals_of(talk, count=1)
         service.process.terminate()
         rest = [message async for message in talk]
@@ -152,11 +152,11 @@ async def test_finals_outlive_kill_9_and_the_next_start_sends_them(
             speaker(service.url, talk_id) as talk,
         ):
             link.cut()
-            await say(talk, 10)
+            await send_audio(talk, 10)
             finals = await finals_of(talk, count=3)
             service.process.kill()
             await service.process.wait()
-        link.mend()
+        link.restore()
         async with running_service(**environment):
             found = await all_stored(cloud, talk_id, finals)
 
@@ -175,7 +175,7 @@ async def test_the_journal_is_empty_when_the_table_has_everything(
     environment = settings(cloud, tmp_path) | {"confirm_seconds": 0.5}
     talk_id = conversation()
     async with running_service(**environment) as service, speaker(service.url, talk_id) as talk:
-        await say(talk, 40)
+        await send_audio(talk, 40)
         await talk.stop()
         finals = await finals_of(talk)
         before = in_journal(tmp_path)
@@ -195,7 +195,7 @@ async def test_what_the_queue_has_lost_is_sent_again(cloud: Cloud, tmp_path: Pat
         running_service(**environment | {"queue_url": queue}) as service,
         speaker(service.url, talk_id) as talk,
     ):
-        await say(talk, 10)
+        await send_audio(talk, 10)
         await talk.stop()
         finals = await finals_of(talk)
         code = await service.terminate()  # which waits for the queue alone
@@ -229,7 +229,7 @@ async def test_a_viewer_at_another_server_reads_it_from_the_table(
         speaker(here.url, talk_id) as talk,
         Viewer(there.url, ConnectParameters(conversation_id=talk_id)) as watching,
     ):
-        await say(talk, 3.2)
+        await send_audio(talk, 3.2)
         first = await finals_of(talk, count=1)
         await all_stored(cloud, talk_id, first)
         messages = [await anext(aiter(watching)) for _ in range(2)]
@@ -243,9 +243,7 @@ async def test_a_viewer_at_another_server_reads_it_from_the_table(
     assert [u.utterance_id for u in snapshot.utterances] == [first[0].utterance_id]
 
 
-async def test_a_viewer_is_told_when_the_table_does_not_answer(
-    cloud: Cloud, tmp_path: Path
-) -> None:
+async def test_a_viewer_learns_that_the_table_does_not_answer(cloud: Cloud, tmp_path: Path) -> None:
     talk_id = conversation()
     async with flaky_link(cloud.environment["AWS_ENDPOINT_URL"]) as link:
         environment = settings(cloud, tmp_path) | {
@@ -260,7 +258,7 @@ async def test_a_viewer_is_told_when_the_table_does_not_answer(
             async with Viewer(service.url, ConnectParameters(conversation_id=talk_id)) as watching:
                 messages = aiter(watching)
                 snapshot = await anext(messages)
-                await say(talk, 0.5)
+                await send_audio(talk, 0.5)
                 live = await anext(messages)
 
     assert isinstance(snapshot, Snapshot)

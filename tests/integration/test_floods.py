@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from ecs_service.api.budget import BURST, CONTROL_COST
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
+from ecs_service.limits.frame_budget import BURST, CONTROL_COST
 from tests.support.echo import echo_server
 from tests.support.eventually import eventually
 from tests.support.frames import BINARY, CONTINUATION, PING, PONG, TEXT, frame, handshake, incoming

@@ -131,7 +131,7 @@ async def test_a_server_that_can_start_no_model_any_more_ends_so_that_it_is_repl
     def full(_process: TranscriberProcess) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("gpu_server.inference.LONGEST_PAUSE", 0)
+    monkeypatch.setattr("gpu_server.work.inference.LONGEST_PAUSE", 0)
     async with gpu_server() as (client, server), asyncio.timeout(30):
         living = asyncio.create_task(app._live(Settings(), server))
         monkeypatch.setattr(TranscriberProcess, "_spawn", full)

@@ -23,9 +23,10 @@ from tests.support.eventually import eventually
 from tests.support.gpu_server import Client, gpu_server_process
 from tests.support.recordings import flite, silence
 from tests.support.whisper_models import whisper_model
-from transcripts.bucket import Recordings as Bucket
 from transcripts.documents import Failure, RecordingTranscript
-from transcripts.recordings import TranscriptionJob, recording
+from transcripts.recordings.keys import TranscriptionJob, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 pytestmark = pytest.mark.integration
 
@@ -76,12 +77,12 @@ class Jobs:
         )
 
     def transcript(self, key: str) -> RecordingTranscript | None:
-        home = Bucket(self.bucket, self.cloud.client("s3"))
+        home = DocumentStore(Objects(self.bucket, self.cloud.client("s3")))
         found = home.get(recording(key).transcript_key, RecordingTranscript)
         return found.document if found else None
 
     def failure(self, key: str) -> Failure | None:
-        home = Bucket(self.bucket, self.cloud.client("s3"))
+        home = DocumentStore(Objects(self.bucket, self.cloud.client("s3")))
         found = home.get(recording(key).transcript_key.replace(".json", ".failed"), Failure)
         return found.document if found else None
 

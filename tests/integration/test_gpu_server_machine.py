@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
-from gpu_server import protection
-from gpu_server.protection import LINGER, MINUTES, protect
-from gpu_server.spot import spot_notice
+from gpu_server.host import protection
+from gpu_server.host.protection import LINGER, MINUTES, protect
+from gpu_server.host.spot import spot_notice
 from tests.support.eventually import eventually
 from tests.support.gpu_server import gpu_server_process
 from tests.support.service import RunningService

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gpu_server.addresses import Address
-from gpu_server.download import Downloader
+from gpu_server.http.addresses import Address
+from gpu_server.http.download import Downloader
+from gpu_server.http.transfers import Transfers
 from gpu_server.problems import FetchFailed, InvalidRequest, Problem, RefusedAddress, Unprocessable
-from gpu_server.spool import Spool
-from gpu_server.transfers import Transfers
+from gpu_server.work.spool import Spool
 from tests.support.gpu_server import gpu_server
 
 pytestmark = pytest.mark.integration

@@ -22,10 +22,10 @@ import aiohttp
 import pytest
 
 from client.live import Speaker, Viewer
+from local_cloud import ROOT
 from local_cloud.emulator.process import session
 from local_cloud.emulator.program import lock
-from local_cloud.launcher.demo import DIST, SAME_WISH_SECONDS
-from local_cloud.launcher.places import ROOT
+from local_cloud.launcher.demo import DIST, SAME_REQUEST_SECONDS
 from tests.integration.test_transcribers import write
 from tests.support.cloud import deployed
 from tests.support.demo import free_port, is_open, launched, ready_demo, still_alive
@@ -274,7 +274,7 @@ async def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
         demo.child("ecs_service").suspend()
         demo.process.send_signal(signal.SIGINT)
         await demo.until("Stopping")
-        await asyncio.sleep(2 * SAME_WISH_SECONDS)
+        await asyncio.sleep(2 * SAME_REQUEST_SECONDS)
         began = time.monotonic()
         assert await demo.end(signal.SIGINT) == 130
         assert time.monotonic() - began < 3

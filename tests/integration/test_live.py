@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from client.errors import ConnectionLost, Refused
-from client.live import Message, Speaker, Viewer
-from ecs_service.api import live
+from client.live.connection import Message, Speaker, Viewer
+from ecs_service.api import speaker_connection, viewer_connection
 from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import Settings
 from tests.support.eventually import eventually
@@ -56,7 +56,7 @@ def viewer(url: str, conversation: str, **options: Any) -> Viewer:
     return Viewer(url, ConnectParameters(conversation_id=conversation, **options))
 
 
-async def say(talk: Speaker, seconds: float) -> None:
+async def send_audio(talk: Speaker, seconds: float) -> None:
     for _ in range(round(seconds * 10)):
         await talk.send(CHUNK)
 
@@ -66,7 +66,7 @@ async def speak(
 ) -> list[Message]:
     """Say something, stop, and return everything that was answered."""
     async with speaker(url, conversation, **options) as talk:
-        await say(talk, seconds)
+        await send_audio(talk, seconds)
         await talk.stop()
         return [message async for message in talk]
 
@@ -92,11 +92,11 @@ async def test_everybody_reads_the_same_while_it_is_spoken(service: RunningServi
         viewer(service.url, conversation) as first,
         viewer(service.url, conversation) as second,
     ):
-        heard = [await anext(aiter(v)) for v in (first, second)]
+        received = [await anext(aiter(v)) for v in (first, second)]
         spoken = await speak(service.url, conversation, 4.0)
         seen = [results(await take(aiter(v), until_final=2)) for v in (first, second)]
 
-    assert all(isinstance(message, Snapshot) for message in heard)
+    assert all(isinstance(message, Snapshot) for message in received)
     assert seen[0] == seen[1] == results(spoken)
     assert [m.seq for m in seen[0]] == list(range(1, len(seen[0]) + 1))
     assert isinstance(spoken[-1], Closed)
@@ -115,7 +115,7 @@ async def test_an_utterance_keeps_its_id_and_its_final_comes_last(service: Runni
     )
 
 
-async def test_the_words_said_before_stop_are_flushed(service: RunningService) -> None:
+async def test_words_before_stop_are_flushed(service: RunningService) -> None:
     spoken = await speak(service.url, None, 0.5)
 
     finals = [m for m in spoken if isinstance(m, Final)]
@@ -128,11 +128,11 @@ async def test_a_late_viewer_gets_the_past_and_then_every_message_once(
 ) -> None:
     conversation = uuid4().hex
     async with speaker(service.url, conversation) as talk:
-        await say(talk, 3.3)
+        await send_audio(talk, 3.3)
         before = await take(aiter(talk), until_final=1)
         async with viewer(service.url, conversation) as late:
             snapshot = await anext(aiter(late))
-            await say(talk, 3.2)
+            await send_audio(talk, 3.2)
             after = results(await take(aiter(late), until_final=1))
 
     assert isinstance(snapshot, Snapshot)
@@ -156,14 +156,14 @@ async def test_partials_can_be_kept_from_the_speaker_but_not_from_viewers(
     assert [m for m in seen if isinstance(m, Partial)]
 
 
-async def test_what_was_said_before_a_cut_connection_becomes_final(
+async def test_audio_before_a_lost_connection_becomes_final(
     service: RunningService,
 ) -> None:
     conversation = uuid4().hex
     async with viewer(service.url, conversation) as watching:
         await anext(aiter(watching))
         async with speaker(service.url, conversation) as talk:
-            await say(talk, 1.0)
+            await send_audio(talk, 1.0)
             await take_partials(talk, 2)
             connection = talk._socket._conn
             assert connection is not None
@@ -194,7 +194,7 @@ async def test_start_may_change_the_format(service: RunningService) -> None:
 
 async def test_a_full_service_answers_at_once_and_stays_healthy() -> None:
     async with running_service(slots=1) as service, speaker(service.url) as talk:
-        await say(talk, 0.1)
+        await send_audio(talk, 0.1)
         with pytest.raises(Refused) as refusal:
             await speak(service.url, None, 0.1)
         async with aiohttp.ClientSession() as session:
@@ -211,11 +211,11 @@ async def test_a_full_service_answers_at_once_and_stays_healthy() -> None:
 
 
 async def test_an_engine_that_falls_behind_holds_the_client_back_in_flat_memory() -> None:
-    """2 s per second of audio: of 400 s that are offered, little is taken, and the lag is told."""
+    """2 s per second of audio: of 400 s that are sent, little is read, and the lag is reported."""
     model = json.dumps({"constant_factor": 2.0})
     async with running_service(scripted=model) as service, speaker(service.url) as talk:
         before = psutil.Process(service.process.pid).memory_info().rss
-        flooding = asyncio.create_task(say(talk, 400))
+        flooding = asyncio.create_task(send_audio(talk, 400))
         acks: list[Ack] = []
         async with asyncio.timeout(15):
             async for message in talk:
@@ -247,7 +247,7 @@ async def test_a_viewer_who_never_reads_is_closed_and_nobody_else_notices(
         reading = asyncio.create_task(take_everything(talk))
         await anext(aiter(watching))
         for _ in range(25):  # 3 MB of captions, in steps that an attentive viewer can follow
-            await say(talk, 80)
+            await send_audio(talk, 80)
             seen += await take(aiter(watching), until_final=25)
         await talk.stop()
         spoken = await reading
@@ -271,7 +271,7 @@ async def test_viewers_who_never_read_share_what_they_may_leave_unread() -> None
             reading = asyncio.create_task(take_everything(talk))
             await anext(aiter(watching))
             for _ in range(6):  # 700 kB of captions: less than each might leave unread by itself
-                await say(talk, 80)
+                await send_audio(talk, 80)
                 seen += await take(aiter(watching), until_final=25)
             await talk.stop()
             spoken = await reading
@@ -283,15 +283,15 @@ async def test_viewers_who_never_read_share_what_they_may_leave_unread() -> None
     assert refused > 3
 
 
-async def test_a_viewer_who_takes_nothing_gives_up_its_place(
+async def test_a_viewer_who_takes_nothing_gives_up_its_slot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(viewer_connection, "UNREAD_SECONDS", 1.0)
     conversation = uuid4().hex
     async with service_in_process(Settings(engine="scripted")) as url:
         deaf = await open_raw(url, f"/api/stt/connect?conversationId={conversation}")
         async with speaker(url, conversation) as talk:
-            await say(talk, 10)
+            await send_audio(talk, 10)
             await talk.stop()
             await take_everything(talk)
         assert await metric(url, "cloudscribe_viewers") == 1
@@ -299,7 +299,7 @@ async def test_a_viewer_who_takes_nothing_gives_up_its_place(
         async def is_gone() -> bool:
             return await metric(url, "cloudscribe_viewers") == 0
 
-        await eventually(is_gone, "the place is free")
+        await eventually(is_gone, "the slot is free")
         deaf.close()
 
 
@@ -357,7 +357,7 @@ async def test_an_engine_that_fails_for_good_is_named() -> None:
 
 async def test_a_stream_ends_at_the_operators_limit() -> None:
     async with running_service(max_stream_seconds=2) as service, speaker(service.url) as talk:
-        sending = asyncio.create_task(say(talk, 5.0))
+        sending = asyncio.create_task(send_audio(talk, 5.0))
         messages = [message async for message in talk]
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
@@ -376,7 +376,7 @@ async def test_sigterm_in_mid_stream_finishes_the_utterance_and_exits_cleanly() 
             speaker(service.url, conversation) as talk,
         ):
             await anext(aiter(watching))
-            await say(talk, 1.0)
+            await send_audio(talk, 1.0)
             await take_partials(talk, 2)
             service.process.send_signal(signal.SIGTERM)
             spoken = [message async for message in talk]
@@ -407,9 +407,9 @@ async def take_partials(talk: Speaker, count: int) -> None:
 async def test_a_silent_microphone_is_closed_after_the_idle_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(speaker_connection, "IDLE_SECONDS", 0.2)
     async with service_in_process(Settings(engine="scripted")) as url, speaker(url) as talk:
-        await say(talk, 0.5)
+        await send_audio(talk, 0.5)
         with pytest.raises(Refused) as refusal:
             async for _ in talk:
                 pass
@@ -417,8 +417,8 @@ async def test_a_silent_microphone_is_closed_after_the_idle_time(
     assert refusal.value.code is ErrorCode.IDLE_TIMEOUT
 
 
-async def test_a_viewer_hears_heartbeats_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+async def test_a_viewer_gets_heartbeats_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer_connection, "HEARTBEAT_SECONDS", 0.05)
     async with service_in_process(Settings(engine="scripted")) as url, viewer(url, "c") as watching:
         messages = aiter(watching)
         kinds = [type(await anext(messages)) for _ in range(3)]
@@ -427,7 +427,7 @@ async def test_a_viewer_hears_heartbeats_in_silence(monkeypatch: pytest.MonkeyPa
 
 
 async def test_snapshot_mode_repeats_the_last_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(viewer_connection, "HEARTBEAT_SECONDS", 0.05)
     async with (
         service_in_process(Settings(engine="scripted")) as url,
         viewer(url, "c", mode="snapshot") as watching,

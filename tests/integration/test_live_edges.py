@@ -77,7 +77,7 @@ def defects(service: RunningService) -> list[dict[str, Any]]:
     return service.logged("message_failed") + service.logged("connection_failed")
 
 
-async def test_what_follows_a_stop_is_not_heard(
+async def test_what_follows_a_stop_is_ignored(
     service: RunningService, http: aiohttp.ClientSession
 ) -> None:
     messages = await speak(http, service.url, *[CHUNK] * 5, STOP, STOP, *[CHUNK] * 5)
@@ -163,7 +163,7 @@ async def test_what_is_no_websocket_is_closed_as_the_rfc_says(
 
 
 @pytest.mark.parametrize("version", [None, b"8", b"7", b"12", b"x"])
-async def test_another_version_of_websocket_is_told_which_is_spoken(
+async def test_another_version_of_websocket_gets_the_supported_one(
     service: RunningService, version: bytes | None
 ) -> None:
     answer = await exchange(service.url, handshake(SPEAK.encode(), version=version))
@@ -186,13 +186,13 @@ async def test_speakers_of_one_conversation_are_numbered_in_one_row(
     for each in viewers:
         await each.receive()
 
-    said = await asyncio.gather(
+    received = await asyncio.gather(
         *[
             speak(http, service.url, *[CHUNK] * 40, STOP, query="&conversationId=together")
             for _ in range(3)
         ]
     )
-    count = sum("seq" in message for messages in said for message in messages)
+    count = sum("seq" in message for messages in received for message in messages)
     seen = [[json.loads((await v.receive()).data)["seq"] for _ in range(count)] for v in viewers]
 
     assert seen == [list(range(1, count + 1))] * len(viewers)
@@ -292,7 +292,9 @@ async def test_acks_go_on_while_the_words_before_a_stop_are_recognised(
     assert [m["type"] for m in messages].count("ack") >= 3
 
 
-async def test_who_comes_while_the_service_drains_is_told_so(http: aiohttp.ClientSession) -> None:
+async def test_a_client_that_comes_during_a_drain_is_refused_as_such(
+    http: aiohttp.ClientSession,
+) -> None:
     """The queue is away, so the drain takes its whole time; the viewers were let go before."""
     async with running_service(**QUEUE_AWAY, drain_seconds=4) as service:
         await speak(http, service.url, *[CHUNK] * 5, STOP)

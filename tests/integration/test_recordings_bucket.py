@@ -1,4 +1,4 @@
-"""What `transcripts.bucket` and the combiner rely on, in the emulator's S3, over real sockets."""
+"""What the store of recordings and the combiner rely on, in the emulator's S3, over sockets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from lambdas.session_combiner.combine import Combiner, Outcome
+from lambdas.session_combiner.combine import Combiner, Effect
 from local_cloud.emulator.process import Emulator
 from tests.support.transcripts import segment, transcript
-from transcripts.bucket import Recordings
 from transcripts.documents import RecordingTranscript, SessionMetadata, SessionTranscript
-from transcripts.recordings import Session, beside, recording
+from transcripts.recordings.keys import Session, beside, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -51,20 +52,20 @@ def name(s3: S3Client) -> str:
 
 
 @pytest.fixture
-def bucket(s3: S3Client, name: str) -> Recordings:
-    return Recordings(name, s3)
+def bucket(s3: S3Client, name: str) -> DocumentStore:
+    return DocumentStore(Objects(name, s3))
 
 
 async def test_what_does_not_exist_is_absent_and_a_bucket_that_does_not_is_an_error(
-    s3: S3Client, bucket: Recordings
+    s3: S3Client, bucket: DocumentStore
 ) -> None:
-    assert not bucket.exists("a.json")
+    assert not bucket.objects.exists("a.json")
     assert bucket.get("a.json", RecordingTranscript) is None
     with pytest.raises(ClientError, match="NoSuchBucket"):
-        list(Recordings("test-no-such-bucket", s3).listed(""))
+        list(DocumentStore(Objects("test-no-such-bucket", s3)).objects.list(""))
 
 
-async def test_of_many_writers_at_once_exactly_one_is_the_first(bucket: Recordings) -> None:
+async def test_of_many_writers_at_once_exactly_one_is_the_first(bucket: DocumentStore) -> None:
     written = await asyncio.gather(
         *(asyncio.to_thread(bucket.put_once, "a.json", ONE) for _ in range(16))
     )
@@ -72,7 +73,7 @@ async def test_of_many_writers_at_once_exactly_one_is_the_first(bucket: Recordin
     assert sorted(written) == [False] * 15 + [True]
 
 
-async def test_only_who_has_seen_a_document_replaces_it(bucket: Recordings) -> None:
+async def test_only_who_has_seen_a_document_replaces_it(bucket: DocumentStore) -> None:
     bucket.put_once("a.json", ONE)
     seen = bucket.get("a.json", RecordingTranscript)
     assert seen is not None
@@ -90,7 +91,7 @@ async def test_only_who_has_seen_a_document_replaces_it(bucket: Recordings) -> N
 
 
 async def test_a_listing_has_pages_and_all_of_them_come(
-    s3: S3Client, name: str, bucket: Recordings
+    s3: S3Client, name: str, bucket: DocumentStore
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(
@@ -101,7 +102,7 @@ async def test_a_listing_has_pages_and_all_of_them_come(
     s3.put_object(Bucket=name, Key="b", Body=b"")
 
     page = s3.list_objects_v2(Bucket=name, Prefix="a/")
-    listed = list(bucket.listed("a/"))
+    listed = list(bucket.objects.list("a/"))
 
     assert (page["KeyCount"], page["IsTruncated"]) == (1_000, True)
     assert [each.key for each in listed] == [f"a/{n:04} ü" for n in range(1_050)]
@@ -110,13 +111,13 @@ async def test_a_listing_has_pages_and_all_of_them_come(
 
 
 async def test_captions_know_what_they_were_made_of(s3: S3Client, name: str) -> None:
-    bucket = Recordings(name, s3)
+    bucket = DocumentStore(Objects(name, s3))
     audio = recording("uploads/talk.mp3")
 
     assert bucket.write_transcript(audio, ONE)
     assert not bucket.write_transcript(audio, OTHER)
 
-    standing = bucket.standing(audio.transcript_key)
+    standing = bucket.objects.head(audio.transcript_key)
     assert standing is not None
     assert standing.fingerprint is not None
     assert bucket.stale_captions(audio.transcript_key, standing.fingerprint) == []
@@ -127,7 +128,7 @@ async def test_captions_know_what_they_were_made_of(s3: S3Client, name: str) -> 
 
 async def test_invocations_at_once_combine_a_session_once(s3: S3Client, name: str) -> None:
     session = Session(user_id="ann", session_id="monday")
-    bucket = Recordings(name, s3)
+    bucket = DocumentStore(Objects(name, s3))
     for n in range(1, 13):
         audio = recording(f"{session.chunks_prefix}{n}.webm")
         bucket.write_transcript(audio, transcript(segment(f"chunk {n}"), duration=2.5))
@@ -142,9 +143,9 @@ async def test_invocations_at_once_combine_a_session_once(s3: S3Client, name: st
         *(asyncio.to_thread(combiner.look, session, lambda: 60.0) for _ in range(4))
     )
 
-    outcomes = [each.outcome for each in results]
-    assert outcomes.count(Outcome.WRITTEN) == 1
-    assert outcomes.count(Outcome.UNCHANGED) == 3
+    outcomes = [each.effect for each in results]
+    assert outcomes.count(Effect.WRITTEN) == 1
+    assert outcomes.count(Effect.UNCHANGED) == 3
     found = bucket.get(session.transcript_key, SessionTranscript)
     assert found is not None
     assert [each.start_time for each in found.document.segments] == [2.5 * n for n in range(12)]

@@ -29,7 +29,7 @@ from tests.support.recordings_way import (
 )
 from tests.support.scripted_transcriber import MODULE as TRANSCRIBER
 from transcripts.documents import Failure, FailureCode, GapReason, SessionTranscript
-from transcripts.recordings import CAPTIONS, FAILURE, Session, beside
+from transcripts.recordings.keys import CAPTIONS, FAILURE, Session, beside
 
 pytestmark = pytest.mark.integration
 
@@ -90,7 +90,7 @@ async def under_fire(way: Way, chunks: list[tuple[Talk, int]], victim: str | Non
         for begin in range(0, len(chunks), 10):
             way.upload(chunks[begin : begin + 10])
             for talk, number in chance.sample(chunks[: begin + 10], 2):
-                way.tell_again(talk, number)
+                way.repeat_chunk_event(talk, number)
 
     await eventually(way.ready, "the server is ready", within=60)
     enough = way.proxy.calls.total() + len(chunks) // 2
@@ -123,7 +123,7 @@ async def test_under_fire_every_chunk_is_transcribed_once_and_every_session_comb
                 way.end(talk)
             await everything_is_done(way)
             for talk, number in chunks[::5]:
-                way.tell_combiner_again(talk, number)
+                way.repeat_transcript_event(talk, number)
             await everything_is_done(way)
 
         for talk in all_talks:
@@ -196,7 +196,7 @@ async def test_an_event_that_nobody_understands_is_kept_among_the_undelivered(
 ) -> None:
     [talk] = talks(1, 2)
     async with recordings_way(tmp_path) as way:
-        way.tell("Audio Uploaded", flat("nowhere/at/all.wav", way.bucket)["detail"])
+        way.send_event("Audio Uploaded", flat("nowhere/at/all.wav", way.bucket)["detail"])
         way.upload(shuffled([talk]))
 
         await eventually(lambda: way.lost() == (0, 1), "the event is put aside", within=60)

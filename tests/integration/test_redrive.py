@@ -23,7 +23,7 @@ ATTEMPTS = 6
 
 async def redrive(way: Way, *arguments: str) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.redrive", "local", *arguments, "--json"),
+        *(sys.executable, "-m", "infra.commands.redrive", "local", *arguments, "--json"),
         env=way.cloud.environment,
         stdout=PIPE,
     )

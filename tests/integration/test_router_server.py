@@ -14,22 +14,22 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from lambdas.router.decide import (
     Answer,
-    Done,
-    Later,
-    Lost,
-    Outcome,
-    Pace,
-    Queue,
+    Enqueue,
+    NoAnswer,
     Reason,
-    Refused,
-    Server,
+    Rejected,
+    ServerHealth,
     Skip,
+    Transcribed,
+    TranscriptionPace,
+    TryLater,
 )
-from lambdas.router.request import Request, requested
-from lambdas.router.route import Clock, Report, Router
+from lambdas.router.request import TranscriptionRequest, parse_request
+from lambdas.router.route import InvocationClock, RecordingRouter, RouteResult
 from lambdas.router.server import TranscriptionServer
 from tests.support.events import BUCKET, created
-from transcripts.recordings import TranscriptionJob
+from transcripts.recordings.keys import TranscriptionJob
+from transcripts.recordings.status import RecordingState
 
 pytestmark = pytest.mark.integration
 
@@ -66,12 +66,12 @@ async def never_ends(stub: Stub, request: web.Request) -> web.StreamResponse:
 
 
 async def transcribes_and_resets(stub: Stub, request: web.Request) -> web.StreamResponse:
-    stub.outcome = Outcome.TRANSCRIBED
+    stub.state_now = RecordingState.TRANSCRIBED
     return await resets(stub, request)
 
 
 async def finds_no_audio(stub: Stub, request: web.Request) -> web.StreamResponse:
-    stub.outcome = Outcome.FAILED
+    stub.state_now = RecordingState.FAILED
     return await says(422)(stub, request)
 
 
@@ -85,7 +85,7 @@ class Stub:
     requests: list[tuple[dict[str, Any], str | None]] = field(default_factory=list)
     connections: set[int] = field(default_factory=set)
     queued: list[TranscriptionJob] = field(default_factory=list)
-    outcome: Outcome | None = None
+    state_now: RecordingState = RecordingState.WAITING
     over: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
 
@@ -100,10 +100,10 @@ class Stub:
         self.requests.append((await request.json(), request.headers.get("Authorization")))
         return await self.script.pop(0)(self, request)
 
-    def of(self, _request: Request) -> Outcome | None:
-        return self.outcome
+    def state(self, _request: TranscriptionRequest) -> RecordingState:
+        return self.state_now
 
-    def size(self, _request: Request) -> int | None:
+    def size(self, _request: TranscriptionRequest) -> int | None:
         return None
 
     @property
@@ -113,12 +113,14 @@ class Stub:
     async def transcribe(self, seconds: float = 5.0) -> Answer:
         return await asyncio.to_thread(self.server.transcribe, BUCKET, KEY, seconds=seconds)
 
-    async def route(self, *script: Behaviour) -> Report:
+    async def route(self, *script: Behaviour) -> RouteResult:
         """Route a recording; pauses are not waited for."""
         self.script = list(script)
-        router = Router(bucket=self, server=self.server, queue=self.queued.append, pace=Pace())
-        clock = Clock(left=lambda: 299.0, sleep=lambda _seconds: None, jitter=lambda: 0.5)
-        asked = requested(created(KEY), BUCKET)
+        router = RecordingRouter(
+            recordings=self, server=self.server, queue=self.queued.append, pace=TranscriptionPace()
+        )
+        clock = InvocationClock(left=lambda: 299.0, sleep=lambda _seconds: None, jitter=lambda: 0.5)
+        asked = parse_request(created(KEY), BUCKET)
         assert asked is not None
         return await asyncio.to_thread(router.route, asked, clock)
 
@@ -149,20 +151,20 @@ async def stub() -> AsyncIterator[Stub]:
 @pytest.mark.parametrize(
     ("health", "status", "server"),
     [
-        (FINE, 200, Server.READY),
-        (FINE | {"queue": {"waiting": 8, "running": 1, "limit": 8}}, 200, Server.FULL),
-        (FINE | {"queue": {"waiting": 0, "running": 1, "limit": 0}}, 200, Server.FULL),
-        (FINE | {"queue": {"waiting": 0, "running": 0, "limit": 0}}, 200, Server.READY),
-        (FINE | {"ready": False}, 200, Server.NOT_READY),
-        (FINE, 503, Server.NOT_READY),
-        ({"status": "ok"}, 200, Server.NOT_READY),
-        ("Yes, I'm ok", 200, Server.NOT_READY),
-        (says_nothing, 200, Server.DOWN),
-        (resets, 200, Server.DOWN),
+        (FINE, 200, ServerHealth.READY),
+        (FINE | {"queue": {"waiting": 8, "running": 1, "limit": 8}}, 200, ServerHealth.FULL),
+        (FINE | {"queue": {"waiting": 0, "running": 1, "limit": 0}}, 200, ServerHealth.FULL),
+        (FINE | {"queue": {"waiting": 0, "running": 0, "limit": 0}}, 200, ServerHealth.READY),
+        (FINE | {"ready": False}, 200, ServerHealth.NOT_READY),
+        (FINE, 503, ServerHealth.NOT_READY),
+        ({"status": "ok"}, 200, ServerHealth.NOT_READY),
+        ("Yes, I'm ok", 200, ServerHealth.NOT_READY),
+        (says_nothing, 200, ServerHealth.DOWN),
+        (resets, 200, ServerHealth.DOWN),
     ],
 )
 async def test_what_the_server_says_of_itself_is_believed_and_silence_is_not_waited_for(
-    stub: Stub, health: Any, status: int, server: Server
+    stub: Stub, health: Any, status: int, server: ServerHealth
 ) -> None:
     stub.health, stub.health_status = health, status
 
@@ -173,16 +175,16 @@ async def test_a_server_that_is_not_there_is_down() -> None:
     nobody = TranscriptionServer(f"http://127.0.0.1:{unused_port()}", None)
     unknown = TranscriptionServer("http://transcriber.invalid:8000", None)
 
-    assert await asyncio.to_thread(nobody.health) == Server.DOWN
-    assert await asyncio.to_thread(unknown.health) == Server.DOWN
-    assert await asyncio.to_thread(nobody.transcribe, BUCKET, KEY, seconds=5.0) == Later()
+    assert await asyncio.to_thread(nobody.health) == ServerHealth.DOWN
+    assert await asyncio.to_thread(unknown.health) == ServerHealth.DOWN
+    assert await asyncio.to_thread(nobody.transcribe, BUCKET, KEY, seconds=5.0) == TryLater()
 
 
 async def test_a_connection_is_kept_and_replaced_when_it_was_closed_meanwhile(stub: Stub) -> None:
     server = stub.server
 
     for _ in range(3):
-        assert await asyncio.to_thread(server.health) == Server.READY
+        assert await asyncio.to_thread(server.health) == ServerHealth.READY
     assert len(stub.connections) == 1
 
     broken = iter([resets])
@@ -194,12 +196,12 @@ async def test_a_connection_is_kept_and_replaced_when_it_was_closed_meanwhile(st
         return web.json_response(FINE)
 
     stub.health = once
-    assert await asyncio.to_thread(server.health) == Server.READY
+    assert await asyncio.to_thread(server.health) == ServerHealth.READY
 
 
 async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stub) -> None:
     server = stub.server
-    assert await asyncio.to_thread(server.health) == Server.READY
+    assert await asyncio.to_thread(server.health) == ServerHealth.READY
     (forgotten,) = stub.connections
 
     async def silent_on_the_old_one(_stub: Stub, request: web.Request) -> web.StreamResponse:
@@ -208,7 +210,7 @@ async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stu
         return web.json_response(FINE)
 
     stub.health = silent_on_the_old_one
-    assert await asyncio.to_thread(server.health) == Server.READY
+    assert await asyncio.to_thread(server.health) == ServerHealth.READY
 
 
 # --- what it answers ------------------------------------------------------------------------------
@@ -217,16 +219,16 @@ async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stu
 @pytest.mark.parametrize(
     ("behaviour", "answer"),
     [
-        (says(200), Done()),
-        (never_ends, Done()),
-        (says(500), Lost()),
-        (says(503), Later()),
-        (says(503, **{"Retry-After": "3"}), Later(retry_after=3.0)),
-        (says(422), Refused()),
-        (says(401), Refused()),
-        (says(307, Location="http://127.0.0.1:1/"), Refused()),
-        (resets, Lost()),
-        (says_nothing, Lost()),
+        (says(200), Transcribed()),
+        (never_ends, Transcribed()),
+        (says(500), NoAnswer()),
+        (says(503), TryLater()),
+        (says(503, **{"Retry-After": "3"}), TryLater(retry_after=3.0)),
+        (says(422), Rejected()),
+        (says(401), Rejected()),
+        (says(307, Location="http://127.0.0.1:1/"), Rejected()),
+        (resets, NoAnswer()),
+        (says_nothing, NoAnswer()),
     ],
 )
 async def test_every_answer_and_every_silence_is_understood(
@@ -254,40 +256,40 @@ async def test_the_server_is_told_where_the_recording_is_and_by_whom(stub: Stub)
 async def test_errors_that_pass_are_tried_again_until_it_is_transcribed(stub: Stub) -> None:
     report = await stub.route(says(500), resets, says(503, **{"Retry-After": "1"}), says(200))
 
-    assert (report.end, report.attempts) == (Done(), 4)
+    assert (report.end, report.attempts) == (Transcribed(), 4)
     assert stub.queued == []
 
 
 async def test_errors_that_do_not_pass_end_in_the_queue(stub: Stub) -> None:
     report = await stub.route(says(500), says(503), resets, says(500))
 
-    assert (report.end, report.attempts) == (Queue(Reason.SERVER_FAILS), 4)
+    assert (report.end, report.attempts) == (Enqueue(Reason.SERVER_FAILS), 4)
     assert len(stub.queued) == 1
 
 
 async def test_an_answer_that_was_lost_is_not_asked_for_again(stub: Stub) -> None:
     report = await stub.route(transcribes_and_resets)
 
-    assert (report.end, report.attempts) == (Skip(Outcome.TRANSCRIBED), 1)
+    assert (report.end, report.attempts) == (Skip(RecordingState.TRANSCRIBED), 1)
     assert stub.queued == []
 
 
 async def test_a_failure_on_record_is_neither_tried_again_nor_queued(stub: Stub) -> None:
     report = await stub.route(finds_no_audio)
 
-    assert (report.end, report.attempts) == (Skip(Outcome.FAILED), 1)
+    assert (report.end, report.attempts) == (Skip(RecordingState.FAILED), 1)
     assert stub.queued == []
 
 
 async def test_a_wrong_secret_costs_no_recording(stub: Stub) -> None:
     report = await stub.route(says(401))
 
-    assert (report.end, report.attempts) == (Queue(Reason.SERVER_REFUSES), 1)
+    assert (report.end, report.attempts) == (Enqueue(Reason.SERVER_REFUSES), 1)
     assert len(stub.queued) == 1
 
 
 async def test_an_overloaded_server_is_left_alone(stub: Stub) -> None:
     report = await stub.route(says(503, **{"Retry-After": "60"}))
 
-    assert (report.end, report.attempts) == (Queue(Reason.SERVER_FULL), 1)
+    assert (report.end, report.attempts) == (Enqueue(Reason.SERVER_FULL), 1)
     assert len(stub.queued) == 1

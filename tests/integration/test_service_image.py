@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client.live import Message, Speaker
+from client.live.connection import Message, Speaker
 from tests.support.cloud import Cloud
 from tests.support.containers import Container, running_container
 from tests.support.eventually import eventually
@@ -146,7 +146,7 @@ async def test_nothing_is_in_it_that_only_serves_to_make_it(container: Container
     ):
         assert await container.run("find", folder, "-name", pattern) == (0, "")
     _, rooms = await container.run("ls", "/app")
-    assert rooms.split() == ["ecs_service", "speech", "transcripts", "translation"]
+    assert rooms.split() == ["ecs_service", "foundation", "speech", "transcripts", "translation"]
 
 
 async def test_nothing_is_compiled_when_it_starts(container: Container) -> None:

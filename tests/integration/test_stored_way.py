@@ -23,19 +23,19 @@ def send(cloud: Cloud, *bodies: str) -> None:
     assert len(answer["Successful"]) == len(bodies)
 
 
-def body(said: Utterance) -> str:
-    return said.model_dump_json(by_alias=True)
+def body(final: Utterance) -> str:
+    return final.model_dump_json(by_alias=True)
 
 
 async def test_an_utterance_on_the_queue_ends_in_the_table(cloud: Cloud) -> None:
-    said = utterance(conversation())
+    final = utterance(conversation())
 
-    send(cloud, body(said))
+    send(cloud, body(final))
 
     stored = await eventually(
-        lambda: cloud.table.since(said.conversation_id, BEGIN), "the utterance is stored"
+        lambda: cloud.table.since(final.conversation_id, BEGIN), "the utterance is stored"
     )
-    assert stored == [said]
+    assert stored == [final]
 
 
 async def test_an_utterance_that_is_sent_three_times_is_stored_once(cloud: Cloud) -> None:

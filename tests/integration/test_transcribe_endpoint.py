@@ -40,9 +40,11 @@ from tests.support.encoded import encode
 from tests.support.eventually import eventually
 from tests.support.recordings import flite, silence
 from transcribe_endpoint.faults import Fault, Faults
-from transcribe_endpoint.recognition.embedded import Embedded
-from transcribe_endpoint.recognition.script import Dictation, Recogniser, Script, dictate
-from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.recognition.dictation import Dictation, dictate
+from transcribe_endpoint.recognition.embedded import EngineRecogniser
+from transcribe_endpoint.recognition.recogniser import Recogniser
+from transcribe_endpoint.recognition.script import Script
+from transcribe_endpoint.streams.session import StreamQuota, TranscribeService
 from transcribe_endpoint.transports.certificates import certificates_in
 from transcribe_endpoint.transports.websocket import MAX_MESSAGE_BYTES, serve_websocket
 
@@ -140,7 +142,7 @@ async def endpoint(
     *faults: str, recogniser: Recogniser | None = None, **changes: Any
 ) -> AsyncIterator[str]:
     """Run an endpoint; the value is its base address."""
-    service = Service(
+    service = TranscribeService(
         recogniser=recogniser or Script.of_text("One two three.\nFour five."),
         secrets={KEYS.access_key: KEYS.secret_key},
         faults=Faults(Fault.parse(fault) for fault in faults),
@@ -297,7 +299,7 @@ async def test_another_path_is_not_found() -> None:
 
 
 async def test_too_many_streams_at_once_are_refused_until_one_has_gone() -> None:
-    limits = Limits(streams=1)
+    limits = StreamQuota(streams=1)
     async with endpoint(limits=limits) as base:
         first = await connected(presigned(base))
         refused = await connected(presigned(base))
@@ -315,7 +317,7 @@ async def test_too_many_streams_at_once_are_refused_until_one_has_gone() -> None
 
 
 async def test_a_handshake_that_fails_takes_no_place() -> None:
-    limits = Limits(streams=1)
+    limits = StreamQuota(streams=1)
     async with endpoint(limits=limits) as base:
         url = urlsplit(presigned(base))
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -335,7 +337,7 @@ async def test_a_handshake_that_fails_takes_no_place() -> None:
 
 
 async def test_too_many_starts_within_a_second_are_refused() -> None:
-    async with endpoint(limits=Limits(starts_per_second=2)) as base:
+    async with endpoint(limits=StreamQuota(starts_per_second=2)) as base:
         clients = [await connected(presigned(base)) for _ in range(3)]
         for client in clients[:2]:
             await client.ended()
@@ -510,7 +512,7 @@ async def test_dictated_words_are_heard_again_in_a_second_stream() -> None:
 
 async def test_the_embedded_engine_recognises_what_is_spoken() -> None:
     async with (
-        Embedded(PocketsphinxEngine(slots=1)) as embedded,
+        EngineRecogniser(PocketsphinxEngine(slots=1)) as embedded,
         endpoint(recogniser=embedded) as base,
     ):
         client = await connected(presigned(base))
@@ -522,7 +524,7 @@ async def test_the_embedded_engine_recognises_what_is_spoken() -> None:
 
 
 async def test_a_server_that_goes_tells_its_streams() -> None:
-    limits = Limits()
+    limits = StreamQuota()
     async with endpoint(limits=limits) as base:
         client = await connected(presigned(base))
     await client.left()

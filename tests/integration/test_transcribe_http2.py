@@ -40,7 +40,7 @@ from h2.settings import SettingCodes
 from tests.support import transcribe_sdk
 from tests.support.eventually import eventually
 from transcribe_endpoint.recognition.script import Script
-from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.streams.session import StreamQuota, TranscribeService
 from transcribe_endpoint.transports import http2
 from transcribe_endpoint.transports.certificates import Certificates, certificates_in
 from transcribe_endpoint.transports.http2 import serve_http2
@@ -56,11 +56,11 @@ OPTIONS = {"language-code": "en-US", "sample-rate": "16000", "media-encoding": "
 SILENCE = bytes(3200)
 
 
-def _service(**settings: Any) -> Service:
-    return Service(
+def _service(**settings: Any) -> TranscribeService:
+    return TranscribeService(
         recogniser=Script.of_text(SCRIPT),
         secrets={KEY: SECRET, TEMPORARY: SECRET},
-        limits=Limits(starts_per_second=100),
+        limits=StreamQuota(starts_per_second=100),
         **settings,
     )
 
@@ -71,12 +71,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest_asyncio.fixture
-async def service() -> Service:
+async def service() -> TranscribeService:
     return _service()
 
 
 @pytest_asyncio.fixture
-async def port(service: Service, certificates: Certificates) -> AsyncIterator[int]:
+async def port(service: TranscribeService, certificates: Certificates) -> AsyncIterator[int]:
     async with serve_http2(service, context=certificates.server_context()) as port:
         yield port
 
@@ -371,7 +371,9 @@ async def test_a_graceful_goaway_leaves_open_streams_alone(client: _Client) -> N
     await client.until(lambda: client.terminated)
 
 
-async def test_a_goaway_for_an_error_ends_the_streams(service: Service, client: _Client) -> None:
+async def test_a_goaway_for_an_error_ends_the_streams(
+    service: TranscribeService, client: _Client
+) -> None:
     answer = client.request()
     await client.until(lambda: answer.headers)
     client.h2.close_connection(ErrorCodes.INTERNAL_ERROR)
@@ -468,7 +470,10 @@ async def test_a_stalled_stream_takes_no_more_than_its_window(client: _Client) -
 
 
 async def test_transcripts_wait_for_the_client_up_to_a_bound(
-    port: int, certificates: Certificates, service: Service, monkeypatch: pytest.MonkeyPatch
+    port: int,
+    certificates: Certificates,
+    service: TranscribeService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http2, "MAX_WAITING_BYTES", 1024)
     async with _Client.to(port, certificates, window=100) as client:
@@ -505,7 +510,9 @@ async def test_who_goes_on_after_the_answer_is_reset(
         assert answer.reset == ErrorCodes.NO_ERROR
 
 
-async def test_a_client_that_resets_its_stream_is_let_go(service: Service, client: _Client) -> None:
+async def test_a_client_that_resets_its_stream_is_let_go(
+    service: TranscribeService, client: _Client
+) -> None:
     answer = client.request()
     await client.until(lambda: answer.headers)
     assert service.limits.open_streams == 1

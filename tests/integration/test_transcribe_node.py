@@ -13,7 +13,7 @@ from tests.support.encoded import encode
 from tests.support.eventually import eventually
 from tests.support.transcribe_js import SCRIPT, WHOLE, Sdk, installed, node, transcribe
 from transcribe_endpoint.recognition.script import Script, ScriptFile
-from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.streams.session import TranscribeService
 from transcribe_endpoint.transports.certificates import Certificates, certificates_in
 from transcribe_endpoint.transports.http2 import serve_http2
 
@@ -24,7 +24,7 @@ MEDICAL: dict[str, Any] = {"Specialty": "CARDIOLOGY", "Type": "DICTATION"}
 
 
 @pytest.fixture(scope="module")
-def service() -> Service:
+def service() -> TranscribeService:
     installed()
     return transcribe()
 
@@ -35,7 +35,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def sdk(service: Service, certificates: Certificates) -> AsyncIterator[Sdk]:
+async def sdk(service: TranscribeService, certificates: Certificates) -> AsyncIterator[Sdk]:
     async with (
         serve_http2(service, context=certificates.server_context()) as port,
         node(certificates.authority) as run,
@@ -221,7 +221,9 @@ async def test_an_exception_in_mid_stream_follows_what_was_said(sdk: Sdk, error:
     assert outcome.message == "This was asked for, as a fault."
 
 
-async def test_a_second_stream_of_the_session_ends_the_first(sdk: Sdk, service: Service) -> None:
+async def test_a_second_stream_of_the_session_ends_the_first(
+    sdk: Sdk, service: TranscribeService
+) -> None:
     first = asyncio.create_task(sdk.stream(end="never", SessionId=SESSION))
     await eventually(lambda: service.limits.open_streams, "the first stream is open")
     second = await sdk.stream(SessionId=SESSION)
@@ -247,7 +249,7 @@ async def test_a_lost_connection_is_an_end_like_any_other_to_the_sdk(sdk: Sdk) -
 
 
 async def test_a_stalled_stream_says_nothing_and_costs_others_nothing(
-    sdk: Sdk, service: Service
+    sdk: Sdk, service: TranscribeService
 ) -> None:
     stalled = asyncio.create_task(sdk.stream(fault="stall-0.5", patience=2))
     other = await sdk.stream()

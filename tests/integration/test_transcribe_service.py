@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import numpy as np
 import pytest
 
-from client.endpoints import transcribe_url
 from client.errors import Refused
-from client.languages import ask_for_languages
-from client.live import Message, Speaker
+from client.live.connection import Message, Speaker
+from client.live.endpoints import transcribe_url
+from client.live.languages import ask_for_languages
 from speech.transcribe_values import START_MEDICAL_STREAM_TRANSCRIPTION
 from tests.support.service import RunningService, running_service
 from transcribe_endpoint.faults import Fault, Faults
-from transcribe_endpoint.recognition.script import (
-    Dictation,
-    Listener,
-    Recogniser,
-    Recognition,
-    dictate,
-)
-from transcribe_endpoint.requests import StreamRequest
-from transcribe_endpoint.streams.session import Service
-from transcribe_endpoint.transports.certificates import certificates_in
-from transcribe_endpoint.transports.http2 import serve_http2
+from transcribe_endpoint.recognition.dictation import Dictation, dictate
+from transcribe_endpoint.recognition.recogniser import Recogniser, ResultHandler, StreamRecognition
+from transcribe_endpoint.requests import TranscribeRequest
+from transcribe_endpoint.streams.session import TranscribeService
 from transcribe_endpoint.transports.websocket import serve_websocket
 from transcripts.protocol import ERRORS, ErrorCode, Final, Partial, TranscribeParameters
 
@@ -54,11 +45,11 @@ class Remembering(Dictation):
     """Dictation that remembers what the streams asked for."""
 
     def __init__(self) -> None:
-        self.requests: list[StreamRequest] = []
+        self.requests: list[TranscribeRequest] = []
 
-    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
+    def recognise(self, request: TranscribeRequest, handler: ResultHandler) -> StreamRecognition:
         self.requests.append(request)
-        return super().recognise(request, listener)
+        return super().recognise(request, handler)
 
 
 @asynccontextmanager
@@ -66,7 +57,7 @@ async def captions(
     *faults: str, recogniser: Recogniser | None = None, **settings: object
 ) -> AsyncIterator[RunningService]:
     """Start the endpoint and the service, which knows nothing of it but the address."""
-    heard = Service(
+    heard = TranscribeService(
         recogniser=recogniser or Dictation(),
         secrets={KEY: SECRET},
         faults=Faults(Fault.parse(fault) for fault in faults),
@@ -125,7 +116,9 @@ async def test_a_session_that_dies_costs_no_word_and_doubles_none(fault: str) ->
         assert times == pytest.approx(undisturbed_times, abs=0.05)
 
 
-async def told(service: RunningService, audio: bytes, **parameters: object) -> list[Message]:
+async def received_messages(
+    service: RunningService, audio: bytes, **parameters: object
+) -> list[Message]:
     """Speak and return what the service tells."""
     wanted = TranscribeParameters.model_validate(
         {"sample_rate": 16_000, "conversation_id": "talk", "speaker": "Ada"} | parameters
@@ -151,7 +144,7 @@ def by_channel(messages: list[Message]) -> dict[int | None, list[tuple[str, list
 @pytest.mark.parametrize("fault", [None, "disconnect@2.6x1", "disconnect@0.8x2"])
 async def test_two_channels_are_two_transcripts(fault: str | None) -> None:
     async with captions(*filter(None, [fault]), transcribe_allowed=ALLOWED) as service:
-        messages = await told(service, BOTH, channels=2, channel_mode="separate")
+        messages = await received_messages(service, BOTH, channels=2, channel_mode="separate")
 
     said = by_channel(messages)
     assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
@@ -175,7 +168,7 @@ async def test_two_channels_are_two_transcripts(fault: str | None) -> None:
 async def test_two_channels_are_mixed_unless_they_are_asked_for() -> None:
     async with captions(transcribe_allowed=ALLOWED) as service:
         both_ears = np.repeat(np.frombuffer(SPOKEN, "<i2"), 2).tobytes()
-        messages = await told(service, both_ears, channels=2)
+        messages = await received_messages(service, both_ears, channels=2)
 
     said = by_channel(messages)
     assert [text for text, _ in said[None]] == ["word1 word2", "word3 word4"]
@@ -185,7 +178,7 @@ async def test_two_channels_are_mixed_unless_they_are_asked_for() -> None:
 async def test_a_label_tells_people_apart_and_leaves_the_speakers_name() -> None:
     options = '{"show-speaker-label":"true","partial-results-stability":"high"}'
     async with captions(transcribe_allowed=ALLOWED) as service:
-        messages = await told(service, SPOKEN, options=options)
+        messages = await received_messages(service, SPOKEN, options=options)
 
     finals = [message for message in messages if isinstance(message, Final)]
     partials = [message for message in messages if isinstance(message, Partial)]
@@ -197,7 +190,7 @@ async def test_a_label_tells_people_apart_and_leaves_the_speakers_name() -> None
 
 async def test_without_being_asked_for_there_is_neither() -> None:
     async with captions(transcribe_allowed=ALLOWED) as service:
-        messages = await told(service, SPOKEN)
+        messages = await received_messages(service, SPOKEN)
 
     assert all(message.speaker_label is None for message in messages if isinstance(message, Final))
     assert all(m.stable_words is None for m in messages if isinstance(m, Partial))
@@ -215,7 +208,7 @@ async def test_without_being_asked_for_there_is_neither() -> None:
 async def test_what_the_operator_does_not_allow_is_refused(wanted: dict[str, object]) -> None:
     async with captions() as service:
         with pytest.raises(Refused) as caught:
-            await told(service, SPOKEN, **wanted)
+            await received_messages(service, SPOKEN, **wanted)
 
     assert caught.value.code is ErrorCode.INVALID_OPTION
     assert ERRORS[caught.value.code].close_code == 4407
@@ -252,23 +245,18 @@ async def test_a_stream_that_transcribe_refuses_is_not_tried_again() -> None:
     assert len(failures) == 1
 
 
+async def test_an_operators_options_are_those_of_every_stream() -> None:
+    newest = {"transcript-format": "spoken", "session-resume-window": "30"}
+    recogniser = Remembering()
+    async with captions(recogniser=recogniser, transcribe_options=json.dumps(newest)) as service:
+        await finals(service)
+
+    assert recogniser.requests[0].given.items() >= newest.items()
+
+
 async def test_options_that_the_service_would_not_take_end_the_start() -> None:
     with pytest.raises(AssertionError, match=r"TRANSCRIBE_OPTIONS: .*'speakers'"):
         async with captions(transcribe_options='{"speakers":"true"}'):
-            pass
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"transcribe_allowed": '{"medical":true}'},
-        {"transcribe_options": '{"specialty":"UROLOGY","type":"DICTATION"}'},
-    ],
-    ids=["may be chosen", "is every stream's"],
-)
-async def test_medical_over_the_sdks_transport_ends_the_start(settings: dict[str, Any]) -> None:
-    with pytest.raises(AssertionError, match=r"TRANSCRIBE_TRANSPORT .*Medical .*`websocket`"):
-        async with captions(transcribe_transport="http2", **settings):
             pass
 
 
@@ -279,7 +267,7 @@ async def test_a_speaker_who_may_gets_a_medical_transcript(fault: str | None) ->
     recogniser = Remembering()
     faults = filter(None, [fault])
     async with captions(*faults, recogniser=recogniser, transcribe_allowed=allowed) as service:
-        messages = await told(service, SPOKEN, options=json.dumps(wanted))
+        messages = await received_messages(service, SPOKEN, options=json.dumps(wanted))
 
     said = [message for message in messages if isinstance(message, Final)]
     assert [final.text for final in said] == ["word1 word2", "word3 word4"]
@@ -304,7 +292,7 @@ async def test_where_every_stream_is_medical_a_speaker_asks_for_nothing() -> Non
 async def test_a_medical_stream_in_another_language_is_refused() -> None:
     async with captions(transcribe_allowed='{"medical":true}') as service:
         with pytest.raises(Refused, match="Medical") as caught:
-            await told(service, SPOKEN, options=json.dumps(MEDICAL), language="de-DE")
+            await received_messages(service, SPOKEN, options=json.dumps(MEDICAL), language="de-DE")
 
     assert caught.value.code is ErrorCode.UNSUPPORTED_LANGUAGE
 
@@ -312,7 +300,7 @@ async def test_a_medical_stream_in_another_language_is_refused() -> None:
 async def test_strangers_do_not_learn_whose_account_it_is() -> None:
     async with captions("refuse:403") as service:
         with pytest.raises(Refused) as caught:
-            await told(service, SPOKEN)
+            await received_messages(service, SPOKEN)
         (logged,) = service.logged("stream_failed")
 
     assert str(caught.value).count("The recognition engine is not available.") == 1
@@ -322,7 +310,7 @@ async def test_strangers_do_not_learn_whose_account_it_is() -> None:
 async def test_an_engine_with_one_channel_refuses_two() -> None:
     async with running_service() as service:  # the stand-in
         with pytest.raises(Refused) as caught:
-            await told(service, BOTH, channels=2, channel_mode="separate")
+            await received_messages(service, BOTH, channels=2, channel_mode="separate")
 
     assert caught.value.code is ErrorCode.INVALID_OPTION
 
@@ -347,41 +335,3 @@ async def test_the_announced_channels_cannot_change_any_more() -> None:
             error = json.loads((await connection.receive()).data)
 
     assert error["code"] == "invalid_message"
-
-
-class Attentive(Dictation):
-    """Remembers what it was asked for last."""
-
-    def __init__(self) -> None:
-        self.asked: Mapping[str, str] = {}
-
-    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
-        self.asked = request.given
-        return super().recognise(request, listener)
-
-
-async def test_the_sdks_transport_says_the_same(tmp_path: Path) -> None:
-    certificates = certificates_in(tmp_path)
-    recogniser = Attentive()
-    heard = Service(recogniser=recogniser, secrets={KEY: SECRET})
-    newest = {"transcript-format": "spoken", "session-resume-window": "30"}
-    async with (
-        serve_http2(heard, context=certificates.server_context()) as port,
-        running_service(
-            engine="transcribe",
-            transcribe_transport="http2",
-            transcribe_endpoint=f"https://localhost:{port}",
-            transcribe_region="us-east-1",
-            transcribe_allowed=ALLOWED,
-            transcribe_options=json.dumps(newest),
-            aws_access_key_id=KEY,
-            aws_secret_access_key=SECRET,
-            aws_ca_bundle=certificates.authority,
-        ) as service,
-    ):
-        messages = await told(service, BOTH, channels=2, channel_mode="separate")
-
-    said = by_channel(messages)
-    assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
-    assert [text for text, _ in said[1]] == ["word11 word12", "word13"]
-    assert recogniser.asked.items() >= newest.items()

@@ -15,14 +15,14 @@ from aiohttp import ClientSession
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.recognition.script import Script
-from transcribe_endpoint.requests import BadRequest
-from transcribe_endpoint.streams.session import Service
+from transcribe_endpoint.streams.session import TranscribeService
 from transcribe_endpoint.transports import http1
 from transcribe_endpoint.transports.certificates import Certificates, certificates_in
 from transcribe_endpoint.transports.http1 import serve_http1
 from transcribe_endpoint.transports.http2 import serve_http2
-from transcribe_endpoint.vocabularies.operations import Operations
+from transcribe_endpoint.vocabularies.operations import VocabularyOperations
 from transcribe_endpoint.vocabularies.store import Vocabularies
 
 pytestmark = pytest.mark.integration
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.integration
 KEY, SECRET = "AKIDEXAMPLE", "a-secret"
 
 
-def service() -> Service:
-    return Service(
+def service() -> TranscribeService:
+    return TranscribeService(
         recogniser=Script.of_text("One two."),
         secrets={KEY: SECRET},
         vocabularies=Vocabularies(pending_seconds=0.0),
@@ -69,7 +69,7 @@ def caller(made: Any) -> Call:
 @pytest_asyncio.fixture
 async def port() -> AsyncIterator[int]:
     serving = service()
-    async with serve_http1(serving, Operations(serving.vocabularies, fetch)) as port:
+    async with serve_http1(serving, VocabularyOperations(serving.vocabularies, fetch)) as port:
         yield port
 
 

@@ -57,12 +57,12 @@ def viewer(url: str, conversation: str, language: str | None = None, **options: 
 
 
 async def joined(*viewings: Viewer) -> None:
-    """Wait until they listen; what is said before is in their snapshots."""
+    """Wait until they are subscribed; earlier messages are in their snapshots."""
     for viewing in viewings:
         assert isinstance(await anext(aiter(viewing)), Snapshot)
 
 
-async def say(talk: aiohttp.ClientWebSocketResponse, chunks: int) -> None:
+async def send_audio(talk: aiohttp.ClientWebSocketResponse, chunks: int) -> None:
     for _ in range(chunks):
         await talk.send_bytes(CHUNK)
 
@@ -97,7 +97,7 @@ async def test_a_viewer_reads_every_final_in_his_language_beside_the_original(
         speaker(service.url, conversation) as talk,
     ):
         await joined(reading)
-        await say(talk, 2 * UTTERANCE)
+        await send_audio(talk, 2 * UTTERANCE)
         await talk.send_str('{"type":"stop"}')
         seen = await read(reading, finals=2)
 
@@ -121,7 +121,7 @@ async def test_what_is_still_spoken_is_translated_too(service: RunningService) -
         speaker(service.url, conversation) as talk,
     ):
         await joined(reading)
-        await say(talk, 10)
+        await send_audio(talk, 10)
         async with asyncio.timeout(10):
             async for message in reading:
                 if isinstance(message, Translation):
@@ -144,17 +144,17 @@ async def test_fifty_viewers_cost_as_much_as_one() -> None:
         ]
         talk = await stack.enter_async_context(speaker(service.url, conversation))
         await joined(*readers)
-        await say(talk, 3 * UTTERANCE)
+        await send_audio(talk, 3 * UTTERANCE)
         await talk.send_str('{"type":"stop"}')
         seen = await asyncio.gather(*(read(reader, finals=3) for reader in readers))
         calls = await sample(service.url, "cloudscribe_translation_calls_total")
         characters = await sample(service.url, "cloudscribe_translation_characters_total")
 
-    told = [[m for m in messages if isinstance(m, Translation)] for messages in seen]
-    assert all(one == told[0] for one in told)
-    assert calls == len({m.text for m in told[0]})
+    received = [[m for m in messages if isinstance(m, Translation)] for messages in seen]
+    assert all(one == received[0] for one in received)
+    assert calls == len({m.text for m in received[0]})
     originals = {m.seq: m.text for m in seen[0] if isinstance(m, Final | Partial)}
-    assert characters == sum(map(len, {originals[m.seq] for m in told[0]}))
+    assert characters == sum(map(len, {originals[m.seq] for m in received[0]}))
 
 
 async def test_who_comes_late_reads_the_past_in_his_language(service: RunningService) -> None:
@@ -164,7 +164,7 @@ async def test_who_comes_late_reads_the_past_in_his_language(service: RunningSer
         speaker(service.url, conversation) as talk,
     ):
         await joined(listening)
-        await say(talk, UTTERANCE + 4)
+        await send_audio(talk, UTTERANCE + 4)
         async for message in listening:
             if isinstance(message, Final):
                 break
@@ -194,7 +194,7 @@ async def test_another_language_is_refused_with_those_there_are(service: Running
     assert "fr, de, pt-PT" in str(refusal)
 
 
-async def test_snapshots_are_not_translated_and_this_is_said(service: RunningService) -> None:
+async def test_snapshots_are_not_translated_and_the_error_says_so(service: RunningService) -> None:
     refusal = await refused(viewer(service.url, "c", "fr", mode="snapshot"))
 
     assert refusal.code is ErrorCode.INVALID_PARAMETER
@@ -233,7 +233,7 @@ async def page(url: str) -> object:
         return await answer.json()
 
 
-async def test_strangers_are_not_told_the_languages(service: RunningService) -> None:
+async def test_refused_clients_do_not_get_the_languages(service: RunningService) -> None:
     async with (
         aiohttp.ClientSession(headers={"Origin": "https://elsewhere.example"}) as session,
         session.get(f"{service.url}/api/stt/languages") as answer,
@@ -274,7 +274,7 @@ async def test_what_is_detected_counts_and_what_is_uncertain_is_as_recognised() 
         reading = await stack.enter_async_context(viewer(service.url, conversation, "fr"))
         talk = await stack.enter_async_context(speaker(service.url, conversation))
         await joined(reading)
-        await say(talk, UTTERANCE + 6)  # and a word of the next
+        await send_audio(talk, UTTERANCE + 6)  # and a word of the next
         await talk.send_str('{"type":"stop"}')
         seen = await read(reading, finals=2)
 
@@ -287,7 +287,7 @@ async def test_what_is_detected_counts_and_what_is_uncertain_is_as_recognised() 
     assert all(m.text == "en>fr" for m in found if m.source_language == "en-US")
 
 
-async def test_an_unreachable_translator_is_told_and_the_originals_come() -> None:
+async def test_an_unreachable_translator_is_reported_and_the_originals_come() -> None:
     """Amazon Translate at an address where nobody listens."""
     environment = {
         "aws_endpoint_url_translate": "http://127.0.0.1:9",
@@ -302,7 +302,7 @@ async def test_an_unreachable_translator_is_told_and_the_originals_come() -> Non
         speaker(service.url, conversation) as talk,
     ):
         await joined(reading)
-        await say(talk, 2 * UTTERANCE)
+        await send_audio(talk, 2 * UTTERANCE)
         await talk.send_str('{"type":"stop"}')
         seen: list[Model] = []
         async with asyncio.timeout(20):

@@ -85,7 +85,7 @@ async def is_healthy(http: aiohttp.ClientSession, url: str) -> bool:
 # --- places ------------------------------------------------------------------------------------
 
 
-async def test_viewers_have_places_and_who_finds_none_learns_when_to_come_back(
+async def test_viewers_hold_slots_and_without_one_learn_when_to_try_again(
     held: contextlib.AsyncExitStack, http: aiohttp.ClientSession
 ) -> None:
     async with running_service(max_viewers=3, max_viewers_per_conversation=2) as service:
@@ -104,7 +104,7 @@ async def test_viewers_have_places_and_who_finds_none_learns_when_to_come_back(
         assert refused.value.code is ErrorCode.TOO_MANY_VIEWERS
         async with asyncio.timeout(5), http.get(f"{service.url}/metrics") as answer:
             assert 'refusals_total{code="too_many_viewers"} 2.0' in await answer.text()
-        await eventually(lambda: is_watched(http, service.url, 2), "a viewer's place is free")
+        await eventually(lambda: is_watched(http, service.url, 2), "a viewer's slot is free")
         await watch(held, service.url, "full")
 
 
@@ -235,7 +235,7 @@ async def test_when_they_run_out_all_the_same_it_waits_for_some_without_spinning
     assert len(service.logged("accept_failed")) < 20
 
 
-async def test_with_far_too_few_descriptors_it_says_so_and_does_not_start() -> None:
+async def test_with_far_too_few_descriptors_it_does_not_start() -> None:
     with pytest.raises(AssertionError, match="raise `ulimit -n`"):
         async with running_service(64):
             pass

@@ -16,7 +16,7 @@ from benchmarks.recognition import WORDLESS
 from benchmarks.whisper import START_P90, WER_ABOVE, compare, write_long
 from benchmarks.whisper_alone import library, ours
 from speech.transcribers import sequential
-from speech.transcribers.pieces import pieces
+from speech.transcribers.pieces import cut_pieces
 from tests.support.recordings import recordings, silence, wav
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ def test_in_pieces_it_finds_the_words_of_the_whole_and_utterances_begin_in_time(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Pieces of half a minute: as many cuts in four minutes as else in 40.
-    monkeypatch.setattr(sequential, "pieces", partial(pieces, longest=30 * 16_000))
+    monkeypatch.setattr(sequential, "cut_pieces", partial(cut_pieces, longest=30 * 16_000))
     path = tmp_path / "long.wav"
     said, _ = write_long(path, [each for each in recordings() if each.text], 180)
 

@@ -95,10 +95,10 @@ async def errors_of_both_ways(
     url: str, spoken: list[Spoken], audio: PcmFormat
 ) -> tuple[float, float]:
     """Return the word error rates: through the service, and of the engine alone."""
-    heard = await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[:8]])
-    heard += await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[8:]])
+    recognised = await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[:8]])
+    recognised += await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[8:]])
     return (
-        word_error_rate((each.text, words) for each, words in zip(spoken, heard, strict=True)),
+        word_error_rate((each.text, words) for each, words in zip(spoken, recognised, strict=True)),
         word_error_rate((each.text, each.alone) for each in spoken),
     )
 
@@ -134,7 +134,9 @@ async def test_words_survive_the_death_of_every_worker(
     pieces = list(decode(spoken.path))
     parameters = TranscribeParameters(sample_rate=16_000)
 
-    async def heard_by(speaker: Speaker, ready: asyncio.Semaphore, disturbed: asyncio.Event) -> str:
+    async def recognised_words(
+        speaker: Speaker, ready: asyncio.Semaphore, disturbed: asyncio.Event
+    ) -> str:
         for pcm in pieces[: len(pieces) // 2]:
             await speaker.send(pcm)
         messages = aiter(speaker)
@@ -149,12 +151,14 @@ async def test_words_survive_the_death_of_every_worker(
 
     ready, disturbed = asyncio.Semaphore(0), asyncio.Event()
     async with Speaker(service.url, parameters) as one, Speaker(service.url, parameters) as other:
-        hearing = [asyncio.create_task(heard_by(each, ready, disturbed)) for each in (one, other)]
-        for _ in hearing:
+        streams = [
+            asyncio.create_task(recognised_words(each, ready, disturbed)) for each in (one, other)
+        ]
+        for _ in streams:
             await ready.acquire()
         kill_workers(service)
         disturbed.set()
-        texts = await asyncio.gather(*hearing)
+        texts = await asyncio.gather(*streams)
 
     assert texts == [undisturbed, undisturbed]
     assert len(service.logged("engine_session_failed")) >= 2

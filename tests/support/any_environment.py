@@ -15,9 +15,9 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from infra.environments import Environment
-from infra.log_retention import RETENTION
-from infra.parts import Part
+from infra.aws.log_retention import RETENTION
+from infra.config.environment import Environment
+from infra.config.parts import ConfigPart
 from translation.languages import LANGUAGES
 
 #: Some with few zones, without Transcribe or Translate, and the one with CloudFront's logs.
@@ -56,15 +56,15 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "Environment.name": _texts("any", "a1", "environment1"),
     "Environment.region": _texts(*REGIONS),
     "Environment.tags": st.dictionaries(_texts("owner", "cost centre"), _texts("", "me", "ä+1")),
-    "Data.point_in_time_recovery_days": st.integers(0, 35),
-    "Data.utterance_days": st.integers(1, 3650),
-    "Data.recording_days": st.integers(1, 3650),
-    "Functions.processor_concurrency": st.integers(2, 1000),
-    "Functions.log_days": _DAYS,
-    "Functions.batch_worker_minutes": st.integers(1, 60),
-    "Network.cidr": _texts("10.20.0.0/16", "172.16.4.0/22", "192.168.0.0/20"),
-    "Network.zones": st.integers(2, 3),
-    "Network.nat_gateways": st.integers(0, 3),
+    "DataConfig.point_in_time_recovery_days": st.integers(0, 35),
+    "DataConfig.utterance_days": st.integers(1, 3650),
+    "DataConfig.recording_days": st.integers(1, 3650),
+    "FunctionsConfig.processor_concurrency": st.integers(2, 1000),
+    "FunctionsConfig.log_days": _DAYS,
+    "FunctionsConfig.batch_worker_minutes": st.integers(1, 60),
+    "NetworkConfig.cidr": _texts("10.20.0.0/16", "172.16.4.0/22", "192.168.0.0/20"),
+    "NetworkConfig.zones": st.integers(2, 3),
+    "NetworkConfig.nat_gateways": st.integers(0, 3),
     "SharedLoadBalancer.listener_arn": _texts(
         *(f"arn:aws:elasticloadbalancing:{each}:{ACCOUNT}:listener/app/a/1/2" for each in REGIONS)
     ),
@@ -80,22 +80,22 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "SharedLoadBalancer.rule_priority": st.integers(1, 50_000),
     "DedicatedLoadBalancer.certificate_arn": _certificates(*REGIONS),
     "NoLoadBalancer.machine": st.integers(1, 9999),
-    "Service.cpu": st.sampled_from([256, 512, 1024, 2048, 4096]),
-    "Service.memory_mib": st.sampled_from([512, 1024, 2048, 4096, 8192, 30_720]),
-    "Service.image": _texts(
+    "ServiceConfig.cpu": st.sampled_from([256, 512, 1024, 2048, 4096]),
+    "ServiceConfig.memory_mib": st.sampled_from([512, 1024, 2048, 4096, 8192, 30_720]),
+    "ServiceConfig.image": _texts(
         "registry.example.org/team/service:1.2",
         f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/cloudscribe:v1",
         f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/a/b@sha256:{'0a' * 32}",
     ),
-    "Service.slots": st.integers(1, 500),
-    "Service.viewers": st.integers(1, 60_000),
-    "Service.viewers_per_conversation": st.integers(1, 60_000),
-    "Service.max_stream_seconds": st.floats(0.5, 1e6),
-    "Service.minimum_tasks": st.integers(1, 3),
-    "Service.maximum_tasks": st.integers(1, 20),
-    "Service.on_demand_base": st.integers(0, 3),
-    "Service.drain_seconds": st.integers(1, 110),
-    "Service.log_days": _DAYS,
+    "ServiceConfig.slots": st.integers(1, 500),
+    "ServiceConfig.viewers": st.integers(1, 60_000),
+    "ServiceConfig.viewers_per_conversation": st.integers(1, 60_000),
+    "ServiceConfig.max_stream_seconds": st.floats(0.5, 1e6),
+    "ServiceConfig.minimum_tasks": st.integers(1, 3),
+    "ServiceConfig.maximum_tasks": st.integers(1, 20),
+    "ServiceConfig.on_demand_base": st.integers(0, 3),
+    "ServiceConfig.drain_seconds": st.integers(1, 110),
+    "ServiceConfig.log_days": _DAYS,
     "Allowed.languages": _lists(_texts(*_LANGUAGES)),
     "Allowed.vocabularies": _NAMES,
     "Allowed.vocabulary_filters": _NAMES,
@@ -104,8 +104,8 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "Allowed.transcript_format": _lists(_texts("written", "spoken")),
     "Allowed.session_resume_window": st.integers(0, 300),
     "Allowed.pii": _lists(_texts("redact", "identify")),
-    "Transcribe.region": _texts(*REGIONS),
-    "Transcribe.options": st.sampled_from(
+    "TranscribeConfig.region": _texts(*REGIONS),
+    "TranscribeConfig.options": st.sampled_from(
         [
             {},
             {"vocabulary-name": "names", "show-speaker-label": "true"},
@@ -113,52 +113,54 @@ RIGHT: Final[Mapping[str, Strategy]] = {
             {"specialty": "CARDIOLOGY", "type": "DICTATION"},
         ]
     ),
-    "Transcribe.quota": st.integers(1, 2000),
-    "Transcribe.starts_per_second": st.integers(1, 200),
-    "Translation.languages": _lists(_texts(*LANGUAGES)),
-    "Translation.terminology": _texts("products", "Names-2_b"),
-    "Translation.region": _texts(*REGIONS),
+    "TranscribeConfig.quota": st.integers(1, 2000),
+    "TranscribeConfig.starts_per_second": st.integers(1, 200),
+    "TranslationConfig.languages": _lists(_texts(*LANGUAGES)),
+    "TranslationConfig.terminology": _texts("products", "Names-2_b"),
+    "TranslationConfig.region": _texts(*REGIONS),
     "HostedZone.zone_id": _texts("Z0123456789ABCDEFGHIJ"),
     "HostedZone.name": _texts("example.org"),
     "Domain.name": _texts("captions.example.org", "example.org"),
     "Domain.certificate_arn": _certificates("us-east-1"),
-    "Gpu.image": _texts("registry.example.org/whisperx:1", "gpu_server"),
-    "Gpu.model": _texts("large-v3", "deepdml/faster-whisper-large-v3-turbo-ct2"),
-    "Gpu.alignment_languages": _lists(_texts("en", "de", "yue")),
-    "Gpu.settings": st.dictionaries(_texts("FETCH_MODELS", "SPOT_NOTICE"), _texts("true", "false")),
-    "Gpu.instance_types": _lists(_texts("g6.xlarge", "g5.2xlarge", "g4dn.xlarge"), least=1),
-    "Gpu.maximum_instances": st.integers(1, 10),
-    "Gpu.jobs_per_instance": st.integers(1, 1000),
-    "Gpu.jobs_to_start": st.integers(1, 1000),
-    "Gpu.longest_wait_minutes": st.integers(0, 720),
-    "Gpu.speed": st.floats(0.1, 1000),
-    "Gpu.idle_minutes": st.integers(1, 720),
-    "Gpu.batch_at": _texts("cron(0 0 * * ? *)", "cron(0 2 ? * MON-FRI *)"),
-    "Gpu.warm_from": _CRONS,
-    "Gpu.warm_until": _CRONS,
-    "Gpu.log_days": _DAYS,
-    "Operations.alarm_email": _texts("me@example.org", "first.last+alarms@mail.example.org"),
-    "Operations.monthly_budget_usd": st.integers(1, 100_000),
-    "Operations.speech_budget_usd": st.integers(1, 1000),
-    "Delivery.github_repository": _texts("owner/repository", "owner@12/repository@34"),
-    "Delivery.azure_organization_id": _texts("0123abcd-0123-0123-0123-0123456789ab"),
-    "Delivery.azure_service_connection": _texts("organisation/our project/connection"),
-    "Delivery.image_readers": _lists(_texts("210987654321", "333333333333")),
+    "GpuConfig.image": _texts("registry.example.org/whisperx:1", "gpu_server"),
+    "GpuConfig.model": _texts("large-v3", "deepdml/faster-whisper-large-v3-turbo-ct2"),
+    "GpuConfig.alignment_languages": _lists(_texts("en", "de", "yue")),
+    "GpuConfig.settings": st.dictionaries(
+        _texts("FETCH_MODELS", "SPOT_NOTICE"), _texts("true", "false")
+    ),
+    "GpuConfig.instance_types": _lists(_texts("g6.xlarge", "g5.2xlarge", "g4dn.xlarge"), least=1),
+    "GpuConfig.maximum_instances": st.integers(1, 10),
+    "GpuConfig.jobs_per_instance": st.integers(1, 1000),
+    "GpuConfig.jobs_to_start": st.integers(1, 1000),
+    "GpuConfig.longest_wait_minutes": st.integers(0, 720),
+    "GpuConfig.speed": st.floats(0.1, 1000),
+    "GpuConfig.idle_minutes": st.integers(1, 720),
+    "GpuConfig.batch_at": _texts("cron(0 0 * * ? *)", "cron(0 2 ? * MON-FRI *)"),
+    "GpuConfig.warm_from": _CRONS,
+    "GpuConfig.warm_until": _CRONS,
+    "GpuConfig.log_days": _DAYS,
+    "OperationsConfig.alarm_email": _texts("me@example.org", "first.last+alarms@mail.example.org"),
+    "OperationsConfig.monthly_budget_usd": st.integers(1, 100_000),
+    "OperationsConfig.speech_budget_usd": st.integers(1, 1000),
+    "DeliveryConfig.github_repository": _texts("owner/repository", "owner@12/repository@34"),
+    "DeliveryConfig.azure_organization_id": _texts("0123abcd-0123-0123-0123-0123456789ab"),
+    "DeliveryConfig.azure_service_connection": _texts("organisation/our project/connection"),
+    "DeliveryConfig.image_readers": _lists(_texts("210987654321", "333333333333")),
 }
 
 #: A value that is of a field's type and still wrong, as somebody writes it in JSON.
 WRONG: Final[Mapping[str, object]] = {
     "Environment.tags": {"aws:owner": "me"},
     "Environment.region": "mars-1",
-    "Data.point_in_time_recovery_days": 36,
-    "Data.utterance_days": 0,
-    "Data.recording_days": 0,
-    "Functions.processor_concurrency": 1,
-    "Functions.log_days": 2,
-    "Functions.batch_worker_minutes": 0,
-    "Network.cidr": "8.8.0.0/16",
-    "Network.zones": 4,
-    "Network.nat_gateways": -1,
+    "DataConfig.point_in_time_recovery_days": 36,
+    "DataConfig.utterance_days": 0,
+    "DataConfig.recording_days": 0,
+    "FunctionsConfig.processor_concurrency": 1,
+    "FunctionsConfig.log_days": 2,
+    "FunctionsConfig.batch_worker_minutes": 0,
+    "NetworkConfig.cidr": "8.8.0.0/16",
+    "NetworkConfig.zones": 4,
+    "NetworkConfig.nat_gateways": -1,
     "SharedLoadBalancer.listener_arn": "arn:aws:s3:::listener",
     "SharedLoadBalancer.domain_name": "alb",
     "SharedLoadBalancer.security_group_id": "default",
@@ -168,18 +170,18 @@ WRONG: Final[Mapping[str, object]] = {
     "SharedLoadBalancer.rule_priority": 50_001,
     "DedicatedLoadBalancer.certificate_arn": "mine",
     "NoLoadBalancer.machine": 0,
-    "Service.cpu": 300,
-    "Service.memory_mib": 500,
-    "Service.image": "has a space:1",
-    "Service.slots": 0,
-    "Service.viewers": 0,
-    "Service.viewers_per_conversation": 0,
-    "Service.max_stream_seconds": 0,
-    "Service.minimum_tasks": 0,
-    "Service.maximum_tasks": 0,
-    "Service.on_demand_base": -1,
-    "Service.drain_seconds": 200,
-    "Service.log_days": 2,
+    "ServiceConfig.cpu": 300,
+    "ServiceConfig.memory_mib": 500,
+    "ServiceConfig.image": "has a space:1",
+    "ServiceConfig.slots": 0,
+    "ServiceConfig.viewers": 0,
+    "ServiceConfig.viewers_per_conversation": 0,
+    "ServiceConfig.max_stream_seconds": 0,
+    "ServiceConfig.minimum_tasks": 0,
+    "ServiceConfig.maximum_tasks": 0,
+    "ServiceConfig.on_demand_base": -1,
+    "ServiceConfig.drain_seconds": 200,
+    "ServiceConfig.log_days": 2,
     "Allowed.languages": ["English"],
     "Allowed.vocabularies": ["two words"],
     "Allowed.vocabulary_filters": ["two words"],
@@ -188,39 +190,39 @@ WRONG: Final[Mapping[str, object]] = {
     "Allowed.transcript_format": ["sung"],
     "Allowed.session_resume_window": 301,
     "Allowed.pii": ["hide"],
-    "Transcribe.region": "mars-1",
-    "Transcribe.options": {"volume": "11"},
-    "Transcribe.quota": 0,
-    "Transcribe.starts_per_second": 0,
-    "Translation.languages": ["Klingon"],
-    "Translation.terminology": "two words",
-    "Translation.region": "mars-1",
+    "TranscribeConfig.region": "mars-1",
+    "TranscribeConfig.options": {"volume": "11"},
+    "TranscribeConfig.quota": 0,
+    "TranscribeConfig.starts_per_second": 0,
+    "TranslationConfig.languages": ["Klingon"],
+    "TranslationConfig.terminology": "two words",
+    "TranslationConfig.region": "mars-1",
     "HostedZone.zone_id": "example.org",
     "HostedZone.name": "example org",
     "Domain.name": "captions",
     "Domain.certificate_arn": "mine",
-    "Gpu.image": "has a space:1",
-    "Gpu.model": "../model",
-    "Gpu.alignment_languages": ["English"],
-    "Gpu.settings": {"PORT": "80"},
-    "Gpu.instance_types": ["m7i.large"],
-    "Gpu.maximum_instances": 0,
-    "Gpu.jobs_per_instance": 0,
-    "Gpu.jobs_to_start": 0,
-    "Gpu.longest_wait_minutes": -1,
-    "Gpu.speed": 0,
-    "Gpu.idle_minutes": 0,
-    "Gpu.batch_at": "midnight",
-    "Gpu.warm_from": "08:00",
-    "Gpu.warm_until": "18:00",
-    "Gpu.log_days": 2,
-    "Operations.alarm_email": "me",
-    "Operations.monthly_budget_usd": 0,
-    "Operations.speech_budget_usd": 0,
-    "Delivery.github_repository": "repository",
-    "Delivery.azure_organization_id": "organisation",
-    "Delivery.azure_service_connection": "connection",
-    "Delivery.image_readers": ["me"],
+    "GpuConfig.image": "has a space:1",
+    "GpuConfig.model": "../model",
+    "GpuConfig.alignment_languages": ["English"],
+    "GpuConfig.settings": {"PORT": "80"},
+    "GpuConfig.instance_types": ["m7i.large"],
+    "GpuConfig.maximum_instances": 0,
+    "GpuConfig.jobs_per_instance": 0,
+    "GpuConfig.jobs_to_start": 0,
+    "GpuConfig.longest_wait_minutes": -1,
+    "GpuConfig.speed": 0,
+    "GpuConfig.idle_minutes": 0,
+    "GpuConfig.batch_at": "midnight",
+    "GpuConfig.warm_from": "08:00",
+    "GpuConfig.warm_until": "18:00",
+    "GpuConfig.log_days": 2,
+    "OperationsConfig.alarm_email": "me",
+    "OperationsConfig.monthly_budget_usd": 0,
+    "OperationsConfig.speech_budget_usd": 0,
+    "DeliveryConfig.github_repository": "repository",
+    "DeliveryConfig.azure_organization_id": "organisation",
+    "DeliveryConfig.azure_service_connection": "connection",
+    "DeliveryConfig.image_readers": ["me"],
 }
 
 
@@ -242,7 +244,7 @@ def is_part(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def all_parts(model: type[Part] = Environment) -> Iterator[type[Part]]:
+def all_parts(model: type[ConfigPart] = Environment) -> Iterator[type[ConfigPart]]:
     """Yield the part and the parts that can be in it."""
     yield model
     for known in model.model_fields.values():
@@ -251,7 +253,7 @@ def all_parts(model: type[Part] = Environment) -> Iterator[type[Part]]:
                 yield from all_parts(each)
 
 
-def described(table: Mapping[str, Any], model: type[Part], field: str) -> Any:
+def described(table: Mapping[str, Any], model: type[ConfigPart], field: str) -> Any:
     """Return a field's line in `table`.
 
     Raises:
@@ -271,7 +273,7 @@ def described(table: Mapping[str, Any], model: type[Part], field: str) -> Any:
 Pins = Mapping[str, str]
 
 
-def choices(model: type[Part] = Environment, path: str = "") -> Iterator[tuple[str, str]]:
+def choices(model: type[ConfigPart] = Environment, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path and kind of each part that may be absent or another one."""
     for field in model.model_fields:
         here = f"{path}.{field}".removeprefix(".")
@@ -282,7 +284,7 @@ def choices(model: type[Part] = Environment, path: str = "") -> Iterator[tuple[s
             yield from choices(part, here)
 
 
-def values(model: type[Part], field: str, pins: Pins, path: str) -> Strategy:
+def values(model: type[ConfigPart], field: str, pins: Pins, path: str) -> Strategy:
     """Return a strategy for the values of one field; `path` is the field's own."""
     pinned = pins.get(path)
     needed = pinned is not None or any(each.startswith(f"{path}.") for each in pins)
@@ -303,7 +305,7 @@ def values(model: type[Part], field: str, pins: Pins, path: str) -> Strategy:
     return st.one_of(found)
 
 
-def parts(model: type[Part], pins: Pins, path: str = "") -> Strategy:
+def parts(model: type[ConfigPart], pins: Pins, path: str = "") -> Strategy:
     """Return a strategy for parts, whose fields need not fit together."""
     fields = {
         field: values(model, field, pins, f"{path}.{field}".removeprefix("."))
@@ -333,7 +335,7 @@ def _redrawn(
     head = head.partition("[")[0]
     here = f"{above}.{head}".removeprefix(".")
     inner = getattr(part, head)
-    if rest and isinstance(inner, Part):
+    if rest and isinstance(inner, ConfigPart):
         return part.model_copy(update={head: _redrawn(inner, rest, draw, pins, here)})
     return part.model_copy(update={head: draw(values(type(part), head, pins, here))})
 
@@ -341,7 +343,7 @@ def _redrawn(
 # --- wrong ----------------------------------------------------------------------------------
 
 
-def wrong(model: type[Part], field: str) -> object:
+def wrong(model: type[ConfigPart], field: str) -> object:
     """Return a value that is wrong for a field without parts in it."""
     plain = list(members(model.model_fields[field].annotation))
     if any(each is bool or get_origin(each) is Literal for each in plain):
@@ -350,7 +352,7 @@ def wrong(model: type[Part], field: str) -> object:
 
 
 def leaves(
-    model: type[Part], chosen: Mapping[str, str], path: str = ""
+    model: type[ConfigPart], chosen: Mapping[str, str], path: str = ""
 ) -> Iterator[tuple[str, object]]:
     """Yield paths of all fields without parts in them, each with a wrong value.
 
@@ -368,12 +370,12 @@ def leaves(
             yield here, wrong(model, field)
 
 
-def inside(model: type[Part], field: str) -> dict[str, type[Part]]:
+def inside(model: type[ConfigPart], field: str) -> dict[str, type[ConfigPart]]:
     """Return the parts that a field takes, by kind."""
     return {
         _kind(each): each for each in members(model.model_fields[field].annotation) if is_part(each)
     }
 
 
-def _kind(part: type[Part]) -> str:
+def _kind(part: type[ConfigPart]) -> str:
     return str(part.model_fields["kind"].default) if "kind" in part.model_fields else ""

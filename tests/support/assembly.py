@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import app
-from infra import security
-from infra.environments import (
-    Canary,
-    Delivery,
-    Domain,
-    Functions,
-    Gpu,
-    HostedZone,
-    Operations,
-    Service,
-)
-from infra.recognition import Allowed, Transcribe
+from infra.common import nag
+from infra.config.delivery import DeliveryConfig
+from infra.config.domain import Domain, HostedZone
+from infra.config.functions import Canary, FunctionsConfig
+from infra.config.gpu import GpuConfig
+from infra.config.operations import OperationsConfig
+from infra.config.recognition import Allowed, TranscribeConfig
+from infra.config.service import ServiceConfig
+from infra.config.translation import TranslationConfig
 from infra.stacks import provision
-from infra.translation import Translation
 from tests.support import templates
 from tests.support.environments import DEDICATED, environment, live
 
@@ -30,7 +26,7 @@ CERTIFICATE = "arn:aws:acm:{region}:123456789012:certificate/0b0a"
 #: Everything that can be chosen and that app.py does not choose.
 FULL = environment(
     name="full",
-    functions=Functions(canary=Canary()),
+    functions=FunctionsConfig(canary=Canary()),
     live=live(
         load_balancer=DEDICATED.model_copy(
             update={"certificate_arn": CERTIFICATE.format(region="eu-west-1"), "access_logs": True}
@@ -40,23 +36,23 @@ FULL = environment(
             certificate_arn=CERTIFICATE.format(region="us-east-1"),
             hosted_zone=HostedZone(zone_id="Z0123456789", name="example.org"),
         ),
-        service=Service(
-            engine=Transcribe(
+        service=ServiceConfig(
+            engine=TranscribeConfig(
                 region="eu-central-1",
                 options={"vocabulary-name": "names"},
                 allowed=Allowed(vocabularies=("names",)),
             ),
-            translation=Translation(languages=("fr",), terminology="products"),
+            translation=TranslationConfig(languages=("fr",), terminology="products"),
         ),
     ),
-    gpu=Gpu(
+    gpu=GpuConfig(
         image="registry.example.org/whisperx:1",
         warm_from="cron(0 8 ? * MON-FRI *)",
         warm_until="cron(0 18 ? * MON-FRI *)",
         batch_at="cron(0 0 * * ? *)",
     ),
-    operations=Operations(alarm_email="someone@example.org", monthly_budget_usd=100),
-    delivery=Delivery(
+    operations=OperationsConfig(alarm_email="someone@example.org", monthly_budget_usd=100),
+    delivery=DeliveryConfig(
         github_repository="owner/repository",
         images=True,
         azure_organization_id="0123abcd-0123-0123-0123-0123456789ab",
@@ -102,7 +98,7 @@ def synthesised(folder: Path) -> Assembly:
     """Return the templates of all environments, which cdk-nag was content with."""
     artifacts = templates.built(folder / "built")
     made = templates.app(folder)
-    security.check(made)
+    nag.check(made)
     app.build(made, artifacts)
     provision(made, FULL, artifacts)
     made.synth()

@@ -57,7 +57,7 @@ class CountingRecogniser:
         yield Progress(heard, heard)
 
 
-def counting(*, cost: float = 0.0, raise_after: float | None = None) -> CountingModel:
+def track(*, cost: float = 0.0, raise_after: float | None = None) -> CountingModel:
     """Load a model that counts seconds."""
     return CountingModel(cost, raise_after)
 

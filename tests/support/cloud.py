@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
 
-from local_cloud.emulator.process import ROOT, Emulator
-from local_cloud.stacks.deployment import INPUTS, NO_INPUTS, Resources, start
+from local_cloud import ROOT
+from local_cloud.emulator.process import Emulator
+from local_cloud.stacks.deployment import INPUTS, NO_INPUTS, StackOutputs, start
 from local_cloud.stacks.fingerprint import fingerprint
 from transcripts.conversations import ConversationTable
 
@@ -33,7 +34,7 @@ class Cloud:
     """An emulator with the stacks in it."""
 
     emulator: Emulator
-    resources: Resources
+    resources: StackOutputs
 
     @property
     def environment(self) -> dict[str, str]:

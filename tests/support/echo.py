@@ -1,4 +1,4 @@
-"""The service's own `Connection` as an echo, which is what test suites of the protocol talk to."""
+"""An echo server made of the service's own `Connection`, for test suites of the protocol."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from collections.abc import AsyncIterator
 
 from picows import WSMsgType
 
-from ecs_service.access import Door
-from ecs_service.api.arrivals import Arrivals
+from ecs_service.access import AccessPolicy
+from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.connection import Connection
-from ecs_service.api.requests import Request
-from ecs_service.api.router import Router
-from ecs_service.app import SEND_BUFFER, serve
-from ecs_service.callers import Caller, Callers
-from ecs_service.rates import Rate, RateLimit
+from ecs_service.api.requests import HttpRequest
+from ecs_service.api.router import RequestRouter
+from ecs_service.app import SEND_BUFFER
+from ecs_service.limits.callers import Caller, CallerLimits
+from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 
 
 class Echo(Connection):
-    """Sends every message back as it came."""
+    """Sends every message back unchanged."""
 
     async def serve(self) -> None:
         """Read until the client goes."""
         self.resume_reading()
-        await self.until_ended()
+        await self.wait_until_ended()
 
-    def received_binary(self, message: bytes) -> None:
+    def on_binary(self, message: bytes) -> None:
         """Send it back."""
-        self._send(WSMsgType.BINARY, message)
+        self._send_frame(WSMsgType.BINARY, message)
 
-    def received_text(self, message: bytes) -> None:
+    def on_text(self, message: bytes) -> None:
         """Send it back."""
-        self.offer(message)
+        self.deliver(message)
 
 
 @contextlib.asynccontextmanager
 async def echo_server(connections: set[Connection] | None = None) -> AsyncIterator[str]:
-    """Serve echoes behind the service's own router and options; yield the URL.
+    """Run an echo server behind the service's own router and socket options; yield its URL.
 
-    `connections` are those that are open.
+    Open connections are in `connections`.
     """
     connections = set() if connections is None else connections
 
-    def echo(_request: Request, _caller: Caller) -> Connection:
+    def echo(_request: HttpRequest, _caller: Caller) -> Connection:
         return Echo(connections)
 
     def refuse(refusal: Refusal, _caller: Caller) -> Connection:
         raise refusal
 
-    anybody = RateLimit(Rate(per_second=1e6, burst=10**6), most=1)
-    router = Router(
-        sockets={"/": echo},
-        refuse=refuse,
-        pages={},
-        door=Door(),
-        callers=Callers(connects=anybody, failures=anybody),
+    anybody = RateLimit(TokenRate(per_second=1e6, burst=10**6), most=1)
+    router = RequestRouter(
+        socket_routes={"/": echo},
+        refused=refuse,
+        http_routes={},
+        access=AccessPolicy(),
+        callers=CallerLimits(connects=anybody, failures=anybody),
         address_header=None,
-        arrivals=Arrivals(1_000),
+        pending=PendingConnections(1_000),
     )
     bound = socket.create_server(("127.0.0.1", 0))
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    listener = serve(router, bound)
+    acceptor = Acceptor(router, router.pending, bound)
     try:
-        yield f"ws://127.0.0.1:{listener.port}/"
+        yield f"ws://127.0.0.1:{acceptor.port}/"
     finally:
         for connection in tuple(connections):
             connection.end("draining")
-        listener.close()
+        acceptor.close()

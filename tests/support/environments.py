@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.environments import (
-    Data,
-    DedicatedLoadBalancer,
-    Environment,
-    Functions,
-    Live,
-    Service,
-    SharedLoadBalancer,
-)
+from infra.config.data import DataConfig
+from infra.config.environment import Environment
+from infra.config.functions import FunctionsConfig
+from infra.config.live import LiveConfig
+from infra.config.load_balancers import DedicatedLoadBalancer, SharedLoadBalancer
+from infra.config.service import ServiceConfig
 
 SHARED = SharedLoadBalancer(
     listener_arn="arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/a/1/2",
@@ -31,13 +28,13 @@ def environment(**changes: Any) -> Environment:
         **{
             "name": "test",
             "region": "eu-west-1",
-            "data": Data(protected=False),
-            "functions": Functions(canary=None),
+            "data": DataConfig(protected=False),
+            "functions": FunctionsConfig(canary=None),
             **changes,
         }
     )
 
 
-def live(**changes: Any) -> Live:
+def live(**changes: Any) -> LiveConfig:
     """Return live captions with a dedicated load balancer, with fields replaced by `changes`."""
-    return Live(**{"load_balancer": DEDICATED, "service": Service(), **changes})
+    return LiveConfig(**{"load_balancer": DEDICATED, "service": ServiceConfig(), **changes})

@@ -1,4 +1,4 @@
-"""Waiting for something that nobody announces."""
+"""Polls for a condition that nothing announces."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ async def eventually(
     within: float = 20.0,
     every: float = 0.05,
 ) -> T:
-    """Call `look` until what it returns is true, and return that.
+    """Call `look` until it returns a true value, and return that value.
 
-    `look` may be a coroutine function. Times are seconds. For what announces itself, wait
-    for the announcement instead.
+    `look` may be a coroutine function. Times are seconds. Where an event announces the condition,
+    wait for the event instead.
 
     Raises:
-        AssertionError: it did not happen in time; names `what` and the last answer.
+        AssertionError: the condition did not come true in time; names `what` and the last value.
     """
     deadline = time.monotonic() + within
     while True:

@@ -1,9 +1,8 @@
-"""A service whose faults are chosen by the test: the page's other half without an engine.
+"""A fake of the service, without an engine, for tests of the page; the test chooses its faults.
 
-It serves the built page under the strictest policy that a deployment would use, and speaks
-the live protocol with the real message models. A stream of audio becomes words of a given
-sentence, one for every `SECONDS_PER_WORD`, so that no recogniser decides about a test of the
-page.
+It serves the built page with the strictest content security policy that a deployment would use, and
+speaks the live protocol with the real message models. A stream of audio becomes the words of a
+fixed sentence, one for every `SECONDS_PER_WORD`, so that no recogniser decides about a test.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ POLICY = (
 
 
 @dataclass(slots=True)
-class Refusal:
-    """What the next speaker gets instead of `ready`."""
+class PlannedRefusal:
+    """The error that the next speaker gets instead of `ready`."""
 
     code: ErrorCode
     retry_after: float | None = None
@@ -54,25 +53,25 @@ class Refusal:
 
 @dataclass(slots=True)
 class FakeService:
-    """The service and what it has seen; the test changes the public fields as it likes."""
+    """The service and what it has received; a test may change all public fields."""
 
     url: str = ""
     engine: str = "pocketsphinx"
-    #: Seconds of lag told in every `ack`.
+    #: Seconds of lag in every `ack`.
     lag: float = 0.0
-    refusals: list[Refusal] = field(default_factory=list)
-    #: While false, new sockets are cut before the handshake, as without a network.
+    refusals: list[PlannedRefusal] = field(default_factory=list)
+    #: While false, new sockets are aborted before the handshake, as without a network.
     reachable: bool = True
-    #: While false, snapshots are empty and say so, as when the table does not answer.
+    #: While false, snapshots are empty and not `complete`, as when the table does not answer.
     complete: bool = True
     finals: list[Final] = field(default_factory=list)
-    #: What can be recognised and translated into, and by whom.
+    #: The response of `/api/stt/languages`.
     languages: dict[str, object] = field(
         default_factory=lambda: {"recognition": ["en-US"], "translation": [], "translator": None}
     )
-    #: s16le of each stream, in order of their start.
+    #: The audio of each stream, s16le, in the order of their start.
     audio: list[bytearray] = field(default_factory=list)
-    #: The language of each stream, as it was asked for.
+    #: The requested language of each stream.
     spoken: list[str | None] = field(default_factory=list)
     stops: int = 0
     views: int = 0
@@ -81,27 +80,29 @@ class FakeService:
     _seq: int = 0
     _utterances: int = 0
 
-    async def tell_languages(self, _request: web.Request) -> web.Response:
-        """Tell the page what there is to choose from."""
+    async def serve_languages(self, _request: web.Request) -> web.Response:
+        """Serve the languages that the page offers."""
         return web.json_response(self.languages)
 
-    async def say(self, text: str, *, speaker: str = "Ada", utterance: str | None = None) -> None:
-        """Publish a final as if somebody elsewhere had spoken."""
-        await self.publish(self.final(text, speaker=speaker, utterance=utterance))
+    async def publish_final(
+        self, text: str, *, speaker: str = "Ada", utterance: str | None = None
+    ) -> None:
+        """Broadcast a final, as if another client had spoken."""
+        await self.broadcast(self.final(text, speaker=speaker, utterance=utterance))
 
     def final(self, text: str, *, speaker: str = "Ada", utterance: str | None = None) -> Final:
-        """Return a final of now."""
+        """Return a final with the current time."""
         return Final(
             **self._fields(text, speaker, utterance or self._next_utterance()),
             timestamp=datetime.now(UTC),
         )
 
     def partial(self, text: str, utterance: str, *, speaker: str = "Ada") -> Partial:
-        """Return a guess about an utterance."""
+        """Return a partial of an utterance."""
         return Partial(**self._fields(text, speaker, utterance))
 
-    async def publish(self, message: Model, *, also: web.WebSocketResponse | None = None) -> None:
-        """Send a message to every viewer."""
+    async def broadcast(self, message: Model, *, also: web.WebSocketResponse | None = None) -> None:
+        """Send a message to every viewer, and to `also`."""
         if isinstance(message, Final):
             self.finals.append(message)
         for socket in [*self._viewers, *([also] if also else [])]:
@@ -109,16 +110,16 @@ class FakeService:
                 await socket.send_str(encode(message).decode())
 
     def cut(self) -> None:
-        """Break every connection without a goodbye."""
+        """Abort every connection without a close frame."""
         for socket in [*self._viewers, *self._speakers]:
             transport = socket._req.transport if socket._req is not None else None
             if transport is not None:
                 transport.abort()
 
     async def refuse_viewers(self, code: ErrorCode) -> None:
-        """End every viewer's connection with an error."""
+        """Close every viewer's connection with an error."""
         for socket in list(self._viewers):
-            await _refuse(socket, Refusal(code))
+            await _refuse(socket, PlannedRefusal(code))
 
     # --- endpoints ------------------------------------------------------------------------
 
@@ -164,12 +165,12 @@ class FakeService:
             return socket
         self._speakers.add(socket)
         try:
-            await self._listen(socket, request.query)
+            await self._recognise(socket, request.query)
         finally:
             self._speakers.discard(socket)
         return socket
 
-    async def _listen(self, socket: web.WebSocketResponse, query: Mapping[str, str]) -> None:
+    async def _recognise(self, socket: web.WebSocketResponse, query: Mapping[str, str]) -> None:
         conversation = query["conversationId"]
         speaker = query.get("speaker", "Speaker")
         ready = Ready(
@@ -185,7 +186,7 @@ class FakeService:
         self.audio.append(audio)
         self.spoken.append(query.get("language"))
         words = SENTENCE.split()
-        utterance, said, finals, acked = self._next_utterance(), 0, 0, 0.0
+        utterance, shown, finals, acked = self._next_utterance(), 0, 0, 0.0
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 assert isinstance(control_message.validate_json(message.data), Stop)
@@ -194,25 +195,27 @@ class FakeService:
             audio += message.data
             seconds = len(audio) / BYTES_PER_SECOND
             due = int(seconds / SECONDS_PER_WORD) - finals * len(words)
-            if said < due <= len(words):
-                said = due
-                text = " ".join(words[:said])
-                await self.publish(self.partial(text, utterance, speaker=speaker), also=socket)
-            if said == len(words):
+            if shown < due <= len(words):
+                shown = due
+                text = " ".join(words[:shown])
+                await self.broadcast(self.partial(text, utterance, speaker=speaker), also=socket)
+            if shown == len(words):
                 final = self.final(SENTENCE, speaker=speaker, utterance=utterance)
-                await self.publish(final, also=socket)
-                utterance, said, finals = self._next_utterance(), 0, finals + 1
+                await self.broadcast(final, also=socket)
+                utterance, shown, finals = self._next_utterance(), 0, finals + 1
             if seconds - acked >= 1:
                 acked = seconds
                 ack = Ack(received=seconds, processed=max(0.0, seconds - self.lag), lag=self.lag)
                 await socket.send_str(encode(ack).decode())
         else:
             return
-        if said:
-            text = " ".join(words[:said])
-            await self.publish(self.final(text, speaker=speaker, utterance=utterance), also=socket)
+        if shown:
+            text = " ".join(words[:shown])
+            await self.broadcast(
+                self.final(text, speaker=speaker, utterance=utterance), also=socket
+            )
         duration = len(audio) / BYTES_PER_SECOND
-        closed = Closed(reason="stopped", duration=duration, finals=finals + bool(said))
+        closed = Closed(reason="stopped", duration=duration, finals=finals + bool(shown))
         await socket.send_str(encode(closed).decode())
         await socket.close()
 
@@ -243,7 +246,7 @@ class FakeService:
         }
 
 
-async def _refuse(socket: web.WebSocketResponse, refusal: Refusal) -> None:
+async def _refuse(socket: web.WebSocketResponse, refusal: PlannedRefusal) -> None:
     message = error(refusal.code, "This is a test.", retry_after=refusal.retry_after)
     await socket.send_str(encode(message).decode())
     await socket.close(code=ERRORS[refusal.code].close_code)
@@ -256,12 +259,12 @@ async def _page(request: web.Request) -> web.StreamResponse:
 
 @contextlib.asynccontextmanager
 async def fake_service() -> AsyncIterator[FakeService]:
-    """Run it on a free port; `frontend/dist` has to be built."""
+    """Run a fake service on a free port; `frontend/dist` must be built."""
     service = FakeService()
     app = web.Application()
     app.router.add_get("/api/stt/connect", service.connect)
     app.router.add_get("/api/stt/transcribe", service.transcribe)
-    app.router.add_get("/api/stt/languages", service.tell_languages)
+    app.router.add_get("/api/stt/languages", service.serve_languages)
     app.router.add_get("/{name:.*}", _page)
     runner = web.AppRunner(app, shutdown_timeout=0.5)
     await runner.setup()

@@ -1,4 +1,4 @@
-"""A proxy before the server for recordings, through which calls go wrong in every usual way."""
+"""A proxy in front of the GPU server that makes calls fail in every usual way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.support.demo import free_port
 
-#: How much later a slow answer comes, seconds.
+#: The delay of a slow response, seconds.
 SLOW = 1.5
 
 
@@ -28,7 +28,7 @@ class Fault(StrEnum):
     SILENT = "no answer at all"
 
 
-#: Of a hundred calls for a transcript.
+#: The faults of a hundred calls for a transcript.
 SHARES = {
     Fault.NONE: 70,
     Fault.ERROR: 7,
@@ -41,7 +41,7 @@ SHARES = {
 
 
 class FaultyProxy:
-    """Passes requests on to `server`. Counts what it did to calls for a transcript."""
+    """Forwards requests to `server`, some with a fault; counts the faults of transcript calls."""
 
     def __init__(self, server: str, *, seed: int = 5) -> None:
         self.port = free_port()

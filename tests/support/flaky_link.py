@@ -1,4 +1,4 @@
-"""A TCP link that can be cut and mended, to stand between a client and its server."""
+"""A TCP proxy between a client and its server that a test can cut and restore."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class FlakyLink:
-    """Forwards connections to `target` while it is whole; cutting it breaks the open ones."""
+    """Forwards connections to `target` until it is cut, which aborts the open ones."""
 
     def __init__(self, target: str) -> None:
         address = urlsplit(target)
@@ -19,12 +19,12 @@ class FlakyLink:
         self.url = ""
 
     def cut(self) -> None:
-        """Break all connections and accept no further ones."""
+        """Abort all connections, and refuse new ones."""
         self._whole = False
         for connection in self._connections:
             connection.cancel()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Forward again."""
         self._whole = True
 

@@ -15,7 +15,8 @@ import boto3
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from transcripts.bucket import Recordings
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,12 +61,12 @@ def bucket_in_memory() -> Iterator[S3Client]:
         yield client
 
 
-def recordings(client: S3Client) -> Recordings:
-    return Recordings(BUCKET, client, sleep=lambda _: None)
+def recordings(client: S3Client) -> DocumentStore:
+    return DocumentStore(Objects(BUCKET, client, sleep=lambda _: None))
 
 
 class S3InMemory:
-    """As much of S3 as `transcripts.bucket` uses, for many requests at once.
+    """As much of S3 as `transcripts.recordings.objects` uses, for many requests at once.
 
     A request is one atomic step, as with S3 and unlike with moto. What S3 really answers is shown
     by the tests with moto and with the emulator.
@@ -104,8 +105,13 @@ class S3InMemory:
             self.requests["head"] += 1
             if Key not in self.objects:
                 raise _refusal("404", 404)
-            _, etag, metadata = self.objects[Key]
-            return {"ETag": etag, "Metadata": metadata, "LastModified": WRITTEN}
+            body, etag, metadata = self.objects[Key]
+            return {
+                "ContentLength": len(body),
+                "ETag": etag,
+                "Metadata": metadata,
+                "LastModified": WRITTEN,
+            }
 
     def get_object(self, *, Key: str, **_: object) -> dict[str, Any]:  # noqa: N803
         with self._lock:

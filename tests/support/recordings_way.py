@@ -1,4 +1,4 @@
-"""Recordings on their whole way: bucket, events, functions, server, queue, all of them real.
+"""DocumentStore on their whole way: bucket, events, functions, server, queue, all of them real.
 
 Only the transcriber is a stand-in: a recording `say WORDS` has these words, and is as many seconds
 long as they have letters.
@@ -20,13 +20,15 @@ from pathlib import Path
 import psutil
 import urllib3
 
-from local_cloud.launcher.parts import TranscriberPart, keep_running
+from local_cloud.launcher.parts.part import keep_running
+from local_cloud.launcher.parts.recordings import RecordingsPart
 from tests.support.cloud import Cloud, cloud_of_one_machine
 from tests.support.demo import free_port
 from tests.support.events import created, flat
 from tests.support.faulty_proxy import FaultyProxy
-from transcripts.bucket import Recordings
-from transcripts.recordings import Session
+from transcripts.recordings.keys import Session
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 TOKEN = "a secret of enough letters"  # noqa: S105 - a test's
 MODULE = "tests.support.scripted_server"
@@ -37,7 +39,7 @@ ROUTER_SECONDS = 40
 
 
 def words(session: Session, number: int) -> str:
-    """Return what is said in a chunk: some words, not two chunks alike."""
+    """Return the words of a chunk, which differ from those of any other chunk."""
     return f"{session.session_id} number {number}" + " and on" * (number % 7)
 
 
@@ -64,7 +66,7 @@ class Way:
     """The whole way. `server` is not started."""
 
     cloud: Cloud
-    server: TranscriberPart
+    server: RecordingsPart
     proxy: FaultyProxy
 
     @property
@@ -72,8 +74,8 @@ class Way:
         return self.cloud.resources.recordings_bucket
 
     @property
-    def recordings(self) -> Recordings:
-        return Recordings(self.bucket, self.cloud.client("s3"))
+    def recordings(self) -> DocumentStore:
+        return DocumentStore(Objects(self.bucket, self.cloud.client("s3")))
 
     # --- what users do ----------------------------------------------------------------------
 
@@ -104,25 +106,25 @@ class Way:
     def end(self, talk: Talk) -> None:
         """Say by an event that a session has ended, and of how many chunks it consists."""
         about = {"userId": talk.session.user_id, "sessionId": talk.session.session_id}
-        self.tell("Session Ended", {"bucket": self.bucket, **about, "chunkCount": talk.count})
+        self.send_event("Session Ended", {"bucket": self.bucket, **about, "chunkCount": talk.count})
 
-    def tell(self, kind: str, detail: object) -> None:
+    def send_event(self, kind: str, detail: object) -> None:
         """Put an application's event on the bus."""
         entry = {"Source": "cloudscribe", "DetailType": kind, "Detail": json.dumps(detail)}
         self.cloud.client("events").put_events(Entries=[entry])
 
     # --- what goes wrong --------------------------------------------------------------------
 
-    def tell_again(self, talk: Talk, number: int) -> None:
-        """Have the router told of a chunk once more, by S3 itself or by an application."""
+    def repeat_chunk_event(self, talk: Talk, number: int) -> None:
+        """Send the router a chunk's event again, as S3 or as an application."""
         key = talk.key(number)
         if number % 2:
             self._invoke("router", created(key, self.bucket))
         else:
-            self.tell("Audio Uploaded", flat(key, self.bucket)["detail"])
+            self.send_event("Audio Uploaded", flat(key, self.bucket)["detail"])
 
-    def tell_combiner_again(self, talk: Talk, number: int) -> None:
-        """Have the combiner told of a chunk's transcript once more."""
+    def repeat_transcript_event(self, talk: Talk, number: int) -> None:
+        """Send the combiner the event of a chunk's transcript again."""
         self._invoke("session_combiner", created(talk.transcript_key(number), self.bucket))
 
     def kill(self, module: str) -> bool:
@@ -174,11 +176,11 @@ class Way:
 
     def _counts(self, url: str) -> tuple[int, int]:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        told = self.cloud.client("sqs").get_queue_attributes(
+        attributes = self.cloud.client("sqs").get_queue_attributes(
             QueueUrl=url,
             AttributeNames=[names[0], names[1]],  # type: ignore[list-item]  # two of its names
         )["Attributes"]
-        return int(told[names[0]]), int(told[names[1]])  # type: ignore[index]  # the same
+        return int(attributes[names[0]]), int(attributes[names[1]])  # type: ignore[index]  # the same
 
     def _invoke(self, function: str, event: object) -> None:
         self.cloud.client("lambda").invoke(
@@ -191,13 +193,13 @@ class Way:
 @contextlib.asynccontextmanager
 async def recordings_way(folder: Path) -> AsyncIterator[Way]:
     """Start everything but the server."""
-    server = TranscriberPart(
+    server = RecordingsPart(
         log=folder / "server.log",
         work=folder / "work",
         port=free_port(),
         token=TOKEN,
         module=MODULE,
-        job_seconds=3,
+        visibility_seconds=3,
     )
     proxy = FaultyProxy(server.url)
     functions = server.functions | {"GPU_URL": proxy.url}
@@ -215,7 +217,7 @@ async def recordings_way(folder: Path) -> AsyncIterator[Way]:
 
 
 @contextlib.asynccontextmanager
-async def kept_running(server: TranscriberPart) -> AsyncIterator[None]:
+async def kept_running(server: RecordingsPart) -> AsyncIterator[None]:
     """Start the server, and again whenever it dies, as the launcher does."""
     await server.start()
     keeping = asyncio.create_task(keep_running(server, print))

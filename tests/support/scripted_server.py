@@ -10,8 +10,9 @@ import functools
 import os
 import sys
 
-from gpu_server import app, worker
+from gpu_server import app
 from gpu_server.__main__ import main
+from gpu_server.work import worker
 from tests.support.scripted_transcriber import MODULE
 
 if __name__ == "__main__":

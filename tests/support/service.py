@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ecs_service.app import serve, service
+from ecs_service.api.acceptor import Acceptor
+from ecs_service.app import started_service
 from ecs_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -21,20 +22,20 @@ START_SECONDS = 30
 STOP_SECONDS = 40
 
 
-#: Settings for floods and broken clients, all of which come from one address here.
+#: Settings without rate limits, for tests whose many clients share one address.
 ANY_NUMBER = {"connects_at_once": 10**9, "failures_at_once": 10**9}
 
 
 @dataclass(slots=True)
 class RunningService:
-    """A service process: its address and what it has logged so far."""
+    """A process of the service: its URL and its log so far."""
 
     process: asyncio.subprocess.Process
     url: str
     logs: list[dict[str, Any]] = field(default_factory=list)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Return the log entries of one kind."""
+        """Return the log entries with this event name."""
         return [entry for entry in self.logs if entry.get("event") == event]
 
     async def terminate(self) -> int:
@@ -49,9 +50,9 @@ class RunningService:
 async def running_service(
     most_files: int | None = None, /, **settings: object
 ) -> AsyncIterator[RunningService]:
-    """Run `python -m ecs_service` with these settings (as in the environment, lower case).
+    """Run `python -m ecs_service` with `settings`, whose names are lower case here.
 
-    With `most_files` it may have no more descriptors than that.
+    `most_files` limits its file descriptors.
     """
     environment = {
         "PATH": os.environ["PATH"],
@@ -107,15 +108,16 @@ async def read_logs(service: RunningService, serving: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def service_in_process(settings: Settings) -> AsyncIterator[str]:
-    """Run the service on the test's own loop, where its clocks can be patched; yield its URL."""
+    """Run the service on the test's own loop, where constants can be patched; yield its URL."""
 
     def on_defect() -> None:
         raise AssertionError("a background task died")
 
-    async with service(settings, on_defect) as parts:
-        listener = serve(parts.router, socket.create_server(("127.0.0.1", 0)))
+    async with started_service(settings, on_defect) as parts:
+        bound = socket.create_server(("127.0.0.1", 0))
+        acceptor = Acceptor(parts.router, parts.router.pending, bound)
         try:
-            yield f"http://127.0.0.1:{listener.port}"
+            yield f"http://127.0.0.1:{acceptor.port}"
         finally:
-            listener.close()
-            await parts.live.dismiss()
+            acceptor.close()
+            await parts.live.disconnect_all()

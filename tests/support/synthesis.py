@@ -13,8 +13,8 @@ from cfnlint.decode.decode import decode_str
 from cfnlint.rules import Match
 from cfnlint.runner import Runner
 
-from infra import security
-from infra.environments import Environment
+from infra.common import nag
+from infra.config.environment import Environment
 from infra.stacks import provision
 from tests.support.templates import built, settings
 
@@ -31,7 +31,7 @@ def faults(environment: Environment) -> list[str]:
         out = Path(folder, "cdk.out")
         context = {**settings(), "aws:cdk:disable-asset-staging": True}
         app = cdk.App(context=context, outdir=str(out), builtin_cloud_formation_validation=False)
-        security.check(app)
+        nag.check(app)
         try:
             provision(app, environment, built(Path(folder, "built")))
             app.synth()

@@ -10,7 +10,7 @@ from typing import Any, cast
 import aws_cdk as cdk
 from aws_cdk.assertions import Template
 
-from infra.artifacts import Artifacts
+from infra.common.artifacts import Artifacts
 
 NAMES = ("batch_worker", "router", "session_combiner", "transcript_processor")
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from transcribe_endpoint.recognition.script import Script
-from transcribe_endpoint.streams.session import Limits, Service
+from transcribe_endpoint.streams.session import StreamQuota, TranscribeService
 
 HERE = Path(__file__).parents[1] / "aws_sdk_js"
 KEY, SECRET = "AKIDEXAMPLE", "a-secret"
@@ -30,11 +30,11 @@ PATIENCE = 20.0
 Run = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-def transcribe(**settings: Any) -> Service:
+def transcribe(**settings: Any) -> TranscribeService:
     """Return a service that says `SCRIPT` to who has the key."""
     settings.setdefault("recogniser", Script.of_text("\n".join(SCRIPT)))
-    limits = Limits(starts_per_second=100)
-    return Service(secrets={KEY: SECRET}, limits=limits, **settings)
+    limits = StreamQuota(starts_per_second=100)
+    return TranscribeService(secrets={KEY: SECRET}, limits=limits, **settings)
 
 
 def installed() -> None:

@@ -1,4 +1,4 @@
-"""Utterances for tests."""
+"""Makes utterances for tests, fixed ones and random ones."""
 
 from __future__ import annotations
 

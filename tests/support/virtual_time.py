@@ -1,6 +1,6 @@
-"""A loop whose clock jumps to the next timer, so that minutes take no time.
+"""An event loop with virtual time: its clock jumps to the next timer instead of waiting.
 
-For code without sockets and threads: nothing is waited for but timers.
+For code without sockets and threads, which waits for timers only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 class _Hasty(selectors.DefaultSelector):
-    """Returns at once from each wait, and counts how long it would have taken."""
+    """A selector that never waits, and adds up how long it would have waited."""
 
     now = 0.0
 
@@ -34,6 +34,6 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, _T]) -> _T:
-    """Run `main` to its end and return its result."""
+    """Run `main` in virtual time and return its result."""
     with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
         return runner.run(main)

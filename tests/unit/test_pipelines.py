@@ -1,6 +1,6 @@
 """The pipelines' files: well-formed, and unable to deploy what they should not.
 
-Neither GitHub nor Azure DevOps can be asked here; these tests are about what the files say.
+Neither GitHub nor Azure DevOps can be reached here, so these tests read the files.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
 TEMPLATES = sorted((ROOT / "pipelines/azure").glob("*.yml"))
 AZURE = [ROOT / "azure-pipelines.yml", *TEMPLATES]
+EXAMPLES = ROOT / "pipelines/examples"
+DEPENDABOT = ROOT / ".github/dependabot.yml"
+ISSUE_FORMS = ROOT / ".github/ISSUE_TEMPLATE"
 REUSABLE = "./.github/workflows/"
 IMAGE = "registry.example.org/words@sha256:" + "a" * 64
 
@@ -45,6 +48,12 @@ def workflow(name: str) -> dict[str, Any]:
 def triggers(content: dict[Any, Any]) -> set[str]:
     found = content[True]  # YAML 1.1 reads the key `on` as a truth value
     return {found} if isinstance(found, str) else set(found)
+
+
+def inputs_of(content: dict[Any, Any]) -> dict[str, Any]:
+    """Return the inputs of a reusable workflow."""
+    inputs: dict[str, Any] = content[True]["workflow_call"]["inputs"]
+    return inputs
 
 
 def jobs() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -82,8 +91,11 @@ def check(schema: str, files: list[Path], *options: str) -> None:
 
 
 def test_github_understands_workflows_and_actions() -> None:
-    check("github-workflows", WORKFLOWS)
+    check("github-workflows", [*WORKFLOWS, EXAMPLES / "github-main.yml"])
     check("github-actions", ACTIONS)
+    check("dependabot", [DEPENDABOT])
+    check("github-issue-config", [ISSUE_FORMS / "config.yml"])
+    check("github-issue-forms", [ISSUE_FORMS / "bug.yml", ISSUE_FORMS / "feature.yml"])
 
 
 def as_azure_reads_it(value: object) -> object:
@@ -102,8 +114,9 @@ def as_azure_reads_it(value: object) -> object:
 
 
 def test_azure_understands_pipeline_and_templates(tmp_path: Path) -> None:
-    for path in AZURE:
-        (tmp_path / path.name).write_text(yaml.safe_dump(as_azure_reads_it(read(path))))
+    for number, path in enumerate([*AZURE, EXAMPLES / "azure-pipelines.yml"]):
+        copy = tmp_path / f"{number}-{path.name}"
+        copy.write_text(yaml.safe_dump(as_azure_reads_it(read(path))))
 
     # The schema has expressions of .NET, and does not know what `${{ if }}` does to a list.
     check(
@@ -157,6 +170,29 @@ def test_actions_of_others_are_pinned_to_a_commit() -> None:
         for node in nodes(read(path)):
             used = node.get("uses", "./")
             assert used.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", used), path
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "pattern"),
+    [("pip", "*requirements*.txt"), ("npm", "package-lock.json"), ("docker", "Dockerfile")],
+)
+def test_dependabot_watches_every_locked_file_and_waits_a_week(
+    ecosystem: str, pattern: str
+) -> None:
+    (update,) = [
+        each
+        for each in read(DEPENDABOT)["updates"]
+        if each["package-ecosystem"] == ecosystem and each["cooldown"]["default-days"] >= 7
+    ]
+    folders = [ROOT, *ROOT.glob("[a-z]*/"), *ROOT.glob("tests/*/"), *ROOT.glob("benchmarks/*/")]
+    locked = {folder for folder in folders if any(folder.glob(pattern))}
+
+    assert {(ROOT / name.strip("/")) for name in update["directories"]} == locked
+
+
+def test_every_hook_before_a_commit_is_a_locked_tool_or_pinned_to_a_commit() -> None:
+    for repository in read(ROOT / ".pre-commit-config.yaml")["repos"]:
+        assert repository["repo"] == "local" or re.fullmatch(r"[0-9a-f]{40}", repository["rev"])
 
 
 def test_packages_and_image_layers_are_cached() -> None:
@@ -231,7 +267,7 @@ def test_make_hands_over_an_assembly_without_building(target: str) -> None:
     ).stdout
 
     assert f" {target}" in planned
-    assert "setup" not in planned
+    assert ".venv/.runtime" not in planned
 
 
 @pytest.mark.parametrize("target", ["deploy", "diff"])
@@ -245,10 +281,10 @@ def test_make_looks_for_credentials_first_but_not_in_a_pipeline(target: str, ass
         check=True,
     ).stdout
 
-    looks = "infra.account --signed-in" in planned
+    looks = "infra.commands.account --signed-in" in planned
     assert looks is not bool(assembly)
     if looks:
-        assert planned.index("infra.account") < planned.index("node_modules/.bin/cdk")
+        assert planned.index("infra.commands.account") < planned.index("node_modules/.bin/cdk")
 
 
 def test_credentials_come_after_everything_that_installs() -> None:
@@ -319,7 +355,7 @@ def test_azure_promotes_the_artifact_of_the_run_from_demo_to_prod() -> None:
     (conditional,) = [
         each[main] for each in read(ROOT / "azure-pipelines.yml")["stages"] if main in each
     ]
-    demo, keep, prod = conditional
+    demo, keep, prod, _gpu_image = conditional
 
     assert demo["dependsOn"] == ["Test", "Build"]
     assert keep["dependsOn"] == "Demo"
@@ -331,6 +367,46 @@ def test_azure_promotes_the_artifact_of_the_run_from_demo_to_prod() -> None:
     deploy = (ROOT / "pipelines/azure/deploy.yml").read_text()
     assert "template: fetch-assembly.yml" in deploy
     assert "CDK_APP: build/assembly/${{ parameters.environment }}" in deploy
+
+
+# --- from another repository ---------------------------------------------------------------------
+
+
+def test_the_examples_give_reusable_workflows_what_these_take() -> None:
+    called = read(EXAMPLES / "github-main.yml")["jobs"]
+    deployed = read(EXAMPLES / "azure-pipelines.yml")["stages"]
+
+    for job in called.values():
+        name, commit = re.fullmatch(r"OWNER/cloudscribe/(.+)@(\w{40})", job["uses"]).groups()  # type: ignore[union-attr]  # else the test fails
+        inputs = inputs_of(read(ROOT / name))
+        assert set(job["with"]) <= set(inputs)
+        assert {key for key, each in inputs.items() if each.get("required")} <= set(job["with"])
+        assert job["with"]["repository"] == "OWNER/cloudscribe"
+        assert job["with"]["ref"] == commit
+    for stage in deployed:
+        for job in stage["jobs"]:
+            template = read(ROOT / job["template"].removesuffix("@cloudscribe"))
+            assert job["parameters"]["source"] == "cloudscribe"
+            assert set(job["parameters"]) <= {each["name"] for each in template["parameters"]}
+
+
+def test_every_job_takes_the_tree_from_the_repository_that_it_is_given() -> None:
+    """A called workflow or template would check out its caller's repository."""
+    for path in WORKFLOWS:
+        if "workflow_call" not in triggers(read(path)):
+            continue
+        for node in nodes(read(path)["jobs"]):
+            if str(node.get("uses")).startswith("actions/checkout@"):
+                assert "inputs.repository" in node["with"]["repository"], path
+                assert "inputs.ref" in node["with"]["ref"], path
+            elif str(node.get("uses")).startswith(REUSABLE):
+                assert {"repository", "ref"} <= set(node["with"]), path
+    for path in TEMPLATES:
+        for node in nodes(read(path)):
+            if "checkout" in node:
+                assert node["checkout"] == "${{ parameters.source }}", path
+            elif "template" in node:
+                assert node["parameters"]["source"] == "${{ parameters.source }}", path
 
 
 # --- the image that runs is kept -----------------------------------------------------------------
@@ -487,6 +563,28 @@ def test_amazons_registry_knows_what_the_script_asks_for() -> None:
         assert options <= known, verb
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the tree is no clone")
+def test_the_gpu_servers_image_is_found_by_its_sources_and_options(registry: Registry) -> None:
+    def look(options: str) -> dict[str, str]:
+        done = subprocess.run(
+            ["sh", "scripts/find-gpu-image.sh", registry.REPOSITORY, options],
+            cwd=ROOT,
+            env={"PATH": f"{registry.programs}:{os.defpath}", "STATE": str(registry.state)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+    tag, other = look("")["tag"], look("--build-arg MODEL=small")["tag"]
+    assert tag != other
+    assert look("")["image"] == ""
+    digest = registry.push("a")
+    (registry.state / tag).write_text(digest)
+    assert look("") == {"tag": tag, "image": f"{registry.REPOSITORY}@{digest}"}
+    assert look("--build-arg MODEL=small")["image"] == ""
+
+
 def test_an_image_that_is_gone_is_not_deployed(registry: Registry) -> None:
     registry.synthesise("sha256:" + "d" * 64)
 
@@ -573,13 +671,29 @@ def test_tokens_are_given_only_to_jobs_that_sign_in() -> None:
         ("deploy.yml", "deploy"),
         ("deploy.yml", "keep"),
         ("deploy.yml", "kept"),
+        ("gpu-image.yml", "build"),
+        ("gpu-image.yml", "look"),
         ("keep-image.yml", "keep"),
         ("main.yml", "demo"),
+        ("main.yml", "gpu-image"),
         ("main.yml", "image"),
         ("main.yml", "prod"),
         ("pull-request.yml", "diff"),
         ("rollback.yml", "deploy"),
     }
+
+
+def test_no_deployment_waits_for_the_gpu_servers_image() -> None:
+    azure = [each for each in azure_nodes() if each[1].get("stage") == "GpuImage"]
+
+    assert all("gpu-image" not in str(job.get("needs")) for _, _, job in jobs())
+    assert len(azure) == 1
+    assert "GpuImage" not in str([node.get("dependsOn") for _, node in azure_nodes()])
+    for name in (".github/workflows/gpu-image.yml", "pipelines/azure/gpu-image.yml"):
+        text = (ROOT / name).read_text()
+        assert "UNVERIFIED" in text
+        assert text.index("find-gpu-image.sh") < text.index("make images") < text.index("try-image")
+        assert text.index("try-image") < text.index("push-image.sh")
 
 
 def test_no_file_holds_or_asks_for_a_secret() -> None:

@@ -6,7 +6,6 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests.support.imports import file_of, imported
 from tests.support.locks import LOCKS, ROOT, TOP, block, pins
 
 pytestmark = pytest.mark.unit
@@ -120,28 +120,6 @@ STARTS = {
     ),
     "client/requirements.txt": ("client/__main__.py",),
 }
-
-
-def imported(statements: list[ast.stmt]) -> Iterator[str]:
-    """Yield the modules that are imported when a module is, without those for types only."""
-    for statement in statements:
-        match statement:
-            case ast.Import(names=names):
-                yield from (name.name for name in names)
-            case ast.ImportFrom(module=str(module), names=names):
-                yield module
-                yield from (f"{module}.{name.name}" for name in names)
-            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=orelse):
-                yield from imported(orelse)
-            case ast.If(body=body, orelse=orelse):
-                yield from imported([*body, *orelse])
-
-
-def file_of(module: str) -> Path | None:
-    """Return the file of a module of ours."""
-    path = ROOT / module.replace(".", "/")
-    found = (path.with_suffix(".py"), path / "__init__.py")
-    return next((each for each in found if each.is_file()), None)
 
 
 def packages(starts: tuple[str, ...]) -> set[str]:

@@ -1,21 +1,22 @@
-"""Ogg, taken apart as it comes: the packets of one logical stream. RFC 3533.
+"""A parser of Ogg (RFC 3533) that takes bytes as they come and yields the stream's packets.
 
     reader = OggReader()
     for packet in reader.feed(data): ...
 
-What waits for its end is bounded by a page and `MAX_PACKET_BYTES`. A page that was damaged, lost
-or doubled is refused, for its packets would be noise.
+At most a page and `MAX_PACKET_BYTES` are buffered. A page that is damaged, missing or doubled is
+refused, because its packets would decode to noise.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 
-#: Bytes of one packet. Audio takes a few hundred; comments may hold a picture.
+#: Bytes of one packet at most. Audio takes a few hundred; comments may hold a picture.
 MAX_PACKET_BYTES: Final = 1024 * 1024
 
 _CAPTURE: Final = b"OggS"
@@ -23,7 +24,7 @@ _CAPTURE: Final = b"OggS"
 _HEADER: Final = struct.Struct("<4sBBqIIIB")
 _CHECKSUM: Final = slice(22, 26)
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
-#: The length of a segment that its packet does not end with.
+#: The length of a segment after which its packet continues.
 _FULL: Final = 255
 
 
@@ -34,7 +35,7 @@ class OggReader:
         self._unread = bytearray()
         self._serial: int | None = None
         self._sequence = 0
-        #: The packet that goes on in the next page; None where none does.
+        #: The packet that continues in the next page; None where none does.
         self._open: bytearray | None = None
         self._over = False
 
@@ -42,7 +43,7 @@ class OggReader:
         """Yield the packets that `data` completes.
 
         Raises:
-            BadRequest: this is no Ogg stream, or not all of it arrived as it was.
+            BadRequest: this is no Ogg stream, or it is damaged.
         """
         self._unread += data
         while True:
@@ -103,24 +104,17 @@ class OggReader:
                 yield packet
 
 
-def _table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte << 24
-        for _ in range(8):
-            crc = (crc << 1) ^ (0x04C11DB7 if crc & 0x80000000 else 0)
-        table.append(crc & 0xFFFFFFFF)
-    return tuple(table)
-
-
-_TABLE: Final = _table()
+#: Each byte with its bits in reverse order.
+_REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_ONES: Final = 0xFFFFFFFF
 
 
 def _crc(page: bytes) -> int:
-    """Return the checksum of a page, for which its own counts as zeros."""
+    """Return the checksum of a page, in which the checksum itself counts as zeros.
+
+    Ogg's CRC is that of zlib over reversed bits, without zlib's inversion at both ends.
+    """
     data = bytearray(page)
     data[_CHECKSUM] = bytes(4)
-    crc = 0
-    for byte in data:
-        crc = ((crc << 8) & 0xFFFFFFFF) ^ _TABLE[(crc >> 24) ^ byte]
-    return crc
+    crc = zlib.crc32(data.translate(_REVERSED), _ONES) ^ _ONES
+    return int(f"{crc:032b}"[::-1], 2)

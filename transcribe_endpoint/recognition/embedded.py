@@ -1,7 +1,7 @@
-"""Recognition by an engine of this machine: what is spoken is what comes out.
+"""A recogniser that uses an engine of `speech.engines`, so that results are what was spoken.
 
-Any engine of `speech.engines` will do. It is fed what all of them take, 16 kHz, one channel; a
-stream of two channels is recognised as two.
+Every engine takes 16 kHz and one channel, so audio is resampled, and a stream of two channels is
+recognised as two streams.
 """
 
 from __future__ import annotations
@@ -16,44 +16,43 @@ from typing import Final, Self
 import numpy as np
 import structlog
 
-from speech.engines.base import Engine, RecognitionOptions, Result
-from speech.engines.base import Recognition as EngineRecognition
+from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
 from speech.engines.errors import EngineError, EngineUnavailable, UnsupportedLanguage
 from speech.pcm import PcmFormat
 from speech.resample import Resampler
-from transcribe_endpoint.recognition.results import Segment, SpokenWord, language_of, render
-from transcribe_endpoint.recognition.script import Listener, Recognition
-from transcribe_endpoint.requests import (
+from transcribe_endpoint.errors import (
     BadRequest,
     InternalFailure,
     LimitExceeded,
     ServiceError,
     ServiceUnavailable,
-    StreamRequest,
 )
+from transcribe_endpoint.recognition.recogniser import ResultHandler, StreamRecognition
+from transcribe_endpoint.recognition.results import SpokenSegment, SpokenWord, language_of, render
+from transcribe_endpoint.requests import TranscribeRequest
 
-#: Seconds of audio that may wait for the engine. The service allows no more than five minutes
-#: of audio ahead of real time either.
+#: Seconds of audio that may wait for the engine. The service also allows at most five minutes of
+#: audio ahead of real time.
 MAX_WAITING_SECONDS: Final = 300.0
-#: Seconds that the engine may take for the rest when the audio has ended.
+#: Seconds in which the engine must finish after the audio has ended.
 FINISH_SECONDS: Final = 120.0
 
 log = structlog.get_logger(__name__)
 
 
-class Embedded:
+class EngineRecogniser:
     """Recognises with an engine. An async context manager: the engine is warm inside."""
 
     def __init__(self, engine: Engine) -> None:
-        """Use `engine`, and no one else does."""
+        """Take over `engine`, which nothing else may use."""
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Make the engine warm.
+        """Start the engine.
 
         Raises:
-            EngineError: that is not possible.
+            EngineError: it cannot be started.
         """
         await self._engine.__aenter__()
         return self
@@ -69,9 +68,9 @@ class Embedded:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.__aexit__(kind, error, traceback)
 
-    def recognise(self, request: StreamRequest, listener: Listener) -> Recognition:
-        """Open the engine in the background; audio waits until it is."""
-        stream = _Stream(self._engine, request, listener)
+    def recognise(self, request: TranscribeRequest, handler: ResultHandler) -> StreamRecognition:
+        """Open a recognition of the engine in the background; audio waits until it is open."""
+        stream = _Stream(self._engine, request, handler)
         self._tasks.add(stream.task)
         stream.task.add_done_callback(self._tasks.discard)
         return stream
@@ -81,19 +80,19 @@ class Embedded:
 class _Channel:
     """One channel of a stream."""
 
-    recognition: EngineRecognition
+    recognition: Recognition
     resampler: Resampler
-    #: Number in the stream of each segment of the engine that is open.
+    #: The number in the stream of each open segment, by the engine's own number.
     numbers: dict[int, int] = field(default_factory=dict)
 
 
 class _Stream:
-    """One stream; a task of its own feeds the engine, for that may make it wait."""
+    """One stream. A task of its own feeds the engine, because feeding may block."""
 
-    def __init__(self, engine: Engine, request: StreamRequest, listener: Listener) -> None:
+    def __init__(self, engine: Engine, request: TranscribeRequest, handler: ResultHandler) -> None:
         self._engine = engine
         self._request = request
-        self._listener: Listener | None = listener
+        self._handler: ResultHandler | None = handler
         self._segments = 0
         self._waiting = bytearray()
         self._ended = False
@@ -112,7 +111,7 @@ class _Stream:
         self._more.set()
 
     def close(self) -> None:
-        self._listener = None
+        self._handler = None
         self._waiting.clear()
         self.task.cancel()
 
@@ -134,24 +133,24 @@ class _Stream:
             log.exception("recognition_failed")
             self._fail(InternalFailure("The recogniser failed; this was logged."))
         else:
-            if self._listener is not None:
-                self._listener.finished()
+            if self._handler is not None:
+                self._handler.on_end()
 
     def _fail(self, error: ServiceError) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.failed(error)
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.on_failure(error)
 
     async def _open(self, stack: contextlib.AsyncExitStack, number: int) -> None:
         options = RecognitionOptions(language=self._language())
         recognition = self._engine.recognise(options, self._taker(number))
-        # Before it opens, for it may report at once.
+        # Before it opens, because the first result may come at once.
         resampler = Resampler(PcmFormat(self._request.sample_rate))
         self._channels.append(_Channel(recognition, resampler))
         await stack.enter_async_context(recognition)
 
     def _language(self) -> str:
-        """Return the first that the engine knows of those that were asked for."""
+        """Return the first requested language that the engine knows."""
         known = self._engine.capabilities.languages
         asked = self._request.language_options or (language_of(self._request),)
         return next((language for language in asked if not known or language in known), asked[0])
@@ -185,7 +184,7 @@ class _Stream:
             await channel.recognition.finished()
 
     def _take(self, channel: int, result: Result) -> None:
-        if self._listener is None:
+        if self._handler is None:
             return
         words = _words(result)
         if not words:
@@ -195,18 +194,18 @@ class _Stream:
         self._segments = max(self._segments, number + 1)
         if result.is_final:
             del numbers[result.segment]
-        segment = Segment(
+        segment = SpokenSegment(
             number=number,
             words=words,
             is_final=result.is_final,
             channel=channel,
             language=result.language or self._language(),
         )
-        self._listener.said(render(segment, self._request))
+        self._handler.on_result(render(segment, self._request))
 
 
 def _words(result: Result) -> list[SpokenWord]:
-    """Return the words of a result; an engine that gives no times has spoken evenly."""
+    """Return the words of a result; spread them evenly where the engine gives no times."""
     if result.words:
         return [
             SpokenWord(

@@ -1,7 +1,7 @@
-"""What was said, in the words of the service: a Result of a TranscriptEvent.
+"""Rendering of recognised words as a Result of the service's TranscriptEvent. Pure.
 
-Pure: from words and the options of the stream to what is sent as JSON. Operations differ in what
-their results have, and Amazon's model knows it (`speech/transcribe_values.py`).
+The members of a result differ between operations; Amazon's model lists them
+(`speech/transcribe_values.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from transcribe_endpoint.requests import StreamRequest
+from transcribe_endpoint.requests import TranscribeRequest
 
 #: Words at the end of a partial that may still change, for each level of stability.
 UNSTABLE_WORDS: Final = {"high": 1, "medium": 3, "low": 6}
-#: What hides a word of the vocabulary filter.
+#: Replaces a masked word of the vocabulary filter.
 MASK: Final = "***"
 
 #: A word and the mark that follows it.
@@ -25,7 +25,7 @@ _MARKED = re.compile(r"(.*\w)([.,;:!?])", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenWord:
-    """A word, with a punctuation mark at its end if one follows. Times are seconds."""
+    """A word with the punctuation mark that follows it, if any. Times are seconds."""
 
     text: str
     start: float
@@ -40,25 +40,25 @@ class SpokenWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """One segment of one channel, as far as it was spoken; at least one word."""
+class SpokenSegment:
+    """The words of one segment of one channel so far; at least one."""
 
     #: From 0 over the whole stream, whatever the channel.
     number: int
     words: Sequence[SpokenWord]
     is_final: bool
     channel: int = 0
-    #: None where there is only the stream's.
+    #: None: the stream's language.
     language: str | None = None
 
 
-def language_of(request: StreamRequest) -> str:
-    """Return the language of a stream where nothing says otherwise."""
+def language_of(request: TranscribeRequest) -> str:
+    """Return the language of a stream for segments that have none."""
     options = request.language_options or ("en-US",)
     return request.language_code or request.preferred_language or options[0]
 
 
-def render(segment: Segment, request: StreamRequest) -> dict[str, Any]:
+def render(segment: SpokenSegment, request: TranscribeRequest) -> dict[str, Any]:
     """Return a segment as a Result of the operation that began its stream."""
     items = [_only(request.operation.item, item) for item in _items(segment, request)]
     alternative: dict[str, Any] = {"Transcript": _joined(items), "Items": items}
@@ -86,7 +86,7 @@ def _only(names: Collection[str], members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name in names}
 
 
-def _items(segment: Segment, request: StreamRequest) -> Iterator[dict[str, Any]]:
+def _items(segment: SpokenSegment, request: TranscribeRequest) -> Iterator[dict[str, Any]]:
     unstable = UNSTABLE_WORDS.get(request.stability or "", 0)
     settled = len(segment.words) if segment.is_final else len(segment.words) - unstable
     for number, word in enumerate(segment.words):
@@ -95,9 +95,9 @@ def _items(segment: Segment, request: StreamRequest) -> Iterator[dict[str, Any]]
 
 
 def _items_of(
-    word: SpokenWord, segment: Segment, request: StreamRequest, *, stable: bool | None
+    word: SpokenWord, segment: SpokenSegment, request: TranscribeRequest, *, stable: bool | None
 ) -> Iterator[dict[str, Any]]:
-    """Return the item of a word, and that of the mark after it."""
+    """Yield the item of a word and that of the punctuation mark after it."""
     marked = _MARKED.fullmatch(word.text)
     text, mark = marked.groups() if marked else (word.text, None)
     filtered = _is_filtered(word, text, segment, request)
@@ -127,8 +127,10 @@ def _items_of(
         yield {**common, "Content": mark, "StartTime": end, "EndTime": end, "Type": "punctuation"}
 
 
-def _is_filtered(word: SpokenWord, text: str, segment: Segment, request: StreamRequest) -> bool:
-    """Whether a word is in a filter of its language; case does not matter, parts do not count."""
+def _is_filtered(
+    word: SpokenWord, text: str, segment: SpokenSegment, request: TranscribeRequest
+) -> bool:
+    """Return whether a whole word is in a filter of its language, in any case of letters."""
     if word.filtered:
         return bool(request.vocabulary_filter_names)
     words = request.filtered_words.get(segment.language or language_of(request), frozenset())
@@ -143,12 +145,12 @@ def _joined(items: Sequence[dict[str, Any]]) -> str:
     return text
 
 
-def _is_pii(word: SpokenWord, request: StreamRequest) -> bool:
+def _is_pii(word: SpokenWord, request: TranscribeRequest) -> bool:
     wanted = request.pii_entity_types
     return word.pii is not None and (not wanted or "ALL" in wanted or word.pii in wanted)
 
 
-def _entity(word: SpokenWord, request: StreamRequest) -> dict[str, Any]:
+def _entity(word: SpokenWord, request: TranscribeRequest) -> dict[str, Any]:
     entity = {
         "StartTime": round(word.start, 3),
         "EndTime": round(word.end, 3),
@@ -161,7 +163,7 @@ def _entity(word: SpokenWord, request: StreamRequest) -> dict[str, Any]:
 
 
 def _identification(language: str, options: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the scores of the languages, the one that was recognised first; they add up to 1."""
+    """Return the scores of the languages, which add up to 1; the recognised one comes first."""
     others = [option for option in options if option != language]
     rest = [{"LanguageCode": other, "Score": round(0.1 / len(others), 4)} for other in others]
     return [{"LanguageCode": language, "Score": 0.9 if others else 1.0}, *rest]

@@ -1,7 +1,7 @@
-"""The event stream on the wire: transcripts and exceptions to send, audio to read.
+"""Encoding and decoding of the event stream: transcripts and exceptions out, audio in.
 
-Over WebSocket a message holds events; over HTTP/2 the body is a sequence of envelopes, each
-signed, each around one event (`SignedAudio`).
+Over WebSocket a message holds events. Over HTTP/2 the body is a sequence of signed envelopes, each
+around one event (`SignedAudio`).
 
 https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html
 """
@@ -21,11 +21,10 @@ from amazon_transcribe.eventstream import (
     ParserError,
 )
 
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.signatures import ChunkVerifier
 
-#: Bytes of one envelope at most. A second of the densest audio, which is the longest that an
-#: event may hold, is 192,000.
+#: Bytes of one envelope at most. An event may hold one second of audio, at most 192,000 bytes.
 MAX_ENVELOPE_BYTES: Final = 256 * 1024
 
 _Headers = dict[str, Any]  # the codec's own type is invariant
@@ -60,10 +59,10 @@ def exception_frame(error_type: str, message: str) -> bytes:
 
 
 def read_messages(data: bytes) -> list[EventStreamMessage]:
-    """Return the event-stream messages that `data` consists of.
+    """Return the event-stream messages in `data`.
 
     Raises:
-        BadRequest: it is something else, or ends within a message.
+        BadRequest: it is malformed, or ends within a message.
     """
     buffer = _buffer()
     buffer.add_data(data)
@@ -74,13 +73,13 @@ def read_messages(data: bytes) -> list[EventStreamMessage]:
 
 
 def payload_of(message: EventStreamMessage) -> bytes:
-    """Return the payload of a message, which is bytes, whatever the codec's annotation says."""
+    """Return the payload of a message, whose type the codec annotates wrongly."""
     payload: Any = message.payload
     return bytes(payload)
 
 
 def read_audio_event(message: EventStreamMessage) -> bytes:
-    """Return the audio of an event; none ends the audio.
+    """Return the audio of an event; empty audio is the end of the audio.
 
     Raises:
         BadRequest: it is no AudioEvent.
@@ -91,7 +90,7 @@ def read_audio_event(message: EventStreamMessage) -> bytes:
 
 
 class SignedAudio:
-    """Reads the envelopes of one stream: checks each and yields the audio in it."""
+    """Verifies the envelopes of one stream and yields the audio in them."""
 
     def __init__(self, chain: ChunkVerifier) -> None:
         self._chain = chain
@@ -99,11 +98,11 @@ class SignedAudio:
         self._unread = 0
 
     def feed(self, data: bytes, *, now: datetime) -> Iterator[bytes]:
-        """Yield the audio of the envelopes that `data` completes; none at all ends the audio.
+        """Yield the audio of the envelopes that `data` completes; empty audio is its end.
 
         Raises:
-            BadRequest: this is no envelope around an AudioEvent, or too large a one.
-            SignatureError: an envelope was not signed by whom the request was.
+            BadRequest: this is no envelope around an AudioEvent, or it is too large.
+            SignatureError: an envelope is not signed by the signer of the request.
         """
         self._unread += len(data)
         self._buffer.add_data(data)
@@ -138,7 +137,7 @@ def _complete(buffer: EventStreamBuffer) -> Iterator[EventStreamMessage]:
     """Yield the messages that are complete in `buffer`.
 
     Raises:
-        BadRequest: it holds something else.
+        BadRequest: it holds malformed data.
     """
     messages: Iterable[EventStreamMessage] = buffer
     try:
@@ -147,5 +146,5 @@ def _complete(buffer: EventStreamBuffer) -> Iterator[EventStreamMessage]:
                 raise BadRequest("The event stream is malformed.")
             yield message
     except (ParserError, KeyError, ValueError, struct.error) as error:
-        # The decoder itself raises the first; the others come out of headers that make no sense.
+        # The decoder raises the first itself; the others come from malformed headers.
         raise BadRequest("The event stream is malformed.") from error

@@ -1,13 +1,14 @@
-"""One stream, whatever carries it: audio events in, event-stream frames out.
+"""One stream, independent of its transport: audio events in, event-stream frames out.
 
-A transport verifies who asks, then
+A transport verifies the signature, then
 
-    request = StreamRequest.parse(parameters)
+    request = TranscribeRequest.parse(parameters)
     session = service.open(request, send=send, finish=finish, abort=abort, freeze=freeze)
     session.audio(read_audio_event(message))   # for each AudioEvent; b"" ends the audio
-    session.lost()                             # whenever the connection ends
+    session.lost()                             # when the connection ends, for whatever reason
 
-and sends whatever `send` is given. `open` raises a `ServiceError` when the stream is refused.
+and sends the frames that the session passes to `send`. `open` raises a `ServiceError` where the
+stream is refused.
 """
 
 from __future__ import annotations
@@ -18,15 +19,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from transcribe_endpoint.audio.decoders import decoder_for
-from transcribe_endpoint.faults import Fault, Faults, Kind
-from transcribe_endpoint.recognition.script import Recogniser
-from transcribe_endpoint.requests import (
-    BadRequest,
-    Conflict,
-    LimitExceeded,
-    ServiceError,
-    StreamRequest,
-)
+from transcribe_endpoint.errors import BadRequest, Conflict, LimitExceeded, ServiceError
+from transcribe_endpoint.faults import Fault, FaultKind, Faults
+from transcribe_endpoint.recognition.recogniser import Recogniser
+from transcribe_endpoint.requests import TranscribeRequest
 from transcribe_endpoint.streams.events import exception_frame, transcript_frame
 from transcribe_endpoint.vocabularies.store import Vocabularies
 
@@ -40,8 +36,8 @@ STALL_SECONDS: Final = 300.0
 _SECOND = 1.0
 
 
-class Limits:
-    """The quota of the account, shared by all transports.
+class StreamQuota:
+    """The account's quota of streams, shared by all transports.
 
     Args:
         streams: most streams at once.
@@ -64,14 +60,14 @@ class Limits:
 
     @property
     def open_streams(self) -> int:
-        """Streams that have begun and are not over."""
+        """The number of streams that have begun and are not over."""
         return self._open
 
     def begin(self) -> None:
         """Count a stream that begins.
 
         Raises:
-            LimitExceeded: there are too many, or too many began just now.
+            LimitExceeded: too many are open, or too many began within the last second.
         """
         now = self._clock() if self._clock else asyncio.get_running_loop().time()
         while self._starts and self._starts[0] <= now - _SECOND:
@@ -95,25 +91,25 @@ class Limits:
 
 
 class StreamSession:
-    """A stream from its start to its end. Made by `Service.open`, or by hand without limits.
+    """A stream from its start to its end. `TranscribeService.open` makes it and applies the quota.
 
     Args:
         request: what was asked for.
-        recogniser: says what is said.
-        send: takes one complete frame for the client.
+        recogniser: recognises the audio.
+        send: sends one complete frame to the client.
         finish: called once when all is sent; the transport closes in good order.
-        abort: cuts the connection without a word, for the fault; `finish` where it is not given.
-        freeze: stops reading from the connection, for the fault.
-        faults: what is to go wrong.
-        idle_seconds: patience with a client that sends no audio.
-        max_seconds: seconds of audio at most.
-        on_over: called once when the stream is over, however, or has stalled.
+        abort: cuts the connection without a close, for faults; default: `finish`.
+        freeze: stops reading from the connection, for faults.
+        faults: the faults of this stream.
+        idle_seconds: how long a client may send no audio.
+        max_seconds: longest audio of a stream, seconds.
+        on_over: called once when the stream is over, for whatever reason, or has stalled.
     """
 
     def __init__(
         self,
         *,
-        request: StreamRequest,
+        request: TranscribeRequest,
         recogniser: Recogniser,
         send: Callable[[bytes], None],
         finish: Callable[[], None],
@@ -125,7 +121,7 @@ class StreamSession:
         on_over: Callable[[StreamSession], None] | None = None,
     ) -> None:
         self.request = request
-        #: Whether it has ended, in whatever way: nothing is sent any more.
+        #: Whether it has ended, for whatever reason; nothing is sent after that.
         self.over = False
         self._send = send
         self._finish = finish
@@ -136,17 +132,17 @@ class StreamSession:
         self._idle_seconds = idle_seconds
         self._pending: deque[Fault] = deque()
         for fault in sorted(faults, key=lambda fault: fault.seconds):
-            if fault.kind is Kind.IDLE:
+            if fault.kind is FaultKind.IDLE:
                 self._idle_seconds = fault.seconds
-            elif fault.kind in {Kind.EXCEPTION, Kind.STALL, Kind.DISCONNECT}:
+            elif fault.kind in {FaultKind.EXCEPTION, FaultKind.STALL, FaultKind.DISCONNECT}:
                 self._pending.append(fault)
         self._decoder = decoder_for(request)
-        self._heard = 0  # bytes of PCM
+        self._received = 0  # bytes of PCM
         self._ended = False
         self._stalled = False
         self._loop = asyncio.get_running_loop()
         self._last_audio = self._loop.time()
-        self._idle_timer = self._loop.call_later(self._idle_seconds, self._look_for_audio)
+        self._idle_timer = self._loop.call_later(self._idle_seconds, self._check_idle)
         self._recognition = recogniser.recognise(request, self)
 
     # --- for the transport ----------------------------------------------------------------
@@ -158,15 +154,15 @@ class StreamSession:
         if not payload:
             self._ended = True
             self._idle_timer.cancel()
-            self._hear(self._decoder.finish())
+            self._feed(self._decoder.finish())
             if not self.over and not self._stalled:
                 self._recognition.end()
             return
         self._last_audio = self._loop.time()
-        self._hear(self._decoder.feed(payload))
+        self._feed(self._decoder.feed(payload))
 
     def cut_short(self) -> None:
-        """Note that the client has closed its side; without an end of the audio that is wrong."""
+        """Learn that the client has closed its side; fail where the audio was not ended before."""
         if not self._ended and not self._stalled:
             self.fail(BadRequest("A complete signal was sent without the preceding empty frame."))
 
@@ -175,7 +171,7 @@ class StreamSession:
 
         Args:
             error: a `ServiceError` or a `SignatureError`: `str` of it is the message.
-            error_type: the type to tell instead of the error's own.
+            error_type: the type to send instead of the error's own.
         """
         if self.over or self._stalled:
             return
@@ -186,31 +182,31 @@ class StreamSession:
         self._finish()
 
     def lost(self) -> None:
-        """Note that the connection has ended, at whoever's wish. May be called at any time."""
+        """Learn that the connection has ended. May be called at any time."""
         if not self.over:
             self._close()
 
     # --- for the recognition ----------------------------------------------------------------
 
-    def said(self, result: Mapping[str, Any]) -> None:
+    def on_result(self, result: Mapping[str, Any]) -> None:
         """Send a result."""
         if not self.over and not self._stalled:
             self._send(transcript_frame((result,)))
 
-    def finished(self) -> None:
-        """End the stream in good order: the last result was sent."""
+    def on_end(self) -> None:
+        """End the stream in good order, after the last result."""
         if not self.over and not self._stalled:
             self._close()
             self._finish()
 
-    def failed(self, error: ServiceError) -> None:
-        """End the stream, for it cannot be recognised."""
+    def on_failure(self, error: ServiceError) -> None:
+        """End the stream with the recogniser's error."""
         self.fail(error)
 
     # --- private ----------------------------------------------------------------------------
 
-    def _hear(self, decoded: Iterable[bytes]) -> None:
-        """Take the PCM of an event; end the stream if it is wrong or too much."""
+    def _feed(self, decoded: Iterable[bytes]) -> None:
+        """Take the PCM of an event; fail the stream where the audio is wrong or too long."""
         try:
             for pcm in decoded:
                 self._take(pcm)
@@ -220,40 +216,40 @@ class StreamSession:
             self.fail(error)
 
     def _take(self, pcm: bytes) -> None:
-        """Hand PCM to the recognition, and let happen what is due before or after it.
+        """Pass PCM to the recognition, and trigger the faults that are due before or after it.
 
         Raises:
-            LimitExceeded: the stream is too long with it.
+            LimitExceeded: the stream becomes too long.
         """
-        if self._heard + len(pcm) > self._max_seconds * self.request.bytes_per_second:
+        if self._received + len(pcm) > self._max_seconds * self.request.bytes_per_second:
             raise LimitExceeded(
                 "Your client has exceeded one of the limits of the service, typically that on "
                 "audio length. Break your audio stream into smaller chunks and try again."
             )
         if self._pending:
-            self._befall()
+            self._trigger_faults()
             if self.over or self._stalled:
                 return
-        self._heard += len(pcm)
+        self._received += len(pcm)
         self._recognition.audio(pcm)
         if self._pending and not self.over:
-            self._befall()
+            self._trigger_faults()
 
-    def _befall(self) -> None:
-        """Let happen what is due."""
-        heard = self._heard / self.request.bytes_per_second
-        while self._pending and self._pending[0].seconds <= heard and not self.over:
+    def _trigger_faults(self) -> None:
+        """Trigger the faults that are due."""
+        received = self._received / self.request.bytes_per_second
+        while self._pending and self._pending[0].seconds <= received and not self.over:
             fault = self._pending.popleft()
-            if fault.kind is Kind.STALL:
+            if fault.kind is FaultKind.STALL:
                 self._stall()
                 return
-            if fault.kind is Kind.DISCONNECT:
+            if fault.kind is FaultKind.DISCONNECT:
                 self._disconnect()
             else:
-                self.fail(fault.happening())
+                self.fail(fault.to_error())
 
     def _stall(self) -> None:
-        """Freeze. The place in the quota is free again: who does not read sees no client leave."""
+        """Freeze, and free the quota: a session that does not read cannot see the client leave."""
         self._stalled = True
         self._leave()
         self._idle_timer.cancel()
@@ -265,12 +261,12 @@ class StreamSession:
         self._close()
         self._abort()
 
-    def _look_for_audio(self) -> None:
-        """End the stream if none came for too long; otherwise look again when that may be so."""
+    def _check_idle(self) -> None:
+        """Fail the stream where no audio came for too long; else check again later."""
         waited = self._loop.time() - self._last_audio
         left = self._idle_seconds - waited
         if left > 0:
-            self._idle_timer = self._loop.call_later(left, self._look_for_audio)
+            self._idle_timer = self._loop.call_later(left, self._check_idle)
         else:
             self.fail(
                 BadRequest(
@@ -291,17 +287,17 @@ class StreamSession:
             on_over(self)
 
 
-class Service:
-    """What all transports share: the account's secrets and quota, the recogniser, the faults.
+class TranscribeService:
+    """The state that all transports share: the account's keys and quota, recogniser and faults.
 
     Args:
-        recogniser: says what is said in every stream.
-        secrets: the secret of each access key that may ask.
+        recogniser: recognises the audio of every stream.
+        secrets: the secret of each access key that is known.
         limits: the quota.
-        faults: what is to go wrong.
-        vocabularies: what streams may name; at first none.
-        idle_seconds: patience with a client that sends no audio.
-        max_seconds: seconds of audio at most in a stream.
+        faults: the faults of all streams.
+        vocabularies: the vocabularies and filters that streams may name; default: none.
+        idle_seconds: how long a client may send no audio.
+        max_seconds: longest audio of a stream, seconds.
     """
 
     def __init__(
@@ -309,14 +305,14 @@ class Service:
         *,
         recogniser: Recogniser,
         secrets: Mapping[str, str],
-        limits: Limits | None = None,
+        limits: StreamQuota | None = None,
         faults: Faults | None = None,
         vocabularies: Vocabularies | None = None,
         idle_seconds: float = IDLE_SECONDS,
         max_seconds: float = MAX_STREAM_SECONDS,
     ) -> None:
         self.secrets = dict(secrets)
-        self.limits = limits or Limits()
+        self.limits = limits or StreamQuota()
         self.faults = faults or Faults()
         self.vocabularies = vocabularies or Vocabularies()
         self._recogniser = recogniser
@@ -326,22 +322,24 @@ class Service:
 
     def open(
         self,
-        request: StreamRequest,
+        request: TranscribeRequest,
         *,
         send: Callable[[bytes], None],
         finish: Callable[[], None],
         abort: Callable[[], None] | None = None,
         freeze: Callable[[], None] | None = None,
     ) -> StreamSession:
-        """Begin a stream; see `StreamSession` for what is called. One of the same id is ended.
+        """Begin a stream, and end an open one with the same session id.
+
+        The callbacks are those of `StreamSession`.
 
         Raises:
             ServiceError: the stream is refused.
         """
-        faults = self.faults.deal(request)
+        faults = self.faults.due_for(request)
         for fault in faults:
-            if fault.kind in {Kind.REFUSE, Kind.LIMIT}:
-                raise fault.happening()
+            if fault.kind in {FaultKind.REFUSE, FaultKind.LIMIT}:
+                raise fault.to_error()
         request = self.vocabularies.resolve(request)
         self.limits.begin()
         try:

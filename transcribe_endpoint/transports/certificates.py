@@ -1,6 +1,6 @@
-"""A certificate for this machine's own names, and the authority that clients are told to trust.
+"""A certificate for this machine's own names, and an authority for clients to trust.
 
-AWS's clients speak TLS only. `certificates_in(folder)` keeps there
+AWS's clients use TLS only. `certificates_in(folder)` keeps in the folder
 
     authority.pem       what clients trust: `NODE_EXTRA_CA_CERTS`, a browser's settings
     bundle.pem          the same behind what the system trusts, for clients that take one file
@@ -9,8 +9,8 @@ AWS's clients speak TLS only. `certificates_in(folder)` keeps there
     server.pem          the certificate of the server with its key, readable by the owner only
 
 and makes what is missing, unreadable, or about to expire. The authority stays when only the
-server's certificate is renewed, so clients need not be told again. It may sign for no name but
-localhost (RFC 5280, 4.2.1.10): who steals its key can pretend to be that, and no bank.
+server's certificate is renewed, so clients keep trusting it. It may sign for localhost only
+(RFC 5280, 4.2.1.10): a stolen key can impersonate that name and no other.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ADDRESS: Final = IPv4Address("127.0.0.1")
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 #: Apple's clients take no certificate of a server that lives longer than 825 days.
 SERVER_LIFE: Final = timedelta(days=365)
-#: What has less than this left is renewed, so that it does not expire under a running server.
+#: Renewed when less than this is left, so that none expires under a running server.
 RENEWAL: Final = timedelta(days=30)
 #: Clocks of clients in containers are sometimes behind.
 BACKDATED: Final = timedelta(days=1)
@@ -87,9 +87,9 @@ class _Identity:
 
 
 def certificates_in(folder: Path, *, now: datetime | None = None) -> Certificates:
-    """Return the certificates kept in `folder`, made or renewed where needed.
+    """Return the certificates in `folder`, made or renewed where needed.
 
-    Processes that do this at the same time end with the same authority.
+    Processes that call this at the same time get the same authority.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -122,7 +122,7 @@ def certificates_in(folder: Path, *, now: datetime | None = None) -> Certificate
 
 def _new_authority(now: datetime) -> _Identity:
     key = ec.generate_private_key(ec.SECP256R1())
-    # The date tells authorities apart that a browser was told to trust over the years.
+    # The date distinguishes authorities that a browser has come to trust over the years.
     name = _name(f"Cloudscribe local authority {now:%Y-%m-%d}")
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     # Of names only: the TLS of AWS's SDKs (aws-lc) refuses authorities with a rule on addresses.
@@ -237,7 +237,7 @@ def _create(path: Path, content: bytes) -> None:
     """Write a private file unless there is one by now."""
     written = _written(path, content, mode=_PRIVATE)
     try:
-        # Unlike a rename, a link does not take the place of what another process has put there.
+        # Unlike a rename, a link does not replace a file that another process has made meanwhile.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(written)
     finally:
@@ -245,7 +245,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes, *, mode: int) -> None:
-    """Have `path` hold `content`; who reads it meanwhile sees the old or the new, not half."""
+    """Write `content` to `path` atomically, where it differs."""
     if not path.exists() or path.read_bytes() != content:
         _written(path, content, mode=mode).replace(path)
 

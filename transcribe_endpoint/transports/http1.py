@@ -1,10 +1,10 @@
-"""HTTP/1.1: calls of `boto3.client("transcribe")` and its like, JSON 1.1 as botocore speaks it.
+"""The HTTP/1.1 transport: calls of `boto3.client("transcribe")` and its like, as JSON 1.1.
 
 A call is a POST to `/` with the operation in `X-Amz-Target`, signed with its body. Refusals have
 Amazon's form: a status, `x-amzn-errortype`, and `__type` and `Message` as JSON.
 
-What a caller can make this server hold is bounded: a body by `MAX_BODY_BYTES`, a connection by one
-call and `CONNECTION_SECONDS`.
+A caller's use of the server is bounded: a body by `MAX_BODY_BYTES`, a connection by one call and
+`CONNECTION_SECONDS`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from typing import Final, cast
 import structlog
 from aiohttp import web
 
-from transcribe_endpoint.requests import InternalFailure, ServiceError
+from transcribe_endpoint.errors import InternalFailure, ServiceError
 from transcribe_endpoint.signatures import SignatureError, verify_headers
-from transcribe_endpoint.streams.session import Service
-from transcribe_endpoint.vocabularies.operations import Operations, UnknownOperation
+from transcribe_endpoint.streams.session import TranscribeService
+from transcribe_endpoint.vocabularies.operations import UnknownOperation, VocabularyOperations
 
 #: The largest vocabulary as JSON in which each character is escaped, bytes.
 MAX_BODY_BYTES: Final = 512 * 1024
-#: How long a connection may last, seconds; its one call included.
+#: How long a connection may last, seconds, with its one call.
 CONNECTION_SECONDS: Final = 30.0
 
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 _TARGET: Final = "Transcribe."
 
 log = structlog.get_logger(__name__)
-#: aiohttp's, which quotes the headers of malformed requests, signatures included.
+#: aiohttp's logger, disabled: it quotes the headers of malformed requests, with signatures.
 _silent = logging.getLogger(f"{__name__}.aiohttp")
 _silent.disabled = True
 
@@ -51,22 +51,22 @@ class Http1:
     """Serves HTTP/1.1 on connections that are handed to it.
 
     Args:
-        service: whose secrets sign the calls.
-        operations: what answers them.
+        service: its secrets verify the calls.
+        operations: answers them.
     """
 
-    def __init__(self, service: Service, operations: Operations) -> None:
+    def __init__(self, service: TranscribeService, operations: VocabularyOperations) -> None:
         self._service = service
         self._operations = operations
         self._server = web.Server(
             self._answer,
             access_log=None,
             logger=_silent,
-            auto_decompress=False,  # what is signed is what is on the wire
+            auto_decompress=False,  # the signature is over the bytes on the wire
         )
 
     def adopt(self, transport: asyncio.Transport) -> None:
-        """Take over a connection on which nothing was read yet."""
+        """Take over a connection from which nothing was read yet."""
         protocol = self._server()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -100,7 +100,7 @@ class Http1:
         """Answer a call.
 
         Raises:
-            SignatureError: it is not signed by anybody known.
+            SignatureError: its signature is missing or not valid.
             ServiceError: it is refused.
         """
         body = await _body(request)
@@ -125,7 +125,11 @@ class Http1:
 
 @contextlib.asynccontextmanager
 async def serve_http1(
-    service: Service, operations: Operations, *, host: str = "127.0.0.1", port: int = 0
+    service: TranscribeService,
+    operations: VocabularyOperations,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> AsyncIterator[int]:
     """Serve calls without TLS inside the context; its value is the port.
 
@@ -134,7 +138,7 @@ async def serve_http1(
     """
     http1 = Http1(service, operations)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Arrival(http1), host, port)
+    server = await loop.create_server(lambda: _Handover(http1), host, port)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
@@ -142,14 +146,14 @@ async def serve_http1(
         await http1.close()
 
 
-class _Arrival(asyncio.Protocol):
-    """A connection in its first moment."""
+class _Handover(asyncio.Protocol):
+    """Passes a new connection to `Http1`."""
 
     def __init__(self, http1: Http1) -> None:
         self._http1 = http1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand it over."""
+        """Pass it on."""
         self._http1.adopt(cast("asyncio.Transport", transport))
 
 

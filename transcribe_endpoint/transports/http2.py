@@ -1,17 +1,17 @@
-"""The HTTP/2 API: event streams in both directions, several on one connection.
+"""The HTTP/2 transport: event streams in both directions, several on one connection.
 
-A stream is a POST to the path of its operation whose parameters are headers. Its body is a
-sequence of envelopes, each signed, each around one AudioEvent; an empty envelope ends the audio.
-The response is a sequence of TranscriptEvents or, when the stream is refused, a status with
+A stream is a POST to the path of its operation, with the parameters as headers. Its body is a
+sequence of signed envelopes, each around one AudioEvent; an empty envelope ends the audio. The
+response is a sequence of TranscriptEvents or, where the stream is refused, a status with
 `x-amzn-errortype` and a message in JSON.
 
     async with serve_http2(service, context=certificates.server_context()) as port: ...
 
-A client that agrees on HTTP/1.1 instead, as boto3 does, is handed to `http1` for its call.
+A client that negotiates HTTP/1.1, as boto3 does, is passed to `http1` for its call.
 
-What a peer can make this server hold is bounded: audio by the windows of HTTP/2, which open
-again as the session takes it; transcripts by `MAX_WAITING_BYTES`, beyond which a stream is
-reset; control frames by reading nothing from a peer that does not read.
+A peer's use of memory is bounded: audio by the windows of HTTP/2, which open again as the session
+takes it; transcripts by `MAX_WAITING_BYTES`, beyond which a stream is reset; control frames by
+reading nothing from a peer that does not read.
 """
 
 from __future__ import annotations
@@ -44,17 +44,13 @@ from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
 from speech.transcribe_operations import OPERATIONS
-from transcribe_endpoint.requests import (
-    BadRequest,
-    ServiceError,
-    ServiceUnavailable,
-    StreamRequest,
-)
+from transcribe_endpoint.errors import BadRequest, ServiceError, ServiceUnavailable
+from transcribe_endpoint.requests import TranscribeRequest
 from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, verify_headers
 from transcribe_endpoint.streams.events import SignedAudio
-from transcribe_endpoint.streams.session import Service, StreamSession
+from transcribe_endpoint.streams.session import StreamSession, TranscribeService
 from transcribe_endpoint.transports.http1 import Http1
-from transcribe_endpoint.vocabularies.operations import Fetch, Operations
+from transcribe_endpoint.vocabularies.operations import Fetch, VocabularyOperations
 
 _BY_PATH: Final = {operation.path: operation for operation in OPERATIONS}
 
@@ -78,7 +74,7 @@ Headers = list[tuple[str, str]]
 
 @contextlib.asynccontextmanager
 async def serve_http2(
-    service: Service,
+    service: TranscribeService,
     *,
     context: ssl.SSLContext,
     host: str = "127.0.0.1",
@@ -91,8 +87,8 @@ async def serve_http2(
     GOAWAY, and after `CLOSE_SECONDS` by force.
 
     Args:
-        service: what answers.
-        context: has to offer `h2`.
+        service: answers the streams.
+        context: must offer `h2`.
         host: the address to listen on.
         port: the port to listen on; 0 is a free one.
         fetch: reads files in S3 for calls that name one; None refuses them.
@@ -100,10 +96,10 @@ async def serve_http2(
     Raises:
         OSError: the port is taken.
     """
-    connections: set[Connection] = set()
-    http1 = Http1(service, Operations(service.vocabularies, fetch))
+    connections: set[Http2Connection] = set()
+    http1 = Http1(service, VocabularyOperations(service.vocabularies, fetch))
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(service, connections, http1),
+        lambda: Http2Connection(service, connections, http1),
         host,
         port,
         ssl=context,
@@ -131,14 +127,14 @@ async def serve_http2(
 
 
 class _NotFound(ServiceError):
-    """There is only one thing to ask for."""
+    """The path or the method is not that of an operation."""
 
     error_type = "UnknownOperationException"
     status = 404
 
 
 class _Protocol(H2Connection):
-    """HTTP/2 as h2 speaks it, but a peer that opens no more streams may end those it has.
+    """h2's protocol, in which streams survive a GOAWAY of the peer with NO_ERROR.
 
     h2 takes any GOAWAY for the end of the connection (python-hyper/h2, issue 1181). Node's
     client sends one with NO_ERROR as soon as it has the response's headers.
@@ -161,35 +157,37 @@ class _Stream:
 
     def __init__(self, stream_id: int) -> None:
         self.id = stream_id
-        #: None of a stream that was refused.
+        #: None for a stream that was refused.
         self.session: StreamSession | None = None
         self.audio: SignedAudio | None = None
         #: Whether the response's headers are sent.
         self.begun = False
-        #: Whether nothing more is to be sent than what waits, and whether that has gone as well.
+        #: Whether nothing more is added to what waits to be sent, and whether all of it was sent.
         self.finished = False
         self.answered = False
-        #: Whether nothing is read any more: a fault.
+        #: Whether a fault has stopped all reading.
         self.frozen = False
         self.timer: asyncio.TimerHandle | None = None
 
     def freeze(self) -> None:
-        """Read nothing any more."""
+        """Stop reading."""
         self.frozen = True
 
 
-class Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """A client's connection and the streams on it.
 
     Args:
-        service: what answers.
-        connections: where this connection is noted while it is open.
+        service: answers the streams.
+        connections: holds this connection while it is open.
         http1: takes over connections that do not speak HTTP/2.
     """
 
     _transport: asyncio.Transport
 
-    def __init__(self, service: Service, connections: set[Connection], http1: Http1) -> None:
+    def __init__(
+        self, service: TranscribeService, connections: set[Http2Connection], http1: Http1
+    ) -> None:
         self._service = service
         self._http1 = http1
         self._connections = connections
@@ -206,7 +204,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio's side -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, unless the client has not agreed to speak HTTP/2."""
+        """Begin HTTP/2, or pass the connection on where HTTP/1.1 was negotiated."""
         self._transport = cast("asyncio.Transport", transport)
         if transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
             self._http1.adopt(self._transport)
@@ -236,13 +234,13 @@ class Connection(asyncio.Protocol):
         """Close as well."""
 
     def pause_writing(self) -> None:
-        """Read nothing from who does not read: answers to what it sends would pile up."""
+        """Stop reading from a client that does not read, or answers to its frames would pile up."""
         self._writable = False
         self._transport.pause_reading()
         self._stuck = self._loop.call_later(STUCK_SECONDS, self._transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Read and send again."""
         self._writable = True
         if self._stuck is not None:
             self._stuck.cancel()
@@ -250,7 +248,7 @@ class Connection(asyncio.Protocol):
         self._pump_all()
         self._flush()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how is no matter
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any reason is handled alike
         """End the streams that were open."""
         for stream in tuple(self._streams.values()):
             self._forget(stream)
@@ -279,11 +277,11 @@ class Connection(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case RequestReceived():
-                self._begin(event.stream_id, _readable(event.headers))
+                self._begin(event.stream_id, _decode_headers(event.headers))
             case DataReceived():
                 self._take(event)
             case StreamEnded():
-                self._heard_all(event.stream_id)
+                self._end_request(event.stream_id)
             case StreamReset():
                 if event.stream_id in self._streams:
                     self._forget(self._streams[event.stream_id])
@@ -316,11 +314,11 @@ class Connection(asyncio.Protocol):
 
     def _accept(
         self, stream: _Stream, headers: Mapping[str, str], others: Iterable[_Stream]
-    ) -> StreamRequest:
+    ) -> TranscribeRequest:
         """Open the session of a stream.
 
         Raises:
-            SignatureError: the request is not signed by anybody known.
+            SignatureError: the request's signature is missing or not valid.
             ServiceError: the stream is refused.
         """
         method = headers.get(":method", "")
@@ -331,7 +329,7 @@ class Connection(asyncio.Protocol):
         signer = verify_headers(
             method, path, query, headers, secrets=self._service.secrets, now=_now()
         )
-        request = StreamRequest.parse(headers, operation)
+        request = TranscribeRequest.parse(headers, operation)
         if self._service.faults.one_stream_per_connection and any(
             other.session is not None and not other.session.over for other in others
         ):
@@ -347,7 +345,7 @@ class Connection(asyncio.Protocol):
         return request
 
     def _take(self, event: DataReceived) -> None:
-        """Hand the audio in a DATA frame on."""
+        """Pass the audio in a DATA frame to the session."""
         stream = self._streams.get(event.stream_id)
         size = event.flow_controlled_length
         if stream is not None and stream.frozen:
@@ -367,10 +365,10 @@ class Connection(asyncio.Protocol):
         except BadRequest as error:
             session.fail(error)
         except SignatureError as error:
-            session.fail(BadRequest(str(error)))  # which is how the service puts it
+            session.fail(BadRequest(str(error)))  # as the service does
 
-    def _heard_all(self, stream_id: int) -> None:
-        """Note that the client has closed its side of a stream."""
+    def _end_request(self, stream_id: int) -> None:
+        """Handle the client's end of a stream."""
         stream = self._streams.get(stream_id)
         if stream is None:
             return
@@ -382,7 +380,7 @@ class Connection(asyncio.Protocol):
     # --- what is sent to the client -----------------------------------------------------------
 
     def _refuse(self, stream: _Stream, refusal: ServiceError | SignatureError) -> None:
-        """Answer with a status, and the reason as the SDKs read it."""
+        """Refuse a stream by a status, with the reason in the form that the SDKs parse."""
         body = json.dumps({"Message": str(refusal)}).encode()
         response = [
             (":status", str(refusal.status)),
@@ -396,7 +394,7 @@ class Connection(asyncio.Protocol):
         self._answer(stream, response)
 
     def _answer(self, stream: _Stream, response: Headers) -> None:
-        """Send the headers of a response, and what waits behind them."""
+        """Send the headers of a response, then what waits."""
         try:
             self._h2.send_headers(stream.id, response)
         except ProtocolError:  # the client has reset it meanwhile
@@ -412,7 +410,7 @@ class Connection(asyncio.Protocol):
             return
         waiting += frame
         if len(waiting) > MAX_WAITING_BYTES:
-            # The session is in the middle of what made it send.
+            # Later, because the session is in the middle of a call.
             stream.finished = True
             self._loop.call_soon(self._reset, stream)
             return
@@ -434,7 +432,7 @@ class Connection(asyncio.Protocol):
             self._pump(stream)
 
     def _pump(self, stream: _Stream) -> None:
-        """Send of what waits as much as the client's windows and the socket take."""
+        """Send as much of what waits as the client's windows and the socket take."""
         waiting = self._waiting.get(stream.id)
         if waiting is None or not stream.begun or stream.answered or not self._writable:
             return
@@ -459,7 +457,7 @@ class Connection(asyncio.Protocol):
             self._forget(stream)
 
     def _is_over(self, stream: _Stream) -> bool:
-        """Tell whether both sides have ended a stream."""
+        """Return whether both sides have ended a stream."""
         found = self._h2.streams.get(stream.id)
         return found is None or found.closed
 
@@ -471,7 +469,7 @@ class Connection(asyncio.Protocol):
     # --- ends -----------------------------------------------------------------------------
 
     def _reset(self, stream: _Stream) -> None:
-        """End a stream whose client does not end it, or does not take what is sent."""
+        """Reset a stream whose client does not end it, or does not read."""
         if stream.id in self._streams:
             code = ErrorCodes.NO_ERROR if stream.answered else ErrorCodes.ENHANCE_YOUR_CALM
             with contextlib.suppress(ProtocolError):  # it is over already
@@ -480,7 +478,7 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def _forget(self, stream: _Stream) -> None:
-        """Let go of a stream that is over, or whose client is gone."""
+        """Remove a stream that is over, or whose client is gone."""
         if self._streams.pop(stream.id, None) is None:
             return
         del self._waiting[stream.id]
@@ -492,7 +490,7 @@ class Connection(asyncio.Protocol):
             self._await_streams()
 
     def _await_streams(self) -> None:
-        """Give the client a while to open a stream, unless it said that it will not."""
+        """Close the connection later unless a stream is opened; at once after a GOAWAY."""
         if not self._transport.is_closing():
             patience = 0.0 if self._h2.leaving else IDLE_CONNECTION_SECONDS
             self._idle = self._loop.call_later(patience, self._close)
@@ -504,11 +502,11 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
-def _readable(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers by name; one that comes several times has its values joined by commas."""
     found: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        # What is no text fits no parameter and no signature.
+        # Bytes that are no UTF-8 match no parameter and no signature.
         name, value = raw_name.decode(errors="replace"), raw_value.decode(errors="replace")
         found[name] = f"{found[name]},{value}" if name in found else value
     return found

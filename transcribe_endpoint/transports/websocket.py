@@ -1,9 +1,9 @@
-"""The WebSocket API: a presigned address, then event-stream messages in binary frames.
+"""The WebSocket transport: a presigned address, then event-stream messages in binary frames.
 
-The service takes the upgrade and tells what is wrong in the first message, an exception; so
-does this. Only the fault `refuse` answers the upgrade itself with an HTTP status.
+Like the service, it accepts the upgrade and sends a refusal as an exception in the first message.
+Only the fault `refuse` answers the upgrade itself with an HTTP status.
 
-A client may sign each message once more, in an envelope; the browser's SDK does not.
+A client may put each message into a signed envelope; the browser's SDK does not.
 """
 
 from __future__ import annotations
@@ -34,35 +34,26 @@ from picows import (
 )
 
 from speech.transcribe_operations import OPERATIONS
-from transcribe_endpoint.requests import (
-    BadRequest,
-    InternalFailure,
-    ServiceError,
-    ServiceUnavailable,
-    StreamRequest,
-)
-from transcribe_endpoint.signatures import (
-    ChunkVerifier,
-    SignatureError,
-    Signer,
-    verify_presigned,
-)
+from transcribe_endpoint.errors import BadRequest, InternalFailure, ServiceError, ServiceUnavailable
+from transcribe_endpoint.requests import TranscribeRequest
+from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, Signer, verify_presigned
 from transcribe_endpoint.streams.events import (
     exception_frame,
     payload_of,
     read_audio_event,
     read_messages,
 )
-from transcribe_endpoint.streams.session import Service, StreamSession
+from transcribe_endpoint.streams.session import StreamSession, TranscribeService
 
 _BY_PATH: Final = {operation.websocket_path: operation for operation in OPERATIONS}
 #: Bytes of one message at most; an event holds a second of audio.
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 #: Bytes that may wait for a client that does not read, besides what the kernel buffers.
 MAX_WAITING_BYTES: Final = 1024 * 1024
-#: What the kernel may buffer of what a client sends, bytes: else a frozen endpoint goes unnoticed.
+#: The kernel's buffer for a client's data, bytes: with a larger one a client would not notice an
+#: endpoint that has stopped reading.
 RECEIVE_BUFFER: Final = 64 * 1024
-#: What the server allocates per connection to read into, bytes; it grows for larger frames.
+#: The buffer that the server allocates for each connection, bytes; it grows for larger frames.
 READ_BUFFER: Final = 8 * 1024
 #: A closing client gets this long to answer the close, in seconds.
 CLOSE_SECONDS: Final = 2.0
@@ -75,7 +66,7 @@ log = structlog.get_logger(__name__)
 
 @contextlib.asynccontextmanager
 async def serve_websocket(
-    service: Service,
+    service: TranscribeService,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -86,24 +77,24 @@ async def serve_websocket(
     Leaving ends open streams with `ServiceUnavailableException`, after `CLOSE_SECONDS` by force.
 
     Args:
-        service: what is served.
+        service: answers the streams.
         host: the address to listen on.
         port: 0 takes a free one.
-        tls: the server's certificate; None serves `ws:` and not `wss:`.
+        tls: the server's certificate; None serves `ws:` instead of `wss:`.
 
     Raises:
         OSError: it cannot listen there.
     """
-    # A client that breaks the protocol is no error of ours, and our own are logged by us.
+    # picows logs clients that break the protocol as errors; our own errors are logged here.
     logging.getLogger("picows").setLevel(logging.CRITICAL)
-    door = _Door(service)
+    upgrades = _Upgrades(service)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         listener.bind((host, port))
         server = await ws_create_server(
-            door,
+            upgrades,
             sock=listener,
             ssl=tls,
             backlog=BACKLOG,
@@ -114,13 +105,13 @@ async def serve_websocket(
             yield int(listener.getsockname()[1])
         finally:
             server.close()
-            await door.close()
+            await upgrades.close()
 
 
-class _Door:
-    """Looks at each request. Given to the server as its factory of listeners."""
+class _Upgrades:
+    """Answers each upgrade request; the server's factory of listeners."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: TranscribeService) -> None:
         self._service = service
         self._sockets: set[_Socket] = set()
 
@@ -134,7 +125,7 @@ class _Door:
             )
         connection = raw.headers.get("Connection", "").lower()
         if "upgrade" in (token.strip() for token in connection.split(",")):
-            # picows, which looks at it after us, knows no list of tokens; Firefox sends one.
+            # picows checks it after this and accepts no list of tokens; Firefox sends one.
             raw.headers["Connection"] = "Upgrade"
         headers = {name.lower(): value for name, value in raw.headers.items()}
         tcp = _Socket(self._sockets)
@@ -153,18 +144,18 @@ class _Door:
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(answer), tcp)
 
     def _open(self, tcp: _Socket, path: str, query: str, headers: dict[str, str]) -> dict[str, str]:
-        """Begin the stream that is asked for; return the headers of the response.
+        """Begin the requested stream; return the headers of the response.
 
         Raises:
-            SignatureError: it is not signed by whom it says.
-            ServiceError: it is refused.
+            SignatureError: the request's signature is missing or not valid.
+            ServiceError: the stream is refused.
         """
         signer = verify_presigned(
             "GET", path, query, headers, secrets=self._service.secrets, now=datetime.now(UTC)
         )
         parts = (part.partition("=") for part in query.split("&"))
         parameters = {unquote(name): unquote(value) for name, _, value in parts}
-        request = StreamRequest.parse(parameters, _BY_PATH[path])
+        request = TranscribeRequest.parse(parameters, _BY_PATH[path])
         session = self._service.open(
             request, send=tcp.send, finish=tcp.finish, abort=tcp.abort, freeze=tcp.freeze
         )
@@ -186,7 +177,7 @@ class _Socket(WSListener):
     """One client's WebSocket."""
 
     def __init__(self, sockets: set[_Socket]) -> None:
-        #: The exception that is all this client gets, encoded.
+        #: The encoded exception that refuses the stream.
         self.refusal: bytes | None = None
         #: Done when the client is disconnected.
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -198,14 +189,14 @@ class _Socket(WSListener):
         self._fragments = bytearray()
         self._closing: asyncio.TimerHandle | None = None
 
-    # --- for the door and the session -------------------------------------------------------
+    # --- for upgrades and the session -------------------------------------------------------
 
     def serve(self, session: StreamSession, signer: Signer) -> None:
-        """Carry a stream, whose envelopes are signed by `signer` if at all."""
+        """Serve a stream; `signer` has signed its envelopes, where it has any."""
         self._session = session
         self._chain = ChunkVerifier(signer)
-        # picows looks at the rest of the handshake right after us, and tells only who passes.
-        asyncio.get_running_loop().call_soon(self._look_for_upgrade)
+        # picows checks the rest of the handshake after this, and reports only a success.
+        asyncio.get_running_loop().call_soon(self._check_upgrade)
 
     def send(self, frame: bytes) -> None:
         """Send one message; cut off a client that is too far behind."""
@@ -224,7 +215,7 @@ class _Socket(WSListener):
             self._closing = loop.call_later(CLOSE_SECONDS, self.abort)
 
     def dismiss(self) -> None:
-        """End the stream, for the server does; one that has stalled is cut."""
+        """End the stream, because the server ends; cut one that has stalled."""
         if self._session is not None:
             self._session.fail(ServiceUnavailable("The endpoint is shutting down."))
             if not self._session.over:
@@ -236,14 +227,14 @@ class _Socket(WSListener):
             self._transport.disconnect(graceful=False)
 
     def freeze(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if self._transport is not None:
             self._tcp.pause_reading()
 
     # --- called by picows ---------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Begin; a stream that is refused ends here."""
+        """Begin; send the refusal of a refused stream and close."""
         self._transport = transport
         self._tcp = transport.underlying_transport
         self._sockets.add(self)
@@ -296,8 +287,8 @@ class _Socket(WSListener):
 
     # --- private ----------------------------------------------------------------------------
 
-    def _look_for_upgrade(self) -> None:
-        """Give up a stream whose handshake was refused after all."""
+    def _check_upgrade(self) -> None:
+        """End a stream whose handshake picows has refused."""
         if self._transport is None:
             self._lost()
 
@@ -323,11 +314,11 @@ class _Socket(WSListener):
         return message
 
     def _take(self, session: StreamSession, message: bytes) -> None:
-        """Take a message: an AudioEvent, in an envelope or not, or none at all for the end.
+        """Take a message: an AudioEvent, with or without an envelope; an empty one is the end.
 
         Raises:
-            BadRequest: it is something else.
-            SignatureError: the envelope is not signed as it must be.
+            BadRequest: it is malformed.
+            SignatureError: the envelope's signature is not valid.
         """
         if not message:
             session.audio(b"")

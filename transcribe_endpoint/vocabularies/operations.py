@@ -1,9 +1,9 @@
-"""The calls of Amazon Transcribe's other API, that of vocabularies and filters, as JSON.
+"""The calls of Amazon Transcribe's API for vocabularies and filters.
 
-    operations = Operations(vocabularies)
+    operations = VocabularyOperations(vocabularies)
     answer = await operations.call("CreateVocabulary", body)
 
-Bounds of what is asked for are those of Amazon's own model, as botocore carries it.
+Parameters are validated by Amazon's own model, which botocore contains.
 
 ServiceError
 ├── UnknownOperation            404 UnknownOperationException
@@ -25,17 +25,17 @@ import botocore.session
 from botocore.model import ServiceModel
 
 from speech.vocabularies import WrongEntries, parse_filter, parse_vocabulary, violations
-from transcribe_endpoint.requests import BadRequest, ServiceError
-from transcribe_endpoint.vocabularies.store import Entry, Vocabularies
+from transcribe_endpoint.errors import BadRequest, ServiceError
+from transcribe_endpoint.vocabularies.store import StoredVocabulary, Vocabularies
 
-#: Results of a page where a list asks for no number.
+#: Results of a page where a call gives no number.
 PAGE: Final = 5
-#: Violations that one message names.
+#: Most violations that one message names.
 _NAMED: Final = 10
 
 Parameters = Mapping[str, Any]
 Answer = dict[str, Any]
-#: Returns what lies at an `s3://` address. Raises a `ServiceError` where that cannot be had.
+#: Returns the file at an `s3://` address. Raises a `ServiceError` where it cannot be read.
 Fetch = Callable[[str], Awaitable[bytes]]
 
 
@@ -53,12 +53,12 @@ class Unreadable(ServiceError):
     status = 400
 
 
-class Operations:
+class VocabularyOperations:
     """Answers calls.
 
     Args:
-        vocabularies: what they are about.
-        fetch: reads files in S3; None refuses them.
+        vocabularies: the vocabularies and filters.
+        fetch: reads files in S3; None refuses calls that name one.
     """
 
     def __init__(self, vocabularies: Vocabularies, fetch: Fetch | None = None) -> None:
@@ -133,7 +133,7 @@ class Operations:
         self._vocabularies.delete(asked["VocabularyName"])
         return {}
 
-    def _described(self, entry: Entry) -> Answer:
+    def _described(self, entry: StoredVocabulary) -> Answer:
         return {
             "VocabularyName": entry.name,
             "LanguageCode": entry.language_code,
@@ -142,7 +142,7 @@ class Operations:
         }
 
     async def _phrases(self, asked: Parameters) -> Iterable[str]:
-        """Return the phrases of a call, or those in the file that it names.
+        """Return the phrases in a call, or those in the file that it names.
 
         Raises:
             BadRequest: it has both or neither, or the file is no vocabulary.
@@ -190,7 +190,7 @@ class Operations:
     # --- both -----------------------------------------------------------------------------
 
     async def _one_of(self, asked: Parameters, inline: str, in_s3: str) -> list[str] | bytes:
-        """Return what a call holds, or the content of the file that it names.
+        """Return the words in a call, or the content of the file that it names.
 
         Raises:
             ServiceError: it has both or neither, or the file cannot be read.
@@ -208,7 +208,7 @@ class Operations:
         return await self._fetch(str(address))
 
 
-def _described_filter(entry: Entry) -> Answer:
+def _described_filter(entry: StoredVocabulary) -> Answer:
     return {
         "VocabularyFilterName": entry.name,
         "LanguageCode": entry.language_code,
@@ -219,14 +219,16 @@ def _described_filter(entry: Entry) -> Answer:
 # --- pages ----------------------------------------------------------------------------------
 
 
-def _page(entries: Iterable[Entry], asked: Parameters) -> tuple[list[Entry], Answer]:
-    """Return a page, newest first, and the token of the next one if there is any.
+def _page(
+    entries: Iterable[StoredVocabulary], asked: Parameters
+) -> tuple[list[StoredVocabulary], Answer]:
+    """Return a page, newest first, and the token of the next page if there is one.
 
-    The token names the last entry of a page, so that what is created or deleted meanwhile neither
-    repeats nor hides another.
+    The token names the last entry of a page, so that entries which are created or deleted between
+    two calls neither repeat nor hide others.
 
     Raises:
-        BadRequest: the token is none.
+        BadRequest: the token is not valid.
     """
     before = _number(asked.get("NextToken"))
     part = str(asked.get("NameContains") or "").casefold()
@@ -269,7 +271,7 @@ def _validate(operation: str, parameters: Parameters) -> None:
     """Accept parameters that Amazon's model allows.
 
     Raises:
-        BadRequest: it does not.
+        BadRequest: it does not allow them.
     """
     shape = _model().operation_model(operation).input_shape
     found = list(islice(violations(shape, parameters), _NAMED))

@@ -1,4 +1,4 @@
-"""Files in a local S3 that calls about vocabularies name, as `s3://bucket/key`."""
+"""Reading of files in a local S3, which calls about vocabularies name as `s3://bucket/key`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from speech.vocabularies import MAX_BYTES
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.vocabularies.operations import Fetch
 
 _SCHEME: Final = "s3://"
-#: Patience with an S3 on this machine, seconds.
-_PATIENCE = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+#: Timeouts for an S3 on this machine, seconds.
+_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 
 
 def s3_at(endpoint: str) -> Fetch:
-    """Return what reads files of the S3 at `endpoint`, with the credentials of the environment."""
-    client: Any = boto3.client("s3", endpoint_url=endpoint, config=_PATIENCE)
+    """Return a reader of files in the S3 at `endpoint`, with the environment's credentials."""
+    client: Any = boto3.client("s3", endpoint_url=endpoint, config=_TIMEOUTS)
 
     async def fetch(address: str) -> bytes:
         return await asyncio.to_thread(partial(_read, client, address))
@@ -30,10 +30,10 @@ def s3_at(endpoint: str) -> Fetch:
 
 
 def _read(client: Any, address: str) -> bytes:
-    """Return a file; of one that is too large, more than a vocabulary may have.
+    """Return a file, cut one byte after the largest size of a vocabulary.
 
     Raises:
-        BadRequest: it cannot be had.
+        BadRequest: the address is malformed, or the file cannot be read.
     """
     bucket, _, key = address.removeprefix(_SCHEME).partition("/")
     if not address.startswith(_SCHEME) or not bucket or not key:

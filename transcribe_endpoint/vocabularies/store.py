@@ -1,10 +1,10 @@
-"""The vocabularies and vocabulary filters of the account, in memory: gone when the endpoint ends.
+"""The account's vocabularies and vocabulary filters, kept in memory.
 
-A vocabulary is PENDING for a moment after each change, then READY, or FAILED for a reason. It
-changes nothing about what is recognised; a filter masks, removes or tags its words in results.
+A vocabulary is PENDING for a moment after each change, then READY or, with a reason, FAILED. It
+does not change what is recognised. A filter masks, removes or tags its words in results.
 
-A name that is not there is a BadRequest: Amazon's model has NotFoundException as well, but its
-service answers with BadRequestException, on which Terraform's provider for AWS relies.
+An unknown name is a BadRequest: Amazon's model has NotFoundException as well, but its service
+answers with BadRequestException, on which Terraform's provider for AWS relies.
 """
 
 from __future__ import annotations
@@ -15,15 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from speech.vocabularies import MAX_BYTES, phrase_problem, unsupported, word_problem
+from transcribe_endpoint.errors import BadRequest, Conflict, LimitExceeded
 from transcribe_endpoint.faults import VOCABULARY_PREFIX
-from transcribe_endpoint.requests import (
-    BadRequest,
-    Conflict,
-    LimitExceeded,
-    StreamRequest,
-)
+from transcribe_endpoint.requests import TranscribeRequest
 
-#: Vocabularies that an account may have; of filters as many. Both are quotas that AWS raises.
+#: Most vocabularies of an account, and most filters. AWS raises both quotas on request.
 MOST: Final = 100
 #: Seconds for which a vocabulary is PENDING; Amazon takes minutes.
 PENDING_SECONDS: Final = 1.0
@@ -34,17 +30,17 @@ _NOT_FOUND: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One vocabulary or filter."""
+class StoredVocabulary:
+    """A vocabulary or a filter."""
 
     name: str
     language_code: str
     words: frozenset[str] = field(repr=False)
     #: Seconds since 1970.
     modified: float
-    #: Counts what was created, so that the newest has the highest.
+    #: Number in the order of creation.
     number: int
-    #: Until when it is PENDING, by the clock of the shelf.
+    #: When it stops being PENDING, by the store's clock.
     ready_at: float
     failure: str | None = None
 
@@ -55,15 +51,15 @@ class Entry:
         return "READY" if self.failure is None else "FAILED"
 
 
-class Shelf:
+class VocabularyStore:
     """All vocabularies, or all filters.
 
     Args:
-        kind: as messages call them.
-        problem_of: what is wrong about a word, if anything.
-        has_states: whether wrong words make it FAILED; else they are refused.
-        pending_seconds: how long a change takes.
-        clock: seconds since whenever.
+        kind: their name in messages.
+        problem_of: returns what is wrong with a word, or None.
+        has_states: whether a wrong word makes a vocabulary FAILED; else the call is refused.
+        pending_seconds: how long a vocabulary is PENDING after a change.
+        clock: returns seconds of a monotonic clock.
     """
 
     def __init__(
@@ -80,14 +76,14 @@ class Shelf:
         self._problem_of = problem_of
         self._pending_seconds = pending_seconds
         self._clock = clock
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, StoredVocabulary] = {}
         self._created = 0
 
-    def create(self, name: str, language_code: str, words: Iterable[str]) -> Entry:
-        """Keep a new one.
+    def create(self, name: str, language_code: str, words: Iterable[str]) -> StoredVocabulary:
+        """Store a new one.
 
         Raises:
-            Conflict: there is one of that name.
+            Conflict: the name is taken.
             LimitExceeded: there are too many.
             BadRequest: it is too large, or a filter with a wrong word.
         """
@@ -106,24 +102,26 @@ class Shelf:
         return made
 
     def declare(self, name: str) -> None:
-        """Keep one that is there from the start, and READY."""
+        """Store one without words that is READY at once."""
         made = self.create(name, "en-US", ())
         self._entries[name] = replace(made, ready_at=self._clock())
 
-    def update(self, name: str, language_code: str | None, words: Iterable[str]) -> Entry:
-        """Replace the words of one; its language as well, where that is given.
+    def update(
+        self, name: str, language_code: str | None, words: Iterable[str]
+    ) -> StoredVocabulary:
+        """Replace the words, and the language where one is given.
 
         Raises:
-            BadRequest: there is none; it is too large, or a filter with a wrong word.
+            BadRequest: the name is unknown, it is too large, or a filter with a wrong word.
         """
         found = self.get(name)
         return self._keep(name, language_code or found.language_code, words, found.number)
 
-    def get(self, name: str) -> Entry:
-        """Return one.
+    def get(self, name: str) -> StoredVocabulary:
+        """Return the one of this name.
 
         Raises:
-            BadRequest: there is none.
+            BadRequest: the name is unknown.
         """
         try:
             return self._entries[name]
@@ -131,27 +129,27 @@ class Shelf:
             raise BadRequest(_NOT_FOUND.format(kind=self._kind)) from None
 
     def delete(self, name: str) -> None:
-        """Forget one.
+        """Remove the one of this name.
 
         Raises:
-            BadRequest: there is none.
+            BadRequest: the name is unknown.
         """
         self.get(name)
         del self._entries[name]
 
-    def newest_first(self) -> list[Entry]:
-        """Return all."""
+    def newest_first(self) -> list[StoredVocabulary]:
+        """Return all, the newest first."""
         return sorted(self._entries.values(), key=lambda entry: -entry.number)
 
-    def state(self, entry: Entry) -> str:
+    def state(self, entry: StoredVocabulary) -> str:
         """Return PENDING, READY or FAILED."""
         return entry.state(self._clock())
 
-    def usable(self, names: Iterable[str]) -> Iterator[Entry]:
+    def usable(self, names: Iterable[str]) -> Iterator[StoredVocabulary]:
         """Yield those that a stream names.
 
         Raises:
-            BadRequest: there is none of a name, or it is not READY.
+            BadRequest: a name is unknown, or its vocabulary is not READY.
         """
         for name in names:
             entry = self.get(name)
@@ -160,14 +158,16 @@ class Shelf:
                 raise BadRequest(f"The requested {self._kind} is {state}, and not READY.")
             yield entry
 
-    def _keep(self, name: str, language_code: str, words: Iterable[str], number: int) -> Entry:
+    def _keep(
+        self, name: str, language_code: str, words: Iterable[str], number: int
+    ) -> StoredVocabulary:
         kept = tuple(words)
         if sum(len(word.encode(errors="replace")) + 1 for word in kept) > MAX_BYTES:
             raise BadRequest(f"The {self._kind} is larger than {MAX_BYTES} bytes.")
         failure = self._failure(kept)
         if failure is not None and not self._has_states:
             raise BadRequest(failure)
-        self._entries[name] = entry = Entry(
+        self._entries[name] = entry = StoredVocabulary(
             name=name,
             language_code=language_code,
             words=frozenset(word.casefold() for word in kept),
@@ -190,11 +190,11 @@ class Shelf:
 
 
 class Vocabularies:
-    """What a stream may name.
+    """The vocabularies and filters that streams may name.
 
     Args:
         pending_seconds: how long a vocabulary is PENDING after a change.
-        clock: seconds since whenever.
+        clock: returns seconds of a monotonic clock.
     """
 
     def __init__(
@@ -203,25 +203,25 @@ class Vocabularies:
         pending_seconds: float = PENDING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.vocabularies = Shelf(
+        self.vocabularies = VocabularyStore(
             "vocabulary",
             phrase_problem,
             has_states=True,
             pending_seconds=pending_seconds,
             clock=clock,
         )
-        #: Amazon gives filters no state: they can be used at once, or are refused.
-        self.filters = Shelf("vocabulary filter", word_problem, clock=clock)
+        #: Filters have no state at Amazon: they are usable at once, or refused.
+        self.filters = VocabularyStore("vocabulary filter", word_problem, clock=clock)
 
-    def resolve(self, request: StreamRequest) -> StreamRequest:
-        """Return what a stream asks for, with the words of its filters.
+    def resolve(self, request: TranscribeRequest) -> TranscribeRequest:
+        """Return a stream's request with the words of its filters.
 
         Raises:
-            BadRequest: it names what is not there or not ready.
+            BadRequest: it names one that is unknown or not READY.
         """
         named = (n for n in request.vocabulary_names if not n.startswith(VOCABULARY_PREFIX))
         for _ in self.vocabularies.usable(named):
-            pass  # it is there; nothing recognises better for it
+            pass  # only its existence and state matter
         words: dict[str, frozenset[str]] = {}
         for entry in self.filters.usable(request.vocabulary_filter_names):
             language = entry.language_code

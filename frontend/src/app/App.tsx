@@ -1,31 +1,35 @@
 import { useEffect, useState } from 'react'
+import { useSelector } from 'react-redux'
 
 import { Captions } from '../conversation/Captions.tsx'
 import { CopyLink } from '../conversation/CopyLink.tsx'
 import { addressOf } from '../conversation/conversationId.ts'
-import { LanguageSelect } from '../reading/LanguageSelect.tsx'
-import { withLanguage } from '../reading/languages.ts'
+import { LanguageSelect } from '../language/LanguageSelect.tsx'
+import { withLanguage } from '../language/chosenLanguage.ts'
+import { selectLanguage } from '../language/languageSlice.ts'
+import { useSetting } from '../shared/useSetting.ts'
 import { SpeakerPanel } from '../speaking/SpeakerPanel.tsx'
+import { selectPhase } from '../speaking/speakingSlice.ts'
 import { ViewingStatus } from '../viewing/ViewingStatus.tsx'
 import styles from './App.module.css'
 import { Notices } from './Notices.tsx'
-import { settings } from './settings.ts'
-import { useAppSelector } from './store.ts'
 import { TextSizeControl, useTextSize } from './TextSize.tsx'
 
 interface Props {
   conversation: string
-  /** The page was opened through a listener's link. */
+  /** The page was opened with a listener's link. */
   listening: boolean
-  /** Reads a language, a BCP 47 tag, or the originals. */
-  read: (language: string | undefined) => void
+  /** Gets the language that the user chooses, a BCP 47 tag; undefined for the originals. */
+  onLanguage: (language: string | undefined) => void
 }
 
-export function App({ conversation, listening, read }: Props) {
+export function App({ conversation, listening, onLanguage }: Props) {
   const [speaks, setSpeaks] = useState(!listening)
   const [size, setSize] = useTextSize()
-  const [originals, setOriginals] = useState(() => settings.read('originals') === 'shown')
-  const language = useAppSelector((state) => state.conversation.language)
+  const [originalsSetting, setOriginals] = useSetting('originals')
+  const originals = originalsSetting === 'shown'
+  const language = useSelector(selectLanguage)
+  const phase = useSelector(selectPhase)
   useEffect(() => {
     history.replaceState(null, '', withLanguage(location.href, language))
   }, [language])
@@ -51,16 +55,15 @@ export function App({ conversation, listening, read }: Props) {
           />
         </div>
         <LanguageSelect
-          onChoose={read}
+          onChoose={onLanguage}
           originals={originals}
           onOriginals={(shown) => {
-            settings.write('originals', shown ? 'shown' : '')
-            setOriginals(shown)
+            setOriginals(shown ? 'shown' : '')
           }}
         />
       </header>
       <main className={styles.main}>
-        <Captions speaks={speaks} originals={originals} />
+        <Captions speaks={speaks} isListening={phase === 'listening'} originals={originals} />
       </main>
       <Notices />
       {speaks ? (

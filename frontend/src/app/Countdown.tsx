@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react'
 
-/** Seconds until a moment (milliseconds since 1970), counted down on the page. */
+/** Counts down the seconds to a time in milliseconds since 1970. */
 export function Countdown({ until }: { until: number }) {
   const [now, setNow] = useState(Date.now)
   useEffect(() => {

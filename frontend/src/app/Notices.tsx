@@ -1,13 +1,21 @@
-import { languageName } from '../reading/languages.ts'
+import { useSelector } from 'react-redux'
+
+import {
+  selectIsIncomplete,
+  selectIsTranslationFailing,
+} from '../conversation/conversationSlice.ts'
+import { selectLanguages } from '../language/languageSlice.ts'
+import { nameLanguage } from '../language/tags.ts'
+import type { Problem } from '../shared/problem.ts'
+import { selectSpeaking } from '../speaking/speakingSlice.ts'
+import { selectViewing } from '../viewing/viewingSlice.ts'
 import { Countdown } from './Countdown.tsx'
 import styles from './Notices.module.css'
-import type { Problem } from './problem.ts'
-import { useAppSelector } from './store.ts'
 
 interface Notice {
   problem: Problem
   retryAt?: number | undefined
-  /** The page cannot help itself any more. */
+  /** The page will not retry by itself. */
   final: boolean
 }
 
@@ -16,49 +24,49 @@ const EARLIER_MISSING: Problem = {
   advice: 'New ones appear as they are spoken. The page goes on trying.',
 }
 
-function noLanguage(language: string, offered: readonly string[]): Problem {
+function describeRefusal(language: string, offered: readonly string[]): Problem {
   return {
-    title: `There are no captions in ${languageName(language)} here.`,
+    title: `There are no captions in ${nameLanguage(language)} here.`,
     advice:
       'The originals are shown instead.' +
       (offered.length > 0 ? ' Other languages can be chosen at the top of the page.' : ''),
   }
 }
 
-/** What stands in the way at the moment, and what to do about it. */
+/** The current problems, and what to do about them. */
 export function Notices() {
-  const speaking = useAppSelector((state) => state.speaking)
-  const viewing = useAppSelector((state) => state.viewing)
-  const incomplete = useAppSelector((state) => state.conversation.incomplete)
-
-  const { refused, failing, offered } = useAppSelector((state) => state.reading)
+  const speaking = useSelector(selectSpeaking)
+  const viewing = useSelector(selectViewing)
+  const isIncomplete = useSelector(selectIsIncomplete)
+  const failing = useSelector(selectIsTranslationFailing)
+  const { refused, offered } = useSelector(selectLanguages)
 
   const notices: Notice[] = []
   if (speaking.problem !== undefined) {
     const { problem, retryAt, phase } = speaking
     notices.push({ problem, retryAt, final: phase === 'idle' })
   }
-  // One network, two sockets: the same trouble is told once.
+  // Both sockets use one network, so the same problem is shown once.
   if (viewing.problem !== undefined && viewing.problem.title !== speaking.problem?.title) {
     const { problem, retryAt, status } = viewing
     notices.push({ problem, retryAt, final: status === 'ended' })
   }
-  if (incomplete && viewing.status === 'live') {
+  if (isIncomplete && viewing.status === 'live') {
     notices.push({ problem: EARLIER_MISSING, final: false })
   }
   if (refused !== undefined) {
-    notices.push({ problem: noLanguage(refused, offered), final: false })
+    notices.push({ problem: describeRefusal(refused, offered), final: false })
   }
 
   return (
     <div className={styles.notices}>
-      {/* No alert: captions go on. */}
+      {/* A status rather than an alert, because captions continue. */}
       <p role="status" className={failing ? styles.quiet : undefined}>
         {failing && 'Some translations are missing at the moment; there the original is shown.'}
       </p>
       {notices.map(({ problem, retryAt, final }) => (
         <div key={problem.title} className={final ? styles.final : styles.passing}>
-          {/* The countdown stays outside, or it would be read out every second. */}
+          {/* Outside the alert, or the countdown would be read out every second. */}
           <p role="alert">
             <strong>{problem.title}</strong> {problem.advice}
           </p>

@@ -1,23 +1,13 @@
-import { useState } from 'react'
-
-import { settings } from './settings.ts'
+import { useSetting } from '../shared/useSetting.ts'
 import styles from './TextSize.module.css'
 
 const SIZES = ['small', 'medium', 'large', 'huge'] as const
 export type TextSize = (typeof SIZES)[number]
 
-/** How large captions are; remembered. */
+/** The text size of captions, as a setting. */
 export function useTextSize(): [TextSize, (size: TextSize) => void] {
-  const [size, setSize] = useState<TextSize>(
-    () => SIZES.find((known) => known === settings.read('text-size')) ?? 'medium',
-  )
-  return [
-    size,
-    (next) => {
-      settings.write('text-size', next)
-      setSize(next)
-    },
-  ]
+  const [setting, setSize] = useSetting('text-size')
+  return [SIZES.find((size) => size === setting) ?? 'medium', setSize]
 }
 
 interface Props {
@@ -50,7 +40,7 @@ function Step({ label, size, onChange, className }: StepProps) {
       type="button"
       className={`button ${className ?? ''}`}
       aria-label={label}
-      // Disabled buttons lose the focus, so the last step only becomes ineffective.
+      // A disabled button would lose the focus.
       aria-disabled={size === undefined}
       onClick={() => {
         if (size !== undefined) onChange(size)

@@ -1,13 +1,13 @@
 /**
- * Runs on the audio thread: the microphone's channels at the device's rate come in, frames of
- * 16 kHz mono PCM go out to the page.
+ * Converts the microphone's audio on the audio thread: channels at the device's rate in, frames of
+ * mono s16le at 16 kHz out to the page.
  */
 
 import { Downmix } from './downmix.ts'
 import { Framer } from './framer.ts'
 import { encode, rms, SAMPLE_RATE } from './pcm.ts'
-import { type CaptureEvent, PROCESSOR } from './ports.ts'
 import { Resampler } from './resample.ts'
+import { type CaptureEvent, PROCESSOR } from './workletMessages.ts'
 
 class CaptureProcessor extends AudioWorkletProcessor {
   readonly #downmix = new Downmix(sampleRate)
@@ -17,14 +17,14 @@ class CaptureProcessor extends AudioWorkletProcessor {
 
   constructor() {
     super()
-    // There is only one `CaptureCommand`.
+    // `flush` is the only command.
     this.port.onmessage = () => {
       this.#flush()
     }
   }
 
   process([input]: Float32Array[][]): boolean {
-    // Without a source there are no channels at all; that is no sound, not silence.
+    // Without a source there are no channels: no audio, rather than silence.
     if (this.#open && input !== undefined && input.length > 0) {
       this.#framer.push(this.#resampler.push(this.#downmix.push(input)), this.#send)
     }

@@ -1,4 +1,4 @@
-/** The microphones that the browser tells of. */
+/** The microphones that the browser lists. */
 
 export interface Device {
   id: string
@@ -6,21 +6,21 @@ export interface Device {
   label: string
 }
 
-/** Lists the microphones; without permission browsers give one nameless entry, or none. */
+/** Lists the microphones. Without permission browsers return one entry without a name, or none. */
 export async function listMicrophones(): Promise<Device[]> {
   if (!('mediaDevices' in navigator)) return []
   const devices = await navigator.mediaDevices.enumerateDevices()
   return (
     devices
-      // "default" repeats another entry; the empty choice stands for it already.
+      // "default" repeats another entry, and the page has a choice of its own for it.
       .filter(({ kind, deviceId }) => kind === 'audioinput' && !['', 'default'].includes(deviceId))
       .map(({ deviceId, label }) => ({ id: deviceId, label }))
   )
 }
 
-/** Calls `listener` whenever a device comes or goes. */
-export function onDeviceChange(listener: () => void): void {
+/** Calls `onChange` whenever a device is connected or disconnected. */
+export function onDeviceChange(onChange: () => void): void {
   if ('mediaDevices' in navigator) {
-    navigator.mediaDevices.addEventListener('devicechange', listener)
+    navigator.mediaDevices.addEventListener('devicechange', onChange)
   }
 }

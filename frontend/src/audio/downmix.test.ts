@@ -13,8 +13,8 @@ function voice(gain = 0.5): Float32Array {
   )
 }
 
-/** What comes out for whole channels that arrive in quanta, as in an AudioWorklet. */
-function mixed(...channels: Float32Array[]): Float32Array {
+/** Mixes whole channels quantum by quantum, as an AudioWorklet gets them. */
+function mix(...channels: Float32Array[]): Float32Array {
   const downmix = new Downmix(RATE)
   const output = new Float32Array(RATE)
   for (let at = 0; at < RATE; at += QUANTUM) {
@@ -23,28 +23,28 @@ function mixed(...channels: Float32Array[]): Float32Array {
   return output
 }
 
-it('takes the mean of the channels', () => {
+it('averages the channels', () => {
   const downmix = new Downmix(RATE)
   expect(downmix.push([Float32Array.of(1, 0), Float32Array.of(0, -1)])).toEqual(
     Float32Array.of(0.5, -0.5),
   )
 })
 
-it('takes a channel alone where all of them cancel each other', () => {
+it('returns one channel where all of them cancel each other', () => {
   const left = voice()
   const right = left.map((sample) => -sample)
-  expect(rms(mixed(left, right))).toBeCloseTo(rms(left), 2)
+  expect(rms(mix(left, right))).toBeCloseTo(rms(left), 2)
 })
 
 it.each([2, 4, 8])('keeps a voice on one channel of %d', (count) => {
   const silence = new Float32Array(RATE)
   for (let speaking = 0; speaking < count; speaking++) {
     const channels = Array.from({ length: count }, (_, n) => (n === speaking ? voice() : silence))
-    expect(rms(mixed(...channels))).toBeGreaterThan(rms(voice()) / 4.2)
+    expect(rms(mix(...channels))).toBeGreaterThan(rms(voice()) / 4.2)
   }
 })
 
-it('goes on when channels come and go', () => {
+it('accepts a changed number of channels', () => {
   const downmix = new Downmix(RATE)
   const one = Float32Array.of(0.5, 0.5)
   expect(downmix.push([one, one])).toEqual(one)
@@ -52,6 +52,6 @@ it('goes on when channels come and go', () => {
   expect(downmix.push([one, one, one])).toEqual(one)
 })
 
-it('knows no sound at all', () => {
+it('accepts a quantum without channels', () => {
   expect(new Downmix(RATE).push([])).toHaveLength(0)
 })

@@ -1,26 +1,26 @@
 /**
- * Many channels to one, so that a voice on any of them is kept; as `speech/downmix.py` does it.
+ * Mixes several channels to one without losing a voice on any of them, like `speech/downmix.py`.
  *
- * The channels are mixed plainly. Where they cancel each other, as two of opposite phase do, the
- * loudest is taken in place of their mean; where one of many has sound, the mean is raised.
+ * The output is the mean of the channels. Where they cancel each other, as two of opposite phase
+ * do, the loudest channel replaces the mean; where one of many has sound, the mean is amplified.
  */
 
-/** The power of a channel is a running mean that forgets with this time constant, in seconds. */
+/** The time constant of the running mean of a channel's power, in seconds. */
 const MEMORY = 0.3
-/** The mean is no weaker than this share of the loudest channel's amplitude. */
+/** The smallest amplitude of the mean, as a share of the loudest channel's. */
 const WEAKEST = 0.25
-/** Channels cancel when their mean is so much weaker than that of independent sounds would be. */
+/** Channels cancel below this ratio of their mean's amplitude to that of independent sounds. */
 const CANCELLED = 0.25
-/** From here on they are mixed again. */
+/** They are mixed again from this ratio on. */
 const RECOVERED = 0.5
-/** Another channel is taken in place of the chosen one when it has so many times its power. */
+/** Another channel replaces the chosen one when its power is so many times larger. */
 const LOUDER = 4
 
 export class Downmix {
   readonly #sampleRate: number
   #powers: number[] = []
   #mixedPower = 0
-  /** The channel that is taken alone; `undefined` mixes all. */
+  /** The channel that replaces the mean; undefined for the mean. */
   #chosen: number | undefined
   #gain = 1
 
@@ -29,19 +29,19 @@ export class Downmix {
     this.#sampleRate = sampleRate
   }
 
-  /** Takes the same stretch of every channel and returns the mix; one channel comes out as it is. */
+  /** Mixes the same stretch of every channel. A single channel is returned as it is. */
   push(channels: readonly Float32Array[]): Float32Array {
     const [first] = channels
     if (first === undefined) return new Float32Array(0)
     if (channels.length === 1) return first
     if (channels.length !== this.#powers.length) this.#restart(channels.length)
-    const mean = meanOf(first, channels)
-    const before = this.#part(channels, mean)
+    const mean = average(first, channels)
+    const before = this.#select(channels, mean)
     this.#measure(channels, mean)
-    const after = this.#part(channels, mean)
+    const after = this.#select(channels, mean)
     return before.samples === after.samples && before.gain === after.gain
-      ? scaled(after.samples, after.gain)
-      : faded(before, after)
+      ? scale(after.samples, after.gain)
+      : crossfade(before, after)
   }
 
   #restart(count: number): void {
@@ -52,12 +52,12 @@ export class Downmix {
   }
 
   #measure(channels: readonly Float32Array[], mean: Float32Array): void {
-    const powers = channels.map(power)
+    const powers = channels.map(measurePower)
     const alone = this.#chosen === undefined ? Infinity : (powers[this.#chosen] ?? 0)
     const isElsewhere = Math.max(...powers) > LOUDER * alone
     const decay = isElsewhere ? 0 : Math.exp(-mean.length / this.#sampleRate / MEMORY)
     this.#powers = powers.map((each, n) => (this.#powers[n] ?? 0) * decay + each)
-    this.#mixedPower = this.#mixedPower * decay + power(mean)
+    this.#mixedPower = this.#mixedPower * decay + measurePower(mean)
     this.#chosen = this.#choose()
     const least = WEAKEST ** 2 * Math.max(...this.#powers)
     const isWeak = this.#chosen === undefined && this.#mixedPower < least
@@ -76,7 +76,7 @@ export class Downmix {
       : this.#chosen
   }
 
-  #part(channels: readonly Float32Array[], mean: Float32Array): Part {
+  #select(channels: readonly Float32Array[], mean: Float32Array): Part {
     const alone = this.#chosen === undefined ? undefined : channels[this.#chosen]
     return { samples: alone ?? mean, gain: this.#gain }
   }
@@ -87,7 +87,7 @@ interface Part {
   gain: number
 }
 
-function meanOf(first: Float32Array, channels: readonly Float32Array[]): Float32Array {
+function average(first: Float32Array, channels: readonly Float32Array[]): Float32Array {
   return first.map((_, i) => {
     let sum = 0
     for (const channel of channels) sum += channel[i] ?? 0
@@ -95,18 +95,18 @@ function meanOf(first: Float32Array, channels: readonly Float32Array[]): Float32
   })
 }
 
-function power(samples: Float32Array): number {
+function measurePower(samples: Float32Array): number {
   let sum = 0
   for (const sample of samples) sum += sample * sample
   return sum
 }
 
-function scaled(samples: Float32Array, gain: number): Float32Array {
+function scale(samples: Float32Array, gain: number): Float32Array {
   return gain === 1 ? samples : samples.map((sample) => sample * gain)
 }
 
-/** Goes over from one choice to the next without a click. */
-function faded(before: Part, after: Part): Float32Array {
+/** Crossfades from one choice to the next, which avoids a click. */
+function crossfade(before: Part, after: Part): Float32Array {
   return after.samples.map((sample, i) => {
     const share = (i + 1) / after.samples.length
     return (before.samples[i] ?? 0) * before.gain * (1 - share) + sample * after.gain * share

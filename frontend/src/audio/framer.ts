@@ -5,7 +5,7 @@ export class Framer {
   readonly #frame = new Float32Array(FRAME_SAMPLES)
   #filled = 0
 
-  /** Calls `emit` with every frame that is complete; the array is reused, so copy what you keep. */
+  /** Calls `emit` with every complete frame. The array is reused: `emit` has to copy it. */
   push(samples: Float32Array, emit: (frame: Float32Array) => void): void {
     let taken = 0
     while (taken < samples.length) {

@@ -1,16 +1,16 @@
 import workletUrl from './capture.worklet.ts?worker&url'
 
+import { MicrophoneError, toMicrophoneFault } from './microphoneProblems.ts'
 import { SAMPLE_RATE } from './pcm.ts'
-import { type CaptureCommand, type CaptureEvent, PROCESSOR } from './ports.ts'
-import { faultOf, MicrophoneError } from './problems.ts'
+import { type CaptureCommand, type CaptureEvent, PROCESSOR } from './workletMessages.ts'
 
-/** How long the audio thread may take to hand over its last frame, in milliseconds. */
+/** How long to wait for the audio thread's last frame, in milliseconds. */
 const FLUSH_TIMEOUT = 1_000
 
 export interface MicrophoneEvents {
   /** 100 ms of s16le mono at 16 kHz (the last frame may be shorter); `level` is its RMS. */
   onFrame: (pcm: ArrayBuffer, level: number) => void
-  /** The device went away or the system took it back. */
+  /** The device was disconnected, or the system withdrew it. */
   onLost: () => void
 }
 
@@ -43,15 +43,15 @@ export class Microphone {
       })
     }
     context.addEventListener('statechange', () => {
-      // iOS suspends the context during a phone call and leaves it so.
+      // iOS suspends the context during a phone call and does not resume it.
       if (context.state !== 'running' && !this.#closing) void context.resume()
     })
   }
 
   /**
-   * Asks for permission, if that was not given before, and starts to listen.
+   * Asks for permission where the user has not given it, and starts to record.
    *
-   * @param deviceId an empty text stands for the system's default
+   * @param deviceId an empty text for the system's default
    * @throws MicrophoneError
    */
   static async open(deviceId: string, events: MicrophoneEvents): Promise<Microphone> {
@@ -62,7 +62,7 @@ export class Microphone {
     let stream: MediaStream | undefined
     let context: AudioContext | undefined
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio: constraints(deviceId) })
+      stream = await navigator.mediaDevices.getUserMedia({ audio: buildConstraints(deviceId) })
       context = new AudioContext({ latencyHint: 'balanced' })
       await context.audioWorklet.addModule(workletUrl)
       const node = new AudioWorkletNode(context, PROCESSOR, { numberOfOutputs: 0 })
@@ -73,11 +73,11 @@ export class Microphone {
     } catch (error) {
       release(stream)
       await context?.close()
-      throw new MicrophoneError(faultOf(error), error)
+      throw new MicrophoneError(toMicrophoneFault(error), error)
     }
   }
 
-  /** Hands over the last sound, then lets the device go. Every frame was emitted when it resolves. */
+  /** Emits the last frame, then releases the device; resolves when both are done. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -94,12 +94,12 @@ export class Microphone {
 }
 
 /**
- * What the browser does to the sound before the page gets it.
+ * Returns the browser's processing of the audio.
  *
- * Echo cancellation keeps a loudspeaker's voice out of the captions and gain control lifts quiet
- * speakers. Noise suppression is made for ears: it removes parts of speech that recognisers use.
+ * Echo cancellation keeps a loudspeaker's voice out of the captions, and gain control raises quiet
+ * speakers. Noise suppression is off: it removes parts of speech that recognisers use.
  */
-function constraints(deviceId: string): MediaTrackConstraints {
+function buildConstraints(deviceId: string): MediaTrackConstraints {
   return {
     ...(deviceId === '' ? {} : { deviceId: { exact: deviceId } }),
     channelCount: { ideal: 1 },

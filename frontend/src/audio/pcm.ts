@@ -1,17 +1,17 @@
-/** Sample arithmetic: floats to s16le, loudness. */
+/** Conversion of samples to s16le, and their loudness. */
 
-/** What the service is fed, in Hz. */
+/** The sample rate of the audio that is sent, in Hz. */
 export const SAMPLE_RATE = 16_000
-/** One binary frame: 100 ms, in samples. */
+/** Samples in one binary frame, 100 ms. */
 export const FRAME_SAMPLES = SAMPLE_RATE / 10
 const BYTES_PER_SAMPLE = 2
 
-/** Seconds of sound in so many bytes of s16le at `SAMPLE_RATE`. */
-export function secondsOf(bytes: number): number {
+/** Converts a number of bytes of s16le at `SAMPLE_RATE` to seconds. */
+export function toSeconds(bytes: number): number {
   return bytes / BYTES_PER_SAMPLE / SAMPLE_RATE
 }
 
-/** Samples from -1 to 1 as little-endian 16 bit; what is louder is clipped. */
+/** Encodes samples from -1 to 1 as s16le; louder ones are clipped. */
 export function encode(samples: Float32Array): ArrayBuffer {
   const buffer = new ArrayBuffer(samples.length * BYTES_PER_SAMPLE)
   const view = new DataView(buffer)
@@ -22,7 +22,7 @@ export function encode(samples: Float32Array): ArrayBuffer {
   return buffer
 }
 
-/** The root mean square: 0 for silence, 0.707 for a full-scale sine. */
+/** Computes the root mean square: 0 for silence, 0.707 for a full-scale sine. */
 export function rms(samples: Float32Array): number {
   if (samples.length === 0) return 0
   let sum = 0

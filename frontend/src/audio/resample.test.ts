@@ -23,7 +23,7 @@ function resample(input: Float32Array, from: number, chunks: Iterable<number>): 
   return Float32Array.from(out)
 }
 
-/** Loudness in dB against a full-scale sine, away from the ends. */
+/** Measures the loudness in dB relative to a full-scale sine, without the ends. */
 function decibels(samples: Float32Array): number {
   const middle = samples.subarray(samples.length / 4, (samples.length * 3) / 4)
   const power = middle.reduce((sum, sample) => sum + sample * sample, 0) / middle.length
@@ -33,12 +33,12 @@ function decibels(samples: Float32Array): number {
 describe.each(RATES)('from %i Hz', (rate) => {
   const highest = (Math.min(rate, TARGET) / 2) * (7 / 8)
 
-  it.each([100, 440, 1_000, 3_000, highest])('lets %d Hz pass', (frequency) => {
+  it.each([100, 440, 1_000, 3_000, highest])('passes %d Hz', (frequency) => {
     const output = resample(sine(frequency, rate, 0.5), rate, [])
     expect(Math.abs(decibels(output))).toBeLessThan(0.1)
   })
 
-  it('keeps every sample where it was in time', () => {
+  it('does not shift samples in time', () => {
     const output = resample(sine(440, rate, 0.5), rate, [])
     const expected = sine(440, TARGET, 0.5)
     for (let i = 1_000; i < output.length - 1_000; i++) {
@@ -46,19 +46,22 @@ describe.each(RATES)('from %i Hz', (rate) => {
     }
   })
 
-  it('gives the same samples for any chunks', () => {
+  it('returns the same samples for any chunks', () => {
     const input = sine(440, rate, 0.3)
     const whole = resample(input, rate, [])
     expect(resample(input, rate, Array<number>(30).fill(128))).toEqual(whole)
     expect(resample(input, rate, [1, 0, 2, 777, 3, 1])).toEqual(whole)
   })
 
-  it.each([0, 1, 2, 127, 128, 4_799, 4_801])('gives an exact count for %i samples', (samples) => {
-    const output = resample(new Float32Array(samples), rate, [5, 128])
-    expect(output.length).toBe(Math.ceil((samples * TARGET) / rate))
-  })
+  it.each([0, 1, 2, 127, 128, 4_799, 4_801])(
+    'returns an exact number for %i samples',
+    (samples) => {
+      const output = resample(new Float32Array(samples), rate, [5, 128])
+      expect(output.length).toBe(Math.ceil((samples * TARGET) / rate))
+    },
+  )
 
-  it('leaves a constant as it is', () => {
+  it('preserves a constant', () => {
     const output = resample(new Float32Array(rate / 2).fill(0.5), rate, [])
     expect(output[4_000]).toBeCloseTo(0.5, 5)
   })
@@ -79,7 +82,7 @@ it.each([
   expect(decibels(output)).toBeLessThan(-60)
 })
 
-it('stays on time over a minute of 128-sample quanta', () => {
+it('does not drift over a minute of 128-sample quanta', () => {
   const resampler = new Resampler(44_100, TARGET)
   const quantum = new Float32Array(128)
   let count = 0
@@ -89,6 +92,6 @@ it('stays on time over a minute of 128-sample quanta', () => {
   expect(count).toBe(Math.ceil((quanta * 128 * TARGET) / 44_100))
 })
 
-it.each([0, -1, 44_100.5, Number.NaN, Infinity])('refuses %d as a rate', (rate) => {
+it.each([0, -1, 44_100.5, Number.NaN, Infinity])('rejects %d as a rate', (rate) => {
   expect(() => new Resampler(rate, TARGET)).toThrow(RangeError)
 })

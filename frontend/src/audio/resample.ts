@@ -4,8 +4,8 @@
  * The ratio of the rates is reduced to L / M. Output sample n lies at the input time n * M / L,
  * so it has one of L fractional positions ("phases"), and each phase has its own row of filter
  * taps: a polyphase FIR filter. Pass band and stop band follow from the lower of the two rates:
- * up to 7/8 of its Nyquist frequency everything passes, from there on it falls, and above
- * Nyquist it is gone. For a target of 16 kHz: 7 kHz pass, 8 kHz do not.
+ * the filter passes everything up to 7/8 of its Nyquist frequency and nothing above Nyquist. For
+ * a target of 16 kHz, 7 kHz pass and 8 kHz do not.
  *
  * The window is Kaiser's, with his formulas for its length and shape (J. F. Kaiser,
  * "Nonrecursive digital filter design using the I0-sinh window function", 1974).
@@ -24,7 +24,7 @@ export class Resampler {
   #pending: Float32Array // input that later outputs still need
   #held: number // how many samples of #pending are in use
   #phase = 0 // of the next output sample, in units of 1 / L input samples
-  #owed = 0 // L times the input samples, minus M times the output samples: what is still due
+  #owed = 0 // L times the input samples, minus M times the output samples
 
   /** @param inputRate and @param outputRate in Hz, positive integers */
   constructor(inputRate: number, outputRate: number) {
@@ -47,16 +47,16 @@ export class Resampler {
     this.#pending = new Float32Array(this.#held + 4096)
   }
 
-  /** Takes mono samples and returns the output they complete; sizes vary, and 0 is possible. */
+  /** Takes mono samples and returns the output that they complete, which may be empty. */
   push(input: Float32Array): Float32Array {
     this.#owed += input.length * this.#interpolation
     return this.#convert(input)
   }
 
   /**
-   * Returns what is left and ends the stream.
+   * Ends the stream and returns the rest of the output.
    *
-   * In all, n input samples have then given ceil(n * outputRate / inputRate) output samples.
+   * In total n input samples give ceil(n * outputRate / inputRate) output samples.
    */
   flush(): Float32Array {
     return this.#convert(new Float32Array(this.#reach))
@@ -80,7 +80,7 @@ export class Resampler {
       this.#phase %= this.#interpolation
     }
     this.#owed -= output.length * this.#decimation
-    // A step may lead beyond what is here when the output rate is far lower.
+    // Where the output rate is far lower, a step may lead beyond the pending input.
     const consumed = Math.min(base, this.#held)
     this.#pending.copyWithin(0, consumed, this.#held)
     this.#held -= consumed
@@ -88,7 +88,7 @@ export class Resampler {
     return output
   }
 
-  /** How many outputs have all their input, but not more than the input so far pays for. */
+  /** Counts the outputs whose input is complete, up to the number that the input is worth. */
   #count(width: number): number {
     const due = Math.ceil(this.#owed / this.#decimation)
     const room = (this.#held - width + 1) * this.#interpolation - this.#phase
@@ -107,7 +107,7 @@ export class Resampler {
   }
 }
 
-/** Rows of taps, one per phase; each row sums to 1, so that a constant stays what it is. */
+/** Designs the rows of taps, one per phase. Each row sums to 1, so that a constant is preserved. */
 function designTaps(phases: number, reach: number, cutoff: number): Float32Array {
   const beta = 0.1102 * (ATTENUATION - 8.7) // Kaiser's, for more than 50 dB
   const width = 2 * reach
@@ -133,12 +133,12 @@ function sinc(x: number): number {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x)
 }
 
-/** Kaiser's window at `x` from -1 to 1. */
+/** Computes Kaiser's window at `x` from -1 to 1. */
 function kaiser(x: number, beta: number): number {
   return Math.abs(x) > 1 ? 0 : besselI0(beta * Math.sqrt(1 - x * x)) / besselI0(beta)
 }
 
-/** The modified Bessel function of the first kind and order zero, by its power series. */
+/** Computes the modified Bessel function of the first kind and order zero by its power series. */
 function besselI0(x: number): number {
   let sum = 1
   let term = 1

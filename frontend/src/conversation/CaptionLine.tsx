@@ -1,21 +1,21 @@
 import { memo, useLayoutEffect, useRef } from 'react'
 
-import { directionOf } from '../reading/languages.ts'
+import { chooseDirection } from '../language/tags.ts'
 import styles from './CaptionLine.module.css'
 import type { Caption, Draft } from './conversationSlice.ts'
-import { colourOf, detailOf } from './speaking.ts'
-import { shownOf, type Wording } from './wording.ts'
+import { chooseColour, formatSpeakerDetail } from './speakerIdentity.ts'
+import { chooseDisplayedText, type Wording } from './displayedText.ts'
 
 interface Props {
   state: 'final' | 'draft'
   utterance: Caption | Draft
   /** ISO 8601 */
   time: string
-  /** What is read; undefined for the originals. */
+  /** The reader's language; undefined for the originals. */
   language: string | undefined
-  /** Whether the original stands under its translation. */
+  /** Whether the original is shown below its translation. */
   originals: boolean
-  /** Whether a translation may still come. */
+  /** Whether a translation may still arrive. */
   awaited: boolean
 }
 
@@ -26,24 +26,24 @@ const clock = new Intl.DateTimeFormat(undefined, {
   hourCycle: 'h23',
 })
 
-/** One utterance, with who said it and when. */
+/** One utterance with its speaker and its time. */
 export const CaptionLine = memo(function CaptionLine(props: Props) {
   const { state, utterance, time, language, originals, awaited } = props
   const { speaker } = utterance
-  const detail = detailOf(utterance)
-  const shown = shownOf(utterance, language, awaited)
-  // The original keeps its place while the translation above it comes.
+  const detail = formatSpeakerDetail(utterance)
+  const shown = chooseDisplayedText(utterance, language, awaited)
+  // The original keeps its place while its translation is awaited above it.
   const both = originals && (shown.state === 'translated' || shown.state === 'awaited')
   return (
     <article
       className={styles.line}
       data-state={state}
       data-both={both || undefined}
-      // Translations and what they replace stand on the same side.
-      data-side={language === undefined ? undefined : directionOf(language)}
+      // A translation and the original that it replaces are aligned alike.
+      data-side={language === undefined ? undefined : chooseDirection(language)}
     >
       <p className={styles.by}>
-        <span className={styles.who} data-colour={colourOf(utterance)} title={speaker}>
+        <span className={styles.who} data-colour={chooseColour(utterance)} title={speaker}>
           <span className={styles.speaker}>{speaker}</span>
           {detail !== '' && <span className={styles.detail}> · {detail}</span>}
         </span>
@@ -58,11 +58,11 @@ export const CaptionLine = memo(function CaptionLine(props: Props) {
         </p>
       ) : (
         <Text
-          // What is finished shows that it has become another text.
+          // A final whose text is replaced is mounted anew, which starts its animation.
           key={state === 'final' ? shown.state : state}
           state={shown.state}
           main={shown.main}
-          // With the original beside it nothing is missing.
+          // The whole original is shown below already.
           rest={both ? undefined : shown.rest}
           stable={shown.state === 'translated' ? undefined : stableOf(utterance)}
           steady={state === 'draft' && language !== undefined}
@@ -72,7 +72,7 @@ export const CaptionLine = memo(function CaptionLine(props: Props) {
         <p
           className={styles.original}
           lang={utterance.language}
-          dir={directionOf(utterance.language)}
+          dir={chooseDirection(utterance.language)}
         >
           {utterance.text}
         </p>
@@ -89,9 +89,9 @@ interface TextProps {
   state: string
   main: Wording
   rest: Wording | undefined
-  /** So many characters will not change. */
+  /** How many characters at the start will not change. */
   stable: number | undefined
-  /** Never becomes less high: originals and translations alternate, and push what is above. */
+  /** Never loses height: originals and translations alternate, and would move the text above. */
   steady: boolean
 }
 
@@ -108,7 +108,7 @@ function Text({ state, main: { text, language }, rest, stable, steady }: TextPro
       className={styles.text}
       data-shown={state}
       lang={language}
-      dir={directionOf(language)}
+      dir={chooseDirection(language)}
     >
       {stable === undefined ? (
         text
@@ -121,7 +121,7 @@ function Text({ state, main: { text, language }, rest, stable, steady }: TextPro
       {rest !== undefined && (
         <>
           {' '}
-          <span className={styles.rest} lang={rest.language} dir={directionOf(rest.language)}>
+          <span className={styles.rest} lang={rest.language} dir={chooseDirection(rest.language)}>
             {rest.text}
           </span>
         </>

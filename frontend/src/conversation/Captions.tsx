@@ -1,21 +1,34 @@
 import { Fragment, memo } from 'react'
+import { useSelector } from 'react-redux'
 
-import { useAppSelector } from '../app/store.ts'
-import { directionOf } from '../reading/languages.ts'
+import { selectLanguage } from '../language/languageSlice.ts'
+import { chooseDirection } from '../language/tags.ts'
 import styles from './Captions.module.css'
 import { CaptionLine } from './CaptionLine.tsx'
-import type { Gap } from './conversationSlice.ts'
-import { detailOf } from './speaking.ts'
+import {
+  type Gap,
+  selectAnnouncements,
+  selectAwaited,
+  selectHasEarlierWords,
+  selectCaptions,
+  selectDrafts,
+  selectIsEmpty,
+  selectIsTrimmed,
+} from './conversationSlice.ts'
+import { formatSpeakerDetail } from './speakerIdentity.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
 interface Props {
+  /** The page shows the speaker's panel. */
   speaks: boolean
-  /** Whether the originals stand under their translations. */
+  /** The server listens to this page's microphone. */
+  isListening: boolean
+  /** Whether the originals are shown below their translations. */
   originals: boolean
 }
 
-/** The conversation as it is read. */
-export function Captions({ speaks, originals }: Props) {
+/** The captions of the conversation, in a region that scrolls. */
+export function Captions({ speaks, isListening, originals }: Props) {
   const { scroller, content, stuck, jump } = useStickToEnd()
   return (
     <>
@@ -28,7 +41,7 @@ export function Captions({ speaks, originals }: Props) {
         aria-label="Captions"
       >
         <div ref={content} className={styles.content}>
-          <Nothing speaks={speaks} />
+          <Nothing speaks={speaks} isListening={isListening} />
           <Finals originals={originals} />
           <Drafts originals={originals} />
         </div>
@@ -44,25 +57,25 @@ export function Captions({ speaks, originals }: Props) {
 }
 
 /**
- * Read out by screen readers as they come; drafts are not, for they change all the time. Where
- * translations are read, text changes here as well: then `Announcements` has what is read out.
+ * The finals, which screen readers read out as they arrive. Drafts are not read out, because they
+ * change all the time. Translations change the text here too; then `Announcements` is read out.
  */
 const Finals = memo(function Finals({ originals }: { originals: boolean }) {
-  const captions = useAppSelector((state) => state.conversation.captions)
-  const awaited = useAppSelector((state) => state.conversation.awaited)
-  const trimmed = useAppSelector((state) => state.conversation.trimmed)
-  const begunBefore = useAppSelector((state) => state.conversation.begunBefore)
-  const language = useAppSelector((state) => state.conversation.language)
+  const captions = useSelector(selectCaptions)
+  const awaited = useSelector(selectAwaited)
+  const isTrimmed = useSelector(selectIsTrimmed)
+  const hasEarlierWords = useSelector(selectHasEarlierWords)
+  const language = useSelector(selectLanguage)
   return (
     <div
       role="log"
       aria-live={language === undefined ? 'polite' : 'off'}
       aria-label="Finished captions"
     >
-      {trimmed ? (
+      {isTrimmed ? (
         <p className={styles.note}>Older captions are stored, and no longer on this page.</p>
       ) : (
-        begunBefore === true && (
+        hasEarlierWords === true && (
           <p className={styles.note}>
             What was said more than two minutes before you came is stored, and not shown here.
           </p>
@@ -85,17 +98,17 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
   )
 })
 
-/** Every utterance once, in the language that is read. */
+/** What screen readers read out where translations are read: every utterance once. */
 function Announcements() {
-  const language = useAppSelector((state) => state.conversation.language)
-  const announcements = useAppSelector((state) => state.conversation.announcements)
+  const language = useSelector(selectLanguage)
+  const announcements = useSelector(selectAnnouncements)
   if (language === undefined) return null
   return (
     <div className="visually-hidden" role="log" aria-label="Newest captions">
       {announcements.map(({ utteranceId, text, language: spoken, ...who }) => (
         <p key={utteranceId}>
-          {[who.speaker, detailOf(who)].filter((part) => part !== '').join(' · ')}:{' '}
-          <span lang={spoken} dir={directionOf(spoken)}>
+          {[who.speaker, formatSpeakerDetail(who)].filter((part) => part !== '').join(' · ')}:{' '}
+          <span lang={spoken} dir={chooseDirection(spoken)}>
             {text}
           </span>
         </p>
@@ -116,8 +129,8 @@ function Missing({ gap: { from, to } }: { gap: Gap }) {
 }
 
 function Drafts({ originals }: { originals: boolean }) {
-  const drafts = useAppSelector((state) => state.conversation.drafts)
-  const language = useAppSelector((state) => state.conversation.language)
+  const drafts = useSelector(selectDrafts)
+  const language = useSelector(selectLanguage)
   return (
     <div aria-label="Being spoken" role="group">
       {Object.values(drafts)
@@ -137,16 +150,12 @@ function Drafts({ originals }: { originals: boolean }) {
   )
 }
 
-function Nothing({ speaks }: { speaks: boolean }) {
-  const empty = useAppSelector(
-    ({ conversation: { captions, drafts } }) =>
-      captions.length === 0 && Object.keys(drafts).length === 0,
-  )
-  const phase = useAppSelector((state) => state.speaking.phase)
-  if (!empty) return null
+function Nothing({ speaks, isListening }: Omit<Props, 'originals'>) {
+  const isEmpty = useSelector(selectIsEmpty)
+  if (!isEmpty) return null
   return (
     <div className={styles.nothing}>
-      {phase === 'listening' ? (
+      {isListening ? (
         <p>Speak, and your words appear here.</p>
       ) : speaks ? (
         <>

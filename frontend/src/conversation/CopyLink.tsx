@@ -2,10 +2,10 @@ import { useEffect, useState } from 'react'
 
 import styles from './CopyLink.module.css'
 
-/** So long the button says that it worked, in milliseconds. */
-const THANKS = 2_500
+/** How long the button confirms the copy, in milliseconds. */
+const CONFIRMATION = 2_500
 
-/** Puts the address for listeners on the clipboard; where that is forbidden, shows it. */
+/** Copies the listeners' link to the clipboard. Where that is forbidden, shows it. */
 export function CopyLink({ address }: { address: string }) {
   const [copied, setCopied] = useState(false)
 
@@ -13,7 +13,7 @@ export function CopyLink({ address }: { address: string }) {
     if (!copied) return undefined
     const timer = setTimeout(() => {
       setCopied(false)
-    }, THANKS)
+    }, CONFIRMATION)
     return () => {
       clearTimeout(timer)
     }

@@ -1,6 +1,7 @@
-/** The name of the conversation, which is part of the page's address. */
+/** The id of the conversation, and the page's address that contains it. */
 
-const PARAMETER = 'conversation'
+import { readParameter, withParameter } from '../shared/address.ts'
+
 /** As in transcripts/models.py. */
 const VALID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/
 
@@ -14,37 +15,34 @@ const NOUNS = (
   'garden harbour heron island lake lantern maple meadow moon orchard otter prairie reef river ' +
   'sparrow summit valley willow'
 ).split(' ')
-/** Without the letters and digits that are mistaken for each other. */
+/** Letters and digits, without those that are mistaken for each other. */
 const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz'
 
-/** The conversation that an address names; undefined when it names none. */
+/** Returns the conversation in an address; undefined where there is none. */
 export function conversationIn(address: string): string | undefined {
-  return new URL(address).searchParams.get(PARAMETER) ?? undefined
+  return readParameter(address, 'conversation')
 }
 
 export function isConversationId(id: string): boolean {
   return VALID.test(id)
 }
 
-/** The address of a conversation; `listening` hides the microphone from whoever opens it. */
+/** Returns the address of a conversation; `listening` makes it a listener's link. */
 export function addressOf(address: string, id: string, listening = false): string {
-  const url = new URL(address)
-  url.searchParams.delete('listen')
-  url.searchParams.set(PARAMETER, id)
-  if (listening) url.searchParams.set('listen', '')
-  return url.href
+  const url = withParameter(address, 'conversation', id)
+  return withParameter(url, 'listen', listening ? '' : undefined)
 }
 
-/** Whether the address was made for a listener. */
+/** Whether an address is a listener's link. */
 export function isForListening(address: string): boolean {
-  return new URL(address).searchParams.has('listen')
+  return readParameter(address, 'listen') !== undefined
 }
 
 /**
- * A new name such as `quiet-harbour-7kq2-m9xd`: two words to know it by, and a tail of 39
- * random bits that nobody guesses.
+ * Generates an id such as `quiet-harbour-7kq2-m9xd`: two words to recognise it by, and 39 random
+ * bits against guessing.
  */
-export function freshConversationId(): string {
+export function generateConversationId(): string {
   const tail = Array.from({ length: 8 }, () => pick(ALPHABET)).join('')
   return [pick(ADJECTIVES), pick(NOUNS), tail.slice(0, 4), tail.slice(4)].join('-')
 }

@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest'
 
+import { languageChosen } from '../language/languageSlice.ts'
 import type { Final, Heartbeat, Partial, Snapshot, Translation, Utterance } from '../protocol.ts'
 import {
   type ConversationState,
   conversationSlice,
   DRAFT_LIFETIME,
-  heard,
-  languageChosen,
+  messageReceived,
   MOST_CAPTIONS,
   ownStreamEnded,
-  recalled,
+  snapshotCompleted,
   SNAPSHOT_REACH,
   type Source,
   TRANSLATION_PATIENCE,
 } from './conversationSlice.ts'
-import { shownOf } from './wording.ts'
+import { chooseDisplayedText } from './displayedText.ts'
 
 const NOW = 1_000_000
 const VIEWER = { source: 'viewer', now: NOW } as const
@@ -74,7 +74,7 @@ function after(...steps: Step[]): ConversationState {
       if (step === 'own stream ended') return reducer(state, ownStreamEnded())
       if ('read' in step) return reducer(state, languageChosen(step.read))
       const [message, { source = 'viewer', now = NOW }] = Array.isArray(step) ? step : [step, {}]
-      return reducer(state, heard({ message, source, now }))
+      return reducer(state, messageReceived({ message, source, now }))
     },
     reducer(undefined, { type: 'start' }),
   )
@@ -84,7 +84,7 @@ const texts = (state: ConversationState) => state.captions.map(({ text }) => tex
 const open = (state: ConversationState) => Object.values(state.drafts).map(({ text }) => text)
 
 describe('finals', () => {
-  it('stand in order of time, however they arrive', () => {
+  it('are shown in order of time, in whatever order they arrive', () => {
     const state = after(
       final('b', 'second', 2),
       final('c', 'third', 3),
@@ -101,50 +101,50 @@ describe('finals', () => {
     ])
   })
 
-  it('are never rewritten and never doubled', () => {
+  it('are never changed and never shown twice', () => {
     expect(texts(after(final('a', 'said'), final('a', 'changed'), final('a', 'said')))).toEqual([
       'said',
     ])
   })
 
-  it('replace their partial, which does not come back', () => {
+  it('replace their partial, and a late partial is ignored', () => {
     const state = after(partial('a', 'gue'), final('a', 'guess'), partial('a', 'gues'))
     expect(texts(state)).toEqual(['guess'])
     expect(open(state)).toEqual([])
   })
 
-  it('leave the partials of other utterances alone', () => {
+  it('do not affect the partials of other utterances', () => {
     expect(open(after(partial('a', 'one'), partial('b', 'two'), final('a', 'one')))).toEqual([
       'two',
     ])
   })
 
-  it('may be called like anything that objects inherit', () => {
+  it('may have an id that is the name of an inherited property', () => {
     expect(texts(after(final('constructor', 'x'), partial('toString', 'y')))).toEqual(['x'])
   })
 })
 
 describe('partials', () => {
-  it('replace the one before, and keep the time at which the utterance was first heard', () => {
+  it('replace the previous one, and keep the time of the first', () => {
     const state = after(partial('a', 'wreck a'), [partial('a', 'recognise'), { now: NOW + 500 }])
     expect(open(state)).toEqual(['recognise'])
-    expect(state.drafts.a).toMatchObject({ since: NOW, heardAt: NOW + 500 })
+    expect(state.drafts.a).toMatchObject({ since: NOW, updatedAt: NOW + 500 })
   })
 
-  it('take themselves back with an empty text', () => {
+  it('with an empty text remove the draft', () => {
     expect(open(after(partial('a', 'cough'), partial('a', '')))).toEqual([])
     expect(open(after(partial('a', '')))).toEqual([])
   })
 
-  it('that were taken back may come again', () => {
+  it('after an empty one start a draft again', () => {
     const again = after(partial('a', 'cough'), partial('a', ''), partial('a', 'coffee'))
     expect(open(again)).toEqual(['coffee'])
-    expect(texts(reducer(again, heard({ message: final('a', 'coffee'), ...VIEWER })))).toEqual([
-      'coffee',
-    ])
+    expect(
+      texts(reducer(again, messageReceived({ message: final('a', 'coffee'), ...VIEWER }))),
+    ).toEqual(['coffee'])
   })
 
-  it('of the own speech come from one socket only, or they would flicker', () => {
+  it('of the own speech are taken from one socket only, or they would flicker', () => {
     const state = after(
       partial('a', 'one'),
       [partial('a', 'one two'), { source: 'speaker' }],
@@ -158,7 +158,7 @@ describe('partials', () => {
     expect(open(after(own, partial('b', 'other'), 'own stream ended'))).toEqual(['other'])
   })
 
-  it('whose final was lost go after a while', () => {
+  it('whose final was lost are removed after a while', () => {
     const late: Step = [heartbeat, { now: NOW + DRAFT_LIFETIME + 1 }]
     expect(open(after(partial('a', 'one'), [heartbeat, { now: NOW + 10_000 }]))).toEqual(['one'])
     expect(open(after(partial('a', 'one'), late))).toEqual([])
@@ -166,7 +166,7 @@ describe('partials', () => {
 })
 
 describe('a snapshot after a reconnect', () => {
-  it('adds what was missed, in its place, and doubles nothing', () => {
+  it('adds the missed finals in their place, and none twice', () => {
     const state = after(
       final('a', 'before', 1),
       final('d', 'on the other socket', 4),
@@ -176,16 +176,16 @@ describe('a snapshot after a reconnect', () => {
     expect(texts(state)).toEqual(['before', 'missed', 'on the other socket'])
   })
 
-  it('takes nothing off the page, though it reaches back two minutes only', () => {
+  it('removes no captions, although it reaches back two minutes only', () => {
     expect(texts(after(final('a', 'long ago'), snapshot()))).toEqual(['long ago'])
   })
 
-  it('ends the partials of before, but not those of the own stream', () => {
+  it('removes older drafts, but not those of the own stream', () => {
     const own: Step = [partial('b', 'own'), { source: 'speaker' }]
     expect(open(after(partial('a', 'stale'), own, snapshot()))).toEqual(['own'])
   })
 
-  it('ends the partials that became final meanwhile', () => {
+  it('removes drafts that became final meanwhile', () => {
     const own: Step = [partial('a', 'own'), { source: 'speaker' }]
     const state = after(own, snapshot(utterance('a', 'own words')))
     expect(open(state)).toEqual([])
@@ -193,10 +193,10 @@ describe('a snapshot after a reconnect', () => {
   })
 })
 
-describe('what was said while the page was away', () => {
+describe('a gap while the page was away', () => {
   const back = NOW + SNAPSHOT_REACH + 60_000
 
-  it('is marked as missing where no snapshot reaches', () => {
+  it('is marked where no snapshot reaches back', () => {
     const state = after(
       [final('a', 'before', 1), { now: NOW }],
       [snapshot(utterance('a', 'before', 1), utterance('b', 'back', 2)), { now: back }],
@@ -206,7 +206,7 @@ describe('what was said while the page was away', () => {
     expect(state.captions.map((caption) => caption.gap)).toEqual([undefined, gap, undefined])
   })
 
-  it('is marked before the first new words, whenever they come', () => {
+  it('is marked before the first new caption, whenever that arrives', () => {
     const state = after(
       [final('a', 'before', 1), { now: NOW }],
       [snapshot(), { now: back }],
@@ -215,7 +215,7 @@ describe('what was said while the page was away', () => {
     expect(state.captions.map(({ gap }) => gap === undefined)).toEqual([true, false])
   })
 
-  it('is not missing after a short absence, nor before the page was opened', () => {
+  it('is not marked after a short absence, nor before the page was opened', () => {
     const state = after(
       [snapshot(utterance('a', 'before', 1)), { now: NOW }],
       [snapshot(utterance('b', 'back', 2)), { now: NOW + SNAPSHOT_REACH }],
@@ -224,70 +224,80 @@ describe('what was said while the page was away', () => {
   })
 })
 
-describe('older words', () => {
+describe('earlier words', () => {
   const said = snapshot(utterance('a', 'before this page came'))
 
-  it('there may be when somebody had spoken before this page came', () => {
-    expect(after(said).begunBefore).toBe(true)
-    expect(after(said, snapshot()).begunBefore).toBe(true)
+  it('may exist when somebody spoke before the page connected', () => {
+    expect(after(said).hasEarlierWords).toBe(true)
+    expect(after(said, snapshot()).hasEarlierWords).toBe(true)
   })
 
-  it('there are none known of when the conversation begins on this page', () => {
-    expect(after(snapshot(), final('b', 'the first'), said).begunBefore).toBe(false)
+  it('do not exist when the conversation begins on this page', () => {
+    expect(after(snapshot(), final('b', 'the first'), said).hasEarlierWords).toBe(false)
   })
 
-  it('are not known of until a snapshot is complete', () => {
+  it('are unknown until a snapshot is complete', () => {
     const partly = after({ ...snapshot(), complete: false })
-    expect(partly.begunBefore).toBeUndefined()
-    expect(reducer(partly, recalled([utterance('a', 'earlier')])).begunBefore).toBe(true)
+    expect(partly.hasEarlierWords).toBeUndefined()
+    expect(reducer(partly, snapshotCompleted([utterance('a', 'earlier')])).hasEarlierWords).toBe(
+      true,
+    )
   })
 })
 
 describe('a snapshot that the server could not complete', () => {
   const partly: Snapshot = { ...snapshot(utterance('b', 'second', 2)), complete: false }
 
-  it('is known as such until the rest has come', () => {
+  it('is marked as incomplete until a complete one arrives', () => {
     const state = after(partial('c', 'being said'), partly, partial('d', 'being said'))
-    expect(state.incomplete).toBe(true)
+    expect(state.isIncomplete).toBe(true)
     const whole = reducer(
       state,
-      recalled([utterance('a', 'first', 1), utterance('b', 'second', 2)]),
+      snapshotCompleted([utterance('a', 'first', 1), utterance('b', 'second', 2)]),
     )
-    expect(whole.incomplete).toBe(false)
+    expect(whole.isIncomplete).toBe(false)
     expect(texts(whole)).toEqual(['first', 'second'])
     expect(open(whole)).toEqual(['being said'])
   })
 
-  it('is forgotten after a complete one', () => {
-    expect(after(partly, snapshot()).incomplete).toBe(false)
+  it('is no longer marked after a complete one', () => {
+    expect(after(partly, snapshot()).isIncomplete).toBe(false)
   })
 })
 
 it('keeps the newest captions of a conversation of many hours', () => {
-  const all = Array.from({ length: MOST_CAPTIONS + 500 }, (_, n) => final(`${n}`, `${n}`, n))
-  const state = after(...all)
+  const count = MOST_CAPTIONS + 250
+  const all = Array.from({ length: count }, (_, n) => utterance(`${n}`, `${n}`, n))
+  // One by one around the bound only: a reducer copies the list for every message.
+  const state = after(
+    snapshot(...all.slice(0, -100)),
+    ...all.slice(-100).map(({ utteranceId, text }) => final(utteranceId, text, Number(text))),
+  )
   expect(state.captions.length).toBeLessThan(MOST_CAPTIONS + 200)
   expect(state.captions.length).toBeGreaterThanOrEqual(MOST_CAPTIONS)
   expect(Object.keys(state.known)).toHaveLength(state.captions.length)
-  expect(texts(state).at(-1)).toBe(`${MOST_CAPTIONS + 499}`)
-  expect(state.trimmed).toBe(true)
+  expect(texts(state).at(-1)).toBe(`${count - 1}`)
+  expect(state.isTrimmed).toBe(true)
 })
 
 describe('in another language', () => {
   const READ = { read: 'fr' } as const
-  const guess = (id: string, text: string, seq: number): Partial => ({ ...partial(id, text), seq })
+  const partialOf = (id: string, text: string, seq: number): Partial => ({
+    ...partial(id, text),
+    seq,
+  })
   const translation = (id: string, text: string, seq: number, isFinal = true): Translation => ({
     ...{ type: 'translation', conversationId: 'c', utteranceId: id, sourceLanguage: 'en-US' },
     ...{ language: 'fr', text, isFinal, seq },
   })
 
-  /** What is on the page, as it reads; what is not translated is in brackets. */
+  /** The texts on the page; what is not translated is in brackets. */
   const page = (state: ConversationState) =>
     [
       ...state.captions.map((each) =>
-        shownOf(each, state.language, Object.hasOwn(state.awaited, each.utteranceId)),
+        chooseDisplayedText(each, state.language, Object.hasOwn(state.awaited, each.utteranceId)),
       ),
-      ...Object.values(state.drafts).map((each) => shownOf(each, state.language, true)),
+      ...Object.values(state.drafts).map((each) => chooseDisplayedText(each, state.language, true)),
     ].map(({ state: is, main, rest }) =>
       is === 'translated'
         ? [main.text, ...(rest === undefined ? [] : [`[${rest.text}]`])].join(' ')
@@ -295,24 +305,24 @@ describe('in another language', () => {
     )
   const read = (state: ConversationState) => state.announcements.map(({ text }) => text)
 
-  it('finals stand as they were said until their translation is there', () => {
+  it('finals are shown in the original until their translation arrives', () => {
     const waiting = after(READ, final('a', 'hello'), final('b', 'bye', 1))
     expect(page(waiting)).toEqual(['[hello]', '[bye]'])
     const one = after(READ, final('a', 'hello'), final('b', 'bye', 1), translation('b', 'ciao', 1))
     expect(page(one)).toEqual(['[hello]', 'ciao'])
   })
 
-  it('the translation of a guess hides no word that was said since', () => {
+  it('the translation of a partial is followed by the words that were said since', () => {
     const state = after(
       READ,
-      guess('a', 'the weather', 1),
-      guess('a', 'the weather will', 2),
-      guess('a', 'The weather, will be cold', 3),
+      partialOf('a', 'the weather', 1),
+      partialOf('a', 'the weather will', 2),
+      partialOf('a', 'The weather, will be cold', 3),
       translation('a', 'le temps', 1, false),
     )
     expect(page(state)).toEqual(['le temps [will be cold]'])
     const then = (text: string) =>
-      page(reducer(state, heard({ ...VIEWER, message: guess('a', text, 4) })))
+      page(reducer(state, messageReceived({ ...VIEWER, message: partialOf('a', text, 4) })))
     expect(then('the weather was cold here')).toEqual(['le temps [was cold here]'])
     expect(then('they went')).toEqual(['[they went]'])
   })
@@ -320,16 +330,16 @@ describe('in another language', () => {
   it('an older translation does not replace a newer one', () => {
     const state = after(
       READ,
-      guess('a', 'one', 1),
-      guess('a', 'one two', 2),
+      partialOf('a', 'one', 1),
+      partialOf('a', 'one two', 2),
       translation('a', 'un deux', 2, false),
       translation('a', 'un', 1, false),
     )
     expect(page(state)).toEqual(['un deux'])
   })
 
-  it('the translation of a guess stays over its final, and comes not after it', () => {
-    const said: Step[] = [READ, guess('a', 'one two', 1), guess('a', 'one two three', 2)]
+  it('the translation of a partial stays until the final is translated, and is ignored afterwards', () => {
+    const said: Step[] = [READ, partialOf('a', 'one two', 1), partialOf('a', 'one two three', 2)]
     const early = after(
       ...said,
       translation('a', 'un deux', 1, false),
@@ -346,35 +356,35 @@ describe('in another language', () => {
     expect(page(late)).toEqual(['un deux trois'])
   })
 
-  it('a guess that was taken back takes its translations with it', () => {
+  it('an empty partial removes the translations of the earlier ones', () => {
     const state = after(
       READ,
-      guess('a', 'cough', 1),
-      guess('a', '', 2),
+      partialOf('a', 'cough', 1),
+      partialOf('a', '', 2),
       translation('a', 'toux', 1, false),
-      guess('a', 'hello', 3),
+      partialOf('a', 'hello', 3),
     )
     expect(page(state)).toEqual(['[hello]'])
   })
 
-  it("the page's own speech is translated, too, which comes over the other socket", () => {
-    const own: Step = [guess('a', 'hello', 1), { source: 'speaker' }]
+  it("the page's own speech, which arrives over the other socket, is translated too", () => {
+    const own: Step = [partialOf('a', 'hello', 1), { source: 'speaker' }]
     expect(page(after(READ, own, translation('a', 'bonjour', 1, false)))).toEqual(['bonjour'])
   })
 
-  it('a snapshot is translated as it comes, and again after a reconnect', () => {
+  it('a snapshot keeps its translations after a reconnect', () => {
     const past = snapshot(utterance('a', 'one', 1), utterance('b', 'two', 2))
     const state = after(READ, past, translation('b', 'deux', 1), translation('a', 'un', 1), past)
     expect(page(state)).toEqual(['un', 'deux'])
   })
 
-  it('what comes for an utterance that is not on the page is left out', () => {
+  it('a translation of an utterance that is not on the page is ignored', () => {
     const state = after(READ, translation('constructor', 'x', 1), translation('b', 'y', 1, false))
     expect(page(state)).toEqual([])
   })
 
-  it('another language begins anew, and the first is still there on return', () => {
-    const steps: Step[] = [READ, guess('b', 'open', 2), translation('b', 'ouvert', 2, false)]
+  it('another language starts without translations, and a return to the first restores them', () => {
+    const steps: Step[] = [READ, partialOf('b', 'open', 2), translation('b', 'ouvert', 2, false)]
     const before: Step[] = [...steps, final('a', 'one'), translation('a', 'un', 1)]
     expect(page(after(...before))).toEqual(['un', 'ouvert'])
     expect(page(after(...before, { read: 'de' }))).toEqual(['[one]', '[open]'])
@@ -382,7 +392,7 @@ describe('in another language', () => {
     expect(page(after(...before, { read: undefined }, READ))).toEqual(['un', '[open]'])
   })
 
-  it('every utterance is read out once, in the language that is read if it comes in time', () => {
+  it('every utterance is announced once, translated if the translation arrives in time', () => {
     const late = NOW + TRANSLATION_PATIENCE
     const state = after(
       READ,
@@ -400,8 +410,8 @@ describe('in another language', () => {
     expect(page(state)).toEqual(['un', '[déjà]', 'trois', 'quatre'])
   })
 
-  it('a final whose translation does not come is shown whole, as it was said', () => {
-    const said: Step[] = [READ, guess('a', 'one', 1), translation('a', 'un', 1, false)]
+  it('a final whose translation does not arrive is shown whole in the original', () => {
+    const said: Step[] = [READ, partialOf('a', 'one', 1), translation('a', 'un', 1, false)]
     const state = after(...said, final('a', 'one two'), [
       heartbeat,
       { now: NOW + TRANSLATION_PATIENCE },
@@ -409,12 +419,12 @@ describe('in another language', () => {
     expect(page(state)).toEqual(['[one two]'])
   })
 
-  it('what was on the page already is not read out again in another language', () => {
+  it('captions that are on the page are not announced again in another language', () => {
     expect(read(after(final('a', 'one'), READ, translation('a', 'un', 1)))).toEqual([])
   })
 })
 
-it('keeps apart who speaks at one microphone, and how much of a guess will stay', () => {
+it('distinguishes speakers at one microphone, and marks the stable part of a partial', () => {
   const words = ['so', 'far'].map((word) => ({ word, startTime: 0, endTime: 1, confidence: 1 }))
   const state = after(
     { ...partial('a', 'so far'), words, stableWords: 1, speakerLabel: 'spk_0' },

@@ -1,16 +1,18 @@
 /**
- * What was said in the conversation.
+ * The captions of the conversation, built from the messages of the server.
  *
- * Messages come over two sockets (the page's own speech also over the speaker's) and again
- * after a reconnect, so every rule holds for late and repeated ones: an utterance is known by
- * its id, its first final stays, and nothing brings a partial back after it.
+ * Messages arrive over two sockets (the page's own speech arrives over both) and again after a
+ * reconnect. So every rule also holds for late and repeated messages: an utterance is identified
+ * by its id, its first final stays, and no partial replaces a final.
  *
- * Translations come later than what they translate, over the viewer's socket only, in the one
- * language that it was opened with. What they belong to is known by then, or has gone.
+ * A translation arrives after the text that it translates, over the viewer's socket only, in the
+ * language for which that socket was opened. Its utterance is on the page by then, or was removed.
  */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
+import { languageChosen } from '../language/languageSlice.ts'
+import { isReadable } from '../language/tags.ts'
 import type {
   Final,
   Heartbeat,
@@ -20,113 +22,114 @@ import type {
   TranslationStatus,
   Utterance,
 } from '../protocol.ts'
-import { isReadable } from '../reading/languages.ts'
-import { stableLength } from './stableText.ts'
-import type { Rendering, Wording } from './wording.ts'
+import type { PartialTranslation, Wording } from './displayedText.ts'
+import { countStableCharacters } from './stableLength.ts'
 
-/** Over which socket a message came. */
+/** The socket over which a message arrived. */
 export type Source = 'speaker' | 'viewer'
 
-/** Who said something. */
-export interface Speaking {
+/** Who speaks: a name, and which of several people or channels at one microphone. */
+export interface SpeakerIdentity {
   speaker: string
-  /** One of several people at the microphone of `speaker`. */
-  speakerLabel?: string
-  /** One of two channels. */
-  channel?: number
+  /** The engine's label for one of several people at the microphone of `speaker`. */
+  speakerLabel?: string | undefined
+  /** 0 for the left channel, 1 for the right. */
+  channel?: number | undefined
 }
 
-/** A finished utterance. */
-export interface Caption extends Speaking {
+/** A final on the page. */
+export interface Caption extends SpeakerIdentity {
   utteranceId: string
   language: string
   text: string
-  /** By the language that was asked for. */
+  /** Keyed by the language that was requested; the service may answer in a variant of it. */
   translations?: Record<string, Wording>
-  /** Of its last guess, until its own translation is there. */
-  rendering?: Rendering
-  /** ISO 8601; the moment at which the utterance began. */
+  /** Of a partial of this utterance; kept until the final's own translation arrives. */
+  partialTranslation?: PartialTranslation | undefined
+  /** When the utterance began, in ISO 8601. */
   timestamp: string
   /** Seconds since the start of its stream. */
   startTime: number
-  /** What was said just before it may be missing here. */
-  gap?: Gap
+  /** A time before this caption whose captions may be missing. */
+  gap?: Gap | undefined
 }
 
-/** A time in which this page heard nothing; in milliseconds since 1970. */
+/** A time in which this page received nothing; in milliseconds since 1970. */
 export interface Gap {
   from: number
   to: number
 }
 
-/** An utterance that is still being spoken. */
-export interface Draft extends Speaking {
+/** An utterance that is still being spoken, with its newest partial. */
+export interface Draft extends SpeakerIdentity {
   utteranceId: string
   language: string
   text: string
-  /** So many characters of the text will not change, if the engine tells. */
-  stable?: number
+  /** How many characters at the start of `text` will not change; absent where unknown. */
+  stable?: number | undefined
   startTime: number
-  /** What it has been since the last translation, oldest first: one of it comes translated. */
-  said: { seq: number; text: string }[]
-  rendering?: Rendering
+  /** The partials since the last translated one, oldest first; the next translation is of one. */
+  partials: { seq: number; text: string }[]
+  partialTranslation?: PartialTranslation | undefined
   source: Source
-  /** When this page first and last heard of it, in milliseconds since 1970. */
+  /** When this page received its first and its newest partial, in milliseconds since 1970. */
   since: number
-  heardAt: number
+  updatedAt: number
 }
 
-/** What a screen reader says of a finished utterance to somebody who reads a translation. */
-export interface Announcement extends Wording, Speaking {
+/** What a screen reader reads out of a final, where translations are read. */
+export interface Announcement extends Wording, SpeakerIdentity {
   utteranceId: string
 }
 
 export interface ConversationState {
-  /** What is read: a BCP 47 tag, or the originals. */
+  /** A copy of `language.chosen`, because a reducer sees its own slice only. */
   language?: string | undefined
-  /** Until when a translation is waited for, by utterance; in milliseconds since 1970. */
+  /** Until when the page waits for the translation of an utterance; in milliseconds since 1970. */
   awaited: Record<string, number>
-  /** The newest, each utterance once. */
+  /** The newest few. Every utterance is announced once. */
   announcements: Announcement[]
-  /** In order of time. */
+  /** In the order of `compareByTime`. */
   captions: Caption[]
-  /** The same by id, for a look-up that does not grow with the conversation. */
+  /** The ids of `captions`, for a look-up in constant time. */
   known: Record<string, true>
   drafts: Record<string, Draft>
-  /** The server could not read what was said before this page came. */
-  incomplete: boolean
-  /** The oldest captions were taken off the page. */
-  trimmed: boolean
-  /** Somebody had spoken before this page came, so there may be older words than it shows. */
-  begunBefore?: boolean
-  /** When the viewer's socket last told anything, in milliseconds since 1970. */
-  heardAt?: number
-  /** Belongs before the next caption. */
+  /** Some translations are missing at the moment. */
+  isTranslationFailing: boolean
+  /** The server could not read the finals from before this page connected. */
+  isIncomplete: boolean
+  /** The oldest captions were removed from the page. */
+  isTrimmed: boolean
+  /** Somebody spoke before this page connected, so that older captions may be stored. */
+  hasEarlierWords?: boolean
+  /** When the viewer's socket last received anything, in milliseconds since 1970. */
+  lastMessageAt?: number
+  /** The gap to put before the next caption. */
   gap?: Gap
 }
 
-export interface Heard {
+export interface ReceivedMessage {
   message: Snapshot | Partial | Final | Heartbeat | Translation | TranslationStatus
   source: Source
   /** Milliseconds since 1970. */
   now: number
 }
 
-/** A draft nobody has spoken of for so long has lost its final, in milliseconds. */
+/** A draft without a partial for so long has lost its final; in milliseconds. */
 export const DRAFT_LIFETIME = 30_000
 
-/** How far back a snapshot reaches, in milliseconds; `SNAPSHOT_SECONDS` in transcripts/protocol.py. */
+/** How far back a snapshot reaches, in milliseconds: `SNAPSHOT_SECONDS` of the server. */
 export const SNAPSHOT_REACH = 120_000
 
-/** Captions that stay on the page, some hours of talk: memory and layout stay small. */
+/** Captions that stay on the page, some hours of talk. The bound limits memory and layout. */
 export const MOST_CAPTIONS = 2_000
-/** So many go at a time, for the text jumps under a reader who has scrolled up. */
+/** Removed in one go, because the text jumps under a reader who has scrolled up. */
 const TRIMMED_AT_ONCE = 200
 
-/** After so long a final without a translation is shown as it was said, in milliseconds. */
+/** How long a final waits for its translation before the original is shown, in milliseconds. */
 export const TRANSLATION_PATIENCE = 10_000
-/** Guesses of an utterance that may still come translated; some seconds of speech. */
-const MOST_SAID = 64
+/** Partials of one utterance that may still be translated; some seconds of speech. */
+const MOST_PARTIALS = 64
 const MOST_ANNOUNCEMENTS = 5
 
 const initialState: ConversationState = {
@@ -135,109 +138,143 @@ const initialState: ConversationState = {
   captions: [],
   known: {},
   drafts: {},
-  incomplete: false,
-  trimmed: false,
+  isTranslationFailing: false,
+  isIncomplete: false,
+  isTrimmed: false,
 }
 
 export const conversationSlice = createSlice({
   name: 'conversation',
   initialState,
   reducers: {
-    heard(state, { payload: { message, source, now } }: PayloadAction<Heard>) {
-      if (message.type === 'snapshot') noteGap(state, now)
-      if (source === 'viewer') state.heardAt = now
-      giveUpWaiting(state, now)
+    messageReceived(state, { payload: { message, source, now } }: PayloadAction<ReceivedMessage>) {
+      if (message.type === 'snapshot') recordGap(state, now)
+      if (source === 'viewer') state.lastMessageAt = now
+      expireAwaited(state, now)
       switch (message.type) {
         case 'partial':
-          revise(state, message, source, now)
+          applyPartial(state, message, source, now)
           break
         case 'final':
-          settle(state, message, now)
+          addFinal(state, message, now)
           break
         case 'translation':
-          translate(state, message)
+          applyTranslation(state, message)
           break
         case 'translation_status':
-          break // In readingSlice.
+          state.isTranslationFailing = message.state === 'failing'
+          break
         case 'snapshot':
-          // Drafts of before the interruption may have ended unseen; living ones come again.
+          // Drafts may have ended while the page was away; those that continue arrive again.
           dropDrafts(state, (draft) => draft.source === 'viewer')
-          state.incomplete = !message.complete
-          if (message.complete) state.begunBefore ??= message.utterances.length > 0
-          for (const utterance of message.utterances) settle(state, utterance, now)
+          state.isIncomplete = !message.complete
+          state.isTranslationFailing = false // The server reports a failure again.
+          if (message.complete) state.hasEarlierWords ??= message.utterances.length > 0
+          for (const utterance of message.utterances) addFinal(state, utterance, now)
           break
         case 'heartbeat':
-          dropDrafts(state, (draft) => now - draft.heardAt > DRAFT_LIFETIME)
+          dropDrafts(state, (draft) => now - draft.updatedAt > DRAFT_LIFETIME)
           break
       }
     },
-    /** What an incomplete snapshot lacked has come; the drafts have gone on meanwhile. */
-    recalled(state, { payload: utterances }: PayloadAction<Utterance[]>) {
-      state.incomplete = false
-      state.begunBefore ??= utterances.length > 0
-      for (const utterance of utterances) settle(state, utterance, state.heardAt ?? 0)
+    /** A complete snapshot followed an incomplete one. Drafts are newer than it and stay. */
+    snapshotCompleted(state, { payload: utterances }: PayloadAction<Utterance[]>) {
+      state.isIncomplete = false
+      state.hasEarlierWords ??= utterances.length > 0
+      for (const utterance of utterances) addFinal(state, utterance, state.lastMessageAt ?? 0)
     },
-    /** From now on this is read. What there is was read out already. */
-    languageChosen(state, { payload: language }: PayloadAction<string | undefined>) {
-      state.language = language
-      for (const caption of state.captions) delete caption.rendering
-      for (const draft of Object.values(state.drafts)) {
-        delete draft.rendering
-        draft.said = []
-      }
-      state.awaited = {}
-      state.announcements = []
-    },
-    /** The own stream is over: from now on the viewer's socket alone speaks of its drafts. */
+    /** The page's own stream ended: its drafts now arrive over the viewer's socket alone. */
     ownStreamEnded(state) {
       dropDrafts(state, (draft) => draft.source === 'speaker')
     },
   },
+  extraReducers: (builder) => {
+    // Captions that are on the page are not announced again.
+    builder.addCase(languageChosen, (state, { payload: language }) => {
+      state.language = language
+      for (const caption of state.captions) delete caption.partialTranslation
+      for (const draft of Object.values(state.drafts)) {
+        delete draft.partialTranslation
+        draft.partials = []
+      }
+      state.awaited = {}
+      state.announcements = []
+      state.isTranslationFailing = false
+    })
+  },
 })
 
-export const { heard, recalled, languageChosen, ownStreamEnded } = conversationSlice.actions
+export const { messageReceived, snapshotCompleted, ownStreamEnded } = conversationSlice.actions
 
-function revise(state: ConversationState, message: Partial, source: Source, now: number): void {
+interface Root {
+  conversation: ConversationState
+}
+
+export const selectAnnouncements = ({ conversation }: Root) => conversation.announcements
+export const selectAwaited = ({ conversation }: Root) => conversation.awaited
+export const selectHasEarlierWords = ({ conversation }: Root) => conversation.hasEarlierWords
+export const selectCaptions = ({ conversation }: Root) => conversation.captions
+export const selectDrafts = ({ conversation }: Root) => conversation.drafts
+export const selectIsIncomplete = ({ conversation }: Root) => conversation.isIncomplete
+export const selectIsTranslationFailing = ({ conversation }: Root) =>
+  conversation.isTranslationFailing
+export const selectIsTrimmed = ({ conversation }: Root) => conversation.isTrimmed
+export const selectIsEmpty = ({ conversation: { captions, drafts } }: Root) =>
+  captions.length === 0 && Object.keys(drafts).length === 0
+
+function applyPartial(
+  state: ConversationState,
+  message: Partial,
+  source: Source,
+  now: number,
+): void {
   const { utteranceId, language, text, startTime, seq } = message
   if (Object.hasOwn(state.known, utteranceId)) return
-  const before = draftOf(state, utteranceId)
-  // Two sockets deliver the page's own speech at different times; one of them has to lead.
+  const before = findDraft(state, utteranceId)
+  // Two sockets deliver the page's own speech at different times; the speaker's leads.
   if (before?.source === 'speaker' && source === 'viewer') return
   if (text === '') {
     dropDrafts(state, (draft) => draft.utteranceId === utteranceId)
     return
   }
   const draft: Draft = {
-    ...{ utteranceId, language, text, startTime, source, ...speakingOf(message) },
-    ...{ since: before?.since ?? now, heardAt: now },
-    said: before?.said ?? [],
+    ...toSpeakerIdentity(message),
+    utteranceId,
+    language,
+    text,
+    startTime,
+    source,
+    since: before?.since ?? now,
+    updatedAt: now,
+    partials: before?.partials ?? [],
+    partialTranslation: before?.partialTranslation,
+    stable: countStableCharacters(text, message.words, message.stableWords ?? Infinity),
   }
   if (state.language !== undefined) {
-    draft.said = [...draft.said.slice(1 - MOST_SAID), { seq, text }]
+    draft.partials = [...draft.partials.slice(1 - MOST_PARTIALS), { seq, text }]
   }
-  if (before?.rendering !== undefined) draft.rendering = before.rendering
-  const stable = stableLength(text, message.words, message.stableWords ?? Infinity)
-  if (stable !== undefined) draft.stable = stable
   state.drafts[utteranceId] = draft
 }
 
-function settle(state: ConversationState, utterance: Final | Utterance, now: number): void {
+function addFinal(state: ConversationState, utterance: Final | Utterance, now: number): void {
   const { utteranceId, language, text, timestamp, startTime } = utterance
-  const rendering = draftOf(state, utteranceId)?.rendering
+  const partialTranslation = findDraft(state, utteranceId)?.partialTranslation
   dropDrafts(state, (draft) => draft.utteranceId === utteranceId)
   if (Object.hasOwn(state.known, utteranceId)) return
   state.known[utteranceId] = true
   const caption: Caption = {
-    ...{ utteranceId, language, text, timestamp, startTime },
-    ...speakingOf(utterance),
+    ...toSpeakerIdentity(utterance),
+    utteranceId,
+    language,
+    text,
+    timestamp,
+    startTime,
+    partialTranslation,
+    gap: state.gap,
   }
-  if (rendering !== undefined) caption.rendering = rendering
-  if (state.gap !== undefined) {
-    caption.gap = state.gap
-    delete state.gap
-  }
-  // Nearly always the newest, so the place is searched from the end.
-  const at = state.captions.findLastIndex((other) => compare(other, caption) <= 0)
+  delete state.gap
+  // A caption is nearly always the newest, so the search starts at the end.
+  const at = state.captions.findLastIndex((other) => compareByTime(other, caption) <= 0)
   state.captions.splice(at + 1, 0, caption)
   if (state.language !== undefined) {
     if (isReadable(language, state.language)) announce(state, caption, caption)
@@ -246,17 +283,17 @@ function settle(state: ConversationState, utterance: Final | Utterance, now: num
   if (state.captions.length >= MOST_CAPTIONS + TRIMMED_AT_ONCE) trim(state)
 }
 
-function translate(state: ConversationState, message: Translation): void {
+function applyTranslation(state: ConversationState, message: Translation): void {
   const { utteranceId, language, text, seq, isFinal } = message
   if (state.language === undefined) return
   if (!isFinal) {
-    // After the final it is too late for the translation of a guess.
-    const draft = draftOf(state, utteranceId)
-    const source = draft?.said.find((guess) => guess.seq === seq)?.text
+    // A draft is gone once its final is there, and this translation is then out of date.
+    const draft = findDraft(state, utteranceId)
+    const source = draft?.partials.find((partial) => partial.seq === seq)?.text
     if (draft === undefined || source === undefined) return
-    draft.rendering = { text, language, seq, source }
-    // Those before it will not come any more, or too late.
-    draft.said = draft.said.filter((guess) => guess.seq > seq)
+    draft.partialTranslation = { text, language, seq, source }
+    // Translations of earlier partials will not arrive any more, or too late.
+    draft.partials = draft.partials.filter((partial) => partial.seq > seq)
     return
   }
   if (!Object.hasOwn(state.known, utteranceId)) return
@@ -264,24 +301,24 @@ function translate(state: ConversationState, message: Translation): void {
   if (caption === undefined) return
   const wording: Wording = { text, language }
   caption.translations = { ...caption.translations, [state.language]: wording }
-  delete caption.rendering
-  if (stopWaiting(state, utteranceId)) announce(state, caption, wording)
+  delete caption.partialTranslation
+  if (stopAwaiting(state, utteranceId)) announce(state, caption, wording)
 }
 
-/** What is not translated by now is to be read as it was said. */
-function giveUpWaiting(state: ConversationState, now: number): void {
+/** Shows and announces the original of every final whose translation did not arrive in time. */
+function expireAwaited(state: ConversationState, now: number): void {
   for (const [utteranceId, until] of Object.entries(state.awaited)) {
     if (until > now) continue
-    stopWaiting(state, utteranceId)
+    stopAwaiting(state, utteranceId)
     const caption = state.captions.findLast((other) => other.utteranceId === utteranceId)
     if (caption === undefined) continue
-    delete caption.rendering
+    delete caption.partialTranslation
     announce(state, caption, caption)
   }
 }
 
-/** Returns whether it was waited for. */
-function stopWaiting(state: ConversationState, utteranceId: string): boolean {
+/** Returns whether the page was waiting for a translation of this utterance. */
+function stopAwaiting(state: ConversationState, utteranceId: string): boolean {
   if (!Object.hasOwn(state.awaited, utteranceId)) return false
   state.awaited = Object.fromEntries(
     Object.entries(state.awaited).filter(([id]) => id !== utteranceId),
@@ -291,34 +328,30 @@ function stopWaiting(state: ConversationState, utteranceId: string): boolean {
 
 function announce(state: ConversationState, caption: Caption, { text, language }: Wording): void {
   const { utteranceId } = caption
-  const announcement = { utteranceId, text, language, ...speakingOf(caption) }
+  const announcement = { utteranceId, text, language, ...toSpeakerIdentity(caption) }
   state.announcements = [...state.announcements.slice(1 - MOST_ANNOUNCEMENTS), announcement]
 }
 
-function speakingOf({ speaker, speakerLabel, channel }: Speaking): Speaking {
-  return {
-    speaker,
-    ...(speakerLabel === undefined ? {} : { speakerLabel }),
-    ...(channel === undefined ? {} : { channel }),
-  }
+function toSpeakerIdentity({ speaker, speakerLabel, channel }: SpeakerIdentity): SpeakerIdentity {
+  return { speaker, speakerLabel, channel }
 }
 
-function draftOf(state: ConversationState, utteranceId: string): Draft | undefined {
+function findDraft(state: ConversationState, utteranceId: string): Draft | undefined {
   return Object.hasOwn(state.drafts, utteranceId) ? state.drafts[utteranceId] : undefined
 }
 
-/** A snapshot does not reach back over a longer absence than its own length. */
-function noteGap(state: ConversationState, now: number): void {
+/** Records that captions may be missing after an absence longer than a snapshot reaches back. */
+function recordGap(state: ConversationState, now: number): void {
   const to = now - SNAPSHOT_REACH
-  if (state.heardAt !== undefined && state.heardAt < to) {
-    state.gap = { from: state.gap?.from ?? state.heardAt, to }
+  if (state.lastMessageAt !== undefined && state.lastMessageAt < to) {
+    state.gap = { from: state.gap?.from ?? state.lastMessageAt, to }
   }
 }
 
 function trim(state: ConversationState): void {
-  state.trimmed = true
+  state.isTrimmed = true
   state.captions = state.captions.slice(-MOST_CAPTIONS)
-  // The ids of what has gone may go: nothing brings back what is older than a snapshot.
+  // No message repeats what is older than a snapshot, so the ids of removed captions may go.
   state.known = Object.fromEntries(state.captions.map(({ utteranceId }) => [utteranceId, true]))
 }
 
@@ -328,7 +361,7 @@ function dropDrafts(state: ConversationState, unwanted: (draft: Draft) => boolea
   if (kept.length < drafts.length) state.drafts = Object.fromEntries(kept)
 }
 
-function compare(a: Caption, b: Caption): number {
+function compareByTime(a: Caption, b: Caption): number {
   return (
     Date.parse(a.timestamp) - Date.parse(b.timestamp) ||
     a.startTime - b.startTime ||

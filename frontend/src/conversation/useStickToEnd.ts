@@ -1,19 +1,19 @@
 import { type RefObject, useCallback, useEffect, useRef, useState } from 'react'
 
-/** So close to the end counts as being there, in CSS pixels. */
+/** A distance from the end that still counts as the end, in CSS pixels. */
 const NEAR = 48
 
 interface StickToEnd {
-  /** For the element that scrolls. */
+  /** The element that scrolls. */
   scroller: RefObject<HTMLDivElement | null>
-  /** For its only child, whose size is watched. */
+  /** Its only child, whose size is observed. */
   content: RefObject<HTMLDivElement | null>
-  /** False while the reader looks at something earlier. */
+  /** False while the reader has scrolled up. */
   stuck: boolean
   jump: () => void
 }
 
-/** Keeps a growing text at its end, until the reader scrolls up; at the end it sticks again. */
+/** Keeps a growing text scrolled to its end, unless the reader has scrolled up. */
 export function useStickToEnd(): StickToEnd {
   const scroller = useRef<HTMLDivElement>(null)
   const content = useRef<HTMLDivElement>(null)
@@ -37,7 +37,7 @@ export function useStickToEnd(): StickToEnd {
     const onScroll = () => {
       const below = box.scrollHeight - box.clientHeight - box.scrollTop
       if (below < NEAR) follow(true)
-      // Text that grows between two events also leaves the end, but only a reader goes up.
+      // Text that grows between two events also moves the end away, but only a reader scrolls up.
       else if (box.scrollTop < top - 1) follow(false)
       top = box.scrollTop
     }

@@ -1,6 +1,6 @@
-import { secondsOf } from '../audio/pcm.ts'
+import { toSeconds } from '../audio/pcm.ts'
 
-/** Sound that waits to be sent. Beyond its bound the oldest goes, and is counted as lost. */
+/** Audio that waits to be sent. Beyond its bound the oldest is dropped and counted as lost. */
 export class AudioQueue {
   readonly #limit: number
   #frames: ArrayBuffer[] = []
@@ -13,10 +13,10 @@ export class AudioQueue {
   }
 
   get seconds(): number {
-    return secondsOf(this.#bytes)
+    return toSeconds(this.#bytes)
   }
 
-  /** Seconds of sound that nobody will hear. */
+  /** Seconds of audio that were dropped and will not be recognised. */
   get lost(): number {
     return this.#lost
   }
@@ -24,7 +24,7 @@ export class AudioQueue {
   push(frame: ArrayBuffer): void {
     this.#frames.push(frame)
     this.#bytes += frame.byteLength
-    while (this.seconds > this.#limit) this.#lost += secondsOf(this.shift()?.byteLength ?? 0)
+    while (this.seconds > this.#limit) this.#lost += toSeconds(this.shift()?.byteLength ?? 0)
   }
 
   shift(): ArrayBuffer | undefined {
@@ -33,7 +33,7 @@ export class AudioQueue {
     return frame
   }
 
-  /** Throws everything away; `asLost` says whether that deserves to be told. */
+  /** Drops everything; `asLost` counts it as lost. */
   clear(asLost: boolean): void {
     if (asLost) this.#lost += this.seconds
     this.#frames = []

@@ -1,17 +1,17 @@
 import type { ServerMessage } from '../protocol.ts'
-import { parseMessage } from './messages.ts'
 
 export interface ChannelEvents {
+  /** A type that a newer server has added is passed on too, and has to be ignored. */
   onMessage: (message: ServerMessage) => void
-  /** The connection failed, was closed by the server, or has been silent for too long. */
+  /** The connection failed, the server closed it, or it was silent for too long. */
   onGone: () => void
 }
 
 /**
- * One WebSocket connection that is known to be alive.
+ * One WebSocket connection with a watchdog.
  *
- * A network that vanishes leaves a socket open for minutes, so one that is silent for longer
- * than the protocol allows counts as gone. After `close`, or after `onGone`, no event follows.
+ * When the network disappears, a socket stays open for minutes. So a connection that is silent
+ * for longer than the protocol allows counts as gone. No event follows `close` or `onGone`.
  */
 export class Channel {
   readonly #socket: WebSocket
@@ -25,10 +25,10 @@ export class Channel {
     this.#events = events
     this.#silence = silence
     this.#socket = new WebSocket(url)
-    this.#socket.onmessage = ({ data }) => {
+    this.#socket.onmessage = ({ data }: MessageEvent<string>) => {
       this.#watch()
-      const message = parseMessage(data)
-      if (message !== undefined && this.#open) this.#events.onMessage(message)
+      // The server is of the same build and has validated the message.
+      if (this.#open) this.#events.onMessage(JSON.parse(data) as ServerMessage)
     }
     this.#socket.onclose = () => {
       this.#gone()
@@ -36,7 +36,7 @@ export class Channel {
     this.#watch()
   }
 
-  /** Bytes that were handed over and have not left this machine. */
+  /** Bytes that were sent to the socket and have not left this machine. */
   get bufferedAmount(): number {
     return this.#socket.bufferedAmount
   }

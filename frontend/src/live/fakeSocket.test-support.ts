@@ -1,4 +1,4 @@
-/** A WebSocket that the test plays the server of. For unit tests only. */
+/** A WebSocket whose server is the test. For unit tests only. */
 
 import { vi } from 'vitest'
 
@@ -11,7 +11,7 @@ export class FakeSocket {
   readonly readyState = FakeSocket.OPEN
   readonly url: string
   bufferedAmount = 0
-  /** Frames as their length in bytes, texts as they are. */
+  /** What the page sent: a frame as its length in bytes, a text as it is. */
   sent: (string | number)[] = []
   closed = false
   onmessage: (event: { data: unknown }) => void = () => undefined
@@ -30,8 +30,8 @@ export class FakeSocket {
     this.closed = true
   }
 
-  /** The server says something. */
-  says(message: ServerMessage | { type: string }): void {
+  /** Delivers a message of the server. */
+  receive(message: ServerMessage | { type: string }): void {
     this.onmessage({ data: JSON.stringify(message) })
   }
 

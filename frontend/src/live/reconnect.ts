@@ -1,11 +1,11 @@
-import { retryDelay } from './retry.ts'
+import { computeDelay } from './backoff.ts'
 
-/** Counts attempts and holds the timer until the next one. */
+/** Counts the attempts to connect and holds the timer until the next one. */
 export class Reconnect {
   readonly #connect: () => void
   #timer: ReturnType<typeof setTimeout> | undefined
   #attempts = 0
-  #ordered = false // the server said when to come back
+  #isDelayedByServer = false // the server set the delay with `retryAfter`
 
   constructor(connect: () => void) {
     this.#connect = connect
@@ -15,16 +15,12 @@ export class Reconnect {
     return this.#attempts
   }
 
-  get pending(): boolean {
-    return this.#timer !== undefined
-  }
-
-  /** Connects again after a while; returns when that will be, as milliseconds since 1970. */
-  later(retryAfter?: number): number {
+  /** Schedules the next attempt and returns its time, in milliseconds since 1970. */
+  schedule(retryAfter?: number): number {
     this.cancel()
     this.#attempts += 1
-    this.#ordered = retryAfter !== undefined
-    const delay = 1_000 * retryDelay(this.#attempts, retryAfter, Math.random())
+    this.#isDelayedByServer = retryAfter !== undefined
+    const delay = 1_000 * computeDelay(this.#attempts, retryAfter, Math.random())
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#connect()
@@ -32,9 +28,9 @@ export class Reconnect {
     return Date.now() + delay
   }
 
-  /** Connects at once if a reconnect is pending, unless the server asked for the wait. */
-  now(): void {
-    if (!this.pending || this.#ordered) return
+  /** Connects at once if an attempt is pending, unless the server set the delay. */
+  hasten(): void {
+    if (this.#timer === undefined || this.#isDelayedByServer) return
     this.cancel()
     this.#connect()
   }
@@ -44,8 +40,8 @@ export class Reconnect {
     this.#timer = undefined
   }
 
-  /** To be called when a connection has proved good: the next delay is short again. */
-  succeeded(): void {
+  /** Makes the next delay short again, after a connection that worked. */
+  reset(): void {
     this.#attempts = 0
   }
 }

@@ -41,18 +41,18 @@ afterEach(() => {
   FakeSocket.uninstall()
 })
 
-it('keeps the first words until the server is ready', () => {
+it('queues the first words until the server is ready', () => {
   speaker.send(frame())
   expect(FakeSocket.last.sent).toEqual([])
-  FakeSocket.last.says(READY)
+  FakeSocket.last.receive(READY)
   speaker.send(frame())
   expect(FakeSocket.last.sent).toEqual([3_200, 3_200])
   expect(kinds()).toEqual(['connecting', 'listening'])
 })
 
 describe('stop', () => {
-  it('sends the rest, then the stop, then waits for the last words', () => {
-    FakeSocket.last.says(READY)
+  it('sends the queue, then the stop, then waits for the last finals', () => {
+    FakeSocket.last.receive(READY)
     FakeSocket.last.bufferedAmount = 1e6
     speaker.send(frame())
     speaker.stop()
@@ -63,20 +63,20 @@ describe('stop', () => {
     expect(FakeSocket.last.sent).toEqual([3_200, STOP])
     expect(ended()).toBeUndefined()
 
-    FakeSocket.last.says(CLOSED)
+    FakeSocket.last.receive(CLOSED)
     expect(ended()?.problem).toBeUndefined()
     expect(FakeSocket.last.closed).toBe(true)
   })
 
-  it('before the server is ready still brings the words there', () => {
+  it('before the server is ready still sends the queue', () => {
     speaker.send(frame())
     speaker.stop()
-    FakeSocket.last.says(READY)
+    FakeSocket.last.receive(READY)
     expect(FakeSocket.last.sent).toEqual([3_200, STOP])
   })
 
-  it('does not wait for ever for an answer, and says that words may be missing', () => {
-    FakeSocket.last.says(READY)
+  it('ends with a problem when the server does not answer', () => {
+    FakeSocket.last.receive(READY)
     speaker.stop()
     vi.advanceTimersByTime(12_000)
     expect(ended()?.problem?.advice).toMatch(/missing/)
@@ -92,25 +92,25 @@ describe('stop', () => {
 })
 
 describe('a lost connection', () => {
-  it('is taken up again, with the sound of the meantime', () => {
-    FakeSocket.last.says(READY)
+  it('is replaced, and the audio of the meantime is sent', () => {
+    FakeSocket.last.receive(READY)
     FakeSocket.last.onclose()
     speaker.send(frame())
     vi.advanceTimersByTime(500)
     expect(FakeSocket.all).toHaveLength(2)
-    FakeSocket.last.says(READY)
+    FakeSocket.last.receive(READY)
     expect(FakeSocket.last.sent).toEqual([3_200])
     expect(kinds()).toEqual(['connecting', 'listening', 'waiting', 'connecting', 'listening'])
   })
 
-  it('is noticed by silence, for a vanished network closes nothing', () => {
-    FakeSocket.last.says(READY)
+  it('is detected by silence, because a lost network closes nothing', () => {
+    FakeSocket.last.receive(READY)
     vi.advanceTimersByTime(12_000)
     expect(kinds()).toContain('waiting')
     expect(FakeSocket.all[0]?.closed).toBe(true)
   })
 
-  it('that does not come back ends with a word about it', () => {
+  it('that cannot be replaced ends the stream with a problem', () => {
     for (let attempt = 0; attempt < 9; attempt++) {
       FakeSocket.last.onclose()
       vi.advanceTimersByTime(15_000)
@@ -119,17 +119,17 @@ describe('a lost connection', () => {
     expect(FakeSocket.all).toHaveLength(9)
   })
 
-  it('keeps twenty seconds, and tells how much more was lost', () => {
-    FakeSocket.last.says(READY)
+  it('queues twenty seconds, and counts the rest as lost', () => {
+    FakeSocket.last.receive(READY)
     FakeSocket.last.onclose()
     for (let i = 0; i < 230; i++) speaker.send(frame())
     expect(last('progress')).toMatchObject({ lost: expect.closeTo(3) as number })
   })
 })
 
-describe('a full house', () => {
-  it('is entered when the server said, not earlier, and keeps no sound until then', () => {
-    FakeSocket.last.says(refusal('at_capacity', true, 7))
+describe('a server without a free slot', () => {
+  it('is tried again when it said, not earlier, and no audio is queued until then', () => {
+    FakeSocket.last.receive(refusal('at_capacity', true, 7))
     expect(last('waiting')).toMatchObject({
       problem: { title: 'Every captioning slot is in use.' },
       retryAt: expect.closeTo(7_350, -3) as number,
@@ -140,47 +140,48 @@ describe('a full house', () => {
     expect(FakeSocket.all).toHaveLength(1)
     vi.advanceTimersByTime(701)
     expect(FakeSocket.all).toHaveLength(2)
-    FakeSocket.last.says(READY)
+    FakeSocket.last.receive(READY)
     expect(FakeSocket.last.sent).toEqual([])
   })
 })
 
-it('goes on elsewhere when the server drains', () => {
-  FakeSocket.last.says(READY)
-  FakeSocket.last.says({ ...CLOSED, reason: 'draining' })
+it('reconnects when the server drains', () => {
+  FakeSocket.last.receive(READY)
+  FakeSocket.last.receive({ ...CLOSED, reason: 'draining' })
   vi.advanceTimersByTime(500)
   expect(FakeSocket.all).toHaveLength(2)
   expect(ended()).toBeUndefined()
 })
 
-it('ends for good after an error that waiting does not mend', () => {
-  FakeSocket.last.says(refusal('unsupported_language', false))
+it('ends after an error that is not transient', () => {
+  FakeSocket.last.receive(refusal('unsupported_language', false))
   expect(ended()?.problem?.advice).toBe('why')
   vi.advanceTimersByTime(60_000)
   expect(FakeSocket.all).toHaveLength(1)
 })
 
-it('says why the server ended a stream that had its time', () => {
-  FakeSocket.last.says(READY)
-  FakeSocket.last.says({ ...CLOSED, reason: 'max_duration', duration: 30 })
+it('explains the end of a stream that reached the maximum duration', () => {
+  FakeSocket.last.receive(READY)
+  FakeSocket.last.receive({ ...CLOSED, reason: 'max_duration', duration: 30 })
   expect(ended()?.problem?.title).toBe('This server ends captions after 30 seconds.')
 })
 
-it('tells the lag of the network and of the engine together', () => {
-  FakeSocket.last.says(READY)
+it('reports the lag of the network and of the engine as one', () => {
+  FakeSocket.last.receive(READY)
   FakeSocket.last.bufferedAmount = 32_000
-  FakeSocket.last.says({ type: 'ack', received: 9, processed: 7, lag: 2 } as { type: string })
+  FakeSocket.last.receive({ type: 'ack', received: 9, processed: 7, lag: 2 } as { type: string })
   expect(last('progress')).toMatchObject({ lag: 3 })
 })
 
-it('does not run far ahead of a slow network', () => {
-  FakeSocket.last.says(READY)
+it('sends only a little ahead of a slow network', () => {
+  FakeSocket.last.receive(READY)
   FakeSocket.last.bufferedAmount = 64_000
   speaker.send(frame())
   expect(FakeSocket.last.sent).toEqual([])
 })
 
-it('is not disturbed by messages of a newer server', () => {
-  FakeSocket.last.says({ type: 'translation' })
+it('ignores messages for viewers and those of a newer server', () => {
+  FakeSocket.last.receive({ type: 'translation' })
+  FakeSocket.last.receive({ type: 'constructor' })
   expect(kinds()).toEqual(['connecting'])
 })

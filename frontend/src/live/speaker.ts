@@ -1,5 +1,5 @@
-import type { Problem } from '../app/problem.ts'
-import { secondsOf } from '../audio/pcm.ts'
+import type { Problem } from '../shared/problem.ts'
+import { toSeconds } from '../audio/pcm.ts'
 import type {
   Closed,
   Error as ErrorMessage,
@@ -12,35 +12,35 @@ import type {
 import { AudioQueue } from './audioQueue.ts'
 import { Channel } from './channel.ts'
 import {
-  closedProblem,
-  CONNECTION_GONE,
   CONNECTION_LOST,
-  isPassing,
-  NO_ANSWER,
-  serverProblem,
-} from './problems.ts'
+  describeClose,
+  describeError,
+  isTransient,
+  SERVER_UNREACHABLE,
+  STOP_UNCONFIRMED,
+} from './serverProblems.ts'
 import { Reconnect } from './reconnect.ts'
 
-/** Acks come every second; so long without any message the server is gone, in seconds. */
+/** The longest time without a message, in seconds. An acknowledgement arrives every second. */
 const SILENCE = 12
-/** Sound kept while it cannot be sent, in seconds. */
-const KEPT = 20
-/** Most that is handed to the socket ahead of the network, in seconds. */
-const AHEAD = 2
-/** So often is the rest handed over when no new sound pushes it, in milliseconds. */
+/** The bound of the audio that waits to be sent, in seconds. */
+const MOST_QUEUED = 20
+/** The bound of the socket's own buffer, in seconds of audio. */
+const MOST_BUFFERED = 2
+/** How often the rest of the queue is sent after the last frame, in milliseconds. */
 const DRAIN_INTERVAL = 50
-/** The lag is told once in so many frames. */
-const FRAMES_PER_LAG = 10
-/** A connection that lasted this long was a good one, in milliseconds. */
-const GOOD = 10_000
-/** Attempts after which a speaker is told instead of kept waiting: about 45 seconds. */
-const ATTEMPTS = 8
+/** Frames between two reports of the progress. */
+const FRAMES_PER_REPORT = 10
+/** A connection that lasted so long resets the back-off, in milliseconds. */
+const STABLE = 10_000
+/** Attempts before the stream ends with a problem, about 45 seconds. */
+const MOST_ATTEMPTS = 8
 
 export type SpeakerEvent =
   | { kind: 'connecting' }
   | { kind: 'listening'; ready: Ready }
   | { kind: 'waiting'; problem: Problem; retryAt: number }
-  /** How far the captions are behind the microphone, and what was lost so far; both in seconds. */
+  /** The captions' delay behind the microphone, and the audio lost so far; both in seconds. */
   | { kind: 'progress'; lag: number; lost: number }
   | { kind: 'message'; message: Partial | Final }
   | { kind: 'ended'; problem: Problem | undefined }
@@ -48,16 +48,16 @@ export type SpeakerEvent =
 type State = 'idle' | 'connecting' | 'listening' | 'waiting' | 'ended'
 
 /**
- * Brings the sound of one speaker to the server, over as many connections as that takes.
+ * Streams one speaker's audio to the server, and reconnects where necessary.
  *
- * Sound that cannot be sent yet is kept for a while, so that neither the first words nor those
- * of a short interruption are lost. While every slot of the server is taken nothing is kept:
- * the page then says that it does not listen.
+ * Audio that cannot be sent yet is queued, so that neither the first words nor those during a short
+ * interruption are lost. Nothing is queued while the server has no free slot: the page then shows
+ * that it does not listen.
  */
 export class Speaker {
   readonly #url: string
   readonly #emit: (event: SpeakerEvent) => void
-  readonly #queue = new AudioQueue(KEPT)
+  readonly #queue = new AudioQueue(MOST_QUEUED)
   readonly #reconnect = new Reconnect(() => {
     this.#connect()
   })
@@ -65,8 +65,8 @@ export class Speaker {
   #drain: ReturnType<typeof setInterval> | undefined
   #state: State = 'idle'
   #stopping: 'no' | 'asked' | 'sent' = 'no'
-  #wasHeard = false // once the server has listened, whatever is thrown away is a loss
-  #fullHouse = false // waiting for a slot, rather than for the network
+  #wasReady = false // from the first `ready` on, dropped audio counts as lost
+  #awaitsSlot = false // waiting for a slot rather than for the network
   #listeningSince = 0
   #serverLag = 0
   #frames = 0
@@ -80,22 +80,22 @@ export class Speaker {
     this.#connect()
   }
 
-  /** Takes one frame of s16le; it is sent as soon as the server and the network take it. */
+  /** Queues one frame of s16le and sends what the server and the network accept. */
   send(frame: ArrayBuffer): void {
     if (this.#state === 'ended') return
     this.#queue.push(frame)
-    if (this.#fullHouse) this.#queue.clear(this.#wasHeard)
+    if (this.#awaitsSlot) this.#queue.clear(this.#wasReady)
     this.#frames += 1
-    if (this.#frames % FRAMES_PER_LAG === 0) this.#tellProgress()
+    if (this.#frames % FRAMES_PER_REPORT === 0) this.#reportProgress()
     this.#pump()
   }
 
-  /** No more sound follows: the last words come, then `ended`. */
+  /** Ends the stream: sends the queue, receives the last finals, then emits `ended`. */
   stop(): void {
     if (this.#stopping !== 'no' || this.#state === 'ended') return
     this.#stopping = 'asked'
     if (this.#state === 'waiting') {
-      this.#queue.clear(this.#wasHeard)
+      this.#queue.clear(this.#wasReady)
       this.#end(undefined)
       return
     }
@@ -105,7 +105,7 @@ export class Speaker {
     this.#pump()
   }
 
-  /** Ends at once and in silence; nothing is emitted any more. */
+  /** Ends at once. Nothing is emitted any more. */
   abandon(): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
@@ -114,14 +114,14 @@ export class Speaker {
     this.#channel?.close()
   }
 
-  /** Does not wait for the next attempt. */
+  /** Makes a pending attempt to connect now. */
   retryNow(): void {
-    this.#reconnect.now()
+    this.#reconnect.hasten()
   }
 
   #connect(): void {
     this.#state = 'connecting'
-    this.#fullHouse = false
+    this.#awaitsSlot = false
     this.#serverLag = 0
     this.#emit({ kind: 'connecting' })
     this.#channel = new Channel(this.#url, SILENCE, {
@@ -129,7 +129,7 @@ export class Speaker {
         this.#receive(message)
       },
       onGone: () => {
-        this.#interrupted(CONNECTION_LOST)
+        this.#handleInterruption(CONNECTION_LOST)
       },
     })
   }
@@ -138,7 +138,7 @@ export class Speaker {
     switch (message.type) {
       case 'ready':
         this.#state = 'listening'
-        this.#wasHeard = true
+        this.#wasReady = true
         this.#listeningSince = Date.now()
         this.#emit({ kind: 'listening', ready: message })
         this.#pump()
@@ -149,13 +149,13 @@ export class Speaker {
         break
       case 'ack':
         this.#serverLag = message.lag
-        this.#tellProgress()
+        this.#reportProgress()
         break
       case 'closed':
-        this.#closed(message)
+        this.#handleClose(message)
         break
       case 'error':
-        this.#refused(message)
+        this.#handleError(message)
         break
       case 'snapshot':
       case 'heartbeat':
@@ -165,11 +165,11 @@ export class Speaker {
     }
   }
 
-  /** Hands over as much as the network takes; after the last frame of all, the stop. */
+  /** Sends as much of the queue as the network takes; after the very last frame, the stop. */
   #pump(): void {
     const channel = this.#channel
     if (this.#state !== 'listening' || channel === undefined || this.#stopping === 'sent') return
-    while (secondsOf(channel.bufferedAmount) < AHEAD) {
+    while (toSeconds(channel.bufferedAmount) < MOST_BUFFERED) {
       const frame = this.#queue.shift()
       if (frame === undefined) break
       channel.send(frame)
@@ -181,40 +181,40 @@ export class Speaker {
     }
   }
 
-  #tellProgress(): void {
-    const unsent = this.#queue.seconds + secondsOf(this.#channel?.bufferedAmount ?? 0)
+  #reportProgress(): void {
+    const unsent = this.#queue.seconds + toSeconds(this.#channel?.bufferedAmount ?? 0)
     this.#emit({ kind: 'progress', lag: this.#serverLag + unsent, lost: this.#queue.lost })
   }
 
-  #closed({ reason, duration }: Closed): void {
+  #handleClose({ reason, duration }: Closed): void {
     this.#channel?.close()
     if (reason === 'draining' && this.#stopping === 'no') this.#wait(CONNECTION_LOST)
-    else this.#end(closedProblem(reason, duration))
+    else this.#end(describeClose(reason, duration))
   }
 
-  #refused(error: ErrorMessage): void {
+  #handleError(error: ErrorMessage): void {
     this.#channel?.close()
-    if (!isPassing(error)) {
-      this.#end(serverProblem(error))
+    if (!isTransient(error)) {
+      this.#end(describeError(error))
     } else if (error.code === 'at_capacity' && this.#stopping === 'no') {
-      this.#fullHouse = true
-      this.#queue.clear(this.#wasHeard)
-      this.#wait(serverProblem(error), error.retryAfter)
+      this.#awaitsSlot = true
+      this.#queue.clear(this.#wasReady)
+      this.#wait(describeError(error), error.retryAfter)
     } else {
-      this.#interrupted(serverProblem(error), error.retryAfter)
+      this.#handleInterruption(describeError(error), error.retryAfter)
     }
   }
 
-  #interrupted(problem: Problem, retryAfter?: number): void {
-    if (this.#state === 'listening' && Date.now() - this.#listeningSince > GOOD) {
-      this.#reconnect.succeeded()
+  #handleInterruption(problem: Problem, retryAfter?: number): void {
+    if (this.#state === 'listening' && Date.now() - this.#listeningSince > STABLE) {
+      this.#reconnect.reset()
     }
     if (this.#stopping !== 'no') {
-      this.#queue.clear(this.#wasHeard)
-      this.#end(NO_ANSWER)
-    } else if (this.#reconnect.attempts >= ATTEMPTS) {
-      this.#queue.clear(this.#wasHeard)
-      this.#end(problem === CONNECTION_LOST ? CONNECTION_GONE : problem)
+      this.#queue.clear(this.#wasReady)
+      this.#end(STOP_UNCONFIRMED)
+    } else if (this.#reconnect.attempts >= MOST_ATTEMPTS) {
+      this.#queue.clear(this.#wasReady)
+      this.#end(problem === CONNECTION_LOST ? SERVER_UNREACHABLE : problem)
     } else {
       this.#wait(problem, retryAfter)
     }
@@ -222,11 +222,11 @@ export class Speaker {
 
   #wait(problem: Problem, retryAfter?: number): void {
     this.#state = 'waiting'
-    this.#emit({ kind: 'waiting', problem, retryAt: this.#reconnect.later(retryAfter) })
+    this.#emit({ kind: 'waiting', problem, retryAt: this.#reconnect.schedule(retryAfter) })
   }
 
   #end(problem: Problem | undefined): void {
-    this.#tellProgress()
+    this.#reportProgress()
     this.abandon()
     this.#emit({ kind: 'ended', problem })
   }

@@ -27,11 +27,11 @@ afterEach(() => {
 })
 
 it('is live from the snapshot on', () => {
-  FakeSocket.last.says(SNAPSHOT)
+  FakeSocket.last.receive(SNAPSHOT)
   expect(kinds()).toEqual(['connecting', 'live', 'message'])
 })
 
-it('comes back for as long as the page is open, at most every fifteen seconds', () => {
+it('reconnects for as long as the page is open, with at most fifteen seconds between', () => {
   for (let attempt = 0; attempt < 20; attempt++) {
     FakeSocket.last.onclose()
     vi.advanceTimersByTime(15_000)
@@ -39,7 +39,7 @@ it('comes back for as long as the page is open, at most every fifteen seconds', 
   expect(FakeSocket.all).toHaveLength(21)
 })
 
-it('is back at once when the network is', () => {
+it('reconnects at once when the network is back', () => {
   FakeSocket.last.onclose()
   viewer.retryNow()
   expect(FakeSocket.all).toHaveLength(2)
@@ -47,30 +47,30 @@ it('is back at once when the network is', () => {
   expect(FakeSocket.all).toHaveLength(2)
 })
 
-it('takes a connection without heartbeats for dead', () => {
-  FakeSocket.last.says(SNAPSHOT)
+it('treats a connection without heartbeats as lost', () => {
+  FakeSocket.last.receive(SNAPSHOT)
   vi.advanceTimersByTime(24_000)
-  FakeSocket.last.says({ type: 'heartbeat' })
+  FakeSocket.last.receive({ type: 'heartbeat' })
   vi.advanceTimersByTime(24_000)
   expect(kinds()).not.toContain('waiting')
   vi.advanceTimersByTime(1_000)
   expect(kinds()).toContain('waiting')
 })
 
-it('reconnects after slow_consumer, and not after a refusal for good', () => {
+it('reconnects after slow_consumer, and not after an error that is not transient', () => {
   const error = { type: 'error', code: 'slow_consumer', message: '', retryable: true } as const
-  FakeSocket.last.says(error)
+  FakeSocket.last.receive(error)
   vi.advanceTimersByTime(500)
   expect(FakeSocket.all).toHaveLength(2)
-  FakeSocket.last.says({ ...error, code: 'invalid_parameter', retryable: false })
+  FakeSocket.last.receive({ ...error, code: 'invalid_parameter', retryable: false })
   vi.advanceTimersByTime(60_000)
   expect(FakeSocket.all).toHaveLength(2)
   expect(kinds().at(-1)).toBe('ended')
 })
 
-it('comes back when the server said, after it found no place', () => {
+it('reconnects when the server said, after it had no place', () => {
   const error = { type: 'error', code: 'too_many_viewers', message: '', retryable: true } as const
-  FakeSocket.last.says({ ...error, retryAfter: 10 })
+  FakeSocket.last.receive({ ...error, retryAfter: 10 })
   vi.advanceTimersByTime(9_900)
   expect(FakeSocket.all).toHaveLength(1)
   vi.advanceTimersByTime(1_100)
@@ -79,32 +79,37 @@ it('comes back when the server said, after it found no place', () => {
   expect(waiting?.problem.title).toBe('Too many people are watching.')
 })
 
-it('hears nothing more after it was closed', () => {
+it('ignores messages of a newer server', () => {
+  FakeSocket.last.receive({ type: 'constructor' })
+  expect(kinds()).toEqual(['connecting'])
+})
+
+it('emits nothing after it was closed', () => {
   const socket = FakeSocket.last
   viewer.close()
-  socket.says(SNAPSHOT)
+  socket.receive(SNAPSHOT)
   socket.onclose()
   vi.advanceTimersByTime(60_000)
   expect(kinds()).toEqual(['connecting'])
 })
 
-it('asks beside the live connection for what an incomplete snapshot lacks', () => {
+it('requests a complete snapshot over a second connection after an incomplete one', () => {
   const live = FakeSocket.last
-  live.says({ ...SNAPSHOT, complete: false })
+  live.receive({ ...SNAPSHOT, complete: false })
   const past = FakeSocket.last
   expect(new URL(past.url).search).toBe('?mode=snapshot')
-  past.says({ ...SNAPSHOT, complete: false })
+  past.receive({ ...SNAPSHOT, complete: false })
   expect(past.closed).toBe(false)
 
-  past.says(SNAPSHOT)
+  past.receive(SNAPSHOT)
   expect(past.closed).toBe(true)
   expect(live.closed).toBe(false)
-  expect(kinds()).toEqual(['connecting', 'live', 'message', 'recalled'])
+  expect(kinds()).toEqual(['connecting', 'live', 'message', 'snapshot_completed'])
 })
 
-it('goes on asking when that fails, and no more once it is connected anew', () => {
+it('repeats that request when it fails, until the live connection is replaced', () => {
   const live = FakeSocket.last
-  live.says({ ...SNAPSHOT, complete: false })
+  live.receive({ ...SNAPSHOT, complete: false })
   FakeSocket.last.onclose()
   vi.advanceTimersByTime(15_000)
   expect(FakeSocket.all).toHaveLength(3)
@@ -113,7 +118,7 @@ it('goes on asking when that fails, and no more once it is connected anew', () =
   live.onclose()
   expect(past.closed).toBe(true)
   vi.advanceTimersByTime(15_000)
-  FakeSocket.last.says(SNAPSHOT)
+  FakeSocket.last.receive(SNAPSHOT)
   expect(FakeSocket.all).toHaveLength(4)
-  expect(kinds()).not.toContain('recalled')
+  expect(kinds()).not.toContain('snapshot_completed')
 })

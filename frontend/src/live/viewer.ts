@@ -1,4 +1,4 @@
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import type {
   ErrorCode,
   Error as ErrorMessage,
@@ -11,7 +11,7 @@ import type {
   Utterance,
 } from '../protocol.ts'
 import { Channel } from './channel.ts'
-import { CONNECTION_LOST, isPassing, serverProblem } from './problems.ts'
+import { CONNECTION_LOST, describeError, isTransient } from './serverProblems.ts'
 import { Reconnect } from './reconnect.ts'
 
 /** Two and a half heartbeats, in seconds. */
@@ -26,22 +26,22 @@ export type ViewerEvent =
       kind: 'message'
       message: Snapshot | Partial | Final | Heartbeat | Translation | TranslationStatus
     }
-  /** The whole of what an incomplete snapshot had a part of. */
-  | { kind: 'recalled'; utterances: Utterance[] }
+  /** A complete snapshot that followed an incomplete one. */
+  | { kind: 'snapshot_completed'; utterances: Utterance[] }
 
-/** Follows a conversation, and comes back by itself for as long as that can help. */
+/** Receives a conversation, and reconnects for as long as the page is open, where that can help. */
 export class Viewer {
   readonly #url: string
   readonly #emit: (event: ViewerEvent) => void
   readonly #reconnect = new Reconnect(() => {
     this.#connect()
   })
-  readonly #recallAgain = new Reconnect(() => {
-    this.#recall()
+  readonly #snapshotRetry = new Reconnect(() => {
+    this.#requestSnapshot()
   })
   #channel: Channel | undefined
-  #past: Channel | undefined
-  #live = false
+  #snapshotChannel: Channel | undefined
+  #isLive = false
 
   constructor(url: string, emit: (event: ViewerEvent) => void) {
     this.#url = url
@@ -52,19 +52,19 @@ export class Viewer {
     this.#connect()
   }
 
-  /** Does not wait for the next attempt. */
+  /** Makes a pending attempt to connect now. */
   retryNow(): void {
-    this.#reconnect.now()
+    this.#reconnect.hasten()
   }
 
   close(): void {
     this.#reconnect.cancel()
-    this.#endRecall()
+    this.#cancelSnapshot()
     this.#channel?.close()
   }
 
   #connect(): void {
-    this.#live = false
+    this.#isLive = false
     this.#emit({ kind: 'connecting' })
     this.#channel = new Channel(this.#url, SILENCE, {
       onMessage: (message) => {
@@ -75,12 +75,12 @@ export class Viewer {
           case 'heartbeat':
           case 'translation':
           case 'translation_status':
-            this.#alive()
+            this.#markLive()
             this.#emit({ kind: 'message', message })
-            if (message.type === 'snapshot' && !message.complete) this.#recall()
+            if (message.type === 'snapshot' && !message.complete) this.#requestSnapshot()
             break
           case 'error':
-            this.#refused(message)
+            this.#handleError(message)
             break
           case 'ready':
           case 'ack':
@@ -94,51 +94,51 @@ export class Viewer {
     })
   }
 
-  /** Asks beside the live connection for snapshots, until one is complete. */
-  #recall(): void {
+  /** Requests snapshots over a second connection, until one is complete. */
+  #requestSnapshot(): void {
     const url = new URL(this.#url)
     url.searchParams.set('mode', 'snapshot')
     url.searchParams.delete('language') // snapshots alone are not translated
-    this.#past?.close()
-    this.#past = new Channel(url.href, SILENCE, {
+    this.#snapshotChannel?.close()
+    this.#snapshotChannel = new Channel(url.href, SILENCE, {
       onMessage: (message) => {
         if (message.type === 'error') {
-          this.#past?.close()
-          this.#recallAgain.later(message.retryAfter)
+          this.#snapshotChannel?.close()
+          this.#snapshotRetry.schedule(message.retryAfter)
         } else if (message.type === 'snapshot' && message.complete) {
-          this.#endRecall()
-          this.#emit({ kind: 'recalled', utterances: message.utterances })
+          this.#cancelSnapshot()
+          this.#emit({ kind: 'snapshot_completed', utterances: message.utterances })
         }
       },
       onGone: () => {
-        this.#recallAgain.later()
+        this.#snapshotRetry.schedule()
       },
     })
   }
 
-  #endRecall(): void {
-    this.#recallAgain.cancel()
-    this.#recallAgain.succeeded()
-    this.#past?.close()
+  #cancelSnapshot(): void {
+    this.#snapshotRetry.cancel()
+    this.#snapshotRetry.reset()
+    this.#snapshotChannel?.close()
   }
 
-  #alive(): void {
-    if (this.#live) return
-    this.#live = true
-    this.#reconnect.succeeded()
+  #markLive(): void {
+    if (this.#isLive) return
+    this.#isLive = true
+    this.#reconnect.reset()
     this.#emit({ kind: 'live' })
   }
 
-  #refused(error: ErrorMessage): void {
+  #handleError(error: ErrorMessage): void {
     this.#channel?.close()
-    this.#endRecall()
-    const problem = serverProblem(error)
-    if (isPassing(error)) this.#wait(problem, error.retryAfter)
+    this.#cancelSnapshot()
+    const problem = describeError(error)
+    if (isTransient(error)) this.#wait(problem, error.retryAfter)
     else this.#emit({ kind: 'ended', problem, code: error.code })
   }
 
   #wait(problem: Problem, retryAfter?: number): void {
-    this.#endRecall() // the next connection begins with a snapshot of its own
-    this.#emit({ kind: 'waiting', problem, retryAt: this.#reconnect.later(retryAfter) })
+    this.#cancelSnapshot() // the next connection begins with a snapshot of its own
+    this.#emit({ kind: 'waiting', problem, retryAt: this.#reconnect.schedule(retryAfter) })
   }
 }

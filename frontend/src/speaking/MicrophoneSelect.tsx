@@ -1,8 +1,8 @@
 import { useId } from 'react'
+import { useDispatch, useSelector } from 'react-redux'
 
-import { settings } from '../app/settings.ts'
-import { useAppDispatch, useAppSelector } from '../app/store.ts'
-import { microphonesSlice } from './microphonesSlice.ts'
+import { writeSetting } from '../shared/settings.ts'
+import { microphonesSlice, selectMicrophones } from './microphonesSlice.ts'
 
 interface Props {
   className: string | undefined
@@ -10,10 +10,10 @@ interface Props {
   onChoose: (microphone: string) => void
 }
 
-/** The choice of a microphone. Browsers tell their names only after one was allowed. */
+/** The choice of a microphone. Browsers show their names once the user has allowed one. */
 export function MicrophoneSelect({ className, disabled, onChoose }: Props) {
-  const { devices, chosen } = useAppSelector((state) => state.microphones)
-  const dispatch = useAppDispatch()
+  const { devices, chosen } = useSelector(selectMicrophones)
+  const dispatch = useDispatch()
   const id = useId()
   return (
     <div className={className}>
@@ -24,7 +24,7 @@ export function MicrophoneSelect({ className, disabled, onChoose }: Props) {
         disabled={disabled}
         onChange={({ target }) => {
           dispatch(microphonesSlice.actions.chosen(target.value))
-          settings.write('microphone', target.value)
+          writeSetting('microphone', target.value)
           onChoose(target.value)
         }}
       >

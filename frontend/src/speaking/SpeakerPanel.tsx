@@ -1,13 +1,15 @@
 import { type SubmitEvent, useCallback, useId, useRef, useState } from 'react'
+import { useSelector } from 'react-redux'
 
-import { settings } from '../app/settings.ts'
-import { useAppSelector } from '../app/store.ts'
+import { readSetting, writeSetting } from '../shared/settings.ts'
 import { showLevel } from './loudness.ts'
 import { MicrophoneSelect } from './MicrophoneSelect.tsx'
+import { selectMicrophones } from './microphonesSlice.ts'
 import styles from './SpeakerPanel.module.css'
 import { SpeakingStatus } from './SpeakingStatus.tsx'
-import type { Phase } from './speakingSlice.ts'
-import { SpokenSelect } from './SpokenSelect.tsx'
+import { type Phase, selectPhase } from './speakingSlice.ts'
+import { SpokenLanguageSelect } from './SpokenLanguageSelect.tsx'
+import { selectSpokenLanguage } from './spokenLanguageSlice.ts'
 import { useSpeaking } from './useSpeaking.ts'
 import { useWakeLock } from './useWakeLock.ts'
 
@@ -23,15 +25,15 @@ const BUTTON: Record<Phase, string> = {
   stopping: 'Stopping',
 }
 
-/** Everything a speaker needs: a name, a microphone, one button, and the truth about both. */
+/** The speaker's controls: a name, a microphone, a language, a button, and the stream's state. */
 export function SpeakerPanel({ conversation }: { conversation: string }) {
-  const phase = useAppSelector((state) => state.speaking.phase)
-  const microphone = useAppSelector((state) => state.microphones.chosen)
-  const language = useAppSelector((state) => state.spoken.chosen)
-  const [name, setName] = useState(() => settings.read('name'))
+  const phase = useSelector(selectPhase)
+  const { chosen: microphone } = useSelector(selectMicrophones)
+  const { chosen: language } = useSelector(selectSpokenLanguage)
+  const [name, setName] = useState(() => readSetting('name'))
   const nameId = useId()
   const meter = useRef<HTMLDivElement>(null)
-  // Ten times a second: past React, straight to the element.
+  // Ten times a second, so the element is changed without a render.
   const onLevel = useCallback((level: number) => {
     if (meter.current !== null) showLevel(meter.current, level)
   }, [])
@@ -45,7 +47,7 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
       return
     }
     const trimmed = name.trim()
-    settings.write('name', trimmed)
+    writeSetting('name', trimmed)
     start(trimmed, microphone, language)
   }
 
@@ -71,7 +73,10 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
         disabled={phase === 'asking' || phase === 'stopping'}
         onChoose={switchTo}
       />
-      <SpokenSelect className={`${styles.field} ${styles.spoken}`} disabled={phase !== 'idle'} />
+      <SpokenLanguageSelect
+        className={`${styles.field} ${styles.spoken}`}
+        disabled={phase !== 'idle'}
+      />
       <div className={styles.state}>
         <SpeakingStatus />
         <div className={styles.meter} aria-hidden="true">

@@ -1,8 +1,9 @@
-import { useAppSelector } from '../app/store.ts'
-import styles from './SpeakingStatus.module.css'
-import type { Phase, SpeakingState } from './speakingSlice.ts'
+import { useSelector } from 'react-redux'
 
-/** From here on the delay is worth a word, in seconds. */
+import styles from './SpeakingStatus.module.css'
+import { type Phase, type SpeakingState, selectSpeaking } from './speakingSlice.ts'
+
+/** The smallest delay that is shown, in seconds. */
 const NOTABLE_LAG = 2
 
 const WORDS: Record<Phase, string> = {
@@ -14,9 +15,9 @@ const WORDS: Record<Phase, string> = {
   stopping: 'Microphone off, the last words are on their way',
 }
 
-/** What happens to the speaker's words at this moment. */
+/** The state of the stream in words, with hints on what goes wrong. */
 export function SpeakingStatus() {
-  const speaking = useAppSelector((state) => state.speaking)
+  const speaking = useSelector(selectSpeaking)
   return (
     <div className={styles.status}>
       <p
@@ -27,7 +28,7 @@ export function SpeakingStatus() {
       >
         {WORDS[speaking.phase]}
       </p>
-      {hints(speaking).map((hint) => (
+      {listHints(speaking).map((hint) => (
         <p key={hint} className={styles.hint}>
           {hint}
         </p>
@@ -36,7 +37,7 @@ export function SpeakingStatus() {
   )
 }
 
-function hints({ phase, engine, maxSeconds, lag, lost, silent }: SpeakingState): string[] {
+function listHints({ phase, engine, maxSeconds, lag, lost, silent }: SpeakingState): string[] {
   const listening = phase === 'listening'
   return [
     silent && 'No sound from the microphone. Is it muted?',

@@ -1,24 +1,23 @@
-/** The microphones to choose from. */
+/** The microphones, and the chosen one. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
 import type { Device } from '../audio/devices.ts'
+import { readSetting } from '../shared/settings.ts'
 
 export interface MicrophonesState {
   devices: Device[]
-  /** A device id; an empty text stands for the system's default. */
+  /** A device id; an empty text for the system's default. */
   chosen: string
 }
 
-const initialState: MicrophonesState = { devices: [], chosen: '' }
-
 export const microphonesSlice = createSlice({
   name: 'microphones',
-  initialState,
+  initialState: (): MicrophonesState => ({ devices: [], chosen: readSetting('microphone') }),
   reducers: {
     listed(state, { payload }: PayloadAction<Device[]>) {
       state.devices = payload
-      // Without permission nothing is listed, and the choice of last time may still be there.
+      // Without permission the list is empty, and the previous choice may still be connected.
       if (payload.length > 0 && !payload.some(({ id }) => id === state.chosen)) state.chosen = ''
     },
     chosen(state, { payload }: PayloadAction<string>) {
@@ -26,3 +25,5 @@ export const microphonesSlice = createSlice({
     },
   },
 })
+
+export const selectMicrophones = (state: { microphones: MicrophonesState }) => state.microphones

@@ -1,8 +1,8 @@
-/** Whether this page's microphone is being captioned. */
+/** The state of the page's own stream. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 import type { Ready } from '../protocol.ts'
 
 export type Phase =
@@ -11,9 +11,9 @@ export type Phase =
   | 'asking'
   | 'connecting'
   | 'listening'
-  /** Until the next attempt to connect. */
+  /** For the next attempt to connect. */
   | 'waiting'
-  /** The microphone is off and the last words are on their way. */
+  /** The microphone is off, and the last finals have not arrived. */
   | 'stopping'
 
 export interface SpeakingState {
@@ -21,14 +21,14 @@ export interface SpeakingState {
   problem?: Problem | undefined
   /** When the next attempt begins, in milliseconds since 1970. */
   retryAt?: number | undefined
-  /** What the server said of itself; kept until the next start. */
+  /** From the server's `ready`: the engine and the longest stream; kept until the next start. */
   engine?: string | undefined
   maxSeconds?: number | undefined
-  /** How far the captions are behind the microphone, in seconds. */
+  /** The captions' delay behind the microphone, in seconds. */
   lag: number
-  /** Speech that could not be sent, in seconds. */
+  /** Audio that could not be sent, in seconds. */
   lost: number
-  /** The microphone is open, but nothing is to be heard. */
+  /** The microphone is open but silent. */
   silent: boolean
 }
 
@@ -38,7 +38,7 @@ export const speakingSlice = createSlice({
   name: 'speaking',
   initialState,
   reducers: {
-    asked: (): SpeakingState => ({ ...initialState, phase: 'asking' }),
+    permissionRequested: (): SpeakingState => ({ ...initialState, phase: 'asking' }),
     connecting(state) {
       state.phase = 'connecting'
       state.retryAt = undefined
@@ -74,3 +74,10 @@ export const speakingSlice = createSlice({
     },
   },
 })
+
+interface Root {
+  speaking: SpeakingState
+}
+
+export const selectSpeaking = ({ speaking }: Root) => speaking
+export const selectPhase = ({ speaking }: Root) => speaking.phase

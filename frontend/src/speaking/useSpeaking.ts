@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useRef } from 'react'
+import { useDispatch } from 'react-redux'
 
-import { useAppDispatch } from '../app/store.ts'
-import { speakerUrl } from '../live/endpoints.ts'
-import { SpeakingSession } from './session.ts'
+import { buildSpeakerUrl } from '../live/endpoints.ts'
+import { SpeakingSession } from './speakingSession.ts'
 
 interface Speaking {
   start: (name: string, microphone: string, language: string | undefined) => void
@@ -10,9 +10,9 @@ interface Speaking {
   switchTo: (microphone: string) => void
 }
 
-/** Starts and stops the captioning of this page's microphone; one session at a time. */
+/** Starts and stops the page's session of speaking, one at a time. */
 export function useSpeaking(conversation: string, onLevel: (level: number) => void): Speaking {
-  const dispatch = useAppDispatch()
+  const dispatch = useDispatch()
   const session = useRef<SpeakingSession>(undefined)
 
   useEffect(() => {
@@ -26,8 +26,8 @@ export function useSpeaking(conversation: string, onLevel: (level: number) => vo
 
   const start = useCallback(
     (name: string, microphone: string, language: string | undefined) => {
-      if (session.current?.over === false) return
-      const url = speakerUrl(location.origin, conversation, name, language)
+      if (session.current?.isOver === false) return
+      const url = buildSpeakerUrl(location.origin, conversation, name, language)
       session.current = new SpeakingSession(url, dispatch, onLevel)
       void session.current.start(microphone)
     },

@@ -1,9 +1,9 @@
 import { useEffect } from 'react'
 
 /**
- * Keeps the screen on for as long as `wanted`: a phone that goes dark stops recording.
+ * Keeps the screen on while `wanted`: a phone stops recording when its screen goes off.
  *
- * Where the browser cannot or will not (a low battery), everything else works all the same.
+ * Where the browser does not support or refuses it (a low battery), nothing else changes.
  */
 export function useWakeLock(wanted: boolean): void {
   useEffect(() => {
@@ -11,21 +11,21 @@ export function useWakeLock(wanted: boolean): void {
     let lock: WakeLockSentinel | undefined
     let over = false
 
-    const take = async () => {
+    const acquire = async () => {
       if (document.visibilityState !== 'visible') return
       try {
-        const taken = await navigator.wakeLock.request('screen')
-        if (over) await taken.release()
-        else lock = taken
+        const acquired = await navigator.wakeLock.request('screen')
+        if (over) await acquired.release()
+        else lock = acquired
       } catch {
-        // Refused; the next time that the page is shown it is asked for again.
+        // The browser refused. The next attempt follows when the page is shown again.
       }
     }
 
-    // Browsers let go of it whenever the page is hidden.
-    const onVisibility = () => void take()
+    // Browsers release the lock whenever the page is hidden.
+    const onVisibility = () => void acquire()
     document.addEventListener('visibilitychange', onVisibility)
-    void take()
+    void acquire()
     return () => {
       over = true
       document.removeEventListener('visibilitychange', onVisibility)

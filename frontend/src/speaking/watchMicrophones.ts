@@ -1,9 +1,10 @@
-import type { AppDispatch } from '../app/store.ts'
+import type { Dispatch } from '@reduxjs/toolkit'
+
 import { listMicrophones, onDeviceChange } from '../audio/devices.ts'
 import { microphonesSlice } from './microphonesSlice.ts'
 
-/** Keeps the list of microphones up to date for as long as the page lives. */
-export function watchMicrophones(dispatch: AppDispatch): void {
+/** Keeps the list of microphones up to date for as long as the page is open. */
+export function watchMicrophones(dispatch: Dispatch): void {
   const refresh = () => {
     void listMicrophones().then((devices) => dispatch(microphonesSlice.actions.listed(devices)))
   }

@@ -1,5 +1,6 @@
-import { useAppSelector } from '../app/store.ts'
-import type { ViewingState } from './viewingSlice.ts'
+import { useSelector } from 'react-redux'
+
+import { selectViewing, type ViewingState } from './viewingSlice.ts'
 import styles from './ViewingStatus.module.css'
 
 const WORDS: Record<ViewingState['status'], string> = {
@@ -9,9 +10,9 @@ const WORDS: Record<ViewingState['status'], string> = {
   ended: 'Not connected',
 }
 
-/** Whether what is on the page is up to date. */
+/** Whether the captions on the page are up to date. */
 export function ViewingStatus() {
-  const status = useAppSelector((state) => state.viewing.status)
+  const { status } = useSelector(selectViewing)
   return (
     <p className={styles.status} data-status={status} role="status" aria-label="Connection">
       {WORDS[status]}

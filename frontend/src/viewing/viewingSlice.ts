@@ -1,8 +1,8 @@
-/** Whether this page follows the conversation. */
+/** The state of the page's subscription to the conversation. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
-import type { Problem } from '../app/problem.ts'
+import type { Problem } from '../shared/problem.ts'
 
 export interface ViewingState {
   status: 'connecting' | 'live' | 'waiting' | 'ended'
@@ -17,7 +17,7 @@ export const viewingSlice = createSlice({
   name: 'viewing',
   initialState,
   reducers: {
-    // The problem stays on the page until the connection is good again.
+    // The problem stays on the page until the connection is live.
     connecting: ({ problem }): ViewingState => ({ status: 'connecting', problem }),
     live: (): ViewingState => ({ status: 'live' }),
     waiting: (
@@ -33,3 +33,5 @@ export const viewingSlice = createSlice({
     }),
   },
 })
+
+export const selectViewing = (state: { viewing: ViewingState }) => state.viewing

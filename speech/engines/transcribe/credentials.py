@@ -1,7 +1,7 @@
-"""Credentials from AWS's ordinary chain of providers, by botocore, off the event loop.
+"""Credentials from AWS's default chain of providers, by botocore, off the event loop.
 
-botocore refreshes what it knows to expire. What the service calls expired all the same is looked
-up anew, through the whole chain; when that brings the same again, there is nothing to be had.
+botocore refreshes credentials whose expiry it knows. When the service reports others as expired,
+the whole chain is asked again. If it returns the same ones, there are no valid credentials.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from speech.engines.transcribe.errors import CredentialsExpired, CredentialsMiss
 
 
 class CredentialSource:
-    """What requests are signed with."""
+    """The source of the credentials that sign requests."""
 
     def __init__(self, session: Callable[[], Session] = Session) -> None:
-        """Make a source.
+        """Create a source.
 
         Args:
-            session: makes the botocore session whose chain is asked; called again to ask anew.
+            session: creates the botocore session with the chain; called again for another lookup.
         """
         self._make_session = session
         self._session: Session | None = None
@@ -31,11 +31,11 @@ class CredentialSource:
         self._lock = asyncio.Lock()
 
     async def current(self, *, seconds: float) -> ReadOnlyCredentials:
-        """Return credentials that may be signed with now.
+        """Return valid credentials.
 
         Raises:
             CredentialsMissing: the chain has none, or cannot refresh them.
-            CredentialsExpired: it has none but those that have expired.
+            CredentialsExpired: it has expired ones only.
         """
         problem: CredentialsMissing | CredentialsExpired
         try:
@@ -43,26 +43,26 @@ class CredentialSource:
                 found = await asyncio.to_thread(self._look_up)
         except TimeoutError:
             problem = CredentialsMissing(f"AWS credentials were not found in {seconds:g} s")
-            problem.retryable = True  # whoever gives them out may only be slow
+            problem.retryable = True  # the provider may only be slow
         except BotoCoreError as error:
             problem = CredentialsMissing(f"AWS credentials: {type(error).__name__}")
         else:
             if found is None:
                 problem = CredentialsMissing("there are no AWS credentials")
             elif found == self._expired:
-                self._session = None  # there may be others the next time
+                self._session = None  # the next lookup may find others
                 problem = CredentialsExpired("the AWS credentials have expired", retryable=False)
             else:
                 return found
         raise problem
 
     def expired(self, credentials: ReadOnlyCredentials) -> None:
-        """Note that the service takes `credentials` no more: ask the chain anew."""
+        """Record that the service rejects `credentials` as expired: ask the chain again."""
         self._expired = credentials
         self._session = None
 
     def _look_up(self) -> ReadOnlyCredentials | None:
-        """Ask the chain; may take a while. In a thread."""
+        """Ask the chain, which may take a while; called in a thread."""
         session = self._session
         if session is None:
             session = self._session = self._make_session()

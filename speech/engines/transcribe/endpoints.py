@@ -19,23 +19,10 @@ def websocket_url(region: str, endpoint: str | None) -> str:
     """
     if endpoint is None:
         return f"wss://{_host(region)}:8443"
-    scheme, rest = _parts(endpoint)
-    return f"{_SCHEMES[scheme]}://{rest}"
-
-
-def http2_url(region: str, endpoint: str | None) -> str:
-    """Return the address of the service's HTTP/2 API in `region`, or `endpoint`.
-
-    Raises:
-        ValueError: `endpoint` is no URL of the scheme https, for without TLS there is no HTTP/2;
-            or it is none, and `region` no region.
-    """
-    if endpoint is None:
-        return f"https://{_host(region)}"
-    scheme, rest = _parts(endpoint)
-    if scheme != "https":
-        raise ValueError("the HTTP/2 endpoint of Transcribe is a URL such as https://host:443")
-    return f"https://{rest}"
+    url = urlsplit(endpoint)
+    if url.scheme not in _SCHEMES or not url.hostname or url.query or url.username:
+        raise ValueError("the endpoint of Transcribe is a URL such as https://host:8443")
+    return f"{_SCHEMES[url.scheme]}://{url.netloc}{url.path.rstrip('/')}"
 
 
 def _host(region: str) -> str:
@@ -43,11 +30,3 @@ def _host(region: str) -> str:
         if re.match(partition["regionRegex"], region):
             return f"transcribestreaming.{region}.{partition['outputs']['dnsSuffix']}"
     raise ValueError(f"AWS has no region {region!r}")
-
-
-def _parts(endpoint: str) -> tuple[str, str]:
-    """Return the scheme of a base URL and what follows it."""
-    url = urlsplit(endpoint)
-    if url.scheme not in _SCHEMES or not url.hostname or url.query or url.username:
-        raise ValueError("the endpoint of Transcribe is a URL such as https://host:8443")
-    return url.scheme, f"{url.netloc}{url.path.rstrip('/')}"

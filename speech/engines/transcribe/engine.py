@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 from botocore.session import Session as BotocoreSession
 
@@ -24,14 +23,12 @@ from speech.engines.base import (
 )
 from speech.engines.transcribe.credentials import CredentialSource
 from speech.engines.transcribe.errors import CredentialsExpired
-from speech.engines.transcribe.http2 import Http2Transport
-from speech.engines.transcribe.link import Transport
 from speech.engines.transcribe.operators import check, languages
 from speech.engines.transcribe.options import (
     MAX_CHANNELS,
     AllowedOptions,
     TranscribeOptions,
-    chosen,
+    combine_choices,
 )
 from speech.engines.transcribe.pace import NEWCOMER_SECONDS, STARTS_PER_SECOND, Starts
 from speech.engines.transcribe.session import Patience, TranscribeSession
@@ -56,7 +53,6 @@ class TranscribeEngine(Engine):
         allowed: AllowedOptions | None = None,
         defaults: Mapping[str, str] | None = None,
         ca_bundle: str | None = None,
-        transport: Literal["websocket", "http2"] = "websocket",
         starts_per_second: float = STARTS_PER_SECOND,
         policy: Policy = POLICY,
         patience: Patience | None = None,
@@ -70,19 +66,18 @@ class TranscribeEngine(Engine):
             allowed: what clients may choose.
             defaults: choices for every stream, by the service's names; see `options.py`.
             ca_bundle: file of the authorities to trust; else AWS's setting, else the system's.
-            transport: how the service is reached; `http2.py` tells why not to take that one.
             starts_per_second: of streams; more have to wait.
             policy: the patience of recognitions.
             patience: the times of sessions.
             botocore_session: makes what knows the chain of credentials.
 
         Raises:
-            OptionError: `defaults`, `allowed` and `transport` contradict each other or the service.
+            OptionError: `defaults` and `allowed` contradict each other or the service.
             ValueError: `endpoint` is no base URL, or without one AWS has no such region.
         """
         self._allowed = allowed or AllowedOptions()
         self._defaults = dict(defaults or {})
-        check(defaults=self._defaults, allowed=self._allowed, transport=transport)
+        check(defaults=self._defaults, allowed=self._allowed)
         self.policy = policy
         self.capabilities = Capabilities(
             languages=languages(defaults=self._defaults, allowed=self._allowed),
@@ -94,18 +89,12 @@ class TranscribeEngine(Engine):
         self._botocore_session = botocore_session
         self._credentials = CredentialSource(botocore_session)
         self._starts = Starts(starts_per_second)
-        self._transport: Transport
-        if transport == "http2":
-            self._transport = Http2Transport(
-                region=region, endpoint=endpoint, ca_bundle=self._find_ca_bundle
-            )
-        else:
-            self._transport = WebSocketTransport(
-                region=region,
-                endpoint=endpoint,
-                ca_bundle=self._find_ca_bundle,
-                ping=self._patience.ping,
-            )
+        self._transport = WebSocketTransport(
+            region=region,
+            endpoint=endpoint,
+            ca_bundle=self._find_ca_bundle,
+            ping=self._patience.ping,
+        )
 
     def recognise(
         self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
@@ -120,13 +109,13 @@ class TranscribeEngine(Engine):
         self._asked(options)
         return recognition
 
-    async def turn(self, *, first: bool) -> None:
+    async def admit(self, *, first: bool) -> None:
         """Wait for the stream's turn among all that begin; see `Starts`.
 
         Raises:
             Throttled: it is a new one and would have to wait too long.
         """
-        await self._starts.turn(seconds=NEWCOMER_SECONDS if first else math.inf)
+        await self._starts.admit(seconds=NEWCOMER_SECONDS if first else math.inf)
 
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
         """Open a stream of the service.
@@ -158,7 +147,7 @@ class TranscribeEngine(Engine):
         return session
 
     def _asked(self, options: RecognitionOptions) -> TranscribeOptions:
-        return chosen(
+        return combine_choices(
             language=options.language,
             channels=options.channels,
             choices=options.choices,

@@ -9,19 +9,19 @@ EngineError
 │   ├── CredentialsExpired   a retry helps if the chain has newer ones
 │   └── AccessDenied         unknown key, wrong signature, missing permission; no retry
 ├── EngineCrashed
-│   ├── ConnectionLost       the peer went without a word, or closed in mid-stream
+│   ├── ConnectionLost       the connection was lost, or the peer closed it in mid-stream
 │   ├── ServiceFailed        the service failed in mid-stream
-│   ├── SessionConflict      409: another stream took this one's place
-│   ├── AudioTimedOut        the service missed our audio for 15 seconds
-│   └── UnreadableEvent      what came is no event of the service
-├── EngineStalled            the service holds its peace, though it has something to finish
-├── SessionEnded             the session's time is up; the next one goes on
-├── RequestRefused           400: the service does not take what was asked; no retry
+│   ├── SessionConflict      409: another stream has the same session id
+│   ├── AudioTimedOut        the service received no audio for 15 seconds
+│   └── UnreadableEvent      the service sent an event that cannot be parsed
+├── EngineStalled            the service owes a result and sends nothing
+├── SessionEnded             the session reached its longest duration; another one follows
+├── RequestRefused           400: the service rejects the request; no retry
 └── OptionError              see options.py; no retry
 
-Clients are told `public` alone. No message holds a URL, a credential or an account: the service's
-own texts may quote the signed request or name who sent it, so they pass `told_by_service` first.
-And nothing is raised `from` a library's exception, which may hold the URL in its attributes.
+Clients get `public` only. No message contains a URL, a credential or an account: the service's own
+texts may quote the signed request or name its sender, so `redact` filters them. Nothing is raised
+`from` a library's exception, which may have the URL in its attributes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ import re
 
 from speech.engines.errors import EngineCrashed, EngineError, EngineUnavailable
 
-#: Of a text of the service so many characters are kept.
+#: The most characters of a text of the service that are shown.
 MAX_TEXT = 200
 
-#: What a text that quotes a signed request or names an account has in it; so has any URL.
+#: Matches texts that quote a signed request, name an account or contain a URL.
 _SECRET = re.compile(
     r"x-amz|aws4|credential=|signature=|canonical|://|\b(?:AKIA|ASIA)[A-Z0-9]{8}|arn:|\b\d{12}\b",
     re.IGNORECASE,
@@ -41,7 +41,7 @@ _SECRET = re.compile(
 
 
 class EndpointUnreachable(EngineUnavailable):
-    """There was no connection to be had."""
+    """No connection could be opened."""
 
 
 class ServiceUnavailable(EngineUnavailable):
@@ -63,7 +63,7 @@ class CredentialsMissing(EngineUnavailable):
 class CredentialsExpired(EngineUnavailable):
     """The credentials have expired.
 
-    Whether a retry helps is known when the chain was asked for newer ones.
+    A retry can help until the chain has returned no newer ones.
     """
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
@@ -72,7 +72,7 @@ class CredentialsExpired(EngineUnavailable):
 
 
 class AccessDenied(EngineUnavailable):
-    """The service does not let these credentials in."""
+    """The service rejects these credentials."""
 
     retryable = False
 
@@ -94,11 +94,11 @@ class AudioTimedOut(EngineCrashed):
 
 
 class UnreadableEvent(EngineCrashed):
-    """The service sent something that cannot be understood."""
+    """The service sent an event that cannot be parsed."""
 
 
 class RequestRefused(EngineError):
-    """The service does not take the request, whoever sends it how often."""
+    """The service rejects the request itself."""
 
     retryable = False
     public = "The recognition engine refuses the stream."
@@ -119,29 +119,29 @@ _DENIED = (
 _THROTTLED = ("LimitExceeded", "Throttling", "ThrottledException", "TooManyRequests")
 
 
-def told_by_service(text: str) -> str:
-    """Return a text of the service as far as it may be shown: short, and without secrets."""
+def redact(text: str) -> str:
+    """Return a text of the service that may be shown: short, or withheld if it has secrets."""
     line = " ".join(text.split())
     if _SECRET.search(line):
         return "(its text is withheld)"
     return line[:MAX_TEXT]
 
 
-def named(kind: str, text: str, *, status: int | None = None) -> EngineError:
-    """Return the exception for an error that the service calls `kind`.
+def to_engine_error(kind: str, text: str, *, status: int | None = None) -> EngineError:
+    """Return the exception for an error of the service.
 
     Args:
-        kind: the service's name for it, e.g. `BadRequestException`; may be empty.
+        kind: the service's name of the error, e.g. `BadRequestException`; may be empty.
         text: the service's explanation.
-        status: the HTTP status, where the error refused the handshake. Without a name, it decides.
+        status: the HTTP status of a refused handshake. It decides where there is no name.
     """
     name = kind.split(":", 1)[0].rsplit("#", 1)[-1]
-    told = f"Amazon Transcribe: {told_by_service(name) or 'error'}"
+    message = f"Amazon Transcribe: {redact(name) or 'error'}"
     if status is not None:
-        told += f" ({status})"
+        message += f" ({status})"
     if text:
-        told += f": {told_by_service(text)}"
-    return _class_of(name, text.lower(), status)(told)
+        message += f": {redact(text)}"
+    return _class_of(name, text.lower(), status)(message)
 
 
 def _class_of(name: str, text: str, status: int | None) -> type[EngineError]:  # noqa: PLR0911 - a table

@@ -1,7 +1,8 @@
-"""What lies between a session and the wire: a session knows no socket, a transport no results.
+"""The interface between a session and the wire.
 
-A transport makes one `Link` for each stream. The link carries audio to the service, and tells its
-`Receiver` what comes back, in the models of the SDK and the exceptions of `errors.py`.
+Each stream has a `Link` of its own. The link sends audio to the service, and delivers the answers
+to its `Receiver` as models of the SDK and exceptions of `errors.py`. So a session is independent of
+sockets, and a link of results.
 """
 
 from __future__ import annotations
@@ -13,39 +14,38 @@ from amazon_transcribe.model import Result
 from botocore.credentials import ReadOnlyCredentials
 
 from speech.engines.errors import EngineError
-from speech.transcribe_api import Operation
 
 
 class Receiver(Protocol):
-    """Who is told what happens. Called on the event loop; must not raise."""
+    """The callbacks of a link, called on the event loop. They must not raise."""
 
-    def told(self, results: Iterable[Result]) -> None:
-        """Take the results of one event; none of an event of another kind."""
+    def deliver(self, results: Iterable[Result]) -> None:
+        """Take the results of one event; empty for an event of another kind."""
 
     def drained(self) -> None:
-        """Learn that what waited went out."""
+        """Take the notice that the waiting bytes were sent."""
 
     def ended(self) -> None:
-        """Learn that the service has ended the stream in good order."""
+        """Take the notice that the service has ended the stream in order."""
 
     def failed(self, error: EngineError) -> None:
-        """Learn that the stream is over in any other way; nothing follows."""
+        """Take the error that has ended the stream; no callback follows."""
 
 
 class Link(Protocol):
-    """The connection of one stream. `open` it, then send; in the end `close`."""
+    """The connection of one stream: `open` it, send, and finally `close` it."""
 
     #: Set before `open`.
     receiver: Receiver
 
     @property
     def request_id(self) -> str | None:
-        """The service's name for the request, to ask its support about."""
+        """The service's id of the request, for its support."""
 
     async def open(
         self, parameters: Mapping[str, str], credentials: ReadOnlyCredentials, *, seconds: float
     ) -> None:
-        """Open the stream that `parameters` ask for, by the service's names, within `seconds`.
+        """Open a stream within `seconds`; `parameters` have the service's names.
 
         Raises:
             EndpointUnreachable: there is no connection, or no answer.
@@ -53,21 +53,14 @@ class Link(Protocol):
         """
 
     def send_audio(self, pcm: bytes) -> None:
-        """Send an event of audio, never none. Never blocks: what does not leave waits."""
+        """Send an event with audio, which is not empty. Never blocks: the rest waits."""
 
     def end_audio(self) -> None:
-        """Tell the service that the audio is complete. Nothing is sent after it."""
+        """End the audio. Nothing is sent after it."""
 
     @property
     def waiting(self) -> int:
-        """Bytes that were sent and that the system has not taken yet; a little more than audio."""
+        """Bytes that wait for the system, with the framing of the audio."""
 
     async def close(self) -> None:
-        """Leave, also in mid-stream; bounded. May be called twice."""
-
-
-class Transport(Protocol):
-    """A way to the service."""
-
-    def link(self, operation: Operation) -> Link:
-        """Return the link of a new stream that is begun by `operation`, not open yet."""
+        """Close the connection within a bound, also in mid-stream. Idempotent."""

@@ -6,47 +6,40 @@ What is wrong for every stream, or for every one that a client may ask for, is w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from speech.engines.base import RecognitionOptions
 from speech.engines.errors import OptionError
-from speech.engines.transcribe.options import LANGUAGES, AllowedOptions, InvalidOption, parsed
+from speech.engines.transcribe.options import (
+    LANGUAGES,
+    AllowedOptions,
+    InvalidOption,
+    parse_choices,
+)
 from speech.transcribe_operations import MEDICAL_LANGUAGES, is_medical
 
 #: A medical stream as plain as it can be.
 _MEDICAL = {"specialty": "PRIMARYCARE", "type": "CONVERSATION"}
 
 
-def check(
-    *,
-    defaults: Mapping[str, str],
-    allowed: AllowedOptions,
-    transport: Literal["websocket", "http2"],
-) -> None:
+def check(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> None:
     """Accept settings that streams can begin with.
 
     Args:
         defaults: choices for every stream, by the service's names.
         allowed: what clients may choose.
-        transport: how the service is reached.
 
     Raises:
         OptionError: they contradict each other, or are none that the service would take.
     """
     language = RecognitionOptions().language
-    parsed(defaults, language=language)
+    parse_choices(defaults, language=language)
     if not (allowed.medical or is_medical(defaults)):
         return
-    if transport == "http2":
-        raise InvalidOption(
-            "Amazon Transcribe Medical is reached over `websocket`: "
-            "Amazon's SDK for `http2` has no such operation"
-        )
     if allowed.languages and allowed.languages.isdisjoint(MEDICAL_LANGUAGES):
         raise InvalidOption(f"Amazon Transcribe Medical needs one of {_listed(MEDICAL_LANGUAGES)}")
     if not is_medical(defaults):
         try:
-            parsed({**defaults, **_MEDICAL}, language=language)
+            parse_choices({**defaults, **_MEDICAL}, language=language)
         except OptionError as error:
             raise InvalidOption(f"`medical` is allowed, beside defaults: {error}") from error
 

@@ -1,15 +1,15 @@
-"""What a stream asks of Transcribe, and what the operator lets clients ask. Pure.
+"""The options of a stream of Transcribe, and those that the operator allows clients. Pure.
 
-Choices have the names of the service's own query parameters, for example
+Choices have the names of the service's query parameters, for example
 `{"identify-language": "true", "language-options": "en-US,fr-FR"}`. The operator's defaults are
-choices, too; a client's replace them if the operator allows what comes of it.
+choices too; a client's choices replace them if the operator allows the result.
 
 A choice that only Transcribe Medical has makes the stream a medical one, with the options that
 Amazon's model gives that operation, and no others.
 
-OptionError                  of all engines; none helps to repeat
-├── UnknownOption            no option of that name, or none that clients have
-├── InvalidOption            a value that the service would not take, or not beside the others
+OptionError                  the error of all engines; not retryable
+├── UnknownOption            no option has this name, or clients have none of this name
+├── InvalidOption            the service would reject the value, or its combination with others
 └── OptionNotAllowed         the operator does not allow it
 """
 
@@ -21,8 +21,8 @@ from typing import Annotated, Final, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from speech.engines.base import SAMPLE_RATE
 from speech.engines.errors import OptionError, UnsupportedLanguage
+from speech.pcm import SAMPLE_RATE
 from speech.transcribe_api import Operation
 from speech.transcribe_operations import MEDICAL_OPTIONS, is_medical, operation_of, service_of
 from speech.transcribe_values import (
@@ -36,15 +36,15 @@ from speech.transcribe_values import (
     VocabularyFilterMethod,
 )
 
-#: What is to happen to personal information; in a medical stream that is health information.
+#: The handling of personal information; of health information in a medical stream.
 Pii = Literal["redact", "identify"]
 
 LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 
-#: The service takes two channels at most, and at least two languages to choose from.
+#: The service's most channels, and its least languages for identification.
 MAX_CHANNELS = 2
 MIN_LANGUAGES = 2
-#: How long the service lets a session be resumed at most, in minutes.
+#: The longest time in which the service lets a session be resumed, in minutes.
 MAX_RESUME_WINDOW: Final = START_STREAM_TRANSCRIPTION.parameters["session-resume-window"].most
 
 
@@ -53,22 +53,22 @@ class UnknownOption(OptionError):
 
 
 class InvalidOption(OptionError):
-    """The value makes no sense, or not beside the others."""
+    """The service would reject the value, or its combination with others."""
 
 
 class OptionNotAllowed(OptionError):
-    """The operator does not allow it, and could."""
+    """The operator does not allow the option, and could."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"not allowed here: {what}; whoever runs the service can allow it")
 
 
 class AllowedOptions(BaseModel):
-    """What clients may choose. Nothing but the language, unless it is listed here."""
+    """The options that clients may choose, by default the language only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Empty means every language of the service.
+    #: Empty for all languages of the service.
     languages: frozenset[str] = frozenset()
     identify_language: bool = False
     vocabularies: frozenset[str] = frozenset()
@@ -77,10 +77,10 @@ class AllowedOptions(BaseModel):
     speaker_labels: bool = False
     two_channels: bool = False
     stability: frozenset[PartialResultsStability] = frozenset()
-    #: Redaction that is a default stays, for it protects people other than the client.
+    #: A default of redaction stays, because it protects other people than the client.
     pii: frozenset[Pii] = frozenset()
     transcript_format: frozenset[TranscriptFormat] = frozenset()
-    #: The longest that a client may choose, in minutes.
+    #: The longest value that a client may choose, in minutes.
     session_resume_window: Annotated[int, Field(ge=0, le=MAX_RESUME_WINDOW)] = 0
     #: Transcribe Medical, of any specialty and type; it costs three times as much.
     medical: bool = False
@@ -90,16 +90,16 @@ class AllowedOptions(BaseModel):
     def _that_the_service_has(cls, value: frozenset[str]) -> frozenset[str]:
         unknown = sorted(value - LANGUAGES)
         if unknown:
-            raise ValueError(f"Amazon Transcribe has no language {_shown(unknown[0])}")
+            raise ValueError(f"Amazon Transcribe has no language {_quote(unknown[0])}")
         return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeOptions:
-    """What a stream asks for, consistent in itself."""
+    """The consistent options of one stream."""
 
     language: str
-    #: Find out which of `languages` is spoken, or which at each moment.
+    #: Identify one of `languages` for the stream, or several within it.
     identify: Literal["one", "several"] | None = None
     languages: tuple[str, ...] = ()
     vocabularies: tuple[str, ...] = ()
@@ -112,15 +112,15 @@ class TranscribeOptions:
     pii: Pii | None = None
     pii_types: tuple[str, ...] = ()
     transcript_format: TranscriptFormat | None = None
-    #: For how long the service keeps the session for who comes back with its id, in minutes.
+    #: How long the service keeps the session to be resumed by its id, in minutes.
     resume_window: int | None = None
-    #: Of a medical stream, which has both.
+    #: A medical stream has both.
     specialty: Specialty | None = None
     speech_type: Type | None = None
 
     @property
     def operation(self) -> Operation:
-        """What the stream is begun by."""
+        """The operation that starts the stream."""
         return START_MEDICAL_STREAM_TRANSCRIPTION if self.specialty else START_STREAM_TRANSCRIPTION
 
     def parameters(self) -> dict[str, str]:
@@ -158,14 +158,14 @@ class TranscribeOptions:
         return asked
 
     def _of_language(self) -> dict[str, str]:
-        """Return the parameters of the language, and of what belongs to one."""
+        """Return the parameters of the language, and those that depend on it."""
         asked: dict[str, str] = {}
         several = "s" if self.identify else ""  # a list of names for all languages, or one name
         if self.identify:
             switch = "language" if self.identify == "one" else "multiple-languages"
             asked[f"identify-{switch}"] = "true"
             asked["language-options"] = ",".join(self.languages)
-            # The service takes it with `identify-language` only.
+            # The service accepts it with `identify-language` only.
             if self.identify == "one" and self.language in self.languages:
                 asked["preferred-language"] = self.language
         else:
@@ -181,7 +181,7 @@ class TranscribeOptions:
         return asked
 
 
-def chosen(
+def combine_choices(
     *,
     language: str,
     channels: int,
@@ -189,12 +189,12 @@ def chosen(
     allowed: AllowedOptions,
     defaults: Mapping[str, str],
 ) -> TranscribeOptions:
-    """Return what a stream gets: the client's choices over the operator's defaults.
+    """Combine the client's choices with the operator's defaults.
 
     Raises:
-        UnknownOption: a choice has a name that clients cannot choose.
+        UnknownOption: clients have no option of this name.
         InvalidOption: a value is not the service's, or contradicts another.
-        OptionNotAllowed: the operator does not let clients choose it.
+        OptionNotAllowed: the operator does not allow it to clients.
         UnsupportedLanguage: the language is none of the service's.
     """
     if channels > 1 and not allowed.two_channels:
@@ -203,30 +203,30 @@ def chosen(
         raise OptionNotAllowed("Amazon Transcribe Medical")
     replaced = {_OTHER_FORM[name] for name in choices if name in _OTHER_FORM}
     kept = {name: value for name, value in defaults.items() if name not in replaced}
-    asked = parsed({**kept, **choices}, language=language, channels=channels)
-    before = parsed(defaults, language=language, channels=channels, alone=False)
-    _check(asked, before, allowed)
+    asked = parse_choices({**kept, **choices}, language=language, channels=channels)
+    before = parse_choices(defaults, language=language, channels=channels, alone=False)
+    _check_permission(asked, before, allowed)
     return asked
 
 
-def parsed(
+def parse_choices(
     choices: Mapping[str, str], *, language: str, channels: int = 1, alone: bool = True
 ) -> TranscribeOptions:
-    """Return the options that `choices` are.
+    """Parse `choices`.
 
     Args:
         choices: values by the service's names.
         language: the stream's.
         channels: the stream's.
-        alone: whether they must agree with each other, and with `channels`.
+        alone: whether to check that they are consistent with each other and with `channels`.
 
     Raises:
-        UnknownOption: a choice has a name that is none.
+        UnknownOption: no option has this name.
         InvalidOption: a value is not the service's, or contradicts another.
         UnsupportedLanguage: the language is none of the service's.
     """
-    operation = _operation(choices, language)
-    take = _Taker(choices, operation)
+    operation = _choose_operation(choices, language)
+    take = _Reader(choices, operation)
     identify: Literal["one", "several"] | None = None
     if take.switch("identify-language"):
         identify = "one"
@@ -253,16 +253,16 @@ def parsed(
         speech_type=cast("Type | None", take.text("type")),
     )
     if alone:
-        _agree(options)
+        _check_combination(options)
     return options
 
 
-def _operation(choices: Mapping[str, str], language: str) -> Operation:
-    """Return what begins a stream with `choices`; raise if it has no such option or language."""
+def _choose_operation(choices: Mapping[str, str], language: str) -> Operation:
+    """Return the operation that starts a stream with `choices`; raise where it lacks an option."""
     for name in choices:
         if name not in NAMES:
             raise UnknownOption(
-                f"there is no option {_shown(name)}; there are: {', '.join(sorted(NAMES))}"
+                f"there is no option {_quote(name)}; there are: {', '.join(sorted(NAMES))}"
             )
     operation, service = operation_of(choices), service_of(choices)
     required = {name for name, parameter in operation.parameters.items() if parameter.required}
@@ -273,12 +273,12 @@ def _operation(choices: Mapping[str, str], language: str) -> Operation:
     if missing:
         raise InvalidOption(f"{service} needs {', '.join(missing)}")
     if language not in operation.parameters["language-code"].values:
-        raise UnsupportedLanguage(f"{service} has no language {_shown(language)}")
+        raise UnsupportedLanguage(f"{service} has no language {_quote(language)}")
     return operation
 
 
-def _agree(options: TranscribeOptions) -> None:
-    """Raise if the service would not take these together."""
+def _check_combination(options: TranscribeOptions) -> None:
+    """Raise if the service would reject the combination."""
     rules = (
         (options.channels not in range(1, MAX_CHANNELS + 1), "there are one or two channels"),
         (
@@ -327,11 +327,13 @@ def _agree(options: TranscribeOptions) -> None:
         raise InvalidOption("; ".join(problems))
 
 
-def _check(asked: TranscribeOptions, before: TranscribeOptions, allowed: AllowedOptions) -> None:
-    """Raise if a client gets what it may not have.
+def _check_permission(
+    asked: TranscribeOptions, before: TranscribeOptions, allowed: AllowedOptions
+) -> None:
+    """Raise if a client changes an option without permission.
 
-    What it leaves as the operator has set it `before` needs no permission. What it changes does,
-    and so does what it changes that of: a kind of PII, or how a filter works, is the operator's
+    An option that stays as the operator has set it `before` needs no permission. A changed one
+    does, and so do its details: the types of PII, and the method of a filter, are the operator's
     as long as the handling of PII or the filter is.
     """
     some = bool(allowed.languages)
@@ -392,10 +394,10 @@ NAMES = frozenset({
     *MEDICAL_OPTIONS,
 })  # fmt: skip
 
-#: So many values are listed in a refusal at most.
+#: The most values that an error lists.
 _LISTED: Final = 20
 
-#: Options that exclude each other: a client's replaces the operator's of the other form.
+#: Options that exclude each other: the client's replaces the operator's other form.
 _FORMS = (
     ("vocabulary-name", "vocabulary-names"),
     ("vocabulary-filter-name", "vocabulary-filter-names"),
@@ -405,8 +407,8 @@ _FORMS = (
 _OTHER_FORM = dict([*_FORMS, *((other, one) for one, other in _FORMS)])
 
 
-class _Taker:
-    """Reads values; each method raises `InvalidOption` when it cannot."""
+class _Reader:
+    """Reads values. Each method raises `InvalidOption` for an invalid one."""
 
     def __init__(self, choices: Mapping[str, str], operation: Operation) -> None:
         self._choices = choices
@@ -421,11 +423,11 @@ class _Taker:
     def text(self, name: str) -> str | None:
         value = self._choices.get(name)
         if value is not None and self._parameters[name].violated(value):
-            raise InvalidOption(f"{name} has no value {_shown(value)}{self._values(name)}")
+            raise InvalidOption(f"{name} has no value {_quote(value)}{self._values(name)}")
         return value
 
     def _values(self, name: str) -> str:
-        """Return what an option may be, to go on with; nothing where it is too much to list."""
+        """Return the values of an option for a message; empty where there are too many."""
         values = self._parameters[name].values
         return f"; there are: {', '.join(values)}" if 0 < len(values) <= _LISTED else ""
 
@@ -435,7 +437,7 @@ class _Taker:
             return None
         problem = self._parameters[name].violated(value)
         if problem:
-            raise InvalidOption(f"{name} has no value {_shown(value)}: {problem}")
+            raise InvalidOption(f"{name} has no value {_quote(value)}: {problem}")
         return int(value)
 
     def values(self, name: str) -> tuple[str, ...]:
@@ -446,7 +448,7 @@ class _Taker:
         return values
 
     def either(self, one: str, several: str) -> tuple[str, ...]:
-        """Take a name, or names; the service has an option for each."""
+        """Return one name or several; the service has an option for each."""
         single = self.text(one)
         if single is None:
             return self.values(several)
@@ -464,6 +466,6 @@ class _Taker:
         return "redact" if given[0] == names[0] else "identify"
 
 
-def _shown(value: str) -> str:
-    """Return a client's word as an error may repeat it."""
+def _quote(value: str) -> str:
+    """Return a client's value as an error may quote it."""
     return repr(value[:40])

@@ -1,9 +1,9 @@
-"""Streams begin one after another: the service counts starts per second, and refuses the rest.
+"""The rate of starting streams: the service limits the starts per second and refuses the rest.
 
-When it goes down for a moment, all streams of a process lose their sessions together, and all
-would open new ones together. They wait here, and none is given up for it: the last begins after
-as many seconds as there are streams of this process, divided by the rate. Meanwhile at most the
-recognition's backlog of its audio is kept, for its speaker's socket is not read.
+When the service is down for a moment, all streams of a process lose their sessions and open new
+ones together. They wait here, and none is given up for it: the last one starts after the number of
+streams of this process divided by the rate, in seconds. Meanwhile its audio is kept up to the
+recognition's backlog, because the speaker's socket is not read.
 """
 
 from __future__ import annotations
@@ -13,28 +13,27 @@ import math
 
 from speech.engines.transcribe.errors import Throttled
 
-#: A speaker who has not begun can come again, and waits no longer: clients give up after 10 s,
-#: and the session has yet to be opened.
+#: The longest wait of a new stream, whose client can retry. Clients give up after 10 s, and the
+#: session still has to be opened.
 NEWCOMER_SECONDS = 4.0
-#: Of the 25 a second that AWS lets an account begin, unless it is asked for more: some are left
-#: for the account's other processes.
+#: AWS's default quota is 25 a second for an account; the rest is for its other processes.
 STARTS_PER_SECOND = 20.0
 
 
 class Starts:
-    """Hands out turns, evenly spaced, in the order of asking."""
+    """Admits streams at even intervals, in the order of their requests."""
 
     def __init__(self, per_second: float) -> None:
         self._interval = 1.0 / per_second
         self._next = 0.0  # by the loop's clock
-        self._first = asyncio.Lock()  # of those who wait, whose turn is next
+        self._first = asyncio.Lock()  # held by the stream that is next
         self._waiting = 0
 
-    async def turn(self, *, seconds: float = math.inf) -> None:
-        """Wait for a turn. Who is cancelled meanwhile has not taken it.
+    async def admit(self, *, seconds: float = math.inf) -> None:
+        """Wait for the admission. A cancelled wait does not use up an interval.
 
         Raises:
-            Throttled: it would come later than in `seconds`; raised at once.
+            Throttled: the wait would exceed `seconds`; raised at once.
         """
         clock = asyncio.get_running_loop().time
         if max(0.0, self._next - clock()) + self._waiting * self._interval > seconds:

@@ -12,17 +12,17 @@ from botocore.credentials import ReadOnlyCredentials
 
 #: The service's name in a signature's scope.
 SIGNING_NAME = "transcribe"
-#: How long a URL may be used, in seconds: the service takes no more.
+#: How long a URL is valid, in seconds: the service's maximum.
 EXPIRES_SECONDS = 300
 
-# At DEBUG it logs each request that it signs, token and signature and all.
+# At DEBUG it logs each signed request with its token and signature.
 logging.getLogger("botocore.auth").setLevel(logging.INFO)
 
 
-def presigned(
+def presign(
     url: str, parameters: Mapping[str, str], *, region: str, credentials: ReadOnlyCredentials
 ) -> str:
-    """Return the URL that opens a stream. It is a secret: whoever has it can use it."""
+    """Return the signed URL that opens a stream. It is a secret, because anybody can use it."""
     query = urlencode(parameters, quote_via=quote)
     request = AWSRequest("GET", f"{url}?{query}")
     SigV4QueryAuth(credentials, SIGNING_NAME, region, expires=EXPIRES_SECONDS).add_auth(request)

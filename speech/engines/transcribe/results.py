@@ -1,11 +1,10 @@
-"""From Transcribe's results to ours. Pure.
+"""The conversion of Transcribe's results. Pure.
 
-Transcribe tells a segment of speech again and again (`IsPartial`), and then once for good, under
-one `ResultId`; ids are said to change now and then, the `StartTime` does not. We number the
-segments of each channel instead. Whatever comes about a segment that is closed is dropped: a
-final is never rewritten.
+Transcribe sends partials of a segment (`IsPartial`) and then its final, under one `ResultId`. The
+id may change, the `StartTime` does not. Here the segments of each channel are numbered instead.
+Results of a closed segment are dropped, because a final is never changed.
 
-Words are the items that were spoken. Punctuation is in the text, and no word of its own.
+Words are the spoken items. Punctuation is in the text only.
 """
 
 from __future__ import annotations
@@ -21,66 +20,66 @@ from speech.engines.base import Result
 from speech.engines.transcribe.timeline import Timeline
 from transcripts.models import Word
 
-#: Starts of one segment may differ by as much in its results, in seconds.
+#: The results of one segment may differ in their start by so much, in seconds.
 SAME_START = 0.01
-#: So many ids of closed segments are known for each channel.
+#: How many ids of closed segments are remembered for each channel.
 REMEMBERED_IDS = 8
 
-_Key = tuple[str, float, float, float]  # what is told of a word
+_Key = tuple[str, float, float, float]  # content, start, end, confidence of a word
 
 
 @dataclass(slots=True)
 class _Channel:
     segment: int = 0
-    #: Of the segment that is open; `None` if none is.
+    #: The start of the open segment; `None` if none is open.
     open_since: float | None = None
-    #: Of segments that are closed, the latest last.
+    #: The ids of closed segments, the latest last.
     closed_ids: list[str] = field(default_factory=list)
     closed_start: float = -1.0
     closed_end: float = 0.0
-    #: The words of the last result. Most come again, and making one is what costs most.
+    #: The words of the last result. Most of them repeat, and their construction is expensive.
     words: list[tuple[_Key, Word]] = field(default_factory=list)
 
 
 class Segments:
-    """Numbers what one session of the service tells."""
+    """Converts the results of one session, and numbers their segments."""
 
     def __init__(self, channels: int, timeline: Timeline) -> None:
         self._channels = [_Channel() for _ in range(channels)]
         self._timeline = timeline
-        self._people: dict[str, int] = {}  # by the service's labels, as they were heard
+        self._speakers: dict[str, int] = {}  # by the service's labels, in order of appearance
 
     @property
     def open_since(self) -> list[float | None]:
-        """For each channel where its open segment began, in our seconds, if one is open."""
+        """For each channel the start of its open segment in stream time, if one is open."""
         return [channel.open_since for channel in self._channels]
 
     @property
     def any_open(self) -> bool:
-        """Whether a final is still to come for what was told."""
+        """Whether any segment has partials and no final."""
         return any(channel.open_since is not None for channel in self._channels)
 
-    def understand(self, told: ServiceResult) -> list[Result]:
-        """Return what a result says that is new; of a final with several speakers, one for each.
+    def convert(self, received: ServiceResult) -> list[Result]:
+        """Convert a result; a final with several speakers becomes one result for each turn.
 
         Raises:
-            ValueError: the service does not keep to its own form.
+            ValueError: the result is not in the service's form.
         """
-        number = _channel_number(told.channel_id)
+        number = _channel_number(received.channel_id)
         if number >= len(self._channels):
             raise ValueError("unknown channel")
         channel = self._channels[number]
-        told_start = _seconds(told.start_time)
-        if _is_closed(channel, told.result_id, told_start, _seconds(told.end_time)):
+        received_start = _seconds(received.start_time)
+        if _is_closed(channel, received.result_id, received_start, _seconds(received.end_time)):
             return []
-        alternative = told.alternatives[0] if told.alternatives else None
+        alternative = received.alternatives[0] if received.alternatives else None
         text = (alternative.transcript or "").strip() if alternative else ""
         items = alternative.items if alternative else []
-        start, end = self._span(told)
-        is_final = told.is_partial is False
+        start, end = self._span(received)
+        is_final = received.is_partial is False
         if not text and not (is_final and channel.open_since is not None):
             if is_final:
-                self._close(channel, told, told_start)
+                self._close(channel, received, received_start)
             return []
         words = self._words(channel, items)
         runs = list(_runs(items, text)) if is_final else []
@@ -90,34 +89,34 @@ class Segments:
             speaker = _only_speaker(items) if is_final else _latest_speaker(items)
             results = [(speaker, _result(text, words, start=start, end=end))]
         for speaker, result in results:
-            result.person = self._person(speaker)
+            result.speaker_number = self._number_speaker(speaker)
             result.segment = channel.segment
             result.is_final = is_final
-            result.language = told.language_code or None
+            result.language = received.language_code or None
             result.channel = number
             result.stable_words = None if is_final else _stable(items)
             if is_final:
                 channel.segment += 1
         if is_final:
-            self._close(channel, told, told_start)
+            self._close(channel, received, received_start)
         elif channel.open_since is None or start < channel.open_since:
             channel.open_since = start
         return [result for _, result in results]
 
-    def _person(self, speaker: str | None) -> int | None:
-        return None if speaker is None else self._people.setdefault(speaker, len(self._people))
+    def _number_speaker(self, speaker: str | None) -> int | None:
+        return None if speaker is None else self._speakers.setdefault(speaker, len(self._speakers))
 
-    def _close(self, channel: _Channel, told: ServiceResult, told_start: float) -> None:
+    def _close(self, channel: _Channel, received: ServiceResult, received_start: float) -> None:
         channel.open_since = None
         channel.words.clear()
-        channel.closed_ids.append(told.result_id or "")
+        channel.closed_ids.append(received.result_id or "")
         del channel.closed_ids[:-REMEMBERED_IDS]
-        channel.closed_start = told_start
-        channel.closed_end = _seconds(told.end_time)
+        channel.closed_start = received_start
+        channel.closed_end = _seconds(received.end_time)
 
-    def _span(self, told: ServiceResult) -> tuple[float, float]:
-        start = self._timeline.ours(_seconds(told.start_time))
-        return start, max(start, self._timeline.ours(_seconds(told.end_time)))
+    def _span(self, received: ServiceResult) -> tuple[float, float]:
+        start = self._timeline.to_stream_time(_seconds(received.start_time))
+        return start, max(start, self._timeline.to_stream_time(_seconds(received.end_time)))
 
     def _words(self, channel: _Channel, items: list[Item]) -> tuple[Word, ...]:
         before = channel.words
@@ -125,7 +124,7 @@ class Segments:
         for item in items:
             if item.item_type == "punctuation" or not item.content:
                 continue
-            confidence = item.confidence or 0.0  # of a partial it is often not told
+            confidence = item.confidence or 0.0  # often absent in a partial
             key = (item.content, item.start_time or 0.0, item.end_time or 0.0, confidence)
             place = len(made)
             if place < len(before) and before[place][0] == key:
@@ -136,17 +135,17 @@ class Segments:
         return tuple([word for _, word in made])
 
     def _word(self, content: str, start: float, end: float, confidence: float) -> Word:
-        ours = self._timeline.ours(_seconds(start))
+        ours = self._timeline.to_stream_time(_seconds(start))
         return Word(
             word=content,
             start_time=ours,
-            end_time=max(ours, self._timeline.ours(_seconds(end))),
+            end_time=max(ours, self._timeline.to_stream_time(_seconds(end))),
             confidence=min(1.0, max(0.0, confidence)),
         )
 
 
 def _is_closed(channel: _Channel, result_id: str | None, start: float, end: float) -> bool:
-    """Return whether a result is about a segment that already has its final."""
+    """Return whether the segment of a result has its final already."""
     if result_id:
         if result_id in channel.closed_ids:
             return True
@@ -178,7 +177,7 @@ def _by_speaker(
 
 @dataclass(slots=True)
 class _Run:
-    """Words in a row by one speaker."""
+    """Consecutive words of one speaker."""
 
     speaker: str | None
     words: int
@@ -186,7 +185,7 @@ class _Run:
 
 
 def _runs(items: list[Item], text: str) -> Iterator[_Run]:
-    """Yield the turns of the speakers, with the very piece of `text` that each said.
+    """Yield the turns of the speakers, each with its part of `text`.
 
     Yields nothing if the items are not found in the text.
     """
@@ -220,7 +219,7 @@ def _runs(items: list[Item], text: str) -> Iterator[_Run]:
 
 
 def _latest_speaker(items: list[Item]) -> str | None:
-    """Return who speaks in a result, by its latest word."""
+    """Return the speaker of the latest word in a result."""
     for item in reversed(items):
         if item.speaker is not None and item.item_type != "punctuation":
             return item.speaker
@@ -228,15 +227,15 @@ def _latest_speaker(items: list[Item]) -> str | None:
 
 
 def _only_speaker(items: list[Item]) -> str | None:
-    """Return who speaks in a result, `None` if it is nobody or several people."""
+    """Return the speaker of a result; `None` if there is none or more than one."""
     speakers = {item.speaker for item in items if item.item_type != "punctuation"} - {None}
     return speakers.pop() if len(speakers) == 1 else None
 
 
 def _stable(items: list[Item]) -> int | None:
-    """Return how many words, from the first, the service will not change any more.
+    """Return how many words from the first the service will not change.
 
-    `None` if it does not tell, which it does only when it was asked for.
+    `None` if the service does not report it, which it does on request only.
     """
     if all(item.stable is None for item in items):
         return None
@@ -251,7 +250,7 @@ def _stable(items: list[Item]) -> int | None:
 
 
 def _channel_number(label: str | None) -> int:
-    """Return 0 for `ch_0`, which is also what is meant without channel identification."""
+    """Return the channel of a label, 0 for `ch_0` and without channel identification."""
     if not label:
         return 0
     prefix, _, number = label.partition("_")
@@ -261,10 +260,10 @@ def _channel_number(label: str | None) -> int:
 
 
 def _seconds(value: float | None) -> float:
-    """Return a time of the service, 0 if it tells none.
+    """Return a time of the service, 0 if it is absent.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: the value is no time.
     """
     if value is None:
         return 0.0

@@ -1,12 +1,12 @@
-"""One session of Transcribe on the port of `base.py`: audio out, events in, nothing of the wire.
+"""One session of Transcribe on the port of `base.py`, independent of the wire.
 
-What keeps a session alive or ends it: in silence it sends zeros, for the service ends a stream
-after 15 s without audio; in time it asks to be replaced, for a stream lasts 4 hours at most; and
-a service that owes an answer gets a deadline. All that is looked at once a second.
+A check every second maintains the session. During silence it sends zeros, because the service ends
+a stream after 15 s without audio. It asks for its replacement in time, because a stream lasts at
+most 4 hours. It fails a service that exceeds the deadline for an answer.
 
-Audio that is heard again after a failure is sent at once. The service refuses audio that comes
-faster than real time for over five minutes; what can come so is what was not settled, usually
-some seconds and hardly more than `MUTE_SECONDS`, and the 5 seconds of the backlog.
+A replay is sent at once. The service refuses audio that arrives faster than real time for over five
+minutes. A replay is far shorter: it has the audio that is not settled, usually some seconds and
+hardly more than `MUTE_SECONDS`, and the 5 seconds of the backlog.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import structlog
 from amazon_transcribe.model import Result
 from pydantic import ValidationError
 
-from speech.engines.base import BYTES_PER_SAMPLE, SAMPLE_RATE, Session, SessionEvents
+from speech.engines.base import Session, SessionEvents
 from speech.engines.errors import EngineError, EngineStalled, SessionEnded
 from speech.engines.transcribe.errors import ConnectionLost, CredentialsExpired, UnreadableEvent
 from speech.engines.transcribe.link import Link
 from speech.engines.transcribe.results import Segments
 from speech.engines.transcribe.timeline import Settling, Timeline
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
-#: An event holds at least and at most so much audio, in seconds; the service recommends it.
+#: The least and the most audio in an event, in seconds, as the service recommends.
 MIN_EVENT_SECONDS = 0.05
 MAX_EVENT_SECONDS = 0.2
 
@@ -35,29 +36,29 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """The session's times, in seconds."""
+    """The intervals and timeouts of a session, in seconds."""
 
-    #: How often it looks after itself.
+    #: The interval of the check.
     tick: float = 1.0
-    #: Without audio for so long, zeros are sent. The service waits 15 s.
+    #: The time without audio after which zeros are sent. The service waits 15 s.
     idle: float = 5.0
-    #: So much silence lets the service close a segment.
+    #: Silence after which the service closes a segment.
     closing_silence: float = 1.0
-    #: While a segment is open and audio flows, something is said about it within this.
+    #: The longest time without a result while a segment is open and audio is sent.
     answer: float = 10.0
-    #: After the end of the audio, and after each answer, the next one comes within this.
+    #: The longest time to the next result after the end of the audio.
     last_final: float = 8.0
-    #: And as much later as the service may take for a second that came faster than it was spoken.
+    #: Added to it for each second of audio that was sent faster than real time.
     replay_second: float = 1.0
-    #: How often a peer that is silent is asked for a sign of life; see `websocket.py`.
+    #: The interval of pings to a silent peer; see `websocket.py`.
     ping: float = 5.0
-    #: From this age on it is replaced in the next pause, and at the latest when it is `max_age`.
+    #: The age from which it is replaced in the next pause, and at `max_age` at the latest.
     renewal_age: float = 3 * 3600 + 55 * 60
     max_age: float = 3 * 3600 + 58 * 60
 
 
 class TranscribeSession(Session):
-    """A stream of the service. Its link must be open before audio is written."""
+    """A stream of the service. Its link has to be open before audio is written."""
 
     def __init__(
         self,
@@ -68,14 +69,14 @@ class TranscribeSession(Session):
         patience: Patience | None = None,
         expired: Callable[[], None] | None = None,
     ) -> None:
-        """Make a session.
+        """Create a session.
 
         Args:
-            link: where events go; it reports to this session.
-            events: where results go.
-            channels: of the audio, interleaved.
-            patience: its times.
-            expired: called when the service finds that the credentials have expired.
+            link: the connection, whose receiver is this session.
+            events: the callbacks for results.
+            channels: the number of interleaved channels.
+            patience: the intervals and timeouts.
+            expired: called when the service reports expired credentials.
         """
         self._link = link
         self._events = events
@@ -89,25 +90,25 @@ class TranscribeSession(Session):
         self._timeline = Timeline()
         self._segments = Segments(channels, self._timeline)
         self._pending = bytearray()  # too little for an event
-        self._sent_bytes = 0  # of our audio, without zeros
+        self._sent_bytes = 0  # without zeros
         self._processed = 0.0
         now = self._loop.time()
         self._settling = Settling(channels, began=now)
         self._began = now
         self._last_audio = now
         self._last_answer = now
-        self._answer_at = 0.0  # how much audio was sent when the last answer came
-        self._ended_at: float | None = None  # when the audio was complete and had left
-        self._over = False
+        self._answer_at = 0.0  # seconds of audio sent before the last answer
+        self._ended_at: float | None = None  # when all audio was sent
+        self._is_over = False
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(
-            self._patience.tick, self._look
+            self._patience.tick, self._tick
         )
 
     # --- the port -------------------------------------------------------------------------------
 
     def write(self, pcm: bytes) -> None:
-        """Send audio on, in events of a fit length."""
-        if self._over:
+        """Send audio in events of a suitable length."""
+        if self._is_over:
             return
         self._last_audio = self._loop.time()
         size = len(pcm)
@@ -123,61 +124,61 @@ class TranscribeSession(Session):
         self._report()
 
     def end(self) -> None:
-        """Tell the service that the audio is complete."""
-        if self._over or self._ended_at is not None:
+        """End the audio."""
+        if self._is_over or self._ended_at is not None:
             return
         self._send_pending(self._frame)
         self._link.end_audio()
         self._ended_at = self._loop.time()
         if not self._link.waiting:
-            self._settling.sent(self._ended_at, self._sent)
+            self._settling.record_sent(self._ended_at, self._sent)
         self._report()
 
     @property
-    def watches_itself(self) -> bool:
-        """Whether it has a deadline for what the service owes: after the end, when all has left.
+    def detects_stalls(self) -> bool:
+        """Whether the session's own deadline applies: after the end, when all audio was sent.
 
-        To hear audio that was sent at once may take the service longer than any stall timeout.
+        The service may need longer for a replay than any stall timeout.
         """
         return self._ended_at is not None and not self._link.waiting
 
     async def close(self) -> None:
-        """Leave, also in mid-stream."""
+        """Close the session, also in mid-stream."""
         self._stop()
         await self._link.close()
 
     # --- the link's reports ---------------------------------------------------------------------
 
-    def told(self, results: Iterable[Result]) -> None:
-        """Take what the service says."""
-        if self._over:
+    def deliver(self, results: Iterable[Result]) -> None:
+        """Convert results and report them."""
+        if self._is_over:
             return
         self._last_answer = self._loop.time()
         self._answer_at = self._sent
-        self._settling.heard(self._last_answer)
-        trouble: EngineError | None = None
+        self._settling.record_answer(self._last_answer)
+        problem: EngineError | None = None
         try:
             for one in results:
-                for result in self._segments.understand(one):
+                for result in self._segments.convert(one):
                     if result.is_final:
-                        self._settling.final(result.channel, result.end)
+                        self._settling.record_final(result.channel, result.end)
                     self._events.recognised(result)
         except (ValueError, TypeError, AttributeError, ValidationError):
-            trouble = UnreadableEvent("Amazon Transcribe sent a result that makes no sense")
-        # At once, so that no failure comes between a final and what it settles.
+            problem = UnreadableEvent("Amazon Transcribe sent an invalid result")
+        # At once, so that no failure separates a final from the audio that it settles.
         self._settling.update(self._last_answer, self._segments.open_since)
         self._report()
-        if trouble is not None:
-            self._fail(trouble)
+        if problem is not None:
+            self._fail(problem)
 
     def drained(self) -> None:
-        """Learn that the peer takes audio again."""
-        if not self._over:
+        """Report the progress when the peer accepts audio again."""
+        if not self._is_over:
             self._report()
 
     def ended(self) -> None:
-        """Learn that the service has ended the stream."""
-        if self._over:
+        """Finish, or fail where the service has ended the stream too early."""
+        if self._is_over:
             return
         if self._ended_at is None:
             self._fail(ConnectionLost("Amazon Transcribe ended the stream in the middle"))
@@ -189,15 +190,15 @@ class TranscribeSession(Session):
             self._events.finished()
 
     def failed(self, error: EngineError) -> None:
-        """Learn that the stream is over."""
-        if not self._over:
+        """Fail with the error of the link."""
+        if not self._is_over:
             self._fail(error)
 
     # --- private --------------------------------------------------------------------------------
 
     @property
     def _sent(self) -> float:
-        """Seconds of our audio that were handed to the link."""
+        """Seconds of audio that were passed to the link."""
         return self._sent_bytes / self._rate
 
     def _send(self, pcm: bytes) -> None:
@@ -205,7 +206,7 @@ class TranscribeSession(Session):
         self._link.send_audio(pcm)
 
     def _send_pending(self, at_least: int) -> None:
-        """Send what was collected, in whole samples of all channels."""
+        """Send the pending audio in whole frames."""
         pending = self._pending
         while len(pending) >= at_least:
             size = min(len(pending), self._max_bytes)
@@ -214,38 +215,38 @@ class TranscribeSession(Session):
             del pending[:size]
 
     def _report(self) -> None:
-        """Tell how far the audio has left, and what is settled."""
+        """Report the sent and the settled audio."""
         sent = self._sent
-        # What waits are frames, a little longer than their audio: never too much is claimed.
+        # The waiting bytes include framing, so this never reports too much.
         processed = sent - self._link.waiting / self._rate
         self._processed = max(self._processed, processed)
         settled = min(self._settling.settled, sent)
         self._events.progressed(self._processed, settled)
 
-    def _look(self) -> None:
-        """Look after the session."""
-        self._timer = self._loop.call_later(self._patience.tick, self._look)
+    def _tick(self) -> None:
+        """Check the session, and send zeros where necessary."""
+        self._timer = self._loop.call_later(self._patience.tick, self._tick)
         now = self._loop.time()
         if self._pending and self._ended_at is None:
             self._send_pending(self._frame)
-        trouble = self._overdue(now)
-        if trouble is not None:
-            self._fail(trouble)
+        problem = self._find_overdue(now)
+        if problem is not None:
+            self._fail(problem)
             return
         flows = not self._link.waiting
         if flows:
-            self._settling.sent(now, self._sent)
+            self._settling.record_sent(now, self._sent)
             if self._ended_at is None and now - self._last_audio >= self._patience.idle:
                 self._fill(now)
         self._settling.update(now, self._segments.open_since)
         self._report()
 
-    def _overdue(self, now: float) -> EngineError | None:
-        """Return why the session should be given up, if it should."""
+    def _find_overdue(self, now: float) -> EngineError | None:
+        """Return the reason to end the session, if there is one."""
         patience = self._patience
         if self._ended_at is not None:
             if self._link.waiting:
-                self._ended_at = now  # the stall timeout watches over what does not leave
+                self._ended_at = now  # the stall timeout applies to unsent audio
             repeated = max(0.0, self._settling.arrival - self._ended_at) * patience.replay_second
             since = max(self._ended_at + repeated, self._last_answer)
             if now - since >= patience.last_final:
@@ -256,14 +257,14 @@ class TranscribeSession(Session):
             and now - self._last_answer >= patience.answer
             and self._sent - self._answer_at >= patience.answer / 2
         ):
-            return EngineStalled("Amazon Transcribe says no more about what it began")
+            return EngineStalled("Amazon Transcribe sends no more results of an open segment")
         age = max(now - self._began, self._sent + self._timeline.inserted)
         if age >= patience.max_age or (age >= patience.renewal_age and not self._segments.any_open):
             return SessionEnded("a session of Amazon Transcribe lasts four hours")
         return None
 
     def _fill(self, now: float) -> None:
-        """Send zeros, enough for the end of a segment if one is open."""
+        """Send zeros, enough to close the segment if one is open."""
         seconds = MAX_EVENT_SECONDS
         count = 1
         if self._segments.any_open:
@@ -287,7 +288,7 @@ class TranscribeSession(Session):
         self._events.failed(error)
 
     def _stop(self) -> None:
-        self._over = True
+        self._is_over = True
         self._pending.clear()
         if self._timer is not None:
             self._timer.cancel()

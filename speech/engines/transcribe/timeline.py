@@ -1,7 +1,7 @@
-"""Transcribe's time and ours, and what of the audio is settled. Pure: the clock is an argument.
+"""The conversion of Transcribe's times, and the settled audio. Pure: the clock is an argument.
 
-In silence zeros are sent so that the service keeps the stream. They are in the service's times
-and not in ours, which are those of the audio that was written.
+During silence zeros are sent, so that the service keeps the stream. The service's times include
+them. The stream's times, those of the written audio, do not.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 
-#: From speech to its first partial never more than this goes by, in seconds (p95 is under 2).
+#: The longest time from speech to its first partial, in seconds (p95 is under 2).
 ANSWER_SECONDS = 5.0
-#: A service that says nothing at all is believed to hear silence after this, in seconds. Much
-#: longer than what a frozen one can hide in the buffers between us and it.
+#: After this time without any message the audio counts as silence, in seconds. It is much longer
+#: than the audio that a frozen service can hide in the buffers of the connection.
 MUTE_SECONDS = 60.0
 
 
 class Timeline:
-    """Where zeros were put in between. Positions are seconds."""
+    """The zeros that were inserted into the stream. Positions are seconds."""
 
     def __init__(self) -> None:
-        self._starts: list[float] = []  # service's time where zeros begin, ascending
-        self._positions: list[float] = []  # and ours, which stands still meanwhile
+        self._starts: list[float] = []  # the service's times at which zeros begin, ascending
+        self._positions: list[float] = []  # the stream's times of the same
         self._lengths: list[float] = []
-        self._before: list[float] = []  # zeros before each of them
+        self._before: list[float] = []  # seconds of zeros before each of them
         #: Seconds of zeros so far.
         self.inserted = 0.0
 
     def insert(self, position: float, seconds: float) -> None:
-        """Note zeros after `position` of our audio; positions never decrease."""
+        """Record zeros after `position` of the stream; positions never decrease."""
         if self._positions and self._positions[-1] == position:
             self._lengths[-1] += seconds
         else:
@@ -39,8 +39,8 @@ class Timeline:
             self._before.append(self.inserted)
         self.inserted += seconds
 
-    def ours(self, moment: float) -> float:
-        """Return our time for a moment of the service's; within zeros, where they were put."""
+    def to_stream_time(self, moment: float) -> float:
+        """Convert a time of the service; one within zeros becomes the position of these."""
         number = bisect_right(self._starts, moment) - 1
         if number < 0:
             return moment
@@ -49,55 +49,56 @@ class Timeline:
 
 
 class Settling:
-    """Finds the position before which nothing more will be said.
+    """Finds the position before which all results are final.
 
-    That is where the last final ends. And where no segment is open: what the service has had for
-    so long that it would have said something. A segment that is open keeps its audio.
+    That is the end of the last final. Where no segment is open, it is also the audio that the
+    service has had for so long that it would have sent a result. The audio of an open segment is
+    not settled.
     """
 
     def __init__(self, channels: int, *, began: float = 0.0) -> None:
-        """Begin with the first audio at `began`, by the clock of `sent`."""
+        """Start with the first audio at `began`, by the clock of `record_sent`."""
         self._finals = [0.0] * channels
-        self._marks: deque[tuple[float, float]] = deque()  # (clock, position heard by then)
-        self._arrived = (began, 0.0)  # the last of them
+        self._sent_marks: deque[tuple[float, float]] = deque()  # (clock, position received by then)
+        self._arrived = (began, 0.0)  # the last mark
         self._silent = 0.0
-        self._heard = 0.0
+        self._last_answer = 0.0
         #: Seconds; grows only.
         self.settled = 0.0
 
-    def sent(self, now: float, position: float) -> None:
-        """Note that audio up to `position` has gone out by `now`. Once a second is enough.
+    def record_sent(self, now: float, position: float) -> None:
+        """Record that audio up to `position` was sent by `now`. Once a second is enough.
 
-        Audio that is repeated goes out all at once. The service may well take as long to hear it
-        as it lasts, so it counts as heard only after that time.
+        A replay is sent all at once. The service may take as long as the audio lasts to process
+        it, so it counts as received only after that time.
         """
-        clock, heard = self._arrived
-        if position > heard:
-            self._arrived = (max(now, clock + position - heard), position)
-            self._marks.append(self._arrived)
+        clock, received = self._arrived
+        if position > received:
+            self._arrived = (max(now, clock + position - received), position)
+            self._sent_marks.append(self._arrived)
 
     @property
     def arrival(self) -> float:
-        """When what has gone out is heard at the latest, by the clock of `sent`."""
+        """The latest time at which the service has received all sent audio."""
         return self._arrived[0]
 
-    def heard(self, now: float) -> None:
-        """Note a sign of life: whatever the service sends."""
-        self._heard = now
+    def record_answer(self, now: float) -> None:
+        """Record a message of the service, of any kind."""
+        self._last_answer = now
 
-    def final(self, channel: int, end: float) -> None:
-        """Note that a segment of `channel` is closed up to `end`."""
+    def record_final(self, channel: int, end: float) -> None:
+        """Record a final of `channel` that ends at `end`."""
         self._finals[channel] = max(self._finals[channel], end)
 
     def update(self, now: float, open_since: Iterable[float | None]) -> float:
-        """Return the position that is settled.
+        """Return the settled position.
 
         Args:
-            now: by the clock of `sent`, in seconds.
-            open_since: for each channel where its open segment began, if it has one.
+            now: by the clock of `record_sent`, in seconds.
+            open_since: for each channel the start of its open segment, if any.
         """
-        until = max(self._heard - ANSWER_SECONDS, now - MUTE_SECONDS)
-        marks = self._marks
+        until = max(self._last_answer - ANSWER_SECONDS, now - MUTE_SECONDS)
+        marks = self._sent_marks
         while marks and marks[0][0] <= until:
             self._silent = marks.popleft()[1]
         silent = self._silent

@@ -1,14 +1,14 @@
-"""The way to the service by a WebSocket, on picows.
+"""The transport over a WebSocket, by picows.
 
 The URL is a secret, and the service repeats parts of it in its answer. So picows gets a logger
-that says nothing, and what it raises is replaced, not chained: its exceptions hold the answer.
+without output, and its exceptions, which contain the answer, are replaced rather than chained.
 
-What tells a dead peer: one that stops reading fills the buffers between us, which can be minutes
-of audio if its system is generous. So it is asked for a pong now and then (RFC 6455, section
-5.5.2). A peer that has answered once and then leaves two pings unanswered, and says nothing else,
-is lost. One that never answers any is left in peace: AWS does not say that its service does, and a
-stream that works must not be cut for it. What a pong cannot tell is whether a recogniser is alive
-behind the peer; that is what `Patience.answer` and `MUTE_SECONDS` are for.
+Detection of a dead peer: a peer that stops reading fills the buffers of the connection, which can
+hold minutes of audio. So the link sends pings (RFC 6455, section 5.5.2). A peer that has answered
+one and then leaves two pings unanswered, and sends nothing else, is lost. A peer that never answers
+pings is not cut off: AWS does not document that its service does, and a working stream must not end
+for it. A pong does not show that a recogniser works behind the peer; `Patience.answer` and
+`MUTE_SECONDS` do that.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.errors import (
     ConnectionLost,
     EndpointUnreachable,
-    named,
-    told_by_service,
+    redact,
+    to_engine_error,
 )
 from speech.engines.transcribe.link import Receiver
-from speech.engines.transcribe.presign import presigned
+from speech.engines.transcribe.presign import presign
 from speech.engines.transcribe.wire import decode, encode_audio
 from speech.transcribe_api import Operation
 
-#: Longest event of the service, in bytes; those of long segments are some 20 KiB.
+#: The longest event of the service, in bytes. Those of long segments have some 20 KiB.
 MAX_MESSAGE_BYTES = 1024 * 1024
-#: What the kernel may hold for us, in bytes: 2 s of audio. More, and a frozen peer is noticed late.
+#: The kernel's send buffer in bytes, 2 s of audio. A larger one would hide a dead peer longer.
 SEND_BUFFER_BYTES = 64 * 1024
-#: A peer gets so long to answer our close, in seconds.
+#: The timeout for the peer's close, in seconds.
 CLOSE_SECONDS = 1.0
-#: So many pings in a row may stay unanswered.
+#: The most consecutive pings without an answer.
 MAX_UNANSWERED = 2
 _READ_BUFFER_BYTES = 4096
 
 _BINARY, _CONTINUATION, _CLOSE = WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
 _PONG = WSMsgType.PONG
-_NORMAL = 1000  # of an end in order, RFC 6455 section 7.4.1
+_NORMAL = 1000  # normal closure, RFC 6455 section 7.4.1
 
 _silent = logging.Logger("speech.engines.transcribe.picows", logging.CRITICAL + 1)  # noqa: LOG001 - belongs to no tree, so no handler ever gets a URL
 
 
 class WebSocketTransport:
-    """Makes links over WebSockets."""
+    """Creates links over WebSockets."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class WebSocketTransport:
         ca_bundle: Callable[[], str | None],
         ping: float,
     ) -> None:
-        """Make a transport; nothing is connected yet.
+        """Create a transport without connecting.
 
         Args:
-            region: of AWS.
-            endpoint: base URL instead of the region's.
-            ca_bundle: returns a file of the authorities to trust; may take a while.
-            ping: how often a silent peer is asked for a sign of life, in seconds.
+            region: the AWS region.
+            endpoint: a base URL in place of the region's.
+            ca_bundle: returns the file of trusted authorities; may take a while.
+            ping: the interval of pings to a silent peer, in seconds.
 
         Raises:
             ValueError: `endpoint` is no base URL.
@@ -88,8 +88,8 @@ class WebSocketTransport:
         """Return the link of a new stream that is begun by `operation`, not open yet."""
         return WebSocketLink(self, operation)
 
-    async def trust(self) -> ssl.SSLContext | None:
-        """Return whom to trust; made once, for reading the authorities takes a while."""
+    async def create_context(self) -> ssl.SSLContext | None:
+        """Return the TLS context, created once because reading the authorities takes a while."""
         if self._context is None and self.base.startswith("wss:"):
             self._context = await asyncio.to_thread(
                 lambda: ssl.create_default_context(cafile=self._ca_bundle())
@@ -98,7 +98,7 @@ class WebSocketTransport:
 
 
 class WebSocketLink(WSListener):
-    """One stream over a WebSocket. `open` it, then send; in the end `close`."""
+    """One stream over a WebSocket: `open` it, send, and finally `close` it."""
 
     receiver: Receiver
 
@@ -117,21 +117,21 @@ class WebSocketLink(WSListener):
     async def open(
         self, parameters: Mapping[str, str], credentials: ReadOnlyCredentials, *, seconds: float
     ) -> None:
-        """Open the stream that `parameters` ask for, within `seconds`.
+        """Open the stream of `parameters` within `seconds`.
 
         Raises:
             EndpointUnreachable: there is no connection, or no answer.
             EngineError: the service refuses the handshake.
         """
-        url = presigned(self._url, parameters, region=self._way.region, credentials=credentials)
+        url = presign(self._url, parameters, region=self._way.region, credentials=credentials)
         refusal: EngineError
         try:
             async with asyncio.timeout(seconds):
                 await ws_connect(
                     self._answered,
                     url,
-                    ssl_context=await self._way.trust(),
-                    # Sooner than the whole, for picows does not take it well to be cancelled.
+                    ssl_context=await self._way.create_context(),
+                    # Before our own timeout, because cancelling picows is not safe.
                     websocket_handshake_timeout=seconds / 2,
                     logger_name=_silent,
                     max_redirects=0,
@@ -141,25 +141,25 @@ class WebSocketLink(WSListener):
         except TimeoutError:
             refusal = EndpointUnreachable(f"Amazon Transcribe did not answer in {seconds:g} s")
         except WSError as error:
-            refusal = _refused(error)
+            refusal = _to_refusal(error)
         except (OSError, ValueError) as error:
-            why = told_by_service(getattr(error, "verify_message", "") or str(error))
+            why = redact(getattr(error, "verify_message", "") or str(error))
             refusal = EndpointUnreachable(f"Amazon Transcribe cannot be reached: {why}")
         else:
             if self._transport is not None:
                 return
-            # picows takes a connection that is cut before the headers for one that is open
+            # picows reports a connection that is cut before the headers as open.
             refusal = EndpointUnreachable("Amazon Transcribe closed the connection unanswered")
         await self.close()
         raise refusal
 
     def send_audio(self, pcm: bytes) -> None:
-        """Send an event of audio; what the kernel does not take waits in memory."""
+        """Send an event of audio; the rest that the kernel does not take waits in memory."""
         if self._transport is not None:
             self._transport.send(_BINARY, encode_audio(pcm))
 
     def end_audio(self) -> None:
-        """Tell the service that the audio is complete, with an event without audio."""
+        """End the audio with an event without audio."""
         self.send_audio(b"")
 
     @property
@@ -168,7 +168,7 @@ class WebSocketLink(WSListener):
         return self._tcp.get_write_buffer_size() if self._transport is not None else 0
 
     async def close(self) -> None:
-        """Say good-bye and go; a peer that does not take it is cut off. May be called twice."""
+        """Close the connection; cut off a peer that does not answer. Idempotent."""
         transport = self._transport
         self._stop_pinging()
         if transport is None or transport.is_disconnected:
@@ -199,7 +199,7 @@ class WebSocketLink(WSListener):
         self._ping()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Hand a message on; it may come in several frames."""
+        """Pass on a message, which may have several frames."""
         kind = frame.msg_type
         self._unanswered = 0
         if kind == _BINARY and frame.fin:
@@ -221,7 +221,7 @@ class WebSocketLink(WSListener):
             transport.disconnect(graceful=not self.waiting)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Tell that the connection is gone."""
+        """Report the end of the connection."""
         del transport
         self._stop_pinging()
         if self._code == _NORMAL:
@@ -234,10 +234,10 @@ class WebSocketLink(WSListener):
             )
 
     def pause_writing(self) -> None:
-        """Nothing: the session looks at `waiting` itself."""
+        """Do nothing: the session checks `waiting` itself."""
 
     def resume_writing(self) -> None:
-        """Tell that the peer reads again."""
+        """Report that the peer reads again."""
         self.receiver.drained()
 
     # --- private --------------------------------------------------------------------------------
@@ -248,17 +248,17 @@ class WebSocketLink(WSListener):
         except EngineError as error:
             self.receiver.failed(error)
         else:
-            self.receiver.told(results)
+            self.receiver.deliver(results)
 
     def _ping(self) -> None:
-        """Ask for a sign of life, or cut off a peer that used to give one."""
+        """Send a ping, or cut off a peer that has stopped answering."""
         transport = self._transport
         if transport is None or transport.is_disconnected or transport.is_close_frame_sent:
             return
         if self._answers_pings and self._unanswered >= MAX_UNANSWERED:
             transport.disconnect(graceful=False)
             return
-        if not self.waiting:  # else the stall timeout has an eye on it
+        if not self.waiting:  # or the stall timeout applies
             self._unanswered += 1
             transport.send_ping()
         self._pinging = asyncio.get_running_loop().call_later(self._way.ping, self._ping)
@@ -269,8 +269,8 @@ class WebSocketLink(WSListener):
             self._pinging = None
 
 
-def _refused(error: WSError) -> EngineError:
-    """Return what it means that the handshake did not succeed."""
+def _to_refusal(error: WSError) -> EngineError:
+    """Convert the failure of a handshake."""
     response = error.response if isinstance(error, WSHandshakeError) else None
     if response is None:
         return EndpointUnreachable("Amazon Transcribe did not answer as a WebSocket server does")
@@ -279,9 +279,9 @@ def _refused(error: WSError) -> EngineError:
     body = getattr(error, "raw_body", None)
     if body:
         try:
-            told = json.loads(body)
-            text = str(told.get("Message") or told.get("message") or "")
-            kind = kind or str(told.get("__type") or "")
+            answer = json.loads(body)
+            text = str(answer.get("Message") or answer.get("message") or "")
+            kind = kind or str(answer.get("__type") or "")
         except (ValueError, AttributeError):
-            pass  # it need not be JSON: a proxy may have answered
-    return named(kind, text, status=int(response.status))
+            pass  # a proxy may answer without JSON
+    return to_engine_error(kind, text, status=int(response.status))

@@ -21,7 +21,7 @@ from amazon_transcribe.model import AudioEvent, Result, TranscriptEvent
 from amazon_transcribe.serialize import AudioEventSerializer
 
 from speech.engines.errors import EngineError
-from speech.engines.transcribe.errors import UnreadableEvent, named
+from speech.engines.transcribe.errors import UnreadableEvent, to_engine_error
 
 _CRC = struct.Struct("!I")
 _CRC_BYTES = 4
@@ -29,18 +29,18 @@ _parser = TranscribeStreamingEventParser()
 
 
 def encode_audio(pcm: bytes) -> bytes:
-    """Return the message of an AudioEvent; without audio it ends the stream.
+    """Return the message of an AudioEvent; an empty one ends the stream.
 
-    All but the audio and one CRC is the same for every event of a length. Measured with CPython
+    Events of one length differ in the audio and one CRC only. Measured with CPython
     3.11: the SDK takes 18 us for an event of 100 ms, this 3 us, 2 of which are the CRC.
     """
     head, crc = _head(len(pcm))
     return b"".join((head, pcm, _CRC.pack(zlib.crc32(pcm, crc))))
 
 
-@lru_cache(maxsize=64)  # the lengths that occur are few
+@lru_cache(maxsize=64)  # there are few lengths
 def _head(size: int) -> tuple[bytes, int]:
-    """Return what the SDK puts before a payload of `size` bytes, and the CRC over it."""
+    """Return the SDK's bytes before a payload of `size` bytes, and their CRC."""
     headers, payload = AudioEventSerializer().serialize(AudioEvent(bytes(size)))
     message: bytes = EventStreamMessageSerializer().serialize(headers, payload)
     head = message[: len(message) - size - _CRC_BYTES]
@@ -48,11 +48,11 @@ def _head(size: int) -> tuple[bytes, int]:
 
 
 def decode(message: bytes) -> list[Result]:
-    """Return what one WebSocket message says: results, none for an event of another kind.
+    """Return the results in one WebSocket message; empty for an event of another kind.
 
     Raises:
         EngineError: the service reports an error.
-        UnreadableEvent: it is no whole number of events, damaged, or not in the service's form.
+        UnreadableEvent: it is incomplete, damaged, or not in the service's form.
     """
     problem: EngineError
     try:
@@ -60,7 +60,7 @@ def decode(message: bytes) -> list[Result]:
     except EngineError:
         raise
     except (ParserError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        # Not `from` it: its text may quote what was said.
+        # Not `from` the error, whose text may quote the speech.
         problem = UnreadableEvent(f"Amazon Transcribe sent what cannot be read: {_kind(error)}")
     except RecursionError:
         problem = UnreadableEvent("Amazon Transcribe sent what is nested too deeply")
@@ -89,10 +89,9 @@ def _results(message: bytes) -> list[Result]:
 
 
 def _exception(event: EventStreamMessage) -> EngineError:
-    """Return the error that an event tells.
+    """Convert an error event.
 
-    The SDK looks the name up among all that its module holds, which the service could be wrong
-    about; hence not by its parser.
+    The SDK's parser is not used: it looks up the service's name among all names of its module.
     """
     headers = event.headers
     kind = headers.get(":exception-type") or headers.get(":error-code") or ""
@@ -102,4 +101,4 @@ def _exception(event: EventStreamMessage) -> EngineError:
         text = body.get("Message") or body.get("message") or text
     except (ValueError, AttributeError):
         pass
-    return named(str(kind), str(text))
+    return to_engine_error(str(kind), str(text))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.figures import Ear, frame_of, quantile, table
+from benchmarks.figures import WordArrivals, frame_of, quantile, table
 from benchmarks.live import Measurement, memory_per_stream, verdicts
 
 pytestmark = pytest.mark.unit
@@ -33,30 +33,30 @@ def test_a_word_that_ends_with_a_frame_ends_in_it(number: int) -> None:
     assert frame_of((number + 1) * 0.1 - 0.05, 0.1) == number
 
 
-def said(kind: str, seq: int, *ends: float) -> str:
+def message(kind: str, seq: int, *ends: float) -> str:
     return json.dumps({"type": kind, "seq": seq, "words": [{"endTime": end} for end in ends]})
 
 
-def test_each_word_is_heard_when_the_first_message_with_it_comes() -> None:
-    ear = Ear()
-    ear.hear(said("partial", 1, 0.4), 10.0)
-    ear.hear(said("partial", 2, 0.4, 0.8, 1.2), 11.0)
-    ear.hear(said("final", 3, 0.4, 0.8, 1.2), 12.0)
-    ear.hear(said("partial", 4, 1.6), 13.0)
-    assert sorted(ear.words) == [(0.4, 10.0), (0.8, 11.0), (1.2, 11.0), (1.6, 13.0)]
-    assert (ear.messages, ear.missing, ear.repeated) == (4, 0, 0)
+def test_a_word_arrives_with_the_first_message_that_has_it() -> None:
+    arrivals = WordArrivals()
+    arrivals.add(message("partial", 1, 0.4), 10.0)
+    arrivals.add(message("partial", 2, 0.4, 0.8, 1.2), 11.0)
+    arrivals.add(message("final", 3, 0.4, 0.8, 1.2), 12.0)
+    arrivals.add(message("partial", 4, 1.6), 13.0)
+    assert sorted(arrivals.words) == [(0.4, 10.0), (0.8, 11.0), (1.2, 11.0), (1.6, 13.0)]
+    assert (arrivals.messages, arrivals.missing, arrivals.repeated) == (4, 0, 0)
 
 
 def test_gaps_and_repetitions_are_counted_and_other_messages_are_not() -> None:
-    ear = Ear()
+    arrivals = WordArrivals()
     for text in (
-        said("partial", 1, 0.4),
-        said("partial", 4, 0.8),
-        said("partial", 4, 0.8),
+        message("partial", 1, 0.4),
+        message("partial", 4, 0.8),
+        message("partial", 4, 0.8),
         '{"type":"heartbeat","seq":4}',
     ):
-        ear.hear(text, 0.0)
-    assert (ear.messages, ear.missing, ear.repeated) == (3, 2, 1)
+        arrivals.add(text, 0.0)
+    assert (arrivals.messages, arrivals.missing, arrivals.repeated) == (3, 2, 1)
 
 
 def measured(server: str, streams: int, **changes: Any) -> Measurement:

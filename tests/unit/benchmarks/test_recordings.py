@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 def passes(*audio_clock_cpu: tuple[float, float, float], text: str = "hello") -> Sequence[Pass]:
     return [
-        Pass(audio=audio, clock=clock, cpu=cpu, own=0.1, said={"a.wav": (text, audio)})
+        Pass(audio=audio, clock=clock, cpu=cpu, own=0.1, transcripts={"a.wav": (text, audio)})
         for audio, clock, cpu in audio_clock_cpu
     ]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from client.audio import in_thread, microphones, open_microphone
 from client.errors import UnreadableAudio
+from client.live.audio import in_thread, microphones, open_microphone
 
 pytestmark = pytest.mark.unit
 
@@ -132,7 +132,7 @@ async def test_a_microphone_yields_tenths_of_a_second_at_its_own_rate(
 ) -> None:
     made = fake_sounddevice(monkeypatch)
     microphone = open_microphone("1")
-    async with aclosing(microphone.listen()) as frames:
+    async with aclosing(microphone.record()) as frames:
         heard = [await anext(frames) for _ in range(3)]
     assert microphone.format.sample_rate == 44_100
     assert [len(frame) for frame in heard] == [8_820] * 3

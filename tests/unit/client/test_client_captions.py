@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from client.following import Captions
+from client.live.following import Captions
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Heartbeat, Partial, Snapshot, Translation
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from client.endpoints import (
+from client.errors import UsageError
+from client.live.endpoints import (
     connect_parameters,
     connect_url,
     engine_options,
@@ -10,7 +11,6 @@ from client.endpoints import (
     transcribe_parameters,
     transcribe_url,
 )
-from client.errors import UsageError
 
 pytestmark = pytest.mark.unit
 

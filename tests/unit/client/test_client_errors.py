@@ -8,10 +8,11 @@ import av.error
 import pytest
 from typer.testing import CliRunner, Result
 
-from client import audio
-from client.commands import app
+from client import audio_files
+from client.cli.app import app
+from client.cli.printing import Printer
 from client.errors import ClientError, ExitCode, OutputFailed, Refused, UnreadableAudio
-from client.output import echo
+from client.live import audio
 from speech.pcm import PcmFormat
 from tests.support.recordings import wav
 from transcripts.protocol import ErrorCode
@@ -85,7 +86,7 @@ def test_whatever_a_decoder_raises_is_said_of_the_file(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(audio, "probe", fail)
+    monkeypatch.setattr(audio_files, "probe", fail)
     path = wav(tmp_path / "strange.wav", bytes(1_000), sample_rate=8_000)
 
     result = run("stream", path)
@@ -136,4 +137,4 @@ def test_bad_input_ends_with_a_sentence(arguments: tuple[str, ...], code: ExitCo
 def test_a_closed_stdout_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputFailed, match="closed"):
-        echo("a line")
+        Printer().print_result("a line")

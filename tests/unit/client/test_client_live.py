@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from client.errors import ConnectionLost, Refused
-from client.live import _parse
+from client.live.connection import _parse
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.pacing import Schedule, backoff
+from client.live.pacing import Schedule, backoff
 from speech.pcm import PcmFormat
 
 pytestmark = pytest.mark.unit

@@ -22,20 +22,29 @@ from botocore.exceptions import (
 )
 from typer.testing import CliRunner, Result
 
-from client import uploading
-from client.bucket import Bucket, explanation, open_bucket
-from client.commands import app
-from client.errors import AlreadyThere, ExitCode
-from client.report import Report
-from client.targets import Target, last, looks
-from client.uploading import Done, Item, Verdict, find, readable, same_bytes, transfers, verdict
+from client.cli.app import app
+from client.errors import AlreadyThere, ExitCode, NoStorage
+from client.recordings import uploading
+from client.recordings.bucket import Bucket, explanation, open_bucket
+from client.recordings.targets import Target, last, poll_status
+from client.recordings.uploading import (
+    FileDone,
+    Item,
+    UploadVerdict,
+    find,
+    readable,
+    same_bytes,
+    transfers,
+    verdict,
+)
 from lambdas.session_combiner.combine import Combiner
 from tests.support.recordings import wav
 from tests.support.recordings_bucket import BUCKET, bucket_in_memory
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import Recordings
 from transcripts.documents import Failure, FailureCode, SessionMetadata
-from transcripts.recordings import Session, beside, recording
+from transcripts.recordings.keys import Session, beside, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,8 +62,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
 
 
 @pytest.fixture
-def files(s3: S3Client) -> Recordings:
-    return Recordings(BUCKET, s3)
+def files(s3: S3Client) -> DocumentStore:
+    return DocumentStore(Objects(BUCKET, s3))
 
 
 @pytest.fixture
@@ -170,7 +179,7 @@ def test_what_a_decoder_cannot_cope_with_is_uploaded_when_insisted(
     def fail(_: Path) -> None:
         raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid continuation byte")
 
-    monkeypatch.setattr("client.audio.probe", fail)
+    monkeypatch.setattr("client.audio_files.probe", fail)
     path = audio(tmp_path / "tag.wav")
 
     assert run("upload", path).exit_code == ExitCode.UNREADABLE
@@ -180,7 +189,7 @@ def test_what_a_decoder_cannot_cope_with_is_uploaded_when_insisted(
 
 
 def test_a_recording_with_a_transcript_is_not_replaced_unless_insisted(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -200,7 +209,7 @@ def test_a_recording_with_a_transcript_is_not_replaced_unless_insisted(
 
 
 def test_a_recording_that_failed_is_replaced(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -216,7 +225,7 @@ def test_a_recording_that_failed_is_replaced(
 
 
 def test_what_failed_is_tried_again_when_somebody_insists(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -230,7 +239,7 @@ def test_what_failed_is_tried_again_when_somebody_insists(
 
 
 def test_a_failed_recording_is_named_in_lines(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
     run("upload", path)
@@ -249,19 +258,19 @@ def test_a_failed_recording_is_named_in_lines(
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("", Verdict.UPLOAD),
-        ("there same transcribed force", Verdict.SKIP),
-        ("there same failed", Verdict.SKIP),
-        ("there same failed force", Verdict.UPLOAD),
-        ("there same force", Verdict.UPLOAD),  # what was uploaded by force broke off
-        ("there", Verdict.WAITS),
-        ("there failed", Verdict.UPLOAD),
-        ("there transcribed failed", Verdict.TRANSCRIBED),
-        ("transcribed", Verdict.TRANSCRIBED),
-        ("there transcribed force", Verdict.UPLOAD),
+        ("", UploadVerdict.UPLOAD),
+        ("there same transcribed force", UploadVerdict.SKIP),
+        ("there same failed", UploadVerdict.SKIP),
+        ("there same failed force", UploadVerdict.UPLOAD),
+        ("there same force", UploadVerdict.UPLOAD),  # what was uploaded by force broke off
+        ("there", UploadVerdict.WAITS),
+        ("there failed", UploadVerdict.UPLOAD),
+        ("there transcribed failed", UploadVerdict.TRANSCRIBED),
+        ("transcribed", UploadVerdict.TRANSCRIBED),
+        ("there transcribed force", UploadVerdict.UPLOAD),
     ],
 )
-def test_what_is_there_decides(said: str, expected: Verdict) -> None:
+def test_what_is_there_decides(said: str, expected: UploadVerdict) -> None:
     facts = {name: name in said.split() for name in ("there", "same", "transcribed", "failed")}
     assert verdict(**facts, force="force" in said) is expected
 
@@ -272,13 +281,13 @@ def test_who_comes_second_in_the_same_moment_replaces_nothing(
     source = readable(audio(tmp_path / "talk.wav"), "uploads/talk.wav")
     s3.put_object(Bucket=BUCKET, Key=source.key, Body=b"of somebody else")
 
-    [second] = [each for each in transfers(home, [Item(source)]) if isinstance(each, Done)]
+    [second] = [each for each in transfers(home, [Item(source)]) if isinstance(each, FileDone)]
     assert isinstance(second.error, AlreadyThere)
     assert content(s3, source.key) == b"of somebody else"
 
     # A second attempt, when only the answer to the first got lost, finds its own.
     s3.put_object(Bucket=BUCKET, Key=source.key, Body=source.path.read_bytes())
-    [same] = [each for each in transfers(home, [Item(source)]) if isinstance(each, Done)]
+    [same] = [each for each in transfers(home, [Item(source)]) if isinstance(each, FileDone)]
     assert same.error is None
 
 
@@ -302,7 +311,7 @@ def test_a_refusal_in_the_middle_ends_the_upload_with_advice(
         raise refusal("AccessDenied", 403, "PutObject")
 
     home.client.meta.events.register("before-call.s3.PutObject", deny)
-    monkeypatch.setattr("client.upload_command.open_bucket", lambda _: home)
+    monkeypatch.setattr("client.cli.upload.open_bucket", lambda _: home)
 
     result = run("upload", audio(tmp_path / "talk.wav"))
 
@@ -322,7 +331,7 @@ def test_a_file_that_takes_long_to_look_at_is_left_to_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, goes_on = readable(audio(tmp_path / "strange.wav"), "uploads/a.wav"), threading.Event()
-    monkeypatch.setattr(uploading, "look_at", lambda _: goes_on.wait())
+    monkeypatch.setattr(uploading, "read_header", lambda _: goes_on.wait())
 
     assert uploading.not_audio(source, patience=0.01) is None
     goes_on.set()
@@ -331,7 +340,7 @@ def test_a_file_that_takes_long_to_look_at_is_left_to_the_server(
 # --- sessions -----------------------------------------------------------------------------------
 
 
-def test_a_folder_becomes_a_session(s3: S3Client, files: Recordings, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_session(s3: S3Client, files: DocumentStore, tmp_path: Path) -> None:
     source = folder(tmp_path / "monday", "part 10.wav", "part 9.wav")
     (source / ".hidden").touch()
     (source / "notes").mkdir()
@@ -360,7 +369,7 @@ def test_a_session_goes_on_where_it_broke_off(s3: S3Client, tmp_path: Path) -> N
 
 
 def test_more_chunks_come_later_and_fewer_announce_nothing_less(
-    files: Recordings, tmp_path: Path
+    files: DocumentStore, tmp_path: Path
 ) -> None:
     announced = SessionMetadata(chunk_count=5, first_chunk=1)
     files.put_once(SESSION.metadata_key, announced)
@@ -420,7 +429,7 @@ def test_a_folder_needs_a_session_that_can_be(
 # --- status and fetch ---------------------------------------------------------------------------
 
 
-def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: Recordings) -> None:
+def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: DocumentStore) -> None:
     key = "uploads/talk.mp3"
     assert run("status", key).exit_code == ExitCode.NO_SUCH_RECORDING
 
@@ -455,7 +464,7 @@ def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
     assert "dead letters" not in run("status", "talk.mp3").stdout
     assert "dead letters" not in run("status", "--session", "ann/monday").stdout
 
-    monkeypatch.setattr("client.outcomes.WAITS_LONG", timedelta(0))
+    monkeypatch.setattr("client.recordings.status.WAITS_LONG", timedelta(0))
     for asked in (("talk.mp3",), ("--session", "ann/monday")):
         waiting = run("status", *asked)
         assert waiting.exit_code == ExitCode.NOT_YET
@@ -463,7 +472,7 @@ def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
         assert "--force" in events(run("status", *asked, "--json"))[0]["notes"][-1]
 
 
-def test_that_nothing_was_recognised_is_said(s3: S3Client, files: Recordings) -> None:
+def test_that_nothing_was_recognised_is_said(s3: S3Client, files: DocumentStore) -> None:
     key, chunk = "uploads/silence.wav", recording(f"{SESSION.chunks_prefix}1.webm")
     files.write_transcript(recording(key), transcript(key=key))
     files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=1, first_chunk=1))
@@ -481,7 +490,7 @@ def test_that_nothing_was_recognised_is_said(s3: S3Client, files: Recordings) ->
         assert "no speech was found" in fetched.stderr
 
 
-def test_that_a_file_ended_early_is_said(files: Recordings) -> None:
+def test_that_a_file_ended_early_is_said(files: DocumentStore) -> None:
     key = "uploads/cut.mp4"
     files.write_transcript(recording(key), transcript(segment("hello"), key=key, missing=3.1))
 
@@ -490,7 +499,7 @@ def test_that_a_file_ended_early_is_said(files: Recordings) -> None:
 
 
 def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
-    s3: S3Client, files: Recordings
+    s3: S3Client, files: DocumentStore
 ) -> None:
     assert run("status", "--session", "ann/monday").exit_code == ExitCode.NO_SUCH_RECORDING
     files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=4, first_chunk=1))
@@ -527,7 +536,7 @@ def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
 
 
 def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
-    s3: S3Client, files: Recordings, tmp_path: Path
+    s3: S3Client, files: DocumentStore, tmp_path: Path
 ) -> None:
     upload, chunk = "uploads/talk.mp3", f"{SESSION.chunks_prefix}1.webm"
     for key in (upload, chunk):
@@ -547,7 +556,7 @@ def test_fetch_prints_what_is_stored_and_makes_captions_of_a_chunk(
     assert nowhere.exit_code == ExitCode.OUTPUT_FAILED
 
 
-def test_a_name_in_a_document_cannot_command_the_terminal(files: Recordings) -> None:
+def test_a_name_in_a_document_cannot_command_the_terminal(files: DocumentStore) -> None:
     key = "uploads/\x9b2J\u202e.mp3"
     files.write_transcript(recording(key), transcript(segment("good morning"), key=key))
 
@@ -558,7 +567,7 @@ def test_a_name_in_a_document_cannot_command_the_terminal(files: Recordings) -> 
 
 
 def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
-    s3: S3Client, files: Recordings
+    s3: S3Client, files: DocumentStore
 ) -> None:
     key = recording(f"{SESSION.chunks_prefix}1.webm").transcript_key
     s3.put_object(Bucket=BUCKET, Key=key, Body=b'{"version":9}')
@@ -571,11 +580,12 @@ def test_a_document_of_a_later_version_is_passed_on_but_not_interpreted(
 
 
 def test_waiting_survives_a_lost_connection_and_ends_with_the_transcript(
-    s3: S3Client, files: Recordings, home: Bucket, capsys: pytest.CaptureFixture[str]
+    s3: S3Client, files: DocumentStore, home: Bucket
 ) -> None:
     key = "uploads/talk.mp3"
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"sound")
     slept: list[float] = []
+    lost: list[NoStorage] = []
 
     def lose(**_: object) -> None:
         raise EndpointConnectionError(endpoint_url="http://gone")
@@ -589,11 +599,11 @@ def test_waiting_survives_a_lost_connection_and_ends_with_the_transcript(
             hooks.unregister("before-call.s3", lose)
             files.write_transcript(recording(key), transcript(segment("good morning")))
 
-    found = last(looks(home, Report(as_json=False), Target(key), sleep=sleep))
+    found = last(poll_status(home, Target(key), on_lost=lost.append, sleep=sleep))
 
     assert found.state == "transcribed"
     assert slept == [1.0, 1.5, 2.25]
-    assert capsys.readouterr().err.count("Trying again") == 1
+    assert len(lost) == 1
 
 
 # --- what is in the way -------------------------------------------------------------------------
@@ -650,11 +660,13 @@ def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     assert "nowhere" in result.stderr
 
 
-def test_a_name_that_cannot_be_used_keeps_no_other_file(tmp_path: Path, files: Recordings) -> None:
+def test_a_name_that_cannot_be_used_keeps_no_other_file(
+    tmp_path: Path, files: DocumentStore
+) -> None:
     strange, good = audio(tmp_path / "new\nline.wav"), audio(tmp_path / "good.wav")
 
     result = run("upload", strange, good, "--json")
 
     assert [each.get("code") for each in events(result) if each["type"] == "refused"] == ["name"]
     assert result.exit_code == ExitCode.USAGE
-    assert files.exists("uploads/good.wav")
+    assert files.objects.exists("uploads/good.wav")

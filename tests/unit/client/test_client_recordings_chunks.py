@@ -6,10 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.chunks import announced, chunk_keys, consists_of, natural, number, spans
 from client.errors import UsageError
+from client.recordings.chunks import (
+    announced_chunks,
+    chunk_keys,
+    chunk_number,
+    describe_session,
+    format_spans,
+    natural_order,
+)
 from transcripts.documents import SessionMetadata
-from transcripts.recordings import Session, recording
+from transcripts.recordings.keys import Session, recording
 
 pytestmark = pytest.mark.unit
 
@@ -58,7 +65,7 @@ def test_any_files_become_numbered_recordings_that_sort_as_they_are_numbered(
 
     if not keys[0].endswith("chunk-001.webm"):
         return  # they were named like chunks
-    assert [number(key) for key in keys] == list(range(1, len(names) + 1))
+    assert [chunk_number(key) for key in keys] == list(range(1, len(names) + 1))
     assert keys == sorted(keys)
     for key in keys:
         recording(key)
@@ -66,7 +73,7 @@ def test_any_files_become_numbered_recordings_that_sort_as_they_are_numbered(
 
 @given(st.lists(st.text(max_size=12), max_size=9).flatmap(st.permutations))
 def test_the_order_of_names_is_their_own(names: list[str]) -> None:
-    assert sorted(names, key=natural) == sorted(sorted(names), key=natural)
+    assert sorted(names, key=natural_order) == sorted(sorted(names), key=natural_order)
 
 
 _numbers = st.frozensets(st.integers(0, 400), min_size=1, max_size=20)
@@ -79,19 +86,19 @@ _metadata = st.builds(
 def test_what_was_announced_is_never_taken_back(
     numbers: frozenset[int], known: SessionMetadata | None
 ) -> None:
-    found = set(announced(consists_of(numbers, known), numbers))
+    found = set(announced_chunks(describe_session(numbers, known), numbers))
 
     assert found >= numbers
     if known:
-        assert found >= set(announced(known, numbers))
+        assert found >= set(announced_chunks(known, numbers))
     else:
         assert max(found) == max(numbers)
 
 
 def test_numbers_beyond_what_a_session_has_are_a_mistake() -> None:
     with pytest.raises(UsageError, match="chunk 999999999"):
-        consists_of({1, 999_999_999}, None)
+        describe_session({1, 999_999_999}, None)
 
 
 def test_numbers_are_told_in_spans() -> None:
-    assert spans([7, 3, 8, 9, 11]) == "3, 7 to 9, 11"
+    assert format_spans([7, 3, 8, 9, 11]) == "3, 7 to 9, 11"

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
-from client.commands import app
+from client.cli.app import app
+from client.conversations.formats import format_utterances, parse_moment
 from client.errors import ExitCode, UsageError
-from client.fetching import Format
-from client.stored import formatted, moment
+from client.formats import TranscriptFormat
+from tests.support.conversation_table import table_definition
 from tests.support.utterances import BEGIN, utterance, utterances
-from transcripts.conversations import ConversationTable, table_definition
+from transcripts.conversations import ConversationTable
 from transcripts.documents import ConversationTranscript
 from transcripts.models import Utterance
 
@@ -129,7 +130,7 @@ def test_more_than_one_page_is_read_to_its_end(table: ConversationTable, tmp_pat
 def test_stored_text_cannot_command_a_terminal(table: ConversationTable) -> None:
     table.put(said("red \x1b[31m and \x9b2J and \u202e end", 0))
 
-    for wanted in Format:
+    for wanted in TranscriptFormat:
         shown = run("talk", "--format", wanted).stdout
         assert "\x1b" not in shown
         assert "\x9b" not in shown
@@ -170,18 +171,18 @@ def test_what_is_not_stored_and_where_nothing_can_be_read_are_named(
     ],
 )
 def test_a_moment_is_a_time_or_how_long_ago(given: str, expected: datetime) -> None:
-    assert moment(given, NOW) == expected
+    assert parse_moment(given, NOW) == expected
 
 
 @given(st.text() | st.from_regex(r"[0-9dhms]{0,30}", fullmatch=True))
 def test_what_is_no_moment_is_a_wrong_command_line(given: str) -> None:
     with contextlib.suppress(UsageError):
-        assert moment(given, NOW).tzinfo is not None
+        assert parse_moment(given, NOW).tzinfo is not None
 
 
 @given(st.lists(utterances, max_size=4))
 def test_a_document_is_json_whatever_was_said(stored: list[Utterance]) -> None:
-    text = b"".join(formatted(ABOUT, stored, Format.JSON))
+    text = b"".join(format_utterances(ABOUT, stored, TranscriptFormat.JSON))
     assert ConversationTranscript.model_validate_json(text) == ABOUT.model_copy(
         update={"utterances": tuple(stored)}
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from client.following import News
-from client.translating import PATIENCE, Held, Line, is_readable, translated
+from client.live.following import News
+from client.live.translating import PATIENCE, CaptionLine, Held, is_readable, translated
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation
 
@@ -52,7 +52,7 @@ def translation(name: str, text: str, *, is_final: bool = True) -> Translation:
     )
 
 
-def read(lines: Iterable[Line]) -> list[str]:
+def read(lines: Iterable[CaptionLine]) -> list[str]:
     return [
         line.translation.text if line.translation else f"[{line.caption.text}]" for line in lines
     ]
@@ -122,7 +122,7 @@ def test_only_what_is_of_another_language_waits(
 async def test_lines_come_when_they_are_due_though_nothing_more_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("client.translating.PATIENCE", 0.01)
+    monkeypatch.setattr("client.live.translating.PATIENCE", 0.01)
     silence = asyncio.Event()
 
     async def conversation() -> AsyncGenerator[News, None]:
@@ -132,7 +132,7 @@ async def test_lines_come_when_they_are_due_though_nothing_more_is_said(
     lines = translated(conversation(), Held("fr"))
     async with asyncio.timeout(5):
         line = await anext(lines)
-    assert isinstance(line, Line)
+    assert isinstance(line, CaptionLine)
     assert line.caption.text == "one"
     silence.set()
     assert [line async for line in lines] == []

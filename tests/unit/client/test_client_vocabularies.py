@@ -11,7 +11,7 @@ import pytest
 from botocore.stub import Stubber
 
 from client.errors import AccessRefused, ClientError, NoSuchVocabulary
-from client.vocabularies import FILTER, PATIENCE_SECONDS, VOCABULARY, Account
+from client.vocabularies import FILTER, PATIENCE_SECONDS, VOCABULARY, Vocabularies
 from speech.vocabularies import Entries
 
 pytestmark = pytest.mark.unit
@@ -38,8 +38,8 @@ def stub(aws: Any) -> Iterator[Stubber]:
 
 
 @pytest.fixture
-def account(aws: Any) -> Account:
-    return Account(aws)
+def account(aws: Any) -> Vocabularies:
+    return Vocabularies(aws)
 
 
 def nowhere() -> str:
@@ -60,7 +60,7 @@ def described(state: str, **more: str) -> dict[str, Any]:
     [("NotFoundException", 404), ("BadRequestException", 400)],
     ids=["as the model has it", "as Amazon answers"],
 )
-def test_a_new_one_is_created(account: Account, stub: Stubber, code: str, status: int) -> None:
+def test_a_new_one_is_created(account: Vocabularies, stub: Stubber, code: str, status: int) -> None:
     stub.add_client_error("get_vocabulary", code, http_status_code=status)
     stub.add_response(
         "create_vocabulary",
@@ -74,7 +74,7 @@ def test_a_new_one_is_created(account: Account, stub: Stubber, code: str, status
     assert stored.state == "PENDING"
 
 
-def test_a_table_is_named_by_its_address(account: Account, stub: Stubber) -> None:
+def test_a_table_is_named_by_its_address(account: Vocabularies, stub: Stubber) -> None:
     stub.add_response("get_vocabulary", described("READY"))
     stub.add_response(
         "update_vocabulary",
@@ -92,7 +92,7 @@ def test_a_table_is_named_by_its_address(account: Account, stub: Stubber) -> Non
     assert not is_new
 
 
-def test_a_filter_is_replaced_without_a_language(account: Account, stub: Stubber) -> None:
+def test_a_filter_is_replaced_without_a_language(account: Vocabularies, stub: Stubber) -> None:
     there = {"VocabularyFilterName": "oaths", "LanguageCode": "en-US"}
     stub.add_response("get_vocabulary_filter", there)
     stub.add_response(
@@ -106,28 +106,28 @@ def test_a_filter_is_replaced_without_a_language(account: Account, stub: Stubber
     assert stored.state == "READY"
 
 
-def test_waiting_ends_when_it_is_ready(account: Account, stub: Stubber) -> None:
+def test_waiting_ends_when_it_is_ready(account: Vocabularies, stub: Stubber) -> None:
     for state in ("PENDING", "PENDING", "READY"):
         stub.add_response("get_vocabulary", described(state))
     slept: list[float] = []
 
-    seen = [stored.state for stored, _ in account.looks("names", sleep=slept.append)]
+    seen = [stored.state for stored, _ in account.poll("names", sleep=slept.append)]
 
     assert seen == ["PENDING", "PENDING", "READY"]
     assert slept == [0.5, 1.0]
 
 
-def test_patience_ends(account: Account, aws: Any) -> None:
+def test_patience_ends(account: Vocabularies, aws: Any) -> None:
     aws.get_vocabulary = lambda **_: described("PENDING")
     slept: list[float] = []
 
-    *_, (last, waited) = account.looks("names", sleep=slept.append)
+    *_, (last, waited) = account.poll("names", sleep=slept.append)
 
     assert last.state == "PENDING"
     assert PATIENCE_SECONDS <= waited == sum(slept) < PATIENCE_SECONDS + 11
 
 
-def test_a_failure_has_amazons_reason(account: Account, stub: Stubber) -> None:
+def test_a_failure_has_amazons_reason(account: Vocabularies, stub: Stubber) -> None:
     stub.add_response("get_vocabulary", described("FAILED", FailureReason="Unsupported character."))
 
     line = account.get(VOCABULARY, "names").line()
@@ -135,7 +135,7 @@ def test_a_failure_has_amazons_reason(account: Account, stub: Stubber) -> None:
     assert line == "names: FAILED, en-US, of 2026-11-30 00:00: Unsupported character."
 
 
-def test_lists_are_read_to_their_end(account: Account, stub: Stubber) -> None:
+def test_lists_are_read_to_their_end(account: Vocabularies, stub: Stubber) -> None:
     one, two = described("READY"), described("READY", VocabularyName="more")
     stub.add_response(
         "list_vocabularies", {"Vocabularies": [one], "NextToken": "t"}, {"MaxResults": 100}
@@ -160,7 +160,12 @@ def test_lists_are_read_to_their_end(account: Account, stub: Stubber) -> None:
     ],
 )
 def test_refusals_say_what_to_do(  # noqa: PLR0917 - fixtures
-    account: Account, stub: Stubber, code: str, status: int, kind: type[ClientError], words: str
+    account: Vocabularies,
+    stub: Stubber,
+    code: str,
+    status: int,
+    kind: type[ClientError],
+    words: str,
 ) -> None:
     stub.add_client_error("delete_vocabulary", code, "Why.", http_status_code=status)
 
@@ -168,7 +173,7 @@ def test_refusals_say_what_to_do(  # noqa: PLR0917 - fixtures
         account.delete(VOCABULARY, "names")
 
 
-def test_what_is_not_there_cannot_be_deleted(account: Account, stub: Stubber) -> None:
+def test_what_is_not_there_cannot_be_deleted(account: Vocabularies, stub: Stubber) -> None:
     message = "The requested vocabulary couldn't be found. Check the vocabulary name."
     stub.add_client_error("delete_vocabulary", "BadRequestException", message)
 

@@ -14,35 +14,35 @@ from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 import ecs_service
-from ecs_service.access import EDGE_HEADER, Door
-from ecs_service.api.arrivals import Arrival, Arrivals
+from ecs_service.access import EDGE_HEADER, AccessPolicy
+from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
-from ecs_service.api.health import Health
-from ecs_service.api.requests import Answer, Request
-from ecs_service.api.router import Router
-from ecs_service.callers import Caller, Callers
-from ecs_service.rates import Rate, RateLimit
-from ecs_service.sessions.admission import Admission
+from ecs_service.api.health import HealthEndpoints
+from ecs_service.api.requests import HttpRequest, HttpResponse
+from ecs_service.api.router import RequestRouter
+from ecs_service.limits.callers import Caller, CallerLimits
+from ecs_service.limits.rates import RateLimit, TokenRate
+from ecs_service.limits.stream_slots import StreamSlots
 
 pytestmark = pytest.mark.unit
 
 
-def admission(*, taken: int = 0, draining: bool = False) -> Admission:
-    found = Admission(1)
-    found.taken, found.draining = taken, draining
+def slots(*, taken: int = 0, draining: bool = False) -> StreamSlots:
+    found = StreamSlots(1)
+    found.taken, found.is_draining = taken, draining
     return found
 
 
 @pytest.mark.parametrize(
     ("state", "of"),
     [
-        ("ready", admission()),
-        ("full", admission(taken=1)),
-        ("draining", admission(draining=True)),
+        ("ready", slots()),
+        ("full", slots(taken=1)),
+        ("draining", slots(draining=True)),
     ],
 )
-def test_a_full_or_leaving_service_is_no_error_of_the_service(state: str, of: Admission) -> None:
-    answers = {path: answer() for path, answer in Health(of, None).pages().items()}
+def test_a_full_or_leaving_service_is_no_error_of_the_service(state: str, of: StreamSlots) -> None:
+    answers = {path: answer() for path, answer in HealthEndpoints(of, None).routes().items()}
 
     assert {answer.status for answer in answers.values()} <= {200, 429}
     ready = answers["/api/stt/ready"]
@@ -73,21 +73,21 @@ names = st.sampled_from(
 )
 
 
-def router(*, loopback: bool, edge_secret: str | None) -> Router:
+def router(*, loopback: bool, edge_secret: str | None) -> RequestRouter:
     def limit() -> RateLimit:
-        return RateLimit(Rate(1.0, 5), most=2)
+        return RateLimit(TokenRate(1.0, 5), most=2)
 
-    def upgraded(_request: Request, _caller: Caller) -> Connection:
-        return cast("Connection", Answer(HTTPStatus.OK, b"stands for a socket"))
+    def upgraded(_request: HttpRequest, _caller: Caller) -> Connection:
+        return cast("Connection", HttpResponse(HTTPStatus.OK, b"stands for a socket"))
 
-    return Router(
-        sockets={"/api/stt/transcribe": upgraded},
-        refuse=lambda _refusal, _caller: upgraded(cast("Request", None), _caller),
-        pages=Health(admission(taken=1), None).pages(),
-        door=Door(loopback=loopback, edge_secret=edge_secret),
-        callers=Callers(connects=limit(), failures=limit()),
+    return RequestRouter(
+        socket_routes={"/api/stt/transcribe": upgraded},
+        refused=lambda _refusal, _caller: upgraded(cast("HttpRequest", None), _caller),
+        http_routes=HealthEndpoints(slots(taken=1), None).routes(),
+        access=AccessPolicy(loopback=loopback, edge_secret=edge_secret),
+        callers=CallerLimits(connects=limit(), failures=limit()),
         address_header="X-Cloudscribe-Viewer",
-        arrivals=Arrivals(1),
+        pending=PendingConnections(1),
     )
 
 
@@ -102,12 +102,12 @@ def test_nothing_that_a_caller_sends_is_answered_by_a_5xx(
     edge_secret: str | None,
 ) -> None:
     answering = router(loopback=loopback, edge_secret=edge_secret)
-    arrival = Arrival(answering.arrivals)
+    connection = AcceptedConnection(answering.pending)
 
     for target, headers in requests:
         raw = WSUpgradeRequest()
         raw.path, raw.headers = target, CIMultiDict(headers)
-        found = answering(raw, arrival)
+        found = answering(raw, connection)
         assert isinstance(found, WSUpgradeResponseWithListener)
         assert found.response.status < HTTPStatus.INTERNAL_SERVER_ERROR
 

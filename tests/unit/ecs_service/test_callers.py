@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from ecs_service.addresses import caller_key, network_key
-from ecs_service.callers import Caller, Callers, TooManyFailures
-from ecs_service.rates import Rate, RateLimit
+from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures
+from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
@@ -90,7 +90,7 @@ def test_no_span_of_time_has_more_than_the_burst_and_what_came_back(
     per_second: float, burst: int, pauses: list[float]
 ) -> None:
     clock = Clock()
-    limit = RateLimit(Rate(per_second, burst), most=10, clock=clock)
+    limit = RateLimit(TokenRate(per_second, burst), most=10, clock=clock)
     taken: list[float] = []
     for pause in pauses:
         clock.now += pause
@@ -104,9 +104,9 @@ def test_no_span_of_time_has_more_than_the_burst_and_what_came_back(
 
 
 @given(st.floats(0.1, 50), st.integers(1, 20))
-def test_who_waits_as_long_as_is_said_may_go_on(per_second: float, burst: int) -> None:
+def test_after_the_announced_wait_there_is_a_token(per_second: float, burst: int) -> None:
     clock = Clock()
-    limit = RateLimit(Rate(per_second, burst), most=10, clock=clock)
+    limit = RateLimit(TokenRate(per_second, burst), most=10, clock=clock)
     assert [limit.take("a") for _ in range(burst)] == [0.0] * burst
 
     wait = limit.take("a")
@@ -119,7 +119,7 @@ def test_who_waits_as_long_as_is_said_may_go_on(per_second: float, burst: int) -
 
 
 def test_keys_do_not_share(clock: Clock) -> None:
-    limit = RateLimit(Rate(1.0, 1), most=10, clock=clock)
+    limit = RateLimit(TokenRate(1.0, 1), most=10, clock=clock)
     assert not limit.take("a")
     assert limit.take("a")
     assert not limit.take("b")
@@ -127,7 +127,7 @@ def test_keys_do_not_share(clock: Clock) -> None:
 
 @given(st.lists(st.integers(0, 40), max_size=200))
 def test_however_many_keys_come_the_table_is_bounded(keys: list[int]) -> None:
-    limit = RateLimit(Rate(1.0, 1), most=8, clock=Clock())
+    limit = RateLimit(TokenRate(1.0, 1), most=8, clock=Clock())
     for each in keys:
         limit.take(str(each))
         limit.spend(str(each))
@@ -135,7 +135,7 @@ def test_however_many_keys_come_the_table_is_bounded(keys: list[int]) -> None:
 
 
 def test_the_key_that_was_longest_without_use_is_forgotten_first(clock: Clock) -> None:
-    limit = RateLimit(Rate(1.0, 2), most=2, clock=clock)
+    limit = RateLimit(TokenRate(1.0, 2), most=2, clock=clock)
     for each in "abac":
         limit.spend(each)
     assert limit.wait("a"), "used last but one"
@@ -145,50 +145,50 @@ def test_the_key_that_was_longest_without_use_is_forgotten_first(clock: Clock) -
 # --- callers -------------------------------------------------------------------------------------
 
 
-def callers(clock: Clock, *, connects: int = 3, failures: int = 2) -> Callers:
-    return Callers(
-        connects=RateLimit(Rate(1.0, connects), most=10, clock=clock),
-        failures=RateLimit(Rate(0.5, failures), most=10, clock=clock),
+def callers(clock: Clock, *, connects: int = 3, failures: int = 2) -> CallerLimits:
+    return CallerLimits(
+        connects=RateLimit(TokenRate(1.0, connects), most=10, clock=clock),
+        failures=RateLimit(TokenRate(0.5, failures), most=10, clock=clock),
     )
 
 
 def test_who_connects_too_fast_learns_it_by_name_and_when_to_come_back(clock: Clock) -> None:
-    door = callers(clock)
+    limits = callers(clock)
     for _ in range(3):
-        door.admit("a")
+        limits.count_connection("a")
 
     with pytest.raises(Refusal) as refused:
-        door.admit("a")
+        limits.count_connection("a")
 
     assert refused.value.code is ErrorCode.RATE_LIMITED
     assert refused.value.retry_after is not None
     clock.now += refused.value.retry_after
-    door.admit("a")
+    limits.count_connection("a")
 
 
 def test_who_fails_too_often_is_not_worth_a_name_until_it_has_stopped(clock: Clock) -> None:
-    door = callers(clock, connects=100)
+    limits = callers(clock, connects=100)
     for _ in range(5):
-        door.failed("a")
+        limits.count_failure("a")
 
     with pytest.raises(TooManyFailures) as refused:
-        door.admit("a")
-    door.admit("b")
+        limits.count_connection("a")
+    limits.count_connection("b")
 
     assert refused.value.retry_after == pytest.approx(2.0)
     clock.now += 2.0
-    door.admit("a")
+    limits.count_connection("a")
 
 
 @pytest.mark.parametrize("full", [ErrorCode.AT_CAPACITY, ErrorCode.TOO_MANY_VIEWERS])
 def test_a_full_house_is_no_fault_of_those_who_wait_outside(clock: Clock, full: ErrorCode) -> None:
-    door = callers(clock, connects=100)
-    hall = Caller("hall", nullcontext(), door)  # type: ignore[arg-type] # nothing is held
+    limits = callers(clock, connects=100)
+    hall = Caller("hall", nullcontext(), limits)  # type: ignore[arg-type] # nothing is held
     for _ in range(5):
-        hall.refused(full)
-    door.admit("hall")
+        hall.count_refusal(full)
+    limits.count_connection("hall")
 
     for _ in range(5):
-        hall.refused(ErrorCode.INVALID_PARAMETER)
+        hall.count_refusal(ErrorCode.INVALID_PARAMETER)
     with pytest.raises(TooManyFailures):
-        door.admit("hall")
+        limits.count_connection("hall")

@@ -15,11 +15,11 @@ from ecs_service.conversations import confirmation as module
 from ecs_service.conversations.confirmation import (
     MOST_SENDINGS,
     OLDEST_SECONDS,
+    CheckResult,
     Confirmation,
-    Verdict,
-    judge,
+    classify,
 )
-from ecs_service.conversations.journal import Entry, Journal, Sent
+from ecs_service.conversations.journal import Journal, JournalEntry, SentEntry
 from tests.support.eventually import eventually
 from tests.support.utterances import utterance
 from transcripts.conversations import Key, key_of
@@ -53,24 +53,24 @@ class World:
             raise self.trouble.pop(0)
         return {key: key in self.table for key in keys if key not in self.busy}
 
-    async def send(self, entries: Sequence[Entry]) -> bool:
+    async def send(self, entries: Sequence[JournalEntry]) -> bool:
         if not self.queue_answers:
             return False
         self.sent += [entry.body for entry in entries]
-        self.journal.hand_over([entry.id for entry in entries], self.now, PAUSE)
+        self.journal.mark_sent([entry.id for entry in entries], self.now, PAUSE)
         return True
 
-    def accepted(self, *said: Utterance) -> None:
+    def accepted(self, *finals: Utterance) -> None:
         """Have the queue take these."""
-        for one in said:
+        for one in finals:
             self.journal.append(one.model_dump_json(by_alias=True))
-        waiting = [entry.id for entry in self.journal.oldest(1_000)]
-        self.journal.hand_over(waiting, self.now, PAUSE)
+        waiting = [entry.id for entry in self.journal.oldest_waiting(1_000)]
+        self.journal.mark_sent(waiting, self.now, PAUSE)
 
     async def after(self, seconds: float) -> int | None:
         """Let time pass and look for what is due."""
         self.now += seconds
-        entries = self.journal.due(self.now, 100)
+        entries = self.journal.due_for_check(self.now, 100)
         return await self.confirmation.confirm(entries) if entries else 0
 
 
@@ -87,39 +87,39 @@ async def running(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     task.cancel()
 
 
-def sent(*, seen: bool = False, sendings: int = 1, added: float = 0.0) -> Sent:
-    return Sent(1, "", added, sendings, seen)
+def sent(*, seen: bool = False, sendings: int = 1, added: float = 0.0) -> SentEntry:
+    return SentEntry(1, "", added, sendings, seen)
 
 
 @pytest.mark.parametrize(
-    ("entry", "found", "verdict"),
+    ("entry", "found", "result"),
     [
-        (sent(), True, Verdict.SEEN),
-        (sent(seen=True), True, Verdict.CONFIRMED),
-        (sent(), False, Verdict.MISSING),
-        (sent(seen=True), False, Verdict.MISSING),
-        (sent(sendings=MOST_SENDINGS), False, Verdict.GIVEN_UP),
-        (sent(sendings=MOST_SENDINGS), True, Verdict.SEEN),
-        (sent(added=-OLDEST_SECONDS), False, Verdict.GIVEN_UP),
-        (sent(added=-OLDEST_SECONDS, seen=True), True, Verdict.CONFIRMED),
-        (sent(), None, Verdict.GIVEN_UP),
+        (sent(), True, CheckResult.SEEN),
+        (sent(seen=True), True, CheckResult.CONFIRMED),
+        (sent(), False, CheckResult.MISSING),
+        (sent(seen=True), False, CheckResult.MISSING),
+        (sent(sendings=MOST_SENDINGS), False, CheckResult.GIVEN_UP),
+        (sent(sendings=MOST_SENDINGS), True, CheckResult.SEEN),
+        (sent(added=-OLDEST_SECONDS), False, CheckResult.GIVEN_UP),
+        (sent(added=-OLDEST_SECONDS, seen=True), True, CheckResult.CONFIRMED),
+        (sent(), None, CheckResult.GIVEN_UP),
     ],
 )
 def test_what_becomes_of_a_final_follows_from_what_was_seen(
-    entry: Sent, *, found: bool | None, verdict: Verdict
+    entry: SentEntry, *, found: bool | None, result: CheckResult
 ) -> None:
-    assert judge(entry, found=found, now=1.0) is verdict
+    assert classify(entry, found=found, now=1.0) is result
 
 
 async def test_a_final_leaves_when_the_table_had_it_twice(world: World) -> None:
-    said = utterance()
-    world.accepted(said)
-    world.table.add(key_of(said))
+    final = utterance()
+    world.accepted(final)
+    world.table.add(key_of(final))
 
     left = []
     for _ in range(3):
         await world.after(PAUSE)
-        left.append(world.journal.sent())
+        left.append(world.journal.count_sent())
 
     assert left == [1, 0, 0]
     assert world.asked == [1, 1]
@@ -137,19 +137,19 @@ async def test_nothing_is_looked_for_before_it_is_due(world: World) -> None:
 async def test_a_table_that_forgets_gets_it_again_and_is_looked_at_twice_again(
     world: World,
 ) -> None:
-    said = utterance()
-    world.accepted(said)
-    world.table.add(key_of(said))
+    final = utterance()
+    world.accepted(final)
+    world.table.add(key_of(final))
     await world.after(PAUSE)
     world.table.clear()
     await world.after(PAUSE)
-    world.table.add(key_of(said))
+    world.table.add(key_of(final))
     await world.after(4 * PAUSE)
 
-    assert world.sent == [said.model_dump_json(by_alias=True)]
-    assert world.journal.sent() == 1
+    assert world.sent == [final.model_dump_json(by_alias=True)]
+    assert world.journal.count_sent() == 1
     await world.after(PAUSE)
-    assert world.journal.sent() == 0
+    assert world.journal.count_sent() == 0
 
 
 async def test_a_final_that_is_never_stored_is_sent_ever_less_often_and_put_aside(
@@ -158,7 +158,7 @@ async def test_a_final_that_is_never_stored_is_sent_ever_less_often_and_put_asid
     world.accepted(utterance())
     times: list[float] = []
     with capture_logs() as logs:
-        while world.journal.sent():
+        while world.journal.count_sent():
             before = len(world.sent)
             await world.after(PAUSE)
             if len(world.sent) > before:
@@ -182,16 +182,16 @@ async def test_of_many_that_are_missing_ten_are_sent_at_a_time(world: World) -> 
 
 
 async def test_what_is_no_utterance_is_put_aside_and_stops_nobody(world: World) -> None:
-    said = utterance()
+    final = utterance()
     world.journal.append('{"text": "of another version"}')
-    world.accepted(said)
-    world.table.add(key_of(said))
+    world.accepted(final)
+    world.table.add(key_of(final))
 
     await world.after(PAUSE)
     await world.after(PAUSE)
 
     assert world.asked == [1, 1]
-    assert world.journal.sent() == 0
+    assert world.journal.count_sent() == 0
 
 
 async def test_what_the_table_had_no_time_for_is_looked_for_again(world: World) -> None:
@@ -217,8 +217,8 @@ async def test_while_table_or_queue_is_away_everything_is_kept(world: World) -> 
     answers.append(await world.after(1))
 
     assert answers == [None, None, None]
-    assert world.journal.sent() == 1
-    assert len(world.journal.due(world.now, 100)) == 1
+    assert world.journal.count_sent() == 1
+    assert len(world.journal.due_for_check(world.now, 100)) == 1
 
 
 async def test_where_the_table_may_not_be_read_the_queues_word_is_enough(world: World) -> None:
@@ -228,21 +228,21 @@ async def test_where_the_table_may_not_be_read_the_queues_word_is_enough(world: 
             world.trouble = [DENIED]
             await world.after(PAUSE)
 
-    assert world.journal.sent() == 0
+    assert world.journal.count_sent() == 0
     assert [entry["event"] for entry in logs] == ["table_denied"]
 
 
 async def test_all_that_is_due_is_looked_for_in_calls_of_a_hundred(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = [utterance() for _ in range(250)]
-    world.accepted(*said)
-    world.table |= set(map(key_of, said))
+    finals = [utterance() for _ in range(250)]
+    world.accepted(*finals)
+    world.table |= set(map(key_of, finals))
     world.now = PAUSE
     async with running(world, monkeypatch):
         await eventually(lambda: len(world.asked) == 3, "all were looked for")
         world.now = 2 * PAUSE
-        await eventually(lambda: world.journal.sent() == 0, "all have left")
+        await eventually(lambda: world.journal.count_sent() == 0, "all have left")
 
     assert world.asked == [100, 100, 50] * 2
 
@@ -261,10 +261,10 @@ async def test_an_unreachable_table_is_tried_again(
 async def test_after_a_start_what_was_sent_is_looked_for_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, said = tmp_path / "outbox.db", utterance()
-    World(Journal(path), monkeypatch).accepted(said)
+    path, final = tmp_path / "outbox.db", utterance()
+    World(Journal(path), monkeypatch).accepted(final)
 
     again = World(Journal(path), monkeypatch)
     await again.after(0)
 
-    assert again.sent == [said.model_dump_json(by_alias=True)]
+    assert again.sent == [final.model_dump_json(by_alias=True)]

@@ -55,8 +55,8 @@ class Clouds:
         self.queue, self.table = list(self.disk[0]), dict(self.disk[1])
 
     def process(self, *, delete: bool) -> None:
-        said = Utterance.model_validate_json(self.queue[0])
-        self.table.setdefault(key_of(said), said)
+        final = Utterance.model_validate_json(self.queue[0])
+        self.table.setdefault(key_of(final), final)
         if delete:
             self.queue.pop(0)
 
@@ -110,18 +110,18 @@ class Durability(RuleBasedStateMachine):
 
     @rule()
     def show(self) -> None:
-        said = utterance()
-        self.outbox.add(said)
-        self.shown.append(said)
+        final = utterance()
+        self.outbox.add(final)
+        self.shown.append(final)
 
     @rule()
     def send(self) -> None:
-        if entries := self.journal.oldest(BATCH):
+        if entries := self.journal.oldest_waiting(BATCH):
             self._run(self.outbox.send(entries))
 
     @rule()
     def look(self) -> None:
-        if entries := self.journal.due(self.now, 100):
+        if entries := self.journal.due_for_check(self.now, 100):
             self._run(self.confirmation.confirm(entries))
 
     @precondition(lambda self: self.clouds.queue)
@@ -199,7 +199,7 @@ class Durability(RuleBasedStateMachine):
                 self.wait_long()
 
             assert sorted(self.clouds.table) == sorted(map(key_of, self.shown))
-            assert (self.journal.waiting(), self.journal.sent()) == (0, 0)
+            assert (self.journal.count_waiting(), self.journal.count_sent()) == (0, 0)
         finally:
             self.journal.close()
             self._patches.undo()

@@ -9,16 +9,15 @@ import pytest
 
 from ecs_service import telemetry
 from ecs_service.conversations.journal import Journal
-from ecs_service.conversations.outbox import Outbox
-from ecs_service.embedded_metrics import UNITS, Meter, embedded_metrics
-from ecs_service.sessions.admission import Admission
-from infra.realtime import SLOTS_METRIC
+from ecs_service.embedded_metrics import UNITS, MetricsReader, format_metrics
+from ecs_service.limits.stream_slots import StreamSlots
+from infra.live.service import SLOTS_METRIC
 
 pytestmark = pytest.mark.unit
 
 
 def test_a_line_names_its_figures_for_cloudwatch() -> None:
-    line = embedded_metrics("Cloudscribe/demo", {"OpenStreams": 2.0, "Lag": 0.12345}, 1_790_000.5)
+    line = format_metrics("Cloudscribe/demo", {"OpenStreams": 2.0, "Lag": 0.12345}, 1_790_000.5)
 
     document = json.loads(line)
     assert line.count("\n") == 1, "one event in the log"
@@ -33,36 +32,36 @@ def test_a_line_names_its_figures_for_cloudwatch() -> None:
 
 
 def test_there_are_no_dimensions_to_pay_for() -> None:
-    document = json.loads(embedded_metrics("n", dict.fromkeys(UNITS, 0.0), 0.0))
+    document = json.loads(format_metrics("n", dict.fromkeys(UNITS, 0.0), 0.0))
 
     (directive,) = document["_aws"]["CloudWatchMetrics"]
     assert directive["Dimensions"] == [[]]
 
 
 def test_slots_in_use_are_a_share() -> None:
-    admission = Admission(4)
-    meter = Meter(admission, None)
-    with admission.slot():
-        values = meter.read()
+    slots = StreamSlots(4)
+    reader = MetricsReader(slots, None)
+    with slots.hold():
+        values = reader.read()
 
     assert (values["OpenStreams"], values["SlotsInUse"]) == (1.0, 25.0)
-    assert meter.read()["SlotsInUse"] == 0.0
+    assert reader.read()["SlotsInUse"] == 0.0
 
 
 def test_what_autoscaling_follows_is_published() -> None:
-    assert SLOTS_METRIC in Meter(Admission(1), None).read()
+    assert SLOTS_METRIC in MetricsReader(StreamSlots(1), None).read()
 
 
-def test_what_only_grows_is_told_as_growth() -> None:
+def test_counters_are_read_as_changes() -> None:
     telemetry.refusals.labels("at_capacity").inc(5)
     telemetry.final_delay.observe(9.0)
-    meter = Meter(Admission(1), None)
+    reader = MetricsReader(StreamSlots(1), None)
 
     telemetry.refusals.labels("at_capacity").inc()
     telemetry.refusals.labels("draining").inc()
     telemetry.final_delay.observe(0.5)
     telemetry.final_delay.observe(1.5)
-    busy, quiet = meter.read(), meter.read()
+    busy, quiet = reader.read(), reader.read()
 
     assert busy["Refusals"] == 2.0
     assert busy["FinalDelay"] == pytest.approx(1.0)
@@ -70,13 +69,11 @@ def test_what_only_grows_is_told_as_growth() -> None:
     assert "FinalDelay" not in quiet, "no finals, no delay"
 
 
-def test_the_outbox_tells_what_waits(tmp_path: Path) -> None:
+def test_waiting_finals_are_counted(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "outbox.db")
     journal.append("{}")
-    outbox = Outbox.__new__(Outbox)  # without a queue
-    outbox._journal = journal
 
-    values = Meter(Admission(1), outbox).read()
+    values = MetricsReader(StreamSlots(1), journal).read()
     journal.close()
 
     assert values["OutboxWaiting"] == 1.0
@@ -87,4 +84,4 @@ def test_every_figure_has_a_unit() -> None:
     telemetry.lag.observe(0.1)
     telemetry.final_delay.observe(0.1)
 
-    assert set(Meter(Admission(1), None).read()) <= set(UNITS)
+    assert set(MetricsReader(StreamSlots(1), None).read()) <= set(UNITS)

@@ -15,7 +15,7 @@ from ecs_service.conversations import outbox as module
 from ecs_service.conversations.hub import Conversation
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.publish import Publisher
+from ecs_service.sessions.publisher import Publisher
 from speech.engines.base import Result
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
@@ -30,10 +30,10 @@ class FullOnce(Journal):
 
     full = True
 
-    def hand_over(self, ids: Iterable[int], now: float, pause: float) -> None:
+    def mark_sent(self, ids: Iterable[int], now: float, pause: float) -> None:
         if self.full:
             raise sqlite3.OperationalError("database or disk is full")
-        super().hand_over(ids, now, pause)
+        super().mark_sent(ids, now, pause)
 
     def remove(self, ids: Iterable[int]) -> None:
         if self.full:
@@ -55,7 +55,7 @@ async def test_the_outbox_outlives_a_disk_on_which_nothing_can_be_deleted(
 ) -> None:
     monkeypatch.setattr(module, "LINGER_SECONDS", 0)
     monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0)
-    outbox = Outbox(FullOnce(), Queue(), "queue")  # type: ignore[arg-type] # plays the client
+    outbox = Outbox(FullOnce(), Queue(), "queue", confirm_seconds=15.0)  # type: ignore[arg-type] # plays the client
     running = asyncio.create_task(outbox.run())
     outbox.add(utterance())
     flushing = asyncio.create_task(outbox.flush())
@@ -65,7 +65,7 @@ async def test_the_outbox_outlives_a_disk_on_which_nothing_can_be_deleted(
     )
 
     assert done == {flushing}
-    assert outbox.waiting() == 0
+    assert outbox.journal.count_waiting() == 0
     running.cancel()
 
 
@@ -77,7 +77,7 @@ class NoRoom:
         raise sqlite3.OperationalError("database or disk is full")
 
 
-def test_the_guess_of_a_final_that_cannot_be_kept_is_taken_back() -> None:
+def test_the_partial_of_a_final_that_cannot_be_kept_is_retracted() -> None:
     publisher = Publisher(
         Conversation("talk"), NoRoom(), stream_id="stream", speaker="Ada", language="en-US"
     )
@@ -85,6 +85,6 @@ def test_the_guess_of_a_final_that_cannot_be_kept_is_taken_back() -> None:
     with pytest.raises(sqlite3.OperationalError):
         publisher.publish(Result(0, is_final=True, text="hello", start=1.0, end=2.0), BEGAN)
 
-    (told,) = publisher.retract()
+    (retraction,) = publisher.retract_open()
 
-    assert json.loads(told.frame)["text"] == ""
+    assert json.loads(retraction.frame)["text"] == ""

@@ -40,7 +40,7 @@ def test_the_answer_decides(service: socket.socket, answer: bytes, *, well: bool
     service.sendall(answer)
     service.shutdown(socket.SHUT_WR)
 
-    assert healthcheck.answers(8080) is well
+    assert healthcheck.is_healthy(8080) is well
     assert service.recv(1024).startswith(b"GET /api/stt/healthcheck HTTP/1.1\r\n")
 
 
@@ -50,7 +50,7 @@ def test_the_check_proves_itself_where_the_service_asks_for_it(
     monkeypatch.setenv("EDGE_SECRET", "s" * 48)
     service.shutdown(socket.SHUT_WR)
 
-    healthcheck.answers(8080)
+    healthcheck.is_healthy(8080)
 
     assert f"\r\n{EDGE_HEADER}: {'s' * 48}\r\n".encode() in service.recv(1024)
 

@@ -7,47 +7,47 @@ from typing import Any
 import pytest
 
 from ecs_service.conversations.hub import REMEMBER_SECONDS, Hub
-from ecs_service.conversations.updates import Updates
+from ecs_service.conversations.table_updates import TableUpdates
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
 
 pytestmark = pytest.mark.unit
 
 
-class Ear:
+class Viewer:
     def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
-    def offer(self, frame: bytes) -> None:
-        self.heard.append(json.loads(frame))
+    def deliver(self, frame: bytes) -> None:
+        self.received.append(json.loads(frame))
 
 
-def said(seconds_ago: float = 1.0) -> Utterance:
+def final_from(seconds_ago: float = 1.0) -> Utterance:
     return utterance(timestamp=datetime.now(UTC) - timedelta(seconds=seconds_ago))
 
 
-def test_a_final_is_told_once_however_often_it_comes() -> None:
-    hub, ear, final = Hub(), Ear(), said()
-    with hub.listening("talk", ear) as conversation:
-        frames = [conversation.tell_final(final) for _ in range(3)]
+def test_a_final_is_published_once_however_often_it_comes() -> None:
+    hub, viewer, final = Hub(), Viewer(), final_from()
+    with hub.add_subscriber("talk", viewer) as conversation:
+        frames = [conversation.publish_final(final) for _ in range(3)]
 
-    assert [message["seq"] for message in ear.heard] == [1]
+    assert [message["seq"] for message in viewer.received] == [1]
     assert frames[1:] == [None, None]
 
 
-def test_conversations_do_not_hear_each_other() -> None:
-    hub, ear = Hub(), Ear()
-    with hub.listening("mine", ear):
-        hub.conversation("yours").tell_final(said())
+def test_a_subscriber_gets_only_its_own_conversation() -> None:
+    hub, viewer = Hub(), Viewer()
+    with hub.add_subscriber("mine", viewer):
+        hub.conversation("yours").publish_final(final_from())
 
-    assert ear.heard == []
+    assert viewer.received == []
 
 
 def test_a_snapshot_holds_two_minutes_in_the_order_of_time() -> None:
     conversation = Hub().conversation("talk")
-    old, first, second = said(121), said(100), said(3)
+    old, first, second = final_from(121), final_from(100), final_from(3)
     for final in (second, old, first):
-        conversation.tell_final(final)
+        conversation.publish_final(final)
 
     snapshot = conversation.snapshot(complete=True)
 
@@ -57,9 +57,9 @@ def test_a_snapshot_holds_two_minutes_in_the_order_of_time() -> None:
 
 def test_a_conversation_is_kept_as_long_as_somebody_may_ask_for_it() -> None:
     hub = Hub()
-    hub.conversation("recent").tell_final(said())
-    hub.conversation("past").tell_final(said(REMEMBER_SECONDS + 1))
-    with hub.speaking("spoken"), hub.listening("watched", Ear()):
+    hub.conversation("recent").publish_final(final_from())
+    hub.conversation("past").publish_final(final_from(REMEMBER_SECONDS + 1))
+    with hub.add_speaker("spoken"), hub.add_subscriber("watched", Viewer()):
         hub.sweep()
         kept = set(hub._conversations)
     hub.sweep()
@@ -78,26 +78,29 @@ class Table:
         ]
 
 
-async def test_what_another_server_stored_is_told_to_everybody_once() -> None:
-    hub, ear, ours, theirs = Hub(), Ear(), said(2), said(1)
-    updates = Updates(hub, Table(ours, theirs))
-    with hub.listening("talk", ear) as conversation:
-        conversation.tell_final(ours)
+async def test_what_another_server_stored_is_published_once() -> None:
+    hub, viewer, ours, theirs = Hub(), Viewer(), final_from(2), final_from(1)
+    updates = TableUpdates(hub, Table(ours, theirs))
+    with hub.add_subscriber("talk", viewer) as conversation:
+        conversation.publish_final(ours)
         complete = [await updates.refresh("talk") for _ in range(2)]
 
     assert complete == [True, True]
-    assert [m["utteranceId"] for m in ear.heard] == [ours.utterance_id, theirs.utterance_id]
+    assert [m["utteranceId"] for m in viewer.received] == [
+        ours.utterance_id,
+        theirs.utterance_id,
+    ]
 
 
 async def test_forgetting_does_not_make_the_table_repeat_itself() -> None:
     """What leaves the memory has left the reach of a refresh before."""
-    hub, ear = Hub(), Ear()
-    table = Table(*(said(age) for age in range(0, 200, 10)))
-    updates = Updates(hub, table)
-    with hub.listening("talk", ear):
+    hub, viewer = Hub(), Viewer()
+    table = Table(*(final_from(age) for age in range(0, 200, 10)))
+    updates = TableUpdates(hub, table)
+    with hub.add_subscriber("talk", viewer):
         for _ in range(3):
             await updates.refresh("talk")
             hub.sweep()
 
-    ids = [message["utteranceId"] for message in ear.heard]
+    ids = [message["utteranceId"] for message in viewer.received]
     assert len(ids) == len(set(ids)) == 12

@@ -58,7 +58,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def running(queue: Queue, journal: Journal) -> AsyncIterator[Outbox]:
-    outbox = Outbox(journal, queue, "queue")  # type: ignore[arg-type] # plays the client
+    outbox = Outbox(journal, queue, "queue", confirm_seconds=15.0)  # type: ignore[arg-type] # plays the client
     task = asyncio.create_task(outbox.run())
     yield outbox
     task.cancel()
@@ -69,25 +69,25 @@ def body(of: Utterance) -> str:
 
 
 async def test_finals_go_out_in_order_and_in_full_batches() -> None:
-    queue, said = Queue(), [utterance() for _ in range(25)]
+    queue, finals = Queue(), [utterance() for _ in range(25)]
     async with running(queue, Journal()) as outbox:
-        for each in said:
+        for each in finals:
             outbox.add(each)
         await outbox.flush()
 
-    assert queue.taken == [body(each) for each in said]
+    assert queue.taken == [body(each) for each in finals]
     assert queue.batches == [10, 10, 5]
-    assert outbox.waiting() == 0
+    assert outbox.journal.count_waiting() == 0
 
 
 async def test_an_unreachable_queue_is_tried_again() -> None:
     away = EndpointConnectionError(endpoint_url="queue")
-    queue, said = Queue(away, away, away), utterance()
+    queue, final = Queue(away, away, away), utterance()
     async with running(queue, Journal()) as outbox:
-        outbox.add(said)
+        outbox.add(final)
         await outbox.flush()
 
-    assert queue.taken == [body(said)]
+    assert queue.taken == [body(final)]
     assert len(queue.batches) == 4
 
 
@@ -118,26 +118,26 @@ async def test_what_the_queue_never_takes_is_set_aside_and_stops_nobody() -> Non
 
 async def test_what_an_earlier_process_left_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "outbox.sqlite"
-    said, queue = utterance(), Queue()
-    Outbox(Journal(path), queue, "queue").add(said)  # type: ignore[arg-type] # plays the client
+    final, queue = utterance(), Queue()
+    Outbox(Journal(path), queue, "queue", confirm_seconds=15.0).add(final)  # type: ignore[arg-type] # plays the client
 
     async with running(queue, Journal(path)) as outbox:
         await outbox.flush()
 
-    assert [json.loads(each)["text"] for each in queue.taken] == [said.text]
+    assert [json.loads(each)["text"] for each in queue.taken] == [final.text]
 
 
-def test_the_journal_tells_how_much_waits_and_how_long() -> None:
+def test_the_journal_counts_what_waits_and_since_when() -> None:
     journal = Journal()
-    nothing = (journal.waiting(), journal.oldest_age())
+    nothing = (journal.count_waiting(), journal.oldest_age())
     journal.append("a")
     journal.append("b")
 
     assert nothing == (0, 0.0)
-    assert journal.waiting() == 2
+    assert journal.count_waiting() == 2
     assert 0 <= journal.oldest_age() < 5
-    journal.remove(entry.id for entry in journal.oldest(1))
-    assert [entry.body for entry in journal.oldest(10)] == ["b"]
+    journal.remove(entry.id for entry in journal.oldest_waiting(1))
+    assert [entry.body for entry in journal.oldest_waiting(10)] == ["b"]
 
 
 async def test_what_the_queue_has_stays_until_somebody_has_seen_it_stored() -> None:
@@ -146,8 +146,8 @@ async def test_what_the_queue_has_stays_until_somebody_has_seen_it_stored() -> N
         outbox.add(utterance())
         await outbox.flush()
 
-    assert (outbox.waiting(), outbox.oldest_age()) == (0, 0.0)
-    assert outbox.unconfirmed() == 1
+    assert (outbox.journal.count_waiting(), outbox.journal.oldest_age()) == (0, 0.0)
+    assert outbox.journal.count_sent() == 1
 
 
 async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,24 +159,24 @@ async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.Monk
         await outbox.flush()
 
     assert len(queue.taken) == 50
-    assert outbox.unconfirmed() == 20
+    assert outbox.journal.count_sent() == 20
 
 
 async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
-    path, said, queue = tmp_path / "outbox.db", utterance(), Queue()
+    path, final, queue = tmp_path / "outbox.db", utterance(), Queue()
     with contextlib.closing(sqlite3.connect(path)) as earlier, earlier:
         earlier.execute(
             "CREATE TABLE pending (id INTEGER PRIMARY KEY AUTOINCREMENT,"
             " added REAL NOT NULL, body TEXT NOT NULL, refused TEXT)"
         )
-        earlier.execute("INSERT INTO pending (added, body) VALUES (1.0, ?)", (body(said),))
+        earlier.execute("INSERT INTO pending (added, body) VALUES (1.0, ?)", (body(final),))
         earlier.execute("INSERT INTO pending (added, body, refused) VALUES (1.0, 'x', 'No')")
 
     async with running(queue, Journal(path)) as outbox:
         await outbox.flush()
 
-    assert queue.taken == [body(said)]
-    assert outbox.unconfirmed() == 1
+    assert queue.taken == [body(final)]
+    assert outbox.journal.count_sent() == 1
 
 
 def test_a_full_journal_gives_the_room_of_what_was_sent_to_new_finals() -> None:
@@ -186,12 +186,12 @@ def test_a_full_journal_gives_the_room_of_what_was_sent_to_new_finals() -> None:
         while True:
             journal.append("x" * 1_000)
             count += 1
-    journal.hand_over([entry.id for entry in journal.oldest(10)], 0.0, 1.0)
+    journal.mark_sent([entry.id for entry in journal.oldest_waiting(10)], 0.0, 1.0)
 
     journal.append("x" * 1_000)
 
-    assert journal.waiting() == count - 10 + 1
-    assert journal.sent() == 0
+    assert journal.count_waiting() == count - 10 + 1
+    assert journal.count_sent() == 0
 
 
 def test_of_what_was_put_aside_the_newest_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,12 +200,12 @@ def test_of_what_was_put_aside_the_newest_stays(monkeypatch: pytest.MonkeyPatch)
     for each in "abcd":
         journal.append(each)
 
-    for entry in journal.oldest(3):
+    for entry in journal.oldest_waiting(3):
         journal.set_aside(entry.id, "No")
 
     kept = journal._db.execute("SELECT body FROM pending WHERE refused IS NOT NULL").fetchall()
     assert kept == [("b",), ("c",)]
-    assert journal.waiting() == 1
+    assert journal.count_waiting() == 1
 
 
 @pytest.mark.parametrize(

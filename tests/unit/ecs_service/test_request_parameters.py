@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecs_service.api.requests import Request
+from ecs_service.api.requests import HttpRequest
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ConnectParameters, ErrorCode, TranscribeParameters
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.unit
         ("sampleRate=8000&speaker=Jos%E9", "Parameters must be UTF-8"),
     ],
 )
-def test_what_is_malformed_is_said_in_words(query: str, words: str) -> None:
+def test_a_malformed_query_is_described(query: str, words: str) -> None:
     kind = TranscribeParameters if "sampleRate" in query else ConnectParameters
     with pytest.raises(Refusal) as caught:
-        Request("/", query, {}).parameters(kind)
+        HttpRequest("/", query, {}).parameters(kind)
 
     assert caught.value.code is ErrorCode.INVALID_PARAMETER
     assert caught.value.message.startswith(words)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_service.api.rfc6455 import (
+    Assembler,
     FrameKind,
     MessageKind,
-    Messages,
     MessageTooLong,
     Violation,
     answer_to_close,
@@ -25,7 +25,7 @@ def parts(whole: bytes, where: list[int]) -> list[bytes]:
     return [whole[a:b] for a, b in zip([0, *where], [*where, len(whole)], strict=True)]
 
 
-def put_together(messages: Messages, kind: MessageKind, pieces: list[bytes]) -> object:
+def put_together(messages: Assembler, kind: MessageKind, pieces: list[bytes]) -> object:
     taken = None
     for number, piece in enumerate(pieces):
         name: FrameKind = "continuation" if number else kind
@@ -35,7 +35,7 @@ def put_together(messages: Messages, kind: MessageKind, pieces: list[bytes]) -> 
 
 @given(st.lists(st.tuples(st.text(max_size=40), cuts), min_size=1, max_size=3))
 def test_a_message_is_the_same_however_it_is_cut(texts: list[tuple[str, list[int]]]) -> None:
-    messages = Messages()
+    messages = Assembler()
 
     for text, where in texts:
         whole = text.encode()
@@ -50,20 +50,20 @@ def test_a_text_is_utf8_or_a_violation(whole: bytes, where: list[int]) -> None:
         whole.decode()
     except UnicodeDecodeError:
         with pytest.raises(Violation) as violation:
-            put_together(Messages(), "text", parts(whole, where))
+            put_together(Assembler(), "text", parts(whole, where))
         assert violation.value.close_code == 1007
     else:
-        assert put_together(Messages(), "text", parts(whole, where)) == ("text", whole)
+        assert put_together(Assembler(), "text", parts(whole, where)) == ("text", whole)
 
 
 def test_a_wrong_byte_is_not_waited_out() -> None:
     with pytest.raises(Violation):
-        Messages().add("text", b"\xff", fin=False)
+        Assembler().add("text", b"\xff", fin=False)
 
 
 @pytest.mark.parametrize("second", ["text", "binary"])
 def test_frames_of_two_messages_are_not_mixed(second: MessageKind) -> None:
-    messages = Messages()
+    messages = Assembler()
     messages.add("binary", b"ab", fin=False)
 
     with pytest.raises(Violation) as violation:
@@ -74,11 +74,11 @@ def test_frames_of_two_messages_are_not_mixed(second: MessageKind) -> None:
 
 def test_a_message_does_not_begin_in_its_middle() -> None:
     with pytest.raises(Violation):
-        Messages().add("continuation", b"", fin=True)
+        Assembler().add("continuation", b"", fin=True)
 
 
 def test_what_is_held_of_a_message_is_bounded() -> None:
-    messages = Messages()
+    messages = Assembler()
     messages.add("binary", bytes(MAX_FRAME_BYTES), fin=False)
 
     with pytest.raises(MessageTooLong):

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from ecs_service.__main__ import describe_settings
+from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.admission import Admission
 from ecs_service.settings import Settings
 from speech.engines.transcribe import AllowedOptions
 from transcripts.protocol import ErrorCode
@@ -28,7 +28,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.scripted.delay == 0.5
     assert settings.allowed_origins == ("https://a.example", "https://b.example")
     assert settings.capacity == 1_000
-    assert settings.host == "127.0.0.1", "loopback only, unless told otherwise"
+    assert settings.host == "127.0.0.1", "loopback only, by default"
 
 
 @pytest.mark.parametrize(
@@ -50,25 +50,25 @@ def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
 
 
 def test_the_time_to_come_back_follows_from_how_long_streams_last() -> None:
-    admission = Admission(2)
-    assumed = admission.retry_after()
+    slots = StreamSlots(2)
+    assumed = slots.retry_after()
     for _ in range(40):
-        with admission.slot():
+        with slots.hold():
             pass
 
     assert assumed == 30.0
-    assert admission.retry_after() == 1.0
+    assert slots.retry_after() == 1.0
 
 
 def test_a_slot_is_free_again_after_its_stream() -> None:
-    admission = Admission(1)
-    with admission.slot(), pytest.raises(Refusal) as refusal, admission.slot():
+    slots = StreamSlots(1)
+    with slots.hold(), pytest.raises(Refusal) as refusal, slots.hold():
         pass
-    with admission.slot():
-        taken = admission.taken
+    with slots.hold():
+        taken = slots.taken
 
     assert refusal.value.code is ErrorCode.AT_CAPACITY
-    assert (taken, admission.taken) == (1, 0)
+    assert (taken, slots.taken) == (1, 0)
 
 
 def test_the_help_has_objects_as_the_environment_would_give_them() -> None:

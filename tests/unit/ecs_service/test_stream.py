@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from ecs_service.conversations.hub import Hub
+from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.admission import Admission
-from ecs_service.sessions.publish import NoPromises
+from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Stream, StreamRequest, Streams
 from speech.engines.base import Engine, Policy, RecognitionOptions, Result, Session, SessionEvents
 from speech.engines.errors import EngineError, SessionEnded
@@ -20,10 +20,10 @@ TELLING = "User: arn:aws:sts::123456789012:assumed-role/task is not authorized"
 
 class SilentSession(Session):
     def write(self, pcm: bytes) -> None:
-        """Hear nothing."""
+        """Ignore it."""
 
     def end(self) -> None:
-        """Hear nothing."""
+        """Ignore it."""
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -51,20 +51,20 @@ class Owner:
     def __init__(self) -> None:
         self.shown: list[tuple[bool, bool]] = []
 
-    def published(self, frame: bytes, *, is_final: bool) -> None:
+    def on_published(self, frame: bytes, *, is_final: bool) -> None:
         """Keep whether it is a final, and whether it says so."""
         self.shown.append((b'"type":"final"' in frame, is_final))
 
-    def interrupted(self) -> None:
+    def on_drain(self) -> None:
         """Never happens."""
 
 
 def stream_of(engine: Engine, owner: Owner) -> Stream:
-    streams = Streams(engine=engine, hub=Hub(), outbox=NoPromises(), admission=Admission(1))
+    streams = Streams(engine=engine, hub=Hub(), outbox=NullSink(), slots=StreamSlots(1))
     request = StreamRequest(
         conversation_id="talk", speaker="Ada", language="en-US", audio=PcmFormat(16_000, 1)
     )
-    return streams.open(request, owner)
+    return Stream(streams, request, owner)
 
 
 def result(text: str, *, is_final: bool) -> Result:
@@ -72,7 +72,7 @@ def result(text: str, *, is_final: bool) -> Result:
 
 
 async def test_a_frame_is_shown_as_what_it_is() -> None:
-    """An empty final is no final for those who read: it takes the guess back."""
+    """An empty final is no final for those who read: it retracts the partial."""
     engine, owner = FakeEngine(), Owner()
     async with stream_of(engine, owner):
         for one in (result("he", is_final=False), result("", is_final=True)):
@@ -105,7 +105,7 @@ async def test_a_client_may_retry_exactly_when_the_engine_calls_it_retryable(
 
 
 @pytest.mark.parametrize("kind", [EngineError, AccessDenied, RequestRefused, Throttled])
-async def test_strangers_are_not_told_what_the_engine_says(kind: type[EngineError]) -> None:
+async def test_clients_do_not_get_the_text_of_an_engines_error(kind: type[EngineError]) -> None:
     with pytest.raises(Refusal) as opening:
         async with stream_of(FakeEngine(kind(TELLING)), Owner()):
             pass

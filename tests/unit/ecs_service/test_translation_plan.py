@@ -8,28 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_service.conversations.translation_plan import Job, Plan, Policy
+from ecs_service.conversations.translation_plan import (
+    TranslationJob,
+    TranslationPlan,
+    TranslationPolicy,
+)
 
 pytestmark = pytest.mark.unit
 
-POLICY = Policy()
+POLICY = TranslationPolicy()
 
 
-def partial(text: str, since: float, utterance: str = "u", seq: int = 1) -> Job:
-    return Job(utterance, "en-US", text, seq, is_final=False, since=since)
+def partial(text: str, since: float, utterance: str = "u", seq: int = 1) -> TranslationJob:
+    return TranslationJob(utterance, "en-US", text, seq, is_final=False, since=since)
 
 
-def final(text: str, utterance: str = "u", *, is_past: bool = False) -> Job:
-    return Job(utterance, "en-US", text, 1, is_final=True, since=0.0, is_past=is_past)
+def final(text: str, utterance: str = "u", *, is_past: bool = False) -> TranslationJob:
+    return TranslationJob(utterance, "en-US", text, 1, is_final=True, since=0.0, is_past=is_past)
 
 
-def spoken(
-    texts: list[str], every: float, call: float = 0.0, policy: Policy = POLICY
-) -> list[tuple[float, Job]]:
+def jobs_taken(
+    texts: list[str], every: float, call: float = 0.0, policy: TranslationPolicy = POLICY
+) -> list[tuple[float, TranslationJob]]:
     """Say one text after the other, answer each call after `call`; return what was taken when."""
-    plan = Plan(policy)
-    taken: list[tuple[float, Job]] = []
-    answered: dict[float, Job] = {}
+    plan = TranslationPlan(policy)
+    taken: list[tuple[float, TranslationJob]] = []
+    answered: dict[float, TranslationJob] = {}
     coming = {every * n: text for n, text in enumerate(texts)}
     while True:
         due = None if answered else plan.due()
@@ -38,9 +42,9 @@ def spoken(
             return taken
         now = min(moments)
         if now in coming:
-            plan.partial(partial(coming.pop(now), now))
+            plan.add_partial(partial(coming.pop(now), now))
         elif now in answered:
-            plan.done(answered.pop(now))
+            plan.complete(answered.pop(now))
         else:
             job = plan.take(now)
             assert job is not None
@@ -49,9 +53,9 @@ def spoken(
 
 
 def test_the_first_partial_waits_a_moment_for_a_better_one() -> None:
-    plan = Plan(POLICY)
-    plan.partial(partial("he", 10.0))
-    plan.partial(partial("hello", 10.1))
+    plan = TranslationPlan(POLICY)
+    plan.add_partial(partial("he", 10.0))
+    plan.add_partial(partial("hello", 10.1))
 
     assert plan.due() == pytest.approx(10.2)
     assert plan.take(10.19) is None
@@ -62,7 +66,7 @@ def test_the_first_partial_waits_a_moment_for_a_better_one() -> None:
 
 def test_between_two_translations_of_an_utterance_there_are_400_ms() -> None:
     texts = ["one two three four five six seven"[:length] for length in range(14, 33, 2)]
-    taken = spoken(texts, every=0.1)
+    taken = jobs_taken(texts, every=0.1)
 
     assert [moment for moment, _ in taken] == pytest.approx([0.2, 0.6, 1.0])
 
@@ -76,9 +80,9 @@ def test_a_partial_waits_no_longer_than_400_ms_for_its_turn(
     grows: list[int], every: float, call: float
 ) -> None:
     """Its turn is when the answer to the one before is there, and when it can be afforded."""
-    generous = Policy(partial_factor=1_000_000)
+    generous = TranslationPolicy(partial_factor=1_000_000)
     texts = ["x" * sum(grows[: n + 1]) for n in range(len(grows))]
-    taken = spoken(texts, every, call, generous)
+    taken = jobs_taken(texts, every, call, generous)
 
     assert taken[-1][1].text == texts[-1], "the newest is never left out"
     free = 0.0
@@ -91,17 +95,17 @@ def test_a_partial_waits_no_longer_than_400_ms_for_its_turn(
 @given(st.lists(st.text("ab ", max_size=60), max_size=60), st.floats(0.0, 1.0))
 def test_partials_cost_at_most_three_times_the_longest(texts: list[str], call: float) -> None:
     """Whatever an engine guesses, and also if it takes its words back."""
-    said = [text for text in texts if text]
-    taken = spoken(said, every=0.45, call=call)
+    spoken = [text for text in texts if text]
+    taken = jobs_taken(spoken, every=0.45, call=call)
 
     spent = sum(len(job.text) for _, job in taken)
-    assert spent <= 3 * max(map(len, said), default=0)
+    assert spent <= 3 * max(map(len, spoken), default=0)
 
 
 def test_a_long_utterance_is_translated_now_and_then_until_its_end() -> None:
     """12 characters every 0.4 s, for 20 s."""
     texts = ["x" * 12 * n for n in range(1, 51)]
-    taken = spoken(texts, every=0.4)
+    taken = jobs_taken(texts, every=0.4)
 
     lengths = [len(job.text) for _, job in taken]
     assert lengths[:5] == [12, 24, 36, 48, 60], "at first each"
@@ -110,94 +114,94 @@ def test_a_long_utterance_is_translated_now_and_then_until_its_end() -> None:
 
 
 def test_while_one_is_translated_only_the_newest_waits() -> None:
-    plan = Plan(POLICY)
-    plan.partial(partial("one", 0.0))
+    plan = TranslationPlan(POLICY)
+    plan.add_partial(partial("one", 0.0))
     first = plan.take(1.0)
     assert first is not None
     for n, text in enumerate(("one two", "one two three")):
-        plan.partial(partial(text, 2.0 + n))
+        plan.add_partial(partial(text, 2.0 + n))
 
     assert plan.take(9.0) is None
-    plan.done(first)
+    plan.complete(first)
     second = plan.take(9.0)
     assert second is not None
     assert second.text == "one two three"
 
 
-def test_what_is_said_again_without_a_change_is_not_asked_again() -> None:
-    plan = Plan(POLICY)
-    plan.partial(partial("one", 0.0))
+def test_a_partial_with_the_same_text_is_not_translated_again() -> None:
+    plan = TranslationPlan(POLICY)
+    plan.add_partial(partial("one", 0.0))
     first = plan.take(1.0)
     assert first is not None
-    plan.done(first)
-    plan.partial(partial("one", 2.0, seq=2))
+    plan.complete(first)
+    plan.add_partial(partial("one", 2.0, seq=2))
 
     assert plan.due() is None
 
 
 def test_a_final_goes_at_once_and_its_partials_are_over() -> None:
-    plan = Plan(POLICY)
-    plan.partial(partial("one", 0.0))
+    plan = TranslationPlan(POLICY)
+    plan.add_partial(partial("one", 0.0))
     running = plan.take(1.0)
     assert running is not None
-    plan.partial(partial("one two", 1.5))
-    plan.final(final("one two three"))
+    plan.add_partial(partial("one two", 1.5))
+    plan.add_final(final("one two three"))
 
     taken = plan.take(1.5)
     assert taken is not None
     assert taken.is_final
-    assert not plan.is_news(running), "its answer comes too late"
+    assert not plan.accept_answer(running), "its answer comes too late"
     assert plan.due() is None
 
 
-def test_a_guess_that_was_taken_back_is_not_told_even_if_there_is_another() -> None:
-    plan = Plan(POLICY)
-    plan.partial(partial("one", 0.0, seq=1))
+def test_a_retracted_partial_is_not_published_even_if_there_is_another() -> None:
+    plan = TranslationPlan(POLICY)
+    plan.add_partial(partial("one", 0.0, seq=1))
     running = plan.take(1.0)
     assert running is not None
-    plan.partial(partial("one two", 1.2, seq=2))
+    plan.add_partial(partial("one two", 1.2, seq=2))
     plan.retract(partial("", 1.5, seq=3))
 
-    plan.done(running)
-    assert plan.take(9.0) is None, "what waited is not said any more"
-    plan.partial(partial("three", 9.0, seq=4))
-    assert not plan.is_news(running)
+    plan.complete(running)
+    assert plan.take(9.0) is None, "the text that waited is out of date"
+    plan.add_partial(partial("three", 9.0, seq=4))
+    assert not plan.accept_answer(running)
     another = plan.take(10.0)
     assert another is not None
     assert another.text == "three"
-    assert plan.is_news(another)
+    assert plan.accept_answer(another)
 
 
-def test_the_same_guess_after_it_was_taken_back_is_one_of_its_own() -> None:
-    plan = Plan(POLICY)
-    plan.partial(partial("one", 0.0, seq=1))
+def test_the_same_partial_after_a_retraction_is_translated_anew() -> None:
+    plan = TranslationPlan(POLICY)
+    plan.add_partial(partial("one", 0.0, seq=1))
     first = plan.take(1.0)
     assert first is not None
-    assert plan.is_news(first)
-    plan.done(first)
+    assert plan.accept_answer(first)
+    plan.complete(first)
 
     assert plan.retract(partial("", 2.0, seq=2)), "viewers had a translation"
-    assert not plan.retract(partial("one", 2.5, seq=3)), "which went with the guess"
-    plan.partial(partial("one", 3.0, seq=4))
+    assert not plan.retract(partial("one", 2.5, seq=3)), "it went with the partial"
+    plan.add_partial(partial("one", 3.0, seq=4))
     assert plan.take(9.0) is not None
 
 
-def test_what_is_said_now_goes_before_the_past_and_the_newest_past_first() -> None:
-    plan = Plan(POLICY)
+def test_new_texts_go_before_the_past_and_the_newest_past_first() -> None:
+    plan = TranslationPlan(POLICY)
     for text in ("old", "newer"):
-        plan.final(final(text, text, is_past=True))
-    plan.partial(partial("guess", 0.0))
-    plan.final(final("now", "v"))
+        plan.add_final(final(text, text, is_past=True))
+    plan.add_partial(partial("partial", 0.0))
+    plan.add_final(final("now", "v"))
 
     taken = [plan.take(1.0) for _ in range(5)]
-    assert [job and job.text for job in taken] == ["now", "guess", "newer", "old", None]
+    assert [job and job.text for job in taken] == ["now", "partial", "newer", "old", None]
 
 
 def test_what_waits_is_bounded_and_the_oldest_gives_way() -> None:
-    plan = Plan(Policy(waiting_finals=2, open_utterances=2))
-    gave_way = [plan.final(final(text, text)) for text in ("a", "b", "c")]
+    plan = TranslationPlan(TranslationPolicy(waiting_finals=2, open_utterances=2))
+    gave_way = [plan.add_final(final(text, text)) for text in ("a", "b", "c")]
     for text in ("d", "e", "f"):
-        plan.partial(partial(text, 0.0, text))
+        plan.add_partial(partial(text, 0.0, text))
 
     assert [job and job.text for job in gave_way] == [None, None, "a"]
     taken = [plan.take(1.0) for _ in range(5)]

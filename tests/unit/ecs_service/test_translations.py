@@ -1,4 +1,4 @@
-"""Who gets which translation, with a translator that answers when a test lets it."""
+"""Who gets which translation, with a translator that cache when a test lets it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Conversation, Hub
-from ecs_service.conversations.translation_plan import Policy
-from ecs_service.conversations.translations import Answers, Translations
-from ecs_service.conversations.updates import Updates
+from ecs_service.conversations.table_updates import TableUpdates
+from ecs_service.conversations.translation_plan import TranslationPolicy
+from ecs_service.conversations.translations import TranslationCache, Translations
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
 from transcripts.protocol import Partial
@@ -25,20 +25,20 @@ from translation.errors import AccessDenied, Unavailable, Undetected, Unsupporte
 pytestmark = pytest.mark.unit
 
 #: Nothing waits by the clock.
-AT_ONCE = Policy(first_partial=0.0, partial_every=0.0, first_pause=0.0)
+AT_ONCE = TranslationPolicy(first_partial=0.0, partial_every=0.0, first_pause=0.0)
 
 
-class Ear:
+class Viewer:
     def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self._news = asyncio.Event()
 
-    def offer(self, frame: bytes) -> None:
-        self.heard.append(json.loads(frame))
+    def deliver(self, frame: bytes) -> None:
+        self.received.append(json.loads(frame))
         self._news.set()
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message in self.heard if message["type"] == kind]
+        return [message for message in self.received if message["type"] == kind]
 
     @property
     def translated(self) -> list[tuple[str, bool]]:
@@ -56,7 +56,7 @@ class Ear:
                 await self._news.wait()
 
 
-class Interpreter(Translator):
+class ScriptedTranslator(Translator):
     """Says who asked for what; each call may be held back or fail."""
 
     name = "test"
@@ -98,9 +98,9 @@ class Interpreter(Translator):
 class Room:
     """A conversation that is spoken and read."""
 
-    def __init__(self, policy: Policy = AT_ONCE, *, detects: bool = False) -> None:
+    def __init__(self, policy: TranslationPolicy = AT_ONCE, *, detects: bool = False) -> None:
         self.hub = Hub()
-        self.translator = Interpreter(detects=detects)
+        self.translator = ScriptedTranslator(detects=detects)
         self.translations = Translations(self.translator, policy)
         self.stack = ExitStack()
 
@@ -108,20 +108,20 @@ class Room:
     def talk(self) -> Conversation:
         return self.hub.conversation("talk")
 
-    def listener(self, stack: ExitStack | None = None) -> Ear:
-        ear = Ear()
-        (stack or self.stack).enter_context(self.hub.listening("talk", ear))
-        return ear
+    def viewer(self, stack: ExitStack | None = None) -> Viewer:
+        subscriber = Viewer()
+        (stack or self.stack).enter_context(self.hub.add_subscriber("talk", subscriber))
+        return subscriber
 
-    def reader(self, language: str = "fr", stack: ExitStack | None = None) -> Ear:
+    def reader(self, language: str = "fr", stack: ExitStack | None = None) -> Viewer:
         """Join as a viewer does."""
-        ear, stack = self.listener(stack), stack or self.stack
+        subscriber, stack = self.viewer(stack), stack or self.stack
         snapshot = self.talk.snapshot(complete=True)
-        stack.enter_context(self.translations.reading(self.talk, language, ear, snapshot))
-        return ear
+        stack.enter_context(self.translations.add_reader(self.talk, language, subscriber, snapshot))
+        return subscriber
 
     def partial(self, text: str, utterance_id: str = "u", language: str = "en-US") -> None:
-        self.talk.tell(
+        self.talk.publish_partial(
             lambda seq: Partial(
                 conversation_id="talk",
                 utterance_id=utterance_id,
@@ -135,11 +135,11 @@ class Room:
         )
 
     def final(self, text: str, utterance_id: str = "u", language: str = "en-US") -> Utterance:
-        said = utterance(
+        final = utterance(
             utterance_id=utterance_id, text=text, language=language, timestamp=datetime.now(UTC)
         )
-        self.talk.tell_final(said)
-        return said
+        self.talk.publish_final(final)
+        return final
 
     async def settled(self) -> None:
         """Let everything happen that can happen now."""
@@ -163,8 +163,8 @@ async def room() -> AsyncIterator[Room]:
 
 async def test_a_text_is_translated_once_however_many_read_it(room: Room) -> None:
     readers = [room.reader() for _ in range(50)]
-    said = ["good", "good morning", "good morning", "good morning everybody"]
-    for text in said:
+    texts = ["good", "good morning", "good morning", "good morning everybody"]
+    for text in texts:
         room.partial(text)
         await room.settled()
     room.final("good morning everybody")
@@ -174,7 +174,7 @@ async def test_a_text_is_translated_once_however_many_read_it(room: Room) -> Non
         await reader.until(6)
 
     assert room.translator.texts == ["good", "good morning", "good morning everybody", "see you"]
-    assert len({str(reader.heard) for reader in readers}) == 1
+    assert len({str(reader.received) for reader in readers}) == 1
     assert readers[0].translated == [
         ("fr: good", False),
         ("fr: good morning", False),
@@ -206,7 +206,7 @@ async def test_a_translation_names_the_message_that_it_translates(room: Room) ->
     room.final("goodbye", language="en-GB")
     await reader.until(2)
 
-    originals = [m for m in reader.heard if m["type"] in {"partial", "final"}]
+    originals = [m for m in reader.received if m["type"] in {"partial", "final"}]
     assert [m["seq"] for m in reader.of("translation")] == [m["seq"] for m in originals]
     assert reader.of("translation")[1] == {
         "type": "translation",
@@ -221,16 +221,16 @@ async def test_a_translation_names_the_message_that_it_translates(room: Room) ->
 
 
 async def test_the_originals_go_their_way_while_the_translator_hangs(room: Room) -> None:
-    listener, reader = room.listener(), room.reader()
+    viewer, reader = room.viewer(), room.reader()
     room.translator.open.clear()
     for n in range(300):
         room.partial(f"text {n}", f"u{n}")
         room.final(f"text {n} is said", f"u{n}")
-        assert len(listener.heard) == 2 * (n + 1), "told before anything else happens"
+        assert len(viewer.received) == 2 * (n + 1), "delivered before anything else happens"
         if n % 10 == 0:
             await room.settled()
 
-    assert listener.heard == [m for m in reader.heard if m["type"] in {"partial", "final"}]
+    assert viewer.received == [m for m in reader.received if m["type"] in {"partial", "final"}]
     assert reader.translated == []
     assert len(room.translator.calls) == AT_ONCE.calls, "the rest waits"
 
@@ -243,14 +243,16 @@ async def test_no_translation_comes_before_what_it_translates(room: Room) -> Non
     room.final("one", "b")
     await reader.until(2)
 
-    assert [(m["type"], m["utteranceId"]) for m in reader.heard[-2:]] == [
+    assert [(m["type"], m["utteranceId"]) for m in reader.received[-2:]] == [
         ("final", "b"),
         ("translation", "b"),
     ]
 
 
 async def test_readers_learn_that_a_translator_hangs_and_that_it_is_back() -> None:
-    room = Room(Policy(first_partial=0.0, partial_every=0.0, first_pause=0.0, call_seconds=0.02))
+    room = Room(
+        TranslationPolicy(first_partial=0.0, partial_every=0.0, first_pause=0.0, call_seconds=0.02)
+    )
     async with room.translations:
         with room.stack:
             first = room.reader()
@@ -311,7 +313,7 @@ async def test_while_it_fails_one_call_at_a_time_tries(room: Room) -> None:
 
 
 async def test_finals_that_waited_too_long_for_a_translator_are_given_up() -> None:
-    room = Room(Policy(first_pause=0.0, final_seconds=0.0))
+    room = Room(TranslationPolicy(first_pause=0.0, final_seconds=0.0))
     async with room.translations:
         with room.stack:
             reader = room.reader()
@@ -342,18 +344,18 @@ async def test_a_late_answer_neither_follows_the_final_nor_a_retraction(room: Ro
 
 
 async def test_nothing_is_done_for_nobody(room: Room) -> None:
-    room.listener()
+    room.viewer()
     with ExitStack() as stack:
         room.reader(stack=stack)
     room.final("one")
     await room.settled()
 
     assert room.translator.calls == []
-    assert not room.talk.followers
+    assert not room.talk.observers
 
 
 async def test_what_waits_is_dropped_with_the_last_reader() -> None:
-    room = Room(Policy(calls=1))
+    room = Room(TranslationPolicy(calls=1))
     async with room.translations:
         room.translator.open.clear()
         with ExitStack() as stack:
@@ -377,7 +379,7 @@ async def test_a_language_is_not_translated_into_itself(room: Room) -> None:
     assert reader.of("translation") == []
 
 
-async def test_a_guess_at_the_language_that_was_wrong_does_not_stay_translated(
+async def test_a_partial_in_a_wrong_language_does_not_stay_translated(
     room: Room,
 ) -> None:
     reader = room.reader("fr")
@@ -390,7 +392,7 @@ async def test_a_guess_at_the_language_that_was_wrong_does_not_stay_translated(
     assert reader.translated[1] == ("bonjour", True)
 
 
-async def test_a_wrong_guess_at_the_language_is_replaced_for_as_long_as_it_is_spoken(
+async def test_a_partial_in_a_wrong_language_is_replaced_while_it_is_spoken(
     room: Room,
 ) -> None:
     reader = room.reader("en")
@@ -410,7 +412,7 @@ async def test_a_wrong_guess_at_the_language_is_replaced_for_as_long_as_it_is_sp
     ]
 
 
-async def test_the_translation_of_a_wrong_guess_does_not_come_after_the_right_one(
+async def test_the_translation_of_a_wrong_language_does_not_follow_the_right_one(
     room: Room,
 ) -> None:
     reader = room.reader("en")
@@ -447,7 +449,7 @@ async def test_a_language_that_is_not_known_is_asked_for_once_and_each_final_is_
     assert missing() - before == 3, "and not again for who comes later"
 
 
-async def test_a_guess_at_a_language_that_is_not_known_misses_nothing(room: Room) -> None:
+async def test_a_partial_in_an_unknown_language_misses_nothing(room: Room) -> None:
     reader = room.reader()
     room.translator.errors = [UnsupportedPair("no")]
     room.partial("al", language="eu-ES")
@@ -469,11 +471,11 @@ async def test_a_detected_language_is_named_and_the_viewers_own_stays_as_it_is()
             room.final("! salut", "w", language="fr-FR")
             await reader.until(3)
 
-    said = [(m["text"], m["sourceLanguage"]) for m in reader.of("translation")]
-    assert said == [("fr: goedemorgen", "nl"), ("! bonjour", "fr"), ("! salut", "fr")]
+    answers = [(m["text"], m["sourceLanguage"]) for m in reader.of("translation")]
+    assert answers == [("fr: goedemorgen", "nl"), ("! bonjour", "fr"), ("! salut", "fr")]
 
 
-async def test_a_text_that_cannot_be_told_keeps_no_other_from_being_translated() -> None:
+async def test_an_undetected_language_keeps_no_other_from_being_translated() -> None:
     room = Room(detects=True)
     async with room.translations:
         with room.stack:
@@ -531,7 +533,7 @@ async def test_what_another_server_stored_is_translated(room: Room) -> None:
             return [theirs]
 
     reader = room.reader()
-    await Updates(room.hub, Table()).refresh("talk")
+    await TableUpdates(room.hub, Table()).refresh("talk")
     await reader.until(1)
 
     assert reader.translated == [("fr: from afar", True)]
@@ -549,7 +551,7 @@ async def test_a_conversation_that_is_over_is_forgotten(room: Room) -> None:
 
 
 async def test_a_shutdown_waits_for_no_call_and_leaves_none_behind() -> None:
-    room = Room(Policy(call_seconds=3_600))
+    room = Room(TranslationPolicy(call_seconds=3_600))
     before = asyncio.all_tasks()
     async with asyncio.timeout(10), room.translations:
         room.translator.open.clear()
@@ -562,12 +564,12 @@ async def test_a_shutdown_waits_for_no_call_and_leaves_none_behind() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    answers = Answers(20)
+    cache = TranslationCache(20)
     for n in range(10):
-        answers.put(("en", f"text{n}"), Translated("texte", "en"))
-        answers.get(("en", "text0"))
+        cache.put(("en", f"text{n}"), Translated("texte", "en"))
+        cache.get(("en", "text0"))
 
-    known = [n for n in range(10) if answers.get(("en", f"text{n}"))]
+    known = [n for n in range(10) if cache.get(("en", f"text{n}"))]
     assert known == [0, 9]
 
 

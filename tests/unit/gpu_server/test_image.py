@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_server.layer import LAYERS, part
+from gpu_server.image.layer import LAYERS, part
 from tests.support.locks import block, pins
 
 pytestmark = pytest.mark.unit

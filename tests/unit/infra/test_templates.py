@@ -18,9 +18,9 @@ import pytest
 
 import app
 from ecs_service.settings import TRANSCRIBE_STREAMS
-from infra.artifacts import ROOT
+from infra.common.artifacts import ROOT
 from infra.stacks import EXAMPLE_ACCOUNT
-from speech.engines.transcribe.options import parsed
+from speech.engines.transcribe.options import parse_choices
 from tests.support.assembly import Assembly
 from tests.support.templates import built, settings
 
@@ -127,7 +127,7 @@ def test_what_every_stream_of_an_environment_gets_makes_sense_to_the_service(
         for container in task["Properties"]["ContainerDefinitions"]:
             told = {each["Name"]: each["Value"] for each in container.get("Environment", [])}
             options = json.loads(told.get("TRANSCRIBE_OPTIONS", "{}"))
-            assert parsed(options, language="en-US"), where
+            assert parse_choices(options, language="en-US"), where
 
 
 def test_who_deploys_may_see_whether_the_gpu_server_runs_and_takes_no_jobs_from_it(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
-from lambdas.batch_worker.decide import Decision, Fleet, Limits, Load, decide
+from lambdas.batch_worker.decide import Decision, Fleet, FleetLimits, QueueLoad, decide
 from lambdas.batch_worker.machines import (
     KEPT_WARM,
     SURPLUS_SINCE,
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.unit
 
 HANDLER = "lambdas.batch_worker.handler"
 NOW = datetime(2026, 11, 20, 17, 29, tzinfo=UTC)
-LIMITS = Limits(maximum=3, jobs_per_instance=10, idle=timedelta(minutes=10))
-NO_WORK = Load(waiting=0, in_flight=0)
+LIMITS = FleetLimits(maximum=3, jobs_per_instance=10, idle=timedelta(minutes=10))
+NO_WORK = QueueLoad(waiting=0, in_flight=0)
 MACHINES = {
     "CLUSTER": "cluster",
     "SERVICE": "gpu",
@@ -47,7 +47,7 @@ CONTEXT = SimpleNamespace(
 )
 
 loads = st.builds(
-    Load, waiting=st.integers(0, 200), in_flight=st.integers(0, 20), served=st.integers(0, 2)
+    QueueLoad, waiting=st.integers(0, 200), in_flight=st.integers(0, 20), served=st.integers(0, 2)
 )
 moments = st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)).map(NOW.__sub__)
 fleets = st.builds(
@@ -69,7 +69,7 @@ fleets = st.builds(
 def test_machines_are_started_for_the_work_that_waits_up_to_the_limit(
     waiting: int, desired: int
 ) -> None:
-    load = Load(waiting=waiting, in_flight=0)
+    load = QueueLoad(waiting=waiting, in_flight=0)
 
     assert decide(load, Fleet(desired=0), LIMITS, NOW).desired == desired
 
@@ -89,7 +89,7 @@ def test_a_machine_is_stopped_when_it_was_idle_for_long_enough_and_not_before() 
 def test_work_that_comes_meanwhile_begins_the_waiting_anew() -> None:
     fleet = Fleet(desired=1, surplus_since=NOW - timedelta(minutes=9))
 
-    assert decide(Load(waiting=1, in_flight=0), fleet, LIMITS, NOW) == Decision(
+    assert decide(QueueLoad(waiting=1, in_flight=0), fleet, LIMITS, NOW) == Decision(
         desired=1, surplus_since=None
     )
 
@@ -97,7 +97,7 @@ def test_work_that_comes_meanwhile_begins_the_waiting_anew() -> None:
 def test_machines_with_a_job_in_hand_are_not_too_many() -> None:
     fleet = Fleet(desired=3, surplus_since=NOW - timedelta(hours=1))
 
-    assert decide(Load(waiting=0, in_flight=2), fleet, LIMITS, NOW).desired == 2
+    assert decide(QueueLoad(waiting=0, in_flight=2), fleet, LIMITS, NOW).desired == 2
 
 
 def test_one_machine_is_kept_ready_without_work() -> None:
@@ -124,7 +124,7 @@ PATIENT = replace(LIMITS, jobs_to_start=5, longest_wait=timedelta(minutes=30))
 
 
 def test_the_first_machine_is_started_for_enough_jobs_or_for_one_that_waits_long() -> None:
-    few = Load(waiting=4, in_flight=0)
+    few = QueueLoad(waiting=4, in_flight=0)
 
     first = decide(few, Fleet(desired=0), PATIENT, NOW)
     assert first == Decision(desired=0, waiting_since=NOW)
@@ -137,7 +137,7 @@ def test_the_first_machine_is_started_for_enough_jobs_or_for_one_that_waits_long
 
 
 def test_a_machine_that_runs_takes_the_first_job_at_once() -> None:
-    few = Load(waiting=1, in_flight=0)
+    few = QueueLoad(waiting=1, in_flight=0)
 
     assert decide(few, Fleet(desired=1), PATIENT, NOW) == Decision(desired=1)
     assert decide(few, Fleet(desired=0, kept_warm=True), PATIENT, NOW) == Decision(desired=1)
@@ -147,7 +147,7 @@ AT_MIDNIGHT = replace(LIMITS, at_set_times=True)
 
 
 def test_where_jobs_wait_for_a_set_time_only_that_starts_machines() -> None:
-    many = Load(waiting=25, in_flight=0)
+    many = QueueLoad(waiting=25, in_flight=0)
 
     assert decide(many, Fleet(desired=0), AT_MIDNIGHT, NOW) == Decision(desired=0)
     begun = decide(many, Fleet(desired=0), AT_MIDNIGHT, NOW, work_off=True)
@@ -157,7 +157,7 @@ def test_where_jobs_wait_for_a_set_time_only_that_starts_machines() -> None:
 
 def test_what_waits_is_worked_off_until_the_queue_is_empty_also_after_spot_took_a_machine() -> None:
     fleet = Fleet(desired=0, working_off=True)
-    few = Load(waiting=1, in_flight=0)
+    few = QueueLoad(waiting=1, in_flight=0)
 
     assert decide(few, fleet, AT_MIDNIGHT, NOW) == Decision(desired=1, working_off=True)
     done = decide(NO_WORK, replace(fleet, desired=1), AT_MIDNIGHT, NOW)
@@ -167,7 +167,7 @@ def test_what_waits_is_worked_off_until_the_queue_is_empty_also_after_spot_took_
 
 
 def test_between_set_times_a_machine_that_runs_does_jobs_and_gets_no_help() -> None:
-    many = Load(waiting=25, in_flight=1)
+    many = QueueLoad(waiting=25, in_flight=1)
     warm = Fleet(desired=0, kept_warm=True)
 
     assert decide(many, Fleet(desired=1), AT_MIDNIGHT, NOW) == Decision(desired=1)
@@ -176,7 +176,7 @@ def test_between_set_times_a_machine_that_runs_does_jobs_and_gets_no_help() -> N
 
 @given(loads, fleets, st.booleans())
 def test_between_set_times_jobs_never_add_a_machine(
-    load: Load,
+    load: QueueLoad,
     fleet: Fleet,
     at_a_set_time: bool,  # noqa: FBT001 - hypothesis gives arguments by position
 ) -> None:
@@ -187,12 +187,12 @@ def test_between_set_times_jobs_never_add_a_machine(
 
 
 def test_more_machines_than_are_allowed_are_stopped_at_once() -> None:
-    assert decide(Load(waiting=99, in_flight=9), Fleet(desired=7), LIMITS, NOW).desired == 3
+    assert decide(QueueLoad(waiting=99, in_flight=9), Fleet(desired=7), LIMITS, NOW).desired == 3
 
 
 @given(loads, fleets)
 def test_there_are_never_more_than_allowed_nor_none_while_work_waits(
-    load: Load, fleet: Fleet
+    load: QueueLoad, fleet: Fleet
 ) -> None:
     decision = decide(load, fleet, LIMITS, NOW)
 
@@ -201,7 +201,7 @@ def test_there_are_never_more_than_allowed_nor_none_while_work_waits(
 
 
 @given(loads, fleets)
-def test_whatever_waits_gets_a_machine_in_the_end(load: Load, fleet: Fleet) -> None:
+def test_whatever_waits_gets_a_machine_in_the_end(load: QueueLoad, fleet: Fleet) -> None:
     decision = decide(load, fleet, PATIENT, NOW)
     later = replace(fleet, desired=decision.desired, waiting_since=decision.waiting_since)
 
@@ -212,7 +212,7 @@ def test_whatever_waits_gets_a_machine_in_the_end(load: Load, fleet: Fleet) -> N
 
 @given(loads, fleets)
 def test_whoever_looks_often_enough_stops_every_machine_that_has_no_work(
-    load: Load, fleet: Fleet
+    load: QueueLoad, fleet: Fleet
 ) -> None:
     decision = decide(load, replace(fleet, kept_warm=False, warm_until=None), LIMITS, NOW)
     for minutes in range(0, 31, 5):
@@ -301,7 +301,7 @@ def put_jobs(handler: ModuleType, number: int) -> None:
         handler.sqs.send_message(QueueUrl=handler.settings.jobs_queue_url, MessageBody="{}")
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def printed_metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     lines = capsys.readouterr().out.splitlines()
     found: dict[str, Any] = next(json.loads(line) for line in lines if "_aws" in line)
     return found
@@ -316,7 +316,7 @@ def test_waiting_jobs_start_machines(
     handler.handler({"source": "aws.events"}, CONTEXT)
 
     assert gpu.desired == 2
-    assert told(capsys)["MachinesWanted"] == [2.0]
+    assert printed_metrics(capsys)["MachinesWanted"] == [2.0]
 
 
 WAKE = {"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]}

@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from pydantic import ValidationError
 
-from lambdas.router.decide import Answer, Done, Lost, Refused, Server
+from lambdas.router.decide import Answer, NoAnswer, Rejected, ServerHealth, Transcribed
 from tests.support.events import BUCKET, EVENT_ID, KEY, created, flat
-from transcripts.recordings import TranscriptionJob, beside, recording
+from transcripts.recordings.keys import TranscriptionJob, beside, recording
 
 pytestmark = pytest.mark.unit
 
@@ -44,7 +44,7 @@ class Context(SimpleNamespace):
 class Transcriber:
     """A server that is as it is told to be, and remembers what it was given."""
 
-    def __init__(self, *answers: Answer, health: Server = Server.READY) -> None:
+    def __init__(self, *answers: Answer, health: ServerHealth = ServerHealth.READY) -> None:
         self.answers = list(answers)
         self.state = health
         self.given: list[tuple[str, str]] = []
@@ -53,7 +53,7 @@ class Transcriber:
         self.writes: tuple[str, str] | None = None
         self.put: Callable[[str, str], None] = lambda _key, _body: None
 
-    def health(self) -> Server:
+    def health(self) -> ServerHealth:
         self.asked += 1
         return self.state
 
@@ -93,7 +93,9 @@ def logs(handler: ModuleType) -> io.StringIO:
     return stream
 
 
-def serve(handler: ModuleType, *answers: Answer, health: Server = Server.READY) -> Transcriber:
+def serve(
+    handler: ModuleType, *answers: Answer, health: ServerHealth = ServerHealth.READY
+) -> Transcriber:
     server = Transcriber(*answers, health=health)
     server.put = partial(put, handler)
     vars(handler)["router"] = replace(handler.router, server=server)
@@ -136,7 +138,7 @@ def failed(etag: str | None) -> str:
 def test_a_server_that_is_ready_gets_the_recording_and_the_queue_does_not(
     handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = serve(handler, Done())
+    server = serve(handler, Transcribed())
 
     handler.handler(created(), Context())
 
@@ -188,7 +190,7 @@ def test_what_is_queued_wakes_the_batch_worker_once_for_a_burst(
 def test_what_a_server_transcribes_wakes_nobody(
     handler: ModuleType, wakes: Callable[[], int]
 ) -> None:
-    serve(handler, Done())
+    serve(handler, Transcribed())
 
     handler.handler(created(), Context())
 
@@ -207,8 +209,10 @@ def test_a_wake_that_fails_is_no_failure_for_the_batch_worker_looks_by_itself(
     assert "batch worker not woken" in logs.getvalue()
 
 
-@pytest.mark.parametrize("health", [Server.DOWN, Server.NOT_READY, Server.FULL])
-def test_a_server_that_is_not_well_is_not_bothered(handler: ModuleType, health: Server) -> None:
+@pytest.mark.parametrize("health", [ServerHealth.DOWN, ServerHealth.NOT_READY, ServerHealth.FULL])
+def test_a_server_that_is_not_well_is_not_bothered(
+    handler: ModuleType, health: ServerHealth
+) -> None:
     server = serve(handler, health=health)
 
     handler.handler(created(), Context())
@@ -231,7 +235,7 @@ def test_what_takes_too_long_is_queued_also_where_only_the_bucket_knows_its_size
     handler: ModuleType, event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(handler)
-    monkeypatch.setattr(handler.router.bucket, "size", lambda _request: 10**9)
+    monkeypatch.setattr(handler.router.recordings, "size", lambda _request: 10**9)
 
     handler.handler(event, Context())
 
@@ -240,12 +244,12 @@ def test_what_takes_too_long_is_queued_also_where_only_the_bucket_knows_its_size
 
 
 def test_the_bucket_knows_the_size_of_what_is_there(handler: ModuleType) -> None:
-    request = handler.requested(flat(), BUCKET)
-    assert handler.router.bucket.size(request) is None
+    request = handler.parse_request(flat(), BUCKET)
+    assert handler.router.recordings.size(request) is None
 
     put(handler, KEY, "12345678")
 
-    assert handler.router.bucket.size(request) == 8
+    assert handler.router.recordings.size(request) == 8
 
 
 # --- what was dealt with before -----------------------------------------------------------------
@@ -274,7 +278,7 @@ def test_what_cannot_be_transcribed_is_left_alone(handler: ModuleType, etag: str
 
 
 def test_other_bytes_under_the_name_of_what_failed_get_their_chance(handler: ModuleType) -> None:
-    server = serve(handler, Done())
+    server = serve(handler, Transcribed())
     put(handler, FAILURE, failed("of what was there before"))
 
     handler.handler(created(), Context())
@@ -288,11 +292,11 @@ def test_a_failure_that_does_not_tell_of_which_bytes_does_not_keep_others_from_t
 ) -> None:
     put(handler, FAILURE, record)
 
-    assert handler.router.bucket.of(handler.requested(created(), BUCKET)) is None
+    assert handler.router.recordings.state(handler.parse_request(created(), BUCKET)) == "waiting"
 
 
 def test_an_event_that_comes_twice_is_transcribed_once(handler: ModuleType) -> None:
-    server = serve(handler, Done())
+    server = serve(handler, Transcribed())
 
     handler.handler(created(), Context())
     put(handler, TRANSCRIPT)
@@ -308,7 +312,7 @@ def test_an_event_that_comes_twice_is_transcribed_once(handler: ModuleType) -> N
 def test_a_server_that_fails_four_times_leaves_the_recording_to_the_queue(
     handler: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = serve(handler, Lost(), Lost(), Lost(), Lost())
+    server = serve(handler, NoAnswer(), NoAnswer(), NoAnswer(), NoAnswer())
 
     handler.handler(created(), Context())
 
@@ -324,7 +328,7 @@ def test_a_server_that_fails_four_times_leaves_the_recording_to_the_queue(
 def test_an_outcome_whose_answer_was_lost_is_found(
     handler: ModuleType, capsys: pytest.CaptureFixture[str], key: str, record: str, count: str
 ) -> None:
-    server = serve(handler, Lost())
+    server = serve(handler, NoAnswer())
     server.writes = (key, record)
 
     handler.handler(created(), Context())
@@ -336,7 +340,7 @@ def test_an_outcome_whose_answer_was_lost_is_found(
 def test_a_server_that_refuses_costs_no_recording_and_is_told_of(
     handler: ModuleType, logs: io.StringIO
 ) -> None:
-    serve(handler, Refused())
+    serve(handler, Rejected())
 
     handler.handler(created(), Context())
 
@@ -393,7 +397,7 @@ def test_a_queue_that_refuses_fails_the_invocation_so_that_it_is_repeated(
 def test_a_bucket_that_does_not_answer_fails_the_invocation_so_that_it_is_repeated(
     handler: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(handler, Done())
+    server = serve(handler, Transcribed())
 
     def refuse(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
@@ -412,7 +416,7 @@ def test_a_bucket_that_does_not_answer_fails_the_invocation_so_that_it_is_repeat
 def test_names_of_recordings_are_not_logged(
     handler: ModuleType, logs: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve(handler, Lost(), Refused())
+    serve(handler, NoAnswer(), Rejected())
 
     handler.handler(created(), Context())
     handler.handler(created(f"elsewhere/{KEY}"), Context())

@@ -9,44 +9,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.environments import Gpu
+from infra.config.gpu import GpuConfig
 from lambdas.router.decide import (
     LEAST,
     LONGEST_PAUSE,
     PAUSES,
     RESERVE,
     Answer,
-    Done,
+    Enqueue,
     Facts,
-    Later,
-    Lost,
-    Outcome,
-    Pace,
+    NoAnswer,
     Pause,
-    Queue,
     Reason,
-    Refused,
-    Server,
+    Rejected,
+    ServerHealth,
     Skip,
-    after,
+    Transcribed,
+    TranscriptionPace,
+    TryLater,
     decide,
+    decide_next,
+    parse_response,
     patience,
-    understood,
 )
-from lambdas.router.request import Request, requested
-from lambdas.router.route import Clock, Router
+from lambdas.router.request import TranscriptionRequest, parse_request
+from lambdas.router.route import InvocationClock, RecordingRouter
 from tests.support.events import BUCKET, created
-from transcripts.recordings import TranscriptionJob
-from transcripts.speed import ASSUMED_SPEED
+from transcripts.recordings.keys import TranscriptionJob
+from transcripts.recordings.machines import ASSUMED_SPEED
+from transcripts.recordings.status import RecordingState
 
 pytestmark = pytest.mark.unit
 
-FINE = Facts(outcome=None, batch=False, server=Server.READY, needed=3.0, left=299.0)
+WAITING = RecordingState.WAITING
+FINAL = (RecordingState.TRANSCRIBED, RecordingState.FAILED)
+FINE = Facts(state=WAITING, batch=False, server=ServerHealth.READY, needed=3.0, left=299.0)
 HOUR = 3600 * 4_000
 
 
-def asked(size: int = 5) -> Request:
-    request = requested(created(size=size), BUCKET)
+def asked(size: int = 5) -> TranscriptionRequest:
+    request = parse_request(created(size=size), BUCKET)
     assert request is not None
     return request
 
@@ -56,47 +58,47 @@ def asked(size: int = 5) -> Request:
 
 def test_a_server_that_is_ready_transcribes() -> None:
     assert decide(FINE) is None
-    assert decide(replace(FINE, server=Server.NOT_ASKED)) is None
+    assert decide(replace(FINE, server=ServerHealth.NOT_ASKED)) is None
 
 
-@pytest.mark.parametrize("server", Server)
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("server", ServerHealth)
+@pytest.mark.parametrize("state", FINAL)
 def test_what_was_dealt_with_is_left_alone_whatever_the_server_does(
-    outcome: Outcome, server: Server
+    state: RecordingState, server: ServerHealth
 ) -> None:
-    facts = replace(FINE, outcome=outcome, server=server, batch=True, left=0.0)
+    facts = replace(FINE, state=state, server=server, batch=True, left=0.0)
 
-    assert decide(facts) == Skip(outcome)
+    assert decide(facts) == Skip(state)
 
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
         (replace(FINE, batch=True), Reason.BATCH),
-        (replace(FINE, server=Server.NONE), Reason.NO_SERVER),
-        (replace(FINE, server=Server.DOWN), Reason.SERVER_DOWN),
-        (replace(FINE, server=Server.NOT_READY), Reason.SERVER_NOT_READY),
-        (replace(FINE, server=Server.FULL), Reason.SERVER_FULL),
+        (replace(FINE, server=ServerHealth.NONE), Reason.NO_SERVER),
+        (replace(FINE, server=ServerHealth.DOWN), Reason.SERVER_DOWN),
+        (replace(FINE, server=ServerHealth.NOT_READY), Reason.SERVER_NOT_READY),
+        (replace(FINE, server=ServerHealth.FULL), Reason.SERVER_FULL),
         (replace(FINE, needed=300.0), Reason.TOO_LARGE),
-        (replace(FINE, needed=300.0, server=Server.NOT_ASKED), Reason.TOO_LARGE),
+        (replace(FINE, needed=300.0, server=ServerHealth.NOT_ASKED), Reason.TOO_LARGE),
         (replace(FINE, needed=0.0, left=RESERVE + LEAST - 0.1), Reason.NO_TIME),
     ],
 )
 def test_what_the_server_cannot_be_given_now_is_queued(facts: Facts, reason: Reason) -> None:
-    assert decide(facts) == Queue(reason)
+    assert decide(facts) == Enqueue(reason)
 
 
 def test_planner_and_environment_assume_the_same_speed() -> None:
-    assert Pace().speed == Gpu().speed == ASSUMED_SPEED
+    assert TranscriptionPace().speed == GpuConfig().speed == ASSUMED_SPEED
 
 
 def test_the_longest_recording_that_is_tried_follows_from_what_is_assumed() -> None:
-    pace = Pace(bytes_per_second=4_000, speed=20)
+    pace = TranscriptionPace(bytes_per_second=4_000, speed=20)
 
     assert pace.seconds(HOUR) == 180
     assert pace.seconds(None) == 0
     assert decide(replace(FINE, needed=pace.seconds(HOUR))) is None
-    assert decide(replace(FINE, needed=pace.seconds(2 * HOUR))) == Queue(Reason.TOO_LARGE)
+    assert decide(replace(FINE, needed=pace.seconds(2 * HOUR))) == Enqueue(Reason.TOO_LARGE)
 
 
 # --- after an attempt -----------------------------------------------------------------------------
@@ -105,66 +107,68 @@ def test_the_longest_recording_that_is_tried_follows_from_what_is_assumed() -> N
 @pytest.mark.parametrize(
     ("status", "retry_after", "answer"),
     [
-        (200, None, Done()),
-        (503, "3", Later(retry_after=3.0)),
-        (503, None, Later()),
-        (429, "Fri, 20 Nov 2026 17:29:03 GMT", Later()),
-        (429, "-1", Later()),
-        (429, "9" * 400, Later()),
-        (429, "\u0663", Later()),
-        (500, None, Lost()),
-        (502, None, Lost()),
-        (504, "1", Lost()),
-        (400, None, Refused()),
-        (401, None, Refused()),
-        (422, None, Refused()),
-        (302, None, Refused()),
-        (204, None, Refused()),
+        (200, None, Transcribed()),
+        (503, "3", TryLater(retry_after=3.0)),
+        (503, None, TryLater()),
+        (429, "Fri, 20 Nov 2026 17:29:03 GMT", TryLater()),
+        (429, "-1", TryLater()),
+        (429, "9" * 400, TryLater()),
+        (429, "\u0663", TryLater()),
+        (500, None, NoAnswer()),
+        (502, None, NoAnswer()),
+        (504, "1", NoAnswer()),
+        (400, None, Rejected()),
+        (401, None, Rejected()),
+        (422, None, Rejected()),
+        (302, None, Rejected()),
+        (204, None, Rejected()),
     ],
 )
 def test_each_status_means_something(status: int, retry_after: str | None, answer: Answer) -> None:
-    assert understood(status, retry_after) == answer
+    assert parse_response(status, retry_after) == answer
 
 
-def next_of(answer: Later | Lost | Refused, **given: object) -> object:
-    usual = {"outcome": None, "attempts": 1, "needed": 3.0, "left": 299.0, "jitter": 0.5}
-    return after(answer, **(usual | given))  # type: ignore[arg-type]  # a table's row
+def next_of(answer: TryLater | NoAnswer | Rejected, **given: object) -> object:
+    usual = {"state": WAITING, "attempts": 1, "needed": 3.0, "left": 299.0, "jitter": 0.5}
+    return decide_next(answer, **(usual | given))  # type: ignore[arg-type]  # a table's row
 
 
-@pytest.mark.parametrize("answer", [Later(), Lost()])
-def test_three_more_attempts_are_made_each_after_twice_the_pause(answer: Later | Lost) -> None:
+@pytest.mark.parametrize("answer", [TryLater(), NoAnswer()])
+def test_three_more_attempts_are_made_each_after_twice_the_pause(
+    answer: TryLater | NoAnswer,
+) -> None:
     following = [next_of(answer, attempts=number) for number in (1, 2, 3, 4)]
 
-    assert following == [Pause(1.0), Pause(2.0), Pause(4.0), Queue(Reason.SERVER_FAILS)]
+    assert following == [Pause(1.0), Pause(2.0), Pause(4.0), Enqueue(Reason.SERVER_FAILS)]
 
 
 def test_those_who_failed_together_do_not_come_back_together() -> None:
-    assert next_of(Lost(), jitter=0.0) == Pause(0.5)
-    assert next_of(Lost(), jitter=1.0) == Pause(1.5)
-    assert next_of(Later(retry_after=5.0), jitter=0.25) == Pause(5.25)
+    assert next_of(NoAnswer(), jitter=0.0) == Pause(0.5)
+    assert next_of(NoAnswer(), jitter=1.0) == Pause(1.5)
+    assert next_of(TryLater(retry_after=5.0), jitter=0.25) == Pause(5.25)
 
 
 def test_a_server_that_wants_to_be_left_alone_is() -> None:
-    assert next_of(Later(retry_after=7.0)) == Pause(7.5)
-    assert next_of(Later(retry_after=LONGEST_PAUSE + 1)) == Queue(Reason.SERVER_FULL)
+    assert next_of(TryLater(retry_after=7.0)) == Pause(7.5)
+    assert next_of(TryLater(retry_after=LONGEST_PAUSE + 1)) == Enqueue(Reason.SERVER_FULL)
 
 
 def test_what_another_attempt_does_not_help_is_queued_at_once() -> None:
-    assert next_of(Refused()) == Queue(Reason.SERVER_REFUSES)
+    assert next_of(Rejected()) == Enqueue(Reason.SERVER_REFUSES)
 
 
-@pytest.mark.parametrize("answer", [Lost(), Refused()])
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("answer", [NoAnswer(), Rejected()])
+@pytest.mark.parametrize("state", FINAL)
 def test_an_answer_that_was_lost_is_found_in_the_bucket(
-    answer: Lost | Refused, outcome: Outcome
+    answer: NoAnswer | Rejected, state: RecordingState
 ) -> None:
-    assert next_of(answer, outcome=outcome, attempts=4, left=0.0) == Skip(outcome)
+    assert next_of(answer, state=state, attempts=4, left=0.0) == Skip(state)
 
 
 @pytest.mark.parametrize(("needed", "left"), [(3.0, RESERVE + 5.9), (60.0, RESERVE + 60.9)])
 def test_no_attempt_is_begun_that_cannot_be_awaited(needed: float, left: float) -> None:
-    assert next_of(Lost(), needed=needed, left=left) == Queue(Reason.NO_TIME)
-    assert next_of(Lost(), needed=needed, left=left + 0.2) == Pause(1.0)
+    assert next_of(NoAnswer(), needed=needed, left=left) == Enqueue(Reason.NO_TIME)
+    assert next_of(NoAnswer(), needed=needed, left=left + 0.2) == Pause(1.0)
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -175,45 +179,51 @@ class World:
     """Server, bucket, queue and clock. Time passes only by waiting for them."""
 
     left: float
-    answers: Iterator[tuple[Answer, float, Outcome | None]]
-    server: Server = Server.READY
-    outcome: Outcome | None = None
+    answers: Iterator[tuple[Answer, float, RecordingState]]
+    server: ServerHealth = ServerHealth.READY
+    state_now: RecordingState = WAITING
     slow_bucket: float = 0.0
     slow_health: float = 0.0
     queued: list[TranscriptionJob] = field(default_factory=list)
     attempts: int = 0
     least: float = float("inf")
 
-    def route(self, request: Request, pace: Pace | None = None) -> object:
-        router = Router(bucket=self, server=self, queue=self.queue, pace=pace or Pace(speed=20))
-        clock = Clock(left=lambda: self.left, sleep=self.spend, jitter=lambda: 0.999)
+    def route(self, request: TranscriptionRequest, pace: TranscriptionPace | None = None) -> object:
+        router = RecordingRouter(
+            recordings=self, server=self, queue=self.queue, pace=pace or TranscriptionPace(speed=20)
+        )
+        clock = InvocationClock(left=lambda: self.left, sleep=self.spend, jitter=lambda: 0.999)
         return router.route(request, clock).end
+
+    def finish(self, state: RecordingState) -> None:
+        if not self.state_now.is_final:
+            self.state_now = state
 
     def spend(self, seconds: float) -> None:
         self.left -= seconds
 
-    def of(self, _request: Request) -> Outcome | None:
+    def state(self, _request: TranscriptionRequest) -> RecordingState:
         self.spend(self.slow_bucket)
-        return self.outcome
+        return self.state_now
 
-    def size(self, _request: Request) -> int | None:
+    def size(self, _request: TranscriptionRequest) -> int | None:
         return None
 
-    def health(self) -> Server:
+    def health(self) -> ServerHealth:
         self.spend(self.slow_health)
         return self.server
 
     def transcribe(self, _bucket: str, _key: str, *, seconds: float) -> Answer:
         assert seconds > 0
         self.attempts += 1
-        answer, takes, outcome = next(self.answers)
+        answer, takes, state = next(self.answers)
         self.spend(min(takes, seconds))
         self.least = min(self.least, self.left)
         if takes > seconds:
-            return Lost()
-        self.outcome = self.outcome or outcome
-        if isinstance(answer, Done):
-            self.outcome = self.outcome or Outcome.TRANSCRIBED
+            return NoAnswer()
+        self.finish(state)
+        if isinstance(answer, Transcribed):
+            self.finish(RecordingState.TRANSCRIBED)
         return answer
 
     def queue(self, job: TranscriptionJob) -> None:
@@ -223,21 +233,21 @@ class World:
 
 answers = st.tuples(
     st.one_of(
-        st.just(Done()),
-        st.just(Lost()),
-        st.just(Refused()),
-        st.builds(Later, retry_after=st.none() | st.floats(0, 30)),
+        st.just(Transcribed()),
+        st.just(NoAnswer()),
+        st.just(Rejected()),
+        st.builds(TryLater, retry_after=st.none() | st.floats(0, 30)),
     ),
     st.floats(0, 400),
-    st.sampled_from([None, None, *Outcome]),
+    st.sampled_from([WAITING, WAITING, *FINAL]),
 )
 
 
 @given(
     left=st.floats(0, 300),
     size=st.integers(0, 10 * HOUR),
-    server=st.sampled_from(Server),
-    outcome=st.sampled_from([None, None, *Outcome]),
+    server=st.sampled_from(ServerHealth),
+    state=st.sampled_from([WAITING, WAITING, *FINAL]),
     slow_bucket=st.floats(0, 7),
     slow_health=st.floats(0, 30),
     given_answers=st.lists(answers, min_size=4, max_size=4),
@@ -246,19 +256,19 @@ def test_nothing_is_lost_and_the_function_never_runs_out_of_time(
     *,
     left: float,
     size: int,
-    server: Server,
-    outcome: Outcome | None,
+    server: ServerHealth,
+    state: RecordingState,
     slow_bucket: float,
     slow_health: float,
-    given_answers: list[tuple[Answer, float, Outcome | None]],
+    given_answers: list[tuple[Answer, float, RecordingState]],
 ) -> None:
-    world = World(left, iter(given_answers), server, outcome, slow_bucket, slow_health)
+    world = World(left, iter(given_answers), server, state, slow_bucket, slow_health)
     request = asked(size)
 
     end = world.route(request)
 
-    assert world.outcome is not None or world.queued == [request.job]
-    assert isinstance(end, Queue) == bool(world.queued)
+    assert world.state_now.is_final or world.queued == [request.job]
+    assert isinstance(end, Enqueue) == bool(world.queued)
     assert world.attempts <= 1 + len(PAUSES)
     if world.attempts:  # then two looks at the bucket are what the reserve was touched for at most
         assert world.least >= RESERVE - slow_bucket - 1e-6
@@ -267,29 +277,29 @@ def test_nothing_is_lost_and_the_function_never_runs_out_of_time(
 def test_a_server_without_time_for_it_is_not_even_asked_how_it_is() -> None:
     world = World(299.0, iter([]), slow_health=1.0)
 
-    assert world.route(asked(10 * HOUR)) == Queue(Reason.TOO_LARGE)
+    assert world.route(asked(10 * HOUR)) == Enqueue(Reason.TOO_LARGE)
     assert world.left == 299.0
 
 
 def test_a_server_that_takes_its_time_to_say_how_it_is_leaves_none_for_the_recording() -> None:
     world = World(RESERVE + 20.0, iter([]), slow_health=20.0)
 
-    assert world.route(asked()) == Queue(Reason.NO_TIME)
+    assert world.route(asked()) == Enqueue(Reason.NO_TIME)
     assert world.attempts == 0
 
 
 def test_a_lost_answer_is_looked_for_before_the_recording_is_sent_again() -> None:
-    world = World(299.0, iter([(Lost(), 1.0, Outcome.TRANSCRIBED)]))
+    world = World(299.0, iter([(NoAnswer(), 1.0, RecordingState.TRANSCRIBED)]))
 
-    assert world.route(asked()) == Skip(Outcome.TRANSCRIBED)
+    assert world.route(asked()) == Skip(RecordingState.TRANSCRIBED)
     assert world.attempts == 1
     assert world.queued == []
 
 
 def test_a_refusal_without_a_record_of_it_is_queued() -> None:
-    world = World(299.0, iter([(Refused(), 1.0, None)]))
+    world = World(299.0, iter([(Rejected(), 1.0, WAITING)]))
 
-    assert world.route(asked()) == Queue(Reason.SERVER_REFUSES)
+    assert world.route(asked()) == Enqueue(Reason.SERVER_REFUSES)
     assert len(world.queued) == 1
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambdas.events import RefusedEvent
 from lambdas.router.request import (
     ForeignBucket,
     NotARecording,
-    RefusedEvent,
     UnknownEvent,
-    requested,
+    parse_request,
 )
 from tests.support.events import BUCKET, EVENT_ID, KEY, created, event, flat, located
 
@@ -25,7 +25,7 @@ CHUNK = "users/ann/audio/sessions/monday/chunk-001.webm"
 
 @SHAPES
 def test_every_shape_of_event_asks_for_its_recording(shape: Any) -> None:
-    asked = requested(shape(CHUNK), BUCKET)
+    asked = parse_request(shape(CHUNK), BUCKET)
 
     assert asked is not None
     assert (asked.job.bucket, asked.job.key) == (BUCKET, CHUNK)
@@ -35,11 +35,11 @@ def test_every_shape_of_event_asks_for_its_recording(shape: Any) -> None:
 
 @SHAPES
 def test_the_same_event_asks_for_the_same(shape: Any) -> None:
-    assert requested(shape(), BUCKET) == requested(shape(), BUCKET)
+    assert parse_request(shape(), BUCKET) == parse_request(shape(), BUCKET)
 
 
 def test_only_s3_tells_size_and_bytes() -> None:
-    told = [requested(each(), BUCKET) for each in (created, located, flat)]
+    told = [parse_request(each(), BUCKET) for each in (created, located, flat)]
 
     assert [(each.job.size, each.etag) for each in told if each] == [
         (5, "b1"),
@@ -50,7 +50,9 @@ def test_only_s3_tells_size_and_bytes() -> None:
 
 @pytest.mark.parametrize("shape", [located, flat])
 def test_an_application_may_have_its_recording_wait(shape: Any) -> None:
-    asked = [requested(shape(**mode), BUCKET) for mode in ({}, {"mode": "now"}, {"mode": "batch"})]
+    asked = [
+        parse_request(shape(**mode), BUCKET) for mode in ({}, {"mode": "now"}, {"mode": "batch"})
+    ]
 
     assert [each.batch for each in asked if each] == [False, False, True]
 
@@ -58,13 +60,13 @@ def test_an_application_may_have_its_recording_wait(shape: Any) -> None:
 @pytest.mark.parametrize("shape", [located, flat])
 def test_a_mode_that_nobody_knows_is_refused(shape: Any) -> None:
     with pytest.raises(UnknownEvent):
-        requested(shape(mode="yesterday"), BUCKET)
+        parse_request(shape(mode="yesterday"), BUCKET)
 
 
 @SHAPES
 def test_another_bucket_is_refused(shape: Any) -> None:
     with pytest.raises(ForeignBucket):
-        requested(shape(bucket="somebody-elses"), BUCKET)
+        parse_request(shape(bucket="somebody-elses"), BUCKET)
 
 
 @SHAPES
@@ -84,11 +86,11 @@ def test_what_is_no_recording_is_refused_also_when_an_application_asks(
     shape: Any, key: str
 ) -> None:
     with pytest.raises(NotARecording):
-        requested(shape(key), BUCKET)
+        parse_request(shape(key), BUCKET)
 
 
 def test_the_mark_of_a_folder_is_no_recording_and_no_error() -> None:
-    assert requested(created("uploads/2026/"), BUCKET) is None
+    assert parse_request(created("uploads/2026/"), BUCKET) is None
 
 
 @given(
@@ -109,12 +111,12 @@ def test_the_mark_of_a_folder_is_no_recording_and_no_error() -> None:
 )
 def test_anything_else_is_refused_by_name(anything: dict[str, Any]) -> None:
     with pytest.raises(RefusedEvent):
-        requested(anything, BUCKET)
+        parse_request(anything, BUCKET)
 
 
 def test_a_refusal_tells_the_place_and_not_the_content() -> None:
     with pytest.raises(UnknownEvent) as caught:
-        requested(event({"s3_bucket": BUCKET, "s3_key": {"secret": KEY}}), BUCKET)
+        parse_request(event({"s3_bucket": BUCKET, "s3_key": {"secret": KEY}}), BUCKET)
 
     assert "s3_key" in str(caught.value)
     assert "secret" not in str(caught.value)

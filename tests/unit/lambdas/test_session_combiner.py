@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.events import RefusedEvent
 from lambdas.session_combiner import combine as combining
 from lambdas.session_combiner.combine import (
     Combiner,
-    Outcome,
+    CombineResult,
+    Effect,
     OutOfTime,
-    Result,
     SessionTooLarge,
-    Unsettled,
+    SessionUnsettled,
 )
-from lambdas.session_combiner.decide import About, RefusedEvent, news
+from lambdas.session_combiner.events import Subject, parse_event
 from tests.support.recordings_bucket import (
     BUCKET,
     REGION,
@@ -32,7 +33,6 @@ from tests.support.recordings_bucket import (
     recordings,
 )
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import Recordings, parse
 from transcripts.documents import (
     Failure,
     FailureCode,
@@ -40,7 +40,9 @@ from transcripts.documents import (
     SessionMetadata,
     SessionTranscript,
 )
-from transcripts.recordings import CAPTIONS, FAILURE, Session, beside, recording
+from transcripts.recordings.keys import CAPTIONS, FAILURE, Session, beside, recording
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.store import DocumentStore, parse
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -86,27 +88,27 @@ def ended(bucket: str = BUCKET, **detail: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("suffix", ["json", "failed"])
 def test_a_chunk_is_read_from_the_key(suffix: str) -> None:
-    told = news(created(f"users/ann/transcripts/monday-chunk-007.{suffix}"), BUCKET)
+    found = parse_event(created(f"users/ann/transcripts/monday-chunk-007.{suffix}"), BUCKET)
 
-    assert told is not None
-    assert (told.session, told.about, told.chunk) == (SESSION, About.CHUNK, "chunk-007")
+    assert found is not None
+    assert (found.session, found.subject, found.chunk) == (SESSION, Subject.CHUNK, "chunk-007")
 
 
 def test_metadata_tell_of_their_session() -> None:
-    told = news(created(SESSION.metadata_key), BUCKET)
+    found = parse_event(created(SESSION.metadata_key), BUCKET)
 
-    assert told is not None
-    assert (told.session, told.about) == (SESSION, About.METADATA)
+    assert found is not None
+    assert (found.session, found.subject) == (SESSION, Subject.METADATA)
 
 
 def test_an_application_tells_that_a_session_has_ended() -> None:
-    told = news(ended(chunkCount=12), BUCKET)
+    found = parse_event(ended(chunkCount=12), BUCKET)
 
-    assert told is not None
-    assert (told.session, told.about) == (SESSION, About.END)
-    assert told.end is not None
-    assert told.end.chunk_count == 12
-    assert told.end.ended_at.isoformat() == "2026-11-20T17:29:03+00:00"
+    assert found is not None
+    assert (found.session, found.subject) == (SESSION, Subject.END)
+    assert found.end is not None
+    assert found.end.chunk_count == 12
+    assert found.end.ended_at.isoformat() == "2026-11-20T17:29:03+00:00"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_an_application_tells_that_a_session_has_ended() -> None:
     ],
 )
 def test_what_the_rule_matches_besides_sessions_is_left_alone(key: str) -> None:
-    assert news(created(key), BUCKET) is None
+    assert parse_event(created(key), BUCKET) is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_what_the_rule_matches_besides_sessions_is_left_alone(key: str) -> None:
 )
 def test_other_events_are_refused(event: dict[str, Any]) -> None:
     with pytest.raises(RefusedEvent) as caught:
-        news(event, BUCKET)
+        parse_event(event, BUCKET)
 
     assert caught.value.__suppress_context__ or caught.value.__cause__ is None
 
@@ -162,7 +164,7 @@ class Bucket:
 
     def __init__(self) -> None:
         self.s3 = S3InMemory()
-        self.recordings = Recordings(BUCKET, cast("S3Client", self.s3))
+        self.recordings = DocumentStore(Objects(BUCKET, cast("S3Client", self.s3)))
         self.pauses: list[float] = []
         self.combiner = Combiner(
             self.recordings,
@@ -171,7 +173,7 @@ class Bucket:
             sleep=self.pauses.append,
         )
 
-    def look(self, left: float = 60.0) -> Result:
+    def look(self, left: float = 60.0) -> CombineResult:
         return self.combiner.look(SESSION, lambda: left)
 
     def announce(self, count: int) -> None:
@@ -209,9 +211,9 @@ def test_the_last_chunk_writes_transcript_and_captions(bucket: Bucket) -> None:
     bucket.announce(2)
     bucket.transcribe("002", "there", 3)
 
-    assert bucket.look() == Result(outcome=Outcome.WAITING, outstanding=1)
+    assert bucket.look() == CombineResult(effect=Effect.WAITING, outstanding=1)
     bucket.transcribe("001", "hello", 4.5)
-    assert bucket.look() == Result(outcome=Outcome.WRITTEN, chunks=2)
+    assert bucket.look() == CombineResult(effect=Effect.WRITTEN, chunks=2)
 
     assert [(each.text, each.start_time) for each in bucket.session.segments] == [
         ("hello", 0),
@@ -227,7 +229,7 @@ def test_metadata_may_come_last(bucket: Bucket) -> None:
     assert bucket.look().outstanding is None
 
     bucket.announce(1)
-    assert bucket.look().outcome is Outcome.WRITTEN
+    assert bucket.look().effect is Effect.WRITTEN
 
 
 def test_an_end_writes_what_there_is_and_a_late_chunk_updates_it(bucket: Bucket) -> None:
@@ -235,13 +237,13 @@ def test_an_end_writes_what_there_is_and_a_late_chunk_updates_it(bucket: Bucket)
     bucket.upload("1")
     bucket.transcribe("1", "hello")
     bucket.combiner.end(SESSION, SessionEnd(ended_at=NOW))
-    assert bucket.look() == Result(outcome=Outcome.WRITTEN, chunks=1, gaps=1)
+    assert bucket.look() == CombineResult(effect=Effect.WRITTEN, chunks=1, gaps=1)
     assert bucket.captions() == "hello\n[chunk 2: missing]\n"
 
     bucket.upload("2")
-    assert bucket.look().outcome is Outcome.WAITING
+    assert bucket.look().effect is Effect.WAITING
     bucket.transcribe("2", "late")
-    assert bucket.look() == Result(outcome=Outcome.UPDATED, chunks=2)
+    assert bucket.look() == CombineResult(effect=Effect.UPDATED, chunks=2)
 
     assert bucket.session.complete
     assert bucket.captions() == "hello\nlate\n"
@@ -255,7 +257,7 @@ def test_events_that_change_nothing_write_nothing_and_read_no_transcript(bucket:
     before = bucket.s3.puts.copy()
     bucket.s3.requests.clear()
 
-    assert bucket.look().outcome is Outcome.UNCHANGED
+    assert bucket.look().effect is Effect.UNCHANGED
 
     assert bucket.s3.puts == before
     assert bucket.s3.requests["get"] == 2  # metadata, and the end
@@ -267,7 +269,7 @@ def test_captions_that_are_gone_are_written_again_and_the_transcript_is_not(buck
     bucket.look()
     del bucket.s3.objects[beside(KEY, ".srt")]
 
-    assert bucket.look().outcome is Outcome.UNCHANGED
+    assert bucket.look().effect is Effect.UNCHANGED
     assert bucket.s3.puts[KEY] == 1
     assert bucket.s3.puts[beside(KEY, ".srt")] == 2
     assert bucket.s3.puts[beside(KEY, ".vtt")] == 1
@@ -281,7 +283,7 @@ def test_a_chunk_that_failed_or_is_unreadable_costs_the_session_only_itself(
     bucket.fail("2")
     bucket.s3.put_object(Key=f"{SESSION.outcomes_prefix}3.json", Body=b"secret")
 
-    assert bucket.look().outcome is Outcome.WRITTEN
+    assert bucket.look().effect is Effect.WRITTEN
 
     assert [(gap.chunk, gap.reason) for gap in bucket.session.gaps] == [
         (2, "failed"),
@@ -308,7 +310,7 @@ def test_metadata_that_are_none_do_not_fail_the_events_of_chunks(bucket: Bucket)
     bucket.s3.put_object(Key=SESSION.metadata_key, Body=b'{"chunkCount": "many"}')
     bucket.transcribe("1")
 
-    assert bucket.look().outcome is Outcome.WAITING
+    assert bucket.look().effect is Effect.WAITING
 
 
 def test_a_thousand_chunks_in_any_order_with_repeated_events_are_combined_once(
@@ -327,10 +329,10 @@ def test_a_thousand_chunks_in_any_order_with_repeated_events_are_combined_once(
     outcomes = []
     for happen in events:
         happen()  # the second time it changes nothing
-        outcomes.append(bucket.look().outcome)
+        outcomes.append(bucket.look().effect)
 
-    assert outcomes.count(Outcome.WRITTEN) == 1
-    assert Outcome.UPDATED not in outcomes
+    assert outcomes.count(Effect.WRITTEN) == 1
+    assert Effect.UPDATED not in outcomes
     assert bucket.s3.puts[KEY] == bucket.s3.puts[beside(KEY, ".srt")] == 1
     begin = 0.0
     for n, said in zip(durations, bucket.session.segments, strict=True):
@@ -339,7 +341,7 @@ def test_a_thousand_chunks_in_any_order_with_repeated_events_are_combined_once(
         begin += durations[n]
     # Every transcript was read once. Besides, an event needs a few requests.
     assert bucket.s3.requests["get"] == 1_000 + 2 * (len(events) + 1)
-    complete = sum(outcome is not Outcome.WAITING for outcome in outcomes)
+    complete = sum(outcome is not Effect.WAITING for outcome in outcomes)
     # To write, and to look once more afterwards; each of these also looks for a chunk 0.
     assert bucket.s3.requests["list"] == len(events) + 1 + complete + 1
 
@@ -350,15 +352,15 @@ def test_many_invocations_at_once_write_a_session_once(bucket: Bucket) -> None:
         bucket.transcribe(f"{n}", f"chunk {n}")
     together = threading.Barrier(8)
 
-    def invoke() -> Outcome:
+    def invoke() -> Effect:
         together.wait()
-        return bucket.look().outcome
+        return bucket.look().effect
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = [each.result() for each in [pool.submit(invoke) for _ in range(8)]]
 
-    assert outcomes.count(Outcome.WRITTEN) == 1
-    assert Outcome.UPDATED not in outcomes
+    assert outcomes.count(Effect.WRITTEN) == 1
+    assert Effect.UPDATED not in outcomes
     assert bucket.s3.puts[KEY] == 1
     assert len(bucket.session.chunks) == 40
 
@@ -369,21 +371,21 @@ def test_who_knows_less_neither_wins_nor_leaves_old_captions(
     """One invocation is overtaken, after it has read, by another one that knows a chunk more."""
     bucket.announce(1)
     bucket.transcribe("1", "one")
-    original = Recordings.write_captions
-    overtaken: list[Result] = []
+    original = DocumentStore.write_captions
+    overtaken: list[CombineResult] = []
 
-    def slowly(self: Recordings, key: str, said: Any, fingerprint: str) -> bool:
+    def slowly(self: DocumentStore, key: str, said: Any, fingerprint: str) -> bool:
         if not overtaken:
             bucket.transcribe("2", "two")
-            overtaken.append(Result(outcome=Outcome.WAITING))
+            overtaken.append(CombineResult(effect=Effect.WAITING))
             overtaken.append(bucket.look())
         return original(self, key, said, fingerprint)
 
-    monkeypatch.setattr(Recordings, "write_captions", slowly)
+    monkeypatch.setattr(DocumentStore, "write_captions", slowly)
 
-    assert bucket.look().outcome is Outcome.UNCHANGED
+    assert bucket.look().effect is Effect.UNCHANGED
 
-    assert overtaken[1].outcome is Outcome.WRITTEN
+    assert overtaken[1].effect is Effect.WRITTEN
     assert [each.text for each in bucket.session.segments] == ["one", "two"]
     assert bucket.captions() == "one\ntwo\n"
     assert bucket.s3.puts[KEY] == 1
@@ -394,17 +396,17 @@ def test_a_chunk_that_comes_while_the_session_is_written_is_in_it_in_the_end(
 ) -> None:
     bucket.announce(1)
     bucket.transcribe("1", "one")
-    original = Recordings.put_once
+    original = DocumentStore.put_once
 
-    def and_then_another(self: Recordings, key: str, *said: Any, **more: Any) -> bool:
+    def and_then_another(self: DocumentStore, key: str, *said: Any, **more: Any) -> bool:
         won = original(self, key, *said, **more)
         if key == KEY:
             bucket.transcribe("2", "two")
         return won
 
-    monkeypatch.setattr(Recordings, "put_once", and_then_another)
+    monkeypatch.setattr(DocumentStore, "put_once", and_then_another)
 
-    assert bucket.look().outcome is Outcome.UPDATED
+    assert bucket.look().effect is Effect.UPDATED
     assert bucket.captions() == "one\ntwo\n"
 
 
@@ -413,9 +415,9 @@ def test_a_session_that_never_settles_is_left_to_another_invocation(
 ) -> None:
     bucket.announce(1)
     bucket.transcribe("1")
-    monkeypatch.setattr(Recordings, "put_once", lambda *_, **__: False)
+    monkeypatch.setattr(DocumentStore, "put_once", lambda *_, **__: False)
 
-    with pytest.raises(Unsettled):
+    with pytest.raises(SessionUnsettled):
         bucket.look()
     assert len(bucket.pauses) == combining.ATTEMPTS - 1  # it gives up at once after the last
     assert sum(bucket.pauses) < 2 * 60
@@ -534,13 +536,13 @@ def test_a_session_that_is_too_large_is_kept_and_no_error_of_the_function(
     audio = recording(f"{SESSION.chunks_prefix}007.webm")
     recordings(s3).write_transcript(audio, transcript(segment("hello")))
     monkeypatch.setattr(combining, "COMBINED_UP_TO", 10)
-    told = ended(chunkCount=1)
+    found = ended(chunkCount=1)
     s3.put_object(Bucket=BUCKET, Key=f"{SESSION.chunks_prefix}007.webm", Body=b"audio")
 
-    handler.handler(told, CONTEXT)
+    handler.handler(found, CONTEXT)
 
     (kept,) = undelivered(handler)
-    assert kept["requestPayload"] == told
+    assert kept["requestPayload"] == found
     assert kept["responsePayload"]["errorType"] == "SessionTooLarge"
 
 
@@ -548,12 +550,12 @@ def test_metadata_that_are_none_are_kept_and_no_error_of_the_function(
     handler: ModuleType, s3: S3Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=SESSION.metadata_key, Body=b"secret")
-    told = created(SESSION.metadata_key)
+    found = created(SESSION.metadata_key)
 
-    handler.handler(told, CONTEXT)
+    handler.handler(found, CONTEXT)
 
     (kept,) = undelivered(handler)
-    assert kept["requestPayload"] == told
+    assert kept["requestPayload"] == found
     assert kept["responsePayload"]["errorType"] == "UnreadableDocument"
     assert metrics(capsys)["EventsRefused"] == [1.0]
 
@@ -596,7 +598,7 @@ def test_an_object_that_is_no_part_of_a_session_costs_no_request(
 def test_failures_of_chunks_lie_where_events_tell_of_them() -> None:
     audio = recording(f"{SESSION.chunks_prefix}7.webm")
 
-    told = news(created(beside(audio.transcript_key, FAILURE)), BUCKET)
+    found = parse_event(created(beside(audio.transcript_key, FAILURE)), BUCKET)
 
-    assert told is not None
-    assert told.session == SESSION
+    assert found is not None
+    assert found.session == SESSION

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
-from lambdas.transcript_processor.process import Outcome, PoisonMessage, parse, process
+from lambdas.transcript_processor.process import PoisonMessage, PutResult, parse, process
+from tests.support.conversation_table import table_definition
 from tests.support.utterances import BEGIN, conversation, utterance, utterances
-from transcripts.conversations import table_definition
 from transcripts.models import Utterance
 
 pytestmark = pytest.mark.unit
@@ -96,7 +96,7 @@ def test_a_poison_message_tells_the_place_and_not_the_content() -> None:
 def test_what_was_stored_before_counts_as_success(new: bool, outcome: str) -> None:  # noqa: FBT001 - a parametrised case
     said = utterance()
 
-    assert process(body(said), SimpleNamespace(put=lambda _: new)) == (said, Outcome(outcome))
+    assert process(body(said), SimpleNamespace(put=lambda _: new)) == (said, PutResult(outcome))
 
 
 def test_the_handler_stores_a_batch_and_repeats_change_nothing(handler: ModuleType) -> None:

@@ -8,32 +8,32 @@ from pathlib import Path
 import pytest
 
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.account import Account, look
+from local_cloud.launcher.account import AwsAccount, find_account
 
 pytestmark = pytest.mark.unit
 
 KEY = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def found(tmp_path: Path, config: str = "", credentials: str = "", **variables: str) -> Account:
+def found(tmp_path: Path, config: str = "", credentials: str = "", **variables: str) -> AwsAccount:
     """Look with these files and variables."""
     files = {"AWS_CONFIG_FILE": config, "AWS_SHARED_CREDENTIALS_FILE": credentials}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    return look({name: str(tmp_path / name) for name in files} | variables)
+    return find_account({name: str(tmp_path / name) for name in files} | variables)
 
 
 def test_without_files_and_variables_there_is_nothing() -> None:
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/at/all"}
 
-    assert look(nowhere) == Account()
-    assert not Account().is_real
+    assert find_account(nowhere) == AwsAccount()
+    assert not AwsAccount().is_real
 
 
 def test_a_key_in_the_environment_counts_and_is_not_kept(tmp_path: Path) -> None:
     account = found(tmp_path, AWS_REGION="eu-central-1", **KEY)
 
-    assert account == Account("the environment", "eu-central-1")
+    assert account == AwsAccount("the environment", "eu-central-1")
     assert account.is_real
     assert "AKIA" not in repr(account)
 
@@ -78,7 +78,7 @@ def test_the_file_of_credentials_counts_as_well(tmp_path: Path) -> None:
 
     account = found(tmp_path, "[profile work]\nregion = eu-west-3", credentials, AWS_PROFILE="work")
 
-    assert account == Account('the profile "work"', "eu-west-3")
+    assert account == AwsAccount('the profile "work"', "eu-west-3")
 
 
 def test_a_role_by_token_counts_and_the_machines_own_does_not(tmp_path: Path) -> None:

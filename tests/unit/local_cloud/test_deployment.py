@@ -11,7 +11,7 @@ from local_cloud.emulator.program import lock
 from local_cloud.stacks.deployment import (
     Deployment,
     DeploymentFailed,
-    Resources,
+    StackOutputs,
     fingerprint_stacks,
 )
 
@@ -91,7 +91,7 @@ OUTPUTS = {
 
 
 def test_resources_are_found_in_whatever_stack_tells_of_them() -> None:
-    resources = Resources.parse(OUTPUTS)
+    resources = StackOutputs.parse(OUTPUTS)
 
     assert resources.table_name == "conversations"
     assert resources.undelivered_queue_url == "http://localhost:4566/0/undelivered"
@@ -99,7 +99,7 @@ def test_resources_are_found_in_whatever_stack_tells_of_them() -> None:
 
 def test_an_output_that_no_stack_has_is_named() -> None:
     with pytest.raises(DeploymentFailed, match="UndeliveredQueueUrl"):
-        Resources.parse({"cloudscribe-local-data": OUTPUTS["cloudscribe-local-data"]})
+        StackOutputs.parse({"cloudscribe-local-data": OUTPUTS["cloudscribe-local-data"]})
 
 
 def test_outputs_that_cannot_be_read_are_made_anew(data: Path, tree: Path) -> None:

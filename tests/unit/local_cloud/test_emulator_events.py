@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.emulator.events import WORKERS, Deliveries, Delivery, Journal
+from local_cloud.emulator.events import WORKERS, Deliveries, EventJournal, PendingEvent
 
 pytestmark = pytest.mark.unit
 
@@ -16,20 +16,22 @@ PATIENCE = 10.0
 class Functions:
     """Functions that do what a test wants, and remember it."""
 
-    def __init__(self, does: Callable[[Delivery], bool] = lambda _: True, retries: int = 2) -> None:
+    def __init__(
+        self, does: Callable[[PendingEvent], bool] = lambda _: True, retries: int = 2
+    ) -> None:
         self._does = does
         self._retries = retries
         self.asked: list[str] = []
         self.given_up: list[str] = []
 
-    def invoke(self, delivery: Delivery) -> bool:
+    def invoke(self, delivery: PendingEvent) -> bool:
         self.asked.append(delivery.payload)
         return self._does(delivery)
 
-    def retry_in(self, delivery: Delivery) -> float | None:
+    def retry_in(self, delivery: PendingEvent) -> float | None:
         return 0.0 if delivery.failures <= self._retries else None
 
-    def give_up(self, delivery: Delivery) -> None:
+    def give_up(self, delivery: PendingEvent) -> None:
         self.given_up.append(delivery.payload)
 
 
@@ -51,24 +53,24 @@ def path(tmp_path: Path) -> Path:
 
 def test_an_event_is_kept_until_what_came_of_it_is_saved(path: Path) -> None:
     done = Done()
-    deliveries = Deliveries(Journal(path), Functions(), changed=done.release)
+    deliveries = Deliveries(EventJournal(path), Functions(), changed=done.release)
 
     deliveries.accept("f", "one")
     done.wait(1)
 
-    assert [each.payload for each in Journal(path).all()] == ["one"]
-    deliveries.forget(deliveries.done())
-    assert Journal(path).all() == []
-    assert deliveries.done() == []
+    assert [each.payload for each in EventJournal(path).read()] == ["one"]
+    deliveries.remove(deliveries.completed())
+    assert EventJournal(path).read() == []
+    assert deliveries.completed() == []
 
 
 def test_what_was_not_done_with_comes_again_after_a_kill(path: Path) -> None:
     never = threading.Event()
     killed = Functions(lambda _: never.wait(PATIENCE))
-    Deliveries(Journal(path), killed, changed=lambda: None).accept("f", "one")
+    Deliveries(EventJournal(path), killed, changed=lambda: None).accept("f", "one")
 
     done, functions = Done(), Functions()
-    Deliveries(Journal(path), functions, changed=done.release).resume()
+    Deliveries(EventJournal(path), functions, changed=done.release).resume()
     done.wait(1)
     never.set()
 
@@ -77,7 +79,7 @@ def test_what_was_not_done_with_comes_again_after_a_kill(path: Path) -> None:
 
 def test_what_fails_is_tried_again_and_put_aside_in_the_end(path: Path) -> None:
     done, functions = Done(), Functions(lambda _: False)
-    deliveries = Deliveries(Journal(path), functions, changed=done.release)
+    deliveries = Deliveries(EventJournal(path), functions, changed=done.release)
 
     deliveries.accept("f", "bad")
     done.wait(1)
@@ -88,7 +90,7 @@ def test_what_fails_is_tried_again_and_put_aside_in_the_end(path: Path) -> None:
 
 def test_what_succeeds_at_another_attempt_is_not_put_aside(path: Path) -> None:
     done, functions = Done(), Functions(lambda delivery: delivery.failures == 1)
-    deliveries = Deliveries(Journal(path), functions, changed=done.release)
+    deliveries = Deliveries(EventJournal(path), functions, changed=done.release)
 
     deliveries.accept("f", "late")
     done.wait(1)
@@ -101,7 +103,7 @@ def test_a_burst_waits_and_no_function_waits_for_another(path: Path) -> None:
     go, done, lock = threading.Event(), Done(), threading.Lock()
     at_once = [0, 0]
 
-    def work(delivery: Delivery) -> bool:
+    def work(delivery: PendingEvent) -> bool:
         if delivery.function == "quick":
             return True
         with lock:
@@ -113,7 +115,7 @@ def test_a_burst_waits_and_no_function_waits_for_another(path: Path) -> None:
         return True
 
     functions = Functions(work)
-    deliveries = Deliveries(Journal(path), functions, changed=done.release)
+    deliveries = Deliveries(EventJournal(path), functions, changed=done.release)
     for number in range(5 * WORKERS):
         deliveries.accept("slow", str(number))
     deliveries.accept("quick", "quick")

@@ -14,11 +14,12 @@ import pytest
 
 from gpu_server.settings import Settings
 from local_cloud import logs
-from local_cloud.launcher import demo, parts
-from local_cloud.launcher.demo import shell_settings
+from local_cloud.launcher import demo
 from local_cloud.launcher.disk import DISK_TO_GO_ON
-from local_cloud.launcher.parts import TranscriberPart
-from local_cloud.stacks.deployment import Resources
+from local_cloud.launcher.parts import part as parts
+from local_cloud.launcher.parts.recordings import RecordingsPart
+from local_cloud.launcher.shell_file import shell_file
+from local_cloud.stacks.deployment import StackOutputs
 
 pytestmark = pytest.mark.unit
 
@@ -75,7 +76,7 @@ async def test_a_part_that_cannot_stay_up_is_given_up_with_its_last_words(
     with pytest.raises(parts.PartFailed, match="time and again") as failure:
         await parts.keep_running(part, told.append)
     assert str(failure.value).endswith("cannot find my keys")
-    assert part.starts == parts.MAX_QUICK_DEATHS
+    assert part.starts == parts.MAX_QUICK_ENDS
     assert told[0] == "The part ended with status 3; it is started again in 0 s"
 
 
@@ -112,33 +113,33 @@ async def test_a_disk_that_gets_full_is_said_each_time_but_once(
     ],
 )
 def test_errors_and_last_words_are_shown_and_nothing_else(line: str, shown: str | None) -> None:
-    assert logs.complaint(line) == shown
+    assert logs.format_error(line) == shown
 
 
 def test_a_log_is_read_line_by_line_and_kept_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "service.log"
-    follower = logs.Follower(log)
-    assert follower.read() == []
+    reader = logs.LogReader(log)
+    assert reader.read() == []
     with log.open("ab", buffering=0) as writer:
         writer.write(b"one\ntw")
-        assert follower.read() == ["one"]
+        assert reader.read() == ["one"]
         writer.write(b"o\n")
-        assert follower.read() == ["two"]
+        assert reader.read() == ["two"]
         monkeypatch.setattr(logs.bound, "__defaults__", (4,))
-        assert follower.read() == []
+        assert reader.read() == []
         assert log.stat().st_size == 0
         writer.write(b"three\n")
-        assert follower.read() == ["three"]
+        assert reader.read() == ["three"]
     assert (tmp_path / "service.log.1").read_text() == "one\ntwo\n"
 
 
 def test_the_log_of_the_last_run_is_put_aside(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "service.log"
-    logs.put_aside(log)
+    logs.rotate(log)
     log.write_text("old")
-    logs.put_aside(log)
+    logs.rotate(log)
     assert not log.exists()
     assert (tmp_path / "logs" / "service.log.1").read_text() == "old"
     assert logs.last_lines(log) == []
@@ -162,9 +163,9 @@ TOKEN = "a-token-of-this-run"  # noqa: S105 - a test's
 
 def transcriber(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
     """Return the settings that a transcriber is started with."""
-    part = TranscriberPart(log=tmp_path / "log", work=tmp_path / "work", port=9, token=TOKEN)
-    names = {field.name: f"http://{field.name}" for field in fields(Resources)}
-    part.configure(environment, Resources(**names))
+    part = RecordingsPart(log=tmp_path / "log", work=tmp_path / "work", port=9, token=TOKEN)
+    names = {field.name: f"http://{field.name}" for field in fields(StackOutputs)}
+    part.configure(environment, StackOutputs(**names))
     return part.environment
 
 
@@ -206,7 +207,7 @@ def test_the_transcribers_settings_are_valid(
 def test_a_shell_that_reads_the_settings_uses_the_demos_aws_and_no_other(tmp_path: Path) -> None:
     aws = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "HOME": "/home/me"}
     names = {"CLOUDSCRIBE_URL": "http://127.0.0.1:8090", "RECORDINGS_BUCKET": "a bucket"}
-    with shell_settings(tmp_path, aws, names) as path:
+    with shell_file(tmp_path, aws, names) as path:
         mode = path.stat().st_mode & 0o777
         read = subprocess.run(
             ["/bin/sh", "-ec", f". {shlex.quote(str(path))}; env"],

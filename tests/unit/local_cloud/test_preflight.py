@@ -11,36 +11,38 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud import preflight
+from local_cloud import ROOT, preflight
 from local_cloud.errors import LaunchError
-from local_cloud.launcher import places
-from local_cloud.launcher.places import ROOT, Places, only_copy
+from local_cloud.launcher import ports
+from local_cloud.launcher.data_folder import data_folder, lock_folder
+from local_cloud.launcher.ports import chosen_port
 
 pytestmark = pytest.mark.unit
 
 
 def test_places_have_defaults_and_come_from_the_environment() -> None:
-    assert Places.parse({}) == Places(8080, ROOT / ".local")
-    assert Places.parse({"PORT": "", "LOCAL_DIR": ""}) == Places(8080, ROOT / ".local")
-    assert Places.parse({"PORT": "8090", "LOCAL_DIR": "/data"}) == Places(8090, Path("/data"))
-    assert Places.parse({"LOCAL_DIR": "~/data"}).folder == Path.home() / "data"
+    for unset in ({}, {"PORT": "", "LOCAL_DIR": ""}):
+        assert (chosen_port(unset), data_folder(unset)) == (8080, ROOT / ".local")
+    assert chosen_port({"PORT": "8090"}) == 8090
+    assert data_folder({"LOCAL_DIR": "/data"}) == Path("/data")
+    assert data_folder({"LOCAL_DIR": "~/data"}) == Path.home() / "data"
 
 
 @pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661", "9" * 5_000])
 def test_a_port_that_is_none_is_said(port: str) -> None:
     with pytest.raises(LaunchError, match="is not a port"):
-        Places.parse({"PORT": port})
+        chosen_port({"PORT": port})
 
 
 def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Path) -> None:
-    with only_copy(tmp_path) as lock:
+    with lock_folder(tmp_path) as lock:
         lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))
         with (
             pytest.raises(LaunchError, match=r"process 1, http://127\.0\.0\.1:8080"),
-            only_copy(tmp_path),
+            lock_folder(tmp_path),
         ):
             raise AssertionError("a second copy was let in")
-    with only_copy(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 
@@ -52,8 +54,8 @@ def test_who_listens_is_found_in_the_table_of_linux() -> None:
         f"1: 0100007F:1F90 0100007F:A001 01 {rest} 78 1 0 100\n"
         f"2: 0100007F:1F91 00000000:0000 0A {rest} 79 1 0 100\n"
     )
-    assert places.listeners(table, 8080) == {"77"}
-    assert places.listeners("", 8080) == set()
+    assert ports.listeners(table, 8080) == {"77"}
+    assert ports.listeners("", 8080) == set()
 
 
 def test_what_a_new_user_sets_is_right_without_a_word(tmp_path: Path) -> None:

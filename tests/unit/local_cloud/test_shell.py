@@ -11,37 +11,38 @@ from pathlib import Path
 
 import pytest
 
+from local_cloud import ROOT
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.places import ROOT, only_copy
-from local_cloud.shell import settings_of
+from local_cloud.launcher.data_folder import lock_folder
+from local_cloud.shell import find_shell_file
 
 pytestmark = pytest.mark.unit
 
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
 
 
-def test_the_settings_of_a_demo_that_runs_are_found(tmp_path: Path) -> None:
+def test_the_find_shell_file_a_demo_that_runs_are_found(tmp_path: Path) -> None:
     (tmp_path / "aws.env").touch()
 
-    with only_copy(tmp_path):
-        assert settings_of({"LOCAL_DIR": str(tmp_path)}) == tmp_path / "aws.env"
+    with lock_folder(tmp_path):
+        assert find_shell_file({"LOCAL_DIR": str(tmp_path)}) == tmp_path / "aws.env"
 
 
 def test_without_a_demo_the_command_that_starts_one_is_named(tmp_path: Path) -> None:
     """Also where one was killed, and its settings lie there yet."""
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(LaunchError, match="start `make demo` first"):
-            settings_of({"LOCAL_DIR": str(folder)})
-    with only_copy(tmp_path):
+            find_shell_file({"LOCAL_DIR": str(folder)})
+    with lock_folder(tmp_path):
         pass
     (tmp_path / "aws.env").touch()
     with pytest.raises(LaunchError, match="start `make demo` first"):
-        settings_of({"LOCAL_DIR": str(tmp_path)})
+        find_shell_file({"LOCAL_DIR": str(tmp_path)})
 
 
 def test_a_demo_that_still_starts_is_to_be_waited_for(tmp_path: Path) -> None:
-    with only_copy(tmp_path), pytest.raises(LaunchError, match="not ready yet"):
-        settings_of({"LOCAL_DIR": str(tmp_path)})
+    with lock_folder(tmp_path), pytest.raises(LaunchError, match="not ready yet"):
+        find_shell_file({"LOCAL_DIR": str(tmp_path)})
 
 
 def redriven(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -63,7 +64,7 @@ def test_a_redrive_takes_the_settings_of_a_folder_whose_name_has_a_space(tmp_pat
     folder.mkdir()
     (folder / "aws.env").write_text("echo these are read >&2; exit 5\n")
 
-    with only_copy(folder):
+    with lock_folder(folder):
         done = redriven(folder)
 
     assert done.returncode

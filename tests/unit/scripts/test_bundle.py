@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import functions
+from infra.common import functions
 from scripts import botocore_data, bundle
 
 pytestmark = pytest.mark.unit
@@ -45,6 +45,7 @@ def tree(tmp_path: Path) -> Path:
         "lambdas/one/__pycache__/handler.cpython-311.pyc": "compiled",
         "lambdas/two/handler.py": "two = 2",
         "lambdas/unfinished/decide.py": "",
+        "foundation/backoff.py": "wait = 1",
         "transcripts/__init__.py": "",
         "transcripts/models.py": "model = 1",
         "speech/pcm.py": "pcm = 1",
@@ -89,6 +90,7 @@ def test_a_function_gets_its_own_sources_and_those_that_it_may_import(
 
     assert {path.name for path in (tmp_path / "built").iterdir()} == {"one", "two"}
     assert files(tmp_path / "built" / "one") == {
+        "foundation/backoff.py",
         "lambdas/__init__.py",
         "lambdas/one/__init__.py",
         "lambdas/one/handler.py",

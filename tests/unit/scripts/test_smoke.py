@@ -19,7 +19,7 @@ from client.errors import ConnectionLost, Refused
 from scripts import smoke, smoke_checks
 from scripts.smoke_checks import Finding, Verdict, gpu, live, recording
 from transcripts.protocol import ErrorCode
-from transcripts.recordings import CHECK, CHECK_KEY, FAILURE, beside
+from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 pytestmark = pytest.mark.unit
 
@@ -150,7 +150,7 @@ def test_what_aws_refuses_names_the_rights(monkeypatch: pytest.MonkeyPatch) -> N
     found = recording({"RecordingsBucketName": BUCKET, "JobsQueueUrl": "q"})
     assert found.verdict is Verdict.FAILED
     assert "PutObject" in found.text
-    assert "infra/delivery.py" in found.text
+    assert "infra/delivery/roles.py" in found.text
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_search_for_sound_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     silent, spoken = Written((), default=True), Written(((9.0, 10.0),))
     file = container("matroska", silent, spoken, holes=False)
 
-    monkeypatch.setattr(tracks, "LONGEST_LOOK", 5.0)  # of both tracks together
+    monkeypatch.setattr(tracks, "LONGEST_INSPECTION", 5.0)  # of both tracks together
     pieces = decode(io.BytesIO(file))
     next(pieces)
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from speech.transcribers import gpu, whisper
-from speech.transcribers.gpu import Found, explain
+from speech.transcribers.gpu import GpuState, explain
 
 pytestmark = pytest.mark.unit
 
-NOTHING = Found(devices=False, driver=False, tool=None, cuda=None)
+NOTHING = GpuState(devices=False, driver=False, tool=None, cuda=None)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ NOTHING = Found(devices=False, driver=False, tool=None, cuda=None)
     ],
 )
 def test_the_likely_cause_is_named(words: str, *, devices: bool, driver: bool) -> None:
-    told = explain(Found(devices=devices, driver=driver, tool=None, cuda="CUDA failed"))
+    told = explain(GpuState(devices=devices, driver=driver, tool=None, cuda="CUDA failed"))
 
     assert words in told
     assert told.endswith("; CUDA: CUDA failed")
@@ -50,19 +50,20 @@ def test_what_the_tool_prints_is_quoted_within_bounds(
     monkeypatch.setattr(gpu, "TOOL_SECONDS", 0.5)
     monkeypatch.setattr("shutil.which", lambda _name: str(tool))
 
-    assert gpu.look().tool == words
+    assert gpu.inspect().tool == words
 
 
 def test_a_gpu_that_is_there_and_is_not_used_is_in_the_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def found(**what: Any) -> None:
-        monkeypatch.setattr(gpu, "look", lambda: Found(**{"tool": None, "cuda": None, **what}))
+        state = GpuState(**{"tool": None, "cuda": None, **what})
+        monkeypatch.setattr(gpu, "inspect", lambda: state)
 
-    monkeypatch.setattr(gpu, "count", lambda: 0)
+    monkeypatch.setattr(gpu, "count_gpus", lambda: 0)
     found(devices=True, driver=True)
-    assert whisper.device("auto") == "cpu"
+    assert whisper.choose_device("auto") == "cpu"
     assert "gpu_not_used" in capsys.readouterr().out
     found(devices=False, driver=False)
-    assert whisper.device("auto") == "cpu"
+    assert whisper.choose_device("auto") == "cpu"
     assert "gpu_not_used" not in capsys.readouterr().out

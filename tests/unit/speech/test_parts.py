@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech.decoding.parts import FORMATS, PADDING_BYTES, Part, parts
+from speech.decoding.parts import FORMATS, PADDING_BYTES, Part, find_parts
 from tests.fuzz.files import mutated
 
 pytestmark = pytest.mark.unit
@@ -25,7 +25,7 @@ def wav(audio: bytes = AUDIO, *, says: int | None = None, after: bytes = b"") ->
 
 
 def found(file: bytes) -> list[Part]:
-    return parts(io.BytesIO(file), len(file))
+    return find_parts(io.BytesIO(file), len(file))
 
 
 def test_one_recording_is_one_part() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech.transcribers.pieces import FRAME, Packed, Piece, Samples, pieces, spans
+from speech.transcribers.pieces import FRAME, Packed, Piece, Samples, cut_pieces, find_speech
 
 pytestmark = pytest.mark.unit
 
@@ -40,7 +40,7 @@ def parts(audio: bytes, size: int) -> Iterator[bytes]:
 def test_the_pieces_are_the_recording(runs: list[tuple[bool, int]], size: int) -> None:
     audio = pcm([20_000 if is_loud else 5 for is_loud, length in runs for _ in range(length)])
 
-    found = list(pieces(parts(audio, size), loud, longest=LONGEST))
+    found = list(cut_pieces(parts(audio, size), loud, longest=LONGEST))
 
     joined = np.concatenate([piece.samples for piece in found] or [np.zeros(0, np.float32)])
     assert (joined * 32_768).astype("<i2").tobytes() == audio
@@ -60,7 +60,7 @@ def test_a_piece_ends_in_the_longest_pause_of_its_last_part() -> None:
     for begin, length in ((20, 30), (65, 5), (80, 8), (95, 4)):
         levels[begin : begin + length] = [0] * length
 
-    first, *_ = pieces([pcm(levels)], loud, longest=LONGEST)
+    first, *_ = cut_pieces([pcm(levels)], loud, longest=LONGEST)
 
     assert len(first.samples) == 84 * FRAME
     assert first.speech[-1] == (70 * FRAME, 80 * FRAME)
@@ -70,13 +70,13 @@ def test_without_a_pause_a_piece_ends_where_it_is_quietest() -> None:
     levels = [20_000] * 200
     levels[75:82] = [17_000] * 7  # speech, too
 
-    first, *_ = pieces([pcm(levels)], loud, longest=LONGEST)
+    first, *_ = cut_pieces([pcm(levels)], loud, longest=LONGEST)
 
     assert 75 * FRAME <= len(first.samples) <= 82 * FRAME
 
 
 def test_a_gap_within_a_word_is_no_pause() -> None:
-    assert spans([0.9, 0.1, 0.1, 0.9, 0.4, 0.1, 0.1, 0.1, 0.1, 0.9], 10 * FRAME - 3) == [
+    assert find_speech([0.9, 0.1, 0.1, 0.9, 0.4, 0.1, 0.1, 0.1, 0.1, 0.9], 10 * FRAME - 3) == [
         (0, 5 * FRAME),
         (9 * FRAME, 10 * FRAME - 3),
     ]
@@ -99,7 +99,7 @@ def test_what_is_packed_is_found_where_it_was(
 
     begin = data.draw(st.integers(0, len(packed.samples) - 1))
     moment = begin / 16_000
-    start, end = packed.original(moment, moment)
+    start, end = packed.to_original(moment, moment)
 
     assert start == end == pytest.approx(packed.samples[begin] / 16_000, abs=1.1 / 16_000)
     assert set(packed.samples) >= {each for first, end in speech for each in (first, end - 1)}
@@ -110,5 +110,5 @@ def test_a_word_that_reaches_into_the_next_stretch_ends_with_its_own() -> None:
         Piece(0, np.zeros(160_000, np.float32), ((0, 16_000), (80_000, 96_000))), around=0
     )
 
-    assert packed.original(0.2, 1.5) == (0.2, 1.0)
-    assert packed.original(0.9, 1.8) == (5.0, 5.8)
+    assert packed.to_original(0.2, 1.5) == (0.2, 1.0)
+    assert packed.to_original(0.9, 1.8) == (5.0, 5.8)

@@ -273,7 +273,7 @@ class PacedEngine(FakeEngine):
         self.turns: list[bool] = []
         self.waiting = asyncio.Event()
 
-    async def turn(self, *, first: bool) -> None:
+    async def admit(self, *, first: bool) -> None:
         self.turns.append(first)
         if not self.open.is_set():
             self.waiting.set()
@@ -319,7 +319,7 @@ async def test_who_leaves_while_waiting_for_a_turn_opens_nothing() -> None:
 
 async def test_a_speaker_whom_the_engine_does_not_want_to_wait_is_refused_at_once() -> None:
     class Full(FakeEngine):
-        async def turn(self, *, first: bool) -> None:
+        async def admit(self, *, first: bool) -> None:
             assert first
             raise EngineUnavailable("full")
 
@@ -336,9 +336,9 @@ def test_an_outage_of_all_streams_together_costs_none_of_them() -> None:
 
         starts = Starts(20.0)
 
-        async def turn(self, *, first: bool) -> None:
+        async def admit(self, *, first: bool) -> None:
             if not first:
-                await self.starts.turn()
+                await self.starts.admit()
 
     async def stream() -> list[str]:
         async with recognition_of(Paced([0])) as recognition:
@@ -358,22 +358,24 @@ def test_an_outage_of_all_streams_together_costs_none_of_them() -> None:
 
 
 async def test_people_of_different_sessions_never_share_a_label() -> None:
-    def heard(person: int | None, segment: int, *, is_final: bool = True) -> Result:
-        return Result(segment, is_final=is_final, text="x", start=0.0, end=0.5, person=person)
+    def result_of(number: int | None, segment: int, *, is_final: bool = True) -> Result:
+        return Result(
+            segment, is_final=is_final, text="x", start=0.0, end=0.5, speaker_number=number
+        )
 
     engine = FakeEngine()
     async with recognition_of(engine) as recognition:
         recognition.write(SECOND)
         first = await engine.session()
-        first.events.recognised(heard(0, 0))
-        first.events.recognised(heard(2, 1, is_final=False))
+        first.events.recognised(result_of(0, 0))
+        first.events.recognised(result_of(2, 1, is_final=False))
         first.events.failed(EngineCrashed("cut"))
         second = await engine.session()  # from the start again, and yet another one
-        second.events.recognised(heard(None, 0))
-        second.events.recognised(heard(1, 1))
+        second.events.recognised(result_of(None, 0))
+        second.events.recognised(result_of(1, 1))
         second.events.failed(SessionEnded("four hours"))
         third = await engine.session()
-        third.events.recognised(heard(0, 0))
+        third.events.recognised(result_of(0, 0))
         third.events.finished()
 
         labels = [result.speaker_label for result in await rest_of(recognition)]
@@ -423,7 +425,7 @@ async def test_an_engine_that_says_something_has_not_stalled() -> None:
 
 async def test_a_session_that_watches_itself_is_not_looked_after() -> None:
     class Watching(FakeSession):
-        watches_itself = True
+        detects_stalls = True
 
     class WatchingEngine(FakeEngine):
         async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from speech.decoding.tracks import Found, choose
+from speech.decoding.tracks import TrackContent, choose
 
 pytestmark = pytest.mark.unit
 
 
-def track(number: int, *, default: bool = False, decodes: bool = True, sound: bool = True) -> Found:
-    return Found(number, is_default=default, decodes=decodes, has_sound=decodes and sound)
+def track(
+    number: int, *, default: bool = False, is_decodable: bool = True, sound: bool = True
+) -> TrackContent:
+    return TrackContent(
+        number, is_default=default, is_decodable=is_decodable, has_sound=is_decodable and sound
+    )
 
 
 @pytest.mark.parametrize(
@@ -18,12 +22,12 @@ def track(number: int, *, default: bool = False, decodes: bool = True, sound: bo
         ([track(1), track(2, default=True)], 2),
         ([track(1, sound=False), track(2)], 2),
         ([track(1, default=True, sound=False), track(2), track(3)], 2),
-        ([track(1, default=True, decodes=False), track(2, sound=False)], 2),
+        ([track(1, default=True, is_decodable=False), track(2, sound=False)], 2),
         ([track(1, sound=False), track(2, default=True, sound=False)], 2),
-        ([track(1, decodes=False), track(2, decodes=False)], 1),
+        ([track(1, is_decodable=False), track(2, is_decodable=False)], 1),
     ],
 )
 def test_the_default_track_with_sound_is_taken_else_the_first_with_any(
-    tracks: list[Found], chosen: int
+    tracks: list[TrackContent], chosen: int
 ) -> None:
     assert choose(tracks) == chosen

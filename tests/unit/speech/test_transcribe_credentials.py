@@ -9,9 +9,9 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError
 
 from speech.engines.transcribe.credentials import CredentialSource
-from speech.engines.transcribe.endpoints import http2_url, websocket_url
+from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.errors import CredentialsExpired, CredentialsMissing
-from speech.engines.transcribe.presign import presigned
+from speech.engines.transcribe.presign import presign
 from speech.transcribe_api import Operation
 from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
@@ -108,7 +108,7 @@ async def test_a_provider_that_hangs_is_not_waited_for() -> None:
 def test_a_url_is_signed_with_all_that_the_service_needs(operation: Operation, path: str) -> None:
     credentials = ReadOnlyCredentials("AKIDOLD", "secret", "token/+=")
 
-    url = presigned(
+    url = presign(
         websocket_url("eu-west-1", None) + operation.websocket_path,
         {"language-code": "en-US", "language-options": "en-US,fr-FR"},
         region="eu-west-1",
@@ -150,7 +150,7 @@ def test_the_address_is_the_regions_or_the_operators(endpoint: str | None, base:
     ],
 )
 def test_each_partition_has_its_domain(region: str, domain: str) -> None:
-    assert http2_url(region, None) == f"https://transcribestreaming.{region}.{domain}"
+    assert websocket_url(region, None) == f"wss://transcribestreaming.{region}.{domain}:8443"
 
 
 def test_what_is_no_region_has_no_address() -> None:
@@ -163,16 +163,3 @@ def test_what_is_no_region_has_no_address() -> None:
 def test_what_is_no_address_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         websocket_url("us-east-1", endpoint)
-
-
-def test_http2_has_an_address_of_its_own() -> None:
-    region = "https://transcribestreaming.eu-west-1.amazonaws.com"
-
-    assert http2_url("eu-west-1", None) == region
-    assert http2_url("eu-west-1", "https://vpce.example/") == "https://vpce.example"
-
-
-@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "wss://vpce.example", "localhost"])
-def test_http2_is_to_be_had_over_https_only(endpoint: str) -> None:
-    with pytest.raises(ValueError, match="endpoint"):
-        http2_url("us-east-1", endpoint)

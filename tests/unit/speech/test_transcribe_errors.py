@@ -12,8 +12,8 @@ from speech.engines.transcribe.errors import (
     ServiceUnavailable,
     SessionConflict,
     Throttled,
-    named,
-    told_by_service,
+    redact,
+    to_engine_error,
 )
 
 pytestmark = pytest.mark.unit
@@ -54,7 +54,7 @@ def test_each_error_of_the_service_has_its_name_and_its_verdict(
     expected: type[EngineError],
     retryable: bool,  # noqa: FBT001 - a table
 ) -> None:
-    error = named(kind, text, status=status)
+    error = to_engine_error(kind, text, status=status)
 
     assert type(error) is expected
     assert error.retryable is retryable
@@ -75,13 +75,15 @@ def test_each_error_of_the_service_has_its_name_and_its_verdict(
     ],
 )
 def test_a_text_that_quotes_the_request_is_withheld(text: str) -> None:
-    assert text not in told_by_service(text)
-    assert text.rsplit(maxsplit=1)[-1] not in str(named("BadRequestException", text, status=400))
-    assert text.rsplit(maxsplit=1)[-1] not in str(named(text, ""))
+    assert text not in redact(text)
+    assert text.rsplit(maxsplit=1)[-1] not in str(
+        to_engine_error("BadRequestException", text, status=400)
+    )
+    assert text.rsplit(maxsplit=1)[-1] not in str(to_engine_error(text, ""))
 
 
 def test_a_text_is_cut_and_stays_on_one_line() -> None:
-    told = told_by_service("a\nb\r\n" + "c" * 1_000)
+    told = redact("a\nb\r\n" + "c" * 1_000)
 
     assert told.startswith("a b c")
     assert len(told) == 200

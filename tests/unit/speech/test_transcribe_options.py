@@ -16,14 +16,14 @@ from speech.engines.transcribe.options import (
     OptionNotAllowed,
     TranscribeOptions,
     UnknownOption,
-    chosen,
-    parsed,
+    combine_choices,
+    parse_choices,
 )
 from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
 )
-from transcribe_endpoint.requests import StreamRequest
+from transcribe_endpoint.requests import TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
@@ -41,9 +41,7 @@ EVERYTHING = AllowedOptions(
     medical=True,
 )
 MEDICAL = {"specialty": "CARDIOLOGY", "type": "DICTATION"}
-PLAIN_SETTINGS: dict[str, Any] = {
-    "defaults": {}, "allowed": AllowedOptions(), "transport": "websocket",
-}  # fmt: skip
+PLAIN_SETTINGS: dict[str, Any] = {"defaults": {}, "allowed": AllowedOptions()}
 PCM = {"media-encoding": "pcm", "sample-rate": "16000"}
 
 
@@ -55,7 +53,7 @@ def choose(
     language: str = "en-US",
     channels: int = 1,
 ) -> TranscribeOptions:
-    return chosen(
+    return combine_choices(
         language=language,
         channels=channels,
         choices=choices,
@@ -202,8 +200,6 @@ def test_redaction_that_the_operator_set_is_not_lost_in_a_medical_stream() -> No
     ("settings", "names"),
     [
         ({"defaults": {"specialty": "UROLOGY"}}, "type"),
-        ({"defaults": MEDICAL, "transport": "http2"}, "http2"),
-        ({"allowed": EVERYTHING, "transport": "http2"}, "http2"),
         ({"defaults": MEDICAL, "allowed": AllowedOptions(languages=frozenset({"de-DE"}))}, "en-US"),
         ({"defaults": {"content-redaction-type": "PII"}, "allowed": EVERYTHING}, "redaction"),
         ({"defaults": {"vocabulary-filter-name": "rude"}, "allowed": EVERYTHING}, "filter"),
@@ -383,7 +379,7 @@ CHOICES = [
 def test_who_may_choose_nothing_changes_nothing(
     defaults: dict[str, str], choices: dict[str, str]
 ) -> None:
-    as_set = parsed(defaults, language="en-US")
+    as_set = parse_choices(defaults, language="en-US")
     try:
         result = choose(choices, allowed=AllowedOptions(), defaults=defaults)
     except OptionError:
@@ -403,7 +399,7 @@ def test_the_local_endpoint_takes_whatever_the_engine_asks_for(
         asked = choose(choices, defaults=defaults, channels=channels)
     except OptionError:
         return
-    request = StreamRequest.parse(asked.parameters(), asked.operation)
+    request = TranscribeRequest.parse(asked.parameters(), asked.operation)
     assert request.given == asked.parameters()
 
 
@@ -429,7 +425,7 @@ def test_engine_and_local_endpoint_have_the_same_options() -> None:
 @pytest.mark.parametrize("language", ["english", "en", "en-US\n", "", "fr-XX", "xx-YY&region=z"])
 def test_what_is_no_language_of_the_service_is_refused(language: str) -> None:
     with pytest.raises(UnsupportedLanguage):
-        parsed({}, language=language)
+        parse_choices({}, language=language)
 
 
 def test_no_retry_helps() -> None:

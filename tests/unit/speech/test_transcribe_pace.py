@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 def test_streams_begin_one_after_another_however_many_wait() -> None:
     async def begin(starts: Starts) -> float:
-        await starts.turn()
+        await starts.admit()
         return asyncio.get_running_loop().time()
 
     async def begin_all() -> list[float]:
@@ -26,13 +26,13 @@ def test_streams_begin_one_after_another_however_many_wait() -> None:
 def test_who_would_wait_too_long_is_told_at_once_and_takes_no_turn() -> None:
     async def check() -> float:
         starts = Starts(0.5)
-        running = [asyncio.create_task(starts.turn()) for _ in range(3)]
+        running = [asyncio.create_task(starts.admit()) for _ in range(3)]
         await asyncio.sleep(0.0)
         for _ in range(2):  # the turn is 6 s away, also for the second who asks
             with pytest.raises(Throttled) as caught:
-                await starts.turn(seconds=5.9)
+                await starts.admit(seconds=5.9)
             assert caught.value.retryable
-        await starts.turn(seconds=6.0)
+        await starts.admit(seconds=6.0)
         assert all(turn.done() for turn in running)
         return asyncio.get_running_loop().time()
 
@@ -42,13 +42,13 @@ def test_who_would_wait_too_long_is_told_at_once_and_takes_no_turn() -> None:
 def test_who_gives_up_waiting_leaves_no_gap() -> None:
     async def check() -> float:
         starts = Starts(1.0)
-        await starts.turn()
-        waiting = [asyncio.create_task(starts.turn()) for _ in range(10)]
+        await starts.admit()
+        waiting = [asyncio.create_task(starts.admit()) for _ in range(10)]
         await asyncio.sleep(0.5)
         for turn in waiting[:-1]:  # the first of them sleeps, the others wait for it
             turn.cancel()
         await waiting[-1]
-        await starts.turn(seconds=1.0)
+        await starts.admit(seconds=1.0)
         return asyncio.get_running_loop().time()
 
     assert run_in_virtual_time(check()) == pytest.approx(2.0)
@@ -57,9 +57,9 @@ def test_who_gives_up_waiting_leaves_no_gap() -> None:
 def test_after_a_quiet_time_nobody_waits() -> None:
     async def check() -> None:
         starts = Starts(50.0)
-        await starts.turn()
+        await starts.admit()
         await asyncio.sleep(10.0)
-        await starts.turn(seconds=0.0)
+        await starts.admit(seconds=0.0)
         assert asyncio.get_running_loop().time() == pytest.approx(10.0)
 
     run_in_virtual_time(check())

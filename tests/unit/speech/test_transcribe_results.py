@@ -52,7 +52,7 @@ def _alternative(text: str, items: list[Item]) -> Alternative:
 
 def heard(*results: ServiceResult, channels: int = 1) -> list[Result]:
     segments = Segments(channels, Timeline())
-    return [result for one in results for result in segments.understand(one)]
+    return [result for one in results for result in segments.convert(one)]
 
 
 HELLO = item("Hello", 0.5, 0.9, confidence=0.9)
@@ -204,9 +204,9 @@ def test_the_language_that_was_identified_comes_out() -> None:
 def test_silence_is_nothing_to_tell() -> None:
     segments = Segments(1, Timeline())
 
-    assert segments.understand(told("a", partial=True, end=3.0)) == []
+    assert segments.convert(told("a", partial=True, end=3.0)) == []
     assert not segments.any_open
-    assert segments.understand(told("a", end=3.0)) == []
+    assert segments.convert(told("a", end=3.0)) == []
 
 
 def test_a_guess_that_comes_to_nothing_is_closed_by_an_empty_final() -> None:
@@ -229,7 +229,7 @@ def test_times_are_ours() -> None:
     timeline = Timeline()
     timeline.insert(0.0, 10.0)
 
-    (result,) = Segments(1, timeline).understand(
+    (result,) = Segments(1, timeline).convert(
         told("a", item("Hello", 10.5, 10.9), start=9.9, end=11.0)
     )
 

@@ -163,9 +163,9 @@ async def test_what_is_too_short_for_an_event_goes_out_all_the_same() -> None:
 async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
     session, _, events = session_of()
     session.write(SECOND)
-    session.told(told("Hello", 0.1, 0.4, partial=True))
+    session.deliver(told("Hello", 0.1, 0.4, partial=True))
     assert events.progress[-1] == (1.0, 0.0)
-    session.told(told("Hello.", 0.1, 0.5))
+    session.deliver(told("Hello.", 0.1, 0.5))
 
     assert [(r.text, r.is_final) for r in events.results] == [("Hello", False), ("Hello.", True)]
     assert events.progress[-1] == (1.0, 0.5)
@@ -175,7 +175,7 @@ async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
 async def test_no_more_is_settled_than_was_sent() -> None:
     session, _, events = session_of()
     session.write(TENTH)
-    session.told(told("Hello.", 0.1, 0.5))
+    session.deliver(told("Hello.", 0.1, 0.5))
 
     assert events.progress[-1] == (0.1, 0.1)
     await session.close()
@@ -198,7 +198,7 @@ async def test_the_stream_ends_with_an_empty_event_and_the_services_good_bye() -
     session.write(SECOND)
     session.end()
     session.end()
-    session.told(told("Hello.", 0.1, 0.5))
+    session.deliver(told("Hello.", 0.1, 0.5))
     assert not events.outcome.done()
     session.ended()
 
@@ -230,7 +230,7 @@ async def test_a_good_bye_before_the_final_of_what_was_told_is_a_loss() -> None:
     session, _, events = session_of()
     session.write(SECOND)
     session.end()
-    session.told(told("Hello", 0.1, 0.4, partial=True))
+    session.deliver(told("Hello", 0.1, 0.4, partial=True))
     session.ended()
 
     assert isinstance(await events.error(), ConnectionLost)
@@ -247,9 +247,9 @@ async def test_a_service_that_does_not_finish_is_not_waited_for() -> None:
 async def test_a_service_may_take_as_long_for_what_comes_at_once_as_it_lasts() -> None:
     session, link, events = session_of(Patience(tick=0.01, last_final=0.05))
     session.write(TENTH * 5)
-    assert not session.watches_itself
+    assert not session.detects_stalls
     session.end()
-    assert session.watches_itself
+    assert session.detects_stalls
     await asyncio.sleep(0.2)
     assert not events.outcome.done()
 
@@ -264,7 +264,7 @@ async def test_what_has_not_left_is_not_owed_an_answer_to() -> None:
     session.end()
     await asyncio.sleep(0.2)
 
-    assert not session.watches_itself  # that it does not leave is a stall like any other
+    assert not session.detects_stalls  # that it does not leave is a stall like any other
     assert not events.outcome.done()
     await session.close()
 
@@ -272,7 +272,7 @@ async def test_what_has_not_left_is_not_owed_an_answer_to() -> None:
 async def test_a_service_that_stops_speaking_in_a_segment_is_not_waited_for() -> None:
     session, _, events = session_of(QUICK)
     session.write(TENTH)
-    session.told(told("Hello", 0.0, 0.1, partial=True))
+    session.deliver(told("Hello", 0.0, 0.1, partial=True))
     session.write(TENTH)
 
     assert isinstance(await events.error(), EngineStalled)
@@ -296,7 +296,7 @@ async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
     assert link.audio[len(TENTH) :] == bytes(zeros)
     session.write(TENTH)
     shift = zeros / 32_000
-    session.told(told("Hello.", 0.1 + shift, 0.15 + shift))
+    session.deliver(told("Hello.", 0.1 + shift, 0.15 + shift))
 
     assert events.results[0].start == pytest.approx(0.1)
     assert events.results[0].end == pytest.approx(0.15)
@@ -307,7 +307,7 @@ async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
 async def test_a_segment_that_is_open_gets_enough_silence_to_end() -> None:
     session, link, _ = session_of(Patience(tick=0.01, idle=0.05))
     session.write(TENTH)
-    session.told(told("Hello", 0.0, 0.1, partial=True))
+    session.deliver(told("Hello", 0.0, 0.1, partial=True))
     await link.until(2)
 
     assert len(link.audio) == len(TENTH) + 32_000
@@ -326,11 +326,11 @@ async def test_a_frozen_peer_gets_no_zeros() -> None:
 async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
     session, _, events = session_of(Patience(tick=0.01, renewal_age=2.0, max_age=100.0))
     session.write(SECOND)
-    session.told(told("Hello", 0.0, 0.9, partial=True))
+    session.deliver(told("Hello", 0.0, 0.9, partial=True))
     session.write(SECOND * 2)
     await asyncio.sleep(0.05)
     assert not events.outcome.done()
-    session.told(told("Hello.", 0.0, 1.0))
+    session.deliver(told("Hello.", 0.0, 1.0))
 
     assert isinstance(await events.error(), SessionEnded)
     assert events.progress[-1][1] == 1.0
@@ -339,7 +339,7 @@ async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
 async def test_who_never_pauses_is_replaced_all_the_same() -> None:
     session, _, events = session_of(Patience(tick=0.01, renewal_age=1.0, max_age=2.0))
     session.write(SECOND)
-    session.told(told("Hello", 0.0, 0.9, partial=True))
+    session.deliver(told("Hello", 0.0, 0.9, partial=True))
     session.write(SECOND)
 
     assert isinstance(await events.error(), SessionEnded)
@@ -348,7 +348,7 @@ async def test_who_never_pauses_is_replaced_all_the_same() -> None:
 async def test_an_exception_of_the_service_ends_the_session() -> None:
     session, _, events = session_of()
     session.failed(Throttled("Too many streams."))
-    session.told(told("ghost", 0.0, 0.1))
+    session.deliver(told("ghost", 0.0, 0.1))
 
     assert isinstance(await events.error(), Throttled)
     assert events.results == []
@@ -368,7 +368,7 @@ async def test_expired_credentials_are_told() -> None:
 )
 async def test_what_makes_no_sense_ends_the_session(message: bytes) -> None:
     session, _, events = session_of()
-    session.told(decode(message))
+    session.deliver(decode(message))
 
     assert isinstance(await events.error(), UnreadableEvent)
 
@@ -376,7 +376,7 @@ async def test_what_makes_no_sense_ends_the_session(message: bytes) -> None:
 async def test_a_final_before_what_makes_no_sense_is_settled() -> None:
     session, _, events = session_of()
     session.write(SECOND)
-    session.told([*told("Hello.", 0.1, 0.5), *told("x", float("nan"), 2.0)])
+    session.deliver([*told("Hello.", 0.1, 0.5), *told("x", float("nan"), 2.0)])
 
     assert isinstance(await events.error(), UnreadableEvent)
     assert [result.text for result in events.results] == ["Hello."]
@@ -389,7 +389,7 @@ async def test_after_close_nothing_is_reported_and_nothing_sent() -> None:
     await session.close()
     session.write(TENTH)
     session.end()
-    session.told(told("ghost", 0.0, 0.1))
+    session.deliver(told("ghost", 0.0, 0.1))
     session.ended()
     session.failed(ConnectionLost("cut"))
     await asyncio.sleep(0.1)

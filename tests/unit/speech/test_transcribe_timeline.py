@@ -10,7 +10,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_without_zeros_both_times_are_the_same() -> None:
-    assert Timeline().ours(12.5) == 12.5
+    assert Timeline().to_stream_time(12.5) == 12.5
 
 
 def test_zeros_are_not_in_our_time() -> None:
@@ -19,7 +19,8 @@ def test_zeros_are_not_in_our_time() -> None:
     timeline.insert(10.0, 1.0)
     timeline.insert(15.0, 0.5)
 
-    assert [timeline.ours(t) for t in (9.0, 10.0, 11.0, 12.0, 13.0, 17.0, 17.2, 18.0)] == [
+    moments = (9.0, 10.0, 11.0, 12.0, 13.0, 17.0, 17.2, 18.0)
+    assert [timeline.to_stream_time(moment) for moment in moments] == [
         9.0, 10.0, 10.0, 10.0, 11.0, 15.0, 15.0, 15.5,
     ]  # fmt: skip
 
@@ -42,36 +43,36 @@ def test_every_moment_of_our_audio_finds_back_to_itself(
         service += [ours] * zeros
     service += range(ours, ours + 2_001)
 
-    assert timeline.ours(float(moment)) == service[moment]
+    assert timeline.to_stream_time(float(moment)) == service[moment]
 
 
 def test_a_final_settles_its_audio() -> None:
     settling = Settling(1)
-    settling.final(0, 4.2)
+    settling.record_final(0, 4.2)
 
     assert settling.update(1.0, [None]) == 4.2
 
 
 def test_silence_is_settled_when_the_service_had_time_to_speak() -> None:
     settling = Settling(1)
-    settling.sent(1.0, 1.0)
-    settling.sent(2.0, 2.0)
-    settling.heard(2.0 + ANSWER_SECONDS - 0.5)
+    settling.record_sent(1.0, 1.0)
+    settling.record_sent(2.0, 2.0)
+    settling.record_answer(2.0 + ANSWER_SECONDS - 0.5)
 
     assert settling.update(10.0, [None]) == 1.0
 
 
 def test_an_open_segment_keeps_its_audio() -> None:
     settling = Settling(1)
-    settling.sent(9.0, 9.0)
-    settling.heard(100.0)
+    settling.record_sent(9.0, 9.0)
+    settling.record_answer(100.0)
 
     assert settling.update(100.0, [3.0]) == 3.0
 
 
 def test_a_mute_service_is_not_believed_for_long() -> None:
     settling = Settling(1)
-    settling.sent(1.0, 1.0)
+    settling.record_sent(1.0, 1.0)
 
     assert settling.update(MUTE_SECONDS, [None]) == 0.0
     assert settling.update(1.0 + MUTE_SECONDS, [None]) == 1.0
@@ -79,18 +80,18 @@ def test_a_mute_service_is_not_believed_for_long() -> None:
 
 def test_audio_that_was_repeated_at_once_takes_its_time_to_be_heard() -> None:
     settling = Settling(1)
-    settling.sent(100.0, 1.0)
-    settling.sent(100.0, 31.0)
-    settling.heard(101.0 + ANSWER_SECONDS)
+    settling.record_sent(100.0, 1.0)
+    settling.record_sent(100.0, 31.0)
+    settling.record_answer(101.0 + ANSWER_SECONDS)
     assert settling.update(110.0, [None]) == 1.0
-    settling.heard(131.0 + ANSWER_SECONDS)
+    settling.record_answer(131.0 + ANSWER_SECONDS)
     assert settling.update(140.0, [None]) == 31.0
 
 
 def test_audio_that_is_repeated_to_a_new_session_takes_its_time_too() -> None:
     settling = Settling(1, began=1_000.0)
-    settling.sent(1_000.0, 30.0)
-    settling.heard(1_010.0)
+    settling.record_sent(1_000.0, 30.0)
+    settling.record_answer(1_010.0)
 
     assert settling.arrival == 1_030.0
     assert settling.update(1_010.0, [None]) == 0.0
@@ -98,7 +99,7 @@ def test_audio_that_is_repeated_to_a_new_session_takes_its_time_too() -> None:
 
 def test_no_channel_loses_what_another_has_finished() -> None:
     settling = Settling(2)
-    settling.final(0, 10.0)
+    settling.record_final(0, 10.0)
 
     assert settling.update(1.0, [None, 4.0]) == 0.0
 
@@ -115,9 +116,9 @@ def test_what_is_settled_only_grows_and_was_sent(
     for passed, written, since, heard in steps:
         now += passed
         position += written
-        settling.sent(now, position)
+        settling.record_sent(now, position)
         if heard:
-            settling.heard(now)
+            settling.record_answer(now)
         settled = settling.update(now, [since])
         assert before <= settled <= position
         before = settled

@@ -13,12 +13,12 @@ from speech.transcribers.choice import (
     Kind,
     Machine,
     TranscriberSpec,
-    kind,
-    transcriber,
-    without_effect,
+    choose_kind,
+    create_transcriber,
+    find_unused_settings,
 )
 from speech.transcribers.errors import BadRecording, TranscriberUnavailable
-from speech.transcribers.whisperx import segments_of
+from speech.transcribers.whisperx import to_segments
 
 pytestmark = pytest.mark.unit
 
@@ -43,7 +43,7 @@ CPU_WITH_ALL = Machine(packages=frozenset({"faster_whisper", "whisperx"}), gpu=F
 def test_a_machine_gets_the_best_that_it_can_run(
     spec: TranscriberSpec, machine: Machine, expected: Kind
 ) -> None:
-    assert kind(spec, machine) == expected
+    assert choose_kind(spec, machine) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_does_not_go_together_is_told(
     spec: TranscriberSpec, machine: Machine, told: str
 ) -> None:
     with pytest.raises(TranscriberUnavailable, match=told):
-        transcriber(spec, machine)
+        create_transcriber(spec, machine)
 
 
 OF_WHISPERX = TranscriberSpec(
@@ -105,7 +105,7 @@ NAMES_OF_WHISPERX = ["BATCH_SIZE", "ALIGNMENT", "ALIGNMENT_MODEL", "FETCH_MODELS
 def test_settings_that_a_transcriber_has_no_use_for_are_named(
     spec: TranscriberSpec, chosen: Kind, names: list[str]
 ) -> None:
-    assert list(without_effect(spec, chosen)) == names
+    assert list(find_unused_settings(spec, chosen)) == names
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_settings_that_a_transcriber_has_no_use_for_are_named(
     [("en", "en"), ("en-US", "en"), ("pt-BR", "pt"), ("zh-Hant-TW", "zh"), ("nb-NO", "no")],
 )
 def test_a_language_is_known_by_its_tag(tag: str, code: str) -> None:
-    assert whisper.code(tag, ["en", "pt", "zh", "no"]) == code
+    assert whisper.to_whisper_code(tag, ["en", "pt", "zh", "no"]) == code
 
 
 def test_a_language_that_the_model_lacks_is_refused() -> None:
     with pytest.raises(BadRecording):
-        whisper.code("tlh", ["en"])
+        whisper.to_whisper_code("tlh", ["en"])
 
 
 @given(
@@ -130,7 +130,7 @@ def test_a_language_that_the_model_lacks_is_refused() -> None:
 def test_whatever_times_a_model_gives_a_word_lies_within_the_recording(
     start: float, end: float, confidence: float, duration: float
 ) -> None:
-    word = whisper.word(" it", start, end, confidence, duration=duration)
+    word = whisper.make_word(" it", start, end, confidence, duration=duration)
 
     if word is None:
         assert not (math.isfinite(start) and math.isfinite(end))
@@ -158,7 +158,7 @@ def test_whisperx_words_without_times_are_in_the_text_alone() -> None:
         ]
     }
 
-    [segment] = segments_of(result, 2.2)
+    [segment] = to_segments(result, 2.2)
 
     assert segment.text == "It costs 20 dollars."
     assert [word.word for word in segment.words] == ["It", "costs", "dollars."]

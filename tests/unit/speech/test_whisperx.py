@@ -60,7 +60,7 @@ def test_an_alignment_model_that_cannot_be_had_is_looked_for_again_later(
     assert [transcriber._aligner("de") for _ in range(3)] == [None] * 3
     assert hub.asked == 1
     hub.reachable = True
-    now += whisperx.LOOK_AGAIN_SECONDS
+    now += whisperx.RETRY_SECONDS
     assert [transcriber._aligner("de") for _ in range(3)] == [("de", "metadata")] * 3
     assert hub.asked == 2
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech.transcribers.word_times import Interval, fit
+from speech.transcribers.word_times import Interval, fit_word_times
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +27,7 @@ SPEECH = [(1.0, 3.0), (5.0, 6.0)]
     ],
 )
 def test_a_word_is_where_speech_is(words: list[Interval], fitted: list[Interval]) -> None:
-    assert fit([words], SPEECH) == [fitted]
+    assert fit_word_times([words], SPEECH) == [fitted]
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_a_word_is_where_speech_is(words: list[Interval], fitted: list[Interval]
 def test_the_first_word_of_a_segment_is_not_left_before_the_pause(
     segments: list[list[Interval]], begins: float
 ) -> None:
-    _, [(start, _), *_] = fit(segments, SPEECH)
+    _, [(start, _), *_] = fit_word_times(segments, SPEECH)
 
     assert start == begins
 
 
 def test_where_no_speech_is_known_words_stay() -> None:
-    assert fit([[(0.0, 1.0)]], []) == [[(0.0, 1.0)]]
+    assert fit_word_times([[(0.0, 1.0)]], []) == [[(0.0, 1.0)]]
 
 
 @given(
@@ -63,7 +63,9 @@ def test_words_stay_in_order_and_have_no_negative_length(
     words = list(zip(times[::2], times[1::2], strict=False))
     speech = list(zip(edges[::2], edges[1::2], strict=False))
 
-    fitted = [each for times in fit([words[:size], words[size:]], speech) for each in times]
+    fitted = [
+        each for times in fit_word_times([words[:size], words[size:]], speech) for each in times
+    ]
 
     assert len(fitted) == len(words)
     assert all(start <= end for start, end in fitted)

@@ -16,12 +16,13 @@ from tests.support.encoded import encode
 from transcribe_endpoint.audio import ogg
 from transcribe_endpoint.audio.decoders import (
     MAX_DECODED_SECONDS,
-    MAX_UNHEARD_BYTES,
     Decoder,
     decoder_for,
 )
+from transcribe_endpoint.audio.flac import MAX_UNDECODED_BYTES
 from transcribe_endpoint.audio.ogg import OggReader
-from transcribe_endpoint.requests import BadRequest, StreamRequest
+from transcribe_endpoint.errors import BadRequest
+from transcribe_endpoint.requests import TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +33,7 @@ COMPRESSED = ["flac", "ogg-opus"]
 
 def decoder(encoding: str, **changes: str) -> Decoder:
     asked = {"language-code": "en-US", "media-encoding": encoding, "sample-rate": str(RATE)}
-    return decoder_for(StreamRequest.parse(asked | changes))
+    return decoder_for(TranscribeRequest.parse(asked | changes))
 
 
 BOTH_CHANNELS = {"enable-channel-identification": "true", "number-of-channels": "2"}
@@ -270,7 +271,7 @@ def test_flac_that_holds_no_frames_is_not_kept() -> None:
             fed += len(chunk)
             assert list(decoding.feed(chunk)) == []
 
-    assert fed < MAX_UNHEARD_BYTES + 64_000
+    assert fed < MAX_UNDECODED_BYTES + 64_000
 
 
 def test_a_picture_in_the_header_is_passed_over() -> None:

@@ -8,21 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcribe_endpoint.faults import Fault, Faults, Kind, UnknownFault
-from transcribe_endpoint.requests import (
-    AccessDenied,
-    BadRequest,
-    InternalFailure,
-    LimitExceeded,
-    StreamRequest,
-)
+from transcribe_endpoint.errors import AccessDenied, BadRequest, InternalFailure, LimitExceeded
+from transcribe_endpoint.faults import Fault, FaultKind, Faults, UnknownFault
+from transcribe_endpoint.requests import TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
 
-def request(**changes: str) -> StreamRequest:
+def request(**changes: str) -> TranscribeRequest:
     asked = {"language-code": "en-US", "media-encoding": "pcm", "sample-rate": "16000"}
-    return StreamRequest.parse(
+    return TranscribeRequest.parse(
         asked | {name.replace("_", "-"): value for name, value in changes.items()}
     )
 
@@ -30,15 +25,15 @@ def request(**changes: str) -> StreamRequest:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("refuse:403", Fault(Kind.REFUSE, error=AccessDenied)),
-        ("refuse-403-x2", Fault(Kind.REFUSE, error=AccessDenied, times=2)),
-        ("limit", Fault(Kind.LIMIT, error=LimitExceeded)),
-        ("exception:InternalFailure@2.5", Fault(Kind.EXCEPTION, 2.5, InternalFailure)),
-        ("exception-LimitExceededException-2", Fault(Kind.EXCEPTION, 2.0, LimitExceeded)),
-        ("stall@0.5x3", Fault(Kind.STALL, 0.5, times=3)),
-        ("disconnect-0.5-x3", Fault(Kind.DISCONNECT, 0.5, times=3)),
-        ("idle:0.2", Fault(Kind.IDLE, 0.2)),
-        ("one-stream-per-connection", Fault(Kind.ONE_STREAM)),
+        ("refuse:403", Fault(FaultKind.REFUSE, error=AccessDenied)),
+        ("refuse-403-x2", Fault(FaultKind.REFUSE, error=AccessDenied, times=2)),
+        ("limit", Fault(FaultKind.LIMIT, error=LimitExceeded)),
+        ("exception:InternalFailure@2.5", Fault(FaultKind.EXCEPTION, 2.5, InternalFailure)),
+        ("exception-LimitExceededException-2", Fault(FaultKind.EXCEPTION, 2.0, LimitExceeded)),
+        ("stall@0.5x3", Fault(FaultKind.STALL, 0.5, times=3)),
+        ("disconnect-0.5-x3", Fault(FaultKind.DISCONNECT, 0.5, times=3)),
+        ("idle:0.2", Fault(FaultKind.IDLE, 0.2)),
+        ("one-stream-per-connection", Fault(FaultKind.ONE_STREAM)),
     ],
 )
 def test_a_fault_is_asked_for_by_name(text: str, fault: Fault) -> None:
@@ -60,27 +55,31 @@ def test_any_text_is_a_fault_or_none(text: str) -> None:
 
 
 def test_only_a_refusal_answers_the_handshake() -> None:
-    assert Fault.parse("refuse:429").happening().at_handshake
-    assert not Fault.parse("limit").happening().at_handshake
+    assert Fault.parse("refuse:429").to_error().at_handshake
+    assert not Fault.parse("limit").to_error().at_handshake
 
 
 def test_a_fault_of_the_command_line_befalls_as_many_streams_as_was_asked_for() -> None:
     faults = Faults([Fault.parse("stall@1x2"), Fault.parse("idle:3")])
 
-    dealt = [[fault.kind for fault in faults.deal(request())] for _ in range(3)]
+    dealt = [[fault.kind for fault in faults.due_for(request())] for _ in range(3)]
 
-    assert dealt == [[Kind.STALL, Kind.IDLE], [Kind.STALL, Kind.IDLE], [Kind.IDLE]]
+    assert dealt == [
+        [FaultKind.STALL, FaultKind.IDLE],
+        [FaultKind.STALL, FaultKind.IDLE],
+        [FaultKind.IDLE],
+    ]
 
 
 def test_a_client_asks_with_the_name_of_a_vocabulary() -> None:
     faults = Faults()
     asking = request(vocabulary_name="fault-disconnect-2-x1")
 
-    assert faults.deal(request(vocabulary_name="names")) == ()
-    assert faults.deal(asking) == (Fault(Kind.DISCONNECT, 2.0, times=1),)
-    assert faults.deal(asking) == ()
+    assert faults.due_for(request(vocabulary_name="names")) == ()
+    assert faults.due_for(asking) == (Fault(FaultKind.DISCONNECT, 2.0, times=1),)
+    assert faults.due_for(asking) == ()
 
 
 def test_a_vocabulary_named_after_no_fault_is_refused() -> None:
     with pytest.raises(BadRequest, match="there is no fault 'flood'"):
-        Faults().deal(request(vocabulary_name="fault-flood"))
+        Faults().due_for(request(vocabulary_name="fault-flood"))

@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcribe_endpoint.requests import BadRequest, ServiceError
-from transcribe_endpoint.vocabularies.operations import Operations, UnknownOperation, Unreadable
+from transcribe_endpoint.errors import BadRequest, ServiceError
+from transcribe_endpoint.vocabularies.operations import (
+    UnknownOperation,
+    Unreadable,
+    VocabularyOperations,
+)
 from transcribe_endpoint.vocabularies.store import Vocabularies
 
 pytestmark = pytest.mark.unit
@@ -27,7 +31,7 @@ NAMED = {"VocabularyName": "names", "LanguageCode": "en-US"}
 
 
 async def call(operation: str, body: bytes = b"{}") -> dict[str, Any]:
-    return await Operations(Vocabularies()).call(operation, body)
+    return await VocabularyOperations(Vocabularies()).call(operation, body)
 
 
 @pytest.mark.parametrize("operation", sorted(set(MODEL.operation_names) - HERE))

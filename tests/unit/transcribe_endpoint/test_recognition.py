@@ -20,15 +20,12 @@ from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
 )
-from transcribe_endpoint.recognition.embedded import Embedded
-from transcribe_endpoint.recognition.script import (
-    Dictation,
-    Recogniser,
-    Script,
-    ScriptError,
-    dictate,
-)
-from transcribe_endpoint.requests import BadRequest, ServiceError, StreamRequest
+from transcribe_endpoint.errors import BadRequest, ServiceError
+from transcribe_endpoint.recognition.dictation import Dictation, dictate
+from transcribe_endpoint.recognition.embedded import EngineRecogniser
+from transcribe_endpoint.recognition.recogniser import Recogniser
+from transcribe_endpoint.recognition.script import Script, ScriptError
+from transcribe_endpoint.requests import TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
@@ -43,13 +40,13 @@ class Heard:
         self.errors: list[ServiceError] = []
         self.over = asyncio.Event()
 
-    def said(self, result: Mapping[str, Any]) -> None:
+    def on_result(self, result: Mapping[str, Any]) -> None:
         self.results.append(result)
 
-    def finished(self) -> None:
+    def on_end(self) -> None:
         self.over.set()
 
-    def failed(self, error: ServiceError) -> None:
+    def on_failure(self, error: ServiceError) -> None:
         self.errors.append(error)
         self.over.set()
 
@@ -71,7 +68,7 @@ def items(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def asked(**changes: str) -> StreamRequest:
+def asked(**changes: str) -> TranscribeRequest:
     plain = {
         "language-code": "en-US",
         "media-encoding": "pcm",
@@ -81,12 +78,12 @@ def asked(**changes: str) -> StreamRequest:
     plain |= {name.replace("_", "-"): value for name, value in changes.items()}
     given = {name: value for name, value in plain.items() if value}
     medical = "specialty" in given
-    return StreamRequest.parse(
+    return TranscribeRequest.parse(
         given, START_MEDICAL_STREAM_TRANSCRIPTION if medical else START_STREAM_TRANSCRIPTION
     )
 
 
-def hear(recogniser: Recogniser, *pieces: bytes, request: StreamRequest | None = None) -> Heard:
+def hear(recogniser: Recogniser, *pieces: bytes, request: TranscribeRequest | None = None) -> Heard:
     """Return what is said of some audio, to its end."""
     heard = Heard()
     recognition = recogniser.recognise(request or asked(), heard)
@@ -331,7 +328,7 @@ def test_each_channel_is_dictated_by_itself() -> None:
 
 async def test_an_engine_of_this_machine_speaks_as_the_service_would() -> None:
     engine = ScriptedEngine(ScriptedModel(script=("one", "two"), words_per_segment=2))
-    async with Embedded(engine) as embedded:
+    async with EngineRecogniser(engine) as embedded:
         heard = hear(embedded, seconds(2.0))
         await asyncio.wait_for(heard.over.wait(), 5)
 
@@ -342,7 +339,7 @@ async def test_an_engine_of_this_machine_speaks_as_the_service_would() -> None:
 async def test_two_channels_are_two_streams_of_the_engine() -> None:
     two = asked(enable_channel_identification="true", number_of_channels="2", sample_rate="48000")
     engine = ScriptedEngine(ScriptedModel(script=("one",), words_per_segment=1))
-    async with Embedded(engine) as embedded:
+    async with EngineRecogniser(engine) as embedded:
         heard = hear(embedded, bytes(48_000 * 4), request=two)
         await asyncio.wait_for(heard.over.wait(), 5)
 
@@ -354,7 +351,7 @@ async def test_two_channels_are_two_streams_of_the_engine() -> None:
 async def test_a_language_that_the_engine_does_not_know_is_a_bad_request() -> None:
     engine = ScriptedEngine()
     engine.capabilities = Capabilities(languages=frozenset({"en-US"}))
-    async with Embedded(engine) as embedded:
+    async with EngineRecogniser(engine) as embedded:
         heard = hear(embedded, request=asked(language_code="fr-FR"))
         await asyncio.wait_for(heard.over.wait(), 5)
 
@@ -364,7 +361,7 @@ async def test_a_language_that_the_engine_does_not_know_is_a_bad_request() -> No
 async def test_a_stream_that_is_closed_says_nothing_more() -> None:
     engine = ScriptedEngine()
     heard = Heard()
-    async with Embedded(engine) as embedded:
+    async with EngineRecogniser(engine) as embedded:
         recognition = embedded.recognise(asked(), heard)
         recognition.audio(seconds(1.0))
         recognition.close()

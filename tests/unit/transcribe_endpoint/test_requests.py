@@ -12,11 +12,8 @@ from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
 )
-from transcribe_endpoint.requests import (
-    HEADER_PREFIX,
-    BadRequest,
-    StreamRequest,
-)
+from transcribe_endpoint.errors import BadRequest
+from transcribe_endpoint.requests import HEADER_PREFIX, TranscribeRequest
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +28,7 @@ def refusal(**changes: str | None) -> str:
     """Return the message with which the plain request is refused after `changes`."""
     asked = {**PLAIN, **{name.replace("_", "-"): value for name, value in changes.items()}}
     with pytest.raises(BadRequest) as caught:
-        StreamRequest.parse({name: value for name, value in asked.items() if value is not None})
+        TranscribeRequest.parse({name: value for name, value in asked.items() if value is not None})
     return str(caught.value)
 
 
@@ -46,7 +43,7 @@ def test_query_and_headers_ask_for_the_same(prefix: str) -> None:
         "partial-results-stability": "low",
     }
 
-    request = StreamRequest.parse({prefix + name: value for name, value in asked.items()})
+    request = TranscribeRequest.parse({prefix + name: value for name, value in asked.items()})
 
     assert request.language_code == "en-US"
     assert request.sample_rate == 16_000
@@ -59,17 +56,19 @@ def test_query_and_headers_ask_for_the_same(prefix: str) -> None:
 
 
 def test_what_is_no_parameter_is_ignored() -> None:
-    request = StreamRequest.parse({**PLAIN, "X-Amz-Signature": "x", "host": "y", "session-id": ""})
+    request = TranscribeRequest.parse(
+        {**PLAIN, "X-Amz-Signature": "x", "host": "y", "session-id": ""}
+    )
 
     assert request.session_id
     assert request.given == PLAIN
 
 
 def test_a_language_may_be_identified() -> None:
-    one = StreamRequest.parse(
+    one = TranscribeRequest.parse(
         {**SPOKEN, "identify-language": "true", "preferred-language": "fr-FR"}
     )
-    several = StreamRequest.parse({**SPOKEN, "identify-multiple-languages": "true"})
+    several = TranscribeRequest.parse({**SPOKEN, "identify-multiple-languages": "true"})
 
     assert one.language_options == several.language_options == ("en-US", "fr-FR")
     assert one.identifies
@@ -78,7 +77,7 @@ def test_a_language_may_be_identified() -> None:
 
 
 def test_two_channels() -> None:
-    request = StreamRequest.parse(
+    request = TranscribeRequest.parse(
         {**PLAIN, "enable-channel-identification": "true", "number-of-channels": "2"}
     )
 
@@ -89,7 +88,7 @@ def test_two_channels() -> None:
 def test_a_medical_stream_asks_for_what_its_operation_has() -> None:
     asked = {**PLAIN, "specialty": "RADIOLOGY", "type": "DICTATION", "transcript-format": "sung"}
 
-    request = StreamRequest.parse(asked, START_MEDICAL_STREAM_TRANSCRIPTION)
+    request = TranscribeRequest.parse(asked, START_MEDICAL_STREAM_TRANSCRIPTION)
 
     headers = request.response_headers()
     assert headers[HEADER_PREFIX + "specialty"] == "RADIOLOGY"
@@ -98,7 +97,7 @@ def test_a_medical_stream_asks_for_what_its_operation_has() -> None:
 
 def test_a_medical_stream_names_its_specialty_and_type() -> None:
     with pytest.raises(BadRequest, match=r"'specialty' failed.*'type' failed"):
-        StreamRequest.parse(PLAIN, START_MEDICAL_STREAM_TRANSCRIPTION)
+        TranscribeRequest.parse(PLAIN, START_MEDICAL_STREAM_TRANSCRIPTION)
 
 
 def test_a_medical_stream_has_either_speakers_or_channels() -> None:
@@ -112,7 +111,7 @@ def test_a_medical_stream_has_either_speakers_or_channels() -> None:
     }
 
     with pytest.raises(BadRequest, match="ShowSpeakerLabel"):
-        StreamRequest.parse(asked, START_MEDICAL_STREAM_TRANSCRIPTION)
+        TranscribeRequest.parse(asked, START_MEDICAL_STREAM_TRANSCRIPTION)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +146,13 @@ def test_a_value_the_service_does_not_know_is_refused(name: str, value: str, mem
 
 @pytest.mark.parametrize("language", ["sw-TZ", "ckb-IQ", "kab-DZ"])
 def test_languages_are_all_those_of_the_model(language: str) -> None:
-    assert StreamRequest.parse({**PLAIN, "language-code": language}).language_code == language
+    assert TranscribeRequest.parse({**PLAIN, "language-code": language}).language_code == language
 
 
 def test_a_window_and_a_format_are_taken_and_echoed() -> None:
     asked = {"session-resume-window": "300", "transcript-format": "spoken"}
 
-    request = StreamRequest.parse(PLAIN | asked)
+    request = TranscribeRequest.parse(PLAIN | asked)
 
     assert (request.session_resume_window, request.transcript_format) == (300, "spoken")
     assert request.response_headers().items() >= {
@@ -163,7 +162,7 @@ def test_a_window_and_a_format_are_taken_and_echoed() -> None:
 
 @pytest.mark.parametrize("rate", ["8000", "44100", "48000"])
 def test_sample_rates_from_8_to_48_khz_are_taken(rate: str) -> None:
-    assert StreamRequest.parse({**PLAIN, "sample-rate": rate}).sample_rate == int(rate)
+    assert TranscribeRequest.parse({**PLAIN, "sample-rate": rate}).sample_rate == int(rate)
 
 
 def test_all_wrong_values_are_told_at_once() -> None:
@@ -277,7 +276,7 @@ def test_whatever_is_asked_is_taken_or_refused_by_name(
     is_begun_well: bool,  # noqa: FBT001 - hypothesis draws it
 ) -> None:
     with contextlib.suppress(BadRequest):
-        request = StreamRequest.parse({**(PLAIN if is_begun_well else {}), **asked})
+        request = TranscribeRequest.parse({**(PLAIN if is_begun_well else {}), **asked})
         headers = request.response_headers()
 
         assert (request.language_code is None) == request.identifies

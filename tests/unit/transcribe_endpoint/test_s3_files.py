@@ -11,7 +11,7 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from speech.vocabularies import MAX_BYTES
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.vocabularies.s3_files import s3_at
 
 pytestmark = pytest.mark.unit

@@ -14,16 +14,17 @@ from amazon_transcribe.eventstream import EventStreamMessageSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transcribe_endpoint.errors import BadRequest, LimitExceeded, ServiceError
 from transcribe_endpoint.faults import Fault, Faults
 from transcribe_endpoint.recognition.script import Script
-from transcribe_endpoint.requests import BadRequest, LimitExceeded, ServiceError, StreamRequest
+from transcribe_endpoint.requests import TranscribeRequest
 from transcribe_endpoint.streams.events import (
     exception_frame,
     payload_of,
     read_audio_event,
     read_messages,
 )
-from transcribe_endpoint.streams.session import Limits, Service, StreamSession
+from transcribe_endpoint.streams.session import StreamQuota, StreamSession, TranscribeService
 from transcribe_endpoint.vocabularies.store import Vocabularies
 
 pytestmark = pytest.mark.unit
@@ -36,14 +37,14 @@ SESSION = "0b5a2a9c-9b3f-4c33-8a63-0fd6ab0a4d9e"
 class Wire:
     """Stands for a transport; keeps what a session does with it."""
 
-    def __init__(self, service: Service, **changes: str) -> None:
+    def __init__(self, service: TranscribeService, **changes: str) -> None:
         asked = {"language-code": "en-US", "media-encoding": "pcm", "sample-rate": "16000"}
         asked |= {name.replace("_", "-"): value for name, value in changes.items()}
         self.sent: list[tuple[str, Any]] = []
         self.calls: list[str] = []
         self.over = asyncio.Event()
         self.session: StreamSession = service.open(
-            StreamRequest.parse(asked),
+            TranscribeRequest.parse(asked),
             send=self._send,
             finish=lambda: self._called("finish"),
             abort=lambda: self._called("abort"),
@@ -68,8 +69,8 @@ class Wire:
         return [kind for kind, _ in self.sent]
 
 
-def service(*faults: str, **changes: Any) -> Service:
-    return Service(
+def service(*faults: str, **changes: Any) -> TranscribeService:
+    return TranscribeService(
         recogniser=SCRIPT,
         secrets={},
         faults=Faults(Fault.parse(fault) for fault in faults),
@@ -226,7 +227,7 @@ async def test_a_stalled_stream_neither_speaks_nor_ends() -> None:
 
 
 async def test_only_so_many_streams_at_once() -> None:
-    serving = service(limits=Limits(streams=1))
+    serving = service(limits=StreamQuota(streams=1))
     first = Wire(serving)
 
     with pytest.raises(LimitExceeded, match="concurrent"):
@@ -238,7 +239,7 @@ async def test_only_so_many_streams_at_once() -> None:
 
 def test_only_so_many_streams_within_a_second() -> None:
     now = 0.0
-    limits = Limits(starts_per_second=2, clock=lambda: now)
+    limits = StreamQuota(starts_per_second=2, clock=lambda: now)
     limits.begin()
     limits.begin()
 

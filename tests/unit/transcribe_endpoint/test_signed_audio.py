@@ -11,7 +11,7 @@ from amazon_transcribe.eventstream import EventSigner, EventStreamMessageSeriali
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcribe_endpoint.requests import BadRequest
+from transcribe_endpoint.errors import BadRequest
 from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, Signer
 from transcribe_endpoint.streams.events import MAX_ENVELOPE_BYTES, SignedAudio
 

@@ -10,16 +10,6 @@ from botocore.stub import ANY, Stubber
 
 from tests.support.recordings_bucket import BUCKET, Calls, bucket_in_memory, recordings
 from tests.support.transcripts import NOW, segment, transcript
-from transcripts.bucket import (
-    ATTEMPTS,
-    LIMITS,
-    Contended,
-    DocumentTooLarge,
-    Recordings,
-    UnknownVersion,
-    UnreadableDocument,
-    encode,
-)
 from transcripts.documents import (
     Failure,
     FailureCode,
@@ -27,7 +17,16 @@ from transcripts.documents import (
     SessionEnd,
     SessionMetadata,
 )
-from transcripts.recordings import recording
+from transcripts.recordings.keys import recording
+from transcripts.recordings.objects import ATTEMPTS, Contended
+from transcripts.recordings.store import (
+    LIMITS,
+    DocumentStore,
+    DocumentTooLarge,
+    UnknownVersion,
+    UnreadableDocument,
+    encode,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,7 +48,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
 
 
 @pytest.fixture
-def bucket(s3: S3Client) -> Recordings:
+def bucket(s3: S3Client) -> DocumentStore:
     return recordings(s3)
 
 
@@ -69,20 +68,22 @@ def failure(**changes: object) -> Failure:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def test_what_does_not_exist_is_not_there(bucket: Recordings) -> None:
-    assert not bucket.exists(KEY)
+def test_what_does_not_exist_is_not_there(bucket: DocumentStore) -> None:
+    assert not bucket.objects.exists(KEY)
     assert bucket.get(KEY, RecordingTranscript) is None
 
 
-def test_what_may_not_be_seen_is_an_error_and_not_absent(bucket: Recordings, s3: S3Client) -> None:
+def test_what_may_not_be_seen_is_an_error_and_not_absent(
+    bucket: DocumentStore, s3: S3Client
+) -> None:
     with Stubber(s3) as stub:
         stub.add_client_error("head_object", "403", http_status_code=403)
 
         with pytest.raises(ClientError):
-            bucket.exists(KEY)
+            bucket.objects.exists(KEY)
 
 
-def test_a_document_comes_back_as_it_was(bucket: Recordings, s3: S3Client) -> None:
+def test_a_document_comes_back_as_it_was(bucket: DocumentStore, s3: S3Client) -> None:
     bucket.put_once(KEY, ONE)
     found = bucket.get(KEY, RecordingTranscript)
 
@@ -97,7 +98,7 @@ def test_a_document_comes_back_as_it_was(bucket: Recordings, s3: S3Client) -> No
 
 
 def test_what_a_newer_writer_adds_is_ignored_and_a_newer_version_is_refused(
-    bucket: Recordings, s3: S3Client
+    bucket: DocumentStore, s3: S3Client
 ) -> None:
     newer = json.loads(encode(ONE)) | {"mood": "cheerful"}
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=json.dumps(newer))
@@ -114,7 +115,7 @@ def test_what_a_newer_writer_adds_is_ignored_and_a_newer_version_is_refused(
     "secret", [b"secret", b"[" * 10_000, b'{"segments": "secret"}', b"\xff", b""]
 )
 def test_anything_else_is_refused_and_not_quoted(
-    bucket: Recordings, s3: S3Client, secret: bytes
+    bucket: DocumentStore, s3: S3Client, secret: bytes
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=secret)
 
@@ -125,19 +126,19 @@ def test_anything_else_is_refused_and_not_quoted(
     assert caught.value.__suppress_context__
 
 
-def test_what_is_too_large_is_not_read(bucket: Recordings, s3: S3Client) -> None:
+def test_what_is_too_large_is_not_read(bucket: DocumentStore, s3: S3Client) -> None:
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b" " * (LIMITS[SessionMetadata] + 1))
 
     with pytest.raises(DocumentTooLarge):
         bucket.get(KEY, SessionMetadata)
 
 
-def test_a_listing_goes_beyond_a_thousand(bucket: Recordings, s3: S3Client) -> None:
+def test_a_listing_goes_beyond_a_thousand(bucket: DocumentStore, s3: S3Client) -> None:
     for number in range(1_001):
         s3.put_object(Bucket=BUCKET, Key=f"a/{number:04}", Body=b"12345")
     s3.put_object(Bucket=BUCKET, Key="b", Body=b"")
 
-    listed = list(bucket.listed("a/"))
+    listed = list(bucket.objects.list("a/"))
 
     assert [each.key for each in listed] == [f"a/{number:04}" for number in range(1_001)]
     assert listed[0].size == 5
@@ -147,12 +148,12 @@ def test_a_listing_goes_beyond_a_thousand(bucket: Recordings, s3: S3Client) -> N
 # --- writing once -------------------------------------------------------------------------------
 
 
-def test_of_two_documents_the_first_stays(bucket: Recordings, s3: S3Client) -> None:
+def test_of_two_documents_the_first_stays(bucket: DocumentStore, s3: S3Client) -> None:
     assert [bucket.put_once(KEY, each) for each in (ONE, OTHER)] == [True, False]
     assert body(s3, KEY) == encode(ONE).decode()
 
 
-def test_only_who_has_seen_a_document_replaces_it(bucket: Recordings) -> None:
+def test_only_who_has_seen_a_document_replaces_it(bucket: DocumentStore) -> None:
     bucket.put_once(KEY, ONE)
     seen = bucket.get(KEY, RecordingTranscript)
     assert seen is not None
@@ -161,7 +162,7 @@ def test_only_who_has_seen_a_document_replaces_it(bucket: Recordings) -> None:
     assert not bucket.replace(KEY, ONE, seen.etag)
 
 
-def test_what_was_deleted_is_not_replaced(bucket: Recordings) -> None:
+def test_what_was_deleted_is_not_replaced(bucket: DocumentStore) -> None:
     assert not bucket.replace(KEY, ONE, '"etag"')
 
 
@@ -172,7 +173,7 @@ def conflicts(s3: S3Client, count: int) -> Stubber:
     return stub
 
 
-def test_a_write_that_collides_is_repeated(bucket: Recordings, s3: S3Client) -> None:
+def test_a_write_that_collides_is_repeated(bucket: DocumentStore, s3: S3Client) -> None:
     with conflicts(s3, ATTEMPTS - 1) as stub:
         stub.add_response(
             "put_object",
@@ -192,13 +193,13 @@ def test_a_write_that_collides_is_repeated(bucket: Recordings, s3: S3Client) -> 
 
 
 def test_a_write_that_collides_for_ever_is_given_up_by_name(
-    bucket: Recordings, s3: S3Client
+    bucket: DocumentStore, s3: S3Client
 ) -> None:
     with conflicts(s3, ATTEMPTS), pytest.raises(Contended):
         bucket.put_once(KEY, ONE)
 
 
-def test_other_refusals_are_told(bucket: Recordings, s3: S3Client) -> None:
+def test_other_refusals_are_told(bucket: DocumentStore, s3: S3Client) -> None:
     s3.delete_bucket(Bucket=BUCKET)
 
     with pytest.raises(ClientError, match="NoSuchBucket"):
@@ -209,7 +210,7 @@ def test_other_refusals_are_told(bucket: Recordings, s3: S3Client) -> None:
 
 
 def test_a_single_file_has_captions_before_it_has_a_transcript(
-    bucket: Recordings, s3: S3Client
+    bucket: DocumentStore, s3: S3Client
 ) -> None:
     order: list[str] = []
     s3.meta.events.register(
@@ -226,7 +227,7 @@ def test_a_single_file_has_captions_before_it_has_a_transcript(
     assert head["ContentType"] == "application/x-subrip; charset=utf-8"
 
 
-def test_a_chunk_has_a_transcript_only(bucket: Recordings, s3: S3Client) -> None:
+def test_a_chunk_has_a_transcript_only(bucket: DocumentStore, s3: S3Client) -> None:
     assert bucket.write_transcript(CHUNK, ONE)
 
     assert [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [
@@ -234,7 +235,7 @@ def test_a_chunk_has_a_transcript_only(bucket: Recordings, s3: S3Client) -> None
     ]
 
 
-def test_writing_a_transcript_again_writes_nothing(bucket: Recordings, s3: S3Client) -> None:
+def test_writing_a_transcript_again_writes_nothing(bucket: DocumentStore, s3: S3Client) -> None:
     bucket.write_transcript(FILE, ONE)
     calls = Calls(s3)
 
@@ -245,7 +246,7 @@ def test_writing_a_transcript_again_writes_nothing(bucket: Recordings, s3: S3Cli
 
 
 def test_who_comes_second_sets_right_the_captions_that_they_spoilt(
-    bucket: Recordings, s3: S3Client
+    bucket: DocumentStore, s3: S3Client
 ) -> None:
     came: list[str] = []
 
@@ -263,34 +264,36 @@ def test_who_comes_second_sets_right_the_captions_that_they_spoilt(
         assert "one thing" in body(s3, f"transcripts/uploads/talk.mp3{suffix}")
 
 
-def test_captions_that_somebody_deleted_are_made_again(bucket: Recordings, s3: S3Client) -> None:
+def test_captions_that_somebody_deleted_are_made_again(bucket: DocumentStore, s3: S3Client) -> None:
     bucket.write_transcript(FILE, ONE)
     s3.delete_object(Bucket=BUCKET, Key="transcripts/uploads/talk.mp3.vtt")
     calls = Calls(s3)
 
-    bucket.mend_captions(FILE)
+    bucket.repair_captions(FILE)
 
     assert calls.puts("transcripts/uploads/talk.mp3.vtt") == calls.of("PutObject") == 1
 
 
-def test_a_failure_is_stored_once(bucket: Recordings, s3: S3Client) -> None:
+def test_a_failure_is_stored_once(bucket: DocumentStore, s3: S3Client) -> None:
     assert bucket.write_failure(FILE, failure())
     assert not bucket.write_failure(FILE, failure(message="something else"))
     assert "It is no audio." in body(s3, "transcripts/uploads/talk.mp3.failed")
 
 
-def test_a_failure_of_other_audio_replaces_the_one_before(bucket: Recordings, s3: S3Client) -> None:
+def test_a_failure_of_other_audio_replaces_the_one_before(
+    bucket: DocumentStore, s3: S3Client
+) -> None:
     bucket.write_failure(FILE, failure(etag="a"))
 
     assert bucket.write_failure(FILE, failure(etag="b", message="It is empty."))
     assert "It is empty." in body(s3, "transcripts/uploads/talk.mp3.failed")
 
 
-def test_what_has_a_transcript_has_not_failed(bucket: Recordings) -> None:
+def test_what_has_a_transcript_has_not_failed(bucket: DocumentStore) -> None:
     bucket.write_transcript(FILE, ONE)
 
     assert not bucket.write_failure(FILE, failure())
-    assert not bucket.exists("transcripts/uploads/talk.mp3.failed")
+    assert not bucket.objects.exists("transcripts/uploads/talk.mp3.failed")
 
 
 def test_documents_leave_out_what_is_not_known() -> None:

@@ -11,8 +11,9 @@ import webvtt
 from hypothesis import given
 
 from tests.support.transcripts import NOW, segment, transcript, transcripts
-from transcripts.captions import captions, plain, spoken, srt, vtt
-from transcripts.cues import GAP, MAX_COLUMNS, MAX_LINES, MAX_SHOWN, MIN_SHOWN, Cue, cues
+from transcripts.captions.cues import GAP, MAX_COLUMNS, MAX_LINES, MAX_SHOWN, MIN_SHOWN, Cue, cues
+from transcripts.captions.formats import captions, plain, spoken, srt, vtt
+from transcripts.captions.typesetting import clean, units, width
 from transcripts.documents import (
     Gap,
     GapReason,
@@ -22,7 +23,6 @@ from transcripts.documents import (
     SessionTranscript,
 )
 from transcripts.models import Word
-from transcripts.typesetting import clean, units, width
 
 pytestmark = pytest.mark.unit
 

@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from moto import mock_aws
 
+from tests.support.conversation_table import table_definition
 from tests.support.utterances import BEGIN, utterance, utterances
 from transcripts.conversations import (
     EXPIRY,
@@ -20,7 +21,6 @@ from transcripts.conversations import (
     UnreadableItem,
     from_item,
     key_of,
-    table_definition,
     to_item,
 )
 from transcripts.models import Utterance, Word

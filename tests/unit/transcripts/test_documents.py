@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 from transcripts import documents
 from transcripts.documents import FailureCode, GapReason
 from transcripts.models import Model, Word
-from transcripts.recordings import CAPTIONS
+from transcripts.recordings.keys import CAPTIONS
 
 pytestmark = pytest.mark.unit
 

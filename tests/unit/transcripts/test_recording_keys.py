@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcripts.recordings import (
+from transcripts.recordings.keys import (
     CHUNK_FAILURE_KEYS,
     CHUNK_KEYS,
     CHUNK_OUTCOME_EVENTS,

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from tests.support.transcripts import NOW, segment, transcript
 from transcripts.documents import GapReason, SessionEnd, SessionMetadata
-from transcripts.recordings import Session
-from transcripts.sessions import (
+from transcripts.recordings.keys import Session
+from transcripts.recordings.objects import ObjectVersion
+from transcripts.recordings.sessions import (
     UNDETERMINED,
     Combine,
-    Decision,
-    Listed,
+    Plan,
     Read,
     Wait,
+    chunk_results,
     combine,
     decide,
-    outcomes,
-    uploaded,
+    uploaded_chunks,
 )
 
 pytestmark = pytest.mark.unit
@@ -28,10 +28,12 @@ SESSION = Session(user_id="ann", session_id="monday")
 ENDED = SessionEnd(ended_at=NOW)
 
 
-def done(*names: str, etag: str = "e") -> list[Listed]:
-    """Outcomes of chunks, as `7`, `007` or `7.failed`."""
+def done(*names: str, etag: str = "e") -> list[ObjectVersion]:
+    """Return results of chunks, as `7`, `007` or `7.failed`."""
     return [
-        Listed(f"{SESSION.outcomes_prefix}{name if '.' in name else f'{name}.json'}", etag, 10)
+        ObjectVersion(
+            f"{SESSION.outcomes_prefix}{name if '.' in name else f'{name}.json'}", etag, 10
+        )
         for name in names
     ]
 
@@ -42,17 +44,17 @@ def decided(
     first: int | None = None,
     end: SessionEnd | None = None,
     audio: tuple[int, ...] = (),
-) -> Decision:
+) -> Plan:
     metadata = SessionMetadata(chunk_count=count, first_chunk=first) if count else None
-    return decide(outcomes(SESSION, done(*names)), metadata=metadata, end=end, audio=audio)
+    return decide(chunk_results(SESSION, done(*names)), metadata=metadata, end=end, audio=audio)
 
 
-def numbers(decision: Decision) -> list[int]:
+def numbers(decision: Plan) -> list[int]:
     assert isinstance(decision, Combine)
     return [number for number, _ in decision.transcripts]
 
 
-def gaps(decision: Decision) -> dict[int, str]:
+def gaps(decision: Plan) -> dict[int, str]:
     assert isinstance(decision, Combine)
     return {number: reason.value for number, reason in decision.gaps}
 
@@ -62,12 +64,12 @@ def gaps(decision: Decision) -> dict[int, str]:
 
 def test_only_what_is_of_the_session_counts() -> None:
     others = [
-        Listed("users/ann/transcripts/monday-chunk-talk-chunk-1.json", "e", 1),
-        Listed("users/ann/transcripts/monday-chunk-talk.json", "e", 1),
-        Listed("users/ann/transcripts/monday-chunk-1.txt", "e", 1),
+        ObjectVersion("users/ann/transcripts/monday-chunk-talk-chunk-1.json", "e", 1),
+        ObjectVersion("users/ann/transcripts/monday-chunk-talk.json", "e", 1),
+        ObjectVersion("users/ann/transcripts/monday-chunk-1.txt", "e", 1),
     ]
 
-    known = outcomes(SESSION, [*done("1"), *others])
+    known = chunk_results(SESSION, [*done("1"), *others])
 
     assert list(known.transcripts) == [1]
     assert known.duplicates == ()
@@ -75,7 +77,7 @@ def test_only_what_is_of_the_session_counts() -> None:
 
 @given(st.permutations(["1", "001", "01", "2", "02.failed", "3.failed", "03.failed", "2.failed"]))
 def test_of_two_keys_with_one_number_the_same_counts_whichever_came_first(order: list[str]) -> None:
-    known = outcomes(SESSION, done(*order))
+    known = chunk_results(SESSION, done(*order))
 
     assert {n: each.key.rpartition("-")[2] for n, each in known.transcripts.items()} == {
         1: "001.json",
@@ -101,7 +103,7 @@ def test_audio_is_counted_by_its_number() -> None:
         "users/ann/audio/sessions/tuesday/chunk-3.webm",
     ]
 
-    assert uploaded(SESSION, keys) == {1, 2}
+    assert uploaded_chunks(SESSION, keys) == {1, 2}
 
 
 # --- what is to be done ------------------------------------------------------------------------
@@ -211,7 +213,7 @@ def test_the_fingerprint_tells_one_combination_from_another() -> None:
         decided("1", "2.failed", count=2),
         decided("1", end=SessionEnd(chunk_count=2, ended_at=NOW)),
         decide(
-            outcomes(SESSION, done("1", "2", etag="other")),
+            chunk_results(SESSION, done("1", "2", etag="other")),
             metadata=SessionMetadata(chunk_count=2),
             end=None,
         ),
@@ -309,7 +311,7 @@ def test_the_timeline_is_linear_whatever_the_durations(
     names = [str(n) for n in range(1, count + 1)]
     order.shuffle(names)
     decision = decide(
-        outcomes(SESSION, done(*names)), metadata=SessionMetadata(chunk_count=count), end=None
+        chunk_results(SESSION, done(*names)), metadata=SessionMetadata(chunk_count=count), end=None
     )
     assert isinstance(decision, Combine)
 

@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translation.amazon import MAX_BYTES, AmazonTranslator, client, pieces
+from translation.amazon import MAX_BYTES, AmazonTranslator, client, split_text
 from translation.base import Translated
 from translation.errors import (
     AccessDenied,
@@ -162,16 +162,16 @@ async def test_a_long_text_goes_in_pieces_and_comes_back_as_one() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(4, 40))
 def test_pieces_fit_and_make_up_the_text(text: str, limit: int) -> None:
-    found = pieces(text, limit)
+    found = split_text(text, limit)
 
     assert "".join(found) == text
     assert all(1 <= len(piece.encode()) <= limit for piece in found)
 
 
 def test_words_stay_whole_where_they_can() -> None:
-    assert pieces("one two three four", 10) == ["one two ", "three four"]
-    assert pieces("one. two three four five", 16) == ["one. two three ", "four five"]
-    assert pieces("first one. second", 16) == ["first one.", " second"]
+    assert split_text("one two three four", 10) == ["one two ", "three four"]
+    assert split_text("one. two three four five", 16) == ["one. two three ", "four five"]
+    assert split_text("first one. second", 16) == ["first one.", " second"]
 
 
 def test_a_call_gives_up_soon_and_is_not_repeated_behind_our_back(
@@ -295,7 +295,7 @@ async def test_an_uncertain_text_that_was_recognised_in_the_viewers_language_sta
     assert await detected(translate, "fr-FR") == Translated("ciao", "fr-FR")
 
 
-async def test_the_uncertain_guess_is_better_than_a_language_that_is_not_known(
+async def test_an_uncertain_detection_is_better_than_an_unknown_language(
     stubbed: tuple[Any, Stubber],
 ) -> None:
     translate, stubber = stubbed
@@ -305,7 +305,7 @@ async def test_the_uncertain_guess_is_better_than_a_language_that_is_not_known(
     assert await detected(translate, "eu-ES") == Translated("salut", "es")
 
 
-async def test_what_nobody_can_tell_has_a_name(stubbed: tuple[Any, Stubber]) -> None:
+async def test_an_undetected_language_has_its_own_error(stubbed: tuple[Any, Stubber]) -> None:
     translate, stubber = stubbed
     asked(stubber, "auto", code=LOW, DetectedLanguageCode="la")
 

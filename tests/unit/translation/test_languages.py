@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from transcripts.protocol import ConnectParameters
-from translation.languages import LANGUAGES, chosen, code_of, same_language
+from translation.languages import LANGUAGES, code_of, same_language, to_codes
 
 pytestmark = pytest.mark.unit
 
@@ -67,7 +67,7 @@ def test_variants_differ_only_where_they_are_written_differently(
 
 
 def test_an_operator_offers_what_is_known_once_each() -> None:
-    assert chosen(["fr-FR", "de", "fr"]) == ("fr", "de")
-    assert chosen([]) == LANGUAGES
+    assert to_codes(["fr-FR", "de", "fr"]) == ("fr", "de")
+    assert to_codes([]) == LANGUAGES
     with pytest.raises(ValueError, match="klingon"):
-        chosen(["fr", "klingon"])
+        to_codes(["fr", "klingon"])

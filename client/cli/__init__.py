@@ -1,0 +1,1 @@
+"""The commands of `python -m client`, and everything that they print."""

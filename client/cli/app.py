@@ -1,0 +1,396 @@
+"""The command line: `stream`, `watch`, `mic` and `languages`; other commands are imported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.audio_files import read_header
+from client.cli import vocabularies
+from client.cli.captions import CaptionPrinter
+from client.cli.conversation import transcript
+from client.cli.options import EPILOG
+from client.cli.printing import Printer
+from client.cli.progress import StreamBar
+from client.cli.running import EXIT_CODES, run
+from client.cli.transcripts import fetch, status
+from client.cli.upload import upload
+from client.errors import ClientError, EndedByService, ExitCode, UsageError
+from client.live.audio import microphones, open_microphone, read_file
+from client.live.connection import Speaker
+from client.live.endpoints import (
+    DEFAULT_URL,
+    URL_VARIABLE,
+    connect_parameters,
+    engine_options,
+    transcribe_parameters,
+)
+from client.live.following import News, follow
+from client.live.languages import ask_for_languages
+from client.live.speaking import AudioStream
+from client.live.translating import CaptionLine, Held, translated
+from speech.pcm import SAMPLE_RATE, PcmFormat
+from transcripts.protocol import Snapshot, TranscribeParameters
+
+_ADVICE = {
+    "max_duration": "it takes no longer streams.",
+    "draining": "it is being restarted; try again in a moment.",
+}
+
+app = typer.Typer(
+    name="python -m client",
+    help="Speak into conversations of a Cloudscribe service, follow them, and read them back; "
+    "upload recordings, and fetch their transcripts; put vocabularies into Amazon Transcribe.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="Where the service is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print messages as JSON, one a line.")]
+Interim = Annotated[
+    bool, typer.Option("--interim-results", help="Print partials too, not only finals.")
+]
+Conversation = Annotated[
+    str | None, typer.Option(help="Conversation to speak into; made up by the service if absent.")
+]
+SpeakerName = Annotated[str | None, typer.Option("--speaker", help="Name that viewers see.")]
+LanguageTag = Annotated[
+    str | None, typer.Option(help="Language that is spoken, as a BCP 47 tag such as en-US.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="What else the engine should do, by its own names; may be given several times.",
+    ),
+]
+
+
+@app.command(epilog=EXIT_CODES)
+def stream(
+    file: Annotated[
+        Path, typer.Argument(help="A recording of any format that FFmpeg reads.", readable=False)
+    ],
+    *,
+    url: Url = DEFAULT_URL,
+    conversation: Conversation = None,
+    speaker: SpeakerName = None,
+    language: LanguageTag = None,
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time/--fast",
+            help="At the speed of speech, or as fast as the service takes it.",
+        ),
+    ] = True,
+    sample_rate: Annotated[int, typer.Option(help="Hz that are sent.")] = SAMPLE_RATE,
+    channels: Annotated[int, typer.Option(min=1, max=2, help="Channels that are sent.")] = 1,
+    separate_channels: Annotated[
+        bool,
+        typer.Option(
+            "--separate-channels",
+            help="Recognise the two channels of a stereo recording by themselves.",
+        ),
+    ] = False,
+    option: Options = None,
+    interim_results: Interim = False,
+    as_json: Json = False,
+) -> None:
+    """Stream a recording; print its finals.
+
+    Ctrl-C ends the audio there and waits briefly for the last words; a second one ends at once.
+    """
+
+    async def main() -> ExitCode:
+        sent = 2 if separate_channels else channels
+        parameters = transcribe_parameters(
+            sample_rate=sample_rate,
+            channels=sent,
+            channel_mode="separate" if separate_channels else None,
+            conversation_id=conversation,
+            speaker=speaker,
+            language=language,
+            options=engine_options(option or ()),
+        )
+        info = await asyncio.to_thread(read_header, file)
+        if separate_channels and info.channels != sent:
+            raise UsageError(
+                f"{file}: --separate-channels is for recordings of two channels, and this one "
+                f"has {info.channels}"
+            )
+        frames = read_file(file, PcmFormat(sample_rate, sent))
+        return await _speak(
+            url,
+            parameters,
+            frames,
+            printer=Printer(as_json=as_json),
+            interim_results=interim_results,
+            paced=real_time,
+            duration=info.duration,
+        )
+
+    _run(main())
+
+
+@app.command(epilog=EXIT_CODES)
+def mic(
+    *,
+    url: Url = DEFAULT_URL,
+    conversation: Conversation = None,
+    speaker: SpeakerName = None,
+    language: LanguageTag = None,
+    device: Annotated[
+        str | None, typer.Option(help="Number of the microphone, or a part of its name.")
+    ] = None,
+    list_devices: Annotated[
+        bool, typer.Option("--list-devices", help="List the microphones and exit.")
+    ] = False,
+    option: Options = None,
+    interim_results: Interim = False,
+    as_json: Json = False,
+) -> None:
+    """Stream a microphone until Ctrl-C; print the finals."""
+
+    async def main() -> ExitCode:
+        printer = Printer(as_json=as_json and not list_devices)
+        if list_devices:
+            for line in microphones():
+                printer.print_result(line)
+            return ExitCode.OK
+        microphone = open_microphone(device)
+        parameters = transcribe_parameters(
+            sample_rate=microphone.format.sample_rate,
+            channels=microphone.format.channels,
+            conversation_id=conversation,
+            speaker=speaker,
+            language=language,
+            options=engine_options(option or ()),
+        )
+        try:
+            return await _speak(
+                url,
+                parameters,
+                microphone.record(),
+                printer=printer,
+                interim_results=interim_results,
+                paced=False,  # a microphone keeps its own time
+                duration=None,
+            )
+        finally:
+            if microphone.dropped_frames:
+                printer.print_note(
+                    f"{microphone.dropped_frames} frames were dropped: the service did not keep up."
+                )
+
+    _run(main())
+
+
+@app.command(epilog=EXIT_CODES)
+def watch(
+    conversation: Annotated[str, typer.Argument(help="The conversation to follow.")],
+    *,
+    url: Url = DEFAULT_URL,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Language to read, as a BCP 47 tag such as fr; what is spoken in others is "
+            "translated. `languages` shows which there are."
+        ),
+    ] = None,
+    interim_results: Interim = False,
+    as_json: Json = False,
+) -> None:
+    """Print the captions of a conversation until Ctrl-C.
+
+    Begins with the last two minutes. A lost connection is made again, without doubled finals.
+    """
+
+    async def main() -> ExitCode:
+        printer = Printer(as_json=as_json)
+        captions = CaptionPrinter(printer, interim_results=interim_results)
+
+        def announce_retry(error: ClientError, delay: float) -> None:
+            printer.print_note(f"{error}; connecting again in {delay:.1f} s")
+
+        parameters = connect_parameters(conversation, language=language)
+        news = follow(
+            url,
+            parameters,
+            on_retry=announce_retry,
+            on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
+        )
+        with _on_interrupt(_cancel_this_task()):
+            async with aclosing(news):
+                if language is None or as_json:
+                    async for each in news:
+                        captions.print_news(each)
+                else:
+                    await _print_translated(printer, captions, news, Held(language))
+        return ExitCode.OK
+
+    _run(main())
+
+
+def _connected(snapshot: Snapshot) -> str:
+    """Return the line that is printed first on a new connection."""
+    connected = f"Connected to {snapshot.conversation_id}"
+    if not snapshot.complete:
+        return f"{connected}; what was said before cannot be read at the moment."
+    if not snapshot.utterances:
+        return f"{connected}; nobody has spoken in the last two minutes. Ctrl-C ends."
+    return f"{connected}. Ctrl-C ends."
+
+
+async def _print_translated(
+    printer: Printer, captions: CaptionPrinter, news: AsyncGenerator[News, None], held: Held
+) -> None:
+    """Print captions with their translations.
+
+    Raises:
+        ClientError: see `client.errors`.
+    """
+    lines = translated(news, held)
+    try:
+        async with aclosing(lines):
+            async for line in lines:
+                if isinstance(line, CaptionLine):
+                    captions.print_line(line)
+                elif line.state == "failing":
+                    printer.print_note(
+                        "Some translations are missing; there the original is printed."
+                    )
+                else:
+                    printer.print_note("Translations come again.")
+    except (ClientError, asyncio.CancelledError):
+        # Finals that still wait for a translation are printed as they were said.
+        for line in held.rest():
+            captions.print_line(line)
+        raise
+
+
+@app.command(epilog=EXIT_CODES)
+def languages(
+    *,
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
+) -> None:
+    """Print what languages the service recognises, and translates into."""
+
+    async def main() -> ExitCode:
+        printer = Printer(as_json=as_json)
+        offer = await ask_for_languages(url)
+        if as_json:
+            printer.print_json(offer.model_dump_json(by_alias=True))
+        printer.print_result(f"Recognised: {', '.join(offer.recognition) or 'any'}")
+        translation = ", ".join(offer.translation) or "nothing, for there is no translator"
+        by = f" ({offer.by})" if offer.translator else ""
+        printer.print_result(f"Translated into: {translation}{by}")
+        return ExitCode.OK
+
+    _run(main())
+
+
+for command in (upload, status, fetch, transcript):
+    app.command(epilog=EPILOG)(command)
+app.add_typer(vocabularies.app, name="vocabulary")
+
+
+async def _speak(
+    url: str,
+    parameters: TranscribeParameters,
+    frames: AsyncGenerator[bytes, None],
+    *,
+    printer: Printer,
+    interim_results: bool,
+    paced: bool,
+    duration: float | None,
+) -> ExitCode:
+    """Send all frames over a new connection and print the results.
+
+    Raises:
+        ClientError: see `client.errors`.
+    """
+    cancel = _cancel_this_task()
+    captions = CaptionPrinter(printer, interim_results=interim_results)
+    with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
+        async with Speaker(url, parameters, interim_results=interim_results) as speaker:
+            audio = PcmFormat(parameters.sample_rate, parameters.channels)
+            stream = AudioStream(speaker, frames, audio=audio, paced=paced)
+            interrupts = 0
+
+            def interrupt() -> None:
+                nonlocal interrupts
+                interrupts += 1
+                if interrupts == 1:
+                    printer.print_note("Waiting for the last words; Ctrl-C again ends at once.")
+                    stream.interrupt()
+                else:
+                    cancel()
+
+            on_interrupt(interrupt)
+            showing = asyncio.create_task(_update(bar, stream, duration))
+            try:
+                closed = await stream.run(captions.print_received)
+                bar.show(stream.progress, duration)
+            finally:
+                showing.cancel()
+                await asyncio.gather(showing, return_exceptions=True)
+    if interrupts:
+        return ExitCode.INTERRUPTED
+    if closed.reason != "stopped":
+        raise EndedByService(
+            f"The service ended the stream after {closed.duration:.1f} s ({closed.reason}): "
+            f"{_ADVICE[closed.reason]} The rest was not recognised."
+        )
+    if not closed.finals:
+        printer.print_note("No speech was recognised.")
+    return ExitCode.OK
+
+
+async def _update(bar: StreamBar, stream: AudioStream, duration: float | None) -> None:
+    while True:
+        bar.show(stream.progress, duration)
+        await asyncio.sleep(0.2)
+
+
+def _cancel_this_task() -> Callable[[], object]:
+    """Return what cancels the task that runs now."""
+    task = asyncio.current_task()
+    return task.cancel if task is not None else lambda: None
+
+
+@contextlib.contextmanager
+def _on_interrupt(
+    action: Callable[[], object],
+) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Let Ctrl-C and SIGTERM run `action`; yields a way to put another in its place."""
+    loop = asyncio.get_running_loop()
+
+    def listen(action: Callable[[], object]) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Windows has no such handlers: there Ctrl-C ends the program at once.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, action)
+
+    listen(action)
+    try:
+        yield listen
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+
+
+def _run(main: Coroutine[Any, Any, ExitCode]) -> None:
+    """Run a command, and turn what went wrong into a line on stderr and an exit code."""
+    run(lambda: asyncio.run(main))

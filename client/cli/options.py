@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from client.aws import DEMO_HINT
+from client.cli.running import EXIT_CODES
+from client.recordings.bucket import BUCKET_VARIABLE
+
+EPILOG = f"{DEMO_HINT}. {EXIT_CODES}"
+
+BucketName = Annotated[
+    str | None,
+    typer.Option(
+        "--bucket",
+        envvar=BUCKET_VARIABLE,
+        help="The bucket of recordings. Credentials, region and endpoint are AWS's usual ones.",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print what happens as JSON, one object a line.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until there is a transcript.")]

@@ -1,0 +1,104 @@
+"""The commands `status` and `fetch`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from client.cli.delivery import announce_retry, deliver_transcript, print_status, wait_for_result
+from client.cli.options import BucketName, Json, Wait
+from client.cli.printing import Printer
+from client.cli.running import interruptible, run
+from client.errors import ExitCode
+from client.formats import TranscriptFormat
+from client.recordings.bucket import explained, open_bucket
+from client.recordings.status import SessionStatus
+from client.recordings.targets import Status, poll_status, require_transcript, target
+from transcripts.recordings.status import RecordingState
+
+Key = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="KEY|FILE", help="Key of a recording, or a file that was uploaded by its name."
+    ),
+]
+SessionName = Annotated[
+    str | None, typer.Option("--session", metavar="USER/SESSION", help="A session, not one file.")
+]
+
+
+def status(
+    key: Key = None,
+    *,
+    session: SessionName = None,
+    bucket: BucketName = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print each change until there is a transcript.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print what has become of a recording or a session.
+
+    The exit code tells it too: 0 transcribed, 8 not yet, 9 failed, 10 no such recording.
+    """
+
+    def main() -> ExitCode:
+        of = target(key, session)
+        printer = Printer(as_json=as_json)
+        home = open_bucket(bucket)
+        with explained(home.name):
+            if not watch:
+                seen = of.read_status(home)
+                print_status(printer, seen)
+                return EXIT_CODE_OF[seen.state]
+            before: Status | None = None
+            for each in poll_status(home, of, on_lost=partial(announce_retry, printer)):
+                if each != before:
+                    print_status(printer, each)
+                before = each
+            return EXIT_CODE_OF[before.state] if before else ExitCode.OK
+
+    with interruptible():
+        run(main)
+
+
+EXIT_CODE_OF: Final = {
+    RecordingState.TRANSCRIBED: ExitCode.OK,
+    RecordingState.WAITING: ExitCode.NOT_YET,
+    RecordingState.FAILED: ExitCode.NO_TRANSCRIPT,
+    RecordingState.UNKNOWN: ExitCode.NO_SUCH_RECORDING,
+}
+
+
+def fetch(
+    key: Key = None,
+    *,
+    session: SessionName = None,
+    bucket: BucketName = None,
+    wanted: Annotated[
+        TranscriptFormat,
+        typer.Option("--format", help="The transcript itself, captions, or plain text."),
+    ] = TranscriptFormat.TXT,
+    output: Annotated[
+        Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
+    ] = None,
+    wait: Wait = False,
+) -> None:
+    """Print the transcript of a recording or a session."""
+
+    def main() -> ExitCode:
+        of = target(key, session)
+        printer = Printer()
+        home = open_bucket(bucket)
+        with explained(home.name):
+            seen = wait_for_result(home, printer, of) if wait else of.read_status(home)
+            if not (isinstance(seen, SessionStatus) and seen.readable):
+                require_transcript(seen)
+            deliver_transcript(home, printer, of, seen, wanted=wanted, output=output)
+        return ExitCode.OK
+
+    with interruptible():
+        run(main)

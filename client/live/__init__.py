@@ -1,0 +1,6 @@
+"""The live protocol as a client: stream audio into a conversation, and watch one."""
+
+from client.live.connection import Speaker, Viewer
+from client.live.following import follow
+
+__all__ = ["Speaker", "Viewer", "follow"]

@@ -1,0 +1,274 @@
+"""The two connections of the live protocol: `Speaker` and `Viewer`.
+
+    async with Speaker(url, TranscribeParameters(sample_rate=16_000)) as speaker:
+        await speaker.send(pcm)
+        await speaker.stop()
+        async for message in speaker: ...
+
+Send and iterate in two tasks: a service that is behind stops reading, and then `send` waits while
+messages go on arriving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import aiohttp
+from pydantic import ValidationError
+from yarl import URL
+
+from client.errors import ConnectionLost, NoConnection, Refused
+from client.live.endpoints import connect_url, transcribe_url
+from transcripts import protocol
+from transcripts.protocol import (
+    ERRORS,
+    HEARTBEAT_SECONDS,
+    Closed,
+    ConnectParameters,
+    Error,
+    FromServer,
+    Ready,
+    Start,
+    Stop,
+    TranscribeParameters,
+)
+
+Message: TypeAlias = FromServer
+
+#: Time for a connection to be made and admitted, in seconds.
+CONNECT_SECONDS = 10.0
+#: A connection without a message for this long is dead, seconds. A viewer gets two heartbeats in
+#: that time. A speaker who sends gets an ack every second, and one who does not is closed.
+SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
+#: Time for the other side's half of the closing handshake, seconds.
+CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message, and the text frame that it was."""
+
+    text: str
+    message: Message
+
+
+class LiveConnection:
+    """A WebSocket of the live protocol. Enter it to connect, iterate it for messages."""
+
+    _socket: aiohttp.ClientWebSocketResponse
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self._resources = AsyncExitStack()
+        self._tcp: list[socket.socket] = []
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            NoConnection: nobody answers, or not with a WebSocket.
+            Refused: the service does not admit the connection, or connections come too fast.
+            ConnectionLost: the connection was made and broke at once.
+        """
+        try:
+            await self._open()
+            await self._await_admission()
+        except BaseException:
+            await self._resources.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._resources.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        """Yield the messages; see `received`."""
+        async for received in self.received():
+            yield received.message
+
+    async def received(self) -> AsyncIterator[Received]:
+        """Yield the messages and their text, up to `closed`. Unknown kinds are left out.
+
+        Raises:
+            Refused: the service ended the connection and gave a reason.
+            ConnectionLost: it ended in any other way.
+        """
+        while True:
+            received = await self._receive(SILENCE_SECONDS)
+            yield received
+            if isinstance(received.message, Closed):
+                return
+
+    async def _open(self) -> None:
+        self._resources.callback(self._cut)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=self._tcp_socket),
+            # No total timeout: these connections are meant to last.
+            timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS),
+        )
+        await self._resources.enter_async_context(session)
+        try:
+            self._socket = await session.ws_connect(
+                self.url, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise _too_many(error) from error
+            raise NoConnection(
+                f"{self._place} answers, but not as this service does: HTTP {error.status}"
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            reason = getattr(error, "os_error", error)  # without aiohttp's own words
+            raise NoConnection(f"{self._place} does not answer: {reason}") from error
+        self._resources.push_async_callback(self._close)
+
+    async def _close(self) -> None:
+        """Close, but not for long: a service that does not read never answers."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close()
+
+    def _tcp_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol_number, _, _ = address
+        self._tcp.append(socket.socket(family, kind, protocol_number))
+        return self._tcp[-1]
+
+    def _cut(self) -> None:
+        """Cut sockets that are still open: a closed transport waits until everything was read."""
+        for tcp in self._tcp:
+            with suppress(OSError):  # it has ended in order
+                tcp.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _place(self) -> str:
+        return str(self.url.origin())
+
+    @abstractmethod
+    async def _await_admission(self) -> None:
+        """Do what is due between the handshake and the first use."""
+
+    async def _receive(self, patience: float) -> Received:
+        while True:
+            try:
+                frame = await self._socket.receive(timeout=patience)
+            except TimeoutError as error:
+                raise ConnectionLost(f"nothing was heard for {patience:g} s") from error
+            if frame.type is not aiohttp.WSMsgType.TEXT:
+                raise self._ended()
+            message = _parse(frame.data)
+            if isinstance(message, Error):
+                raise _refused(message, message.code)
+            if message is not None:
+                return Received(frame.data, message)
+
+    def _ended(self) -> Refused | ConnectionLost:
+        """Return the error that a close code stands for if no `error` message came before it."""
+        code = self._socket.close_code
+        for name, kind in ERRORS.items():
+            if kind.close_code == code:
+                return Refused(name, kind.meaning)
+        if code == protocol.CLOSE_GOING_AWAY:
+            return ConnectionLost("the service is shutting down")
+        return ConnectionLost(f"the connection to {self._place} ended (close code {code})")
+
+
+class Speaker(LiveConnection):
+    """One audio stream into a conversation. `ready` is the service's message at admission."""
+
+    ready: Ready
+
+    def __init__(
+        self, base: str, parameters: TranscribeParameters, *, interim_results: bool = True
+    ) -> None:
+        super().__init__(transcribe_url(base, parameters))
+        self._interim_results = interim_results
+
+    async def send(self, pcm: bytes) -> None:
+        """Send one frame of audio; waits while the service does not read.
+
+        Raises:
+            ConnectionLost: the connection has ended; iterating raises the reason.
+        """
+        try:
+            await self._socket.send_bytes(pcm)
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLost(f"the connection to {self._place} ended") from error
+
+    async def stop(self) -> None:
+        """Announce the end of the audio. The last finals and `closed` follow.
+
+        Raises:
+            ConnectionLost: the connection has ended; iterating raises the reason.
+        """
+        await self._send_message(Stop())
+
+    async def _await_admission(self) -> None:
+        if not self._interim_results:
+            await self._send_message(Start(interim_results=False))
+        received = await self._receive(CONNECT_SECONDS)
+        if not isinstance(received.message, Ready):
+            raise ConnectionLost(f"expected `ready`, but {received.message.type!r} came")
+        self.ready = received.message
+
+    async def _send_message(self, message: Start | Stop) -> None:
+        try:
+            await self._socket.send_str(protocol.encode(message).decode())
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLost(f"the connection to {self._place} ended") from error
+
+
+class Viewer(LiveConnection):
+    """A subscriber of a conversation. The first message is a snapshot; there is no last one."""
+
+    def __init__(self, base: str, parameters: ConnectParameters) -> None:
+        super().__init__(connect_url(base, parameters))
+
+    async def _await_admission(self) -> None:
+        """Nothing: the snapshot is the first message."""
+
+
+def _too_many(error: aiohttp.WSServerHandshakeError) -> Refused:
+    """Return the refusal of a service that answers before there is a WebSocket."""
+    code = protocol.ErrorCode.RATE_LIMITED
+    wait = error.headers.get("Retry-After", "") if error.headers else ""
+    return Refused(code, ERRORS[code].meaning, float(wait) if wait.isdecimal() else None)
+
+
+def _parse(text: str) -> Message | None:
+    """Parse a message; return None for a kind that only a newer service knows.
+
+    Raises:
+        Refused: it is an error whose code only a newer service knows.
+        ConnectionLost: it is none of the protocol.
+    """
+    try:
+        return protocol.server_message.validate_json(text)
+    except ValidationError as error:
+        wrong = [(each["type"], each["loc"]) for each in error.errors(include_input=False)]
+        if wrong[0][0] == "union_tag_invalid":
+            return None
+        if wrong == [("enum", ("error", "code"))]:
+            sent = json.loads(text)
+            code = sent.pop("code")
+            if isinstance(code, str):
+                refusal = Error.model_validate({**sent, "code": protocol.ErrorCode.INTERNAL})
+                raise _refused(refusal, code) from error
+        raise ConnectionLost("what answers there does not speak this protocol") from error
+
+
+def _refused(error: Error, code: str) -> Refused:
+    return Refused(code, error.message, error.retry_after, retryable=error.retryable)

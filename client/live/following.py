@@ -1,0 +1,110 @@
+"""Follow a conversation over any number of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any
+
+from client.errors import ClientError, ConnectionLost, NoConnection, Refused
+from client.live.connection import Viewer
+from client.live.pacing import backoff
+from transcripts.models import Utterance
+from transcripts.protocol import (
+    ConnectParameters,
+    Final,
+    Partial,
+    Snapshot,
+    Translation,
+    TranslationStatus,
+)
+
+#: Ids of finals that are remembered, which is hours of talk. A snapshot reaches back two minutes.
+_REMEMBERED = 10_000
+
+Caption = Partial | Final | Utterance
+#: Everything that a viewer receives about captions, with translations.
+News = Caption | Translation | TranslationStatus
+
+
+class Captions:
+    """Drops what was seen before: after a reconnect the snapshot repeats finals."""
+
+    def __init__(self) -> None:
+        # Sets that know their order.
+        self._finished: dict[str, None] = {}
+        self._translated: dict[str, None] = {}
+
+    def unseen(self, message: Any) -> Iterator[News]:
+        """Yield what is new in `message`: no final a second time, and no heartbeats."""
+        if isinstance(message, Snapshot):
+            candidates: tuple[Any, ...] = message.utterances
+        elif isinstance(message, News):
+            candidates = (message,)
+        else:
+            candidates = ()
+        yield from filter(self._is_new, candidates)
+
+    def _is_new(self, news: News) -> bool:
+        if isinstance(news, TranslationStatus):
+            return True
+        if isinstance(news, Translation) and news.is_final:
+            return _add(self._translated, news.utterance_id)
+        if isinstance(news, Partial | Translation):
+            return news.utterance_id not in self._finished
+        return _add(self._finished, news.utterance_id)
+
+
+def _add(seen: dict[str, None], utterance_id: str) -> bool:
+    """Remember the id; return whether it is new."""
+    if utterance_id in seen:
+        return False
+    seen[utterance_id] = None
+    if len(seen) > _REMEMBERED:
+        del seen[next(iter(seen))]
+    return True
+
+
+async def follow(
+    base: str,
+    parameters: ConnectParameters,
+    *,
+    on_retry: Callable[[ClientError, float], None] = lambda *_: None,
+    on_connected: Callable[[Snapshot], None] = lambda _: None,
+) -> AsyncGenerator[News, None]:
+    """Yield the captions of a conversation, each final once, and reconnect with backoff.
+
+    With a language in `parameters`, translations are yielded, too, each final one once.
+
+    `on_connected` gets the snapshot with which a connection begins, before what is new in it.
+    `on_retry` gets why a connection ended, and the seconds until the next attempt.
+
+    Raises:
+        NoConnection: the first connection could not be made. Later ones are retried for ever.
+        Refused: the service refuses this viewer, and another attempt does not help.
+    """
+    captions = Captions()
+    ever_connected = False
+    failures = 0
+    while True:
+        try:
+            async with Viewer(base, parameters) as viewer:
+                async for message in viewer:
+                    ever_connected = True
+                    failures = 0
+                    if isinstance(message, Snapshot):
+                        on_connected(message)
+                    for news in captions.unseen(message):
+                        yield news
+        except (ConnectionLost, NoConnection, Refused) as error:
+            if isinstance(error, Refused) and not error.retryable:
+                raise
+            if isinstance(error, NoConnection) and not ever_connected:
+                raise
+            failures += 1
+            retry_after = error.retry_after if isinstance(error, Refused) else None
+            draw = random.random()  # noqa: S311 - jitter, not a secret
+            delay = backoff(failures, draw, retry_after=retry_after)
+            on_retry(error, delay)
+            await asyncio.sleep(delay)

@@ -1,0 +1,54 @@
+"""Ask a service which languages it recognises, and into which it translates."""
+
+from __future__ import annotations
+
+import aiohttp
+from pydantic import ConfigDict, ValidationError
+
+from client.errors import NoConnection
+from client.live.connection import CONNECT_SECONDS
+from client.live.endpoints import languages_url
+from transcripts.models import Model
+
+
+class Languages(Model):
+    """The answer of the service: BCP 47 tags. No `recognition` at all means any language."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    #: The engine; older services do not name it.
+    engine: str | None = None
+    recognition: tuple[str, ...]
+    translation: tuple[str, ...]
+    #: The translator; `pseudo` is a stand-in that only marks the text.
+    translator: str | None = None
+
+    @property
+    def by(self) -> str:
+        """The translator, in words for people."""
+        stand_in = self.translator == "pseudo"
+        return "marked by a stand-in, not translated" if stand_in else f"by {self.translator}"
+
+
+async def ask_for_languages(base: str) -> Languages:
+    """Ask the service at `base`, a URL as people know it.
+
+    Raises:
+        UsageError: `base` is not a URL.
+        NoConnection: nobody answers there, or not as this service does.
+    """
+    url = languages_url(base)
+    patience = aiohttp.ClientTimeout(total=CONNECT_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=patience) as http, http.get(url) as answer:
+            answer.raise_for_status()
+            return Languages.model_validate_json(await answer.read())
+    except aiohttp.ClientResponseError as error:
+        raise NoConnection(
+            f"{url.origin()} answers, but not as this service does: HTTP {error.status}"
+        ) from error
+    except ValidationError as error:
+        raise NoConnection(f"{url.origin()} answers, but not as this service does") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        reason = getattr(error, "os_error", error)  # without aiohttp's own words
+        raise NoConnection(f"{url.origin()} does not answer: {reason}") from error

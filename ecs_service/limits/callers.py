@@ -1,0 +1,93 @@
+"""Limits the rates at which an address may connect and be refused.
+
+The number of connections of an address is not limited, because a lecture hall is one address. There
+are two budgets with two responses. A client that connects too fast gets the error `rate_limited`
+over the WebSocket that it asked for. A client that was refused too often by its own fault gets a
+plain HTTP 429 for a while, without a WebSocket: a flood of errors over WebSockets would cost as
+much as viewers do.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ecs_service.limits.rates import RateLimit
+from ecs_service.refusal import Refusal
+from transcripts.protocol import ErrorCode
+
+#: The most addresses that are remembered, some 150 bytes each for each of the two budgets.
+MOST_ADDRESSES = 4096
+#: Errors that do not count as failures of the address, because the client did not cause them.
+UNCOUNTED = frozenset(
+    {
+        ErrorCode.AT_CAPACITY,
+        ErrorCode.DRAINING,
+        ErrorCode.ENGINE_FAILED,
+        ErrorCode.ENGINE_REFUSED,
+        ErrorCode.INTERNAL,
+        ErrorCode.IDLE_TIMEOUT,
+        ErrorCode.SLOW_CONSUMER,
+        ErrorCode.TOO_MANY_VIEWERS,
+    }
+)
+
+
+class TooManyFailures(Exception):
+    """The address was refused too often; it may connect again after `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("Too many connections from this address were refused.")
+        self.retry_after = retry_after
+
+
+class Droppable(Protocol):
+    """A connection that is dropped in favour of new ones unless it is protected."""
+
+    def protect(self) -> AbstractContextManager[None]:
+        """Keep the connection from being dropped while the context is open: it holds a slot."""
+
+
+class CallerLimits:
+    """The rate limits of all addresses."""
+
+    def __init__(self, *, connects: RateLimit, failures: RateLimit) -> None:
+        self._connects = connects
+        self._failures = failures
+
+    def count_connection(self, address: str) -> None:
+        """Count a new connection of an address.
+
+        Raises:
+            TooManyFailures: too many of its connections were refused.
+            Refusal: `rate_limited`, with the time after which to try again.
+        """
+        wait = self._failures.wait(address)
+        if wait:
+            raise TooManyFailures(wait)
+        wait = self._connects.take(address)
+        if wait:
+            raise Refusal(
+                ErrorCode.RATE_LIMITED,
+                "Connections from this address come too fast.",
+                retry_after=round(wait + 0.05, 1),
+            )
+
+    def count_failure(self, address: str) -> None:
+        """Count a refused connection of an address."""
+        self._failures.spend(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The client of one connection: its address, and its accepted connection."""
+
+    address: str
+    connection: Droppable
+    callers: CallerLimits
+
+    def count_refusal(self, code: ErrorCode) -> None:
+        """Count a refusal for the address, if the client caused it."""
+        if code not in UNCOUNTED:
+            self.callers.count_failure(self.address)

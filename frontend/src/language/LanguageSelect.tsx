@@ -1,0 +1,67 @@
+import { useId, useMemo } from 'react'
+import { useSelector } from 'react-redux'
+
+import { selectLanguages } from './languageSlice.ts'
+import { sortByName, nameLanguage, findOffered } from './tags.ts'
+import styles from './LanguageSelect.module.css'
+
+const STAND_IN = 'marked by a stand-in, not translated'
+
+interface Props {
+  /** Gets a BCP 47 tag; undefined for the originals. */
+  onChoose: (language: string | undefined) => void
+  /** Whether the originals are shown below their translations. */
+  originals: boolean
+  onOriginals: (shown: boolean) => void
+}
+
+/** The choice of the language in which captions are read. Hidden where there is no choice. */
+export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
+  const { chosen: language, offered, isStandIn } = useSelector(selectLanguages)
+  const named = useMemo(() => sortByName(offered), [offered])
+  const id = useId()
+  if (offered.length === 0 && language === undefined) return null
+  const known = language === undefined ? '' : findOffered(language, offered)
+  return (
+    <div className={styles.group} role="group" aria-label="Language of the captions">
+      <label htmlFor={id}>Captions in</label>
+      <select
+        id={id}
+        className={styles.select}
+        value={known ?? language}
+        aria-describedby={isStandIn ? `${id}-stand-in` : undefined}
+        onChange={({ target }) => {
+          onChoose(target.value === '' ? undefined : target.value)
+        }}
+      >
+        <option value="">Original</option>
+        {/* The list has not arrived, or the server offers the language under another tag. */}
+        {known === undefined && language !== undefined && (
+          <option value={language}>{nameLanguage(language)}</option>
+        )}
+        {named.map(({ tag, name }) => (
+          <option key={tag} value={tag}>
+            {isStandIn ? `${name} (stand-in)` : name}
+          </option>
+        ))}
+      </select>
+      {isStandIn && (
+        <span id={`${id}-stand-in`} className={styles.standIn}>
+          {STAND_IN}
+        </span>
+      )}
+      {language !== undefined && (
+        <label className={styles.originals}>
+          <input
+            type="checkbox"
+            checked={originals}
+            onChange={({ target }) => {
+              onOriginals(target.checked)
+            }}
+          />
+          with originals
+        </label>
+      )}
+    </div>
+  )
+}

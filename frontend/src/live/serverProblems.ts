@@ -1,0 +1,88 @@
+import type { Problem } from '../shared/problem.ts'
+import type { Closed, ErrorCode, Error as ErrorMessage } from '../protocol.ts'
+
+/** Codes after which the page reconnects by itself. */
+const TRANSIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'at_capacity',
+  'draining',
+  'engine_failed',
+  'internal',
+  'rate_limited',
+  'slow_consumer',
+  'too_many_viewers',
+])
+
+export function isTransient(error: ErrorMessage): boolean {
+  return error.retryable && (TRANSIENT.has(error.code) || !isKnown(error.code))
+}
+
+/** Whether this page has words for a code; a newer server may send others. */
+function isKnown(code: ErrorCode): boolean {
+  return Object.hasOwn(TITLES, code)
+}
+
+const TITLES: Record<ErrorCode, string> = {
+  invalid_parameter: 'The server did not accept the name or the conversation.',
+  unsupported_language: 'The server does not know this language.',
+  invalid_option: 'The server does not recognise speech in the way that was asked for.',
+  invalid_audio: 'The server could not read the sound.',
+  frame_too_large: 'The sound was sent in pieces too large for the server.',
+  invalid_message: 'The server did not understand this page.',
+  unexpected_message: 'The server did not understand this page.',
+  idle_timeout: 'No sound arrived for a while, so the server ended the captions.',
+  slow_consumer: 'This connection is too slow for the captions.',
+  at_capacity: 'Every captioning slot is in use.',
+  too_many_viewers: 'Too many people are watching.',
+  rate_limited: 'There were too many connections from your network.',
+  draining: 'The server is being restarted.',
+  engine_failed: 'The speech recogniser failed.',
+  engine_refused: 'The speech recogniser does not take this stream.',
+  internal: 'The server has a fault.',
+}
+
+const ADVICE: Partial<Record<ErrorCode, string>> = {
+  invalid_audio: 'Reload the page to get its newest version.',
+  frame_too_large: 'Reload the page to get its newest version.',
+  invalid_message: 'Reload the page to get its newest version.',
+  unexpected_message: 'Reload the page to get its newest version.',
+  idle_timeout: 'Check the microphone, then press Start again.',
+  engine_refused: 'Trying again will not help. Ask whoever runs this server.',
+  at_capacity: 'Captions start as soon as one is free.',
+  too_many_viewers: 'The page tries again by itself, until there is a place.',
+  rate_limited: 'The page tries again by itself.',
+  draining: 'Captions continue in a moment.',
+  slow_consumer: 'The page connects again; what was missed is filled in.',
+}
+
+/** Returns the words for an error of the server. */
+export function describeError(error: ErrorMessage): Problem {
+  return {
+    title: isKnown(error.code) ? TITLES[error.code] : 'The server refused.',
+    // The server's own message about a wrong parameter is more exact.
+    advice: ADVICE[error.code] ?? error.message,
+  }
+}
+
+export const CONNECTION_LOST: Problem = {
+  title: 'The connection to the server was lost.',
+  advice: 'The page connects again by itself.',
+}
+
+export const SERVER_UNREACHABLE: Problem = {
+  title: 'The server cannot be reached.',
+  advice: 'Check your network, then press Start again.',
+}
+
+export const STOP_UNCONFIRMED: Problem = {
+  title: 'The server did not confirm the end of the captions.',
+  advice: 'The last words may be missing.',
+}
+
+/** Returns the words for a stream that the server ended; undefined where none are needed. */
+export function describeClose(reason: Closed['reason'], seconds: number): Problem | undefined {
+  if (reason !== 'max_duration') return undefined
+  return {
+    title: `This server ends captions after ${Math.round(seconds)} seconds.`,
+    advice: 'Press Start to continue.',
+  }
+}

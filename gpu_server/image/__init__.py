@@ -1,0 +1,1 @@
+"""Scripts that run while the image is built, each by itself."""

@@ -1,0 +1,1 @@
+"""Commands of operators besides the CDK's command line: `python -m infra.commands.NAME`."""

@@ -1,0 +1,1 @@
+"""Building blocks of several capabilities: queues, buckets, functions, secrets, images."""

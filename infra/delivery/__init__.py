@@ -1,0 +1,1 @@
+"""Delivery: the roles that pipelines take, and the repository of images."""

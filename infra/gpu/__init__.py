@@ -1,0 +1,1 @@
+"""The GPU server: its tasks, machines and image."""

@@ -1,0 +1,1 @@
+"""Live captions: the service, its task, its machine and the way in from CloudFront."""

@@ -1,0 +1,1 @@
+"""Recordings: their bucket and queues, who may do what there, and the functions."""

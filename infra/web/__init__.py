@@ -1,0 +1,1 @@
+"""The page: its distribution, files, headers and access log."""

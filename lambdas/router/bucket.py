@@ -1,0 +1,23 @@
+"""What the router asks of the bucket: how far a recording is, and how large it is."""
+
+from __future__ import annotations
+
+from lambdas.router.request import TranscriptionRequest
+from transcripts.recordings.objects import Objects
+from transcripts.recordings.status import RecordingState, read_state
+
+
+class RequestedRecordings:
+    """The recordings that events ask for. Errors of its methods are botocore's."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def state(self, request: TranscriptionRequest) -> RecordingState:
+        """Return how far a recording is, by the bytes that the event names."""
+        return read_state(self._objects, request.transcript_key, request.etag)
+
+    def size(self, request: TranscriptionRequest) -> int | None:
+        """Return a recording's size in bytes; None if it is not there."""
+        version = self._objects.head(request.job.key)
+        return None if version is None else version.size

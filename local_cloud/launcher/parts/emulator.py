@@ -1,0 +1,154 @@
+"""The emulator of AWS as a part of the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_cloud.emulator.process import Emulator, EmulatorError
+from local_cloud.emulator.program import Refused, lock
+from local_cloud.launcher.parts.part import PartFailed, kill_group
+from local_cloud.launcher.ports import remembered_port
+from local_cloud.stacks import deployment
+from local_cloud.stacks.deployment import StackOutputs
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+#: How long the emulator of a launcher that was killed is waited for, seconds. It saves its state
+#: once more and ends.
+PREDECESSOR_SECONDS: Final = 15.0
+#: How long the queue gets to become empty before the emulator is ended, seconds. What is still
+#: in it is kept, but a message in work comes back only half a minute later.
+SETTLE_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.05
+
+
+class EmulatorPart:
+    """The emulator of AWS with the CDK's stacks in it."""
+
+    name = "The AWS emulator"
+
+    def __init__(
+        self, folder: Path, show: Callable[[str], None], *, functions: Mapping[str, str]
+    ) -> None:
+        """Make the part; nothing is started.
+
+        Args:
+            folder: where it keeps its data and its port.
+            show: prints a line for the user.
+            functions: variables that are added to the environments of all functions.
+        """
+        self._data = data = folder / "aws"
+        self._port_file = folder / "aws.port"
+        self._show = show
+        self._functions = functions
+        self._resources: StackOutputs | None = None
+        self._emulator = Emulator(data, functions=functions)
+        self._pid: int | None = None
+        self._port = 0  # not known yet
+        self.log = self._emulator.log
+        #: Whether every end so far has saved everything.
+        self.saved = True
+
+    async def start(self) -> None:
+        """Start it, on the port of the last time where that is free.
+
+        The service has the address, and so has every shell that has read `aws.env`, even before
+        the demo was started again.
+
+        The stacks are deployed by the first start only. At a restart the service already uses
+        them, and changes of the tree since then wait for the next `make demo`.
+
+        Raises:
+            PartFailed: it does not start, or the stacks cannot be deployed.
+        """
+        await self.stop()
+        await self._wait_for_predecessor()
+        self._port = self._port or remembered_port(self._port_file, self._show)
+        self._emulator = Emulator(self._data, port=self._port, functions=self._functions)
+        try:
+            if self._resources is None:
+                self._resources = await deployment.start(self._emulator, self._show)
+            else:
+                await self._emulator.start()
+            self._pid = self._emulator.pid
+            self._port = int(self._emulator.endpoint.rpartition(":")[2])
+            self._port_file.write_text(f"{self._port}\n")
+        except (EmulatorError, BotoCoreError, ClientError) as error:
+            raise PartFailed(f"The demo's AWS is not ready: {error}") from error
+
+    async def _wait_for_predecessor(self) -> None:
+        """Wait a little while the emulator of a launcher that was killed still saves its state."""
+        waited = 0.0
+        while (self._data / "lock").exists() and waited < PREDECESSOR_SECONDS:
+            with contextlib.suppress(Refused), lock(self._data):
+                return
+            if not waited:
+                self._show("  The one of the last run is still ending; waiting for it ...")
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+
+    @property
+    def resources(self) -> StackOutputs:
+        """The resources that are deployed in it."""
+        if self._resources is None:
+            raise AssertionError("it was started")
+        return self._resources
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return self._emulator.endpoint
+
+    @property
+    def outputs(self) -> Path:
+        """The file with the stacks' outputs."""
+        return deployment.outputs(self._data)
+
+    async def wait(self) -> int:
+        """Wait for its end; return its exit code."""
+        return await self._emulator.wait()
+
+    async def settle(self) -> None:
+        """Wait until the queue of utterances is empty, at most `SETTLE_SECONDS`."""
+        with contextlib.suppress(TimeoutError, EmulatorError, BotoCoreError, ClientError):
+            sqs = self._emulator.client("sqs")
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while await asyncio.to_thread(_count_messages, sqs, self.resources.queue_url):  # noqa: ASYNC110 - a queue announces nothing
+                    await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """End it with everything saved; print a warning where it could not save."""
+        if await self._emulator.stop():
+            self.saved = False
+            self._show(f"{self.name} could not save what came last. Its log: {self.log}")
+        self.kill()  # also functions that a crash left behind
+        self._pid = None
+
+    def kill(self) -> None:
+        """End it and its functions at once."""
+        if self._pid is not None:
+            kill_group(self._pid)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process whose AWS is the emulator alone."""
+        return self._emulator.environment()
+
+    def shared_environment(self) -> dict[str, str]:
+        """Return the environment of a process that uses the user's AWS beside the emulator."""
+        return self._emulator.shared_environment()
+
+
+def _count_messages(sqs: SQSClient, queue_url: str) -> int:
+    """Return how many messages of a queue are waiting or in work."""
+    known = sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )
+    return sum(int(number) for number in known["Attributes"].values())

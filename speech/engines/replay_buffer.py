@@ -1,0 +1,66 @@
+"""The audio to replay to a new session after a failure. Pure.
+
+Where channels are recognised separately, one may be in the middle of a segment while the other has
+further finals. The buffer keeps audio for the channel that is furthest behind. In the replay, audio
+that is in a final already is silence, because it would be recognised twice. That also holds for a
+single channel whose session died before it settled a final.
+
+Positions are frames from the start of the stream; a frame is a sample of each channel.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+
+class ReplayBuffer:
+    """The audio of a stream from `start` on."""
+
+    def __init__(self, *, channels: int, bytes_per_sample: int) -> None:
+        self._bytes_per_sample = bytes_per_sample
+        self._bytes_per_frame = bytes_per_sample * channels
+        self._pieces: deque[bytes] = deque()
+        self._settled = [0] * channels
+        #: Position of the first frame.
+        self.start = 0
+
+    def append(self, pcm: bytes) -> None:
+        """Append whole frames."""
+        self._pieces.append(pcm)
+
+    def settle(self, channel: int, position: int) -> None:
+        """Record that the audio of `channel` before `position` is in finals."""
+        self._settled[channel] = max(self._settled[channel], position)
+
+    def drop(self, position: int) -> bool:
+        """Drop the audio before `position`; return whether there was any."""
+        before = self.start
+        while self._pieces and self.start < position:
+            pcm = self._pieces[0]
+            size = min((position - self.start) * self._bytes_per_frame, len(pcm))
+            if size == len(pcm):
+                self._pieces.popleft()
+            else:
+                self._pieces[0] = pcm[size:]
+            self.start += size // self._bytes_per_frame
+        return self.start > before
+
+    def replay(self) -> Iterator[bytes]:
+        """Yield the current audio piece by piece, with silence for what is in finals."""
+        at = self.start
+        for pcm in tuple(self._pieces):
+            yield self._silence_settled(pcm, at)
+            at += len(pcm) // self._bytes_per_frame
+
+    def _silence_settled(self, pcm: bytes, at: int) -> bytes:
+        if max(self._settled) <= at:
+            return pcm
+        kept = bytearray(pcm)
+        for channel, position in enumerate(self._settled):
+            frames = min(max(0, position - at), len(pcm) // self._bytes_per_frame)
+            stop = frames * self._bytes_per_frame
+            for number in range(self._bytes_per_sample):
+                first = channel * self._bytes_per_sample + number
+                kept[first : stop : self._bytes_per_frame] = bytes(frames)
+        return bytes(kept)

@@ -1,0 +1,105 @@
+"""Tear-down: recordings go only where they are not protected, and only when asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from infra.commands import teardown
+from infra.commands.teardown import bucket_to_empty
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def assembly(tmp_path: Path) -> str:
+    """What a synth of `demo` for us-east-1 leaves."""
+    place = {"environment": "aws://unknown-account/us-east-1"}
+    manifest = {"artifacts": {"cloudscribe-demo-data": place}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    return f"--assembly={tmp_path}"
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Client]:
+    with mock_aws():
+        yield boto3.client("s3")
+
+
+@pytest.fixture
+def bucket(s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket with a recording of two versions, and one that was deleted."""
+    s3.create_bucket(Bucket="recordings")
+    s3.put_bucket_versioning(Bucket="recordings", VersioningConfiguration={"Status": "Enabled"})
+    for key in ("uploads/a.wav", "uploads/a.wav", "uploads/b.wav"):
+        s3.put_object(Bucket="recordings", Key=key, Body=b"sound")
+    s3.delete_object(Bucket="recordings", Key="uploads/b.wav")
+    monkeypatch.setattr(teardown, "bucket_to_empty", lambda _client, _name: "recordings")
+    return "recordings"
+
+
+def left(s3: S3Client, bucket: str) -> int:
+    answer = s3.list_object_versions(Bucket=bucket)
+    return len(answer.get("Versions", [])) + len(answer.get("DeleteMarkers", []))
+
+
+def asked_about(*, outputs: dict[str, str] | None) -> str | None:
+    """Return the bucket that would be emptied of a data stack with these outputs."""
+    client = boto3.client("cloudformation", region_name="us-east-1")
+    with Stubber(client) as stubber:
+        if outputs is None:
+            stubber.add_client_error(
+                "describe_stacks", "ValidationError", "Stack with id x does not exist"
+            )
+        else:
+            told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+            stack = {"StackName": "s", "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE"}
+            stubber.add_response("describe_stacks", {"Stacks": [{**stack, "Outputs": told}]})
+        return bucket_to_empty(client, "demo")
+
+
+def test_who_says_yes_gets_a_bucket_that_can_be_deleted(
+    s3: S3Client, bucket: str, assembly: str
+) -> None:
+    assert teardown.main(["demo", assembly], ask=lambda _: "y") == 0
+    assert left(s3, bucket) == 0
+
+
+def test_who_says_no_keeps_the_recordings(s3: S3Client, bucket: str, assembly: str) -> None:
+    assert teardown.main(["demo", assembly], ask=lambda _: "") == 1
+    assert left(s3, bucket) == 4
+
+
+def test_what_was_never_synthesised_is_said(assembly: str) -> None:
+    assert teardown.main(["prod", assembly]) == 2
+
+
+def test_protected_recordings_are_not_touched() -> None:
+    outputs = {"RecordingsBucketName": "recordings", "DataProtected": "true"}
+
+    assert asked_about(outputs=outputs) is None
+    assert asked_about(outputs={**outputs, "DataProtected": "false"}) == "recordings"
+
+
+def test_an_environment_that_is_gone_needs_nothing() -> None:
+    assert asked_about(outputs=None) is None

@@ -1,0 +1,1 @@
+"""Captions files: which cues are shown when, and how each format writes them."""

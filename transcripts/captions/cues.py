@@ -1,0 +1,296 @@
+"""Cuts speech into cues: the text that is shown at a time, from when to when.
+
+The rules, and where they come from ("Netflix" is its Timed Text Style Guide, general
+requirements, and its guidelines for English; "BBC" is the BBC Subtitle Guidelines):
+
+| rule                                             | value                  | source            |
+|--------------------------------------------------|------------------------|-------------------|
+| lines of a cue                                   | at most 2              | Netflix           |
+| columns of a line (see `typesetting`)            | at most 42             | Netflix           |
+| shown for                                        | 1 to 7 s               | Netflix: 5/6 to 7 |
+| between two cues                                 | at least 80 ms         | Netflix: 2 frames |
+| reading speed, columns a second                  | at most 20             | Netflix, adults   |
+| a cue waits for the one before to be read        | at most 1.5 s          | BBC               |
+| a cue ends with a sentence, else a clause        | where there is a choice | both             |
+| speakers, channels, chunks, and silences of 2 s  | begin a new cue        |                   |
+
+Cues never overlap, and a cue never begins before its first word. Three rules give way when
+speech leaves no choice. A word that is wider than a line stands alone on a line of its own, for
+words are never broken. Who speaks faster than anybody reads is shown faster, for nothing is left
+out and captions stay with the speech. And where several cues would begin within a second, as when
+people talk at once, they come one after the other, a second each, and so may be late.
+
+All times here are milliseconds, as in the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from transcripts.captions.typesetting import CLAUSE, SENTENCE, Unit, units
+from transcripts.models import Word
+
+MAX_COLUMNS: Final = 42
+MAX_LINES: Final = 2
+MIN_SHOWN: Final = 1_000
+MAX_SHOWN: Final = 7_000
+GAP: Final = 80
+#: Columns a second.
+READING_SPEED: Final = 20
+MAX_DELAY: Final = 1_500
+#: A silence after which the next word is in another cue.
+SILENCE: Final = 2_000
+
+#: What stands before the first words of another speaker.
+DASH: Final = "- "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A stretch of speech of one speaker, times in seconds."""
+
+    text: str
+    start: float
+    end: float
+    words: Sequence[Word] = ()
+    #: Who speaks, as far as it is known.
+    voice: str | None = None
+    #: The part of the recording that it comes from; no cue holds words of two.
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cue:
+    """What is shown at a time."""
+
+    start: int
+    end: int
+    lines: tuple[str, ...]
+    voice: str | None
+    #: Whether somebody else spoke in the cue before; then the first line has room for `DASH`.
+    turn: bool
+
+
+def cues(speech: Iterable[Spoken]) -> list[Cue]:
+    """Return the cues of `speech`, in the order of their times."""
+    ordered = sorted(speech, key=lambda each: each.start)
+    # Where several speak, any cue may turn out to be the first of a turn.
+    room = MAX_COLUMNS - (len(DASH) if len({each.voice for each in ordered}) > 1 else 0)
+    drafts: list[_Draft] = []
+    for passage in _passages(ordered):
+        drafts += _cut(passage, room)
+    # Of one passage they are in order; passages of two channels may lie within each other.
+    drafts.sort(key=lambda draft: draft.start)
+    return _timed(drafts)
+
+
+# --- passages: what may share a cue ---------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Passage:
+    voice: str | None
+    part: int
+    units: list[Unit]
+
+
+def _passages(speech: Iterable[Spoken]) -> Iterable[_Passage]:
+    current: _Passage | None = None
+    for spoken in speech:
+        said = units(spoken.text, spoken.start, spoken.end, spoken.words)
+        if not said:
+            continue
+        if (
+            current
+            and (current.voice, current.part) == (spoken.voice, spoken.part)
+            and said[0].start - current.units[-1].end < SILENCE
+        ):
+            current.units += _joined(current.units[-1], said)
+            continue
+        if current:
+            yield current
+        current = _Passage(spoken.voice, spoken.part, said)
+    if current:
+        yield current
+
+
+def _joined(before: Unit, said: list[Unit]) -> list[Unit]:
+    """Return the units of a segment as they follow another one: in order, and with a space."""
+    following = []
+    now = before.end
+    for place, unit in enumerate(said):
+        start = max(unit.start, now)
+        now = max(unit.end, start)
+        following.append(
+            Unit(
+                text=unit.text,
+                space=unit.space if place else " ",
+                start=start,
+                end=now,
+                width=unit.width,
+                ends=unit.ends,
+            )
+        )
+    return following
+
+
+# --- cutting a passage --------------------------------------------------------------------------
+
+# What is bad about a cue, in points. The cheapest way to cut a passage wins.
+_ANOTHER_CUE: Final = 10
+_ENDS_AFTER: Final = {SENTENCE: 0, CLAUSE: 5, 0: 12}
+_SENTENCE_WITHIN: Final = 11
+_TOO_SHORT: Final = 25
+#: Fewer columns than this look lost, unless they are a sentence.
+_FEW_COLUMNS: Final = 14
+_LOST: Final = 8
+#: A pause after which a cue may end as well as after a sentence.
+_PAUSE: Final = 700
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    start: int
+    end: int
+    lines: tuple[str, ...]
+    columns: int
+    voice: str | None
+
+
+def _cut(passage: _Passage, room: int) -> list[_Draft]:
+    """Cut a passage into cues at the least cost; first lines have `room` columns.
+
+    Dynamic programming over the places between units: the best way to here is the best way to an
+    earlier place, and a cue from there. A cue is short, so few places come into question.
+    """
+    said = passage.units
+    ends = _endings(said)
+    best: list[float] = [0.0, *([float("inf")] * len(said))]
+    cut_before = [0] * (len(said) + 1)
+    for begin in range(len(said)):
+        whole_from_here = begin == 0 or ends[begin - 1] == SENTENCE
+        fits = _Fit(room)
+        sentences = 0
+        for last in range(begin, len(said)):
+            unit = said[last]
+            fit = fits.add(unit) and unit.end - said[begin].start <= MAX_SHOWN
+            if not fit and last > begin:
+                break
+            following = said[last + 1] if last + 1 < len(said) else None
+            cost = _ANOTHER_CUE + _ENDS_AFTER[ends[last]] + sentences * _SENTENCE_WITHIN
+            if following and following.start - GAP - said[begin].start < MIN_SHOWN:
+                cost += _TOO_SHORT
+            whole = whole_from_here and ends[last] == SENTENCE
+            if fits.columns < _FEW_COLUMNS and not whole:
+                cost += _LOST
+            if best[begin] + cost < best[last + 1]:
+                best[last + 1] = best[begin] + cost
+                cut_before[last + 1] = begin
+            if not fit or (following and following.start - unit.end >= SILENCE):
+                break
+            sentences += ends[last] == SENTENCE
+    return _drafts(passage, cut_before, room)
+
+
+def _endings(said: Sequence[Unit]) -> list[int]:
+    """Return how good a place there is after each unit, with what pauses tell."""
+    endings = [
+        SENTENCE if after.start - unit.end >= _PAUSE else unit.ends
+        for unit, after in pairwise(said)
+    ]
+    return [*endings, SENTENCE]
+
+
+class _Fit:
+    """Whether units fit into two lines when each line takes as much as it can."""
+
+    __slots__ = ("_line", "_lines", "_room", "columns")
+
+    def __init__(self, room: int) -> None:
+        self._room = room  # of the line that is being filled
+        self._line = 0
+        self._lines = 1
+        self.columns = 0
+
+    def add(self, unit: Unit) -> bool:
+        """Add a unit; return whether all still fit."""
+        grown = self._line + len(unit.space) * (self._line > 0) + unit.width
+        self.columns += len(unit.space) * (self.columns > 0) + unit.width
+        if grown <= self._room:
+            self._line = grown
+            return True
+        if self._line == 0 or self._lines == MAX_LINES:
+            return False
+        self._lines += 1
+        self._room = MAX_COLUMNS
+        self._line = unit.width
+        return self._line <= self._room
+
+
+def _drafts(passage: _Passage, cut_before: Sequence[int], room: int) -> list[_Draft]:
+    drafts = []
+    stop = len(passage.units)
+    while stop:
+        begin = cut_before[stop]
+        said = passage.units[begin:stop]
+        drafts.append(
+            _Draft(
+                start=said[0].start,
+                end=said[-1].end,
+                lines=_lines(said, room),
+                columns=sum(len(unit.space) + unit.width for unit in said),
+                voice=passage.voice,
+            )
+        )
+        stop = begin
+    return drafts[::-1]
+
+
+def _lines(said: Sequence[Unit], room: int) -> tuple[str, ...]:
+    """Return one line, or two that are broken where it reads best and about equally long."""
+    widths = [unit.width + len(unit.space) for unit in said]
+    widths[0] = said[0].width
+    total = sum(widths)
+    if total <= room or len(said) == 1:
+        return (_line(said),)
+    best, chosen = float("inf"), 1
+    first = 0
+    for place in range(1, len(said)):
+        first += widths[place - 1]
+        second = total - first - len(said[place].space)
+        if first > room or second > MAX_COLUMNS:
+            continue
+        # A second line that is a little longer reads well; a first one hides more of the picture.
+        cost = abs(second - first) / 2 + (4 if first > second else 0) - 6 * said[place - 1].ends
+        if cost < best:
+            best, chosen = cost, place
+    return _line(said[:chosen]), _line(said[chosen:])
+
+
+def _line(said: Sequence[Unit]) -> str:
+    return said[0].text + "".join(unit.space + unit.text for unit in said[1:])
+
+
+# --- times ---------------------------------------------------------------------------------------
+
+
+def _timed(drafts: Sequence[_Draft]) -> list[Cue]:
+    """Give each cue the time that it is shown, the first to the last."""
+    shown: list[Cue] = []
+    start = drafts[0].start if drafts else 0
+    for place, draft in enumerate(drafts):
+        to_read = max(MIN_SHOWN, -(-draft.columns * 1000 // READING_SPEED))
+        end = min(max(draft.end, start + to_read), start + MAX_SHOWN)
+        if place + 1 < len(drafts):
+            said = drafts[place + 1].start
+            wanted = min(start + min(to_read, MAX_SHOWN) + GAP, said + MAX_DELAY)
+            following = max(said, wanted, start + MIN_SHOWN + GAP)
+            end = min(end, following - GAP)
+        turn = place > 0 and draft.voice != drafts[place - 1].voice
+        shown.append(Cue(start=start, end=end, lines=draft.lines, voice=draft.voice, turn=turn))
+        if place + 1 < len(drafts):
+            start = following
+    return shown

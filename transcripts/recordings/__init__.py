@@ -1,0 +1,1 @@
+"""Recordings in S3: their keys, documents, sessions and status."""
