@@ -15,7 +15,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## set up what is missing and start everything on this machine (PORT, ENGINE, LOCAL_DIR)
-	@$(ANY_PYTHON) -m local_cloud.preflight
+	@$(ANY_PYTHON) -m local_cloud.launcher.preflight
 	$(SET_UP) $(FOR_DEMO)
 	@exec $(PYTHON_HERE) -m local_cloud demo
 
@@ -101,9 +101,11 @@ test: setup-test ## set up and run every check and test
 	@$(MAKE) --no-print-directory browser
 
 .PHONY: lint
-lint: setup-dev ## check format and style of the Python code
+lint: setup-dev ## check format, style and imports of the Python code, and the workflows
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m ruff check .
+	lint-imports
+	zizmor --offline --quiet .
 
 .PHONY: types
 types: setup-dev ## check the types of the Python code

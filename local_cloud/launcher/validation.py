@@ -24,7 +24,8 @@ from pydantic_settings import BaseSettings, SettingsError
 import ecs_service.settings
 import gpu_server.settings
 from ecs_service.app import engine_of
-from local_cloud import ROOT, preflight
+from local_cloud import ROOT
+from local_cloud.launcher import preflight
 from local_cloud.emulator.environment import isolated_environment, shared_environment
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
@@ -32,7 +33,7 @@ from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
 from local_cloud.launcher.parts.service import service_environment
 from local_cloud.launcher.plan import TRANSCRIBE, DemoPlan, make_plan
-from local_cloud.preflight import Problems
+from local_cloud.launcher.preflight import Problems
 from local_cloud.stacks.deployment import StackOutputs
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
