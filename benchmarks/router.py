@@ -184,7 +184,7 @@ def _compile_packages(cache: Path, environment: dict[str, str], data: Path) -> d
     """Compile everything but our own sources into `cache`; return the variables that select it."""
     selected = {"PYTHONPYCACHEPREFIX": str(cache)}
     _import_seconds(environment | selected, data)
-    for room in ("lambdas", "transcripts"):
+    for room in ("foundation", "lambdas", "transcripts"):
         shutil.rmtree(_cached(cache, ROOT / room))
     return selected | {"PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -31,6 +31,7 @@ from pydantic import ValidationError
 from ecs_service import telemetry
 from ecs_service.conversations.journal import Journal, JournalEntry, SentEntry
 from ecs_service.conversations.outbox import BATCH
+from foundation.backoff import backoff
 from transcripts.conversations import MOST_KEYS, Key, key_of
 from transcripts.models import Utterance
 
@@ -113,8 +114,9 @@ class Confirmation:
                 log.error("journal_failed", error=str(error))  # noqa: TRY400 - no stack needed
                 answered = False
             failures = 0 if answered else failures + 1
-            longer = 2.0 ** min(failures, 10)
-            await asyncio.sleep(min(EVERY_SECONDS * longer, LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(
+                backoff(failures + 1, first=EVERY_SECONDS, longest=LONGEST_PAUSE_SECONDS, jitter=0)
+            )
 
     async def _confirm_all(self) -> bool:
         """Check all entries that are due, or until some are missing.
