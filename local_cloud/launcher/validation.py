@@ -25,9 +25,9 @@ import ecs_service.settings
 import gpu_server.settings
 from ecs_service.app import engine_of
 from local_cloud import ROOT
-from local_cloud.launcher import preflight
 from local_cloud.emulator.environment import isolated_environment, shared_environment
 from local_cloud.errors import LaunchError
+from local_cloud.launcher import preflight
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
