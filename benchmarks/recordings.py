@@ -34,7 +34,7 @@ from benchmarks.figures import table
 from benchmarks.lanes import Caller, Lane, cloud, engine, loaded, server_for_recordings
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
-from gpu_server.work.worker import AHEAD
+from gpu_server.work.worker import PREFETCH
 from speech.decode import decode
 from speech.pcm import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec
@@ -233,7 +233,7 @@ async def _pairs(
             ALONE: engines,
             "requests": [Caller(server, session)] * slots,
             # One more, as the worker takes one more.
-            "queue": [jobs] * (slots + AHEAD),
+            "queue": [jobs] * (slots + PREFETCH),
         }
         passes: dict[str, list[Pass]] = {way: [] for way in lanes}
         for lane in lanes.values():

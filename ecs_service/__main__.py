@@ -15,7 +15,8 @@ from pydantic_settings import SettingsError
 
 from ecs_service.app import run
 from ecs_service.settings import Settings
-from ecs_service.telemetry import configure_logging
+from foundation.invalid import explain_settings
+from foundation.logs import configure_logging
 from speech.engines.errors import EngineError
 
 EXIT_FAILURE = 1
@@ -34,9 +35,7 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
-            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        print(explain_settings(error), file=sys.stderr)
         return EXIT_USAGE
     except SettingsError as error:  # a value that is no JSON
         print(error, file=sys.stderr)

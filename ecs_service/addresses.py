@@ -8,12 +8,8 @@ setting names that header. Without the setting no header is trusted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 
-#: Longer texts are not parsed; an IPv6 address with a long zone is still shorter.
-LONGEST_ADDRESS = 64
-#: Bytes of an IPv6 address that identify a network: a household or a phone has a whole /64.
-_NETWORK_BYTES = 8
+from foundation.addresses import network_key
 
 
 def caller_key(headers: Mapping[str, str], header: str | None, peer: str) -> str:
@@ -23,21 +19,3 @@ def caller_key(headers: Mapping[str, str], header: str | None, peer: str) -> str
     """
     claimed = headers.get(header) if header else None
     return (network_key(claimed) if claimed else None) or network_key(peer) or peer
-
-
-def network_key(address: str) -> str | None:
-    """Return the key of an address: an IPv4 address itself, the /64 of IPv6; None if malformed.
-
-    An IPv4-mapped address (`::ffff:192.0.2.1`, RFC 4291 section 2.5.5.2) counts as IPv4.
-    """
-    if len(address) > LONGEST_ADDRESS:
-        return None
-    try:
-        parsed = ip_address(address.strip())
-    except ValueError:
-        return None
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{parsed.packed[:_NETWORK_BYTES].hex(':', 2)}::/64"

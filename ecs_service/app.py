@@ -29,7 +29,7 @@ from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.descriptors import Shares, raised_limit, share, wanted
+from ecs_service.descriptors import Shares, share, wanted
 from ecs_service.embedded_metrics import MetricsReader, print_metrics
 from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
 from ecs_service.limits.rates import RateLimit, TokenRate
@@ -39,6 +39,7 @@ from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Streams
 from ecs_service.settings import Settings
+from foundation.descriptors import raise_descriptor_limit
 from speech.engines.base import Engine
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.scripted import ScriptedEngine
@@ -225,7 +226,7 @@ def _share_descriptors(settings: Settings) -> Shares:
         TooFewDescriptors: there are too few to serve at all.
     """
     viewers, streams = settings.max_viewers, settings.capacity
-    limit = raised_limit(wanted(viewers=viewers, streams=streams))
+    limit = raise_descriptor_limit(wanted(viewers=viewers, streams=streams))
     shares = share(limit, viewers=viewers, streams=streams)
     if (shares.viewers, shares.streams) != (viewers, streams):
         log.warning(

@@ -6,8 +6,6 @@ each of the three has a share that the others cannot use up, and some stay for t
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from dataclasses import dataclass
 
 #: For the listening socket, the journal, the engine's processes (18 measured) and calls of AWS (2
@@ -53,26 +51,6 @@ def share(limit: int | None, *, viewers: int, streams: int) -> Shares:
             f"this process may open {limit} files, which is too few: raise `ulimit -n`"
         )
     return shares
-
-
-def raised_limit(wanted: int) -> int | None:
-    """Raise this process's limit on open files to `wanted`, or as far as allowed; return it.
-
-    Returns None where there is no limit.
-    """
-    if sys.platform == "win32":
-        return None
-    import resource  # noqa: PLC0415 - not made for Windows
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return None
-    if soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with contextlib.suppress(ValueError, OSError):  # a system with yet another limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            return raised
-    return soft
 
 
 def wanted(*, viewers: int, streams: int) -> int:

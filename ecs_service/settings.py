@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ecs_service.access import LOOPBACK_NAMES
 from ecs_service.providers import EngineName, TranslatorName
+from foundation.origins import LOOPBACK_NAMES
 from speech.engines.errors import EngineError
 from speech.engines.scripted import ScriptedModel
 from speech.engines.transcribe import AllowedOptions

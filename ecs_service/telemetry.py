@@ -1,17 +1,8 @@
-"""The service's Prometheus metrics, and its structured logs.
-
-Labels and log fields contain ids, codes and durations; never audio, text or people's names.
-"""
+"""The service's Prometheus metrics. Labels contain codes; never audio, text or people's names."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from typing import TextIO
-
-import structlog
 from prometheus_client import Counter, Gauge, Histogram
-from structlog.typing import Processor
 
 _DELAYS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
@@ -67,36 +58,3 @@ translation_delay = Histogram(
     ["kind"],
     buckets=_DELAYS,
 )
-
-
-def configure_logging(level: str, stream: TextIO | None = None) -> None:
-    """Log JSON lines to `stream` (default: standard error), libraries' warnings included."""
-    output: TextIO = stream or sys.stderr
-    number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(output),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(output)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)

@@ -1,37 +1,37 @@
-"""Bounds for connections: how many there are, and how long each may leave something half done.
+"""A limit on a server's connections, and a watch on peers that do not read.
 
-A server has room for a number of connections, well below the descriptors that it may open. One more
-displaces the one that has waited longest without a request, among those of the address that has the
-most. So whoever opens connections and sends nothing, or half of something, displaces his own, and
-`/health` is answered however many there are. Requests in work are never displaced; whoever
-admits them leaves a part of the room free.
+A server holds a bounded number of connections, well below the number of descriptors that it may
+open. One connection above the limit displaces another: of the address that has most connections,
+the one that has waited longest without a request. So a client that opens connections and sends
+nothing, or half a request, displaces its own connections, and `/health` is always answered.
+Requests in work are never displaced; whoever admits requests keeps a part of the limit free.
 
-That a peer takes what is sent to it is watched here, too: what is unread stays in memory, and
-holds a connection that is closed for as long as the peer likes.
+`Outflow` finds peers that do not read what is sent to them: unread data stays in memory and would
+hold a closed connection for as long as the peer likes.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from foundation.fair_slots import neighbourhood
-from foundation.minimum_rate import Pace
+from foundation.addresses import network_key
+from foundation.descriptors import raise_descriptor_limit
+from foundation.minimum_rate import MinimumRate
 
-#: Descriptors that are kept for what is no connection: files, pipes, sockets to AWS; and for
-#: connections that are accepted before there is time to displace any.
+#: Descriptors kept for files, pipes, sockets to AWS, and for connections that are accepted before
+#: there is time to displace any.
 RESERVED: Final = 256
-#: Connections that wait to be accepted.
+#: Connections that the kernel queues until they are accepted.
 BACKLOG: Final = 512
-#: How many of them are accepted at once. (What asyncio names `backlog` is both, so a server begins
-#: with this one, and listens with the other one afterwards.)
+#: How many of them are accepted at once. (asyncio's `backlog` sets both numbers, so a server is
+#: started with this one and then listens with the other.)
 BURST: Final = 32
 
 
-class Member(Protocol):
-    """A connection."""
+class Displaceable(Protocol):
+    """A connection that another one can displace."""
 
     #: The peer's.
     address: str
@@ -41,43 +41,43 @@ class Member(Protocol):
         """Since when it has had no request in work, by any clock; None while it has one."""
 
     def displace(self) -> None:
-        """End it at once."""
+        """Close it at once."""
 
 
-class Crowd:
-    """The connections of a server, and no more than `limit` of them."""
+class ConnectionLimit:
+    """The connections of a server, at most `limit` of them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._members: dict[Member, str] = {}  # and their neighbourhoods
+        self._members: dict[Displaceable, str] = {}  # and the keys of their addresses
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def enter(self, member: Member) -> bool:
-        """Let a connection in; return whether there is room, made where it must be."""
-        self._members[member] = neighbourhood(member.address)
+    def admit(self, member: Displaceable) -> bool:
+        """Admit a connection and displace another if necessary; return whether it stays."""
+        self._members[member] = network_key(member.address) or member.address
         if len(self._members) <= self.limit:
             return True
-        first = first_to_go(self._members)
+        first = choose_displaced(self._members)
         if first is not None:
-            self.leave(first)
+            self.forget(first)
             if first is not member:
                 first.displace()
         else:
-            self.leave(member)
+            self.forget(member)
         return member in self._members
 
-    def leave(self, member: Member) -> None:
+    def forget(self, member: Displaceable) -> None:
         """Forget a connection, if it is known."""
         self._members.pop(member, None)
 
 
-def first_to_go(members: Mapping[Member, str]) -> Member | None:
+def choose_displaced(members: Mapping[Displaceable, str]) -> Displaceable | None:
     """Return the connection that has waited longest, of the address that has most; None if none.
 
     Args:
-        members: and what stands for their addresses.
+        members: connections, and the keys of their addresses.
     """
     counts = Counter(members.values())
     waiting = [
@@ -89,46 +89,45 @@ def first_to_go(members: Mapping[Member, str]) -> Member | None:
 
 
 class Outflow:
-    """Watches whether a peer takes what is sent to it.
+    """Checks from time to time whether a peer reads what is sent to it.
 
     Args:
-        pace: what it has to take.
+        minimum: how fast it has to read.
     """
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, minimum: MinimumRate) -> None:
+        self._minimum = minimum
         self._unsent = 0
 
-    def look(self, waited: float, unsent: int) -> bool:
-        """Note what is unsent, `waited` seconds after the last look; return whether to go on."""
+    def check(self, waited: float, unsent: int) -> bool:
+        """Return whether the peer is fast enough.
+
+        Args:
+            waited: seconds since the last check.
+            unsent: bytes that are still in the write buffer.
+        """
         if self._unsent:
-            self._pace.progress(waited, max(0, self._unsent - unsent))
+            self._minimum.record(waited, max(0, self._unsent - unsent))
         self._unsent = unsent
-        return not unsent or self._pace.left > 0
+        return not unsent or self._minimum.left > 0
 
 
-def affordable(wanted: int, *, each: int = 1) -> int:
-    """Return how many connections the process may have, at most as many as are wanted.
+def affordable_connections(wanted: int, *, each: int = 1) -> int:
+    """Return how many of the wanted connections the process can have; raise its limit if possible.
 
-    Each takes `each` descriptors. More descriptors are asked for where that helps.
+    Args:
+        wanted: the most to return.
+        each: descriptors that a connection takes.
     """
-    try:
-        import resource  # noqa: PLC0415 - not made for Windows
-    except ImportError:
-        return wanted
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted * each + RESERVED
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with contextlib.suppress(ValueError, OSError):  # a system with yet another limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-    return within(wanted, soft, each=each)
+    return connections_within(wanted, raise_descriptor_limit(wanted * each + RESERVED), each=each)
 
 
-def within(wanted: int, descriptors: int, *, each: int) -> int:
-    """Return how many connections so many descriptors allow; half of few stay for the rest."""
-    if descriptors < 0:  # no limit
+def connections_within(wanted: int, descriptors: int | None, *, each: int) -> int:
+    """Return how many connections a number of descriptors allows; None: it is unlimited.
+
+    Where descriptors are few, half of them are kept for other purposes.
+    """
+    if descriptors is None:
         return wanted
     free = max(descriptors - RESERVED, descriptors // 2)
     return max(1, min(wanted, free // each))

@@ -1,56 +1,46 @@
-"""A number of places, of which no address gets all."""
+"""A limited number of slots, of which no single address gets all."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+
+from foundation.addresses import network_key
 
 
 @dataclass(slots=True)
-class Shares:
-    """Counts who has a place.
+class FairSlots:
+    """Counts the slots that each address has taken.
 
-    A quarter of the places is kept from an address that has the other three, so that one caller
-    cannot keep all others out.
+    One address gets at most three quarters of the slots, so that one caller cannot keep all others
+    out.
     """
 
-    #: How many places there are; at least 1.
+    #: How many slots there are; at least 1.
     limit: int
     _taken: Counter[str] = field(init=False, default_factory=Counter)
 
     @property
-    def share(self) -> int:
-        """How many of them one address may have."""
+    def most_per_address(self) -> int:
+        """How many slots one address may have."""
         return max(1, self.limit - self.limit // 4)
 
     @property
     def taken(self) -> int:
-        """How many are taken."""
+        """How many slots are taken."""
         return self._taken.total()
 
     def take(self, address: str) -> bool:
-        """Take a place; return whether there was one."""
-        who = neighbourhood(address)
-        if self.taken >= self.limit or self._taken[who] >= self.share:
+        """Take a slot; return whether one was free for the address."""
+        key = network_key(address) or address
+        if self.taken >= self.limit or self._taken[key] >= self.most_per_address:
             return False
-        self._taken[who] += 1
+        self._taken[key] += 1
         return True
 
-    def leave(self, address: str) -> None:
-        """Leave a place that was taken."""
-        who = neighbourhood(address)
-        self._taken[who] -= 1
-        if not self._taken[who]:
-            del self._taken[who]
-
-
-def neighbourhood(address: str) -> str:
-    """Return what stands for a caller: the address; of IPv6 the /64, all of which is one's own."""
-    try:
-        known = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(known, IPv6Address):
-        return str(known)
-    return str(known.ipv4_mapped or IPv6Address(int(known) >> 64 << 64))
+    def release(self, address: str) -> None:
+        """Release a slot that was taken."""
+        key = network_key(address) or address
+        self._taken[key] -= 1
+        if not self._taken[key]:
+            del self._taken[key]

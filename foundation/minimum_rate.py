@@ -1,9 +1,9 @@
-"""How slowly a peer may send or read before it is given up.
+"""A minimum transfer rate for peers, with a tolerance for pauses.
 
-A peer has some seconds of patience in store. Waiting for it uses them up, and each byte buys some
-back, never more than there were at first. So a peer that keeps up may pause for the whole patience,
-one that is too slow is given up soon, and n bytes are waited for `patience + n / rate` seconds at
-most, however they are spread.
+A peer has some seconds of patience in store, as in a token bucket. Waiting for the peer uses them
+up, and each byte restores some, up to the initial store. So a peer that is fast enough may pause
+for the whole patience, one that is too slow is dropped soon, and n bytes are awaited for at most
+`patience + n / rate` seconds, however they are spread.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 
 
 class TooSlow(Exception):
-    """The patience with a peer is used up."""
+    """The peer has used up the patience with it."""
 
 
 @dataclass(slots=True)
-class Pace:
-    """What is left of the patience with one peer."""
+class MinimumRate:
+    """The patience that is left with one peer."""
 
-    #: What a peer has to bring, or take, bytes per second.
+    #: What a peer has to send, or to read, bytes per second.
     rate: float
     #: Seconds.
     patience: float
@@ -32,13 +32,15 @@ class Pace:
     def __post_init__(self) -> None:
         self.left = self.patience
 
-    def progress(self, waited: float, size: int) -> None:
-        """Note that `size` bytes came, or went, after `waited` seconds."""
+    def record(self, waited: float, size: int) -> None:
+        """Count `size` bytes that were transferred after `waited` seconds."""
         self.left = min(self.patience, self.left - waited + size / self.rate)
 
 
-async def paced(pieces: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """Yield what comes. What the caller does in between takes nothing off the patience.
+async def enforce_rate(pieces: AsyncIterator[bytes], minimum: MinimumRate) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body while they arrive fast enough.
+
+    The time that the caller spends between two pieces does not count.
 
     Raises:
         TooSlow: the patience is used up.
@@ -46,11 +48,11 @@ async def paced(pieces: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes
     while True:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, pace.left)):
+            async with asyncio.timeout(max(0.0, minimum.left)):
                 piece = await anext(pieces)
         except StopAsyncIteration:
             return
         except TimeoutError:
             raise TooSlow from None
-        pace.progress(time.monotonic() - began, len(piece))
+        minimum.record(time.monotonic() - began, len(piece))
         yield piece

@@ -1,5 +1,5 @@
 import react from '@vitejs/plugin-react'
-import { defineConfig } from 'vitest/config'
+import { defineConfig } from 'vite'
 
 /** Where the developer's backend is; the built page always talks to its own origin. */
 const backend = process.env.CLOUDSCRIBE_API ?? 'http://127.0.0.1:8080'
@@ -17,5 +17,4 @@ export default defineConfig({
   worker: { format: 'es' },
   server: { proxy },
   preview: { proxy },
-  test: { include: ['src/**/*.test.ts'], environment: 'node' },
 })

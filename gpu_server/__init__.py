@@ -1,1 +1,1 @@
-"""The server for recordings: an HTTP API and a worker of the jobs' queue around one transcriber."""
+"""The server for recordings: an HTTP API and a queue worker, both in front of one model queue."""

@@ -1,4 +1,4 @@
-"""`python -m gpu_server`: run the server for recordings. Settings come from the environment."""
+"""The command `python -m gpu_server`, which runs the server. Settings are environment variables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from botocore.exceptions import BotoCoreError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from foundation.invalid import explain_settings
+from foundation.logs import configure_logging
 from gpu_server.app import run
-from gpu_server.host.hidden import hide
+from gpu_server.host.hidden import hide_process
 from gpu_server.settings import describe, from_environment
-from gpu_server.telemetry import configure_logging
 from speech.transcribers.errors import TranscriberUnavailable
 
 EXIT_FAILURE = 1
@@ -23,20 +24,18 @@ EXIT_INTERRUPTED = 130
 
 def main() -> int:
     """Run the server; return the exit code."""
-    hide()
+    hide_process()
     argparse.ArgumentParser(
         prog="python -m gpu_server",
-        description="The Cloudscribe server for recordings: an HTTP API, and a worker of the "
-        "jobs' queue.",
+        description="The Cloudscribe server for recordings: an HTTP API, and a worker for "
+        "the queue of jobs.",
         epilog=describe(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
         settings = from_environment()
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
-            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        print(explain_settings(error), file=sys.stderr)
         return EXIT_USAGE
     except SettingsError as error:
         print(error, file=sys.stderr)

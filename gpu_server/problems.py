@@ -1,34 +1,34 @@
-"""What goes wrong, as callers see it: `application/problem+json` (RFC 9457).
+"""The errors of the server as callers see them: `application/problem+json` (RFC 9457).
 
-Problem                 status, code, message, retryable, and when to come again
-├── Defect              500 internal: what nobody thought of
+Problem                 status, code, message, retryable, and Retry-After
+├── Defect              500 internal: an unexpected exception
 ├── Unauthorized        401 unauthorized
 ├── Forbidden           403 forbidden: a foreign web page
 ├── InvalidRequest      400 invalid_request
 ├── RefusedAddress      400 refused_address: a URL that must not be fetched
 ├── RefusedPlace        403 refused_place: S3 beyond the configured buckets, or not a recording
 ├── Conflict            409 conflict: another transcript is being made for the same place
-├── Unprocessable       422 and a `FailureCode`: no retry mends it
+├── Unprocessable       422 and a `FailureCode`: no retry helps
 ├── NotOffered          422 not_offered: an option that this server does not have
 ├── FetchFailed         502 fetch_failed: the other side of a URL does not deliver
 ├── StorageFailed       503 storage_failed: the bucket cannot be reached, or refuses
-├── UploadStalled       408 upload_stalled: a recording comes too slowly, or no more
+├── UploadStalled       408 upload_stalled: a recording arrives too slowly, or stops
 ├── RequestStalled      408 request_stalled: a request's head, or its small body, is not complete
-├── NoSpace             507 no_space: the disk is full, or what transfers may have of it
-├── Busy                503 busy: the queue is full, or there are too many transfers or requests
+├── NoSpace             507 no_space: the disk, or the transfers' part of it, is full
+├── Busy                503 busy: the queue is full, or too many transfers or requests are in work
 ├── NotReady            503 not_ready: the model is being loaded
-├── Stopping            503 stopping: the server is being shut down
+├── Stopping            503 stopping: the server is shutting down
 └── EngineFailure       503 engine_failed: the model or its process failed, or memory ran out
     └── EngineStalled   the same, after it gave no sign of life for minutes
 """
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from gpu_server.work.blame import Whose
 from speech.transcribers.errors import (
     BadRecording,
     OptionUnavailable,
@@ -42,8 +42,20 @@ from transcripts.models import Model
 MEDIA_TYPE = "application/problem+json"
 
 
+class Cause(Enum):
+    """What made an attempt at a recording fail."""
+
+    UNKNOWN = auto()
+    #: The recording itself: others succeed, or at least do not fail.
+    RECORDING = auto()
+    #: What all recordings need: the next one is likely to fail, too.
+    OUTAGE = auto()
+    #: Other recordings fail as well, but too few, or this one failed before, while they succeeded.
+    EITHER = auto()
+
+
 class ProblemDocument(Model):
-    """Why a request was not answered as it was meant."""
+    """Why a request failed."""
 
     status: Annotated[int, Field(description="the HTTP status again")]
     code: Annotated[str, Field(description="for programs; a failure code where no retry helps")]
@@ -52,39 +64,39 @@ class ProblemDocument(Model):
 
 
 class Problem(Exception):
-    """A request cannot be answered as it was meant."""
+    """A request has failed."""
 
     status = 500
     code = "internal"
     retryable = True
 
-    #: Whether it counts as a failure, of the recording or of what all recordings need.
+    #: Whether it counts as a failure of the recording, or of what all recordings need.
     is_failure: ClassVar[bool] = False
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         #: Seconds.
         self.retry_after = retry_after
-        #: Whose failure it is, where it is one of a recording in S3.
-        self.whose = Whose.UNKNOWN
-        #: The very bytes of that recording, where they are known.
+        #: What caused it, for an attempt at a recording in S3.
+        self.cause = Cause.UNKNOWN
+        #: Of the bytes that failed, where they are known.
         self.etag: str | None = None
 
     @property
     def document(self) -> ProblemDocument:
-        """What the caller gets."""
+        """The body of the answer."""
         return ProblemDocument(
             status=self.status, code=self.code, message=str(self), retryable=self.retryable
         )
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the caller gets beside it."""
+        """Further headers of the answer."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class Defect(Problem):
-    """Something was raised that nobody thought of."""
+    """An unexpected exception was raised."""
 
     is_failure = True
 
@@ -96,30 +108,30 @@ class Unauthorized(Problem):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Say which secret."""
+        """The challenge for the secret."""
         return {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(Problem):
-    """A foreign web page is behind the request."""
+    """A foreign web page may be behind the request."""
 
     status, code, retryable = 403, "forbidden", False
 
 
 class InvalidRequest(Problem):
-    """The request is not of the form that it should have."""
+    """The request is malformed."""
 
     status, code, retryable = 400, "invalid_request", False
 
 
 class RefusedAddress(Problem):
-    """A URL leads somewhere that must not be fetched from."""
+    """A URL leads to an address that must not be fetched from."""
 
     status, code, retryable = 400, "refused_address", False
 
 
 class RefusedPlace(Problem):
-    """An object in S3 is not one that this server reads or writes."""
+    """A key or bucket in S3 is not one that this server reads or writes."""
 
     status, code, retryable = 403, "refused_place", False
 
@@ -160,7 +172,7 @@ class StorageFailed(Problem):
 
 
 class UploadStalled(Problem):
-    """A recording comes too slowly, or no more."""
+    """A recording arrives too slowly, or has stopped."""
 
     status, code = 408, "upload_stalled"
 
@@ -172,13 +184,13 @@ class RequestStalled(Problem):
 
 
 class NoSpace(Problem):
-    """The disk is full, or what transfers may have of it."""
+    """The disk, or the transfers' part of it, is full."""
 
     status, code, is_failure = 507, "no_space", True
 
 
 class Busy(Problem):
-    """The queue is full, or there are too many transfers or requests."""
+    """The queue is full, or too many transfers or requests are in work."""
 
     status, code = 503, "busy"
 
@@ -190,7 +202,7 @@ class NotReady(Problem):
 
 
 class Stopping(Problem):
-    """The server is being shut down."""
+    """The server is shutting down."""
 
     status, code = 503, "stopping"
 
@@ -202,11 +214,11 @@ class EngineFailure(Problem):
 
 
 class EngineStalled(EngineFailure):
-    """The model's process gave no sign of life for so long that others had to wait."""
+    """The model's process made no progress for so long that it was stopped."""
 
 
-def of(error: TranscriberError | Stopped) -> Problem:
-    """Return how a transcriber's error looks to a caller."""
+def to_problem(error: TranscriberError | Stopped) -> Problem:
+    """Convert a transcriber's error into a problem for callers."""
     if isinstance(error, BadRecording):
         return Unprocessable(error.code, str(error))
     if isinstance(error, OptionUnavailable):

@@ -1,4 +1,4 @@
-"""The server's settings: environment variables, parsed once at start."""
+"""The server's settings: environment variables, parsed once at the start."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from foundation.origins import LOOPBACK_NAMES
 from speech.transcribers.choice import Device, Kind, TranscriberSpec
 from speech.transcribers.whisperx import Alignment
 from transcripts.models import InWords, Language
 
-LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-#: A shorter secret could be guessed.
+#: The shortest secret that is accepted; a shorter one could be guessed.
 TOKEN_LENGTH: Final = 16
-#: `default` keeps what the model was made with; `auto` takes the fastest that the device has.
+#: `default` keeps the type of the converted model; `auto` takes the fastest of the device.
 COMPUTE_TYPE: Final = r"^(auto|default|int16|int8|(int8_)?(bfloat16|float16|float32))$"
 BUCKET: Final = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 #: The settings that a user may choose wherever the server runs: how it transcribes, and what it
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         if self.spool_bytes < self.max_upload_bytes:
             raise ValueError("TRANSFER_BYTES has to be MAX_UPLOAD_BYTES at least")
         secret = self.secret
-        if secret is None and not self.loopback:
+        if secret is None and not self.is_loopback:
             raise ValueError(
                 "HOST is not this machine alone: give AUTH_TOKEN or AUTH_TOKEN_FILE, for else "
                 "anybody could use the server"
@@ -215,13 +215,13 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in LOOPBACK_NAMES
 
     @property
     def secret(self) -> str | None:
-        """What callers have to know; None lets everybody in.
+        """The secret that callers have to send; None: none is needed.
 
         Raises:
             ValueError: the file cannot be read.
@@ -237,23 +237,23 @@ class Settings(BaseSettings):
 
     @property
     def capacity(self) -> int:
-        """Recordings at a time."""
+        """The number of slots."""
         return self.slots or 1
 
     @property
     def spool_bytes(self) -> int:
-        """What uploads may have on the disk, and downloads."""
+        """The bytes that uploads may have on the disk, and as many for downloads."""
         return self.transfer_bytes or 4 * self.max_upload_bytes
 
     @property
     def connections(self) -> int:
-        """Connections at a time, if there are descriptors for them: twice what can be in work."""
+        """The wanted limit of connections: by default twice the requests that can be in work."""
         in_work = 2 * self.transfer_limit + self.queue_limit + self.capacity
         return self.connection_limit or max(256, 2 * in_work)
 
     @property
     def spec(self) -> TranscriberSpec:
-        """Which transcriber."""
+        """The transcriber to load."""
         return TranscriberSpec(
             kind=self.transcriber,
             model=self.model,
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
 
 
 def describe() -> str:
-    """Return all settings with their defaults, a line each, for people."""
+    """Return the help on all settings: a line for each, with its default."""
     lines = ["environment variables:"]
     for name, field in Settings.model_fields.items():
         has_default = bool(field.default) or field.default == 0
@@ -279,7 +279,7 @@ def describe() -> str:
 
 
 def from_environment() -> Settings:
-    """Return the settings of this process, and take the secrets out of its environment."""
+    """Read the settings of this process, and remove the secrets from its environment."""
     settings = Settings()
     for name in ("AUTH_TOKEN", "HF_TOKEN"):
         os.environ.pop(name, None)

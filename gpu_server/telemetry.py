@@ -1,17 +1,11 @@
-"""What the operator sees: metrics for Prometheus, and structured logs.
+"""The server's metrics for Prometheus.
 
-Labels and log fields carry ids, codes, sizes and durations; never audio, text, keys or names.
+Labels carry codes and routes; never audio, text, keys or names.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
-from typing import TextIO
-
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from structlog.typing import Processor
 
 _WAITS = (0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
 _WORK = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0)
@@ -78,32 +72,3 @@ class Metrics:
             ["end"],
             registry=registry,
         )
-
-
-def configure_logging(level: str, stream: TextIO | None = None) -> None:
-    """Log JSON lines to `stream` (default: standard error), libraries' warnings included."""
-    output: TextIO = stream or sys.stderr
-    number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    finish: list[Processor] = [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
-    structlog.configure(
-        processors=[*shared, *finish],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(output),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(output)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
-        )
-    )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)

@@ -43,8 +43,8 @@ EPOCH = 315_532_800
 PACKAGES = "/opt/python"
 #: Printed where no interpreter compiles the layer. Measured by benchmarks/router.py.
 NO_BYTECODE = (
-    f"No Python {PYTHON} was found, so the layer has no bytecode: each cold start compiles its "
-    "packages, and the router's import takes 1 s instead of 0.4 s.\n"
+    f"Note: no Python {PYTHON} was found, so the layer has no bytecode: each cold start compiles "
+    "its packages, and the router's import takes 1 s instead of 0.4 s.\n"
 )
 
 #: What installers leave behind: locks, scripts, and records of where a package came from.
@@ -106,16 +106,12 @@ def bundle_layer(
 
 
 def install(folder: Path) -> None:
-    """Install the locked packages into `folder` with uv, or else with pip, which reads `pip.conf`.
+    """Install the locked packages into `folder`.
 
     Raises:
-        subprocess.CalledProcessError: both failed; their output says why.
+        subprocess.CalledProcessError: uv failed; its output says why.
     """
-    try:
-        subprocess.run(uv_call(folder), check=True)  # noqa: S603 - the environment's own uv
-    except (OSError, subprocess.CalledProcessError):
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run(pip_call(folder), check=True)  # noqa: S603 - the environment's own pip
+    subprocess.run(uv_call(folder), check=True)  # noqa: S603 - the environment's own uv
 
 
 def uv_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
@@ -123,23 +119,9 @@ def uv_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
     return [
         *(_uv(), "pip", "install", "--link-mode", "copy"),
         *("--python-platform", PLATFORM, "--python-version", PYTHON),
-        *_COMMON,
+        *("--only-binary", ":all:", "--require-hashes", "--no-deps"),
         *("--target", str(folder), "--requirement", str(requirements)),
     ]
-
-
-def pip_call(folder: Path, requirements: Path = REQUIREMENTS) -> list[str]:
-    """Return the pip command that does the same."""
-    architecture, _, system = PLATFORM.partition("-")
-    return [
-        *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"),
-        *("--platform", f"{system}_{architecture}", "--python-version", PYTHON),
-        *("--implementation", "cp", *_COMMON),
-        *("--target", str(folder), "--requirement", str(requirements)),
-    ]
-
-
-_COMMON = ("--only-binary", ":all:", "--require-hashes", "--no-deps")
 
 
 def find_interpreter() -> str | None:

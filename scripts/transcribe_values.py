@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NAME: Final = "@aws-sdk/client-transcribe-streaming"
-PACKAGE: Final = ROOT / "tests/aws_sdk_js/node_modules" / NAME
+PACKAGE: Final = ROOT / "node_modules" / NAME
 TARGET: Final = ROOT / "speech/transcribe_values.py"
 
 OPERATIONS: Final = (

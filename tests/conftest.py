@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +19,10 @@ settings.load_profile("patient")
 # A shell ignores Ctrl-C for what it starts in the background, and every process that the tests
 # start would inherit it; some of them are to be ended by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The environment's Node comes before the machine's, as `make` has it.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(autouse=True)

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from botocore.exceptions import ClientError
 from pydantic import Field, TypeAdapter, ValidationError
 
+from foundation.invalid import summarise
 from transcripts.models import Seconds, Utterance, Word, iso_milliseconds
 
 if TYPE_CHECKING:
@@ -142,8 +143,7 @@ def from_item(item: Mapping[str, Any]) -> Utterance:
         raise UnreadableItem(f"no attribute {error}") from None
     except ValidationError as error:
         # Without the cause, for that quotes what was said.
-        fields = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
-        raise UnreadableItem(f"malformed: {', '.join(fields)}") from None
+        raise UnreadableItem(f"malformed: {summarise(error, whole='words')}") from None
 
 
 def _read_words(text: str) -> tuple[Word, ...]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from client.errors import UsageError
+from foundation.invalid import explain
 from transcripts.protocol import ConnectParameters, Parameters, TranscribeParameters
 
 #: The environment variable that names the service.
@@ -78,7 +79,7 @@ def transcribe_parameters(**values: object) -> TranscribeParameters:
     try:
         return TranscribeParameters.model_validate(given)
     except ValidationError as error:
-        raise UsageError(_complaints(error)) from error
+        raise UsageError(explain(error, rename=_parameter)) from error
 
 
 def engine_options(options: Iterable[str]) -> str:
@@ -107,12 +108,9 @@ def connect_parameters(conversation: str, *, language: str | None = None) -> Con
     try:
         return ConnectParameters(conversation_id=conversation, language=language)
     except ValidationError as error:
-        raise UsageError(_complaints(error)) from error
+        raise UsageError(explain(error, rename=_parameter)) from error
 
 
-def _complaints(error: ValidationError) -> str:
-    """Return what is wrong with parameters, each as people know it: `conversation: must be ...`."""
-    return "; ".join(
-        f"{_NAMES.get(str(item['loc'][0]), str(item['loc'][0]).replace('_', ' '))}: {item['msg']}"
-        for item in error.errors()
-    )
+def _parameter(path: str) -> str:
+    """Return the name by which people know a parameter."""
+    return _NAMES.get(path, path.replace("_", " "))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from client.errors import ClientError, ConnectionLost, NoConnection, Refused
 from client.live.connection import Viewer
-from client.live.pacing import backoff
+from foundation.backoff import backoff
 from transcripts.models import Utterance
 from transcripts.protocol import (
     ConnectParameters,
@@ -20,6 +19,9 @@ from transcripts.protocol import (
     TranslationStatus,
 )
 
+#: The pause before a connection is made again doubles with each failure; seconds.
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
 #: Ids of finals that are remembered, which is hours of talk. A snapshot reaches back two minutes.
 _REMEMBERED = 10_000
 
@@ -104,7 +106,8 @@ async def follow(
                 raise
             failures += 1
             retry_after = error.retry_after if isinstance(error, Refused) else None
-            draw = random.random()  # noqa: S311 - jitter, not a secret
-            delay = backoff(failures, draw, retry_after=retry_after)
+            delay = max(
+                backoff(failures, first=FIRST_DELAY, longest=LONGEST_DELAY), retry_after or 0.0
+            )
             on_retry(error, delay)
             await asyncio.sleep(delay)

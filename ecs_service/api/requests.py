@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import ValidationError
 
 from ecs_service.refusal import Refusal
+from foundation.invalid import explain
 from transcripts.protocol import ErrorCode, Parameters
 
 #: The most query parameters of a request; no protocol here has as many.
@@ -85,16 +86,3 @@ def text_response(message: str, status: HTTPStatus = HTTPStatus.OK, **headers: s
 def json_response(value: object, status: HTTPStatus, headers: Mapping[str, str]) -> HttpResponse:
     """Return a response of JSON."""
     return HttpResponse(status, json.dumps(value).encode(), "application/json", headers)
-
-
-def explain(error: ValidationError) -> str:
-    """Describe what is wrong without quoting the input, which may be long or private."""
-    return "; ".join(
-        _brief(f"{'.'.join(str(part) for part in problem['loc']) or 'message'}: {problem['msg']}")
-        for problem in error.errors(include_input=False, include_url=False)[:5]
-    )
-
-
-def _brief(text: str, longest: int = 120) -> str:
-    """Cut texts that quote the client: names of unknown fields, malformed language tags."""
-    return text if len(text) <= longest else f"{text[:longest]}..."

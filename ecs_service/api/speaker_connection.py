@@ -11,10 +11,11 @@ import structlog
 from pydantic import ValidationError
 
 from ecs_service.api.live import LiveConnection, LiveContext
-from ecs_service.api.requests import HttpRequest, explain
+from ecs_service.api.requests import HttpRequest
 from ecs_service.limits.callers import Caller
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest
+from foundation.invalid import explain
 from speech.pcm import PcmFormat
 from transcripts.protocol import (
     CLOSE_GOING_AWAY,
@@ -172,7 +173,8 @@ class SpeakerConnection(LiveConnection):
             control = control_message.validate_json(message)
         except ValidationError as error:
             raise Refusal(
-                ErrorCode.INVALID_MESSAGE, f"Not a control message: {explain(error)}."
+                ErrorCode.INVALID_MESSAGE,
+                f"Not a control message: {explain(error, whole='message')}.",
             ) from None
         if not isinstance(control, Start):
             self.end("stopped")

@@ -10,7 +10,6 @@ follows a final through all of this.
 from __future__ import annotations
 
 import asyncio
-import random
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ecs_service.conversations.journal import Journal, JournalEntry
+from foundation.backoff import backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -95,7 +95,9 @@ class Outbox:
                 failures = 0
             else:
                 failures += 1
-                await asyncio.sleep(_pause(failures))
+                await asyncio.sleep(
+                    backoff(failures, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
+                )
 
     async def flush(self) -> None:
         """Wait until the queue has every final; from now on batches are sent without delay."""
@@ -167,9 +169,3 @@ def _first_batch(entries: Sequence[JournalEntry]) -> Sequence[JournalEntry]:
         if count and size > BATCH_BYTES:
             return entries[:count]
     return entries
-
-
-def _pause(failures: int) -> float:
-    """Return the pause after so many failures in a row, in seconds: exponential with jitter."""
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

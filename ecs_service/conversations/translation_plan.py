@@ -12,9 +12,10 @@ Times are seconds of a monotonic clock.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from dataclasses import dataclass, field
+
+from foundation.backoff import backoff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +47,8 @@ class TranslationPolicy:
     cache_characters: int = 256 * 1024
 
     def pause(self, failures: int) -> float:
-        """Return the pause after so many failures in a row: exponential, jitter above half."""
-        longest = min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 10))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        """Return the pause after so many failures in a row, in seconds."""
+        return backoff(failures, first=self.first_pause, longest=self.longest_pause)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""Keeps this process's memory and environment from its children.
+"""Hides this process's memory and environment from its child processes.
 
-A transcriber's process has the user of the server, and reads files from strangers. Linux would let
-it read `/proc/PARENT/environ`, where the secrets are that the server was started with, and also
-attach to the parent as a debugger.
+A transcriber's process runs as the server's user and reads files from strangers. Linux would let
+it read `/proc/PARENT/environ`, which holds the secrets that the server was started with, and let
+it attach to the server as a debugger.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final
 PR_SET_DUMPABLE: Final = 4
 
 
-def hide() -> None:
-    """Let no other process of this user look into this one; it does nothing but on Linux.
+def hide_process() -> None:
+    """Prevent other processes of this user from inspecting this one. Only Linux is supported.
 
-    A process that is not dumpable leaves no core, and those files below its `/proc/PID` that tell
-    something belong to root; see prctl(2) and proc(5), `PR_SET_DUMPABLE`. Programs that it starts
-    are dumpable again. Root, and whoever has CAP_SYS_PTRACE, are not kept out.
+    A process that is not dumpable writes no core dump, and the sensitive files below its
+    `/proc/PID` belong to root; see prctl(2) and proc(5), `PR_SET_DUMPABLE`. Programs that it starts
+    are dumpable again. Root and processes with CAP_SYS_PTRACE still have access.
 
     Raises:
         OSError: the system refuses.

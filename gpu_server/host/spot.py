@@ -1,6 +1,8 @@
-"""Whether Spot wants this machine back: the notice in EC2's instance metadata, version 2.
+"""Watches EC2's instance metadata (version 2) for the notice that Spot takes the machine back.
 
-For machines of one's own; on ECS managed draining sends SIGTERM. Source: EC2 user guide, "Spot
+It is for machines that you run yourself; on ECS, managed draining sends SIGTERM.
+
+Source: EC2 user guide, "Spot
 Instance interruption notices" and "Use the Instance Metadata Service".
 """
 
@@ -13,15 +15,15 @@ import aiohttp
 import structlog
 
 METADATA: Final = "http://169.254.169.254"
-#: How often to look, as the user guide recommends, seconds.
+#: Interval between two checks, as the user guide recommends, seconds.
 EVERY: Final = 5.0
 TOKEN_SECONDS: Final = 300
 
 log = structlog.get_logger(__name__)
 
 
-async def spot_notice(base: str = METADATA, *, every: float = EVERY) -> None:
-    """Return when Spot has told that it takes the machine; until then look now and then."""
+async def wait_for_spot_notice(base: str = METADATA, *, every: float = EVERY) -> None:
+    """Return once Spot has announced that it takes the machine back."""
     timeout = aiohttp.ClientTimeout(total=2)
     async with aiohttp.ClientSession(base, timeout=timeout) as session:
         while True:

@@ -1,4 +1,4 @@
-"""For how long the server is to be kept up without work."""
+"""How long the server stays up without work, because somebody asked for it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from transcripts.recordings.machines import LONGEST_WARMTH
 
 @dataclass(slots=True)
 class Warmth:
-    """Remembers until when the server was asked to stay. `now` is the clock."""
+    """Until when the server was asked to stay up. `now` is the clock."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     until: datetime | None = None
 
-    def keep(self, until: datetime) -> datetime:
-        """Stay until then at least, at most for a day; return until when it is going to stay."""
+    def keep_until(self, until: datetime) -> datetime:
+        """Stay up until then, but a day at most; return until when the server stays up now."""
         until = min(until, self.now() + LONGEST_WARMTH)
         if self.until is None or until > self.until:
             self.until = until
         return self.until
 
     @property
-    def kept(self) -> bool:
-        """Whether it is to stay now."""
+    def is_kept(self) -> bool:
+        """Whether the server has to stay up now."""
         return self.until is not None and self.now() < self.until
 
-    def may_end(self, idle_seconds: float, patience: float | None) -> bool:
-        """Return whether the server may end, having been idle for so many seconds."""
-        return patience is not None and idle_seconds >= patience and not self.kept
+    def may_exit(self, idle_seconds: float, patience: float | None) -> bool:
+        """Return whether the server may exit, given its idle time and `IDLE_EXIT_SECONDS`."""
+        return patience is not None and idle_seconds >= patience and not self.is_kept

@@ -1,4 +1,4 @@
-"""The HTTP API. Its description for people is at `/docs`, for programs at `/openapi.json`."""
+"""The HTTP API. `/docs` describes it for people, `/openapi.json` for programs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from foundation.invalid import explain
 from gpu_server.host.warmth import Warmth
-from gpu_server.http.access import Door
+from gpu_server.http.access import Authenticator
+from gpu_server.http.admission import AdmissionMiddleware, problem_response
 from gpu_server.http.download import Downloader
-from gpu_server.http.guard import Guard, problem_response
 from gpu_server.http.transfers import Transfers
 from gpu_server.http.uploads import FILE, receive_form
 from gpu_server.problems import (
@@ -28,12 +29,11 @@ from gpu_server.problems import (
     Problem,
     ProblemDocument,
     RefusedPlace,
-    of,
+    to_problem,
 )
 from gpu_server.telemetry import Metrics
-from gpu_server.work import recordings as s3
 from gpu_server.work.inference import Inference
-from gpu_server.work.recordings import Recordings
+from gpu_server.work.recordings import RecordingTranscriber, to_job
 from gpu_server.work.spool import Spool
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
@@ -50,27 +50,27 @@ UPLOAD: Final = "/transcribe"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API stands on. `recordings` is None where no bucket is configured."""
+    """The parts that the API needs. `recordings` is None where no bucket is configured."""
 
-    door: Door
+    authenticator: Authenticator
     inference: Inference
     spool: Spool
     downloader: Downloader
-    recordings: Recordings | None
+    recordings: RecordingTranscriber | None
     warmth: Warmth
     metrics: Metrics
     uploads: Transfers
     downloads: Transfers
     max_seconds: float
-    #: At a time.
+    #: The most requests at a time.
     requests: int
-    #: For the body of one that uploads nothing.
+    #: Time for the body of a request that uploads nothing.
     body_seconds: float
     started: float = field(default_factory=time.monotonic)
 
 
-class Asked(Model):
-    """What can be asked of every transcription."""
+class TranscriptionRequest(Model):
+    """The options of every transcription."""
 
     model_config = ConfigDict(alias_generator=None, extra="forbid")
 
@@ -84,7 +84,7 @@ class Asked(Model):
     ] = None
 
 
-class S3Request(Asked):
+class S3Request(TranscriptionRequest):
     """A recording in S3."""
 
     s3_input_path: Annotated[
@@ -107,7 +107,7 @@ class S3Request(Asked):
     return_text: Annotated[bool, Field(description="return what was said as well")] = False
 
 
-class UrlRequest(Asked):
+class UrlRequest(TranscriptionRequest):
     """A recording at a public address."""
 
     audio_url: Annotated[
@@ -117,13 +117,13 @@ class UrlRequest(Asked):
 
 
 class WarmupRequest(Model):
-    """For how long to stay."""
+    """How long to stay up."""
 
     until: Annotated[AwareDatetime, Field(description="ISO 8601 with a time zone; a day at most")]
 
 
 class TranscriptAnswer(Model):
-    """What was said. Times are seconds from the start of the recording."""
+    """A transcript. Times are seconds from the start of the recording."""
 
     text: Annotated[str, Field(description="all of it, a segment to a line")]
     language: Language
@@ -149,15 +149,15 @@ class S3Answer(Model):
 
 
 class QueueState(Model):
-    """The one queue in front of the model."""
+    """The queue in front of the model."""
 
     waiting: int
     running: int
     limit: Annotated[int, Field(description="so many may wait")]
 
 
-class Health(Model):
-    """How the server is."""
+class HealthAnswer(Model):
+    """The state of the server."""
 
     status: Literal["ok", "loading", "restarting", "stopping"]
     ready: bool
@@ -170,24 +170,24 @@ class Health(Model):
     warm_until: Timestamp | None
 
 
-class Warm(Model):
-    """For how long the server stays."""
+class WarmupAnswer(Model):
+    """Until when the server stays up."""
 
     until: Timestamp
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meanings = {
-        400: "The request is not of the form that it should have",
+        400: "The request is malformed",
         401: "The secret is missing or wrong",
         403: "Not for this server: a bucket, a key, or a web page behind the request",
-        408: "The request, or the recording, does not come, or comes too slowly",
+        408: "The request, or the recording, arrives too slowly or not at all",
         409: "Another transcript is being made for the same place",
-        422: "No retry mends it; `code` says why: " + ", ".join(FailureCode),
+        422: "No retry helps; `code` says why: " + ", ".join(FailureCode),
         502: "The other side of the URL does not deliver",
-        503: "The queue is full, or too much is on its way; the model is being loaded or has "
-        "failed; or the server stops. `Retry-After` says when to come again",
-        507: "There is no room on the disk for the recording",
+        503: "The queue is full, or too many requests are in work; the model is being loaded or "
+        "has failed; or the server is shutting down. `Retry-After` says when to try again",
+        507: "The disk has no room for the recording",
     }
     schema = {"schema": ProblemDocument.model_json_schema()}
     return {
@@ -229,8 +229,8 @@ Errors are problem documents (RFC 9457) with a `code`, a `message` and whether t
 succeed later (`retryable`)."""
 
 
-def application(parts: Parts) -> Guard:
-    """Return the ASGI application."""
+def create_application(parts: Parts) -> AdmissionMiddleware:
+    """Create the ASGI application."""
     app = FastAPI(
         title="Cloudscribe: recordings",
         version="1",
@@ -244,9 +244,9 @@ def application(parts: Parts) -> Guard:
     routes = frozenset(
         path for route in app.routes if isinstance(path := getattr(route, "path", None), str)
     )
-    return Guard(
+    return AdmissionMiddleware(
         app,
-        door=parts.door,
+        authenticator=parts.authenticator,
         metrics=parts.metrics,
         routes=routes,
         uploads=UPLOAD,
@@ -262,11 +262,12 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-        return Response(status_code=499)  # nobody reads it; it counts as this in the metrics
+        return Response(status_code=499)  # nobody reads it, but the metrics count it
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-        return problem_response(InvalidRequest(_told(list(error.errors()))))
+        details = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # without "body"
+        return problem_response(InvalidRequest(explain(details, whole="body")))
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
@@ -279,19 +280,11 @@ def _handle_errors(app: FastAPI) -> None:
         return problem_response(Problem("The server has a defect; its log has the details."))
 
 
-def _told(errors: list[Any]) -> str:
-    """Return validation errors as a line that quotes nothing of the input."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in each['loc'] if part != 'body')}: {each['msg']}"
-        for each in errors[:5]
-    )
-
-
 def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
     @app.post(
         UPLOAD,
         response_model=TranscriptAnswer,
-        responses=_problems(400, 401, 408, 422, 503, 507),
+        responses=_problem_responses(400, 401, 408, 422, 503, 507),
         openapi_extra=_FORM,
         tags=["transcriptions"],
         summary="Transcribe an uploaded file",
@@ -302,11 +295,11 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         While the queue is full, or too many upload, the answer is 503 before the body is read: with
         `Expect: 100-continue` it need not be sent. An upload that is complete is not refused.
         """
-        with parts.inference.arrival() as arrival, parts.spool.file() as file:
+        with parts.inference.receive_recording() as incoming, parts.spool.create_file() as file:
             with parts.uploads.admit(_caller(request)) as upload:
                 fields = await receive_form(request.headers, request.stream(), file, upload)
-                asked = _asked(fields)
-                place = await _while_connected(request, arrival.place())
+                asked = _parse_fields(fields)
+                place = await _while_connected(request, incoming.take_place())
             return _answer(
                 await _while_connected(request, place.transcribe(file.path, _options(parts, asked)))
             )
@@ -315,17 +308,16 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
         "/transcribe-s3",
         response_model=S3Answer,
         response_model_exclude_none=True,
-        responses=_problems(400, 401, 403, 408, 409, 422, 503, 507),
+        responses=_problem_responses(400, 401, 403, 408, 409, 422, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording in S3 and store the transcript",
     )
     async def transcribe_s3(request: Request, body: S3Request) -> S3Answer:
-        """Ask as often as you like.
+        """Repeat the request as often as you like.
 
-        A transcript that is there already is the answer, and whoever asks while it is being made
-        waits for the same work; who asks for another one for the same place meanwhile is refused
-        (409). Where no transcript can be made, the reason is stored in its
-        place.
+        A transcript that exists is the answer, and callers that ask while it is being made wait for
+        the same work. A request for another transcript in the same place is refused meanwhile
+        (409). Where no transcript can be made, the reason is stored in its place.
         """
         if parts.recordings is None:
             raise RefusedPlace("No bucket is configured.")
@@ -336,13 +328,13 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
             if into != bucket:
                 raise RefusedPlace("A transcript goes into the bucket of its recording.")
         parts.recordings.check_bucket(bucket)
-        order = s3.order(
+        job = to_job(
             bucket, key, transcript_key=output, language=body.language, diarize=body.diarize
         )
-        outcome = await _while_connected(request, parts.recordings.transcribe(order))
+        outcome = await _while_connected(request, parts.recordings.transcribe(job))
         transcript = outcome.transcript
         if transcript is None and body.return_text:
-            transcript = await parts.recordings.stored(order)
+            transcript = await parts.recordings.stored(job)
         return S3Answer(
             s3_output_path=f"s3://{bucket}/{outcome.transcript_key}",
             already_transcribed=outcome.already,
@@ -355,21 +347,21 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
     @app.post(
         "/transcribe-url",
         response_model=TranscriptAnswer,
-        responses=_problems(400, 401, 408, 422, 502, 503, 507),
+        responses=_problem_responses(400, 401, 408, 422, 502, 503, 507),
         tags=["transcriptions"],
         summary="Transcribe a recording at a public URL",
     )
     async def transcribe_url(request: Request, body: UrlRequest) -> Response:
-        """Have the server fetch a recording, from public addresses only, also after redirects.
+        """Let the server fetch a recording, from public addresses only, also after redirects.
 
         Nothing is stored.
         """
-        with parts.inference.arrival() as arrival, parts.spool.file() as file:
+        with parts.inference.receive_recording() as incoming, parts.spool.create_file() as file:
 
             async def fetched() -> Transcription:
                 with parts.downloads.admit(_caller(request)) as download:
                     await parts.downloader.fetch(body.audio_url, file, download)
-                    place = await arrival.place()
+                    place = await incoming.take_place()
                 return await place.transcribe(file.path, _options(parts, body))
 
             return _answer(await _while_connected(request, fetched()))
@@ -378,59 +370,61 @@ def _add_transcriptions(app: FastAPI, parts: Parts) -> None:
 def _add_state(app: FastAPI, parts: Parts) -> None:
     @app.get(
         "/health",
-        response_model=Health,
-        responses={503: {"model": Health, "description": "There is no model ready for a job"}},
+        response_model=HealthAnswer,
+        responses={
+            503: {"model": HealthAnswer, "description": "There is no model ready for a job"}
+        },
         tags=["state"],
-        summary="How the server is",
+        summary="The state of the server",
     )
     async def health() -> Response:
-        """200 while a model is loaded, also while all of them are busy; else 503."""
-        told = _health(parts)
+        """Answer 200 while a model is loaded, even if all slots are busy; otherwise 503."""
+        state = _health(parts)
         return Response(
-            told.model_dump_json(by_alias=True),
-            status_code=200 if told.ready else 503,
+            state.model_dump_json(by_alias=True),
+            status_code=200 if state.ready else 503,
             media_type="application/json",
         )
 
     @app.get("/metrics", tags=["state"], summary="Metrics for Prometheus")
     async def metrics() -> Response:
-        """Counts and durations; nothing of the recordings."""
-        told, inference = parts.metrics, parts.inference
-        told.waiting.set(inference.waiting)
-        told.running.set(inference.running)
-        told.ready.set(inference.ready)
-        told.idle.set(inference.idle_seconds)
-        return Response(generate_latest(told.registry), media_type=CONTENT_TYPE_LATEST)
+        """Return counts and durations, and nothing of the recordings."""
+        gauges, inference = parts.metrics, parts.inference
+        gauges.waiting.set(inference.waiting)
+        gauges.running.set(inference.running)
+        gauges.ready.set(inference.is_ready)
+        gauges.idle.set(inference.idle_seconds)
+        return Response(generate_latest(gauges.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.post(
         "/warmup",
-        response_model=Warm,
-        responses=_problems(400, 401, 408),
+        response_model=WarmupAnswer,
+        responses=_problem_responses(400, 401, 408),
         tags=["state"],
         summary="Keep the server up for a while",
     )
-    async def warmup(body: WarmupRequest) -> Warm:
-        """Until then the server does not end for want of work.
+    async def warmup(body: WarmupRequest) -> WarmupAnswer:
+        """Until then the server does not exit when it is idle.
 
-        The answer says until when it stays, which is later if somebody else has asked for that.
+        The answer says until when it stays up, which is later if somebody else asked for that.
         """
-        return Warm(until=parts.warmth.keep(body.until))
+        return WarmupAnswer(until=parts.warmth.keep_until(body.until))
 
 
-def _health(parts: Parts) -> Health:
+def _health(parts: Parts) -> HealthAnswer:
     inference = parts.inference
-    about = inference.about
+    model = inference.model
     status: Literal["ok", "loading", "restarting", "stopping"] = "ok"
-    if inference.stopping:
+    if inference.is_stopping:
         status = "stopping"
-    elif not inference.ready:
-        status = "restarting" if about else "loading"
-    return Health(
+    elif not inference.is_ready:
+        status = "restarting" if model else "loading"
+    return HealthAnswer(
         status=status,
-        ready=inference.ready,
-        engine=about and about.engine,
-        model=about and about.model,
-        device=about and about.device,
+        ready=inference.is_ready,
+        engine=model and model.engine,
+        model=model and model.model,
+        device=model and model.device,
         queue=QueueState(
             waiting=inference.waiting, running=inference.running, limit=inference.limit
         ),
@@ -440,19 +434,19 @@ def _health(parts: Parts) -> Health:
     )
 
 
-def _asked(fields: dict[str, str]) -> Asked:
-    """Return what the fields of a form ask for.
+def _parse_fields(fields: dict[str, str]) -> TranscriptionRequest:
+    """Parse the fields of a form.
 
     Raises:
-        InvalidRequest: there is no such field, or its value is none.
+        InvalidRequest: a field is unknown, or its value invalid.
     """
     try:
-        return Asked.model_validate(fields)
+        return TranscriptionRequest.model_validate(fields)
     except ValidationError as error:
-        raise InvalidRequest(_told(list(error.errors(include_input=False)))) from None
+        raise InvalidRequest(explain(error)) from None
 
 
-def _options(parts: Parts, asked: Asked) -> TranscriptionOptions:
+def _options(parts: Parts, asked: TranscriptionRequest) -> TranscriptionOptions:
     return TranscriptionOptions(
         language=asked.language, diarize=asked.diarize, max_seconds=parts.max_seconds
     )
@@ -471,7 +465,7 @@ def _answer(transcription: Transcription) -> Response:
 
 
 def _s3_path(path: str) -> tuple[str, str]:
-    """Return bucket and key; the form was checked before."""
+    """Split a validated `s3://` path into bucket and key."""
     bucket, _, key = path.removeprefix("s3://").partition("/")
     return bucket, key
 
@@ -482,10 +476,10 @@ def _caller(request: Request) -> str:
 
 
 async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Return what `work` does; give it up when the caller hangs up.
+    """Await `work`; cancel it when the caller hangs up.
 
     Raises:
-        Problem: as its error looks to a caller.
+        Problem: for an error of the transcriber.
     """
     working = asyncio.ensure_future(work)
     watching = asyncio.create_task(_hung_up(request))
@@ -498,14 +492,14 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
         if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # there is one
             working.cancel()
             raise
-        raise of(Stopped()) from None
+        raise to_problem(Stopped()) from None
     except (TranscriberError, Stopped) as error:
-        raise of(error) from error
+        raise to_problem(error) from error
     finally:
         watching.cancel()
 
 
 async def _hung_up(request: Request) -> None:
-    """Wait until the caller hangs up; the body has been read."""
+    """Wait until the caller hangs up. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,12 +1,11 @@
-"""Recordings by URL, fetched without letting anybody reach what only this server can reach.
+"""Downloads recordings by URL without giving callers access to the server's own network.
 
-Each hop is checked by itself: the URL's form, then every address that its host resolves to. The
-connection goes to an address that was checked, and to no other: the name is not resolved again,
-so that an answer of the DNS which changes in between changes nothing. Proxies of the environment
-are not used, and redirects are followed one by one, each as a new URL.
+Each hop is checked by itself: the form of the URL, then every address that its host resolves to.
+The server connects to an address that was checked and does not resolve the name again, so a DNS
+answer that changes in between has no effect (DNS rebinding). Proxies in the environment are not
+used, and redirects are followed one by one, each as a new URL.
 
-What comes is not decompressed, and is bounded by its size, by its pace, and by the time for all of
-it.
+The content is not decompressed. Its size, its rate and the total time are limited.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from foundation.minimum_rate import TooSlow
-from gpu_server.http.addresses import Address, checked, is_public, numeric
+from gpu_server.http.public_addresses import Address, is_public, parse_address, parse_url
 from gpu_server.http.transfers import Transfer
 from gpu_server.problems import FetchFailed, InvalidRequest, RefusedAddress
 from gpu_server.work.spool import SpoolFile
@@ -33,7 +32,7 @@ from gpu_server.work.spool import SpoolFile
 MAX_REDIRECTS: Final = 5
 #: For all of a recording, redirects included, seconds.
 TOTAL_SECONDS: Final = 900.0
-#: Look-ups in the DNS at a time; each waits in a thread, and somebody's DNS may be slow on purpose.
+#: DNS look-ups at a time. Each waits in a thread, and a DNS server may be slow on purpose.
 LOOKUPS: Final = 4
 BLOCK: Final = 1024 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -45,12 +44,12 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class Downloader:
-    """Fetches recordings.
+    """Downloads recordings.
 
     Args:
         patience: how long the other side may take to answer, at each redirect, seconds.
-        resolve: the DNS.
-        allowed: which addresses may be connected to.
+        resolve: looks a host up.
+        allowed: decides which addresses may be connected to.
     """
 
     def __init__(
@@ -66,14 +65,14 @@ class Downloader:
         self._allowed = allowed
 
     async def fetch(self, url: str, file: SpoolFile, transfer: Transfer) -> None:
-        """Write what is at a URL to an empty file, within the bounds of a transfer.
+        """Write the content of a URL to an empty file, within the limits of a transfer.
 
         Raises:
-            RefusedAddress: it leads somewhere that must not be fetched from.
-            InvalidRequest: there is nothing, or somebody has to be authorised.
+            RefusedAddress: the URL leads to an address that is not public.
+            InvalidRequest: there is nothing at the URL.
             FetchFailed: the other side does not deliver, or too slowly.
             Unprocessable: it is too large for a recording.
-            NoSpace: the disk is full, or what downloads may have of it.
+            NoSpace: the disk, or the downloads' part of it, is full.
         """
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
@@ -91,14 +90,14 @@ class Downloader:
 
     @contextlib.asynccontextmanager
     async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for one URL, and follow no redirect."""
-        parts = checked(url)
+        """Request one URL without following redirects."""
+        parts = parse_url(url)
         host = parts.hostname or ""
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         async with asyncio.timeout(self._patience):
-            addresses = [numeric(each) for each in await self._resolve(host, port)]
+            addresses = [parse_address(each) for each in await self._resolve(host, port)]
         if not addresses or not all(map(self._allowed, addresses)):
-            # Why is not told: else one could ask this server which names its network has.
+            # Without a reason, for that would reveal which names this server's network has.
             raise RefusedAddress("The URL does not lead to a public address.")
         pinned = _Pinned(addresses)
         async with aiohttp.ClientSession(
@@ -120,7 +119,7 @@ class Downloader:
                 yield answer
 
     async def _look_up(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host by the system's resolver, which knows all spellings."""
+        """Return the addresses of a host from the system's resolver, which knows all spellings."""
         ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
@@ -130,7 +129,7 @@ class Downloader:
 
 
 class _Pinned(AbstractResolver):
-    """Resolves every name to the addresses that were checked."""
+    """A resolver that returns the checked addresses for every name."""
 
     def __init__(self, addresses: list[Address]) -> None:
         self._addresses = addresses
@@ -141,7 +140,7 @@ class _Pinned(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - as aiohttp calls it
     ) -> list[ResolveResult]:
-        """Return the addresses, whatever is asked for."""
+        """Return the checked addresses, whatever the host."""
         return [
             ResolveResult(
                 hostname=host,
@@ -154,22 +153,22 @@ class _Pinned(AbstractResolver):
             for address in self._addresses
         ]
 
-    def socket(self, about: AddrInfoType) -> socket.socket:
-        """Return a socket for an address, the last moment to look at it.
+    def socket(self, info: AddrInfoType) -> socket.socket:
+        """Return a socket for an address after a last check.
 
-        aiohttp resolves no literal address, and other libraries may read a host in other ways than
+        aiohttp does not resolve literal addresses, and libraries may read a host in other ways than
         a resolver does.
 
         Raises:
-            OSError: it is none of those that were checked.
+            OSError: the address was not checked.
         """
-        family, kind, protocol, _, address = about
-        if numeric(str(address[0])) not in self._addresses:
+        family, kind, protocol, _, address = info
+        if parse_address(str(address[0])) not in self._addresses:
             raise OSError("the address was not checked")
         return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; nothing is open."""
 
 
 async def _write(answer: aiohttp.ClientResponse, file: SpoolFile, transfer: Transfer) -> None:
@@ -177,10 +176,10 @@ async def _write(answer: aiohttp.ClientResponse, file: SpoolFile, transfer: Tran
         raise InvalidRequest("There is nothing at the URL.")
     if answer.status != _OK:
         problem = FetchFailed(f"The other side answers with status {answer.status}.")
-        problem.retryable = answer.status >= 500  # noqa: PLR2004 - its own fault
+        problem.retryable = answer.status >= 500  # noqa: PLR2004 - a server error
         raise problem
     if answer.content_length is not None:
-        file.expect(answer.content_length)
-        transfer.expect(answer.content_length)
+        file.check_size(answer.content_length)
+        transfer.check_room(answer.content_length)
     async for block in transfer.pieces(answer.content.iter_chunked(BLOCK)):
         await asyncio.to_thread(file.write, block)

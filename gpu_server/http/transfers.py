@@ -1,15 +1,16 @@
-"""Admission for recordings that come over the network: how many, how much, and how slowly.
+"""Admission of recordings that arrive over the network: how many, how large, and how slow.
 
-A transfer takes no place in the queue of the transcribers, for it may be slow. It takes one of the
-places that there are for transfers, and what has come counts against the bytes that all of them
-may have on the disk. It leaves both once its recording has a place in the queue, or when it is
-given up, which happens to those that are too slow (`foundation.minimum_rate`).
+A transfer may be slow, so it takes no place in the transcribers' queue. It takes one of the slots
+for transfers, and the bytes that have arrived count against what all transfers may have on the
+disk. It releases both once its recording has a place in the queue, or when it is cancelled because
+it is too slow (`foundation.minimum_rate`).
 
-Bytes count as they come, not as they are announced: else a few callers that announce a lot and send
-next to nothing would keep everybody else out. What is announced is only compared with what is free
-now. So a transfer may be refused in the middle, though only while others have brought as much.
+Bytes count when they arrive, not when they are announced: otherwise a few callers that announce
+much and send next to nothing would keep all others out. An announced size is only compared with
+what is free now. So a transfer may be refused in the middle, but only while others have sent as
+much.
 
-Uploads and downloads each have a `Transfers`, so that neither keeps the other out.
+Uploads and downloads have a `Transfers` each, so that neither keeps the other out.
 """
 
 from __future__ import annotations
@@ -18,84 +19,86 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from foundation.fair_slots import Shares
-from foundation.minimum_rate import Pace, paced
+from foundation.fair_slots import FairSlots
+from foundation.minimum_rate import MinimumRate, enforce_rate
 from gpu_server.problems import Busy, NoSpace
 
-#: When to come again if there is no place, or no room, seconds.
-COME_AGAIN = 5
+#: `Retry-After` where no slot, or no room on the disk, is free, seconds.
+RETRY_AFTER = 5
 
 
 @dataclass(slots=True, kw_only=True)
 class Transfers:
-    """The transfers of one kind."""
+    """The transfers of one kind, uploads or downloads, and their limits."""
 
-    #: How many at a time.
+    #: Transfers at a time.
     limit: int
-    #: What they may have on the disk together.
+    #: Bytes that they may have on the disk together.
     max_bytes: int
-    #: The least that each has to bring, bytes per second.
+    #: The least that each has to send, bytes per second.
     rate: float
-    #: For how long one may bring nothing, seconds.
+    #: How long one may send nothing, seconds.
     patience: float
-    #: How long one may take in all, seconds.
+    #: The longest duration of one, seconds.
     longest: float
-    held: int = field(init=False, default=0)  # bytes that they have
-    _shares: Shares = field(init=False)
+    held: int = field(init=False, default=0)  # bytes on the disk
+    _slots: FairSlots = field(init=False)
 
     def __post_init__(self) -> None:
-        self._shares = Shares(self.limit)
+        self._slots = FairSlots(self.limit)
 
     @property
     def running(self) -> int:
-        """How many there are."""
-        return self._shares.taken
+        """How many transfers are running."""
+        return self._slots.taken
 
     @contextmanager
     def admit(self, address: str) -> Iterator[Transfer]:
-        """Give a place to a caller from an address.
+        """Give a slot to a caller.
 
         Raises:
-            Busy: there is none.
+            Busy: no slot is free for its address.
         """
-        if not self._shares.take(address):
+        if not self._slots.take(address):
             raise Busy(
-                f"{self.running} recordings are on their way already.", retry_after=COME_AGAIN
+                f"{self.running} recordings are on their way already.", retry_after=RETRY_AFTER
             )
         transfer = Transfer(self)
         try:
             yield transfer
         finally:
             self.held -= transfer.held
-            self._shares.leave(address)
+            self._slots.release(address)
 
 
 @dataclass(slots=True)
 class Transfer:
-    """A recording on its way."""
+    """A recording that is arriving."""
 
-    of: Transfers
-    #: Bytes that have come.
+    transfers: Transfers
+    #: Bytes that have arrived.
     held: int = field(init=False, default=0)
 
     async def pieces(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield what comes.
+        """Yield the body's pieces as they arrive.
 
         Raises:
-            TooSlow: it comes too slowly.
+            TooSlow: they arrive too slowly.
             NoSpace: transfers have too much on the disk.
         """
-        async for piece in paced(body, Pace(self.of.rate, self.of.patience)):
-            self.expect(len(piece))
+        async for piece in enforce_rate(
+            body, MinimumRate(self.transfers.rate, self.transfers.patience)
+        ):
+            self.check_room(len(piece))
             self.held += len(piece)
-            self.of.held += len(piece)
+            self.transfers.held += len(piece)
             yield piece
 
-    def expect(self, size: int) -> None:
-        """Refuse what there is no room for now.
+    def check_room(self, size: int) -> None:
+        """Check that so many more bytes have room on the disk now.
 
         Raises:
             NoSpace: transfers would have too much on the disk.
         """
-        if self.of.held + size > self.of.max_bytes:
-            raise NoSpace("There is no room for the recording now.", retry_after=COME_AGAIN)
+        if self.transfers.held + size > self.transfers.max_bytes:
+            raise NoSpace("There is no room for the recording now.", retry_after=RETRY_AFTER)

@@ -1,6 +1,6 @@
-"""Uploads: a `multipart/form-data` body, written to disk as it comes.
+"""Uploads: a `multipart/form-data` body, written to disk as it arrives.
 
-Nothing of a file is kept in memory, and its size is checked while it comes, whatever was announced.
+No file is kept in memory, and its size is checked as it arrives, whatever was announced.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from gpu_server.http.transfers import Transfer
 from gpu_server.problems import InvalidRequest, UploadStalled
 from gpu_server.work.spool import SpoolFile
 
-#: The name of the field that has the recording.
+#: The name of the field with the recording.
 FILE: Final = "file"
-#: What all other fields may have together, bytes.
+#: The most that all other fields may have together, bytes.
 MAX_FIELDS_BYTES: Final = 16 * 1024
-#: What headers and boundaries add to a recording, at most, bytes.
+#: The most that headers and boundaries add to a recording, bytes.
 MAX_OVERHEAD_BYTES: Final = 64 * 1024
 #: A part's headers, bytes.
 MAX_HEADER_BYTES: Final = 8 * 1024
-#: Parts of a form; a server that ignores what it does not know must not be made to remember it.
+#: The most parts of a form: unknown fields are kept in memory, too.
 MAX_PARTS: Final = 16
-#: What may follow the last boundary, bytes. Some clients end with another line break.
+#: The most that may follow the last boundary, bytes. Some clients end with another line break.
 MAX_EPILOGUE_BYTES: Final = 1024
 #: Written to disk at once, bytes.
 BLOCK: Final = 1024 * 1024
@@ -43,16 +43,16 @@ async def receive_form(
     """Write the recording of a form to `file`; return the other fields.
 
     Args:
-        headers: of the request, looked up in lower case.
-        body: as it comes.
-        file: an empty one.
-        transfer: its bounds.
+        headers: of the request, looked up without regard to case.
+        body: as it arrives.
+        file: an empty file.
+        transfer: the limits.
 
     Raises:
-        InvalidRequest: it is no form, or has not one recording in it.
-        UploadStalled: it comes too slowly, or takes too long altogether.
+        InvalidRequest: the body is no form, or does not hold exactly one recording.
+        UploadStalled: the body arrives too slowly, or takes too long altogether.
         Unprocessable: the recording is too large.
-        NoSpace: the disk is full, or what uploads may have of it.
+        NoSpace: the disk, or the uploads' part of it, is full.
     """
     kind, options = parse_options_header(headers.get("content-type", ""))
     boundary = options.get(b"boundary")
@@ -60,23 +60,23 @@ async def receive_form(
         raise InvalidRequest(f"Send a form (multipart/form-data) with the field {FILE!r}.")
     announced = headers.get("content-length", "")
     if announced.isdecimal():
-        file.expect(int(announced) - MAX_OVERHEAD_BYTES)
-        transfer.expect(int(announced))
+        file.check_size(int(announced) - MAX_OVERHEAD_BYTES)
+        transfer.check_room(int(announced))
     form = _Form()
-    bounds = transfer.of
+    limits = transfer.transfers
     try:
-        async with asyncio.timeout(bounds.longest):
+        async with asyncio.timeout(limits.longest):
             pieces = transfer.pieces(body)
             await _read(MultipartParser(boundary, form.callbacks()), form, pieces, file)
     except FormParserError as error:
         raise InvalidRequest("The form is malformed.") from error
     except TooSlow:
         raise UploadStalled(
-            f"The upload brings less than {bounds.rate:g} bytes per second, or nothing for "
-            f"{bounds.patience:g} seconds."
+            f"The upload brings less than {limits.rate:g} bytes per second, or nothing for "
+            f"{limits.patience:g} seconds."
         ) from None
     except TimeoutError:
-        raise UploadStalled(f"The upload has taken more than {bounds.longest:g} seconds.") from None
+        raise UploadStalled(f"The upload has taken more than {limits.longest:g} seconds.") from None
     await asyncio.to_thread(file.write, form.take())
     if not form.complete:
         raise InvalidRequest("The form ends in the middle.")
@@ -96,7 +96,7 @@ async def _read(
         if form.complete:
             epilogue += len(piece)
             if epilogue > MAX_EPILOGUE_BYTES:
-                raise InvalidRequest("There is more after the end of the form.")
+                raise InvalidRequest("There is data after the end of the form.")
             continue
         parser.write(piece)
         if len(form.waiting) >= BLOCK:
@@ -105,10 +105,10 @@ async def _read(
 
 
 class _Form:
-    """What a form has told so far."""
+    """What has been parsed of a form so far."""
 
     def __init__(self) -> None:
-        self.waiting = bytearray()  # of the recording, for the disk
+        self.waiting = bytearray()  # of the recording, not on the disk yet
         self.files = 0
         self.complete = False
         self._parts = 0
@@ -132,7 +132,7 @@ class _Form:
         }
 
     def take(self) -> bytearray:
-        """Return what is for the disk, and forget it."""
+        """Return the part of the recording that is not on the disk yet, and forget it."""
         taken, self.waiting = self.waiting, bytearray()
         if self._target is taken:
             self._target = self.waiting
@@ -142,7 +142,7 @@ class _Form:
         """Return the other fields.
 
         Raises:
-            InvalidRequest: one is no text.
+            InvalidRequest: a field is not UTF-8.
         """
         try:
             return {name: value.decode() for name, value in self._fields.items()}

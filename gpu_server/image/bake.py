@@ -1,9 +1,9 @@
-"""Puts models into the image, while it is built: `bake.py MODEL FOLDER [LANGUAGE ...]`.
+"""Downloads models into the image while it is built: `bake.py MODEL FOLDER [LANGUAGE ...]`.
 
-Whisper's goes to the folder. Where WhisperX is installed, models for alignment go into the caches
-that `HF_HOME` and `TORCH_HOME` name, and into `NLTK_DATA` what WhisperX finds the ends of sentences
-by, which it wants for every alignment; faster-whisper needs neither. It runs where the dependencies
-are installed, and nothing else of ours.
+The Whisper model goes into the folder. Where WhisperX is installed, alignment models go into the
+caches that `HF_HOME` and `TORCH_HOME` name, and the sentence splitter that every alignment needs
+into `NLTK_DATA`; faster-whisper needs neither. The script runs where only the dependencies are
+installed, so it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 
 def main(model: str, folder: str, languages: list[str]) -> None:
-    """Fetch the models; without a name only what any of them needs."""
+    """Download the models; without a model's name only what every model needs."""
     aligns = importlib.util.find_spec("whisperx") is not None
     if aligns:
         import nltk  # noqa: PLC0415 - takes seconds

@@ -1,8 +1,8 @@
-"""Installs a part of the locked packages, while the image is built: `layer.py NUMBER REQUIREMENTS`.
+"""Installs one layer of the locked packages into the image: `layer.py NUMBER REQUIREMENTS`.
 
-Docker fetches an image one layer to a thread, so the biggest packages get layers of their own
-(`LAYERS`, some 600 to 900 MB each for WhisperX), and all others the last one. A part of which the
-file has nothing is an empty layer.
+Docker downloads each layer of an image in a thread of its own. So the largest packages get layers
+of their own (`LAYERS`, some 600 to 900 MB each for WhisperX), and all others share the last one. A
+layer whose packages are not in the file is empty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: Names of packages, each layer's; what none names is the last layer's.
+#: The names of the packages in each layer; packages without a layer are in the last one.
 LAYERS = (
     ("nvidia-cublas-cu12",),
     ("nvidia-cudnn-cu12",),
@@ -25,7 +25,7 @@ LAYERS = (
 
 
 def part(number: int, requirements: str) -> str:
-    """Return the requirements of a layer, each with its digests, as a file of their own."""
+    """Return the requirements of one layer with their digests, as a requirements file."""
     blocks = re.findall(r"^[a-z0-9].*(?:(?<=\\)\n.*)*", requirements, re.MULTILINE)
     named = {name: index for index, names in enumerate(LAYERS) for name in names}
     return "".join(
@@ -36,7 +36,7 @@ def part(number: int, requirements: str) -> str:
 
 
 def main(number: int, requirements: Path) -> int:
-    """Install a layer into the environment that runs this; return the exit status."""
+    """Install a layer into the running Python's environment; return the exit status."""
     chosen = part(number, requirements.read_text(encoding="utf-8"))
     if not chosen:
         return 0

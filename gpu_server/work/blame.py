@@ -1,16 +1,16 @@
-"""Whose failure is it: that of one recording, or of everything that recordings need?
+"""Decides what caused a failure: one recording, or an outage of what all recordings need.
 
-An outage fails whatever comes; a strange recording fails alone, and again. So:
+An outage makes every recording fail; a bad recording fails alone, and again. Therefore:
 
-* a recording that fails again is its own failure where others have succeeded since it first
-  failed, or where no other one fails;
-* failures of different recordings, three or more without a success in between, are an outage. Two
+* a recording that fails again is the cause itself if others have succeeded since it first failed,
+  or if no other one fails;
+* three or more failures of different recordings without a success in between are an outage. Two
   are not: where one recording of ten is bad, two in a row are common;
-* one that fails again in an outage, although others have succeeded since it first failed, proves
-  neither, and does not make the outage last;
-* after a single first failure nobody knows.
+* a recording that fails again in an outage, although others have succeeded since it first failed,
+  proves neither and does not prolong the outage;
+* a single first failure proves nothing.
 
-No input or output: callers report how attempts ended, and act on what they learn.
+The module does no I/O: callers report how attempts ended, and act on the answer.
 """
 
 from __future__ import annotations
@@ -19,29 +19,18 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
-#: So many failures in a row are an outage, if they are not all of one recording.
+from gpu_server.problems import Cause
+
+#: This many failures in a row are an outage, unless all are of one recording.
 OUTAGE: Final = 3
-#: With so many others that fail, a recording that has failed before is not to blame for sure.
+#: While this many other recordings fail, one that failed before is not the certain cause.
 OTHERS: Final = 2
-#: Failures longer ago say nothing of now, seconds; a job is tried again much sooner.
+#: Older failures are forgotten, seconds; a job is tried again much sooner.
 MEMORY: Final = 3600.0
-#: Recordings that are remembered, those that failed last.
+#: The most failed recordings that are remembered.
 REMEMBERED: Final = 1000
-
-
-class Whose(Enum):
-    """Whose failure an attempt's failure is."""
-
-    UNKNOWN = auto()
-    #: The recording's: others succeed, or at least do not fail.
-    RECORDING = auto()
-    #: Everybody's: the next recording is likely to fail, too.
-    OUTAGE = auto()
-    #: Others fail as well, but too few, or this one failed before, while they succeeded.
-    EITHER = auto()
 
 
 @dataclass(slots=True)
@@ -56,7 +45,7 @@ class _Suspect:
 
 
 class Blame:
-    """Judges failures by what happens to other recordings. See the module.
+    """Judges a failure by what happens to other recordings; see the module.
 
     Args:
         clock: monotonic, seconds.
@@ -67,23 +56,23 @@ class Blame:
         self._successes = 0
         #: In the order of their last failures.
         self._suspects: OrderedDict[Hashable, _Suspect] = OrderedDict()
-        #: How often recordings failed since the last success, and not by their own fault.
+        #: Failures since the last success, without those that a recording caused itself.
         self._in_a_row: Counter[Hashable] = Counter()
 
     @property
     def in_a_row(self) -> int:
-        """How many failures there were since the last success, those of a single one as one."""
+        """Failures in a row, for outages; those of a single recording count as one."""
         self._forget_old()
         return self._in_a_row.total() if len(self._in_a_row) > 1 else len(self._in_a_row)
 
-    def succeeded(self, recording: Hashable) -> None:
-        """Note that an attempt at a recording succeeded."""
+    def record_success(self, recording: Hashable) -> None:
+        """Record that an attempt at a recording succeeded."""
         self._successes += 1
         self._in_a_row.clear()
         self._suspects.pop(recording, None)
 
-    def failed(self, recording: Hashable) -> Whose:
-        """Note that an attempt at a recording failed; return whose failure that is."""
+    def record_failure(self, recording: Hashable) -> Cause:
+        """Record that an attempt at a recording failed; return the cause."""
         self._forget_old()
         suspect = self._suspects.setdefault(recording, _Suspect(self._successes))
         suspect.failures += 1
@@ -95,14 +84,14 @@ class Blame:
         again = suspect.failures > 1
         if again and self._successes > suspect.successes:
             del self._in_a_row[recording]
-            return Whose.RECORDING if others < OTHERS else Whose.EITHER
+            return Cause.RECORDING if others < OTHERS else Cause.EITHER
         if again and not others:
             del self._in_a_row[recording]
-            return Whose.RECORDING
+            return Cause.RECORDING
         self._in_a_row[recording] += 1
         if not others:
-            return Whose.UNKNOWN
-        return Whose.OUTAGE if self.in_a_row >= OUTAGE else Whose.EITHER
+            return Cause.UNKNOWN
+        return Cause.OUTAGE if self.in_a_row >= OUTAGE else Cause.EITHER
 
     def _forget_old(self) -> None:
         now = self._clock()

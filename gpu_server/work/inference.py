@@ -1,31 +1,33 @@
-"""The one queue in front of the transcribers, with its bound.
+"""The bounded queue in front of the transcribers.
 
-A place belongs to whose recording is there. What comes from strangers may come slowly, so it takes
-none before it is complete. What is fetched from S3 comes at once, and takes one first, so that what
-waits on the disk is bounded:
+A recording needs a place in the queue. An upload or a download from a URL may be slow, so it takes
+a place only when it is complete. A recording in S3 arrives quickly and takes its place first, so
+that the number of recordings that wait on the disk is bounded:
 
-    with inference.arrival() as arrival:
-        ... receive the recording; how many do so at a time is bounded elsewhere ...
-        place = await arrival.place()
+    with inference.receive_recording() as incoming:
+        ... receive the recording; `Transfers` limits how many arrive at a time ...
+        place = await incoming.take_place()
         transcription = await place.transcribe(path, options)
 
-    with inference.place() as place:
-        ... fetch the recording ...
+    with inference.take_place() as place:
+        ... fetch the recording from S3 ...
         transcription = await place.transcribe(path, options)
 
-Who comes while the queue is full is refused before anything is sent. Whose recording has arrived is
-refused no more, even if others have taken the last place meanwhile: all of it would have to be sent
-again. It stands in line, and places that are left go to that line before anybody else. The line is
-as long as there are transfers at most, for who stands in it has not left the place among those.
+While the queue is full, a caller is refused before it sends anything. A recording that has arrived
+is not refused any more, even if others have taken the last place meanwhile: the caller would have
+to send all of it again. It joins a line, which gets every place that becomes free before new
+callers do. The line is no longer than the number of transfers, because a recording in it still
+holds its transfer slot.
 
-A place is left at the end of the `with`, however it ends: a job that waits leaves the queue, and
-one in work is called off. Jobs of the SQS queue take places in the `background`: these are not
-counted, for the worker takes only one more of them than there are slots, and they give way to
-requests for a while from when they could have begun, but not for ever.
+A place is released at the end of the `with`, however that ends: a waiting job leaves the queue, and
+a running one is cancelled. Jobs of the SQS queue run in the `background`. Their places are not
+counted, because the worker takes only one more of them than there are slots. They give way to
+requests, but only for `BACKGROUND_PATIENCE`.
 
-Each slot is a process with a model. One that dies fails the job it had and is started again: at
-once, unless different recordings kill it one after the other (`gpu_server.work.blame`) or it dies
-without work. Where that does not help, `broken` returns, and the server had better be replaced.
+A slot is a process with a model. If it dies, its job fails and the process is restarted: at once,
+unless different recordings kill it one after another (`gpu_server.work.blame`) or it dies while
+idle. Where restarting does not help, `wait_until_broken` returns, and the server should be
+replaced.
 """
 
 from __future__ import annotations
@@ -42,21 +44,22 @@ from typing import Any, Final, Self
 
 import structlog
 
+from foundation.backoff import backoff
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
 from gpu_server.work.blame import OUTAGE, Blame
-from gpu_server.work.standby import Standby, Transcribing
+from gpu_server.work.standby import SlotProcess, Standby
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError, TranscriberUnavailable
 from speech.transcribers.messages import Loaded
 
-#: How long a job of the queue gives way to requests, seconds.
+#: How long a job of the SQS queue gives way to requests, seconds.
 BACKGROUND_PATIENCE: Final = 60.0
-#: The longest pause between two attempts to start a transcriber again, seconds.
+#: The longest pause between two attempts to restart a transcriber, seconds.
 LONGEST_PAUSE: Final = 30.0
-#: After so many attempts in a row to load a model again, the server is of no more use.
+#: After this many failed attempts in a row to reload a model, the server is broken.
 MAX_RELOADS: Final = 5
-#: The longest time after which a caller is told to come again, seconds.
+#: The largest `Retry-After`, seconds.
 LONGEST_RETRY: Final = 60
 
 log = structlog.get_logger(__name__)
@@ -68,15 +71,15 @@ class _Job:
     options: TranscriptionOptions
     background: bool
     arrived: float
-    #: What it is a job about, the same in each attempt.
+    #: Identifies the recording in every attempt.
     recording: Hashable
     future: asyncio.Future[Transcription]
-    begun: bool = False
-    #: When it first gave way to a request, by the monotonic clock.
+    has_begun: bool = False
+    #: When it first gave way to a request, monotonic; None: not yet.
     gave_way: float | None = None
 
 
-class Place:
+class QueuePlace:
     """A place in the queue; see the module."""
 
     def __init__(self, inference: Inference, *, background: bool) -> None:
@@ -86,80 +89,82 @@ class Place:
         self._job: _Job | None = None
 
     @property
-    def begun(self) -> bool:
-        """Whether a transcriber is at it, or was."""
-        return self._job is not None and self._job.begun
+    def has_begun(self) -> bool:
+        """Whether a transcriber has begun with the job."""
+        return self._job is not None and self._job.has_begun
 
     async def transcribe(
         self, path: Path, options: TranscriptionOptions, *, recording: Hashable | None = None
     ) -> Transcription:
-        """Wait for a transcriber and have it transcribe a file.
+        """Wait for a slot and transcribe a file.
 
         Args:
             path: the file.
-            options: what is asked for.
-            recording: names it in every attempt; None for one that comes once.
+            options: language, diarisation and limits.
+            recording: identifies the recording in every attempt; None if there is only one.
 
         Raises:
-            TranscriberError: as the transcriber tells.
-            Stopped: the server is being shut down.
+            TranscriberError: the transcription failed.
+            Stopped: the server is shutting down.
         """
-        self._job = self._inference.put(
+        self._job = self._inference.enqueue(
             path, options, background=self._background, recording=recording
         )
         if self._hurried:
-            self.hurry()
+            self.prioritise()
         return await self._job.future
 
-    def hurry(self) -> None:
-        """Give way to nobody any more: a request waits for it, too."""
+    def prioritise(self) -> None:
+        """Let the job give way no longer, because a request waits for it, too."""
         self._hurried = True
         if self._job is not None:
             self._job.gave_way = -math.inf
 
 
-class Arrival:
-    """A recording on its way; see the module."""
+class IncomingRecording:
+    """A recording that is arriving; see the module."""
 
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
-        #: Set when it has a place.
+        #: Done when it has a place.
         self.turn: asyncio.Future[None] | None = None
 
-    async def place(self) -> Place:
-        """Take a place for the recording, which is there; wait in line if there is none."""
-        self.turn = self._inference.line_up()
+    async def take_place(self) -> QueuePlace:
+        """Take a place for the recording that has arrived; wait in line if none is free."""
+        self.turn = self._inference.join_line()
         await self.turn
-        return Place(self._inference, background=False)
+        return QueuePlace(self._inference, background=False)
 
 
 class Inference:
-    """The queue and its slots. An async context manager; `loaded` waits for the first model.
+    """The queue and its slots. An async context manager that loads the models.
 
     Args:
-        make: makes a slot.
+        make: creates the process of a slot.
         slots: how many.
-        limit: places besides those in work.
-        metrics: where it counts.
+        limit: places for recordings that wait, besides those in work.
+        metrics: counts jobs and restarts.
     """
 
     def __init__(
-        self, make: Callable[[], Transcribing], *, slots: int, limit: int, metrics: Metrics
+        self, make: Callable[[], SlotProcess], *, slots: int, limit: int, metrics: Metrics
     ) -> None:
         self.slots = slots
         self.limit = limit
         self._make = make
-        self._processes: list[Transcribing] = []
+        self._processes: list[SlotProcess] = []
         self._standby = Standby(self._process)
         self._metrics = metrics
         self._blame = Blame()
-        #: Requests, and jobs of the queue; each in order of arrival.
+        #: Jobs of requests, and of the SQS queue; each in order of arrival.
         self._requests: deque[_Job] = deque()
         self._jobs_of_queue: deque[_Job] = deque()
-        self._jobs: set[asyncio.Future[Transcription]] = set()  # whose end somebody waits for
+        self._jobs: set[asyncio.Future[Transcription]] = set()  # not done
         self._takers: deque[asyncio.Future[_Job]] = deque()
-        self._line: deque[asyncio.Future[None]] = deque()  # of arrivals that wait for a place
-        self._arrivals = 0  # that have not ended, whether they have a place or not
+        self._line: deque[asyncio.Future[None]] = (
+            deque()
+        )  # of recordings that have arrived and wait for a place
+        self._arrivals = 0  # with or without a place
         self._places = 0
         self._background = 0
         self._running = 0
@@ -175,7 +180,7 @@ class Inference:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Begin to load."""
+        """Start to load the models."""
         processes = [self._process() for _ in range(self.slots)]
         self._tasks = [asyncio.create_task(self._slot(each)) for each in processes]
         return self
@@ -184,8 +189,8 @@ class Inference:
         await self.close()
 
     async def close(self) -> None:
-        """End every process; jobs that are not done are `Stopped`."""
-        self.refuse()
+        """Stop every process; jobs that are not done fail with `Stopped`."""
+        self.stop_admission()
         await self._standby.close()
         for process in self._processes:
             await process.stop()
@@ -195,113 +200,113 @@ class Inference:
         for future in list(self._jobs):
             _fail(future, Stopped())
         if self._loaded.done() and not self._loaded.cancelled():
-            self._loaded.exception()  # marks it as seen
+            self._loaded.exception()  # marks it as retrieved
 
-    # --- what callers see ----------------------------------------------------------------
+    # --- for callers ----------------------------------------------------------------
 
-    async def loaded(self) -> Loaded:
-        """Wait for the first model and return what it is.
+    async def wait_until_loaded(self) -> Loaded:
+        """Wait until a model is loaded and return its description.
 
         Raises:
-            TranscriberUnavailable: it cannot be loaded.
+            TranscriberUnavailable: no model can be loaded.
         """
         return await asyncio.shield(self._loaded)
 
-    async def broken(self) -> str:
-        """Wait until a slot is given up for good, and return why: a new server may do better."""
+    async def wait_until_broken(self) -> str:
+        """Wait until a slot has failed for good, and return the reason."""
         return await asyncio.shield(self._broken)
 
     @property
-    def about(self) -> Loaded | None:
-        """What is loaded; None before anything is."""
+    def model(self) -> Loaded | None:
+        """The loaded model; None before the first is loaded."""
         if self._loaded.done() and not self._loaded.cancelled() and not self._loaded.exception():
             return self._loaded.result()
         return None
 
     @property
-    def ready(self) -> bool:
-        """Whether there is a model that could begin with a job."""
+    def is_ready(self) -> bool:
+        """Whether a loaded model could take a job."""
         return self._ready > 0 and not self._stopping
 
     @property
-    def stopping(self) -> bool:
-        """Whether nobody gets a place any more."""
+    def is_stopping(self) -> bool:
+        """Whether admission has stopped."""
         return self._stopping
 
     @property
     def running(self) -> int:
-        """Jobs in work."""
+        """The number of jobs in work."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """Requests that are not in work: they wait, or S3 is about to deliver their recording."""
-        # Who hung up has left the place, and the transcriber may still be at it for a moment.
+        """The number of requests that wait for a slot, or for their recording from S3."""
+        # After a caller hangs up its place is free while the job still runs for a moment.
         return max(0, self._places + self._in_line - self._running_requests)
 
     @property
     def idle_seconds(self) -> float:
-        """How long nobody has had a place, or a recording on its way."""
+        """Seconds without a place taken or a recording arriving."""
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
 
-    def refuse(self) -> None:
-        """Give nobody a place any more."""
+    def stop_admission(self) -> None:
+        """Refuse new recordings from now on."""
         self._stopping = True
 
-    async def idle(self) -> None:
-        """Wait until nobody has a place, or a recording on its way."""
+    async def wait_until_idle(self) -> None:
+        """Wait until no place is taken and no recording is arriving."""
         await self._idle.wait()
 
     @contextmanager
-    def place(self, *, background: bool = False) -> Iterator[Place]:
-        """Give a place.
+    def take_place(self, *, background: bool = False) -> Iterator[QueuePlace]:
+        """Take a place in the queue.
 
         Raises:
-            Stopping: the server is being shut down.
-            NotReady: the model is being loaded for the first time.
-            Busy: there is none; jobs of the queue always get one.
+            Stopping: the server is shutting down.
+            NotReady: the first model is being loaded.
+            Busy: no place is free; background jobs always get one.
         """
         self._admit(background=background)
         self._count(1, background=background)
         try:
-            yield Place(self, background=background)
+            yield QueuePlace(self, background=background)
         finally:
             self._count(-1, background=background)
 
     @contextmanager
-    def arrival(self) -> Iterator[Arrival]:
-        """Let a recording arrive.
+    def receive_recording(self) -> Iterator[IncomingRecording]:
+        """Admit a recording that is going to arrive.
 
         Raises:
-            Stopping: the server is being shut down.
-            NotReady: the model is being loaded for the first time.
-            Busy: there would be no place for it now.
+            Stopping: the server is shutting down.
+            NotReady: the first model is being loaded.
+            Busy: no place is free now.
         """
         self._admit(background=False)
         self._arrivals += 1
         self._settle()
-        arrival = Arrival(self)
+        arrival = IncomingRecording(self)
         try:
             yield arrival
         finally:
             self._arrivals -= 1
             turn = arrival.turn
             if turn is not None and not turn.cancel() and not turn.cancelled():
-                self._places -= 1  # it had its turn
+                self._places -= 1  # it had a place
             self._settle()
 
-    def line_up(self) -> asyncio.Future[None]:
-        """Return what is done when an arrival has its place; for `Arrival`."""
+    def join_line(self) -> asyncio.Future[None]:
+        """Return a future that is done when the recording has a place; for `IncomingRecording`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(turn)
         self._settle()
         return turn
 
     def _admit(self, *, background: bool) -> None:
-        """Refuse whom there is no place for; see `place`."""
+        """Check that a recording can be admitted; raise what `take_place` lists."""
         if self._stopping:
             raise Stopping("The server is being shut down.", retry_after=5)
-        if self.about is None:
+        if self.model is None:
             raise NotReady("The model is being loaded.", retry_after=10)
         taken = self._places + self._in_line
         if not background and taken >= self.limit + self.slots:
@@ -311,7 +316,7 @@ class Inference:
     def _in_line(self) -> int:
         return sum(not turn.done() for turn in self._line)
 
-    def put(
+    def enqueue(
         self,
         path: Path,
         options: TranscriptionOptions,
@@ -319,13 +324,13 @@ class Inference:
         background: bool,
         recording: Hashable | None = None,
     ) -> _Job:
-        """Queue a job; for `Place`.
+        """Queue a job; for `QueuePlace`.
 
         Raises:
-            Stopped: there is no slot any more.
+            Stopped: no slot is left.
         """
         if all(task.done() for task in self._tasks):
-            raise Stopped  # nobody is left to do it
+            raise Stopped
         job = _Job(
             path=path,
             options=options,
@@ -340,7 +345,7 @@ class Inference:
         return job
 
     def _queue(self, job: _Job, *, again: bool = False) -> None:
-        """Give a job to a slot that waits for one, or else let it wait; first, if `again`."""
+        """Give a job to a waiting slot, or queue it; at the front, if `again`."""
         while self._takers:
             taker = self._takers.popleft()
             if not taker.done():
@@ -350,9 +355,9 @@ class Inference:
         (queue.appendleft if again else queue.append)(job)
 
     def _turn(self) -> _Job | None:
-        """Return the job whose turn it is, off its queue; None if none waits."""
+        """Remove and return the next job; None if none waits."""
         for queue in (self._requests, self._jobs_of_queue):
-            while queue and queue[0].future.done():  # nobody waits for it any more
+            while queue and queue[0].future.done():  # cancelled
                 queue.popleft()
         if not self._jobs_of_queue or not self._requests:
             queue = self._requests or self._jobs_of_queue
@@ -377,10 +382,10 @@ class Inference:
         self._settle()
 
     def _settle(self) -> None:
-        """Give places that are free to the line, and note whether anybody is there."""
+        """Give free places to the line, and update the idle time."""
         while self._line and self._places < self.limit + self.slots:
             turn = self._line.popleft()
-            if not turn.done():  # who stood there has not gone
+            if not turn.done():  # not cancelled
                 turn.set_result(None)
                 self._places += 1
         if self._places + self._background + self._arrivals:
@@ -392,13 +397,13 @@ class Inference:
 
     # --- slots ---------------------------------------------------------------------------
 
-    def _process(self) -> Transcribing:
+    def _process(self) -> SlotProcess:
         made = self._make()
         self._processes.append(made)
         return made
 
-    async def _slot(self, process: Transcribing) -> None:
-        """Be a slot, and tell if it cannot be one any more."""
+    async def _slot(self, process: SlotProcess) -> None:
+        """Run a slot, and report if it fails for good."""
         why: str | None = "defect"
         try:
             why = None if await self._serve(process) else "model_not_loaded"
@@ -408,12 +413,12 @@ class Inference:
             self._loaded.set_exception(TranscriberUnavailable("a transcriber was not started"))
         if why is not None and not self._broken.done():
             self._broken.set_result(why)
-        if not self._ready:  # nobody is left to do what waits; others may
+        if not self._ready:  # no other slot can do the waiting jobs
             for future in list(self._jobs):
                 _fail(future, Stopped())
 
-    async def _serve(self, process: Transcribing) -> bool:
-        """Keep a process alive and give it jobs; return whether that went well to the end."""
+    async def _serve(self, process: SlotProcess) -> bool:
+        """Keep a process alive and give it jobs; return False if the model cannot be loaded."""
         crashed = False
         idle_deaths = 0
         reloads = 0
@@ -423,13 +428,13 @@ class Inference:
             except TranscriberUnavailable as error:
                 if not self._loaded.done():
                     self._loaded.set_exception(error)
-                if self.about is None:
-                    return False  # it has never worked
+                if self.model is None:
+                    return False  # no model has ever been loaded
                 reloads += 1
                 log.error("transcriber_not_loaded", error=str(error), failures=reloads)  # noqa: TRY400 - no stack needed
                 if reloads >= MAX_RELOADS:
                     return False
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0**reloads))
+                await asyncio.sleep(backoff(reloads, first=2.0, longest=LONGEST_PAUSE, jitter=0))
                 continue
             reloads = 0
             if not self._loaded.done():
@@ -449,23 +454,23 @@ class Inference:
             idle_deaths = 0 if crashed else idle_deaths + 1
             self._metrics.restarts.inc()
             log.warning("transcriber_replaced", jobs=jobs)
-            # What dies time and again for no recording's sake must not take all the CPU, nor fail
-            # all that waits. One bad recording costs the others no pause.
+            # A process that keeps dying without a bad recording must not use all the CPU or fail
+            # all waiting jobs. One bad recording costs the others no pause.
             failures = idle_deaths or self._blame.in_a_row - OUTAGE + 1
             if failures > 0:
-                await asyncio.sleep(min(LONGEST_PAUSE, 2.0 ** (failures - 1)))
+                await asyncio.sleep(backoff(failures, first=1.0, longest=LONGEST_PAUSE, jitter=0))
         return True
 
-    async def _start(self, process: Transcribing) -> tuple[Transcribing, Loaded]:
-        """Return a process with a model: the one that stands by, or else this one.
+    async def _start(self, process: SlotProcess) -> tuple[SlotProcess, Loaded]:
+        """Return a process with a loaded model: the standby, or else this one.
 
         Raises:
             TranscriberUnavailable: the model cannot be loaded.
         """
         return self._standby.exchange(process) or (process, await process.start())
 
-    async def _serve_with(self, process: Transcribing) -> int:
-        """Give jobs to a process while it lives; return how many it got."""
+    async def _serve_with(self, process: SlotProcess) -> int:
+        """Give jobs to a process until it dies; return how many it got."""
         jobs = 0
         self._ready += 1
         try:
@@ -480,7 +485,7 @@ class Inference:
         return jobs
 
     async def _next(self, gone: asyncio.Event) -> _Job | None:
-        """Return the next job that somebody still waits for; None when the process is gone."""
+        """Wait for the next job that is not cancelled; return None when the process has died."""
         if waiting := self._turn():
             return waiting
         taker: asyncio.Future[_Job] = asyncio.get_running_loop().create_future()
@@ -505,12 +510,12 @@ class Inference:
             return None
         return job
 
-    async def _do(self, job: _Job, process: Transcribing) -> None:
-        """Have a process do a job, as long as somebody waits for it."""
+    async def _do(self, job: _Job, process: SlotProcess) -> None:
+        """Let a process do a job until it is done or cancelled."""
         began = time.monotonic()
         if not job.background:
             self._metrics.wait.observe(began - job.arrived)
-        job.begun = True
+        job.has_begun = True
         self._running += 1
         self._running_requests += not job.background
         work = asyncio.create_task(process.transcribe(job.path, job.options))
@@ -527,16 +532,18 @@ class Inference:
         finally:
             self._running -= 1
             self._running_requests -= not job.background
-        self._tell(job, outcome, time.monotonic() - began)
+        self._settle_job(job, outcome, time.monotonic() - began)
 
-    def _tell(self, job: _Job, outcome: Transcription | BaseException, seconds: float) -> None:
+    def _settle_job(
+        self, job: _Job, outcome: Transcription | BaseException, seconds: float
+    ) -> None:
         metrics = self._metrics
         if isinstance(outcome, Transcription):
             metrics.work.observe(seconds)
             metrics.audio.inc(outcome.duration)
             metrics.outcomes.labels("done").inc()
             self._typical_work += (seconds - self._typical_work) / 8
-            self._blame.succeeded(job.recording)
+            self._blame.record_success(job.recording)
             if not job.future.done():
                 job.future.set_result(outcome)
             return
@@ -548,11 +555,11 @@ class Inference:
             log.error("transcriber_defect", exc_info=outcome)
             outcome = TranscriberError("internal error")
         if isinstance(outcome, TranscriberError) and outcome.retryable:
-            self._blame.failed(job.recording)
+            self._blame.record_failure(job.recording)
         _fail(job.future, outcome)
 
 
 def _fail(future: asyncio.Future[Transcription], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-        future.exception()  # marks it as seen: who waited may be gone
+        future.exception()  # marks it as retrieved: the caller may have gone

@@ -1,15 +1,15 @@
-"""Recordings in S3: fetched, transcribed, and their transcripts stored, once each.
+"""Recordings in S3: fetches and transcribes them, and stores each transcript once.
 
-Asking twice for the same transcript is the same as asking once: one that is there already is the
-answer, and who asks while it is being made waits for the same work. Two servers may still do the
-same at a time; S3 takes the first transcript only (a conditional write).
+Requests for the same transcript are idempotent. A transcript that exists is the answer, and
+callers that ask while it is being made wait for the same work. Two servers may still do the same
+work at a time; a conditional write makes S3 keep the first transcript only.
 
-A recording that can have no transcript gets a stored `Failure` in its place, with the ETag of the
-bytes that it is about, so that it stands in nobody's way who uploads better ones. One that is not
-there has no bytes and gets none: it may be uploaded yet.
+A recording that can have no transcript gets a stored `Failure` instead, with the ETag of the bytes
+that failed, so that a better upload under the same key is not blocked. A recording that does not
+exist has no bytes and gets no `Failure`: it may be uploaded yet.
 
-What another attempt can mend is no such failure. But a recording that fails time and again while
-others succeed (`gpu_server.work.blame`) is `give_up`'s, when the attempts are used up.
+Failures that a retry can repair are not stored. But when a recording keeps failing while others
+succeed (`gpu_server.work.blame`) and its attempts are used up, `give_up` stores that.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from gpu_server.problems import (
+    Cause,
     Conflict,
     Defect,
     Problem,
     RefusedPlace,
     StorageFailed,
     Unprocessable,
-    of,
+    to_problem,
 )
-from gpu_server.work.blame import Blame, Whose
-from gpu_server.work.inference import Inference, Place
+from gpu_server.work.blame import Blame
+from gpu_server.work.inference import Inference, QueuePlace
 from gpu_server.work.spool import Spool, SpoolFile
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberError
@@ -62,13 +63,13 @@ if TYPE_CHECKING:
 
 #: Read from S3 at once, bytes.
 BLOCK: Final = 1024 * 1024
-#: Calls of S3 at a time; each waits in a thread.
+#: Calls to S3 at a time; each waits in a thread.
 THREADS: Final = 16
-#: A recording that fails by its own fault is better tried again later, from the queue; seconds.
+#: `Retry-After` for a recording that caused its own failure: a later retry is better, seconds.
 OWN_FAILURE_RETRY: Final = 60
-#: Of a session so many objects are looked at, which S3 lists in one answer.
+#: The most objects of a session that are listed, which is one answer of S3.
 LISTED: Final = 1000
-#: What to do about a chunk that is no file although one before it is.
+#: Advice for a chunk that is no valid file although the first one is.
 SLICE: Final = (
     " A slice of a MediaRecorder's output is no file of its own, but for the first: start a new "
     "recorder for each chunk."
@@ -80,63 +81,65 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A recording in S3, and where its transcript belongs."""
+class RecordingJob:
+    """A recording in S3 to transcribe, and where its transcript belongs."""
 
     bucket: str
     key: str
     transcript_key: str
-    #: None where the transcript goes elsewhere than the layout says.
+    #: None where the caller chose another place for the transcript than the layout.
     audio: Recording | None
     language: str | None = None
     diarize: bool | None = None
 
     @property
     def asks_for(self) -> tuple[str, str | None, bool | None]:
-        """What its transcript depends on, besides the bucket."""
+        """What the transcript depends on, besides the bucket."""
         return self.key, self.language, self.diarize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The transcript is there."""
+class StoredTranscript:
+    """A transcript that is stored."""
 
     transcript_key: str
+    #: Whether it was stored before this job.
     already: bool
-    #: None if it was there already.
+    #: None if it was stored before.
     transcript: RecordingTranscript | None
 
 
 @dataclass(slots=True)
 class _Work:
-    """An order that is being carried out."""
+    """A job in work and its callers."""
 
-    order: Order
+    job: RecordingJob
     waiting: int = 0
-    #: Of the recording, once S3 has told it.
+    #: Of the recording, once S3 has returned it.
     etag: str | None = None
-    place: Place | None = None
-    task: asyncio.Task[Outcome] = field(init=False)
+    place: QueuePlace | None = None
+    task: asyncio.Task[StoredTranscript] = field(init=False)
 
     @property
-    def begun(self) -> bool:
-        """Whether a transcriber is at it, or was."""
-        return self.place is not None and self.place.begun
+    def has_begun(self) -> bool:
+        """Whether a transcriber has begun with the recording."""
+        return self.place is not None and self.place.has_begun
 
 
-def order(
+def to_job(
     bucket: str,
     key: str,
     *,
     transcript_key: str | None = None,
     language: str | None = None,
     diarize: bool | None = None,
-) -> Order:
-    """Return an order for a recording of the layout, or with a place for its transcript.
+) -> RecordingJob:
+    """Return the job for a recording.
+
+    The key has to follow the layout (`transcripts.recordings`), unless `transcript_key` is given.
 
     Raises:
-        RefusedPlace: it is not in the layout and no place is given, or the place is not one of a
-            transcript.
+        RefusedPlace: neither is so, or `transcript_key` is not a valid key for a transcript.
     """
     audio: Recording | None = None
     if transcript_key is None:
@@ -149,7 +152,7 @@ def order(
         raise RefusedPlace(
             f"A transcript's key ends in {TRANSCRIPT} and is not where recordings are."
         )
-    return Order(
+    return RecordingJob(
         bucket=bucket,
         key=key,
         transcript_key=transcript_key,
@@ -169,15 +172,15 @@ def _may_be_written(key: str) -> bool:
     return False
 
 
-class Recordings:
-    """Carries orders out. A context manager.
+class RecordingTranscriber:
+    """Transcribes recordings in S3 and stores the transcripts.
 
     Args:
-        s3: a client, which is used by many threads.
-        buckets: the ones that this server works for, by name.
-        inference: the queue.
-        spool: where recordings are put meanwhile.
-        max_seconds: length of the longest recording.
+        s3: a client for many threads.
+        buckets: the buckets that this server works for, by name.
+        inference: the queue in front of the transcribers.
+        spool: holds recordings while they are transcribed.
+        max_seconds: duration of the longest recording.
         now: the clock.
     """
 
@@ -202,37 +205,37 @@ class Recordings:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
 
     def check_bucket(self, bucket: str) -> None:
-        """Check that a bucket is one of ours.
+        """Check that this server works for a bucket.
 
         Raises:
-            RefusedPlace: it is not.
+            RefusedPlace: it does not.
         """
         if bucket not in self._buckets:
             raise RefusedPlace("The bucket is not one of those that this server works for.")
 
-    async def transcribe(self, order: Order, *, background: bool = False) -> Outcome:
-        """Have a recording transcribed and the transcript stored.
+    async def transcribe(self, job: RecordingJob, *, background: bool = False) -> StoredTranscript:
+        """Transcribe a recording and store the transcript.
 
-        Cancelling it changes nothing: whoever gave up is going to ask again, and so the recording
-        keeps its place in the queue, or its transcriber. In the background it is called off, unless
-        others wait for it, too.
+        Cancelling a request does not cancel the work: its caller will ask again, so the recording
+        keeps its place in the queue, or its slot. Cancelling a background job cancels the work,
+        unless others wait for it, too.
 
         Raises:
-            RefusedPlace: the bucket is not one of ours.
-            Unprocessable: no transcript can be made of it; why is stored in its place, unless it
-                is gone.
+            RefusedPlace: this server does not work for the bucket.
+            Unprocessable: there can be no transcript; the reason is stored in its place, unless
+                the recording does not exist.
             Conflict: another transcript is being made for the same place.
-            Problem: another attempt can help; `whose` says whose failure it is.
+            Problem: another attempt may succeed; `cause` says what failed.
         """
-        self.check_bucket(order.bucket)
-        about = (order.bucket, order.transcript_key)
-        work = self._work.get(about)
+        self.check_bucket(job.bucket)
+        target = (job.bucket, job.transcript_key)
+        work = self._work.get(target)
         if work is None:
-            work = self._work[about] = _Work(order)
-            work.task = asyncio.create_task(self._carry_out(order, work, background=background))
-            work.task.add_done_callback(partial(self._over, about, work))
+            work = self._work[target] = _Work(job)
+            work.task = asyncio.create_task(self._carry_out(job, work, background=background))
+            work.task.add_done_callback(partial(self._forget_done, target, work))
         elif (
-            work.order.asks_for != order.asks_for
+            work.job.asks_for != job.asks_for
         ):  # its outcome, good or bad, would be no answer to this one
             raise Conflict(
                 "Another transcript is being made for this place, of another recording or with "
@@ -240,23 +243,23 @@ class Recordings:
                 retry_after=30,
             )
         elif work.place is not None and not background:
-            work.place.hurry()
+            work.place.prioritise()
         work.waiting += 1
         try:
             return await asyncio.shield(work.task)
         finally:
             work.waiting -= 1
             if background and not work.waiting and not work.task.done():
-                self._forget(about, work)  # who asks from now on begins anew
+                self._forget(target, work)  # the next caller starts again
                 work.task.cancel()
 
-    async def give_up(self, order: Order, problem: Problem, *, attempts: int) -> bool:
-        """Store that so many attempts at a recording were in vain, by its own fault.
+    async def give_up(self, job: RecordingJob, problem: Problem, *, attempts: int) -> bool:
+        """Store that a recording failed in every attempt; return whether it was stored.
 
-        Return False where that cannot be held against any bytes, since S3 has not given them.
+        Nothing is stored if S3 never returned the recording, because then no bytes have failed.
 
         Args:
-            order: of the recording.
+            job: the recording.
             problem: how the last attempt ended.
             attempts: how many there were.
 
@@ -270,119 +273,127 @@ class Recordings:
             f"{attempts} attempts made no transcript, and other recordings do not fail. The last "
             f"time: {problem} If a later version may do better, upload it again with --force.",
         )
-        await self._store(order, failure, problem.etag)
+        await self._store(job, failure, problem.etag)
         return True
 
-    def begun(self, order: Order) -> bool:
-        """Return whether a transcriber is at it, or was, and the transcript is being stored."""
-        work = self._work.get((order.bucket, order.transcript_key))
-        return work is not None and work.begun
+    def has_begun(self, job: RecordingJob) -> bool:
+        """Return whether a transcriber has begun with a job that is not finished."""
+        work = self._work.get((job.bucket, job.transcript_key))
+        return work is not None and work.has_begun
 
-    async def stored(self, order: Order) -> RecordingTranscript | None:
-        """Return the transcript that is stored, None if there is none.
+    async def stored(self, job: RecordingJob) -> RecordingTranscript | None:
+        """Return the stored transcript; None if there is none.
 
         Raises:
             StorageFailed: S3 cannot be reached, or refuses.
         """
         found = await self._call(
-            self._buckets[order.bucket].get, order.transcript_key, RecordingTranscript
+            self._buckets[job.bucket].get, job.transcript_key, RecordingTranscript
         )
         return found.document if found is not None else None
 
     async def finish(self) -> None:
-        """Wait until every order is carried out, also those for which nobody waits any more."""
+        """Wait until every job is done, including those without a caller."""
         while tasks := [work.task for work in self._work.values()]:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """Give up what is not done."""
+        """Cancel every job that is not done."""
         tasks = [work.task for work in self._work.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _forget(self, about: tuple[str, str], work: _Work) -> None:
-        if self._work.get(about) is work:
-            del self._work[about]
+    def _forget(self, target: tuple[str, str], work: _Work) -> None:
+        if self._work.get(target) is work:
+            del self._work[target]
 
-    def _over(self, about: tuple[str, str], work: _Work, task: asyncio.Task[Outcome]) -> None:
-        self._forget(about, work)
+    def _forget_done(
+        self, target: tuple[str, str], work: _Work, task: asyncio.Task[StoredTranscript]
+    ) -> None:
+        self._forget(target, work)
         if not task.cancelled():
-            task.exception()  # marks it as seen: nobody may be waiting for it
+            task.exception()  # marks it as retrieved: there may be no caller left
 
-    async def _carry_out(self, order: Order, work: _Work, *, background: bool) -> Outcome:
-        """Make one attempt, and judge whose failure it is if it fails."""
-        about = (order.bucket, order.transcript_key)
+    async def _carry_out(
+        self, job: RecordingJob, work: _Work, *, background: bool
+    ) -> StoredTranscript:
+        """Make one attempt; if it fails, find the cause."""
+        target = (job.bucket, job.transcript_key)
         try:
-            outcome = await self._attempt(order, work, background=background)
+            outcome = await self._attempt(job, work, background=background)
         except Problem as problem:
-            self._judge(about, problem, work.etag)
+            self._judge(target, problem, work.etag)
             raise
-        except Exception as error:  # noqa: BLE001 - as any other failure of this recording
-            # Without what it says, which might quote the transcript.
+        except Exception as error:  # noqa: BLE001 - counts as a failure of this recording
+            # Without the message, which might quote the transcript.
             where = "".join(traceback.format_tb(error.__traceback__))
             log.error("recording_defect", error=type(error).__name__, where=where)  # noqa: TRY400 - as above
             defect = Defect("The server has a defect; its log has the details.")
-            self._judge(about, defect, work.etag)
+            self._judge(target, defect, work.etag)
             raise defect from None
-        if work.begun:
-            self._blame.succeeded(about)
+        if work.has_begun:
+            self._blame.record_success(target)
         return outcome
 
-    def _judge(self, about: tuple[str, str], problem: Problem, etag: str | None) -> None:
-        """Find out whose failure a problem is, and note that in it."""
+    def _judge(self, target: tuple[str, str], problem: Problem, etag: str | None) -> None:
+        """Set the cause and the ETag of a problem that is a failure."""
         if not problem.is_failure:
             return
-        problem.whose, problem.etag = self._blame.failed(about), etag
-        if problem.whose is Whose.RECORDING:
+        problem.cause, problem.etag = self._blame.record_failure(target), etag
+        if problem.cause is Cause.RECORDING:
             problem.retry_after = OWN_FAILURE_RETRY
 
-    async def _attempt(self, order: Order, work: _Work, *, background: bool) -> Outcome:
-        bucket = self._buckets[order.bucket]
-        if await self._call(bucket.objects.exists, order.transcript_key):
-            if order.audio is not None:  # who stored it may have died before the captions
-                await self._call(bucket.repair_captions, order.audio)
-            return Outcome(transcript_key=order.transcript_key, already=True, transcript=None)
+    async def _attempt(
+        self, job: RecordingJob, work: _Work, *, background: bool
+    ) -> StoredTranscript:
+        bucket = self._buckets[job.bucket]
+        if await self._call(bucket.objects.exists, job.transcript_key):
+            if job.audio is not None:  # who stored it may have died before it wrote the captions
+                await self._call(bucket.repair_captions, job.audio)
+            return StoredTranscript(
+                transcript_key=job.transcript_key, already=True, transcript=None
+            )
         try:
             with (
-                self._inference.place(background=background) as work.place,
-                self._spool.file() as file,
+                self._inference.take_place(background=background) as work.place,
+                self._spool.create_file() as file,
             ):
-                await self._call(self._fetch, order, file, work)
+                await self._call(self._fetch, job, file, work)
                 transcription = await work.place.transcribe(
                     file.path,
                     TranscriptionOptions(
-                        language=order.language,
-                        diarize=order.diarize,
+                        language=job.language,
+                        diarize=job.diarize,
                         max_seconds=self._max_seconds,
                     ),
-                    recording=(order.bucket, order.transcript_key),
+                    recording=(job.bucket, job.transcript_key),
                 )
         except (TranscriberError, Stopped) as error:
-            problem = of(error)
+            problem = to_problem(error)
             if isinstance(problem, Unprocessable):
-                problem = await self._noted(order, problem, work.etag)
+                problem = await self._store_reason(job, problem, work.etag)
             raise problem from error
         except Unprocessable as problem:
-            raise await self._noted(order, problem, work.etag) from None
-        transcript = self._transcript(order, transcription, work.etag)
+            raise await self._store_reason(job, problem, work.etag) from None
+        transcript = self._transcript(job, transcription, work.etag)
         new = (
-            await self._call(bucket.write_transcript, order.audio, transcript)
-            if order.audio is not None
-            else await self._call(bucket.put_once, order.transcript_key, transcript)
+            await self._call(bucket.write_transcript, job.audio, transcript)
+            if job.audio is not None
+            else await self._call(bucket.put_once, job.transcript_key, transcript)
         )
-        return Outcome(
-            transcript_key=order.transcript_key,
+        return StoredTranscript(
+            transcript_key=job.transcript_key,
             already=not new,
             transcript=transcript if new else None,
         )
 
     def _transcript(
-        self, order: Order, transcription: Transcription, etag: str | None
+        self, job: RecordingJob, transcription: Transcription, etag: str | None
     ) -> RecordingTranscript:
         return RecordingTranscript(
-            key=order.key,
+            key=job.key,
             etag=etag,
             duration=transcription.duration,
             language=transcription.language,
@@ -393,60 +404,62 @@ class Recordings:
             segments=transcription.segments,
         )
 
-    async def _noted(self, order: Order, problem: Unprocessable, etag: str | None) -> Unprocessable:
-        """Store why there can be no transcript, and return it with what else is known."""
+    async def _store_reason(
+        self, job: RecordingJob, problem: Unprocessable, etag: str | None
+    ) -> Unprocessable:
+        """Store the reason why there can be no transcript; return it with advice added."""
         if etag is None:
-            return problem  # about no bytes, and must not be held against those that come later
-        if problem.failure is FailureCode.UNSUPPORTED_LANGUAGE and order.language is not None:
-            return problem  # the request is to blame, not the recording
+            return problem  # no bytes have failed, so a later upload must not be blocked
+        if problem.failure is FailureCode.UNSUPPORTED_LANGUAGE and job.language is not None:
+            return problem  # the request is the cause, not the recording
         if (
             problem.failure is FailureCode.NOT_AUDIO
-            and isinstance(order.audio, Chunk)
-            and await self._call(_follows_a_file, self._buckets[order.bucket], order.audio)
+            and isinstance(job.audio, Chunk)
+            and await self._call(_follows_a_file, self._buckets[job.bucket], job.audio)
         ):
             problem = Unprocessable(problem.failure, f"{problem}{SLICE}")
-        await self._store(order, problem, etag)
+        await self._store(job, problem, etag)
         return problem
 
-    async def _store(self, order: Order, problem: Unprocessable, etag: str) -> None:
-        """Store why there is no transcript of these bytes."""
+    async def _store(self, job: RecordingJob, problem: Unprocessable, etag: str) -> None:
+        """Store the reason why these bytes have no transcript."""
         failure = Failure(
-            key=order.key,
+            key=job.key,
             etag=etag,
             code=problem.failure,
             message=str(problem),
             created_at=self._now(),
         )
-        bucket = self._buckets[order.bucket]
-        if order.audio is not None:
-            await self._call(bucket.write_failure, order.audio, failure)
+        bucket = self._buckets[job.bucket]
+        if job.audio is not None:
+            await self._call(bucket.write_failure, job.audio, failure)
         else:
-            await self._call(bucket.put_once, beside(order.transcript_key, FAILURE), failure)
+            await self._call(bucket.put_once, beside(job.transcript_key, FAILURE), failure)
 
-    def _fetch(self, order: Order, file: SpoolFile, work: _Work) -> None:
-        """Write the recording to a file, and its ETag to `work`, also if it is refused.
+    def _fetch(self, job: RecordingJob, file: SpoolFile, work: _Work) -> None:
+        """Write the recording to a file; set `work.etag`, even if the recording is refused.
 
         Raises:
-            Unprocessable: it is gone, or too large.
+            Unprocessable: the recording does not exist, or is too large.
             BotoCoreError, ClientError: S3 cannot be reached, or refuses.
         """
         try:
-            answer = self._s3.get_object(Bucket=order.bucket, Key=order.key)
+            answer = self._s3.get_object(Bucket=job.bucket, Key=job.key)
         except ClientError as error:
             if _code(error) in ("NoSuchKey", "404"):
                 raise Unprocessable(
                     FailureCode.GONE, "There is no such recording; it may have been deleted."
                 ) from None
             raise
-        # Entering the body itself would give the stream below it, which does not check its length.
+        # `with` on the body itself returns the raw stream, which does not check its length.
         with closing(answer["Body"]) as body:
             work.etag = answer["ETag"]
-            file.expect(answer["ContentLength"])
+            file.check_size(answer["ContentLength"])
             for block in body.iter_chunks(BLOCK):
                 file.write(block)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call something that uses S3 in a thread.
+        """Call a function that uses S3 in a thread.
 
         Raises:
             StorageFailed: S3 cannot be reached, or refuses.
@@ -468,7 +481,7 @@ class Recordings:
 
 
 def _follows_a_file(bucket: DocumentStore, chunk: Chunk) -> bool:
-    """Return whether a chunk comes after a first one that, as far as is known, is a file."""
+    """Return whether the first chunk of the session is a valid file, as far as is known."""
     session = chunk.session
     audio = islice(bucket.objects.list(session.chunks_prefix), LISTED)
     first = min(uploaded_chunks(session, (each.key for each in audio)), default=chunk.number)

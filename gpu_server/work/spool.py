@@ -1,4 +1,4 @@
-"""Files for recordings while they are transcribed; they never outlive the server."""
+"""Temporary files for recordings while they are transcribed. They never outlive the server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transcripts.documents import FailureCode
 
 
 class Spool:
-    """A folder of its own, readable by nobody else. A context manager.
+    """A private temporary folder. A context manager.
 
     Args:
-        folder: where it is made.
+        folder: where it is created.
         max_bytes: size of the largest recording.
     """
 
@@ -38,8 +38,8 @@ class Spool:
             self._folder.cleanup()
 
     @contextmanager
-    def file(self) -> Iterator[SpoolFile]:
-        """Give an empty file, and remove it at the end.
+    def create_file(self) -> Iterator[SpoolFile]:
+        """Create an empty file, and remove it at the end.
 
         Raises:
             NoSpace: the disk is full.
@@ -60,7 +60,7 @@ class Spool:
 
 
 class SpoolFile:
-    """A file that is being filled. `write` blocks for as long as a disk takes."""
+    """A file that is being written. `write` blocks while the disk works."""
 
     def __init__(self, path: Path, file: BinaryIO, max_bytes: int) -> None:
         self.path = path
@@ -69,13 +69,13 @@ class SpoolFile:
         self._max_bytes = max_bytes
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Add to the file.
+        """Append to the file.
 
         Raises:
-            Unprocessable: it would be larger than a recording may be.
+            Unprocessable: the file would exceed the limit for a recording.
             NoSpace: the disk is full.
         """
-        self.expect(self.size + len(data))
+        self.check_size(self.size + len(data))
         self.size += len(data)
         left = memoryview(data)
         try:
@@ -84,11 +84,11 @@ class SpoolFile:
         except OSError as error:
             raise _no_space(error) from None
 
-    def expect(self, size: int) -> None:
-        """Refuse a size that was announced.
+    def check_size(self, size: int) -> None:
+        """Check an announced size.
 
         Raises:
-            Unprocessable: it is more than a recording may have.
+            Unprocessable: it exceeds the limit for a recording.
         """
         if size > self._max_bytes:
             raise Unprocessable(
@@ -98,7 +98,7 @@ class SpoolFile:
 
 
 def _no_space(error: OSError) -> Exception:
-    """Return what to raise for an error of the disk: `NoSpace` where it is full."""
+    """Return the exception for a disk error: `NoSpace` where the disk is full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace("There is no room for the recording.", retry_after=30)
     return error

@@ -1,8 +1,8 @@
-"""A model that is loaded and waits, to take the place of one whose process dies.
+"""A standby process with a loaded model, which replaces a slot's process that dies.
 
-Everybody waits while a model is loaded. So once a recording has killed a process, another one is
-kept ready, where the model is light: a second large one might leave the first no memory. Servers
-to which no process dies pay nothing.
+Loading a model makes all jobs wait. So after a recording has killed a process, another one is kept
+ready, but only if the model is light: a second large model could leave the first too little memory.
+A server whose processes do not die has no standby.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from speech.transcribers.messages import Loaded
 log = structlog.get_logger(__name__)
 
 
-class Transcribing(Protocol):
-    """A slot's process; see `TranscriberProcess`."""
+class SlotProcess(Protocol):
+    """The process of a slot; see `TranscriberProcess`."""
 
     gone: asyncio.Event
 
@@ -40,21 +40,21 @@ class Standby:
     """See the module.
 
     Args:
-        make: makes a process that is not started.
+        make: creates a process without starting it.
     """
 
-    def __init__(self, make: Callable[[], Transcribing]) -> None:
+    def __init__(self, make: Callable[[], SlotProcess]) -> None:
         self._make = make
-        self._process: Transcribing | None = None
+        self._process: SlotProcess | None = None
         self._loading: asyncio.Task[Loaded | None] | None = None
 
     def prepare(self) -> None:
-        """Begin to load a model, unless there is one or it is being loaded."""
+        """Start to load a model, unless a standby exists or is being loaded."""
         if self._process is None:
             self._load(self._make())
 
-    def exchange(self, dead: Transcribing) -> tuple[Transcribing, Loaded] | None:
-        """Return the process that waits, and load `dead` in its place; None if none is ready."""
+    def exchange(self, dead: SlotProcess) -> tuple[SlotProcess, Loaded] | None:
+        """Return the standby and reload `dead` as the next one; None if no standby is ready."""
         process, loading = self._process, self._loading
         if process is None or loading is None or not loading.done():
             return None
@@ -66,18 +66,18 @@ class Standby:
         return process, loaded
 
     async def close(self) -> None:
-        """Load no more. Whoever made the processes ends them."""
+        """Stop loading. The owner of the processes stops them."""
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
 
-    def _load(self, process: Transcribing) -> None:
+    def _load(self, process: SlotProcess) -> None:
         self._process = process
         self._loading = asyncio.create_task(_loaded(process))
 
 
-async def _loaded(process: Transcribing) -> Loaded | None:
-    """Return what is loaded; None if that fails, of which the next who needs it learns more."""
+async def _loaded(process: SlotProcess) -> Loaded | None:
+    """Return the loaded model; None if loading fails, which the next slot that needs it reports."""
     try:
         return await process.start()
     except (TranscriberUnavailable, OSError) as error:

@@ -1,34 +1,32 @@
-"""The worker: does the jobs of the SQS queue, one at a time for each slot, and has one more ready.
+"""The queue worker: transcribes the jobs of the SQS queue and prefetches one job.
 
     receive (long poll) -> transcribe and store (`gpu_server.work.recordings`) -> delete
-                           while that lasts: more visibility, now and then
+                           meanwhile: extend the visibility timeout again and again
 
-The one more is taken and fetched while the slots work, so that a slot which becomes free goes on at
-once: what S3 and SQS take would otherwise be time in which a GPU waits.
+**Prefetch.** The worker prefetches one job while all slots are busy, so that a slot that becomes
+free continues at once; otherwise the GPU would wait for S3 and SQS. It looks for that job only
+while every slot has one, and without long polling, so that it takes none from an idle server.
 
-A message is deleted only when its transcript is stored, or why there can be none. What another
-attempt can mend becomes visible again after a pause that grows with the attempts; what is no job
-is left alone; and the queue's redrive policy puts aside what has come too often. A job that is
-done twice, because a message came twice or a worker was given up too early, is stored once.
+**Ends of a message.** It is deleted once its transcript is stored, or the reason why there can be
+none. After a failure that a retry can repair it becomes visible again after a back-off. Malformed
+messages are left for the redrive policy, which also moves messages with too many attempts to the
+dead letters. A job that is done twice, because its message came twice or its worker was given up
+too early, is stored once.
 
-The one more is looked for only while a job is in hand for each slot, and without waiting for it,
-so that it is taken from no other server that has nothing to do.
+**Drain.** To stop, the worker finishes what a slot works on. It returns all other jobs to the
+queue: their messages are visible to other workers at once. The messages of a worker that dies
+become visible when their last visibility timeout ends.
 
-To stop, the worker finishes what a slot works on. What is not begun, or cannot be finished in time,
-it gives back: the message is visible to others at once. A worker that dies gives back nothing, and
-its message is visible again when the time is over for which it last asked.
-
-While the model or the storage fails, one job is tried now and then (`_Outage`), so that it does not
-use up the attempts of all that wait. A job that fails alone is no outage and delays nobody; when
-its attempts are used up, the reason is stored in place of its transcript. Whose failure it is,
-`gpu_server.work.blame` judges.
+**Outages.** While the model or the storage fails, the worker tries one job at a time (`_Outage`),
+so that an outage does not use up the attempts of all waiting jobs. A job that fails alone is no
+outage and delays no other; when its attempts are used up, the reason is stored in place of its
+transcript. `gpu_server.work.blame` tells the two cases apart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +39,10 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from foundation.backoff import backoff
+from foundation.invalid import summarise
 from gpu_server.problems import (
+    Cause,
     EngineStalled,
     Problem,
     RefusedPlace,
@@ -50,39 +51,39 @@ from gpu_server.problems import (
     Unprocessable,
 )
 from gpu_server.telemetry import Metrics
-from gpu_server.work.blame import Whose
 from gpu_server.work.inference import Inference
-from gpu_server.work.recordings import Order, Recordings, order
+from gpu_server.work.recordings import RecordingJob, RecordingTranscriber, to_job
 from transcripts.recordings.keys import TranscriptionJob
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-#: Jobs that are made ready while the slots work.
-AHEAD: Final = 1
-#: The pause before a job is tried again doubles with each attempt; seconds.
+#: Jobs that are prefetched while all slots are busy.
+PREFETCH: Final = 1
+#: The back-off before a job is tried again; it doubles with each attempt. Seconds.
 FIRST_RETRY: Final = 60
 LONGEST_RETRY: Final = 900
-#: Attempts at a job where the queue has no such number; as many as `infra.recordings` provisions.
+#: Attempts at a job where the queue has no redrive policy; `infra.recordings` provisions as many.
 ATTEMPTS: Final = 6
-#: The pause after the queue could not be reached, seconds.
+#: The back-off after the queue could not be reached, seconds.
+FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 30.0
-#: The longest pause while every job fails for reasons that are not its own, seconds.
+#: The longest pause during an outage, seconds.
 LONGEST_OUTAGE_PAUSE: Final = 300.0
-#: How often to look whether a model is ready again, or a job in hand for each slot, seconds.
-LOOK: Final = 0.5
-#: How often to look for one more job while there is none, seconds.
-LOOK_AHEAD: Final = 2.0
+#: Interval between two checks whether a model is ready and every slot has a job, seconds.
+CHECK_INTERVAL: Final = 0.5
+#: Interval between two attempts to prefetch a job while there is none, seconds.
+PREFETCH_INTERVAL: Final = 2.0
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
-def calls_at_a_time(slots: int) -> int:
-    """Return how many calls of SQS a worker makes at the same time, at most."""
-    return 2 * (slots + AHEAD) + 1  # for each job a look or its end, and a heartbeat
+def concurrent_calls(slots: int) -> int:
+    """Return the largest number of calls to SQS that a worker makes at a time."""
+    return 2 * (slots + PREFETCH) + 1  # for each job a receive or a delete, and a heartbeat
 
 
 class QueueWorker:
@@ -91,19 +92,19 @@ class QueueWorker:
     Args:
         sqs: a client, which is used by many threads.
         queue_url: of the jobs.
-        recordings: who does them.
-        inference: who must be ready for them.
+        recordings: transcribes and stores.
+        inference: has to be ready before a job is received.
         slots: jobs in work at a time.
-        visibility: for how long a job is asked for at a time, seconds.
-        poll: how long one look into the queue lasts, seconds.
-        metrics: where it counts.
+        visibility: the visibility timeout, seconds; it is extended while a job is in work.
+        poll: duration of a long poll, seconds.
+        metrics: counts the jobs.
     """
 
     def __init__(
         self,
         sqs: SQSClient,
         queue_url: str,
-        recordings: Recordings,
+        recordings: RecordingTranscriber,
         *,
         inference: Inference,
         slots: int,
@@ -122,16 +123,18 @@ class QueueWorker:
         self._stopping = asyncio.Event()
         self._outage = _Outage()
         self._in_hand: dict[asyncio.Task[_End], _Claim] = {}
-        #: Jobs in hand, and looks for one that is going to be.
+        #: Jobs in hand, and long polls for further ones.
         self._wanted = 0
-        self._threads = ThreadPoolExecutor(calls_at_a_time(slots), thread_name_prefix="sqs")
+        self._threads = ThreadPoolExecutor(concurrent_calls(slots), thread_name_prefix="sqs")
 
     async def run(self) -> None:
-        """Work until `stop`, and then until nothing is in hand."""
-        loops = [asyncio.create_task(self._serve(probe=not n)) for n in range(self._slots + AHEAD)]
+        """Work until `stop`, and then until no job is in hand."""
+        loops = [
+            asyncio.create_task(self._serve(probe=not n)) for n in range(self._slots + PREFETCH)
+        ]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
-            self.stop()  # a defect of one is no reason for others to lose what they have in hand
+            self.stop()  # after a defect in one loop the others finish their jobs
             await asyncio.wait(loops)
             for loop in loops:
                 loop.result()
@@ -142,14 +145,14 @@ class QueueWorker:
             self._threads.shutdown(wait=False)
 
     def stop(self) -> None:
-        """Take no more jobs, and let others have those that no slot has begun."""
+        """Receive no more jobs, and return those that no slot has begun to the queue."""
         self._stopping.set()
         for task, claim in self._in_hand.items():
-            if claim.order is None or not self._recordings.begun(claim.order):
+            if claim.job is None or not self._recordings.has_begun(claim.job):
                 task.cancel()
 
-    async def give_back(self) -> None:
-        """Let others have what is in hand."""
+    async def release_jobs(self) -> None:
+        """Return every job in hand to the queue."""
         self.stop()
         tasks = list(self._in_hand)
         for task in tasks:
@@ -157,29 +160,29 @@ class QueueWorker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, *, probe: bool) -> None:
-        """Do one job after the other; in an outage only if it is ours to `probe`."""
+        """Do one job after another; during an outage only if this loop is the one that probes."""
         failures = 0
         while not self._stopping.is_set():
             ahead = self._wanted >= self._slots
             if (
-                not self._inference.ready
-                or (not probe and self._outage.lasts)
+                not self._inference.is_ready
+                or (not probe and self._outage.is_ongoing)
                 or (ahead and len(self._in_hand) < self._slots)
             ):
-                await self._pause(LOOK)
+                await self._pause(CHECK_INTERVAL)
                 continue
             began = time.monotonic()
             self._wanted += 1
             try:
                 messages = await self._receive(0 if ahead else self._poll)
                 failures = 0
-                pause = LOOK_AHEAD if ahead and not messages else 0.0
+                pause = PREFETCH_INTERVAL if ahead and not messages else 0.0
                 for message in messages:
                     pause = self._outage.after(began, await self._take(message))
             except (BotoCoreError, ClientError) as error:
                 failures += 1
                 log.warning("queue_unreachable", error=type(error).__name__, failures=failures)
-                pause = _jittered(LONGEST_PAUSE, failures)
+                pause = backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
             finally:
                 self._wanted -= 1
             if pause:
@@ -201,9 +204,9 @@ class QueueWorker:
         return answer.get("Messages", [])
 
     async def _take(self, message: MessageTypeDef) -> _End:
-        """Do a job, or give it back if there is no time any more; return how it ended."""
-        claim = _Claim(message, self._show_in, self._visibility)
-        if self._stopping.is_set():  # it came with the last look
+        """Do a job, or return it if the worker is stopping; return how it ended."""
+        claim = _Claim(message, self._change_visibility, self._visibility)
+        if self._stopping.is_set():  # it came with the last long poll
             await claim.end(visible_in=0)
             return _GIVEN_BACK
         task = asyncio.create_task(self._do(message, claim))
@@ -219,7 +222,7 @@ class QueueWorker:
             end = _End("defect")
         else:
             end = task.result()
-        # Not within the task: what is over is not given back.
+        # Outside the task, so that `stop` cannot return a job that is done.
         self._metrics.jobs.labels(end.how).inc()
         await claim.end(visible_in=end.visible_in)
         if end.delete:
@@ -227,77 +230,77 @@ class QueueWorker:
         return end
 
     async def _do(self, message: MessageTypeDef, claim: _Claim) -> _End:
-        """Do a job; return what becomes of its message."""
+        """Do a job; return how it ended."""
         try:
-            job = TranscriptionJob.model_validate_json(message.get("Body", ""))
-            self._recordings.check_bucket(job.bucket)
-            claim.order = wanted = order(job.bucket, job.key)
+            message_job = TranscriptionJob.model_validate_json(message.get("Body", ""))
+            self._recordings.check_bucket(message_job.bucket)
+            claim.job = job = to_job(message_job.bucket, message_job.key)
         except (ValidationError, RefusedPlace) as error:
-            # It stays until the redrive policy puts it aside, for somebody to look at.
-            log.error("job_is_none", message_id=message.get("MessageId"), error=_told(error))  # noqa: TRY400 - our own decision, without a stack trace
+            # The redrive policy moves it to the dead letters, for a person to inspect.
+            log.error("poison_message", message_id=message.get("MessageId"), error=_describe(error))  # noqa: TRY400 - expected, no stack needed
             return _End("poison")
-        about = {"event_id": job.event_id, "message_id": message.get("MessageId")}
+        about = {"event_id": message_job.event_id, "message_id": message.get("MessageId")}
         try:
-            outcome = await self._recordings.transcribe(wanted, background=True)
+            outcome = await self._recordings.transcribe(job, background=True)
         except Unprocessable as problem:
-            log.warning("job_is_in_vain", code=problem.code, **about)
+            log.warning("job_unprocessable", code=problem.code, **about)
             return _End("failed", delete=True)
-        except Stopping:  # it was not begun
+        except Stopping:  # no slot had begun it
             return _GIVEN_BACK
         except Problem as problem:
             attempts = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
             failure = {
                 "code": problem.code,
                 "attempts": attempts,
-                "whose": problem.whose.name.lower(),
+                "whose": problem.cause.name.lower(),
             }
-            if await self._given_up(wanted, problem, attempts):
+            if await self._give_up_after(job, problem, attempts):
                 log.error("job_given_up", **failure, **about)  # noqa: TRY400 - no stack needed
                 return _End("given_up", delete=True)
             log.warning("job_failed", **failure, **about)
             return _End(
                 "retried",
-                visible_in=min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY),
-                outage=problem.whose is Whose.OUTAGE,
+                visible_in=round(
+                    backoff(attempts, first=FIRST_RETRY, longest=LONGEST_RETRY, jitter=0)
+                ),
+                outage=problem.cause is Cause.OUTAGE,
             )
         log.info("job_done", already=outcome.already, **about)
         how = "already" if outcome.already else "done"
         return _End(how, delete=True, succeeded=not outcome.already)
 
-    async def _given_up(self, wanted: Order, problem: Problem, attempts: int) -> bool:
-        """Store why a recording has no transcript if this was its last attempt.
+    async def _give_up_after(self, job: RecordingJob, problem: Problem, attempts: int) -> bool:
+        """Store the reason if this was the last attempt; return whether it was stored.
 
-        The last one of those at which the engine stalls is the second: each keeps a slot from
-        others for minutes.
-
-        Return whether that is done. In an outage it is not: the message is put aside among the
-        dead letters, from where it can be sent again.
+        Where the engine stalls, the second attempt is the last: each one blocks a slot for minutes.
+        During an outage nothing is stored. The message ends among the dead letters, from where it
+        can be sent again.
         """
-        if not problem.is_failure or problem.whose in (Whose.OUTAGE, Whose.EITHER):
+        if not problem.is_failure or problem.cause in (Cause.OUTAGE, Cause.EITHER):
             return False
-        stalled_again = isinstance(problem, EngineStalled) and problem.whose is Whose.RECORDING
+        stalled_again = isinstance(problem, EngineStalled) and problem.cause is Cause.RECORDING
         try:
             if not stalled_again and attempts < await self._last_attempt():
                 return False
-            return await self._recordings.give_up(wanted, problem, attempts=attempts)
+            return await self._recordings.give_up(job, problem, attempts=attempts)
         except StorageFailed:
             return False
 
     async def _last_attempt(self) -> int:
-        """Return after how many attempts the queue's redrive policy puts a message aside."""
+        """Return after how many attempts the redrive policy moves a message to the dead letters."""
         try:
             answer = await self._call(
                 self._sqs.get_queue_attributes, AttributeNames=["RedrivePolicy"]
             )
             return int(json.loads(answer["Attributes"]["RedrivePolicy"])["maxReceiveCount"])
-        except (KeyError, ValueError):  # it has no such policy
+        except (KeyError, ValueError):  # there is no redrive policy
             return ATTEMPTS
         except (BotoCoreError, ClientError) as error:
             log.warning("redrive_policy_unknown", error=type(error).__name__)
             return ATTEMPTS
 
-    async def _show_in(self, message: MessageTypeDef, seconds: int) -> None:
-        """Have a message become visible to others in so many seconds from now."""
+    async def _change_visibility(self, message: MessageTypeDef, seconds: int) -> None:
+        """Make a message visible to others in so many seconds from now."""
         try:
             await self._call(
                 self._sqs.change_message_visibility,
@@ -305,14 +308,14 @@ class QueueWorker:
                 VisibilityTimeout=seconds,
             )
         except (BotoCoreError, ClientError) as error:
-            # Then it becomes visible when it would have anyway.
+            # Then it becomes visible when its current timeout ends.
             log.warning("visibility_not_changed", error=type(error).__name__, seconds=seconds)
 
     async def _delete(self, message: MessageTypeDef) -> None:
         try:
             await self._call(self._sqs.delete_message, ReceiptHandle=message["ReceiptHandle"])
         except (BotoCoreError, ClientError) as error:
-            # It comes again, and then its transcript is there already.
+            # It will be received again, and its transcript is found.
             log.warning("job_not_deleted", error=type(error).__name__)
 
     async def _call(self, function: Callable[..., T], **arguments: Any) -> T:
@@ -324,16 +327,16 @@ class QueueWorker:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What becomes of a message."""
+    """How the work on a message ended, and what follows for the message."""
 
-    #: As it is counted.
+    #: The label in the metrics.
     how: str
     delete: bool = False
-    #: When others are to see it, seconds from now; None leaves that as it is.
+    #: When it becomes visible again, seconds from now; None leaves its timeout as it is.
     visible_in: int | None = None
-    #: Whether a transcript was made, which others can be, too.
+    #: Whether a transcript was made, which shows that there is no outage.
     succeeded: bool = False
-    #: Whether the next job is likely to fail as this one did.
+    #: Whether the next job is likely to fail, too.
     outage: bool = False
 
 
@@ -341,7 +344,7 @@ _GIVEN_BACK: Final = _End("given_back", visible_in=0)
 
 
 class _Claim:
-    """The worker's hold of a message: it asks for more time, until `end`."""
+    """The worker's claim on a message: extends its visibility timeout until `end`."""
 
     def __init__(
         self,
@@ -350,65 +353,57 @@ class _Claim:
         visibility: float,
     ) -> None:
         self._message = message
-        self._show_in = show_in
+        self._change_visibility = show_in
         self._visibility = visibility
-        #: What it is about, once that is known.
-        self.order: Order | None = None
-        self._asking: asyncio.Task[None] | None = None
-        self._heartbeat = asyncio.create_task(self._hold())
+        #: None until the message is parsed.
+        self.job: RecordingJob | None = None
+        self._extending: asyncio.Task[None] | None = None
+        self._heartbeat = asyncio.create_task(self._extend())
         self._ended = False
 
     async def end(self, *, visible_in: int | None = None) -> None:
-        """Ask for no more time, and have others see the message in so many seconds if given."""
+        """Stop the extension, and make the message visible in so many seconds, if given."""
         if self._ended:
             return
         self._ended = True
         self._heartbeat.cancel()
-        if self._asking is not None:  # it must not be later than what follows
-            await asyncio.wait({self._asking})
+        if self._extending is not None:  # the two calls must not overtake each other
+            await asyncio.wait({self._extending})
         if visible_in is not None:
-            await self._show_in(self._message, visible_in)
+            await self._change_visibility(self._message, visible_in)
 
-    async def _hold(self) -> None:
+    async def _extend(self) -> None:
         while True:
             await asyncio.sleep(self._visibility / 3)
-            self._asking = asyncio.create_task(
-                self._show_in(self._message, round(self._visibility))
+            self._extending = asyncio.create_task(
+                self._change_visibility(self._message, round(self._visibility))
             )
-            await asyncio.shield(self._asking)
+            await asyncio.shield(self._extending)
 
 
 class _Outage:
-    """Jobs that failed one after the other for reasons that are not their own."""
+    """Counts jobs that failed in a row for reasons that are not their own."""
 
     def __init__(self) -> None:
         self._failures = 0
         self._last = 0.0
 
     @property
-    def lasts(self) -> bool:
-        """Whether the next job is likely to fail, too; not for ever, if no other is tried."""
+    def is_ongoing(self) -> bool:
+        """Whether the next job is likely to fail; False again when none was tried for a while."""
         return self._failures > 0 and time.monotonic() - self._last < LONGEST_OUTAGE_PAUSE
 
     def after(self, began: float, end: _End) -> float:
-        """Return how long to pause after a job that was begun then (monotonic), seconds."""
+        """Return the pause after a job that began at that monotonic time, seconds."""
         if end.succeeded:
             self._failures = 0
         if not end.outage:
             return 0.0
-        if began >= self._last:  # what was in hand already fails for the same reason
+        if began >= self._last:  # not for jobs that were in hand before
             self._failures += 1
         self._last = time.monotonic()
-        return _jittered(LONGEST_OUTAGE_PAUSE, self._failures)
+        return backoff(self._failures, first=FIRST_PAUSE, longest=LONGEST_OUTAGE_PAUSE)
 
 
-def _jittered(longest: float, failures: int) -> float:
-    """Return the pause after so many failures in a row, seconds."""
-    return min(longest, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-
-
-def _told(error: ValidationError | RefusedPlace) -> str:
-    if isinstance(error, RefusedPlace):
-        return str(error)
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5])
+def _describe(error: ValidationError | RefusedPlace) -> str:
+    return str(error) if isinstance(error, RefusedPlace) else summarise(error)

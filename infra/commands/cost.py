@@ -95,8 +95,6 @@ def synthesise(environment: str, folder: Path) -> None:
         [sys.executable, str(ROOT / "app.py")],
         cwd=ROOT,
         env={
-            # jsii warns of Node's age with a banner.
-            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
             **os.environ,
             # The CDK's own interface to an app.
             "CDK_OUTDIR": str(folder),

@@ -5,7 +5,7 @@ account come from the CDK's context (`cdk.context.json`) and replace fields of t
 that an environment leaves out (`live`, `gpu`, `operations`, `delivery`) is not provisioned.
 
 ValueError
-├── pydantic.ValidationError    of `Environment`; `explain` turns it into text for people
+├── pydantic.ValidationError    of `Environment`; `foundation.invalid` has words for it
 └── WrongEnvironment            an environment with values of your own is invalid
 
 All problems are reported at once: each part yields its own, and the environment collects them. A
@@ -266,16 +266,6 @@ def _problems(
             for path, text in dict.fromkeys(cause.problems):
                 if not any(covers(each, path) for each in replaced):
                     yield path, text
-
-
-def explain(error: ValidationError) -> str:
-    """Return the problems of an environment as lines for people."""
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        path = ".".join(str(part) for part in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{path}: {text}" if path else text)
-    return "\n".join(lines)
 
 
 def _merged(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

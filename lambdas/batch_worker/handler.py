@@ -39,6 +39,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from foundation.invalid import summarise
 from lambdas.batch_worker.decide import Fleet, FleetLimits, QueueLoad, decide
 from lambdas.batch_worker.machines import Machines
 from transcripts.functions import (
@@ -191,8 +192,7 @@ def _order(event: dict[str, Any], now: datetime) -> MachineOrder:
     try:
         order = MachineOrder.model_validate(event)
     except ValidationError as error:
-        places = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
-        raise UnknownOrder(f"not understood: {', '.join(sorted(places))}") from None
+        raise UnknownOrder(f"not understood: {summarise(error, whole='event')}") from None
     if order.until is not None:
         if not order.keep_warm:
             raise UnknownOrder("until says how long to keep a machine ready: keepWarm is missing")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from foundation.backoff import backoff
 from transcripts.recordings.machines import ASSUMED_SPEED
 from transcripts.recordings.status import RecordingState
 
@@ -28,8 +29,10 @@ LEAST: Final = 5.0
 PATIENCE: Final = 60.0
 #: How much slower than estimated a transcription may be before it is given up.
 SLACK: Final = 3.0
-#: Between one attempt and the next, on average.
-PAUSES: Final = (1.0, 2.0, 4.0)
+#: How often an attempt that failed is repeated.
+RETRIES: Final = 3
+#: The longest pause before the first of them; it doubles with each. Seconds.
+FIRST_PAUSE: Final = 1.5
 #: Opus for speech, 32 kbit/s. Other formats have more, so by this figure they are longer than in
 #: truth, and the large ones among them are queued rather than tried in vain.
 BYTES_PER_SECOND: Final = 4_000.0
@@ -205,9 +208,9 @@ def decide_next(
         return Skip(state)
     if isinstance(answer, Rejected):
         return Enqueue(Reason.SERVER_REFUSES)
-    if attempts > len(PAUSES):
+    if attempts > RETRIES:
         return Enqueue(Reason.SERVER_FAILS)
-    pause = PAUSES[attempts - 1] * (0.5 + jitter)
+    pause = backoff(attempts, first=FIRST_PAUSE, draw=jitter)
     if isinstance(answer, TryLater) and answer.retry_after is not None:
         if answer.retry_after > LONGEST_PAUSE:
             return Enqueue(Reason.SERVER_FULL)

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from foundation.invalid import summarise
 from lambdas.events import ObjectCreated, RefusedEvent, Shape
 from transcripts.models import Moment
 from transcripts.recordings.keys import TranscriptionJob, UnknownKey, recording
@@ -112,7 +113,7 @@ def parse_request(event: dict[str, Any], bucket: str) -> TranscriptionRequest | 
     try:
         known = _Event.model_validate(event)
     except ValidationError as error:
-        raise UnknownEvent(_places(error)) from None
+        raise UnknownEvent(summarise(error, whole="event")) from None
     place = known.place()
     if place.bucket != bucket:
         raise ForeignBucket("the object is in a bucket that is not ours")
@@ -131,12 +132,7 @@ def parse_request(event: dict[str, Any], bucket: str) -> TranscriptionRequest | 
             requested_at=known.time,
         )
     except ValidationError as error:
-        raise UnknownEvent(_places(error)) from None
+        raise UnknownEvent(summarise(error, whole="event")) from None
     return TranscriptionRequest(
         job=job, transcript_key=what.transcript_key, etag=place.etag, batch=place.batch
     )
-
-
-def _places(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5])

@@ -24,7 +24,6 @@ Exception
 
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +34,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
+from foundation.backoff import backoff
 from transcripts.documents import RecordingTranscript, SessionEnd, SessionMetadata
 from transcripts.recordings.keys import Session, transcribed_chunk
 from transcripts.recordings.objects import ObjectVersion
@@ -176,7 +176,7 @@ class Combiner:
             if won:
                 written = Effect.UPDATED if present else Effect.WRITTEN
             elif not current and attempt < ATTEMPTS - 1:
-                self._sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
+                self._sleep(backoff(attempt + 1, first=PAUSE, jitter=1))
         raise SessionUnsettled("the session kept changing while it was written")
 
     def _decide(self, session: Session) -> Plan:

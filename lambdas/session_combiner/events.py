@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from foundation.invalid import summarise
 from lambdas.events import ObjectCreated, RefusedEvent, Shape
 from transcripts.documents import MAX_CHUNKS, SessionEnd
 from transcripts.functions import SESSION_ENDED
@@ -84,11 +85,7 @@ def parse_event(event: dict[str, Any], bucket: str) -> SessionEvent | None:
             return _ended(_EndedEvent.model_validate(event), bucket)
         return _created(_CreatedEvent.model_validate(event), bucket)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        reasons = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in problems[:5]
-        )
-        raise RefusedEvent(reasons) from None
+        raise RefusedEvent(summarise(error, whole="event")) from None
     except UnknownKey as error:
         raise RefusedEvent(str(error)) from None
 

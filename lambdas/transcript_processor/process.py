@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from foundation.invalid import summarise
 from transcripts.models import Utterance
 
 
@@ -41,12 +42,8 @@ def parse(body: str) -> Utterance:
     try:
         return Utterance.model_validate_json(body)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['type']}"
-            for problem in error.errors(include_url=False, include_context=False)[:5]
-        )
         # Without the cause, for pydantic quotes the input and a log keeps the whole chain.
-        raise PoisonMessage(problems) from None
+        raise PoisonMessage(summarise(error, whole="body")) from None
 
 
 def process(body: str, store: UtteranceStore) -> tuple[Utterance, PutResult]:

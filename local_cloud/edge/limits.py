@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from foundation.connections import Crowd, Outflow
-from foundation.minimum_rate import Pace
+from foundation.connections import ConnectionLimit, Outflow
+from foundation.minimum_rate import MinimumRate
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class EdgeLimits:
     """The limits of a listener, and its requests in work."""
 
     #: The connections, bounded in number.
-    crowd: Crowd
+    connections: ConnectionLimit
     #: How long a client may read nothing of what is sent to it, seconds.
     patience: float
     in_work: int = field(init=False, default=0)
@@ -32,7 +32,7 @@ class EdgeLimits:
 
         A quarter of the connections is kept without a request, so that new ones can displace them.
         """
-        if self.in_work >= self.crowd.limit - self.crowd.limit // 4:
+        if self.in_work >= self.connections.limit - self.connections.limit // 4:
             yield False
             return
         connection = transport.get_protocol() if transport is not None else None
@@ -64,7 +64,7 @@ class LimitedConnection(asyncio.Protocol):
         self._inside: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         # One byte is enough: it shows that the client reads.
-        self._outflow = Outflow(Pace(rate=1 / limits.patience, patience=limits.patience))
+        self._outflow = Outflow(MinimumRate(rate=1 / limits.patience, patience=limits.patience))
         self._checked_at = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -75,7 +75,7 @@ class LimitedConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         self.waiting_since = time.monotonic()  # later than everybody else's
-        if not self._limits.crowd.enter(self):
+        if not self._limits.connections.admit(self):
             transport.abort()
             return
         self._inside = self._make()
@@ -84,7 +84,7 @@ class LimitedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the connection."""
-        self._limits.crowd.leave(self)
+        self._limits.connections.forget(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._inside is not None:
@@ -119,7 +119,7 @@ class LimitedConnection(asyncio.Protocol):
         if self._transport is None:
             return
         now, unsent = time.monotonic(), self._transport.get_write_buffer_size()
-        if not self._outflow.look(now - self._checked_at, unsent):
+        if not self._outflow.check(now - self._checked_at, unsent):
             self._transport.abort()
             return
         self._checked_at = now

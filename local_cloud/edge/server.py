@@ -39,8 +39,8 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from foundation.connections import BACKLOG, BURST, Crowd, affordable
-from foundation.minimum_rate import Pace, TooSlow, paced
+from foundation.connections import BACKLOG, BURST, ConnectionLimit, affordable_connections
+from foundation.minimum_rate import MinimumRate, TooSlow, enforce_rate
 from infra.web.page_headers import page_headers
 from local_cloud.edge.limits import EdgeLimits, LimitedConnection
 
@@ -246,8 +246,8 @@ class PageFile(web.FileResponse):
 async def relay_http(request: web.Request) -> web.StreamResponse:
     """Relay a request to the service and its answer back, both in a stream."""
     response: web.StreamResponse | None = None
-    pace = Pace(BODY_RATE, STUCK_SECONDS)
-    body = paced(request.content.iter_any(), pace) if request.body_exists else None
+    pace = MinimumRate(BODY_RATE, STUCK_SECONDS)
+    body = enforce_rate(request.content.iter_any(), pace) if request.body_exists else None
     try:
         async with request.app[CLIENT].request(
             request.method,
@@ -397,7 +397,10 @@ def application(*, dist: Path, service: str) -> web.Application:
     app = web.Application()
     app[DIST] = dist
     app[SERVICE] = service.rstrip("/")
-    app[LIMITS] = EdgeLimits(crowd=Crowd(affordable(CONNECTIONS, each=2)), patience=STUCK_SECONDS)
+    app[LIMITS] = EdgeLimits(
+        connections=ConnectionLimit(affordable_connections(CONNECTIONS, each=2)),
+        patience=STUCK_SECONDS,
+    )
     app.cleanup_ctx.append(_client)
     app.router.add_route("*", "/{path:.*}", handle)
     return app

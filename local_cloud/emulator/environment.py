@@ -20,7 +20,7 @@ EMULATED: Final = ("DYNAMODB", "SQS")
 _KEPT: Final = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER"})
 
 
-def environment(endpoint: str, base: Mapping[str, str]) -> dict[str, str]:
+def isolated_environment(endpoint: str, base: Mapping[str, str]) -> dict[str, str]:
     """Return `base` for a child process whose AWS is at `endpoint` and nowhere else.
 
     Every variable that AWS's SDKs read is dropped: a profile, credentials, an endpoint of a

@@ -27,7 +27,7 @@ from local_cloud.emulator.environment import (
     REGION,
     SECRET_ACCESS_KEY,
     emulator_environment,
-    environment,
+    isolated_environment,
     shared_environment,
 )
 from local_cloud.logs import decode
@@ -229,7 +229,7 @@ class Emulator:
 
     def environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the whole environment of a child process that uses this emulator alone."""
-        return environment(self.endpoint, base)
+        return isolated_environment(self.endpoint, base)
 
     def shared_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the environment of a process that uses the user's AWS beside this emulator."""

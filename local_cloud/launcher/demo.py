@@ -41,7 +41,7 @@ from local_cloud.launcher.ports import HOST, chosen_port, free_port, take_port
 from local_cloud.launcher.shell_file import shell_file
 from local_cloud.launcher.terminal import print_line
 from local_cloud.launcher.validation import InvalidSettings, validate
-from local_cloud.preflight import EXIT_FAILURE, EXIT_USAGE
+from local_cloud.launcher.preflight import EXIT_FAILURE, EXIT_USAGE
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same request, seconds: `timeout` and

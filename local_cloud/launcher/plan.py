@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
-from local_cloud.launcher.parts.transcribe import LANGUAGES as LOCAL_LANGUAGES
+from local_cloud.launcher.parts.transcribe import LOCAL_LANGUAGES
 from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
 

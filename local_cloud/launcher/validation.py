@@ -24,15 +24,16 @@ from pydantic_settings import BaseSettings, SettingsError
 import ecs_service.settings
 import gpu_server.settings
 from ecs_service.app import engine_of
-from local_cloud import ROOT, preflight
-from local_cloud.emulator import environment as environments
+from local_cloud import ROOT
+from local_cloud.launcher import preflight
+from local_cloud.emulator.environment import isolated_environment, shared_environment
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
 from local_cloud.launcher.parts.service import service_environment
 from local_cloud.launcher.plan import TRANSCRIBE, DemoPlan, make_plan
-from local_cloud.preflight import Problems
+from local_cloud.launcher.preflight import Problems
 from local_cloud.stacks.deployment import StackOutputs
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
@@ -114,7 +115,7 @@ def warn_of_unknown(environment: Mapping[str, str]) -> Iterator[str]:
 def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None) -> Problems:
     """Return what the service would refuse; without a plan, as far as that can be checked."""
     is_shared = plan is not None and plan.own_account
-    make = environments.shared_environment if is_shared else environments.environment
+    make = shared_environment if is_shared else isolated_environment
     child = make(_URL, environment)
     if plan is not None:
         child |= plan.settings

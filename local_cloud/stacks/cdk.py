@@ -31,12 +31,10 @@ TIMEOUT: Final = 300.0
 #: Lines of the log that an error quotes.
 LAST_LINES: Final = 12
 
-#: Settings of the command line and of its children: no look for a newer version, no telemetry,
-#: no warning about the version of Node.
+#: Settings of the command line and of its children: no look for a newer version, no telemetry.
 SETTINGS: Final[Mapping[str, str]] = {
     "CDK_DISABLE_CLI_TELEMETRY": "true",
     "CDK_DISABLE_VERSION_CHECK": "true",
-    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
     "NODE_NO_WARNINGS": "1",
     "NO_COLOR": "1",
 }
@@ -70,7 +68,7 @@ class CommandLine:
         Raises:
             CommandFailed: it is not installed, failed or hung.
         """
-        program = self.root / "infra" / "node_modules" / ".bin" / "cdk"
+        program = self.root / "node_modules" / ".bin" / "cdk"
         if not program.exists():
             raise CommandFailed("the CDK's command line is missing; `make demo` installs it")
         self.log.parent.mkdir(parents=True, exist_ok=True)

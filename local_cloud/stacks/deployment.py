@@ -53,7 +53,7 @@ INPUTS: Final = (
     "transcripts",
     "translation",
 )
-NO_INPUTS: Final = ("__pycache__", "node_modules")
+NO_INPUTS: Final = ("__pycache__",)
 
 #: Limit for the next snapshot of the emulator, seconds. It takes one every two seconds, or fewer
 #: when much is stored.

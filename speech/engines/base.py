@@ -27,7 +27,6 @@ starts at zero. This module implements once what all engines need:
 from __future__ import annotations
 
 import asyncio
-import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -37,6 +36,7 @@ from typing import Protocol, Self
 
 import structlog
 
+from foundation.backoff import backoff
 from speech.engines.errors import (
     EngineError,
     EngineStalled,
@@ -145,12 +145,8 @@ class Policy:
     max_delay: float = 5.0
 
     def delay(self, failures: int) -> float:
-        """Return the wait before attempt `failures + 1`: exponential, with full jitter above half.
-
-        Source: "Exponential Backoff And Jitter", AWS Architecture Blog ("equal jitter").
-        """
-        ceiling = min(self.max_delay, self.first_delay * 2.0 ** (failures - 1))
-        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        """Return the wait before attempt `failures + 1`, in seconds."""
+        return backoff(failures, first=self.first_delay, longest=self.max_delay)
 
 
 class SessionEvents(Protocol):

@@ -17,7 +17,6 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scripts.setup import FRONTEND
 from tests.support.browser import chromium
 from tests.support.eventually import eventually
 from tests.support.transcribe_js import HERE, SCRIPT, WHOLE, Sdk, installed, transcribe
@@ -27,7 +26,7 @@ from transcribe_endpoint.transports.websocket import serve_websocket
 
 pytestmark = pytest.mark.browser
 
-VITE = FRONTEND / "node_modules" / ".bin" / "vite"
+VITE = Path(__file__).parents[2] / "node_modules" / ".bin" / "vite"
 SESSION = "01234567-89ab-cdef-0123-456789abcdef"
 
 

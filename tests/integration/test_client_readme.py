@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
-import subprocess
 import sys
 import wave
 from collections.abc import AsyncIterator
@@ -47,11 +45,7 @@ def runner(name: str) -> list[str]:
     """Return what runs a program."""
     if name.endswith(".py"):
         return [sys.executable, "-W", "error"]
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    known = subprocess.run([node, "-p", "typeof WebSocket"], capture_output=True, check=True)
-    return [node] if known.stdout == b"function\n" else [node, "--experimental-websocket"]
+    return ["node"]
 
 
 async def started(url: str, folder: Path, name: str, *arguments: str) -> asyncio.subprocess.Process:

@@ -186,7 +186,7 @@ async def test_an_unchanged_environment_has_no_difference(cloud: Cloud, tmp_path
 
 async def test_an_unchanged_tree_is_not_deployed_again(tmp_path: Path) -> None:
     tree = copied_tree(tmp_path / "tree")
-    (tree / "infra" / "node_modules").unlink()  # whoever needs the command line, fails
+    (tree / "node_modules").unlink()  # whoever needs the command line, fails
 
     async with cloud_of_one_machine(tmp_path / "data", root=tree) as cloud:
         assert cloud.client("dynamodb").list_tables()["TableNames"] == [cloud.resources.table_name]
@@ -270,8 +270,8 @@ async def test_after_a_kill_in_the_middle_the_next_start_goes_back_and_deploys(
 
 def with_command_line(tree: Path, script: str) -> Path:
     """Give a copy of the tree a command line of our own."""
-    (tree / "infra" / "node_modules").unlink()
-    program = tree / "infra" / "node_modules" / ".bin" / "cdk"
+    (tree / "node_modules").unlink()
+    program = tree / "node_modules" / ".bin" / "cdk"
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -310,7 +310,7 @@ async def test_without_the_command_line_the_command_that_installs_it_is_named(
     tmp_path: Path,
 ) -> None:
     tree = copied_tree(tmp_path / "tree")
-    (tree / "infra" / "node_modules").unlink()
+    (tree / "node_modules").unlink()
 
     with pytest.raises(DeploymentFailed, match="make demo"):
         await deployment.start(Emulator(tmp_path / "data"), print, root=tree)

@@ -521,8 +521,8 @@ async def test_a_page_that_nobody_reads_is_given_up(
         _, writer = await asyncio.open_connection("127.0.0.1", front.port)
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # it can read, too
         writer.write(b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await eventually(lambda: len(front.bounds.crowd) == 1, "it is there")
-        await eventually(lambda: len(front.bounds.crowd) == 0, "it is gone")
+        await eventually(lambda: len(front.bounds.connections) == 1, "it is there")
+        await eventually(lambda: len(front.bounds.connections) == 0, "it is gone")
         writer.transport.abort()
 
 
@@ -551,14 +551,14 @@ async def test_connections_that_send_nothing_or_half_keep_nobody_out_and_cut_no_
             _, writer = await asyncio.open_connection("127.0.0.1", front.port)
             writer.write((b"", b"GET / HT")[number % 2])
             writers.append(writer)
-            assert len(front.bounds.crowd) <= 16
+            assert len(front.bounds.connections) <= 16
         async with front.client.get(f"{front.url}/") as page:
             assert page.status == 200
         await ws.send_str("still here")
         assert await ws.receive_str() == "still here"
         for writer in writers:
             writer.transport.abort()
-        await eventually(lambda: len(front.bounds.crowd) <= 2, "they have left")
+        await eventually(lambda: len(front.bounds.connections) <= 2, "they have left")
 
 
 async def test_sockets_leave_room_for_the_page(

@@ -58,7 +58,7 @@ async def test_no_recording_stays_on_the_disk(tmp_path: Path) -> None:
 async def test_before_the_model_is_loaded_callers_are_told_when_to_come_again() -> None:
     async with gpu_server(loaded=False) as (client, server):
         health, upload = await client.get("/health"), await client.upload("say no")
-        await server.parts.inference.loaded()
+        await server.parts.inference.wait_until_loaded()
 
         assert (health.status, health.body["status"]) == (503, "loading")
         assert (upload.status, upload.body["code"]) == (503, "not_ready")
@@ -133,7 +133,7 @@ async def test_a_server_that_can_start_no_model_any_more_ends_so_that_it_is_repl
 
     monkeypatch.setattr("gpu_server.work.inference.LONGEST_PAUSE", 0)
     async with gpu_server() as (client, server), asyncio.timeout(30):
-        living = asyncio.create_task(app._live(Settings(), server))
+        living = asyncio.create_task(app._run_until_stopped(Settings(), server))
         monkeypatch.setattr(TranscriberProcess, "_spawn", full)
         answer = await client.upload("die")
 
@@ -312,7 +312,7 @@ async def test_it_stays_warm_as_long_as_somebody_asks_for() -> None:
         long = await client.post("/warmup", {"until": "2999-01-01T00:00:00Z"})
         bad = await client.post("/warmup", {"until": "tomorrow"})
 
-        assert server.parts.warmth.kept
+        assert server.parts.warmth.is_kept
         assert long.status == 200
         assert bad.status == 400
 
@@ -320,6 +320,6 @@ async def test_it_stays_warm_as_long_as_somebody_asks_for() -> None:
 async def test_a_model_that_cannot_be_loaded_is_told_before_anybody_waits_for_it() -> None:
     async with gpu_server(loaded=False, model="missing") as (client, server):
         with pytest.raises(TranscriberUnavailable, match="no such model"):
-            await server.parts.inference.loaded()
+            await server.parts.inference.wait_until_loaded()
 
         assert (await client.get("/health")).status == 503

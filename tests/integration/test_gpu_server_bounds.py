@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gpu_server.app import Server
+from gpu_server.app import RunningServer
 from tests.support.eventually import eventually
 from tests.support.gpu_server import Client, gpu_server
 
@@ -61,8 +61,8 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-def connections(server: Server) -> list[Any]:
-    return list(server.bounds.crowd._members)
+def connections(server: RunningServer) -> list[Any]:
+    return list(server.bounds.connections._members)
 
 
 def descriptors() -> int:
@@ -110,7 +110,7 @@ async def test_what_is_half_sent_is_dropped_at_its_deadline_however_it_drips() -
 
         for answer, (sent, drop, expected) in zip(received, HALVES, strict=True):
             assert expected in answer, (sent, drop)
-        await eventually(lambda: len(server.bounds.crowd) == 0, "nothing is open")
+        await eventually(lambda: len(server.bounds.connections) == 0, "nothing is open")
         await eventually(lambda: descriptors() <= before, "descriptors are back")
         assert server.parts.uploads.running == 0
 
@@ -122,8 +122,8 @@ async def test_an_answer_that_nobody_reads_is_given_up() -> None:
         connection(client, wanted * 1000) as (_, writer),
     ):
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # it can read, too
-        await eventually(lambda: len(server.bounds.crowd) == 1, "it is there")
-        await eventually(lambda: len(server.bounds.crowd) == 0, "it is gone")
+        await eventually(lambda: len(server.bounds.connections) == 1, "it is there")
+        await eventually(lambda: len(server.bounds.connections) == 0, "it is gone")
 
 
 async def test_who_reads_slowly_but_reads_gets_all() -> None:
@@ -149,7 +149,7 @@ async def test_five_hundred_connections_that_send_nothing_or_half_keep_nobody_ou
             for number in range(500):
                 sent = (b"", b"GET /hea", FORM)[number % 3]
                 await stack.enter_async_context(connection(client, sent))
-                assert len(server.bounds.crowd) <= 64
+                assert len(server.bounds.connections) <= 64
             worst = 0.0
             for _ in range(20):
                 began = time.monotonic()
@@ -172,7 +172,7 @@ async def test_connections_that_read_no_answer_keep_nobody_out(path: bytes) -> N
             (await stack.enter_async_context(connection(client, receive_buffer=4096)))[1]
             for _ in range(8)
         ]
-        await eventually(lambda: len(server.bounds.crowd) == 8, "the server is full")
+        await eventually(lambda: len(server.bounds.connections) == 8, "the server is full")
         for one in connections(server):  # else the kernel takes megabytes of answers
             theirs = one.transport.get_extra_info("socket")
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

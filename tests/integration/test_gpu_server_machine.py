@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from gpu_server.host import protection
-from gpu_server.host.protection import LINGER, MINUTES, protect
-from gpu_server.host.spot import spot_notice
+from gpu_server.host.protection import LINGER, MINUTES, protect_while_busy
+from gpu_server.host.spot import wait_for_spot_notice
 from tests.support.eventually import eventually
 from tests.support.gpu_server import gpu_server_process
 from tests.support.service import RunningService
@@ -34,7 +34,7 @@ async def protecting(
 ) -> AsyncIterator[None]:
     async with RawTestServer(answer) as agent:
         url = str(agent.make_url("/v3/abc"))
-        task = asyncio.create_task(protect(url, lambda: work.idle, look=0.001))
+        task = asyncio.create_task(protect_while_busy(url, lambda: work.idle, look=0.001))
         try:
             yield
         finally:
@@ -116,13 +116,15 @@ async def test_the_notice_of_spot_ends_the_wait_and_its_absence_does_not() -> No
 
     async with RawTestServer(answer) as machine:
         base = str(machine.make_url("")).rstrip("/")
-        await asyncio.wait_for(spot_notice(base, every=0.001), 10)
+        await asyncio.wait_for(wait_for_spot_notice(base, every=0.001), 10)
 
     assert looks == ["/latest/meta-data/spot/instance-action"] * 3
 
 
 async def test_where_there_is_no_metadata_spot_is_silent(unused_tcp_port: int) -> None:
-    waiting = asyncio.create_task(spot_notice(f"http://127.0.0.1:{unused_tcp_port}", every=0.001))
+    waiting = asyncio.create_task(
+        wait_for_spot_notice(f"http://127.0.0.1:{unused_tcp_port}", every=0.001)
+    )
 
     done, _ = await asyncio.wait({waiting}, timeout=0.2)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gpu_server.http.addresses import Address
 from gpu_server.http.download import Downloader
+from gpu_server.http.public_addresses import Address
 from gpu_server.http.transfers import Transfers
 from gpu_server.problems import FetchFailed, InvalidRequest, Problem, RefusedAddress, Unprocessable
 from gpu_server.work.spool import Spool
@@ -124,7 +124,7 @@ async def fetching(
         bounds = Transfers(limit=1, max_bytes=10**6, rate=50_000, patience=0.5, longest=60)
         with (
             Spool(folder, max_bytes=100_000) as spool,
-            spool.file() as file,
+            spool.create_file() as file,
             bounds.admit("") as transfer,
         ):
             await downloader.fetch(url, file, transfer)

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
         not (DIST / "index.html").exists(),
-        reason="the web page is not built (python3 -m scripts.setup page)",
+        reason="the web page is not built (make setup)",
     ),
 ]
 

@@ -144,7 +144,7 @@ def copied_tree(folder: Path) -> Path:
         elif source.exists():
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(source, folder / name)
-    (folder / "infra" / "node_modules").symlink_to(ROOT / "infra" / "node_modules")
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "frontend").symlink_to(ROOT / "frontend")
     return folder

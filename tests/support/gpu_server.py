@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from gpu_server.app import Server, assembled, serving
+from gpu_server.app import RunningServer, assemble, serve
 from gpu_server.settings import Settings
 from tests.support.scripted_transcriber import MODULE
 from tests.support.service import RunningService, read_logs
@@ -74,17 +74,17 @@ async def _read(answer: aiohttp.ClientResponse) -> Answer:
 @contextlib.asynccontextmanager
 async def gpu_server(
     *, child: str = MODULE, loaded: bool = True, **settings: Any
-) -> AsyncIterator[tuple[Client, Server]]:
+) -> AsyncIterator[tuple[Client, RunningServer]]:
     """Run a server on the test's own loop."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with (
-            assembled(Settings(**settings), child=child) as server,
-            serving(server, listening),
+            assemble(Settings(**settings), child=child) as server,
+            serve(server, listening),
             aiohttp.ClientSession() as session,
         ):
             if loaded:
-                await server.parts.inference.loaded()
+                await server.parts.inference.wait_until_loaded()
             yield Client(url, session), server
 
 

@@ -17,5 +17,5 @@ from tests.support.scripted_transcriber import MODULE
 
 if __name__ == "__main__":
     worker.FIRST_RETRY = int(os.environ.get("FIRST_RETRY", "0"))  # type: ignore[misc]  # a constant, but for tests
-    app.assembled = functools.partial(app.assembled, child=MODULE)
+    app.assemble = functools.partial(app.assemble, child=MODULE)
     sys.exit(main())

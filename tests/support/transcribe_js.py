@@ -39,7 +39,7 @@ def transcribe(**settings: Any) -> TranscribeService:
 
 def installed() -> None:
     """Skip where the SDK is not set up."""
-    if not (HERE / "node_modules" / "@aws-sdk").is_dir():
+    if not (HERE.parents[1] / "node_modules" / "@aws-sdk").is_dir():
         pytest.skip("Amazon's SDK for JavaScript is not set up: make setup-test")
 
 

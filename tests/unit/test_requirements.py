@@ -10,58 +10,74 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
-from scripts import lock
 from tests.support.imports import file_of, imported
+from tests.support.locks import LOCKS, ROOT, TOP, block, pins
 
 pytestmark = pytest.mark.unit
 
+#: It pins a botocore of its own.
+DEPLOYED = sorted(LOCKS.keys() - {TOP, "local_cloud/emulator-requirements.txt"})
+
 
 def text(path: str) -> str:
-    return (lock.ROOT / path).read_text()
+    return (ROOT / path).read_text()
 
 
-@pytest.mark.parametrize("locked", lock.LOCKS, ids=lambda locked: locked.path)
-def test_a_lock_names_no_registry_and_pins_everything_by_digest(locked: lock.Lock) -> None:
-    content = text(locked.path)
-    pins = lock.pins(content)
-    assert pins
+@pytest.mark.parametrize("path", LOCKS)
+def test_a_lock_names_no_registry_and_pins_everything_by_digest(path: str) -> None:
+    content = text(path)
+    found = pins(content)
+    assert found
     assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|@", content)
     requirements = [line for line in content.splitlines() if re.match(r"[a-zA-Z-]", line)]
-    assert len(requirements) == len(pins), "every requirement is an exact version"
-    for name, _, _ in pins:
-        assert "--hash=sha256:" in lock.block(content, name)
+    assert len(requirements) == len(found), "every requirement is an exact version"
+    for name, _, _ in found:
+        assert "--hash=sha256:" in block(content, name)
 
 
-@pytest.mark.parametrize(
-    "locked", [one for one in lock.LOCKS if one.constrained], ids=lambda locked: locked.path
-)
-def test_a_deployable_runs_what_the_top_lock_runs(locked: lock.Lock) -> None:
+@pytest.mark.parametrize("path", DEPLOYED)
+def test_a_deployable_runs_what_the_top_lock_runs(path: str) -> None:
     top: dict[str, set[str]] = {}
-    for name, version, _ in lock.pins(text(lock.TOP)):
+    for name, version, _ in pins(text(TOP)):
         top.setdefault(name, set()).add(version)
     differing = {
         f"{name}=={version}, at the top {' or '.join(sorted(top[name]))}"
-        for name, version, _ in lock.pins(text(locked.path))
+        for name, version, _ in pins(text(path))
         if name in top and version not in top[name]
     }
     assert not differing, "run `make lock`"
 
 
-@pytest.mark.parametrize("locked", lock.LOCKS, ids=lambda locked: locked.path)
-def test_a_lock_holds_what_its_groups_ask_for(locked: lock.Lock) -> None:
+@pytest.mark.parametrize("path", LOCKS)
+def test_a_lock_holds_what_its_groups_ask_for(path: str) -> None:
     groups = tomllib.loads(text("pyproject.toml"))["dependency-groups"]
     asked = {
         re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower()
-        for group in locked.groups
+        for group in LOCKS[path]
         for requirement in groups[group]
     }
-    assert asked <= {name for name, _, _ in lock.pins(text(locked.path))}, "run `make lock`"
+    assert asked <= {name for name, _, _ in pins(text(path))}, "run `make lock`"
 
 
 def test_every_group_is_locked_somewhere() -> None:
     groups = tomllib.loads(text("pyproject.toml"))["dependency-groups"]
-    assert {group for one in lock.LOCKS for group in one.groups} == set(groups)
+    assert {group for locked in LOCKS.values() for group in locked} == set(groups)
+
+
+def test_everybody_uses_the_versions_of_one_day() -> None:
+    """Without it `make lock` would resolve to the newest versions."""
+    assert re.match(r"# As of \d{4}-\d\d-\d\d\n", text(TOP))
+
+
+def test_every_requirement_of_a_group_is_met_by_what_is_locked() -> None:
+    groups = tomllib.loads(text("pyproject.toml"))["dependency-groups"]
+    for path, names in LOCKS.items():
+        locked = {name: Version(version) for name, version, _ in pins(text(path))}
+        for requirement in map(Requirement, (each for name in names for each in groups[name])):
+            assert locked[requirement.name.lower()] in requirement.specifier, (path, requirement)
 
 
 def test_a_block_is_all_of_a_requirement_and_nothing_else() -> None:
@@ -70,11 +86,11 @@ def test_a_block_is_all_of_a_requirement_and_nothing_else() -> None:
         "uv==0.1 ; python_version < '4' \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
         "    # via y\nyarl==2 \\\n    --hash=sha256:dd\n"
     )
-    assert lock.block(content, "uv") == (
+    assert block(content, "uv") == (
         "uv==0.1 ; python_version < '4' \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
     )
-    assert lock.block(content, "absent") == ""
-    assert lock.pins(content) == {
+    assert block(content, "absent") == ""
+    assert pins(content) == {
         ("uvicorn", "1.0", ""),
         ("uv", "0.1", "python_version < '4'"),
         ("yarl", "2", ""),
@@ -100,7 +116,7 @@ STARTS = {
         "speech/transcribers/whisperx.py",
     ),
     "lambdas/requirements.txt": tuple(
-        str(path.relative_to(lock.ROOT)) for path in lock.ROOT.glob("lambdas/*/handler.py")
+        str(path.relative_to(ROOT)) for path in ROOT.glob("lambdas/*/handler.py")
     ),
     "client/requirements.txt": ("client/__main__.py",),
 }
@@ -108,7 +124,7 @@ STARTS = {
 
 def packages(starts: tuple[str, ...]) -> set[str]:
     """Return the packages of others that are imported before anything is done."""
-    waiting, seen, others = [lock.ROOT / each for each in starts], set[Path](), set[str]()
+    waiting, seen, others = [ROOT / each for each in starts], set[Path](), set[str]()
     while waiting:
         path = waiting.pop()
         if path in seen:
@@ -116,7 +132,7 @@ def packages(starts: tuple[str, ...]) -> set[str]:
         seen.add(path)
         for module in imported(ast.parse(path.read_text()).body):
             top = module.partition(".")[0]
-            if (lock.ROOT / top).is_dir():
+            if (ROOT / top).is_dir():
                 waiting += [found] if (found := file_of(module)) else []
             elif top not in sys.stdlib_module_names:
                 others.add(top)
@@ -125,7 +141,7 @@ def packages(starts: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.parametrize("path", STARTS)
 def test_what_a_deployable_imports_at_its_start_is_in_its_lock(path: str) -> None:
-    locked = {re.sub(r"[-_.]+", "-", name) for name, _, _ in lock.pins(text(path))}
+    locked = {re.sub(r"[-_.]+", "-", name) for name, _, _ in pins(text(path))}
     known = packages_distributions()
     names = packages(STARTS[path])
 

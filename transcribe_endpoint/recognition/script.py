@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from foundation.invalid import explain
 from transcribe_endpoint.recognition.recogniser import ResultHandler, StreamRecognition
 from transcribe_endpoint.recognition.results import SpokenSegment, SpokenWord, render
 from transcribe_endpoint.requests import TranscribeRequest
@@ -126,7 +127,9 @@ class Script:
             if path.suffix.lower() != ".json":
                 return cls.of_text(text)
             return cls(ScriptFile.model_validate_json(text))
-        except (ValidationError, UnicodeDecodeError) as error:
+        except ValidationError as error:
+            raise ScriptError(f"{path.name} is no script: {explain(error)}") from error
+        except UnicodeDecodeError as error:
             raise ScriptError(f"{path.name} is no script: {error}") from error
 
     def recognise(self, request: TranscribeRequest, handler: ResultHandler) -> StreamRecognition:

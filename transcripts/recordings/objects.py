@@ -16,7 +16,6 @@ Exception
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -26,12 +25,16 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
+from foundation.backoff import backoff
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 #: How often a write is tried that collides with others in the same moment.
 ATTEMPTS: Final = 6
+#: The longest pause before the second attempt; it doubles with each. Seconds.
+FIRST_PAUSE: Final = 0.05
 #: Name of the metadata that says what an object was made of; S3 puts `x-amz-meta-` before it.
 FINGERPRINT: Final = "fingerprint"
 
@@ -163,7 +166,7 @@ class Objects:
         }
 
     def _put_if(self, request: PutObjectRequestTypeDef, condition: Mapping[str, str]) -> bool:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._client.put_object(**request, **condition)
             except ClientError as error:
@@ -173,7 +176,7 @@ class Objects:
                 # Another write of this key is going on, and may yet fail.
                 if code != "ConditionalRequestConflict":
                     raise
-                self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - no secret
+                self._sleep(backoff(attempt, first=FIRST_PAUSE, jitter=1))
             else:
                 return True
         raise Contended("others kept writing the object")

@@ -26,6 +26,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from foundation.invalid import summarise
 from transcripts.captions.formats import CONTENT_TYPES, Transcript, captions
 from transcripts.documents import (
     Failure,
@@ -213,14 +214,9 @@ def parse(content: bytes, kind: type[D]) -> D:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        if any(each["loc"] == ("version",) for each in problems):
+        if any(each["loc"] == ("version",) for each in error.errors(include_input=False)):
             raise UnknownVersion(f"a {kind.__name__} of an unknown version") from None
-        reasons = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'document'}: {each['type']}"
-            for each in problems[:5]
-        )
-        raise UnreadableDocument(f"not a {kind.__name__}: {reasons}") from None
+        raise UnreadableDocument(f"not a {kind.__name__}: {summarise(error)}") from None
 
 
 def _digest(body: bytes) -> str:

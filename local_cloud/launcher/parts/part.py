@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
+from foundation.backoff import backoff
 from local_cloud.logs import quote_end
 
 #: A part that ends within this time after its start has ended quickly, seconds.
@@ -82,7 +83,7 @@ async def keep_running(part: DemoPart, show: Callable[[str], None]) -> NoReturn:
 
 def restart_delay(quick_ends: int) -> float:
     """Return the seconds to wait before the next start: 0.5, 1, 2, 4."""
-    return 0.5 * 2.0 ** max(0, quick_ends - 1)
+    return backoff(max(1, quick_ends), first=0.5, jitter=0)
 
 
 def describe_exit(status: int) -> str:

@@ -10,7 +10,7 @@ from local_cloud.emulator.environment import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from local_cloud.launcher.parts.program import Program, is_open
 
 #: The languages that its recogniser knows.
-LANGUAGES: Final = ("en-US",)
+LOCAL_LANGUAGES: Final = ("en-US",)
 #: What it gets between SIGTERM and SIGKILL, seconds.
 CLOSE_SECONDS: Final = 8.0
 

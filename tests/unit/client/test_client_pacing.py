@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.live.pacing import Schedule, backoff
+from client.live.pacing import Schedule
 from speech.pcm import PcmFormat
 
 pytestmark = pytest.mark.unit
@@ -30,15 +30,3 @@ def test_nobody_waits_for_the_past(start: float, sent: int, now: float) -> None:
     schedule = Schedule(start=start, format=PcmFormat(16_000))
     assert schedule.wait(sent, now) >= 0
     assert schedule.wait(sent, schedule.due(sent)) == 0
-
-
-@given(failures=st.integers(1, 10_000), draw=st.floats(0, 1))
-def test_backoff_grows_to_half_a_minute_and_is_spread_over_its_upper_half(
-    failures: int, draw: float
-) -> None:
-    ceiling = min(30.0, 0.5 * 2 ** min(failures - 1, 10))
-    assert ceiling / 2 <= backoff(failures, draw) <= ceiling
-
-
-def test_backoff_respects_what_the_service_asks_for() -> None:
-    assert backoff(1, 0.0, retry_after=7.5) == 7.5

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.connections import Crowd, Outflow, affordable, first_to_go, within
-from foundation.minimum_rate import Pace
+from foundation.connections import (
+    ConnectionLimit,
+    Outflow,
+    affordable_connections,
+    choose_displaced,
+    connections_within,
+)
+from foundation.minimum_rate import MinimumRate
 
 pytestmark = pytest.mark.unit
 
@@ -26,59 +32,62 @@ class Peer:
 
 
 def test_who_has_most_connections_displaces_his_own_which_has_waited_longest() -> None:
-    crowd = Crowd(4)
+    connections = ConnectionLimit(4)
     other = Peer("10.0.0.2", 0)
     many = [Peer("10.0.0.1", number) for number in (2, 1, 3)]
     for each in (other, *many):
-        assert crowd.enter(each)
+        assert connections.admit(each)
 
-    assert crowd.enter(Peer("10.0.0.3", 9))
+    assert connections.admit(Peer("10.0.0.3", 9))
 
     assert [each.displaced for each in many] == [False, True, False]
     assert not other.displaced
-    assert len(crowd) == 4
+    assert len(connections) == 4
 
 
 def test_a_request_in_work_is_not_displaced() -> None:
-    crowd = Crowd(2)
-    assert crowd.enter(Peer("10.0.0.1", None))
-    assert crowd.enter(Peer("10.0.0.1", None))
+    connections = ConnectionLimit(2)
+    assert connections.admit(Peer("10.0.0.1", None))
+    assert connections.admit(Peer("10.0.0.1", None))
 
     refused = Peer("10.0.0.2", 1)
 
-    assert not crowd.enter(refused)
-    assert len(crowd) == 2
+    assert not connections.admit(refused)
+    assert len(connections) == 2
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.floats(0, 100)), max_size=60))
 def test_there_is_never_more_than_the_limit_and_a_newcomer_gets_in_if_anybody_waits(
     peers: list[tuple[int, float | None]],
 ) -> None:
-    crowd = Crowd(5)
+    connections = ConnectionLimit(5)
     inside: list[Peer] = []
     for number, since in peers:
         peer = Peer(f"10.0.0.{number}", since)
-        let_in = crowd.enter(peer)
+        let_in = connections.admit(peer)
         inside = [each for each in (*inside, peer) if not each.displaced and each is not peer]
         inside += [peer] * let_in
-        assert len(crowd) == len(inside) <= 5
+        assert len(connections) == len(inside) <= 5
         if not let_in:
-            assert first_to_go({each: each.address for each in (*inside, peer)}) in (peer, None)
+            assert choose_displaced({each: each.address for each in (*inside, peer)}) in (
+                peer,
+                None,
+            )
 
 
 def test_who_reads_nothing_is_given_up_and_who_reads_slowly_enough_is_not() -> None:
-    silent, slow = Outflow(Pace(10, 5)), Outflow(Pace(10, 5))
+    silent, slow = Outflow(MinimumRate(10, 5)), Outflow(MinimumRate(10, 5))
 
-    assert all(silent.look(1, 1000) for _ in range(5))
-    assert not silent.look(1, 1000)
-    assert all(slow.look(1, 10_000 - 11 * second) for second in range(900))
+    assert all(silent.check(1, 1000) for _ in range(5))
+    assert not silent.check(1, 1000)
+    assert all(slow.check(1, 10_000 - 11 * second) for second in range(900))
 
 
 def test_time_in_which_nothing_is_to_be_read_counts_for_nothing() -> None:
-    outflow = Outflow(Pace(10, 5))
-    assert all(outflow.look(3, 0) for _ in range(5))
-    assert outflow.look(3, 1000)
-    assert outflow.look(3, 1000)
+    outflow = Outflow(MinimumRate(10, 5))
+    assert all(outflow.check(3, 0) for _ in range(5))
+    assert outflow.check(3, 1000)
+    assert outflow.check(3, 1000)
 
 
 def test_a_system_that_gives_no_more_descriptors_is_taken_as_it_is(
@@ -90,14 +99,14 @@ def test_a_system_that_gives_no_more_descriptors_is_taken_as_it_is(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (600, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
 
-    assert affordable(1_000) == within(1_000, 600, each=1) < 600
+    assert affordable_connections(1_000) == connections_within(1_000, 600, each=1) < 600
 
 
 @given(st.integers(1, 10**5), st.integers(1, 10**6), st.integers(1, 2))
 def test_connections_leave_descriptors_for_the_rest(
     wanted: int, descriptors: int, each: int
 ) -> None:
-    connections = within(wanted, descriptors, each=each)
+    connections = connections_within(wanted, descriptors, each=each)
     assert 1 <= connections <= wanted
     assert (
         connections == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.minimum_rate import Pace, TooSlow, paced
+from foundation.minimum_rate import MinimumRate, TooSlow, enforce_rate
 
 pytestmark = pytest.mark.unit
 
@@ -20,12 +20,12 @@ steps = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 10**6)), max_size=10
 def test_n_bytes_are_waited_for_the_patience_and_what_they_take_at_the_rate(
     steps: list[tuple[float, int]], rate: int, patience: int
 ) -> None:
-    pace = Pace(rate, patience)
+    pace = MinimumRate(rate, patience)
     waited, size = 0.0, 0
     for seconds, piece in steps:
         wait = min(seconds, pace.left)  # then it ends
         waited, size = waited + wait, size + piece
-        pace.progress(wait, piece)
+        pace.record(wait, piece)
         if pace.left <= 0:
             break
 
@@ -39,18 +39,18 @@ def test_n_bytes_are_waited_for_the_patience_and_what_they_take_at_the_rate(
     faster=st.floats(1.0, 50.0),
 )
 def test_who_keeps_up_is_never_given_up(gaps: list[float], rate: int, faster: float) -> None:
-    pace = Pace(rate, 10)
+    pace = MinimumRate(rate, 10)
     for gap in gaps:
-        pace.progress(gap, int(gap * rate * faster) + 1)
+        pace.record(gap, int(gap * rate * faster) + 1)
         assert pace.left > 0
 
 
 def test_who_was_fast_may_pause_for_the_whole_patience_and_no_longer() -> None:
-    pace = Pace(1000, 30)
-    pace.progress(60, 10**9)
-    pace.progress(29.9, 0)
+    pace = MinimumRate(1000, 30)
+    pace.record(60, 10**9)
+    pace.record(29.9, 0)
     assert pace.left > 0
-    pace.progress(0.2, 0)
+    pace.record(0.2, 0)
     assert pace.left <= 0
 
 
@@ -59,7 +59,7 @@ async def test_what_is_done_in_between_is_not_the_peers_fault() -> None:
         for _ in range(3):
             yield b"x"
 
-    async for _ in paced(pieces(), Pace(rate=10**9, patience=0.05)):
+    async for _ in enforce_rate(pieces(), MinimumRate(rate=10**9, patience=0.05)):
         await asyncio.sleep(0.06)
 
 
@@ -70,5 +70,5 @@ async def test_who_brings_too_little_is_given_up() -> None:
             yield b"x"
 
     with pytest.raises(TooSlow):
-        async for _ in paced(pieces(), Pace(rate=1000, patience=0.1)):
+        async for _ in enforce_rate(pieces(), MinimumRate(rate=1000, patience=0.1)):
             pass

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpu_server.image.layer import LAYERS, part
-from scripts import lock
+from tests.support.locks import block, pins
 
 pytestmark = pytest.mark.unit
 
@@ -25,10 +25,10 @@ def locked(transcriber: str) -> str:
 def test_every_package_is_in_one_layer_with_its_digests(transcriber: str) -> None:
     parts = [part(number, locked(transcriber)) for number in range(len(LAYERS))]
 
-    pins = [pin for each in parts for pin in lock.pins(each)]
-    assert sorted(pins) == sorted(lock.pins(locked(transcriber)))
+    found = [pin for each in parts for pin in pins(each)]
+    assert sorted(found) == sorted(pins(locked(transcriber)))
     whole = "".join(parts)
-    assert all("--hash=sha256:" in lock.block(whole, name) for name, _, _ in pins)
+    assert all("--hash=sha256:" in block(whole, name) for name, _, _ in found)
 
 
 def test_every_layer_is_made() -> None:
@@ -38,13 +38,13 @@ def test_every_layer_is_made() -> None:
 
 
 def test_every_name_of_a_layer_is_a_package_of_whisperx() -> None:
-    packages = {name for name, _, _ in lock.pins(locked("whisperx"))}
+    packages = {name for name, _, _ in pins(locked("whisperx"))}
 
     assert {name for names in LAYERS for name in names} <= packages
 
 
 def test_the_smaller_image_has_cublas_and_nothing_of_torch() -> None:
-    packages = {name for name, _, _ in lock.pins(locked("faster-whisper"))}
+    packages = {name for name, _, _ in pins(locked("faster-whisper"))}
 
     assert {"faster-whisper", "ctranslate2", "nvidia-cublas-cu12"} <= packages
     assert {name for name in packages if name.startswith("nvidia-")} == {"nvidia-cublas-cu12"}
@@ -55,7 +55,7 @@ def test_both_images_have_the_same_cublas_where_the_linker_looks() -> None:
     versions = {
         version
         for transcriber in TRANSCRIBERS
-        for name, version, _ in lock.pins(locked(transcriber))
+        for name, version, _ in pins(locked(transcriber))
         if name == "nvidia-cublas-cu12"
     }
 

@@ -23,7 +23,7 @@ def refusal(**settings: object) -> str:
 def test_by_default_it_listens_to_this_machine_and_needs_nothing() -> None:
     settings = Settings()
 
-    assert settings.loopback
+    assert settings.is_loopback
     assert settings.secret is None
     assert settings.spec.kind == "auto"
 

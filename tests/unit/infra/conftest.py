@@ -10,8 +10,6 @@ import pytest
 if TYPE_CHECKING:
     from tests.support.assembly import Assembly
 
-# Node 20 still does, and its banner of ten lines would stand above every failure.
-os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 # The CDK's own check of templates takes six seconds a synth; test_templates.py has cfn-lint.
 os.environ["CDK_VALIDATION"] = "false"
 

@@ -13,8 +13,8 @@ from infra.config.gpu import GpuConfig
 from lambdas.router.decide import (
     LEAST,
     LONGEST_PAUSE,
-    PAUSES,
     RESERVE,
+    RETRIES,
     Answer,
     Enqueue,
     Facts,
@@ -139,12 +139,12 @@ def test_three_more_attempts_are_made_each_after_twice_the_pause(
 ) -> None:
     following = [next_of(answer, attempts=number) for number in (1, 2, 3, 4)]
 
-    assert following == [Pause(1.0), Pause(2.0), Pause(4.0), Enqueue(Reason.SERVER_FAILS)]
+    assert following == [Pause(1.125), Pause(2.25), Pause(4.5), Enqueue(Reason.SERVER_FAILS)]
 
 
 def test_those_who_failed_together_do_not_come_back_together() -> None:
-    assert next_of(NoAnswer(), jitter=0.0) == Pause(0.5)
-    assert next_of(NoAnswer(), jitter=1.0) == Pause(1.5)
+    assert next_of(NoAnswer(), jitter=0.0) == Pause(1.5)
+    assert next_of(NoAnswer(), jitter=1.0) == Pause(0.75)
     assert next_of(TryLater(retry_after=5.0), jitter=0.25) == Pause(5.25)
 
 
@@ -165,10 +165,10 @@ def test_an_answer_that_was_lost_is_found_in_the_bucket(
     assert next_of(answer, state=state, attempts=4, left=0.0) == Skip(state)
 
 
-@pytest.mark.parametrize(("needed", "left"), [(3.0, RESERVE + 5.9), (60.0, RESERVE + 60.9)])
+@pytest.mark.parametrize(("needed", "left"), [(3.0, RESERVE + 6.0), (60.0, RESERVE + 61.0)])
 def test_no_attempt_is_begun_that_cannot_be_awaited(needed: float, left: float) -> None:
     assert next_of(NoAnswer(), needed=needed, left=left) == Enqueue(Reason.NO_TIME)
-    assert next_of(NoAnswer(), needed=needed, left=left + 0.2) == Pause(1.0)
+    assert next_of(NoAnswer(), needed=needed, left=left + 0.2) == Pause(1.125)
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_nothing_is_lost_and_the_function_never_runs_out_of_time(
 
     assert world.state_now.is_final or world.queued == [request.job]
     assert isinstance(end, Enqueue) == bool(world.queued)
-    assert world.attempts <= 1 + len(PAUSES)
+    assert world.attempts <= 1 + RETRIES
     if world.attempts:  # then two looks at the bucket are what the reserve was touched for at most
         assert world.least >= RESERVE - slow_bucket - 1e-6
 

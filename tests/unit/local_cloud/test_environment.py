@@ -15,7 +15,7 @@ from local_cloud import ROOT
 from local_cloud.emulator.environment import (
     EMULATED,
     emulator_environment,
-    environment,
+    isolated_environment,
     shared_environment,
 )
 
@@ -77,7 +77,7 @@ def test_the_environment_of_a_child_keeps_nothing_that_leads_to_a_real_account()
         "PATH": "/usr/bin",
     }
 
-    child = environment("http://127.0.0.1:4000", shell)
+    child = isolated_environment("http://127.0.0.1:4000", shell)
 
     assert child["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4000"
     assert child["AWS_CONFIG_FILE"] == child["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull

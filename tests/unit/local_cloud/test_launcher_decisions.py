@@ -14,9 +14,8 @@ import pytest
 
 from gpu_server.settings import Settings
 from local_cloud import logs
-from local_cloud.launcher import demo
+from local_cloud.launcher import demo, parts
 from local_cloud.launcher.disk import DISK_TO_GO_ON
-from local_cloud.launcher.parts import part as parts
 from local_cloud.launcher.parts.recordings import RecordingsPart
 from local_cloud.launcher.shell_file import shell_file
 from local_cloud.stacks.deployment import StackOutputs
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_restarts_slow_down() -> None:
-    assert [parts.restart_delay(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
+    assert [parts.part.restart_delay(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +38,7 @@ def test_restarts_slow_down() -> None:
     ],
 )
 def test_an_exit_code_is_told_in_words(status: int, words: str) -> None:
-    assert parts.describe_exit(status) == words
+    assert parts.part.describe_exit(status) == words
 
 
 class Mortal:
@@ -54,7 +53,7 @@ class Mortal:
     async def start(self) -> None:
         self.starts += 1
         if self.starts % 2:
-            raise parts.PartFailed("not this time")
+            raise parts.part.PartFailed("not this time")
 
     async def wait(self) -> int:
         return 3
@@ -69,14 +68,14 @@ class Mortal:
 async def test_a_part_that_cannot_stay_up_is_given_up_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "restart_delay", lambda _: 0.0)
+    monkeypatch.setattr(parts.part, "restart_delay", lambda _: 0.0)
     part = Mortal(tmp_path / "log")
     part.log.write_text("cannot find my keys\n")
     told: list[str] = []
-    with pytest.raises(parts.PartFailed, match="time and again") as failure:
-        await parts.keep_running(part, told.append)
+    with pytest.raises(parts.part.PartFailed, match="time and again") as failure:
+        await parts.part.keep_running(part, told.append)
     assert str(failure.value).endswith("cannot find my keys")
-    assert part.starts == parts.MAX_QUICK_ENDS
+    assert part.starts == parts.part.MAX_QUICK_ENDS
     assert told[0] == "The part ended with status 3; it is started again in 0 s"
 
 
@@ -199,7 +198,7 @@ def test_the_transcribers_settings_are_valid(
 
     settings = Settings()
 
-    assert settings.loopback
+    assert settings.is_loopback
     assert settings.secret == TOKEN
     assert settings.queue_url == "http://jobs_queue_url"
 

@@ -4,14 +4,14 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from infra.common import functions
-from scripts import botocore_data, bundle, setup
+from scripts import botocore_data, bundle
 
 pytestmark = pytest.mark.unit
 
@@ -150,7 +150,7 @@ def test_a_missing_interpreter_fails_no_build_and_is_reported(
 
     assert bundle.main() == 0
     assert built == [None]
-    assert f"No Python {bundle.PYTHON} was found" in capsys.readouterr().err
+    assert f"no Python {bundle.PYTHON} was found" in capsys.readouterr().err
 
 
 def test_a_shim_that_does_not_run_is_passed_over(
@@ -206,11 +206,8 @@ def test_an_interrupted_build_leaves_what_was_there(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "build").iterdir()] == ["layer"]
 
 
-@pytest.mark.parametrize("call", [bundle.uv_call, bundle.pip_call])
-def test_packages_are_the_locked_ones_ready_for_lambda_and_never_built_here(
-    call: Callable[[Path], list[str]],
-) -> None:
-    words = " ".join(call(Path("folder")))
+def test_packages_are_the_locked_ones_ready_for_lambda_and_never_built_here() -> None:
+    words = " ".join(bundle.uv_call(Path("folder")))
 
     assert "--require-hashes" in words
     assert "--no-deps" in words
@@ -271,24 +268,33 @@ def test_everything_compiled_in_the_layer_is_for_arm64() -> None:
         assert bundle.PYTHON.replace(".", "") in path.name
 
 
+def planned(*arguments: str) -> str:
+    """Return what `make` would do."""
+    return subprocess.run(
+        ["make", "--dry-run", *arguments],
+        cwd=bundle.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_a_build_makes_all_that_a_synth_picks_up_and_a_demo_no_packages_for_arm64() -> None:
-    steps = {
-        goal: {step.name for lane in setup.GOALS[goal] for step in lane}
-        for goal in ("build", "demo", "test")
+    build, demo, test = (planned(goal) for goal in ("build", "demo", "setup-test"))
+
+    for made in ("build/.functions", "frontend/dist/index.html"):
+        assert all(made in plan for plan in (build, demo, test))
+    assert all("build/.layer" in plan for plan in (build, test))
+    assert "build/.layer" not in demo
+
+
+def test_a_change_of_anything_in_a_bundle_makes_it_anew() -> None:
+    rules = planned("--print-data-base", "build/.functions")
+    (prerequisites,) = re.findall(r"^build/\.functions: (.*) \|", rules, re.MULTILINE)
+
+    sources = {
+        str(path.relative_to(bundle.ROOT))
+        for name in bundle.names()
+        for path in bundle.sources(bundle.ROOT, name)
     }
-
-    assert {"functions", "layer", "cdk", "page"} <= steps["build"] & steps["test"]
-    assert {"functions", "cdk", "page"} <= steps["demo"]
-    assert "layer" not in steps["demo"]
-
-
-def test_a_changed_line_of_a_function_is_bundled_anew(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(setup, "ROOT", tree)
-    monkeypatch.setattr(bundle, "names", lambda: ["one", "two"])
-    before = setup.FUNCTIONS.inputs()
-
-    (tree / "transcripts" / "models.py").write_text("model = 2")
-
-    assert setup.FUNCTIONS.inputs() != before
+    assert sources <= set(prerequisites.split())

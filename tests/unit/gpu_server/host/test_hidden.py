@@ -35,7 +35,7 @@ def child():
     os.waitpid(pid, 0)
 
 child()
-hide()
+hide_process()
 child()
 print(len(os.listdir("/proc/self/fd")) > 0)
 """

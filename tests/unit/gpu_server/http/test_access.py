@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from starlette.datastructures import Headers
 
-from gpu_server.http.access import Door
+from gpu_server.http.access import Authenticator
 from gpu_server.problems import Forbidden, Unauthorized
 
 pytestmark = pytest.mark.unit
@@ -17,22 +18,22 @@ SECRET = "correct horse battery"  # noqa: S105 - a test's
     ["", "Bearer", "Bearer ", f"Bearer {SECRET}x", f"Bearer x{SECRET}", f"Token {SECRET}", SECRET],
 )
 def test_without_the_secret_nobody_is_let_in(header: str) -> None:
-    door = Door(secret=SECRET, loopback=False)
+    authenticator = Authenticator(secret=SECRET, loopback=False)
 
     with pytest.raises(Unauthorized):
-        door.admit("/transcribe", {"authorization": header})
+        authenticator.authenticate("/transcribe", Headers({"authorization": header}))
 
 
 def test_with_the_secret_one_is_let_in_and_state_is_open_to_all() -> None:
-    door = Door(secret=SECRET, loopback=False)
+    authenticator = Authenticator(secret=SECRET, loopback=False)
 
-    door.admit("/transcribe-s3", {"authorization": f"bearer {SECRET}"})
-    door.admit("/health", {})
-    door.admit("/metrics", {})
+    authenticator.authenticate("/transcribe-s3", Headers({"authorization": f"bearer {SECRET}"}))
+    authenticator.authenticate("/health", {})
+    authenticator.authenticate("/metrics", {})
 
 
 def test_the_secret_is_not_shown() -> None:
-    assert SECRET not in repr(Door(secret=SECRET, loopback=True))
+    assert SECRET not in repr(Authenticator(secret=SECRET, loopback=True))
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,13 @@ def test_the_secret_is_not_shown() -> None:
 )
 def test_without_a_secret_foreign_pages_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Forbidden):
-        Door(secret=None, loopback=True).admit("/transcribe", headers)
+        Authenticator(secret=None, loopback=True).authenticate("/transcribe", Headers(headers))
 
 
 def test_without_a_secret_programs_and_the_own_page_are_let_in() -> None:
-    door = Door(secret=None, loopback=True)
+    authenticator = Authenticator(secret=None, loopback=True)
 
-    door.admit("/transcribe", {"host": "127.0.0.1:8000"})
-    door.admit("/transcribe", {"host": "[::1]:8000", "origin": "http://[::1]:8000"})
+    authenticator.authenticate("/transcribe", Headers({"host": "127.0.0.1:8000"}))
+    authenticator.authenticate(
+        "/transcribe", Headers({"host": "[::1]:8000", "origin": "http://[::1]:8000"})
+    )

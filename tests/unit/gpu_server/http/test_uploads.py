@@ -48,7 +48,7 @@ async def received(
 ) -> tuple[bytes, dict[str, str]]:
     with (
         Spool(folder, max_bytes=1000) as spool,
-        spool.file() as file,
+        spool.create_file() as file,
         transfers().admit("") as transfer,
     ):
         fields = await receive_form(HEADERS | (headers or {}), arriving(pieces), file, transfer)
@@ -101,7 +101,7 @@ async def test_a_recording_that_is_too_large_is_refused_while_it_comes(tmp_path:
 
     with (
         Spool(tmp_path, max_bytes=3_000_000) as spool,
-        spool.file() as file,
+        spool.create_file() as file,
         transfers().admit("") as transfer,
         pytest.raises(Unprocessable) as caught,
     ):
@@ -141,7 +141,7 @@ async def test_an_upload_that_is_too_slow_or_never_ends_is_given_up(
     bounds = transfers(patience=patience, longest=longest)
     with (
         Spool(tmp_path, max_bytes=10**9) as spool,
-        spool.file() as file,
+        spool.create_file() as file,
         bounds.admit("") as transfer,
         pytest.raises(UploadStalled, match=said),
     ):
@@ -150,7 +150,7 @@ async def test_an_upload_that_is_too_slow_or_never_ends_is_given_up(
 
 async def test_what_uploads_may_have_on_the_disk_is_all_they_get(tmp_path: Path) -> None:
     bounds = transfers(max_bytes=5000)
-    with Spool(tmp_path, max_bytes=10**9) as spool, spool.file() as file:
+    with Spool(tmp_path, max_bytes=10**9) as spool, spool.create_file() as file:
         with pytest.raises(NoSpace), bounds.admit("") as transfer:
             await receive_form(HEADERS, drips(0, 100), file, transfer)
         with pytest.raises(NoSpace), bounds.admit("") as transfer:
@@ -167,5 +167,5 @@ def test_a_disk_without_room_for_another_file_is_full(
 
     with Spool(tmp_path, max_bytes=1000) as spool:
         monkeypatch.setattr(tempfile, "mkstemp", full)
-        with pytest.raises(NoSpace), spool.file():
+        with pytest.raises(NoSpace), spool.create_file():
             pass

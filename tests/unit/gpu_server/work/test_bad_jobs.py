@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from foundation.backoff import backoff
 from gpu_server.problems import EngineFailure
 from gpu_server.telemetry import Metrics
 from gpu_server.work import worker as module
 from gpu_server.work.blame import Blame
-from gpu_server.work.recordings import Order, Outcome
+from gpu_server.work.recordings import RecordingJob, StoredTranscript
 from gpu_server.work.worker import QueueWorker
 from tests.support.virtual_time import run_in_virtual_time
 from tests.unit.gpu_server.work.test_worker import BUCKET, Ready, job
@@ -86,22 +88,24 @@ class Recordings:
     def check_bucket(self, bucket: str) -> None:
         pass
 
-    def begun(self, _order: Order) -> bool:
+    def has_begun(self, _order: RecordingJob) -> bool:
         return False
 
-    async def transcribe(self, order: Order, *, background: bool) -> Outcome:
+    async def transcribe(self, order: RecordingJob, *, background: bool) -> StoredTranscript:
         assert background
         async with self.slot:
             await asyncio.sleep(BAD if "bad" in order.key else GOOD)
         if "bad" in order.key:
             problem = EngineFailure("crashed")
-            problem.whose = self.blame.failed(order.key)
+            problem.cause = self.blame.record_failure(order.key)
             raise problem
-        self.blame.succeeded(order.key)
+        self.blame.record_success(order.key)
         self.done_at[order.key] = now()
-        return Outcome(transcript_key=order.transcript_key, already=False, transcript=None)
+        return StoredTranscript(transcript_key=order.transcript_key, already=False, transcript=None)
 
-    async def give_up(self, _order: Order, _problem: EngineFailure, *, attempts: int) -> bool:
+    async def give_up(
+        self, _order: RecordingJob, _problem: EngineFailure, *, attempts: int
+    ) -> bool:
         return attempts >= module.ATTEMPTS
 
 
@@ -132,7 +136,7 @@ async def _wait_of_a_good_job() -> float:
     async with asyncio.timeout(3600):
         while "uploads/good.mp3" not in recordings.done_at:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.1)
-    await worker.give_back()
+    await worker.release_jobs()
     await working
     return recordings.done_at["uploads/good.mp3"] - sent_at
 
@@ -147,6 +151,6 @@ def test_bad_jobs_that_come_again_do_not_make_an_outage_last(
     monkeypatch.setattr(QueueWorker, "_call", call)
     monkeypatch.setattr(module, "FIRST_RETRY", FIRST_RETRY)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=now))
-    monkeypatch.setattr(module, "random", SimpleNamespace(uniform=lambda _least, most: most))
+    monkeypatch.setattr(module, "backoff", partial(backoff, draw=0))
 
     assert run_in_virtual_time(_wait_of_a_good_job()) < 20

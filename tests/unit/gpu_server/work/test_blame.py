@@ -1,4 +1,4 @@
-"""Whose failure it is, by what happens to other recordings."""
+"""What caused a failure, by what happens to other recordings."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.work.blame import MEMORY, REMEMBERED, Blame, Whose
+from gpu_server.problems import Cause
+from gpu_server.work.blame import MEMORY, REMEMBERED, Blame
 
 pytestmark = pytest.mark.unit
 
-UNKNOWN, RECORDING = Whose.UNKNOWN, Whose.RECORDING
-OUTAGE, EITHER = Whose.OUTAGE, Whose.EITHER
+UNKNOWN, RECORDING = Cause.UNKNOWN, Cause.RECORDING
+OUTAGE, EITHER = Cause.OUTAGE, Cause.EITHER
 
 
-def judged(attempts: str) -> list[Whose]:
+def judged(attempts: str) -> list[Cause]:
     """Report attempts, a letter for each recording: capitals succeed; return the judgements."""
     blame = Blame()
     verdicts = []
     for letter in attempts.replace(" ", ""):
         if letter.isupper():
-            blame.succeeded(letter.lower())
+            blame.record_success(letter.lower())
         else:
-            verdicts.append(blame.failed(letter))
+            verdicts.append(blame.record_failure(letter))
     return verdicts
 
 
@@ -48,7 +49,7 @@ def judged(attempts: str) -> list[Whose]:
         ("a b c A B C G a", [UNKNOWN, EITHER, OUTAGE, UNKNOWN]),
     ],
 )
-def test_whose_failure_it_is(attempts: str, expected: list[Whose]) -> None:
+def test_whose_failure_it_is(attempts: str, expected: list[Cause]) -> None:
     assert judged(attempts) == expected
 
 
@@ -56,17 +57,17 @@ def test_what_failed_long_ago_says_nothing_of_now() -> None:
     now = 0.0
     blame = Blame(lambda: now)
 
-    assert blame.failed("a") is UNKNOWN
+    assert blame.record_failure("a") is UNKNOWN
     now += MEMORY
-    assert blame.failed("b") is UNKNOWN
+    assert blame.record_failure("b") is UNKNOWN
     assert blame.in_a_row == 1
-    assert blame.failed("b") is RECORDING
+    assert blame.record_failure("b") is RECORDING
 
 
 def test_of_any_number_of_failures_a_bounded_number_is_remembered() -> None:
     blame = Blame()
     for number in range(3 * REMEMBERED):
-        blame.failed(number)
+        blame.record_failure(number)
 
     assert blame.in_a_row == REMEMBERED
     assert len(blame._suspects) == REMEMBERED
@@ -86,13 +87,13 @@ def test_recordings_that_failed_while_others_succeeded_are_never_an_outage(
 ) -> None:
     blame = Blame()
     for each in known:
-        blame.failed(each)
-        blame.succeeded("good")
+        blame.record_failure(each)
+        blame.record_success("good")
     before = blame.in_a_row
-    blame.failed("x")
-    blame.failed("y")
+    blame.record_failure("x")
+    blame.record_failure("y")
 
-    verdicts = [blame.failed(each) for each in attempts if each in known]
+    verdicts = [blame.record_failure(each) for each in attempts if each in known]
 
     assert before == 0
     assert set(verdicts) <= {EITHER}

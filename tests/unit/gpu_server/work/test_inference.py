@@ -11,7 +11,7 @@ import pytest
 
 from gpu_server.problems import Busy, NotReady, Stopping
 from gpu_server.telemetry import Metrics
-from gpu_server.work.inference import MAX_RELOADS, Inference, Place
+from gpu_server.work.inference import MAX_RELOADS, Inference, QueuePlace
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import Stopped, TranscriberCrashed, TranscriberUnavailable
 from speech.transcribers.messages import Loaded
@@ -73,12 +73,12 @@ class Slot:
 @asynccontextmanager
 async def inference(slot: Slot, *, limit: int = 8) -> AsyncIterator[Inference]:
     async with Inference(lambda: slot, slots=1, limit=limit, metrics=Metrics()) as running:
-        await running.loaded()
+        await running.wait_until_loaded()
         yield running
 
 
 async def job(running: Inference, name: str, *, background: bool = False) -> Transcription:
-    with running.place(background=background) as place:
+    with running.take_place(background=background) as place:
         return await place.transcribe(Path(name), OPTIONS, recording=name)
 
 
@@ -131,12 +131,12 @@ async def test_a_job_of_the_queue_gives_way_from_when_it_could_begin_and_not_for
 async def test_beyond_the_bound_nobody_gets_a_place_until_one_is_left() -> None:
     slot = Slot()
     async with inference(slot, limit=1) as running:
-        with running.place(), running.place():
-            with pytest.raises(Busy) as caught, running.place():
+        with running.take_place(), running.take_place():
+            with pytest.raises(Busy) as caught, running.take_place():
                 pass
-            with running.place(background=True):
+            with running.take_place(background=True):
                 assert running.waiting == 2  # jobs of the queue are no requests
-        with running.place():
+        with running.take_place():
             pass
 
     assert caught.value.retry_after
@@ -145,10 +145,10 @@ async def test_beyond_the_bound_nobody_gets_a_place_until_one_is_left() -> None:
 async def test_a_recording_on_its_way_takes_no_place_and_keeps_the_server_up() -> None:
     slot = Slot()
     async with inference(slot, limit=0) as running:
-        with running.arrival(), running.arrival():
+        with running.receive_recording(), running.receive_recording():
             assert running.waiting == 0
             assert running.idle_seconds == 0
-            with running.place():
+            with running.take_place():
                 pass
         assert running.idle_seconds > 0
 
@@ -157,9 +157,9 @@ async def test_a_recording_that_has_arrived_waits_in_line_and_is_served_before_n
     slot = Slot()
 
     async def arrive(name: str) -> Transcription:
-        with running.arrival() as arrival:
+        with running.receive_recording() as arrival:
             await arrived.wait()
-            place = await arrival.place()
+            place = await arrival.take_place()
             return await place.transcribe(Path(name), OPTIONS)
 
     async with inference(slot, limit=0) as running:
@@ -169,17 +169,17 @@ async def test_a_recording_that_has_arrived_waits_in_line_and_is_served_before_n
         arrived.set()
         await slot.working()
         assert running.waiting == 2
-        with pytest.raises(Busy), running.place():
+        with pytest.raises(Busy), running.take_place():
             pass
-        with pytest.raises(Busy), running.arrival():
+        with pytest.raises(Busy), running.receive_recording():
             pass
         tasks[1].cancel()
         slot.finish()
         await slot.working()
         slot.finish()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await running.idle()
-        with running.place():
+        await running.wait_until_idle()
+        with running.take_place():
             pass
 
     assert slot.jobs == ["first", "third"]
@@ -187,11 +187,11 @@ async def test_a_recording_that_has_arrived_waits_in_line_and_is_served_before_n
 
 async def test_who_leaves_just_when_the_turn_has_come_leaves_the_place_to_the_next() -> None:
     async with inference(Slot(), limit=0) as running:
-        with running.arrival() as second:
-            with running.arrival() as first:
-                with running.place():
-                    leaving = asyncio.create_task(first.place())
-                    staying = asyncio.create_task(second.place())
+        with running.receive_recording() as second:
+            with running.receive_recording() as first:
+                with running.take_place():
+                    leaving = asyncio.create_task(first.take_place())
+                    staying = asyncio.create_task(second.take_place())
                     await asyncio.sleep(0)
                 # The place is the first's now, who does not know yet.
                 leaving.cancel()
@@ -203,12 +203,12 @@ async def test_who_leaves_just_when_the_turn_has_come_leaves_the_place_to_the_ne
 async def test_at_the_end_what_is_on_its_way_is_waited_for_and_nobody_else_let_in() -> None:
     slot = Slot()
     async with inference(slot) as running:
-        with running.arrival() as arrival:
-            running.refuse()
-            ended = asyncio.create_task(running.idle())
-            with pytest.raises(Stopping), running.arrival():
+        with running.receive_recording() as arrival:
+            running.stop_admission()
+            ended = asyncio.create_task(running.wait_until_idle())
+            with pytest.raises(Stopping), running.receive_recording():
                 pass
-            place = await arrival.place()
+            place = await arrival.take_place()
             job = asyncio.create_task(place.transcribe(Path("late"), OPTIONS))
             await slot.working()
             assert not ended.done()
@@ -274,8 +274,8 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_no_place_is_given() -> 
     slot.unloadable = True
     async with Inference(lambda: slot, slots=1, limit=1, metrics=Metrics()) as running:
         with pytest.raises(TranscriberUnavailable):
-            await running.loaded()
-        with pytest.raises(NotReady), running.place():
+            await running.wait_until_loaded()
+        with pytest.raises(NotReady), running.take_place():
             pass
 
 
@@ -292,7 +292,7 @@ async def test_a_slot_that_is_given_up_is_told_and_who_waits_is_too(
         slot.unloadable, slot.defect = defect is None, defect
         slot.finish(TranscriberCrashed("died"))
 
-        assert await running.broken() == ("defect" if defect else "model_not_loaded")
+        assert await running.wait_until_broken() == ("defect" if defect else "model_not_loaded")
         with pytest.raises(TranscriberCrashed):
             await crashing
         with pytest.raises(Stopped):
@@ -339,11 +339,11 @@ async def test_a_job_for_which_somebody_asks_gives_way_no_longer() -> None:
     async with inference(slot) as running:
         first = begin(running, "first")
         await slot.working()
-        with running.place(background=True) as place:
+        with running.take_place(background=True) as place:
             ready = asyncio.create_task(place.transcribe(Path("ready"), OPTIONS))
             request = begin(running, "request")
             await asyncio.sleep(0)
-            place.hurry()
+            place.prioritise()
             for _ in range(2):
                 slot.finish()
                 await slot.working()
@@ -358,15 +358,15 @@ async def test_when_the_last_slot_dies_at_the_end_nobody_waits_for_it() -> None:
     async with inference(slot) as running:
         in_work, waiting = begin(running, "in work"), begin(running, "waiting")
         await slot.working()
-        late = Place(running, background=False)  # of who uploads yet
-        running.refuse()
+        late = QueuePlace(running, background=False)  # of who uploads yet
+        running.stop_admission()
         slot.finish(TranscriberCrashed("died"))
 
         async with asyncio.timeout(10):
             for task in (in_work, waiting):
                 with pytest.raises(Stopped):
                     await task
-            await running.idle()
+            await running.wait_until_idle()
             with pytest.raises(Stopped):
                 await late.transcribe(Path("late"), OPTIONS)
 
@@ -376,12 +376,12 @@ async def test_at_the_end_who_still_waits_is_told_so() -> None:
     async with inference(slot) as running:
         in_work, waiting = begin(running, "in work"), begin(running, "waiting")
         await slot.working()
-        running.refuse()
-        with pytest.raises(Stopping), running.place():
+        running.stop_admission()
+        with pytest.raises(Stopping), running.take_place():
             pass
         await running.close()
 
         for task in (in_work, waiting):
             with pytest.raises(Stopped):
                 await task
-        await running.idle()
+        await running.wait_until_idle()

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from gpu_server.problems import (
+    Cause,
     Conflict,
     Defect,
     EngineFailure,
@@ -25,9 +26,14 @@ from gpu_server.problems import (
     Unprocessable,
 )
 from gpu_server.telemetry import Metrics
-from gpu_server.work.blame import Whose
 from gpu_server.work.inference import Inference
-from gpu_server.work.recordings import OWN_FAILURE_RETRY, SLICE, Order, Recordings, order
+from gpu_server.work.recordings import (
+    OWN_FAILURE_RETRY,
+    SLICE,
+    RecordingJob,
+    RecordingTranscriber,
+    to_job,
+)
 from gpu_server.work.spool import Spool
 from speech.transcribers.base import Transcription, TranscriptionOptions
 from speech.transcribers.errors import BadRecording, OptionUnavailable, TranscriptionFailed
@@ -95,11 +101,11 @@ class Slot:
 @asynccontextmanager
 async def recordings(
     s3: S3Client, folder: Path, slot: Slot, *, max_bytes: int = 1000
-) -> AsyncIterator[Recordings]:
+) -> AsyncIterator[RecordingTranscriber]:
     with Spool(folder, max_bytes=max_bytes) as spool:
         async with Inference(lambda: slot, slots=1, limit=8, metrics=Metrics()) as inference:
-            await inference.loaded()
-            made = Recordings(
+            await inference.wait_until_loaded()
+            made = RecordingTranscriber(
                 s3,
                 {BUCKET: DocumentStore(Objects(BUCKET, s3))},
                 inference=inference,
@@ -129,7 +135,7 @@ def free() -> Slot:
 async def test_a_transcript_is_stored_where_it_belongs(s3: S3Client, tmp_path: Path) -> None:
     etag = upload(s3, CHUNK)
     async with recordings(s3, tmp_path, free()) as made:
-        outcome = await made.transcribe(order(BUCKET, CHUNK))
+        outcome = await made.transcribe(to_job(BUCKET, CHUNK))
 
     found = DocumentStore(Objects(BUCKET, s3)).get(CHUNK_TRANSCRIPT, RecordingTranscript)
     assert found is not None
@@ -143,7 +149,7 @@ async def test_a_transcript_is_stored_where_it_belongs(s3: S3Client, tmp_path: P
 async def test_a_single_file_gets_captions_too(s3: S3Client, tmp_path: Path) -> None:
     upload(s3, UPLOAD)
     async with recordings(s3, tmp_path, free()) as made:
-        await made.transcribe(order(BUCKET, UPLOAD))
+        await made.transcribe(to_job(BUCKET, UPLOAD))
 
     assert {f"transcripts/uploads/talk.mp3{each}" for each in (".json", ".srt", ".vtt", ".txt")} < (
         keys(s3)
@@ -156,9 +162,9 @@ async def test_what_is_transcribed_already_is_not_computed_again(
     upload(s3, CHUNK)
     slot = free()
     async with recordings(s3, tmp_path, slot) as made:
-        await made.transcribe(order(BUCKET, CHUNK))
-        again = await made.transcribe(order(BUCKET, CHUNK))
-        stored = await made.stored(order(BUCKET, CHUNK))
+        await made.transcribe(to_job(BUCKET, CHUNK))
+        again = await made.transcribe(to_job(BUCKET, CHUNK))
+        stored = await made.stored(to_job(BUCKET, CHUNK))
 
     assert again.already
     assert stored is not None
@@ -173,7 +179,7 @@ async def test_who_asks_at_the_same_time_waits_for_the_same_work(
     slot = Slot()
     async with recordings(s3, tmp_path, slot) as made:
         asking = [
-            asyncio.create_task(made.transcribe(order(BUCKET, CHUNK), background=each % 2 == 0))
+            asyncio.create_task(made.transcribe(to_job(BUCKET, CHUNK), background=each % 2 == 0))
             for each in range(5)
         ]
         await slot.began.wait()
@@ -190,8 +196,8 @@ async def test_one_of_several_who_gives_up_costs_the_others_nothing(
     upload(s3, CHUNK)
     slot = Slot()
     async with recordings(s3, tmp_path, slot) as made:
-        stays = asyncio.create_task(made.transcribe(order(BUCKET, CHUNK)))
-        goes = asyncio.create_task(made.transcribe(order(BUCKET, CHUNK), background=True))
+        stays = asyncio.create_task(made.transcribe(to_job(BUCKET, CHUNK)))
+        goes = asyncio.create_task(made.transcribe(to_job(BUCKET, CHUNK), background=True))
         await slot.began.wait()
         goes.cancel()
         await asyncio.gather(goes, return_exceptions=True)
@@ -206,14 +212,14 @@ async def test_a_caller_who_gives_up_in_the_middle_finds_the_transcript_later(
     upload(s3, CHUNK)
     slot = Slot()
     async with recordings(s3, tmp_path, slot) as made:
-        impatient = asyncio.create_task(made.transcribe(order(BUCKET, CHUNK)))
+        impatient = asyncio.create_task(made.transcribe(to_job(BUCKET, CHUNK)))
         await slot.began.wait()
         impatient.cancel()
         await asyncio.gather(impatient, return_exceptions=True)
         slot.go.set()
         await made.finish()
 
-        assert (await made.transcribe(order(BUCKET, CHUNK))).already
+        assert (await made.transcribe(to_job(BUCKET, CHUNK))).already
 
 
 async def test_a_caller_who_gives_up_while_waiting_keeps_the_place(
@@ -223,9 +229,9 @@ async def test_a_caller_who_gives_up_while_waiting_keeps_the_place(
     upload(s3, UPLOAD)
     slot = Slot()
     async with recordings(s3, tmp_path, slot) as made:
-        first = asyncio.create_task(made.transcribe(order(BUCKET, UPLOAD)))
+        first = asyncio.create_task(made.transcribe(to_job(BUCKET, UPLOAD)))
         await slot.began.wait()
-        impatient = asyncio.create_task(made.transcribe(order(BUCKET, CHUNK)))
+        impatient = asyncio.create_task(made.transcribe(to_job(BUCKET, CHUNK)))
         await eventually(lambda: made._inference.waiting == 1, "a place in the queue")
         impatient.cancel()
         await asyncio.gather(impatient, return_exceptions=True)
@@ -233,7 +239,7 @@ async def test_a_caller_who_gives_up_while_waiting_keeps_the_place(
         await first
         await made.finish()
 
-        assert (await made.transcribe(order(BUCKET, CHUNK))).already
+        assert (await made.transcribe(to_job(BUCKET, CHUNK))).already
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,7 @@ async def test_why_there_can_be_no_transcript_is_stored(
     slot.error = error
     async with recordings(s3, tmp_path, slot) as made:
         with pytest.raises(Unprocessable):
-            await made.transcribe(order(BUCKET, CHUNK))
+            await made.transcribe(to_job(BUCKET, CHUNK))
 
     found = DocumentStore(Objects(BUCKET, s3)).get(
         "users/ann/transcripts/monday-chunk-001.failed", Failure
@@ -268,7 +274,7 @@ async def test_a_recording_that_is_too_large_has_a_failure_of_these_very_bytes(
     slot = free()
     async with recordings(s3, tmp_path, slot) as made:
         with pytest.raises(Unprocessable):
-            await made.transcribe(order(BUCKET, UPLOAD))
+            await made.transcribe(to_job(BUCKET, UPLOAD))
 
     found = DocumentStore(Objects(BUCKET, s3)).get("transcripts/uploads/talk.mp3.failed", Failure)
     assert found is not None
@@ -281,7 +287,7 @@ async def test_a_recording_that_is_not_there_is_told_and_may_come_later(
 ) -> None:
     async with recordings(s3, tmp_path, free()) as made:
         with pytest.raises(Unprocessable) as gone:
-            await made.transcribe(order(BUCKET, CHUNK))
+            await made.transcribe(to_job(BUCKET, CHUNK))
 
     assert gone.value.failure == FailureCode.GONE
     assert keys(s3) == set()
@@ -293,9 +299,9 @@ async def test_captions_that_a_dead_writer_owes_are_mended_by_who_finds_the_tran
     upload(s3, UPLOAD)
     captions = "transcripts/uploads/talk.mp3.vtt"
     async with recordings(s3, tmp_path, free()) as made:
-        await made.transcribe(order(BUCKET, UPLOAD))
+        await made.transcribe(to_job(BUCKET, UPLOAD))
         s3.delete_object(Bucket=BUCKET, Key=captions)
-        again = await made.transcribe(order(BUCKET, UPLOAD))
+        again = await made.transcribe(to_job(BUCKET, UPLOAD))
 
     assert again.already
     assert captions in keys(s3)
@@ -309,12 +315,12 @@ async def test_another_transcript_for_the_same_place_is_refused_meanwhile(
     slot = Slot()
     async with recordings(s3, tmp_path, slot) as made:
         place = "results/it.json"
-        first = asyncio.create_task(made.transcribe(order(BUCKET, UPLOAD, transcript_key=place)))
+        first = asyncio.create_task(made.transcribe(to_job(BUCKET, UPLOAD, transcript_key=place)))
         await slot.began.wait()
         for other in (
-            order(BUCKET, CHUNK, transcript_key=place),
-            order(BUCKET, UPLOAD, transcript_key=place, language="de"),
-            order(BUCKET, UPLOAD, transcript_key=place, diarize=True),
+            to_job(BUCKET, CHUNK, transcript_key=place),
+            to_job(BUCKET, UPLOAD, transcript_key=place, language="de"),
+            to_job(BUCKET, UPLOAD, transcript_key=place, diarize=True),
         ):
             with pytest.raises(Conflict):
                 await made.transcribe(other)
@@ -338,10 +344,10 @@ async def test_what_is_not_the_recordings_fault_is_not_held_against_it(
     slot.error = error
     async with recordings(s3, tmp_path, slot) as made:
         with pytest.raises(problem):
-            await made.transcribe(order(BUCKET, CHUNK))
+            await made.transcribe(to_job(BUCKET, CHUNK))
         slot.error = BadRecording(FailureCode.UNSUPPORTED_LANGUAGE, "which")
         with pytest.raises(Unprocessable):
-            await made.transcribe(order(BUCKET, CHUNK, language="xx"))
+            await made.transcribe(to_job(BUCKET, CHUNK, language="xx"))
 
     assert keys(s3) == {CHUNK}
 
@@ -352,14 +358,16 @@ async def test_storage_that_fails_is_worth_another_attempt(s3: S3Client, tmp_pat
         s3.delete_object(Bucket=BUCKET, Key=CHUNK)
         s3.delete_bucket(Bucket=BUCKET)
         with pytest.raises(StorageFailed) as caught:
-            await made.stored(Order(bucket=BUCKET, key=CHUNK, transcript_key="x.json", audio=None))
+            await made.stored(
+                RecordingJob(bucket=BUCKET, key=CHUNK, transcript_key="x.json", audio=None)
+            )
         assert caught.value.retryable
 
 
 async def test_a_bucket_that_is_not_ours_is_refused(s3: S3Client, tmp_path: Path) -> None:
     async with recordings(s3, tmp_path, free()) as made:
         with pytest.raises(RefusedPlace):
-            await made.transcribe(order("somebody-elses", CHUNK))
+            await made.transcribe(to_job("somebody-elses", CHUNK))
 
 
 @pytest.mark.parametrize(
@@ -376,14 +384,14 @@ def test_a_place_that_is_none_of_a_recording_or_transcript_is_refused(
     key: str, transcript_key: str | None
 ) -> None:
     with pytest.raises(RefusedPlace):
-        order(BUCKET, key, transcript_key=transcript_key)
+        to_job(BUCKET, key, transcript_key=transcript_key)
 
 
 async def test_a_transcript_can_go_elsewhere(s3: S3Client, tmp_path: Path) -> None:
     upload(s3, "elsewhere/talk.mp3")
     async with recordings(s3, tmp_path, free()) as made:
         await made.transcribe(
-            order(BUCKET, "elsewhere/talk.mp3", transcript_key="results/talk.json")
+            to_job(BUCKET, "elsewhere/talk.mp3", transcript_key="results/talk.json")
         )
 
     assert "results/talk.json" in keys(s3)
@@ -394,9 +402,9 @@ async def test_a_transcript_can_go_elsewhere(s3: S3Client, tmp_path: Path) -> No
 FAILED = "transcripts/uploads/talk.mp3.failed"
 
 
-async def attempt(made: Recordings, key: str) -> Problem:
+async def attempt(made: RecordingTranscriber, key: str) -> Problem:
     with pytest.raises(Problem) as caught:
-        await made.transcribe(order(BUCKET, key), background=True)
+        await made.transcribe(to_job(BUCKET, key), background=True)
     return caught.value
 
 
@@ -409,13 +417,13 @@ async def test_a_recording_that_fails_while_others_succeed_is_found_out(
     slot.error, slot.bad = TranscriptionFailed("the transcriber raised X"), b"bad"
     async with recordings(s3, tmp_path, slot) as made:
         first = await attempt(made, UPLOAD)
-        await made.transcribe(order(BUCKET, CHUNK))
+        await made.transcribe(to_job(BUCKET, CHUNK))
         second = await attempt(made, UPLOAD)
 
-        assert (first.whose, second.whose) == (Whose.UNKNOWN, Whose.RECORDING)
+        assert (first.cause, second.cause) == (Cause.UNKNOWN, Cause.RECORDING)
         assert second.retry_after == OWN_FAILURE_RETRY  # the queue is the better place for it
         assert FAILED not in keys(s3)
-        assert await made.give_up(order(BUCKET, UPLOAD), second, attempts=6)
+        assert await made.give_up(to_job(BUCKET, UPLOAD), second, attempts=6)
 
     found = DocumentStore(Objects(BUCKET, s3)).get(FAILED, Failure)
     assert found is not None
@@ -430,9 +438,9 @@ async def test_where_all_recordings_fail_none_is_to_blame(s3: S3Client, tmp_path
     slot = free()
     slot.error = TranscriptionFailed("broken")
     async with recordings(s3, tmp_path, slot) as made:
-        told = [(await attempt(made, key)).whose for key in (UPLOAD, CHUNK, UPLOAD, CHUNK)]
+        told = [(await attempt(made, key)).cause for key in (UPLOAD, CHUNK, UPLOAD, CHUNK)]
 
-    assert told == [Whose.UNKNOWN, Whose.EITHER, Whose.OUTAGE, Whose.OUTAGE]
+    assert told == [Cause.UNKNOWN, Cause.EITHER, Cause.OUTAGE, Cause.OUTAGE]
 
 
 async def test_what_s3_does_not_give_is_held_against_no_bytes(
@@ -447,7 +455,7 @@ async def test_what_s3_does_not_give_is_held_against_no_bytes(
     async with recordings(s3, tmp_path, free()) as made:
         problem = await attempt(made, UPLOAD)
 
-        assert not await made.give_up(order(BUCKET, UPLOAD), problem, attempts=6)
+        assert not await made.give_up(to_job(BUCKET, UPLOAD), problem, attempts=6)
     assert FAILED not in keys(s3)
 
 
@@ -457,7 +465,7 @@ async def test_what_nobody_thought_of_is_the_recordings_failure_too_and_quotes_n
     etag = upload(s3, UPLOAD, b"private words")
     async with recordings(s3, tmp_path, free()) as made:
         with pytest.raises(Defect) as caught:  # no transcript can have such a language
-            await made.transcribe(order(BUCKET, UPLOAD, language="private language"))
+            await made.transcribe(to_job(BUCKET, UPLOAD, language="private language"))
 
     assert caught.value.etag == etag
     assert "private" not in capsys.readouterr().out
@@ -483,7 +491,7 @@ async def test_chunks_that_are_no_files_after_one_that_is_are_told_to_be_slices(
     upload(s3, chunk(2), b"slice")
     async with recordings(s3, tmp_path, slot) as made:
         if first == "transcribed":
-            await made.transcribe(order(BUCKET, chunk(1)))
+            await made.transcribe(to_job(BUCKET, chunk(1)))
         elif first == "no audio":
             await attempt(made, chunk(1))
         problem = await attempt(made, chunk(2))

@@ -57,12 +57,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def inference(make: Callable[[], Process] = Process) -> AsyncIterator[Inference]:
     async with Inference(make, slots=1, limit=8, metrics=Metrics()) as running:
-        await running.loaded()
+        await running.wait_until_loaded()
         yield running
 
 
 async def job(running: Inference, name: str) -> None:
-    with running.place() as place:
+    with running.take_place() as place:
         await place.transcribe(Path(name), TranscriptionOptions(), recording=name)
 
 

@@ -32,7 +32,7 @@ from gpu_server.problems import (
 from gpu_server.telemetry import Metrics
 from gpu_server.work import worker as module
 from gpu_server.work.blame import Blame
-from gpu_server.work.recordings import Order, Outcome
+from gpu_server.work.recordings import RecordingJob, StoredTranscript
 from gpu_server.work.worker import QueueWorker
 from transcripts.documents import FailureCode
 from transcripts.recordings.keys import TranscriptionJob
@@ -54,7 +54,7 @@ def job(bucket: str, key: str) -> str:
 
 @dataclass
 class Ready:
-    ready: bool = True
+    is_ready: bool = True
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Recordings:
     blame: Blame = field(default_factory=Blame)
     #: Keys of those that were given up, each with how many attempts there were.
     given_up: dict[str, int] = field(default_factory=dict)
-    orders: list[Order] = field(default_factory=list)
+    orders: list[RecordingJob] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     takes: float = 0.0
@@ -81,10 +81,10 @@ class Recordings:
         if bucket != BUCKET:
             raise RefusedPlace("not ours")
 
-    def begun(self, order: Order) -> bool:
+    def has_begun(self, order: RecordingJob) -> bool:
         return order.key in self.at_slots
 
-    async def transcribe(self, order: Order, *, background: bool) -> Outcome:
+    async def transcribe(self, order: RecordingJob, *, background: bool) -> StoredTranscript:
         assert background
         self.orders.append(order)
         self.beside.append(self.in_work)
@@ -99,12 +99,12 @@ class Recordings:
             if not (isinstance(self.error, Problem) and self.error.is_failure):
                 raise self.error
             problem = copy(self.error)
-            problem.whose = self.blame.failed(order.key)
+            problem.cause = self.blame.record_failure(order.key)
             raise problem
-        self.blame.succeeded(order.key)
-        return Outcome(transcript_key=order.transcript_key, already=False, transcript=None)
+        self.blame.record_success(order.key)
+        return StoredTranscript(transcript_key=order.transcript_key, already=False, transcript=None)
 
-    async def give_up(self, order: Order, problem: Problem, *, attempts: int) -> bool:
+    async def give_up(self, order: RecordingJob, problem: Problem, *, attempts: int) -> bool:
         if isinstance(problem, StorageFailed):
             return False  # its bytes are not known
         self.given_up[order.key] = attempts
@@ -162,7 +162,7 @@ async def working(
     try:
         yield worker, task
     finally:
-        await worker.give_back()
+        await worker.release_jobs()
         await task
 
 
@@ -242,7 +242,7 @@ async def test_an_outage_does_not_use_up_the_attempts_of_all_that_wait(
     outages = []
 
     async def pause(worker: QueueWorker, seconds: float) -> None:
-        if seconds in (module.LOOK, module.LOOK_AHEAD):
+        if seconds in (module.CHECK_INTERVAL, module.PREFETCH_INTERVAL):
             await asyncio.sleep(0)
             return
         outages.append(seconds)
@@ -302,7 +302,7 @@ async def test_what_cannot_be_finished_is_given_back_at_once(queue: Queue) -> No
     async with working(queue, recordings) as (worker, task):
         await recordings.began.wait()
         await becomes(queue, 0, 1)
-        await worker.give_back()
+        await worker.release_jobs()
         await task
 
         assert queue.counts() == (1, 0)
@@ -343,8 +343,8 @@ async def test_what_is_begun_is_finished_when_there_is_time(queue: Queue) -> Non
 async def test_while_jobs_fail_for_no_reason_of_theirs_one_at_a_time_is_tried(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_jittered", lambda _longest, _failures: 0.01)
-    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "backoff", lambda _failures, **_: 0.01)
+    monkeypatch.setattr(module, "CHECK_INTERVAL", 0.01)
     for number in range(8):
         queue.send(key=f"uploads/{number}.mp3")
     recordings = Recordings(error=StorageFailed("S3 cannot be reached"), takes=0.05)
@@ -398,7 +398,7 @@ async def test_a_defect_of_one_loop_leaves_others_what_they_have_in_hand(
         return await receive(worker, wait)
 
     monkeypatch.setattr(QueueWorker, "_receive", broken)
-    monkeypatch.setattr(module, "LOOK", 0.001)
+    monkeypatch.setattr(module, "CHECK_INTERVAL", 0.001)
     worker = QueueWorker(
         queue.client,
         queue.url,
@@ -462,20 +462,20 @@ async def test_a_queue_that_cannot_be_reached_is_tried_again(
 def test_an_outage_does_not_last_because_nobody_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(module, "_jittered", lambda _longest, failures: failures)
+    monkeypatch.setattr(module, "backoff", lambda failures, **_: failures)
     outage = module._Outage()
     fails, succeeds = module._End("retried", outage=True), module._End("done", succeeded=True)
     its_own = module._End("retried")
 
-    assert not outage.lasts
+    assert not outage.is_ongoing
     assert outage.after(90.0, fails) == 1
     assert outage.after(95.0, fails) == 1  # was in hand when the first failed
     assert outage.after(96.0, its_own) == 0
-    assert outage.lasts
+    assert outage.is_ongoing
     now = 110.0
     assert outage.after(105.0, fails) == 2
     now += module.LONGEST_OUTAGE_PAUSE
-    assert not outage.lasts  # the one who was to try has a job that lasts longer
+    assert not outage.is_ongoing  # the one who was to try has a job that lasts longer
     assert outage.after(now, succeeds) == 0
     assert outage.after(now, fails) == 1
 
@@ -487,8 +487,8 @@ def test_an_outage_does_not_last_because_nobody_tries(monkeypatch: pytest.Monkey
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have jobs tried again at once, and no outage last long."""
     monkeypatch.setattr(module, "FIRST_RETRY", 0)
-    monkeypatch.setattr(module, "LOOK", 0.01)
-    monkeypatch.setattr(module, "LOOK_AHEAD", 0.01)
+    monkeypatch.setattr(module, "CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(module, "PREFETCH_INTERVAL", 0.01)
 
 
 def puts_aside(queue: Queue, attempts: int) -> str:
@@ -510,7 +510,7 @@ async def test_bad_jobs_pause_nobody_and_are_given_up_at_their_last_attempt(
     pauses: list[float] = []
 
     async def pause(worker: QueueWorker, seconds: float) -> None:
-        if seconds > module.LOOK_AHEAD:
+        if seconds > module.PREFETCH_INTERVAL:
             pauses.append(seconds)
         await paused(worker, min(seconds, 0.01))
 
@@ -578,17 +578,17 @@ async def test_a_bad_job_gets_no_verdict_in_an_outage_and_pauses_nobody(
     dead = Queue(queue.client, puts_aside(queue, 2))
     recordings = Recordings(error=EngineFailure("crashed"))
     recordings.go.set()
-    recordings.blame.failed(KEY)
-    recordings.blame.succeeded("good")
+    recordings.blame.record_failure(KEY)
+    recordings.blame.record_success("good")
     for other in ("one", "another"):
-        recordings.blame.failed(other)
+        recordings.blame.record_failure(other)
     queue.send()
 
     async with working(queue, recordings):
         await becomes(dead, 1, 0)
 
     assert recordings.given_up == {}
-    assert set(pauses) <= {module.LOOK, module.LOOK_AHEAD, 0.0}
+    assert set(pauses) <= {module.CHECK_INTERVAL, module.PREFETCH_INTERVAL, 0.0}
 
 
 @pytest.mark.usefixtures("at_once")

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from foundation.invalid import explain_each
 from infra.aws.language_regions import (
     COMPREHEND,
     TRANSCRIBE_MEDICAL_STREAMING,
@@ -25,7 +26,7 @@ from infra.common.artifacts import ROOT
 from infra.config.data import DataConfig
 from infra.config.delivery import DeliveryConfig
 from infra.config.domain import Domain, HostedZone
-from infra.config.environment import Environment, WrongEnvironment, explain
+from infra.config.environment import Environment, WrongEnvironment
 from infra.config.functions import Canary, FunctionsConfig
 from infra.config.gpu import GpuConfig
 from infra.config.live import LiveConfig
@@ -33,7 +34,12 @@ from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, S
 from infra.config.network import NetworkConfig
 from infra.config.operations import OperationsConfig
 from infra.config.parts import ConfigPart
-from infra.config.recognition import OPTIONS, Allowed, PocketsphinxConfig, TranscribeConfig
+from infra.config.recognition import (
+    OPTIONS,
+    Allowed,
+    PocketsphinxConfig,
+    TranscribeConfig,
+)
 from infra.config.service import ServiceConfig
 from infra.config.translation import TranslationConfig
 from speech.engines.transcribe.endpoints import websocket_url
@@ -53,7 +59,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0b0a"
 def refusal(**changes: Any) -> str:
     with pytest.raises(ValidationError) as refused:
         environment(**changes)
-    return explain(refused.value)
+    return "\n".join(explain_each(refused.value))
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

@@ -11,6 +11,7 @@ import pytest
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
+from foundation.backoff import backoff
 from infra.common.functions import FunctionSettings, VpcPlacement
 from infra.config.data import DataConfig
 from infra.config.functions import FunctionsConfig
@@ -18,7 +19,7 @@ from infra.config.gpu import GpuConfig
 from infra.recordings.flow import RecordingFlow
 from infra.recordings.store import RecordingStore
 from infra.recordings.target import TranscriptionTarget
-from lambdas.router.decide import PATIENCE, PAUSES, RESERVE
+from lambdas.router.decide import FIRST_PAUSE, PATIENCE, RESERVE, RETRIES
 from lambdas.session_combiner.combine import COMBINED_UP_TO, SECONDS_BESIDES, SECONDS_PER_MB
 from tests.support import templates
 from tests.support.templates import alias, one, resources
@@ -522,7 +523,8 @@ def test_the_router_gives_up_before_the_network_forgets_its_connection(with_gpu:
 def test_the_router_may_wait_for_the_server_and_the_queue_besides(plain: Both) -> None:
     _, function = templates.function(plain.functions, "router")
 
-    assert function["Properties"]["Timeout"] >= RESERVE + PATIENCE + sum(PAUSES)
+    pauses = (backoff(n, first=FIRST_PAUSE, jitter=0) for n in range(1, RETRIES + 1))
+    assert function["Properties"]["Timeout"] >= RESERVE + PATIENCE + sum(pauses)
 
 
 def test_the_combiner_has_what_the_largest_session_takes(plain: Both) -> None:

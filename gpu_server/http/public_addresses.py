@@ -1,8 +1,8 @@
-"""Which addresses of the Internet a server may fetch from on behalf of strangers: public ones.
+"""Decides from which addresses the server may fetch on behalf of strangers: public ones only.
 
-Whatever is spelt in a URL, it is resolved first, and what counts is the address that is going to
-be connected to. So decimal, octal and short forms of an address, names that resolve to one, and
-IPv6 forms of an IPv4 address are all the same here.
+The host of a URL is resolved first, and the address that will be connected to is what counts. So
+decimal, octal and short forms of an address, names that resolve to one, and IPv6 forms of an IPv4
+address are all treated alike.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Address = IPv4Address | IPv6Address
 
 #: IPv6 addresses that single machines have (IANA's registry of the address space).
 _UNICAST: Final = IPv6Network("2000::/3")
-#: They carry IPv4 addresses, which a gateway on the way may take out of them: 6to4 (RFC 3056) and
-#: Teredo (RFC 4380). Others that do, such as NAT64, are not in `_UNICAST`.
+#: They embed IPv4 addresses, which a gateway on the way may extract: 6to4 (RFC 3056) and Teredo
+#: (RFC 4380). Other such networks, for example NAT64, are not in `_UNICAST`.
 _CARRIERS: Final = (IPv6Network("2002::/16"), IPv6Network("2001::/32"))
-#: Not for the public Internet either, whatever a version of Python thinks of them: assignments of
-#: IETF protocols (some clouds' metadata) and the relays of 6to4.
+#: Not public either, although some versions of Python say so: IETF protocol assignments (some
+#: clouds' metadata) and 6to4 relays.
 _SPECIAL: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address is one of the public Internet, and of a single machine.
+    """Return whether an address belongs to a single machine on the public Internet.
 
     Private, link-local (with the clouds' metadata, also IPv6's fd00:ec2::254), loopback, shared
     (CGNAT), multicast, reserved and documentation addresses are not.
@@ -49,11 +49,11 @@ def is_public(address: Address) -> bool:
     )
 
 
-def numeric(text: str) -> Address:
-    """Return the address that a resolver has given as text.
+def parse_address(text: str) -> Address:
+    """Parse an address that a resolver has returned.
 
     Raises:
-        RefusedAddress: it is none.
+        RefusedAddress: the text is no address.
     """
     try:
         return ip_address(text)
@@ -61,12 +61,12 @@ def numeric(text: str) -> Address:
         raise RefusedAddress("The host has no address that can be understood.") from None
 
 
-def checked(url: str) -> SplitResult:
-    """Return a URL that is worth resolving.
+def parse_url(url: str) -> SplitResult:
+    """Parse a URL and check all that can be checked before its host is resolved.
 
     Raises:
-        RefusedAddress: it is malformed, no http or https, names a user, or has characters that one
-            program reads in another way than the next.
+        RefusedAddress: it is malformed, is neither http nor https, names a user, or has characters
+            that programs read in different ways.
     """
     if any(ord(each) <= 32 or ord(each) == 127 or each == "\\" for each in url):  # noqa: PLR2004 - space and control characters
         raise RefusedAddress("The URL has blanks, backslashes or control characters.")

@@ -1,10 +1,10 @@
-"""The HTTP server: uvicorn, with bounds that it does not have.
+"""The HTTP server: uvicorn with time limits that it lacks.
 
 uvicorn waits for ever for the rest of a request's head, for the rest of a body that nobody reads
-any more, and for a peer that does not read its answer. Here a connection without a request in work
-has `head_seconds` from the last answer, or the start, until the head of the next one is complete.
-(One that sends nothing after an answer is closed by uvicorn, after 5 seconds.) What belongs to a
-request in work is bounded by whoever works on it.
+any more, and for a peer that does not read its answer. Here the head of a request has to be
+complete within `head_seconds` of the connection's start or of the previous answer. (uvicorn itself
+closes a connection that sends nothing for 5 seconds after an answer.) The code that works on an
+admitted request limits what belongs to that request.
 """
 
 from __future__ import annotations
@@ -21,90 +21,91 @@ from typing import Any, Final, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from foundation.connections import BACKLOG, BURST, Crowd, Outflow
-from foundation.minimum_rate import Pace
-from gpu_server.http.guard import IN_WORK
+from foundation.connections import BACKLOG, BURST, ConnectionLimit, Outflow
+from foundation.minimum_rate import MinimumRate
+from gpu_server.http.admission import IN_WORK
 from gpu_server.problems import MEDIA_TYPE, Busy, Problem, RequestStalled
 
-#: For answers to whoever is still connected at the end, seconds.
-GOODBYE: Final = 5
-#: How often a connection is looked at, at least, seconds.
-LOOK: Final = 1.0
+#: The grace period at the end for answers to clients that are still connected, seconds.
+GRACE_SECONDS: Final = 5
+#: The longest interval between two checks of a connection, seconds.
+LONGEST_INTERVAL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What a connection may do."""
+class ConnectionBounds:
+    """The limits of a connection."""
 
-    crowd: Crowd
-    #: For a request's head, seconds.
+    connections: ConnectionLimit
+    #: Time for a request's head, seconds.
     head_seconds: float
-    #: What a peer has to take of an answer, bytes per second, and for how long it may take nothing.
+    #: How fast a peer has to read an answer, bytes per second, and how long it may read nothing.
     rate: float
     patience: float
 
     @property
-    def look(self) -> float:
-        """How often to look at a connection, seconds."""
-        return min(LOOK, self.head_seconds / 4, self.patience / 4)
+    def interval(self) -> float:
+        """Interval between two checks of a connection, seconds."""
+        return min(LONGEST_INTERVAL, self.head_seconds / 4, self.patience / 4)
 
 
-class Connection(H11Protocol):
-    """A connection within bounds."""
+class BoundedConnection(H11Protocol):
+    """A connection with limits."""
 
-    def __init__(self, bounds: Bounds, **uvicorns: Any) -> None:
+    def __init__(self, bounds: ConnectionBounds, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self.address = ""
         self._bounds = bounds
-        self._outflow = Outflow(Pace(bounds.rate, bounds.patience))
-        self._idle_since = self._looked = time.monotonic()
-        self._looking: asyncio.TimerHandle | None = None
+        self._outflow = Outflow(MinimumRate(bounds.rate, bounds.patience))
+        self._idle_since = self._checked = time.monotonic()
+        self._checking: asyncio.TimerHandle | None = None
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when there has been no request in work; those that anybody may send do not count.
+        """Since when no admitted request has been in work; None while one is.
 
-        Neither does an answer that is not read: else who reads none could take all connections.
+        An answer that is not read does not count as work: otherwise a client that reads none could
+        take all connections.
         """
         in_work = self.cycle is not None and not self.cycle.response_complete
         return None if in_work and IN_WORK in self.cycle.scope else self._idle_since
 
     def displace(self) -> None:
-        """End it at once, for another one."""
+        """Close it at once, in favour of another."""
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-        """Begin to look at it, or refuse it."""
+        """Start to check it, or refuse it."""
         super().connection_made(transport)
         # An answer is written in two pieces. asyncio does this only for sockets that name TCP.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = self.client[0] if self.client else ""
         self._idle_since = time.monotonic()  # later than everybody else's
-        if self._bounds.crowd.enter(self):
-            self._look_later()
+        if self._bounds.connections.admit(self):
+            self._check_later()
         else:
             self._refuse(Busy("There are too many connections.", retry_after=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._bounds.crowd.leave(self)
-        if self._looking is not None:
-            self._looking.cancel()
+        self._bounds.connections.forget(self)
+        if self._checking is not None:
+            self._checking.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Start to wait for the next request."""
         self._idle_since = time.monotonic()
         super().on_response_complete()
 
-    def _look_later(self) -> None:
-        self._looked = time.monotonic()
-        self._looking = self.loop.call_later(self._bounds.look, self._look)
+    def _check_later(self) -> None:
+        self._checked = time.monotonic()
+        self._checking = self.loop.call_later(self._bounds.interval, self._check)
 
-    def _look(self) -> None:
-        """End it if it is overdue, or look again later."""
+    def _check(self) -> None:
+        """Close it if it is overdue, or check again later."""
         now, unsent = time.monotonic(), self.transport.get_write_buffer_size()
-        if not self._outflow.look(now - self._looked, unsent):
+        if not self._outflow.check(now - self._checked, unsent):
             self.transport.abort()
             return
         in_work = self.cycle is not None and not self.cycle.response_complete
@@ -119,17 +120,17 @@ class Connection(H11Protocol):
             else:
                 self.transport.abort()
             return
-        self._look_later()
+        self._check_later()
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what is no request, and end the connection soon."""
-        self.transport.write(plain(problem))
+        """Send a problem without a request, and close the connection soon."""
+        self.transport.write(render_problem(problem))
         self.transport.close()
-        self._looking = self.loop.call_later(self._bounds.look, self.transport.abort)
+        self._checking = self.loop.call_later(self._bounds.interval, self.transport.abort)
 
 
-def plain(problem: Problem) -> bytes:
-    """Return a problem as an answer to what never became a request."""
+def render_problem(problem: Problem) -> bytes:
+    """Return a problem as the bytes of an answer, for a connection without a request."""
     body = problem.document.model_dump_json(by_alias=True)
     headers = {
         "Content-Type": MEDIA_TYPE,
@@ -143,33 +144,33 @@ def plain(problem: Problem) -> bytes:
     return "\r\n".join([*lines, "", body]).encode()
 
 
-class Web(uvicorn.Server):
-    """uvicorn with bounds, which leaves signals to us."""
+class HttpServer(uvicorn.Server):
+    """uvicorn with limits on connections; signals are left to `gpu_server.app`."""
 
-    def __init__(self, app: Any, bounds: Bounds) -> None:
+    def __init__(self, app: Any, bounds: ConnectionBounds) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=cast("type[asyncio.Protocol]", partial(Connection, bounds)),
+                http=cast("type[asyncio.Protocol]", partial(BoundedConnection, bounds)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Else the callers on this machine could name any address as theirs.
+                # Otherwise callers on this machine could claim any address.
                 proxy_headers=False,
                 backlog=BURST,
-                timeout_graceful_shutdown=GOODBYE,
+                timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, few at once."""
+        """Start to accept connections, few at a time."""
         await super().startup(sockets)
         for each in sockets or []:
             each.listen(BACKLOG)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signal."""
         yield

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_server.http.addresses import checked, is_public
+from gpu_server.http.public_addresses import is_public, parse_url
 from gpu_server.problems import RefusedAddress
 
 pytestmark = pytest.mark.unit
@@ -105,13 +105,13 @@ def test_an_ipv4_address_is_the_same_in_its_ipv6_form(number: int) -> None:
 )
 def test_a_url_that_programs_read_in_different_ways_is_refused(url: str) -> None:
     with pytest.raises(RefusedAddress):
-        checked(url)
+        parse_url(url)
 
 
 @given(st.text())
 def test_any_text_is_a_url_or_refused(text: str) -> None:
     try:
-        parts = checked(text)
+        parts = parse_url(text)
     except RefusedAddress:
         return
     assert parts.scheme in ("http", "https")

@@ -1,6 +1,6 @@
 """What `make demo` checks before it installs anything. Standard library only.
 
-    python3 -m local_cloud.preflight
+    python3 -m local_cloud.launcher.preflight
 
 These are the settings and files that people make by hand, and the places that have to be free. The
 rest is checked by `launcher/validation.py` before anything starts, once packages are installed.

@@ -1,7 +1,8 @@
-"""What every request passes before anything else: the door, bounds, and what operators learn.
+"""The middleware that every request passes first: authentication, limits, metrics and the log.
 
-It stands before the body is read, so that nobody who may not use the server can make it read one.
-Bodies of requests that upload nothing are read here: they are small, and must be complete soon.
+It runs before the body is read, so that callers who may not use the server cannot make it read
+one. It reads the bodies of requests that upload nothing itself: they are small and have to be
+complete soon.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.fair_slots import Shares
-from gpu_server.http.access import OPEN, Door
+from foundation.fair_slots import FairSlots
+from gpu_server.http.access import OPEN, Authenticator
 from gpu_server.problems import MEDIA_TYPE, Busy, InvalidRequest, Problem, RequestStalled
 from gpu_server.telemetry import Metrics
 
 #: The longest body of a request that uploads nothing, bytes.
 MAX_BODY_BYTES: Final = 64 * 1024
-#: Is in the scope of a request that was let in and counted.
+#: The key in the scope of a request that was admitted and counted.
 IN_WORK: Final = "gpu_server.in_work"
 
 log = structlog.get_logger(__name__)
@@ -38,24 +39,24 @@ def problem_response(problem: Problem) -> Response:
     )
 
 
-class Guard:
+class AdmissionMiddleware:
     """See the module.
 
     Args:
-        app: what is guarded.
-        door: who may use it.
-        metrics: where it counts.
-        routes: paths that there are.
-        uploads: the one of them whose bodies bound themselves.
-        requests: how many at a time; those of `OPEN` do not count.
-        body_seconds: for the body of a request that uploads nothing.
+        app: the application behind it.
+        authenticator: decides who may use it.
+        metrics: counts the requests.
+        routes: the paths that exist.
+        uploads: the one of them whose bodies have limits of their own.
+        requests: requests at a time; those to `OPEN` do not count.
+        body_seconds: time for the body of a request that uploads nothing.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        door: Door,
+        authenticator: Authenticator,
         metrics: Metrics,
         routes: frozenset[str],
         uploads: str,
@@ -63,15 +64,15 @@ class Guard:
         body_seconds: float,
     ) -> None:
         self._app = app
-        self._door = door
+        self._authenticator = authenticator
         self._metrics = metrics
         self._routes = routes
         self._uploads = uploads
-        self._requests = Shares(requests)
+        self._requests = FairSlots(requests)
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it."""
+        """Pass a request on, or answer it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -87,7 +88,7 @@ class Guard:
 
         try:
             try:
-                self._door.admit(path, Headers(scope=scope))
+                self._authenticator.authenticate(path, Headers(scope=scope))
                 await self._pass(path, scope, receive, sending)
             except Problem as problem:
                 await problem_response(problem)(scope, receive, sending)
@@ -99,12 +100,12 @@ class Guard:
                 log.info("request", route=route, status=status, seconds=seconds)
 
     async def _pass(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on that may be made.
+        """Pass on an authenticated request within the limits.
 
         Raises:
-            Busy: there are too many.
-            InvalidRequest: its body is too long.
-            RequestStalled: its body is not complete in time.
+            Busy: too many requests are in work.
+            InvalidRequest: the body is too long.
+            RequestStalled: the body is not complete in time.
         """
         if path in OPEN or path not in self._routes:  # nobody reads a body
             await self._app(scope, receive, send)
@@ -115,13 +116,13 @@ class Guard:
         scope[IN_WORK] = True
         try:
             if path != self._uploads:
-                receive = _repeating(await self._small_body(receive), receive)
+                receive = _replay(await self._small_body(receive), receive)
             await self._app(scope, receive, send)
         finally:
-            self._requests.leave(caller)
+            self._requests.release(caller)
 
     async def _small_body(self, receive: Receive) -> list[Message]:
-        """Return the messages of a body; see `_pass` for what is raised."""
+        """Return the messages of a body; raise what `_pass` lists."""
         messages: list[Message] = []
         size = 0
         try:
@@ -138,8 +139,8 @@ class Guard:
         return messages
 
 
-def _repeating(messages: list[Message], receive: Receive) -> Receive:
-    """Return a `receive` that begins with messages that were received before."""
+def _replay(messages: list[Message], receive: Receive) -> Receive:
+    """Return a `receive` that first repeats messages that were received before."""
     left = iter(messages)
 
     async def receiving() -> Message:
