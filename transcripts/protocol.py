@@ -3,9 +3,8 @@
 This module is the only definition. `docs/protocol.md` and the page's TypeScript types
 (`frontend/src/protocol.ts`) are rendered from it (`make protocol`).
 
-A speaker opens `/api/stt/transcribe`, sends binary PCM frames and, when done, `stop`.
-A viewer opens `/api/stt/connect` and only listens. Servers answer in JSON text frames that
-carry a `type`.
+A speaker opens `/api/stt/transcribe`, sends binary PCM frames and finally `stop`. A viewer opens
+`/api/stt/connect` and only receives. Servers send JSON text frames that have a `type`.
 """
 
 from __future__ import annotations
@@ -39,19 +38,18 @@ MAX_FRAME_SECONDS = 1.0
 REQUEST_SECONDS = 5.0
 #: A frame of fewer bytes is small: less than 10 ms of speech at 16 kHz.
 SMALL_FRAME_BYTES = 320
-#: Who sends more small frames than that for long is read more slowly. The smallest that honest
-#: clients send are a browser's pieces of audio, 128 samples: 375 a second at 48 kHz.
+#: A client that keeps sending more small frames than this is read more slowly. The smallest frames
+#: of honest clients are a browser's audio chunks, 128 samples: 375 a second at 48 kHz.
 SMALL_FRAMES_PER_SECOND = 400
-#: The same for pings, and pongs that nobody asked for. Browsers send none, libraries one in some
-#: seconds.
+#: The same for pings and unsolicited pongs. Browsers send none, libraries one every few seconds.
 CONTROL_FRAMES_PER_SECOND = 20
-#: A speaker who sends no audio for this long is closed, in seconds.
+#: A speaker who sends no audio for this long is disconnected, in seconds.
 IDLE_SECONDS = 15.0
-#: A viewer hears at least one message within this time, in seconds.
+#: A viewer gets at least one message within this time, in seconds.
 HEARTBEAT_SECONDS = 10.0
 #: How far back a snapshot reaches, in seconds.
 SNAPSHOT_SECONDS = 120.0
-#: How many utterances a snapshot holds at most; the newest, if a fast recording made more.
+#: The most utterances in a snapshot; if there are more, it has the newest.
 SNAPSHOT_UTTERANCES = 200
 
 MIN_SAMPLE_RATE = 8_000
@@ -101,7 +99,7 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.UNSUPPORTED_LANGUAGE: ErrorKind(
         4406,
         retryable=False,
-        meaning="The language that was asked for is not recognised, or not translated into.",
+        meaning="The service does not recognise this language, or does not translate into it.",
     ),
     ErrorCode.INVALID_OPTION: ErrorKind(
         4407,
@@ -132,7 +130,7 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.SLOW_CONSUMER: ErrorKind(
         4428,
         retryable=True,
-        meaning="The client did not read what was sent to it; it may come back.",
+        meaning="The client did not read what was sent to it; it may connect again.",
     ),
     ErrorCode.AT_CAPACITY: ErrorKind(
         4429,
@@ -142,14 +140,14 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.TOO_MANY_VIEWERS: ErrorKind(
         4430,
         retryable=True,
-        meaning="The service or the conversation has as many viewers as it takes; `retryAfter` "
+        meaning="The service or the conversation has no place for another viewer; `retryAfter` "
         "says when to try again.",
     ),
     ErrorCode.RATE_LIMITED: ErrorKind(
         4431,
         retryable=True,
-        meaning="Connections from this address come, or fail, too often; `retryAfter` says when "
-        "to try again.",
+        meaning="This address connects, or is refused, too often; `retryAfter` says when to try "
+        "again.",
     ),
     ErrorCode.DRAINING: ErrorKind(
         4503, retryable=True, meaning="The service is shutting down; another one takes new streams."
@@ -160,7 +158,7 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.ENGINE_REFUSED: ErrorKind(
         4501,
         retryable=False,
-        meaning="The recognition engine does not take the stream, and would not take it again.",
+        meaning="The recognition engine refuses the stream, and would refuse it again.",
     ),
     ErrorCode.INTERNAL: ErrorKind(
         4500, retryable=True, meaning="The service has a defect; it was logged."
@@ -168,9 +166,9 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
 }
 
 CLOSE_NORMAL = 1000
-#: The server shuts down; what was said is safe. Follows `closed`, or ends a viewer's connection.
+#: The server shuts down; finals are safe. Follows `closed`, or ends a viewer's connection.
 CLOSE_GOING_AWAY = 1001
-#: A client broke RFC 6455: frames that are none, without a mask, or mixed up.
+#: A client broke RFC 6455: malformed frames, frames without a mask or in a wrong order.
 CLOSE_PROTOCOL_ERROR = 1002
 #: A text was not UTF-8 (RFC 6455).
 CLOSE_INVALID_TEXT = 1007
@@ -182,7 +180,7 @@ CLOSE_MESSAGE_TOO_BIG = 1009
 
 
 class Parameters(Model):
-    """Query parameters; unknown ones are ignored, so that old servers meet new clients."""
+    """Query parameters; unknown ones are ignored, so that new clients work with old servers."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -194,16 +192,16 @@ class TranscribeParameters(Parameters):
     channels: Annotated[Channels, Field(description="interleaved channels")] = 1
     channel_mode: Annotated[
         Literal["mixed", "separate"],
-        Field(description="`separate` recognises two channels by themselves, a speaker on each"),
+        Field(description="`separate` recognises each of two channels by itself"),
     ] = "mixed"
     conversation_id: Annotated[
-        ConversationId | None, Field(description="made up by the server when absent")
+        ConversationId | None, Field(description="the server invents one if it is missing")
     ] = None
     speaker: Speaker = "Speaker"
     language: Language = "en-US"
     options: Annotated[
         Json[Annotated[dict[str, str], Field(max_length=32)]],
-        Field(description="what else the engine should do, by its own names: a JSON object"),
+        Field(description="options of the engine, by its own names: a JSON object"),
     ] = {}  # noqa: RUF012 - pydantic copies it
 
 
@@ -213,12 +211,12 @@ class ConnectParameters(Parameters):
     conversation_id: ConversationId
     mode: Annotated[
         Literal["live", "snapshot"],
-        Field(description="`snapshot`: the last two minutes again every ten seconds, nothing else"),
+        Field(description="`snapshot`: only a snapshot, every ten seconds"),
     ] = "live"
     language: Annotated[
         Language | None,
         Field(
-            description="the language to translate into: `translation` messages come besides; "
+            description="the language to translate into; adds `translation` messages; "
             "refused with `mode=snapshot` (`invalid_parameter`)"
         ),
     ] = None
@@ -236,18 +234,18 @@ class AudioFormat(Model):
 
 
 class ClientMessage(Model):
-    """Base of control frames; a field that is not known is an error, not a surprise."""
+    """Base of control messages; an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Start(ClientMessage):
-    """Optional, once, before the first audio."""
+    """Settings of the stream; optional, at most once, before the first audio."""
 
     type: Literal["start"] = "start"
     format: AudioFormat | None = None
     interim_results: Annotated[
-        bool, Field(description="`false` keeps partials from this socket; viewers still get them")
+        bool, Field(description="`false`: this socket gets no partials; viewers still get them")
     ] = True
     traceparent: Annotated[
         str | None,
@@ -257,7 +255,7 @@ class Start(ClientMessage):
 
 
 class Stop(ClientMessage):
-    """No more audio: the last finals, then `closed`, then a normal close."""
+    """Ends the audio. The last finals follow, then `closed`, then a normal close."""
 
     type: Literal["stop"] = "stop"
 
@@ -266,7 +264,7 @@ class Stop(ClientMessage):
 
 
 class Ready(Model):
-    """The stream is admitted; audio is welcome. Never sent to viewers."""
+    """The stream is admitted, and audio may be sent. Viewers do not get this message."""
 
     type: Literal["ready"] = "ready"
     conversation_id: ConversationId
@@ -276,12 +274,12 @@ class Ready(Model):
     sample_rate: int
     channels: int
     max_seconds: Annotated[
-        Seconds | None, Field(description="the stream is ended after so much audio")
+        Seconds | None, Field(description="the server ends the stream after so much audio")
     ] = None
 
 
 class Recognised(Model):
-    """What partials and finals have in common."""
+    """The fields that partials and finals have in common."""
 
     conversation_id: ConversationId
     utterance_id: UtteranceId
@@ -297,33 +295,33 @@ class Recognised(Model):
 
 
 class Partial(Recognised):
-    """An unstable guess; the next message of the same `utteranceId` replaces it.
+    """The text of an utterance so far; the next message of the same `utteranceId` replaces it.
 
-    An empty `text` takes the guess back: there will be no final.
+    An empty `text` retracts the partial: there will be no final.
     """
 
     type: Literal["partial"] = "partial"
     stable_words: Annotated[
         int | None,
-        Field(ge=0, description="so many, from the first, will not change; if the engine tells"),
+        Field(ge=0, description="how many words, from the first, will not change; if known"),
     ] = None
 
 
 class Final(Recognised):
-    """Ends its utterance and is never rewritten: it is queued and will be stored once."""
+    """Ends its utterance and never changes. It is durable, and will be stored once."""
 
     type: Literal["final"] = "final"
-    timestamp: Annotated[Timestamp, Field(description="wall-clock begin of the utterance")]
+    timestamp: Annotated[Timestamp, Field(description="wall-clock start of the utterance")]
 
 
 class Ack(Model):
-    """About once a second while audio comes, and at the end: how far the server is.
+    """How much audio the server has processed; about once a second, and at the end.
 
-    All are seconds of audio since the start of the stream.
+    All fields are seconds of audio since the start of the stream.
     """
 
     type: Literal["ack"] = "ack"
-    received: Annotated[Seconds, Field(description="audio taken from the socket")]
+    received: Annotated[Seconds, Field(description="audio read from the socket")]
     processed: Annotated[Seconds, Field(description="audio the engine has consumed")]
     lag: Annotated[
         Seconds,
@@ -332,81 +330,83 @@ class Ack(Model):
 
 
 class Error(Model):
-    """The reason for the close that follows."""
+    """Why the connection is closed; the close follows at once."""
 
     type: Literal["error"] = "error"
     code: ErrorCode
-    message: Annotated[str, Field(description="for people: what was wrong and what to do")]
+    message: Annotated[str, Field(description="for people: what is wrong and what to do")]
     retryable: bool
-    retry_after: Annotated[Seconds | None, Field(description="come back after so many seconds")] = (
-        None
-    )
+    retry_after: Annotated[
+        Seconds | None, Field(description="connect again after so many seconds")
+    ] = None
 
 
 class Closed(Model):
-    """All results of the stream were sent."""
+    """The stream has ended, and all its results were sent."""
 
     type: Literal["closed"] = "closed"
     reason: Literal["stopped", "max_duration", "draining"]
-    duration: Annotated[Seconds, Field(description="audio that was received")]
+    duration: Annotated[Seconds, Field(description="audio received")]
     finals: Annotated[int, Field(ge=0, description="utterances that became final")]
 
 
 class Snapshot(Model):
-    """The finals of the last two minutes, oldest first, but not more than the newest 200.
+    """The finals of the last two minutes, oldest first, at most the newest 200.
 
-    Messages that come after it have a larger `seq`.
+    Later messages have a larger `seq`.
     """
 
     type: Literal["snapshot"] = "snapshot"
     conversation_id: ConversationId
     utterances: tuple[Utterance, ...]
     complete: Annotated[
-        bool, Field(description="`false`: the table did not answer, this is what the server knows")
+        bool, Field(description="`false`: the table did not answer; only this server's finals")
     ] = True
-    seq: Annotated[int, Field(ge=0, description="of the newest message that it covers")]
+    seq: Annotated[int, Field(ge=0, description="`seq` of the newest message in it")]
 
 
 class Heartbeat(Model):
-    """The viewer's connection is alive; sent every ten seconds."""
+    """Shows that the connection is alive; sent every ten seconds."""
 
     type: Literal["heartbeat"] = "heartbeat"
     conversation_id: ConversationId
-    seq: Annotated[int, Field(ge=0, description="of the newest message")]
+    seq: Annotated[int, Field(ge=0, description="`seq` of the newest message")]
 
 
 class Translation(Model):
-    """A partial or a final in the viewer's language; may come late, or never.
+    """A partial or a final in the viewer's language; it may come late, or never.
 
-    The next one of the same `utteranceId` replaces it, unless it `isFinal`. A guess that was taken
-    back takes its translations with it.
+    The next one of the same `utteranceId` replaces it, unless it `isFinal`. A retracted partial
+    retracts its translations, too.
     """
 
     type: Literal["translation"] = "translation"
     conversation_id: ConversationId
     utterance_id: UtteranceId
     source_language: Language
-    language: Annotated[Language, Field(description="what it was translated into")]
+    language: Annotated[Language, Field(description="the language of `text`")]
     text: str
-    is_final: Annotated[bool, Field(description="whether it is a final's, which nothing replaces")]
+    is_final: Annotated[
+        bool, Field(description="whether it translates a final; nothing replaces it then")
+    ]
     seq: Annotated[
-        int, Field(ge=0, description="of the message that it translates, or of the snapshot")
+        int, Field(ge=0, description="`seq` of the message that it translates, or of the snapshot")
     ]
 
 
 class TranslationStatus(Model):
-    """Whether translations into the viewer's language come; sent when that changes."""
+    """Whether translations into the viewer's language work; sent when that changes."""
 
     type: Literal["translation_status"] = "translation_status"
     conversation_id: ConversationId
-    language: Annotated[Language, Field(description="what is translated into")]
+    language: Annotated[Language, Field(description="the target language")]
     state: Annotated[
         Literal["ok", "failing"],
-        Field(description="`failing`: some will be missing; the originals are not affected"),
+        Field(description="`failing`: some will be missing; originals are not affected"),
     ]
 
 
-#: What a speaker sends as a text frame, and what a server sends.
+#: The control messages of a speaker, and the messages of a server.
 FromClient: TypeAlias = Start | Stop
 FromServer: TypeAlias = (
     Ready

@@ -3,8 +3,8 @@
     python -m transcripts.render schema     JSON Schema, draft 2020-12, to stdout
     python -m transcripts.render markdown   docs/protocol.md, to stdout
 
-Both come from the models of `transcripts.protocol`, so they cannot say anything else than
-the service does. `make protocol` writes them to their places.
+Both come from the models of `transcripts.protocol`, so they always agree with the service.
+`make protocol` writes them to their places.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ Schema = dict[str, Any]
 
 
 class _WireSchema(GenerateJsonSchema):
-    """A schema of what is on the wire, which is more exact than the models' own.
+    """A schema of the messages on the wire, which is more exact than the models' own.
 
-    Servers leave out what is `None` and always send the rest.
+    Servers omit fields that are `None` and always send the others.
     """
 
     def field_is_required(
@@ -94,8 +94,10 @@ def schema() -> Schema:
     defs: Schema = definitions["$defs"]
     for model in (*CLIENT_MESSAGES, *SERVER_MESSAGES):
         _tag_first(defs[model.__name__], _tag(model))
-    defs["ClientMessage"] = _union(CLIENT_MESSAGES, "What a speaker sends as a text frame.")
-    defs["ServerMessage"] = _union(SERVER_MESSAGES, "What a server sends, one per text frame.")
+    defs["ClientMessage"] = _union(
+        CLIENT_MESSAGES, "A control message of a speaker: one text frame."
+    )
+    defs["ServerMessage"] = _union(SERVER_MESSAGES, "A message of a server: one text frame.")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Cloudscribe live protocol, version 1",
@@ -105,7 +107,7 @@ def schema() -> Schema:
 
 
 def _tag_first(definition: Schema, tag: str) -> None:
-    """Let a message begin with its tag, which is required although the class has a default."""
+    """Put a message's tag first, and require it although the class has a default."""
     properties = definition["properties"]
     del properties["type"]
     definition["properties"] = {"type": {"const": tag, "type": "string"}, **properties}
@@ -126,39 +128,39 @@ def _tag(model: type[Model]) -> str:
     return str(model.model_fields["type"].default)
 
 
-# --- the page: words that the models do not have ----------------------------------------------
+# --- the page: texts that the models do not have ----------------------------------------------
 
 #: What a field means wherever it occurs, unless the model describes it.
 _MEANINGS = {
     "type": "the kind of message",
-    "utteranceId": "the same in every partial of an utterance, its final and its stored form",
-    "streamId": "names this stream in the service's logs",
+    "utteranceId": "the same in all partials of an utterance, its final and its stored form",
+    "streamId": "the name of this stream in the service's logs",
     "engine": "the recognition engine",
     "sampleRate": "samples per second and channel, Hz",
     "channels": "interleaved channels",
-    "startTime": "begin, in seconds from the start of the stream",
+    "startTime": "start, in seconds from the start of the stream",
     "endTime": "end, in seconds from the start of the stream",
     "text": "the words as one line",
-    "word": "the word as written",
+    "word": "the word as it is written",
     "words": "the words with their times; empty when the engine gives none",
-    "confidence": "0 (a guess) to 1 (certain)",
-    "timestamp": "wall-clock begin: ISO 8601, UTC, milliseconds",
+    "confidence": "0 (uncertain) to 1 (certain)",
+    "timestamp": "wall-clock start: ISO 8601, UTC, milliseconds",
     "code": "one of the errors below",
     "retryable": "whether the same request can succeed later",
     "reason": "why the stream ended",
     "utterances": "stored utterances",
-    "seq": "grows by one per conversation and server",
+    "seq": "grows by one with each message of a conversation, on each server",
     "sourceLanguage": "the language that was spoken",
     "format": "the audio that follows; overrides the query",
     "encoding": "signed 16 bit, little endian",
     "traceparent": "W3C trace context, continued by the service",
 }
 
-#: What a client does about each error.
+#: What a client should do about each error.
 _ADVICE = {
     ErrorCode.INVALID_PARAMETER: "Correct the parameter that the message names.",
-    ErrorCode.UNSUPPORTED_LANGUAGE: "Ask for one of those in `GET /api/stt/languages`.",
-    ErrorCode.INVALID_OPTION: "Leave out the option that the message names.",
+    ErrorCode.UNSUPPORTED_LANGUAGE: "Choose one of the languages of `GET /api/stt/languages`.",
+    ErrorCode.INVALID_OPTION: "Remove the option that the message names.",
     ErrorCode.INVALID_AUDIO: "Send whole samples: 2 bytes times the number of channels.",
     ErrorCode.FRAME_TOO_LARGE: "Send shorter frames; 100 ms is a good length.",
     ErrorCode.INVALID_MESSAGE: "Send only the control messages below.",
@@ -169,9 +171,9 @@ _ADVICE = {
     ErrorCode.TOO_MANY_VIEWERS: "Connect again after `retryAfter` seconds.",
     ErrorCode.RATE_LIMITED: "Connect again after `retryAfter` seconds.",
     ErrorCode.DRAINING: "Connect again at once, or after `retryAfter` when it is given.",
-    ErrorCode.ENGINE_FAILED: "Connect again with backoff.",
-    ErrorCode.ENGINE_REFUSED: "Change what you ask for, or ask whoever runs the service.",
-    ErrorCode.INTERNAL: "Connect again with backoff; report it when it stays.",
+    ErrorCode.ENGINE_FAILED: "Connect again with back-off.",
+    ErrorCode.ENGINE_REFUSED: "Change the request, or ask whoever runs the service.",
+    ErrorCode.INTERNAL: "Connect again with back-off; report it if it persists.",
 }
 
 _HEAD = """\
@@ -182,82 +184,84 @@ Rendered from `transcripts/protocol.py` by `make protocol`; changes made here ar
 | endpoint | for |
 |---|---|
 | `GET /api/stt/healthcheck` | `200`, `Yes, I'm ok`, also while every recognition slot is busy |
-| `GET /api/stt/ready` | `200`, or `429` with `Retry-After` when the service is draining or full |
-| `GET /api/stt/languages` | what can be recognised, and translated into |
+| `GET /api/stt/ready` | `200`, or `429` with `Retry-After` while the service drains or is full |
+| `GET /api/stt/languages` | the languages of recognition and of translation |
 | `GET /metrics` | Prometheus metrics |
 | `WS /api/stt/transcribe` | a speaker: audio in, results out |
 | `WS /api/stt/connect` | a viewer: the results of a conversation |
 
-A conversation has any number of speakers and of viewers, and needs no creation: it begins
-with the first connection that names it. Text frames hold one JSON object with a `type`,
-in UTF-8. Times are seconds. Fields that have no value are left out. A client ignores fields
-and message types that it does not know, and goes by `retryable` where it does not know the code
-of an error; a server refuses what it does not know in control messages.
+A conversation has any number of speakers and viewers. It is not created: it begins with the first
+connection that names it. A text frame holds one JSON object with a `type`, in UTF-8. Times are
+seconds. Fields without a value are left out. A client ignores fields and message types that it
+does not know. For an error code that it does not know it goes by `retryable`. A server refuses
+unknown fields and types in control messages.
 """
 
 _LIFECYCLE = """\
 ## A speaker
 
-1. Open `WS /api/stt/transcribe?sampleRate=16000&conversationId=...`. The query says what the
-   audio is; `sampleRate` is the one parameter that must be there.
-2. Optionally send `start`, once, before any audio, for what a query is too small for.
-3. Wait for `ready`. Where the stream is refused, `error` comes in its place, then the close.
-4. Send audio as binary frames: PCM, signed 16 bit, little endian, channels interleaved. 20 to
-   200 ms per frame is usual. Frames need not be of equal length.
-5. Read all the time. `partial` is a guess: the next message with its `utteranceId` replaces
-   it. `final` ends the utterance, is queued for storage when it is sent, and is never
-   rewritten. A `partial` with an empty `text` takes the guess back. `ack` tells about once a
-   second how much audio was taken and how much of it the engine has consumed. When an engine
-   falls behind, `lag` grows up to a bound; then the server stops reading from the socket until
-   it has caught up. Audio is not dropped.
-6. Send `stop`. The server recognises what it still holds, sends the last finals, a last `ack`
-   and `closed`, and closes with {normal}. A client that goes without `stop` does not see the
-   last words; they are recognised and stored nonetheless.
+1. Open `WS /api/stt/transcribe?sampleRate=16000&conversationId=...`. The query describes the
+   audio; only `sampleRate` is required.
+2. Optionally send `start`, once, before any audio, with settings that do not fit into a query.
+3. Wait for `ready`. If the stream is refused, `error` comes instead, and then the close.
+4. Send audio as binary frames: PCM, signed 16 bit, little endian, channels interleaved. Frames of
+   20 to 200 ms are usual, and their lengths may differ.
+5. Read all the time. A `partial` is the text so far: the next message with its `utteranceId`
+   replaces it, and an empty `text` retracts it. A `final` ends the utterance. It is durable before
+   it is sent, and never changes. About once a second `ack` reports how much audio was read from
+   the socket and how much of it the engine has consumed. If an engine falls behind, `lag` grows up
+   to a limit; then the server stops reading from the socket until the engine has caught up. The
+   server drops no audio.
+6. Send `stop`. The server recognises the audio that it still holds, sends the last finals, a last
+   `ack` and `closed`, and closes with {normal}. A client that disconnects without `stop` does not
+   get the last words, but they are recognised and stored.
 
-Two channels are mixed into one, unless `channelMode` is `separate`: then each is recognised by
-itself, results carry their `channel`, and an utterance of each may be open at a time. Engines that
-cannot do it, and operators who do not allow it, refuse with `invalid_option`. `options` are the
-engine's own: with Amazon Transcribe the parameters of its streaming request, for example
-`options={{"show-speaker-label":"true"}}`, as far as the operator allows them; `specialty` and
-`type` make it a stream of Amazon Transcribe Medical, in US English. Where the engine
-tells several people at one microphone apart, `speaker` stays the name that the stream was given,
-and `speakerLabel` says which of them it was. Within a stream a label is never reused for somebody
-else; after a break in the engine's session the same person may get a new one.
+Two channels are mixed into one, unless `channelMode` is `separate`. Then each channel is
+recognised by itself, results have their `channel`, and an utterance of each channel may be open at
+a time. An engine that cannot do that, or an operator who does not allow it, refuses with
+`invalid_option`. `options` belong to the engine: with Amazon Transcribe they are the parameters of
+its streaming request, for example `options={{"show-speaker-label":"true"}}`, as far as the
+operator allows them. `specialty` and `type` make it a stream of Amazon Transcribe Medical, in US
+English. Where the engine distinguishes several people at one microphone, `speaker` remains the
+name that the stream was given, and `speakerLabel` says which of them spoke. Within a stream a
+label is never reused for another person. After a break in the engine's session the same person may
+get a new label.
 
-The server ends a stream by itself with `closed` when it is longer than `maxSeconds`
-(`max_duration`) or when the service shuts down (`draining`): everything received is
-recognised first.
+The server ends a stream by itself, with `closed`, when it is longer than `maxSeconds`
+(`max_duration`) or when the service shuts down (`draining`). It recognises everything that it has
+received first.
 
 ## A viewer
 
 1. Open `WS /api/stt/connect?conversationId=...`.
-2. The first message is `snapshot`: the finals of the last {snapshot:g} seconds, oldest first.
-   Where `complete` is false, the table could not be read: it holds what this server knows.
-3. Then comes every `partial` and `final` of every speaker, as it happens, in the order of
-   `seq`. Nothing that is in the snapshot comes again, and nothing after it is left out.
-4. At least every {heartbeat:g} seconds something comes, a `heartbeat` if nothing else: a viewer
-   who hears nothing for twice that long has lost the connection and opens a new one. Its
-   snapshot closes the gap; utterances are told apart by `utteranceId`.
+2. The first message is `snapshot`: the finals of the last {snapshot:g} seconds, oldest first. If
+   `complete` is false, the table could not be read, and the snapshot has this server's finals.
+3. Then every `partial` and `final` of every speaker follows, as it happens, in the order of `seq`.
+   No message of the snapshot is repeated, and no message after it is left out.
+4. At least every {heartbeat:g} seconds a message comes, a `heartbeat` if there is no other. A
+   viewer who gets no message for twice that long has lost the connection and opens a new one. The
+   new snapshot closes the gap; `utteranceId` identifies utterances that came before.
 
-With `language`, what was said in other languages is translated as it comes: the originals go
-their way unchanged, and `translation` messages follow them, each with the `utteranceId` and the
-`seq` of what it translates. Finals are always translated, those of the snapshot too; of the
-partials as many as make sense. A translation is never waited for: who shows it shows the original
-until it is there. `translation_status` says when they fail to come. `GET /api/stt/languages`
-names the languages; another one is refused with `unsupported_language`.
+With `language`, utterances in other languages are translated. The originals are not changed.
+`translation` messages follow them, each with the `utteranceId` and the `seq` of what it
+translates. All finals are translated, those of the snapshot too; of the partials only some.
+Originals never wait for their translation: a client shows the original until the translation
+comes. `translation_status` reports when translations fail. `GET /api/stt/languages` lists the
+languages; another one is refused with `unsupported_language`.
 
-A viewer sends nothing. One who does not read is closed with `slow_consumer`, so that nobody
-else waits for it. `mode=snapshot` repeats the `snapshot` every {heartbeat:g} seconds and sends
-nothing else.
+A viewer sends nothing. A viewer who does not read is closed with `slow_consumer`, so that nobody
+else waits. `mode=snapshot` repeats the `snapshot` every {heartbeat:g} seconds and sends nothing
+else.
 
-## Too many
+## Too many connections
 
-Viewers have places as speakers have slots: so many on a server, and so many of them in one
-conversation. By address only the rate of connecting is bounded, not the number of connections,
-for a lecture hall is one address; an IPv6 network of 64 bits counts as one, too. Who comes too
-fast, or finds no place, is refused by name with `retryAfter`. Who goes on coming too fast, or asks
-time and again for what is refused, gets a plain HTTP 429 with `Retry-After` in place of the
-WebSocket. The request that opens a connection must be complete within {request:g} seconds.
+The number of viewers of a server and of a conversation is limited, as speakers are limited by
+slots. For one address the rate of connecting is limited, but not the number of connections,
+because a lecture hall is one address. An IPv6 network of 64 bits counts as one address. A client
+that connects too fast, or finds no place, gets an `error` with its code and `retryAfter`. A client
+that continues to connect too fast, or repeats a request that is refused, gets a plain HTTP 429
+with `Retry-After` instead of the WebSocket. The request that opens a connection must be complete
+within {request:g} seconds.
 
 ## An example session
 
@@ -268,20 +272,20 @@ WebSocket. The request that opens a connection must be complete within {request:
 _ERRORS = """\
 ## Errors
 
-A refusal or a failure is told twice: by an `error` message, and by the code of the close that
-follows at once. The handshake itself succeeds, because browsers do not show why one failed; an
-unknown path is answered `404`, a page of an origin that is not allowed `403`, and a load
-balancer in front may answer `502` or `503` before the service is reached. To retry with backoff
-means: after 0.5 s, doubled each time up to 30 s, with jitter, and not before `retryAfter`
-seconds when it is given.
+A refusal or a failure is reported twice: by an `error` message, and by the code of the close that
+follows at once. The handshake itself succeeds, because browsers do not show why one failed. There
+are exceptions: an unknown path is answered with `404`, a page of a foreign origin with `403`, and
+a load balancer in front may answer `502` or `503` before the service is reached. To retry with
+back-off means: after 0.5 s, doubled each time up to 30 s, with jitter, and not before `retryAfter`
+seconds if it is given.
 
 {table}
 Codes without an `error` message: {normal} is the normal end. {going_away} means that the server
-shuts down; what was said is safe, and another server takes new connections. What breaks WebSocket
-itself (RFC 6455) is closed with that protocol's codes: {protocol_error} for frames that are none,
-without a mask, or mixed up, {invalid_text} for a text that is not UTF-8, {too_big} for a frame
-beyond twice the limit. 1006 is what a client's library calls a connection that broke off. A
-handshake for another version of WebSocket than 13 is answered `426`.
+shuts down; finals are safe, and another server takes new connections. What breaks WebSocket itself
+(RFC 6455) is closed with that protocol's codes: {protocol_error} for malformed frames, frames
+without a mask or in a wrong order, {invalid_text} for a text that is not UTF-8, {too_big} for a
+frame beyond twice the limit. A client's library reports 1006 when a connection broke off. A
+handshake for a version of WebSocket other than 13 is answered with `426`.
 """
 
 _EXAMPLES = """\
@@ -306,7 +310,7 @@ const stop = () => speaker.send(JSON.stringify({type: "stop"}));  // then wait f
 
 ### Python
 
-Prints the finals of a 16 bit WAV file, sent as fast as the service takes it:
+Sends a 16 bit WAV file as fast as the service takes it, and prints the finals:
 
 ```python
 import asyncio
@@ -433,9 +437,12 @@ def _ranged(of: Schema) -> str:
 
 
 def _meaning(field: str, of: Schema) -> str:
-    """Return what the model says about the field and about its type, or the common meaning."""
-    said = [of.get("description"), *(option.get("description") for option in of.get("anyOf", []))]
-    words = "; ".join(text for text in said if text) or _MEANINGS[field]
+    """Return the model's descriptions of the field and of its type, or the common meaning."""
+    described = [
+        of.get("description"),
+        *(option.get("description") for option in of.get("anyOf", [])),
+    ]
+    words = "; ".join(text for text in described if text) or _MEANINGS[field]
     default = of.get("default")
     return words if default is None else f"{words} (default `{json.dumps(default)}`)"
 
@@ -446,7 +453,7 @@ def _limits() -> str:
         ("audio in a binary frame", f"{protocol.MAX_FRAME_SECONDS:g} s"),
         (
             f"frames below {protocol.SMALL_FRAME_BYTES} bytes",
-            f"{protocol.SMALL_FRAMES_PER_SECOND} a second; beyond, they are read more slowly",
+            f"{protocol.SMALL_FRAMES_PER_SECOND} a second; more are read more slowly",
         ),
         ("pings", f"{protocol.CONTROL_FRAMES_PER_SECOND} a second, likewise"),
         (
@@ -455,7 +462,7 @@ def _limits() -> str:
         ),
         ("channels", "1 or 2"),
         ("no audio from a speaker", f"{protocol.IDLE_SECONDS:g} s, then `idle_timeout`"),
-        ("nothing said to a viewer", f"{protocol.HEARTBEAT_SECONDS:g} s, then a `heartbeat`"),
+        ("no message to a viewer", f"{protocol.HEARTBEAT_SECONDS:g} s, then a `heartbeat`"),
         ("a snapshot reaches back", f"{protocol.SNAPSHOT_SECONDS:g} s"),
     ]
     return f"## Limits\n\n{_table(('what', 'limit'), rows)}"
@@ -530,11 +537,11 @@ def _example_session() -> str:
         protocol.Closed(reason="stopped", duration=1.8, finals=1),
         f"< (close {protocol.CLOSE_NORMAL})",
     ]
-    lines = [line if isinstance(line, str) else _spoken(line) for line in exchange]
+    lines = [line if isinstance(line, str) else _sent(line) for line in exchange]
     return "```\n" + "\n".join(lines) + "\n```\n"
 
 
-def _spoken(message: Model) -> str:
+def _sent(message: Model) -> str:
     direction = ">" if isinstance(message, CLIENT_MESSAGES) else "<"
     fields = json.loads(protocol.encode(message))
     return f"{direction} {json.dumps({'type': fields.pop('type'), **fields})}"
@@ -544,7 +551,7 @@ def _spoken(message: Model) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what the command line asks for."""
+    """Print the form that the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m transcripts.render",
         description="Render the live protocol from its models.",

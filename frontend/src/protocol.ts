@@ -22,7 +22,7 @@ export type Definition =
   | Utterance
   | Word
 /**
- * What a speaker sends as a text frame.
+ * A control message of a speaker: one text frame.
  */
 export type ClientMessage = Start | Stop
 /**
@@ -46,7 +46,7 @@ export type ErrorCode =
   | 'engine_refused'
   | 'internal'
 /**
- * What a server sends, one per text frame.
+ * A message of a server: one text frame.
  */
 export type ServerMessage =
   | Ready
@@ -61,14 +61,14 @@ export type ServerMessage =
   | TranslationStatus
 
 /**
- * About once a second while audio comes, and at the end: how far the server is.
+ * How much audio the server has processed; about once a second, and at the end.
  *
- * All are seconds of audio since the start of the stream.
+ * All fields are seconds of audio since the start of the stream.
  */
 export interface Ack {
   type: 'ack'
   /**
-   * audio taken from the socket
+   * audio read from the socket
    */
   received: number
   /**
@@ -89,31 +89,31 @@ export interface AudioFormat {
   channels?: number
 }
 /**
- * Optional, once, before the first audio.
+ * Settings of the stream; optional, at most once, before the first audio.
  */
 export interface Start {
   type: 'start'
   format?: AudioFormat | null
   /**
-   * `false` keeps partials from this socket; viewers still get them
+   * `false`: this socket gets no partials; viewers still get them
    */
   interimResults?: boolean
   traceparent?: string | null
 }
 /**
- * No more audio: the last finals, then `closed`, then a normal close.
+ * Ends the audio. The last finals follow, then `closed`, then a normal close.
  */
 export interface Stop {
   type: 'stop'
 }
 /**
- * All results of the stream were sent.
+ * The stream has ended, and all its results were sent.
  */
 export interface Closed {
   type: 'closed'
   reason: 'stopped' | 'max_duration' | 'draining'
   /**
-   * audio that was received
+   * audio received
    */
   duration: number
   /**
@@ -130,32 +130,32 @@ export interface ConnectParameters {
    */
   conversationId: string
   /**
-   * `snapshot`: the last two minutes again every ten seconds, nothing else
+   * `snapshot`: only a snapshot, every ten seconds
    */
   mode?: 'live' | 'snapshot'
   /**
-   * the language to translate into: `translation` messages come besides; refused with `mode=snapshot` (`invalid_parameter`)
+   * the language to translate into; adds `translation` messages; refused with `mode=snapshot` (`invalid_parameter`)
    */
   language?: string | null
 }
 /**
- * The reason for the close that follows.
+ * Why the connection is closed; the close follows at once.
  */
 export interface Error {
   type: 'error'
   code: ErrorCode
   /**
-   * for people: what was wrong and what to do
+   * for people: what is wrong and what to do
    */
   message: string
   retryable: boolean
   /**
-   * come back after so many seconds
+   * connect again after so many seconds
    */
   retryAfter?: number
 }
 /**
- * Ends its utterance and is never rewritten: it is queued and will be stored once.
+ * Ends its utterance and never changes. It is durable, and will be stored once.
  */
 export interface Final {
   type: 'final'
@@ -189,7 +189,7 @@ export interface Final {
    */
   seq: number
   /**
-   * wall-clock begin of the utterance
+   * wall-clock start of the utterance
    */
   timestamp: string
 }
@@ -203,7 +203,7 @@ export interface Word {
   confidence: number
 }
 /**
- * The viewer's connection is alive; sent every ten seconds.
+ * Shows that the connection is alive; sent every ten seconds.
  */
 export interface Heartbeat {
   type: 'heartbeat'
@@ -212,14 +212,14 @@ export interface Heartbeat {
    */
   conversationId: string
   /**
-   * of the newest message
+   * `seq` of the newest message
    */
   seq: number
 }
 /**
- * An unstable guess; the next message of the same `utteranceId` replaces it.
+ * The text of an utterance so far; the next message of the same `utteranceId` replaces it.
  *
- * An empty `text` takes the guess back: there will be no final.
+ * An empty `text` retracts the partial: there will be no final.
  */
 export interface Partial {
   type: 'partial'
@@ -253,12 +253,12 @@ export interface Partial {
    */
   seq: number
   /**
-   * so many, from the first, will not change; if the engine tells
+   * how many words, from the first, will not change; if known
    */
   stableWords?: number
 }
 /**
- * The stream is admitted; audio is welcome. Never sent to viewers.
+ * The stream is admitted, and audio may be sent. Viewers do not get this message.
  */
 export interface Ready {
   type: 'ready'
@@ -275,14 +275,14 @@ export interface Ready {
   sampleRate: number
   channels: number
   /**
-   * the stream is ended after so much audio
+   * the server ends the stream after so much audio
    */
   maxSeconds?: number
 }
 /**
- * The finals of the last two minutes, oldest first, but not more than the newest 200.
+ * The finals of the last two minutes, oldest first, at most the newest 200.
  *
- * Messages that come after it have a larger `seq`.
+ * Later messages have a larger `seq`.
  */
 export interface Snapshot {
   type: 'snapshot'
@@ -292,11 +292,11 @@ export interface Snapshot {
   conversationId: string
   utterances: Utterance[]
   /**
-   * `false`: the table did not answer, this is what the server knows
+   * `false`: the table did not answer; only this server's finals
    */
   complete: boolean
   /**
-   * of the newest message that it covers
+   * `seq` of the newest message in it
    */
   seq: number
 }
@@ -338,10 +338,10 @@ export interface Utterance {
   words: Word[]
 }
 /**
- * A partial or a final in the viewer's language; may come late, or never.
+ * A partial or a final in the viewer's language; it may come late, or never.
  *
- * The next one of the same `utteranceId` replaces it, unless it `isFinal`. A guess that was taken
- * back takes its translations with it.
+ * The next one of the same `utteranceId` replaces it, unless it `isFinal`. A retracted partial
+ * retracts its translations, too.
  */
 export interface Translation {
   type: 'translation'
@@ -355,21 +355,21 @@ export interface Translation {
    */
   sourceLanguage: string
   /**
-   * what it was translated into
+   * the language of `text`
    */
   language: string
   text: string
   /**
-   * whether it is a final's, which nothing replaces
+   * whether it translates a final; nothing replaces it then
    */
   isFinal: boolean
   /**
-   * of the message that it translates, or of the snapshot
+   * `seq` of the message that it translates, or of the snapshot
    */
   seq: number
 }
 /**
- * Whether translations into the viewer's language come; sent when that changes.
+ * Whether translations into the viewer's language work; sent when that changes.
  */
 export interface TranslationStatus {
   type: 'translation_status'
@@ -378,11 +378,11 @@ export interface TranslationStatus {
    */
   conversationId: string
   /**
-   * what is translated into
+   * the target language
    */
   language: string
   /**
-   * `failing`: some will be missing; the originals are not affected
+   * `failing`: some will be missing; originals are not affected
    */
   state: 'ok' | 'failing'
 }
@@ -399,11 +399,11 @@ export interface TranscribeParameters {
    */
   channels?: number
   /**
-   * `separate` recognises two channels by themselves, a speaker on each
+   * `separate` recognises each of two channels by itself
    */
   channelMode?: 'mixed' | 'separate'
   /**
-   * made up by the server when absent
+   * the server invents one if it is missing
    */
   conversationId?: string | null
   /**
@@ -415,7 +415,7 @@ export interface TranscribeParameters {
    */
   language?: string
   /**
-   * what else the engine should do, by its own names: a JSON object
+   * options of the engine, by its own names: a JSON object
    */
   options?: string
 }
