@@ -29,9 +29,9 @@ from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.descriptors import Shares, share, wanted
 from ecs_service.embedded_metrics import MetricsReader, print_metrics
 from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
+from ecs_service.limits.descriptors import Shares, share, wanted
 from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.limits.unread import UnreadBudget

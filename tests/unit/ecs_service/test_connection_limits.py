@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_service import descriptors
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
-from ecs_service.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
+from ecs_service.limits import descriptors
+from ecs_service.limits.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
 from ecs_service.limits.unread import UNCOUNTED_BYTES, UnreadBudget
 from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.refusal import Refusal
