@@ -115,7 +115,7 @@ def test_all_shares_together_stay_within_what_there_is(
 def test_with_as_many_as_are_wanted_everybody_gets_what_is_wanted(
     viewers: int, streams: int
 ) -> None:
-    limit = descriptors.wanted(viewers=viewers, streams=streams)
+    limit = descriptors.count_descriptors(viewers=viewers, streams=streams)
 
     shares = share(limit, viewers=viewers, streams=streams)
 
