@@ -22,8 +22,8 @@ import json
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final, cast
 
 from h2.config import H2Configuration
@@ -150,27 +150,34 @@ class _Protocol(H2Connection):
         return [], []
 
 
+@dataclass(slots=True, eq=False)
 class _Stream:
-    """One stream of a connection."""
+    """One stream of a connection; for its session, the connection."""
 
-    __slots__ = ("answered", "audio", "begun", "finished", "frozen", "id", "session", "timer")
+    connection: Http2Connection
+    id: int
+    #: None for a stream that was refused.
+    session: StreamSession | None = None
+    audio: SignedAudio | None = None
+    #: Whether the response's headers are sent.
+    begun: bool = False
+    #: Whether nothing more is added to what waits to be sent, and whether all of it was sent.
+    finished: bool = False
+    answered: bool = False
+    #: Whether a fault has stopped all reading.
+    frozen: bool = False
+    timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, stream_id: int) -> None:
-        self.id = stream_id
-        #: None for a stream that was refused.
-        self.session: StreamSession | None = None
-        self.audio: SignedAudio | None = None
-        #: Whether the response's headers are sent.
-        self.begun = False
-        #: Whether nothing more is added to what waits to be sent, and whether all of it was sent.
-        self.finished = False
-        self.answered = False
-        #: Whether a fault has stopped all reading.
-        self.frozen = False
-        self.timer: asyncio.TimerHandle | None = None
+    def send(self, frame: bytes) -> None:
+        self.connection.send(self, frame)
+
+    def finish(self) -> None:
+        self.connection.finish(self)
+
+    def abort(self) -> None:
+        self.connection.abort()
 
     def freeze(self) -> None:
-        """Stop reading."""
         self.frozen = True
 
 
@@ -296,7 +303,7 @@ class Http2Connection(asyncio.Protocol):
         """Answer a request."""
         if self._idle is not None:
             self._idle.cancel()
-        stream = _Stream(stream_id)
+        stream = _Stream(self, stream_id)
         others = tuple(self._streams.values())
         self._streams[stream_id] = stream
         self._waiting[stream_id] = bytearray()
@@ -335,13 +342,7 @@ class Http2Connection(asyncio.Protocol):
         ):
             raise BadRequest("Only one stream per HTTP/2 connection is supported.")
         stream.audio = SignedAudio(ChunkVerifier(signer))
-        stream.session = self._service.open(
-            request,
-            send=partial(self._send, stream),
-            finish=partial(self._finish, stream),
-            abort=self._transport.abort,
-            freeze=stream.freeze,
-        )
+        stream.session = self._service.open(request, stream)
         return request
 
     def _take(self, event: DataReceived) -> None:
@@ -390,7 +391,7 @@ class Http2Connection(asyncio.Protocol):
             ("x-amzn-request-id", str(uuid.uuid4())),
         ]
         self._waiting[stream.id] += body
-        self._finish(stream)
+        self.finish(stream)
         self._answer(stream, response)
 
     def _answer(self, stream: _Stream, response: Headers) -> None:
@@ -403,7 +404,7 @@ class Http2Connection(asyncio.Protocol):
         stream.begun = True
         self._pump(stream)
 
-    def _send(self, stream: _Stream, frame: bytes) -> None:
+    def send(self, stream: _Stream, frame: bytes) -> None:
         """Send a frame of the event stream as soon as the client takes it."""
         waiting = self._waiting.get(stream.id)
         if waiting is None or stream.finished:
@@ -417,7 +418,7 @@ class Http2Connection(asyncio.Protocol):
         self._pump(stream)
         self._flush()
 
-    def _finish(self, stream: _Stream) -> None:
+    def finish(self, stream: _Stream) -> None:
         """End the response after what waits; give the client a while to end the request."""
         if stream.id not in self._streams:
             return

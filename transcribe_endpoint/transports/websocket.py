@@ -156,10 +156,7 @@ class _Upgrades:
         parts = (part.partition("=") for part in query.split("&"))
         parameters = {unquote(name): unquote(value) for name, _, value in parts}
         request = TranscribeRequest.parse(parameters, _BY_PATH[path])
-        session = self._service.open(
-            request, send=tcp.send, finish=tcp.finish, abort=tcp.abort, freeze=tcp.freeze
-        )
-        tcp.serve(session, signer)
+        tcp.serve(self._service.open(request, tcp), signer)
         return request.response_headers()
 
     async def close(self) -> None:
