@@ -3,8 +3,9 @@
     python -m transcripts.render schema     JSON Schema, draft 2020-12, to stdout
     python -m transcripts.render markdown   docs/protocol.md, to stdout
 
-Both come from the models of `transcripts.protocol`, so they cannot say anything else than
-the service does. `make protocol` writes them to their places.
+The schema and the page's generated blocks come from the models of `transcripts.protocol`, so they
+cannot say anything else than the service does. The page's prose is written in the page itself; a
+test compares its figures with the models. `make protocol` writes both to their places.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
@@ -128,6 +130,10 @@ def _tag(model: type[Model]) -> str:
 
 # --- the page: words that the models do not have ----------------------------------------------
 
+PAGE: Final = Path(__file__).parent.parent / "docs" / "protocol.md"
+#: The end of a generated block.
+_END: Final = "<!-- end -->"
+
 #: What a field means wherever it occurs, unless the model describes it.
 _MEANINGS = {
     "type": "the kind of message",
@@ -174,195 +180,34 @@ _ADVICE = {
     ErrorCode.INTERNAL: "Connect again with backoff; report it when it stays.",
 }
 
-_HEAD = """\
-# The live protocol, version 1
-
-Rendered from `transcripts/protocol.py` by `make protocol`; changes made here are lost.
-
-| endpoint | for |
-|---|---|
-| `GET /api/stt/healthcheck` | `200`, `Yes, I'm ok`, also while every recognition slot is busy |
-| `GET /api/stt/ready` | `200`, or `429` with `Retry-After` when the service is draining or full |
-| `GET /api/stt/languages` | what can be recognised, and translated into |
-| `GET /metrics` | Prometheus metrics |
-| `WS /api/stt/transcribe` | a speaker: audio in, results out |
-| `WS /api/stt/connect` | a viewer: the results of a conversation |
-
-A conversation has any number of speakers and of viewers, and needs no creation: it begins
-with the first connection that names it. Text frames hold one JSON object with a `type`,
-in UTF-8. Times are seconds. Fields that have no value are left out. A client ignores fields
-and message types that it does not know, and goes by `retryable` where it does not know the code
-of an error; a server refuses what it does not know in control messages.
-"""
-
-_LIFECYCLE = """\
-## A speaker
-
-1. Open `WS /api/stt/transcribe?sampleRate=16000&conversationId=...`. The query says what the
-   audio is; `sampleRate` is the one parameter that must be there.
-2. Optionally send `start`, once, before any audio, for what a query is too small for.
-3. Wait for `ready`. Where the stream is refused, `error` comes in its place, then the close.
-4. Send audio as binary frames: PCM, signed 16 bit, little endian, channels interleaved. 20 to
-   200 ms per frame is usual. Frames need not be of equal length.
-5. Read all the time. `partial` is a guess: the next message with its `utteranceId` replaces
-   it. `final` ends the utterance, is queued for storage when it is sent, and is never
-   rewritten. A `partial` with an empty `text` takes the guess back. `ack` tells about once a
-   second how much audio was taken and how much of it the engine has consumed. When an engine
-   falls behind, `lag` grows up to a bound; then the server stops reading from the socket until
-   it has caught up. Audio is not dropped.
-6. Send `stop`. The server recognises what it still holds, sends the last finals, a last `ack`
-   and `closed`, and closes with {normal}. A client that goes without `stop` does not see the
-   last words; they are recognised and stored nonetheless.
-
-Two channels are mixed into one, unless `channelMode` is `separate`: then each is recognised by
-itself, results carry their `channel`, and an utterance of each may be open at a time. Engines that
-cannot do it, and operators who do not allow it, refuse with `invalid_option`. `options` are the
-engine's own: with Amazon Transcribe the parameters of its streaming request, for example
-`options={{"show-speaker-label":"true"}}`, as far as the operator allows them; `specialty` and
-`type` make it a stream of Amazon Transcribe Medical, in US English. Where the engine
-tells several people at one microphone apart, `speaker` stays the name that the stream was given,
-and `speakerLabel` says which of them it was. Within a stream a label is never reused for somebody
-else; after a break in the engine's session the same person may get a new one.
-
-The server ends a stream by itself with `closed` when it is longer than `maxSeconds`
-(`max_duration`) or when the service shuts down (`draining`): everything received is
-recognised first.
-
-## A viewer
-
-1. Open `WS /api/stt/connect?conversationId=...`.
-2. The first message is `snapshot`: the finals of the last {snapshot:g} seconds, oldest first.
-   Where `complete` is false, the table could not be read: it holds what this server knows.
-3. Then comes every `partial` and `final` of every speaker, as it happens, in the order of
-   `seq`. Nothing that is in the snapshot comes again, and nothing after it is left out.
-4. At least every {heartbeat:g} seconds something comes, a `heartbeat` if nothing else: a viewer
-   who hears nothing for twice that long has lost the connection and opens a new one. Its
-   snapshot closes the gap; utterances are told apart by `utteranceId`.
-
-With `language`, what was said in other languages is translated as it comes: the originals go
-their way unchanged, and `translation` messages follow them, each with the `utteranceId` and the
-`seq` of what it translates. Finals are always translated, those of the snapshot too; of the
-partials as many as make sense. A translation is never waited for: who shows it shows the original
-until it is there. `translation_status` says when they fail to come. `GET /api/stt/languages`
-names the languages; another one is refused with `unsupported_language`.
-
-A viewer sends nothing. One who does not read is closed with `slow_consumer`, so that nobody
-else waits for it. `mode=snapshot` repeats the `snapshot` every {heartbeat:g} seconds and sends
-nothing else.
-
-## Too many
-
-Viewers have places as speakers have slots: so many on a server, and so many of them in one
-conversation. By address only the rate of connecting is bounded, not the number of connections,
-for a lecture hall is one address; an IPv6 network of 64 bits counts as one, too. Who comes too
-fast, or finds no place, is refused by name with `retryAfter`. Who goes on coming too fast, or asks
-time and again for what is refused, gets a plain HTTP 429 with `Retry-After` in place of the
-WebSocket. The request that opens a connection must be complete within {request:g} seconds.
-
-## An example session
-
-`>` is sent by the client, `<` by the server.
-
-"""
-
-_ERRORS = """\
-## Errors
-
-A refusal or a failure is told twice: by an `error` message, and by the code of the close that
-follows at once. The handshake itself succeeds, because browsers do not show why one failed; an
-unknown path is answered `404`, a page of an origin that is not allowed `403`, and a load
-balancer in front may answer `502` or `503` before the service is reached. To retry with backoff
-means: after 0.5 s, doubled each time up to 30 s, with jitter, and not before `retryAfter`
-seconds when it is given.
-
-{table}
-Codes without an `error` message: {normal} is the normal end. {going_away} means that the server
-shuts down; what was said is safe, and another server takes new connections. What breaks WebSocket
-itself (RFC 6455) is closed with that protocol's codes: {protocol_error} for frames that are none,
-without a mask, or mixed up, {invalid_text} for a text that is not UTF-8, {too_big} for a frame
-beyond twice the limit. 1006 is what a client's library calls a connection that broke off. A
-handshake for another version of WebSocket than 13 is answered `426`.
-"""
-
-_EXAMPLES = """\
-## Client examples
-
-### Browser
-
-```js
-const speaker = new WebSocket(
-  `wss://${location.host}/api/stt/transcribe?sampleRate=${sampleRate}&conversationId=standup`);
-const captions = new Map();  // utteranceId -> text: a later message replaces an earlier one
-
-speaker.onmessage = ({data}) => {
-  const message = JSON.parse(data);
-  if (message.type === "ready") startRecording((pcm) => speaker.send(pcm));  // an Int16Array
-  if (message.type === "partial" || message.type === "final")
-    captions.set(message.utteranceId, message.text);
-  if (message.type === "error") console.warn(message.code, message.message, message.retryAfter);
-};
-const stop = () => speaker.send(JSON.stringify({type: "stop"}));  // then wait for "closed"
-```
-
-### Python
-
-Prints the finals of a 16 bit WAV file, sent as fast as the service takes it:
-
-```python
-import asyncio
-import sys
-import wave
-
-import aiohttp
-
-
-async def send(socket: aiohttp.ClientWebSocketResponse, audio: wave.Wave_read) -> None:
-    while pcm := audio.readframes(audio.getframerate() // 10):
-        await socket.send_bytes(pcm)
-    await socket.send_json({"type": "stop"})
-
-
-async def main(base: str, path: str) -> None:
-    with wave.open(path) as audio:
-        query = {"sampleRate": audio.getframerate(), "channels": audio.getnchannels()}
-        async with (
-            aiohttp.ClientSession(base) as http,
-            http.ws_connect("/api/stt/transcribe", params=query) as socket,
-            asyncio.TaskGroup() as tasks,
-        ):
-            sending = None
-            async for frame in socket:
-                message = frame.json()
-                if message["type"] == "ready":
-                    sending = tasks.create_task(send(socket, audio))
-                elif message["type"] == "final":
-                    print(message["text"])
-                elif message["type"] == "error":
-                    raise SystemExit(f"{message['code']}: {message['message']}")
-
-
-asyncio.run(main(sys.argv[1], sys.argv[2]))
-```
-
-`client/live/connection.py` is a complete client with typed messages and errors.
-"""
-
 
 # --- the page: tables -------------------------------------------------------------------------
 
 
 def markdown() -> str:
-    """Return `docs/protocol.md`."""
+    """Return `docs/protocol.md` with its generated blocks rendered anew.
+
+    Raises:
+        ValueError: the page lacks one of the blocks.
+    """
+    page = PAGE.read_text()
+    for name, render in (
+        ("example session", _example_session),
+        ("messages and limits", _reference),
+        ("errors", _errors),
+    ):
+        begin = f"<!-- generated: {name} -->\n"
+        before, found, rest = page.partition(begin)
+        _, end, after = rest.partition(_END)
+        if not (found and end):
+            raise ValueError(f"{PAGE.name} has no block {begin}...{_END}")
+        page = f"{before}{begin}\n{render()}\n{end}{after}"
+    return page
+
+
+def _reference() -> str:
     defs = schema()["$defs"]
     parts = [
-        _HEAD,
-        _LIFECYCLE.format(
-            normal=protocol.CLOSE_NORMAL,
-            snapshot=protocol.SNAPSHOT_SECONDS,
-            heartbeat=protocol.HEARTBEAT_SECONDS,
-            request=protocol.REQUEST_SECONDS,
-        )
-        + _example_session(),
         "## Parameters\n",
         _section(
             defs,
@@ -379,8 +224,6 @@ def markdown() -> str:
         _section(defs, "Word", note="", title="Word, in `partial`, `final` and Utterance"),
         _section(defs, "Utterance", note="", title="Utterance, in `snapshot`"),
         _limits(),
-        _errors(),
-        _EXAMPLES,
     ]
     return "\n".join(parts)
 
@@ -472,15 +315,7 @@ def _errors() -> str:
         )
         for code, kind in protocol.ERRORS.items()
     ]
-    table = _table(("code", "close code", "meaning", "retry", "what to do"), rows)
-    return _ERRORS.format(
-        table=table,
-        normal=protocol.CLOSE_NORMAL,
-        going_away=protocol.CLOSE_GOING_AWAY,
-        protocol_error=protocol.CLOSE_PROTOCOL_ERROR,
-        invalid_text=protocol.CLOSE_INVALID_TEXT,
-        too_big=protocol.CLOSE_MESSAGE_TOO_BIG,
-    )
+    return _table(("code", "close code", "meaning", "retry", "what to do"), rows)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
