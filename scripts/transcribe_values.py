@@ -14,8 +14,9 @@ import argparse
 import difflib
 import json
 import re
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -28,7 +29,6 @@ TARGET: Final = ROOT / "speech/transcribe_values.py"
 OPERATIONS: Final = (
     "StartStreamTranscription",
     "StartMedicalStreamTranscription",
-    "StartCallAnalyticsStreamTranscription",
 )
 #: What the package leaves out: the pattern of a text, and its greatest length. Source: the Smithy
 #: model that the SDK is made from, codegen/sdk-codegen/aws-models/transcribe-streaming.json in the
@@ -55,10 +55,9 @@ ONLY: Final = {
     ("StartMedicalStreamTranscription", "MediaEncoding"): r"Supported formats are:(.*?)</ul>",
 }
 WRITTEN: Final = {"FLAC": "flac", "OPUS-encoded": "ogg-opus", "PCM": "pcm"}
-#: What the names of an operation's results begin with. Call Analytics has none of this form.
+#: What the names of an operation's results begin with.
 RESULTS: Final = {"StartStreamTranscription": "", "StartMedicalStreamTranscription": "Medical"}
 #: Texts that hold several values of an enumeration; the second is one that is only documented.
-#: Call Analytics has enumerations of its own.
 LISTS: Final = {"LanguageOptions": "LanguageCode", "PiiEntityTypes": "PiiEntityType"}
 
 CHANGED: Final = """Amazon Transcribe's streaming API has changed in {package}:
@@ -67,7 +66,6 @@ CHANGED: Final = """Amazon Transcribe's streaming API has changed in {package}:
 
 `make transcribe-values UPGRADE=1` takes the change over; then run `make test`.
 """
-_WIDTH: Final = 100
 _T = TypeVar("_T")
 
 
@@ -124,7 +122,7 @@ def read(package: Path) -> Model:
         bound = tuple(
             (
                 header.removeprefix("x-amzn-transcribe-"),
-                _typed(_known(members, name), operation),
+                _typed(_known(members, name)),
             )
             for name, header in _headers(schemas, names, f"{operation}Request")
         )
@@ -181,13 +179,9 @@ def _headers(schemas: str, names: dict[str, str], shape: str) -> list[tuple[str,
     ]
 
 
-def _typed(member: Member, operation: str) -> Member:
+def _typed(member: Member) -> Member:
     """Return `member`, of the enumeration that it lists if it lists one."""
-    listed = LISTS.get(member.name)
-    if listed is None:
-        return member
-    own = "CallAnalytics" if "CallAnalytics" in operation else ""
-    return replace(member, type=own + listed)
+    return replace(member, type=LISTS.get(member.name, member.type))
 
 
 def _narrowed(member: Member, operation: str, enums: Mapping[str, tuple[str, ...]]) -> Member:
@@ -228,19 +222,20 @@ def _bounds(member: Member) -> tuple[int, int]:
 
 
 def rendered(model: Model) -> str:
-    """Return the module's text, formatted as ruff would.
+    """Return the module's text, as ruff formats it.
 
     Raises:
         UnexpectedPackage: a bound is no longer where it was.
     """
     used = {m.type for _, bound in model.operations.values() for _, m in bound}
     enums = "\n".join(
-        _subscript(name, model.enums[name]) for name in sorted(used) if name in model.enums
+        f"{name}: TypeAlias = Literal[{_quoted(model.enums[name])}]"
+        for name in sorted(used & model.enums.keys())
     )
     operations = "\n".join(
         _operation(name, path, bound, model) for name, (path, bound) in model.operations.items()
     )
-    return f'''"""What Amazon Transcribe's streaming API takes.
+    text = f'''"""What Amazon Transcribe's streaming API takes.
 
 `make transcribe-values` writes this from {NAME}
 {model.version}. Do not edit it.
@@ -256,31 +251,25 @@ SDK_VERSION: Final = "{model.version}"
 
 {enums}
 {operations}'''
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
+    ran = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
+    return ran.stdout
 
 
-def _subscript(name: str, values: tuple[str, ...]) -> str:
-    quoted = [f'"{value}"' for value in values]
-    line = f"{name}: TypeAlias = Literal[{', '.join(quoted)}]"
-    if len(line) <= _WIDTH:
-        return line
-    return f"{name}: TypeAlias = Literal[\n" + "".join(f"    {one},\n" for one in quoted) + "]"
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f'"{value}"' for value in values)
 
 
 def _operation(name: str, path: str, bound: tuple[tuple[str, Member], ...], model: Model) -> str:
     constant = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
-    parameters = "".join(_parameter(each, member, model) for each, member in sorted(bound, key=str))
-    return (
-        f'{constant}: Final = Operation(\n    path="{path}",\n'
-        f"    parameters={{\n{parameters}    }},\n{_results(model.results.get(name, ()))})\n"
+    parameters = ", ".join(
+        _parameter(each, member, model) for each, member in sorted(bound, key=str)
     )
-
-
-def _results(shapes: tuple[tuple[str, ...], ...]) -> str:
-    """Return the arguments for what an operation's results consist of."""
-    return "".join(
-        f"    {name}=(\n" + "".join(f'        "{one}",\n' for one in members) + "    ),\n"
-        for name, members in zip(("result", "item", "entity"), shapes, strict=False)
+    results = ", ".join(
+        f"{shape}=({_quoted(members)})"
+        for shape, members in zip(("result", "item", "entity"), model.results[name], strict=True)
     )
+    return f'{constant}: Final = Operation(path="{path}", parameters={{{parameters}}}, {results})'
 
 
 def _parameter(name: str, member: Member, model: Model) -> str:
@@ -304,21 +293,11 @@ def _parameter(name: str, member: Member, model: Model) -> str:
         arguments += [f'pattern=r"{pattern}"', f"longest={longest}"]
     elif member.type == "string":
         raise UnexpectedPackage(f"nothing is known of the text {member.name}; see TEXTS")
-    line = f'        "{name}": Parameter({", ".join(arguments)}),\n'
-    if len(line) <= _WIDTH + 1:
-        return line
-    return "".join([
-        f'        "{name}": Parameter(\n',
-        *(f"            {argument},\n" for argument in arguments),
-        "        ),\n",
-    ])  # fmt: skip
+    return f'"{name}": Parameter({", ".join(arguments)})'
 
 
 def _values(member: Member) -> str:
-    if member.only is None:
-        return f"get_args({member.type})"
-    quoted = ", ".join(f'"{value}"' for value in member.only)
-    return f"({quoted}{',' if len(member.only) == 1 else ''})"
+    return f"get_args({member.type})" if member.only is None else f"({_quoted(member.only)},)"
 
 
 def differences(ours: str, theirs: str) -> list[str]:
