@@ -35,7 +35,6 @@ from benchmarks.lanes import Caller, Jobs, Lane, engine, loaded, server_for_reco
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
 from gpu_server.work.worker import PREFETCH
-from gpu_server.work.worker import AHEAD
 from local_cloud.emulator.process import Emulator
 from speech.decode import decode
 from speech.pcm import SAMPLE_RATE
