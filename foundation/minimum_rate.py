@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 
 class TooSlow(Exception):
-    """The peer has used up the patience with it."""
+    """The peer was slower than the minimum rate for too long."""
 
 
 @dataclass(slots=True)
 class MinimumRate:
-    """The patience that is left with one peer."""
+    """The minimum rate of one peer, and the patience that is left with it."""
 
     #: What a peer has to send, or to read, bytes per second.
     rate: float
