@@ -108,23 +108,18 @@ class TranscribeRequest:
         return headers
 
 
-def known_parameters(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
-    """Return the operation's parameters by their names in a query, without empty ones."""
-    found: dict[str, str] = {}
-    for name, value in parameters.items():
-        short = name.lower().removeprefix(HEADER_PREFIX)
-        if short in operation.parameters and value:
-            found[short] = value
-    return found
-
-
 def check_each(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
-    """Return the operation's parameters, each of which is valid by itself.
+    """Return the operation's parameters by their names in a query, without empty ones.
+
+    Each is valid by itself.
 
     Raises:
         BadRequest: some are missing or wrong; the message names all of them.
     """
-    given = known_parameters(parameters, operation)
+    named = (
+        (name.lower().removeprefix(HEADER_PREFIX), value) for name, value in parameters.items()
+    )
+    given = {name: value for name, value in named if name in operation.parameters and value}
     violations: list[str] = []
     for name, parameter in operation.parameters.items():
         value = given.get(name)
