@@ -87,7 +87,10 @@ class TranscribeRequest:
         """
         given = check_each(parameters, operation)
         request = _from_parameters(given, operation)
-        _check_together(request, given)
+        rules = (*_language_rules(request, given), *_other_rules(request, given))
+        for is_broken, message in rules:
+            if is_broken:
+                raise BadRequest(message)
         return request
 
     @property
@@ -182,17 +185,6 @@ def _from_parameters(given: Mapping[str, str], operation: Operation) -> Transcri
 
 
 # --- combinations ------------------------------------------------------------------------------
-
-
-def _check_together(request: TranscribeRequest, given: Mapping[str, str]) -> None:
-    """Accept options that do not contradict each other.
-
-    Raises:
-        BadRequest: they do.
-    """
-    for is_wrong, message in (*_language_rules(request, given), *_other_rules(request, given)):
-        if is_wrong:
-            raise BadRequest(message)
 
 
 def _language_rules(

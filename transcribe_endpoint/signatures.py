@@ -418,12 +418,8 @@ def _check_age(signed: datetime, *, validity: timedelta, now: datetime) -> None:
 
 
 def _canonical_query(pairs: list[tuple[str, str]]) -> str:
-    encoded = sorted((_encoded(name), _encoded(value)) for name, value in pairs)
-    return "&".join(f"{name}={value}" for name, value in encoded)
-
-
-def _encoded(text: str) -> str:
-    return quote(_utf8(text), safe=_UNRESERVED)
+    encoded = sorted(tuple(quote(_utf8(text), safe=_UNRESERVED) for text in pair) for pair in pairs)
+    return "&".join("=".join(pair) for pair in encoded)
 
 
 def _canonical_header(name: str, headers: Mapping[str, str]) -> str:
