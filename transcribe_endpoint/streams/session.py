@@ -173,18 +173,11 @@ class StreamSession:
         if not self._ended and not self._stalled:
             self.fail(BadRequest("A complete signal was sent without the preceding empty frame."))
 
-    def fail(self, error: Exception, error_type: str | None = None) -> None:
-        """End the stream with an exception.
-
-        Args:
-            error: a `ServiceError` or a `SignatureError`: `str` of it is the message.
-            error_type: the type to send instead of the error's own.
-        """
+    def fail(self, error: ServiceError) -> None:
+        """End the stream with an exception."""
         if self.over or self._stalled:
             return
-        if error_type is None:
-            error_type = str(getattr(error, "error_type", ServiceError.error_type))
-        self._connection.send(exception_frame(error_type, str(error)))
+        self._connection.send(exception_frame(error.error_type, str(error)))
         self._close()
         self._connection.finish()
 

@@ -44,7 +44,12 @@ from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
 from speech.transcribe_operations import OPERATIONS
-from transcribe_endpoint.errors import BadRequest, ServiceError, ServiceUnavailable
+from transcribe_endpoint.errors import (
+    BadRequest,
+    ServiceError,
+    ServiceUnavailable,
+    UnknownOperation,
+)
 from transcribe_endpoint.requests import TranscribeRequest
 from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, verify_headers
 from transcribe_endpoint.streams.events import SignedAudio
@@ -124,13 +129,6 @@ async def serve_http2(
 
 
 # --- connections --------------------------------------------------------------------------
-
-
-class _NotFound(ServiceError):
-    """The path or the method is not that of an operation."""
-
-    error_type = "UnknownOperationException"
-    status = 404
 
 
 class _Protocol(H2Connection):
@@ -309,7 +307,7 @@ class Http2Connection(asyncio.Protocol):
         self._waiting[stream_id] = bytearray()
         try:
             request = self._accept(stream, headers, others)
-        except (ServiceError, SignatureError) as refusal:
+        except ServiceError as refusal:
             self._refuse(stream, refusal)
             return
         response = [
@@ -325,14 +323,13 @@ class Http2Connection(asyncio.Protocol):
         """Open the session of a stream.
 
         Raises:
-            SignatureError: the request's signature is missing or not valid.
             ServiceError: the stream is refused.
         """
         method = headers.get(":method", "")
         path, _, query = headers.get(":path", "").partition("?")
         operation = _BY_PATH.get(path)
         if method != "POST" or operation is None:
-            raise _NotFound(f"There is only POST {' and '.join(_BY_PATH)} here.")
+            raise UnknownOperation(f"There is only POST {' and '.join(_BY_PATH)} here.")
         signer = verify_headers(
             method, path, query, headers, secrets=self._service.secrets, now=_now()
         )
@@ -380,7 +377,7 @@ class Http2Connection(asyncio.Protocol):
 
     # --- what is sent to the client -----------------------------------------------------------
 
-    def _refuse(self, stream: _Stream, refusal: ServiceError | SignatureError) -> None:
+    def _refuse(self, stream: _Stream, refusal: ServiceError) -> None:
         """Refuse a stream by a status, with the reason in the form that the SDKs parse."""
         body = json.dumps({"Message": str(refusal)}).encode()
         response = [

@@ -6,7 +6,6 @@
 Parameters are validated by Amazon's own model, which botocore contains.
 
 ServiceError
-├── UnknownOperation            404 UnknownOperationException
 ├── Unreadable                  400 SerializationException
 └── and those of `vocabularies`
 """
@@ -26,7 +25,7 @@ import botocore.session
 from botocore.model import ServiceModel
 
 from speech.vocabularies import Entries, WrongEntries, parse_filter, parse_vocabulary, violations
-from transcribe_endpoint.errors import BadRequest, ServiceError
+from transcribe_endpoint.errors import BadRequest, ServiceError, UnknownOperation
 from transcribe_endpoint.vocabularies.store import StoredVocabulary, Vocabularies, VocabularyStore
 
 #: Results of a page where a call gives no number.
@@ -38,13 +37,6 @@ Parameters = Mapping[str, Any]
 Answer = dict[str, Any]
 #: Returns the file at an `s3://` address. Raises a `ServiceError` where it cannot be read.
 Fetch = Callable[[str], Awaitable[bytes]]
-
-
-class UnknownOperation(ServiceError):
-    """This endpoint has no such operation."""
-
-    error_type = "UnknownOperationException"
-    status = 404
 
 
 class Unreadable(ServiceError):
