@@ -119,6 +119,10 @@ frontend: setup-dev setup-page ## check and test the web page
 unit: setup-dev ## run the unit tests
 	$(PYTHON_HERE) -m pytest tests/unit
 
+.PHONY: coverage
+coverage: setup-dev ## run the unit tests and show what they leave out; fails below a floor
+	$(PYTHON_HERE) -m pytest tests/unit --cov --cov-report=term
+
 # Unit tests compute while integration tests wait. Their output comes when they are done.
 .PHONY: unit-beside
 unit-beside: setup-dev

@@ -29,14 +29,15 @@ def _progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _live(*, quick: bool) -> Outcome:
-    measurements = live.run(live.QUICK if quick else live.Plan(), _progress)
-    return [asdict(one) for one in measurements], live.report(measurements)
+def _measured(module: Any) -> Callable[..., Outcome]:
+    """Return a benchmark that needs nothing but its plan."""
 
+    def run(*, quick: bool) -> Outcome:
+        measured = module.run(module.QUICK if quick else module.Plan(), _progress)
+        figures = [*map(asdict, measured)] if isinstance(measured, list) else asdict(measured)
+        return figures, module.report(measured)
 
-def _memory(*, quick: bool) -> Outcome:
-    flood = memory.run(memory.QUICK if quick else memory.Plan(), _progress)
-    return asdict(flood), memory.report(flood)
+    return run
 
 
 def _recognition(*, quick: bool) -> Outcome:
@@ -64,16 +65,6 @@ def _recognition(*, quick: bool) -> Outcome:
     return figures, recognition.report(results)
 
 
-def _transcribe(*, quick: bool) -> Outcome:
-    measurements = transcribe.run(transcribe.QUICK if quick else transcribe.Plan(), _progress)
-    return [asdict(one) for one in measurements], transcribe.report(measurements)
-
-
-def _router(*, quick: bool) -> Outcome:
-    measured = router.run(router.QUICK if quick else router.Plan(), _progress)
-    return asdict(measured), router.report(measured)
-
-
 def _recordings(*, quick: bool) -> Outcome:
     measured = recordings.run(recordings.QUICK if quick else recordings.Plan(), _progress)
     if measured is None:
@@ -82,11 +73,6 @@ def _recordings(*, quick: bool) -> Outcome:
             "or install flite."
         )
     return recordings.figures(measured), recordings.report(measured)
-
-
-def _bad_jobs(*, quick: bool) -> Outcome:
-    measured = bad_jobs.run(bad_jobs.QUICK if quick else bad_jobs.Plan(), _progress)
-    return asdict(measured), bad_jobs.report(measured)
 
 
 def _whisper(*, quick: bool, model: Path | None, minutes: list[float] | None) -> Outcome:
@@ -104,12 +90,18 @@ def _whisper(*, quick: bool, model: Path | None, minutes: list[float] | None) ->
 
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
-    "live": ("Live captions: CPU, latency and memory by number of streams", _live),
-    "memory": ("Memory while the engine cannot keep up", _memory),
-    "transcribe": ("Amazon Transcribe: CPU, added latency and memory by streams", _transcribe),
-    "router": ("Router of recordings: cold start, and what it adds to the server's time", _router),
+    "live": ("Live captions: CPU, latency and memory by number of streams", _measured(live)),
+    "memory": ("Memory while the engine cannot keep up", _measured(memory)),
+    "transcribe": (
+        "Amazon Transcribe: CPU, added latency and memory by streams",
+        _measured(transcribe),
+    ),
+    "router": (
+        "Router of recordings: cold start, and what it adds to the server's time",
+        _measured(router),
+    ),
     "recordings": ("Recordings: the server beside the engine alone, and its health", _recordings),
-    "bad-jobs": ("Recordings: good jobs' latency, alone and beside bad ones", _bad_jobs),
+    "bad-jobs": ("Recordings: good jobs' latency, alone and beside bad ones", _measured(bad_jobs)),
     "whisper": ("Long recordings by faster-whisper: memory, WER, when utterances begin", _whisper),
 }
 

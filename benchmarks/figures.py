@@ -76,6 +76,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([line(head), rule, *map(line, aligned)])
 
 
+def promise(text: str, *, is_kept: bool) -> str:
+    """Return the line below a table that says whether a promise is kept."""
+    return f"- {'kept' if is_kept else 'MISSED'}: {text}"
+
+
 def _cell(value: object) -> str:
     if isinstance(value, float):
         # Three digits are significant; the rest is noise.

@@ -112,54 +112,55 @@ class Caller:
 class Jobs:
     """The queue of jobs, and the bucket where the transcripts appear."""
 
-    def __init__(self, emulator: Emulator, name: str, queue_url: str) -> None:
+    def __init__(self, emulator: Emulator, name: str) -> None:
+        """Make a bucket and a queue of this name."""
         self._s3 = emulator.client("s3")
         self._sqs = emulator.client("sqs")
         self._name = name
-        self._queue_url = queue_url
-        self._bucket = DocumentStore(Objects(name, self._s3))
+        self._s3.create_bucket(Bucket=name)
+        self._queue_url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        self.bucket = DocumentStore(Objects(name, self._s3))
+        #: The environment of a server that works the queue off.
+        self.environment = emulator.environment() | {
+            "RECORDINGS_BUCKET": name,
+            "QUEUE_URL": self._queue_url,
+        }
+
+    async def send(self, name: str, content: bytes) -> str:
+        """Upload a recording and send a job for it; return the transcript's key."""
+        return await asyncio.to_thread(self._send, f"uploads/{uuid4()}/{name}", content)
 
     async def transcribe(self, path: Path) -> tuple[str, float, float]:
         """Return text and duration; CPU time is measured elsewhere."""
-        key = f"uploads/{uuid4()}/{path.name}"
-        await asyncio.to_thread(self._send, key, path)
+        content = await asyncio.to_thread(path.read_bytes)
+        transcript_key = await self.send(path.name, content)
         try:
             async with asyncio.timeout(JOB_SECONDS):
-                return await self._transcript(path, recording(key).transcript_key)
+                return await self._transcript(path, transcript_key)
         except TimeoutError:
             raise ServerError(f"{path.name}: no transcript within {JOB_SECONDS} s") from None
 
     async def _transcript(self, path: Path, transcript_key: str) -> tuple[str, float, float]:
         while True:
-            found = await asyncio.to_thread(self._bucket.get, transcript_key, RecordingTranscript)
+            found = await asyncio.to_thread(self.bucket.get, transcript_key, RecordingTranscript)
             if found is not None:
                 return found.document.text, found.document.duration, 0.0
             failure = await asyncio.to_thread(
-                self._bucket.get, beside(transcript_key, FAILURE), Failure
+                self.bucket.get, beside(transcript_key, FAILURE), Failure
             )
             if failure is not None:
                 raise ServerError(f"{path.name}: {failure.document.code}")
             await asyncio.sleep(LOOK)
 
-    def _send(self, key: str, path: Path) -> None:
-        self._s3.put_object(Bucket=self._name, Key=key, Body=path.read_bytes())
+    def _send(self, key: str, content: bytes) -> str:
+        self._s3.put_object(Bucket=self._name, Key=key, Body=content)
         job = TranscriptionJob(
             bucket=self._name, key=key, event_id=str(uuid4()), requested_at=datetime.now(UTC)
         )
         self._sqs.send_message(
             QueueUrl=self._queue_url, MessageBody=job.model_dump_json(by_alias=True)
         )
-
-
-@contextlib.asynccontextmanager
-async def cloud(data: Path) -> AsyncIterator[tuple[Jobs, Mapping[str, str]]]:
-    """Run an emulator with a bucket and a queue; give both, and a server's environment."""
-    async with Emulator(data) as emulator:
-        name = "recordings-of-the-benchmark"
-        emulator.client("s3").create_bucket(Bucket=name)
-        url = emulator.client("sqs").create_queue(QueueName="jobs")["QueueUrl"]
-        environment = emulator.environment() | {"RECORDINGS_BUCKET": name, "QUEUE_URL": url}
-        yield Jobs(emulator, name, url), environment
+        return recording(key).transcript_key
 
 
 @contextlib.contextmanager
@@ -183,11 +184,7 @@ async def loaded(
 ) -> None:
     """Wait until every slot has loaded its model, which is when all slots are busy."""
     async with asyncio.timeout(START_SECONDS):
-        while True:
-            async with session.get(f"{server.url}/health") as answer:
-                if answer.status == 200:
-                    break
-            await asyncio.sleep(0.05)
+        await until_healthy(server, session)
         caller = Caller(server, session)
         while True:
             work = [asyncio.create_task(caller.transcribe(paths[-1])) for _ in range(slots)]
@@ -199,6 +196,15 @@ async def loaded(
                 await task
             if all_at_work:
                 return
+
+
+async def until_healthy(server: Server, session: aiohttp.ClientSession) -> None:
+    """Wait until the server is ready for recordings."""
+    while True:
+        async with session.get(f"{server.url}/health") as answer:
+            if answer.status == 200:
+                return
+        await asyncio.sleep(LOOK)
 
 
 async def queue_of(server: Server, session: aiohttp.ClientSession) -> dict[str, int]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import table
+from benchmarks.figures import promise, table
 from benchmarks.servers import ROOT, Server, ServerError, cloudscribe, node_relay
 
 #: What the service promises at the largest load, milliseconds.
@@ -213,7 +213,10 @@ def verdicts(measurements: Sequence[Measurement]) -> list[str]:
         ("words or messages lost or doubled", ours.lost_words + ours.wrong_messages, 0.0),
     )
     return [
-        f"- {'kept' if value <= limit else 'MISSED'}: {name}: {value:.1f}, at most {limit:.1f}"
-        + ("" if value <= limit or not limit else f" ({value / limit - 1:+.0%})")
+        promise(
+            f"{name}: {value:.1f}, at most {limit:.1f}"
+            + ("" if value <= limit or not limit else f" ({value / limit - 1:+.0%})"),
+            is_kept=value <= limit,
+        )
         for name, value, limit in promises
     ]

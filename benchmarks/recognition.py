@@ -19,7 +19,7 @@ from pathlib import Path
 
 import jiwer
 
-from benchmarks.figures import table
+from benchmarks.figures import promise, table
 from benchmarks.servers import cloudscribe
 from client.live import Speaker
 from speech.decode import decode
@@ -181,9 +181,7 @@ def report(results: Results) -> str:
     ]
     if noise:
         invented = sum(one.errors for one in noise)
-        promises.append(
-            f"- {'MISSED' if invented else 'kept'}: words recognised in noise: {invented}"
-        )
+        promises.append(promise(f"words recognised in noise: {invented}", is_kept=not invented))
     return "\n".join([table(heads, rows), "", *promises])
 
 
@@ -212,9 +210,8 @@ def _rate(one: Score) -> str:
 
 
 def _promise(name: str, streamed: float, direct: float) -> str:
-    kept = "kept" if streamed <= direct + PATH_MAY_COST else "MISSED"
-    points = (streamed - direct) * 100
-    return f"- {kept}: {name}: {points:+.1f} points of word error rate, at most +2.0"
+    text = f"{name}: {(streamed - direct) * 100:+.1f} points of word error rate, at most +2.0"
+    return promise(text, is_kept=streamed <= direct + PATH_MAY_COST)
 
 
 def _name(audio: PcmFormat) -> str:

@@ -30,11 +30,12 @@ from typing import Final
 import aiohttp
 
 from benchmarks import health
-from benchmarks.figures import table
-from benchmarks.lanes import Caller, Lane, cloud, engine, loaded, server_for_recordings
+from benchmarks.figures import promise, table
+from benchmarks.lanes import Caller, Jobs, Lane, engine, loaded, server_for_recordings
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
 from gpu_server.work.worker import PREFETCH
+from local_cloud.emulator.process import Emulator
 from speech.decode import decode
 from speech.pcm import SAMPLE_RATE
 from speech.transcribers.choice import TranscriberSpec
@@ -225,8 +226,9 @@ async def _pairs(
     async with contextlib.AsyncExitStack() as stack:
         engines: list[Lane] = [await stack.enter_async_context(engine(spec)) for _ in range(slots)]
         data = stack.enter_context(tempfile.TemporaryDirectory())
-        jobs, environment = await stack.enter_async_context(cloud(Path(data, "cloud")))
-        server = stack.enter_context(server_for_recordings(settings, environment))
+        emulator = await stack.enter_async_context(Emulator(Path(data, "cloud")))
+        jobs = Jobs(emulator, "recordings-of-the-benchmark")
+        server = stack.enter_context(server_for_recordings(settings, jobs.environment))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await loaded(server, session, slots, paths)
         lanes: dict[str, Sequence[Lane]] = {
@@ -369,20 +371,16 @@ def verdicts(result: Result) -> list[str]:
         name = f"{pair.transcriber}, {pair.slots} at a time, {pair.way}"
         if pair.transcriber == "embedded":
             for what, share in (("CPU", pair.cpu_share), ("time", pair.clock_share)):
-                word = "kept" if share >= SHARE else "MISSED"
-                lines.append(
-                    f"- {word}: {name}: {share:.3f} of the engine's audio by {what}, "
-                    f"at least {SHARE}"
-                )
-        word = "MISSED" if pair.different else "kept"
-        lines.append(f"- {word}: {name}: transcripts that differ: {pair.different}")
+                text = f"{name}: {share:.3f} of the engine's audio by {what}, at least {SHARE}"
+                lines.append(promise(text, is_kept=share >= SHARE))
+        text = f"{name}: transcripts that differ: {pair.different}"
+        lines.append(promise(text, is_kept=not pair.different))
     state = result.health
     full = state.running == state.slots and state.waiting >= health.WAITING
     p99 = state.health_ms["p99"]
-    word = "kept" if p99 <= HEALTH_MS and not state.refused and full else "MISSED"
-    lines.append(
-        f"- {word}: health under full load, p99: {p99:.1f} ms, at most {HEALTH_MS:.0f} ms"
+    text = (
+        f"health under full load, p99: {p99:.1f} ms, at most {HEALTH_MS:.0f} ms"
         + ("" if full else " (the load was not full all the time)")
         + (f" ({state.refused} answers were not 200)" if state.refused else "")
     )
-    return lines
+    return [*lines, promise(text, is_kept=p99 <= HEALTH_MS and not state.refused and full)]

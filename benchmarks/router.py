@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,8 +30,8 @@ from typing import Any, Final
 
 import botocore
 
-from benchmarks.figures import milliseconds, table
-from benchmarks.servers import ROOT, ServerError
+from benchmarks.figures import milliseconds, promise, table
+from benchmarks.servers import ROOT, ServerError, program
 from scripts import botocore_data
 
 IMPORT_MS: Final = 400.0
@@ -126,30 +127,19 @@ def report(result: Result) -> str:
 
 
 def _promise(name: str, value: float, limit: float) -> str:
-    word = "kept" if value <= limit else "MISSED"
-    return f"- {word}: {name}: {value:.1f} ms, at most {limit:.0f} ms"
+    return promise(f"{name}: {value:.1f} ms, at most {limit:.0f} ms", is_kept=value <= limit)
 
 
 @contextlib.contextmanager
 def _world() -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.router_world"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        url = process.stdout.readline().strip()
-        if not url:
-            raise ServerError("the stand-ins around the router did not start")
+    command = [sys.executable, "-m", "benchmarks.router_world"]
+    with program("the router's world", command, {}, _find_address) as (_, url):
         yield url
-    finally:
-        process.stdin.close()
-        process.wait(timeout=10)
-        process.stdout.close()
+
+
+def _find_address(output: str) -> str | None:
+    found = re.match(r"(http://\S+)\n", output)
+    return found[1] if found else None
 
 
 def _environment(url: str) -> dict[str, str]:
@@ -184,7 +174,7 @@ def _compile_packages(cache: Path, environment: dict[str, str], data: Path) -> d
     """Compile everything but our own sources into `cache`; return the variables that select it."""
     selected = {"PYTHONPYCACHEPREFIX": str(cache)}
     _import_seconds(environment | selected, data)
-    for room in ("lambdas", "transcripts"):
+    for room in ("foundation", "lambdas", "transcripts"):
         shutil.rmtree(_cached(cache, ROOT / room))
     return selected | {"PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -1,14 +1,13 @@
 """Fakes what the router calls, on one port of the loopback: `python -m benchmarks.router_world`.
 
 It is an S3 without transcripts, SQS, and a GPU server that responds at once, so that only the
-router's own time is measured. It prints its address and serves until its standard input ends.
+router's own time is measured. It prints its address and serves until SIGTERM.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
 
 from aiohttp import web
 
@@ -48,8 +47,7 @@ async def _main() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port: int = runner.addresses[0][1]
     print(f"http://127.0.0.1:{port}", flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -21,6 +22,8 @@ RELAY = Path(__file__).resolve().parent / "node_relay"
 #: The embedded engine loads its model first, on a machine that may be busy. Seconds.
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+
+Found = TypeVar("Found")
 
 
 class ServerError(Exception):
@@ -95,7 +98,29 @@ def node_relay() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
-    """Run a program that logs its port, and stop it when the context is closed.
+    """Run a server that logs its port.
+
+    Raises:
+        ServerError: it did not start.
+    """
+    with program(name, command, environment, _find_port) as (process, port):
+        yield Server(name, port, process)
+
+
+@contextlib.contextmanager
+def program(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    find: Callable[[str], Found | None],
+) -> Iterator[tuple[psutil.Popen, Found]]:
+    """Run a program inside the context; yield its process and what `find` finds in its output.
+
+    Args:
+        name: of the program, for messages.
+        command: the program and its arguments.
+        environment: variables in addition to those of this process.
+        find: returns what the output says once the program is ready, None before that.
 
     Raises:
         ServerError: it did not start.
@@ -110,7 +135,7 @@ def running(name: str, command: Sequence[str], environment: Mapping[str, str]) -
             stderr=subprocess.STDOUT,
         )
         try:
-            yield Server(name, _port(name, process, Path(log.name)), process)
+            yield process, _await_start(name, process, Path(log.name), find)
         finally:
             _stop(process)
 
@@ -126,15 +151,24 @@ def _stop(process: psutil.Popen) -> None:
         process.wait()
 
 
-def _port(name: str, process: psutil.Popen, log: Path) -> int:
-    """Wait for the log line with the port."""
+def _await_start(
+    name: str, process: psutil.Popen, log: Path, find: Callable[[str], Found | None]
+) -> Found:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        lines = log.read_text().splitlines()
-        for line in lines:
-            if '"serving"' in line or '"listening"' in line:
-                return int(json.loads(line)["port"])
+        output = log.read_text()
+        found = find(output)
+        if found is not None:
+            return found
         if process.poll() is not None:
-            raise ServerError(f"{name} did not start: {' / '.join(lines[-5:])}")
+            raise ServerError(f"{name} did not start: {' / '.join(output.splitlines()[-5:])}")
         time.sleep(0.05)
     raise ServerError(f"{name} did not start within {START_SECONDS:g} s")
+
+
+def _find_port(output: str) -> int | None:
+    """Return the port in the log of a server of ours or of the relay."""
+    for line in output.splitlines():
+        if '"serving"' in line or '"listening"' in line:
+            return int(json.loads(line)["port"])
+    return None

@@ -15,18 +15,13 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-import psutil
-
-from benchmarks.figures import table
-from benchmarks.servers import ROOT, ServerError
+from benchmarks.figures import promise, table
+from benchmarks.servers import ROOT, ServerError, program
 from benchmarks.transcribe_load import FRAME_SECONDS, Cost, Load
 
-START_SECONDS = 30.0
 #: Beyond the load itself: streams to open and to finish.
 GRACE_SECONDS = 180.0
 MANY = 10_000
@@ -87,39 +82,23 @@ def endpoint(engine: str) -> Iterator[Endpoint]:
         ServerError: it did not start.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        log = Path(folder) / "log"
-        with log.open("w") as output:
-            process = psutil.Popen(
-                [
-                    *(sys.executable, "-m", "transcribe_endpoint"),
-                    *("--certificates", folder, "--engine", engine),
-                    *("--max-streams", str(MANY), "--starts-per-second", str(MANY)),
-                ],
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            yield _ready(process, log)
-        finally:
-            process.terminate()
-            process.wait()
+        command = [
+            *(sys.executable, "-m", "transcribe_endpoint"),
+            *("--certificates", folder, "--engine", engine),
+            *("--max-streams", str(MANY), "--starts-per-second", str(MANY)),
+        ]
+        with program("the endpoint", command, {}, _find_endpoint) as (_, found):
+            yield found
 
 
-def _ready(process: psutil.Popen, log: Path) -> Endpoint:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        output = log.read_text()
-        if "keys:" in output and output.endswith("\n"):
-            found = re.search(r"wss://\S+", output)
-            named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", output))
-            if found is None:
-                break
-            named["AWS_CA_BUNDLE"] = named["SSL_CERT_FILE"]
-            kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-            return Endpoint(found[0], kept | named)
-        time.sleep(0.05)
-    raise ServerError(f"the endpoint did not start: {log.read_text()[-500:]}")
+def _find_endpoint(output: str) -> Endpoint | None:
+    url = re.search(r"wss://\S+", output)
+    if url is None or "keys:" not in output or not output.endswith("\n"):
+        return None
+    named = dict(re.findall(r"(SSL_CERT_FILE|AWS_\w+)=(\S+)", output))
+    named["AWS_CA_BUNDLE"] = named["SSL_CERT_FILE"]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    return Endpoint(url[0], kept | named)
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> list[Measurement]:
@@ -247,6 +226,6 @@ def _promises(live: list[Measurement]) -> str:
         ),
     )
     return "\n".join(
-        f"- {promise}, with {most.streams} streams: {'kept' if kept else 'MISSED'} ({figure})"
-        for promise, kept, figure in promises
+        promise(f"{text}, with {most.streams} streams: {figure}", is_kept=is_kept)
+        for text, is_kept, figure in promises
     )

@@ -23,7 +23,7 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.figures import quantile, table
+from benchmarks.figures import promise, quantile, table
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import ServerError
 from benchmarks.whisper_alone import Said
@@ -219,23 +219,14 @@ def verdicts(measured: Sequence[Measured]) -> list[str]:
     lines = []
     for each in ours:
         name = f"{each.minutes:.0f} minutes"
-        lines.append(
-            _line(each.start_p90 <= START_P90, f"{name}: start p90 {each.start_p90:.2f} s")
-        )
+        text = f"{name}: start p90 {each.start_p90:.2f} s"
+        lines.append(promise(text, is_kept=each.start_p90 <= START_P90))
         if peer := peers.get(each.minutes):
             above = each.word_error_rate - peer.word_error_rate
-            lines.append(_line(above <= WER_ABOVE, f"{name}: WER {above:+.3f} of the library's"))
+            text = f"{name}: WER {above:+.3f} of the library's"
+            lines.append(promise(text, is_kept=above <= WER_ABOVE))
     if len(ours) > 1:
-        growth = ours[-1].peak / ours[0].peak
-        lines.append(
-            _line(
-                growth <= MEMORY_GROWTH,
-                f"peak memory grows by {growth:.2f} over {ours[-1].minutes / ours[0].minutes:.1f} "
-                "times the length",
-            )
-        )
+        growth, times = ours[-1].peak / ours[0].peak, ours[-1].minutes / ours[0].minutes
+        text = f"peak memory grows by {growth:.2f} over {times:.1f} times the length"
+        lines.append(promise(text, is_kept=growth <= MEMORY_GROWTH))
     return lines
-
-
-def _line(kept: bool, what: str) -> str:  # noqa: FBT001 - the verdict
-    return f"- {'kept' if kept else 'MISSED'}: {what}"

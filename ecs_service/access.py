@@ -1,10 +1,10 @@
 """Authorises each request, before anything else looks at it.
 
-Today everyone may use the service but foreign web pages (`foundation.origins`) and, where an edge
-secret is configured, whoever does not send it.
+It refuses requests of foreign web pages (`foundation.origins`) and, where an edge secret is
+configured, requests without it. Today everyone else may use the service.
 
-The secret is for a service that only network rules separate from CloudFront, because other people's
-distributions pass them, too. There CloudFront authenticates with the secret in the header
+The secret is for a service that admits CloudFront by its addresses alone, because other people's
+distributions have the same addresses. There CloudFront sends the secret in the header
 `X-Cloudscribe-Edge`, and a request without it is refused, whatever its path.
 
 When there are accounts, this is where a caller becomes a principal with scopes.

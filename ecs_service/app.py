@@ -29,9 +29,9 @@ from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
 from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.descriptors import Shares, share, wanted
 from ecs_service.embedded_metrics import MetricsReader, print_metrics
 from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
+from ecs_service.limits.descriptors import Shares, count_descriptors, share
 from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.limits.unread import UnreadBudget
@@ -76,7 +76,7 @@ class ServiceParts:
 
 
 @contextlib.asynccontextmanager
-async def started_service(
+async def start_service(
     settings: Settings, on_defect: Callable[[], None]
 ) -> AsyncIterator[ServiceParts]:
     """Start the service's parts and background tasks, but accept no connections yet.
@@ -111,7 +111,7 @@ async def started_service(
             tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
-        engine = await stack.enter_async_context(engine_of(settings))
+        engine = await stack.enter_async_context(create_engine(settings))
         streams = Streams(
             engine=engine,
             hub=hub,
@@ -141,7 +141,7 @@ async def started_service(
             },
             access=AccessPolicy(
                 frozenset(settings.allowed_origins),
-                loopback=settings.loopback,
+                loopback=settings.is_loopback,
                 edge_secret=settings.edge_secret.get_secret_value()
                 if settings.edge_secret
                 else None,
@@ -164,7 +164,7 @@ async def run(settings: Settings) -> bool:
         defect.set()
         stop.set()
 
-    async with started_service(settings, on_defect) as parts:
+    async with start_service(settings, on_defect) as parts:
         # Not before: during the start there is nothing to drain, and a signal just ends it.
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -226,7 +226,7 @@ def _share_descriptors(settings: Settings) -> Shares:
         TooFewDescriptors: there are too few to serve at all.
     """
     viewers, streams = settings.max_viewers, settings.capacity
-    limit = raise_descriptor_limit(wanted(viewers=viewers, streams=streams))
+    limit = raise_descriptor_limit(count_descriptors(viewers=viewers, streams=streams))
     shares = share(limit, viewers=viewers, streams=streams)
     if (shares.viewers, shares.streams) != (viewers, streams):
         log.warning(
@@ -244,8 +244,8 @@ def _caller_limits(settings: Settings) -> CallerLimits:
     )
 
 
-def engine_of(settings: Settings) -> Engine:
-    """Return the engine that the settings choose, not started yet.
+def create_engine(settings: Settings) -> Engine:
+    """Create the engine that the settings choose, without starting it.
 
     Raises:
         ValueError: its settings contradict each other or are incomplete.
@@ -272,7 +272,7 @@ def _translator(settings: Settings) -> Translator | None:
         return PseudoTranslator(settings.translate_languages, detects=detects)
     if settings.translator == "amazon":
         return amazon.AmazonTranslator(
-            amazon.client(settings.translate_region),
+            amazon.create_client(settings.translate_region),
             languages=settings.translate_languages,
             terminology=settings.translate_terminology,
             detects=detects,

@@ -86,7 +86,7 @@ class MetricsReader:
         self.read()
 
     def read(self) -> dict[str, float]:
-        """Return the values by name."""
+        """Return the current value of each metric in `UNITS` that has a sample."""
         taken = self.slots.taken
         values = {
             "OpenStreams": float(taken),

@@ -186,7 +186,7 @@ class Settings(BaseSettings):
 
     @field_validator("transcribe_options")
     @classmethod
-    def _as_transcribe_takes_them(cls, value: dict[str, str]) -> dict[str, str]:
+    def _check_transcribe_options(cls, value: dict[str, str]) -> dict[str, str]:
         try:
             check_transcribe(defaults=value, allowed=AllowedOptions())
         except EngineError as error:
@@ -195,12 +195,12 @@ class Settings(BaseSettings):
 
     @field_validator("translate_languages")
     @classmethod
-    def _that_are_known(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
+    def _check_translate_languages(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
         to_codes(value)
         return value
 
     @model_validator(mode="after")
-    def _transcribe_consistent(self) -> Self:
+    def _check_transcribe_settings(self) -> Self:
         try:
             check_transcribe(defaults=self.transcribe_options, allowed=self.transcribe_allowed)
         except EngineError as error:
@@ -209,13 +209,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _store_whole_or_not_at_all(self) -> Self:
+    def _check_storage(self) -> Self:
         if (self.queue_url is None) != (self.table_name is None):
             raise ValueError("QUEUE_URL and TABLE_NAME belong together: give both or neither")
         return self
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in LOOPBACK_NAMES
 

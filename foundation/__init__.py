@@ -1,5 +1,5 @@
-"""The lowest room: one way for what several rooms need. It imports nothing of ours.
+"""Code that several rooms need and that is not about speech. It imports no other room.
 
-A module imports only what its own idea needs, so that a function which takes one of them does not
-load the libraries of another.
+Each module imports only what it needs itself. So a Lambda function that uses one module does not
+load the libraries of the others.
 """

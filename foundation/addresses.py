@@ -1,4 +1,4 @@
-"""Which network addresses count as one caller."""
+"""Groups network addresses by caller, for limits on how much one caller may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A limited number of slots, of which no single address gets all."""
+"""Limits concurrent work by slots, of which no single address gets all."""
 
 from __future__ import annotations
 

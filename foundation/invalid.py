@@ -1,6 +1,6 @@
-"""The words for a pydantic `ValidationError`. Values are never quoted: they may be long or private.
+"""Texts for a pydantic `ValidationError`. They quote no values, which may be long or private.
 
-Names of fields are quoted, also those that the sender invented, and therefore shortened.
+They quote the names of fields, shortened, because the sender may have invented them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 #: The longest path that is quoted, characters.
 LONGEST: Final = 80
-#: A one-line text names this many problems at most.
+#: The most problems that a one-line text names.
 MOST: Final = 5
 
 
@@ -23,6 +23,8 @@ def explain(
     rename: Callable[[str], str] = str,
 ) -> str:
     """Return a line for people: `conversation: String should have at least 1 character; ...`.
+
+    It names at most `MOST` problems.
 
     Args:
         error: the error, or its details where another library has wrapped it.

@@ -1,7 +1,7 @@
-"""Reads JSON objects that people write, and says what is wrong with one. Standard library only.
+"""Reads JSON files that people write, with errors for people. Standard library only.
 
 ValueError
-└── WrongFile    a file is no JSON object; its message names the file, and the line where it can
+└── WrongFile    a file is not one JSON object; the message names the file and, if known, the line
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, NoReturn
 
 
 class WrongFile(ValueError):
-    """A file is no JSON object. The message quotes no values of it."""
+    """A file is not one JSON object. The message quotes names from the file, but no values."""
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """Return what a file holds; nothing where there is no such file.
+    """Return the JSON object in a file; an empty one if the file does not exist.
 
     Raises:
-        WrongFile: it is no JSON object, or an object in it has a name twice, of which JSON
-            would keep the last value only.
+        WrongFile: the file cannot be read, is not one JSON object, or has a name twice in the same
+            object, of which Python would keep the last value only.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -63,7 +63,7 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _in_words(error: JSONDecodeError) -> str:
-    """Return what is wrong, where Python's own words do not name it."""
+    """Return the problem in words, in place of Python's where those mislead."""
     before, after = error.doc[: error.pos].rstrip(), error.doc[error.pos :].lstrip()
     comma = before.endswith(",") or after.startswith(",")
     if comma and after.lstrip(",").lstrip()[:1] in {"}", "]"}:

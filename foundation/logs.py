@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line."""
+"""Sets up structured logs, a JSON object per line."""
 
 from __future__ import annotations
 

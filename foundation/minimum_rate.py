@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 
 class TooSlow(Exception):
-    """The peer has used up the patience with it."""
+    """The peer was slower than the minimum rate for too long."""
 
 
 @dataclass(slots=True)
 class MinimumRate:
-    """The patience that is left with one peer."""
+    """The minimum rate of one peer, and the patience that is left with it."""
 
     #: What a peer has to send, or to read, bytes per second.
     rate: float
@@ -35,6 +35,32 @@ class MinimumRate:
     def record(self, waited: float, size: int) -> None:
         """Count `size` bytes that were transferred after `waited` seconds."""
         self.left = min(self.patience, self.left - waited + size / self.rate)
+
+
+class Outflow:
+    """Checks from time to time whether a peer reads what is sent to it.
+
+    Unread data stays in memory and would hold a closed connection for as long as the peer likes.
+
+    Args:
+        minimum: how fast it has to read.
+    """
+
+    def __init__(self, minimum: MinimumRate) -> None:
+        self._minimum = minimum
+        self._unsent = 0
+
+    def check(self, waited: float, unsent: int) -> bool:
+        """Return whether the peer is fast enough.
+
+        Args:
+            waited: seconds since the last check.
+            unsent: bytes that are still in the write buffer.
+        """
+        if self._unsent:
+            self._minimum.record(waited, max(0, self._unsent - unsent))
+        self._unsent = unsent
+        return not unsent or self._minimum.left > 0
 
 
 async def enforce_rate(pieces: AsyncIterator[bytes], minimum: MinimumRate) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """The rule that keeps foreign web pages from using a visitor's browser to reach a server.
 
-Two ways are barred:
+It refuses requests of two kinds of pages:
 
 - a page of another origin. Browsers send the `Origin` of the page that opens a WebSocket or calls
   `fetch`, but do not apply the same-origin rule to WebSockets;
@@ -13,9 +13,9 @@ Behind CloudFront the `Host` that arrives is the load balancer's. CloudFront sen
 as `X-Forwarded-Host`, in place of whatever the client sent under that name, so an origin that
 equals it is accepted, too. A foreign page gains nothing by it where there is no CloudFront: a
 browser adds none of the page's headers to a WebSocket's handshake, and before a `fetch` with such
-a header it asks for a permission that our servers never give. What is no browser could leave the
-origin out just as well. On the loopback address nothing but the local edge stands in front of a
-server, and the edge keeps `Host`, so there the header is ignored.
+a header it asks for a permission that our servers never give. A program that is not a browser could
+leave out the origin as well. On the loopback address only the local edge stands in front of a
+server, and the edge keeps `Host`, so the header is ignored there.
 """
 
 from __future__ import annotations
@@ -29,15 +29,7 @@ LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ForeignPage(Exception):
-    """A foreign page is behind the request, or may be; the message is for its developer."""
-
-
-def names_this_machine(host: str) -> bool:
-    """Return whether a header `Host` is a loopback name, whatever the port."""
-    try:
-        return urlsplit(f"//{host}").hostname in LOOPBACK_NAMES
-    except ValueError:
-        return False
+    """A foreign page may have sent the request; the message is for the page's developer."""
 
 
 def refuse_foreign_pages(
@@ -51,14 +43,15 @@ def refuse_foreign_pages(
         allowed: further origins whose pages may use the server.
 
     Raises:
-        ForeignPage: see the module.
+        ForeignPage: one of the headers is malformed, names a foreign page, or, on the loopback
+            address, is a `Host` that does not name this machine.
     """
     host, sent = headers.get("Host", ""), headers.get("Origin", "")
     try:
-        origin = urlsplit(sent)
+        host_name, origin = urlsplit(f"//{host}").hostname, urlsplit(sent)
     except ValueError:
-        raise ForeignPage("The header Origin is malformed.") from None
-    if loopback and not names_this_machine(host):
+        raise ForeignPage("The headers Host and Origin are malformed.") from None
+    if loopback and host_name not in LOOPBACK_NAMES:
         raise ForeignPage("This service answers to names of this machine only.")
     hosts = {host} if loopback else {host, headers.get("X-Forwarded-Host", host)}
     hosts.discard("")  # the host of an opaque origin, `null`, is empty, too

@@ -1,10 +1,11 @@
-"""How an operator's command prints and ends, also where nobody reads it. Standard library only.
+"""Output and exit codes of operators' commands. Standard library only.
 
     if __name__ == "__main__":
         program.end(main)
 
-Exit codes, as those of the client: 7 the output cannot be written, 130 interrupted, or whoever read
-the output has left, as `head` does. Nothing of it prints a stack trace.
+Exit codes, the same as the client's: 7 if the output cannot be written; 130 if the command was
+interrupted, or if the program that read its output ended early, as `head` does. None of these cases
+prints a stack trace.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ EXIT_INTERRUPTED: Final = 130
 
 
 class OutputFailed(Exception):
-    """Stdout cannot be written; the text has the reason."""
+    """Stdout cannot be written; the message is the reason."""
 
 
-class OutputLeft(OutputFailed):
-    """Whoever read stdout has left."""
+class ReaderGone(OutputFailed):
+    """The program that read stdout through a pipe has ended."""
 
 
 def show(text: str) -> None:
     """Print a result on stdout.
 
     Raises:
-        OutputFailed: it cannot be written, or was closed by whoever started this program.
-        OutputLeft: whoever read it has left.
+        OutputFailed: stdout cannot be written, or was closed before this program started.
+        ReaderGone: the program that read stdout has ended.
     """
     if sys.stdout is None:
         raise OutputFailed("stdout is closed")
@@ -40,19 +41,19 @@ def show(text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError as error:
-        raise OutputLeft from error
+        raise ReaderGone from error
     except OSError as error:
         raise OutputFailed(error.strerror or str(error)) from error
 
 
 def note(text: str, *, end: str = "\n") -> None:
-    """Print a remark on stderr; where nobody can read it, it is dropped."""
+    """Print a remark on stderr; drop it if stderr cannot be written."""
     if sys.stderr is not None:
         try:
             sys.stderr.write(f"{text}{end}")
             sys.stderr.flush()
         except OSError:
-            _leave(sys.stderr.fileno())
+            _discard(sys.stderr.fileno())
 
 
 def end(main: Callable[[], int]) -> NoReturn:
@@ -62,7 +63,7 @@ def end(main: Callable[[], int]) -> NoReturn:
         code = main()
     except SystemExit as leaving:  # argparse has printed something
         code = leaving.code
-    except OutputLeft:
+    except ReaderGone:
         code = EXIT_INTERRUPTED
     except OutputFailed as error:
         note(f"The output cannot be written: {error}")
@@ -70,17 +71,17 @@ def end(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         note("\nInterrupted.")
         code = EXIT_INTERRUPTED
-    # Python would write once more what could not be written, and complain.
+    # Otherwise Python itself tries to flush stdout again at exit, and prints an error.
     with contextlib.suppress(AttributeError):  # it is closed
         try:
             sys.stdout.flush()
         except OSError:
-            _leave(sys.stdout.fileno())
+            _discard(sys.stdout.fileno())
     sys.exit(code)
 
 
-def _leave(descriptor: int) -> None:
-    """Point an output to nowhere."""
+def _discard(descriptor: int) -> None:
+    """Redirect an output to the null device."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

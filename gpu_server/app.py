@@ -19,7 +19,8 @@ import boto3
 import structlog
 from botocore.config import Config
 
-from foundation.connections import BACKLOG, ConnectionLimit, affordable_connections
+from foundation.connections import BACKLOG, ConnectionLimit
+from foundation.descriptors import affordable_connections
 from gpu_server.host.protection import protect_while_busy
 from gpu_server.host.spot import wait_for_spot_notice
 from gpu_server.host.warmth import Warmth

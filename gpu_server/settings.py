@@ -197,7 +197,7 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _goes_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.queue_url is not None and not self.recordings_bucket:
             raise ValueError("QUEUE_URL is given: RECORDINGS_BUCKET has to name the jobs' bucket")
         if self.auth_token is not None and self.auth_token_file is not None:

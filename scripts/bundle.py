@@ -178,8 +178,12 @@ def _uv() -> str:
 def _strip(folder: Path) -> None:
     """Remove what the installer left behind."""
     for path in [*folder.rglob("*")]:
-        if _TRACES.fullmatch(path.relative_to(folder).as_posix()):
-            _remove(path)
+        if not _TRACES.fullmatch(path.relative_to(folder).as_posix()):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _make(target: Path, fill: Callable[[Path], None]) -> None:
@@ -201,13 +205,6 @@ def _below(folder: Path) -> Iterator[Path]:
     # The innermost first: a change in a folder updates the folder's time.
     yield from sorted(folder.rglob("*"), reverse=True)
     yield folder
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def main() -> int:

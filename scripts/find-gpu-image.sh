@@ -7,7 +7,7 @@ set -eu
 repository=$1 options=${2:-}
 
 tag=$({
-    git rev-parse HEAD:gpu_server HEAD:speech HEAD:transcripts HEAD:.dockerignore
+    git rev-parse HEAD:gpu_server HEAD:foundation HEAD:speech HEAD:transcripts HEAD:.dockerignore
     echo "$options"
 } | sha256sum | cut -c 1-40)
 echo "tag=$tag"

@@ -11,9 +11,11 @@ the parameters' names. Some bounds stand in its documentation alone, and others 
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -67,7 +69,6 @@ CHANGED: Final = """Amazon Transcribe's streaming API has changed in {package}:
 
 `make transcribe-values UPGRADE=1` takes the change over; then run `make test`.
 """
-_WIDTH: Final = 100
 _T = TypeVar("_T")
 
 
@@ -228,14 +229,15 @@ def _bounds(member: Member) -> tuple[int, int]:
 
 
 def rendered(model: Model) -> str:
-    """Return the module's text, formatted as ruff would.
+    """Return the module's text, which is not formatted.
 
     Raises:
         UnexpectedPackage: a bound is no longer where it was.
     """
     used = {m.type for _, bound in model.operations.values() for _, m in bound}
     enums = "\n".join(
-        _subscript(name, model.enums[name]) for name in sorted(used) if name in model.enums
+        f"{name}: TypeAlias = Literal{list(model.enums[name])}"
+        for name in sorted(used & model.enums.keys())
     )
     operations = "\n".join(
         _operation(name, path, bound, model) for name, (path, bound) in model.operations.items()
@@ -258,40 +260,24 @@ SDK_VERSION: Final = "{model.version}"
 {operations}'''
 
 
-def _subscript(name: str, values: tuple[str, ...]) -> str:
-    quoted = [f'"{value}"' for value in values]
-    line = f"{name}: TypeAlias = Literal[{', '.join(quoted)}]"
-    if len(line) <= _WIDTH:
-        return line
-    return f"{name}: TypeAlias = Literal[\n" + "".join(f"    {one},\n" for one in quoted) + "]"
-
-
 def _operation(name: str, path: str, bound: tuple[tuple[str, Member], ...], model: Model) -> str:
     constant = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
     parameters = "".join(_parameter(each, member, model) for each, member in sorted(bound, key=str))
-    return (
-        f'{constant}: Final = Operation(\n    path="{path}",\n'
-        f"    parameters={{\n{parameters}    }},\n{_results(model.results.get(name, ()))})\n"
-    )
-
-
-def _results(shapes: tuple[tuple[str, ...], ...]) -> str:
-    """Return the arguments for what an operation's results consist of."""
-    return "".join(
-        f"    {name}=(\n" + "".join(f'        "{one}",\n' for one in members) + "    ),\n"
-        for name, members in zip(("result", "item", "entity"), shapes, strict=False)
-    )
+    shapes = zip(("result", "item", "entity"), model.results.get(name, ()), strict=False)
+    results = "".join(f"{shape}={members}," for shape, members in shapes)
+    return f"{constant}: Final = Operation(path={path!r}, parameters={{{parameters}}}, {results})\n"
 
 
 def _parameter(name: str, member: Member, model: Model) -> str:
-    arguments = [f'member="{member.name}"']
+    arguments = [f"member={member.name!r}"]
     kinds = {"number": "number", "boolean": "truth"}
     if member.type in kinds:
-        arguments.append(f'kind="{kinds[member.type]}"')
+        arguments.append(f"kind={kinds[member.type]!r}")
     if member.required:
         arguments.append("required=True")
     if member.type in model.enums:
-        arguments.append(f"values={_values(member)}")
+        values = f"get_args({member.type})" if member.only is None else member.only
+        arguments.append(f"values={values}")
     elif member.type not in {*kinds, "string"}:
         raise UnexpectedPackage(f"{member.name} is a {member.type}")
     if member.type == "number":
@@ -304,30 +290,26 @@ def _parameter(name: str, member: Member, model: Model) -> str:
         arguments += [f'pattern=r"{pattern}"', f"longest={longest}"]
     elif member.type == "string":
         raise UnexpectedPackage(f"nothing is known of the text {member.name}; see TEXTS")
-    line = f'        "{name}": Parameter({", ".join(arguments)}),\n'
-    if len(line) <= _WIDTH + 1:
-        return line
-    return "".join([
-        f'        "{name}": Parameter(\n',
-        *(f"            {argument},\n" for argument in arguments),
-        "        ),\n",
-    ])  # fmt: skip
+    return f"{name!r}: Parameter({', '.join(arguments)}),"
 
 
-def _values(member: Member) -> str:
-    if member.only is None:
-        return f"get_args({member.type})"
-    quoted = ", ".join(f'"{value}"' for value in member.only)
-    return f"({quoted}{',' if len(member.only) == 1 else ''})"
+def formatted(module: str) -> str:
+    """Return a module as ruff formats it here."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
+    done = subprocess.run(command, input=module, capture_output=True, text=True, check=True)  # noqa: S603 - the environment's own ruff
+    return done.stdout
 
 
 def differences(ours: str, theirs: str) -> list[str]:
-    """Return the lines that two modules differ in, apart from the SDK's version."""
-    versions = re.compile(r"\b\d+\.\d+\.\d+\b")
-    lines = difflib.unified_diff(
-        versions.sub("", ours).splitlines(), versions.sub("", theirs).splitlines(), lineterm="", n=2
-    )
+    """Return the values that two modules differ in, apart from the SDK's version and the layout."""
+    lines = difflib.unified_diff(_values(ours), _values(theirs), lineterm="", n=2)
     return [line for line in lines if not line.startswith(("---", "+++"))]
+
+
+def _values(module: str) -> list[str]:
+    """Return a module with a line for each value."""
+    plain = ast.unparse(ast.parse(re.sub(r"\b\d+\.\d+\.\d+\b", "", module)))
+    return re.sub(r"[\[({,]", r"\g<0>\n", plain).splitlines()
 
 
 def main() -> int:
@@ -342,7 +324,7 @@ def main() -> int:
         sys.stderr.write(f"{NAME} cannot be read: {error}\n")
         return 1
     if folder is None:
-        TARGET.write_text(text)
+        TARGET.write_text(formatted(text))
         return 0
     found = differences(TARGET.read_text(), text)
     if found:

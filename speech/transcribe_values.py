@@ -13,15 +13,7 @@ from speech.transcribe_api import Operation, Parameter
 SDK_VERSION: Final = "3.1141.0"
 
 CallAnalyticsLanguageCode: TypeAlias = Literal[
-    "de-DE",
-    "en-AU",
-    "en-GB",
-    "en-US",
-    "es-US",
-    "fr-CA",
-    "fr-FR",
-    "it-IT",
-    "pt-BR",
+    "de-DE", "en-AU", "en-GB", "en-US", "es-US", "fr-CA", "fr-FR", "it-IT", "pt-BR"
 ]
 CallAnalyticsPiiEntityType: TypeAlias = Literal[
     "ADDRESS",
@@ -165,12 +157,7 @@ PiiEntityType: TypeAlias = Literal[
     "VEHICLE_IDENTIFICATION_NUMBER",
 ]
 Specialty: TypeAlias = Literal[
-    "CARDIOLOGY",
-    "NEUROLOGY",
-    "ONCOLOGY",
-    "PRIMARYCARE",
-    "RADIOLOGY",
-    "UROLOGY",
+    "CARDIOLOGY", "NEUROLOGY", "ONCOLOGY", "PRIMARYCARE", "RADIOLOGY", "UROLOGY"
 ]
 TranscriptFormat: TypeAlias = Literal["spoken", "written"]
 Type: TypeAlias = Literal["CONVERSATION", "DICTATION"]
@@ -179,28 +166,22 @@ START_STREAM_TRANSCRIPTION: Final = Operation(
     path="/stream-transcription",
     parameters={
         "content-identification-type": Parameter(
-            member="ContentIdentificationType",
-            values=get_args(ContentIdentificationType),
+            member="ContentIdentificationType", values=get_args(ContentIdentificationType)
         ),
         "content-redaction-type": Parameter(
-            member="ContentRedactionType",
-            values=get_args(ContentRedactionType),
+            member="ContentRedactionType", values=get_args(ContentRedactionType)
         ),
         "enable-channel-identification": Parameter(
-            member="EnableChannelIdentification",
-            kind="truth",
+            member="EnableChannelIdentification", kind="truth"
         ),
         "enable-partial-results-stabilization": Parameter(
-            member="EnablePartialResultsStabilization",
-            kind="truth",
+            member="EnablePartialResultsStabilization", kind="truth"
         ),
         "identify-language": Parameter(member="IdentifyLanguage", kind="truth"),
         "identify-multiple-languages": Parameter(member="IdentifyMultipleLanguages", kind="truth"),
         "language-code": Parameter(member="LanguageCode", values=get_args(LanguageCode)),
         "language-model-name": Parameter(
-            member="LanguageModelName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="LanguageModelName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
         "language-options": Parameter(
             member="LanguageOptions",
@@ -210,14 +191,11 @@ START_STREAM_TRANSCRIPTION: Final = Operation(
             longest=200,
         ),
         "media-encoding": Parameter(
-            member="MediaEncoding",
-            required=True,
-            values=get_args(MediaEncoding),
+            member="MediaEncoding", required=True, values=get_args(MediaEncoding)
         ),
         "number-of-channels": Parameter(member="NumberOfChannels", kind="number", least=2, most=2),
         "partial-results-stability": Parameter(
-            member="PartialResultsStability",
-            values=get_args(PartialResultsStability),
+            member="PartialResultsStability", values=get_args(PartialResultsStability)
         ),
         "pii-entity-types": Parameter(
             member="PiiEntityTypes",
@@ -228,11 +206,7 @@ START_STREAM_TRANSCRIPTION: Final = Operation(
         ),
         "preferred-language": Parameter(member="PreferredLanguage", values=get_args(LanguageCode)),
         "sample-rate": Parameter(
-            member="MediaSampleRateHertz",
-            kind="number",
-            required=True,
-            least=8000,
-            most=48000,
+            member="MediaSampleRateHertz", kind="number", required=True, least=8000, most=48000
         ),
         "session-id": Parameter(
             member="SessionId",
@@ -240,41 +214,26 @@ START_STREAM_TRANSCRIPTION: Final = Operation(
             longest=36,
         ),
         "session-resume-window": Parameter(
-            member="SessionResumeWindow",
-            kind="number",
-            least=1,
-            most=300,
+            member="SessionResumeWindow", kind="number", least=1, most=300
         ),
         "show-speaker-label": Parameter(member="ShowSpeakerLabel", kind="truth"),
         "transcript-format": Parameter(
-            member="TranscriptFormat",
-            values=get_args(TranscriptFormat),
+            member="TranscriptFormat", values=get_args(TranscriptFormat)
         ),
         "vocabulary-filter-method": Parameter(
-            member="VocabularyFilterMethod",
-            values=get_args(VocabularyFilterMethod),
+            member="VocabularyFilterMethod", values=get_args(VocabularyFilterMethod)
         ),
         "vocabulary-filter-name": Parameter(
-            member="VocabularyFilterName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="VocabularyFilterName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
         "vocabulary-filter-names": Parameter(
-            member="VocabularyFilterNames",
-            several=True,
-            pattern=r"[a-zA-Z0-9,-._]+",
-            longest=3000,
+            member="VocabularyFilterNames", several=True, pattern=r"[a-zA-Z0-9,-._]+", longest=3000
         ),
         "vocabulary-name": Parameter(
-            member="VocabularyName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="VocabularyName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
         "vocabulary-names": Parameter(
-            member="VocabularyNames",
-            several=True,
-            pattern=r"[a-zA-Z0-9,-._]+",
-            longest=3000,
+            member="VocabularyNames", several=True, pattern=r"[a-zA-Z0-9,-._]+", longest=3000
         ),
     },
     result=(
@@ -297,40 +256,25 @@ START_STREAM_TRANSCRIPTION: Final = Operation(
         "Type",
         "VocabularyFilterMatch",
     ),
-    entity=(
-        "Category",
-        "Confidence",
-        "Content",
-        "EndTime",
-        "StartTime",
-        "Type",
-    ),
+    entity=("Category", "Confidence", "Content", "EndTime", "StartTime", "Type"),
 )
 
 START_MEDICAL_STREAM_TRANSCRIPTION: Final = Operation(
     path="/medical-stream-transcription",
     parameters={
         "content-identification-type": Parameter(
-            member="ContentIdentificationType",
-            values=get_args(MedicalContentIdentificationType),
+            member="ContentIdentificationType", values=get_args(MedicalContentIdentificationType)
         ),
         "enable-channel-identification": Parameter(
-            member="EnableChannelIdentification",
-            kind="truth",
+            member="EnableChannelIdentification", kind="truth"
         ),
         "language-code": Parameter(member="LanguageCode", required=True, values=("en-US",)),
         "media-encoding": Parameter(
-            member="MediaEncoding",
-            required=True,
-            values=("flac", "ogg-opus", "pcm"),
+            member="MediaEncoding", required=True, values=("flac", "ogg-opus", "pcm")
         ),
         "number-of-channels": Parameter(member="NumberOfChannels", kind="number", least=2, most=2),
         "sample-rate": Parameter(
-            member="MediaSampleRateHertz",
-            kind="number",
-            required=True,
-            least=16000,
-            most=48000,
+            member="MediaSampleRateHertz", kind="number", required=True, least=16000, most=48000
         ),
         "session-id": Parameter(
             member="SessionId",
@@ -341,60 +285,32 @@ START_MEDICAL_STREAM_TRANSCRIPTION: Final = Operation(
         "specialty": Parameter(member="Specialty", required=True, values=get_args(Specialty)),
         "type": Parameter(member="Type", required=True, values=get_args(Type)),
         "vocabulary-name": Parameter(
-            member="VocabularyName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="VocabularyName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
     },
-    result=(
-        "Alternatives",
-        "ChannelId",
-        "EndTime",
-        "IsPartial",
-        "ResultId",
-        "StartTime",
-    ),
-    item=(
-        "Confidence",
-        "Content",
-        "EndTime",
-        "Speaker",
-        "StartTime",
-        "Type",
-    ),
-    entity=(
-        "Category",
-        "Confidence",
-        "Content",
-        "EndTime",
-        "StartTime",
-    ),
+    result=("Alternatives", "ChannelId", "EndTime", "IsPartial", "ResultId", "StartTime"),
+    item=("Confidence", "Content", "EndTime", "Speaker", "StartTime", "Type"),
+    entity=("Category", "Confidence", "Content", "EndTime", "StartTime"),
 )
 
 START_CALL_ANALYTICS_STREAM_TRANSCRIPTION: Final = Operation(
     path="/call-analytics-stream-transcription",
     parameters={
         "content-identification-type": Parameter(
-            member="ContentIdentificationType",
-            values=get_args(ContentIdentificationType),
+            member="ContentIdentificationType", values=get_args(ContentIdentificationType)
         ),
         "content-redaction-type": Parameter(
-            member="ContentRedactionType",
-            values=get_args(ContentRedactionType),
+            member="ContentRedactionType", values=get_args(ContentRedactionType)
         ),
         "enable-partial-results-stabilization": Parameter(
-            member="EnablePartialResultsStabilization",
-            kind="truth",
+            member="EnablePartialResultsStabilization", kind="truth"
         ),
         "identify-language": Parameter(member="IdentifyLanguage", kind="truth"),
         "language-code": Parameter(
-            member="LanguageCode",
-            values=get_args(CallAnalyticsLanguageCode),
+            member="LanguageCode", values=get_args(CallAnalyticsLanguageCode)
         ),
         "language-model-name": Parameter(
-            member="LanguageModelName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="LanguageModelName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
         "language-options": Parameter(
             member="LanguageOptions",
@@ -404,13 +320,10 @@ START_CALL_ANALYTICS_STREAM_TRANSCRIPTION: Final = Operation(
             longest=200,
         ),
         "media-encoding": Parameter(
-            member="MediaEncoding",
-            required=True,
-            values=get_args(MediaEncoding),
+            member="MediaEncoding", required=True, values=get_args(MediaEncoding)
         ),
         "partial-results-stability": Parameter(
-            member="PartialResultsStability",
-            values=get_args(PartialResultsStability),
+            member="PartialResultsStability", values=get_args(PartialResultsStability)
         ),
         "pii-entity-types": Parameter(
             member="PiiEntityTypes",
@@ -420,15 +333,10 @@ START_CALL_ANALYTICS_STREAM_TRANSCRIPTION: Final = Operation(
             longest=300,
         ),
         "preferred-language": Parameter(
-            member="PreferredLanguage",
-            values=get_args(CallAnalyticsLanguageCode),
+            member="PreferredLanguage", values=get_args(CallAnalyticsLanguageCode)
         ),
         "sample-rate": Parameter(
-            member="MediaSampleRateHertz",
-            kind="number",
-            required=True,
-            least=8000,
-            most=48000,
+            member="MediaSampleRateHertz", kind="number", required=True, least=8000, most=48000
         ),
         "session-id": Parameter(
             member="SessionId",
@@ -436,30 +344,19 @@ START_CALL_ANALYTICS_STREAM_TRANSCRIPTION: Final = Operation(
             longest=36,
         ),
         "vocabulary-filter-method": Parameter(
-            member="VocabularyFilterMethod",
-            values=get_args(VocabularyFilterMethod),
+            member="VocabularyFilterMethod", values=get_args(VocabularyFilterMethod)
         ),
         "vocabulary-filter-name": Parameter(
-            member="VocabularyFilterName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="VocabularyFilterName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
         "vocabulary-filter-names": Parameter(
-            member="VocabularyFilterNames",
-            several=True,
-            pattern=r"[a-zA-Z0-9,-._]+",
-            longest=3000,
+            member="VocabularyFilterNames", several=True, pattern=r"[a-zA-Z0-9,-._]+", longest=3000
         ),
         "vocabulary-name": Parameter(
-            member="VocabularyName",
-            pattern=r"[0-9a-zA-Z._-]+",
-            longest=200,
+            member="VocabularyName", pattern=r"[0-9a-zA-Z._-]+", longest=200
         ),
         "vocabulary-names": Parameter(
-            member="VocabularyNames",
-            several=True,
-            pattern=r"[a-zA-Z0-9,-._]+",
-            longest=3000,
+            member="VocabularyNames", several=True, pattern=r"[a-zA-Z0-9,-._]+", longest=3000
         ),
     },
 )

@@ -5,8 +5,10 @@ ServiceError                       error_type and status as the service names th
 ├── AccessDenied                   403 AccessDeniedException
 ├── Conflict                       409 ConflictException
 ├── LimitExceeded                  429 LimitExceededException
+├── UnknownOperation               404 UnknownOperationException
 ├── InternalFailure                500 InternalFailureException
-└── ServiceUnavailable             503 ServiceUnavailableException
+├── ServiceUnavailable             503 ServiceUnavailableException
+└── SignatureError                 403, see `signatures`
 """
 
 from __future__ import annotations
@@ -61,6 +63,13 @@ class LimitExceeded(ServiceError):
     status = 429
 
 
+class UnknownOperation(ServiceError):
+    """There is no such operation here, or none with that path and method."""
+
+    error_type = "UnknownOperationException"
+    status = 404
+
+
 class InternalFailure(ServiceError):
     """A defect."""
 
@@ -72,7 +81,7 @@ class ServiceUnavailable(ServiceError):
     status = 503
 
 
-#: Every error, by its type.
+#: The errors that a fault may ask for, by their types.
 ERRORS: Final[Mapping[str, type[ServiceError]]] = {
     error.error_type: error
     for error in (

@@ -26,30 +26,17 @@ from typing import Final
 
 from transcribe_endpoint.errors import (
     ERRORS,
-    AccessDenied,
     BadRequest,
-    Conflict,
     InternalFailure,
     LimitExceeded,
     ServiceError,
-    ServiceUnavailable,
 )
 from transcribe_endpoint.requests import TranscribeRequest
 
 #: Prefix of the vocabulary names that request a fault.
 VOCABULARY_PREFIX: Final = "fault-"
 
-_REFUSALS: Final = {
-    str(error.status): error
-    for error in (
-        BadRequest,
-        AccessDenied,
-        Conflict,
-        LimitExceeded,
-        InternalFailure,
-        ServiceUnavailable,
-    )
-}
+_REFUSALS: Final = {str(error.status): error for error in ERRORS.values()}
 _SECONDS = r"(?P<seconds>\d{1,6}(?:\.\d{1,6})?)"
 _FORMS: Final = tuple(
     re.compile(form + r"(?:-?x(?P<times>[1-9]\d{0,5}))?")

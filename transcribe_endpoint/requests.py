@@ -87,7 +87,10 @@ class TranscribeRequest:
         """
         given = check_each(parameters, operation)
         request = _from_parameters(given, operation)
-        _check_together(request, given)
+        rules = (*_language_rules(request, given), *_other_rules(request, given))
+        for is_broken, message in rules:
+            if is_broken:
+                raise BadRequest(message)
         return request
 
     @property
@@ -108,23 +111,18 @@ class TranscribeRequest:
         return headers
 
 
-def known_parameters(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
-    """Return the operation's parameters by their names in a query, without empty ones."""
-    found: dict[str, str] = {}
-    for name, value in parameters.items():
-        short = name.lower().removeprefix(HEADER_PREFIX)
-        if short in operation.parameters and value:
-            found[short] = value
-    return found
-
-
 def check_each(parameters: Mapping[str, str], operation: Operation) -> dict[str, str]:
-    """Return the operation's parameters, each of which is valid by itself.
+    """Return the operation's parameters by their names in a query, without empty ones.
+
+    Each is valid by itself.
 
     Raises:
         BadRequest: some are missing or wrong; the message names all of them.
     """
-    given = known_parameters(parameters, operation)
+    named = (
+        (name.lower().removeprefix(HEADER_PREFIX), value) for name, value in parameters.items()
+    )
+    given = {name: value for name, value in named if name in operation.parameters and value}
     violations: list[str] = []
     for name, parameter in operation.parameters.items():
         value = given.get(name)
@@ -187,17 +185,6 @@ def _from_parameters(given: Mapping[str, str], operation: Operation) -> Transcri
 
 
 # --- combinations ------------------------------------------------------------------------------
-
-
-def _check_together(request: TranscribeRequest, given: Mapping[str, str]) -> None:
-    """Accept options that do not contradict each other.
-
-    Raises:
-        BadRequest: they do.
-    """
-    for is_wrong, message in (*_language_rules(request, given), *_other_rules(request, given)):
-        if is_wrong:
-            raise BadRequest(message)
 
 
 def _language_rules(

@@ -13,7 +13,7 @@ The messages are those of AWS, as users of its SDKs report them. They hold no se
 the canonical request. Once a stream is open, the service reports all of them as
 `BadRequestException`.
 
-SignatureError               error_type and status are those of a refusal over HTTP
+SignatureError               a ServiceError
 ├── MissingSignature         nothing is signed
 ├── IncompleteSignature      parts of the signature are missing, malformed or for another service
 ├── UnknownKey               the access key is unknown, or a temporary one lacks its token
@@ -33,8 +33,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import quote, unquote, unquote_to_bytes
+
+from transcribe_endpoint.errors import ServiceError
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 CHUNK_ALGORITHM: Final = "AWS4-HMAC-SHA256-PAYLOAD"
@@ -60,12 +62,11 @@ _QUERY_PARTS: Final = (
 )
 
 
-class SignatureError(Exception):
+class SignatureError(ServiceError):
     """The signature of a request or of a frame is missing or not valid."""
 
-    #: As in the header `x-amzn-errortype`.
-    error_type: ClassVar[str] = "InvalidSignatureException"
-    status: ClassVar[int] = 403
+    error_type = "InvalidSignatureException"
+    status = 403
 
 
 class MissingSignature(SignatureError):
@@ -417,12 +418,8 @@ def _check_age(signed: datetime, *, validity: timedelta, now: datetime) -> None:
 
 
 def _canonical_query(pairs: list[tuple[str, str]]) -> str:
-    encoded = sorted((_encoded(name), _encoded(value)) for name, value in pairs)
-    return "&".join(f"{name}={value}" for name, value in encoded)
-
-
-def _encoded(text: str) -> str:
-    return quote(_utf8(text), safe=_UNRESERVED)
+    encoded = sorted(tuple(quote(_utf8(text), safe=_UNRESERVED) for text in pair) for pair in pairs)
+    return "&".join("=".join(pair) for pair in encoded)
 
 
 def _canonical_header(name: str, headers: Mapping[str, str]) -> str:

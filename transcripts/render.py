@@ -3,8 +3,9 @@
     python -m transcripts.render schema     JSON Schema, draft 2020-12, to stdout
     python -m transcripts.render markdown   docs/protocol.md, to stdout
 
-Both come from the models of `transcripts.protocol`, so they always agree with the service.
-`make protocol` writes them to their places.
+The schema and the page's generated blocks come from the models of `transcripts.protocol`, so they
+cannot say anything else than the service does. The page's prose is written in the page itself; a
+test compares its figures with the models. `make protocol` writes both to their places.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
@@ -130,6 +132,10 @@ def _tag(model: type[Model]) -> str:
 
 # --- the page: texts that the models do not have ----------------------------------------------
 
+PAGE: Final = Path(__file__).parent.parent / "docs" / "protocol.md"
+#: The end of a generated block.
+_END: Final = "<!-- end -->"
+
 #: What a field means wherever it occurs, unless the model describes it.
 _MEANINGS = {
     "type": "the kind of message",
@@ -176,197 +182,34 @@ _ADVICE = {
     ErrorCode.INTERNAL: "Connect again with back-off; report it if it persists.",
 }
 
-_HEAD = """\
-# The live protocol, version 1
-
-Rendered from `transcripts/protocol.py` by `make protocol`; changes made here are lost.
-
-| endpoint | for |
-|---|---|
-| `GET /api/stt/healthcheck` | `200`, `Yes, I'm ok`, also while every recognition slot is busy |
-| `GET /api/stt/ready` | `200`, or `429` with `Retry-After` while the service drains or is full |
-| `GET /api/stt/languages` | the languages of recognition and of translation |
-| `GET /metrics` | Prometheus metrics |
-| `WS /api/stt/transcribe` | a speaker: audio in, results out |
-| `WS /api/stt/connect` | a viewer: the results of a conversation |
-
-A conversation has any number of speakers and viewers. It is not created: it begins with the first
-connection that names it. A text frame holds one JSON object with a `type`, in UTF-8. Times are
-seconds. Fields without a value are left out. A client ignores fields and message types that it
-does not know. For an error code that it does not know it goes by `retryable`. A server refuses
-unknown fields and types in control messages.
-"""
-
-_LIFECYCLE = """\
-## A speaker
-
-1. Open `WS /api/stt/transcribe?sampleRate=16000&conversationId=...`. The query describes the
-   audio; only `sampleRate` is required.
-2. Optionally send `start`, once, before any audio, with settings that do not fit into a query.
-3. Wait for `ready`. If the stream is refused, `error` comes instead, and then the close.
-4. Send audio as binary frames: PCM, signed 16 bit, little endian, channels interleaved. Frames of
-   20 to 200 ms are usual, and their lengths may differ.
-5. Read all the time. A `partial` is the text so far: the next message with its `utteranceId`
-   replaces it, and an empty `text` retracts it. A `final` ends the utterance. It is durable before
-   it is sent, and never changes. About once a second `ack` reports how much audio was read from
-   the socket and how much of it the engine has consumed. If an engine falls behind, `lag` grows up
-   to a limit; then the server stops reading from the socket until the engine has caught up. The
-   server drops no audio.
-6. Send `stop`. The server recognises the audio that it still holds, sends the last finals, a last
-   `ack` and `closed`, and closes with {normal}. A client that disconnects without `stop` does not
-   get the last words, but they are recognised and stored.
-
-Two channels are mixed into one, unless `channelMode` is `separate`. Then each channel is
-recognised by itself, results have their `channel`, and an utterance of each channel may be open at
-a time. An engine that cannot do that, or an operator who does not allow it, refuses with
-`invalid_option`. `options` belong to the engine: with Amazon Transcribe they are the parameters of
-its streaming request, for example `options={{"show-speaker-label":"true"}}`, as far as the
-operator allows them. `specialty` and `type` make it a stream of Amazon Transcribe Medical, in US
-English. Where the engine distinguishes several people at one microphone, `speaker` remains the
-name that the stream was given, and `speakerLabel` says which of them spoke. Within a stream a
-label is never reused for another person. After a break in the engine's session the same person may
-get a new label.
-
-The server ends a stream by itself, with `closed`, when it is longer than `maxSeconds`
-(`max_duration`) or when the service shuts down (`draining`). It recognises everything that it has
-received first.
-
-## A viewer
-
-1. Open `WS /api/stt/connect?conversationId=...`.
-2. The first message is `snapshot`: the finals of the last {snapshot:g} seconds, oldest first. If
-   `complete` is false, the table could not be read, and the snapshot has this server's finals.
-3. Then every `partial` and `final` of every speaker follows, as it happens, in the order of `seq`.
-   No message of the snapshot is repeated, and no message after it is left out.
-4. At least every {heartbeat:g} seconds a message comes, a `heartbeat` if there is no other. A
-   viewer who gets no message for twice that long has lost the connection and opens a new one. The
-   new snapshot closes the gap; `utteranceId` identifies utterances that came before.
-
-With `language`, utterances in other languages are translated. The originals are not changed.
-`translation` messages follow them, each with the `utteranceId` and the `seq` of what it
-translates. All finals are translated, those of the snapshot too; of the partials only some.
-Originals never wait for their translation: a client shows the original until the translation
-comes. `translation_status` reports when translations fail. `GET /api/stt/languages` lists the
-languages; another one is refused with `unsupported_language`.
-
-A viewer sends nothing. A viewer who does not read is closed with `slow_consumer`, so that nobody
-else waits. `mode=snapshot` repeats the `snapshot` every {heartbeat:g} seconds and sends nothing
-else.
-
-## Too many connections
-
-The number of viewers of a server and of a conversation is limited, as speakers are limited by
-slots. For one address the rate of connecting is limited, but not the number of connections,
-because a lecture hall is one address. An IPv6 network of 64 bits counts as one address. A client
-that connects too fast, or finds no place, gets an `error` with its code and `retryAfter`. A client
-that continues to connect too fast, or repeats a request that is refused, gets a plain HTTP 429
-with `Retry-After` instead of the WebSocket. The request that opens a connection must be complete
-within {request:g} seconds.
-
-## An example session
-
-`>` is sent by the client, `<` by the server.
-
-"""
-
-_ERRORS = """\
-## Errors
-
-A refusal or a failure is reported twice: by an `error` message, and by the code of the close that
-follows at once. The handshake itself succeeds, because browsers do not show why one failed. There
-are exceptions: an unknown path is answered with `404`, a page of a foreign origin with `403`, and
-a load balancer in front may answer `502` or `503` before the service is reached. To retry with
-back-off means: after 0.5 s, doubled each time up to 30 s, with jitter, and not before `retryAfter`
-seconds if it is given.
-
-{table}
-Codes without an `error` message: {normal} is the normal end. {going_away} means that the server
-shuts down; finals are safe, and another server takes new connections. What breaks WebSocket itself
-(RFC 6455) is closed with that protocol's codes: {protocol_error} for malformed frames, frames
-without a mask or in a wrong order, {invalid_text} for a text that is not UTF-8, {too_big} for a
-frame beyond twice the limit. A client's library reports 1006 when a connection broke off. A
-handshake for a version of WebSocket other than 13 is answered with `426`.
-"""
-
-_EXAMPLES = """\
-## Client examples
-
-### Browser
-
-```js
-const speaker = new WebSocket(
-  `wss://${location.host}/api/stt/transcribe?sampleRate=${sampleRate}&conversationId=standup`);
-const captions = new Map();  // utteranceId -> text: a later message replaces an earlier one
-
-speaker.onmessage = ({data}) => {
-  const message = JSON.parse(data);
-  if (message.type === "ready") startRecording((pcm) => speaker.send(pcm));  // an Int16Array
-  if (message.type === "partial" || message.type === "final")
-    captions.set(message.utteranceId, message.text);
-  if (message.type === "error") console.warn(message.code, message.message, message.retryAfter);
-};
-const stop = () => speaker.send(JSON.stringify({type: "stop"}));  // then wait for "closed"
-```
-
-### Python
-
-Sends a 16 bit WAV file as fast as the service takes it, and prints the finals:
-
-```python
-import asyncio
-import sys
-import wave
-
-import aiohttp
-
-
-async def send(socket: aiohttp.ClientWebSocketResponse, audio: wave.Wave_read) -> None:
-    while pcm := audio.readframes(audio.getframerate() // 10):
-        await socket.send_bytes(pcm)
-    await socket.send_json({"type": "stop"})
-
-
-async def main(base: str, path: str) -> None:
-    with wave.open(path) as audio:
-        query = {"sampleRate": audio.getframerate(), "channels": audio.getnchannels()}
-        async with (
-            aiohttp.ClientSession(base) as http,
-            http.ws_connect("/api/stt/transcribe", params=query) as socket,
-            asyncio.TaskGroup() as tasks,
-        ):
-            sending = None
-            async for frame in socket:
-                message = frame.json()
-                if message["type"] == "ready":
-                    sending = tasks.create_task(send(socket, audio))
-                elif message["type"] == "final":
-                    print(message["text"])
-                elif message["type"] == "error":
-                    raise SystemExit(f"{message['code']}: {message['message']}")
-
-
-asyncio.run(main(sys.argv[1], sys.argv[2]))
-```
-
-`client/live/connection.py` is a complete client with typed messages and errors.
-"""
-
 
 # --- the page: tables -------------------------------------------------------------------------
 
 
 def markdown() -> str:
-    """Return `docs/protocol.md`."""
+    """Return `docs/protocol.md` with its generated blocks rendered anew.
+
+    Raises:
+        ValueError: the page lacks one of the blocks.
+    """
+    page = PAGE.read_text()
+    for name, render in (
+        ("example session", _example_session),
+        ("messages and limits", _reference),
+        ("errors", _errors),
+    ):
+        begin = f"<!-- generated: {name} -->\n"
+        before, found, rest = page.partition(begin)
+        _, end, after = rest.partition(_END)
+        if not (found and end):
+            raise ValueError(f"{PAGE.name} has no block {begin}...{_END}")
+        page = f"{before}{begin}\n{render()}\n{end}{after}"
+    return page
+
+
+def _reference() -> str:
     defs = schema()["$defs"]
     parts = [
-        _HEAD,
-        _LIFECYCLE.format(
-            normal=protocol.CLOSE_NORMAL,
-            snapshot=protocol.SNAPSHOT_SECONDS,
-            heartbeat=protocol.HEARTBEAT_SECONDS,
-            request=protocol.REQUEST_SECONDS,
-        )
-        + _example_session(),
         "## Parameters\n",
         _section(
             defs,
@@ -383,8 +226,6 @@ def markdown() -> str:
         _section(defs, "Word", note="", title="Word, in `partial`, `final` and Utterance"),
         _section(defs, "Utterance", note="", title="Utterance, in `snapshot`"),
         _limits(),
-        _errors(),
-        _EXAMPLES,
     ]
     return "\n".join(parts)
 
@@ -479,15 +320,7 @@ def _errors() -> str:
         )
         for code, kind in protocol.ERRORS.items()
     ]
-    table = _table(("code", "close code", "meaning", "retry", "what to do"), rows)
-    return _ERRORS.format(
-        table=table,
-        normal=protocol.CLOSE_NORMAL,
-        going_away=protocol.CLOSE_GOING_AWAY,
-        protocol_error=protocol.CLOSE_PROTOCOL_ERROR,
-        invalid_text=protocol.CLOSE_INVALID_TEXT,
-        too_big=protocol.CLOSE_MESSAGE_TOO_BIG,
-    )
+    return _table(("code", "close code", "meaning", "retry", "what to do"), rows)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

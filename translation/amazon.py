@@ -90,8 +90,8 @@ class TranslateClient(Protocol):
         """Translate a text."""
 
 
-def client(region: str | None) -> TranslateClient:
-    """Return a client for a region of AWS; None uses the AWS SDK's own setting.
+def create_client(region: str | None) -> TranslateClient:
+    """Create a client for a region of AWS; None uses the region that the AWS SDK is set to.
 
     Raises:
         NoRegionError: the SDK has no region either.

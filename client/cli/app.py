@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ from client.cli.conversation import transcript
 from client.cli.options import EPILOG
 from client.cli.printing import Printer
 from client.cli.progress import StreamBar
-from client.cli.running import EXIT_CODES, run
+from client.cli.running import EXIT_CODES, asyncio_command
 from client.cli.transcripts import fetch, status
 from client.cli.upload import upload
 from client.errors import ClientError, EndedByService, ExitCode, UsageError
@@ -77,7 +77,8 @@ Options = Annotated[
 
 
 @app.command(epilog=EXIT_CODES)
-def stream(
+@asyncio_command
+async def stream(
     file: Annotated[
         Path, typer.Argument(help="A recording of any format that FFmpeg reads.", readable=False)
     ],
@@ -105,45 +106,42 @@ def stream(
     option: Options = None,
     interim_results: Interim = False,
     as_json: Json = False,
-) -> None:
+) -> ExitCode:
     """Stream a recording; print its finals.
 
     Ctrl-C ends the audio there and waits briefly for the last words; a second one ends at once.
     """
-
-    async def main() -> ExitCode:
-        sent = 2 if separate_channels else channels
-        parameters = transcribe_parameters(
-            sample_rate=sample_rate,
-            channels=sent,
-            channel_mode="separate" if separate_channels else None,
-            conversation_id=conversation,
-            speaker=speaker,
-            language=language,
-            options=engine_options(option or ()),
+    sent = 2 if separate_channels else channels
+    parameters = transcribe_parameters(
+        sample_rate=sample_rate,
+        channels=sent,
+        channel_mode="separate" if separate_channels else None,
+        conversation_id=conversation,
+        speaker=speaker,
+        language=language,
+        options=engine_options(option or ()),
+    )
+    info = await asyncio.to_thread(read_header, file)
+    if separate_channels and info.channels != sent:
+        raise UsageError(
+            f"{file}: --separate-channels is for recordings of two channels, and this one "
+            f"has {info.channels}"
         )
-        info = await asyncio.to_thread(read_header, file)
-        if separate_channels and info.channels != sent:
-            raise UsageError(
-                f"{file}: --separate-channels is for recordings of two channels, and this one "
-                f"has {info.channels}"
-            )
-        frames = read_file(file, PcmFormat(sample_rate, sent))
-        return await _speak(
-            url,
-            parameters,
-            frames,
-            printer=Printer(as_json=as_json),
-            interim_results=interim_results,
-            paced=real_time,
-            duration=info.duration,
-        )
-
-    _run(main())
+    frames = read_file(file, PcmFormat(sample_rate, sent))
+    return await _speak(
+        url,
+        parameters,
+        frames,
+        printer=Printer(as_json=as_json),
+        interim_results=interim_results,
+        paced=real_time,
+        duration=info.duration,
+    )
 
 
 @app.command(epilog=EXIT_CODES)
-def mic(
+@asyncio_command
+async def mic(
     *,
     url: Url = DEFAULT_URL,
     conversation: Conversation = None,
@@ -158,45 +156,42 @@ def mic(
     option: Options = None,
     interim_results: Interim = False,
     as_json: Json = False,
-) -> None:
+) -> ExitCode:
     """Stream a microphone until Ctrl-C; print the finals."""
-
-    async def main() -> ExitCode:
-        printer = Printer(as_json=as_json and not list_devices)
-        if list_devices:
-            for line in microphones():
-                printer.print_result(line)
-            return ExitCode.OK
-        microphone = open_microphone(device)
-        parameters = transcribe_parameters(
-            sample_rate=microphone.format.sample_rate,
-            channels=microphone.format.channels,
-            conversation_id=conversation,
-            speaker=speaker,
-            language=language,
-            options=engine_options(option or ()),
+    printer = Printer(as_json=as_json and not list_devices)
+    if list_devices:
+        for line in microphones():
+            printer.print_result(line)
+        return ExitCode.OK
+    microphone = open_microphone(device)
+    parameters = transcribe_parameters(
+        sample_rate=microphone.format.sample_rate,
+        channels=microphone.format.channels,
+        conversation_id=conversation,
+        speaker=speaker,
+        language=language,
+        options=engine_options(option or ()),
+    )
+    try:
+        return await _speak(
+            url,
+            parameters,
+            microphone.record(),
+            printer=printer,
+            interim_results=interim_results,
+            paced=False,  # a microphone keeps its own time
+            duration=None,
         )
-        try:
-            return await _speak(
-                url,
-                parameters,
-                microphone.record(),
-                printer=printer,
-                interim_results=interim_results,
-                paced=False,  # a microphone keeps its own time
-                duration=None,
+    finally:
+        if microphone.dropped_frames:
+            printer.print_note(
+                f"{microphone.dropped_frames} frames were dropped: the service did not keep up."
             )
-        finally:
-            if microphone.dropped_frames:
-                printer.print_note(
-                    f"{microphone.dropped_frames} frames were dropped: the service did not keep up."
-                )
-
-    _run(main())
 
 
 @app.command(epilog=EXIT_CODES)
-def watch(
+@asyncio_command
+async def watch(
     conversation: Annotated[str, typer.Argument(help="The conversation to follow.")],
     *,
     url: Url = DEFAULT_URL,
@@ -209,36 +204,32 @@ def watch(
     ] = None,
     interim_results: Interim = False,
     as_json: Json = False,
-) -> None:
+) -> ExitCode:
     """Print the captions of a conversation until Ctrl-C.
 
     Begins with the last two minutes. A lost connection is made again, without doubled finals.
     """
+    printer = Printer(as_json=as_json)
+    captions = CaptionPrinter(printer, interim_results=interim_results)
 
-    async def main() -> ExitCode:
-        printer = Printer(as_json=as_json)
-        captions = CaptionPrinter(printer, interim_results=interim_results)
+    def announce_retry(error: ClientError, delay: float) -> None:
+        printer.print_note(f"{error}; connecting again in {delay:.1f} s")
 
-        def announce_retry(error: ClientError, delay: float) -> None:
-            printer.print_note(f"{error}; connecting again in {delay:.1f} s")
-
-        parameters = connect_parameters(conversation, language=language)
-        news = follow(
-            url,
-            parameters,
-            on_retry=announce_retry,
-            on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
-        )
-        with _on_interrupt(_cancel_this_task()):
-            async with aclosing(news):
-                if language is None or as_json:
-                    async for each in news:
-                        captions.print_news(each)
-                else:
-                    await _print_translated(printer, captions, news, Held(language))
-        return ExitCode.OK
-
-    _run(main())
+    parameters = connect_parameters(conversation, language=language)
+    news = follow(
+        url,
+        parameters,
+        on_retry=announce_retry,
+        on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
+    )
+    with _on_interrupt(_cancel_this_task()):
+        async with aclosing(news):
+            if language is None or as_json:
+                async for each in news:
+                    captions.print_news(each)
+            else:
+                await _print_translated(printer, captions, news, Held(language))
+    return ExitCode.OK
 
 
 def _connected(snapshot: Snapshot) -> str:
@@ -279,25 +270,22 @@ async def _print_translated(
 
 
 @app.command(epilog=EXIT_CODES)
-def languages(
+@asyncio_command
+async def languages(
     *,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
-) -> None:
+) -> ExitCode:
     """Print what languages the service recognises, and translates into."""
-
-    async def main() -> ExitCode:
-        printer = Printer(as_json=as_json)
-        offer = await ask_for_languages(url)
-        if as_json:
-            printer.print_json(offer.model_dump_json(by_alias=True))
-        printer.print_result(f"Recognised: {', '.join(offer.recognition) or 'any'}")
-        translation = ", ".join(offer.translation) or "nothing, for there is no translator"
-        by = f" ({offer.by})" if offer.translator else ""
-        printer.print_result(f"Translated into: {translation}{by}")
-        return ExitCode.OK
-
-    _run(main())
+    printer = Printer(as_json=as_json)
+    offer = await ask_for_languages(url)
+    if as_json:
+        printer.print_json(offer.model_dump_json(by_alias=True))
+    printer.print_result(f"Recognised: {', '.join(offer.recognition) or 'any'}")
+    translation = ", ".join(offer.translation) or "nothing, for there is no translator"
+    by = f" ({offer.by})" if offer.translator else ""
+    printer.print_result(f"Translated into: {translation}{by}")
+    return ExitCode.OK
 
 
 for command in (upload, status, fetch, transcript):
@@ -389,8 +377,3 @@ def _on_interrupt(
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
-
-
-def _run(main: Coroutine[Any, Any, ExitCode]) -> None:
-    """Run a command, and turn what went wrong into a line on stderr and an exit code."""
-    run(lambda: asyncio.run(main))

@@ -12,7 +12,7 @@ import typer
 from client.aws import explained
 from client.cli.documents import write_document
 from client.cli.printing import Printer
-from client.cli.running import interruptible, run
+from client.cli.running import interruptible_command
 from client.conversations.formats import format_utterances, parse_moment
 from client.conversations.table import TABLE_VARIABLE, open_table, table_resource
 from client.errors import ExitCode, NoSuchConversation
@@ -21,6 +21,7 @@ from client.live.endpoints import connect_parameters
 from transcripts.documents import ConversationTranscript
 
 
+@interruptible_command
 def transcript(
     conversation: Annotated[str, typer.Argument(help="The conversation to read.")],
     *,
@@ -46,29 +47,24 @@ def transcript(
     output: Annotated[
         Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
     ] = None,
-) -> None:
+) -> ExitCode:
     """Print what is stored of a conversation.
 
     Times of captions count from the first utterance that is printed.
     """
-
-    def main() -> ExitCode:
-        name = connect_parameters(conversation).conversation_id
-        now = datetime.now(UTC)
-        begin = parse_moment(since, now) if since is not None else None
-        resource = table_resource(table)
-        with explained(resource):
-            stored = open_table(resource)
-            utterances = stored.read(name, begin) if begin else stored.read(name)
-            first = next(utterances, None)
-            if first is None:
-                if begin is None or next(stored.read(name), None) is None:
-                    raise NoSuchConversation(f"{name}: nothing is stored of this conversation")
-                Printer().print_note(f"{name}: nothing was said since {since}.")
-            about = ConversationTranscript(conversation_id=name, created_at=now, since=begin)
-            found = chain((first,) if first else (), utterances)
-            write_document(format_utterances(about, found, wanted), wanted, output)
-        return ExitCode.OK
-
-    with interruptible():
-        run(main)
+    name = connect_parameters(conversation).conversation_id
+    now = datetime.now(UTC)
+    begin = parse_moment(since, now) if since is not None else None
+    resource = table_resource(table)
+    with explained(resource):
+        stored = open_table(resource)
+        utterances = stored.read(name, begin) if begin else stored.read(name)
+        first = next(utterances, None)
+        if first is None:
+            if begin is None or next(stored.read(name), None) is None:
+                raise NoSuchConversation(f"{name}: nothing is stored of this conversation")
+            Printer().print_note(f"{name}: nothing was said since {since}.")
+        about = ConversationTranscript(conversation_id=name, created_at=now, since=begin)
+        found = chain((first,) if first else (), utterances)
+        write_document(format_utterances(about, found, wanted), wanted, output)
+    return ExitCode.OK

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from contextlib import AbstractContextManager, ExitStack
-from types import TracebackType
 from typing import Any, Final, Self
 
 from rich.progress import Progress, TaskID, TimeRemainingColumn
@@ -38,12 +37,7 @@ class _Bar:
         self._bar = self._resources.enter_context(bar) if bar else None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._resources.close()
 
     @abstractmethod

@@ -1,15 +1,16 @@
-"""Run a command: what it raises becomes a message on stderr and an exit code."""
+"""Make functions into commands: what they raise becomes a message on stderr and an exit code."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
-from typing import Final
+from typing import Any, Final, ParamSpec
 
 import typer
 
@@ -23,7 +24,36 @@ EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in E
 _NO_SERVICE: Final = f"Is it running, and is this its address? See --url, {URL_VARIABLE}."
 
 
-def run(command: Callable[[], ExitCode]) -> None:
+P = ParamSpec("P")
+
+
+def interruptible_command(function: Callable[P, ExitCode]) -> Callable[P, None]:
+    """Return a command for Typer that runs `function` and can be interrupted.
+
+    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt`; another one ends the program at once.
+    """
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        with _interruptible():
+            _run(lambda: function(*args, **kwargs))
+
+    return command
+
+
+def asyncio_command(
+    function: Callable[P, Coroutine[Any, Any, ExitCode]],
+) -> Callable[P, None]:
+    """Return a command for Typer that runs `function` in an event loop of its own."""
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        _run(lambda: asyncio.run(function(*args, **kwargs)))
+
+    return command
+
+
+def _run(command: Callable[[], ExitCode]) -> None:
     """Run a command, and turn what went wrong into a line on stderr and an exit code."""
     try:
         code = command()
@@ -49,11 +79,8 @@ def _leave_stdout() -> None:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM raise `KeyboardInterrupt`; another one ends at once.
-
-    For commands without an event loop, and in the main thread only.
-    """
+def _interruptible() -> Iterator[None]:
+    """See `interruptible_command`; in the main thread only."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(number: int, frame: FrameType | None) -> None:

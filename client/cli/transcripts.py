@@ -11,7 +11,7 @@ import typer
 from client.cli.delivery import announce_retry, deliver_transcript, print_status, wait_for_result
 from client.cli.options import BucketName, Json, Wait
 from client.cli.printing import Printer
-from client.cli.running import interruptible, run
+from client.cli.running import interruptible_command
 from client.errors import ExitCode
 from client.formats import TranscriptFormat
 from client.recordings.bucket import explained, open_bucket
@@ -30,6 +30,7 @@ SessionName = Annotated[
 ]
 
 
+@interruptible_command
 def status(
     key: Key = None,
     *,
@@ -39,30 +40,25 @@ def status(
         bool, typer.Option("--watch", help="Print each change until there is a transcript.")
     ] = False,
     as_json: Json = False,
-) -> None:
+) -> ExitCode:
     """Print what has become of a recording or a session.
 
     The exit code tells it too: 0 transcribed, 8 not yet, 9 failed, 10 no such recording.
     """
-
-    def main() -> ExitCode:
-        of = target(key, session)
-        printer = Printer(as_json=as_json)
-        home = open_bucket(bucket)
-        with explained(home.name):
-            if not watch:
-                seen = of.read_status(home)
-                print_status(printer, seen)
-                return EXIT_CODE_OF[seen.state]
-            before: Status | None = None
-            for each in poll_status(home, of, on_lost=partial(announce_retry, printer)):
-                if each != before:
-                    print_status(printer, each)
-                before = each
-            return EXIT_CODE_OF[before.state] if before else ExitCode.OK
-
-    with interruptible():
-        run(main)
+    of = target(key, session)
+    printer = Printer(as_json=as_json)
+    home = open_bucket(bucket)
+    with explained(home.name):
+        if not watch:
+            seen = of.read_status(home)
+            print_status(printer, seen)
+            return EXIT_CODE_OF[seen.state]
+        before: Status | None = None
+        for each in poll_status(home, of, on_lost=partial(announce_retry, printer)):
+            if each != before:
+                print_status(printer, each)
+            before = each
+        return EXIT_CODE_OF[before.state] if before else ExitCode.OK
 
 
 EXIT_CODE_OF: Final = {
@@ -73,6 +69,7 @@ EXIT_CODE_OF: Final = {
 }
 
 
+@interruptible_command
 def fetch(
     key: Key = None,
     *,
@@ -86,19 +83,14 @@ def fetch(
         Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
     ] = None,
     wait: Wait = False,
-) -> None:
+) -> ExitCode:
     """Print the transcript of a recording or a session."""
-
-    def main() -> ExitCode:
-        of = target(key, session)
-        printer = Printer()
-        home = open_bucket(bucket)
-        with explained(home.name):
-            seen = wait_for_result(home, printer, of) if wait else of.read_status(home)
-            if not (isinstance(seen, SessionStatus) and seen.readable):
-                require_transcript(seen)
-            deliver_transcript(home, printer, of, seen, wanted=wanted, output=output)
-        return ExitCode.OK
-
-    with interruptible():
-        run(main)
+    of = target(key, session)
+    printer = Printer()
+    home = open_bucket(bucket)
+    with explained(home.name):
+        seen = wait_for_result(home, printer, of) if wait else of.read_status(home)
+        if not (isinstance(seen, SessionStatus) and seen.readable):
+            require_transcript(seen)
+        deliver_transcript(home, printer, of, seen, wanted=wanted, output=output)
+    return ExitCode.OK

@@ -13,7 +13,7 @@ from client.cli.delivery import deliver_transcript, print_status, wait_for_resul
 from client.cli.options import BucketName, Json, Wait
 from client.cli.printing import Printer
 from client.cli.progress import UploadProgress, format_bytes
-from client.cli.running import interruptible, run
+from client.cli.running import interruptible_command
 from client.errors import ClientError, ExitCode, UnreadableAudio, UsageError
 from client.formats import TranscriptFormat
 from client.recordings.bucket import Bucket, explained, open_bucket
@@ -40,6 +40,7 @@ from client.recordings.uploading import (
 from transcripts.recordings.keys import Session
 
 
+@interruptible_command
 def upload(
     files: Annotated[
         list[Path],
@@ -76,40 +77,35 @@ def upload(
         ),
     ] = False,
     as_json: Json = False,
-) -> None:
+) -> ExitCode:
     """Upload recordings to be transcribed; print their keys.
 
     What is there already is not sent again, so an upload that broke off is simply repeated.
     """
-
-    def main() -> ExitCode:
-        if wanted is not None and as_json:
-            raise UsageError("--format prints the transcript, --json what happens: choose one.")
-        printer = Printer(as_json=as_json)
-        folder = _folder(files, user=user, session=session, name=name)
-        if wanted is not None and folder is None and len(files) > 1:
-            raise UsageError("--format is for one recording; `fetch` prints the others.")
-        keys = upload_keys(files, name) if folder is None else []
-        keys, refused = _with_usable_names(printer, keys)
-        if refused and not keys:
-            return refused[0].exit_code
-        home = open_bucket(bucket)
-        with explained(home.name):
-            if folder is not None:
-                targets, errors = _upload_session(home, printer, files[0], folder, force=force)
-                broken = bool(errors)
-            else:
-                targets, errors = _upload_files(home, printer, keys, force=force)
-                errors = refused + errors
-                broken = False
-            if not (wait or wanted):
-                _print_keys(printer, targets)
-            elif not broken:  # for what is not complete one would wait for ever
-                errors += _await(home, printer, targets, wanted)
-        return errors[0].exit_code if errors else ExitCode.OK
-
-    with interruptible():
-        run(main)
+    if wanted is not None and as_json:
+        raise UsageError("--format prints the transcript, --json what happens: choose one.")
+    printer = Printer(as_json=as_json)
+    folder = _folder(files, user=user, session=session, name=name)
+    if wanted is not None and folder is None and len(files) > 1:
+        raise UsageError("--format is for one recording; `fetch` prints the others.")
+    keys = upload_keys(files, name) if folder is None else []
+    keys, refused = _with_usable_names(printer, keys)
+    if refused and not keys:
+        return refused[0].exit_code
+    home = open_bucket(bucket)
+    with explained(home.name):
+        if folder is not None:
+            targets, errors = _upload_session(home, printer, files[0], folder, force=force)
+            broken = bool(errors)
+        else:
+            targets, errors = _upload_files(home, printer, keys, force=force)
+            errors = refused + errors
+            broken = False
+        if not (wait or wanted):
+            _print_keys(printer, targets)
+        elif not broken:  # for what is not complete one would wait for ever
+            errors += _await(home, printer, targets, wanted)
+    return errors[0].exit_code if errors else ExitCode.OK
 
 
 def _folder(

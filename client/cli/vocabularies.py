@@ -11,7 +11,7 @@ import typer
 from client import aws
 from client.cli.options import EPILOG
 from client.cli.printing import Printer
-from client.cli.running import interruptible, run
+from client.cli.running import interruptible_command
 from client.errors import ExitCode, UsageError
 from client.recordings.bucket import BUCKET_VARIABLE, explained, open_bucket
 from client.vocabularies import (
@@ -47,6 +47,7 @@ _LINE_SECONDS: Final = 60.0
 
 
 @app.command(epilog=EPILOG)
+@interruptible_command
 def put(
     name: Name,
     file: Annotated[
@@ -77,88 +78,71 @@ def put(
     ] = True,
     region: Region = None,
     as_json: Json = False,
-) -> None:
+) -> ExitCode:
     """Create a vocabulary, or replace what is in it.
 
     The exit code is 0 if it is ready (with --no-wait: sent), 8 if not yet, 9 if it failed.
     """
-
-    def main() -> ExitCode:
-        kind = _kind(is_filter)
-        entries, content = read(kind, file)
-        printer = Printer(as_json=as_json)
-        account = _account(region, kind, name)
-        upload = partial(_upload, bucket, name, content)
-        stored, is_new = account.put(kind, name, language, entries, upload)
-        did = "Created" if is_new else "Replaced"
-        count = len(entries.phrases)
-        noun = "entry" if count == 1 else "entries"
-        printer.print_note(f"{did} the {kind.noun} {name}: {count} {noun}.")
-        if stored.state == "PENDING" and wait:
-            stored = _await(printer, account, name)
-        _print_stored(printer, stored)
-        if stored.state == "PENDING" and not wait:
-            return ExitCode.OK
-        return _EXIT_CODES[stored.state]
-
-    with interruptible():
-        run(main)
+    kind = _kind(is_filter)
+    entries, content = read(kind, file)
+    printer = Printer(as_json=as_json)
+    account = _account(region, kind, name)
+    upload = partial(_upload, bucket, name, content)
+    stored, is_new = account.put(kind, name, language, entries, upload)
+    did = "Created" if is_new else "Replaced"
+    count = len(entries.phrases)
+    noun = "entry" if count == 1 else "entries"
+    printer.print_note(f"{did} the {kind.noun} {name}: {count} {noun}.")
+    if stored.state == "PENDING" and wait:
+        stored = _await(printer, account, name)
+    _print_stored(printer, stored)
+    if stored.state == "PENDING" and not wait:
+        return ExitCode.OK
+    return _EXIT_CODES[stored.state]
 
 
 @app.command(epilog=EPILOG)
+@interruptible_command
 def status(
     name: Name, *, is_filter: IsFilter = False, region: Region = None, as_json: Json = False
-) -> None:
+) -> ExitCode:
     """Print whether a vocabulary is PENDING, READY or FAILED, and why.
 
     The exit code is 0 if it is ready, 8 if not yet, 9 if it failed, 10 if there is none.
     """
-
-    def main() -> ExitCode:
-        kind = _kind(is_filter)
-        stored = _account(region, kind, name).get(kind, name)
-        _print_stored(Printer(as_json=as_json), stored)
-        return _EXIT_CODES[stored.state]
-
-    with interruptible():
-        run(main)
+    kind = _kind(is_filter)
+    stored = _account(region, kind, name).get(kind, name)
+    _print_stored(Printer(as_json=as_json), stored)
+    return _EXIT_CODES[stored.state]
 
 
 @app.command("list", epilog=EPILOG)
-def list_(*, is_filter: IsFilter = False, region: Region = None, as_json: Json = False) -> None:
+@interruptible_command
+def list_(*, is_filter: IsFilter = False, region: Region = None, as_json: Json = False) -> ExitCode:
     """Print the vocabularies of the account in the region, the newest first."""
-
-    def main() -> ExitCode:
-        kind = _kind(is_filter)
-        printer = Printer(as_json=as_json)
-        is_empty = True
-        for stored in _account(region, kind, ALL).all(kind):
-            _print_stored(printer, stored)
-            is_empty = False
-        if is_empty:
-            printer.print_note(f"There is no {kind.noun}. {kind.hint}")
-        return ExitCode.OK
-
-    with interruptible():
-        run(main)
+    kind = _kind(is_filter)
+    printer = Printer(as_json=as_json)
+    is_empty = True
+    for stored in _account(region, kind, ALL).all(kind):
+        _print_stored(printer, stored)
+        is_empty = False
+    if is_empty:
+        printer.print_note(f"There is no {kind.noun}. {kind.hint}")
+    return ExitCode.OK
 
 
 @app.command(epilog=EPILOG)
+@interruptible_command
 def delete(
     name: Name, *, is_filter: IsFilter = False, region: Region = None, as_json: Json = False
-) -> None:
+) -> ExitCode:
     """Delete a vocabulary. Streams that name it are refused from then on."""
-
-    def main() -> ExitCode:
-        kind = _kind(is_filter)
-        _account(region, kind, name).delete(kind, name)
-        printer = Printer(as_json=as_json)
-        printer.print_result(f"{name}: deleted")
-        printer.print_event("deleted", name=name, filter=is_filter)
-        return ExitCode.OK
-
-    with interruptible():
-        run(main)
+    kind = _kind(is_filter)
+    _account(region, kind, name).delete(kind, name)
+    printer = Printer(as_json=as_json)
+    printer.print_result(f"{name}: deleted")
+    printer.print_event("deleted", name=name, filter=is_filter)
+    return ExitCode.OK
 
 
 _EXIT_CODES: Final = {

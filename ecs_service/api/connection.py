@@ -1,9 +1,8 @@
 """One WebSocket of a client, as the base class of all connections.
 
-A `Connection` is called back for each message and never waits: a slow reader is disconnected when
-too much waits for it, and there is no task for each message, which would cost more than everything
-that is done with an audio message. Its `serve` coroutine spans the connection's life; `end` makes
-it return.
+A `Connection` is called back for each message and never waits. It disconnects a slow reader when
+too many bytes wait for it. There is no task for each message: a task would cost more than all the
+work on an audio message. The `serve` coroutine spans the connection's life; `end` makes it return.
 
 What a client can make the service do is bounded, whether it reads or not:
 
@@ -224,7 +223,7 @@ class Connection(WSListener):
                 timer.cancel()
 
     def pause_writing(self) -> None:
-        """Watch a client for which bytes wait. How many, `deliver` checks by itself."""
+        """Start `_watch`, because bytes wait for the client; `deliver` limits how many."""
         self._watch()
 
     def resume_writing(self) -> None:

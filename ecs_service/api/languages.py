@@ -12,7 +12,7 @@ from speech.engines.base import Engine
 def list_languages(engine: Engine, translations: Translations) -> HttpResponse:
     """Return the languages as BCP 47 tags; an empty `recognition` means any.
 
-    A client that asks for recognition of another one is refused at the handshake.
+    A client that asks to recognise a language that is not listed is refused at the handshake.
     """
     body = {
         "engine": engine.name,

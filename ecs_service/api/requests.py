@@ -45,7 +45,7 @@ class HttpRequest:
         return self.headers.get("Upgrade", "").lower() == "websocket"
 
     def parameters(self, kind: type[_P]) -> _P:
-        """Validate the query as a model.
+        """Parse and validate the query; return it as a `kind`.
 
         Raises:
             Refusal: a parameter is missing, malformed or out of range.

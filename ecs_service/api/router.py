@@ -11,11 +11,10 @@ from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithLis
 
 from ecs_service import telemetry
 from ecs_service.access import AccessPolicy, Forbidden
-from ecs_service.addresses import caller_key
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest, HttpResponse, text_response
-from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures
+from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures, caller_key
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 

@@ -83,7 +83,7 @@ class SpeakerConnection(LiveConnection):
                 await self._run_until_end(self._stream)
 
     def _start_reading(self) -> None:
-        """Take the client's messages, first those that came with the handshake."""
+        """Handle messages from now on; first those that arrived with the handshake."""
         self._is_ready = True
         try:
             for handle, message in self._early:
@@ -134,7 +134,7 @@ class SpeakerConnection(LiveConnection):
     # --- messages from the client ---------------------------------------------------------
 
     def on_binary(self, message: bytes) -> None:
-        """Take audio."""
+        """Pass audio to the stream; pause reading if the engine is too far behind."""
         if not self._is_ready:
             self._defer(self.on_binary, message)
             return
@@ -165,7 +165,7 @@ class SpeakerConnection(LiveConnection):
         self.send(self._stream.ack())
 
     def on_text(self, message: bytes) -> None:
-        """Carry out a control message."""
+        """Execute a control message."""
         if not self._is_ready:
             self._defer(self.on_text, message)
             return

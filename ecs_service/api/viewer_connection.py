@@ -59,9 +59,9 @@ class ViewerConnection(LiveConnection):
             sending.cancel()
 
     def deliver(self, frame: bytes) -> None:
-        """Send one text frame; end the connection if too much waits for it, or for all viewers.
+        """Send one text frame; end the connection if too many bytes wait for it or for all viewers.
 
-        In the second case it is aborted at once, because what waits has to be freed.
+        In the second case it is aborted at once, to free their memory.
         """
         waiting = self._tcp.get_write_buffer_size()
         if self._closed or self._live.unread.allows(self, waiting):

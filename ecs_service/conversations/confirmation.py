@@ -7,8 +7,8 @@ a table that can lose its last seconds when it is killed.
 
 A check reads up to a hundred finals in one call. While finals are missing, at most ten every
 `EVERY_SECONDS` are sent again, each after a pause that grows fourfold, so that a slow processor can
-catch up. A final is set aside when `MOST_SENDINGS` (an hour and a half) did not bring it into the
-table, or when it is older than what a queue keeps.
+catch up. A final is set aside when it is not in the table after
+`MOST_SENDINGS` (an hour and a half), or when it is older than a queue keeps messages.
 
 A table that cannot be reached does not stop the outbox. Without the right to read the table the
 queue's acceptance is enough.
@@ -31,6 +31,7 @@ from pydantic import ValidationError
 from ecs_service import telemetry
 from ecs_service.conversations.journal import Journal, JournalEntry, SentEntry
 from ecs_service.conversations.outbox import BATCH
+from foundation.backoff import backoff
 from transcripts.conversations import MOST_KEYS, Key, key_of
 from transcripts.models import Utterance
 
@@ -53,9 +54,10 @@ class StoredKeys(Protocol):
 
 
 class CheckResult(Enum):
-    """What a check says about a final.
+    """The result of a check for a final.
 
-    `SEEN` is found once, `CONFIRMED` twice in a row. `MISSING` is sent again, `GIVEN_UP` set aside.
+    `SEEN`: found once. `CONFIRMED`: found twice in a row. `MISSING`: to be sent again. `GIVEN_UP`:
+    to be set aside.
     """
 
     CONFIRMED = auto()
@@ -65,7 +67,7 @@ class CheckResult(Enum):
 
 
 def classify(entry: SentEntry, *, found: bool | None, now: float) -> CheckResult:
-    """Decide what follows for an entry from a check.
+    """Return the result of a check for an entry.
 
     Args:
         entry: the journal's entry.
@@ -93,7 +95,8 @@ class Confirmation:
     ) -> None:
         """Make a confirmation that checks `table` twice, `pause` seconds apart.
 
-        `send` sends the first of some entries and returns whether the queue accepted any.
+        `send` sends as many of the first entries as fit one call, and returns whether the queue
+        accepted any.
         """
         self._journal = journal
         self._table = table
@@ -113,8 +116,9 @@ class Confirmation:
                 log.error("journal_failed", error=str(error))  # noqa: TRY400 - no stack needed
                 answered = False
             failures = 0 if answered else failures + 1
-            longer = 2.0 ** min(failures, 10)
-            await asyncio.sleep(min(EVERY_SECONDS * longer, LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(
+                backoff(failures + 1, first=EVERY_SECONDS, longest=LONGEST_PAUSE_SECONDS, jitter=0)
+            )
 
     async def _confirm_all(self) -> bool:
         """Check all entries that are due, or until some are missing.

@@ -1,7 +1,7 @@
 """Keeps finals in a small SQLite file until they are known to be in the table.
 
 An entry waits until the queue has accepted it. It then stays as a `SentEntry` until it was found
-in the table. An entry that the queue or the table will never take is set aside for a person.
+in the table. An entry that the queue or the table will never take is set aside for an operator.
 
 The file survives the process: each final is synced to the operating system, so that even `kill -9`
 loses nothing (a power cut may lose the last moments). Without a path the journal is in memory.
@@ -134,7 +134,7 @@ class Journal:
         )
 
     def set_aside(self, entry_id: int, reason: str) -> None:
-        """Take an entry that can never be stored out of the way, and keep it for a person."""
+        """Exclude an entry that can never be stored from sending, and keep it for an operator."""
         self._db.execute(
             "UPDATE pending SET refused = ?, due = NULL WHERE id = ?", (reason, entry_id)
         )

@@ -32,7 +32,7 @@ class RecentFinals(Protocol):
 
 
 class NoRecentFinals:
-    """The null implementation, for a service without a table."""
+    """No finals: the `RecentFinals` of a service without a table."""
 
     def since(self, conversation_id: ConversationId, moment: datetime) -> list[Utterance]:
         """Return nothing."""

@@ -126,7 +126,7 @@ class TranslationPlan:
     def retract(self, job: TranslationJob) -> bool:
         """Drop an utterance's texts before `job`, whether they wait or are being translated.
 
-        Returns whether viewers have a translation of one, which is wrong now.
+        Returns whether viewers have a translation of such a text, which is outdated now.
         """
         utterance = self._open.get(job.utterance_id)
         if utterance is None:
@@ -147,7 +147,7 @@ class TranslationPlan:
         return self._overflow()
 
     def take(self, now: float) -> TranslationJob | None:
-        """Take the text to translate now, if there is one. `complete` must follow for a partial."""
+        """Take the text to translate now, if any; call `complete` after a partial's call."""
         if self._finals:
             return self._finals.popleft()
         ready = [each for each in self._takeable() if each.due <= now]
@@ -165,7 +165,7 @@ class TranslationPlan:
                 utterance.last_text = ""
 
     def accept_answer(self, job: TranslationJob) -> bool:
-        """Return whether to publish the translation of `job`; if so, no older one after it."""
+        """Return whether to publish the translation of `job`; if so, older ones no longer are."""
         if job.is_final:
             return True
         utterance = self._open.get(job.utterance_id)

@@ -2,8 +2,8 @@
 
 There is one `Interpreter` for each conversation and language that somebody reads. It observes the
 conversation: it gets each message after all subscribers, so that it cannot delay the originals. It
-has each text translated once, however many read it, and caches the answer for viewers who come
-later. `translation_plan.py` decides what is translated when.
+translates each text once for all readers, and caches the translation for later ones.
+`translation_plan.py` decides what is translated when.
 
 While the translator fails, one call at a time probes it, after growing pauses. Finals wait for it
 for up to `TranslationPolicy.final_seconds`; of an utterance's partials only the newest waits.
@@ -82,9 +82,10 @@ class Translations:
     def add_reader(
         self, conversation: Conversation, target: Language, reader: Subscriber, snapshot: Snapshot
     ) -> Iterator[None]:
-        """Deliver translations to `reader` while the context is open, and those of `snapshot`.
+        """Deliver translations into `target`, one of `languages`, while the context is open.
 
-        `target` is one of `languages`.
+        `reader` first gets translations of the finals in `snapshot`, as far as they are cached; the
+        others follow.
         """
         interpreter = self._interpreter(conversation, target)
         interpreter.add_reader(reader, snapshot)
@@ -145,7 +146,7 @@ class Interpreter:
     # --- readers ----------------------------------------------------------------------------
 
     def add_reader(self, reader: Subscriber, snapshot: Snapshot) -> None:
-        """Deliver translations to `reader` from now on, and those of the finals in `snapshot`."""
+        """Deliver translations to `reader` from now on, also of the finals in `snapshot`."""
         self.readers.add(reader)
         if self._state == "failing":
             reader.deliver(encode(self._status()))

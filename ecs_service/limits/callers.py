@@ -1,4 +1,4 @@
-"""Limits the rates at which an address may connect and be refused.
+"""Finds the address of a caller, and limits the rates at which it may connect and be refused.
 
 The number of connections of an address is not limited, because a lecture hall is one address. There
 are two budgets with two responses. A client that connects too fast gets the error `rate_limited`
@@ -9,12 +9,14 @@ much as viewers do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from ecs_service.limits.rates import RateLimit
 from ecs_service.refusal import Refusal
+from foundation.addresses import network_key
 from transcripts.protocol import ErrorCode
 
 #: The most addresses that are remembered, some 150 bytes each for each of the two budgets.
@@ -32,6 +34,19 @@ UNCOUNTED = frozenset(
         ErrorCode.TOO_MANY_VIEWERS,
     }
 )
+
+
+def caller_key(headers: Mapping[str, str], header: str | None, peer: str) -> str:
+    """Return the key of the address in `header`, or of the socket's `peer`.
+
+    Behind CloudFront the socket's peer is the load balancer for every client. So the page's
+    CloudFront function writes the client's address into a header
+    (`infra/web/functions/api_request.js`), and a setting names that header. Without the setting no
+    header is trusted. Without a valid address in the header all clients behind the same peer share
+    a key.
+    """
+    claimed = headers.get(header) if header else None
+    return (network_key(claimed) if claimed else None) or network_key(peer) or peer
 
 
 class TooManyFailures(Exception):

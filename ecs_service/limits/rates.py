@@ -48,7 +48,7 @@ class RateLimit:
         return wait if wait > self._interval * 1e-9 else 0.0
 
     def spend(self, key: str) -> None:
-        """Take a token, or the part of one that is left."""
+        """Take a token; if there is less than one, take that part."""
         now = self._clock()
         whole_at = max(self._whole_at.pop(key, 0.0), now) + self._interval
         self._whole_at[key] = min(whole_at, now + self._budget)

@@ -24,7 +24,7 @@ class UnreadBudget:
         self.total = 0
 
     def allows(self, viewer: object, waiting: int) -> bool:
-        """Note that a viewer has `waiting` unread bytes; return whether it may stay connected."""
+        """Record that a viewer has `waiting` unread bytes; return whether it may stay connected."""
         if waiting <= UNCOUNTED_BYTES:
             if viewer in self._waiting:
                 self._forget(viewer)

@@ -16,14 +16,14 @@ class FinalSink(Protocol):
     """Keeps finals until they are stored: the outbox."""
 
     def add(self, utterance: Utterance) -> None:
-        """Keep `utterance` durably, or raise."""
+        """Keep `utterance` durably; raise if that fails."""
 
 
 class NullSink:
-    """The null implementation, for a service that stores nothing."""
+    """Drops finals: the `FinalSink` of a service that stores nothing."""
 
     def add(self, utterance: Utterance) -> None:
-        """Do nothing."""
+        """Drop `utterance`."""
 
 
 class PublishedFrame(NamedTuple):

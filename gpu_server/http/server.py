@@ -21,8 +21,8 @@ from typing import Any, Final, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from foundation.connections import BACKLOG, BURST, ConnectionLimit, Outflow
-from foundation.minimum_rate import MinimumRate
+from foundation.connections import BACKLOG, BURST, ConnectionLimit
+from foundation.minimum_rate import MinimumRate, Outflow
 from gpu_server.http.admission import IN_WORK
 from gpu_server.problems import MEDIA_TYPE, Busy, Problem, RequestStalled
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Annotated
 
-from infra.config.parts import ConfigPart, Problem
+from infra.config.parts import ConfigPart, at_least, within
 
 
 class DataConfig(ConfigPart):
@@ -13,16 +13,8 @@ class DataConfig(ConfigPart):
     #: Keep tables and buckets when a stack is deleted, and refuse to delete the table.
     protected: bool
     #: Restore the table to any second of the last so many days; 0 switches it off.
-    point_in_time_recovery_days: int = 0
-    utterance_days: int = 30
+    point_in_time_recovery_days: Annotated[int, within(0, 35, " days")] = 0
+    #: The function that stores utterances refuses more.
+    utterance_days: Annotated[int, within(1, 3650, " days")] = 30
     #: Recordings are deleted after so many days; None keeps them.
-    recording_days: int | None = 30
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield periods that are out of range."""
-        if not 0 <= self.point_in_time_recovery_days <= 35:  # noqa: PLR2004 - DynamoDB's limit
-            yield "point_in_time_recovery_days", "give 0 to 35 days"
-        if not 1 <= self.utterance_days <= 3650:  # noqa: PLR2004 - the function refuses more
-            yield "utterance_days", "give 1 to 3650 days"
-        if self.recording_days is not None and self.recording_days < 1:
-            yield "recording_days", "give at least 1 day, or null to keep recordings"
+    recording_days: Annotated[int | None, at_least(1, " day, or null to keep recordings")] = 30

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
-from infra.config.parts import ConfigPart, Problem
+from infra.config.parts import Check, ConfigPart, Problem
 
 #: As a token's subject has it; the numbers are both there or both missing.
 _REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+")
+_GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CONNECTION: Final = re.compile(r"[^/*?]+/[^/*?]+/[^/*?]+")
 
 
 class DeliveryConfig(ConfigPart):
@@ -18,10 +20,15 @@ class DeliveryConfig(ConfigPart):
     #: `owner/repository`, as the subjects of GitHub's tokens name it: with their numbers,
     #: `owner@12/repository@34`, for repositories made or renamed after July 15, 2026. Its
     #: workflows may deploy from the GitHub environment of our name.
-    github_repository: str | None = None
+    github_repository: Annotated[
+        str | None, Check(_REPOSITORY.fullmatch, "{!r} is not of the form owner/repository")
+    ] = None
     #: The organisation's GUID, and the service connection as `organisation/project/connection`.
-    azure_organization_id: str | None = None
-    azure_service_connection: str | None = None
+    azure_organization_id: Annotated[str | None, Check(_GUID.fullmatch, "is not a GUID")] = None
+    azure_service_connection: Annotated[
+        str | None,
+        Check(_CONNECTION.fullmatch, "is not of the form organisation/project/connection"),
+    ] = None
     #: An account can have an identity provider only once. True if another environment of the same
     #: account, or somebody else, has made the providers.
     providers_exist: bool = False
@@ -34,22 +41,14 @@ class DeliveryConfig(ConfigPart):
 
     def problems(self) -> Iterator[Problem]:
         """Yield names that would admit nobody, or everybody."""
+        yield from super().problems()
         repository, connection = self.github_repository, self.azure_service_connection
         images = self.images or self.gpu_images
         if not (repository or connection or self.azure_organization_id or images):
             yield "", "is empty: give whose pipelines may deploy, or images; or leave it out"
-        if repository is not None and not _REPOSITORY.fullmatch(repository):
-            yield "github_repository", f"{repository!r} is not of the form owner/repository"
         if self.image_readers and not images:
             yield "image_readers", "read from a repository of images: set images to true"
         if not all(re.fullmatch(r"\d{12}", account) for account in self.image_readers):
             yield "image_readers", "give accounts' numbers of 12 digits"
-        if connection is not None and not re.fullmatch(r"[^/*?]+/[^/*?]+/[^/*?]+", connection):
-            yield "azure_service_connection", "is not of the form organisation/project/connection"
         if (self.azure_organization_id is None) != (connection is None):
             yield "azure_organization_id", "belongs to azure_service_connection: give both"
-        guid = self.azure_organization_id
-        if guid is not None and not re.fullmatch(
-            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", guid
-        ):
-            yield "azure_organization_id", "is not a GUID"

@@ -1,17 +1,15 @@
-"""Formats that several parts of an environment check: ARNs, domains, zones, images, log days."""
+"""Types of fields in several parts of an environment: ARNs, domains, zones, images, log days."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 from infra.aws.log_retention import RETENTION
-from infra.config.parts import Problem
+from infra.config.parts import Check
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
-DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
-
+_DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 
 #: A zone's name, also of a local zone such as `us-west-2-lax-1a`.
 ZONE: Final = re.compile(r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d+)(?:-[a-z]+-\d+)?[a-z]")
@@ -21,6 +19,16 @@ IMAGE: Final = re.compile(
     r"(?::\w[\w.-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
     re.ASCII,
 )
+
+DomainName = Annotated[str, Check(_DOMAIN.fullmatch, "{!r} is not a domain name")]
+#: A period that CloudWatch offers.
+LogDays = Annotated[
+    int,
+    Check(
+        RETENTION.__contains__,
+        f"logs are kept for {', '.join(map(str, RETENTION))} days, not for {{}}",
+    ),
+]
 
 
 def is_arn(text: str, service: str, infix: str) -> bool:
@@ -33,10 +41,3 @@ def region_of(arn: str | None) -> str | None:
     """Return the region in an ARN; None without one."""
     found = _ARN.fullmatch(arn or "")
     return found["region"] if found else None
-
-
-def log_days_problems(days: int) -> Iterator[Problem]:
-    """Yield a period of the field `log_days` that CloudWatch does not offer."""
-    if days not in RETENTION:
-        known = ", ".join(map(str, RETENTION))
-        yield "log_days", f"logs are kept for {known} days, not for {days}"

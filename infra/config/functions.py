@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from infra.config.formats import log_days_problems
-from infra.config.parts import ConfigPart, Problem
+from infra.config.formats import LogDays
+from infra.config.parts import ConfigPart, within
 
 
 class Canary(ConfigPart):
@@ -23,17 +22,9 @@ class FunctionsConfig(ConfigPart):
     #: Deploy the locked dependencies as a layer (built for arm64). Without it the runtime has to
     #: have them, like the interpreter of the embedded emulator.
     with_dependencies: bool = True
-    #: Concurrent invocations of the transcript processor, 2 to 1000.
-    processor_concurrency: int = 10
-    log_days: int = 14
+    #: Concurrent invocations of the transcript processor, within the limits of an event source.
+    processor_concurrency: Annotated[int, within(2, 1000, " invocations at once")] = 10
+    log_days: LogDays = 14
     #: Minutes between the batch worker's regular checks of the queue of jobs. A job that the router
     #: queues wakes it at once; a regular check finds other jobs, and stops idle machines.
-    batch_worker_minutes: int = 1
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield values that AWS would refuse."""
-        if not 2 <= self.processor_concurrency <= 1000:  # noqa: PLR2004 - Lambda's limits
-            yield "processor_concurrency", "an event source takes 2 to 1000 invocations at once"
-        yield from log_days_problems(self.log_days)
-        if not 1 <= self.batch_worker_minutes <= 60:  # noqa: PLR2004 - an hour late is too late
-            yield "batch_worker_minutes", "give 1 to 60 minutes"
+    batch_worker_minutes: Annotated[int, within(1, 60, " minutes")] = 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from infra.aws import cron
 from infra.aws.cron import InvalidCron
 from infra.config import gpu_settings
-from infra.config.formats import IMAGE, log_days_problems
-from infra.config.parts import ConfigPart, Problem
+from infra.config.formats import IMAGE, LogDays
+from infra.config.parts import Check, ConfigPart, Problem, at_least, within
 from infra.wording import suggest
 from transcripts.recordings.machines import ASSUMED_SPEED
 
@@ -19,7 +19,8 @@ from transcripts.recordings.machines import ASSUMED_SPEED
 _GPU_INSTANCE: Final = re.compile(r"(?:gr?|p)\d[a-z]*(?:-[a-z]*\d+)?\.(?:large|\d*xlarge|metal)")
 _FOLDER: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 
-
+#: The most minutes that an alarm can look back, half a day.
+_ALARM_MINUTES: Final = 720
 #: How long jobs may be held back at most; SQS keeps them for 14 days.
 LONGEST_HOLD: Final = timedelta(days=7)
 
@@ -42,29 +43,32 @@ class GpuConfig(ConfigPart):
     settings: Mapping[str, str] = {}
     #: In order of preference. Each needs one GPU that holds the model.
     instance_types: tuple[str, ...] = ("g6.xlarge", "g5.xlarge", "g4dn.xlarge")
-    maximum_instances: int = 1
+    maximum_instances: Annotated[int, at_least(1, ", or leave gpu out")] = 1
     spot: bool = True
     #: Number of waiting jobs per machine before another machine starts.
-    jobs_per_instance: int = 50
+    jobs_per_instance: Annotated[int, at_least(1)] = 50
     #: The first machine starts when this many jobs wait, or when one has waited this many minutes.
     #: Each start costs some minutes of loading, so larger numbers are cheaper and slower.
-    jobs_to_start: int = 1
-    longest_wait_minutes: int = 0
+    jobs_to_start: Annotated[int, at_least(1)] = 1
+    longest_wait_minutes: Annotated[int, within(0, _ALARM_MINUTES, " minutes")] = 0
     #: Expected seconds of audio that a machine transcribes in a second. Recordings that would take
     #: more than some minutes are queued at once. `make cost` uses it, too.
-    speed: float = ASSUMED_SPEED
+    speed: Annotated[float, Check(lambda speed: speed > 0, "give more than 0 seconds")] = (
+        ASSUMED_SPEED
+    )
     #: Minutes without work after which a machine is stopped.
-    idle_minutes: int = 10
+    idle_minutes: Annotated[int, within(1, _ALARM_MINUTES, " minutes")] = 10
     #: When machines may start for waiting jobs, as an EventBridge cron expression in UTC such as
     #: `cron(0 0 * * ? *)`. They then run until the queue is empty. None: at any time.
     batch_at: str | None = None
     #: When one machine is kept warm, as EventBridge cron expressions in UTC.
     warm_from: str | None = None
     warm_until: str | None = None
-    log_days: int = 14
+    log_days: LogDays = 14
 
     def problems(self) -> Iterator[Problem]:
         """Yield machines that could not start, or would never stop."""
+        yield from super().problems()
         if not self.image:
             yield "image", "is missing: give the folder of a Dockerfile, or an image"
         elif not (IMAGE if ":" in self.image else _FOLDER).fullmatch(self.image):
@@ -75,14 +79,10 @@ class GpuConfig(ConfigPart):
             if not _GPU_INSTANCE.fullmatch(kind):
                 hint = suggest(kind, GpuConfig.model_fields["instance_types"].default)
                 yield "instance_types", f"{kind!r} is not an instance type with a GPU: {hint}"
-        if self.maximum_instances < 1:
-            yield "maximum_instances", "give at least 1, or leave gpu out"
         yield from self._image_problems()
-        yield from self._work_problems()
-        if not 1 <= self.idle_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
-            yield "idle_minutes", "give 1 to 720 minutes"
+        if self.jobs_to_start > 1 and not self.longest_wait_minutes and self.batch_at is None:
+            yield "longest_wait_minutes", "is missing: without it no job waits for others"
         yield from self._schedule_problems()
-        yield from log_days_problems(self.log_days)
 
     def _image_problems(self) -> Iterator[Problem]:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?", self.baked_model):
@@ -108,18 +108,6 @@ class GpuConfig(ConfigPart):
         """The languages whose alignment models such an image has."""
         default = ("en",) if self.transcriber == "whisperx" else ()
         return default if self.alignment_languages is None else self.alignment_languages
-
-    def _work_problems(self) -> Iterator[Problem]:
-        if self.jobs_per_instance < 1:
-            yield "jobs_per_instance", "give at least 1"
-        if self.jobs_to_start < 1:
-            yield "jobs_to_start", "give at least 1"
-        if not 0 <= self.longest_wait_minutes <= 720:  # noqa: PLR2004 - an alarm spans a day at most
-            yield "longest_wait_minutes", "give 0 to 720 minutes"
-        if self.jobs_to_start > 1 and not self.longest_wait_minutes and self.batch_at is None:
-            yield "longest_wait_minutes", "is missing: without it no job waits for others"
-        if self.speed <= 0:
-            yield "speed", "give more than 0 seconds"
 
     def _schedule_problems(self) -> Iterator[Problem]:
         if (self.warm_from is None) != (self.warm_until is None):

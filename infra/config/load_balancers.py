@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.config.formats import DOMAIN, ZONE, is_arn, region_of
+from infra.config.formats import ZONE, DomainName, is_arn, region_of
 from infra.config.network import NetworkConfig
-from infra.config.parts import ConfigPart, Problem
+from infra.config.parts import ConfigPart, Problem, within
 
 
 class SharedLoadBalancer(ConfigPart):
@@ -23,21 +23,20 @@ class SharedLoadBalancer(ConfigPart):
     kind: Literal["shared"] = "shared"
     listener_arn: str
     #: The name that CloudFront connects to; the listener's certificate must cover it.
-    domain_name: str
+    domain_name: DomainName
     security_group_id: str
     vpc_id: str
     #: Public subnets of that network, one or more, and their zones in the same order.
     subnet_ids: tuple[str, ...]
     availability_zones: tuple[str, ...]
-    #: The rule's priority in the listener, 1 to 50000.
-    rule_priority: int = 100
+    #: The rule's priority in the listener.
+    rule_priority: Annotated[int, within(1, 50_000)] = 100
 
     def problems(self) -> Iterator[Problem]:
         """Yield malformed attributes."""
+        yield from super().problems()
         if not is_arn(self.listener_arn, "elasticloadbalancing", ":listener/app/"):
             yield "listener_arn", "is not the ARN of an Application Load Balancer's listener"
-        if not DOMAIN.fullmatch(self.domain_name):
-            yield "domain_name", f"{self.domain_name!r} is not a domain name"
         for field, value, prefix in (
             ("security_group_id", self.security_group_id, "sg-"),
             ("vpc_id", self.vpc_id, "vpc-"),
@@ -53,8 +52,6 @@ class SharedLoadBalancer(ConfigPart):
                     "availability_zones",
                     f"{zone!r} is not the name of a zone, such as us-east-1a",
                 )
-        if not 1 <= self.rule_priority <= 50_000:  # noqa: PLR2004 - the listener's limit
-            yield "rule_priority", "give 1 to 50000"
 
     @property
     def region(self) -> str | None:
@@ -100,13 +97,7 @@ class NoLoadBalancer(ConfigPart):
     kind: Literal["none"] = "none"
     network: NetworkConfig = NetworkConfig()
     #: A different number replaces the machine by one with Amazon's newest image. Nothing else does.
-    machine: int = 1
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield a number that is out of range."""
-        yield from super().problems()
-        if not 1 <= self.machine <= 9999:  # noqa: PLR2004 - part of a name
-            yield "machine", "give 1 to 9999; another number makes another machine"
+    machine: Annotated[int, within(1, 9999, "; another number makes another machine")] = 1
 
     @property
     def region(self) -> str | None:

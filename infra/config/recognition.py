@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
 
-from infra.config.parts import ConfigPart, Problem
+from infra.config.parts import ConfigPart, Problem, at_least, within
 from speech.transcribe_operations import (
     MEDICAL_LANGUAGES,
     MEDICAL_OPTIONS,
@@ -108,12 +108,13 @@ class Allowed(ConfigPart):
     pii: tuple[Literal["redact", "identify"], ...] = ()
     transcript_format: tuple[TranscriptFormat, ...] = ()
     #: The longest that a speaker may choose, minutes; 0: none.
-    session_resume_window: int = 0
+    session_resume_window: Annotated[int, within(0, _WINDOW.most, " minutes")] = 0
     #: Transcribe Medical, of any specialty and type; it costs three times as much.
     medical: bool = False
 
     def problems(self) -> Iterator[Problem]:
         """Yield names that Transcribe would refuse."""
+        yield from super().problems()
         for field in ("vocabularies", "vocabulary_filters", "language_models"):
             names: tuple[str, ...] = getattr(self, field)
             for name in names:
@@ -122,8 +123,6 @@ class Allowed(ConfigPart):
         for language in self.languages:
             if language not in _LANGUAGES:
                 yield "languages", f"Transcribe has no language {language!r}"
-        if not 0 <= self.session_resume_window <= _WINDOW.most:
-            yield "session_resume_window", f"give 0 to {_WINDOW.most} minutes"
 
 
 class TranscribeConfig(ConfigPart):
@@ -136,9 +135,9 @@ class TranscribeConfig(ConfigPart):
     options: Mapping[str, str] = {}
     allowed: Allowed = Allowed()
     #: Concurrent streams of all tasks: this environment's share of the account's quota.
-    quota: int = TRANSCRIBE_STREAMS
+    quota: Annotated[int, at_least(1, " stream")] = TRANSCRIBE_STREAMS
     #: Streams started in a second: the account's other quota.
-    starts_per_second: int = TRANSCRIBE_STARTS_PER_SECOND
+    starts_per_second: Annotated[int, at_least(1, " stream")] = TRANSCRIBE_STARTS_PER_SECOND
 
     @property
     def medical(self) -> Literal["never", "allowed", "always"]:
@@ -153,10 +152,6 @@ class TranscribeConfig(ConfigPart):
         yield from self._option_problems()
         if self.medical != "never":
             yield from self._medical_problems()
-        if self.quota < 1:
-            yield "quota", "give at least 1 stream"
-        if self.starts_per_second < 1:
-            yield "starts_per_second", "give at least 1 stream"
 
     def _option_problems(self) -> Iterator[Problem]:
         """Yield default options with which no stream could start."""

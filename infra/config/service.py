@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Annotated, Final
 
-from infra.config.formats import IMAGE, log_days_problems
-from infra.config.parts import ConfigPart, Problem
+from infra.config.formats import IMAGE, LogDays
+from infra.config.parts import Check, ConfigPart, Problem, at_least, within
 from infra.config.recognition import Engine, PocketsphinxConfig, TranscribeConfig
 from infra.config.translation import TranslationConfig
 
@@ -22,9 +22,9 @@ FARGATE_MEMORY: Final[Mapping[int, tuple[int, int, int]]] = {
 
 
 #: Seconds that ECS waits at most between SIGTERM and SIGKILL on Fargate.
-MAX_STOP_SECONDS: Final = 120
+_MAX_STOP_SECONDS: Final = 120
 #: Seconds that the service needs beyond its drain to close files and connections.
-STOP_MARGIN_SECONDS: Final = 10
+_STOP_MARGIN_SECONDS: Final = 10
 #: Bytes of a task's memory per viewer; 25 to 31 kB were measured.
 VIEWER_BYTES: Final = 31_000
 #: A Fargate task can open 65,535 files, and a viewer takes one.
@@ -41,53 +41,49 @@ class ServiceConfig(ConfigPart):
     cpu: int = 256
     memory_mib: int = 512
     #: An image with tag or digest, e.g. from the pipeline; None builds ecs_service/Dockerfile.
-    image: str | None = None
+    image: Annotated[
+        str | None, Check(IMAGE.fullmatch, "{!r} is not an image with a tag or digest")
+    ] = None
     engine: Engine = PocketsphinxConfig()
     #: None leaves translation out.
     translation: TranslationConfig | None = None
     #: Concurrent streams of a task; None leaves it to the engine.
-    slots: int | None = None
+    slots: Annotated[int | None, at_least(1, ", or null")] = None
     #: Concurrent viewers of a task; None: as many as a quarter of its memory and its open files
     #: permit.
     viewers: int | None = None
     #: Concurrent viewers of one conversation and task; None: half of all.
     viewers_per_conversation: int | None = None
     #: Seconds of audio after which a stream ends; None: no limit.
-    max_stream_seconds: float | None = None
+    max_stream_seconds: Annotated[
+        float | None, Check(lambda seconds: seconds > 0, "give more than 0 seconds, or null")
+    ] = None
     #: Least and most tasks. Equal numbers switch autoscaling off.
     minimum_tasks: int = 1
-    maximum_tasks: int = 1
+    maximum_tasks: Annotated[int, at_least(1)] = 1
     #: Number of tasks on demand before Spot is used; None: no Spot.
     on_demand_base: int | None = None
     #: Seconds that a task has after SIGTERM to end streams and send finals to the queue.
-    drain_seconds: int = 25
-    log_days: int = 14
+    drain_seconds: Annotated[
+        int,
+        within(
+            1,
+            _MAX_STOP_SECONDS - _STOP_MARGIN_SECONDS,
+            f": Fargate kills after {_MAX_STOP_SECONDS} s",
+        ),
+    ] = 25
+    log_days: LogDays = 14
 
     def problems(self) -> Iterator[Problem]:
         """Yield values that ECS or Transcribe would refuse, or that would lose finals."""
         yield from super().problems()
         yield from self._size_problems()
-        if self.image is not None and not IMAGE.fullmatch(self.image):
-            yield "image", f"{self.image!r} is not an image with a tag or digest"
-        if self.slots is not None and self.slots < 1:
-            yield "slots", "give at least 1, or null"
         yield from self._viewer_problems()
         yield from self._quota_problems()
-        if self.max_stream_seconds is not None and self.max_stream_seconds <= 0:
-            yield "max_stream_seconds", "give more than 0 seconds, or null"
         if not 1 <= self.minimum_tasks <= self.maximum_tasks:
             yield "minimum_tasks", "give at least 1, and not more than maximum_tasks"
-        if self.maximum_tasks < 1:
-            yield "maximum_tasks", "give at least 1"
         if self.on_demand_base is not None and not 0 <= self.on_demand_base <= self.minimum_tasks:
             yield "on_demand_base", "give 0 to minimum_tasks, or null for no Spot"
-        if not 1 <= self.drain_seconds <= MAX_STOP_SECONDS - STOP_MARGIN_SECONDS:
-            most_seconds = MAX_STOP_SECONDS - STOP_MARGIN_SECONDS
-            yield (
-                "drain_seconds",
-                f"give 1 to {most_seconds}: Fargate kills after {MAX_STOP_SECONDS} s",
-            )
-        yield from log_days_problems(self.log_days)
 
     def _size_problems(self) -> Iterator[Problem]:
         sizes = FARGATE_MEMORY.get(self.cpu)
@@ -143,7 +139,7 @@ class ServiceConfig(ConfigPart):
     @property
     def stop_seconds(self) -> int:
         """Seconds that ECS waits between SIGTERM and SIGKILL."""
-        return self.drain_seconds + STOP_MARGIN_SECONDS
+        return self.drain_seconds + _STOP_MARGIN_SECONDS
 
 
 def list_speech_services(service: ServiceConfig) -> tuple[str, ...]:

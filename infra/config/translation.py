@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from infra.config.parts import ConfigPart, Problem
+from infra.config.parts import Check, ConfigPart, Problem
 from translation.languages import code_of
 
 #: BCP 47, as the protocol has it.
@@ -22,7 +22,10 @@ class TranslationConfig(ConfigPart):
     #: read costs extra, and any viewer may request all of them.
     languages: tuple[str, ...] = ()
     #: Name of a custom terminology that you have made in that region.
-    terminology: str | None = None
+    terminology: Annotated[
+        str | None,
+        Check(_TERMINOLOGY.fullmatch, "{!r} is not a name that Translate could have"),
+    ] = None
     #: `recognised`: each utterance is translated from the language that it was recognised in.
     #: `auto`: Translate has Amazon Comprehend detect the language of each text, which costs extra.
     source: Literal["recognised", "auto"] = "recognised"
@@ -31,8 +34,7 @@ class TranslationConfig(ConfigPart):
 
     def problems(self) -> Iterator[Problem]:
         """Yield languages and names that Translate does not know."""
+        yield from super().problems()
         for language in self.languages:
             if not _LANGUAGE.fullmatch(language) or code_of(language) is None:
                 yield "languages", f"{language!r} is no language of Translate, as fr or pt-BR"
-        if self.terminology is not None and not _TERMINOLOGY.fullmatch(self.terminology):
-            yield "terminology", f"{self.terminology!r} is not a name that Translate could have"

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from foundation.connections import ConnectionLimit, Outflow
-from foundation.minimum_rate import MinimumRate
+from foundation.connections import ConnectionLimit
+from foundation.minimum_rate import MinimumRate, Outflow
 
 
 @dataclass(slots=True, kw_only=True)

@@ -39,7 +39,8 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
 
-from foundation.connections import BACKLOG, BURST, ConnectionLimit, affordable_connections
+from foundation.connections import BACKLOG, BURST, ConnectionLimit
+from foundation.descriptors import affordable_connections
 from foundation.minimum_rate import MinimumRate, TooSlow, enforce_rate
 from infra.web.page_headers import page_headers
 from local_cloud.edge.limits import EdgeLimits, LimitedConnection

@@ -105,7 +105,9 @@ class Snapshots:
         done = self.deliveries.completed() if self.deliveries else []
         gc.disable()  # the copies hold no cycles, and the search for them takes a third of the time
         try:
-            services = sorted(_build_persistence_save_dict().items(), key=_sources_first)
+            services = sorted(
+                _build_persistence_save_dict().items(), key=lambda service: service[0] != "sqs"
+            )
             states = [(name, get_state()) for name, get_state in services]
             for name, state in reversed(states):
                 if state is not None:
@@ -130,11 +132,6 @@ class Snapshots:
                 # A full disk; a change by another thread during the copy; a state that is no JSON.
                 print(f"no snapshot, will try again: {error!r}", file=sys.stderr)  # noqa: T201 - stderr is the log
                 self.note_change()
-
-
-def _sources_first(service: tuple[str, object]) -> bool:
-    name, _ = service
-    return name != "sqs"
 
 
 def write(service: str, state: object) -> None:

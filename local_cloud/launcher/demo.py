@@ -38,10 +38,10 @@ from local_cloud.launcher.parts.service import ServicePart
 from local_cloud.launcher.parts.transcribe import TranscribePart
 from local_cloud.launcher.plan import DemoPlan
 from local_cloud.launcher.ports import HOST, chosen_port, free_port, take_port
+from local_cloud.launcher.preflight import EXIT_FAILURE, EXIT_USAGE
 from local_cloud.launcher.shell_file import shell_file
 from local_cloud.launcher.terminal import print_line
 from local_cloud.launcher.validation import InvalidSettings, validate
-from local_cloud.launcher.preflight import EXIT_FAILURE, EXIT_USAGE
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same request, seconds: `timeout` and
@@ -107,7 +107,8 @@ class Demo:
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
-        recordings.configure(emulator.environment(), emulator.resources)
+        emulated = emulator.cloud.environment()
+        recordings.configure(emulated, emulator.resources)
         names = {
             "CLOUDSCRIBE_URL": url,
             "CONVERSATIONS_TABLE": emulator.resources.table_name,
@@ -116,17 +117,17 @@ class Demo:
         calls_port = free_port()
         if plan.local_transcribe:
             names["AWS_ENDPOINT_URL_TRANSCRIBE"] = f"http://{HOST}:{calls_port}"
-        shell = stack.enter_context(shell_file(folder, emulator.environment(), names))
+        shell = stack.enter_context(shell_file(folder, emulated, names))
 
         parts: list[DemoPart] = [emulator]
-        found = emulator.shared_environment() if plan.own_account else emulator.environment()
+        found = emulator.cloud.shared_environment() if plan.own_account else emulated
         settings = {**found, **plan.settings}
         if plan.local_transcribe:
             transcribe = TranscribePart(
                 log=self._new_log("transcribe"),
                 port=free_port(),
                 calls_port=calls_port,
-                environment=emulator.environment(),
+                environment=emulated,
             )
             await self._start(stack, transcribe, "local Amazon Transcribe")
             settings["TRANSCRIBE_ENDPOINT"] = transcribe.url
@@ -174,6 +175,7 @@ class Demo:
 
     def _print_ready(self, url: str, emulator: EmulatorPart, shell: Path) -> None:
         seconds = time.monotonic() - self._began
+        endpoint = emulator.cloud.endpoint
         sourced = f". {shlex.quote(_relative(shell))}"
         for line in (
             f"Everything runs after {seconds:.1f} s. Ctrl-C stops it.",
@@ -181,7 +183,7 @@ class Demo:
             "  Speak:   open the page, choose a microphone and start; open it twice to watch.",
             f"  Stream:  .venv/bin/python -m client stream FILE --url {url}",
             f"  Upload:  {sourced} && .venv/bin/python -m client upload FILE",
-            f"  AWS:     at {emulator.url}; what is in it is named in {emulator.outputs}",
+            f"  AWS:     at {endpoint}; what is in it is named in {emulator.outputs}",
             "           A queue's URL there is its name only; boto3 sends to the address above.",
         ):
             print_line(line)

@@ -42,19 +42,13 @@ def take_port(port: int) -> socket.socket:
     Raises:
         LaunchError: another program listens there, or the port may not be used.
     """
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
-        # Refuses a port on which somebody listens also where a bind alone would succeed.
-        listener.listen()
+        return _listen(port)
     except OSError as error:
-        listener.close()
         other = f"Choose another: PORT={_other_port(port)} make demo"
         if error.errno == errno.EADDRINUSE:
             raise LaunchError(f"Port {port} is taken by {holder(port)}. {other}") from None
         raise LaunchError(f"Port {port} cannot be used: {error.strerror}. {other}") from None
-    return listener
 
 
 def remembered_port(file: Path, show: Callable[[str], None]) -> int:
@@ -72,14 +66,24 @@ def remembered_port(file: Path, show: Callable[[str], None]) -> int:
 
 def is_free(port: int) -> bool:
     """Return whether a server could listen on a port at the moment."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-            probe.listen()
-        except OSError:
-            return False
+    try:
+        _listen(port).close()
+    except OSError:
+        return False
     return True
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        # Refuses a port on which somebody listens also where a bind alone would succeed.
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def free_port() -> int:

@@ -23,11 +23,11 @@ from pydantic_settings import BaseSettings, SettingsError
 
 import ecs_service.settings
 import gpu_server.settings
-from ecs_service.app import engine_of
+from ecs_service.app import create_engine
 from local_cloud import ROOT
-from local_cloud.launcher import preflight
 from local_cloud.emulator.environment import isolated_environment, shared_environment
 from local_cloud.errors import LaunchError
+from local_cloud.launcher import preflight
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
@@ -128,7 +128,7 @@ def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None)
         return problems  # the other engines have nothing that could be wrong
     try:
         with environment_of(child):
-            engine_of(settings)
+            create_engine(settings)
     except (ValueError, BotoCoreError) as error:
         problems["TRANSCRIBE_ENDPOINT"] = f"Amazon Transcribe cannot be used: {error}"
     return problems

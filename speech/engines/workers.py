@@ -27,7 +27,6 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
 from typing import Self, cast
 
 import structlog
@@ -119,12 +118,7 @@ class WorkerEngine(Engine):
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """End every process."""
         await self._stop()
 

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import structlog
 
+from foundation.logs import configure_logging
 from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
 from speech.transcribers.base import Transcriber
 from speech.transcribers.choice import (
@@ -226,14 +227,7 @@ def _silence() -> None:
     logging.disable(logging.CRITICAL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
+    configure_logging("debug")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecs_service.api.acceptor import Acceptor
-from ecs_service.app import started_service
+from ecs_service.app import start_service
 from ecs_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ async def service_in_process(settings: Settings) -> AsyncIterator[str]:
     def on_defect() -> None:
         raise AssertionError("a background task died")
 
-    async with started_service(settings, on_defect) as parts:
+    async with start_service(settings, on_defect) as parts:
         bound = socket.create_server(("127.0.0.1", 0))
         acceptor = Acceptor(parts.router, parts.router.pending, bound)
         try:

@@ -35,6 +35,13 @@ def test_a_build_sees_the_folders_that_it_copies(dockerfile: Path) -> None:
     assert copied(dockerfile.read_text()) <= seen
 
 
+def test_the_tag_of_the_gpu_servers_image_depends_on_every_folder_in_it() -> None:
+    script = (ROOT / "scripts" / "find-gpu-image.sh").read_text()
+
+    hashed = set(re.findall(r"HEAD:(\w+)", script))
+    assert hashed == copied((ROOT / "gpu_server" / "Dockerfile").read_text())
+
+
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_packages_are_installed_with_the_registry_and_certificates_of_the_builder(
     dockerfile: Path,

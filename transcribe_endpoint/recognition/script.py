@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -162,15 +162,7 @@ def _cues(written: ScriptFile) -> Iterator[_Cue]:
 
 def _later(cue: _Cue, seconds: float, segments: int) -> _Cue:
     word = cue.word
-    moved = SpokenWord(
-        text=word.text,
-        start=word.start + seconds,
-        end=word.end + seconds,
-        confidence=word.confidence,
-        speaker=word.speaker,
-        pii=word.pii,
-        filtered=word.filtered,
-    )
+    moved = replace(word, start=word.start + seconds, end=word.end + seconds)
     return _Cue(cue.seconds + seconds, cue.segment + segments, moved, cue.is_last)
 
 

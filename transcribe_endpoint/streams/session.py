@@ -3,11 +3,11 @@
 A transport verifies the signature, then
 
     request = TranscribeRequest.parse(parameters)
-    session = service.open(request, send=send, finish=finish, abort=abort, freeze=freeze)
+    session = service.open(request, connection)
     session.audio(read_audio_event(message))   # for each AudioEvent; b"" ends the audio
     session.lost()                             # when the connection ends, for whatever reason
 
-and sends the frames that the session passes to `send`. `open` raises a `ServiceError` where the
+and implements `Connection`. `open` raises a `ServiceError` where the
 stream is refused.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from transcribe_endpoint.audio.decoders import decoder_for
 from transcribe_endpoint.errors import BadRequest, Conflict, LimitExceeded, ServiceError
@@ -90,16 +90,29 @@ class StreamQuota:
         self._open -= 1
 
 
+class Connection(Protocol):
+    """What a session needs of the connection that carries its stream."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one complete frame to the client."""
+
+    def finish(self) -> None:
+        """Close in good order, after what was sent. Called once."""
+
+    def abort(self) -> None:
+        """Cut the connection without a close, for faults."""
+
+    def freeze(self) -> None:
+        """Stop reading from the connection, for faults."""
+
+
 class StreamSession:
     """A stream from its start to its end. `TranscribeService.open` makes it and applies the quota.
 
     Args:
         request: what was asked for.
         recogniser: recognises the audio.
-        send: sends one complete frame to the client.
-        finish: called once when all is sent; the transport closes in good order.
-        abort: cuts the connection without a close, for faults; default: `finish`.
-        freeze: stops reading from the connection, for faults.
+        connection: carries the stream.
         faults: the faults of this stream.
         idle_seconds: how long a client may send no audio.
         max_seconds: longest audio of a stream, seconds.
@@ -111,23 +124,17 @@ class StreamSession:
         *,
         request: TranscribeRequest,
         recogniser: Recogniser,
-        send: Callable[[bytes], None],
-        finish: Callable[[], None],
-        abort: Callable[[], None] | None = None,
-        freeze: Callable[[], None] | None = None,
-        faults: Iterable[Fault] = (),
-        idle_seconds: float = IDLE_SECONDS,
-        max_seconds: float = MAX_STREAM_SECONDS,
-        on_over: Callable[[StreamSession], None] | None = None,
+        connection: Connection,
+        faults: Iterable[Fault],
+        idle_seconds: float,
+        max_seconds: float,
+        on_over: Callable[[StreamSession], None],
     ) -> None:
         self.request = request
         #: Whether it has ended, for whatever reason; nothing is sent after that.
         self.over = False
-        self._send = send
-        self._finish = finish
-        self._abort = abort or finish
-        self._freeze = freeze
-        self._on_over = on_over
+        self._connection = connection
+        self._on_over: Callable[[StreamSession], None] | None = on_over
         self._max_seconds = max_seconds
         self._idle_seconds = idle_seconds
         self._pending: deque[Fault] = deque()
@@ -166,20 +173,13 @@ class StreamSession:
         if not self._ended and not self._stalled:
             self.fail(BadRequest("A complete signal was sent without the preceding empty frame."))
 
-    def fail(self, error: Exception, error_type: str | None = None) -> None:
-        """End the stream with an exception.
-
-        Args:
-            error: a `ServiceError` or a `SignatureError`: `str` of it is the message.
-            error_type: the type to send instead of the error's own.
-        """
+    def fail(self, error: ServiceError) -> None:
+        """End the stream with an exception."""
         if self.over or self._stalled:
             return
-        if error_type is None:
-            error_type = str(getattr(error, "error_type", ServiceError.error_type))
-        self._send(exception_frame(error_type, str(error)))
+        self._connection.send(exception_frame(error.error_type, str(error)))
         self._close()
-        self._finish()
+        self._connection.finish()
 
     def lost(self) -> None:
         """Learn that the connection has ended. May be called at any time."""
@@ -191,13 +191,13 @@ class StreamSession:
     def on_result(self, result: Mapping[str, Any]) -> None:
         """Send a result."""
         if not self.over and not self._stalled:
-            self._send(transcript_frame((result,)))
+            self._connection.send(transcript_frame((result,)))
 
     def on_end(self) -> None:
         """End the stream in good order, after the last result."""
         if not self.over and not self._stalled:
             self._close()
-            self._finish()
+            self._connection.finish()
 
     def on_failure(self, error: ServiceError) -> None:
         """End the stream with the recogniser's error."""
@@ -254,12 +254,11 @@ class StreamSession:
         self._leave()
         self._idle_timer.cancel()
         self._idle_timer = self._loop.call_later(STALL_SECONDS, self._disconnect)
-        if self._freeze is not None:
-            self._freeze()
+        self._connection.freeze()
 
     def _disconnect(self) -> None:
         self._close()
-        self._abort()
+        self._connection.abort()
 
     def _check_idle(self) -> None:
         """Fail the stream where no audio came for too long; else check again later."""
@@ -320,18 +319,8 @@ class TranscribeService:
         self._max_seconds = max_seconds
         self._sessions: dict[str, StreamSession] = {}
 
-    def open(
-        self,
-        request: TranscribeRequest,
-        *,
-        send: Callable[[bytes], None],
-        finish: Callable[[], None],
-        abort: Callable[[], None] | None = None,
-        freeze: Callable[[], None] | None = None,
-    ) -> StreamSession:
+    def open(self, request: TranscribeRequest, connection: Connection) -> StreamSession:
         """Begin a stream, and end an open one with the same session id.
-
-        The callbacks are those of `StreamSession`.
 
         Raises:
             ServiceError: the stream is refused.
@@ -346,10 +335,7 @@ class TranscribeService:
             session = StreamSession(
                 request=request,
                 recogniser=self._recogniser,
-                send=send,
-                finish=finish,
-                abort=abort,
-                freeze=freeze,
+                connection=connection,
                 faults=faults,
                 idle_seconds=self._idle_seconds,
                 max_seconds=self._max_seconds,

@@ -5,39 +5,36 @@ AWS's clients use TLS only. `certificates_in(folder)` keeps in the folder
     authority.pem       what clients trust: `NODE_EXTRA_CA_CERTS`, a browser's settings
     bundle.pem          the same behind what the system trusts, for clients that take one file
                         instead of the system's: `SSL_CERT_FILE`
-    authority-key.pem   the authority with its key, readable by the owner only
-    server.pem          the certificate of the server with its key, readable by the owner only
+    server.pem          the key of the server, readable by the owner only, its certificate and
+                        that of the authority
 
-and makes what is missing, unreadable, or about to expire. The authority stays when only the
-server's certificate is renewed, so clients keep trusting it. It may sign for localhost only
-(RFC 5280, 4.2.1.10): a stolen key can impersonate that name and no other.
+and makes all of them again when server.pem is missing, damaged or about to expire. Clients must
+then trust the new authority. The key of an authority is never stored: an authority signs one
+certificate, for localhost, and nobody can make it vouch for another name.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
+import trustme
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 
 HOST: Final = "localhost"
-ADDRESS: Final = IPv4Address("127.0.0.1")
+ADDRESS: Final = "127.0.0.1"
 
-AUTHORITY_LIFE: Final = timedelta(days=3650)
 #: Apple's clients take no certificate of a server that lives longer than 825 days.
-SERVER_LIFE: Final = timedelta(days=365)
+LIFE: Final = timedelta(days=820)
 #: Renewed when less than this is left, so that none expires under a running server.
 RENEWAL: Final = timedelta(days=30)
 #: Clocks of clients in containers are sometimes behind.
@@ -70,22 +67,6 @@ class Certificates:
         return context
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """A certificate and its key."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    def pem(self) -> bytes:
-        key = self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return key + _pem(self.certificate)
-
-
 def certificates_in(folder: Path, *, now: datetime | None = None) -> Certificates:
     """Return the certificates in `folder`, made or renewed where needed.
 
@@ -96,116 +77,42 @@ def certificates_in(folder: Path, *, now: datetime | None = None) -> Certificate
     """
     now = now or datetime.now(UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority_key = folder / "authority-key.pem"
     found = Certificates(folder / "authority.pem", folder / "bundle.pem", folder / "server.pem")
-
-    authority = _read(authority_key)
-    if authority is None or not _lives(authority, now):
-        if authority_key.exists():
-            authority_key.unlink()  # expired or damaged
-        _create(authority_key, _new_authority(now).pem())
-        authority = _read(authority_key)
+    with _locked(folder):
+        authority = _valid_authority(found.server, now)
         if authority is None:
-            raise OSError(f"{authority_key} cannot be read back")
-    server = _read(found.server)
-    if server is None or not _lives(server, now) or not _signed_by(authority, server):
-        _replace(found.server, _new_server(authority, now).pem(), mode=_PRIVATE)
-
-    trusted = _pem(authority.certificate)
-    _replace(found.authority, trusted, mode=_PUBLIC)
-    _replace(found.bundle, _system_trust() + trusted, mode=_PUBLIC)
+            server, authority = _new_pair(now)
+            _replace(found.server, server, mode=_PRIVATE)
+        found.server.chmod(_PRIVATE)
+        _replace(found.authority, authority, mode=_PUBLIC)
+        _replace(found.bundle, _system_trust() + authority, mode=_PUBLIC)
     return found
 
 
-# --- certificates ---------------------------------------------------------------------------
-
-
-def _new_authority(now: datetime) -> _Identity:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _new_pair(now: datetime) -> tuple[bytes, bytes]:
+    """Return the content of server.pem and the authority that signed it, PEM."""
     # The date distinguishes authorities that a browser has come to trust over the years.
-    name = _name(f"Cloudscribe local authority {now:%Y-%m-%d}")
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    # Of names only: the TLS of AWS's SDKs (aws-lc) refuses authorities with a rule on addresses.
-    only = x509.NameConstraints(permitted_subtrees=[x509.DNSName(HOST)], excluded_subtrees=None)
-    certificate = (
-        _builder(name, name, key, now=now, life=AUTHORITY_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
-        .add_extension(only, critical=True)
-        .add_extension(identifier, critical=False)
-        .sign(key, hashes.SHA256())
+    name = f"local authority {now:%Y-%m-%d}"
+    authority = trustme.CA(
+        organization_name="Cloudscribe", organization_unit_name=name, path_length=0
     )
-    return _Identity(certificate, key)
-
-
-def _new_server(authority: _Identity, now: datetime) -> _Identity:
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = x509.SubjectAlternativeName([x509.DNSName(HOST), x509.IPAddress(ADDRESS)])
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
-    certificate = (
-        _builder(_name(HOST), authority.certificate.subject, key, now=now, life=SERVER_LIFE)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(names, critical=False)
-        .add_extension(issuer, critical=False)
-        .sign(authority.key, hashes.SHA256())
+    server = authority.issue_cert(
+        HOST, ADDRESS, not_before=now - BACKDATED, not_after=now + LIFE - BACKDATED
     )
-    return _Identity(certificate, key)
+    trusted = authority.cert_pem.bytes()
+    return server.private_key_and_cert_chain_pem.bytes() + trusted, trusted
 
 
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    *,
-    now: datetime,
-    life: timedelta,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + life)
-    )
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _lives(identity: _Identity, now: datetime) -> bool:
-    certificate = identity.certificate
-    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEWAL
-
-
-def _signed_by(authority: _Identity, identity: _Identity) -> bool:
+def _valid_authority(server: Path, now: datetime) -> bytes | None:
+    """Return the authority in server.pem; None where a new server.pem is needed."""
     try:
-        identity.certificate.verify_directly_issued_by(authority.certificate)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(server, password="")
+        certificate, authority = x509.load_pem_x509_certificates(server.read_bytes())
+    except (OSError, ValueError):  # missing; no PEM, a wrong key, or another number of certificates
+        return None
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEWAL:
+        return None
+    return authority.public_bytes(Encoding.PEM)
 
 
 def _system_trust() -> bytes:
@@ -217,44 +124,23 @@ def _system_trust() -> bytes:
 # --- files ----------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> _Identity | None:
-    """Return what `path` holds if it is a certificate with its own key."""
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of `folder`."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        pem = path.read_bytes()
-        key = serialization.load_pem_private_key(pem, password=None)
-        certificate = x509.load_pem_x509_certificate(pem)
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        return None
-    if certificate.public_key() != key.public_key():
-        return None
-    path.chmod(_PRIVATE)
-    return _Identity(certificate, key)
-
-
-def _create(path: Path, content: bytes) -> None:
-    """Write a private file unless there is one by now."""
-    written = _written(path, content, mode=_PRIVATE)
-    try:
-        # Unlike a rename, a link does not replace a file that another process has made meanwhile.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(written)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        written.unlink()
+        os.close(descriptor)
 
 
 def _replace(path: Path, content: bytes, *, mode: int) -> None:
     """Write `content` to `path` atomically, where it differs."""
-    if not path.exists() or path.read_bytes() != content:
-        _written(path, content, mode=mode).replace(path)
-
-
-def _written(path: Path, content: bytes, *, mode: int) -> Path:
-    """Return a new file beside `path` that holds `content`."""
+    if path.exists() and path.read_bytes() == content:
+        return
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-    written = Path(name)
-    written.chmod(mode)
-    return written
+    Path(name).chmod(mode)
+    Path(name).replace(path)

@@ -21,10 +21,10 @@ from typing import Final, cast
 import structlog
 from aiohttp import web
 
-from transcribe_endpoint.errors import InternalFailure, ServiceError
-from transcribe_endpoint.signatures import SignatureError, verify_headers
+from transcribe_endpoint.errors import InternalFailure, ServiceError, UnknownOperation
+from transcribe_endpoint.signatures import verify_headers
 from transcribe_endpoint.streams.session import TranscribeService
-from transcribe_endpoint.vocabularies.operations import UnknownOperation, VocabularyOperations
+from transcribe_endpoint.vocabularies.operations import VocabularyOperations
 
 #: The largest vocabulary as JSON in which each character is escaped, bytes.
 MAX_BODY_BYTES: Final = 512 * 1024
@@ -79,7 +79,7 @@ class Http1:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             status, error_type, answer = 200, None, await self._call(request)
-        except (ServiceError, SignatureError) as error:
+        except ServiceError as error:
             status, error_type, answer = _refusal(error)
         except Exception:
             log.exception("call_failed")
@@ -100,7 +100,6 @@ class Http1:
         """Answer a call.
 
         Raises:
-            SignatureError: its signature is missing or not valid.
             ServiceError: it is refused.
         """
         body = await _body(request)
@@ -170,6 +169,6 @@ async def _body(request: web.BaseRequest) -> bytes:
     raise TooLarge(f"A call may be {MAX_BODY_BYTES} bytes long.")
 
 
-def _refusal(error: ServiceError | SignatureError) -> tuple[int, str, dict[str, object]]:
+def _refusal(error: ServiceError) -> tuple[int, str, dict[str, object]]:
     kind = error.error_type
     return error.status, kind, {"__type": kind, "Message": str(error)}

@@ -22,8 +22,8 @@ import json
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final, cast
 
 from h2.config import H2Configuration
@@ -44,7 +44,12 @@ from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame
 
 from speech.transcribe_operations import OPERATIONS
-from transcribe_endpoint.errors import BadRequest, ServiceError, ServiceUnavailable
+from transcribe_endpoint.errors import (
+    BadRequest,
+    ServiceError,
+    ServiceUnavailable,
+    UnknownOperation,
+)
 from transcribe_endpoint.requests import TranscribeRequest
 from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, verify_headers
 from transcribe_endpoint.streams.events import SignedAudio
@@ -126,13 +131,6 @@ async def serve_http2(
 # --- connections --------------------------------------------------------------------------
 
 
-class _NotFound(ServiceError):
-    """The path or the method is not that of an operation."""
-
-    error_type = "UnknownOperationException"
-    status = 404
-
-
 class _Protocol(H2Connection):
     """h2's protocol, in which streams survive a GOAWAY of the peer with NO_ERROR.
 
@@ -150,27 +148,34 @@ class _Protocol(H2Connection):
         return [], []
 
 
+@dataclass(slots=True, eq=False)
 class _Stream:
-    """One stream of a connection."""
+    """One stream of a connection; for its session, the connection."""
 
-    __slots__ = ("answered", "audio", "begun", "finished", "frozen", "id", "session", "timer")
+    connection: Http2Connection
+    id: int
+    #: None for a stream that was refused.
+    session: StreamSession | None = None
+    audio: SignedAudio | None = None
+    #: Whether the response's headers are sent.
+    begun: bool = False
+    #: Whether nothing more is added to what waits to be sent, and whether all of it was sent.
+    finished: bool = False
+    answered: bool = False
+    #: Whether a fault has stopped all reading.
+    frozen: bool = False
+    timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, stream_id: int) -> None:
-        self.id = stream_id
-        #: None for a stream that was refused.
-        self.session: StreamSession | None = None
-        self.audio: SignedAudio | None = None
-        #: Whether the response's headers are sent.
-        self.begun = False
-        #: Whether nothing more is added to what waits to be sent, and whether all of it was sent.
-        self.finished = False
-        self.answered = False
-        #: Whether a fault has stopped all reading.
-        self.frozen = False
-        self.timer: asyncio.TimerHandle | None = None
+    def send(self, frame: bytes) -> None:
+        self.connection.send(self, frame)
+
+    def finish(self) -> None:
+        self.connection.finish(self)
+
+    def abort(self) -> None:
+        self.connection.abort()
 
     def freeze(self) -> None:
-        """Stop reading."""
         self.frozen = True
 
 
@@ -296,13 +301,13 @@ class Http2Connection(asyncio.Protocol):
         """Answer a request."""
         if self._idle is not None:
             self._idle.cancel()
-        stream = _Stream(stream_id)
+        stream = _Stream(self, stream_id)
         others = tuple(self._streams.values())
         self._streams[stream_id] = stream
         self._waiting[stream_id] = bytearray()
         try:
             request = self._accept(stream, headers, others)
-        except (ServiceError, SignatureError) as refusal:
+        except ServiceError as refusal:
             self._refuse(stream, refusal)
             return
         response = [
@@ -318,14 +323,13 @@ class Http2Connection(asyncio.Protocol):
         """Open the session of a stream.
 
         Raises:
-            SignatureError: the request's signature is missing or not valid.
             ServiceError: the stream is refused.
         """
         method = headers.get(":method", "")
         path, _, query = headers.get(":path", "").partition("?")
         operation = _BY_PATH.get(path)
         if method != "POST" or operation is None:
-            raise _NotFound(f"There is only POST {' and '.join(_BY_PATH)} here.")
+            raise UnknownOperation(f"There is only POST {' and '.join(_BY_PATH)} here.")
         signer = verify_headers(
             method, path, query, headers, secrets=self._service.secrets, now=_now()
         )
@@ -335,13 +339,7 @@ class Http2Connection(asyncio.Protocol):
         ):
             raise BadRequest("Only one stream per HTTP/2 connection is supported.")
         stream.audio = SignedAudio(ChunkVerifier(signer))
-        stream.session = self._service.open(
-            request,
-            send=partial(self._send, stream),
-            finish=partial(self._finish, stream),
-            abort=self._transport.abort,
-            freeze=stream.freeze,
-        )
+        stream.session = self._service.open(request, stream)
         return request
 
     def _take(self, event: DataReceived) -> None:
@@ -379,7 +377,7 @@ class Http2Connection(asyncio.Protocol):
 
     # --- what is sent to the client -----------------------------------------------------------
 
-    def _refuse(self, stream: _Stream, refusal: ServiceError | SignatureError) -> None:
+    def _refuse(self, stream: _Stream, refusal: ServiceError) -> None:
         """Refuse a stream by a status, with the reason in the form that the SDKs parse."""
         body = json.dumps({"Message": str(refusal)}).encode()
         response = [
@@ -390,7 +388,7 @@ class Http2Connection(asyncio.Protocol):
             ("x-amzn-request-id", str(uuid.uuid4())),
         ]
         self._waiting[stream.id] += body
-        self._finish(stream)
+        self.finish(stream)
         self._answer(stream, response)
 
     def _answer(self, stream: _Stream, response: Headers) -> None:
@@ -403,7 +401,7 @@ class Http2Connection(asyncio.Protocol):
         stream.begun = True
         self._pump(stream)
 
-    def _send(self, stream: _Stream, frame: bytes) -> None:
+    def send(self, stream: _Stream, frame: bytes) -> None:
         """Send a frame of the event stream as soon as the client takes it."""
         waiting = self._waiting.get(stream.id)
         if waiting is None or stream.finished:
@@ -417,7 +415,7 @@ class Http2Connection(asyncio.Protocol):
         self._pump(stream)
         self._flush()
 
-    def _finish(self, stream: _Stream) -> None:
+    def finish(self, stream: _Stream) -> None:
         """End the response after what waits; give the client a while to end the request."""
         if stream.id not in self._streams:
             return

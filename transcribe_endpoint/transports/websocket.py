@@ -36,7 +36,7 @@ from picows import (
 from speech.transcribe_operations import OPERATIONS
 from transcribe_endpoint.errors import BadRequest, InternalFailure, ServiceError, ServiceUnavailable
 from transcribe_endpoint.requests import TranscribeRequest
-from transcribe_endpoint.signatures import ChunkVerifier, SignatureError, Signer, verify_presigned
+from transcribe_endpoint.signatures import ChunkVerifier, Signer, verify_presigned
 from transcribe_endpoint.streams.events import (
     exception_frame,
     payload_of,
@@ -136,8 +136,6 @@ class _Upgrades:
             if error.at_handshake:
                 return _refused(HTTPStatus(error.status), error.error_type, str(error))
             tcp.refusal = exception_frame(error.error_type, str(error))
-        except SignatureError as error:
-            tcp.refusal = exception_frame(error.error_type, str(error))
         except Exception:
             log.exception("request_failed")
             tcp.refusal = exception_frame(InternalFailure.error_type, "The endpoint failed.")
@@ -147,7 +145,6 @@ class _Upgrades:
         """Begin the requested stream; return the headers of the response.
 
         Raises:
-            SignatureError: the request's signature is missing or not valid.
             ServiceError: the stream is refused.
         """
         signer = verify_presigned(
@@ -156,10 +153,7 @@ class _Upgrades:
         parts = (part.partition("=") for part in query.split("&"))
         parameters = {unquote(name): unquote(value) for name, _, value in parts}
         request = TranscribeRequest.parse(parameters, _BY_PATH[path])
-        session = self._service.open(
-            request, send=tcp.send, finish=tcp.finish, abort=tcp.abort, freeze=tcp.freeze
-        )
-        tcp.serve(session, signer)
+        tcp.serve(self._service.open(request, tcp), signer)
         return request.response_headers()
 
     async def close(self) -> None:
@@ -262,7 +256,7 @@ class _Socket(WSListener):
             message = self._assembled(frame)
             if message is not None:
                 self._take(session, message)
-        except (ServiceError, SignatureError) as error:
+        except ServiceError as error:
             session.fail(error)
         except Exception:
             log.exception("message_failed")

@@ -6,7 +6,6 @@
 Parameters are validated by Amazon's own model, which botocore contains.
 
 ServiceError
-├── UnknownOperation            404 UnknownOperationException
 ├── Unreadable                  400 SerializationException
 └── and those of `vocabularies`
 """
@@ -17,16 +16,17 @@ import base64
 import binascii
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Final
 
 import botocore.session
 from botocore.model import ServiceModel
 
-from speech.vocabularies import WrongEntries, parse_filter, parse_vocabulary, violations
-from transcribe_endpoint.errors import BadRequest, ServiceError
-from transcribe_endpoint.vocabularies.store import StoredVocabulary, Vocabularies
+from speech.vocabularies import Entries, WrongEntries, parse_filter, parse_vocabulary, violations
+from transcribe_endpoint.errors import BadRequest, ServiceError, UnknownOperation
+from transcribe_endpoint.vocabularies.store import StoredVocabulary, Vocabularies, VocabularyStore
 
 #: Results of a page where a call gives no number.
 PAGE: Final = 5
@@ -39,18 +39,38 @@ Answer = dict[str, Any]
 Fetch = Callable[[str], Awaitable[bytes]]
 
 
-class UnknownOperation(ServiceError):
-    """This endpoint has no such operation."""
-
-    error_type = "UnknownOperationException"
-    status = 404
-
-
 class Unreadable(ServiceError):
     """The body is no JSON object."""
 
     error_type = "SerializationException"
     status = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What calls about vocabularies and calls about filters name differently."""
+
+    store: VocabularyStore
+    noun: str
+    plural: str
+    #: The member with the words themselves.
+    inline: str
+    #: Parses the words in a file.
+    parse: Callable[[bytes], Entries]
+    #: Whether calls and answers have the member `VocabularyState`.
+    has_states: bool = False
+
+    def name_in(self, asked: Parameters) -> str:
+        return str(asked[f"{self.noun}Name"])
+
+    def describe(self, entry: StoredVocabulary) -> Answer:
+        """Return the members that every answer about an entry has."""
+        states = {"VocabularyState": self.store.state(entry)} if self.has_states else {}
+        return states | {
+            f"{self.noun}Name": entry.name,
+            "LanguageCode": entry.language_code,
+            "LastModifiedTime": entry.modified,
+        }
 
 
 class VocabularyOperations:
@@ -62,9 +82,35 @@ class VocabularyOperations:
     """
 
     def __init__(self, vocabularies: Vocabularies, fetch: Fetch | None = None) -> None:
-        self._vocabularies = vocabularies.vocabularies
-        self._filters = vocabularies.filters
         self._fetch = fetch
+        kinds = (
+            _Kind(
+                store=vocabularies.vocabularies,
+                noun="Vocabulary",
+                plural="Vocabularies",
+                inline="Phrases",
+                parse=parse_vocabulary,
+                has_states=True,
+            ),
+            _Kind(
+                store=vocabularies.filters,
+                noun="VocabularyFilter",
+                plural="VocabularyFilters",
+                inline="Words",
+                parse=parse_filter,
+            ),
+        )
+        self._calls = {
+            name: partial(run, kind)
+            for kind in kinds
+            for name, run in (
+                (f"Create{kind.noun}", self._create),
+                (f"Update{kind.noun}", self._update),
+                (f"Get{kind.noun}", self._get),
+                (f"List{kind.plural}", self._list),
+                (f"Delete{kind.noun}", self._delete),
+            )
+        }
 
     async def call(self, operation: str, body: bytes) -> Answer:
         """Return the answer to a call.
@@ -72,148 +118,64 @@ class VocabularyOperations:
         Raises:
             ServiceError: it is refused.
         """
-        run = self._known().get(operation)
+        run = self._calls.get(operation)
         if run is None:
-            raise UnknownOperation(_unknown(operation, self._known()))
+            raise UnknownOperation(_unknown(operation, self._calls))
         try:
             parameters = json.loads(body or b"{}")
         except (ValueError, RecursionError) as error:
             raise Unreadable("The body is no JSON.") from error
         if not isinstance(parameters, dict):
             raise Unreadable("The body is no JSON object.")
-        _validate(operation, parameters)
-        return await run(parameters)
+        return await run(_validated(operation, parameters))
 
-    def _known(self) -> dict[str, Callable[[Parameters], Awaitable[Answer]]]:
-        return {
-            "CreateVocabulary": self._create_vocabulary,
-            "UpdateVocabulary": self._update_vocabulary,
-            "GetVocabulary": self._get_vocabulary,
-            "ListVocabularies": self._list_vocabularies,
-            "DeleteVocabulary": self._delete_vocabulary,
-            "CreateVocabularyFilter": self._create_filter,
-            "UpdateVocabularyFilter": self._update_filter,
-            "GetVocabularyFilter": self._get_filter,
-            "ListVocabularyFilters": self._list_filters,
-            "DeleteVocabularyFilter": self._delete_filter,
-        }
+    async def _create(self, kind: _Kind, asked: Parameters) -> Answer:
+        words = await self._words(kind, asked)
+        return kind.describe(kind.store.create(kind.name_in(asked), asked["LanguageCode"], words))
 
-    # --- vocabularies ---------------------------------------------------------------------
+    async def _update(self, kind: _Kind, asked: Parameters) -> Answer:
+        name = kind.name_in(asked)
+        kind.store.get(name)  # an unknown name is refused before a file is read
+        words = await self._words(kind, asked)
+        return kind.describe(kind.store.update(name, asked.get("LanguageCode"), words))
 
-    async def _create_vocabulary(self, asked: Parameters) -> Answer:
-        phrases = await self._phrases(asked)
-        made = self._vocabularies.create(asked["VocabularyName"], asked["LanguageCode"], phrases)
-        return self._described(made)
+    async def _get(self, kind: _Kind, asked: Parameters) -> Answer:
+        found = kind.store.get(kind.name_in(asked))
+        reason = found.failure if kind.store.state(found) == "FAILED" else None
+        return kind.describe(found) | ({"FailureReason": reason} if reason else {})
 
-    async def _update_vocabulary(self, asked: Parameters) -> Answer:
-        self._vocabularies.get(asked["VocabularyName"])
-        phrases = await self._phrases(asked)
-        made = self._vocabularies.update(asked["VocabularyName"], asked["LanguageCode"], phrases)
-        return self._described(made)
-
-    async def _get_vocabulary(self, asked: Parameters) -> Answer:
-        found = self._vocabularies.get(asked["VocabularyName"])
-        reason = found.failure if self._vocabularies.state(found) == "FAILED" else None
-        return self._described(found) | ({"FailureReason": reason} if reason else {})
-
-    async def _list_vocabularies(self, asked: Parameters) -> Answer:
+    async def _list(self, kind: _Kind, asked: Parameters) -> Answer:
         wanted = asked.get("StateEquals")
-        page, more = _page(
-            (
-                entry
-                for entry in self._vocabularies.newest_first()
-                if wanted in {None, self._vocabularies.state(entry)}
-            ),
-            asked,
-        )
+        entries = (e for e in kind.store.newest_first() if wanted in {None, kind.store.state(e)})
+        page, more = _page(entries, asked)
         status = {"Status": wanted} if wanted else {}
-        return status | more | {"Vocabularies": [self._described(entry) for entry in page]}
+        return status | more | {kind.plural: [kind.describe(entry) for entry in page]}
 
-    async def _delete_vocabulary(self, asked: Parameters) -> Answer:
-        self._vocabularies.delete(asked["VocabularyName"])
+    async def _delete(self, kind: _Kind, asked: Parameters) -> Answer:
+        kind.store.delete(kind.name_in(asked))
         return {}
 
-    def _described(self, entry: StoredVocabulary) -> Answer:
-        return {
-            "VocabularyName": entry.name,
-            "LanguageCode": entry.language_code,
-            "LastModifiedTime": entry.modified,
-            "VocabularyState": self._vocabularies.state(entry),
-        }
-
-    async def _phrases(self, asked: Parameters) -> Iterable[str]:
-        """Return the phrases in a call, or those in the file that it names.
+    async def _words(self, kind: _Kind, asked: Parameters) -> Iterable[str]:
+        """Return the words in a call, or those in the file that it names.
 
         Raises:
-            BadRequest: it has both or neither, or the file is no vocabulary.
+            ServiceError: it has both or neither, or the file cannot be read or used.
         """
-        given = await self._one_of(asked, "Phrases", "VocabularyFileUri")
-        if not isinstance(given, bytes):
-            return given
-        try:
-            return parse_vocabulary(given).phrases
-        except WrongEntries as error:
-            raise BadRequest(f"The vocabulary file is not valid: {error}.") from error
-
-    # --- filters --------------------------------------------------------------------------
-
-    async def _create_filter(self, asked: Parameters) -> Answer:
-        words = await self._words(asked)
-        name, language = asked["VocabularyFilterName"], asked["LanguageCode"]
-        return _described_filter(self._filters.create(name, language, words))
-
-    async def _update_filter(self, asked: Parameters) -> Answer:
-        self._filters.get(asked["VocabularyFilterName"])
-        words = await self._words(asked)
-        return _described_filter(self._filters.update(asked["VocabularyFilterName"], None, words))
-
-    async def _get_filter(self, asked: Parameters) -> Answer:
-        return _described_filter(self._filters.get(asked["VocabularyFilterName"]))
-
-    async def _list_filters(self, asked: Parameters) -> Answer:
-        page, more = _page(self._filters.newest_first(), asked)
-        return more | {"VocabularyFilters": [_described_filter(entry) for entry in page]}
-
-    async def _delete_filter(self, asked: Parameters) -> Answer:
-        self._filters.delete(asked["VocabularyFilterName"])
-        return {}
-
-    async def _words(self, asked: Parameters) -> Iterable[str]:
-        given = await self._one_of(asked, "Words", "VocabularyFilterFileUri")
-        if not isinstance(given, bytes):
-            return given
-        try:
-            return parse_filter(given).phrases
-        except WrongEntries as error:
-            raise BadRequest(f"The vocabulary filter file is not valid: {error}.") from error
-
-    # --- both -----------------------------------------------------------------------------
-
-    async def _one_of(self, asked: Parameters, inline: str, in_s3: str) -> list[str] | bytes:
-        """Return the words in a call, or the content of the file that it names.
-
-        Raises:
-            ServiceError: it has both or neither, or the file cannot be read.
-        """
-        words, address = asked.get(inline), asked.get(in_s3)
+        in_s3 = f"{kind.noun}FileUri"
+        words, address = asked.get(kind.inline), asked.get(in_s3)
         if (words is None) == (address is None):
-            raise BadRequest(f"You must specify either {inline} or {in_s3}.")
+            raise BadRequest(f"You must specify either {kind.inline} or {in_s3}.")
         if words is not None:
             return list(words)
         if self._fetch is None:
             raise BadRequest(
                 f"This endpoint reads no files in S3: it was started without --s3-endpoint. "
-                f"Send {inline} instead of {in_s3}."
+                f"Send {kind.inline} instead of {in_s3}."
             )
-        return await self._fetch(str(address))
-
-
-def _described_filter(entry: StoredVocabulary) -> Answer:
-    return {
-        "VocabularyFilterName": entry.name,
-        "LanguageCode": entry.language_code,
-        "LastModifiedTime": entry.modified,
-    }
+        try:
+            return kind.parse(await self._fetch(str(address))).phrases
+        except WrongEntries as error:
+            raise BadRequest(f"The {kind.store.kind} file is not valid: {error}.") from error
 
 
 # --- pages ----------------------------------------------------------------------------------
@@ -267,17 +229,19 @@ def _model() -> ServiceModel:
     return botocore.session.Session().get_service_model("transcribe")
 
 
-def _validate(operation: str, parameters: Parameters) -> None:
-    """Accept parameters that Amazon's model allows.
+def _validated(operation: str, parameters: Parameters) -> Parameters:
+    """Return the parameters that Amazon's model knows; others are ignored.
 
     Raises:
-        BadRequest: it does not allow them.
+        BadRequest: it does not allow their values, or one is missing.
     """
     shape = _model().operation_model(operation).input_shape
     found = list(islice(violations(shape, parameters), _NAMED))
     if found:
         plural = "s" if len(found) > 1 else ""
         raise BadRequest(f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
+    known = shape.members if shape else {}
+    return {name: value for name, value in parameters.items() if name in known}
 
 
 def _unknown(operation: str, known: Iterable[str]) -> str:

@@ -72,7 +72,7 @@ class VocabularyStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._has_states = has_states
-        self._kind = kind
+        self.kind = kind
         self._problem_of = problem_of
         self._pending_seconds = pending_seconds
         self._clock = clock
@@ -89,12 +89,12 @@ class VocabularyStore:
         """
         if name in self._entries:
             raise Conflict(
-                f"The requested {self._kind} name already exists. "
+                f"The requested {self.kind} name already exists. "
                 "Use a different name and try your request again."
             )
         if len(self._entries) >= MOST:
             raise LimitExceeded(
-                f"Your account has its {MOST} resources of the kind {self._kind}. "
+                f"Your account has its {MOST} resources of the kind {self.kind}. "
                 "Delete one and try your request again."
             )
         made = self._keep(name, language_code, words, self._created)
@@ -126,7 +126,7 @@ class VocabularyStore:
         try:
             return self._entries[name]
         except KeyError:
-            raise BadRequest(_NOT_FOUND.format(kind=self._kind)) from None
+            raise BadRequest(_NOT_FOUND.format(kind=self.kind)) from None
 
     def delete(self, name: str) -> None:
         """Remove the one of this name.
@@ -155,7 +155,7 @@ class VocabularyStore:
             entry = self.get(name)
             state = self.state(entry)
             if state != "READY":
-                raise BadRequest(f"The requested {self._kind} is {state}, and not READY.")
+                raise BadRequest(f"The requested {self.kind} is {state}, and not READY.")
             yield entry
 
     def _keep(
@@ -163,7 +163,7 @@ class VocabularyStore:
     ) -> StoredVocabulary:
         kept = tuple(words)
         if sum(len(word.encode(errors="replace")) + 1 for word in kept) > MAX_BYTES:
-            raise BadRequest(f"The {self._kind} is larger than {MAX_BYTES} bytes.")
+            raise BadRequest(f"The {self.kind} is larger than {MAX_BYTES} bytes.")
         failure = self._failure(kept)
         if failure is not None and not self._has_states:
             raise BadRequest(failure)
@@ -185,7 +185,7 @@ class VocabularyStore:
             if problem is None and strange is not None:
                 problem = f"unsupported character U+{ord(strange):04X}"
             if problem is not None:
-                return f"Entry {number} of the {self._kind} cannot be used: {problem}."
+                return f"Entry {number} of the {self.kind} cannot be used: {problem}."
         return None
 
 

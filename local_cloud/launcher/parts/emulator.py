@@ -49,10 +49,10 @@ class EmulatorPart:
         self._show = show
         self._functions = functions
         self._resources: StackOutputs | None = None
-        self._emulator = Emulator(data, functions=functions)
+        self.cloud = Emulator(data, functions=functions)
         self._pid: int | None = None
         self._port = 0  # not known yet
-        self.log = self._emulator.log
+        self.log = self.cloud.log
         #: Whether every end so far has saved everything.
         self.saved = True
 
@@ -71,14 +71,14 @@ class EmulatorPart:
         await self.stop()
         await self._wait_for_predecessor()
         self._port = self._port or remembered_port(self._port_file, self._show)
-        self._emulator = Emulator(self._data, port=self._port, functions=self._functions)
+        self.cloud = Emulator(self._data, port=self._port, functions=self._functions)
         try:
             if self._resources is None:
-                self._resources = await deployment.start(self._emulator, self._show)
+                self._resources = await deployment.start(self.cloud, self._show)
             else:
-                await self._emulator.start()
-            self._pid = self._emulator.pid
-            self._port = int(self._emulator.endpoint.rpartition(":")[2])
+                await self.cloud.start()
+            self._pid = self.cloud.pid
+            self._port = int(self.cloud.endpoint.rpartition(":")[2])
             self._port_file.write_text(f"{self._port}\n")
         except (EmulatorError, BotoCoreError, ClientError) as error:
             raise PartFailed(f"The demo's AWS is not ready: {error}") from error
@@ -102,30 +102,25 @@ class EmulatorPart:
         return self._resources
 
     @property
-    def url(self) -> str:
-        """Where it serves."""
-        return self._emulator.endpoint
-
-    @property
     def outputs(self) -> Path:
         """The file with the stacks' outputs."""
         return deployment.outputs(self._data)
 
     async def wait(self) -> int:
         """Wait for its end; return its exit code."""
-        return await self._emulator.wait()
+        return await self.cloud.wait()
 
     async def settle(self) -> None:
         """Wait until the queue of utterances is empty, at most `SETTLE_SECONDS`."""
         with contextlib.suppress(TimeoutError, EmulatorError, BotoCoreError, ClientError):
-            sqs = self._emulator.client("sqs")
+            sqs = self.cloud.client("sqs")
             async with asyncio.timeout(SETTLE_SECONDS):
                 while await asyncio.to_thread(_count_messages, sqs, self.resources.queue_url):  # noqa: ASYNC110 - a queue announces nothing
                     await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:
         """End it with everything saved; print a warning where it could not save."""
-        if await self._emulator.stop():
+        if await self.cloud.stop():
             self.saved = False
             self._show(f"{self.name} could not save what came last. Its log: {self.log}")
         self.kill()  # also functions that a crash left behind
@@ -135,14 +130,6 @@ class EmulatorPart:
         """End it and its functions at once."""
         if self._pid is not None:
             kill_group(self._pid)
-
-    def environment(self) -> dict[str, str]:
-        """Return the environment of a process whose AWS is the emulator alone."""
-        return self._emulator.environment()
-
-    def shared_environment(self) -> dict[str, str]:
-        """Return the environment of a process that uses the user's AWS beside the emulator."""
-        return self._emulator.shared_environment()
 
 
 def _count_messages(sqs: SQSClient, queue_url: str) -> int:

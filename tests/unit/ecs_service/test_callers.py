@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from ecs_service.addresses import caller_key
-from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures
+from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures, caller_key
 from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 from foundation.addresses import network_key

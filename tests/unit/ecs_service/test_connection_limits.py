@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_service import descriptors
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
-from ecs_service.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
+from ecs_service.limits import descriptors
+from ecs_service.limits.descriptors import OWN, PER_STREAM, TooFewDescriptors, share
 from ecs_service.limits.unread import UNCOUNTED_BYTES, UnreadBudget
 from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.refusal import Refusal
@@ -115,7 +115,7 @@ def test_all_shares_together_stay_within_what_there_is(
 def test_with_as_many_as_are_wanted_everybody_gets_what_is_wanted(
     viewers: int, streams: int
 ) -> None:
-    limit = descriptors.wanted(viewers=viewers, streams=streams)
+    limit = descriptors.count_descriptors(viewers=viewers, streams=streams)
 
     shares = share(limit, viewers=viewers, streams=streams)
 

@@ -1,22 +1,14 @@
-"""Who has to go when there are too many connections, and who is too slow a reader."""
+"""Who has to go when there are too many connections."""
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.connections import (
-    ConnectionLimit,
-    Outflow,
-    affordable_connections,
-    choose_displaced,
-    connections_within,
-)
-from foundation.minimum_rate import MinimumRate
+from foundation.connections import ConnectionLimit, choose_displaced
 
 pytestmark = pytest.mark.unit
 
@@ -73,43 +65,3 @@ def test_there_is_never_more_than_the_limit_and_a_newcomer_gets_in_if_anybody_wa
                 peer,
                 None,
             )
-
-
-def test_who_reads_nothing_is_given_up_and_who_reads_slowly_enough_is_not() -> None:
-    silent, slow = Outflow(MinimumRate(10, 5)), Outflow(MinimumRate(10, 5))
-
-    assert all(silent.check(1, 1000) for _ in range(5))
-    assert not silent.check(1, 1000)
-    assert all(slow.check(1, 10_000 - 11 * second) for second in range(900))
-
-
-def test_time_in_which_nothing_is_to_be_read_counts_for_nothing() -> None:
-    outflow = Outflow(MinimumRate(10, 5))
-    assert all(outflow.check(3, 0) for _ in range(5))
-    assert outflow.check(3, 1000)
-    assert outflow.check(3, 1000)
-
-
-def test_a_system_that_gives_no_more_descriptors_is_taken_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(*_: object) -> None:
-        raise ValueError("not allowed to raise maximum limit")
-
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (600, resource.RLIM_INFINITY))
-    monkeypatch.setattr(resource, "setrlimit", refuse)
-
-    assert affordable_connections(1_000) == connections_within(1_000, 600, each=1) < 600
-
-
-@given(st.integers(1, 10**5), st.integers(1, 10**6), st.integers(1, 2))
-def test_connections_leave_descriptors_for_the_rest(
-    wanted: int, descriptors: int, each: int
-) -> None:
-    connections = connections_within(wanted, descriptors, each=each)
-    assert 1 <= connections <= wanted
-    assert (
-        connections == 1
-        or connections * each <= descriptors // 2
-        or (connections * each <= descriptors - 256)
-    )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.minimum_rate import MinimumRate, TooSlow, enforce_rate
+from foundation.minimum_rate import MinimumRate, Outflow, TooSlow, enforce_rate
 
 pytestmark = pytest.mark.unit
 
@@ -72,3 +72,18 @@ async def test_who_brings_too_little_is_given_up() -> None:
     with pytest.raises(TooSlow):
         async for _ in enforce_rate(pieces(), MinimumRate(rate=1000, patience=0.1)):
             pass
+
+
+def test_who_reads_nothing_is_given_up_and_who_reads_slowly_enough_is_not() -> None:
+    silent, slow = Outflow(MinimumRate(10, 5)), Outflow(MinimumRate(10, 5))
+
+    assert all(silent.check(1, 1000) for _ in range(5))
+    assert not silent.check(1, 1000)
+    assert all(slow.check(1, 10_000 - 11 * second) for second in range(900))
+
+
+def test_time_in_which_nothing_is_to_be_read_counts_for_nothing() -> None:
+    outflow = Outflow(MinimumRate(10, 5))
+    assert all(outflow.check(3, 0) for _ in range(5))
+    assert outflow.check(3, 1000)
+    assert outflow.check(3, 1000)

@@ -42,6 +42,14 @@ def test_foreign_pages_may_not(headers: dict[str, str]) -> None:
         refuse_foreign_pages(CIMultiDict(headers), loopback=True)
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Host": "["}, {"Host": "captions.example", "Origin": "http://["}]
+)
+def test_malformed_headers_are_refused_everywhere(headers: dict[str, str]) -> None:
+    with pytest.raises(ForeignPage):
+        refuse_foreign_pages(headers, loopback=False)
+
+
 def test_an_operator_may_allow_further_origins() -> None:
     headers = {"Host": "captions.example", "Origin": "https://page.example"}
 

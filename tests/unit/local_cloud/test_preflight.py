@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from local_cloud import ROOT
-from local_cloud.launcher import preflight
 from local_cloud.errors import LaunchError
-from local_cloud.launcher import ports
+from local_cloud.launcher import ports, preflight
 from local_cloud.launcher.data_folder import data_folder, lock_folder
 from local_cloud.launcher.ports import chosen_port
 

@@ -18,6 +18,7 @@ from scripts.transcribe_values import (
     TARGET,
     UnexpectedPackage,
     differences,
+    formatted,
     read,
     rendered,
 )
@@ -32,7 +33,7 @@ installed = pytest.mark.skipif(
 
 @installed
 def test_every_value_and_bound_is_that_of_the_sdk() -> None:
-    assert TARGET.read_text() == rendered(read(PACKAGE))
+    assert TARGET.read_text() == formatted(rendered(read(PACKAGE)))
 
 
 def test_they_are_of_the_sdk_that_is_pinned() -> None:
@@ -90,7 +91,7 @@ def test_a_language_more_is_a_change_that_is_named(other: Path) -> None:
     outcome = compared(other)
 
     assert outcome.returncode == 1
-    assert '+    "tlh-QO",' in outcome.stdout
+    assert "+ 'tlh-QO'," in outcome.stdout
     assert "make transcribe-values UPGRADE=1" in outcome.stdout
 
 

@@ -1,20 +1,19 @@
-"""The endpoint's authority: made once, renewed in time, good for this machine only."""
+"""The endpoint's certificates: made once, renewed in time, good for this machine only."""
 
 from __future__ import annotations
 
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from transcribe_endpoint.transports.certificates import (
-    AUTHORITY_LIFE,
-    SERVER_LIFE,
+    LIFE,
+    RENEWAL,
     Certificates,
     certificates_in,
 )
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.unit
 
 
 def _names() -> tuple[str, ...]:
-    return ("authority-key.pem", "authority.pem", "bundle.pem", "server.pem")
+    return ("authority.pem", "bundle.pem", "server.pem")
 
 
 def _handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> ssl.SSLObject:
@@ -59,30 +58,15 @@ def test_no_other_name_is_certified(tmp_path: Path) -> None:
         _handshake(certificates.client_context(), certificates.server_context(), "example.com")
 
 
-def test_the_authority_cannot_vouch_for_other_names(tmp_path: Path) -> None:
-    """Even with its key, which lies on the disk."""
+def test_nothing_can_sign_for_other_names(tmp_path: Path) -> None:
+    """The authority's key is not on the disk, and the server's certificate may sign nothing."""
     certificates = certificates_in(tmp_path)
-    authority = x509.load_pem_x509_certificate(certificates.authority.read_bytes())
-    key = load_pem_private_key((tmp_path / "authority-key.pem").read_bytes(), password=None)
-    server = certificates.server.read_bytes()
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    own = load_pem_private_key(server, password=None)
-    assert isinstance(own, ec.EllipticCurvePrivateKey)
-    forged = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(authority.subject)
-        .public_key(own.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("bank.example")]), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = server[: server.index(b"-----BEGIN CERTIFICATE")]
-    certificates.server.write_bytes(private + _pem(forged))
-    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
-        _handshake(certificates.client_context(), certificates.server_context(), "bank.example")
+    server, authority = x509.load_pem_x509_certificates(certificates.server.read_bytes())
+    keys = [path for path in tmp_path.iterdir() if b"PRIVATE KEY" in path.read_bytes()]
+    assert keys == [certificates.server]
+    own = load_pem_private_key(certificates.server.read_bytes(), password=None)
+    assert own.public_key() == server.public_key() != authority.public_key()
+    assert not server.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
 def test_only_the_owner_reads_the_keys(tmp_path: Path) -> None:
@@ -91,7 +75,7 @@ def test_only_the_owner_reads_the_keys(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert tuple(sorted(modes)) == _names()
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert modes["server.pem"] == modes["authority-key.pem"] == 0o600
+    assert modes["server.pem"] == 0o600
     for public in (certificates.authority, certificates.bundle):
         assert b"PRIVATE KEY" not in public.read_bytes()
 
@@ -103,21 +87,25 @@ def test_a_second_time_nothing_changes(tmp_path: Path) -> None:
     assert _contents(tmp_path) == before
 
 
-def test_the_server_is_renewed_under_the_same_authority(tmp_path: Path) -> None:
-    before = _contents_of(certificates_in(tmp_path))
-    now = datetime.now(UTC) + SERVER_LIFE - timedelta(days=29)
-    after = _contents_of(certificates_in(tmp_path, now=now))
-    assert after[0] == before[0]
-    assert after[1] != before[1]
-
-
-def test_an_expired_authority_is_replaced_with_all_it_signed(tmp_path: Path) -> None:
-    now = datetime.now(UTC)
-    before = _contents_of(certificates_in(tmp_path, now=now - AUTHORITY_LIFE))
-    certificates = certificates_in(tmp_path, now=now)
+def test_everything_is_renewed_before_it_expires(tmp_path: Path) -> None:
+    made = datetime.now(UTC) - LIFE + RENEWAL + timedelta(days=1)
+    before = _contents_of(certificates_in(tmp_path, now=made - timedelta(days=2)))
+    certificates = certificates_in(tmp_path)
     after = _contents_of(certificates)
     assert after[0] != before[0]
+    assert after[1] != before[1]
     _handshake(certificates.client_context(), certificates.server_context(), "localhost")
+
+
+def test_nothing_is_renewed_too_early(tmp_path: Path) -> None:
+    made = datetime.now(UTC) - LIFE + RENEWAL + timedelta(days=2)
+    before = _contents_of(certificates_in(tmp_path, now=made))
+    assert _contents_of(certificates_in(tmp_path)) == before
+
+
+def test_the_server_lives_no_longer_than_apple_allows(tmp_path: Path) -> None:
+    server = x509.load_pem_x509_certificate(certificates_in(tmp_path).server.read_bytes())
+    assert server.not_valid_after_utc - server.not_valid_before_utc <= timedelta(days=825)
 
 
 @pytest.mark.parametrize("name", _names())
@@ -135,11 +123,26 @@ def test_what_is_missing_or_damaged_is_made_again(
     assert tuple(sorted(path.name for path in tmp_path.iterdir())) == _names()
 
 
-def test_a_server_of_another_authority_is_replaced(tmp_path: Path) -> None:
+def test_a_server_of_another_authority_brings_its_authority(tmp_path: Path) -> None:
     here, there = certificates_in(tmp_path / "here"), certificates_in(tmp_path / "there")
     here.server.write_bytes(there.server.read_bytes())
     here = certificates_in(tmp_path / "here")
     _handshake(here.client_context(), here.server_context(), "localhost")
+
+
+def test_a_key_of_another_certificate_is_replaced(tmp_path: Path) -> None:
+    here, there = certificates_in(tmp_path / "here"), certificates_in(tmp_path / "there")
+    key = there.server.read_bytes().partition(b"-----BEGIN CERTIFICATE")[0]
+    mark = here.server.read_bytes().index(b"-----BEGIN CERTIFICATE")
+    here.server.write_bytes(key + here.server.read_bytes()[mark:])
+    here = certificates_in(tmp_path / "here")
+    _handshake(here.client_context(), here.server_context(), "localhost")
+
+
+def test_processes_at_the_same_time_get_the_same_authority(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: _contents_of(certificates_in(tmp_path)), range(4)))
+    assert len(set(found)) == 1
 
 
 def test_the_bundle_adds_to_what_the_system_trusts(tmp_path: Path) -> None:
@@ -157,7 +160,3 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def _contents_of(certificates: Certificates) -> tuple[bytes, bytes]:
     return certificates.authority.read_bytes(), certificates.server.read_bytes()
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.PEM)

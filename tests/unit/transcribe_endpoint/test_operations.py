@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcribe_endpoint.errors import BadRequest, ServiceError
+from transcribe_endpoint.errors import BadRequest, ServiceError, UnknownOperation
 from transcribe_endpoint.vocabularies.operations import (
-    UnknownOperation,
     Unreadable,
     VocabularyOperations,
 )

@@ -43,18 +43,21 @@ class Wire:
         self.sent: list[tuple[str, Any]] = []
         self.calls: list[str] = []
         self.over = asyncio.Event()
-        self.session: StreamSession = service.open(
-            TranscribeRequest.parse(asked),
-            send=self._send,
-            finish=lambda: self._called("finish"),
-            abort=lambda: self._called("abort"),
-            freeze=lambda: self._called("freeze"),
-        )
+        self.session: StreamSession = service.open(TranscribeRequest.parse(asked), self)
 
-    def _send(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
         (message,) = read_messages(frame)
         kind = message.headers.get(":exception-type", message.headers.get(":event-type"))
         self.sent.append((str(kind), json.loads(payload_of(message))))
+
+    def finish(self) -> None:
+        self._called("finish")
+
+    def abort(self) -> None:
+        self._called("abort")
+
+    def freeze(self) -> None:
+        self._called("freeze")
 
     def _called(self, name: str) -> None:
         self.calls.append(name)

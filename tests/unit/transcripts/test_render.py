@@ -13,8 +13,6 @@ from transcripts.models import Model, Utterance
 
 pytestmark = pytest.mark.unit
 
-PAGE = Path(__file__).parents[3] / "docs" / "protocol.md"
-
 EXPECTED = {
     "Ready",
     "Partial",
@@ -44,7 +42,36 @@ def defs() -> dict[str, Any]:
 
 
 def test_the_page_is_what_the_models_say() -> None:
-    assert PAGE.read_text() == render.markdown(), "docs/protocol.md is stale: run `make protocol`"
+    stale = "docs/protocol.md is stale: run `make protocol`"
+    assert render.PAGE.read_text() == render.markdown(), stale
+
+
+def test_the_prose_of_the_page_has_the_figures_of_the_models() -> None:
+    prose = " ".join(render.markdown().split())
+    for sentence in (
+        f"closes with {protocol.CLOSE_NORMAL}.",
+        f"the finals of the last {protocol.SNAPSHOT_SECONDS:g} seconds",
+        f"At least every {protocol.HEARTBEAT_SECONDS:g} seconds a message comes",
+        f"repeats the `snapshot` every {protocol.HEARTBEAT_SECONDS:g} seconds",
+        f"must be complete within {protocol.REQUEST_SECONDS:g} seconds",
+        f"{protocol.CLOSE_NORMAL} is the normal end.",
+        f"{protocol.CLOSE_GOING_AWAY} means that the server shuts down",
+        f"{protocol.CLOSE_PROTOCOL_ERROR} for malformed frames",
+        f"{protocol.CLOSE_INVALID_TEXT} for a text that is not UTF-8",
+        f"{protocol.CLOSE_MESSAGE_TOO_BIG} for a frame beyond twice the limit",
+    ):
+        assert sentence in prose
+
+
+def test_a_page_without_its_blocks_is_not_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "protocol.md"
+    page.write_text(render.PAGE.read_text().replace("<!-- generated: errors -->", ""))
+    monkeypatch.setattr(render, "PAGE", page)
+
+    with pytest.raises(ValueError, match="generated: errors"):
+        render.markdown()
 
 
 def test_every_message_parameter_and_union_is_defined(defs: dict[str, Any]) -> None:

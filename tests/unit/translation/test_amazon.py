@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translation.amazon import MAX_BYTES, AmazonTranslator, client, split_text
+from translation.amazon import MAX_BYTES, AmazonTranslator, create_client, split_text
 from translation.base import Translated
 from translation.errors import (
     AccessDenied,
@@ -179,7 +179,7 @@ def test_a_call_gives_up_soon_and_is_not_repeated_behind_our_back(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    config = client("eu-central-1").meta.config  # type: ignore[attr-defined] # botocore's own
+    config = create_client("eu-central-1").meta.config  # type: ignore[attr-defined] # botocore's own
 
     assert (config.connect_timeout, config.read_timeout) == (1, 2)
     assert config.retries["total_max_attempts"] == 1

@@ -647,7 +647,7 @@ def test_the_service_understands_its_settings(
 
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)
     assert settings.metrics_namespace == "Cloudscribe/test"
-    assert not settings.loopback
+    assert not settings.is_loopback
     assert settings.queue_url
     assert settings.table_name
     assert settings.max_viewers >= settings.viewers_per_conversation > 1

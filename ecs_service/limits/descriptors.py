@@ -53,7 +53,7 @@ def share(limit: int | None, *, viewers: int, streams: int) -> Shares:
     return shares
 
 
-def wanted(*, viewers: int, streams: int) -> int:
-    """Return the limit with which `share` can allot all that is wanted."""
+def count_descriptors(*, viewers: int, streams: int) -> int:
+    """Return how many descriptors suffice for all viewers, streams and pending connections."""
     rest = streams * PER_STREAM + max(viewers, streams * PER_STREAM)
     return OWN + max(4 * MOST_PENDING, MOST_PENDING + rest)
