@@ -125,7 +125,7 @@ class InvalidRequest(Problem):
 
 
 class RefusedAddress(Problem):
-    """A URL leads to an address that must not be fetched from."""
+    """A URL leads to an address from which the server must not fetch."""
 
     status, code, retryable = 400, "refused_address", False
 

@@ -1,9 +1,9 @@
-"""The parts that events have in common, and EventBridge's event about a new object in S3.
+"""Models for parts of events: what all have, and EventBridge's event about a new object in S3.
 
 Source: Amazon S3 User Guide, "EventBridge event message structure".
 
 ValueError
-└── RefusedEvent    no attempt can help the event; the message quotes nothing of it
+└── RefusedEvent    no retry can help; the message quotes nothing of the event
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ MAX_ID_LENGTH: Final = 128
 
 
 class RefusedEvent(ValueError):
-    """No attempt can help an event."""
+    """An event that no retry can help."""
 
 
 def event_id(event: Any) -> str | None:
-    """Return an event's id for logs; None where it has none, or is no object at all."""
+    """Return an event's id for logs; None if it has none or is not a JSON object."""
     found = event.get("id") if isinstance(event, dict) else None
     return found if isinstance(found, str) and len(found) <= MAX_ID_LENGTH else None
 
 
 class Shape(BaseModel):
-    """A part of an event; errors do not quote it."""
+    """A model for a part of an event; its errors do not quote the event."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 

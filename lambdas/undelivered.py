@@ -1,4 +1,4 @@
-"""Moves events that no attempt can help to a queue, without an error of the invocation.
+"""Moves events that no retry can help to a queue, without an error of the invocation.
 
 Lambda retries a failed event twice, and an error within the first minutes after a deployment rolls
 it back. Both are right for a defect and wrong for a bad event: anybody who may upload could roll a
@@ -35,7 +35,7 @@ class Undelivered:
         self._queue_url = queue_url
 
     def keep(self, event: Any, refusal: Exception, context: LambdaContext) -> None:
-        """Send an event to the queue with the reason, whose message must not quote it.
+        """Send an event to the queue, with the refusal's message, which must not quote the event.
 
         Raises:
             Exception: the queue cannot be reached.

@@ -1,4 +1,4 @@
-"""How long the server stays up without work, because somebody asked for it."""
+"""Keeps the server running without work for as long as somebody asked for it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from transcripts.recordings.machines import LONGEST_WARMTH
 
 @dataclass(slots=True)
 class Warmth:
-    """Until when the server was asked to stay up. `now` is the clock."""
+    """The time until which the server was asked to stay up. `now` is the clock."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     until: datetime | None = None
 
     def keep_until(self, until: datetime) -> datetime:
-        """Stay up until then, but a day at most; return until when the server stays up now."""
+        """Stay up until `until`, but a day at most; return the time until which it now stays up."""
         until = min(until, self.now() + LONGEST_WARMTH)
         if self.until is None or until > self.until:
             self.until = until

@@ -1,4 +1,4 @@
-"""Who may use the server: callers that know the secret.
+"""Authenticates callers by the secret.
 
 Without a secret only this machine can connect (the settings see to that), and then foreign web
 pages are refused (`foundation.origins`).

@@ -71,7 +71,7 @@ class Downloader:
             RefusedAddress: the URL leads to an address that is not public.
             InvalidRequest: there is nothing at the URL.
             FetchFailed: the other side does not deliver, or too slowly.
-            Unprocessable: it is too large for a recording.
+            Unprocessable: the content is too large for a recording.
             NoSpace: the disk, or the downloads' part of it, is full.
         """
         try:
@@ -119,7 +119,7 @@ class Downloader:
                 yield answer
 
     async def _look_up(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host from the system's resolver, which knows all spellings."""
+        """Return a host's addresses from the system's resolver, which knows all their forms."""
         ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
@@ -168,7 +168,7 @@ class _Pinned(AbstractResolver):
         return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
-        """Do nothing; nothing is open."""
+        """Do nothing: the resolver holds no resource."""
 
 
 async def _write(answer: aiohttp.ClientResponse, file: SpoolFile, transfer: Transfer) -> None:

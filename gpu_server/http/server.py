@@ -71,11 +71,11 @@ class BoundedConnection(H11Protocol):
         return None if in_work and IN_WORK in self.cycle.scope else self._idle_since
 
     def displace(self) -> None:
-        """Close it at once, in favour of another."""
+        """Close the connection at once, in favour of another."""
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-        """Start to check it, or refuse it."""
+        """Start to check the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         # An answer is written in two pieces. asyncio does this only for sockets that name TCP.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -87,7 +87,7 @@ class BoundedConnection(H11Protocol):
             self._refuse(Busy("There are too many connections.", retry_after=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget the connection."""
         self._bounds.connections.forget(self)
         if self._checking is not None:
             self._checking.cancel()
@@ -103,7 +103,7 @@ class BoundedConnection(H11Protocol):
         self._checking = self.loop.call_later(self._bounds.interval, self._check)
 
     def _check(self) -> None:
-        """Close it if it is overdue, or check again later."""
+        """Close the connection if the peer is too slow; else check again later."""
         now, unsent = time.monotonic(), self.transport.get_write_buffer_size()
         if not self._outflow.check(now - self._checked, unsent):
             self.transport.abort()
@@ -172,5 +172,5 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture no signal."""
+        """Do nothing, in place of uvicorn's handling of signals."""
         yield

@@ -1,9 +1,9 @@
 """Admission of recordings that arrive over the network: how many, how large, and how slow.
 
 A transfer may be slow, so it takes no place in the transcribers' queue. It takes one of the slots
-for transfers, and the bytes that have arrived count against what all transfers may have on the
-disk. It releases both once its recording has a place in the queue, or when it is cancelled because
-it is too slow (`foundation.minimum_rate`).
+for transfers, and its bytes count against the space on the disk for all transfers. It releases both
+once its recording has a place in the queue, or when it is cancelled because it is too slow
+(`foundation.minimum_rate`).
 
 Bytes count when they arrive, not when they are announced: otherwise a few callers that announce
 much and send next to nothing would keep all others out. An announced size is only compared with
@@ -54,7 +54,7 @@ class Transfers:
 
     @contextmanager
     def admit(self, address: str) -> Iterator[Transfer]:
-        """Give a slot to a caller.
+        """Hold a slot for a transfer from `address` while the context is open.
 
         Raises:
             Busy: no slot is free for its address.

@@ -49,7 +49,7 @@ async def receive_form(
         transfer: the limits.
 
     Raises:
-        InvalidRequest: the body is no form, or does not hold exactly one recording.
+        InvalidRequest: the body is not a form with exactly one recording.
         UploadStalled: the body arrives too slowly, or takes too long altogether.
         Unprocessable: the recording is too large.
         NoSpace: the disk, or the uploads' part of it, is full.

@@ -115,7 +115,7 @@ class QueuePlace:
         return await self._job.future
 
     def prioritise(self) -> None:
-        """Let the job give way no longer, because a request waits for it, too."""
+        """Treat the background job as a request's from now on: a request waits for it, too."""
         self._hurried = True
         if self._job is not None:
             self._job.gave_way = -math.inf
@@ -137,7 +137,7 @@ class IncomingRecording:
 
 
 class Inference:
-    """The queue and its slots. An async context manager that loads the models.
+    """The queue and its slots. An async context manager: entering it starts to load the models.
 
     Args:
         make: creates the process of a slot.
@@ -246,7 +246,7 @@ class Inference:
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds without a place taken or a recording arriving."""
+        """For how long no place has been taken and no recording has been arriving, seconds."""
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
 
     def stop_admission(self) -> None:
@@ -511,7 +511,7 @@ class Inference:
         return job
 
     async def _do(self, job: _Job, process: SlotProcess) -> None:
-        """Let a process do a job until it is done or cancelled."""
+        """Give a job to a process, and wait until it is done or cancelled."""
         began = time.monotonic()
         if not job.background:
             self._metrics.wait.observe(began - job.arrived)

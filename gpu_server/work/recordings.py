@@ -139,7 +139,8 @@ def to_job(
     The key has to follow the layout (`transcripts.recordings`), unless `transcript_key` is given.
 
     Raises:
-        RefusedPlace: neither is so, or `transcript_key` is not a valid key for a transcript.
+        RefusedPlace: the key follows no layout and there is no `transcript_key`, or that is not a
+            valid key for a transcript.
     """
     audio: Recording | None = None
     if transcript_key is None:
@@ -338,7 +339,7 @@ class RecordingTranscriber:
         return outcome
 
     def _judge(self, target: tuple[str, str], problem: Problem, etag: str | None) -> None:
-        """Set the cause and the ETag of a problem that is a failure."""
+        """Set the cause and the ETag of a problem that counts as a failure."""
         if not problem.is_failure:
             return
         problem.cause, problem.etag = self._blame.record_failure(target), etag

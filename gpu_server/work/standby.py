@@ -22,18 +22,30 @@ log = structlog.get_logger(__name__)
 
 
 class SlotProcess(Protocol):
-    """The process of a slot; see `TranscriberProcess`."""
+    """A process with a model, which a slot gives its jobs to.
+
+    `speech.transcribers.process.TranscriberProcess` is one.
+    """
 
     gone: asyncio.Event
 
     async def start(self) -> Loaded:
-        """Load the model."""
+        """Start the process and load the model; return its description.
+
+        Raises:
+            TranscriberUnavailable: the model cannot be loaded.
+            OSError: the process cannot be started.
+        """
 
     async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
-        """Transcribe a file."""
+        """Transcribe a file.
+
+        Raises:
+            TranscriberError: the transcription failed.
+        """
 
     async def stop(self) -> None:
-        """End it."""
+        """End the process."""
 
 
 class Standby:

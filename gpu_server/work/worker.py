@@ -204,11 +204,11 @@ class QueueWorker:
         return answer.get("Messages", [])
 
     async def _take(self, message: MessageTypeDef) -> _End:
-        """Do a job, or return it if the worker is stopping; return how it ended."""
+        """Do the job of a message, or return the job to the queue if the worker is stopping."""
         claim = _Claim(message, self._change_visibility, self._visibility)
         if self._stopping.is_set():  # it came with the last long poll
             await claim.end(visible_in=0)
-            return _GIVEN_BACK
+            return _RETURNED
         task = asyncio.create_task(self._do(message, claim))
         self._in_hand[task] = claim
         try:
@@ -216,7 +216,7 @@ class QueueWorker:
         finally:
             del self._in_hand[task]
         if task.cancelled():
-            end = _GIVEN_BACK
+            end = _RETURNED
         elif error := task.exception():
             log.error("worker_defect", exc_info=error)
             end = _End("defect")
@@ -230,7 +230,7 @@ class QueueWorker:
         return end
 
     async def _do(self, message: MessageTypeDef, claim: _Claim) -> _End:
-        """Do a job; return how it ended."""
+        """Do the job of a message."""
         try:
             message_job = TranscriptionJob.model_validate_json(message.get("Body", ""))
             self._recordings.check_bucket(message_job.bucket)
@@ -246,7 +246,7 @@ class QueueWorker:
             log.warning("job_unprocessable", code=problem.code, **about)
             return _End("failed", delete=True)
         except Stopping:  # no slot had begun it
-            return _GIVEN_BACK
+            return _RETURNED
         except Problem as problem:
             attempts = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
             failure = {
@@ -327,7 +327,7 @@ class QueueWorker:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How the work on a message ended, and what follows for the message."""
+    """How the work on a message ended, and what happens to the message."""
 
     #: The label in the metrics.
     how: str
@@ -340,7 +340,7 @@ class _End:
     outage: bool = False
 
 
-_GIVEN_BACK: Final = _End("given_back", visible_in=0)
+_RETURNED: Final = _End("given_back", visible_in=0)
 
 
 class _Claim:
@@ -349,11 +349,11 @@ class _Claim:
     def __init__(
         self,
         message: MessageTypeDef,
-        show_in: Callable[[MessageTypeDef, int], Coroutine[Any, Any, None]],
+        change_visibility: Callable[[MessageTypeDef, int], Coroutine[Any, Any, None]],
         visibility: float,
     ) -> None:
         self._message = message
-        self._change_visibility = show_in
+        self._change_visibility = change_visibility
         self._visibility = visibility
         #: None until the message is parsed.
         self.job: RecordingJob | None = None

@@ -50,13 +50,13 @@ class Fleet:
     working_off: bool = False
 
     def is_warm(self, now: datetime) -> bool:
-        """Return whether one is to be kept ready, work or not."""
+        """Return whether one machine is to be kept ready even without work."""
         return self.kept_warm or (self.warm_until is not None and now < self.warm_until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetLimits:
-    """What the environment allows."""
+    """The limits and delays that the environment configures."""
 
     maximum: int
     #: Jobs that one machine is expected to work off before another one is started.

@@ -1,4 +1,4 @@
-"""The function that runs as many machines with a GPU as there is work.
+"""The function that matches the number of machines with a GPU to the work.
 
 A schedule invokes it every minute, and the router's wakes (`infra.recordings.wake`) do so as soon
 as a recording is queued. A wake counts as one waiting job, because the queue's own counts may lack
@@ -20,9 +20,9 @@ Environment: `JOBS_QUEUE_URL`; where there are machines `CLUSTER`, `SERVICE`, `M
 and `AT_SET_TIMES`.
 
 ValueError
-└── UnknownOrder    an event asks for something that is not among these
+└── UnknownOrder    an event is none of the above
 RuntimeError
-└── NoMachines      one is to be kept ready where there are none
+└── NoMachines      an order to keep a machine ready, in an environment without machines
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 
 
 class UnknownOrder(ValueError):
-    """An event asks for something unknown. The message does not quote it."""
+    """An event is not an order that the function knows. The message quotes no values of it."""
 
 
 class NoMachines(RuntimeError):
-    """One machine is to be kept ready where there are none."""
+    """An order asks to keep a machine ready in an environment without machines."""
 
 
 class Settings(BaseModel):
@@ -77,7 +77,7 @@ class Settings(BaseModel):
 
 
 class MachineSettings(BaseModel):
-    """The environment variables about machines: all of them, or none."""
+    """The environment variables about machines. An environment without machines sets none."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -92,7 +92,7 @@ class MachineSettings(BaseModel):
 
     @property
     def limits(self) -> FleetLimits:
-        """What the environment allows."""
+        """The limits and delays for `decide`."""
         return FleetLimits(
             maximum=self.maximum,
             jobs_per_instance=self.jobs_per_instance,
@@ -104,7 +104,7 @@ class MachineSettings(BaseModel):
 
 
 class Record(BaseModel):
-    """A message of a queue that Lambda hands over; only wakes come that way."""
+    """A message of the queue of wakes."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -112,7 +112,7 @@ class Record(BaseModel):
 
 
 class MachineOrder(BaseModel):
-    """The part of an event that matters."""
+    """The fields of an event that the function reads."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -147,12 +147,12 @@ machines = (
 
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Start or stop machines, so that there are as many as there is work.
+    """Start or stop machines, so that their number matches the work.
 
     Raises:
-        UnknownOrder: the event asks for something else.
-        NoMachines: one is to be kept ready where there are none.
-        NoService: the machines' service is not there.
+        UnknownOrder: the event is not an order that the function knows.
+        NoMachines: the event asks to keep a machine ready, and the environment has none.
+        NoService: the machines' ECS service does not exist.
         Exception: AWS refused, or cannot be reached.
     """
     now = datetime.now(UTC)

@@ -1,7 +1,9 @@
-"""The ECS service whose tasks are machines with a GPU; its tags store what is remembered.
+"""Reads and changes the ECS service whose tasks are machines with a GPU.
+
+Tags of the service store the function's state between invocations.
 
 RuntimeError
-└── NoService    the service is not there
+└── NoService    the service does not exist
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ WORKING_OFF = "cloudscribe:working-off"
 
 
 class NoService(RuntimeError):
-    """The service is not there."""
+    """The service does not exist."""
 
 
 class EcsClient(Protocol):
@@ -42,7 +44,7 @@ class EcsClient(Protocol):
 
 
 class Machines:
-    """A service of ECS. Errors of its methods are botocore's, and `NoService`."""
+    """The machines, as an ECS service. Methods raise botocore's errors; `read` also `NoService`."""
 
     def __init__(self, client: EcsClient, *, cluster: str, service: str) -> None:
         self._client = client
@@ -69,11 +71,11 @@ class Machines:
         return fleet, active[0]["serviceArn"]
 
     def keep_warm(self, arn: str, *, warm: bool) -> None:
-        """Remember whether one machine is to be kept ready until somebody ends that."""
+        """Store whether one machine is to be kept ready until somebody ends that."""
         self._remember(arn, {KEPT_WARM: "yes" if warm else None})
 
     def keep_warm_until(self, arn: str, until: datetime | None) -> None:
-        """Remember until when one machine is to be kept ready."""
+        """Store until when one machine is to be kept ready."""
         self._remember(arn, {WARM_UNTIL: until.isoformat() if until else None})
 
     def apply(self, arn: str, fleet: Fleet, decision: Decision) -> None:
@@ -106,7 +108,7 @@ class Machines:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Read a tag; one that somebody broke counts as none, so the waiting begins anew."""
+    """Parse a tag's time; None if the tag is missing or malformed, so that waiting starts anew."""
     try:
         moment = datetime.fromisoformat(text) if text else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the router asks of the bucket: how far a recording is, and how large it is."""
+"""Looks recordings up in the bucket: their state and their size."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from transcripts.recordings.objects import Objects
 from transcripts.recordings.status import RecordingState, read_state
 
 
-class RequestedRecordings:
-    """The recordings that events ask for. Errors of its methods are botocore's."""
+class BucketLookup:
+    """Looks up the recordings that events ask for. Methods raise botocore's errors."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     def state(self, request: TranscriptionRequest) -> RecordingState:
-        """Return how far a recording is, by the bytes that the event names."""
+        """Return the state of a recording, for the object version that the event names."""
         return read_state(self._objects, request.transcript_key, request.etag)
 
     def size(self, request: TranscriptionRequest) -> int | None:

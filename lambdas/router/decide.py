@@ -22,26 +22,25 @@ from transcripts.recordings.status import RecordingState
 #: Kept for the end: to look once more whether there is a transcript, and to reach the queue, both
 #: at their slowest. `lambdas.router.handler` has the clients' patience.
 RESERVE: Final = 30.0
-#: An attempt with less than this is not worth making.
+#: The least time for an attempt; with less none is made.
 LEAST: Final = 5.0
-#: How long the server may be silent about a recording that is transcribed in no time: what waits
-#: before it in the server's own queue has to be done, too.
+#: How long the server may take for the recordings that wait in its own queue before this one.
 PATIENCE: Final = 60.0
-#: How much slower than estimated a transcription may be before it is given up.
+#: How many times longer than estimated a transcription may take before the router gives up.
 SLACK: Final = 3.0
 #: How often an attempt that failed is repeated.
 RETRIES: Final = 3
 #: The longest pause before the first of them; it doubles with each. Seconds.
 FIRST_PAUSE: Final = 1.5
-#: Opus for speech, 32 kbit/s. Other formats have more, so by this figure they are longer than in
-#: truth, and the large ones among them are queued rather than tried in vain.
+#: Opus for speech, 32 kbit/s. Other formats have more, so their duration is overestimated, and
+#: large recordings in them are queued rather than tried in vain.
 BYTES_PER_SECOND: Final = 4_000.0
 #: A server that asks for more than this is overloaded; the queue is for such times.
 LONGEST_PAUSE: Final = 10.0
 
 
 class ServerHealth(StrEnum):
-    """The health of the server, as far as it is known."""
+    """The health of the server, or why it is not known."""
 
     NONE = "none"
     NOT_ASKED = "not_asked"
@@ -63,7 +62,7 @@ class Reason(StrEnum):
     SERVER_DOWN = "server_down"
     SERVER_NOT_READY = "server_not_ready"
     SERVER_FULL = "server_full"
-    #: It said that another attempt is no use, and nothing is on record: the settings are wrong.
+    #: It rejected the recording, but stored no failure: the settings are wrong.
     SERVER_REFUSES = "server_refuses"
     #: The attempts are used up.
     SERVER_FAILS = "server_fails"
@@ -71,14 +70,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """There is nothing to be done."""
+    """The recording has its final state; nothing is done."""
 
     state: RecordingState
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """A worker of the queue transcribes it."""
+    """The recording goes to the queue, for a worker to transcribe it."""
 
     reason: Reason
 
@@ -93,7 +92,7 @@ class TranscriptionPace:
     speed: float = ASSUMED_SPEED
 
     def seconds(self, size: int | None) -> float:
-        """Return how long it takes to transcribe so many bytes; 0 if nobody knows how many."""
+        """Return how many seconds it takes to transcribe `size` bytes; 0 if the size is unknown."""
         return (size or 0) / self.bytes_per_second / self.speed
 
 
@@ -118,10 +117,10 @@ _NOT_NOW: Final = {
 
 
 def decide(facts: Facts) -> Skip | Enqueue | None:
-    """Decide what to do with a recording; None: the server should transcribe it.
+    """Decide what to do with a recording; None if the server should transcribe it.
 
-    A server that was not asked for its health counts as healthy, so it is asked only about
-    recordings that it could get.
+    `ServerHealth.NOT_ASKED` counts as healthy. So a first call without the server's health finds
+    out whether it is worth asking for.
     """
     if facts.state.is_final:
         return Skip(facts.state)
@@ -137,7 +136,7 @@ def decide(facts: Facts) -> Skip | Enqueue | None:
 
 
 def patience(needed: float, left: float) -> float:
-    """Return how long the server's answer is awaited; less than `LEAST`: not at all."""
+    """Return how long to wait for the server's answer to a recording, seconds."""
     return min(PATIENCE + SLACK * needed, left - RESERVE)
 
 
@@ -146,7 +145,7 @@ def patience(needed: float, left: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Transcribed:
-    """The server has transcribed it."""
+    """The server has transcribed the recording."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,7 @@ Answer: TypeAlias = Transcribed | TryLater | NoAnswer | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for so long, then try again."""
+    """The router tries again after `seconds`."""
 
     seconds: float
 
@@ -181,7 +180,7 @@ Next: TypeAlias = Skip | Enqueue | Pause
 
 
 def is_unclear(answer: Answer) -> bool:
-    """Return whether the recording may be done although the answer does not say so."""
+    """Return whether the recording may be transcribed although the answer does not say so."""
     return isinstance(answer, NoAnswer | Rejected)
 
 
@@ -197,12 +196,12 @@ def decide_next(
     """Decide what to do after an attempt that did not succeed.
 
     Args:
-        answer: how it ended.
-        state: how far the recording is by now.
+        answer: the attempt's.
+        state: the recording's, after the attempt.
         attempts: how many were made.
         needed: how long a transcription takes, by `TranscriptionPace`.
         left: until the function has to end.
-        jitter: 0 to 1, at random, so that those who failed together do not come back together.
+        jitter: random, 0 to 1, so that clients that failed together do not all return together.
     """
     if state.is_final:
         return Skip(state)
@@ -221,9 +220,9 @@ def decide_next(
 
 
 _OK: Final = 200
-#: HTTP: too many requests, unavailable. Who says so has done nothing.
+#: HTTP: too many requests, unavailable. A server that answers so has done nothing.
 _NOTHING_DONE: Final = frozenset({429, 503})
-#: From here on something is wrong with the server, not with the request.
+#: Statuses from here on mean that the server has failed, not that the request is wrong.
 _SERVER_ERROR: Final = 500
 _DIGITS: Final = 6
 
@@ -238,7 +237,7 @@ def parse_response(status: int, retry_after: str | None) -> Answer:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read a `Retry-After` in seconds; one in the form of a date is left out of account."""
+    """Parse a `Retry-After` in seconds; None for one in the form of a date."""
     if text is None or len(text) > _DIGITS or not (text.isascii() and text.isdigit()):
         return None
     return float(text)

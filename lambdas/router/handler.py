@@ -1,11 +1,11 @@
-"""The function that EventBridge invokes when something was uploaded, or is asked for.
+"""The function that EventBridge invokes for an upload, or for a request for a transcript.
 
 `lambdas.router.decide` decides whether the server transcribes a recording at once, whether it
 becomes a job in the queue, or whether it is skipped because its state is final. Duplicates do no
 harm: a transcript is written once, by whoever is first, and later ones find it. So there is no lock
 here, and duplicate events at the same time may both reach the server.
 
-An event that no attempt can help goes to the undelivered events at once. A bucket or a queue
+An event that no retry can help goes to the undelivered events at once. A bucket or a queue
 that cannot be reached is an error of the invocation: Lambda tries twice more, and what fails still
 ends there as well. Nothing is dropped. Environment: `JOBS_QUEUE_URL`, `RECORDINGS_BUCKET`,
 `UNDELIVERED_QUEUE_URL`; where there is a server `GPU_URL` and the secret that it asks for,
@@ -30,7 +30,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from lambdas.events import RefusedEvent, event_id
-from lambdas.router.bucket import RequestedRecordings
+from lambdas.router.bucket import BucketLookup
 from lambdas.router.decide import (
     BYTES_PER_SECOND,
     Enqueue,
@@ -84,8 +84,8 @@ class Settings(BaseModel):
     bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
     namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
-    def server(self) -> TranscriptionServer | None:
-        """Return the server, if there is one."""
+    def create_server(self) -> TranscriptionServer | None:
+        """Return a client of the GPU server; None if the environment has no server."""
         if self.server_url is None:
             return None
         return TranscriptionServer(
@@ -139,8 +139,8 @@ def _wake(queue_url: str) -> None:
 
 
 router = RecordingRouter(
-    recordings=RequestedRecordings(Objects(settings.bucket, s3)),
-    server=settings.server(),
+    recordings=BucketLookup(Objects(settings.bucket, s3)),
+    server=settings.create_server(),
     queue=_send,
     pace=TranscriptionPace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
 )

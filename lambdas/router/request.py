@@ -12,7 +12,7 @@ An application may add `"mode": "batch"`: then the recording waits in the queue,
 least. The default is `"mode": "now"`.
 
 ValueError
-└── RefusedEvent         nothing can be done about it; the message quotes nothing of it
+└── RefusedEvent         no retry can help; the message quotes nothing of the event
     ├── UnknownEvent     it has none of the shapes
     ├── ForeignBucket    its object is in a bucket that is not ours
     └── NotARecording    its object is not where recordings are
@@ -103,12 +103,12 @@ class _Event(Shape):
 
 
 def parse_request(event: dict[str, Any], bucket: str) -> TranscriptionRequest | None:
-    """Return the transcription that an event asks for; None if the event is about a folder.
+    """Return the request for a transcription in an event; None if the event is about a folder.
 
-    S3 knows no folders, but consoles mark them by empty objects whose key ends in a slash.
+    S3 has no folders, but consoles mark them by empty objects whose key ends in a slash.
 
     Raises:
-        RefusedEvent: nothing can be done about the event.
+        RefusedEvent: no retry can help the event.
     """
     try:
         known = _Event.model_validate(event)

@@ -34,10 +34,10 @@ from transcripts.recordings.status import RecordingState
 
 
 class Lookup(Protocol):
-    """Looks recordings up; `lambdas.router.bucket.RequestedRecordings` is one."""
+    """Looks recordings up; `lambdas.router.bucket.BucketLookup` is one."""
 
     def state(self, request: TranscriptionRequest) -> RecordingState:
-        """Return how far a recording is."""
+        """Return the state of a recording."""
 
     def size(self, request: TranscriptionRequest) -> int | None:
         """Return a recording's size in bytes, if it is there."""
@@ -47,20 +47,20 @@ class RemoteTranscriber(Protocol):
     """A server that transcribes; `lambdas.router.server.TranscriptionServer` is one."""
 
     def health(self) -> ServerHealth:
-        """Ask for its health."""
+        """Return the server's health."""
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
-        """Have a recording transcribed, and wait so long for it."""
+        """Have a recording transcribed; wait at most `seconds` for the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationClock:
-    """Time, in seconds."""
+    """The clock of an invocation. Times are seconds."""
 
-    #: What is left until the function has to end.
+    #: Returns the time until the function has to end.
     left: Callable[[], float]
     sleep: Callable[[float], None]
-    #: 0 to 1, at random.
+    #: Returns a random number, 0 to 1.
     jitter: Callable[[], float]
 
 

@@ -1,6 +1,6 @@
 """A client of the GPU server that turns each response into an answer of `lambdas.router.decide`.
 
-Nothing here raises: that the server cannot be reached is an answer, too. Redirects are not
+Its methods do not raise: a server that cannot be reached is an answer, too. Redirects are not
 followed, because the token would be sent along.
 """
 
@@ -41,7 +41,7 @@ class _Queue(BaseModel):
 
     @property
     def full(self) -> bool:
-        """Whether one more would be refused; a limit of 0 lets nobody wait, but one be served."""
+        """Whether another recording would be refused; at a limit of 0 one may still run."""
         return self.running > 0 and self.waiting >= self.limit
 
 
@@ -59,8 +59,8 @@ class TranscriptionServer:
 
     Connections are kept from one invocation to the next. One that the server has closed meanwhile,
     or that the network has forgotten (after 350 s without a packet on AWS's newer machines), is
-    noticed only when it is used: it ends in a reset, or in silence. So a health check that does is
-    made once more, on a new connection.
+    noticed only when it is used: it ends in a reset, or in silence. A health check that ends so is
+    repeated once on a new connection.
     """
 
     def __init__(self, url: str, token: str | None, *, pool: PoolManager | None = None) -> None:
@@ -69,7 +69,7 @@ class TranscriptionServer:
         self._pool = pool or PoolManager(maxsize=1, retries=False)
 
     def health(self) -> ServerHealth:
-        """Ask how the server is; takes at most two seconds."""
+        """Ask the server for its health; takes at most two seconds."""
         try:
             try:
                 response = self._ask_health()
@@ -90,7 +90,7 @@ class TranscriptionServer:
         return ServerHealth.FULL if health.queue.full else ServerHealth.READY
 
     def transcribe(self, bucket: str, key: str, *, seconds: float) -> Answer:
-        """Have a recording transcribed; the transcript gets to its place in the bucket.
+        """Have a recording transcribed; the server stores the transcript in the bucket.
 
         Args:
             bucket: where the recording is.

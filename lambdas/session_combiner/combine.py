@@ -1,25 +1,25 @@
-"""Reads a session from the bucket, and writes its transcript once all chunks are there.
+"""Combines the transcripts of a session's chunks into one, once all are in the bucket.
 
     list the chunks' outcomes ─► decide ─► wait
-                                   └────► read the chunks ─► captions ─► transcript ─► look again
+                                   └────► read the chunks ─► captions ─► transcript ─► list again
 
-A look costs a request for 1,000 chunks and a few more, and every event causes one. The chunks'
-transcripts are read only when there is something to write. Each written object carries the
-fingerprint of what it was made of, so an event that changes nothing writes nothing.
+Every event lists the chunks, which costs a request per 1,000 of them and a few others. The chunks'
+transcripts are read only when there is something to write. Each written object has the fingerprint
+of its sources in its metadata, so an event that changes nothing writes nothing.
 
 Any number of invocations may run at once. An invocation replaces only the transcript that it has
-seen (If-None-Match, If-Match), and ends only after another look has found transcript and captions
-made of what the bucket holds. So the last writer has also checked everything. Lambda repeats an
-invocation that was cut off.
+seen (If-None-Match, If-Match). It ends only when it has listed the chunks again and found that
+transcript and captions match them. So the last writer has also checked everything. Lambda repeats
+an invocation that was cut off.
 
-Memory: the segments of the session, besides some chunks that are being read. Above
-`WORDS_UP_TO` bytes of transcripts words are left out, which are most of it; above
-`COMBINED_UP_TO` a session is refused.
+Memory holds the segments of the session and the few chunks that are being read. Above `WORDS_UP_TO`
+bytes of transcripts the words are left out, which are most of the memory; above `COMBINED_UP_TO`
+the session is refused.
 
 Exception
 ├── SessionTooLarge    its chunks' transcripts are larger than this function may hold
-├── OutOfTime          the time that is left would not do
-└── SessionUnsettled          others kept changing the session
+├── OutOfTime          the invocation has too little time left
+└── SessionUnsettled   others kept changing the session
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ READERS: Final = 16
 #: Bytes of chunks' transcripts that are combined with their words.
 WORDS_UP_TO: Final = 48 * 1024**2
 COMBINED_UP_TO: Final = 384 * 1024**2
-#: What making and storing a transcript of a megabyte takes at most, seconds, and besides.
+#: The longest time to make and store a transcript, seconds: per megabyte, and besides.
 SECONDS_PER_MB: Final = 1.0
 SECONDS_BESIDES: Final = 5.0
-#: How often a session may change while it is written. The pauses in between are at random and grow
-#: to some twenty seconds, so that the many who write a session after a burst get out of each
-#: other's way: an invocation that gives up is an error, and takes a new version back.
+#: How often a session may change while it is written. The pauses in between are random and grow to
+#: some twenty seconds, so that invocations after a burst of events get out of each other's way: one
+#: that gives up is an error, and errors roll a new version back.
 ATTEMPTS: Final = 10
 PAUSE: Final = 0.1
 
@@ -73,10 +73,10 @@ class Log(Protocol):
     """A logger of Python or of Powertools."""
 
     def warning(self, msg: object, *args: object) -> None:
-        """Log something that somebody should know."""
+        """Log something for operators to know."""
 
     def error(self, msg: object, *args: object) -> None:
-        """Log something that somebody should repair."""
+        """Log something for operators to repair."""
 
 
 class SessionTooLarge(Exception):
@@ -84,7 +84,7 @@ class SessionTooLarge(Exception):
 
 
 class OutOfTime(Exception):
-    """The time that is left would not do; another invocation has more."""
+    """The invocation has too little time left; another one has more."""
 
 
 class SessionUnsettled(Exception):
@@ -122,8 +122,8 @@ class Combiner:
 
     Args:
         store: the documents of the bucket.
-        now: returns the aware time.
-        log: gets what is noticed by the way; names of chunks, never what was said.
+        now: returns the current time, with a time zone.
+        log: gets names of chunks, never their text.
         sleep: waits between attempts, seconds.
     """
 
@@ -141,20 +141,20 @@ class Combiner:
         self._sleep = sleep
 
     def end(self, session: Session, end: SessionEnd) -> None:
-        """Keep that a session has ended; a second time changes nothing.
+        """Store that a session has ended; a second call changes nothing.
 
         Raises:
             Contended: others kept writing it.
         """
         self._store.put_once(session.end_key, end)
 
-    def look(self, session: Session, remaining: Remaining) -> CombineResult:
-        """Write a session's transcript and captions if it is time and they are not there yet.
+    def combine(self, session: Session, remaining: Remaining) -> CombineResult:
+        """Write a session's transcript and captions if its chunks are complete and they differ.
 
         Raises:
             SessionTooLarge, OutOfTime, SessionUnsettled: see the module.
             Contended: others kept writing the same object in the same moment.
-            UnreadableDocument: what is kept of the session's end is no such document.
+            UnreadableDocument: the stored end of the session is malformed.
         """
         written: Effect | None = None
         for attempt in range(ATTEMPTS):
@@ -201,9 +201,9 @@ class Combiner:
         )
 
     def _metadata(self, session: Session) -> SessionMetadata | None:
-        """Return what a session consists of, if that is known.
+        """Return the session's metadata, if they are there and valid.
 
-        Metadata that cannot be read fail the event about them, and no event about a chunk.
+        Malformed metadata fail the event about them, and no event about a chunk.
         """
         try:
             found = self._store.get(session.metadata_key, SessionMetadata)
@@ -221,7 +221,7 @@ class Combiner:
         *,
         current: bool,
     ) -> bool:
-        """Write what is to be written; return whether the transcript was."""
+        """Write captions and, unless it is `current`, the transcript; return whether that was."""
         if plan.size > COMBINED_UP_TO:
             raise SessionTooLarge(f"{plan.size} bytes of transcripts, of {COMBINED_UP_TO}")
         store, key, fingerprint = self._store, session.transcript_key, plan.fingerprint
@@ -238,7 +238,7 @@ class Combiner:
 
     @contextmanager
     def _reading(self, plan: Combine, remaining: Remaining) -> Iterator[Iterator[Read | None]]:
-        """Give the transcripts of `plan` in their order, read by several threads."""
+        """Yield the transcripts of `plan` in order; several threads read them."""
         needed = SECONDS_BESIDES + SECONDS_PER_MB * plan.size / 1e6
         with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
             try:

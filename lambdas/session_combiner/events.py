@@ -9,8 +9,8 @@ Three kinds of events make the combiner look at a session:
 
       {"bucket": "NAME", "userId": "...", "sessionId": "...", "chunkCount": 12}
 
-  `chunkCount` may be left out. The bucket is a plain name, so that the rule of those who ask for
-  a transcript of an object, whose details have `s3Location` or `s3_bucket`, does not match.
+  `chunkCount` may be left out. The bucket is a plain name, so that the router's rule, which matches
+  details with `s3Location` or `s3_bucket`, does not match this event.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _CreatedEvent(Shape):
 
 
 def parse_event(event: dict[str, Any], bucket: str) -> SessionEvent | None:
-    """Return what has happened; None if the event is about an object outside all sessions.
+    """Return the session's event; None if the event is about an object outside all sessions.
 
     The rule for objects matches some of these (`transcripts.recordings.keys.CHUNK_OUTCOME_EVENTS`).
 

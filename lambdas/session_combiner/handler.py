@@ -1,7 +1,7 @@
 """The function that EventBridge invokes when something has happened to a session.
 
-An event (`events`) only starts a look at the session; the bucket alone decides what is written
-(`combine`). An event that no further attempt can help goes to the undelivered events at once and is
+An event (`events`) only names a session; what is written depends on the bucket alone
+(`combine`). An event that no retry can help goes to the undelivered events at once and is
 not an error of the invocation. Environment: `RECORDINGS_BUCKET`, `UNDELIVERED_QUEUE_URL`.
 """
 
@@ -93,7 +93,7 @@ combiner = Combiner(store, now=lambda: datetime.now(UTC), log=logger)
 @metrics.log_metrics
 @logger.inject_lambda_context(log_event=False)  # explicit: no variable may turn it on
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Look at the session that an event is about.
+    """Combine the session that an event is about, if its chunks are complete.
 
     Raises:
         Exception: the session could not be combined; the event should be tried again.
@@ -111,7 +111,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     about |= {"user_id": happened.session.user_id, "session_id": happened.session.session_id}
     logger.append_keys(**about)
     try:
-        _look(happened, context)
+        _combine(happened, context)
     except (UnreadableDocument, SessionTooLarge) as refusal:
         _refuse(event, refusal, context, about)
     except Exception:
@@ -129,12 +129,14 @@ def _refuse(
     undelivered.keep(event, refusal, context)
 
 
-def _look(happened: SessionEvent, context: LambdaContext) -> None:
+def _combine(happened: SessionEvent, context: LambdaContext) -> None:
     if happened.subject is Subject.METADATA:
         store.get(happened.session.metadata_key, SessionMetadata)  # who wrote them has to know
     if happened.end:
         combiner.end(happened.session, happened.end)
-    result = combiner.look(happened.session, lambda: context.get_remaining_time_in_millis() / 1000)
+    result = combiner.combine(
+        happened.session, lambda: context.get_remaining_time_in_millis() / 1000
+    )
     metrics.add_metric(name=_METRICS[result.effect], unit=MetricUnit.Count, value=1)
     logger.info(
         "session %s",

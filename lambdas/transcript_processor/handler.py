@@ -1,9 +1,9 @@
 """The function that the queue of utterances invokes, with up to ten messages at a time.
 
 A message that fails is reported alone (`ReportBatchItemFailures`), so its neighbours are not
-sent again; the queue moves it to the dead-letter queue after some attempts. Messages for which
-there may not be time enough are left to another invocation: one that is cut off reports nothing,
-and then all of its batch counts as failed. Environment: `TABLE_NAME` and, optional,
+sent again; the queue moves it to the dead-letter queue after some attempts. Messages that might not
+be stored in time are left to another invocation: an invocation that is cut off reports nothing, and
+then its whole batch counts as failed. Environment: `TABLE_NAME` and, optional,
 `RETENTION_DAYS` and `POWERTOOLS_METRICS_NAMESPACE`.
 
 RuntimeError

@@ -16,11 +16,11 @@ from transcripts.models import Utterance
 
 
 class PoisonMessage(ValueError):
-    """A message is not an utterance. Says where it is wrong, never what it holds."""
+    """A message is not an utterance. The message names the wrong fields, but no values."""
 
 
 class PutResult(StrEnum):
-    """What storing an utterance did; both are a success."""
+    """The result of storing an utterance; both are a success."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"

@@ -28,7 +28,7 @@ from unittest import mock
 
 from botocore.exceptions import ClientError
 
-from lambdas.router.bucket import RequestedRecordings
+from lambdas.router.bucket import BucketLookup
 from lambdas.router.route import RecordingRouter
 from lambdas.session_combiner.combine import Combiner, OutOfTime, SessionUnsettled
 from lambdas.undelivered import MAX_MESSAGE_BYTES, Undelivered
@@ -139,7 +139,7 @@ def _router(module: ModuleType) -> Handler:
         assert len(job.model_dump_json(by_alias=True).encode()) < 256 * 1024
 
     vars(module)["router"] = RecordingRouter(
-        recordings=RequestedRecordings(Objects(BUCKET, s3)),
+        recordings=BucketLookup(Objects(BUCKET, s3)),
         server=None,
         queue=send,
         pace=module.router.pace,

@@ -144,7 +144,7 @@ async def test_a_folder_becomes_a_session_and_its_transcript(
         chunk = recording(f"{session.chunks_prefix}{n:03}.wav")
         files.write_transcript(chunk, transcript(segment(word), duration=2.5))
     combiner = Combiner(files, now=lambda: datetime.now(UTC), log=logging.getLogger(__name__))
-    assert combiner.look(session, lambda: 60.0).effect is Effect.WRITTEN
+    assert combiner.combine(session, lambda: 60.0).effect is Effect.WRITTEN
 
     code, out, err = await run(environment, "fetch", *name)
     assert (code, out, err) == (ExitCode.OK, "one\ntwo\nthree\n", "")

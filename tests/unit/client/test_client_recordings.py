@@ -477,7 +477,7 @@ def test_that_nothing_was_recognised_is_said(s3: S3Client, files: DocumentStore)
     files.write_transcript(recording(key), transcript(key=key))
     files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=1, first_chunk=1))
     files.write_transcript(chunk, transcript())
-    Combiner(files, now=lambda: datetime.now(UTC), log=logging.getLogger(__name__)).look(
+    Combiner(files, now=lambda: datetime.now(UTC), log=logging.getLogger(__name__)).combine(
         SESSION, lambda: 60.0
     )
     del s3
@@ -519,7 +519,7 @@ def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
     for chunk in chunks[2:4]:
         files.write_transcript(chunk, transcript(segment("more")))
     assert run("status", "--session", "ann/monday").exit_code == ExitCode.NOT_YET  # not combined
-    combiner.look(SESSION, lambda: 60.0)
+    combiner.combine(SESSION, lambda: 60.0)
 
     done = run("status", "--session", "ann/monday")
     assert done.exit_code == ExitCode.OK

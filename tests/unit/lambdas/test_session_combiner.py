@@ -174,7 +174,7 @@ class Bucket:
         )
 
     def look(self, left: float = 60.0) -> CombineResult:
-        return self.combiner.look(SESSION, lambda: left)
+        return self.combiner.combine(SESSION, lambda: left)
 
     def announce(self, count: int) -> None:
         metadata = SessionMetadata(chunk_count=count).model_dump_json(by_alias=True)
