@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+Row = TypeVar("Row")
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -74,6 +77,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     head = " | ".join(text.rjust(w) for text, w in zip(heads, widths, strict=True))
     rule = "|" + "|".join("-" * (w + 1) + ":" for w in widths) + "|"
     return "\n".join([line(head), rule, *map(line, aligned)])
+
+
+def table_of(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], object]]) -> str:
+    """Return a markdown table of `rows`, with the value of each by the column's head."""
+    return table([*columns], [[value(row) for value in columns.values()] for row in rows])
 
 
 def promise(text: str, *, is_kept: bool) -> str:

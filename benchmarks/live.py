@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import promise, table
+from benchmarks.figures import promise, table_of
 from benchmarks.servers import ROOT, Server, ServerError, cloudscribe, node_relay
 
 #: What the service promises at the largest load, milliseconds.
@@ -160,39 +160,22 @@ def memory_per_stream(measurements: Sequence[Measurement]) -> dict[tuple[str, in
 
 def report(measurements: Sequence[Measurement]) -> str:
     """Return the table, and below it which promises were kept."""
-    heads = (
-        "streams",
-        "server",
-        "CPU us / message",
-        "latency p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "health p99 ms",
-        "RSS MiB",
-        "KiB / stream",
-        "lost words",
-        "generator CPU",
-        "late p99 ms",
-    )
     memory = memory_per_stream(measurements)
-    rows = [
-        (
-            one.streams,
-            one.server,
-            one.cpu_us_per_message,
-            one.latency_p50,
-            one.latency_p95,
-            one.latency_p99,
-            one.health_p99,
-            one.rss / 2**20,
-            memory.get((one.server, one.streams), math.nan) / 2**10,
-            one.lost_words + one.wrong_messages,
-            one.generator_cpu_share,
-            one.generator_late_p99,
-        )
-        for one in measurements
-    ]
-    return "\n".join([table(heads, rows), "", *verdicts(measurements)])
+    columns: dict[str, Callable[[Measurement], object]] = {
+        "streams": lambda one: one.streams,
+        "server": lambda one: one.server,
+        "CPU us / message": lambda one: one.cpu_us_per_message,
+        "latency p50 ms": lambda one: one.latency_p50,
+        "p95 ms": lambda one: one.latency_p95,
+        "p99 ms": lambda one: one.latency_p99,
+        "health p99 ms": lambda one: one.health_p99,
+        "RSS MiB": lambda one: one.rss / 2**20,
+        "KiB / stream": lambda one: memory.get((one.server, one.streams), math.nan) / 2**10,
+        "lost words": lambda one: one.lost_words + one.wrong_messages,
+        "generator CPU": lambda one: one.generator_cpu_share,
+        "late p99 ms": lambda one: one.generator_late_p99,
+    }
+    return "\n".join([table_of(measurements, columns), "", *verdicts(measurements)])
 
 
 def verdicts(measurements: Sequence[Measurement]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from benchmarks.figures import promise, table
+from benchmarks.figures import promise, table, table_of
 from benchmarks.servers import ROOT, ServerError, program
 from benchmarks.transcribe_load import FRAME_SECONDS, Cost, Load
 
@@ -148,36 +149,19 @@ def _measure(peer: Endpoint, load: Load) -> Cost:
 def report(measurements: list[Measurement]) -> str:
     """Return the tables, and which promises are kept."""
     live = [one for one in measurements if not one.fast]
-    first = next(max(one.cost.rss) for one in live if one.streams == 1)
-    rows = [
-        (
-            one.streams,
-            100 * one.cost.cpu_seconds / one.cost.wall_seconds,
-            one.cpu_us,
-            one.streams_per_core,
-            *(one.cost.latency_ms[name] for name in ("p50", "p95", "p99")),
-            one.cost.late_ms["p99"],
-            max(one.cost.rss) / 2**20,
-            (max(one.cost.rss) - first) / 1024 / (one.streams - 1)
-            if one.streams > 1
-            else float("nan"),
-            one.cost.wrong,
-        )
-        for one in live
-    ]
-    heads = (
-        "streams",
-        "CPU %",
-        "CPU us / frame",
-        "streams / core",
-        "latency p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "late p99 ms",
-        "RSS MiB",
-        "KiB / stream",
-        "wrong words",
-    )
+    columns: dict[str, Callable[[Measurement], object]] = {
+        "streams": lambda one: one.streams,
+        "CPU %": lambda one: 100 * one.cost.cpu_seconds / one.cost.wall_seconds,
+        "CPU us / frame": lambda one: one.cpu_us,
+        "streams / core": lambda one: one.streams_per_core,
+        "latency p50 ms": lambda one: one.cost.latency_ms["p50"],
+        "p95 ms": lambda one: one.cost.latency_ms["p95"],
+        "p99 ms": lambda one: one.cost.latency_ms["p99"],
+        "late p99 ms": lambda one: one.cost.late_ms["p99"],
+        "RSS MiB": lambda one: max(one.cost.rss) / 2**20,
+        "KiB / stream": lambda one: _kib_per_stream(one, live),
+        "wrong words": lambda one: one.cost.wrong,
+    }
     long = [
         (
             f"{one.seconds / 3600:.2f} h",
@@ -198,16 +182,23 @@ def report(measurements: list[Measurement]) -> str:
         "wrong words",
         *("RSS MiB begin", "quarter", "half", "three quarters", "end"),
     )
-    return "\n\n".join([table(heads, rows), table(long_heads, long), _promises(live)])
+    return "\n\n".join([table_of(live, columns), table(long_heads, long), _promises(live)])
 
 
 _PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+def _kib_per_stream(measured: Measurement, live: list[Measurement]) -> float:
+    """Return the memory of each stream beyond the first; NaN where there is one only."""
+    if measured.streams == 1:
+        return math.nan
+    first = next(max(one.cost.rss) for one in live if one.streams == 1)
+    return (max(measured.cost.rss) - first) / 1024 / (measured.streams - 1)
+
+
 def _promises(live: list[Measurement]) -> str:
     most = max(live, key=lambda one: one.streams)
-    first = next(one for one in live if one.streams == 1)
-    each = (max(most.cost.rss) - max(first.cost.rss)) / 1024 / max(1, most.streams - 1)
+    each = _kib_per_stream(most, live)
     promises = (
         (
             f"at least {MIN_STREAMS_PER_CORE:g} streams per core",

@@ -23,7 +23,7 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.figures import promise, quantile, table
+from benchmarks.figures import promise, quantile, table_of
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import ServerError
 from benchmarks.whisper_alone import Said
@@ -195,21 +195,17 @@ def words(text: str) -> list[str]:
 
 def report(measured: Sequence[Measured]) -> str:
     """Return the table, and which promises are kept."""
-    heads = ("minutes", "way", "real-time factor", "peak MiB", "WER", "start p50 s", "p90", "max")
-    rows = [
-        (
-            each.minutes,
-            each.way,
-            f"{each.seconds / each.minutes / 60:.3f}",
-            each.peak / 2**20,
-            f"{each.word_error_rate:.3f}",
-            each.start_p50,
-            each.start_p90,
-            each.start_max,
-        )
-        for each in measured
-    ]
-    return "\n".join([table(heads, rows), "", *verdicts(measured)])
+    columns: dict[str, Callable[[Measured], object]] = {
+        "minutes": lambda each: each.minutes,
+        "way": lambda each: each.way,
+        "real-time factor": lambda each: f"{each.seconds / each.minutes / 60:.3f}",
+        "peak MiB": lambda each: each.peak / 2**20,
+        "WER": lambda each: f"{each.word_error_rate:.3f}",
+        "start p50 s": lambda each: each.start_p50,
+        "p90": lambda each: each.start_p90,
+        "max": lambda each: each.start_max,
+    }
+    return "\n".join([table_of(measured, columns), "", *verdicts(measured)])
 
 
 def verdicts(measured: Sequence[Measured]) -> list[str]:

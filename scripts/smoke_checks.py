@@ -26,14 +26,8 @@ from client.live.audio import read_file
 from client.live.connection import Received, Speaker, Viewer
 from client.live.speaking import AudioStream
 from speech.pcm import PcmFormat
-from transcripts.protocol import (
-    ConnectParameters,
-    ErrorCode,
-    TranscribeParameters,
-)
-from transcripts.protocol import (
-    Final as FinalMessage,
-)
+from transcripts import protocol
+from transcripts.protocol import ConnectParameters, ErrorCode, TranscribeParameters
 from transcripts.recordings.keys import CHECK, CHECK_KEY, FAILURE, beside
 
 #: Two words, spoken by flite, between silence: Ogg Opus, 2.7 s.
@@ -126,7 +120,7 @@ async def _speak(base: str) -> Finding:
     finals: set[str] = set()
 
     def note(received: Received) -> None:
-        if isinstance(received.message, FinalMessage):
+        if isinstance(received.message, protocol.Final):
             finals.add(received.message.utterance_id)
 
     async with Viewer(base, ConnectParameters(conversation_id=conversation)) as viewer:
@@ -149,7 +143,7 @@ async def _speak(base: str) -> Finding:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 while missing:
                     message = await anext(messages)
-                    if isinstance(message, FinalMessage):
+                    if isinstance(message, protocol.Final):
                         missing.discard(message.utterance_id)
     if missing:
         text = f"{engine} recognised words, and {len(missing)} finals did not reach a viewer"

@@ -142,15 +142,7 @@ def verify_presigned(
     secrets: Mapping[str, str],
     now: datetime,
 ) -> Signer:
-    """Verify a request whose query carries the signature.
-
-    Args:
-        method: As sent, e.g. `GET`.
-        path: As sent, percent-encoded, without the query.
-        query: As sent, percent-encoded, without the `?`.
-        headers: By lower-case name; `host` among them, with the port if one was sent.
-        secrets: The secret access key of each access key that is known.
-        now: The time by the service's clock, with a time zone.
+    """Verify a request whose query carries the signature. The arguments: see `verify_headers`.
 
     Raises:
         SignatureError: the request is refused.
@@ -180,8 +172,8 @@ def verify_headers(
         method: As sent, e.g. `POST`.
         path: As sent, percent-encoded, without the query.
         query: As sent, percent-encoded, without the `?`.
-        headers: By lower-case name. HTTP/2's `:authority` also counts as `host`: Python's SDK
-            signs it under the one name, Node's under the other.
+        headers: By lower-case name; `host` with the port if one was sent. HTTP/2's `:authority`
+            also counts as `host`: Python's SDK signs the one, Node's the other.
         secrets: The secret access key of each access key that is known.
         now: The time by the service's clock, with a time zone.
         body: The body, where it is signed with the request; None for an event stream.

@@ -7,6 +7,7 @@ AWS's clients use TLS only. `certificates_in(folder)` keeps in the folder
                         instead of the system's: `SSL_CERT_FILE`
     server.pem          the key of the server, readable by the owner only, its certificate and
                         that of the authority
+    lock                held by the process that makes them
 
 and makes all of them again when server.pem is missing, damaged or about to expire. Clients must
 then trust the new authority. The key of an authority is never stored: an authority signs one
@@ -15,12 +16,11 @@ certificate, for localhost, and nobody can make it vouch for another name.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,7 +78,8 @@ def certificates_in(folder: Path, *, now: datetime | None = None) -> Certificate
     now = now or datetime.now(UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = Certificates(folder / "authority.pem", folder / "bundle.pem", folder / "server.pem")
-    with _locked(folder):
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
         authority = _valid_authority(found.server, now)
         if authority is None:
             server, authority = _new_pair(now)
@@ -119,20 +120,6 @@ def _system_trust() -> bytes:
     path = ssl.get_default_verify_paths().cafile
     trusted = Path(path).read_bytes() if path else b""
     return trusted if not trusted or trusted.endswith(b"\n") else trusted + b"\n"
-
-
-# --- files ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of `folder`."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _replace(path: Path, content: bytes, *, mode: int) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 
 
 def _names() -> tuple[str, ...]:
-    return ("authority.pem", "bundle.pem", "server.pem")
+    return ("authority.pem", "bundle.pem", "lock", "server.pem")
 
 
 def _handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> ssl.SSLObject:
