@@ -28,12 +28,12 @@ from infra.config.load_balancers import DedicatedLoadBalancer, NoLoadBalancer, S
 from infra.config.network import NetworkConfig
 from infra.config.operations import OperationsConfig
 from infra.config.parts import ConfigPart
-from infra.config.recognition import OPTIONS, Allowed, PocketsphinxConfig, TranscribeConfig
+from infra.config.recognition import Allowed, PocketsphinxConfig, TranscribeConfig
 from infra.config.service import ServiceConfig
 from infra.config.translation import TranslationConfig
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.operators import check
-from speech.engines.transcribe.options import NAMES, AllowedOptions, InvalidOption, parse_choices
+from speech.engines.transcribe.options import AllowedOptions, InvalidOption, parse_choices
 from tests.support.environments import DEDICATED, SHARED, environment, live
 
 pytestmark = pytest.mark.unit
@@ -465,10 +465,6 @@ def test_what_is_allowed_here_is_what_the_service_knows() -> None:
     assert json.loads(understood.model_dump_json(exclude_defaults=True)).keys() == set(
         AllowedOptions.model_fields
     )
-
-
-def test_an_option_is_known_here_exactly_when_the_service_knows_it() -> None:
-    assert set(OPTIONS) == NAMES
 
 
 @pytest.mark.parametrize(
