@@ -25,6 +25,28 @@ MEDICAL_OPTIONS: Final = frozenset(
     START_MEDICAL_STREAM_TRANSCRIPTION.parameters.keys()
     - START_STREAM_TRANSCRIPTION.parameters.keys()
 )
+#: The options of a stream besides its language. Other parameters follow from these, or are set by
+#: the engine. Source: API reference of the operations; the names of their headers without
+#: `x-amzn-transcribe-`.
+OPTIONS: Final = (
+    "content-identification-type",
+    "content-redaction-type",
+    "identify-language",
+    "identify-multiple-languages",
+    "language-model-name",
+    "language-options",
+    "partial-results-stability",
+    "pii-entity-types",
+    "session-resume-window",
+    "show-speaker-label",
+    "transcript-format",
+    "vocabulary-filter-method",
+    "vocabulary-filter-name",
+    "vocabulary-filter-names",
+    "vocabulary-name",
+    "vocabulary-names",
+    *sorted(MEDICAL_OPTIONS),
+)
 
 
 def is_medical(options: Iterable[str]) -> bool:

@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
@@ -26,19 +26,8 @@ from transcripts import protocol
 from transcripts.models import Model, Word
 from transcripts.protocol import ErrorCode
 
-CLIENT_MESSAGES: tuple[type[Model], ...] = (protocol.Start, protocol.Stop)
-SERVER_MESSAGES: tuple[type[Model], ...] = (
-    protocol.Ready,
-    protocol.Partial,
-    protocol.Final,
-    protocol.Ack,
-    protocol.Error,
-    protocol.Closed,
-    protocol.Snapshot,
-    protocol.Heartbeat,
-    protocol.Translation,
-    protocol.TranslationStatus,
-)
+CLIENT_MESSAGES: tuple[type[Model], ...] = get_args(protocol.FromClient)
+SERVER_MESSAGES: tuple[type[Model], ...] = get_args(protocol.FromServer)
 PARAMETERS: tuple[type[Model], ...] = (protocol.TranscribeParameters, protocol.ConnectParameters)
 
 Schema = dict[str, Any]

@@ -22,7 +22,7 @@ from foundation import program
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3 import S3ServiceResource
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,30 +61,18 @@ def bucket_to_empty(cloudformation: CloudFormationClient, environment: str) -> s
     return None if outputs[PROTECTED_OUTPUT] == "true" else outputs[BUCKET_OUTPUT]
 
 
-def empty(s3: S3Client, bucket: str) -> int:
+def empty(s3: S3ServiceResource, bucket: str) -> int:
     """Delete every object of a bucket, versions included; return how many there were.
 
     Raises:
         ClientError: AWS refused, or refused some of them.
     """
-    deleted = 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        if not found:
-            continue
-        answer = s3.delete_objects(
-            Bucket=bucket,
-            Delete={
-                "Objects": [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found],
-                "Quiet": True,
-            },
+    answers = s3.Bucket(bucket).object_versions.delete()
+    for error in (each for answer in answers for each in answer.get("Errors", [])):
+        raise ClientError(
+            {"Error": {"Code": error["Code"], "Message": error["Message"]}}, "DeleteObjects"
         )
-        for error in answer.get("Errors", []):
-            raise ClientError(
-                {"Error": {"Code": error["Code"], "Message": error["Message"]}}, "DeleteObjects"
-            )
-        deleted += len(found)
-    return deleted
+    return sum(len(answer["Deleted"]) for answer in answers)
 
 
 def main(arguments: list[str] | None = None, ask: Callable[[str], str] = input) -> int:
@@ -107,7 +95,7 @@ def main(arguments: list[str] | None = None, ask: Callable[[str], str] = input) 
         if not options.yes and ask(question).strip().lower() not in {"y", "yes"}:
             program.show("Nothing was deleted.")
             return 1
-        program.show(f"{empty(session.client('s3'), bucket)} objects were deleted from {bucket}.")
+        program.show(f"{empty(session.resource('s3'), bucket)} objects were deleted from {bucket}.")
     except (OSError, KeyError) as error:
         program.note(f"No templates of {options.environment} there ({error}); `make synth`")
         return 2

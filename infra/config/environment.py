@@ -24,12 +24,7 @@ from aws_cdk.region_info import RegionInfo
 from pydantic import ValidationError, model_validator
 
 from infra.aws.cron import InvalidCron
-from infra.aws.language_regions import (
-    COMPREHEND,
-    TRANSCRIBE_MEDICAL_STREAMING,
-    TRANSCRIBE_STREAMING,
-    TRANSLATE,
-)
+from infra.aws.language_regions import medical_regions, regions_of
 from infra.aws.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.aws.zones import zone_ids
 from infra.config.data import DataConfig
@@ -172,29 +167,29 @@ class Environment(ConfigPart):
     def _region_problems(self, service: ServiceConfig) -> Iterator[Problem]:
         """Yield language services that the chosen region does not offer."""
         engine, translation = service.engine, service.translation
-        for field, part, name, offered in (
-            ("engine", engine, "Amazon Transcribe does not stream", TRANSCRIBE_STREAMING),
-            ("translation", translation, "there is no Amazon Translate", TRANSLATE),
+        for field, part, name, endpoint in (
+            ("engine", engine, "Amazon Transcribe does not stream", "transcribestreaming"),
+            ("translation", translation, "there is no Amazon Translate", "translate"),
         ):
             if not isinstance(part, TranscribeConfig | TranslationConfig):
                 continue
             region = self._region_of(part)
             unknown = part.region is None and region not in _regions()  # reported already
-            if region not in offered and not unknown:
+            if region not in regions_of(endpoint) and not unknown:
                 yield (
                     f"live.service.{field}.region",
                     f"{name} in {region}: give another region (infra/aws/language_regions.py)",
                 )
         if isinstance(engine, TranscribeConfig) and engine.medical != "never":
             region = self._region_of(engine)
-            if region in TRANSCRIBE_STREAMING - TRANSCRIBE_MEDICAL_STREAMING:
+            if region in regions_of("transcribestreaming") - medical_regions():
                 yield (
                     "live.service.engine.region",
                     f"Amazon Transcribe Medical does not stream in {region}: give another region",
                 )
         if translation is not None and translation.source == "auto":
             region = self._region_of(translation)
-            if region in TRANSLATE - COMPREHEND:
+            if region in regions_of("translate") - regions_of("comprehend"):
                 yield (
                     "live.service.translation.source",
                     f"there is no Amazon Comprehend in {region}: give another region, or no source",

@@ -15,7 +15,7 @@ from pydantic import Field
 from infra.config.parts import ConfigPart, Problem, at_least, within
 from speech.transcribe_operations import (
     MEDICAL_LANGUAGES,
-    MEDICAL_OPTIONS,
+    OPTIONS,
     is_medical,
     operation_of,
     service_of,
@@ -41,29 +41,6 @@ TRANSCRIBE_STREAMS: Final = 25
 TRANSCRIBE_STARTS_PER_SECOND: Final = 25
 #: Transcribe's port for WebSockets.
 TRANSCRIBE_PORT: Final = 8443
-
-#: Options of a stream besides its language. Source: API reference of StartStreamTranscription; the
-#: names of its headers without `x-amzn-transcribe-`. With the last ones a stream is one of
-#: Transcribe Medical (StartMedicalStreamTranscription), which has fewer options.
-OPTIONS: Final = (
-    "content-identification-type",
-    "content-redaction-type",
-    "identify-language",
-    "identify-multiple-languages",
-    "language-model-name",
-    "language-options",
-    "partial-results-stability",
-    "pii-entity-types",
-    "session-resume-window",
-    "show-speaker-label",
-    "transcript-format",
-    "vocabulary-filter-method",
-    "vocabulary-filter-name",
-    "vocabulary-filter-names",
-    "vocabulary-name",
-    "vocabulary-names",
-    *sorted(MEDICAL_OPTIONS),
-)
 
 _IDENTIFICATION: Final = ("identify-language", "identify-multiple-languages")
 _SWITCHES: Final = (*_IDENTIFICATION, "show-speaker-label")

@@ -28,7 +28,9 @@ class Use:
     cause: str
 
 
-Pricer = Callable[[Resource, EnvironmentResources], Iterator[tuple[Price, Decimal | int]]]
+#: Prices and quantities of them.
+Quantities = Iterator[tuple[Price, Decimal | int]]
+Pricer = Callable[[Resource, EnvironmentResources], Quantities]
 
 
 def list_uses(resources: EnvironmentResources) -> list[Use]:
@@ -63,16 +65,14 @@ def _pricer(resource: Resource) -> Pricer:
     raise resource.unpriced("the table does not know this type")
 
 
-def _nothing(_resource: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _nothing(_resource: Resource, _resources: EnvironmentResources) -> Quantities:
     yield from ()
 
 
 def _each(price: Price) -> Pricer:
     """Return a pricer for resources whose price does not depend on properties."""
 
-    def pricer(
-        _resource: Resource, _resources: EnvironmentResources
-    ) -> Iterator[tuple[Price, int]]:
+    def pricer(_resource: Resource, _resources: EnvironmentResources) -> Quantities:
         yield price, 1
 
     return pricer
@@ -81,7 +81,7 @@ def _each(price: Price) -> Pricer:
 def _only_without(why: str, *path: str) -> Pricer:
     """Return a pricer for resources that are free unless a property is set."""
 
-    def pricer(resource: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+    def pricer(resource: Resource, _resources: EnvironmentResources) -> Quantities:
         if resource.value(*path) is not None:
             raise resource.unpriced(why)
         yield from ()
@@ -92,9 +92,7 @@ def _only_without(why: str, *path: str) -> Pricer:
 # --- computing --------------------------------------------------------------------------------
 
 
-def _ecs_service(
-    service: Resource, resources: EnvironmentResources
-) -> Iterator[tuple[Price, Decimal]]:
+def _ecs_service(service: Resource, resources: EnvironmentResources) -> Quantities:
     count = count_tasks(service, resources)
     if on_fargate(service):
         tasks = split(service, count)
@@ -104,7 +102,7 @@ def _ecs_service(
     elif count and not _on_own_machines(service, resources):
         raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
     if count and find_setting(find_task(service, resources), prices.METRICS_SETTING):
-        yield prices.CUSTOM_METRIC, Decimal(prices.METRICS_PER_SERVICE)
+        yield prices.CUSTOM_METRIC, prices.METRICS_PER_SERVICE
 
 
 def _on_own_machines(service: Resource, resources: EnvironmentResources) -> bool:
@@ -114,21 +112,17 @@ def _on_own_machines(service: Resource, resources: EnvironmentResources) -> bool
     )
 
 
-def _instance(
-    instance: Resource, resources: EnvironmentResources
-) -> Iterator[tuple[Price, Decimal]]:
+def _instance(instance: Resource, resources: EnvironmentResources) -> Quantities:
     yield from machine(find_own_machine(instance, resources))
 
 
-def _capacity_provider(
-    provider: Resource, _resources: EnvironmentResources
-) -> Iterator[tuple[Price, int]]:
+def _capacity_provider(provider: Resource, _resources: EnvironmentResources) -> Quantities:
     """Count the alarms by which ECS starts and stops machines."""
     if provider.value("AutoScalingGroupProvider", "ManagedScaling", "Status") == "ENABLED":
         yield prices.ALARM_METRIC, prices.ALARMS_PER_TARGET_TRACKING
 
 
-def _ecs_cluster(cluster: Resource, resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _ecs_cluster(cluster: Resource, resources: EnvironmentResources) -> Quantities:
     for switch in cluster.items("ClusterSettings"):
         if switch.get("Name") != "containerInsights" or switch.get("Value") == "disabled":
             continue
@@ -142,9 +136,7 @@ def _ecs_cluster(cluster: Resource, resources: EnvironmentResources) -> Iterator
                 yield prices.CUSTOM_METRIC, prices.INSIGHTS_METRICS_PER_SERVICE
 
 
-def _auto_scaling_group(
-    group: Resource, resources: EnvironmentResources
-) -> Iterator[tuple[Price, Decimal]]:
+def _auto_scaling_group(group: Resource, resources: EnvironmentResources) -> Quantities:
     count = max(
         group.number("DesiredCapacity", default=0),
         group.number("MinSize", default=0),
@@ -160,9 +152,7 @@ def _auto_scaling_group(
 # --- network ----------------------------------------------------------------------------------
 
 
-def _load_balancer(
-    balancer: Resource, _resources: EnvironmentResources
-) -> Iterator[tuple[Price, int]]:
+def _load_balancer(balancer: Resource, _resources: EnvironmentResources) -> Quantities:
     if balancer.value("Type", default="application") == "gateway":
         raise balancer.unpriced("a gateway load balancer has no price")
     yield prices.LOAD_BALANCER, 1
@@ -171,9 +161,7 @@ def _load_balancer(
         yield prices.PUBLIC_IPV4, len(balancer.items("Subnets") or balancer.items("SubnetMappings"))
 
 
-def _vpc_endpoint(
-    endpoint: Resource, _resources: EnvironmentResources
-) -> Iterator[tuple[Price, int]]:
+def _vpc_endpoint(endpoint: Resource, _resources: EnvironmentResources) -> Quantities:
     kind = endpoint.value("VpcEndpointType", default="Gateway")
     if kind == "Interface":
         yield prices.INTERFACE_ENDPOINT, len(endpoint.items("SubnetIds")) or 1
@@ -181,7 +169,7 @@ def _vpc_endpoint(
         raise endpoint.unpriced(f"an endpoint of type {kind!r} has no price")
 
 
-def _web_acl(acl: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _web_acl(acl: Resource, _resources: EnvironmentResources) -> Quantities:
     yield prices.WEB_ACL, 1
     yield prices.WEB_ACL_RULE, len(acl.items("Rules"))
 
@@ -189,13 +177,13 @@ def _web_acl(acl: Resource, _resources: EnvironmentResources) -> Iterator[tuple[
 # --- data and functions -------------------------------------------------------------------------
 
 
-def _table(table: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _table(table: Resource, _resources: EnvironmentResources) -> Quantities:
     if table.value("BillingMode", default="PROVISIONED") != "PAY_PER_REQUEST":
         raise table.unpriced("provisioned capacity has no price; tables are to be on demand")
     yield from ()
 
 
-def _function(function: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _function(function: Resource, _resources: EnvironmentResources) -> Quantities:
     if function.value("SnapStart", "ApplyOn", default="None") != "None":
         raise function.unpriced("SnapStart has no price")
     for variable in prices.METRICS_OF_SCHEDULED.get(str(function.value("Handler")), ()):
@@ -203,9 +191,7 @@ def _function(function: Resource, _resources: EnvironmentResources) -> Iterator[
             yield prices.CUSTOM_METRIC, 1
 
 
-def _event_source(
-    mapping: Resource, resources: EnvironmentResources
-) -> Iterator[tuple[Price, Decimal]]:
+def _event_source(mapping: Resource, resources: EnvironmentResources) -> Quantities:
     if mapping.value("ProvisionedPollerConfig") is not None:
         raise mapping.unpriced("provisioned pollers have no price")
     if mapping.value("StartingPosition") is not None:
@@ -222,9 +208,7 @@ def _event_source(
     yield prices.POLLED_REQUESTS, factor * polls / 1_000_000
 
 
-def _parameter(
-    parameter: Resource, _resources: EnvironmentResources
-) -> Iterator[tuple[Price, int]]:
+def _parameter(parameter: Resource, _resources: EnvironmentResources) -> Quantities:
     if parameter.value("Tier", default="Standard") != "Standard":
         raise parameter.unpriced("only standard parameters are free")
     yield from ()
@@ -236,7 +220,7 @@ def _parameter(
 _MINUTE: Final = 60
 
 
-def _alarm(alarm: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _alarm(alarm: Resource, _resources: EnvironmentResources) -> Quantities:
     """Count the metrics of an alarm: arithmetic on three of them costs three."""
     metrics = [each["MetricStat"] for each in alarm.items("Metrics") if "MetricStat" in each]
     periods = [alarm.number("Period", default=_MINUTE)]
@@ -248,9 +232,7 @@ def _alarm(alarm: Resource, _resources: EnvironmentResources) -> Iterator[tuple[
     yield (prices.FAST_ALARM_METRIC if fast else prices.ALARM_METRIC), count
 
 
-def _scaling_policy(
-    policy: Resource, _resources: EnvironmentResources
-) -> Iterator[tuple[Price, int]]:
+def _scaling_policy(policy: Resource, _resources: EnvironmentResources) -> Quantities:
     """Count the alarms that target tracking makes by itself."""
     if policy.value("PolicyType") != "TargetTrackingScaling":
         return
@@ -261,7 +243,7 @@ def _scaling_policy(
     yield prices.ALARM_METRIC, metrics * prices.ALARMS_PER_TARGET_TRACKING
 
 
-def _metric_filter(made: Resource, _resources: EnvironmentResources) -> Iterator[tuple[Price, int]]:
+def _metric_filter(made: Resource, _resources: EnvironmentResources) -> Quantities:
     yield prices.CUSTOM_METRIC, len(made.items("MetricTransformations"))
 
 

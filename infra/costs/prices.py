@@ -19,7 +19,6 @@ from typing import Final
 
 from transcripts.functions import BATCH_WORKER, handler_path
 
-#: When the table was last gone through.
 #: When the table was last checked.
 PRICED_ON: Final = "2026-11"
 REGION: Final = "us-east-1"

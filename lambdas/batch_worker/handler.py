@@ -32,19 +32,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from foundation.invalid import summarise
+from lambdas import environment
 from lambdas.batch_worker.decide import Fleet, FleetLimits, QueueLoad, decide
 from lambdas.batch_worker.machines import Machines
+from lambdas.environment import QueueUrl, connect
+from lambdas.events import Shape
 from transcripts.functions import (
     BATCH_WORKER,
-    DEFAULT_NAMESPACE,
     MACHINES_WANTED,
     RECORDINGS_TRANSCRIBED,
     ROUTER,
@@ -66,14 +66,10 @@ class NoMachines(RuntimeError):
     """An order asks to keep a machine ready in an environment without machines."""
 
 
-class Settings(BaseModel):
+class Settings(environment.Settings):
     """The function's environment variables."""
 
-    # An error must not quote the environment, which holds the credentials.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
+    jobs_queue_url: Annotated[QueueUrl, Field(alias="JOBS_QUEUE_URL")]
 
 
 class MachineSettings(BaseModel):
@@ -103,18 +99,14 @@ class MachineSettings(BaseModel):
         )
 
 
-class Record(BaseModel):
+class Record(Shape):
     """A message of the queue of wakes."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     source: Annotated[Literal["aws:sqs"], Field(alias="eventSource")]
 
 
-class MachineOrder(BaseModel):
+class MachineOrder(Shape):
     """The fields of an event that the function reads."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     keep_warm: Annotated[bool | None, Field(alias="keepWarm")] = None
     until: Moment | None = None
@@ -123,14 +115,7 @@ class MachineOrder(BaseModel):
 
 
 def _client(name: str) -> Any:
-    return botocore.session.get_session().create_client(
-        name,
-        config=Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},  # 24 s at most, with pauses
-        ),
-    )
+    return connect(name, connect_seconds=2, read_seconds=5, attempts=3)  # 24 s, with pauses
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from lambdas.batch_worker.decide import Decision, Fleet
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_ecs.type_defs import TagTypeDef
 
 KEPT_WARM = "cloudscribe:kept-warm"
 WARM_UNTIL = "cloudscribe:warm-until"
@@ -25,28 +29,10 @@ class NoService(RuntimeError):
     """The service does not exist."""
 
 
-class EcsClient(Protocol):
-    """The part of botocore's client of ECS that is used."""
-
-    def describe_services(
-        self, *, cluster: str, services: list[str], include: list[str]
-    ) -> dict[str, Any]:
-        """Return the state of services."""
-
-    def update_service(self, *, cluster: str, service: str, desiredCount: int) -> object:  # noqa: N803 - AWS's name
-        """Change a service."""
-
-    def tag_resource(self, *, resourceArn: str, tags: list[dict[str, str]]) -> object:  # noqa: N803 - AWS's name
-        """Set tags."""
-
-    def untag_resource(self, *, resourceArn: str, tagKeys: list[str]) -> object:  # noqa: N803 - AWS's name
-        """Remove tags."""
-
-
 class Machines:
     """The machines, as an ECS service. Methods raise botocore's errors; `read` also `NoService`."""
 
-    def __init__(self, client: EcsClient, *, cluster: str, service: str) -> None:
+    def __init__(self, client: ECSClient, *, cluster: str, service: str) -> None:
         self._client = client
         self._cluster = cluster
         self._service = service
@@ -99,7 +85,9 @@ class Machines:
 
     def _remember(self, arn: str, values: Mapping[str, str | None]) -> None:
         """Set tags, or remove those whose value is None."""
-        kept = [{"key": key, "value": value} for key, value in values.items() if value is not None]
+        kept: list[TagTypeDef] = [
+            {"key": key, "value": value} for key, value in values.items() if value is not None
+        ]
         gone = [key for key, value in values.items() if value is None]
         if kept:
             self._client.tag_resource(resourceArn=arn, tags=kept)

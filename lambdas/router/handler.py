@@ -21,14 +21,14 @@ import random
 import time
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from lambdas import environment
+from lambdas.environment import QueueUrl, connect
 from lambdas.events import RefusedEvent, event_id
 from lambdas.router.bucket import BucketLookup
 from lambdas.router.decide import (
@@ -44,7 +44,6 @@ from lambdas.router.route import InvocationClock, RecordingRouter, RouteResult
 from lambdas.router.server import TranscriptionServer
 from lambdas.undelivered import Undelivered
 from transcripts.functions import (
-    DEFAULT_NAMESPACE,
     EVENTS_REFUSED,
     RECORDINGS_QUEUED,
     RECORDINGS_TRANSCRIBED,
@@ -64,25 +63,17 @@ if TYPE_CHECKING:
 WAKE_SECONDS = 15
 
 
-class Settings(BaseModel):
+class Settings(environment.Settings):
     """The function's environment variables."""
 
-    # An error must not quote the environment, which holds the credentials.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    jobs_queue_url: Annotated[str, Field(alias="JOBS_QUEUE_URL", pattern=r"^https?://")]
-    undelivered_queue_url: Annotated[
-        str, Field(alias="UNDELIVERED_QUEUE_URL", pattern=r"^https?://")
-    ]
+    jobs_queue_url: Annotated[QueueUrl, Field(alias="JOBS_QUEUE_URL")]
+    undelivered_queue_url: Annotated[QueueUrl, Field(alias="UNDELIVERED_QUEUE_URL")]
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
-    wake_queue_url: Annotated[str | None, Field(alias="WAKE_QUEUE_URL", pattern=r"^https?://")] = (
-        None
-    )
+    wake_queue_url: Annotated[QueueUrl | None, Field(alias="WAKE_QUEUE_URL")] = None
     server_url: Annotated[str | None, Field(alias="GPU_URL", pattern=r"^https?://")] = None
     token: Annotated[SecretStr | None, Field(alias="AUTH_TOKEN", min_length=16)] = None
     speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = ASSUMED_SPEED
     bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
     def create_server(self) -> TranscriptionServer | None:
         """Return a client of the GPU server; None if the environment has no server."""
@@ -97,21 +88,13 @@ def _client(name: str) -> Any:
     # At their slowest both looks at the bucket, before the recording is queued, the queue itself
     # and a wake take less than `lambdas.router.decide.RESERVE`: 4 times 7 s, with the pause of a
     # second between two attempts.
-    return session.create_client(
-        name,
-        config=Config(
-            connect_timeout=1,
-            read_timeout=2,
-            retries={"mode": "standard", "total_max_attempts": 2},
-        ),
-    )
+    return connect(name, connect_seconds=1, read_seconds=2, attempts=2)
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=ROUTER)
 metrics = Metrics(namespace=settings.namespace, service=ROUTER)
-session = botocore.session.get_session()
 sqs = cast("SQSClient", _client("sqs"))
 undelivered = Undelivered(sqs, settings.undelivered_queue_url)
 s3 = cast("S3Client", _client("s3"))

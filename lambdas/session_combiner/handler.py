@@ -11,24 +11,19 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from lambdas import environment
+from lambdas.environment import QueueUrl, connect
 from lambdas.events import RefusedEvent, event_id
 from lambdas.session_combiner.combine import READERS, Combiner, Effect, SessionTooLarge
 from lambdas.session_combiner.events import SessionEvent, Subject, parse_event
 from lambdas.undelivered import Undelivered
 from transcripts.documents import SessionMetadata
-from transcripts.functions import (
-    DEFAULT_NAMESPACE,
-    EVENTS_REFUSED,
-    SESSION_COMBINER,
-    SESSIONS_WRITTEN,
-)
+from transcripts.functions import EVENTS_REFUSED, SESSION_COMBINER, SESSIONS_WRITTEN
 from transcripts.recordings.objects import Objects
 from transcripts.recordings.store import DocumentStore, UnreadableDocument
 
@@ -44,47 +39,23 @@ _METRICS = {
 }
 
 
-class Settings(BaseModel):
+class Settings(environment.Settings):
     """The function's environment variables."""
 
-    # An error must not quote the environment, which holds the credentials.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
     bucket: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
-    undelivered_queue_url: Annotated[
-        str, Field(alias="UNDELIVERED_QUEUE_URL", pattern=r"^https?://")
-    ]
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
+    undelivered_queue_url: Annotated[QueueUrl, Field(alias="UNDELIVERED_QUEUE_URL")]
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=SESSION_COMBINER)
 metrics = Metrics(namespace=settings.namespace, service=SESSION_COMBINER)
-session = botocore.session.get_session()
-sqs = cast(
-    "SQSClient",
-    session.create_client(
-        "sqs",
-        config=Config(
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        ),
-    ),
-)
+sqs = cast("SQSClient", connect("sqs", connect_seconds=2, read_seconds=5, attempts=4))
 undelivered = Undelivered(sqs, settings.undelivered_queue_url)
 s3 = cast(
     "S3Client",
-    session.create_client(
-        "s3",
-        config=Config(
-            connect_timeout=2,
-            read_timeout=20,  # a session's transcript may be large
-            max_pool_connections=READERS,
-            retries={"mode": "standard", "total_max_attempts": 4},
-        ),
-    ),
+    # A session's transcript may be large.
+    connect("s3", connect_seconds=2, read_seconds=20, attempts=4, connections=READERS),
 )
 store = DocumentStore(Objects(settings.bucket, s3))
 combiner = Combiner(store, now=lambda: datetime.now(UTC), log=logger)

@@ -16,7 +16,6 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import (
@@ -26,13 +25,13 @@ from aws_lambda_powertools.utilities.batch import (
 )
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from lambdas import environment
+from lambdas.environment import connect
 from lambdas.transcript_processor.process import PoisonMessage, PutResult, process
 from transcripts.conversations import DEFAULT_RETENTION, ConversationTable
 from transcripts.functions import (
-    DEFAULT_NAMESPACE,
     FAILED_MESSAGES,
     POISON_MESSAGES,
     TRANSCRIPT_PROCESSOR,
@@ -54,17 +53,13 @@ class NoTimeLeft(RuntimeError):
     """A message might not be stored before the invocation has to end."""
 
 
-class Settings(BaseModel):
+class Settings(environment.Settings):
     """The function's environment variables."""
-
-    # An error must not quote the environment, which holds the credentials.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     table_name: Annotated[str, Field(alias="TABLE_NAME", min_length=3)]
     retention_days: Annotated[int, Field(alias="RETENTION_DAYS", ge=1, le=3650)] = (
         DEFAULT_RETENTION.days
     )
-    namespace: Annotated[str, Field(alias="POWERTOOLS_METRICS_NAMESPACE")] = DEFAULT_NAMESPACE
 
 
 # All of this happens once, at the cold start; a wrong setting fails there and says so.
@@ -73,16 +68,8 @@ logger = Logger(service=TRANSCRIPT_PROCESSOR)
 metrics = Metrics(namespace=settings.namespace, service=TRANSCRIPT_PROCESSOR)
 # An entire batch that failed is reported message by message too, not as a crash.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-# botocore alone: boto3 would bring S3's transfer manager, a quarter of the cold start.
-dynamodb = botocore.session.get_session().create_client(
-    "dynamodb",
-    # Gives up on a slow table soon: the queue brings the message again. See `SLOWEST_PUT_MS`.
-    config=Config(
-        connect_timeout=1,
-        read_timeout=1,
-        retries={"mode": "standard", "total_max_attempts": 2},
-    ),
-)
+# Gives up on a slow table soon: the queue brings the message again. See `SLOWEST_PUT_MS`.
+dynamodb = connect("dynamodb", connect_seconds=1, read_seconds=1, attempts=2)
 table = ConversationTable(
     settings.table_name,
     cast("DynamoDBClient", dynamodb),

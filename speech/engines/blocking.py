@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from pydantic import TypeAdapter
 
@@ -92,3 +92,19 @@ def parse_header(header: bytes | bytearray | memoryview) -> int:
     """Return the length in a header."""
     (length,) = _LENGTH.unpack_from(header)
     return int(length)
+
+
+def read_message(reader: BinaryIO) -> bytes:
+    """Read the body of the next message. Blocks.
+
+    Raises:
+        EOFError: the other side has closed the socket.
+    """
+    header = reader.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES:
+        raise EOFError
+    length = parse_header(header)
+    body = reader.read(length)
+    if len(body) < length:
+        raise EOFError
+    return body

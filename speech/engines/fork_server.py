@@ -26,7 +26,6 @@ import traceback
 from typing import BinaryIO
 
 from speech.engines.blocking import (
-    HEADER_BYTES,
     MODEL_SPEC,
     OPTIONS,
     REPORT,
@@ -34,7 +33,7 @@ from speech.engines.blocking import (
     ModelSpec,
     Report,
     frame_message,
-    parse_header,
+    read_message,
 )
 
 READY = "ready"
@@ -105,10 +104,10 @@ def serve(stream: socket.socket, reader: BinaryIO, model: BlockingModel) -> None
         EOFError, ConnectionError: the parent has closed the stream.
     """
     stream.sendall(frame_message(REPORT.dump_json(Report(pid=os.getpid()))))
-    options = OPTIONS.validate_json(_read(reader))
+    options = OPTIONS.validate_json(read_message(reader))
     try:
         recogniser = model.open(options)
-        while pcm := _read(reader):
+        while pcm := read_message(reader):
             report = Report(tuple(recogniser.accept(pcm)))
             stream.sendall(frame_message(REPORT.dump_json(report)))
         report = Report(tuple(recogniser.finish()), finished=True)
@@ -118,17 +117,6 @@ def serve(stream: socket.socket, reader: BinaryIO, model: BlockingModel) -> None
         traceback.print_exc()
         report = Report(error=f"{type(error).__name__}: {error}")
     stream.sendall(frame_message(REPORT.dump_json(report)))
-
-
-def _read(reader: BinaryIO) -> bytes:
-    header = reader.read(HEADER_BYTES)
-    if len(header) < HEADER_BYTES:
-        raise EOFError
-    length = parse_header(header)
-    body = reader.read(length)
-    if len(body) < length:
-        raise EOFError
-    return body
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import structlog
 
 from foundation.logs import configure_logging
 from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
+from speech.engines.blocking import frame_message, read_message
 from speech.transcribers.base import Transcriber
 from speech.transcribers.choice import (
     TranscriberSpec,
@@ -186,11 +187,8 @@ class Child:
     def _receive(self) -> ToProcess | None:
         """Return the next message; None when the server is gone."""
         try:
-            header = self._reader.read(HEADER_BYTES)
-            if len(header) < HEADER_BYTES:
-                return None
-            return TO_PROCESS.validate_json(self._reader.read(parse_header(header)))
-        except OSError:
+            return TO_PROCESS.validate_json(read_message(self._reader))
+        except (EOFError, OSError):
             return None
 
     def _send(self, message: Any) -> None:

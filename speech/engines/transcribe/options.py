@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from speech.engines.errors import OptionError, UnsupportedLanguage
 from speech.pcm import SAMPLE_RATE
 from speech.transcribe_api import Operation
-from speech.transcribe_operations import MEDICAL_OPTIONS, is_medical, operation_of, service_of
+from speech.transcribe_operations import OPTIONS, is_medical, operation_of, service_of
 from speech.transcribe_values import (
     START_MEDICAL_STREAM_TRANSCRIPTION,
     START_STREAM_TRANSCRIPTION,
@@ -374,26 +374,7 @@ def _check_permission(
         raise OptionNotAllowed(", ".join(dict.fromkeys(problems)))
 
 
-NAMES = frozenset({
-    "identify-language",
-    "identify-multiple-languages",
-    "language-options",
-    "vocabulary-name",
-    "vocabulary-names",
-    "vocabulary-filter-name",
-    "vocabulary-filter-names",
-    "vocabulary-filter-method",
-    "language-model-name",
-    "show-speaker-label",
-    "partial-results-stability",
-    "content-redaction-type",
-    "content-identification-type",
-    "pii-entity-types",
-    "transcript-format",
-    "session-resume-window",
-    *MEDICAL_OPTIONS,
-})  # fmt: skip
-
+NAMES: Final = frozenset(OPTIONS)
 #: The most values that an error lists.
 _LISTED: Final = 20
 
