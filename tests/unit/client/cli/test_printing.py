@@ -45,7 +45,7 @@ from transcripts.recordings.status import RecordingState
 
 pytestmark = pytest.mark.unit
 
-CLIENT = Path(__file__).parents[3] / "client"
+CLIENT = Path(__file__).parents[4] / "client"
 
 HOSTILE = st.text(
     st.characters()

@@ -16,7 +16,7 @@ def test_a_closed_pipe_neither_stops_the_program_nor_makes_it_complain() -> None
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
