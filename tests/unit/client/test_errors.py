@@ -30,13 +30,13 @@ def test_every_error_has_an_exit_code_that_help_and_page_explain() -> None:
         assert kind.exit_code not in {ExitCode.OK, ExitCode.INTERRUPTED}
 
 
-def test_a_refusal_says_why_and_when_to_come_back() -> None:
+def test_a_refusal_names_the_cause_and_the_time_to_retry() -> None:
     refused = Refused(ErrorCode.AT_CAPACITY, "Every slot is taken.", 12.5)
     assert str(refused) == "at_capacity: Every slot is taken. Try again in 12.5 s."
     assert refused.retryable
 
 
-def test_a_refusal_for_good_says_so() -> None:
+def test_a_permanent_refusal_advises_against_a_retry() -> None:
     refused = Refused(ErrorCode.INVALID_AUDIO, "Odd.")
     assert str(refused) == "invalid_audio: Odd. Trying again will not help."
     assert not refused.retryable
@@ -49,7 +49,7 @@ def test_a_refusal_for_good_says_so() -> None:
         (ErrorCode.UNSUPPORTED_LANGUAGE, "python -m client languages"),
     ],
 )
-def test_a_refusal_of_a_wish_says_what_to_do(code: ErrorCode, advice: str) -> None:
+def test_a_refused_option_comes_with_advice(code: ErrorCode, advice: str) -> None:
     assert advice in str(Refused(code, "Not this one."))
     assert "whoever runs" not in str(Refused(code, "Not this one.")), "the service knows that"
 
@@ -80,7 +80,7 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize("error", DECODERS_RAISE, ids=repr)
-def test_whatever_a_decoder_raises_is_said_of_the_file(
+def test_any_error_of_a_decoder_is_reported_for_the_file(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -96,7 +96,7 @@ def test_whatever_a_decoder_raises_is_said_of_the_file(
 
 
 @pytest.mark.parametrize("error", DECODERS_RAISE, ids=repr)
-async def test_what_a_decoder_raises_in_the_middle_is_said_of_the_file(
+async def test_an_error_of_a_decoder_midway_is_reported_for_the_file(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pieces(*_: object, **__: object) -> Iterator[bytes]:

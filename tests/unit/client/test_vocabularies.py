@@ -159,7 +159,7 @@ def test_lists_are_read_to_their_end(account: Vocabularies, stub: Stubber) -> No
         ("InvalidAction", 400, AccessRefused, "ENGINE=transcribe"),
     ],
 )
-def test_refusals_say_what_to_do(  # noqa: PLR0917 - fixtures
+def test_refusals_come_with_advice(  # noqa: PLR0917 - fixtures
     account: Vocabularies,
     stub: Stubber,
     code: str,

@@ -64,18 +64,18 @@ def test_there_is_never_more_than_the_limit_and_a_newcomer_gets_in_if_anybody_wa
     inside: list[Peer] = []
     for number, since in peers:
         peer = Peer(f"10.0.0.{number}", since)
-        let_in = connections.admit(peer)
+        admitted = connections.admit(peer)
         inside = [each for each in (*inside, peer) if not each.displaced and each is not peer]
-        inside += [peer] * let_in
+        inside += [peer] * admitted
         assert len(connections) == len(inside) <= 5
-        if not let_in:
+        if not admitted:
             assert choose_displaced({each: each.address for each in (*inside, peer)}) in (
                 peer,
                 None,
             )
 
 
-def test_who_reads_nothing_is_given_up_and_who_reads_slowly_enough_is_not() -> None:
+def test_a_peer_that_reads_nothing_is_cut_off_and_a_slow_reader_is_kept() -> None:
     silent, slow = Outflow(MinimumRate(10, 5)), Outflow(MinimumRate(10, 5))
 
     assert all(silent.check(1, 1000) for _ in range(5))

@@ -131,8 +131,8 @@ class Terminal:
 def is_harmless(line: str) -> bool:
     """Return whether a line has no control, no separator of lines, and no change of direction."""
     kinds = {unicodedata.category(each) for each in line}
-    turns = {unicodedata.bidirectional(each) for each in line}
-    return not (kinds & {"Cc", "Cs", "Zl", "Zp"} or turns & TURNS)
+    overrides = {unicodedata.bidirectional(each) for each in line}
+    return not (kinds & {"Cc", "Cs", "Zl", "Zp"} or overrides & TURNS)
 
 
 #: Embeddings, overrides and isolates (Unicode Standard Annex 9).
@@ -236,7 +236,7 @@ def test_what_a_bucket_holds(text: str) -> None:
 
 
 @given(HOSTILE)
-def test_what_amazon_says_of_vocabularies(text: str) -> None:
+def test_stored_vocabularies(text: str) -> None:
     stored = StoredVocabulary(
         kind=VOCABULARY, name=text, language=text, modified=None, state=text, reason=text
     )

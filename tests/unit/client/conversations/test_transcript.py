@@ -55,7 +55,7 @@ def run(*arguments: str) -> Result:
     return result
 
 
-def said(text: str, at: float, *, speaker: str = "Ada", lasts: float = 1.0) -> Utterance:
+def spoken(text: str, at: float, *, speaker: str = "Ada", lasts: float = 1.0) -> Utterance:
     """Return an utterance that began `at` seconds after the conversation."""
     return utterance(
         text=text,
@@ -69,9 +69,9 @@ def said(text: str, at: float, *, speaker: str = "Ada", lasts: float = 1.0) -> U
 
 def test_a_conversation_comes_back_in_every_format(table: ConversationTable) -> None:
     for each in (
-        said("good morning", 0),
-        said("hello", 3, speaker="Bob"),
-        said("how are you", 5, speaker="Bob"),
+        spoken("good morning", 0),
+        spoken("hello", 3, speaker="Bob"),
+        spoken("how are you", 5, speaker="Bob"),
     ):
         table.put(each)
 
@@ -89,9 +89,9 @@ def test_a_conversation_comes_back_in_every_format(table: ConversationTable) -> 
 
 
 def test_people_who_speak_at_once_are_placed_by_the_clock(table: ConversationTable) -> None:
-    table.put(said("a long story", 0, lasts=3))
-    table.put(said("yes", 2, speaker="Bob"))
-    table.put(said("the sea", 12))
+    table.put(spoken("a long story", 0, lasts=3))
+    table.put(spoken("yes", 2, speaker="Bob"))
+    table.put(spoken("the sea", 12))
 
     shown = pysubs2.SSAFile.from_string(run("talk", "--format", "srt").stdout)
 
@@ -103,9 +103,9 @@ def test_people_who_speak_at_once_are_placed_by_the_clock(table: ConversationTab
     assert all(one.end <= other.start for one, other in pairwise(shown))
 
 
-def test_only_what_was_said_since_and_times_from_there(table: ConversationTable) -> None:
-    table.put(said("before", 0))
-    table.put(said("after", 60))
+def test_utterances_since_a_moment_are_timed_from_there(table: ConversationTable) -> None:
+    table.put(spoken("before", 0))
+    table.put(spoken("after", 60))
 
     since = (BEGIN + timedelta(seconds=1)).isoformat()
     result = run("talk", "--format", "srt", "--since", since)
@@ -118,7 +118,7 @@ def test_only_what_was_said_since_and_times_from_there(table: ConversationTable)
 
 def test_more_than_one_page_is_read_to_its_end(table: ConversationTable, tmp_path: Path) -> None:
     for at in range(30):  # 1.2 MB; a page has one
-        table.put(said("ä" * 19_990 + f" {at}", at))
+        table.put(spoken("ä" * 19_990 + f" {at}", at))
 
     result = run("talk", "--output", str(tmp_path / "talk.txt"))
 
@@ -128,7 +128,7 @@ def test_more_than_one_page_is_read_to_its_end(table: ConversationTable, tmp_pat
 
 
 def test_stored_text_cannot_command_a_terminal(table: ConversationTable) -> None:
-    table.put(said("red \x1b[31m and \x9b2J and \u202e end", 0))
+    table.put(spoken("red \x1b[31m and \x9b2J and \u202e end", 0))
 
     for wanted in TranscriptFormat:
         shown = run("talk", "--format", wanted).stdout
@@ -141,7 +141,7 @@ def test_stored_text_cannot_command_a_terminal(table: ConversationTable) -> None
 def test_what_is_not_stored_and_where_nothing_can_be_read_are_named(
     table: ConversationTable,
 ) -> None:
-    table.put(said("something", 0))
+    table.put(spoken("something", 0))
 
     for arguments, code, words in (
         (("nobody",), ExitCode.NO_SUCH_RECORDING, "nothing is stored"),
@@ -181,7 +181,7 @@ def test_what_is_no_moment_is_a_wrong_command_line(given: str) -> None:
 
 
 @given(st.lists(utterances, max_size=4))
-def test_a_document_is_json_whatever_was_said(stored: list[Utterance]) -> None:
+def test_a_document_is_json_whatever_its_texts(stored: list[Utterance]) -> None:
     text = b"".join(format_utterances(ABOUT, stored, TranscriptFormat.JSON))
     assert ConversationTranscript.model_validate_json(text) == ABOUT.model_copy(
         update={"utterances": tuple(stored)}

@@ -57,7 +57,7 @@ async def test_an_error_in_the_thread_is_raised_to_the_consumer_after_the_good_p
         await anext(pieces)
 
 
-def test_without_portaudio_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_portaudio_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 
     def refuse(name: str, *rest: Any, **options: Any) -> Any:
@@ -133,8 +133,8 @@ async def test_a_microphone_yields_tenths_of_a_second_at_its_own_rate(
     made = fake_sounddevice(monkeypatch)
     microphone = open_microphone("1")
     async with aclosing(microphone.record()) as frames:
-        heard = [await anext(frames) for _ in range(3)]
+        captured = [await anext(frames) for _ in range(3)]
     assert microphone.format.sample_rate == 44_100
-    assert [len(frame) for frame in heard] == [8_820] * 3
-    assert [frame[0] for frame in heard] == [0, 1, 2]
+    assert [len(frame) for frame in captured] == [8_820] * 3
+    assert [frame[0] for frame in captured] == [0, 1, 2]
     assert made[0].closed

@@ -58,7 +58,7 @@ def test_options_are_given_as_names_and_values() -> None:
 
 
 @pytest.mark.parametrize("options", [["no-value"], ["=true"], ["twice=1", "twice=2"]])
-def test_an_option_that_says_nothing_is_a_usage_error(options: list[str]) -> None:
+def test_an_incomplete_option_is_a_usage_error(options: list[str]) -> None:
     with pytest.raises(UsageError, match="--option"):
         engine_options(options)
 

@@ -10,7 +10,7 @@ from transcripts.protocol import Final, Heartbeat, Partial, Snapshot, Translatio
 
 pytestmark = pytest.mark.unit
 
-SAID: dict[str, Any] = {
+SPOKEN: dict[str, Any] = {
     "conversation_id": "c",
     "speaker": "Ada",
     "language": "en-US",
@@ -22,15 +22,15 @@ MOMENT = {"timestamp": "2026-11-20T09:00:00Z"}
 
 
 def final(name: str) -> Final:
-    return Final.model_validate({**SAID, **MOMENT, "utterance_id": name, "seq": 1})
+    return Final.model_validate({**SPOKEN, **MOMENT, "utterance_id": name, "seq": 1})
 
 
 def partial(name: str) -> Partial:
-    return Partial(**SAID, utterance_id=name, seq=1)
+    return Partial(**SPOKEN, utterance_id=name, seq=1)
 
 
 def snapshot(*names: str) -> Snapshot:
-    utterances = [{**SAID, **MOMENT, "utterance_id": name} for name in names]
+    utterances = [{**SPOKEN, **MOMENT, "utterance_id": name} for name in names]
     return Snapshot.model_validate({"conversation_id": "c", "utterances": utterances, "seq": 1})
 
 
@@ -69,7 +69,7 @@ def test_after_a_reconnect_no_translation_of_a_final_comes_again() -> None:
     assert ids(captions, translation("a")) == []
 
 
-def test_translations_of_guesses_do_not_come_after_the_final() -> None:
+def test_translations_of_partials_do_not_come_after_the_final() -> None:
     captions = Captions()
     assert ids(captions, translation("a", is_final=False)) == ["a"]
     assert ids(captions, final("a")) == ["a"]

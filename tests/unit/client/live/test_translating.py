@@ -87,7 +87,7 @@ def test_what_still_waits_at_the_end_is_not_lost() -> None:
     assert read(held.rest()) == ["[one]", "deux"]
 
 
-def test_guesses_are_shown_as_they_are_translated_and_not_after_their_final() -> None:
+def test_partials_are_shown_as_they_are_translated_and_not_after_their_final() -> None:
     held = Held("fr")
     assert read(held.take(partial("a"), 0)) == []
     assert read(held.take(translation("a", "bon", is_final=False), 0)) == ["bon"]
@@ -96,7 +96,7 @@ def test_guesses_are_shown_as_they_are_translated_and_not_after_their_final() ->
     assert read(held.take(partial("b", "bon", language="fr-FR"), 0)) == ["[bon]"]
 
 
-def test_guesses_whose_finals_never_come_are_forgotten() -> None:
+def test_partials_whose_finals_never_come_are_forgotten() -> None:
     held = Held("fr")
     for number in range(1_000):
         assert read(held.take(partial(f"u-{number}"), 0)) == []
@@ -119,7 +119,7 @@ def test_only_what_is_of_another_language_waits(
     assert is_readable(language, wanted) is readable
 
 
-async def test_lines_come_when_they_are_due_though_nothing_more_is_said(
+async def test_lines_come_when_they_are_due_though_nobody_speaks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("client.live.translating.PATIENCE", 0.01)

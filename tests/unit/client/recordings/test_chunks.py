@@ -100,5 +100,5 @@ def test_numbers_beyond_what_a_session_has_are_a_mistake() -> None:
         describe_session({1, 999_999_999}, None)
 
 
-def test_numbers_are_told_in_spans() -> None:
+def test_numbers_are_printed_as_spans() -> None:
     assert format_spans([7, 3, 8, 9, 11]) == "3, 7 to 9, 11"

@@ -141,7 +141,7 @@ def test_a_large_file_goes_in_parts_and_is_known_again(home: Bucket, tmp_path: P
     assert not same_bytes(readable(path, there.key), there)
 
 
-def test_where_files_go_can_be_said(s3: S3Client, tmp_path: Path) -> None:
+def test_upload_names_the_destination_of_files(s3: S3Client, tmp_path: Path) -> None:
     one, two = audio(tmp_path / "1.wav"), audio(tmp_path / "2.wav")
 
     run("upload", one, "--name", "ann/talk.wav")
@@ -256,7 +256,7 @@ def test_a_failed_recording_is_named_in_lines(
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("given", "expected"),
     [
         ("", UploadVerdict.UPLOAD),
         ("there same transcribed force", UploadVerdict.SKIP),
@@ -270,9 +270,9 @@ def test_a_failed_recording_is_named_in_lines(
         ("there transcribed force", UploadVerdict.UPLOAD),
     ],
 )
-def test_what_is_there_decides(said: str, expected: UploadVerdict) -> None:
-    facts = {name: name in said.split() for name in ("there", "same", "transcribed", "failed")}
-    assert verdict(**facts, force="force" in said) is expected
+def test_what_is_there_decides(given: str, expected: UploadVerdict) -> None:
+    facts = {name: name in given.split() for name in ("there", "same", "transcribed", "failed")}
+    assert verdict(**facts, force="force" in given) is expected
 
 
 def test_who_comes_second_in_the_same_moment_replaces_nothing(
@@ -429,7 +429,9 @@ def test_a_folder_needs_a_session_that_can_be(
 # --- status and fetch ---------------------------------------------------------------------------
 
 
-def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: DocumentStore) -> None:
+def test_status_prints_the_state_of_a_recording_and_exits_by_it(
+    s3: S3Client, files: DocumentStore
+) -> None:
     key = "uploads/talk.mp3"
     assert run("status", key).exit_code == ExitCode.NO_SUCH_RECORDING
 
@@ -444,8 +446,8 @@ def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: Docu
     assert "not_audio: Convert" in failed.stdout
     assert "\x08" not in failed.stdout  # what others wrote gives a terminal no commands
 
-    said = transcript(segment("good morning"), key=key, etag=etag)
-    files.write_transcript(recording(key), said)
+    given = transcript(segment("good morning"), key=key, etag=etag)
+    files.write_transcript(recording(key), given)
     done = run("status", key, "--json")
     assert done.exit_code == ExitCode.OK
     assert events(done)[0]["state"] == "transcribed"
@@ -455,7 +457,7 @@ def test_status_says_where_a_recording_is_and_exits_so(s3: S3Client, files: Docu
     assert "was replaced after that" in run("status", key).stdout
 
 
-def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
+def test_status_points_to_dead_letters_when_a_recording_waits_long(
     s3: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunk = f"{SESSION.chunks_prefix}1.webm"
@@ -472,7 +474,7 @@ def test_what_waits_for_long_is_not_said_to_wait_and_no_more(
         assert "--force" in events(run("status", *asked, "--json"))[0]["notes"][-1]
 
 
-def test_that_nothing_was_recognised_is_said(s3: S3Client, files: DocumentStore) -> None:
+def test_status_reports_that_nothing_was_recognised(s3: S3Client, files: DocumentStore) -> None:
     key, chunk = "uploads/silence.wav", recording(f"{SESSION.chunks_prefix}1.webm")
     files.write_transcript(recording(key), transcript(key=key))
     files.put_once(SESSION.metadata_key, SessionMetadata(chunk_count=1, first_chunk=1))
@@ -490,7 +492,7 @@ def test_that_nothing_was_recognised_is_said(s3: S3Client, files: DocumentStore)
         assert "no speech was found" in fetched.stderr
 
 
-def test_that_a_file_ended_early_is_said(files: DocumentStore) -> None:
+def test_status_reports_that_a_file_ended_early(files: DocumentStore) -> None:
     key = "uploads/cut.mp4"
     files.write_transcript(recording(key), transcript(segment("hello"), key=key, missing=3.1))
 
@@ -498,7 +500,7 @@ def test_that_a_file_ended_early_is_said(files: DocumentStore) -> None:
     assert "ends early" in run("fetch", key).stderr
 
 
-def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
+def test_status_lists_the_chunks_until_the_transcript_of_a_session_is_complete(
     s3: S3Client, files: DocumentStore
 ) -> None:
     assert run("status", "--session", "ann/monday").exit_code == ExitCode.NO_SUCH_RECORDING
@@ -528,7 +530,7 @@ def test_a_session_is_told_by_its_chunks_until_its_transcript_is_whole(
     assert fetched.stdout == "one\n[chunk 2: failed]\nmore\nmore\n"
     assert "Not in it: chunk 2" in fetched.stderr
 
-    # A chunk that comes late: what there is can be read, and it is said that more will come.
+    # A chunk that comes late: what there is can be read, and fetch announces that more will come.
     files.write_transcript(chunks[4], transcript(segment("late")))
     late = run("fetch", "--session", "ann/monday")
     assert late.exit_code == ExitCode.OK
@@ -630,7 +632,7 @@ def refusal(code: str, status: int, operation: str = "ListObjectsV2") -> ClientE
         (refusal("SomethingNew", 400), ExitCode.REFUSED, "SomethingNew"),
     ],
 )
-def test_what_aws_says_becomes_advice(error: Exception, code: ExitCode, advice: str) -> None:
+def test_errors_of_aws_become_advice(error: Exception, code: ExitCode, advice: str) -> None:
     explained = explanation(error, "bucket")
     assert explained.exit_code == code
     assert advice in str(explained)
