@@ -74,7 +74,7 @@ def test_machines_are_started_for_the_work_that_waits_up_to_the_limit(
     assert decide(load, Fleet(desired=0), LIMITS, NOW).desired == desired
 
 
-def test_a_machine_is_stopped_when_it_was_idle_for_long_enough_and_not_before() -> None:
+def test_a_machine_is_stopped_after_its_idle_period_and_not_before() -> None:
     idle = decide(NO_WORK, Fleet(desired=1), LIMITS, NOW)
     assert idle == Decision(desired=1, surplus_since=NOW)
 
@@ -123,7 +123,7 @@ def test_a_machine_that_is_given_recordings_beside_the_queue_has_work() -> None:
 PATIENT = replace(LIMITS, jobs_to_start=5, longest_wait=timedelta(minutes=30))
 
 
-def test_the_first_machine_is_started_for_enough_jobs_or_for_one_that_waits_long() -> None:
+def test_the_first_machine_is_started_for_several_jobs_or_for_one_that_waits_long() -> None:
     few = QueueLoad(waiting=4, in_flight=0)
 
     first = decide(few, Fleet(desired=0), PATIENT, NOW)
@@ -211,9 +211,7 @@ def test_whatever_waits_gets_a_machine_in_the_end(load: QueueLoad, fleet: Fleet)
 
 
 @given(loads, fleets)
-def test_whoever_looks_often_enough_stops_every_machine_that_has_no_work(
-    load: QueueLoad, fleet: Fleet
-) -> None:
+def test_frequent_looks_stop_every_machine_that_has_no_work(load: QueueLoad, fleet: Fleet) -> None:
     decision = decide(load, replace(fleet, kept_warm=False, warm_until=None), LIMITS, NOW)
     for minutes in range(0, 31, 5):
         fleet = Fleet(desired=decision.desired, surplus_since=decision.surplus_since)
@@ -406,7 +404,7 @@ def test_a_machine_with_which_the_router_is_busy_is_not_stopped(handler: ModuleT
     assert SURPLUS_SINCE not in gpu.tags
 
 
-def test_people_keep_a_machine_ready_until_a_moment_whatever_the_schedule_says(
+def test_people_keep_a_machine_ready_until_a_moment_despite_the_schedule(
     handler: ModuleType,
 ) -> None:
     gpu = service(handler)
@@ -444,7 +442,7 @@ def test_a_moment_that_has_passed_ends_it(handler: ModuleType) -> None:
         {"Records": "all"},
     ],
 )
-def test_an_order_that_is_not_understood_is_refused_and_changes_nothing(
+def test_an_unknown_order_is_refused_and_changes_nothing(
     handler: ModuleType, order: dict[str, Any]
 ) -> None:
     gpu = service(handler)

@@ -1,4 +1,4 @@
-"""The router's function: real handler, AWS in memory, and a server that says what it is told."""
+"""The router's function: real handler, AWS in memory, and a server that answers as it is set to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAILURE = beside(TRANSCRIPT, ".failed")
 
 
 class Context(SimpleNamespace):
-    """What Lambda tells of an invocation."""
+    """What Lambda reports of an invocation."""
 
     function_name = "router"
     memory_limit_in_mb = 256
@@ -42,7 +42,7 @@ class Context(SimpleNamespace):
 
 
 class Transcriber:
-    """A server that is as it is told to be, and remembers what it was given."""
+    """A server whose state the test sets, and which remembers what it was given."""
 
     def __init__(self, *answers: Answer, health: ServerHealth = ServerHealth.READY) -> None:
         self.answers = list(answers)
@@ -287,7 +287,7 @@ def test_other_bytes_under_the_name_of_what_failed_get_their_chance(handler: Mod
 
 
 @pytest.mark.parametrize("record", ["", "no JSON", "[]", '{"etag": 5}', "{}"])
-def test_a_failure_that_does_not_tell_of_which_bytes_does_not_keep_others_from_their_chance(
+def test_a_failure_without_an_etag_does_not_keep_other_bytes_from_their_attempt(
     handler: ModuleType, record: str
 ) -> None:
     put(handler, FAILURE, record)
@@ -337,7 +337,7 @@ def test_an_outcome_whose_answer_was_lost_is_found(
     assert counted(capsys) == {count: [1.0]}
 
 
-def test_a_server_that_refuses_costs_no_recording_and_is_told_of(
+def test_a_refusal_of_the_server_costs_no_recording_and_is_logged(
     handler: ModuleType, logs: io.StringIO
 ) -> None:
     serve(handler, Rejected())
@@ -410,7 +410,7 @@ def test_a_bucket_that_does_not_answer_fails_the_invocation_so_that_it_is_repeat
     assert server.given == []
 
 
-# --- what is told -------------------------------------------------------------------------------
+# --- what is logged -----------------------------------------------------------------------------
 
 
 def test_names_of_recordings_are_not_logged(
@@ -436,7 +436,7 @@ def test_a_wrong_setting_does_not_quote_the_environment(handler: ModuleType) -> 
     assert "'short'" not in str(caught.value)
 
 
-def test_a_function_is_told_of_its_server_by_two_variables(handler: ModuleType) -> None:
+def test_two_variables_name_the_server_of_the_function(handler: ModuleType) -> None:
     usual = {
         "JOBS_QUEUE_URL": "https://queue",
         "UNDELIVERED_QUEUE_URL": "https://queue",
@@ -446,5 +446,5 @@ def test_a_function_is_told_of_its_server_by_two_variables(handler: ModuleType) 
 
     assert settings(usual).server() is None
     assert settings(usual | {"GPU_URL": "http://server:8000"}).server() is not None
-    told = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
-    assert "0123456789abcdef" not in repr(told)
+    made = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
+    assert "0123456789abcdef" not in repr(made)

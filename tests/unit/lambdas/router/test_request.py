@@ -38,10 +38,10 @@ def test_the_same_event_asks_for_the_same(shape: Any) -> None:
     assert parse_request(shape(), BUCKET) == parse_request(shape(), BUCKET)
 
 
-def test_only_s3_tells_size_and_bytes() -> None:
-    told = [parse_request(each(), BUCKET) for each in (created, located, flat)]
+def test_only_events_of_s3_have_size_and_etag() -> None:
+    requests = [parse_request(each(), BUCKET) for each in (created, located, flat)]
 
-    assert [(each.job.size, each.etag) for each in told if each] == [
+    assert [(each.job.size, each.etag) for each in requests if each] == [
         (5, "b1"),
         (None, None),
         (None, None),
@@ -114,7 +114,7 @@ def test_anything_else_is_refused_by_name(anything: dict[str, Any]) -> None:
         parse_request(anything, BUCKET)
 
 
-def test_a_refusal_tells_the_place_and_not_the_content() -> None:
+def test_a_refusal_names_the_place_and_not_the_content() -> None:
     with pytest.raises(UnknownEvent) as caught:
         parse_request(event({"s3_bucket": BUCKET, "s3_key": {"secret": KEY}}), BUCKET)
 

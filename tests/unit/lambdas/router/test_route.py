@@ -281,7 +281,7 @@ def test_a_server_without_time_for_it_is_not_even_asked_how_it_is() -> None:
     assert world.left == 299.0
 
 
-def test_a_server_that_takes_its_time_to_say_how_it_is_leaves_none_for_the_recording() -> None:
+def test_a_slow_health_check_leaves_no_time_for_the_recording() -> None:
     world = World(RESERVE + 20.0, iter([]), slow_health=20.0)
 
     assert world.route(asked()) == Enqueue(Reason.NO_TIME)

@@ -83,7 +83,7 @@ def ended(bucket: str = BUCKET, **detail: object) -> dict[str, Any]:
     }
 
 
-# --- what an event tells ------------------------------------------------------------------------
+# --- what an event means ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["json", "failed"])
@@ -94,14 +94,14 @@ def test_a_chunk_is_read_from_the_key(suffix: str) -> None:
     assert (found.session, found.subject, found.chunk) == (SESSION, Subject.CHUNK, "chunk-007")
 
 
-def test_metadata_tell_of_their_session() -> None:
+def test_metadata_belong_to_their_session() -> None:
     found = parse_event(created(SESSION.metadata_key), BUCKET)
 
     assert found is not None
     assert (found.session, found.subject) == (SESSION, Subject.METADATA)
 
 
-def test_an_application_tells_that_a_session_has_ended() -> None:
+def test_an_application_announces_the_end_of_a_session() -> None:
     found = parse_event(ended(chunkCount=12), BUCKET)
 
     assert found is not None
@@ -335,9 +335,9 @@ def test_a_thousand_chunks_in_any_order_with_repeated_events_are_combined_once(
     assert Effect.UPDATED not in outcomes
     assert bucket.s3.puts[KEY] == bucket.s3.puts[beside(KEY, ".srt")] == 1
     begin = 0.0
-    for n, said in zip(durations, bucket.session.segments, strict=True):
-        assert (said.text, said.chunk) == (f"chunk {n}", n)
-        assert said.start_time == pytest.approx(begin, abs=0.001)
+    for n, part in zip(durations, bucket.session.segments, strict=True):
+        assert (part.text, part.chunk) == (f"chunk {n}", n)
+        assert part.start_time == pytest.approx(begin, abs=0.001)
         begin += durations[n]
     # Every transcript was read once. Besides, an event needs a few requests.
     assert bucket.s3.requests["get"] == 1_000 + 2 * (len(events) + 1)
@@ -374,12 +374,12 @@ def test_who_knows_less_neither_wins_nor_leaves_old_captions(
     original = DocumentStore.write_captions
     overtaken: list[CombineResult] = []
 
-    def slowly(self: DocumentStore, key: str, said: Any, fingerprint: str) -> bool:
+    def slowly(self: DocumentStore, key: str, written: Any, fingerprint: str) -> bool:
         if not overtaken:
             bucket.transcribe("2", "two")
             overtaken.append(CombineResult(effect=Effect.WAITING))
             overtaken.append(bucket.look())
-        return original(self, key, said, fingerprint)
+        return original(self, key, written, fingerprint)
 
     monkeypatch.setattr(DocumentStore, "write_captions", slowly)
 
@@ -398,8 +398,8 @@ def test_a_chunk_that_comes_while_the_session_is_written_is_in_it_in_the_end(
     bucket.transcribe("1", "one")
     original = DocumentStore.put_once
 
-    def and_then_another(self: DocumentStore, key: str, *said: Any, **more: Any) -> bool:
-        won = original(self, key, *said, **more)
+    def and_then_another(self: DocumentStore, key: str, *written: Any, **more: Any) -> bool:
+        won = original(self, key, *written, **more)
         if key == KEY:
             bucket.transcribe("2", "two")
         return won
@@ -423,7 +423,7 @@ def test_a_session_that_never_settles_is_left_to_another_invocation(
     assert sum(bucket.pauses) < 2 * 60
 
 
-def test_without_time_enough_nothing_is_begun(bucket: Bucket) -> None:
+def test_without_time_left_nothing_is_begun(bucket: Bucket) -> None:
     bucket.announce(1)
     bucket.transcribe("1")
 
@@ -595,7 +595,7 @@ def test_an_object_that_is_no_part_of_a_session_costs_no_request(
     handler.handler(created("uploads/holiday/metadata.json"), CONTEXT)
 
 
-def test_failures_of_chunks_lie_where_events_tell_of_them() -> None:
+def test_failures_of_chunks_lie_where_events_announce_them() -> None:
     audio = recording(f"{SESSION.chunks_prefix}7.webm")
 
     found = parse_event(created(beside(audio.transcript_key, FAILURE)), BUCKET)

@@ -33,8 +33,8 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def body(said: Utterance) -> str:
-    return said.model_dump_json(by_alias=True)
+def body(spoken: Utterance) -> str:
+    return spoken.model_dump_json(by_alias=True)
 
 
 def poison() -> str:
@@ -73,8 +73,8 @@ def logs(handler: ModuleType) -> io.StringIO:
 
 
 @given(utterances)
-def test_the_json_of_an_utterance_is_read_as_the_same_utterance(said: Utterance) -> None:
-    assert parse(body(said)) == said
+def test_the_json_of_an_utterance_is_read_as_the_same_utterance(spoken: Utterance) -> None:
+    assert parse(body(spoken)) == spoken
 
 
 @given(st.text() | st.recursive(st.none() | st.text(), st.lists, max_leaves=5).map(json.dumps))
@@ -83,7 +83,7 @@ def test_anything_else_is_a_poison_message(text: str) -> None:
         parse(text)
 
 
-def test_a_poison_message_tells_the_place_and_not_the_content() -> None:
+def test_a_poison_message_names_the_place_and_not_the_content() -> None:
     with pytest.raises(PoisonMessage) as caught:
         parse(poison())
 
@@ -94,9 +94,9 @@ def test_a_poison_message_tells_the_place_and_not_the_content() -> None:
 
 @pytest.mark.parametrize(("new", "outcome"), [(True, "stored"), (False, "duplicate")])
 def test_what_was_stored_before_counts_as_success(new: bool, outcome: str) -> None:  # noqa: FBT001 - a parametrised case
-    said = utterance()
+    spoken = utterance()
 
-    assert process(body(said), SimpleNamespace(put=lambda _: new)) == (said, PutResult(outcome))
+    assert process(body(spoken), SimpleNamespace(put=lambda _: new)) == (spoken, PutResult(outcome))
 
 
 def test_the_handler_stores_a_batch_and_repeats_change_nothing(handler: ModuleType) -> None:
@@ -113,12 +113,12 @@ def test_the_handler_stores_a_batch_and_repeats_change_nothing(handler: ModuleTy
 
 def test_only_the_failed_messages_of_a_batch_are_reported(handler: ModuleType) -> None:
     talk = conversation()
-    said = utterance(talk)
+    spoken = utterance(talk)
 
-    answer = handler.handler(batch(poison(), body(said), "not json"), CONTEXT)
+    answer = handler.handler(batch(poison(), body(spoken), "not json"), CONTEXT)
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": "2"}]}
-    assert handler.table.since(talk, BEGIN) == [said]
+    assert handler.table.since(talk, BEGIN) == [spoken]
 
 
 def test_an_entire_batch_of_poison_is_reported_and_does_not_crash(handler: ModuleType) -> None:
@@ -158,20 +158,20 @@ def test_messages_for_which_there_is_no_time_are_left_to_another_invocation(
 def test_no_text_is_logged_but_the_ids_are(
     handler: ModuleType, logs: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = utterance(conversation(), text=SECRET)
+    spoken = utterance(conversation(), text=SECRET)
 
-    handler.handler(batch(body(said), body(said), poison(), f'"{SECRET}"'), CONTEXT)
+    handler.handler(batch(body(spoken), body(spoken), poison(), f'"{SECRET}"'), CONTEXT)
 
     printed = logs.getvalue() + capsys.readouterr().out
-    assert said.conversation_id in printed
-    assert said.utterance_id in printed
+    assert spoken.conversation_id in printed
+    assert spoken.utterance_id in printed
     assert SECRET not in printed
 
 
 def test_outcomes_are_counted(handler: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    said = utterance(conversation())
+    spoken = utterance(conversation())
 
-    handler.handler(batch(body(said), body(said), "poison"), CONTEXT)
+    handler.handler(batch(body(spoken), body(spoken), "poison"), CONTEXT)
 
     lines = capsys.readouterr().out.splitlines()
     metrics = next(json.loads(line) for line in lines if "_aws" in line)

@@ -1,4 +1,4 @@
-"""What a child process of the emulator's users is told about AWS."""
+"""The environment of a child process that uses the emulator."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ dynamodb =
         {"AWS_PROFILE": "work"},
     ],
 )
-def test_beside_an_account_of_ones_own_what_is_said_stays_in_the_emulator(
+def test_beside_an_account_of_ones_own_utterances_stay_in_the_emulator(
     of_the_user: dict[str, str], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -165,7 +165,7 @@ def test_every_service_that_is_called_is_either_emulated_or_meant_for_the_accoun
     assert called <= {name.lower() for name in EMULATED} | of_the_account
 
 
-def test_functions_read_nothing_that_the_users_shell_says() -> None:
+def test_functions_read_nothing_of_the_users_shell() -> None:
     handlers = (ROOT / "lambdas").glob("*/handler.py")
     read = {
         name

@@ -132,7 +132,7 @@ def test_an_endpoint_that_is_ignored_leads_nowhere_else(
         ("[default", {}, "is broken"),
     ],
 )
-def test_what_cannot_be_used_is_said_with_a_way_out_and_without_the_key(
+def test_an_unusable_account_is_explained_with_a_way_out_and_without_the_key(
     config: str, variables: dict[str, str], problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(LaunchError, match=problem) as refused:

@@ -37,7 +37,7 @@ def test_restarts_slow_down() -> None:
         (255, "ended with status 255"),
     ],
 )
-def test_an_exit_code_is_told_in_words(status: int, words: str) -> None:
+def test_an_exit_code_is_described_in_words(status: int, words: str) -> None:
     assert parts.part.describe_exit(status) == words
 
 
@@ -71,29 +71,29 @@ async def test_a_part_that_cannot_stay_up_is_given_up_with_its_last_words(
     monkeypatch.setattr(parts.part, "restart_delay", lambda _: 0.0)
     part = Mortal(tmp_path / "log")
     part.log.write_text("cannot find my keys\n")
-    told: list[str] = []
+    printed: list[str] = []
     with pytest.raises(parts.part.PartFailed, match="time and again") as failure:
-        await parts.part.keep_running(part, told.append)
+        await parts.part.keep_running(part, printed.append)
     assert str(failure.value).endswith("cannot find my keys")
     assert part.starts == parts.part.MAX_QUICK_ENDS
-    assert told[0] == "The part ended with status 3; it is started again in 0 s"
+    assert printed[0] == "The part ended with status 3; it is started again in 0 s"
 
 
-async def test_a_disk_that_gets_full_is_said_each_time_but_once(
+async def test_the_demo_warns_once_each_time_the_disk_gets_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = [DISK_TO_GO_ON, 1, 0, DISK_TO_GO_ON, 1]
-    said: list[str] = []
-    monkeypatch.setattr(demo, "print_line", said.append)
+    printed: list[str] = []
+    monkeypatch.setattr(demo, "print_line", printed.append)
     monkeypatch.setattr(demo, "DISK_SECONDS", 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=seen.pop(0)))
 
     with pytest.raises(IndexError):
         await demo._watch_disk(tmp_path)
 
-    assert len(said) == 2
-    assert "0.0 GB are free" in said[0]
-    assert "Make room" in said[0]
+    assert len(printed) == 2
+    assert "0.0 GB are free" in printed[0]
+    assert "Make room" in printed[0]
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def transcriber(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
     return part.environment
 
 
-def test_who_transcribes_is_the_users_to_say_and_the_rest_the_demos(tmp_path: Path) -> None:
-    told = {name.upper(): "theirs" for name in Settings.model_fields}
+def test_the_user_chooses_the_transcriber_and_the_demo_the_rest(tmp_path: Path) -> None:
+    chosen = {name.upper(): "theirs" for name in Settings.model_fields}
 
-    given = transcriber(tmp_path, told)
+    given = transcriber(tmp_path, chosen)
 
     theirs = {name for name, value in given.items() if value == "theirs"}
     assert theirs == {

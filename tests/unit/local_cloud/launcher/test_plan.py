@@ -77,7 +77,7 @@ def test_what_is_no_json_is_left_to_the_services_settings() -> None:
     assert plan.settings["TRANSCRIBE_ALLOWED"] == "{"
 
 
-def test_with_credentials_it_is_aws_itself_and_says_what_that_costs() -> None:
+def test_with_credentials_it_is_aws_itself_and_the_cost_is_noted() -> None:
     plan = planned(MINE, **TRANSCRIBE)
 
     assert not plan.local_transcribe
@@ -191,7 +191,7 @@ def test_ones_own_translator_wins(translator: str) -> None:
     assert f"TRANSLATOR={translator}" in plan.notes[-1]
 
 
-def test_amazon_may_translate_what_another_engine_hears() -> None:
+def test_amazon_may_translate_what_another_engine_recognises() -> None:
     plan = planned(MINE, TRANSLATOR="amazon")
 
     assert plan.own_account

@@ -29,7 +29,7 @@ def test_places_have_defaults_and_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("port", ["http", "-1", "65536", "8080 ", "\u0661", "9" * 5_000])
-def test_a_port_that_is_none_is_said(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     with pytest.raises(LaunchError, match="is not a port"):
         chosen_port({"PORT": port})
 
@@ -41,7 +41,7 @@ def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Pa
             pytest.raises(LaunchError, match=r"process 1, http://127\.0\.0\.1:8080"),
             lock_folder(tmp_path),
         ):
-            raise AssertionError("a second copy was let in")
+            raise AssertionError("a second copy was started")
     with lock_folder(tmp_path):
         pass
 
@@ -71,7 +71,7 @@ def test_what_a_new_user_sets_is_right_without_a_word(tmp_path: Path) -> None:
         assert preflight.problems(environment) == {}
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environment = {
         "PORT": "80x",

@@ -1,4 +1,4 @@
-"""Every setting is checked before anything starts, and all that is wrong is said at once."""
+"""Every setting is checked before anything starts, and all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from local_cloud.launcher.validation import InvalidSettings, parse, validate, wa
 
 pytestmark = pytest.mark.unit
 
-#: What the demo decides about the service, whatever the environment says.
+#: What the demo decides about the service, whatever the environment sets.
 THE_DEMOS = frozenset(
     {
         "EDGE_SECRET",
@@ -91,12 +91,12 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
         ({"MODEL": "tiny.en", "LOCAL_DIR": "/x"}, "/x/logs/transcriber.log has why"),
     ],
 )
-def test_what_does_nothing_or_takes_long_is_said_at_the_start(
+def test_useless_and_slow_settings_are_noted_at_the_start(
     environment: dict[str, str], warning: str
 ) -> None:
-    *_, said = examined(environment).notes
+    *_, note = examined(environment).notes
 
-    assert warning in said
+    assert warning in note
 
 
 def test_other_peoples_variables_bring_no_warning() -> None:
@@ -154,13 +154,13 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_words(environment: dict[str, str], lines: list[str]) -> None:
-    said = refusal(environment)
+def test_invalid_settings_are_explained(environment: dict[str, str], lines: list[str]) -> None:
+    printed = refusal(environment)
 
-    assert [line[: len(start)] for line, start in zip(said, lines, strict=True)] == lines
+    assert [line[: len(start)] for line, start in zip(printed, lines, strict=True)] == lines
 
 
-def test_what_is_wrong_about_several_variables_is_said_too() -> None:
+def test_problems_of_several_variables_are_explained() -> None:
     settings, problems = parse(ecs_service.settings.Settings, {"QUEUE_URL": "http://queue"})
 
     assert settings is None

@@ -42,7 +42,7 @@ def write(path: Path, text: str) -> None:
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ OUTPUTS = {
 }
 
 
-def test_resources_are_found_in_whatever_stack_tells_of_them() -> None:
+def test_resources_are_found_in_the_outputs_of_any_stack() -> None:
     resources = StackOutputs.parse(OUTPUTS)
 
     assert resources.table_name == "conversations"
@@ -144,11 +144,11 @@ def test_a_deployment_that_did_not_end_is_undone_and_due_again(data: Path, tree:
     write(data / "services" / "dynamodb.json", "half done")
     write(data / "services" / "lambda.json", "half done")
     write(data / "s3" / "000000000000" / "made-meanwhile" / "code.zip", "code")
-    said: list[str] = []
+    printed: list[str] = []
 
-    assert Deployment(data, root=tree).prepare(said.append)
+    assert Deployment(data, root=tree).prepare(printed.append)
 
-    assert "not finished" in said[0]
+    assert "not finished" in printed[0]
     assert (data / "services" / "dynamodb.json").read_text() == "before"
     assert not (data / "services" / "lambda.json").exists()
     assert (data / "s3" / "000000000000" / "recordings" / "a.wav").exists()
