@@ -17,9 +17,11 @@ pytestmark = pytest.mark.unit
 AUDIO = bytes(range(255, 0, -1)) * 80
 
 
-def wav(audio: bytes = AUDIO, *, says: int | None = None, after: bytes = b"") -> bytes:
-    """Return a WAV file whose header announces `says` bytes of audio."""
-    data = struct.pack("<4sI", b"data", len(audio) if says is None else says) + audio + after
+def wav(audio: bytes = AUDIO, *, announced: int | None = None, after: bytes = b"") -> bytes:
+    """Return a WAV file whose header announces `announced` bytes of audio."""
+    data = (
+        struct.pack("<4sI", b"data", len(audio) if announced is None else announced) + audio + after
+    )
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16)
     return struct.pack("<4sI4s", b"RIFF", len(fmt) + len(data) + 4, b"WAVE") + fmt + data
 
@@ -46,7 +48,7 @@ def test_joined_recordings_are_parts() -> None:
 
 
 def test_a_header_that_was_not_brought_up_to_date_is_seen() -> None:
-    stale = wav(says=1_000)
+    stale = wav(announced=1_000)
 
     assert found(stale) == [Part(0, len(stale), outgrown=True)]
     assert found(stale + wav()) == [
@@ -55,9 +57,9 @@ def test_a_header_that_was_not_brought_up_to_date_is_seen() -> None:
     ]
 
 
-@pytest.mark.parametrize("says", [0, 0xFFFFFFFF, 10 * len(AUDIO)])
-def test_a_length_that_was_never_written_means_all_the_rest(says: int) -> None:
-    file = wav(says=says)
+@pytest.mark.parametrize("announced", [0, 0xFFFFFFFF, 10 * len(AUDIO)])
+def test_a_length_that_was_never_written_means_all_the_rest(announced: int) -> None:
+    file = wav(announced=announced)
 
     assert found(file) == [Part(0, len(file))]
 
@@ -90,7 +92,7 @@ def test_parts_of_broken_files_cover_them(number: int) -> None:
     assert all(one.end == other.start for one, other in pairwise(covered))
 
 
-def test_every_format_is_told_from_the_others() -> None:
+def test_every_format_is_distinguished_from_the_others() -> None:
     heads = [
         b"\0" * each.magic_at + each.magic + b"\0" * 4 + each.kind + b"\0" * 16 for each in FORMATS
     ]

@@ -34,24 +34,24 @@ class Segment:
 
 @dataclass(slots=True)
 class FakeDecoder:
-    """Guesses what it is told and decodes what it is told.
+    """Guesses and decodes what it is given.
 
     Its audio is its cepstra: of one coefficient, a frame's value is its first byte.
     """
 
-    guess: str | None = None
+    partial: str | None = None
     segments: list[Segment] | None = None
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     means: list[float] = field(default_factory=lambda: [40.0])
     new: list[int] = field(default_factory=list)  # frames since the mean was set
 
     def start_utt(self) -> None:
-        self.heard.append(b"")
+        self.received.append(b"")
 
     def process_raw(self, pcm: bytes, *, full_utt: bool = False) -> None:
         assert pcm
-        begin = -len(self.heard[-1]) % CEPSTRUM
-        self.heard[-1] += pcm
+        begin = -len(self.received[-1]) % CEPSTRUM
+        self.received[-1] += pcm
         if not full_utt:
             self.new += pcm[begin::CEPSTRUM]
 
@@ -59,7 +59,7 @@ class FakeDecoder:
         pass
 
     def hyp(self) -> Hypothesis | None:
-        return None if self.guess is None else Hypothesis(self.guess)
+        return None if self.partial is None else Hypothesis(self.partial)
 
     def seg(self) -> list[Segment] | None:
         return self.segments
@@ -129,29 +129,29 @@ def test_fillers_and_marks_of_variants_are_no_words() -> None:
     assert (final.start, final.end) == (final.words[0].start_time, final.words[-1].end_time)
 
 
-def test_a_guess_is_told_when_it_is_new_and_not_too_often() -> None:
-    decoder = FakeDecoder(guess="hello")
+def test_a_partial_is_reported_when_it_is_new_and_not_too_often() -> None:
+    decoder = FakeDecoder(partial="hello")
     stream = recogniser(decoder)
 
-    told = [results(stream.accept(audio(SPEECH, 4))) for _ in range(3)]
-    decoder.guess = "hello world"
+    reported = [results(stream.accept(audio(SPEECH, 4))) for _ in range(3)]
+    decoder.partial = "hello world"
     soon = [results(stream.accept(audio(SPEECH, 1))) for _ in range(4)]
 
-    assert [[result.text for result in step] for step in told] == [["hello"], [], []]
+    assert [[result.text for result in step] for step in reported] == [["hello"], [], []]
     assert [[result.text for result in step] for step in soon] == [[], [], [], ["hello world"]]
 
 
 @pytest.mark.parametrize("segments", [None, [], [Segment("<sil>", 0, 99)]])
-def test_a_guess_that_proves_to_be_nothing_is_taken_back(segments: list[Segment] | None) -> None:
-    stream = recogniser(FakeDecoder(guess="huh", segments=segments))
+def test_a_partial_that_becomes_no_final_is_withdrawn(segments: list[Segment] | None) -> None:
+    stream = recogniser(FakeDecoder(partial="huh", segments=segments))
 
-    told = results(stream.accept(audio(SPEECH, 20)))
-    told += results(stream.accept(audio(SILENCE, 20)))
+    reported = results(stream.accept(audio(SPEECH, 20)))
+    reported += results(stream.accept(audio(SILENCE, 20)))
 
-    assert [(result.text, result.is_final) for result in told] == [("huh", False), ("", False)]
+    assert [(result.text, result.is_final) for result in reported] == [("huh", False), ("", False)]
 
 
-def test_without_guess_and_words_nothing_is_told_but_the_audio_is_settled() -> None:
+def test_without_words_no_result_is_reported_but_the_audio_is_settled() -> None:
     stream = recogniser(FakeDecoder())
 
     events = list(stream.accept(audio(SPEECH, 20) + audio(SILENCE, 50)))
@@ -169,21 +169,21 @@ def test_nothing_before_the_open_segment_is_settled_and_its_final_settles_it() -
     stream = recogniser(decoder)
 
     *_, opened = stream.accept(audio(SILENCE, 40) + audio(SPEECH, 20))
-    *told, closed = stream.finish()
+    *reported, closed = stream.finish()
 
     assert isinstance(opened, Progress)
     assert opened.settled == pytest.approx((40 - 9) * 0.032)
-    assert [result.text for result in told if isinstance(result, Result)] == ["hello"]
+    assert [result.text for result in reported if isinstance(result, Result)] == ["hello"]
     assert closed == Progress(60 * 0.032, 60 * 0.032)
 
 
-def test_a_second_pass_hears_the_whole_segment_again() -> None:
+def test_a_second_pass_decodes_the_whole_segment_again() -> None:
     decoder = FakeDecoder(segments=[Segment("hello", 0, 9)])
     stream = recogniser(decoder, second_pass=True)
 
     [final] = results(stream.accept(audio(SPEECH, 20) + audio(SILENCE, 30)))
 
-    first, second = decoder.heard
+    first, second = decoder.received
     assert final.text == "hello"
     assert first == second
     assert len(first) == (20 + 16) * FRAME * 2  # with the hang-over

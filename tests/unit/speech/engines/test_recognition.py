@@ -48,7 +48,7 @@ SECOND = bytes(32_000)
 
 
 class FakeSession(Session):
-    """Records what it is told; the test speaks for it through `events`."""
+    """Records its calls; the test reports results through `events`."""
 
     def __init__(self, events: SessionEvents) -> None:
         self.events = events
@@ -65,7 +65,7 @@ class FakeSession(Session):
     async def close(self) -> None:
         self.closed = True
 
-    def say(self, text: str, start: float, end: float, *, segment: int = 0) -> None:
+    def report(self, text: str, start: float, end: float, *, segment: int = 0) -> None:
         """Report a final and settle its audio."""
         word = Word(word=text, start_time=start, end_time=end, confidence=1.0)
         final = Result(
@@ -119,7 +119,7 @@ async def test_audio_goes_in_and_results_come_out_until_the_session_finishes() -
         session = await engine.session()
         recognition.write(SECOND)
         recognition.end()
-        session.say("hello", 0.0, 1.0)
+        session.report("hello", 0.0, 1.0)
         session.events.finished()
 
         assert [result.text for result in await rest_of(recognition)] == ["hello"]
@@ -136,7 +136,7 @@ async def test_after_a_crash_exactly_what_is_not_settled_is_written_again() -> N
         first = await engine.session()
         for at in range(0, len(pcm), 3_000):
             recognition.write(pcm[at : at + 3_000])
-        first.say("hello", 0.1, 0.70005)
+        first.report("hello", 0.1, 0.70005)
         first.events.failed(EngineCrashed("cut"))
 
         second = await engine.session()
@@ -151,11 +151,11 @@ async def test_after_a_crash_times_and_segments_go_on_where_they_were() -> None:
         first = await engine.session()
         recognition.write(SECOND * 3)
         recognition.end()
-        first.say("one", 0.0, 0.5)
-        first.say("two", 0.5, 1.25, segment=1)
+        first.report("one", 0.0, 0.5)
+        first.report("two", 0.5, 1.25, segment=1)
         first.events.failed(EngineCrashed("cut"))
         second = await engine.session()
-        second.say("three", 0.25, 0.75)
+        second.report("three", 0.25, 0.75)
         second.events.finished()
 
         results = await rest_of(recognition)
@@ -168,16 +168,16 @@ async def test_after_a_crash_times_and_segments_go_on_where_they_were() -> None:
     assert (results[2].words[0].start_time, results[2].words[0].end_time) == (1.5, 2.0)
 
 
-async def test_a_session_that_was_replaced_is_not_heard_any_more() -> None:
+async def test_results_of_a_replaced_session_are_ignored() -> None:
     engine = FakeEngine()
     async with recognition_of(engine) as recognition:
         first = await engine.session()
         recognition.write(SECOND)
         first.events.failed(EngineCrashed("cut"))
         second = await engine.session()
-        first.say("ghost", 0.0, 1.0)
+        first.report("ghost", 0.0, 1.0)
         first.events.finished()
-        second.say("hello", 0.0, 1.0)
+        second.report("hello", 0.0, 1.0)
         second.events.finished()
 
         assert [result.text for result in await rest_of(recognition)] == ["hello"]
@@ -216,7 +216,7 @@ async def test_a_session_whose_time_is_up_is_replaced_without_being_a_failure() 
         recognition.write(SECOND * 2)
         for _ in range(3):
             session = await engine.session()
-            session.say("one", 0.0, 0.5)
+            session.report("one", 0.0, 0.5)
             session.events.failed(SessionEnded("four hours"))
         last = await engine.session()
         last.events.finished()
@@ -238,12 +238,12 @@ async def test_audio_that_was_settled_renews_the_patience() -> None:
         assert await rest_of(recognition) == []
 
 
-async def test_an_error_that_no_retry_helps_is_raised_at_once_after_what_was_said() -> None:
+async def test_a_permanent_error_is_raised_at_once_after_earlier_results() -> None:
     engine = FakeEngine()
     async with recognition_of(engine) as recognition:
         session = await engine.session()
         recognition.write(SECOND)
-        session.say("hello", 0.0, 1.0)
+        session.report("hello", 0.0, 1.0)
         session.events.failed(UnsupportedLanguage("no"))
 
         results = aiter(recognition)
@@ -270,17 +270,17 @@ class PacedEngine(FakeEngine):
         super().__init__(policy)
         self.open = asyncio.Event()
         self.open.set()
-        self.turns: list[bool] = []
+        self.admissions: list[bool] = []
         self.waiting = asyncio.Event()
 
     async def admit(self, *, first: bool) -> None:
-        self.turns.append(first)
+        self.admissions.append(first)
         if not self.open.is_set():
             self.waiting.set()
             await self.open.wait()
 
 
-async def test_to_wait_for_a_turn_is_no_failure_and_takes_no_time_from_the_connection() -> None:
+async def test_waiting_for_admission_is_no_failure_and_takes_no_time_from_the_connection() -> None:
     engine = PacedEngine(Policy(attempts=2, first_delay=0.0, connect_timeout=0.01))
     async with recognition_of(engine) as recognition:
         first = await engine.session()
@@ -295,10 +295,10 @@ async def test_to_wait_for_a_turn_is_no_failure_and_takes_no_time_from_the_conne
 
         assert await rest_of(recognition) == []
     assert second.written == SECOND
-    assert engine.turns == [True, False]
+    assert engine.admissions == [True, False]
 
 
-async def test_who_leaves_while_waiting_for_a_turn_opens_nothing() -> None:
+async def test_a_caller_that_leaves_before_admission_opens_no_session() -> None:
     engine = PacedEngine()
     engine.open.clear()
     entering = asyncio.create_task(engine.recognise(RecognitionOptions()).__aenter__())
@@ -348,12 +348,12 @@ def test_an_outage_of_all_streams_together_costs_none_of_them() -> None:
             return [result.text async for result in recognition]
 
     async def streams() -> tuple[list[list[str]], float]:
-        said = await asyncio.gather(*(stream() for _ in range(500)))
-        return said, asyncio.get_running_loop().time()
+        texts = await asyncio.gather(*(stream() for _ in range(500)))
+        return texts, asyncio.get_running_loop().time()
 
-    said, took = run_in_virtual_time(streams())
+    texts, took = run_in_virtual_time(streams())
 
-    assert said == [["0", "1"]] * 500
+    assert texts == [["0", "1"]] * 500
     assert took == pytest.approx(499 / 20, abs=1.0)
 
 
@@ -406,7 +406,7 @@ async def test_an_engine_that_never_consumes_anything_has_stalled() -> None:
             await rest_of(recognition)
 
 
-async def test_an_engine_that_says_something_has_not_stalled() -> None:
+async def test_an_engine_that_reports_results_has_not_stalled() -> None:
     engine = FakeEngine()
     async with recognition_of(engine) as recognition:
         session = await engine.session()
@@ -493,7 +493,7 @@ async def test_writers_wait_while_too_many_results_do() -> None:
     async with recognition_of(engine) as recognition:
         session = await engine.session()
         for number in range(QUICK.max_results + 1):
-            session.say("word", number, number + 1, segment=number)
+            session.report("word", number, number + 1, segment=number)
         draining = asyncio.create_task(recognition.drain())
         await asyncio.sleep(0)
         assert not draining.done()
@@ -555,23 +555,23 @@ def test_an_engine_that_knows_its_languages_opens_nothing_for_another(
 
 
 class CountingSession(FakeSession):
-    """Says the number of each tenth of a second, which it reads in the audio; dies when told."""
+    """Reports the number of each tenth of a second, read in the audio; dies when set to."""
 
     def __init__(self, events: SessionEvents, lifetime: int | None) -> None:
         super().__init__(events)
         self._lifetime = lifetime
-        self._said = 0
+        self._reported = 0
 
     def write(self, pcm: bytes) -> None:
         super().write(pcm)
-        while len(self.written) >= (self._said + 1) * 3_200:
-            if self._said == self._lifetime:
-                self.events.failed(EngineCrashed("told to"))
+        while len(self.written) >= (self._reported + 1) * 3_200:
+            if self._reported == self._lifetime:
+                self.events.failed(EngineCrashed("set to fail"))
                 return
-            number = int.from_bytes(self.written[self._said * 3_200 :][:2], "little")
-            start = self._said / 10
-            self.say(str(number), start, start + 0.1, segment=self._said)
-            self._said += 1
+            number = int.from_bytes(self.written[self._reported * 3_200 :][:2], "little")
+            start = self._reported / 10
+            self.report(str(number), start, start + 0.1, segment=self._reported)
+            self._reported += 1
 
     def end(self) -> None:
         self.events.finished()
@@ -618,14 +618,14 @@ def test_wherever_sessions_die_no_final_is_lost_or_repeated(
 
 
 class TwoVoices(FakeSession):
-    """Hears words on both channels, stretches of one level between silence; dies when told."""
+    """Recognises words on both channels, levels between silence; dies when set to."""
 
     def __init__(self, events: SessionEvents, lifetime: int | None) -> None:
         super().__init__(events)
         self._lifetime = lifetime
         self._at = 0
         self._sounding: list[tuple[int, int]] = [(0, 0), (0, 0)]  # level and since when
-        self._said = [0, 0]
+        self._reported = [0, 0]
         self._settled = [0.0, 0.0]
 
     def write(self, pcm: bytes) -> None:
@@ -647,13 +647,13 @@ class TwoVoices(FakeSession):
         self.events.finished()
 
     def _word(self, channel: int, level: int, since: int) -> bool:
-        if sum(self._said) == self._lifetime:
-            self.events.failed(EngineCrashed("told to"))
+        if sum(self._reported) == self._lifetime:
+            self.events.failed(EngineCrashed("set to fail"))
             return False
         start, end = since / 16_000, self._at / 16_000
         self.events.recognised(
             Result(
-                segment=self._said[channel],
+                segment=self._reported[channel],
                 is_final=True,
                 text=str(level),
                 start=start,
@@ -661,7 +661,7 @@ class TwoVoices(FakeSession):
                 channel=channel,
             )
         )
-        self._said[channel] += 1
+        self._reported[channel] += 1
         self._settled[channel] = end
         self.events.progressed(self._at / 16_000, min(self._settled))
         return True
@@ -715,10 +715,10 @@ def test_wherever_sessions_die_no_channel_loses_or_repeats_a_final(
 
     results = asyncio.run(run())
 
-    heard = sorted((r.channel, r.segment, r.text, r.start, r.end) for r in results)
-    assert [word[:3] for word in heard] == [word[:3] for word in spoken]
-    for word, said in zip(heard, spoken, strict=True):
-        assert word[3:] == pytest.approx(said[3:])
+    found = sorted((r.channel, r.segment, r.text, r.start, r.end) for r in results)
+    assert [word[:3] for word in found] == [word[:3] for word in spoken]
+    for word, expected in zip(found, spoken, strict=True):
+        assert word[3:] == pytest.approx(expected[3:])
 
 
 async def test_more_channels_than_the_engine_takes_are_refused() -> None:

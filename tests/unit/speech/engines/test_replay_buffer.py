@@ -16,10 +16,10 @@ positions = st.lists(st.integers(0, 60), max_size=6)
     channels=st.integers(1, 3),
     pieces=st.lists(st.integers(0, 20), max_size=6),
     settled=positions,
-    said=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), max_size=6),
+    finals=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), max_size=6),
 )
 def test_the_replay_is_all_audio_that_is_in_no_final(
-    channels: int, pieces: list[int], settled: list[int], said: list[tuple[int, int]]
+    channels: int, pieces: list[int], settled: list[int], finals: list[tuple[int, int]]
 ) -> None:
     total = sum(pieces)
     frames = np.arange(1, total * channels + 1, dtype="<i2").reshape(-1, channels)
@@ -29,7 +29,7 @@ def test_the_replay_is_all_audio_that_is_in_no_final(
         kept.append(frames[at : at + piece].tobytes())
         at += piece
     expected = frames.copy()
-    for channel, position in said:
+    for channel, position in finals:
         if channel < channels:
             kept.settle(channel, position)
             expected[:position, channel] = 0
@@ -44,7 +44,7 @@ def test_the_replay_is_all_audio_that_is_in_no_final(
     np.testing.assert_array_equal(again, expected[start:])
 
 
-def test_what_comes_after_what_was_said_is_passed_on_without_a_copy() -> None:
+def test_audio_after_the_finals_is_passed_on_without_a_copy() -> None:
     kept = ReplayBuffer(channels=2, bytes_per_sample=2)
     kept.append(bytes(8))
     later = bytes(range(8))

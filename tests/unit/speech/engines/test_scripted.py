@@ -32,7 +32,7 @@ def finals(results: list[Result]) -> list[Result]:
     return [result for result in results if result.is_final]
 
 
-async def test_it_says_a_word_for_each_stretch_of_audio() -> None:
+async def test_each_stretch_of_audio_yields_a_word() -> None:
     model = ScriptedModel(script=("one", "two", "three"), words_per_segment=2)
 
     results = await recognise(model, [CHUNK] * 13)  # 1.3 seconds, 0.4 a word
@@ -47,7 +47,7 @@ async def test_it_says_a_word_for_each_stretch_of_audio() -> None:
     assert (results[3].start, results[3].end) == (0.8, 1.2)
 
 
-async def test_the_same_seed_says_the_same_and_another_seed_something_else() -> None:
+async def test_the_same_seed_gives_the_same_words_and_another_seed_others() -> None:
     first, again, other = [
         await recognise(ScriptedModel(seed=seed), [CHUNK] * 100) for seed in (1, 1, 2)
     ]
@@ -56,7 +56,7 @@ async def test_the_same_seed_says_the_same_and_another_seed_something_else() -> 
     assert [r.text for r in first] != [r.text for r in other]
 
 
-async def test_how_the_audio_is_cut_does_not_change_what_is_said() -> None:
+async def test_the_words_do_not_depend_on_how_the_audio_is_cut() -> None:
     model = ScriptedModel(jitter=0.0001)
 
     assert await recognise(model, [CHUNK] * 50) == await recognise(model, [CHUNK * 50])

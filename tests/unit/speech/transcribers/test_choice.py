@@ -47,7 +47,7 @@ def test_a_machine_gets_the_best_that_it_can_run(
 
 
 @pytest.mark.parametrize(
-    ("spec", "machine", "told"),
+    ("spec", "machine", "message"),
     [
         (TranscriberSpec(model="m"), BARE, "MODEL is given"),
         (TranscriberSpec(kind="faster-whisper"), LAPTOP, "MODEL has to name"),
@@ -60,10 +60,10 @@ def test_a_machine_gets_the_best_that_it_can_run(
         (TranscriberSpec(kind="faster-whisper", model="m"), BARE, "requirements-whisper.txt"),
     ],
 )
-def test_what_does_not_go_together_is_told(
-    spec: TranscriberSpec, machine: Machine, told: str
+def test_incompatible_options_are_refused(
+    spec: TranscriberSpec, machine: Machine, message: str
 ) -> None:
-    with pytest.raises(TranscriberUnavailable, match=told):
+    with pytest.raises(TranscriberUnavailable, match=message):
         create_transcriber(spec, machine)
 
 

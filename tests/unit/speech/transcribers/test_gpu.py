@@ -25,10 +25,10 @@ NOTHING = GpuState(devices=False, driver=False, tool=None, cuda=None)
     ],
 )
 def test_the_likely_cause_is_named(words: str, *, devices: bool, driver: bool) -> None:
-    told = explain(GpuState(devices=devices, driver=driver, tool=None, cuda="CUDA failed"))
+    explanation = explain(GpuState(devices=devices, driver=driver, tool=None, cuda="CUDA failed"))
 
-    assert words in told
-    assert told.endswith("; CUDA: CUDA failed")
+    assert words in explanation
+    assert explanation.endswith("; CUDA: CUDA failed")
 
 
 @pytest.mark.parametrize(

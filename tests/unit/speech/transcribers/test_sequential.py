@@ -1,4 +1,4 @@
-"""Whisper, piece after piece, with a model that says where it was asked."""
+"""Whisper, piece after piece, with a model that records where it was asked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RATE = 16_000
 
 
 @dataclass
-class Said:
+class Recognition:
     start: float
     end: float
     word: str = ""
     text: str = ""
     probability: float = 0.5
-    words: list[Said] = field(default_factory=list)
+    words: list[Recognition] = field(default_factory=list)
 
 
 @dataclass
@@ -34,15 +34,15 @@ class About:
 
 
 class Model:
-    """Says `hello` .4 s after the beginning of what it is given, in German."""
+    """Recognises `hello` .4 s after the beginning of what it is given, in German."""
 
     def __init__(self) -> None:
         self.languages: list[str | None] = []
 
     def transcribe(self, _samples: Samples, *, language: str | None, **_: object) -> Any:
         self.languages.append(language)
-        word = Said(0.4, 0.8, word=" hello")
-        return iter([Said(0.0, 0.9, text=" hello", words=[word])]), About(language or "de")
+        word = Recognition(0.4, 0.8, word=" hello")
+        return iter([Recognition(0.0, 0.9, text=" hello", words=[word])]), About(language or "de")
 
 
 def judge(samples: Samples) -> Any:
@@ -100,12 +100,12 @@ def test_in_silence_there_is_nothing() -> None:
 
 
 def test_it_can_be_stopped_between_two_stretches() -> None:
-    def enough(done: float) -> None:
+    def stop_after_400(done: float) -> None:
         if done > 400.0:
             raise Stopped
 
     model = Model()
 
     with pytest.raises(Stopped):
-        found(model, spoken(100.0, 500.0, 900.0, length=1000.0), enough)
+        found(model, spoken(100.0, 500.0, 900.0, length=1000.0), stop_after_400)
     assert len(model.languages) < 3

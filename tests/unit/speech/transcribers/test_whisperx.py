@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 
 class Hub:
-    """Has no model, until it is told otherwise."""
+    """Has no model, until a test sets one."""
 
     def __init__(self) -> None:
         self.reachable = False

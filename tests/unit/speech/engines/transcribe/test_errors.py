@@ -83,7 +83,7 @@ def test_a_text_that_quotes_the_request_is_withheld(text: str) -> None:
 
 
 def test_a_text_is_cut_and_stays_on_one_line() -> None:
-    told = redact("a\nb\r\n" + "c" * 1_000)
+    redacted = redact("a\nb\r\n" + "c" * 1_000)
 
-    assert told.startswith("a b c")
-    assert len(told) == 200
+    assert redacted.startswith("a b c")
+    assert len(redacted) == 200

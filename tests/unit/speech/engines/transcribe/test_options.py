@@ -115,7 +115,7 @@ def test_choices_become_the_parameters_of_the_service(
     assert choose(choices).parameters() == PCM | parameters
 
 
-def test_two_channels_are_told_apart() -> None:
+def test_two_channels_are_identified() -> None:
     assert choose({}, channels=2).parameters() == PCM | {
         "language-code": "en-US",
         "enable-channel-identification": "true",

@@ -21,7 +21,7 @@ def item(content: str, start: float, end: float, **more: Any) -> Item:
     return Item(start_time=start, end_time=end, item_type=kind, content=content, **more)
 
 
-def told(
+def answer(
     result_id: str | None,
     *items: Item,
     partial: bool = False,
@@ -50,7 +50,7 @@ def _alternative(text: str, items: list[Item]) -> Alternative:
     return Alternative(text, items, None)  # type: ignore[no-untyped-call] # the SDK's
 
 
-def heard(*results: ServiceResult, channels: int = 1) -> list[Result]:
+def converted(*results: ServiceResult, channels: int = 1) -> list[Result]:
     segments = Segments(channels, Timeline())
     return [result for one in results for result in segments.convert(one)]
 
@@ -61,7 +61,7 @@ WORLD = item("world", 1.0, 1.4, confidence=0.8)
 
 
 def test_punctuation_is_in_the_text_and_no_word() -> None:
-    (result,) = heard(told("a", HELLO, COMMA, WORLD))
+    (result,) = converted(answer("a", HELLO, COMMA, WORLD))
 
     assert result.text == "Hello, world"
     assert [(w.word, w.start_time, w.end_time, w.confidence) for w in result.words] == [
@@ -71,11 +71,11 @@ def test_punctuation_is_in_the_text_and_no_word() -> None:
 
 
 def test_partials_replace_each_other_until_the_final_closes_the_segment() -> None:
-    results = heard(
-        told("a", HELLO, partial=True),
-        told("a", HELLO, WORLD, partial=True),
-        told("a", HELLO, COMMA, WORLD),
-        told("b", item("again", 2.0, 2.3), partial=True),
+    results = converted(
+        answer("a", HELLO, partial=True),
+        answer("a", HELLO, WORLD, partial=True),
+        answer("a", HELLO, COMMA, WORLD),
+        answer("b", item("again", 2.0, 2.3), partial=True),
     )
 
     assert [(r.segment, r.is_final, r.text) for r in results] == [
@@ -87,29 +87,29 @@ def test_partials_replace_each_other_until_the_final_closes_the_segment() -> Non
 
 
 def test_a_segment_whose_id_changes_stays_the_same() -> None:
-    results = heard(
-        told("a", HELLO, partial=True),
-        told("b", HELLO, WORLD, partial=True),
-        told("c", HELLO, WORLD),
+    results = converted(
+        answer("a", HELLO, partial=True),
+        answer("b", HELLO, WORLD, partial=True),
+        answer("c", HELLO, WORLD),
     )
 
     assert {r.segment for r in results} == {0}
 
 
-def test_nothing_is_heard_of_a_segment_after_its_final() -> None:
-    results = heard(
-        told("a", HELLO),
-        told("a", item("Yellow", 0.5, 0.9)),
-        told("a", HELLO, WORLD, partial=True),
-        told("other id", HELLO, WORLD),
+def test_a_segment_yields_no_result_after_its_final() -> None:
+    results = converted(
+        answer("a", HELLO),
+        answer("a", item("Yellow", 0.5, 0.9)),
+        answer("a", HELLO, WORLD, partial=True),
+        answer("other id", HELLO, WORLD),
     )
 
     assert [r.text for r in results] == ["Hello"]
 
 
 def test_stable_words_are_counted_from_the_first() -> None:
-    partial, final = heard(
-        told(
+    partial, final = converted(
+        answer(
             "a",
             item("one", 0.0, 0.2, stable=True),
             item(",", 0.2, 0.2, stable=False),
@@ -118,16 +118,16 @@ def test_stable_words_are_counted_from_the_first() -> None:
             item("for", 0.6, 0.8, stable=True),
             partial=True,
         ),
-        told("a", item("one", 0.0, 0.2), item("two", 0.2, 0.4), item("three", 0.4, 0.6)),
+        answer("a", item("one", 0.0, 0.2), item("two", 0.2, 0.4), item("three", 0.4, 0.6)),
     )
 
     assert partial.stable_words == 2
-    assert final.stable_words is None  # there is nothing left to tell
+    assert final.stable_words is None  # a final has no unstable words
 
 
-def test_a_final_of_several_speakers_becomes_a_segment_for_each_turn() -> None:
-    results = heard(
-        told(
+def test_a_final_of_several_speakers_becomes_a_segment_for_each_change() -> None:
+    results = converted(
+        answer(
             "a",
             item("How", 0.0, 0.2, speaker="0"),
             item("are", 0.2, 0.4, speaker="0"),
@@ -138,7 +138,7 @@ def test_a_final_of_several_speakers_becomes_a_segment_for_each_turn() -> None:
             item("Good", 1.5, 1.8, speaker="0"),
             end=2.0,
         ),
-        told("b", item("Yes", 3.0, 3.2, speaker="1"), partial=True),
+        answer("b", item("Yes", 3.0, 3.2, speaker="1"), partial=True),
     )
 
     assert [
@@ -151,9 +151,9 @@ def test_a_final_of_several_speakers_becomes_a_segment_for_each_turn() -> None:
     ]
 
 
-def test_turns_are_cut_from_the_text_also_where_no_spaces_are_written() -> None:
-    results = heard(
-        told(
+def test_speakers_are_cut_from_the_text_also_where_no_spaces_are_written() -> None:
+    results = converted(
+        answer(
             "a",
             item("你好", 0.0, 0.2, speaker="0"),
             item("。", 0.2, 0.2),
@@ -166,8 +166,8 @@ def test_turns_are_cut_from_the_text_also_where_no_spaces_are_written() -> None:
 
 
 def test_what_is_not_found_in_the_text_is_not_cut() -> None:
-    (result,) = heard(
-        told(
+    (result,) = converted(
+        answer(
             "a",
             item("twenty", 0.0, 0.2, speaker="0"),
             item("one", 0.2, 0.4, speaker="1"),
@@ -179,16 +179,16 @@ def test_what_is_not_found_in_the_text_is_not_cut() -> None:
 
 
 def test_one_speaker_needs_no_cut() -> None:
-    (result,) = heard(told("a", item("two", 0.0, 0.2, speaker="0"), COMMA, text="2"))
+    (result,) = converted(answer("a", item("two", 0.0, 0.2, speaker="0"), COMMA, text="2"))
 
     assert (result.text, result.speaker_label) == ("2", "spk_0")
 
 
 def test_channels_count_their_segments_apart() -> None:
-    results = heard(
-        told("a", HELLO, channel="ch_0"),
-        told("b", HELLO, channel="ch_1", partial=True),
-        told("c", item("more", 2.0, 2.2), channel="ch_0"),
+    results = converted(
+        answer("a", HELLO, channel="ch_0"),
+        answer("b", HELLO, channel="ch_1", partial=True),
+        answer("c", item("more", 2.0, 2.2), channel="ch_0"),
         channels=2,
     )
 
@@ -196,30 +196,30 @@ def test_channels_count_their_segments_apart() -> None:
 
 
 def test_the_language_that_was_identified_comes_out() -> None:
-    (result,) = heard(told("a", HELLO, language="de-DE"))
+    (result,) = converted(answer("a", HELLO, language="de-DE"))
 
     assert result.language == "de-DE"
 
 
-def test_silence_is_nothing_to_tell() -> None:
+def test_silence_yields_no_result() -> None:
     segments = Segments(1, Timeline())
 
-    assert segments.convert(told("a", partial=True, end=3.0)) == []
+    assert segments.convert(answer("a", partial=True, end=3.0)) == []
     assert not segments.any_open
-    assert segments.convert(told("a", end=3.0)) == []
+    assert segments.convert(answer("a", end=3.0)) == []
 
 
-def test_a_guess_that_comes_to_nothing_is_closed_by_an_empty_final() -> None:
-    results = heard(told("a", HELLO, partial=True), told("a", end=1.0, start=0.5))
+def test_a_partial_that_comes_to_nothing_is_closed_by_an_empty_final() -> None:
+    results = converted(answer("a", HELLO, partial=True), answer("a", end=1.0, start=0.5))
 
     assert [(r.is_final, r.text) for r in results] == [(False, "Hello"), (True, "")]
 
 
-def test_an_empty_guess_takes_back_no_guess_whose_final_is_to_come() -> None:
-    results = heard(
-        told("a", HELLO, partial=True),
-        told("a", partial=True, start=0.5, end=0.9),
-        told("a", HELLO, WORLD),
+def test_an_empty_partial_withdraws_no_partial_whose_final_is_to_come() -> None:
+    results = converted(
+        answer("a", HELLO, partial=True),
+        answer("a", partial=True, start=0.5, end=0.9),
+        answer("a", HELLO, WORLD),
     )
 
     assert [(r.segment, r.text) for r in results] == [(0, "Hello"), (0, "Hello world")]
@@ -230,7 +230,7 @@ def test_times_are_ours() -> None:
     timeline.insert(0.0, 10.0)
 
     (result,) = Segments(1, timeline).convert(
-        told("a", item("Hello", 10.5, 10.9), start=9.9, end=11.0)
+        answer("a", item("Hello", 10.5, 10.9), start=9.9, end=11.0)
     )
 
     assert [result.start, result.end] == pytest.approx([0.0, 1.0])
@@ -240,44 +240,46 @@ def test_times_are_ours() -> None:
 @pytest.mark.parametrize(
     "result",
     [
-        told("a", HELLO, channel="ch_2"),
-        told("a", HELLO, channel="left"),
-        told("a", HELLO, channel="ch_²"),
-        told("a", HELLO, start=-1.0),
-        told("a", HELLO, end=float("nan")),
-        told("a", item("x", float("inf"), 1.0), start=0.0, end=1.0),
+        answer("a", HELLO, channel="ch_2"),
+        answer("a", HELLO, channel="left"),
+        answer("a", HELLO, channel="ch_²"),
+        answer("a", HELLO, start=-1.0),
+        answer("a", HELLO, end=float("nan")),
+        answer("a", item("x", float("inf"), 1.0), start=0.0, end=1.0),
     ],
 )
 def test_what_makes_no_sense_is_refused(result: ServiceResult) -> None:
     with pytest.raises(ValueError, match=r"unknown channel|no time"):
-        heard(result, channels=2)
+        converted(result, channels=2)
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[ServiceResult]:
-    """What a service may say: per channel segments of partials and a final, shuffled together."""
+    """What a service may send: per channel segments of partials and a final, shuffled together."""
     channels = []
     for channel in range(draw(st.integers(1, 2))):
         time = 0.0
-        said: list[ServiceResult] = []
+        answers: list[ServiceResult] = []
         for number in range(draw(st.integers(0, 4))):
             time += draw(st.integers(1, 3))
             words = draw(st.integers(1, 4))
             items = [item(f"w{n}", time + n * 0.5, time + n * 0.5 + 0.4) for n in range(words)]
             ids = [f"{channel}-{number}"] + [f"{channel}-{number}-{n}" for n in range(2)]
             label = f"ch_{channel}"
-            said += [
-                told(draw(st.sampled_from(ids)), *items[:n], partial=True, channel=label)
+            answers += [
+                answer(draw(st.sampled_from(ids)), *items[:n], partial=True, channel=label)
                 for n in draw(st.lists(st.integers(1, words), max_size=3).map(sorted))
             ]
-            final = told(draw(st.sampled_from(ids)), *items, channel=label)
-            said.append(final)
+            final = answer(draw(st.sampled_from(ids)), *items, channel=label)
+            answers.append(final)
             echoes = draw(st.integers(0, 2))
-            said += [told(ids[n], *items, partial=bool(n), channel=label) for n in range(echoes)]
+            answers += [
+                answer(ids[n], *items, partial=bool(n), channel=label) for n in range(echoes)
+            ]
             time += words * 0.5
-        channels.append(said)
+        channels.append(answers)
     merged: list[ServiceResult] = []
-    queues = [iter(said) for said in channels]
+    queues = [iter(answers) for answers in channels]
     while queues:
         queue = draw(st.sampled_from(queues))
         following = next(queue, None)
@@ -289,8 +291,8 @@ def conversations(draw: st.DrawFn) -> list[ServiceResult]:
 
 
 @given(conversations())
-def test_each_segment_has_one_final_after_its_partials(said: list[ServiceResult]) -> None:
-    results = heard(*said, channels=2)
+def test_each_segment_has_one_final_after_its_partials(answers: list[ServiceResult]) -> None:
+    results = converted(*answers, channels=2)
 
     for channel in (0, 1):
         mine = [r for r in results if r.channel == channel]
@@ -298,20 +300,20 @@ def test_each_segment_has_one_final_after_its_partials(said: list[ServiceResult]
         for number, group in itertools.groupby(mine, key=lambda r: r.segment):
             finals = [r.is_final for r in group]
             assert finals == [False] * (len(finals) - 1) + [True], number
-        spoken = [r.text for r in said_finals(said, channel)]
+        spoken = [r.text for r in first_finals(answers, channel)]
         assert [r.text for r in mine if r.is_final] == spoken
 
 
-def said_finals(said: list[ServiceResult], channel: int) -> list[Result]:
-    """Return the first final of each start, as a service without echoes would say it."""
+def first_finals(answers: list[ServiceResult], channel: int) -> list[Result]:
+    """Return the first final of each start, as a service without echoes would send it."""
     starts: set[float] = set()
     finals = []
-    for one in said:
+    for one in answers:
         if (
             one.channel_id == f"ch_{channel}"
             and not one.is_partial
             and one.start_time not in starts
         ):
             starts.add(one.start_time or 0.0)
-            finals += heard(one, channels=2)
+            finals += converted(one, channels=2)
     return finals

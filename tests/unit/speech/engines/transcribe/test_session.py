@@ -31,7 +31,7 @@ QUICK = Patience(tick=0.01, idle=0.05, answer=0.1, last_final=0.1, replay_second
 
 
 class FakeLink:
-    """Keeps what is sent; the test says how much of it waits."""
+    """Keeps what is sent; the test sets how much of it waits."""
 
     receiver: Receiver
     request_id: str | None = "request"
@@ -100,7 +100,7 @@ class FakeEvents:
             return await self.outcome
 
 
-def told(*where: Any, **what: Any) -> list[ServiceResult]:
+def results(*where: Any, **what: Any) -> list[ServiceResult]:
     """Return the results of an event; see `transcript`."""
     return decode(transcript(*where, **what))
 
@@ -163,9 +163,9 @@ async def test_what_is_too_short_for_an_event_goes_out_all_the_same() -> None:
 async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
     session, _, events = session_of()
     session.write(SECOND)
-    session.deliver(told("Hello", 0.1, 0.4, partial=True))
+    session.deliver(results("Hello", 0.1, 0.4, partial=True))
     assert events.progress[-1] == (1.0, 0.0)
-    session.deliver(told("Hello.", 0.1, 0.5))
+    session.deliver(results("Hello.", 0.1, 0.5))
 
     assert [(r.text, r.is_final) for r in events.results] == [("Hello", False), ("Hello.", True)]
     assert events.progress[-1] == (1.0, 0.5)
@@ -175,7 +175,7 @@ async def test_a_final_settles_its_audio_in_the_same_moment() -> None:
 async def test_no_more_is_settled_than_was_sent() -> None:
     session, _, events = session_of()
     session.write(TENTH)
-    session.deliver(told("Hello.", 0.1, 0.5))
+    session.deliver(results("Hello.", 0.1, 0.5))
 
     assert events.progress[-1] == (0.1, 0.1)
     await session.close()
@@ -193,12 +193,12 @@ async def test_audio_that_waits_in_the_transport_is_not_processed() -> None:
     await session.close()
 
 
-async def test_the_stream_ends_with_an_empty_event_and_the_services_good_bye() -> None:
+async def test_the_stream_ends_with_an_empty_event_and_the_services_close() -> None:
     session, link, events = session_of()
     session.write(SECOND)
     session.end()
     session.end()
-    session.deliver(told("Hello.", 0.1, 0.5))
+    session.deliver(results("Hello.", 0.1, 0.5))
     assert not events.outcome.done()
     session.ended()
 
@@ -217,7 +217,7 @@ async def test_an_end_in_order_in_mid_stream_is_a_loss() -> None:
     assert error.retryable
 
 
-async def test_a_connection_that_goes_before_the_end_is_told_is_lost() -> None:
+async def test_a_connection_that_goes_before_the_end_is_sent_is_lost() -> None:
     session, _, events = session_of()
     session.write(SECOND)
     session.end()
@@ -226,11 +226,11 @@ async def test_a_connection_that_goes_before_the_end_is_told_is_lost() -> None:
     assert isinstance(await events.error(), ConnectionLost)
 
 
-async def test_a_good_bye_before_the_final_of_what_was_told_is_a_loss() -> None:
+async def test_a_close_before_the_final_of_a_partial_is_a_loss() -> None:
     session, _, events = session_of()
     session.write(SECOND)
     session.end()
-    session.deliver(told("Hello", 0.1, 0.4, partial=True))
+    session.deliver(results("Hello", 0.1, 0.4, partial=True))
     session.ended()
 
     assert isinstance(await events.error(), ConnectionLost)
@@ -272,13 +272,13 @@ async def test_what_has_not_left_is_not_owed_an_answer_to() -> None:
 async def test_a_service_that_stops_speaking_in_a_segment_is_not_waited_for() -> None:
     session, _, events = session_of(QUICK)
     session.write(TENTH)
-    session.deliver(told("Hello", 0.0, 0.1, partial=True))
+    session.deliver(results("Hello", 0.0, 0.1, partial=True))
     session.write(TENTH)
 
     assert isinstance(await events.error(), EngineStalled)
 
 
-async def test_nothing_said_about_silence_is_no_stall() -> None:
+async def test_silence_without_results_is_no_stall() -> None:
     session, _, events = session_of(QUICK)
     for _ in range(30):
         session.write(TENTH)
@@ -296,7 +296,7 @@ async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
     assert link.audio[len(TENTH) :] == bytes(zeros)
     session.write(TENTH)
     shift = zeros / 32_000
-    session.deliver(told("Hello.", 0.1 + shift, 0.15 + shift))
+    session.deliver(results("Hello.", 0.1 + shift, 0.15 + shift))
 
     assert events.results[0].start == pytest.approx(0.1)
     assert events.results[0].end == pytest.approx(0.15)
@@ -304,10 +304,10 @@ async def test_in_silence_zeros_are_sent_which_are_not_in_our_time() -> None:
     await session.close()
 
 
-async def test_a_segment_that_is_open_gets_enough_silence_to_end() -> None:
+async def test_an_open_segment_gets_silence_until_it_ends() -> None:
     session, link, _ = session_of(Patience(tick=0.01, idle=0.05))
     session.write(TENTH)
-    session.deliver(told("Hello", 0.0, 0.1, partial=True))
+    session.deliver(results("Hello", 0.0, 0.1, partial=True))
     await link.until(2)
 
     assert len(link.audio) == len(TENTH) + 32_000
@@ -326,11 +326,11 @@ async def test_a_frozen_peer_gets_no_zeros() -> None:
 async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
     session, _, events = session_of(Patience(tick=0.01, renewal_age=2.0, max_age=100.0))
     session.write(SECOND)
-    session.deliver(told("Hello", 0.0, 0.9, partial=True))
+    session.deliver(results("Hello", 0.0, 0.9, partial=True))
     session.write(SECOND * 2)
     await asyncio.sleep(0.05)
     assert not events.outcome.done()
-    session.deliver(told("Hello.", 0.0, 1.0))
+    session.deliver(results("Hello.", 0.0, 1.0))
 
     assert isinstance(await events.error(), SessionEnded)
     assert events.progress[-1][1] == 1.0
@@ -339,7 +339,7 @@ async def test_a_session_is_replaced_in_a_pause_before_its_time_is_up() -> None:
 async def test_who_never_pauses_is_replaced_all_the_same() -> None:
     session, _, events = session_of(Patience(tick=0.01, renewal_age=1.0, max_age=2.0))
     session.write(SECOND)
-    session.deliver(told("Hello", 0.0, 0.9, partial=True))
+    session.deliver(results("Hello", 0.0, 0.9, partial=True))
     session.write(SECOND)
 
     assert isinstance(await events.error(), SessionEnded)
@@ -348,19 +348,19 @@ async def test_who_never_pauses_is_replaced_all_the_same() -> None:
 async def test_an_exception_of_the_service_ends_the_session() -> None:
     session, _, events = session_of()
     session.failed(Throttled("Too many streams."))
-    session.deliver(told("ghost", 0.0, 0.1))
+    session.deliver(results("ghost", 0.0, 0.1))
 
     assert isinstance(await events.error(), Throttled)
     assert events.results == []
 
 
-async def test_expired_credentials_are_told() -> None:
-    told: list[str] = []
-    session, _, events = session_of(expired=lambda: told.append("expired"))
+async def test_expired_credentials_are_reported() -> None:
+    notified: list[str] = []
+    session, _, events = session_of(expired=lambda: notified.append("expired"))
     session.failed(CredentialsExpired("The security token is expired"))
 
     assert isinstance(await events.error(), CredentialsExpired)
-    assert told == ["expired"]
+    assert notified == ["expired"]
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ async def test_what_makes_no_sense_ends_the_session(message: bytes) -> None:
 async def test_a_final_before_what_makes_no_sense_is_settled() -> None:
     session, _, events = session_of()
     session.write(SECOND)
-    session.deliver([*told("Hello.", 0.1, 0.5), *told("x", float("nan"), 2.0)])
+    session.deliver([*results("Hello.", 0.1, 0.5), *results("x", float("nan"), 2.0)])
 
     assert isinstance(await events.error(), UnreadableEvent)
     assert [result.text for result in events.results] == ["Hello."]
@@ -389,7 +389,7 @@ async def test_after_close_nothing_is_reported_and_nothing_sent() -> None:
     await session.close()
     session.write(TENTH)
     session.end()
-    session.deliver(told("ghost", 0.0, 0.1))
+    session.deliver(results("ghost", 0.0, 0.1))
     session.ended()
     session.failed(ConnectionLost("cut"))
     await asyncio.sleep(0.1)

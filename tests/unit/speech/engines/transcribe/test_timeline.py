@@ -32,7 +32,7 @@ def test_zeros_are_not_in_our_time() -> None:
 def test_every_moment_of_our_audio_finds_back_to_itself(
     gaps: list[tuple[int, int]], moment: int
 ) -> None:
-    """Replays what is sent, a second at a time, beside where the timeline says it is."""
+    """Replays what is sent, a second at a time, beside where the timeline places it."""
     timeline = Timeline()
     service: list[int] = []  # for each second of the service's audio: our second
     ours = 0
@@ -78,7 +78,7 @@ def test_a_mute_service_is_not_believed_for_long() -> None:
     assert settling.update(1.0 + MUTE_SECONDS, [None]) == 1.0
 
 
-def test_audio_that_was_repeated_at_once_takes_its_time_to_be_heard() -> None:
+def test_audio_that_was_repeated_at_once_takes_its_time_to_settle() -> None:
     settling = Settling(1)
     settling.record_sent(100.0, 1.0)
     settling.record_sent(100.0, 31.0)
@@ -113,11 +113,11 @@ def test_what_is_settled_only_grows_and_was_sent(
     steps: list[tuple[float, float, float | None, bool]],
 ) -> None:
     settling, now, position, before = Settling(1), 0.0, 0.0, 0.0
-    for passed, written, since, heard in steps:
+    for passed, written, since, answered in steps:
         now += passed
         position += written
         settling.record_sent(now, position)
-        if heard:
+        if answered:
             settling.record_answer(now)
         settled = settling.update(now, [since])
         assert before <= settled <= position

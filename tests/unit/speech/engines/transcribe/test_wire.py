@@ -17,15 +17,15 @@ pytestmark = pytest.mark.unit
 
 
 def message(body: object, **headers: str) -> bytes:
-    told = {f":{name.replace('_', '-')}": value for name, value in headers.items()}
+    headed = {f":{name.replace('_', '-')}": value for name, value in headers.items()}
     encoded: bytes = EventStreamMessageSerializer().serialize(
-        {":message-type": "event", ":event-type": "TranscriptEvent", **told},
+        {":message-type": "event", ":event-type": "TranscriptEvent", **headed},
         json.dumps(body).encode(),
     )
     return encoded
 
 
-TOLD = {
+TRANSCRIPT = {
     "Transcript": {
         "Results": [
             {
@@ -48,30 +48,30 @@ def test_audio_is_encoded_as_the_sdk_does_it(pcm: bytes) -> None:
 
 
 def test_a_result_is_decoded() -> None:
-    (result,) = decode(message(TOLD))
+    (result,) = decode(message(TRANSCRIPT))
 
     assert (result.result_id, result.is_partial) == ("one", False)
     assert result.alternatives is not None
     assert result.alternatives[0].transcript == "Hello."
 
 
-def test_several_events_in_one_message_are_all_heard() -> None:
-    assert len(decode(message(TOLD) * 3)) == 3
+def test_all_events_of_one_message_are_decoded() -> None:
+    assert len(decode(message(TRANSCRIPT) * 3)) == 3
 
 
-def test_an_event_of_another_kind_says_nothing() -> None:
+def test_an_event_of_another_kind_has_no_results() -> None:
     assert decode(message({"Some": "thing"}, event_type="UtteranceEvent")) == []
 
 
 def test_an_exception_is_raised_by_its_name() -> None:
-    told = message(
+    exception = message(
         {"Message": "No such vocabulary."},
         message_type="exception",
         exception_type="BadRequestException",
     )
 
     with pytest.raises(RequestRefused, match="No such vocabulary"):
-        decode(told)
+        decode(exception)
 
 
 def test_an_exception_of_an_unknown_name_is_a_failure_of_the_service() -> None:
@@ -95,7 +95,7 @@ def test_what_is_not_in_the_form_of_the_service_is_unreadable(body: object) -> N
 
 @given(st.data())
 def test_a_damaged_message_is_unreadable_wherever_it_is_damaged(data: st.DataObject) -> None:
-    whole = message(TOLD)
+    whole = message(TRANSCRIPT)
     at = data.draw(st.integers(0, len(whole) - 1))
     flipped = whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]
 
@@ -105,7 +105,7 @@ def test_a_damaged_message_is_unreadable_wherever_it_is_damaged(data: st.DataObj
 
 @given(st.data())
 def test_a_piece_of_a_message_is_unreadable(data: st.DataObject) -> None:
-    whole = message(TOLD)
+    whole = message(TRANSCRIPT)
     cut = data.draw(st.integers(1, len(whole) - 1))
 
     with pytest.raises(UnreadableEvent):
