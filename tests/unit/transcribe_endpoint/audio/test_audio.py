@@ -50,11 +50,11 @@ FILES = {encoding: encode(TONE, encoding) for encoding in COMPRESSED}
 NOISE = np.random.default_rng(1).normal(0, 3_000, 2 * RATE).astype("<i2").tobytes()
 NOISE_FLAC = encode(NOISE, "flac")
 FLAC, OPUS = FILES["flac"], FILES["ogg-opus"]
-#: `fLaC`, the block that tells what the audio is, and its last bit set.
+#: `fLaC`, the block that describes the audio, and its last bit set.
 FLAC_HEAD = FLAC[:4] + bytes([0x80]) + FLAC[5:42]
 
 
-def heard(decoding: Decoder, data: bytes, size: int = 1_000) -> bytes:
+def decoded(decoding: Decoder, data: bytes, size: int = 1_000) -> bytes:
     pieces: list[bytes] = []
     for at in range(0, len(data), size):
         pieces += decoding.feed(data[at : at + size])
@@ -68,13 +68,13 @@ def samples(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
 @settings(max_examples=20)
 @given(st.integers(1, 8_000))
 def test_flac_comes_out_as_it_went_in_however_it_is_cut(size: int) -> None:
-    assert heard(decoder("flac"), FLAC, size) == TONE
+    assert decoded(decoder("flac"), FLAC, size) == TONE
 
 
 @settings(max_examples=20)
 @given(st.integers(1, 8_000))
 def test_opus_comes_out_as_it_sounded_however_it_is_cut(size: int) -> None:
-    pcm = heard(decoder("ogg-opus"), OPUS, size)
+    pcm = decoded(decoder("ogg-opus"), OPUS, size)
 
     spectrum = np.abs(np.fft.rfft(samples(pcm)))
     assert len(pcm) == pytest.approx(len(TONE), rel=0.02)
@@ -84,7 +84,7 @@ def test_opus_comes_out_as_it_sounded_however_it_is_cut(size: int) -> None:
 
 @pytest.mark.parametrize("encoding", COMPRESSED)
 @pytest.mark.parametrize("pcm", [tone(8.0, 8_000), bytes(8 * 2 * RATE)], ids=["tone", "silence"])
-def test_audio_is_heard_before_it_ends(encoding: str, pcm: bytes) -> None:
+def test_audio_is_decoded_before_it_ends(encoding: str, pcm: bytes) -> None:
     decoding = decoder(encoding)
 
     soon = b"".join(decoding.feed(encode(pcm, encoding)))
@@ -96,8 +96,8 @@ def test_audio_is_heard_before_it_ends(encoding: str, pcm: bytes) -> None:
 def test_two_channels_stay_two_or_are_mixed_as_was_asked(encoding: str) -> None:
     file = encode(tone(1.0, 8_000, 2_000), encoding, channels=2)
 
-    apart = samples(heard(decoder(encoding, **BOTH_CHANNELS), file)).reshape(-1, 2)
-    mixed = samples(heard(decoder(encoding), file))
+    apart = samples(decoded(decoder(encoding, **BOTH_CHANNELS), file)).reshape(-1, 2)
+    mixed = samples(decoded(decoder(encoding), file))
 
     assert np.abs(apart).max(axis=0) == pytest.approx([8_000, 2_000], rel=0.2)
     assert np.abs(mixed).max() == pytest.approx(5_000, rel=0.2)
@@ -106,7 +106,7 @@ def test_two_channels_stay_two_or_are_mixed_as_was_asked(encoding: str) -> None:
 @pytest.mark.parametrize("encoding", COMPRESSED)
 def test_one_channel_is_not_two(encoding: str) -> None:
     with pytest.raises(BadRequest, match="1 channel"):
-        heard(decoder(encoding, **BOTH_CHANNELS), FILES[encoding])
+        decoded(decoder(encoding, **BOTH_CHANNELS), FILES[encoding])
 
 
 def ulaw(code: int) -> int:
@@ -133,7 +133,7 @@ def test_g711_is_expanded_by_its_law_however_it_is_cut(
 ) -> None:
     decoding = decoder(encoding, **{"sample-rate": "8000"}, **channels)
 
-    pcm = heard(decoding, bytes(range(256)), size)
+    pcm = decoded(decoding, bytes(range(256)), size)
 
     assert samples(pcm).tolist() == [law(code) for code in range(256)]
 
@@ -143,11 +143,11 @@ def test_g729_has_80_samples_for_ten_bytes_however_it_is_cut(size: int) -> None:
     file = np.random.default_rng(7).bytes(1_000)
     rate = {"sample-rate": "8000"}
 
-    pcm = heard(decoder("g729", **rate), file, size)
+    pcm = decoded(decoder("g729", **rate), file, size)
 
     assert len(samples(pcm)) == 8_000
-    assert pcm == heard(decoder("g729", **rate), file, 1_000)
-    assert samples(heard(decoder("g729", **rate), bytes(7))).size == 0
+    assert pcm == decoded(decoder("g729", **rate), file, 1_000)
+    assert samples(decoded(decoder("g729", **rate), bytes(7))).size == 0
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_an_event_holds_a_second_of_a_telephone(encoding: str, size: int) -> Non
 
 def test_flac_of_another_rate_is_refused() -> None:
     with pytest.raises(BadRequest, match="44100 Hz"):
-        heard(decoder("flac"), encode(TONE, "flac", sample_rate=44_100))
+        decoded(decoder("flac"), encode(TONE, "flac", sample_rate=44_100))
 
 
 # --- bad data -------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_damage_is_refused_and_never_a_defect(encoding: str, at: int, bits: int)
     file[at % len(file)] ^= bits
 
     with contextlib.suppress(BadRequest):
-        heard(decoder(encoding), bytes(file))
+        decoded(decoder(encoding), bytes(file))
 
 
 @settings(max_examples=50)
@@ -209,7 +209,7 @@ def test_no_frame_of_flac_is_passed_over(at: int, bits: int) -> None:
     file[at] ^= bits
 
     with pytest.raises(BadRequest):
-        heard(decoder("flac"), bytes(file))
+        decoded(decoder("flac"), bytes(file))
 
 
 @pytest.mark.parametrize("frames", [1, 200])
@@ -219,7 +219,7 @@ def test_flac_may_begin_with_any_number(frames: int) -> None:
     syncs = [at for at in range(8_000, len(long)) if long[at : at + 2] == b"\xff\xf8"]
     joined = syncs[frames]
 
-    pcm = heard(decoder("flac"), FLAC_HEAD + long[joined:])
+    pcm = decoded(decoder("flac"), FLAC_HEAD + long[joined:])
 
     assert (TONE * 8).endswith(pcm)
     assert len(pcm) == len(TONE) * 8 - frames * 2 * 1_152
@@ -242,21 +242,21 @@ def test_no_damaged_page_of_ogg_is_read(at: int, bits: int) -> None:
 @given(st.binary(max_size=300))
 def test_nonsense_behind_the_header_of_flac_is_refused(nonsense: bytes) -> None:
     with pytest.raises(BadRequest):
-        heard(decoder("flac"), FLAC_HEAD + b"\0" + nonsense)
+        decoded(decoder("flac"), FLAC_HEAD + b"\0" + nonsense)
 
 
 @pytest.mark.parametrize("encoding", COMPRESSED)
-def test_a_stream_that_breaks_off_is_heard_as_far_as_it_came(encoding: str) -> None:
-    pcm = heard(decoder(encoding), FILES[encoding][:-40])
+def test_a_stream_that_breaks_off_is_decoded_as_far_as_it_came(encoding: str) -> None:
+    pcm = decoded(decoder(encoding), FILES[encoding][:-40])
 
     assert len(TONE) // 4 < len(pcm) < len(TONE)
 
 
 @pytest.mark.parametrize("encoding", COMPRESSED)
 def test_a_stream_without_audio_is_refused_and_none_at_all_is_not(encoding: str) -> None:
-    assert heard(decoder(encoding), b"") == b""
+    assert decoded(decoder(encoding), b"") == b""
     with pytest.raises(BadRequest, match="no audio"):
-        heard(decoder(encoding), FILES[encoding][:60])
+        decoded(decoder(encoding), FILES[encoding][:60])
 
 
 # --- bounds ---------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_a_picture_in_the_header_is_passed_over() -> None:
     picture = bytes([6]) + (200_000).to_bytes(3, "big") + bytes(200_000)
     head = FLAC[:42]
 
-    assert heard(decoder("flac"), head + picture + FLAC[42:]) == TONE
+    assert decoded(decoder("flac"), head + picture + FLAC[42:]) == TONE
 
 
 def test_an_event_that_decompresses_to_minutes_is_refused() -> None:
@@ -355,6 +355,6 @@ def test_only_pcm_passes_as_it_is(encoding: str) -> None:
     samples = bytes(range(1, 81))
     found = b""
     with contextlib.suppress(BadRequest):
-        found = heard(decoder(encoding, **{"sample-rate": "8000"}), samples)
+        found = decoded(decoder(encoding, **{"sample-rate": "8000"}), samples)
 
     assert (found == samples) == (encoding == "pcm")

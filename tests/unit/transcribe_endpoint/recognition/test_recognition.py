@@ -1,4 +1,4 @@
-"""What a stream says, by the script and by dictation, and in what form."""
+"""The results of a stream, by the script and by dictation, and their form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.unit
 LINES = "One two.\nThree four five!"
 
 
-class Heard:
+class Collector:
     """Keeps what a recognition reports."""
 
     def __init__(self) -> None:
@@ -83,41 +83,43 @@ def asked(**changes: str) -> TranscribeRequest:
     )
 
 
-def hear(recogniser: Recogniser, *pieces: bytes, request: TranscribeRequest | None = None) -> Heard:
-    """Return what is said of some audio, to its end."""
-    heard = Heard()
-    recognition = recogniser.recognise(request or asked(), heard)
+def recognise(
+    recogniser: Recogniser, *pieces: bytes, request: TranscribeRequest | None = None
+) -> Collector:
+    """Return what is reported of some audio, to its end."""
+    collected = Collector()
+    recognition = recogniser.recognise(request or asked(), collected)
     for piece in pieces:
         recognition.audio(piece)
     recognition.end()
-    return heard
+    return collected
 
 
 def seconds(amount: float, *, channels: int = 1) -> bytes:
     return bytes(round(amount * 16_000) * 2 * channels)
 
 
-def test_a_script_says_a_partial_for_each_word_and_a_final_for_each_line() -> None:
-    heard = hear(Script.of_text(LINES), seconds(2.4))
+def test_a_script_yields_a_partial_for_each_word_and_a_final_for_each_line() -> None:
+    collected = recognise(Script.of_text(LINES), seconds(2.4))
 
-    assert [text(result) for result in heard.results] == [
+    assert [text(result) for result in collected.results] == [
         "One",
         "One two.",
         "Three",
         "Three four",
         "Three four five!",
     ]
-    assert [result["IsPartial"] for result in heard.results] == [True, False, True, True, False]
-    assert heard.over.is_set()
+    assert [result["IsPartial"] for result in collected.results] == [True, False, True, True, False]
+    assert collected.over.is_set()
 
 
 def test_results_have_the_times_of_the_audio_and_one_id_for_each_segment() -> None:
-    heard = hear(Script.of_text(LINES), seconds(2.4))
+    collected = recognise(Script.of_text(LINES), seconds(2.4))
 
-    first, second = heard.finals
+    first, second = collected.finals
     assert (first["StartTime"], first["EndTime"]) == (0.0, 0.76)
     assert (second["StartTime"], second["EndTime"]) == (1.2, 2.36)
-    assert [result["ResultId"] for result in heard.results].count(first["ResultId"]) == 2
+    assert [result["ResultId"] for result in collected.results].count(first["ResultId"]) == 2
     assert [item["Type"] for item in items(first)] == [
         "pronunciation",
         "pronunciation",
@@ -134,23 +136,23 @@ def test_results_have_the_times_of_the_audio_and_one_id_for_each_segment() -> No
 
 
 def test_a_script_begins_again_when_it_is_over() -> None:
-    heard = hear(Script.of_text("Ah."), seconds(2.0))
+    collected = recognise(Script.of_text("Ah."), seconds(2.0))
 
-    assert [result["StartTime"] for result in heard.finals] == [0.0, 0.8, 1.6]
+    assert [result["StartTime"] for result in collected.finals] == [0.0, 0.8, 1.6]
 
 
 def test_the_end_of_the_audio_closes_what_is_open() -> None:
-    heard = hear(Script.of_text(LINES), seconds(1.7))
+    collected = recognise(Script.of_text(LINES), seconds(1.7))
 
-    assert [text(final) for final in heard.finals] == ["One two.", "Three"]
+    assert [text(final) for final in collected.finals] == ["One two.", "Three"]
 
 
 @given(st.lists(st.integers(min_value=1, max_value=20_000), max_size=12))
-def test_a_script_says_the_same_however_the_audio_is_cut(cuts: list[int]) -> None:
+def test_a_script_yields_the_same_however_the_audio_is_cut(cuts: list[int]) -> None:
     pieces = [bytes(2 * samples) for samples in cuts]
 
-    cut = hear(Script.of_text(LINES), *pieces)
-    whole = hear(Script.of_text(LINES), b"".join(pieces))
+    cut = recognise(Script.of_text(LINES), *pieces)
+    whole = recognise(Script.of_text(LINES), b"".join(pieces))
 
     assert cut.results == whole.results
 
@@ -159,33 +161,35 @@ def test_stable_words_are_marked_only_when_that_was_asked_for() -> None:
     stabilised = asked(
         enable_partial_results_stabilization="true", partial_results_stability="medium"
     )
-    heard = hear(Script.of_text("a b c d e."), seconds(2.0), request=stabilised)
+    collected = recognise(Script.of_text("a b c d e."), seconds(2.0), request=stabilised)
 
-    longest = heard.results[-2]
+    longest = collected.results[-2]
     assert [item["Stable"] for item in items(longest)] == [True, False, False, False]
-    assert all(item["Stable"] for item in items(heard.finals[0]))
-    assert "Stable" not in items(hear(Script.of_text("a b."), seconds(0.5)).results[0])[0]
+    assert all(item["Stable"] for item in items(collected.finals[0]))
+    assert "Stable" not in items(recognise(Script.of_text("a b."), seconds(0.5)).results[0])[0]
 
 
-def test_speakers_are_told_in_finals() -> None:
-    heard = hear(Script.of_text(LINES), seconds(2.4), request=asked(show_speaker_label="true"))
+def test_finals_have_speakers() -> None:
+    collected = recognise(
+        Script.of_text(LINES), seconds(2.4), request=asked(show_speaker_label="true")
+    )
 
-    assert "Speaker" not in items(heard.results[0])[0]
-    assert [items(final)[0]["Speaker"] for final in heard.finals] == ["0", "1"]
+    assert "Speaker" not in items(collected.results[0])[0]
+    assert [items(final)[0]["Speaker"] for final in collected.finals] == ["0", "1"]
 
 
-def test_channels_speak_in_turn() -> None:
+def test_channels_alternate() -> None:
     two = asked(enable_channel_identification="true", number_of_channels="2")
-    heard = hear(Script.of_text(LINES), seconds(2.4, channels=2), request=two)
+    collected = recognise(Script.of_text(LINES), seconds(2.4, channels=2), request=two)
 
-    assert [final["ChannelId"] for final in heard.finals] == ["ch_0", "ch_1"]
+    assert [final["ChannelId"] for final in collected.finals] == ["ch_0", "ch_1"]
 
 
-def test_the_language_is_told_when_it_was_to_be_identified() -> None:
+def test_an_identified_language_is_reported() -> None:
     unknown = asked(
         language_code="", identify_language="true", language_options="fr-FR,en-US,de-DE"
     )
-    final = hear(Script.of_text("Ah."), seconds(1.0), request=unknown).finals[0]
+    final = recognise(Script.of_text("Ah."), seconds(1.0), request=unknown).finals[0]
 
     assert final["LanguageCode"] == "fr-FR"
     assert final["LanguageIdentification"][0] == {"LanguageCode": "fr-FR", "Score": 0.9}
@@ -214,7 +218,7 @@ def secrets(tmp_path: Path) -> Script:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({}, "Ask Jane, damn."),
         ({"content_redaction_type": "PII"}, "Ask [NAME], damn."),
@@ -225,17 +229,17 @@ def secrets(tmp_path: Path) -> Script:
     ],
 )
 def test_names_and_filtered_words_are_treated_as_was_asked(
-    secrets: Script, changes: dict[str, str], said: str
+    secrets: Script, changes: dict[str, str], expected: str
 ) -> None:
-    heard = hear(secrets, seconds(5.0), request=asked(**changes))
+    collected = recognise(secrets, seconds(5.0), request=asked(**changes))
 
-    assert [text(final) for final in heard.finals] == [said]
+    assert [text(final) for final in collected.finals] == [expected]
 
 
-def test_identified_names_are_told_as_entities(secrets: Script) -> None:
+def test_identified_names_are_reported_as_entities(secrets: Script) -> None:
     request = asked(content_identification_type="PII")
 
-    final = hear(secrets, seconds(1.0), request=request).finals[0]
+    final = recognise(secrets, seconds(1.0), request=request).finals[0]
 
     assert final["Alternatives"][0]["Entities"] == [
         {
@@ -255,7 +259,7 @@ def test_a_medical_result_has_no_more_than_amazons_model_of_it(secrets: Script) 
         show_speaker_label="true",
     )  # fmt: skip
 
-    final = hear(secrets, seconds(1.0), request=request).finals[0]
+    final = recognise(secrets, seconds(1.0), request=request).finals[0]
 
     medical = START_MEDICAL_STREAM_TRANSCRIPTION
     assert set(final) == {*medical.result} - {"ChannelId"}
@@ -279,34 +283,34 @@ def test_what_is_no_script_is_refused(tmp_path: Path, content: str) -> None:
 WORDS = [(7, 0.1, 0.4), (0, 0.5, 0.7), (479, 1.5, 1.9)]
 
 
-def test_dictation_hears_the_words_that_are_in_the_samples() -> None:
-    heard = hear(Dictation(), dictate(WORDS, seconds=2.6))
+def test_dictation_reads_the_words_that_are_in_the_samples() -> None:
+    collected = recognise(Dictation(), dictate(WORDS, seconds=2.6))
 
-    assert [text(final) for final in heard.finals] == ["word7 word0", "word479"]
-    assert [(item["StartTime"], item["EndTime"]) for item in items(heard.finals[0])] == [
+    assert [text(final) for final in collected.finals] == ["word7 word0", "word479"]
+    assert [(item["StartTime"], item["EndTime"]) for item in items(collected.finals[0])] == [
         (0.1, 0.4),
         (0.5, 0.7),
     ]
-    assert heard.partials == ["word7", "word7 word0", "word479"]
+    assert collected.partials == ["word7", "word7 word0", "word479"]
 
 
-def test_what_comes_again_is_heard_again_at_its_new_time() -> None:
+def test_replayed_audio_is_recognised_at_its_new_time() -> None:
     pcm = dictate(WORDS, seconds=2.6)
 
-    heard = hear(Dictation(), pcm[2 * 16_000 :])  # a second later
+    collected = recognise(Dictation(), pcm[2 * 16_000 :])  # a second later
 
-    assert [text(final) for final in heard.finals] == ["word479"]
-    assert heard.finals[0]["StartTime"] == 0.5
+    assert [text(final) for final in collected.finals] == ["word479"]
+    assert collected.finals[0]["StartTime"] == 0.5
 
 
 @given(st.lists(st.integers(min_value=1, max_value=9_000), max_size=12))
-def test_dictation_says_the_same_however_the_audio_is_cut(cuts: list[int]) -> None:
+def test_dictation_yields_the_same_however_the_audio_is_cut(cuts: list[int]) -> None:
     pcm = dictate(WORDS, seconds=2.6)
     total = len(pcm) // 2
     bounds = [0, *(min(at, total) for at in accumulate(cuts)), total]
     pieces = [pcm[2 * start : 2 * end] for start, end in pairwise(bounds) if start < end]
 
-    assert hear(Dictation(), *pieces).finals == hear(Dictation(), pcm).finals
+    assert recognise(Dictation(), *pieces).finals == recognise(Dictation(), pcm).finals
 
 
 def test_each_channel_is_dictated_by_itself() -> None:
@@ -314,13 +318,13 @@ def test_each_channel_is_dictated_by_itself() -> None:
     right = np.frombuffer(dictate([(2, 0.3, 0.9)], seconds=2.0), dtype="<i2")
     two = asked(enable_channel_identification="true", number_of_channels="2")
 
-    heard = hear(Dictation(), np.column_stack([left, right]).tobytes(), request=two)
+    collected = recognise(Dictation(), np.column_stack([left, right]).tobytes(), request=two)
 
-    assert [(final["ChannelId"], text(final)) for final in heard.finals] == [
+    assert [(final["ChannelId"], text(final)) for final in collected.finals] == [
         ("ch_0", "word1"),
         ("ch_1", "word2"),
     ]
-    assert len({final["ResultId"] for final in heard.finals}) == 2
+    assert len({final["ResultId"] for final in collected.finals}) == 2
 
 
 # --- an engine ----------------------------------------------------------------------------------
@@ -329,43 +333,43 @@ def test_each_channel_is_dictated_by_itself() -> None:
 async def test_an_engine_of_this_machine_speaks_as_the_service_would() -> None:
     engine = ScriptedEngine(ScriptedModel(script=("one", "two"), words_per_segment=2))
     async with EngineRecogniser(engine) as embedded:
-        heard = hear(embedded, seconds(2.0))
-        await asyncio.wait_for(heard.over.wait(), 5)
+        collected = recognise(embedded, seconds(2.0))
+        await asyncio.wait_for(collected.over.wait(), 5)
 
-    assert [text(final) for final in heard.finals] == ["one two", "one two", "one"]
-    assert [final["EndTime"] for final in heard.finals] == [0.8, 1.6, 2.0]
+    assert [text(final) for final in collected.finals] == ["one two", "one two", "one"]
+    assert [final["EndTime"] for final in collected.finals] == [0.8, 1.6, 2.0]
 
 
 async def test_two_channels_are_two_streams_of_the_engine() -> None:
     two = asked(enable_channel_identification="true", number_of_channels="2", sample_rate="48000")
     engine = ScriptedEngine(ScriptedModel(script=("one",), words_per_segment=1))
     async with EngineRecogniser(engine) as embedded:
-        heard = hear(embedded, bytes(48_000 * 4), request=two)
-        await asyncio.wait_for(heard.over.wait(), 5)
+        collected = recognise(embedded, bytes(48_000 * 4), request=two)
+        await asyncio.wait_for(collected.over.wait(), 5)
 
-    ends = {(final["ChannelId"], final["EndTime"]) for final in heard.finals}
+    ends = {(final["ChannelId"], final["EndTime"]) for final in collected.finals}
     assert ends == {("ch_0", 0.4), ("ch_0", 0.8), ("ch_1", 0.4), ("ch_1", 0.8)}
-    assert len({final["ResultId"] for final in heard.finals}) == 4
+    assert len({final["ResultId"] for final in collected.finals}) == 4
 
 
 async def test_a_language_that_the_engine_does_not_know_is_a_bad_request() -> None:
     engine = ScriptedEngine()
     engine.capabilities = Capabilities(languages=frozenset({"en-US"}))
     async with EngineRecogniser(engine) as embedded:
-        heard = hear(embedded, request=asked(language_code="fr-FR"))
-        await asyncio.wait_for(heard.over.wait(), 5)
+        collected = recognise(embedded, request=asked(language_code="fr-FR"))
+        await asyncio.wait_for(collected.over.wait(), 5)
 
-    assert [type(error) for error in heard.errors] == [BadRequest]
+    assert [type(error) for error in collected.errors] == [BadRequest]
 
 
-async def test_a_stream_that_is_closed_says_nothing_more() -> None:
+async def test_a_closed_stream_reports_no_more() -> None:
     engine = ScriptedEngine()
-    heard = Heard()
+    collected = Collector()
     async with EngineRecogniser(engine) as embedded:
-        recognition = embedded.recognise(asked(), heard)
+        recognition = embedded.recognise(asked(), collected)
         recognition.audio(seconds(1.0))
         recognition.close()
         recognition.close()
 
-    assert not heard.results
-    assert not heard.over.is_set()
+    assert not collected.results
+    assert not collected.over.is_set()

@@ -52,20 +52,20 @@ def _event(audio: bytes) -> bytes:
 def test_audio_is_read_however_the_body_is_cut(chunks: list[bytes], size: int) -> None:
     body = _body(*(_event(chunk) for chunk in chunks), b"")
     reader = _reader()
-    heard = [
+    received = [
         audio
         for at in range(0, len(body), size)
         for audio in reader.feed(body[at : at + size], now=NOW)
     ]
-    assert heard == [*chunks, b""]
+    assert received == [*chunks, b""]
 
 
 @given(st.binary(max_size=300))
 def test_nonsense_is_refused_or_awaits_more(data: bytes) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
     with contextlib.suppress(BadRequest):
-        heard.extend(_reader().feed(data, now=NOW))
-    assert heard == []
+        received.extend(_reader().feed(data, now=NOW))
+    assert received == []
 
 
 @given(st.binary(min_size=1, max_size=100))
@@ -79,12 +79,12 @@ def test_a_byte_that_changed_is_noticed(at: int, byte: int) -> None:
     body = bytearray(_body(_event(b"audio"), b""))
     was, body[at % len(body)] = body[at % len(body)], byte
     try:
-        heard = list(_reader().feed(bytes(body), now=NOW))
+        received = list(_reader().feed(bytes(body), now=NOW))
     except (BadRequest, SignatureError):
         assert was != byte
     else:
         # A length that has grown makes the reader wait for the rest.
-        assert heard == [b"audio", b""] or (was != byte and heard in ([], [b"audio"]))
+        assert received == [b"audio", b""] or (was != byte and received in ([], [b"audio"]))
 
 
 def test_an_envelope_that_does_not_end_is_refused_in_time() -> None:

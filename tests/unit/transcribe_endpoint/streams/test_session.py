@@ -60,7 +60,7 @@ class Wire:
         self.calls.append(name)
         self.over.set()
 
-    def hear(self, seconds: float) -> None:
+    def feed(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
             self.session.audio(CHUNK)
 
@@ -82,7 +82,7 @@ async def test_a_stream_ends_in_good_order_after_its_last_final() -> None:
     serving = service()
     wire = Wire(serving)
 
-    wire.hear(1.0)
+    wire.feed(1.0)
     wire.session.audio(b"")
 
     assert wire.kinds == ["TranscriptEvent"] * 2
@@ -117,7 +117,7 @@ async def test_a_vocabulary_that_failed_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "method", "said"),
+    ("language", "method", "transcript"),
     [
         ("en-US", "mask", "*** two."),
         ("en-US", "remove", "two."),
@@ -126,17 +126,17 @@ async def test_a_vocabulary_that_failed_is_refused() -> None:
     ],
 )
 async def test_a_filter_hides_its_words_in_streams_of_its_language(
-    language: str, method: str, said: str
+    language: str, method: str, transcript: str
 ) -> None:
     known = Vocabularies()
     known.filters.create("oaths", language, ["ONE", "tw"])
     serving = service(vocabularies=known)
     wire = Wire(serving, vocabulary_filter_name="oaths", vocabulary_filter_method=method)
 
-    wire.hear(1.0)
+    wire.feed(1.0)
 
     (alternative,) = wire.sent[-1][1]["Transcript"]["Results"][0]["Alternatives"]
-    assert alternative["Transcript"] == said
+    assert alternative["Transcript"] == transcript
     tagged = [item["Content"] for item in alternative["Items"] if item["VocabularyFilterMatch"]]
     assert tagged == (["One"] if method == "tag" else [])
 
@@ -145,7 +145,7 @@ async def test_nothing_follows_the_end() -> None:
     wire = Wire(service())
 
     wire.session.audio(b"")
-    wire.hear(3.0)
+    wire.feed(3.0)
     wire.session.audio(b"")
     wire.session.cut_short()
     wire.session.lost()
@@ -185,9 +185,9 @@ async def test_a_stream_without_audio_is_ended() -> None:
 async def test_a_stream_that_is_too_long_is_ended() -> None:
     wire = Wire(service(max_seconds=0.3))
 
-    wire.hear(0.3)
+    wire.feed(0.3)
     assert wire.calls == []
-    wire.hear(0.1)
+    wire.feed(0.1)
 
     assert wire.kinds == ["LimitExceededException"]
 
@@ -195,18 +195,18 @@ async def test_a_stream_that_is_too_long_is_ended() -> None:
 async def test_an_exception_comes_when_it_was_asked_for_and_ends_the_stream() -> None:
     wire = Wire(service("exception:ServiceUnavailable@0.8"))
 
-    wire.hear(0.7)
+    wire.feed(0.7)
     assert wire.kinds == ["TranscriptEvent"]
-    wire.hear(1.0)
+    wire.feed(1.0)
 
     assert wire.kinds == ["TranscriptEvent", "TranscriptEvent", "ServiceUnavailableException"]
     assert wire.calls == ["finish"]
 
 
-async def test_a_broken_connection_says_nothing() -> None:
+async def test_a_broken_connection_reports_no_error() -> None:
     wire = Wire(service("disconnect@0.5"))
 
-    wire.hear(1.0)
+    wire.feed(1.0)
 
     assert wire.kinds == ["TranscriptEvent"]
     assert wire.calls == ["abort"]
@@ -216,7 +216,7 @@ async def test_a_stalled_stream_neither_speaks_nor_ends() -> None:
     serving = service("stall@0")
     wire = Wire(serving)
 
-    wire.hear(1.0)
+    wire.feed(1.0)
     wire.session.audio(b"")
     wire.session.cut_short()
 

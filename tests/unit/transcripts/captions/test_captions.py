@@ -85,17 +85,17 @@ def test_fast_speech_is_shown_longer_where_silence_follows() -> None:
 
 
 def test_captions_stay_with_speech_that_nobody_could_read() -> None:
-    said = shown(segment("nothing " * 60, pace=0.25))
+    found = shown(segment("nothing " * 60, pace=0.25))
 
     words = 0
-    for cue in said:
+    for cue in found:
         assert words * 250 <= cue.start <= words * 250 + 1_500
         words += len(" ".join(cue.lines).split())
     assert words == 60
 
 
 def test_who_speaks_next_has_a_cue_of_their_own_with_a_dash() -> None:
-    said = captions(
+    files = captions(
         transcript(
             segment("What do you think?", start=0, speaker_label="A"),
             segment("Not much.", start=1.5, speaker_label="B"),
@@ -103,33 +103,33 @@ def test_who_speaks_next_has_a_cue_of_their_own_with_a_dash() -> None:
         )
     )
 
-    assert re.findall(r"^[^\d\n].*", said[".srt"], re.MULTILINE) == [
+    assert re.findall(r"^[^\d\n].*", files[".srt"], re.MULTILINE) == [
         "What do you think?",
         "- Not much.",
         "Me neither.",
     ]
-    assert "<v A>What do you think?" in said[".vtt"]
-    assert said[".txt"] == "A: What do you think?\nB: Not much.\nMe neither.\n"
+    assert "<v A>What do you think?" in files[".vtt"]
+    assert files[".txt"] == "A: What do you think?\nB: Not much.\nMe neither.\n"
 
 
 def test_channels_that_speak_at_once_come_one_after_the_other() -> None:
-    said = shown(
+    found = shown(
         segment("one two three four five six seven eight nine ten", channel=0),
         segment("mhm", start=1.0, channel=1),
     )
 
-    assert [cue.voice for cue in said] == ["Channel 1", "Channel 2"]
-    assert said[0].end + GAP <= said[1].start <= 2_500
+    assert [cue.voice for cue in found] == ["Channel 1", "Channel 2"]
+    assert found[0].end + GAP <= found[1].start <= 2_500
 
 
 def test_who_speaks_within_another_speech_is_shown_at_their_place_in_it() -> None:
-    said = shown(
+    found = shown(
         segment(SPEECH, pace=0.4, speaker_label="A"), segment("Hear, hear!", 4, speaker_label="B")
     )
 
-    voices = [cue.voice for cue in said]
+    voices = [cue.voice for cue in found]
     assert voices[1:-1].count("B") == 1
-    assert [cue.turn for cue in said] == [False] + [a != b for a, b in pairwise(voices)]
+    assert [cue.turn for cue in found] == [False] + [a != b for a, b in pairwise(voices)]
 
 
 def test_a_silence_begins_a_new_cue() -> None:
@@ -137,16 +137,16 @@ def test_a_silence_begins_a_new_cue() -> None:
 
 
 def test_a_segment_without_words_is_shared_out_by_width() -> None:
-    said = shown(Segment(text=SPEECH, start_time=10, end_time=20))
+    found = shown(Segment(text=SPEECH, start_time=10, end_time=20))
 
-    assert said[0].start == 10_000
-    middle = next(cue for cue in said if cue.start >= 14_000)
-    before = sum(width(" ".join(cue.lines)) + 1 for cue in said if cue.start < middle.start)
+    assert found[0].start == 10_000
+    middle = next(cue for cue in found if cue.start >= 14_000)
+    before = sum(width(" ".join(cue.lines)) + 1 for cue in found if cue.start < middle.start)
     assert middle.start == pytest.approx(10_000 + 10_000 * before / len(SPEECH), abs=300)
 
 
 def test_words_that_an_engine_writes_otherwise_do_no_harm() -> None:
-    said = Segment(
+    spoken_segment = Segment(
         text="It costs 25 dollars.",
         start_time=0,
         end_time=4,
@@ -158,7 +158,10 @@ def test_words_that_an_engine_writes_otherwise_do_no_harm() -> None:
         ),
     )
 
-    assert [(unit.text, unit.start, unit.end) for unit in units(said.text, 0, 4, said.words)] == [
+    assert [
+        (unit.text, unit.start, unit.end)
+        for unit in units(spoken_segment.text, 0, 4, spoken_segment.words)
+    ] == [
         ("It", 500, 1_000),
         ("costs", 1_000, 1_500),
         ("25", 1_500, 3_000),
@@ -174,11 +177,11 @@ def test_japanese_is_broken_at_sentences_and_never_before_a_closing_mark() -> No
         "今日は皆さんにとても大事なお知らせがあります。"
         "来月から新しいシステムが始まりますので、必ず「手引き」を読んでください。"
     )
-    said = lines(Segment(text=text, start_time=0, end_time=16))
+    found = lines(Segment(text=text, start_time=0, end_time=16))
 
-    assert "".join(line for cue in said for line in cue) == text
-    assert said[0][-1].endswith("。")
-    for line in (line for cue in said for line in cue):
+    assert "".join(line for cue in found for line in cue) == text
+    assert found[0][-1].endswith("。")
+    for line in (line for cue in found for line in cue):
         assert width(line) <= MAX_COLUMNS
         assert line[0] not in "。、」ー"
         assert line[-1] != "「"
@@ -215,8 +218,8 @@ def test_width_is_counted_in_columns() -> None:
 
 
 @given(transcripts)
-def test_cues_of_any_transcript_keep_the_rules(said: RecordingTranscript) -> None:
-    speech = spoken(said)
+def test_cues_of_any_transcript_keep_the_rules(document: RecordingTranscript) -> None:
+    speech = spoken(document)
     made = cues(speech)
 
     for before, after in pairwise(made):
@@ -236,20 +239,20 @@ def test_cues_of_any_transcript_keep_the_rules(said: RecordingTranscript) -> Non
 
 
 @given(transcripts)
-def test_every_word_of_a_segment_is_shown_in_order(said: RecordingTranscript) -> None:
-    for each in said.segments:
+def test_every_word_of_a_segment_is_shown_in_order(document: RecordingTranscript) -> None:
+    for each in document.segments:
         alone = shown(each)
 
         wanted = letters(clean(each.text)) if width(clean(each.text)) else ""
         assert letters("".join(line for cue in alone for line in cue.lines)) == wanted
-    everything = "".join(line for cue in shown(*said.segments) for line in cue.lines)
-    texts = [clean(each.text) for each in said.segments if width(clean(each.text))]
+    everything = "".join(line for cue in shown(*document.segments) for line in cue.lines)
+    texts = [clean(each.text) for each in document.segments if width(clean(each.text))]
     assert sorted(letters(everything)) == sorted(letters("".join(texts)))
 
 
 @given(transcripts)
-def test_srt_reads_back_as_what_was_written(said: RecordingTranscript) -> None:
-    made = cues(spoken(said))
+def test_srt_reads_back_as_what_was_written(document: RecordingTranscript) -> None:
+    made = cues(spoken(document))
 
     read = pysubs2.SSAFile.from_string(srt(made), format_="srt")
 
@@ -262,8 +265,8 @@ def test_srt_reads_back_as_what_was_written(said: RecordingTranscript) -> None:
 
 
 @given(transcripts)
-def test_vtt_reads_back_as_what_was_written(said: RecordingTranscript) -> None:
-    made = cues(spoken(said))
+def test_vtt_reads_back_as_what_was_written(document: RecordingTranscript) -> None:
+    made = cues(spoken(document))
 
     read = webvtt.from_string(vtt(made)).captions
 
@@ -277,24 +280,24 @@ def test_vtt_reads_back_as_what_was_written(said: RecordingTranscript) -> None:
 
 
 @given(transcripts)
-def test_plain_text_has_a_line_for_each_segment(said: RecordingTranscript) -> None:
-    text = plain(spoken(said))
+def test_plain_text_has_a_line_for_each_segment(document: RecordingTranscript) -> None:
+    text = plain(spoken(document))
 
-    assert len(text.splitlines()) == sum(bool(clean(each.text)) for each in said.segments)
+    assert len(text.splitlines()) == sum(bool(clean(each.text)) for each in document.segments)
 
 
 # --- the files --------------------------------------------------------------------------------
 
 
-def test_nothing_said_makes_files_that_are_valid_and_say_so() -> None:
-    said = captions(transcript())
+def test_captions_without_speech_are_valid_and_note_it() -> None:
+    files = captions(transcript())
 
-    assert said == {
+    assert files == {
         ".srt": "",
         ".vtt": "WEBVTT\n\nNOTE\nno speech was found\n",
         ".txt": "[no speech was found]\n",
     }
-    assert webvtt.from_string(said[".vtt"]).captions == []
+    assert webvtt.from_string(files[".vtt"]).captions == []
 
 
 def test_a_session_of_which_nothing_could_be_transcribed_is_not_called_silent() -> None:
@@ -314,11 +317,11 @@ def test_a_session_of_which_nothing_could_be_transcribed_is_not_called_silent() 
 
 
 def test_what_players_take_for_commands_is_shown() -> None:
-    said = captions(transcript(segment("a <i>b</i> --> {x} & \\Nd")))
+    files = captions(transcript(segment("a <i>b</i> --> {x} & \\Nd")))
 
-    assert "a ‹i›b‹/i› → (x) & /Nd" in said[".srt"]
-    assert "a &lt;i&gt;b&lt;/i&gt; --&gt; {x} &amp; \\Nd" in said[".vtt"]
-    assert "a <i>b</i> --> {x} & \\Nd" in said[".txt"]
+    assert "a ‹i›b‹/i› → (x) & /Nd" in files[".srt"]
+    assert "a &lt;i&gt;b&lt;/i&gt; --&gt; {x} &amp; \\Nd" in files[".vtt"]
+    assert "a <i>b</i> --> {x} & \\Nd" in files[".txt"]
 
 
 def test_times_beyond_a_hundred_hours_are_written_out() -> None:
@@ -332,7 +335,7 @@ def test_a_session_names_the_chunks_that_it_lacks() -> None:
         fields = segment(f"Part {chunk}.", start=start).model_dump()
         return SessionSegment(**fields, chunk=chunk)
 
-    said = captions(
+    files = captions(
         SessionTranscript(
             user_id="ann",
             session_id="monday",
@@ -349,8 +352,11 @@ def test_a_session_names_the_chunks_that_it_lacks() -> None:
         )
     )
 
-    assert said[".txt"] == "Part 1.\n[chunk 2: missing]\nPart 3.\n[chunk 4: failed]\n"
-    assert said[".vtt"].startswith(
+    assert files[".txt"] == "Part 1.\n[chunk 2: missing]\nPart 3.\n[chunk 4: failed]\n"
+    assert files[".vtt"].startswith(
         "WEBVTT\n\nNOTE\n00:00:02.000 chunk 2: missing\n00:00:04.000 chunk 4: failed\n\n"
     )
-    assert [cue.text for cue in webvtt.from_string(said[".vtt"]).captions] == ["Part 1.", "Part 3."]
+    assert [cue.text for cue in webvtt.from_string(files[".vtt"]).captions] == [
+        "Part 1.",
+        "Part 3.",
+    ]

@@ -132,7 +132,7 @@ def test_chunks_may_be_numbered_from_zero_or_one(
     assert isinstance(decided(*names, count=2, first=first), Combine) is complete
 
 
-def test_a_session_that_begins_with_chunk_zero_waits_for_it_although_nobody_has_said_so() -> None:
+def test_a_session_that_begins_with_chunk_zero_waits_for_it_although_nothing_announced_it() -> None:
     assert decided("1", "2", count=2, audio=(0, 1, 2)) == Wait(outstanding=1)
 
 
@@ -152,7 +152,7 @@ def test_after_the_end_what_was_uploaded_is_waited_for_and_what_was_not_is_missi
     assert gaps(decided("1", "2", count=3, end=ENDED, audio=(1, 2))) == {3: "missing"}
 
 
-def test_after_the_end_the_audio_tells_what_a_session_consists_of() -> None:
+def test_after_the_end_the_audio_decides_what_a_session_consists_of() -> None:
     assert decided("1", end=ENDED, audio=(1, 2, 4)) == Wait(outstanding=2)
     decision = decided("1", "2", "4", end=ENDED, audio=(1, 2, 4))
 
@@ -206,7 +206,7 @@ def test_no_chunk_is_lost_or_twice_and_gaps_are_exactly_the_others(
         assert all(n not in audio for n, why in gaps(decision).items() if why == "missing")
 
 
-def test_the_fingerprint_tells_one_combination_from_another() -> None:
+def test_the_fingerprint_distinguishes_combinations() -> None:
     same = [decided("1", "2", count=2), decided("2", "1", count=2)]
     others = [
         decided("1", "2", "3", count=2),
@@ -240,63 +240,63 @@ def read(text: str, duration: float, **changes: object) -> Read:
 
 
 def test_segments_and_words_are_moved_by_the_true_durations() -> None:
-    said = combine(
+    combined = combine(
         SESSION,
         plan(1, 2, 3),
         [read("one", 4.96), read("two", 5.04), read("three", 0.5)],
         now=NOW,
     )
 
-    assert [(each.text, each.chunk, each.start_time) for each in said.segments] == [
+    assert [(each.text, each.chunk, each.start_time) for each in combined.segments] == [
         ("one", 1, 0),
         ("two", 2, 4.96),
         ("three", 3, 10.0),
     ]
-    assert [each.words[0].start_time for each in said.segments] == [0, 4.96, 10.0]
-    assert [(each.start_time, each.duration, each.etag) for each in said.chunks] == [
+    assert [each.words[0].start_time for each in combined.segments] == [0, 4.96, 10.0]
+    assert [(each.start_time, each.duration, each.etag) for each in combined.chunks] == [
         (0, 4.96, "etag of one"),
         (4.96, 5.04, "etag of two"),
         (10.0, 0.5, "etag of three"),
     ]
-    assert said.duration == 10.5
-    assert said.complete
+    assert combined.duration == 10.5
+    assert combined.complete
 
 
 def test_gaps_are_named_at_their_places_and_take_no_room() -> None:
-    said = combine(
+    combined = combine(
         SESSION,
         plan(2, 4, 5, chunk1=GapReason.MISSING, chunk3=GapReason.FAILED),
         [read("two", 5), None, read("five", 5)],
         now=NOW,
     )
 
-    assert [(gap.chunk, gap.reason, gap.at) for gap in said.gaps] == [
+    assert [(gap.chunk, gap.reason, gap.at) for gap in combined.gaps] == [
         (1, "missing", 0),
         (3, "failed", 5),
         (4, "unreadable", 5),
     ]
-    assert [each.start_time for each in said.segments] == [0, 5]
-    assert not said.complete
+    assert [each.start_time for each in combined.segments] == [0, 5]
+    assert not combined.complete
 
 
-def test_words_heard_after_a_chunk_ends_do_not_reach_into_the_next_one() -> None:
-    said = combine(SESSION, plan(1, 2), [read("a b c d e f", 1.0), read("next", 1.0)], now=NOW)
+def test_words_after_the_end_of_a_chunk_do_not_reach_into_the_next_one() -> None:
+    combined = combine(SESSION, plan(1, 2), [read("a b c d e f", 1.0), read("next", 1.0)], now=NOW)
 
-    assert said.segments[0].end_time == 1.0
-    assert max(word.end_time for word in said.segments[0].words) == 1.0
+    assert combined.segments[0].end_time == 1.0
+    assert max(word.end_time for word in combined.segments[0].words) == 1.0
 
 
-def test_the_language_is_the_one_in_which_most_is_said() -> None:
+def test_the_language_is_the_one_with_most_words() -> None:
     parts = [read("hello", 5), read("guten Morgen zusammen", 5, language="de"), read("well", 5)]
 
     assert combine(SESSION, plan(1, 2, 3), parts, now=NOW).language == "de"
     assert combine(SESSION, plan(chunk1=GapReason.FAILED), [], now=NOW).language == UNDETERMINED
 
 
-def test_words_can_be_left_out_and_it_is_told() -> None:
-    said = combine(SESSION, plan(1), [read("one two", 5)], now=NOW, with_words=False)
+def test_words_can_be_left_out_and_the_transcript_records_it() -> None:
+    combined = combine(SESSION, plan(1), [read("one two", 5)], now=NOW, with_words=False)
 
-    assert (said.without_words, said.segments[0].words, said.segments[0].text) == (
+    assert (combined.without_words, combined.segments[0].words, combined.segments[0].text) == (
         True,
         (),
         "one two",
@@ -315,12 +315,12 @@ def test_the_timeline_is_linear_whatever_the_durations(
     )
     assert isinstance(decision, Combine)
 
-    said = combine(
+    combined = combine(
         SESSION, decision, [read(f"w{n}", each) for n, each in enumerate(durations)], now=NOW
     )
 
-    assert [each.text for each in said.segments] == [f"w{n}" for n in range(count)]
-    for place, (chunk, spoken) in enumerate(zip(said.chunks, said.segments, strict=True)):
+    assert [each.text for each in combined.segments] == [f"w{n}" for n in range(count)]
+    for place, (chunk, spoken) in enumerate(zip(combined.chunks, combined.segments, strict=True)):
         assert chunk.start_time == pytest.approx(sum(durations[:place]), abs=0.001)
         assert chunk.start_time <= spoken.start_time <= spoken.end_time
         assert spoken.end_time <= chunk.start_time + chunk.duration + 0.001

@@ -199,7 +199,7 @@ def test_a_write_that_collides_for_ever_is_given_up_by_name(
         bucket.put_once(KEY, ONE)
 
 
-def test_other_refusals_are_told(bucket: DocumentStore, s3: S3Client) -> None:
+def test_other_refusals_are_raised(bucket: DocumentStore, s3: S3Client) -> None:
     s3.delete_bucket(Bucket=BUCKET)
 
     with pytest.raises(ClientError, match="NoSuchBucket"):
