@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: What a good recording takes, seconds.
 WORK: Final = 0.5
-#: What is bad about the bad ones, in turn.
+#: What is bad about the bad ones, one after the other.
 DEEDS: Final = ("raise", "die", "break", "hang")
 #: How long a process may give no sign of life, seconds; ten minutes in a real server.
 STALL: Final = 1.0
@@ -190,13 +190,13 @@ def _p95(seconds: Sequence[float]) -> float:
 
 
 def report(result: Result) -> str:
-    """Return the table, and whether the promise is kept."""
+    """Return the table, and whether the target is met."""
     rows = [
         (name, len(seconds), *(quantile(seconds, share) for share in (0.5, 0.95, 1.0)))
         for name, seconds in (("good jobs alone", result.alone), ("beside bad", result.beside))
     ]
     word = "kept" if result.ratio <= RATIO else "MISSED"
-    promise = f"p95 beside bad jobs: {result.ratio:.2f} of what it is without, at most {RATIO}"
+    target = f"p95 beside bad jobs: {result.ratio:.2f} of what it is without, at most {RATIO}"
     return "\n".join(
-        [table(("run", "jobs", "p50 s", "p95 s", "max s"), rows), "", f"- {word}: {promise}"]
+        [table(("run", "jobs", "p50 s", "p95 s", "max s"), rows), "", f"- {word}: {target}"]
     )

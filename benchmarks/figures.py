@@ -27,7 +27,7 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
 
 def frame_of(end_time: float, frame_seconds: float) -> int:
     """Return the number (from 0) of the frame in which a word that ends at `end_time` ends."""
-    # A word that ends where a frame does ends in it, whatever the last bit of the float says.
+    # A word that ends where a frame does ends in it, whatever the last bit of the float is.
     return max(0, math.ceil(end_time / frame_seconds - 1e-6) - 1)
 
 

@@ -169,8 +169,8 @@ def report(results: Results) -> str:
     ]
     spoken = [total([one for one in column if one.words]) for column in columns]
     rows = [_row(name, scores) for name, scores in [*lines, ("total", spoken)]]
-    promises = [
-        _promise(name, streamed.word_error_rate, spoken[0].word_error_rate)
+    targets = [
+        _compare(name, streamed.word_error_rate, spoken[0].word_error_rate)
         for name, streamed in zip(names, spoken[1:], strict=True)
     ]
     noise = [
@@ -181,10 +181,10 @@ def report(results: Results) -> str:
     ]
     if noise:
         invented = sum(one.errors for one in noise)
-        promises.append(
+        targets.append(
             f"- {'MISSED' if invented else 'kept'}: words recognised in noise: {invented}"
         )
-    return "\n".join([table(heads, rows), "", *promises])
+    return "\n".join([table(heads, rows), "", *targets])
 
 
 def total(scores: Sequence[Score]) -> Score:
@@ -211,7 +211,7 @@ def _rate(one: Score) -> str:
     return f"{one.word_error_rate:.3f}" if one.words else f"{one.errors} words"
 
 
-def _promise(name: str, streamed: float, direct: float) -> str:
+def _compare(name: str, streamed: float, direct: float) -> str:
     kept = "kept" if streamed <= direct + PATH_MAY_COST else "MISSED"
     points = (streamed - direct) * 100
     return f"- {kept}: {name}: {points:+.1f} points of word error rate, at most +2.0"

@@ -1,7 +1,7 @@
 """Measures recordings through the GPU server and by the engine alone, and the server's health.
 
 The same recordings go to a running server on the loopback, by requests and by the queue of jobs,
-and to the same transcriber in a process of its own. The three take turns. A slot gets the next
+and to the same transcriber in a process of its own. The three alternate. A slot gets the next
 recording when it has finished the last, so that the order is the same for all: with more requests
 than slots the smallest file would arrive first, and a long one left for the end would measure the
 order rather than the server. There is one more job in the queue than slots, because the worker
@@ -9,7 +9,7 @@ prefetches one. CPU is that of the server and its transcribers, or of the transc
 of the client and of the emulated cloud is not counted, but slows the machine down.
 
 The embedded engine does real work. faster-whisper with the tests' weights costs next to nothing, so
-it shows best what the server itself needs for a recording; no promise is about that ratio.
+it shows best what the server itself needs for a recording; no target is about that ratio.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ALONE: Final = "alone"
 #: Of the engine's audio hours per hour and core, the server has at least this share.
 SHARE: Final = 0.95
 HEALTH_MS: Final = 50.0
-#: Recordings for each core until the two change turns: a busy machine is another soon.
+#: Recordings for each core until the two alternate: a busy machine is another soon.
 PER_CORE: Final = 2
 SENTENCES: Final = (
     "The quick brown fox jumps over the lazy dog, and then it runs away into the forest.",
@@ -85,7 +85,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A transcriber with so many slots: passes of it alone, and of the server in turn.
+    """A transcriber with so many slots: passes of it alone, and of the server, alternating.
 
     `way` is the way in: `requests` or `queue`.
     """
@@ -295,7 +295,7 @@ def figures(result: Result) -> dict[str, object]:
 
 
 def report(result: Result) -> str:
-    """Return the tables, and which promises are kept."""
+    """Return the tables, and which targets are met."""
     heads = (
         "transcriber",
         "slots",
@@ -363,7 +363,7 @@ def _row(pair: Pair) -> tuple[object, ...]:
 
 
 def verdicts(result: Result) -> list[str]:
-    """Return a line for each promise."""
+    """Return a line for each target."""
     lines = []
     for pair in result.pairs:
         name = f"{pair.transcriber}, {pair.slots} at a time, {pair.way}"

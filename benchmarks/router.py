@@ -5,7 +5,7 @@ its requests at once (`benchmarks.router_world`), so the figures leave out the t
 server and the network.
 
 Import: a fresh interpreter imports the handler, which creates its clients. On a busy machine the
-CPU time says more than the clock. The interpreter sees what it sees in Lambda (`scripts.bundle`):
+CPU time shows more than the clock. The interpreter sees what it sees in Lambda (`scripts.bundle`):
 packages with bytecode, the function's own sources without; the botocore data of the layer; no
 `awscrt`. A second measurement leaves out the packages' bytecode, as a layer does that was built
 without the functions' Python.
@@ -119,13 +119,13 @@ def report(result: Result) -> str:
         [
             table(heads, rows),
             "",
-            _promise("import, p50", p50, IMPORT_MS),
-            _promise("overhead of a warm router, p95", p95, OVERHEAD_MS),
+            _compare("import, p50", p50, IMPORT_MS),
+            _compare("overhead of a warm router, p95", p95, OVERHEAD_MS),
         ]
     )
 
 
-def _promise(name: str, value: float, limit: float) -> str:
+def _compare(name: str, value: float, limit: float) -> str:
     word = "kept" if value <= limit else "MISSED"
     return f"- {word}: {name}: {value:.1f} ms, at most {limit:.0f} ms"
 

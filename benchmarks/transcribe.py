@@ -167,7 +167,7 @@ def _measure(peer: Endpoint, load: Load) -> Cost:
 
 
 def report(measurements: list[Measurement]) -> str:
-    """Return the tables, and which promises are kept."""
+    """Return the tables, and which targets are met."""
     live = [one for one in measurements if not one.fast]
     first = next(max(one.cost.rss) for one in live if one.streams == 1)
     rows = [
@@ -219,17 +219,17 @@ def report(measurements: list[Measurement]) -> str:
         "wrong words",
         *("RSS MiB begin", "quarter", "half", "three quarters", "end"),
     )
-    return "\n\n".join([table(heads, rows), table(long_heads, long), _promises(live)])
+    return "\n\n".join([table(heads, rows), table(long_heads, long), _targets(live)])
 
 
 _PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def _promises(live: list[Measurement]) -> str:
+def _targets(live: list[Measurement]) -> str:
     most = max(live, key=lambda one: one.streams)
     first = next(one for one in live if one.streams == 1)
     each = (max(most.cost.rss) - max(first.cost.rss)) / 1024 / max(1, most.streams - 1)
-    promises = (
+    targets = (
         (
             f"at least {MIN_STREAMS_PER_CORE:g} streams per core",
             most.streams_per_core >= MIN_STREAMS_PER_CORE,
@@ -247,6 +247,6 @@ def _promises(live: list[Measurement]) -> str:
         ),
     )
     return "\n".join(
-        f"- {promise}, with {most.streams} streams: {'kept' if kept else 'MISSED'} ({figure})"
-        for promise, kept, figure in promises
+        f"- {target}, with {most.streams} streams: {'kept' if kept else 'MISSED'} ({figure})"
+        for target, kept, figure in targets
     )
