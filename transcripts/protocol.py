@@ -47,7 +47,7 @@ SMALL_FRAMES_PER_SECOND = 400
 CONTROL_FRAMES_PER_SECOND = 20
 #: A speaker who sends no audio for this long is closed, in seconds.
 IDLE_SECONDS = 15.0
-#: A viewer hears at least one message within this time, in seconds.
+#: A viewer receives at least one message within this time, in seconds.
 HEARTBEAT_SECONDS = 10.0
 #: How far back a snapshot reaches, in seconds.
 SNAPSHOT_SECONDS = 120.0

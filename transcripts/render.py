@@ -434,8 +434,8 @@ def _ranged(of: Schema) -> str:
 
 def _meaning(field: str, of: Schema) -> str:
     """Return what the model says about the field and about its type, or the common meaning."""
-    said = [of.get("description"), *(option.get("description") for option in of.get("anyOf", []))]
-    words = "; ".join(text for text in said if text) or _MEANINGS[field]
+    texts = [each.get("description") for each in (of, *of.get("anyOf", []))]
+    words = "; ".join(text for text in texts if text) or _MEANINGS[field]
     default = of.get("default")
     return words if default is None else f"{words} (default `{json.dumps(default)}`)"
 
