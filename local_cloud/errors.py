@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class LaunchError(Exception):
-    """The demo cannot start or go on; the message tells the user what to change."""
+    """The demo cannot start or go on; the message names what the user must change."""

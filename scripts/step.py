@@ -73,7 +73,7 @@ def run(title: str, command: list[str], log: Path) -> int:
             try:
                 status = process.wait(HEARTBEAT)
             except subprocess.TimeoutExpired:
-                say(f"  ... {title}, {time.monotonic() - began:.0f} s")
+                print_line(f"  ... {title}, {time.monotonic() - began:.0f} s")
             except BaseException:
                 process.terminate()
                 process.wait()
@@ -83,11 +83,11 @@ def run(title: str, command: list[str], log: Path) -> int:
     if status == 0:
         notes = re.findall("^Note: .*", log.read_text(errors="backslashreplace"), re.MULTILINE)
         for line in (f"{title}: ready after {time.monotonic() - began:.0f} s", *notes):
-            say(line)
+            print_line(line)
     return status
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line at once, also into a pipe."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -98,24 +98,26 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "--disk":
         needed, free = int(arguments[1]) * MB, shutil.disk_usage(Path.cwd()).free
         if free < needed:
-            say(f"Not enough disk: {free / MB:.0f} MB are free, and {needed / MB:.0f} are needed.")
+            print_line(
+                f"Not enough disk: {free / MB:.0f} MB are free, and {needed / MB:.0f} are needed."
+            )
             return 1
         arguments = arguments[2:]
     title, *command = arguments
     log = LOGS / f"setup-{re.sub('[^a-z]+', '-', title.lower())}.log"
-    say(f"{title} ...")
+    print_line(f"{title} ...")
     try:
         status = run(title, command, log)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:
-        say(f"{title}: {error.strerror or error}: {error.filename}")
+        print_line(f"{title}: {error.strerror or error}: {error.filename}")
         return 1
     if status:
         output = _NOISE.sub("", log.read_text(errors="backslashreplace"))
         lines = "".join(f"    {line}\n" for line in output.splitlines()[-TAIL:])
         advice = explain(output, os.environ) or f"Everything that was printed: {log}"
-        say(f"\n{title} failed:\n{lines}{advice}")
+        print_line(f"\n{title} failed:\n{lines}{advice}")
     return status
 
 

@@ -75,7 +75,7 @@ log = logging.getLogger(__name__)  # the standard library's: the Lambda carries 
 
 
 class UnreadableItem(ValueError):
-    """An item of the table is not an utterance. The message tells no content."""
+    """An item of the table is not an utterance. The message names no content."""
 
 
 def key_of(utterance: Utterance) -> Key:

@@ -139,7 +139,7 @@ class SessionEnd(Document):
 class SessionSegment(Segment):
     """A segment on the session's timeline, and the chunk that it comes from.
 
-    A `speakerLabel` tells people apart within a chunk only, for the engine heard each by itself.
+    A `speakerLabel` distinguishes people within a chunk only: each chunk is recognised by itself.
     """
 
     chunk: Annotated[int, Field(ge=0)]
@@ -171,7 +171,7 @@ class PlacedChunk(Model):
     chunk: Annotated[int, Field(ge=0)]
     start_time: Seconds
     duration: Seconds
-    #: Of its transcript, so that a later combination can tell whether anything changed.
+    #: Of its transcript, so that a later combination can detect a change.
     etag: str | None = None
 
 

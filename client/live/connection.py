@@ -160,7 +160,7 @@ class LiveConnection:
             try:
                 frame = await self._socket.receive(timeout=patience)
             except TimeoutError as error:
-                raise ConnectionLost(f"nothing was heard for {patience:g} s") from error
+                raise ConnectionLost(f"nothing was received for {patience:g} s") from error
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 raise self._ended()
             message = _parse(frame.data)

@@ -105,7 +105,7 @@ class Held:
 def is_readable(language: str, wanted: str) -> bool:
     """Return whether there is no need to wait for a translation, as of `en-GB` into `en`.
 
-    Chinese is written in two ways, which only the whole tag tells apart.
+    Chinese is written in two ways, which only the whole tag distinguishes.
     """
     first = language.partition("-")[0]
     return language == wanted or (first == wanted and first != "zh")

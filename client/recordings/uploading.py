@@ -86,7 +86,7 @@ def readable(path: Path, key: str) -> Source:
 
 
 def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
-    """Return why a file could not be transcribed, as far as its header tells; None if it could.
+    """Return why a file could not be transcribed, as far as its header shows; None if it could.
 
     None also for a file that FFmpeg is not done with after `patience` seconds, for there are
     headers with which it reads all that follows. It reads in a thread of its own, because
@@ -145,11 +145,11 @@ def verdict(
 
 
 def same_bytes(source: Source, listed: ObjectVersion) -> bool:
-    """Return whether an object holds the bytes of a file, as far as its ETag can tell.
+    """Return whether an object holds the bytes of a file, as far as its ETag shows.
 
     The ETag is an MD5 digest, or that of the parts' digests with their number (S3's user guide,
     "Checking object integrity"). Of parts that another program made larger, and under a key of
-    one's own (KMS), it tells nothing: then the answer is no.
+    one's own (KMS), it shows nothing: then the answer is no.
     """
     if listed.size != source.size:
         return False
@@ -298,7 +298,7 @@ def _problem(bucket: Bucket, item: Item, future: TransferFuture) -> ClientError 
 
 
 def find(bucket: Bucket, key: str) -> ObjectVersion | None:
-    """Return what a listing tells of one object; None if there is none."""
+    """Return the facts of one object in a listing; None if there is none."""
     first = next(bucket.objects.list(key), None)  # no key that begins with it sorts before
     return first if first is not None and first.key == key else None
 

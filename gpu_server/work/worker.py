@@ -20,7 +20,7 @@ become visible when their last visibility timeout ends.
 **Outages.** While the model or the storage fails, the worker tries one job at a time (`_Outage`),
 so that an outage does not use up the attempts of all waiting jobs. A job that fails alone is no
 outage and delays no other; when its attempts are used up, the reason is stored in place of its
-transcript. `gpu_server.work.blame` tells the two cases apart.
+transcript. `gpu_server.work.blame` distinguishes the two cases.
 """
 
 from __future__ import annotations

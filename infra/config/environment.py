@@ -250,9 +250,9 @@ def _problems(
     yield from ((each.path, each.text) for each in found)
     replaced: list[str] = []
     if found:
-        mended, replaced = without(found, values, model=Environment, right=ours)
+        repaired, replaced = without(found, values, model=Environment, right=ours)
         try:
-            Environment.model_validate(mended)
+            Environment.model_validate(repaired)
         except ValidationError as rest:
             error = rest
     for detail in error.errors(include_url=False, include_input=False):

@@ -71,19 +71,19 @@ def without(
         right: valid values of the same type. A field that they lack gets its default, or else an
             empty value of its type.
     """
-    mended = deepcopy(dict(values))
+    repaired = deepcopy(dict(values))
     wrong: dict[tuple[str, ...], list[str | int | None]] = {}
     for mistake in found:
         wrong.setdefault(mistake.field, []).append(mistake.entry)
     replaced = []
     for field, entries in wrong.items():
         known_wrong = [each for each in entries if each is not None]
-        if len(known_wrong) == len(entries) and _replace_entries(mended, field, known_wrong):
+        if len(known_wrong) == len(entries) and _replace_entries(repaired, field, known_wrong):
             replaced += [_entry_path(".".join(field), each) for each in known_wrong]
         else:
-            _replace(mended, field, model, right)
+            _replace(repaired, field, model, right)
             replaced.append(".".join(field))
-    return mended, replaced
+    return repaired, replaced
 
 
 def describe(annotation: object) -> str:

@@ -28,7 +28,7 @@ from transcripts.recordings.keys import (
 AUDIO: Final = (CHUNK_KEYS, f"{UPLOADS}*")
 #: Transcripts of recordings and their neighbours: captions, or the reason of a failure.
 OUTCOMES: Final = (CHUNK_TRANSCRIPT_KEYS, CHUNK_FAILURE_KEYS, f"transcripts/{UPLOADS}*")
-#: The inputs and outputs of the session combiner. IAM cannot tell chunks' transcripts apart.
+#: The inputs and outputs of the session combiner. IAM cannot distinguish chunks' transcripts.
 SESSION_SOURCES: Final = (METADATA_KEYS, "users/*/transcripts/*")
 SESSIONS: Final = tuple(
     f"users/*/transcripts/*{suffix}" for suffix in (TRANSCRIPT, *CAPTIONS, ".ended")

@@ -1,4 +1,4 @@
-"""The user's AWS account, as far as environment variables and AWS's files tell.
+"""The user's AWS account, as far as environment variables and AWS's files name it.
 
 Nothing is resolved: no network is used, no program of a profile is run and no secret is kept. A
 profile that signs in (SSO), assumes a role or runs a program counts as credentials. The role of

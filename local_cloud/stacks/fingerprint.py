@@ -1,4 +1,4 @@
-"""A digest of files, to tell whether what was made from them is still current."""
+"""A digest of files, to detect whether what was made from them is stale."""
 
 from __future__ import annotations
 

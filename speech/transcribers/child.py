@@ -25,7 +25,6 @@ from typing import Any, Final
 import structlog
 
 from foundation.logs import configure_logging
-from speech.engines.blocking import HEADER_BYTES, frame_message, parse_header
 from speech.engines.blocking import frame_message, read_message
 from speech.transcribers.base import Transcriber
 from speech.transcribers.choice import (

@@ -6,13 +6,13 @@
 //             seconds                        of silence to send, at ten times its pace
 //             audio, size                    base64 to send instead, in events of so many bytes
 //             end                            what happens when all is sent:
-//                                            `sdk`: the SDK is told that there is no more, and ends
-//                                            `event`: an empty event, and the SDK is not told
+//                                            `sdk`: the SDK gets the end of the audio, and ends
+//                                            `event`: an empty event, and the SDK does not end
 //                                            `never`: nothing
 //             patience                       with which the next result is awaited
-//   outcome   said                           the results: id, partial, text, entities
+// outcome   results                        the results: id, partial, text, entities
 //             error, message, status         of the exception that ended it, else null
-//             session                        its id, as the response tells it
+//             session                        its id, from the response
 
 import {
   StartMedicalStreamTranscriptionCommand,
@@ -24,7 +24,7 @@ const RATE = 16_000
 const EVENT_SECONDS = 0.1
 
 export async function stream(wanted) {
-  const outcome = { said: [], error: null, message: null, status: null, session: null }
+  const outcome = { results: [], error: null, message: null, status: null, session: null }
   const over = new AbortController()
   const client = new TranscribeStreamingClient({
     region: 'us-east-1',
@@ -52,7 +52,7 @@ export async function stream(wanted) {
     for (;;) {
       const { done, value } = await within(wanted.patience, results.next())
       if (done) break
-      outcome.said.push(...value.TranscriptEvent.Transcript.Results.map(facts))
+      outcome.results.push(...value.TranscriptEvent.Transcript.Results.map(facts))
     }
   } catch (error) {
     outcome.error = error.name

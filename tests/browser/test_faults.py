@@ -38,12 +38,12 @@ async def test_speaking_on_a_page_under_a_strict_policy_sends_16_khz_without_a_g
         assert await drafts(page).count() == 0
         (audio,) = fake_site.audio
         seconds = len(audio) / 32_000
-        said = int(seconds / 0.2)
+        expected = int(seconds / 0.2)
         words = " ".join(await finals(page).all_text_contents()).split()
-        assert len(words) == said
+        assert len(words) == expected
 
 
-async def test_a_full_house_is_told_with_a_countdown_and_entered_when_it_ends(
+async def test_a_full_service_shows_a_countdown_and_is_entered_when_it_ends(
     fake_site: FakeService,
 ) -> None:
     fake_site.refusals = [PlannedRefusal(ErrorCode.AT_CAPACITY, retry_after=3)]
@@ -141,13 +141,13 @@ async def test_a_blocked_microphone_is_explained(fake_site: FakeService) -> None
         assert fake_site.audio == []
 
 
-async def test_a_machine_without_a_microphone_is_told_so(fake_site: FakeService) -> None:
+async def test_a_missing_microphone_is_reported(fake_site: FakeService) -> None:
     async with chromium(connected=False) as browser, visitor(browser, fake_site.url) as page:
         await page.get_by_role("button", name="Start").click()
         await expect(page.get_by_role("alert")).to_contain_text("No microphone was found.")
 
 
-async def test_without_https_the_page_says_what_the_microphone_needs(
+async def test_without_https_the_page_explains_what_the_microphone_needs(
     fake_site: FakeService,
 ) -> None:
     flags = ["--host-resolver-rules=MAP captions.test 127.0.0.1"]
@@ -187,8 +187,8 @@ async def test_another_microphone_is_taken_in_the_middle_of_a_stream(
 
         await select.select_option("Fake Audio Input 2")
         await eventually(partial(_has_switched, page), "the other microphone")
-        heard = len(fake_site.audio[0])
-        await eventually(lambda: len(fake_site.audio[0]) > heard + 32_000, "more sound")
+        received = len(fake_site.audio[0])
+        await eventually(lambda: len(fake_site.audio[0]) > received + 32_000, "more sound")
         await page.get_by_role("button", name="Stop").click()
         await expect(page.get_by_role("button", name="Start")).to_be_visible()
         assert await open_microphones(page) == 0
@@ -218,14 +218,14 @@ async def test_the_screen_stays_on_while_the_page_listens_and_no_longer(
         assert await page.evaluate("locks") == 0
 
 
-async def test_an_engine_that_is_behind_is_told(fake_site: FakeService) -> None:
+async def test_the_lag_of_an_engine_is_shown(fake_site: FakeService) -> None:
     fake_site.lag = 4.2
     async with chromium() as browser, visitor(browser, fake_site.url) as page:
         await page.get_by_role("button", name="Start").click()
         await expect(page.get_by_text("Captions are 4 s behind")).to_be_visible()
 
 
-async def test_a_refusal_that_waiting_does_not_mend_releases_the_microphone(
+async def test_a_permanent_refusal_releases_the_microphone(
     fake_site: FakeService,
 ) -> None:
     fake_site.refusals = [PlannedRefusal(ErrorCode.INVALID_PARAMETER)]

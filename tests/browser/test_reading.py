@@ -44,7 +44,7 @@ async def test_the_link_for_listeners_shows_captions_and_never_asks_for_a_microp
             await expect(listener.get_by_role("button", name="Start")).to_be_visible()
 
 
-async def test_a_guess_is_revised_taken_back_or_replaced_by_its_final(
+async def test_a_partial_is_revised_withdrawn_or_replaced_by_its_final(
     fake_site: FakeService,
 ) -> None:
     async with (
@@ -112,7 +112,7 @@ async def test_at_360_px_nothing_has_to_be_scrolled_sideways(fake_site: FakeServ
         await expect(page.get_by_role("button", name="Start")).to_be_in_viewport()
 
 
-async def test_a_link_that_cannot_be_right_says_so(fake_site: FakeService) -> None:
+async def test_an_invalid_link_is_explained(fake_site: FakeService) -> None:
     async with (
         chromium() as browser,
         visitor(browser, f"{fake_site.url}/?conversation=a%20b%2Fc") as page,
@@ -124,7 +124,7 @@ async def test_a_link_that_cannot_be_right_says_so(fake_site: FakeService) -> No
         await expect(page.get_by_role("button", name="Start")).to_be_visible()
 
 
-async def test_earlier_captions_that_the_server_could_not_read_are_said_to_lack_and_come_later(
+async def test_a_note_announces_earlier_captions_that_come_later(
     fake_site: FakeService,
 ) -> None:
     await fake_site.publish_final("before the page came")

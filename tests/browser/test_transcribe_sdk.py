@@ -112,7 +112,7 @@ async def test_partials_then_finals_then_the_end(sdk: Sdk) -> None:
 
 
 async def test_the_last_final_comes_if_the_app_ends_the_audio_itself(sdk: Sdk) -> None:
-    """And not the SDK, which closes the socket at once and hears nothing more."""
+    """And not the SDK, which closes the socket at once and receives nothing more."""
     by_the_app = await sdk.stream(end="event")
     by_the_sdk = await sdk.stream(end="sdk")
 
@@ -140,14 +140,16 @@ async def test_an_exception_at_the_start(
 ) -> None:
     outcome = await sdk.stream(**wanted)
 
-    assert (outcome.error, outcome.said) == (error, [])
+    assert (outcome.error, outcome.results) == (error, [])
     assert message in (outcome.message or "")
 
 
 @pytest.mark.parametrize(
     "error", ["BadRequest", "Conflict", "LimitExceeded", "InternalFailure", "ServiceUnavailable"]
 )
-async def test_an_exception_in_mid_stream_follows_what_was_said(sdk: Sdk, error: str) -> None:
+async def test_an_exception_in_mid_stream_follows_the_results_before_it(
+    sdk: Sdk, error: str
+) -> None:
     outcome = await sdk.stream(fault=f"exception-{error}-0.5")
 
     assert outcome.texts == ["One"]
@@ -166,7 +168,7 @@ async def test_a_second_stream_of_the_session_ends_the_first(
     assert second.finals == ["One two"]
 
 
-async def test_a_client_that_falls_silent_is_told_so(sdk: Sdk) -> None:
+async def test_a_client_that_falls_silent_gets_an_exception(sdk: Sdk) -> None:
     outcome = await sdk.stream(fault="idle-0.3", seconds=0.1, end="never")
 
     assert outcome.error == "BadRequestException"
@@ -174,14 +176,14 @@ async def test_a_client_that_falls_silent_is_told_so(sdk: Sdk) -> None:
 
 
 async def test_a_lost_connection_is_an_end_like_any_other_to_the_sdk(sdk: Sdk) -> None:
-    """It tells only who misses the final."""
+    """Only a missing final shows it."""
     outcome = await sdk.stream(fault="disconnect-0.5", end="event")
 
     assert (outcome.error, outcome.texts, outcome.finals) == (None, ["One"], [])
 
 
 async def test_an_upgrade_refused_by_a_status_is_an_error_without_a_name(sdk: Sdk) -> None:
-    """Which is why the service tells it after the upgrade."""
+    """So the service reports errors after the upgrade."""
     outcome = await sdk.stream(fault="refuse-429")
 
-    assert (outcome.error, outcome.status, outcome.said) == ("Error", 500, [])
+    assert (outcome.error, outcome.status, outcome.results) == ("Error", 500, [])

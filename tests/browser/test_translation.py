@@ -39,7 +39,7 @@ def translation(of: Partial | Final, text: str, *, language: str = "fr") -> Tran
     )
 
 
-async def test_what_one_browser_says_is_read_in_french_in_another_and_by_the_speaker(
+async def test_speech_in_one_browser_is_read_in_french_in_another_and_by_the_speaker(
     translated_site: str,
 ) -> None:
     address = f"{translated_site}/?conversation=browser-test"
@@ -78,7 +78,7 @@ async def test_what_one_browser_says_is_read_in_french_in_another_and_by_the_spe
         link = await speaker.evaluate("navigator.clipboard.readText()")
         assert "language=fr" in link
 
-        # Then: the choice is remembered where the address does not say any.
+        # Then: the choice is remembered where the address names none.
         await speaker.goto(address)
         await expect(choice(speaker)).to_have_value("fr")
         await expect(speaker.get_by_label("with originals")).to_be_checked()
@@ -87,7 +87,7 @@ async def test_what_one_browser_says_is_read_in_french_in_another_and_by_the_spe
         assert "language" not in speaker.url
 
 
-async def test_a_link_with_a_language_that_is_not_offered_says_so_and_shows_the_originals(
+async def test_a_link_with_a_language_that_is_not_offered_warns_and_shows_the_originals(
     translated_site: str,
 ) -> None:
     for language in ("cy", "no such thing"):

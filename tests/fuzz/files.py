@@ -91,7 +91,7 @@ def mutated(number: int) -> bytes:
 
 
 def _place(data: bytearray, chance: random.Random) -> int:
-    """Return a position; every other time in the header, where lengths and codecs are said."""
+    """Return a position; every other time in the header, where lengths and codecs are stated."""
     return chance.randrange(min(len(data), chance.choice((64, 512, len(data) + 1))) or 1)
 
 

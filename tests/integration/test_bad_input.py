@@ -145,7 +145,7 @@ async def test_unknown_upgrade_paths_are_refused(service: RunningService) -> Non
     assert refusal.value.status == 404
 
 
-async def test_a_plain_request_is_told_to_upgrade(service: RunningService) -> None:
+async def test_a_plain_request_is_refused_with_upgrade_required(service: RunningService) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{service.url}/api/stt/transcribe") as answer,

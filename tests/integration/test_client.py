@@ -98,7 +98,7 @@ async def line_of(process: asyncio.subprocess.Process) -> str:
         return (await process.stdout.readline()).decode()
 
 
-async def said(url: str, conversation: str) -> list[str]:
+async def snapshot_texts(url: str, conversation: str) -> list[str]:
     """Return the texts of the snapshot."""
     async with Viewer(url, ConnectParameters(conversation_id=conversation)) as viewer:
         snapshot = await anext(aiter(viewer))
@@ -114,7 +114,7 @@ async def test_stream_prints_the_finals_that_viewers_see(
     )
     assert (code, err) == (ExitCode.OK, "")
     assert [len(line.split()) for line in lines] == [8, 8, 1]
-    assert await said(service.url, "printed") == lines
+    assert await snapshot_texts(service.url, "printed") == lines
 
 
 async def test_stream_as_json_prints_the_messages_of_the_protocol(
@@ -172,7 +172,7 @@ async def test_nobody_there_exits_with_4(recording: Path, unused_tcp_port: int) 
         assert "does not answer" in err
 
 
-async def test_a_full_service_exits_with_5_and_says_when_to_come_back(recording: Path) -> None:
+async def test_a_full_service_exits_with_5_and_prints_when_to_retry(recording: Path) -> None:
     async with running_service(slots=1) as service, Speaker(service.url, MONO):
         code, lines, err = await run(service.url, "stream", recording)
         assert (code, lines) == (ExitCode.REFUSED, [])
@@ -210,7 +210,7 @@ async def test_ctrl_c_waits_for_the_last_words(service: RunningService, recordin
     assert process.returncode == ExitCode.INTERRUPTED
     assert first.startswith("... ")
     last = out.decode().splitlines()[-1]
-    assert await said(service.url, "interrupted") == [last]
+    assert await snapshot_texts(service.url, "interrupted") == [last]
 
 
 async def test_ctrl_c_while_the_program_loads_shows_no_stack_trace(recording: Path) -> None:
@@ -263,16 +263,16 @@ async def test_watch_survives_a_restart_of_the_service_without_doubling_a_final(
         process = await watching.__aenter__()
         try:
             _, before, _ = await run(service.url, "stream", recording, *arguments)
-            heard = [await line_of(process) for _ in before]
+            printed = [await line_of(process) for _ in before]
             await service.terminate()
             async with running_service(port=port) as restarted:
                 _, after, _ = await run(restarted.url, "stream", recording, *arguments)
-                heard += [await line_of(process) for _ in after]
+                printed += [await line_of(process) for _ in after]
                 process.send_signal(signal.SIGINT)
                 rest, err = await process.communicate()
         finally:
             await watching.__aexit__(None, None, None)
-    assert [line.strip() for line in heard] == [f"Ada: {text}" for text in [*before, *after]]
+    assert [line.strip() for line in printed] == [f"Ada: {text}" for text in [*before, *after]]
     assert (rest, process.returncode) == (b"", ExitCode.INTERRUPTED)
     assert b"Connected to standup; nobody has spoken in the last two minutes." in err
     assert b"connecting again" in err
@@ -291,15 +291,15 @@ async def watched(url: str, *arguments: object, lines: int) -> list[str]:
         return [(await line_of(process)).rstrip("\n") for _ in range(lines)]
 
 
-async def test_watch_prints_what_was_said_in_the_language_that_is_read(
+async def test_watch_prints_finals_in_the_language_that_is_read(
     translating: RunningService, recording: Path
 ) -> None:
     url = translating.url
-    _, said_lines, _ = await run(url, "stream", recording, "--fast", "--conversation", "french")
+    _, spoken_lines, _ = await run(url, "stream", recording, "--fast", "--conversation", "french")
     french = await watched(url, "french", "--language", "fr-FR", lines=3)
-    assert french == [f"Speaker: {pseudo(line, 'fr')}" for line in said_lines]
+    assert french == [f"Speaker: {pseudo(line, 'fr')}" for line in spoken_lines]
     english = await watched(url, "french", "--language", "en", lines=3)
-    assert english == [f"Speaker: {line}" for line in said_lines]
+    assert english == [f"Speaker: {line}" for line in spoken_lines]
 
 
 async def test_watch_as_json_prints_the_originals_and_their_translations(
@@ -318,7 +318,7 @@ async def test_watch_as_json_prints_the_originals_and_their_translations(
         assert translation["text"] == pseudo(original["text"], "fr")
 
 
-async def test_a_language_that_is_not_offered_exits_with_5_and_says_where_to_look(
+async def test_a_language_that_is_not_offered_exits_with_5_and_names_the_list(
     translating: RunningService,
 ) -> None:
     code, _, err = await run(translating.url, "watch", "c", "--language", "cy")
@@ -367,7 +367,7 @@ async def test_one_channel_cannot_be_separated(service: RunningService, recordin
     assert "two channels" in err
 
 
-async def test_a_wish_that_the_engine_does_not_fulfil_exits_with_5_and_says_what_to_do(
+async def test_an_option_that_the_engine_lacks_exits_with_5_and_advice(
     service: RunningService, tmp_path: Path
 ) -> None:
     stereo = silence(tmp_path / "stereo.wav", 0.5, channels=2)
@@ -395,9 +395,9 @@ async def attentive_service() -> AsyncIterator[tuple[str, dict[str, str]]]:
             if frame.type is aiohttp.WSMsgType.TEXT and "stop" in frame.data:
                 break
         for number, each in enumerate(who, start=1):
-            said = {"speaker": "Ada", "start_time": 0, "end_time": 1, "text": "hello"}
+            spoken = {"speaker": "Ada", "start_time": 0, "end_time": 1, "text": "hello"}
             names = {"utterance_id": f"u-{number}", "timestamp": "2026-11-20T09:00:00Z"}
-            final = Final.model_validate({**given, **said, **names, **each, "seq": number})
+            final = Final.model_validate({**given, **spoken, **names, **each, "seq": number})
             await socket.send_str(encode(final).decode())
         closed = Closed(reason="stopped", duration=0.5, finals=len(who))
         await socket.send_str(encode(closed).decode())

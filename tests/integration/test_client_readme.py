@@ -76,10 +76,10 @@ async def test_what_one_program_speaks_another_one_reads(
         watching.kill()
         await watching.communicate()
 
-    said = out.decode().splitlines()
-    assert len(said) == 1
-    assert len(said[0].split()) == 5
-    assert read.decode() == f"{'Ada' if suffix == '.py' else 'Bob'}: {said[0]}\n"
+    printed = out.decode().splitlines()
+    assert len(printed) == 1
+    assert len(printed[0].split()) == 5
+    assert read.decode() == f"{'Ada' if suffix == '.py' else 'Bob'}: {printed[0]}\n"
 
 
 @pytest.mark.parametrize("name", ["watch.py", "watch.mjs"])

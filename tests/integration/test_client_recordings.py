@@ -111,9 +111,9 @@ async def test_a_recording_goes_up_in_parts_and_comes_back_as_captions(
         watching = await started(environment, "status", path, "--watch", "--json")
         assert watching.stdout is not None
         first = json.loads(await watching.stdout.readline())
-        said = transcript(segment("good morning"), key=key)
+        stored_before = transcript(segment("good morning"), key=key)
         await asyncio.to_thread(
-            DocumentStore(Objects(bucket, s3)).write_transcript, recording(key), said
+            DocumentStore(Objects(bucket, s3)).write_transcript, recording(key), stored_before
         )
         second = json.loads(await watching.stdout.readline())
         assert await watching.wait() == ExitCode.OK
@@ -172,7 +172,7 @@ async def test_ctrl_c_leaves_no_half_of_a_file_in_the_bucket(
     assert not s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
-async def test_ctrl_c_is_heard_while_a_strange_file_is_looked_at(
+async def test_ctrl_c_ends_the_inspection_of_a_strange_file(
     s3: S3Client, bucket: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "strange.wav")
@@ -208,7 +208,7 @@ async def test_two_who_upload_to_one_place_at_once_do_not_replace_each_other(
     assert stored == winner.read_bytes()
 
 
-async def test_what_is_in_the_way_is_said_in_a_line(
+async def test_an_obstacle_is_reported_in_one_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = audio(tmp_path / "talk.wav")
@@ -231,11 +231,11 @@ async def test_a_stored_conversation_is_read_back(
     name, client = f"test-{uuid.uuid4()}", emulator.client("dynamodb")
     client.create_table(**table_definition(name))
     table = ConversationTable(name, client, retention=timedelta(days=36_500))
-    said = [
+    stored_before = [
         utterance(text=text, timestamp=BEGIN + timedelta(seconds=place))
         for place, text in enumerate(("good morning", "everybody"))
     ]
-    for each in said:
+    for each in stored_before:
         await asyncio.to_thread(table.put, each)
     mine = environment | {"CONVERSATIONS_TABLE": name}
 
@@ -247,7 +247,7 @@ async def test_a_stored_conversation_is_read_back(
         "",
     )
     stored = ConversationTranscript.model_validate_json(output.read_bytes())
-    assert list(stored.utterances) == said
+    assert list(stored.utterances) == stored_before
     code, out, err = await run(mine, "transcript", "silence")
     assert (code, out) == (ExitCode.NO_SUCH_RECORDING, "")
     assert err == "silence: nothing is stored of this conversation\n"

@@ -183,7 +183,7 @@ async def test_another_language_than_the_one_it_has_is_refused(
         (["status", "oaths", "--filter"], ExitCode.NO_SUCH_RECORDING, "vocabulary filter oaths"),
     ],
 )
-async def test_what_is_wrong_is_said_with_what_to_do(  # noqa: PLR0917 - fixtures
+async def test_errors_come_with_advice(  # noqa: PLR0917 - fixtures
     environment: dict[str, str],
     names: Path,
     tmp_path: Path,

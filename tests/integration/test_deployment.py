@@ -140,14 +140,14 @@ async def test_messages_events_and_schedules_reach_the_version_that_is_live(clou
         assert alias["FunctionVersion"] != "$LATEST"
 
 
-async def test_what_functions_say_is_kept_for_a_while_in_a_group_of_their_own(
+async def test_logs_of_functions_are_kept_for_a_while_in_a_group_of_their_own(
     cloud: Cloud,
 ) -> None:
-    said = utterance(conversation())
+    spoken = utterance(conversation())
     cloud.client("sqs").send_message(
-        QueueUrl=cloud.resources.queue_url, MessageBody=said.model_dump_json(by_alias=True)
+        QueueUrl=cloud.resources.queue_url, MessageBody=spoken.model_dump_json(by_alias=True)
     )
-    await eventually(lambda: cloud.table.since(said.conversation_id, BEGIN), "it is stored")
+    await eventually(lambda: cloud.table.since(spoken.conversation_id, BEGIN), "it is stored")
     processor = cloud.client("lambda").get_function_configuration(
         FunctionName=cloud.function("transcript_processor")
     )
@@ -195,13 +195,13 @@ async def test_an_unchanged_tree_is_not_deployed_again(tmp_path: Path) -> None:
 async def test_a_function_that_changed_is_deployed_at_the_next_start_and_the_data_stay(
     tmp_path: Path,
 ) -> None:
-    said = utterance(conversation())
+    spoken = utterance(conversation())
     tree = copied_tree(tmp_path / "tree")
     handler = tree / "build" / "functions" / "transcript_processor" / "lambdas"
     handler = handler / "transcript_processor" / "handler.py"
 
     async with cloud_of_one_machine(tmp_path / "data") as before:
-        before.table.put(said)
+        before.table.put(spoken)
         before.client("s3").put_object(
             Bucket=before.resources.recordings_bucket, Key="kept", Body=b"sound"
         )
@@ -224,7 +224,7 @@ async def test_a_function_that_changed_is_deployed_at_the_next_start_and_the_dat
             ]
             == router["FunctionVersion"]
         ), "what did not change keeps its version"
-        assert after.table.since(said.conversation_id, BEGIN) == [said]
+        assert after.table.since(spoken.conversation_id, BEGIN) == [spoken]
         kept = after.client("s3").get_object(Bucket=after.resources.recordings_bucket, Key="kept")
         assert kept["Body"].read() == b"sound"
         late = utterance(conversation())
@@ -233,17 +233,17 @@ async def test_a_function_that_changed_is_deployed_at_the_next_start_and_the_dat
         )
         await eventually(
             lambda: after.table.since(late.conversation_id, BEGIN) == [late],
-            "the new version stores what is said",
+            "the new version stores utterances",
         )
 
 
 async def test_after_a_kill_in_the_middle_the_next_start_goes_back_and_deploys(
     tmp_path: Path,
 ) -> None:
-    said = utterance(conversation())
+    spoken = utterance(conversation())
     data = tmp_path / "data"
     async with cloud_of_one_machine(data) as cloud:
-        cloud.table.put(said)
+        cloud.table.put(spoken)
         bucket = cloud.resources.recordings_bucket
         cloud.client("s3").put_object(Bucket=bucket, Key="kept", Body=b"sound")
     half_made = data / "s3" / "000000000000" / "made-by-what-is-undone"
@@ -258,7 +258,7 @@ async def test_after_a_kill_in_the_middle_the_next_start_goes_back_and_deploys(
         found = again.client("cloudformation").describe_stacks()["Stacks"]
 
         assert {stack["StackStatus"] for stack in found} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-        assert again.table.since(said.conversation_id, BEGIN) == [said]
+        assert again.table.since(spoken.conversation_id, BEGIN) == [spoken]
         kept = again.client("s3").get_object(Bucket=again.resources.recordings_bucket, Key="kept")
         assert kept["Body"].read() == b"sound"
     assert not (data / "services.before").exists()
@@ -285,7 +285,7 @@ def with_command_line(tree: Path, script: str) -> Path:
         ('[ "$1" = synth ] || { echo no luck today; exit 3; }', "deploying the stacks", True),
     ],
 )
-async def test_a_deployment_that_fails_is_told_in_its_own_words_and_undone(
+async def test_a_failed_deployment_is_reported_in_its_own_words_and_undone(
     tmp_path: Path, script: str, step: str, *, advice: bool
 ) -> None:
     """That data can be removed is advice only where these have a part in it."""
@@ -316,18 +316,18 @@ async def test_without_the_command_line_the_command_that_installs_it_is_named(
         await deployment.start(Emulator(tmp_path / "data"), print, root=tree)
 
 
-async def test_a_command_that_hangs_says_that_it_is_at_work_and_is_given_up(
+async def test_a_command_that_hangs_reports_progress_and_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cdk, "PROGRESS_SECONDS", 0.3)
     monkeypatch.setattr(cdk, "TIMEOUT", 1.0)
     tree = with_command_line(copied_tree(tmp_path / "tree"), "sleep 600")
-    said: list[str] = []
+    printed: list[str] = []
 
     with pytest.raises(DeploymentFailed, match="given up after 1 seconds"):
-        await deployment.start(Emulator(tmp_path / "data"), said.append, root=tree)
+        await deployment.start(Emulator(tmp_path / "data"), printed.append, root=tree)
 
-    assert any("... making the templates" in line for line in said)
+    assert any("... making the templates" in line for line in printed)
 
 
 async def test_an_interrupted_deployment_leaves_no_process(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ async def test_an_interrupted_deployment_leaves_no_process(tmp_path: Path) -> No
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
 
-async def test_an_emulator_that_dies_meanwhile_is_told_and_the_next_start_deploys(
+async def test_an_emulator_that_dies_meanwhile_is_reported_and_the_next_start_deploys(
     tmp_path: Path,
 ) -> None:
     emulator = Emulator(tmp_path)
@@ -367,11 +367,11 @@ async def test_an_emulator_that_dies_meanwhile_is_told_and_the_next_start_deploy
         await deploying
 
     again = Emulator(tmp_path)
-    said: list[str] = []
-    resources = await deployment.start(again, said.append)
+    printed: list[str] = []
+    resources = await deployment.start(again, printed.append)
     tables = again.client("dynamodb").list_tables()["TableNames"]
     await again.stop()
-    assert "was not finished" in said[0]
+    assert "was not finished" in printed[0]
     assert tables == [resources.table_name]
 
 

@@ -220,11 +220,11 @@ async def test_bodies_stream_in_both_directions(behind: Behind) -> None:
             await response.write(chunk.upper())
         return response
 
-    heard = asyncio.Event()
+    answered = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first "
-        await heard.wait()  # the answer to the first part comes before the second is sent
+        await answered.wait()  # the answer to the first part comes before the second is sent
         yield b"second"
 
     async with (
@@ -233,7 +233,7 @@ async def test_bodies_stream_in_both_directions(behind: Behind) -> None:
         front.client.post(f"{front.url}/api/echo", data=body()) as answer,
     ):
         assert await answer.content.readany() == b"FIRST "
-        heard.set()
+        answered.set()
         assert await answer.content.read() == b"SECOND"
 
 
@@ -371,7 +371,7 @@ async def test_a_service_that_dies_closes_its_clients_with_bad_gateway(behind: B
         assert (close.type, close.data) == (WSMsgType.CLOSE, server.CLOSE_SERVICE_LOST)
 
 
-async def test_a_client_that_is_cut_off_is_told_to_the_service(behind: Behind) -> None:
+async def test_the_service_is_notified_of_a_client_that_is_cut_off(behind: Behind) -> None:
     seen: asyncio.Queue[object] = asyncio.Queue()
 
     async def service(request: web.Request) -> web.StreamResponse:
@@ -392,7 +392,7 @@ async def test_a_client_that_is_cut_off_is_told_to_the_service(behind: Behind) -
         assert await seen.get() == server.CLOSE_CLIENT_LOST
 
 
-async def test_a_client_that_reads_nothing_is_cut_off_and_the_service_is_told(
+async def test_a_client_that_reads_nothing_is_cut_off_and_the_service_is_notified(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "STUCK_SECONDS", 0.3)

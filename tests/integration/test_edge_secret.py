@@ -61,7 +61,7 @@ async def test_the_containers_health_check_knows_the_secret(
         env={"PATH": os.environ["PATH"], "PORT": str(urlsplit(service.url).port), **known},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await check.communicate()
+    _, printed = await check.communicate()
 
     assert check.returncode == status
-    assert SECRET.encode() not in said
+    assert SECRET.encode() not in printed

@@ -95,29 +95,29 @@ async def test_the_function_is_given_at_most_ten_messages_by_two_processes(cloud
 
 
 async def test_a_conditional_put_stores_an_utterance_once(cloud: Cloud) -> None:
-    said = utterance(conversation())
-    other = said.model_copy(update={"text": "something else"})
+    spoken = utterance(conversation())
+    other = spoken.model_copy(update={"text": "something else"})
 
-    assert [cloud.table.put(each) for each in (said, said, other)] == [True, False, False]
-    assert cloud.table.since(said.conversation_id, BEGIN) == [said]
+    assert [cloud.table.put(each) for each in (spoken, spoken, other)] == [True, False, False]
+    assert cloud.table.since(spoken.conversation_id, BEGIN) == [spoken]
 
 
 async def test_of_many_puts_at_once_exactly_one_is_the_first(cloud: Cloud) -> None:
-    said = utterance(conversation())
+    spoken = utterance(conversation())
     table = cloud.table
 
-    stored = await asyncio.gather(*(asyncio.to_thread(table.put, said) for _ in range(16)))
+    stored = await asyncio.gather(*(asyncio.to_thread(table.put, spoken) for _ in range(16)))
 
     assert sorted(stored) == [False] * 15 + [True]
 
 
 async def test_a_query_gives_pages_of_a_megabyte_in_the_order_of_time(cloud: Cloud) -> None:
     talk = conversation()
-    said = [
+    spoken = [
         utterance(talk, timestamp=BEGIN + timedelta(seconds=second), text="\N{COMET}" * 20_000)
         for second in range(20)
     ]
-    for each in reversed(said):
+    for each in reversed(spoken):
         cloud.table.put(each)
 
     first_page = cloud.client("dynamodb").query(
@@ -128,7 +128,7 @@ async def test_a_query_gives_pages_of_a_megabyte_in_the_order_of_time(cloud: Clo
 
     assert first_page["Count"] < 20
     assert first_page["LastEvaluatedKey"]["conversationId"] == {"S": talk}
-    assert cloud.table.since(talk, BEGIN + timedelta(seconds=1)) == said[1:]
+    assert cloud.table.since(talk, BEGIN + timedelta(seconds=1)) == spoken[1:]
 
 
 async def test_a_batch_of_keys_is_looked_for_at_once(cloud: Cloud) -> None:
@@ -217,16 +217,16 @@ async def test_after_a_stop_everything_is_there_and_works_on_another_port(tmp_pa
 
 
 async def test_after_a_kill_the_data_are_there_and_no_process_is_left(tmp_path: Path) -> None:
-    said = utterance(conversation())
+    spoken = utterance(conversation())
     async with cloud_of_one_machine(tmp_path) as cloud:
         cloud.client("sqs").send_message(
-            QueueUrl=cloud.resources.queue_url, MessageBody=said.model_dump_json(by_alias=True)
+            QueueUrl=cloud.resources.queue_url, MessageBody=spoken.model_dump_json(by_alias=True)
         )
-        await eventually(lambda: cloud.table.since(said.conversation_id, BEGIN), "it is stored")
+        await eventually(lambda: cloud.table.since(spoken.conversation_id, BEGIN), "it is stored")
         functions = psutil.Process(cloud.emulator.pid).children(recursive=True)
         saved = tmp_path / "services" / "dynamodb.json"
         await eventually(
-            lambda: saved.exists() and said.utterance_id in saved.read_text(), "it is saved"
+            lambda: saved.exists() and spoken.utterance_id in saved.read_text(), "it is saved"
         )
 
         os.kill(cloud.emulator.pid, signal.SIGKILL)
@@ -236,7 +236,7 @@ async def test_after_a_kill_the_data_are_there_and_no_process_is_left(tmp_path: 
         await eventually(lambda: not psutil.wait_procs(functions, 0)[1], "the functions end too")
 
     async with cloud_of_one_machine(tmp_path) as cloud:
-        assert cloud.table.since(said.conversation_id, BEGIN) == [said]
+        assert cloud.table.since(spoken.conversation_id, BEGIN) == [spoken]
 
 
 # --- the process --------------------------------------------------------------------------

@@ -88,7 +88,7 @@ async def flooding(url: str, *kinds: str) -> AsyncIterator[None]:
 
 
 async def latency_ms(url: str) -> dict[str, float]:
-    """Return how long after it was said a word is shown, measured in a process of its own."""
+    """Return how long after it was spoken a word is shown, measured in a process of its own."""
     command = ("-m", "benchmarks.load", url, "--streams", "1", "--seconds", "4", "--warm-up", "2")
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE

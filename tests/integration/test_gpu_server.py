@@ -55,7 +55,7 @@ async def test_no_recording_stays_on_the_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - the same
 
 
-async def test_before_the_model_is_loaded_callers_are_told_when_to_come_again() -> None:
+async def test_before_the_model_is_loaded_answers_name_the_time_to_retry() -> None:
     async with gpu_server(loaded=False) as (client, server):
         health, upload = await client.get("/health"), await client.upload("say no")
         await server.parts.inference.wait_until_loaded()
@@ -197,10 +197,10 @@ async def test_a_recording_that_is_too_large_is_refused_also_without_a_length() 
         async with client.session.post(
             f"{client.url}/transcribe", data=pieces(), headers=kind
         ) as unannounced:
-            told = await unannounced.json()
+            answer = await unannounced.json()
 
     assert (announced.status, announced.body["code"]) == (422, "too_large")
-    assert (unannounced.status, told["code"]) == (422, "too_large")
+    assert (unannounced.status, answer["code"]) == (422, "too_large")
 
 
 async def test_an_upload_that_stalls_gives_its_place_back() -> None:
@@ -219,7 +219,7 @@ async def test_an_upload_that_stalls_gives_its_place_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"language": "English"}, "language"),
         ({"surprise": "1"}, "surprise"),
@@ -227,18 +227,18 @@ async def test_an_upload_that_stalls_gives_its_place_back() -> None:
     ],
 )
 async def test_a_field_that_is_none_is_named_and_not_quoted(
-    fields: dict[str, str], said: str
+    fields: dict[str, str], message: str
 ) -> None:
     async with gpu_server() as (client, _):
         answer = await client.upload("say no", fields)
 
     assert (answer.status, answer.body["code"]) == (400, "invalid_request")
-    assert said in answer.body["message"]
+    assert message in answer.body["message"]
     assert "perhaps" not in answer.body["message"]
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"s3_input_path": "talk.mp3"}, "s3_input_path: must be s3://BUCKET/KEY"),
         (
@@ -247,14 +247,14 @@ async def test_a_field_that_is_none_is_named_and_not_quoted(
         ),
     ],
 )
-async def test_a_path_that_is_none_is_said_in_words(body: dict[str, str], said: str) -> None:
+async def test_an_invalid_path_is_explained(body: dict[str, str], message: str) -> None:
     async with gpu_server() as (client, _):
         answer = await client.post("/transcribe-s3", body)
 
-    assert (answer.status, answer.body["message"]) == (400, said)
+    assert (answer.status, answer.body["message"]) == (400, message)
 
 
-async def test_only_who_knows_the_secret_is_let_in() -> None:
+async def test_only_callers_with_the_secret_are_authenticated() -> None:
     async def tried(client: Client, authorization: str | None = None) -> Answer:
         headers = {} if authorization is None else {"Authorization": authorization}
         return await client.upload("say in", None, **headers)
@@ -317,7 +317,7 @@ async def test_it_stays_warm_as_long_as_somebody_asks_for() -> None:
         assert bad.status == 400
 
 
-async def test_a_model_that_cannot_be_loaded_is_told_before_anybody_waits_for_it() -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported_before_any_upload() -> None:
     async with gpu_server(loaded=False, model="missing") as (client, server):
         with pytest.raises(TranscriberUnavailable, match="no such model"):
             await server.parts.inference.wait_until_loaded()

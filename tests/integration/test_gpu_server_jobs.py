@@ -67,13 +67,13 @@ class Jobs:
 
     def counts(self) -> tuple[int, int]:
         """Return how many messages are visible, and how many are in somebody's hands."""
-        told = self.cloud.client("sqs").get_queue_attributes(
+        attributes = self.cloud.client("sqs").get_queue_attributes(
             QueueUrl=self.queue_url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
         )["Attributes"]
         return (
-            int(told["ApproximateNumberOfMessages"]),
-            int(told["ApproximateNumberOfMessagesNotVisible"]),
+            int(attributes["ApproximateNumberOfMessages"]),
+            int(attributes["ApproximateNumberOfMessagesNotVisible"]),
         )
 
     def transcript(self, key: str) -> RecordingTranscript | None:

@@ -1,4 +1,4 @@
-"""What the server says to ECS, and hears of Spot: local addresses, as AWS offers them."""
+"""What the server sends to ECS, and learns of Spot: local addresses, as AWS offers them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_task_is_protected_while_it_works_and_not_longer() -> None:
         (lambda: web.json_response({}, status=500), "500"),
     ],
 )
-async def test_a_refusal_is_told_and_asked_again(
+async def test_a_refusal_is_logged_and_retried(
     refusal: Callable[[], web.Response],
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -93,9 +93,9 @@ async def test_a_refusal_is_told_and_asked_again(
     async with protecting(Work(idle=0), answer):
         await eventually(lambda: len(asked) > 2, "it is asked again")
 
-    told = capsys.readouterr().out
-    assert "task_protection_refused" in told
-    assert reason in told
+    logged = capsys.readouterr().out
+    assert "task_protection_refused" in logged
+    assert reason in logged
 
 
 async def test_the_notice_of_spot_ends_the_wait_and_its_absence_does_not() -> None:

@@ -1,6 +1,6 @@
 """Recordings by URL: what is fetched, and what is refused however it is dressed up.
 
-The fetcher is told that 127.0.0.1 is public. 127.0.0.2 stands for all that it must not reach; its
+The fetcher takes 127.0.0.1 for public. 127.0.0.2 stands for all that it must not reach; its
 server listens, and notes whoever comes.
 """
 

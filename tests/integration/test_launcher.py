@@ -45,7 +45,7 @@ CHUNK = bytes(3_200)  # 100 ms at 16 kHz
 
 
 async def speak(url: str, conversation: str) -> list[str]:
-    """Say three seconds and return the utterances that were promised."""
+    """Speak for three seconds and return the utterances that were final."""
     parameters = TranscribeParameters(sample_rate=16_000, conversation_id=conversation)
     async with Speaker(url, parameters) as talk:
         for _ in range(30):
@@ -64,14 +64,14 @@ async def stored(url: str, conversation: str) -> list[str]:
     raise AssertionError("no snapshot came")
 
 
-async def until_stored(url: str, conversation: str, said: list[str]) -> None:
+async def until_stored(url: str, conversation: str, spoken: list[str]) -> None:
     async def shown() -> bool:
-        return sorted(await stored(url, conversation)) == sorted(said)
+        return sorted(await stored(url, conversation)) == sorted(spoken)
 
-    await eventually(shown, "every promised utterance is stored", every=0.2)
+    await eventually(shown, "every final utterance is stored", every=0.2)
 
 
-async def test_it_says_ready_serves_the_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_it_prints_ready_serves_the_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
     await deployed(tmp_path / "aws")
     began = time.monotonic()
     async with ready_demo(tmp_path) as demo:
@@ -119,14 +119,14 @@ async def test_an_interrupt_while_the_stacks_are_deployed_is_made_good_at_the_ne
         assert await asyncio.to_thread(still_alive, children, seconds=25) == []
 
 
-async def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
+async def test_utterances_survive_a_restart(tmp_path: Path) -> None:
     async with ready_demo(tmp_path) as demo:
-        said = await speak(demo.url, "standup")
-        assert said
+        spoken = await speak(demo.url, "standup")
+        assert spoken
         # At once: what is not in the table yet gets there while it stops.
         assert await demo.end(signal.SIGTERM) == 0
     async with ready_demo(tmp_path) as demo:
-        assert sorted(await stored(demo.url, "standup")) == sorted(said)
+        assert sorted(await stored(demo.url, "standup")) == sorted(spoken)
 
 
 def aws_of(folder: Path) -> dict[str, str]:
@@ -158,15 +158,15 @@ class Home:
         self.s3.put_object(Bucket=self.bucket, Key=f"uploads/{name}", Body=sound)
 
     async def text(self, name: str) -> str:
-        """Return what was said in a recording, once that is known."""
+        """Return the text of a recording, once it is transcribed."""
 
-        def said() -> str | None:
+        def stored_text() -> str | None:
             with suppress(self.s3.exceptions.NoSuchKey):
                 key = f"transcripts/uploads/{name}.txt"
                 return str(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode())
             return None
 
-        return await eventually(said, f"{name} is transcribed", within=90, every=0.2) or ""
+        return await eventually(stored_text, f"{name} is transcribed", within=90, every=0.2) or ""
 
 
 async def test_an_uploaded_recording_is_transcribed_also_after_the_transcriber_has_died(
@@ -254,8 +254,8 @@ async def test_what_could_not_be_saved_is_not_called_kept(tmp_path: Path) -> Non
 
 async def test_a_service_or_emulator_that_dies_is_started_again(tmp_path: Path) -> None:
     async with ready_demo(tmp_path) as demo:
-        said = await speak(demo.url, "standup")
-        await until_stored(demo.url, "standup", said)
+        spoken = await speak(demo.url, "standup")
+        await until_stored(demo.url, "standup", spoken)
         await asyncio.sleep(2.5)  # the emulator saves its state every two seconds
 
         demo.child("ecs_service").kill()
@@ -265,7 +265,7 @@ async def test_a_service_or_emulator_that_dies_is_started_again(tmp_path: Path) 
         await demo.until("The AWS emulator ended by SIGKILL")
         await demo.until("The AWS emulator runs again")
 
-        assert sorted(await stored(demo.url, "standup")) == sorted(said)
+        assert sorted(await stored(demo.url, "standup")) == sorted(spoken)
 
 
 async def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ async def test_an_interrupt_while_it_starts_ends_it_as_well(tmp_path: Path) -> N
         assert still_alive(children, seconds=0) == []
 
 
-async def test_a_second_copy_is_told_where_the_first_one_is(tmp_path: Path) -> None:
+async def test_a_second_copy_prints_where_the_first_one_is(tmp_path: Path) -> None:
     async with ready_demo(tmp_path) as first, launched(tmp_path) as second:
         assert await second.process.wait() == 1
         await second.until(f"(process {first.process.pid}, {first.url})")
@@ -369,7 +369,7 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         assert "Traceback" not in demo.output
 
 
-async def test_the_lock_says_where_the_demo_is_only_while_it_runs(tmp_path: Path) -> None:
+async def test_the_lock_names_the_address_of_the_demo_only_while_it_runs(tmp_path: Path) -> None:
     port = free_port()
     async with ready_demo(tmp_path, port=port) as demo:
         known = json.loads((tmp_path / "demo.lock").read_text())
@@ -386,12 +386,12 @@ async def test_with_transcribe_as_engine_it_brings_a_transcribe_of_its_own(tmp_p
             for offset in range(0, len(speech), 3_200):
                 await talk.send(speech[offset : offset + 3_200])
             await talk.stop()
-            said = [message.text async for message in talk if isinstance(message, Final)]
+            spoken = [message.text async for message in talk if isinstance(message, Final)]
         served = (tmp_path / "logs" / "transcribe.log").read_text()
         announced = demo.printed[0]
 
     assert announced.startswith("Amazon Transcribe: a local one, for there are no AWS credentials")
-    assert "hello world" in " ".join(said)
+    assert "hello world" in " ".join(spoken)
     assert "Serving ws://127.0.0.1:" in served
 
 
@@ -450,9 +450,9 @@ async def test_with_credentials_of_ones_own_speech_goes_there_and_finals_stay_he
             aws_config_file=config,
         ) as demo,
     ):
-        said = await speak(demo.url, "talk")
-        assert said
-        await until_stored(demo.url, "talk", said)
+        spoken = await speak(demo.url, "talk")
+        assert spoken
+        await until_stored(demo.url, "talk", spoken)
 
         emulators = demo.child("program.py").environ()
         commands = [process.cmdline() for process in demo.children()]

@@ -64,7 +64,7 @@ async def send_audio(talk: Speaker, seconds: float) -> None:
 async def speak(
     url: str, conversation: str | None, seconds: float, **options: Any
 ) -> list[Message]:
-    """Say something, stop, and return everything that was answered."""
+    """Speak, stop, and return every answer."""
     async with speaker(url, conversation, **options) as talk:
         await send_audio(talk, seconds)
         await talk.stop()

@@ -152,7 +152,7 @@ async def test_a_browser_may_ask_for_more_than_the_upgrade(
     ],
     ids=["UTF-8", "bit", "bit of a ping", "no begin", "mixed", "no mask", "no mask at end", "code"],
 )
-async def test_what_is_no_websocket_is_closed_as_the_rfc_says(
+async def test_what_is_no_websocket_is_closed_as_the_rfc_demands(
     service: RunningService, endpoint: str, frames: bytes, code: int
 ) -> None:
     answer = await in_steps(service.url, handshake(endpoint.encode()), frames)
@@ -257,7 +257,7 @@ async def test_a_final_is_dated_by_the_clock_also_after_a_pause(
     assert abs(began + timedelta(seconds=final["startTime"]) - before) < timedelta(seconds=1)
 
 
-async def test_a_late_viewer_of_a_long_recording_is_let_in(
+async def test_a_late_viewer_of_a_long_recording_is_admitted(
     service: RunningService, http: aiohttp.ClientSession
 ) -> None:
     """Two hours of audio in a second: the snapshot is of the last two minutes, not of them all."""

@@ -175,7 +175,7 @@ async def test_the_loop_stays_free_while_workers_decode(engine: PocketsphinxEngi
     assert sorted(gaps)[len(gaps) // 2] < 0.05
 
 
-def test_noise_cannot_be_heard_as_profanity(model: PocketsphinxModel) -> None:
+def test_noise_cannot_be_recognised_as_profanity(model: PocketsphinxModel) -> None:
     assert [word for word in WITHHELD if model.decoder.lookup_word(word) is not None] == []
     assert model.decoder.lookup_word("hello") is not None
 

@@ -117,10 +117,10 @@ async def test_captions_know_what_they_were_made_of(s3: S3Client, name: str) -> 
     assert bucket.write_transcript(audio, ONE)
     assert not bucket.write_transcript(audio, OTHER)
 
-    standing = bucket.objects.head(audio.transcript_key)
-    assert standing is not None
-    assert standing.fingerprint is not None
-    assert bucket.stale_captions(audio.transcript_key, standing.fingerprint) == []
+    version = bucket.objects.head(audio.transcript_key)
+    assert version is not None
+    assert version.fingerprint is not None
+    assert bucket.stale_captions(audio.transcript_key, version.fingerprint) == []
     answer = s3.get_object(Bucket=name, Key=beside(audio.transcript_key, ".vtt"))
     assert b"one thing" in answer["Body"].read()
     assert answer["ContentType"] == "text/vtt; charset=utf-8"
@@ -140,7 +140,7 @@ async def test_invocations_at_once_combine_a_session_once(s3: S3Client, name: st
     combiner = Combiner(bucket, now=lambda: datetime.now(UTC), log=logging.getLogger(__name__))
 
     results = await asyncio.gather(
-        *(asyncio.to_thread(combiner.look, session, lambda: 60.0) for _ in range(4))
+        *(asyncio.to_thread(combiner.combine, session, lambda: 60.0) for _ in range(4))
     )
 
     outcomes = [each.effect for each in results]

@@ -1,7 +1,7 @@
 """Recordings on their whole way while everything on it fails now and then.
 
 `RECORDINGS_WAY_CHUNKS=1000` makes the long run of it: 80 seconds on two free cores. With `-s`
-it says how many calls went wrong.
+it counts how many calls went wrong.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ def combined(way: Way, talk: Talk) -> SessionTranscript:
 
 def assert_true(transcript: SessionTranscript, talk: Talk) -> None:
     """Check that a session has every word at its place."""
-    said = [words(talk.session, number) for number in talk.numbers]
-    begins = list(accumulate((len(each) for each in said), initial=0))
+    texts = [words(talk.session, number) for number in talk.numbers]
+    begins = list(accumulate((len(each) for each in texts), initial=0))
     assert transcript.complete
     assert transcript.gaps == ()
-    assert [segment.text for segment in transcript.segments] == said
+    assert [segment.text for segment in transcript.segments] == texts
     assert [segment.start_time for segment in transcript.segments] == begins[:-1]
     assert transcript.duration == begins[-1]
 
@@ -83,7 +83,7 @@ def assert_once(versions: Counter[str], talks: list[Talk]) -> None:
 
 
 async def under_fire(way: Way, chunks: list[tuple[Talk, int]], victim: str | None) -> None:
-    """Upload chunks, a fifth of which are told of twice, and kill somebody in the middle."""
+    """Upload chunks, a fifth of which are announced twice, and kill somebody in the middle."""
     chance = random.Random(len(chunks))  # noqa: S311 - no secret
 
     def upload() -> None:
@@ -93,12 +93,12 @@ async def under_fire(way: Way, chunks: list[tuple[Talk, int]], victim: str | Non
                 way.repeat_chunk_event(talk, number)
 
     await eventually(way.ready, "the server is ready", within=60)
-    enough = way.proxy.calls.total() + len(chunks) // 2
+    half = way.proxy.calls.total() + len(chunks) // 2
     uploading = asyncio.create_task(asyncio.to_thread(upload))
 
     def in_the_middle() -> bool:
         # Where the server seems busy, more chunks are queued than it is called for.
-        return way.proxy.calls.total() >= enough or uploading.done()
+        return way.proxy.calls.total() >= half or uploading.done()
 
     await eventually(in_the_middle, "calls are made", within=PATIENCE)
     assert victim is None or way.kill(victim)
@@ -111,12 +111,12 @@ async def test_under_fire_every_chunk_is_transcribed_once_and_every_session_comb
     all_talks = talks(max(3, CHUNKS // 40), CHUNKS // max(3, CHUNKS // 40))
     chunks = shuffled(all_talks)
     async with recordings_way(tmp_path) as way:
-        # It is said before the chunks, after them, or by an event.
+        # It is announced before the chunks, after them, or by an event.
         for talk in all_talks[::3]:
             way.describe(talk)
         async with kept_running(way.server):
-            for turn, victim in enumerate(VICTIMS):
-                await under_fire(way, chunks[turn :: len(VICTIMS)], victim)
+            for number, victim in enumerate(VICTIMS):
+                await under_fire(way, chunks[number :: len(VICTIMS)], victim)
             for talk in all_talks[1::3]:
                 way.describe(talk)
             for talk in all_talks[2::3]:

@@ -1,4 +1,4 @@
-"""`make redrive` in the emulator: what failed is mended, sent back, and done."""
+"""`make redrive` in the emulator: what failed is repaired, sent back, and done."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ async def redrive(way: Way, *arguments: str) -> dict[str, Any]:
         env=way.cloud.environment,
         stdout=PIPE,
     )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said
-    found: dict[str, Any] = json.loads(said)
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, printed
+    found: dict[str, Any] = json.loads(printed)
     return found
 
 
@@ -48,7 +48,7 @@ def give_up(way: Way) -> None:
         sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)
 
 
-async def test_a_job_that_became_a_dead_letter_is_done_once_the_server_is_mended(
+async def test_a_dead_letter_is_done_once_the_server_is_repaired(
     tmp_path: Path,
 ) -> None:
     async with recordings_way(tmp_path) as way:

@@ -40,7 +40,7 @@ FINE = {"status": "ok", "ready": True, "queue": {"waiting": 0, "running": 1, "li
 Behaviour = Callable[["Stub", web.Request], Awaitable[web.StreamResponse]]
 
 
-def says(status: int, **headers: str) -> Behaviour:
+def answers(status: int, **headers: str) -> Behaviour:
     async def behave(_stub: Stub, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"code": "whatever"}, status=status, headers=headers)
 
@@ -53,7 +53,7 @@ async def resets(_stub: Stub, request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def says_nothing(stub: Stub, _request: web.Request) -> web.StreamResponse:
+async def answers_nothing(stub: Stub, _request: web.Request) -> web.StreamResponse:
     await stub.over.wait()
     return web.Response()
 
@@ -72,7 +72,7 @@ async def transcribes_and_resets(stub: Stub, request: web.Request) -> web.Stream
 
 async def finds_no_audio(stub: Stub, request: web.Request) -> web.StreamResponse:
     stub.state_now = RecordingState.FAILED
-    return await says(422)(stub, request)
+    return await answers(422)(stub, request)
 
 
 @dataclass
@@ -159,11 +159,11 @@ async def stub() -> AsyncIterator[Stub]:
         (FINE, 503, ServerHealth.NOT_READY),
         ({"status": "ok"}, 200, ServerHealth.NOT_READY),
         ("Yes, I'm ok", 200, ServerHealth.NOT_READY),
-        (says_nothing, 200, ServerHealth.DOWN),
+        (answers_nothing, 200, ServerHealth.DOWN),
         (resets, 200, ServerHealth.DOWN),
     ],
 )
-async def test_what_the_server_says_of_itself_is_believed_and_silence_is_not_waited_for(
+async def test_the_health_of_the_server_is_believed_and_silence_is_not_awaited(
     stub: Stub, health: Any, status: int, server: ServerHealth
 ) -> None:
     stub.health, stub.health_status = health, status
@@ -190,9 +190,9 @@ async def test_a_connection_is_kept_and_replaced_when_it_was_closed_meanwhile(st
     broken = iter([resets])
 
     async def once(_stub: Stub, request: web.Request) -> web.StreamResponse:
-        return await next(broken, says_fine)(stub, request)
+        return await next(broken, answers_fine)(stub, request)
 
-    async def says_fine(_stub: Stub, _request: web.Request) -> web.StreamResponse:
+    async def answers_fine(_stub: Stub, _request: web.Request) -> web.StreamResponse:
         return web.json_response(FINE)
 
     stub.health = once
@@ -219,19 +219,19 @@ async def test_a_connection_that_the_network_has_forgotten_is_replaced(stub: Stu
 @pytest.mark.parametrize(
     ("behaviour", "answer"),
     [
-        (says(200), Transcribed()),
+        (answers(200), Transcribed()),
         (never_ends, Transcribed()),
-        (says(500), NoAnswer()),
-        (says(503), TryLater()),
-        (says(503, **{"Retry-After": "3"}), TryLater(retry_after=3.0)),
-        (says(422), Rejected()),
-        (says(401), Rejected()),
-        (says(307, Location="http://127.0.0.1:1/"), Rejected()),
+        (answers(500), NoAnswer()),
+        (answers(503), TryLater()),
+        (answers(503, **{"Retry-After": "3"}), TryLater(retry_after=3.0)),
+        (answers(422), Rejected()),
+        (answers(401), Rejected()),
+        (answers(307, Location="http://127.0.0.1:1/"), Rejected()),
         (resets, NoAnswer()),
-        (says_nothing, NoAnswer()),
+        (answers_nothing, NoAnswer()),
     ],
 )
-async def test_every_answer_and_every_silence_is_understood(
+async def test_every_answer_and_every_silence_has_a_meaning(
     stub: Stub, behaviour: Behaviour, answer: Answer
 ) -> None:
     stub.script = [behaviour]
@@ -240,8 +240,8 @@ async def test_every_answer_and_every_silence_is_understood(
     assert len(stub.requests) == 1
 
 
-async def test_the_server_is_told_where_the_recording_is_and_by_whom(stub: Stub) -> None:
-    stub.script = [says(200)]
+async def test_the_request_names_the_recording_and_its_caller(stub: Stub) -> None:
+    stub.script = [answers(200)]
 
     await stub.transcribe()
 
@@ -254,14 +254,16 @@ async def test_the_server_is_told_where_the_recording_is_and_by_whom(stub: Stub)
 
 
 async def test_errors_that_pass_are_tried_again_until_it_is_transcribed(stub: Stub) -> None:
-    report = await stub.route(says(500), resets, says(503, **{"Retry-After": "1"}), says(200))
+    report = await stub.route(
+        answers(500), resets, answers(503, **{"Retry-After": "1"}), answers(200)
+    )
 
     assert (report.end, report.attempts) == (Transcribed(), 4)
     assert stub.queued == []
 
 
 async def test_errors_that_do_not_pass_end_in_the_queue(stub: Stub) -> None:
-    report = await stub.route(says(500), says(503), resets, says(500))
+    report = await stub.route(answers(500), answers(503), resets, answers(500))
 
     assert (report.end, report.attempts) == (Enqueue(Reason.SERVER_FAILS), 4)
     assert len(stub.queued) == 1
@@ -282,14 +284,14 @@ async def test_a_failure_on_record_is_neither_tried_again_nor_queued(stub: Stub)
 
 
 async def test_a_wrong_secret_costs_no_recording(stub: Stub) -> None:
-    report = await stub.route(says(401))
+    report = await stub.route(answers(401))
 
     assert (report.end, report.attempts) == (Enqueue(Reason.SERVER_REFUSES), 1)
     assert len(stub.queued) == 1
 
 
 async def test_an_overloaded_server_is_left_alone(stub: Stub) -> None:
-    report = await stub.route(says(503, **{"Retry-After": "60"}))
+    report = await stub.route(answers(503, **{"Retry-After": "60"}))
 
     assert (report.end, report.attempts) == (Enqueue(Reason.SERVER_FULL), 1)
     assert len(stub.queued) == 1

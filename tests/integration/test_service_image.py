@@ -76,7 +76,7 @@ async def send(speaker: Speaker, pcm: bytes) -> None:
         await speaker.send(pcm[at : at + CHUNK])
 
 
-async def test_what_is_said_to_it_ends_in_the_table(container: Container, cloud: Cloud) -> None:
+async def test_speech_ends_in_the_table(container: Container, cloud: Cloud) -> None:
     talk = conversation()
     parameters = TranscribeParameters(sample_rate=16_000, conversation_id=talk)
 
@@ -86,12 +86,12 @@ async def test_what_is_said_to_it_ends_in_the_table(container: Container, cloud:
         finals = [message async for message in speaker if isinstance(message, Final)]
     kept = await stored(cloud, talk)
 
-    heard = " ".join(final.text for final in finals)
-    assert word_error_rate([(SENTENCE, heard)]) < 0.4
+    received = " ".join(final.text for final in finals)
+    assert word_error_rate([(SENTENCE, received)]) < 0.4
     assert [utterance.text for utterance in kept] == [final.text for final in finals]
 
 
-async def test_its_health_check_tells_whether_it_answers(container: Container) -> None:
+async def test_its_health_check_reports_whether_it_answers(container: Container) -> None:
     check = ("python", "-m", "ecs_service.healthcheck")
 
     assert await container.run(*check) == (0, "")
@@ -166,22 +166,22 @@ async def test_who_speaks_when_it_is_stopped_gets_the_last_final(
     talk = conversation()
     parameters = TranscribeParameters(sample_rate=16_000, conversation_id=talk)
     spoken = flite(SENTENCE)
-    heard: list[Message] = []
+    received: list[Message] = []
     async with running_container(maker, image, **settings(cloud)) as stopping:
         async with Speaker(stopping.url, parameters) as speaker:
             await send(speaker, spoken[: len(spoken) // 4 * 3])
             async for message in speaker:
-                heard.append(message)
+                received.append(message)
                 if isinstance(message, Partial) and len(message.text.split()) > 2:
                     break
             began = time.monotonic()
             ending = asyncio.create_task(stopping.terminate())
-            heard += [message async for message in speaker]
+            received += [message async for message in speaker]
         status = await ending
         took = time.monotonic() - began
 
-    finals = [message for message in heard if isinstance(message, Final)]
-    closed = heard[-1]
+    finals = [message for message in received if isinstance(message, Final)]
+    closed = received[-1]
     assert isinstance(closed, Closed)
     assert (closed.reason, closed.finals) == ("draining", len(finals))
     assert finals

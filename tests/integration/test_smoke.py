@@ -31,8 +31,8 @@ async def smoke(folder: Path, *arguments: str) -> tuple[int | None, dict[str, An
         env=aws_of(folder),
         stdout=PIPE,
     )
-    said, _ = await process.communicate()
-    return process.returncode, json.loads(said)
+    printed, _ = await process.communicate()
+    return process.returncode, json.loads(printed)
 
 
 async def test_a_demo_passes_and_one_whose_service_died_does_not(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def presigned(base: str, keys: Credentials = KEYS, **changes: str) -> str:
 
 
 class Client(WSListener):
-    """Keeps what it is told: the results, how it ended."""
+    """Keeps what it receives: the results, how it ended."""
 
     transport: WSTransport
 
@@ -83,7 +83,7 @@ class Client(WSListener):
         self.results: list[dict[str, Any]] = []
         self.exception: tuple[str, str] | None = None
         self.closed_with: WSCloseCode | None = None
-        self.told = asyncio.Event()
+        self.answered = asyncio.Event()
         self.gone = asyncio.Event()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -100,7 +100,7 @@ class Client(WSListener):
                 self.exception = str(message.headers[":exception-type"]), body["Message"]
             else:
                 self.results += body["Transcript"]["Results"]
-        self.told.set()
+        self.answered.set()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         del transport
@@ -174,7 +174,7 @@ async def test_results_come_while_audio_still_goes_on() -> None:
     async with endpoint() as base:
         client = await connected(presigned(base))
         client.speak(CHUNK * 4)
-        await asyncio.wait_for(client.told.wait(), PATIENCE)
+        await asyncio.wait_for(client.answered.wait(), PATIENCE)
 
         assert [text(result) for result in client.results] == ["One"]
         await client.ended()
@@ -190,7 +190,7 @@ async def test_the_end_may_be_an_empty_message() -> None:
     assert client.finals == ["One"]
 
 
-async def test_the_response_tells_of_the_stream() -> None:
+async def test_the_response_describes_the_stream() -> None:
     session = "0b5a2a9c-9b3f-4c33-8a63-0fd6ab0a4d9e"
     async with endpoint() as base:
         client = await connected(presigned(base, session_id=session))
@@ -244,7 +244,7 @@ async def test_an_envelope_signed_by_another_ends_the_stream() -> None:
         (KEYS, lambda url: url.partition("&X-Amz")[0], "MissingAuthenticationTokenException"),
     ],
 )
-async def test_who_did_not_sign_is_told_so_after_the_upgrade(
+async def test_a_wrong_signature_is_reported_after_the_upgrade(
     keys: Credentials, spoil: Callable[[str], str], error: str
 ) -> None:
     async with endpoint() as base:
@@ -256,7 +256,7 @@ async def test_who_did_not_sign_is_told_so_after_the_upgrade(
     assert client.closed_with == WSCloseCode.OK
 
 
-async def test_a_bad_request_is_told_after_the_upgrade() -> None:
+async def test_a_bad_request_is_reported_after_the_upgrade() -> None:
     async with endpoint() as base:
         client = await connected(presigned(base, sample_rate="96000"))
         await client.left()
@@ -379,7 +379,7 @@ async def test_a_stalled_endpoint_reads_no_more() -> None:
     async with endpoint("stall@0.4") as base:
         client = await connected(presigned(base))
         client.speak(CHUNK * 4)
-        await asyncio.wait_for(client.told.wait(), PATIENCE)
+        await asyncio.wait_for(client.answered.wait(), PATIENCE)
         tcp = client.transport.underlying_transport
 
         def is_stuck() -> bool:
@@ -402,7 +402,7 @@ async def test_silence_of_the_client_ends_the_stream() -> None:
     assert "no new audio was received" in client.exception[1]
 
 
-async def test_limit_is_told_after_the_upgrade() -> None:
+async def test_the_limit_is_reported_after_the_upgrade() -> None:
     async with endpoint("limit") as base:
         client = await connected(presigned(base))
         await client.left()
@@ -445,7 +445,7 @@ async def test_a_message_may_come_in_frames() -> None:
 # --- compressed audio ---------------------------------------------------------------------------
 
 
-async def test_flac_says_what_was_dictated() -> None:
+async def test_flac_yields_the_dictated_words() -> None:
     file = encode(dictate([(1, 0.1, 0.4), (2, 2.5, 2.9)], seconds=3.0), "flac")
     async with endpoint(recogniser=Dictation()) as base:
         client = await connected(presigned(base, media_encoding="flac"))
@@ -496,7 +496,7 @@ async def test_what_cannot_be_decoded_is_a_bad_request(encoding: str) -> None:
 # --- what recognises ------------------------------------------------------------------------------
 
 
-async def test_dictated_words_are_heard_again_in_a_second_stream() -> None:
+async def test_dictated_words_are_recognised_in_a_second_stream() -> None:
     pcm = dictate([(1, 0.1, 0.4), (2, 1.2, 1.5), (3, 2.4, 2.7)], seconds=3.4)
     async with endpoint("disconnect@1.9x1", recogniser=Dictation()) as base:
         first = await connected(presigned(base))
@@ -523,7 +523,7 @@ async def test_the_embedded_engine_recognises_what_is_spoken() -> None:
     assert "test of the system" in " ".join(client.finals)
 
 
-async def test_a_server_that_goes_tells_its_streams() -> None:
+async def test_a_server_that_stops_notifies_its_streams() -> None:
     limits = StreamQuota()
     async with endpoint(limits=limits) as base:
         client = await connected(presigned(base))
@@ -538,7 +538,7 @@ async def test_a_server_that_goes_tells_its_streams() -> None:
 # --- the program ----------------------------------------------------------------------------------
 
 
-async def test_the_program_serves_with_a_certificate_until_it_is_told_to_stop(
+async def test_the_program_serves_with_a_certificate_until_a_signal(
     tmp_path: Path,
 ) -> None:
     command = ("-m", "transcribe_endpoint", "--certificates", str(tmp_path))

@@ -47,12 +47,12 @@ CHUNK = 3_200
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    told = Service()
-    server = await ws_create_server(told.open, "127.0.0.1", 0)
-    told.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield told
+    made = Service()
+    server = await ws_create_server(made.open, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield made
     server.close()
-    for stream in told.streams:
+    for stream in made.streams:
         stream.cut()  # those that do not read have not seen the end
         async with asyncio.timeout(5):
             await stream._transport.wait_disconnected()
@@ -105,10 +105,14 @@ async def recognised(engine: TranscribeEngine, words: int) -> list[Result]:
 def assert_is_whole(results: list[Result], words: int) -> None:
     """Assert that no word is lost or doubled, at the right time, and no final rewritten."""
     finals = [r for r in results if r.is_final]
-    heard = [word for final in finals for word in final.words]
-    assert [word.word for word in heard] == [f"w{n}" for n in range(words)]
-    assert [word.start_time for word in heard] == pytest.approx([n / 2 for n in range(words)])
-    assert [word.end_time for word in heard] == pytest.approx([(n + 1) / 2 for n in range(words)])
+    recognised_words = [word for final in finals for word in final.words]
+    assert [word.word for word in recognised_words] == [f"w{n}" for n in range(words)]
+    assert [word.start_time for word in recognised_words] == pytest.approx(
+        [n / 2 for n in range(words)]
+    )
+    assert [word.end_time for word in recognised_words] == pytest.approx(
+        [(n + 1) / 2 for n in range(words)]
+    )
     closed: set[int] = set()
     for result in results:
         assert result.segment not in closed
@@ -279,7 +283,7 @@ EXPIRED = [
 ]
 
 
-@pytest.mark.parametrize("fault", EXPIRED, ids=["refused", "told"])
+@pytest.mark.parametrize("fault", EXPIRED, ids=["refused", "reported"])
 async def test_expired_credentials_are_replaced_by_those_that_the_chain_has_now(
     service: Service, fault: Fault
 ) -> None:
@@ -291,7 +295,7 @@ async def test_expired_credentials_are_replaced_by_those_that_the_chain_has_now(
     assert keys == ["AKIDOLD", "AKIDNEW"]
 
 
-@pytest.mark.parametrize("fault", EXPIRED, ids=["refused", "told"])
+@pytest.mark.parametrize("fault", EXPIRED, ids=["refused", "reported"])
 async def test_expired_credentials_that_nobody_renews_are_an_error(
     service: Service, fault: Fault
 ) -> None:
@@ -415,7 +419,7 @@ async def test_a_peer_that_never_answered_a_ping_is_left_in_peace() -> None:
     assert len(silent.streams) == 1
 
 
-async def test_streams_that_begin_together_take_turns(service: Service) -> None:
+async def test_streams_that_begin_together_start_one_after_the_other(service: Service) -> None:
     engine = engine_at(service.url, starts_per_second=50.0)
     loop = asyncio.get_running_loop()
     before = loop.time()
@@ -428,16 +432,16 @@ async def test_streams_that_begin_together_take_turns(service: Service) -> None:
 async def test_an_outage_of_more_streams_than_begin_in_time_costs_none_of_them(
     service: Service,
 ) -> None:
-    # The last one waits for its turn, for 2.5 s, longer than it has patience with the service.
+    # The last one waits for its start, for 2.5 s, longer than it has patience with the service.
     streams = 10
     service.faults = [Fault(after_words=3, how=Stream.cut)] * streams
     policy = Policy(attempts=2, first_delay=0.01, connect_timeout=2.0)
     engine = engine_at(service.url, policy=policy, starts_per_second=4.0)
 
-    all_heard = await asyncio.gather(*(recognised(engine, 6) for _ in range(streams)))
+    all_finals = await asyncio.gather(*(recognised(engine, 6) for _ in range(streams)))
 
-    for heard in all_heard:
-        assert_is_whole(heard, 6)
+    for recognised_words in all_finals:
+        assert_is_whole(recognised_words, 6)
     assert len(service.requests) == 2 * streams
 
 
@@ -525,7 +529,7 @@ async def test_neither_log_nor_error_holds_a_url_or_a_credential(
     assert "Throttled" in shown or "LimitExceeded" in shown
 
 
-async def test_a_peer_that_says_nothing_at_the_end_gives_a_named_error(service: Service) -> None:
+async def test_a_peer_that_is_silent_at_the_end_gives_a_named_error(service: Service) -> None:
     service.faults = [Fault(at_end=Stream.stall)] * 10
     patience = Patience(tick=0.05, replay_second=0.0, last_final=0.1)
 

@@ -140,8 +140,8 @@ def test_the_sdk_gets_partials_and_finals(sdk: dict[str, list[dict[str, Any]]]) 
     (outcome,) = sdk["whole"]
     assert outcome["error"] is None
     assert outcome["session"]
-    finals = [result for result in outcome["said"] if not result["partial"]]
-    partials = [result for result in outcome["said"] if result["partial"]]
+    finals = [result for result in outcome["results"] if not result["partial"]]
+    partials = [result for result in outcome["results"] if result["partial"]]
     assert [final["text"] for final in finals] == ["One two three.", "Four five six."]
     assert {partial["id"] for partial in partials} <= {final["id"] for final in finals}
     assert partials[0]["text"] == "One"
@@ -155,7 +155,7 @@ def test_the_sdk_streams_side_by_side_on_one_connection(
     assert len({outcome["session"] for outcome in outcomes}) == 3
     for outcome in outcomes:
         assert outcome["error"] is None
-        assert outcome["said"][-1]["partial"] is False
+        assert outcome["results"][-1]["partial"] is False
 
 
 @pytest.mark.parametrize(
@@ -173,14 +173,14 @@ def test_the_sdk_raises_the_services_exceptions(
     (outcome,) = sdk[case]
     assert outcome["error"] == error
     assert message in outcome["message"]
-    assert bool(outcome["said"]) is (case == "exception")
+    assert bool(outcome["results"]) is (case == "exception")
 
 
 def test_a_lost_connection_ends_the_sdks_stream(sdk: dict[str, list[dict[str, Any]]]) -> None:
-    """It says nothing of it, which is why the engine has to."""
+    """It reports no error, which is why the engine has to."""
     (outcome,) = sdk["disconnect"]
     assert outcome["error"] is None
-    assert [result["text"] for result in outcome["said"]] == ["One"]
+    assert [result["text"] for result in outcome["results"]] == ["One"]
 
 
 # --- a client of our own ------------------------------------------------------------------
@@ -304,7 +304,7 @@ class _Client:
         self.h2.send_data(stream, data)
         self.flush()
 
-    async def say(self, stream: int, seconds: float) -> None:
+    async def speak(self, stream: int, seconds: float) -> None:
         """Send audio, and that it ends."""
         for _ in range(round(seconds * 10)):
             await self.send(stream, self.audio(stream))
@@ -351,7 +351,7 @@ async def client(port: int, certificates: Certificates) -> AsyncIterator[_Client
         yield client
 
 
-async def test_a_response_tells_who_the_stream_is(client: _Client) -> None:
+async def test_a_response_identifies_the_stream(client: _Client) -> None:
     answer = client.request(session_id="01234567-89ab-cdef-0123-456789abcdef")
     await client.until(lambda: answer.headers)
     assert answer.headers[":status"] == "200"
@@ -365,7 +365,7 @@ async def test_a_graceful_goaway_leaves_open_streams_alone(client: _Client) -> N
     answer = client.request()
     await client.until(lambda: answer.headers)
     client._writer.write(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8))  # h2 closes itself
-    await client.say(answer.id, 1.3)
+    await client.speak(answer.id, 1.3)
     await client.ended(answer)
     assert answer.finals == ["One two three."]
     await client.until(lambda: client.terminated)
@@ -460,7 +460,7 @@ async def test_a_stalled_stream_takes_no_more_than_its_window(client: _Client) -
 
     other = client.request()
     await client.until(lambda: other.headers)
-    await client.say(other.id, 1.3)
+    await client.speak(other.id, 1.3)
     await client.ended(other)
     assert other.finals == ["One two three."]
     assert client.h2.local_flow_control_window(stalled.id) < 4096
@@ -494,7 +494,7 @@ async def test_transcripts_come_as_the_client_makes_room(
     async with _Client.to(port, certificates, window=100) as client:
         answer = client.request()
         await client.until(lambda: answer.headers)
-        await client.say(answer.id, 2.9)
+        await client.speak(answer.id, 2.9)
         await client.ended(answer)
         assert answer.finals == ["One two three.", "Four five six."]
 
@@ -532,7 +532,7 @@ async def test_an_idle_connection_is_closed(
         assert client.terminated.error_code == ErrorCodes.NO_ERROR
 
 
-async def test_shutting_down_tells_the_streams(certificates: Certificates) -> None:
+async def test_shutting_down_notifies_the_streams(certificates: Certificates) -> None:
     context = certificates.server_context()
     async with contextlib.AsyncExitStack() as stack:
         async with serve_http2(_service(), context=context) as port:
@@ -545,7 +545,7 @@ async def test_shutting_down_tells_the_streams(certificates: Certificates) -> No
             await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_http_1_1_is_for_calls_and_says_so(port: int, certificates: Certificates) -> None:
+async def test_http_1_1_refuses_streams(port: int, certificates: Certificates) -> None:
     context = certificates.client_context(protocols=["http/1.1"])
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"

@@ -50,7 +50,7 @@ async def test_partials_then_finals_then_the_end(sdk: Sdk) -> None:
     assert outcome.session == SESSION
     assert outcome.finals == SCRIPT
     assert outcome.texts[:3] == ["One", "One two", SCRIPT[0]]
-    assert len({result["id"] for result in outcome.said}) == len(SCRIPT)
+    assert len({result["id"] for result in outcome.results}) == len(SCRIPT)
 
 
 @pytest.mark.parametrize("end", ["sdk", "event"])
@@ -83,7 +83,7 @@ async def test_a_medical_stream_has_partials_finals_and_health_information(
     assert outcome.error is None
     assert outcome.session == SESSION
     assert outcome.texts == ["Ask", "Ask Jane."]
-    assert outcome.said[-1]["entities"] == [
+    assert outcome.results[-1]["entities"] == [
         {"StartTime": 0.3, "EndTime": 0.6, "Category": "PHI", "Content": "Jane", "Confidence": 0.98}
     ]
 
@@ -116,7 +116,7 @@ async def test_a_medical_stream_ends_with_the_exceptions_of_any(sdk: Sdk) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["flac", "ogg-opus"])
-async def test_compressed_audio_is_understood(sdk: Sdk, encoding: str) -> None:
+async def test_compressed_audio_is_decoded(sdk: Sdk, encoding: str) -> None:
     file = encode(bytes(2 * 16_000), encoding)
 
     outcome = await sdk.stream(audio=file, MediaEncoding=encoding)
@@ -130,7 +130,7 @@ async def test_compressed_audio_is_understood(sdk: Sdk, encoding: str) -> None:
     ("encoding", "audio"),
     [("g711-ulaw", b"\xff" * 8_000), ("g711-alaw", b"\xd5" * 8_000), ("g729", bytes(1_000))],
 )
-async def test_audio_of_telephones_is_understood(sdk: Sdk, encoding: str, audio: bytes) -> None:
+async def test_audio_of_telephones_is_decoded(sdk: Sdk, encoding: str, audio: bytes) -> None:
     outcome = await sdk.stream(
         audio=audio, size=500, MediaEncoding=encoding, MediaSampleRateHertz=8_000
     )
@@ -199,7 +199,7 @@ async def test_a_refusal_has_its_type_and_status(
 ) -> None:
     outcome = await sdk.stream(fault=fault)
 
-    assert (outcome.status, outcome.error, outcome.said) == (status, error, [])
+    assert (outcome.status, outcome.error, outcome.results) == (status, error, [])
     assert "fault" in (outcome.message or "")
 
 
@@ -213,7 +213,9 @@ async def test_a_wrong_signature_is_refused(sdk: Sdk) -> None:
 @pytest.mark.parametrize(
     "error", ["BadRequest", "Conflict", "LimitExceeded", "InternalFailure", "ServiceUnavailable"]
 )
-async def test_an_exception_in_mid_stream_follows_what_was_said(sdk: Sdk, error: str) -> None:
+async def test_an_exception_in_mid_stream_follows_the_results_before_it(
+    sdk: Sdk, error: str
+) -> None:
     outcome = await sdk.stream(fault=f"exception-{error}-0.5")
 
     assert outcome.texts == ["One"]
@@ -232,7 +234,7 @@ async def test_a_second_stream_of_the_session_ends_the_first(
     assert second.finals == ["One two"]
 
 
-async def test_a_client_that_falls_silent_is_told_so(sdk: Sdk) -> None:
+async def test_a_client_that_falls_silent_gets_an_exception(sdk: Sdk) -> None:
     outcome = await sdk.stream(fault="idle-0.3", seconds=0.1, end="never")
 
     assert outcome.error == "BadRequestException"
@@ -240,7 +242,7 @@ async def test_a_client_that_falls_silent_is_told_so(sdk: Sdk) -> None:
 
 
 async def test_a_lost_connection_is_an_end_like_any_other_to_the_sdk(sdk: Sdk) -> None:
-    """It tells only who misses the final."""
+    """Only a missing final shows it."""
     outcome = await sdk.stream(fault="disconnect-0.5")
 
     assert outcome.error is None
@@ -248,7 +250,7 @@ async def test_a_lost_connection_is_an_end_like_any_other_to_the_sdk(sdk: Sdk) -
     assert outcome.finals == []
 
 
-async def test_a_stalled_stream_says_nothing_and_costs_others_nothing(
+async def test_a_stalled_stream_sends_nothing_and_costs_others_nothing(
     sdk: Sdk, service: TranscribeService
 ) -> None:
     stalled = asyncio.create_task(sdk.stream(fault="stall-0.5", patience=2))

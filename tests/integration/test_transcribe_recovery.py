@@ -124,7 +124,7 @@ async def recognised(
         return [result async for result in recognition]
 
 
-def said(results: list[Result]) -> dict[int, list[tuple[str, float]]]:
+def words_of(results: list[Result]) -> dict[int, list[tuple[str, float]]]:
     """Return the words of each channel with their starts; finals only, none rewritten."""
     words: dict[int, list[tuple[str, float]]] = {}
     closed: set[tuple[int, int]] = set()
@@ -138,11 +138,11 @@ def said(results: list[Result]) -> dict[int, list[tuple[str, float]]]:
 
 
 def assert_same(results: list[Result], expected: dict[int, list[tuple[str, float]]]) -> None:
-    heard = said(results)
-    assert sorted(heard) == sorted(expected)
+    found = words_of(results)
+    assert sorted(found) == sorted(expected)
     for channel, words in expected.items():
-        assert [word for word, _ in heard[channel]] == [word for word, _ in words]
-        starts = [start for _, start in heard[channel]]
+        assert [word for word, _ in found[channel]] == [word for word, _ in words]
+        starts = [start for _, start in found[channel]]
         assert starts == pytest.approx([start for _, start in words], abs=0.05)
 
 
@@ -184,7 +184,7 @@ async def test_two_channels_are_whole_each_by_itself(
 async def test_a_connection_that_is_lost_before_the_answer_loses_no_word(
     certificates: Certificates,
 ) -> None:
-    """Nothing was told yet, so that only the way it ended tells that something is missing."""
+    """No result was sent yet, so only the way it ended shows that something is missing."""
     async with (
         asyncio.timeout(10),
         engine_to(certificates, "disconnect@1x1") as engine,
@@ -235,7 +235,7 @@ async def test_a_peer_that_never_finishes_has_stalled(certificates: Certificates
             await recognised(engine)
 
 
-async def test_a_wrong_secret_is_denied_and_nothing_secret_is_told(
+async def test_a_wrong_secret_is_denied_and_no_secret_is_logged(
     certificates: Certificates,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -272,7 +272,7 @@ async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(-1)
     writer.close()
 
@@ -283,7 +283,7 @@ async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     writer.close()
 
 
-@pytest.mark.parametrize("behaviour", [hang_up, say_nothing, talk_nonsense])
+@pytest.mark.parametrize("behaviour", [hang_up, stay_silent, talk_nonsense])
 async def test_a_peer_that_is_no_websocket_server_is_not_waited_for(
     behaviour: Peer, certificates: Certificates
 ) -> None:

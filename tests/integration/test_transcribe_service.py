@@ -57,13 +57,13 @@ async def captions(
     *faults: str, recogniser: Recogniser | None = None, **settings: object
 ) -> AsyncIterator[RunningService]:
     """Start the endpoint and the service, which knows nothing of it but the address."""
-    heard = TranscribeService(
+    transcribe = TranscribeService(
         recogniser=recogniser or Dictation(),
         secrets={KEY: SECRET},
         faults=Faults(Fault.parse(fault) for fault in faults),
     )
     async with (
-        serve_websocket(heard) as port,
+        serve_websocket(transcribe) as port,
         running_service(
             engine="transcribe",
             transcribe_endpoint=f"ws://127.0.0.1:{port}",
@@ -90,12 +90,12 @@ async def finals(service: RunningService) -> list[tuple[str, list[float]]]:
         ]
 
 
-async def test_what_transcribe_hears_is_captioned_with_its_times() -> None:
+async def test_results_of_transcribe_become_finals_with_their_times() -> None:
     async with captions() as service:
-        said = await finals(service)
+        found = await finals(service)
 
-    assert [text for text, _ in said] == ["word1 word2", "word3 word4"]
-    assert [times for _, times in said] == [
+    assert [text for text, _ in found] == ["word1 word2", "word3 word4"]
+    assert [times for _, times in found] == [
         pytest.approx([0.2, 0.6], abs=0.05),
         pytest.approx([2.0, 2.4], abs=0.05),
     ]
@@ -109,17 +109,17 @@ async def test_a_session_that_dies_costs_no_word_and_doubles_none(fault: str) ->
         expected = await finals(undisturbed)
 
     async with captions(fault) as service:
-        said = await finals(service)
+        found = await finals(service)
 
-    assert [text for text, _ in said] == [text for text, _ in expected]
-    for (_, times), (_, undisturbed_times) in zip(said, expected, strict=True):
+    assert [text for text, _ in found] == [text for text, _ in expected]
+    for (_, times), (_, undisturbed_times) in zip(found, expected, strict=True):
         assert times == pytest.approx(undisturbed_times, abs=0.05)
 
 
 async def received_messages(
     service: RunningService, audio: bytes, **parameters: object
 ) -> list[Message]:
-    """Speak and return what the service tells."""
+    """Speak and return the messages of the service."""
     wanted = TranscribeParameters.model_validate(
         {"sample_rate": 16_000, "conversation_id": "talk", "speaker": "Ada"} | parameters
     )
@@ -133,12 +133,12 @@ async def received_messages(
 
 def by_channel(messages: list[Message]) -> dict[int | None, list[tuple[str, list[float]]]]:
     """Return text and times of words of the finals of each channel."""
-    said: dict[int | None, list[tuple[str, list[float]]]] = {}
+    texts: dict[int | None, list[tuple[str, list[float]]]] = {}
     for final in messages:
         if isinstance(final, Final):
             times = [word.start_time for word in final.words]
-            said.setdefault(final.channel, []).append((final.text, times))
-    return said
+            texts.setdefault(final.channel, []).append((final.text, times))
+    return texts
 
 
 @pytest.mark.parametrize("fault", [None, "disconnect@2.6x1", "disconnect@0.8x2"])
@@ -146,14 +146,14 @@ async def test_two_channels_are_two_transcripts(fault: str | None) -> None:
     async with captions(*filter(None, [fault]), transcribe_allowed=ALLOWED) as service:
         messages = await received_messages(service, BOTH, channels=2, channel_mode="separate")
 
-    said = by_channel(messages)
-    assert [text for text, _ in said[0]] == ["word1 word2", "word3 word4"]
-    assert [text for text, _ in said[1]] == ["word11 word12", "word13"]
-    assert [times for _, times in said[0]] == [
+    found = by_channel(messages)
+    assert [text for text, _ in found[0]] == ["word1 word2", "word3 word4"]
+    assert [text for text, _ in found[1]] == ["word11 word12", "word13"]
+    assert [times for _, times in found[0]] == [
         pytest.approx([0.2, 0.6], abs=0.05),
         pytest.approx([2.0, 2.4], abs=0.05),
     ]
-    assert [times for _, times in said[1]] == [
+    assert [times for _, times in found[1]] == [
         pytest.approx([0.7, 1.1], abs=0.05),
         pytest.approx([2.5], abs=0.05),
     ]
@@ -170,12 +170,12 @@ async def test_two_channels_are_mixed_unless_they_are_asked_for() -> None:
         both_ears = np.repeat(np.frombuffer(SPOKEN, "<i2"), 2).tobytes()
         messages = await received_messages(service, both_ears, channels=2)
 
-    said = by_channel(messages)
-    assert [text for text, _ in said[None]] == ["word1 word2", "word3 word4"]
-    assert list(said) == [None]
+    found = by_channel(messages)
+    assert [text for text, _ in found[None]] == ["word1 word2", "word3 word4"]
+    assert list(found) == [None]
 
 
-async def test_a_label_tells_people_apart_and_leaves_the_speakers_name() -> None:
+async def test_speaker_labels_leave_the_name_of_the_speaker() -> None:
     options = '{"show-speaker-label":"true","partial-results-stability":"high"}'
     async with captions(transcribe_allowed=ALLOWED) as service:
         messages = await received_messages(service, SPOKEN, options=options)
@@ -269,9 +269,9 @@ async def test_a_speaker_who_may_gets_a_medical_transcript(fault: str | None) ->
     async with captions(*faults, recogniser=recogniser, transcribe_allowed=allowed) as service:
         messages = await received_messages(service, SPOKEN, options=json.dumps(wanted))
 
-    said = [message for message in messages if isinstance(message, Final)]
-    assert [final.text for final in said] == ["word1 word2", "word3 word4"]
-    assert all(final.speaker_label for final in said)
+    found = [message for message in messages if isinstance(message, Final)]
+    assert [final.text for final in found] == ["word1 word2", "word3 word4"]
+    assert all(final.speaker_label for final in found)
     assert len(recogniser.requests) == (2 if fault else 1)
     for request in recogniser.requests:
         assert request.operation is START_MEDICAL_STREAM_TRANSCRIPTION
@@ -282,9 +282,9 @@ async def test_where_every_stream_is_medical_a_speaker_asks_for_nothing() -> Non
     recogniser = Remembering()
     async with captions(recogniser=recogniser, transcribe_options=json.dumps(MEDICAL)) as service:
         offer = await ask_for_languages(service.url)
-        said = await finals(service)
+        found = await finals(service)
 
-    assert [text for text, _ in said] == ["word1 word2", "word3 word4"]
+    assert [text for text, _ in found] == ["word1 word2", "word3 word4"]
     assert list(offer.recognition) == ["en-US"]
     assert recogniser.requests[0].operation is START_MEDICAL_STREAM_TRANSCRIPTION
 

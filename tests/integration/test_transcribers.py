@@ -93,7 +93,7 @@ def transcriber(request: pytest.FixtureRequest) -> Transcriber:
     return made
 
 
-def test_whisper_tells_what_was_said_when_word_by_word(
+def test_whisper_transcribes_with_the_times_of_words(
     whisper: FasterWhisper, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "speech", flite(SPEECH) * 2)
@@ -110,7 +110,7 @@ def test_whisper_tells_what_was_said_when_word_by_word(
     assert (found.language, found.engine) == ("en-GB", "faster-whisper scripted")
 
 
-def test_the_embedded_engine_tells_what_was_said(embedded: Embedded, tmp_path: Path) -> None:
+def test_the_embedded_engine_transcribes(embedded: Embedded, tmp_path: Path) -> None:
     path = write(tmp_path / "speech", flite("go forward ten meters"))
 
     found = embedded.transcribe(path, TranscriptionOptions(), nothing)
@@ -145,7 +145,7 @@ def test_any_format_is_read_whatever_the_file_is_called(
         (b"RIFF" + bytes(5000), FailureCode.NOT_AUDIO),
     ],
 )
-def test_what_is_no_recording_is_told_apart(
+def test_what_is_no_recording_is_named(
     transcriber: Transcriber, tmp_path: Path, content: bytes, code: FailureCode
 ) -> None:
     path = tmp_path / "it.wav"
@@ -181,7 +181,7 @@ def test_damaged_audio_is_corrupt(transcriber: Transcriber, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("sound", [bytes(16_000 * 2 * 10), tone(10.0)], ids=["silence", "tone"])
-def test_where_nothing_is_said_there_are_no_words(
+def test_without_speech_there_are_no_words(
     transcriber: Transcriber, tmp_path: Path, sound: bytes
 ) -> None:
     found = transcriber.transcribe(write(tmp_path / "it", sound), TranscriptionOptions(), nothing)
@@ -213,7 +213,7 @@ def test_a_recording_that_is_too_long_is_refused(transcriber: Transcriber, tmp_p
     assert caught.value.code is FailureCode.TOO_LONG
 
 
-def test_a_language_that_is_not_known_is_told(transcriber: Transcriber, tmp_path: Path) -> None:
+def test_an_unknown_language_is_refused(transcriber: Transcriber, tmp_path: Path) -> None:
     path = write(tmp_path / "it", tone(1.0))
 
     with pytest.raises(BadRecording) as caught:
@@ -225,13 +225,11 @@ def test_a_language_that_is_not_known_is_told(transcriber: Transcriber, tmp_path
 
 
 def test_a_job_can_be_stopped(transcriber: Transcriber, tmp_path: Path) -> None:
-    def enough(_done: float) -> None:
+    def stop(_done: float) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        transcriber.transcribe(
-            write(tmp_path / "it", flite(SPEECH)), TranscriptionOptions(), enough
-        )
+        transcriber.transcribe(write(tmp_path / "it", flite(SPEECH)), TranscriptionOptions(), stop)
 
 
 def test_after_a_job_that_raised_it_still_computes(
@@ -262,7 +260,7 @@ def test_an_embedded_engine_that_can_do_no_more_fails_its_check() -> None:
 
 
 @pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json"])
-def test_a_model_without_a_file_is_told_at_once(tmp_path: Path, missing: str) -> None:
+def test_a_model_without_a_file_is_refused_at_once(tmp_path: Path, missing: str) -> None:
     folder = whisper_model(tmp_path / "model")
     (folder / missing).unlink()
 
@@ -322,7 +320,7 @@ needs_whisperx = pytest.mark.skipif(
 
 
 @needs_whisperx
-def test_whisperx_tells_what_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whisperx_transcribes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = str(whisper_model(tmp_path / "scripted", timestamps=False))
     made = WhisperX(WhisperSettings(model, device="cpu", language="en"))
     made._aligners["en"] = (None, None)  # none can be fetched by a test

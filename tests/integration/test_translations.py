@@ -194,7 +194,7 @@ async def test_another_language_is_refused_with_those_there_are(service: Running
     assert "fr, de, pt-PT" in str(refusal)
 
 
-async def test_snapshots_are_not_translated_and_the_error_says_so(service: RunningService) -> None:
+async def test_the_translation_of_snapshots_is_refused(service: RunningService) -> None:
     refusal = await refused(viewer(service.url, "c", "fr", mode="snapshot"))
 
     assert refusal.code is ErrorCode.INVALID_PARAMETER

@@ -36,20 +36,18 @@ def test_in_pieces_it_finds_the_words_of_the_whole_and_utterances_begin_in_time(
     # Pieces of half a minute: as many cuts in four minutes as else in 40.
     monkeypatch.setattr(sequential, "cut_pieces", partial(cut_pieces, longest=30 * 16_000))
     path = tmp_path / "long.wav"
-    said, _ = write_long(path, [each for each in recordings() if each.text], 180)
+    spoken, _ = write_long(path, [each for each in recordings() if each.text], 180)
 
-    rate, off = compare(said, ours(model, str(path)))
-    whole, _ = compare(said, library(model, str(path)))
+    rate, off = compare(spoken, ours(model, str(path)))
+    whole, _ = compare(spoken, library(model, str(path)))
 
     assert rate <= whole + WER_ABOVE
     assert quantile(off, 0.9) < START_P90
-    assert len(off) > 0.9 * len(said)
+    assert len(off) > 0.9 * len(spoken)
 
 
 @pytest.mark.parametrize("name", [None, *WORDLESS])
-def test_where_nothing_is_said_there_are_no_words(
-    model: str, tmp_path: Path, name: str | None
-) -> None:
+def test_without_speech_there_are_no_words(model: str, tmp_path: Path, name: str | None) -> None:
     paths = {each.path.name: each.path for each in recordings()}
     path = paths[name] if name else wav(tmp_path / "silence.wav", silence(60.0))
 

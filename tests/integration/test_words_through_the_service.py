@@ -32,7 +32,7 @@ SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A file, what is said in it, and what the engine alone understands of it."""
+    """A file, what is spoken in it, and what the engine alone recognises of it."""
 
     path: Path
     text: str
@@ -56,26 +56,26 @@ def generated(tmp_path_factory: pytest.TempPathFactory, model: PocketsphinxModel
     spoken = []
     for voice, text in SENTENCES.items():
         path = wav(folder / f"{voice}.wav", silence(0.4) + flite(text, voice) + silence(0.4))
-        spoken.append(Spoken(path, text, understood_alone(path, model)))
+        spoken.append(Spoken(path, text, recognised_alone(path, model)))
     return spoken
 
 
 @pytest.fixture(scope="module")
 def recorded(model: PocketsphinxModel) -> list[Spoken]:
     return [
-        Spoken(r.path, r.text, understood_alone(r.path, model))
+        Spoken(r.path, r.text, recognised_alone(r.path, model))
         for r in recordings()
         if r.text is not None
     ]
 
 
-def understood_alone(path: Path, model: PocketsphinxModel) -> str:
-    """Return what the engine understands of a file's voiced segments, decoded in this process."""
+def recognised_alone(path: Path, model: PocketsphinxModel) -> str:
+    """Return what the engine recognises of a file's voiced segments, decoded in this process."""
     return " ".join(f.text for f in transcribe_segments(b"".join(decode(path)), model))
 
 
 async def streamed(url: str, path: Path, audio: PcmFormat) -> str:
-    """Return what the service understands of a file that is sent in this format."""
+    """Return what the service recognises of a file that is sent in this format."""
     parameters = TranscribeParameters(sample_rate=audio.sample_rate, channels=audio.channels)
     async with Speaker(url, parameters, interim_results=False) as speaker:
 
@@ -104,7 +104,7 @@ async def errors_of_both_ways(
 
 
 @pytest.mark.parametrize("audio", FORMATS, ids=str)
-async def test_generated_speech_is_understood_in_every_format(
+async def test_generated_speech_is_recognised_in_every_format(
     service: RunningService, generated: list[Spoken], audio: PcmFormat
 ) -> None:
     through, alone = await errors_of_both_ways(service.url, generated, audio)
@@ -114,7 +114,7 @@ async def test_generated_speech_is_understood_in_every_format(
 
 
 @pytest.mark.parametrize("audio", SOME_FORMATS, ids=str)
-async def test_real_recordings_are_understood_as_by_the_engine_alone(
+async def test_real_recordings_are_recognised_as_by_the_engine_alone(
     service: RunningService, recorded: list[Spoken], audio: PcmFormat
 ) -> None:
     through, alone = await errors_of_both_ways(service.url, recorded, audio)

@@ -117,7 +117,9 @@ async def test_audio_that_comes_in_odd_pieces_arrives_whole() -> None:
         ("os:abort", "the process died"),
     ],
 )
-async def test_a_model_that_cannot_be_loaded_is_told_at_the_start(factory: str, cause: str) -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported_at_the_start(
+    factory: str, cause: str
+) -> None:
     with pytest.raises(EngineUnavailable, match=cause):
         async with WorkerEngine("broken", ModelSpec(factory, {}), slots=1):
             pass
@@ -170,7 +172,7 @@ async def test_a_dead_worker_is_noticed_at_once() -> None:
 
 async def test_an_exception_of_the_recogniser_fails_its_stream_only() -> None:
     async with counting(policy=NO_RETRY, raise_after=2.5) as engine:
-        with pytest.raises(EngineCrashed, match="told to fail"):
+        with pytest.raises(EngineCrashed, match="set to fail"):
             await recognise(engine, 4)
 
         assert len(await recognise(engine, 2)) == 2

@@ -1,4 +1,4 @@
-"""Models for the worker processes of tests: they block, fail and count, as they are told."""
+"""Models for the worker processes of tests: they block, fail and count, as they are set to."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ class CountingModel:
 
 
 class CountingRecogniser:
-    """Says its process and the number of each second of audio, which it reads in the audio."""
+    """Reports its process and the number of each second of audio, which it reads in the audio."""
 
     def __init__(self, model: CountingModel, language: str) -> None:
         self._model = model
         self._language = language
-        self._heard = b""
-        self._said = 0
+        self._received = b""
+        self._reported = 0
 
     def accept(self, pcm: bytes) -> Iterator[Event]:
         time.sleep(self._model.cost * len(pcm) / 32_000)
-        self._heard += pcm
-        heard = len(self._heard) / 32_000
-        if self._model.raise_after is not None and heard > self._model.raise_after:
-            raise RuntimeError("told to fail")
-        while heard >= self._said + 1:
-            number = int.from_bytes(self._heard[self._said * 32_000 :][:2], "little")
-            self._said += 1
+        self._received += pcm
+        received = len(self._received) / 32_000
+        if self._model.raise_after is not None and received > self._model.raise_after:
+            raise RuntimeError("set to fail")
+        while received >= self._reported + 1:
+            number = int.from_bytes(self._received[self._reported * 32_000 :][:2], "little")
+            self._reported += 1
             yield Result(
-                segment=self._said - 1,
+                segment=self._reported - 1,
                 is_final=True,
                 text=str(number),
-                start=self._said - 1,
-                end=self._said,
+                start=self._reported - 1,
+                end=self._reported,
                 language=self._language,
-                words=(_signature(self._said - 1.0, self._said),),
+                words=(_signature(self._reported - 1.0, self._reported),),
             )
-        yield Progress(heard, self._said)
+        yield Progress(received, self._reported)
 
     def finish(self) -> Iterator[Event]:
-        heard = len(self._heard) / 32_000
-        yield Progress(heard, heard)
+        received = len(self._received) / 32_000
+        yield Progress(received, received)
 
 
 def track(*, cost: float = 0.0, raise_after: float | None = None) -> CountingModel:
@@ -79,5 +79,5 @@ def counted(seconds: int) -> bytes:
 
 
 def _signature(start: float, end: float) -> Word:
-    """Return a word that tells which process has said it."""
+    """Return a word that names the process which reports it."""
     return Word(word=str(os.getpid()), start_time=start, end_time=end, confidence=1.0)

@@ -54,7 +54,7 @@ async def chromium(
     """Start Debian's Chromium.
 
     Args:
-        microphone: a WAV file that is heard once; without one, Chromium's beeps.
+        microphone: a WAV file that is played once; without one, Chromium's beeps.
         connected: whether there is a microphone at all.
         allow: answer the question for the microphone with yes, otherwise with no.
         flags: further switches of Chromium.
@@ -85,10 +85,10 @@ async def visitor(
     expected_errors: Sequence[str] = (),
     dark: bool = False,
 ) -> AsyncIterator[Page]:
-    """Open a page as a new person, and fail if it complains in the console.
+    """Open a page as a new visitor, and fail if it complains in the console.
 
     `expected_errors` are parts of complaints that belong to the test. Violations of the
-    content security policy are among what the console tells.
+    content security policy are among what the console reports.
     """
     context = await browser.new_context(
         viewport={"width": width, "height": 720},

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
 
-#: A failed message comes again after so many seconds. The stacks say a minute, and a poison
+#: A failed message comes again after so many seconds. The stacks set a minute, and a poison
 #: message would take five of them to the dead letters.
 VISIBILITY_TIMEOUT = 2
 
@@ -80,7 +80,7 @@ async def cloud_of_one_machine(
     `functions` is what the functions find in their environments besides.
 
     Raises:
-        EmulatorMissing: `make emulator` was not run; the message says so.
+        EmulatorMissing: `make emulator` was not run; the message names it.
     """
     await deployed(data)
     emulator = Emulator(data, functions=functions)

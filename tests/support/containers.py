@@ -3,7 +3,7 @@
 Not root, without capabilities or a way to new ones; the root is read-only but for the image's
 volumes; the program is process 1 of a process namespace of its own and gets its signals itself.
 The network is the machine's, so the port has to be a free one. What is run, as whom, where and
-with which environment is what the image says.
+with which environment is what the image sets.
 
 Docker does that where it is; otherwise it is done with the programs of util-linux on what
 buildah has built.
@@ -74,7 +74,7 @@ class Container(RunningService):
         return process.returncode, printed.decode().strip()
 
     async def terminate(self) -> int:
-        """Tell the service to end, as ECS does; return its exit code."""
+        """Ask the service to end, as ECS does; return its exit code."""
         if self.process.returncode is None:
             os.kill(self.pid, signal.SIGTERM)
         async with asyncio.timeout(STOP_SECONDS):

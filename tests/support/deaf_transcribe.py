@@ -26,13 +26,13 @@ from picows import (
 
 from tests.support.transcribe_messages import exception, transcript
 
-WORD_BYTES = 16_000  # half a second: a word is heard in it
+WORD_BYTES = 16_000  # half a second: it holds a word
 
 
 class Stream(WSListener):
     """A stream as a service without ears sees it: `w7` is the eighth half second of its audio.
 
-    A partial for each word; four words are a final. What is heard is read in the audio, whose
+    A partial for each word; four words are a final. The words are read in the audio, whose
     samples are the number of the word, so that it knows what it is sent a second time.
     """
 
@@ -42,7 +42,7 @@ class Stream(WSListener):
         self._buffer = EventStreamBuffer()  # type: ignore[no-untyped-call] # the SDK's
         self.audio = b""
         self._words: list[str] = []
-        self._said = 0
+        self._recognised = 0
         self._deaf = False
         self._transport: WSTransport
 
@@ -68,23 +68,23 @@ class Stream(WSListener):
             if self._deaf:
                 continue
             if pcm:
-                self._hear(pcm)
+                self._recognise(pcm)
             else:
                 self._finish()
 
-    def _hear(self, pcm: bytes) -> None:
+    def _recognise(self, pcm: bytes) -> None:
         self.audio += pcm
-        while len(self.audio) >= (self._said + 1) * WORD_BYTES:
-            if self._said == self._fault.after_words:
+        while len(self.audio) >= (self._recognised + 1) * WORD_BYTES:
+            if self._recognised == self._fault.after_words:
                 self._fail()
                 return
-            number = int.from_bytes(self.audio[self._said * WORD_BYTES :][:2], "little")
+            number = int.from_bytes(self.audio[self._recognised * WORD_BYTES :][:2], "little")
             self._words.append(f"w{number}")
-            self._said += 1
-            self._say(partial=len(self._words) < 4)
+            self._recognised += 1
+            self._report(partial=len(self._words) < 4)
 
-    def _say(self, *, partial: bool) -> None:
-        end = self._said / 2
+    def _report(self, *, partial: bool) -> None:
+        end = self._recognised / 2
         start = end - len(self._words) / 2
         self._send(transcript(" ".join(self._words), start, end, partial=partial))
         if not partial:
@@ -95,7 +95,7 @@ class Stream(WSListener):
             self._fault.at_end(self)
             return
         if self._words:
-            self._say(partial=False)
+            self._report(partial=False)
         self._close()
 
     def _fail(self) -> None:

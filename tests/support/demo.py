@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def is_open(port: int) -> bool:
-    """Tell whether somebody listens on a port."""
+    """Return whether somebody listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -142,7 +142,7 @@ async def launched(
 
 @contextlib.asynccontextmanager
 async def ready_demo(folder: Path, **settings: object) -> AsyncIterator[RunningDemo]:
-    """Start a launcher and wait until it says that everything runs."""
+    """Start a launcher and wait until it prints that everything runs."""
     async with launched(folder, **settings) as demo:
         await demo.until("Ready: ")
         yield demo

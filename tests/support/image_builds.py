@@ -1,7 +1,7 @@
 """Builds the service's image for tests: `make images`, with the options that this machine needs.
 
 RuntimeError
-└── CannotBuild    this machine cannot build images; the message says what is missing
+└── CannotBuild    this machine cannot build images; the message names what is missing
 
 Docker builds on the public base image. Without a Docker engine buildah builds as root, without a
 daemon, in chroots on the machine's network. For machines that cannot reach a registry of images its
@@ -42,7 +42,7 @@ CERTIFICATES = "/run/secrets/certificates.pem"
 
 
 class CannotBuild(RuntimeError):
-    """This machine cannot build images; the message says what is missing."""
+    """This machine cannot build images; the message names what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,5 +188,5 @@ def run(call: list[str]) -> str:
 
 
 def succeeds(call: list[str]) -> bool:
-    """Run a program and say whether it ends with status 0."""
+    """Run a program and return whether it ends with status 0."""
     return subprocess.run(call, capture_output=True, check=False, timeout=60).returncode == 0

@@ -68,7 +68,7 @@ async def drill(folder: Path, killed_after: float) -> Drill:
     async with ready_demo(folder) as demo:
         seen = await _watch_and_kill(demo, talk, killed_after)
     async with ready_demo(folder) as demo:
-        await demo.until("named in")  # the line that says where the emulator is
+        await demo.until("named in")  # the line that names the emulator's address
         began = time.monotonic()
         copies = await _copies(demo, folder, talk, seen)
         return Drill(seen, killed_after, copies, time.monotonic() - began)

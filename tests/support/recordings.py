@@ -30,7 +30,7 @@ _SPELLINGS = {"mister": "mr", "missus": "mrs", "doctor": "dr"}
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A real recording. `text` is what one voice says in it, None where it is not known."""
+    """A real recording. `text` is what one voice speaks in it, None where it is not known."""
 
     path: Path
     seconds: float

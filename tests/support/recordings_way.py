@@ -96,7 +96,7 @@ class Way:
         self.cloud.client("s3").put_object(Bucket=self.bucket, Key=key, Body=order.encode())
 
     def describe(self, talk: Talk) -> None:
-        """Say by `metadata.json` of how many chunks a session consists."""
+        """Announce by `metadata.json` of how many chunks a session consists."""
         self.cloud.client("s3").put_object(
             Bucket=self.bucket,
             Key=talk.session.metadata_key,
@@ -104,7 +104,7 @@ class Way:
         )
 
     def end(self, talk: Talk) -> None:
-        """Say by an event that a session has ended, and of how many chunks it consists."""
+        """Announce by an event that a session has ended, and of how many chunks it consists."""
         about = {"userId": talk.session.user_id, "sessionId": talk.session.session_id}
         self.send_event("Session Ended", {"bucket": self.bucket, **about, "chunkCount": talk.count})
 

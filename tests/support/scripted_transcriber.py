@@ -9,8 +9,8 @@ memory WORDS    too little memory, as CTranslate2 has it on a GPU, in these word
 raise           something unexpected, and the model is as good as before
 break           something unexpected, after which the model computes no more
 die             the process ends
-wait PATH       until there is a file at PATH, then it says `done`
-take SECONDS    that long at work, then it says `done`
+wait PATH       until there is a file at PATH, then the transcript is `done`
+take SECONDS    that long at work, then the transcript is `done`
 hang            without a sign of life, for good
 """
 
@@ -60,18 +60,18 @@ class Scripted(Transcriber):
         order, _, rest = path.read_text().partition(" ")
         match order:
             case "say":
-                return _said(rest, options.language)
+                return _transcription(rest, options.language)
             case "wait":
                 while not Path(rest).exists():
                     progress(0.0)
                     time.sleep(0.01)
-                return _said("done", options.language)
+                return _transcription("done", options.language)
             case "take":
                 end = time.monotonic() + float(rest)
                 while (left := end - time.monotonic()) > 0:
                     progress(0.0)
                     time.sleep(min(0.1, left))
-                return _said("done", options.language)
+                return _transcription("done", options.language)
             case "hang":
                 time.sleep(3600)
             case "die":
@@ -97,7 +97,7 @@ def _error(order: str, words: str) -> Exception:
     return BadRecording(FailureCode.NOT_AUDIO, "it is no audio")
 
 
-def _said(text: str, language: str | None) -> Transcription:
+def _transcription(text: str, language: str | None) -> Transcription:
     return Transcription(
         duration=float(len(text)),
         language=language or "en-US",

@@ -21,7 +21,7 @@ from transcribe_endpoint.streams.session import StreamQuota, TranscribeService
 
 HERE = Path(__file__).parents[1] / "aws_sdk_js"
 KEY, SECRET = "AKIDEXAMPLE", "a-secret"
-#: What a stream of `WHOLE` seconds says to its end.
+#: The texts of a stream of `WHOLE` seconds, to its end.
 SCRIPT = ["One two three.", "Four five six."]
 WHOLE = 2.9
 #: Seconds for the next result; a machine may be busy.
@@ -31,7 +31,7 @@ Run = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 def transcribe(**settings: Any) -> TranscribeService:
-    """Return a service that says `SCRIPT` to who has the key."""
+    """Return a service that sends `SCRIPT` to callers with the key."""
     settings.setdefault("recogniser", Script.of_text("\n".join(SCRIPT)))
     limits = StreamQuota(starts_per_second=100)
     return TranscribeService(secrets={KEY: SECRET}, limits=limits, **settings)
@@ -47,7 +47,7 @@ def installed() -> None:
 class Outcome:
     """What the SDK made of a stream."""
 
-    said: list[dict[str, Any]]
+    results: list[dict[str, Any]]
     #: The name of the exception that ended it, its message, and the status of the response.
     error: str | None
     message: str | None
@@ -56,11 +56,11 @@ class Outcome:
 
     @property
     def texts(self) -> list[str]:
-        return [result["text"] for result in self.said]
+        return [result["text"] for result in self.results]
 
     @property
     def finals(self) -> list[str]:
-        return [result["text"] for result in self.said if not result["partial"]]
+        return [result["text"] for result in self.results if not result["partial"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What Transcribe says, as bytes."""
+"""Messages of Transcribe, as bytes."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ RATE = 16_000
 
 async def stream(client: TranscribeStreamingClient, case: dict[str, Any]) -> dict[str, Any]:
     """Stream silence; return what came back, and how it ended."""
-    said: list[dict[str, Any]] = []
-    outcome: dict[str, Any] = {"said": said, "error": None, "message": None, "session": None}
+    results: list[dict[str, Any]] = []
+    outcome: dict[str, Any] = {"results": results, "error": None, "message": None, "session": None}
     opened = None
     try:
         async with asyncio.timeout(PATIENCE):
@@ -41,7 +41,7 @@ async def stream(client: TranscribeStreamingClient, case: dict[str, Any]) -> dic
             outcome["session"] = opened.response.session_id
             sending = asyncio.create_task(send(opened.input_stream, case["seconds"]))
             async for event in opened.output_stream:
-                said.extend(facts(result) for result in event.transcript.results)
+                results.extend(facts(result) for result in event.transcript.results)
             await sending
     except ServiceException as error:
         outcome |= {"error": type(error).__name__, "message": str(error)}

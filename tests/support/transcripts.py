@@ -71,7 +71,7 @@ _words = st.tuples(
     st.one_of(_texts, st.sampled_from(["a", "I", "the", "morning"])),
     st.one_of(_seconds, st.just(1.7e308)),
     _seconds,
-).map(lambda said: Word(word=said[0], start_time=said[1], end_time=said[2], confidence=1))
+).map(lambda parts: Word(word=parts[0], start_time=parts[1], end_time=parts[2], confidence=1))
 
 
 @st.composite
@@ -80,8 +80,8 @@ def _segments(draw: st.DrawFn) -> Segment:
     start = draw(_seconds)
     end = start + draw(st.floats(0, 20, allow_subnormal=False))
     if draw(st.booleans()):  # words of the text, at even times
-        said = text.split() or [text]
-        step = (end - start) / len(said)
+        spoken = text.split() or [text]
+        step = (end - start) / len(spoken)
         words = tuple(
             Word(
                 word=word,
@@ -89,7 +89,7 @@ def _segments(draw: st.DrawFn) -> Segment:
                 end_time=start + (place + 1) * step,
                 confidence=1,
             )
-            for place, word in enumerate(said)
+            for place, word in enumerate(spoken)
         )
     else:  # anything
         words = tuple(draw(st.lists(_words, max_size=5)))

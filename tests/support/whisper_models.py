@@ -1,8 +1,8 @@
-"""Whisper models of chosen weights: real CTranslate2 models that say a given text.
+"""Whisper models of chosen weights: real CTranslate2 models that output a given text.
 
 All weights of a decoder layer are zero but for cross-attention, so what comes out at a step
 depends on the step alone: the position's encoding is the output row of the token that is to come.
-The encoder's positions are the same vectors, each for the time in which its token is said, so that
+The encoder's positions are the same vectors, each for the time of its token, so that
 cross-attention lies on a diagonal, and word times come out as they would of a trained model.
 """
 
@@ -41,7 +41,7 @@ SPECIAL = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is said from `start` to `end`, in seconds of the recording's first half minute."""
+    """What is spoken from `start` to `end`, in seconds of the recording's first half minute."""
 
     start: float
     end: float
@@ -55,10 +55,10 @@ LINES = (
 
 
 def whisper_model(folder: Path, lines: Sequence[Line] = LINES, *, timestamps: bool = True) -> Path:
-    """Write a model that says `lines`, whatever it hears; return its folder.
+    """Write a model that outputs `lines`, whatever its input; return its folder.
 
-    Without `timestamps` it is for callers which ask for none, such as WhisperX, and says nothing
-    of when.
+    Without `timestamps` it is for callers which ask for none, such as WhisperX, and outputs no
+    times.
     """
     from ctranslate2.specs import whisper_spec  # noqa: PLC0415 - with all that it brings
 
@@ -73,9 +73,9 @@ def whisper_model(folder: Path, lines: Sequence[Line] = LINES, *, timestamps: bo
     first = 0 if timestamps else 1  # the last token of the prompt
     steps = np.tile(rows[tokenizer.token_to_id("<|endoftext|>")], (TEXT_POSITIONS, 1))
     steps[first : first + len(script)] = rows[script]
-    said = round(lines[-1].end * POSITIONS_PER_SECOND)
+    spoken = round(lines[-1].end * POSITIONS_PER_SECOND)
     times = np.zeros((AUDIO_POSITIONS, WIDTH))
-    times[:said] = rows[[script[at * len(script) // said] for at in range(said)]]
+    times[:spoken] = rows[[script[at * len(script) // spoken] for at in range(spoken)]]
 
     spec = whisper_spec.WhisperSpec(1, HEADS, 2, HEADS)
     _fill_encoder(spec.encoder, times)
@@ -166,7 +166,7 @@ def _fill_encoder(encoder: Any, times: Any) -> None:
 
 
 def _fill_decoder(decoder: Any, steps: Any, rows: Any) -> None:
-    """Make a decoder that says what it has to, and looks where it is said."""
+    """Make a decoder that outputs the given text, and attends to where it is spoken."""
     same = np.eye(WIDTH)
     decoder.embeddings.weight = _zeros(len(rows), WIDTH)
     decoder.position_encodings.encodings = steps.astype(np.float32)

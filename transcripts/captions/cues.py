@@ -100,28 +100,28 @@ class _Passage:
 def _passages(speech: Iterable[Spoken]) -> Iterable[_Passage]:
     current: _Passage | None = None
     for spoken in speech:
-        said = units(spoken.text, spoken.start, spoken.end, spoken.words)
-        if not said:
+        cut = units(spoken.text, spoken.start, spoken.end, spoken.words)
+        if not cut:
             continue
         if (
             current
             and (current.voice, current.part) == (spoken.voice, spoken.part)
-            and said[0].start - current.units[-1].end < SILENCE
+            and cut[0].start - current.units[-1].end < SILENCE
         ):
-            current.units += _joined(current.units[-1], said)
+            current.units += _joined(current.units[-1], cut)
             continue
         if current:
             yield current
-        current = _Passage(spoken.voice, spoken.part, said)
+        current = _Passage(spoken.voice, spoken.part, cut)
     if current:
         yield current
 
 
-def _joined(before: Unit, said: list[Unit]) -> list[Unit]:
+def _joined(before: Unit, sequence: list[Unit]) -> list[Unit]:
     """Return the units of a segment as they follow another one: in order, and with a space."""
     following = []
     now = before.end
-    for place, unit in enumerate(said):
+    for place, unit in enumerate(sequence):
         start = max(unit.start, now)
         now = max(unit.end, start)
         following.append(
@@ -166,22 +166,22 @@ def _cut(passage: _Passage, room: int) -> list[_Draft]:
     Dynamic programming over the places between units: the best way to here is the best way to an
     earlier place, and a cue from there. A cue is short, so few places come into question.
     """
-    said = passage.units
-    ends = _endings(said)
-    best: list[float] = [0.0, *([float("inf")] * len(said))]
-    cut_before = [0] * (len(said) + 1)
-    for begin in range(len(said)):
+    sequence = passage.units
+    ends = _endings(sequence)
+    best: list[float] = [0.0, *([float("inf")] * len(sequence))]
+    cut_before = [0] * (len(sequence) + 1)
+    for begin in range(len(sequence)):
         whole_from_here = begin == 0 or ends[begin - 1] == SENTENCE
         fits = _Fit(room)
         sentences = 0
-        for last in range(begin, len(said)):
-            unit = said[last]
-            fit = fits.add(unit) and unit.end - said[begin].start <= MAX_SHOWN
+        for last in range(begin, len(sequence)):
+            unit = sequence[last]
+            fit = fits.add(unit) and unit.end - sequence[begin].start <= MAX_SHOWN
             if not fit and last > begin:
                 break
-            following = said[last + 1] if last + 1 < len(said) else None
+            following = sequence[last + 1] if last + 1 < len(sequence) else None
             cost = _ANOTHER_CUE + _ENDS_AFTER[ends[last]] + sentences * _SENTENCE_WITHIN
-            if following and following.start - GAP - said[begin].start < MIN_SHOWN:
+            if following and following.start - GAP - sequence[begin].start < MIN_SHOWN:
                 cost += _TOO_SHORT
             whole = whole_from_here and ends[last] == SENTENCE
             if fits.columns < _FEW_COLUMNS and not whole:
@@ -195,11 +195,11 @@ def _cut(passage: _Passage, room: int) -> list[_Draft]:
     return _drafts(passage, cut_before, room)
 
 
-def _endings(said: Sequence[Unit]) -> list[int]:
-    """Return how good a place there is after each unit, with what pauses tell."""
+def _endings(sequence: Sequence[Unit]) -> list[int]:
+    """Rate the place after each unit by its punctuation and the pause after it."""
     endings = [
         SENTENCE if after.start - unit.end >= _PAUSE else unit.ends
-        for unit, after in pairwise(said)
+        for unit, after in pairwise(sequence)
     ]
     return [*endings, SENTENCE]
 
@@ -235,13 +235,13 @@ def _drafts(passage: _Passage, cut_before: Sequence[int], room: int) -> list[_Dr
     stop = len(passage.units)
     while stop:
         begin = cut_before[stop]
-        said = passage.units[begin:stop]
+        sequence = passage.units[begin:stop]
         drafts.append(
             _Draft(
-                start=said[0].start,
-                end=said[-1].end,
-                lines=_lines(said, room),
-                columns=sum(len(unit.space) + unit.width for unit in said),
+                start=sequence[0].start,
+                end=sequence[-1].end,
+                lines=_lines(sequence, room),
+                columns=sum(len(unit.space) + unit.width for unit in sequence),
                 voice=passage.voice,
             )
         )
@@ -249,29 +249,29 @@ def _drafts(passage: _Passage, cut_before: Sequence[int], room: int) -> list[_Dr
     return drafts[::-1]
 
 
-def _lines(said: Sequence[Unit], room: int) -> tuple[str, ...]:
+def _lines(sequence: Sequence[Unit], room: int) -> tuple[str, ...]:
     """Return one line, or two that are broken where it reads best and about equally long."""
-    widths = [unit.width + len(unit.space) for unit in said]
-    widths[0] = said[0].width
+    widths = [unit.width + len(unit.space) for unit in sequence]
+    widths[0] = sequence[0].width
     total = sum(widths)
-    if total <= room or len(said) == 1:
-        return (_line(said),)
+    if total <= room or len(sequence) == 1:
+        return (_line(sequence),)
     best, chosen = float("inf"), 1
     first = 0
-    for place in range(1, len(said)):
+    for place in range(1, len(sequence)):
         first += widths[place - 1]
-        second = total - first - len(said[place].space)
+        second = total - first - len(sequence[place].space)
         if first > room or second > MAX_COLUMNS:
             continue
         # A second line that is a little longer reads well; a first one hides more of the picture.
-        cost = abs(second - first) / 2 + (4 if first > second else 0) - 6 * said[place - 1].ends
+        cost = abs(second - first) / 2 + (4 if first > second else 0) - 6 * sequence[place - 1].ends
         if cost < best:
             best, chosen = cost, place
-    return _line(said[:chosen]), _line(said[chosen:])
+    return _line(sequence[:chosen]), _line(sequence[chosen:])
 
 
-def _line(said: Sequence[Unit]) -> str:
-    return said[0].text + "".join(unit.space + unit.text for unit in said[1:])
+def _line(sequence: Sequence[Unit]) -> str:
+    return sequence[0].text + "".join(unit.space + unit.text for unit in sequence[1:])
 
 
 # --- times ---------------------------------------------------------------------------------------
@@ -285,9 +285,9 @@ def _timed(drafts: Sequence[_Draft]) -> list[Cue]:
         to_read = max(MIN_SHOWN, -(-draft.columns * 1000 // READING_SPEED))
         end = min(max(draft.end, start + to_read), start + MAX_SHOWN)
         if place + 1 < len(drafts):
-            said = drafts[place + 1].start
-            wanted = min(start + min(to_read, MAX_SHOWN) + GAP, said + MAX_DELAY)
-            following = max(said, wanted, start + MIN_SHOWN + GAP)
+            due = drafts[place + 1].start
+            wanted = min(start + min(to_read, MAX_SHOWN) + GAP, due + MAX_DELAY)
+            following = max(due, wanted, start + MIN_SHOWN + GAP)
             end = min(end, following - GAP)
         turn = place > 0 and draft.voice != drafts[place - 1].voice
         shown.append(Cue(start=start, end=end, lines=draft.lines, voice=draft.voice, turn=turn))

@@ -138,10 +138,10 @@ def plain_lines(speech: Iterable[Spoken], gaps: Sequence[Gap] = ()) -> Iterator[
     for each in speech:
         while missing and missing[-1].chunk < each.part:
             yield f"[{_describe(missing.pop())}]\n"
-        said = clean(each.text)
-        if said:
+        text = clean(each.text)
+        if text:
             changed = each.voice is not None and each.voice != before
-            yield f"{clean(each.voice or '')}: {said}\n" if changed else f"{said}\n"
+            yield f"{clean(each.voice or '')}: {text}\n" if changed else f"{text}\n"
             before = each.voice
     yield from (f"[{_describe(gap)}]\n" for gap in reversed(missing))
 

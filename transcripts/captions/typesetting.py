@@ -85,7 +85,7 @@ def clean(text: str) -> str:
 
 
 def units(text: str, start: float, end: float, words: Sequence[Word] = ()) -> list[Unit]:
-    """Cut a text that is said from `start` to `end` (seconds) into units.
+    """Cut a text that is spoken from `start` to `end` (seconds) into units.
 
     Their times never run backwards and stay within the two given, whatever those of `words` are.
     """
@@ -101,12 +101,12 @@ def units(text: str, start: float, end: float, words: Sequence[Word] = ()) -> li
         Unit(
             text=text[begin:stop],
             space=" " if begin and text[begin - 1] == " " else "",
-            start=said[0],
-            end=said[1],
+            start=span[0],
+            end=span[1],
             width=width(text[begin:stop]),
             ends=_ends(text[begin:stop]),
         )
-        for (begin, stop), said in zip(spans, times, strict=True)
+        for (begin, stop), span in zip(spans, times, strict=True)
     ]
 
 
@@ -131,7 +131,7 @@ def _ends(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the text a word stands (characters), and when it is said (seconds)."""
+    """Where in the text a word stands (characters), and when it is spoken (seconds)."""
 
     begin: int
     end: int
@@ -212,10 +212,10 @@ def _times(
     now = first
     at = 0
     while at < len(spans):
-        said = known[at]
-        if said is not None:
-            now = max(now, said[0])
-            times.append((now, max(now, said[1])))
+        time = known[at]
+        if time is not None:
+            now = max(now, time[0])
+            times.append((now, max(now, time[1])))
             now = times[-1][1]
             at += 1
             continue

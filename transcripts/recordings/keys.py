@@ -16,7 +16,7 @@ Beside the transcript of a session or of a single file, under the same name, lie
 listing of a session's chunks, which the combiner makes at every chunk, is a quarter as long. No
 two of these keys are the same, whatever the recordings are called, for they end differently.
 
-The place of an object tells what it is; whether it really holds audio shows when it is decoded.
+The place of an object decides what it is; whether it really holds audio shows when it is decoded.
 A transcript's key follows from its audio's, so transcribing twice is the same as once, and no
 transcript lies where audio is looked for.
 
@@ -241,5 +241,5 @@ class TranscriptionJob(Model):
     #: Of the event that asked for it, to be found in logs.
     event_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
     requested_at: Timestamp
-    #: Size of the recording in bytes, where the event told it.
+    #: Size of the recording in bytes, where the event has it.
     size: Annotated[int, Field(ge=0)] | None = None

@@ -97,7 +97,7 @@ class Combine:
 
     @property
     def fingerprint(self) -> str:
-        """Tells this from any other combination; the same one gives the same transcript."""
+        """Identifies this combination; the same one gives the same transcript."""
         parts = [f"method {METHOD}"]
         parts += [f"{number} {listed.etag}" for number, listed in self.transcripts]
         parts += [f"{number} {reason}" for number, reason in self.gaps]
@@ -314,7 +314,7 @@ def _moved(
 ) -> SessionSegment:
     """Return a segment on the session's timeline.
 
-    Engines may hear words after the audio's end; here they would be within the next chunk.
+    Engines may report words after the audio's end; here they would be within the next chunk.
     """
 
     def placed(moment: float) -> float:

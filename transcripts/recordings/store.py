@@ -53,7 +53,7 @@ D = TypeVar("D", bound=Model)
 
 
 class UnreadableDocument(Exception):
-    """What lies at a key is not the document that is asked for. Tells no content."""
+    """What lies at a key is not the document that is asked for. Names no content."""
 
 
 class UnknownVersion(UnreadableDocument):

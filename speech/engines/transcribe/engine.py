@@ -34,7 +34,7 @@ from speech.engines.transcribe.pace import NEWCOMER_SECONDS, STARTS_PER_SECOND, 
 from speech.engines.transcribe.session import Patience, TranscribeSession
 from speech.engines.transcribe.websocket import WebSocketTransport
 
-#: Throttling passes within seconds, or it is a quota: about 6 s of attempts tell.
+#: Throttling passes within seconds, or it is a quota: about 6 s of attempts decide.
 POLICY = Policy(attempts=6, first_delay=0.2, max_delay=5.0)
 #: Credentials are waited for so long, and then the answer to the request, in seconds.
 ANSWER_SECONDS = 4.0

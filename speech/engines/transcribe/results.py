@@ -166,11 +166,11 @@ def _by_speaker(
     results = []
     at = 0
     for run in runs:
-        said = words[at : at + run.words]
+        spoken = words[at : at + run.words]
         at += run.words
         last = at == len(words)
-        until = end if last else max(start, said[-1].end_time)
-        results.append((run.speaker, _result(run.text, said, start=start, end=until)))
+        until = end if last else max(start, spoken[-1].end_time)
+        results.append((run.speaker, _result(run.text, spoken, start=start, end=until)))
         start = until if last else max(until, words[at].start_time)
     return results
 

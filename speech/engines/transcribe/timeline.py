@@ -102,9 +102,9 @@ class Settling:
         while marks and marks[0][0] <= until:
             self._silent = marks.popleft()[1]
         silent = self._silent
-        said = min(
+        settled = min(
             max(final, silent if since is None else min(since, silent))
             for final, since in zip(self._finals, open_since, strict=True)
         )
-        self.settled = max(self.settled, said)
+        self.settled = max(self.settled, settled)
         return self.settled

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 
 @given(values=st.lists(st.floats(0, 1e6), min_size=1), share=st.floats(0, 1))
-def test_a_quantile_is_a_measured_value_that_enough_others_do_not_exceed(
+def test_a_quantile_is_a_measured_value_that_its_share_of_values_does_not_exceed(
     values: list[float], share: float
 ) -> None:
     found = quantile(values, share)
@@ -73,7 +73,7 @@ def test_memory_per_stream_is_counted_from_the_smallest_load() -> None:
     assert memory_per_stream(ours) == {("cloudscribe", 50): 5_000, ("cloudscribe", 200): 5_000}
 
 
-def test_a_missed_promise_says_by_how_much() -> None:
+def test_a_missed_target_names_the_excess() -> None:
     lines = verdicts(
         [
             measured("cloudscribe", 200, latency_p95=30.0, cpu_us_per_message=20.0),

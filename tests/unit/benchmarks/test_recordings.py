@@ -57,7 +57,7 @@ def test_half_of_the_weight_is_on_either_side_of_the_middle(
     assert sum(weight for other, weight in weighted if other >= value) >= half * (1 - 1e-9)
 
 
-def test_a_server_that_is_too_slow_by_either_measure_is_told() -> None:
+def test_a_server_that_is_too_slow_by_either_measure_is_reported() -> None:
     slow = pair(passes((5.0, 9.0, 4.8)), passes((5.0, 10.0, 5.0)))
     cpu, time, same, _ = verdicts(Result(pairs=[slow], health=health()))
     assert cpu.startswith("- kept: embedded, 1 at a time, queue: 0.960")
@@ -65,7 +65,7 @@ def test_a_server_that_is_too_slow_by_either_measure_is_told() -> None:
     assert same.startswith("- kept")
 
 
-def test_speed_is_no_merit_where_something_else_was_said() -> None:
+def test_speed_does_not_excuse_wrong_words() -> None:
     quick = pair(passes((5.0, 9.0, 9.0)), passes((5.0, 1.0, 1.0), text="he"))
     _, _, same, _ = verdicts(Result(pairs=[quick], health=health()))
     assert same == "- MISSED: embedded, 1 at a time, queue: transcripts that differ: 1"

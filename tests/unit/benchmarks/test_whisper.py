@@ -26,10 +26,10 @@ def measured(
 
 
 def test_utterances_are_found_by_their_words_although_some_are_wrong() -> None:
-    said = [Utterance(text="ten of clubs", start=1.0), Utterance(text="go forward", start=5.0)]
+    spoken = [Utterance(text="ten of clubs", start=1.0), Utterance(text="go forward", start=5.0)]
 
     rate, off = compare(
-        said, [("10", 1.2, 1.5), ("of", 1.6, 1.8), ("cups.", 2, 3), ("Go", 4.9, 5), ("on", 6, 7)]
+        spoken, [("10", 1.2, 1.5), ("of", 1.6, 1.8), ("cups.", 2, 3), ("Go", 4.9, 5), ("on", 6, 7)]
     )
 
     assert rate == pytest.approx(2 / 5)
@@ -43,7 +43,7 @@ def test_an_utterance_begins_where_its_sound_rises() -> None:
     assert words("In 1813, Mister!") == ["in", "eighteen", "thirteen", "mr"]
 
 
-def test_a_promise_that_is_missed_is_named() -> None:
+def test_a_missed_target_is_named() -> None:
     lines = verdicts(
         [
             measured("ours", 20.0),

@@ -1,4 +1,4 @@
-"""Who is let in, and which pages are not."""
+"""Which callers are admitted, and which pages are refused."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def policy() -> AccessPolicy:
     return AccessPolicy(loopback=False)
 
 
-def test_the_page_behind_cloudfront_is_let_in(policy: AccessPolicy) -> None:
+def test_the_page_behind_cloudfront_is_admitted(policy: AccessPolicy) -> None:
     assert _admitted(policy, Host=BALANCER, Origin=f"https://{PAGE}", X_Forwarded_Host=PAGE)
 
 
-def test_another_page_is_not(policy: AccessPolicy) -> None:
+def test_another_page_is_refused(policy: AccessPolicy) -> None:
     assert not _admitted(
         policy, Host=BALANCER, Origin="https://evil.example", X_Forwarded_Host=PAGE
     )
@@ -62,11 +62,11 @@ def test_a_page_without_a_host_is_refused(policy: AccessPolicy, origin: str) -> 
     assert not _admitted(policy, Host=BALANCER, Origin=origin, X_Forwarded_Host="")
 
 
-def test_where_the_host_is_kept_it_is_enough(policy: AccessPolicy) -> None:
+def test_a_page_that_asks_its_own_host_is_admitted(policy: AccessPolicy) -> None:
     assert _admitted(policy, Host=PAGE, Origin=f"https://{PAGE}")
 
 
-def test_what_is_no_browser_is_let_in(policy: AccessPolicy) -> None:
+def test_a_caller_that_is_no_browser_is_admitted(policy: AccessPolicy) -> None:
     assert _admitted(policy, Host=BALANCER)
 
 
@@ -83,7 +83,7 @@ def test_on_the_loopback_address_the_header_counts_for_nothing() -> None:
     assert not _admitted(local, Host="evil.example", X_Forwarded_Host="localhost:8080")
 
 
-def test_an_origin_that_the_operator_named_is_let_in() -> None:
+def test_an_origin_that_the_operator_named_is_admitted() -> None:
     policy = AccessPolicy(frozenset({"https://other.example"}), loopback=False)
 
     assert _admitted(policy, Host=BALANCER, Origin="https://other.example", X_Forwarded_Host=PAGE)
@@ -104,12 +104,12 @@ def test_whoever_passes_the_edge_by_is_refused(sent: str | None) -> None:
     assert not _admitted(policy, Host=PAGE, **edge)
 
 
-def test_the_edge_is_let_in_and_foreign_pages_behind_it_are_not() -> None:
+def test_the_edge_is_admitted_and_foreign_pages_behind_it_are_refused() -> None:
     policy = AccessPolicy(loopback=False, edge_secret=SECRET)
 
     assert _admitted(policy, Host=PAGE, Origin=f"https://{PAGE}", **{EDGE_HEADER: SECRET})
     assert not _admitted(policy, Host=PAGE, Origin="https://evil.example", **{EDGE_HEADER: SECRET})
 
 
-def test_a_door_does_not_show_its_secret() -> None:
+def test_a_policy_does_not_show_its_secret() -> None:
     assert SECRET not in repr(AccessPolicy(edge_secret=SECRET))

@@ -56,11 +56,11 @@ def test_there_is_never_more_than_the_limit_and_a_newcomer_gets_in_if_anybody_wa
     inside: list[Peer] = []
     for number, since in peers:
         peer = Peer(f"10.0.0.{number}", since)
-        let_in = connections.admit(peer)
+        admitted = connections.admit(peer)
         inside = [each for each in (*inside, peer) if not each.displaced and each is not peer]
-        inside += [peer] * let_in
+        inside += [peer] * admitted
         assert len(connections) == len(inside) <= 5
-        if not let_in:
+        if not admitted:
             assert choose_displaced({each: each.address for each in (*inside, peer)}) in (
                 peer,
                 None,

@@ -41,10 +41,10 @@ def test_a_secret_can_be_in_a_file(tmp_path: Path) -> None:
 
 
 def test_a_short_secret_is_refused_and_not_quoted() -> None:
-    told = refusal(auth_token="hunter2")  # noqa: S106 - a test's
+    text = refusal(auth_token="hunter2")  # noqa: S106 - a test's
 
-    assert "16 characters" in told
-    assert "hunter2" not in told
+    assert "16 characters" in text
+    assert "hunter2" not in text
 
 
 def test_a_queue_needs_the_bucket_of_its_jobs() -> None:
@@ -75,6 +75,6 @@ def test_secrets_leave_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    told = describe()
+    text = describe()
 
-    assert all(name.upper() in told for name in Settings.model_fields)
+    assert all(name.upper() in text for name in Settings.model_fields)

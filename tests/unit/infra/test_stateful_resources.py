@@ -1,7 +1,7 @@
 """Logical ids of what a deployment must not replace.
 
 A resource with another logical id is another resource to CloudFormation: a table or a bucket would
-be made anew and empty, and an address would change. Whoever changes an id here by intent says in
+be made anew and empty, and an address would change. Whoever changes an id here by intent states in
 CHANGELOG.md what users have to do.
 """
 

@@ -42,7 +42,7 @@ WITHOUT_RESOURCE = {
     "transcribe:StartStreamTranscriptionWebSocket",
     "translate:TranslateText",
 }
-#: Names that would keep two environments, or a replacement, from standing side by side.
+#: Names that would keep two environments, or a replacement, from existing side by side.
 PHYSICAL_NAMES = {
     "AWS::DynamoDB::Table": "TableName",
     "AWS::ECS::Cluster": "ClusterName",
@@ -57,7 +57,7 @@ PHYSICAL_NAMES = {
 }
 
 
-def test_cfn_lint_has_nothing_to_say(assembly: Assembly) -> None:
+def test_cfn_lint_has_no_findings(assembly: Assembly) -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     templates = [str(path) for path in assembly.folder.glob("*.template.json")]
 
@@ -105,16 +105,18 @@ def test_demo_and_prod_recognise_through_transcribe_within_an_accounts_quota(
 ) -> None:
     ((_, task),) = assembly.resources("AWS::ECS::TaskDefinition", name)
     (container,) = task["Properties"]["ContainerDefinitions"]
-    told = {each["Name"]: each["Value"] for each in container["Environment"]}
+    variables = {each["Name"]: each["Value"] for each in container["Environment"]}
     most = [
         target["Properties"]["MaxCapacity"]
         for _, target in assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget", name)
     ]
 
-    assert told["ENGINE"] == "transcribe"
+    assert variables["ENGINE"] == "transcribe"
     tasks = (most or [1])[0]
-    assert int(told["SLOTS"]) * tasks in streams
-    assert float(told["TRANSCRIBE_STARTS_PER_SECOND"]) * tasks == pytest.approx(starts, rel=0.001)
+    assert int(variables["SLOTS"]) * tasks in streams
+    assert float(variables["TRANSCRIBE_STARTS_PER_SECOND"]) * tasks == pytest.approx(
+        starts, rel=0.001
+    )
 
 
 def test_what_every_stream_of_an_environment_gets_makes_sense_to_the_service(
@@ -125,8 +127,8 @@ def test_what_every_stream_of_an_environment_gets_makes_sense_to_the_service(
 
     for where, task in tasks:
         for container in task["Properties"]["ContainerDefinitions"]:
-            told = {each["Name"]: each["Value"] for each in container.get("Environment", [])}
-            options = json.loads(told.get("TRANSCRIBE_OPTIONS", "{}"))
+            variables = {each["Name"]: each["Value"] for each in container.get("Environment", [])}
+            options = json.loads(variables.get("TRANSCRIBE_OPTIONS", "{}"))
             assert parse_choices(options, language="en-US"), where
 
 
@@ -268,10 +270,10 @@ def test_only_the_chosen_environment_is_described(tmp_path: Path) -> None:
 
 
 def test_a_load_balancer_that_stands_for_yours_is_pointed_out(assembly: Assembly) -> None:
-    told = (assembly.folder / "manifest.json").read_text()
+    manifest = (assembly.folder / "manifest.json").read_text()
     metadata = "".join(path.read_text() for path in assembly.folder.glob("*-live.metadata.json"))
 
-    assert "stands for one of yours" in told + metadata
+    assert "stands for one of yours" in manifest + metadata
 
 
 def test_an_empty_account_deploys_solo_as_it_is(assembly: Assembly) -> None:
@@ -298,7 +300,7 @@ def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "told"),
+    ("context", "message"),
     [
         (
             {"environment": "nope"},
@@ -310,8 +312,8 @@ def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_provisioned_is_said_in_words(
-    context: dict[str, Any], told: str, tmp_path: Path
+def test_what_cannot_be_provisioned_is_explained(
+    context: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     synth = subprocess.run(
         [sys.executable, "app.py"],
@@ -323,7 +325,7 @@ def test_what_cannot_be_provisioned_is_said_in_words(
     )
 
     assert synth.returncode == 1
-    assert synth.stderr.startswith(told)
+    assert synth.stderr.startswith(message)
 
 
 def _refusing_clear_text(template: dict[str, Any]) -> set[str]:

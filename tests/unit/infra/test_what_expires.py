@@ -102,7 +102,7 @@ def test_the_table_names_nothing_that_is_gone(assembly: Assembly) -> None:
                 assert fnmatch.filter(names, pattern.replace("/", "")), pattern
 
 
-def test_utterances_go_when_the_table_says(assembly: Assembly) -> None:
+def test_utterances_expire_as_documented(assembly: Assembly) -> None:
     (row,) = rows("ConversationsTable")
     kept = {
         int(function["Properties"]["Environment"]["Variables"]["RETENTION_DAYS"])
@@ -114,7 +114,7 @@ def test_utterances_go_when_the_table_says(assembly: Assembly) -> None:
     assert all(re.search(rf"\b{each}\b", row) for each in kept)
 
 
-def test_what_pipelines_keep_is_kept_as_long_as_the_table_says() -> None:
+def test_artifacts_of_pipelines_expire_as_documented() -> None:
     assembly = (ROOT / ".github/workflows/assembly.yml").read_text()
 
     assert "retention-days: 90" in assembly

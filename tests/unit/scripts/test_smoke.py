@@ -86,7 +86,7 @@ def test_a_transcript_of_an_earlier_check_is_not_taken_for_this_ones(cloud: Clou
     assert recording(cloud.outputs).verdict is Verdict.FAILED
 
 
-def test_a_recording_that_fails_says_why(cloud: Cloud) -> None:
+def test_a_failed_recording_is_reported_with_its_cause(cloud: Cloud) -> None:
     failure = beside(CHECK.transcript_key, FAILURE)
     cloud.meanwhile = lambda: put(cloud, failure, {"code": "not_audio", "message": "no sound"})
 
@@ -270,9 +270,9 @@ def test_one_failure_fails_the_whole_and_json_has_every_finding(
     monkeypatch.setattr(smoke, "live", speak)
 
     assert smoke.main([str(tmp_path / "outputs.json"), "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said["url"] == "https://words.example.org"
-    assert [each["verdict"] for each in said["checks"]] == ["ok", "failed", "skipped", "skipped"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["url"] == "https://words.example.org"
+    assert [each["verdict"] for each in report["checks"]] == ["ok", "failed", "skipped", "skipped"]
 
 
 @pytest.mark.parametrize(

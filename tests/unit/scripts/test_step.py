@@ -31,7 +31,7 @@ def test_a_step_is_announced_and_its_output_is_kept(capsys: pytest.CaptureFixtur
     assert Path(".local/logs/setup-web-page.log").read_text() == "words\nmore\n"
 
 
-def test_what_a_command_has_to_say_to_people_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_notes_of_a_command_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert step.main(["Layer", "sh", "-c", "echo words; echo Note: it is slow; echo end"]) == 0
 
     assert capsys.readouterr().out.splitlines()[1:] == [
@@ -40,7 +40,7 @@ def test_what_a_command_has_to_say_to_people_is_shown(capsys: pytest.CaptureFixt
     ]
 
 
-def test_a_step_that_takes_long_says_so(
+def test_a_step_that_takes_long_reports_progress(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step, "HEARTBEAT", 0.05)

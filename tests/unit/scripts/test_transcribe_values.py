@@ -1,4 +1,4 @@
-"""What is known here of Transcribe's streaming API is what Amazon's own packages say of it."""
+"""The values of Transcribe's streaming API agree with Amazon's own packages."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_every_format_comes_out_as_engines_want_it(name: str, channels: int) -> 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_probe_tells_what_the_file_holds(name: str) -> None:
+def test_probe_describes_the_file(name: str) -> None:
     _, codec, rate, _, slack = FORMATS[name]
 
     info = probe(io.BytesIO(recording(name, channels=2)))
@@ -97,7 +97,7 @@ def test_recordings_joined_end_to_end_play_through_a_change_of_format() -> None:
     assert pitch(pcm[-16_000:], 16_000) == pytest.approx(HERTZ, abs=3)
 
 
-def test_what_cannot_be_decoded_is_told_after_what_could() -> None:
+def test_damage_is_reported_after_the_audio_before_it() -> None:
     damaged = bytearray(recording("m4a", seconds=4.0))
     half = len(damaged) // 2
     damaged[half : half + 8_192] = bytes(range(256)) * 32

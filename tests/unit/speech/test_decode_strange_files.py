@@ -28,7 +28,11 @@ def tone(seconds: float, rate: int = RATE, gain: float = 8_000.0) -> npt.NDArray
 
 
 def wav(
-    samples: npt.NDArray[np.int16], *, rate: int = RATE, says: int | None = None, tag: bytes = b""
+    samples: npt.NDArray[np.int16],
+    *,
+    rate: int = RATE,
+    announced: int | None = None,
+    tag: bytes = b"",
 ) -> bytes:
     """Return a WAV file; `samples` has the shape (frames,) or (frames, channels)."""
     channels = 1 if samples.ndim == 1 else samples.shape[1]
@@ -40,7 +44,7 @@ def wav(
         [
             struct.pack("<4sI", b"fmt ", len(fmt)) + fmt,
             tag,
-            struct.pack("<4sI", b"data", len(audio) if says is None else says) + audio,
+            struct.pack("<4sI", b"data", len(audio) if announced is None else announced) + audio,
         ]
     )
     return struct.pack("<4sI4s", b"RIFF", len(chunks) + 4, b"WAVE") + chunks
@@ -84,13 +88,13 @@ def moment(packet: Any) -> Fraction:
     return time
 
 
-def heard(file: bytes) -> npt.NDArray[np.int16]:
+def decoded(file: bytes) -> npt.NDArray[np.int16]:
     return np.frombuffer(b"".join(decode(io.BytesIO(file))), "<i2")
 
 
 def stretches(file: bytes) -> list[tuple[float, float]]:
     """Return from when to when there is sound in a file as it is decoded, seconds."""
-    samples = heard(file)
+    samples = decoded(file)
     usable = samples[: len(samples) // 800 * 800].reshape(-1, 800)
     loud = np.abs(usable.astype(int)).max(axis=1) > 1_000
     edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(int)))
@@ -98,23 +102,23 @@ def stretches(file: bytes) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("text", ["Müller".encode("cp1252"), b"\xff\xfe\x00\xd8", b"\xc3"])
-def test_what_a_tag_says_is_nobodys_concern(text: bytes) -> None:
+def test_the_text_of_a_tag_is_ignored(text: bytes) -> None:
     info = b"INFOIART" + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
     tag = struct.pack("<4sI", b"LIST", len(info)) + info
 
     file = wav(tone(1.0), tag=tag)
 
-    assert len(heard(file)) == RATE
+    assert len(decoded(file)) == RATE
     assert probe(io.BytesIO(file)).duration == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("channels", [3, 5, 6, 8, 10, 16, 17, 20, 24, 32, 60])
-def test_a_voice_on_any_channel_is_heard(channels: int) -> None:
+def test_a_voice_on_any_channel_is_audible(channels: int) -> None:
     for speaking in {0, 2, channels // 2, channels - 1}:
         samples = np.zeros((RATE // 4, channels), "<i2")
         samples[:, speaking] = tone(0.25)
 
-        assert np.abs(heard(wav(samples))).max() > 1_900
+        assert np.abs(decoded(wav(samples))).max() > 1_900
 
 
 @pytest.mark.parametrize(("codec", "kind"), [("aac", "ipod"), ("libopus", "ogg")])
@@ -131,17 +135,17 @@ def test_eight_channels_in_planes_of_their_own_are_read(codec: str, kind: str) -
             output.mux(stream.encode(piece))
         output.mux(stream.encode(None))
 
-    assert len(heard(file.getvalue())) == pytest.approx(RATE, abs=1_600)
+    assert len(decoded(file.getvalue())) == pytest.approx(RATE, abs=1_600)
 
 
-def test_opposite_phases_are_heard() -> None:
-    assert np.abs(heard(wav(np.stack([tone(1.0), -tone(1.0)], axis=1)))).max() > 7_000
+def test_opposite_phases_are_audible() -> None:
+    assert np.abs(decoded(wav(np.stack([tone(1.0), -tone(1.0)], axis=1)))).max() > 7_000
 
 
 @pytest.mark.parametrize("rate", [2**31 - 1, 1_600_000, 0])
 def test_a_rate_that_no_sound_has_is_a_verdict(rate: int) -> None:
     with pytest.raises((CorruptAudio, NotAudio)):
-        heard(wav(tone(1.0), rate=rate))
+        decoded(wav(tone(1.0), rate=rate))
 
 
 def test_floats_that_are_no_numbers_are_silence() -> None:
@@ -151,7 +155,7 @@ def test_floats_that_are_no_numbers_are_silence() -> None:
     data = struct.pack("<4sI", b"data", samples.nbytes) + samples.tobytes()
     file = struct.pack("<4sI4s", b"RIFF", len(fmt + data) + 4, b"WAVE") + fmt + data
 
-    assert heard(file)[[0, 100, 200, 300]].tolist() == [0, 0, 32_767, 16_384]
+    assert decoded(file)[[0, 100, 200, 300]].tolist() == [0, 0, 32_767, 16_384]
 
 
 @pytest.mark.parametrize("kind", ["matroska", "mp4", "mpegts"])
@@ -216,19 +220,19 @@ def test_the_default_track_is_taken_and_named() -> None:
 def test_joined_files_are_read_one_after_the_other() -> None:
     one = wav(tone(1.0))
 
-    assert len(heard(one + one + one)) == 3 * RATE
+    assert len(decoded(one + one + one)) == 3 * RATE
     assert probe(io.BytesIO(one + one)).duration == pytest.approx(2.0)
 
 
 def test_joined_files_may_differ() -> None:
     joined = wav(tone(1.0)) + wav(np.stack([tone(1.0, 48_000)] * 2, axis=1), rate=48_000)
 
-    assert len(heard(joined)) == 2 * RATE
+    assert len(decoded(joined)) == 2 * RATE
 
 
-@pytest.mark.parametrize("says", [0, RATE, 0xFFFFFFFF])
-def test_a_header_that_was_never_brought_up_to_date_loses_nothing(says: int) -> None:
-    assert len(heard(wav(tone(3.0), says=says))) == 3 * RATE
+@pytest.mark.parametrize("announced", [0, RATE, 0xFFFFFFFF])
+def test_a_header_that_was_never_brought_up_to_date_loses_nothing(announced: int) -> None:
+    assert len(decoded(wav(tone(3.0), announced=announced))) == 3 * RATE
 
 
 def test_what_follows_a_stale_header_of_another_format_is_not_lost_silently() -> None:
@@ -248,7 +252,7 @@ def test_what_follows_a_stale_header_of_another_format_is_not_lost_silently() ->
 
 
 @pytest.mark.parametrize(("kind", "codec"), [("flac", "flac"), ("matroska", "libopus")])
-def test_what_breaks_off_says_how_much_is_missing(kind: str, codec: str) -> None:
+def test_a_truncated_file_reports_how_much_is_missing(kind: str, codec: str) -> None:
     pcm = tone(4.0, 48_000).tobytes()
     file = audio_file(pcm, kind, codec, rate=48_000)
 

@@ -98,7 +98,7 @@ def test_segments_are_ordered_and_hold_exactly_the_audio_of_their_range(
 
 
 @given(runs)
-def test_all_speech_that_is_long_enough_is_in_a_segment(probabilities: list[float]) -> None:
+def test_all_speech_beyond_the_shortest_length_is_in_a_segment(probabilities: list[float]) -> None:
     _, segments, _ = cut(probabilities)
 
     for number in range(2, len(probabilities)):

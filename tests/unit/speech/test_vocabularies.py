@@ -35,7 +35,7 @@ def test_a_list_has_a_phrase_a_line() -> None:
         "Phrase\nLos-Angeles\nD.B.",
     ],
 )
-def test_a_table_says_how_phrases_are_written(table: str) -> None:
+def test_a_table_sets_how_phrases_are_written(table: str) -> None:
     found = parse_vocabulary(table.encode())
 
     assert found.phrases == ("Los-Angeles", "D.B.")

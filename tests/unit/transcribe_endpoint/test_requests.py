@@ -165,7 +165,7 @@ def test_sample_rates_from_8_to_48_khz_are_taken(rate: str) -> None:
     assert TranscribeRequest.parse({**PLAIN, "sample-rate": rate}).sample_rate == int(rate)
 
 
-def test_all_wrong_values_are_told_at_once() -> None:
+def test_all_wrong_values_are_named_at_once() -> None:
     message = refusal(media_encoding=None, sample_rate="1")
 
     assert message.startswith("2 validation errors detected: ")
@@ -179,7 +179,7 @@ OPTIONS = "en-US,fr-FR"
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"language-code": None}, "either LanguageCode, IdentifyLanguage"),
         ({"identify-language": TRUE, "language-options": OPTIONS}, "can't set LanguageCode"),
@@ -254,8 +254,8 @@ OPTIONS = "en-US,fr-FR"
         ),
     ],
 )
-def test_options_that_contradict_are_refused(changes: dict[str, str | None], told: str) -> None:
-    assert told in refusal(**changes)
+def test_options_that_contradict_are_refused(changes: dict[str, str | None], message: str) -> None:
+    assert message in refusal(**changes)
 
 
 NAMES = st.sampled_from(sorted(MODEL)).flatmap(

@@ -154,7 +154,7 @@ def test_path_host_and_secret_are_part_of_what_is_signed() -> None:
         _verify_presigned(_presigned(secret=OTHER_SECRET))
 
 
-def test_an_address_holds_as_long_as_it_says() -> None:
+def test_an_address_holds_until_it_expires() -> None:
     query = _presigned(expires=60)
     _verify_presigned(query, now=NOW + timedelta(seconds=60))
     with pytest.raises(Expired) as refused:
@@ -248,7 +248,7 @@ def test_headers_hold_for_five_minutes() -> None:
         _verify_headers(headers, now=NOW + timedelta(minutes=5, seconds=1))
 
 
-def test_http2_says_host_by_another_name() -> None:
+def test_http2_has_the_host_under_another_name() -> None:
     headers = _signed_headers({})
     headers[":authority"] = headers.pop("host")
     _verify_headers(headers)
@@ -315,7 +315,7 @@ def test_what_the_sdk_signs_is_believed() -> None:
 
 
 class _Sender:
-    """Signs frames as the SDK does, at the times it is told."""
+    """Signs frames as the SDK does, at the given times."""
 
     def __init__(self, seed: bytes, *, secret: str = SECRET) -> None:
         self.now = NOW

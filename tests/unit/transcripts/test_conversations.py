@@ -49,8 +49,8 @@ def table(dynamodb: DynamoDBClient) -> ConversationTable:
 
 
 @given(utterances)
-def test_an_item_gives_back_exactly_the_utterance_it_was_made_of(said: Utterance) -> None:
-    assert from_item(to_item(said, WEEK)) == said
+def test_an_item_gives_back_exactly_the_utterance_it_was_made_of(spoken: Utterance) -> None:
+    assert from_item(to_item(spoken, WEEK)) == spoken
 
 
 def test_an_item_expires_after_the_retention_counted_from_its_utterance() -> None:
@@ -71,15 +71,15 @@ def test_an_utterance_is_stored_once_and_never_rewritten(table: ConversationTabl
 
 def test_utterances_come_oldest_first_from_the_moment_on(table: ConversationTable) -> None:
     moments = [BEGIN + timedelta(milliseconds=each) for each in (-1, 0, 1, 60_000)]
-    said = [utterance("talk", timestamp=moment) for moment in moments]
-    for each in reversed(said):
+    spoken = [utterance("talk", timestamp=moment) for moment in moments]
+    for each in reversed(spoken):
         table.put(each)
     table.put(utterance("another talk".replace(" ", "-"), timestamp=BEGIN))
 
-    assert table.since("talk", BEGIN) == said[1:]
+    assert table.since("talk", BEGIN) == spoken[1:]
 
 
-def test_the_table_says_what_it_has_and_what_not(table: ConversationTable) -> None:
+def test_the_table_distinguishes_stored_and_missing_keys(table: ConversationTable) -> None:
     here, there = utterance("talk"), utterance("another")
     table.put(here)
     table.put(there)
@@ -107,14 +107,14 @@ def test_a_conversation_of_which_nothing_is_stored_is_empty(table: ConversationT
 def test_a_conversation_beyond_one_page_of_a_megabyte_comes_whole(
     table: ConversationTable,
 ) -> None:
-    said = [
+    spoken = [
         utterance("talk", timestamp=BEGIN + timedelta(seconds=n), text="\N{COMET}" * 20_000)
         for n in range(30)
     ]
-    for each in said:
+    for each in spoken:
         table.put(each)
 
-    assert table.since("talk", BEGIN) == said
+    assert table.since("talk", BEGIN) == spoken
 
 
 def test_the_longest_text_with_many_words_fits_into_an_item(table: ConversationTable) -> None:
@@ -122,22 +122,22 @@ def test_the_longest_text_with_many_words_fits_into_an_item(table: ConversationT
         Word(word="a", start_time=n + 0.123456789, end_time=n + 0.987654321, confidence=0.123456)
         for n in range(1_500)
     )
-    said = utterance("talk", text="\N{GRINNING FACE}" * 20_000, words=words)
+    spoken = utterance("talk", text="\N{GRINNING FACE}" * 20_000, words=words)
 
-    assert table.put(said) is True
-    assert table.since("talk", BEGIN) == [said]
+    assert table.put(spoken) is True
+    assert table.since("talk", BEGIN) == [spoken]
 
 
 def test_words_beyond_what_an_item_holds_are_left_out_and_the_text_is_kept(
     table: ConversationTable, caplog: pytest.LogCaptureFixture
 ) -> None:
     word = Word(word="pneumonoultramicroscopic" * 10, start_time=0, end_time=1, confidence=1)
-    said = utterance("talk", words=(word,) * 1_500)
+    spoken = utterance("talk", words=(word,) * 1_500)
 
-    assert table.put(said) is True
+    assert table.put(spoken) is True
 
-    assert table.since("talk", BEGIN) == [said.model_copy(update={"words": ()})]
-    assert said.utterance_id in caplog.text
+    assert table.since("talk", BEGIN) == [spoken.model_copy(update={"words": ()})]
+    assert spoken.utterance_id in caplog.text
     assert "pneumono" not in caplog.text
 
 

@@ -21,12 +21,12 @@ MODELS = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_page_tells_every_field(model: type[Model]) -> None:
+def test_the_page_names_every_field(model: type[Model]) -> None:
     for name in model.model_fields:
         camel = to_camel(name)
         assert f"`{camel}`" in PAGE or f'"{camel}"' in PAGE
 
 
-def test_the_page_tells_every_code_and_suffix() -> None:
+def test_the_page_names_every_code_and_suffix() -> None:
     for each in (*FailureCode, *GapReason, *CAPTIONS):
         assert f"`{each}`" in PAGE

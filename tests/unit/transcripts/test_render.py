@@ -110,9 +110,9 @@ def test_every_error_code_has_its_row() -> None:
 
 
 def test_the_example_session_is_made_of_valid_messages() -> None:
-    said = re.findall(r"^([<>]) (\{.*\})$", render.markdown(), re.MULTILINE)
-    assert said
-    for direction, text in said:
+    examples = re.findall(r"^([<>]) (\{.*\})$", render.markdown(), re.MULTILINE)
+    assert examples
+    for direction, text in examples:
         adapter = protocol.server_message if direction == "<" else protocol.control_message
         adapter.validate_json(text)
 

@@ -40,7 +40,7 @@ class World:
         monkeypatch.setattr(module, "monotonic", lambda: self.now)
         self.journal = journal
         self.table: set[Key] = set()
-        self.busy: set[Key] = set()  # of these the table says nothing
+        self.busy: set[Key] = set()  # the table does not answer for these
         self.trouble: list[Exception] = []
         self.queue_answers = True
         self.asked: list[int] = []
@@ -221,7 +221,9 @@ async def test_while_table_or_queue_is_away_everything_is_kept(world: World) -> 
     assert len(world.journal.due_for_check(world.now, 100)) == 1
 
 
-async def test_where_the_table_may_not_be_read_the_queues_word_is_enough(world: World) -> None:
+async def test_without_read_access_to_the_table_an_accepted_message_counts_as_durable(
+    world: World,
+) -> None:
     with capture_logs() as logs:
         for _ in range(3):
             world.accepted(utterance())

@@ -84,7 +84,7 @@ class Clouds:
 
 
 class Durability(RuleBasedStateMachine):
-    """A service, its journal, and the clouds; time passes only when `wait` says so."""
+    """A service, its journal, and the clouds; time passes only in `wait`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -150,7 +150,9 @@ async def test_what_the_queue_has_stays_until_somebody_has_seen_it_stored() -> N
     assert outbox.journal.count_sent() == 1
 
 
-async def test_beyond_a_bound_the_queues_word_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beyond_a_bound_an_accepted_message_counts_as_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "MOST_SENT", 20)
     queue = Queue()
     async with running(queue, Journal()) as outbox:

@@ -30,7 +30,7 @@ def final(text: str, utterance: str = "u", *, is_past: bool = False) -> Translat
 def jobs_taken(
     texts: list[str], every: float, call: float = 0.0, policy: TranslationPolicy = POLICY
 ) -> list[tuple[float, TranslationJob]]:
-    """Say one text after the other, answer each call after `call`; return what was taken when."""
+    """Submit each text, answer each call after `call`; return what was taken when."""
     plan = TranslationPlan(policy)
     taken: list[tuple[float, TranslationJob]] = []
     answered: dict[float, TranslationJob] = {}
@@ -76,10 +76,10 @@ def test_between_two_translations_of_an_utterance_there_are_400_ms() -> None:
     st.floats(0.05, 0.6),
     st.floats(0.0, 1.0),
 )
-def test_a_partial_waits_no_longer_than_400_ms_for_its_turn(
+def test_a_partial_waits_no_longer_than_400_ms_for_its_translation(
     grows: list[int], every: float, call: float
 ) -> None:
-    """Its turn is when the answer to the one before is there, and when it can be afforded."""
+    """It is due once the answer to the one before is there, and once it can be afforded."""
     generous = TranslationPolicy(partial_factor=1_000_000)
     texts = ["x" * sum(grows[: n + 1]) for n in range(len(grows))]
     taken = jobs_taken(texts, every, call, generous)
@@ -94,7 +94,7 @@ def test_a_partial_waits_no_longer_than_400_ms_for_its_turn(
 
 @given(st.lists(st.text("ab ", max_size=60), max_size=60), st.floats(0.0, 1.0))
 def test_partials_cost_at_most_three_times_the_longest(texts: list[str], call: float) -> None:
-    """Whatever an engine guesses, and also if it takes its words back."""
+    """Whatever partials an engine reports, and also if it withdraws words."""
     spoken = [text for text in texts if text]
     taken = jobs_taken(spoken, every=0.45, call=call)
 

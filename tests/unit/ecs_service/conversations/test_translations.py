@@ -57,7 +57,7 @@ class Viewer:
 
 
 class ScriptedTranslator(Translator):
-    """Says who asked for what; each call may be held back or fail."""
+    """Records who asked for what; each call may be held back or fail."""
 
     name = "test"
 
@@ -225,7 +225,7 @@ async def test_the_originals_go_their_way_while_the_translator_hangs(room: Room)
     room.translator.open.clear()
     for n in range(300):
         room.partial(f"text {n}", f"u{n}")
-        room.final(f"text {n} is said", f"u{n}")
+        room.final(f"text {n} is final", f"u{n}")
         assert len(viewer.received) == 2 * (n + 1), "delivered before anything else happens"
         if n % 10 == 0:
             await room.settled()

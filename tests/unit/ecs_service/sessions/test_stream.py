@@ -15,7 +15,7 @@ from transcripts.protocol import ERRORS, ErrorCode
 
 pytestmark = pytest.mark.unit
 
-TELLING = "User: arn:aws:sts::123456789012:assumed-role/task is not authorized"
+PRIVATE_CAUSE = "User: arn:aws:sts::123456789012:assumed-role/task is not authorized"
 
 
 class SilentSession(Session):
@@ -30,7 +30,7 @@ class SilentSession(Session):
 
 
 class FakeEngine(Engine):
-    """The test speaks through `events`, or says how sessions fail to open."""
+    """The test speaks through `events`, or sets how sessions fail to open."""
 
     name = "fake"
     policy = Policy(attempts=1)
@@ -52,7 +52,7 @@ class Owner:
         self.shown: list[tuple[bool, bool]] = []
 
     def on_published(self, frame: bytes, *, is_final: bool) -> None:
-        """Keep whether it is a final, and whether it says so."""
+        """Keep whether it is a final, and whether the frame marks it so."""
         self.shown.append((b'"type":"final"' in frame, is_final))
 
     def on_drain(self) -> None:
@@ -93,26 +93,26 @@ def kinds(of: type[EngineError] = EngineError) -> list[type[EngineError]]:
 async def test_a_client_may_retry_exactly_when_the_engine_calls_it_retryable(
     kind: type[EngineError], *, ready: bool
 ) -> None:
-    engine = FakeEngine(None if ready else kind(TELLING))
+    engine = FakeEngine(None if ready else kind(PRIVATE_CAUSE))
 
     with pytest.raises(Refusal) as caught:
         async with stream_of(engine, Owner()) as stream:
-            engine.events.failed(kind(TELLING))
+            engine.events.failed(kind(PRIVATE_CAUSE))
             await stream.finished()
 
-    assert caught.value.as_message().retryable == kind(TELLING).retryable
+    assert caught.value.as_message().retryable == kind(PRIVATE_CAUSE).retryable
     assert ERRORS[caught.value.code].close_code == caught.value.close_code
 
 
 @pytest.mark.parametrize("kind", [EngineError, AccessDenied, RequestRefused, Throttled])
 async def test_clients_do_not_get_the_text_of_an_engines_error(kind: type[EngineError]) -> None:
     with pytest.raises(Refusal) as opening:
-        async with stream_of(FakeEngine(kind(TELLING)), Owner()):
+        async with stream_of(FakeEngine(kind(PRIVATE_CAUSE)), Owner()):
             pass
 
     engine = FakeEngine()
     async with stream_of(engine, Owner()) as stream:
-        engine.events.failed(kind(TELLING))
+        engine.events.failed(kind(PRIVATE_CAUSE))
         with pytest.raises(Refusal) as running:
             await stream.finished()
 

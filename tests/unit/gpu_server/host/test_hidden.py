@@ -42,7 +42,7 @@ print(len(os.listdir("/proc/self/fd")) > 0)
 
 
 def test_a_child_cannot_read_its_parents_environment() -> None:
-    told = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-I", "-u", "-c", f"{inspect.getsource(hidden)}\n{SERVER}"],
         env={"AUTH_TOKEN": "topsecret"},
         capture_output=True,
@@ -50,4 +50,4 @@ def test_a_child_cannot_read_its_parents_environment() -> None:
         check=True,
     )
 
-    assert told.stdout.split() == ["True", "refused", "True"]
+    assert finished.stdout.split() == ["True", "refused", "True"]

@@ -1,4 +1,4 @@
-"""Who is let in."""
+"""Which callers are authenticated."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SECRET = "correct horse battery"  # noqa: S105 - a test's
     "header",
     ["", "Bearer", "Bearer ", f"Bearer {SECRET}x", f"Bearer x{SECRET}", f"Token {SECRET}", SECRET],
 )
-def test_without_the_secret_nobody_is_let_in(header: str) -> None:
+def test_callers_without_the_secret_are_refused(header: str) -> None:
     authenticator = Authenticator(secret=SECRET, loopback=False)
 
     with pytest.raises(Unauthorized):
         authenticator.authenticate("/transcribe", Headers({"authorization": header}))
 
 
-def test_with_the_secret_one_is_let_in_and_state_is_open_to_all() -> None:
+def test_callers_with_the_secret_are_authenticated_and_state_is_open_to_all() -> None:
     authenticator = Authenticator(secret=SECRET, loopback=False)
 
     authenticator.authenticate("/transcribe-s3", Headers({"authorization": f"bearer {SECRET}"}))
@@ -51,7 +51,7 @@ def test_without_a_secret_foreign_pages_are_refused(headers: dict[str, str]) -> 
         Authenticator(secret=None, loopback=True).authenticate("/transcribe", Headers(headers))
 
 
-def test_without_a_secret_programs_and_the_own_page_are_let_in() -> None:
+def test_without_a_secret_programs_and_the_own_page_are_authenticated() -> None:
     authenticator = Authenticator(secret=None, loopback=True)
 
     authenticator.authenticate("/transcribe", Headers({"host": "127.0.0.1:8000"}))

@@ -132,18 +132,18 @@ async def drips(every: float, size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("drop", "patience", "longest", "said"),
+    ("drop", "patience", "longest", "cause"),
     [(1, 0.1, 60, "less than 1000 bytes per second"), (1000, 60, 0.05, "more than 0.05 seconds")],
 )
 async def test_an_upload_that_is_too_slow_or_never_ends_is_given_up(
-    tmp_path: Path, drop: int, patience: float, longest: float, said: str
+    tmp_path: Path, drop: int, patience: float, longest: float, cause: str
 ) -> None:
     bounds = transfers(patience=patience, longest=longest)
     with (
         Spool(tmp_path, max_bytes=10**9) as spool,
         spool.create_file() as file,
         bounds.admit("") as transfer,
-        pytest.raises(UploadStalled, match=said),
+        pytest.raises(UploadStalled, match=cause),
     ):
         await receive_form(HEADERS, drips(0.005, drop), file, transfer)
 

@@ -53,7 +53,7 @@ def test_whose_failure_it_is(attempts: str, expected: list[Cause]) -> None:
     assert judged(attempts) == expected
 
 
-def test_what_failed_long_ago_says_nothing_of_now() -> None:
+def test_old_failures_do_not_count() -> None:
     now = 0.0
     blame = Blame(lambda: now)
 

@@ -1,4 +1,4 @@
-"""The queue in front of the transcribers: turns, bounds, crashes, ends."""
+"""The queue in front of the transcribers: order, bounds, crashes, ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = TranscriptionOptions()
 
 
 class Slot:
-    """A transcriber whose jobs end when the test says so."""
+    """A transcriber whose jobs end when the test ends them."""
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
@@ -88,7 +88,7 @@ def begin(
     return asyncio.create_task(job(running, name, background=background))
 
 
-async def test_jobs_are_done_in_turn_and_requests_before_jobs_of_the_queue() -> None:
+async def test_jobs_are_done_in_order_and_requests_before_jobs_of_the_queue() -> None:
     slot = Slot()
     async with inference(slot) as running:
         tasks = [begin(running, "first")]
@@ -185,7 +185,7 @@ async def test_a_recording_that_has_arrived_waits_in_line_and_is_served_before_n
     assert slot.jobs == ["first", "third"]
 
 
-async def test_who_leaves_just_when_the_turn_has_come_leaves_the_place_to_the_next() -> None:
+async def test_a_caller_that_leaves_when_its_slot_is_free_leaves_it_to_the_next() -> None:
     async with inference(Slot(), limit=0) as running:
         with running.receive_recording() as second:
             with running.receive_recording() as first:
@@ -200,7 +200,7 @@ async def test_who_leaves_just_when_the_turn_has_come_leaves_the_place_to_the_ne
         assert running.idle_seconds > 0
 
 
-async def test_at_the_end_what_is_on_its_way_is_waited_for_and_nobody_else_let_in() -> None:
+async def test_a_drain_awaits_uploads_and_admits_no_more() -> None:
     slot = Slot()
     async with inference(slot) as running:
         with running.receive_recording() as arrival:
@@ -217,7 +217,7 @@ async def test_at_the_end_what_is_on_its_way_is_waited_for_and_nobody_else_let_i
         await ended
 
 
-async def test_who_waits_and_gives_up_costs_nobody_a_turn() -> None:
+async def test_a_caller_that_gives_up_delays_nobody() -> None:
     slot = Slot()
     async with inference(slot) as running:
         first = begin(running, "first")
@@ -269,7 +269,7 @@ async def test_a_process_that_dies_without_work_is_started_again(
     assert slot.starts == 2
 
 
-async def test_a_model_that_cannot_be_loaded_is_told_and_no_place_is_given() -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported_and_admits_no_job() -> None:
     slot = Slot()
     slot.unloadable = True
     async with Inference(lambda: slot, slots=1, limit=1, metrics=Metrics()) as running:
@@ -280,7 +280,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_no_place_is_given() -> 
 
 
 @pytest.mark.parametrize("defect", [None, RuntimeError("what nobody thought of")])
-async def test_a_slot_that_is_given_up_is_told_and_who_waits_is_too(
+async def test_a_slot_that_is_given_up_is_reported_also_to_waiting_jobs(
     monkeypatch: pytest.MonkeyPatch, defect: Exception | None
 ) -> None:
     monkeypatch.setattr("gpu_server.work.inference.LONGEST_PAUSE", 0)
@@ -371,7 +371,7 @@ async def test_when_the_last_slot_dies_at_the_end_nobody_waits_for_it() -> None:
                 await late.transcribe(Path("late"), OPTIONS)
 
 
-async def test_at_the_end_who_still_waits_is_told_so() -> None:
+async def test_a_drain_refuses_jobs_that_still_wait() -> None:
     slot = Slot()
     async with inference(slot) as running:
         in_work, waiting = begin(running, "in work"), begin(running, "waiting")

@@ -66,12 +66,12 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
 
 @dataclass
 class Slot:
-    """A transcriber that says what is in the file, or fails as it is told."""
+    """A transcriber that returns what is in the file, or fails as it is set to."""
 
     error: Exception | None = None
     #: What is in the files that fail; every file by default.
     bad: bytes | None = None
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,7 +82,7 @@ class Slot:
 
     async def transcribe(self, path: Path, options: TranscriptionOptions) -> Transcription:
         content = path.read_bytes()  # noqa: ASYNC240 - a small file
-        self.heard.append(content)
+        self.received.append(content)
         self.began.set()
         await self.go.wait()
         if self.error is not None and self.bad in (None, content):
@@ -169,7 +169,7 @@ async def test_what_is_transcribed_already_is_not_computed_again(
     assert again.already
     assert stored is not None
     assert stored.text == "hello"
-    assert len(slot.heard) == 1
+    assert len(slot.received) == 1
 
 
 async def test_who_asks_at_the_same_time_waits_for_the_same_work(
@@ -186,7 +186,7 @@ async def test_who_asks_at_the_same_time_waits_for_the_same_work(
         slot.go.set()
         outcomes = await asyncio.gather(*asking)
 
-    assert slot.heard == [b"hello"]
+    assert slot.received == [b"hello"]
     assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
@@ -279,10 +279,10 @@ async def test_a_recording_that_is_too_large_has_a_failure_of_these_very_bytes(
     found = DocumentStore(Objects(BUCKET, s3)).get("transcripts/uploads/talk.mp3.failed", Failure)
     assert found is not None
     assert (found.document.code, found.document.etag) == (FailureCode.TOO_LARGE, etag)
-    assert slot.heard == []
+    assert slot.received == []
 
 
-async def test_a_recording_that_is_not_there_is_told_and_may_come_later(
+async def test_a_missing_recording_is_reported_and_may_come_later(
     s3: S3Client, tmp_path: Path
 ) -> None:
     async with recordings(s3, tmp_path, free()) as made:
@@ -293,7 +293,7 @@ async def test_a_recording_that_is_not_there_is_told_and_may_come_later(
     assert keys(s3) == set()
 
 
-async def test_captions_that_a_dead_writer_owes_are_mended_by_who_finds_the_transcript(
+async def test_captions_of_a_dead_writer_are_repaired_when_the_transcript_is_found(
     s3: S3Client, tmp_path: Path
 ) -> None:
     upload(s3, UPLOAD)
@@ -438,9 +438,9 @@ async def test_where_all_recordings_fail_none_is_to_blame(s3: S3Client, tmp_path
     slot = free()
     slot.error = TranscriptionFailed("broken")
     async with recordings(s3, tmp_path, slot) as made:
-        told = [(await attempt(made, key)).cause for key in (UPLOAD, CHUNK, UPLOAD, CHUNK)]
+        causes = [(await attempt(made, key)).cause for key in (UPLOAD, CHUNK, UPLOAD, CHUNK)]
 
-    assert told == [Cause.UNKNOWN, Cause.EITHER, Cause.OUTAGE, Cause.OUTAGE]
+    assert causes == [Cause.UNKNOWN, Cause.EITHER, Cause.OUTAGE, Cause.OUTAGE]
 
 
 async def test_what_s3_does_not_give_is_held_against_no_bytes(
@@ -481,7 +481,7 @@ def chunk(number: int) -> str:
 @pytest.mark.parametrize(
     ("first", "advised"), [("waits", True), ("transcribed", True), ("no audio", False)]
 )
-async def test_chunks_that_are_no_files_after_one_that_is_are_told_to_be_slices(
+async def test_chunks_that_are_no_files_after_one_that_is_are_reported_as_slices(
     s3: S3Client, tmp_path: Path, first: str, *, advised: bool
 ) -> None:
     slot = free()

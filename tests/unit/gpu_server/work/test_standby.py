@@ -100,9 +100,9 @@ async def test_one_that_cannot_be_loaded_or_has_died_costs_no_more_than_none(
         await job(running, "good")
         monkeypatch.setattr(Process, "unloadable", not loads)
         await started(3)
-        standing_by = running._standby._process
-        assert standing_by is not None
-        await standing_by.stop()  # the system has killed it, say
+        standby = running._standby._process
+        assert standby is not None
+        await standby.stop()  # as if the system had killed it
         monkeypatch.setattr(Process, "unloadable", False)
         await crash(running)
         await job(running, "good")

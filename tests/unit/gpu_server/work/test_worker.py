@@ -59,7 +59,7 @@ class Ready:
 
 @dataclass
 class Recordings:
-    """Does what it is told with each order."""
+    """Treats each order as the test sets it."""
 
     error: Exception | None = None
     #: Keys of those that fail; all by default.
@@ -122,8 +122,8 @@ class Queue:
 
     def counts(self) -> tuple[int, int]:
         """Return how many messages are visible, and how many are in somebody's hands."""
-        told = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
-        known = told["Attributes"]
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
+        known = answer["Attributes"]
         return (
             int(known["ApproximateNumberOfMessages"]),
             int(known["ApproximateNumberOfMessagesNotVisible"]),
@@ -184,7 +184,7 @@ async def test_a_job_is_done_and_its_message_deleted(queue: Queue) -> None:
     assert (done.key, done.transcript_key) == (KEY, "transcripts/uploads/talk.mp3.json")
 
 
-async def test_a_job_is_taken_for_each_slot_and_one_more_to_be_ready(queue: Queue) -> None:
+async def test_a_job_is_taken_for_each_slot_and_one_is_prefetched(queue: Queue) -> None:
     for number in range(4):
         queue.send(key=f"uploads/{number}.mp3")
     recordings = Recordings()
@@ -197,7 +197,7 @@ async def test_a_job_is_taken_for_each_slot_and_one_more_to_be_ready(queue: Queu
         assert queue.counts() == (2, 2)
 
 
-async def test_what_no_attempt_mends_is_deleted(queue: Queue) -> None:
+async def test_a_permanent_failure_deletes_the_job(queue: Queue) -> None:
     queue.send()
     recordings = Recordings(error=Unprocessable(FailureCode.NOT_AUDIO, "no audio"))
     recordings.go.set()
@@ -208,7 +208,7 @@ async def test_what_no_attempt_mends_is_deleted(queue: Queue) -> None:
     assert len(recordings.orders) == 1
 
 
-async def test_what_another_attempt_can_mend_comes_again_later(
+async def test_a_transient_failure_retries_the_job_later(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_RETRY", 0)
@@ -295,7 +295,7 @@ async def test_a_message_that_is_no_job_is_left_to_the_redrive_policy(
     )
 
 
-async def test_what_cannot_be_finished_is_given_back_at_once(queue: Queue) -> None:
+async def test_an_unfinished_job_is_released_at_once(queue: Queue) -> None:
     queue.send()
     recordings = Recordings()
 
@@ -308,7 +308,7 @@ async def test_what_cannot_be_finished_is_given_back_at_once(queue: Queue) -> No
         assert queue.counts() == (1, 0)
 
 
-async def test_a_job_whose_turn_comes_too_late_is_given_back_at_once(queue: Queue) -> None:
+async def test_a_job_that_waits_until_the_end_is_released_at_once(queue: Queue) -> None:
     queue.send()
     recordings = Recordings(error=Stopping("the server stops"))
 
@@ -359,7 +359,7 @@ async def test_while_jobs_fail_for_no_reason_of_theirs_one_at_a_time_is_tried(
     assert recordings.beside[4:] == [0, 0, 0]
 
 
-async def test_what_is_over_is_not_given_back(
+async def test_a_finished_job_is_not_released(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.send()

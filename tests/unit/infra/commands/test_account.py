@@ -48,7 +48,7 @@ def test_a_role_that_is_there_stays_as_it_is(iam: Any, aws: Stubber) -> None:
     assert make_role(iam) is False
 
 
-def test_any_other_refusal_is_told(iam: Any, aws: Stubber) -> None:
+def test_any_other_refusal_is_raised(iam: Any, aws: Stubber) -> None:
     aws.add_client_error("create_service_linked_role", "AccessDenied", "not allowed")
 
     with pytest.raises(ClientError):
@@ -89,9 +89,9 @@ sso_region = us-east-1
 def test_nobody_signed_in_learns_how(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--signed-in"]) == 1
 
-    told = capsys.readouterr().err
-    assert "aws configure sso" in told
-    assert "AWS_PROFILE" in told
+    printed = capsys.readouterr().err
+    assert "aws configure sso" in printed
+    assert "AWS_PROFILE" in printed
 
 
 @pytest.mark.usefixtures("nobody")

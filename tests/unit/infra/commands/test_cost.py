@@ -70,13 +70,13 @@ def test_the_command_fails_and_prints_no_total_when_a_price_is_missing(
 
     status = cost.main(["demo", "--assembly", str(folder)])
 
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert status == 1
-    assert "Total" not in told.out
-    assert "AWS::Odd::Thing Odd in demo-data" in told.err
+    assert "Total" not in printed.out
+    assert "AWS::Odd::Thing Odd in demo-data" in printed.err
 
 
-def test_an_unknown_environment_is_told_the_known_ones(
+def test_an_unknown_environment_lists_the_known_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = assembly(tmp_path, {"prod-data": {}, "demo-data": {}})
@@ -92,7 +92,7 @@ def test_a_folder_that_is_no_assembly_is_refused(
     assert "is not what `cdk synth` writes" in capsys.readouterr().err
 
 
-def test_help_says_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_describes_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cost.main(["--help"])
 
@@ -100,7 +100,7 @@ def test_help_says_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> 
     assert "Prices every always-on resource" in capsys.readouterr().out
 
 
-def test_without_an_environment_the_command_says_how_it_is_used() -> None:
+def test_without_an_environment_the_command_prints_its_usage() -> None:
     with pytest.raises(SystemExit) as left:
         cost.main([])
 
@@ -118,9 +118,9 @@ def test_a_folder_that_is_no_assembly_is_refused_in_words(
 
     assert cost.main(["demo", "--assembly", str(folder)]) == 1
 
-    told = capsys.readouterr().err
-    assert ("JSON is broken" if there else "manifest.json: No such file") in told
-    assert "Error" not in told
+    printed = capsys.readouterr().err
+    assert ("JSON is broken" if there else "manifest.json: No such file") in printed
+    assert "Error" not in printed
 
 
 def test_a_broken_file_of_ones_own_values_is_refused_by_its_name(

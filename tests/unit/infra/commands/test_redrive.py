@@ -88,7 +88,7 @@ def test_a_task_that_sqs_does_not_list_yet_is_waited_for() -> None:
     assert report.moved == 2
 
 
-def test_what_sqs_gives_up_is_said() -> None:
+def test_a_task_that_sqs_gives_up_is_reported() -> None:
     with pytest.raises(NotRedriven, match=r"FAILED.*AccessDenied"):
         moved_by_sqs(
             {

@@ -72,25 +72,25 @@ def asked_about(*, outputs: dict[str, str] | None) -> str | None:
                 "describe_stacks", "ValidationError", "Stack with id x does not exist"
             )
         else:
-            told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+            described = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
             stack = {"StackName": "s", "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE"}
-            stubber.add_response("describe_stacks", {"Stacks": [{**stack, "Outputs": told}]})
+            stubber.add_response("describe_stacks", {"Stacks": [{**stack, "Outputs": described}]})
         return bucket_to_empty(client, "demo")
 
 
-def test_who_says_yes_gets_a_bucket_that_can_be_deleted(
+def test_a_yes_empties_the_bucket_so_that_it_can_be_deleted(
     s3: S3Client, bucket: str, assembly: str
 ) -> None:
     assert teardown.main(["demo", assembly], ask=lambda _: "y") == 0
     assert left(s3, bucket) == 0
 
 
-def test_who_says_no_keeps_the_recordings(s3: S3Client, bucket: str, assembly: str) -> None:
+def test_a_no_keeps_the_recordings(s3: S3Client, bucket: str, assembly: str) -> None:
     assert teardown.main(["demo", assembly], ask=lambda _: "") == 1
     assert left(s3, bucket) == 4
 
 
-def test_what_was_never_synthesised_is_said(assembly: str) -> None:
+def test_an_environment_that_was_never_synthesised_is_an_error(assembly: str) -> None:
     assert teardown.main(["prod", assembly]) == 2
 
 

@@ -1,4 +1,4 @@
-"""Environments: what is refused, and how it is told."""
+"""Environments: what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ from pydantic import ValidationError
 
 from foundation.invalid import explain_each
 from infra.aws.language_regions import (
-    COMPREHEND,
-    TRANSCRIBE_MEDICAL_STREAMING,
-    TRANSCRIBE_STREAMING,
-    TRANSLATE,
+    medical_regions,
+    regions_of,
 )
-from infra.aws.language_regions import medical_regions, regions_of
 from infra.common.artifacts import ROOT
 from infra.config.data import DataConfig
 from infra.config.delivery import DeliveryConfig
@@ -36,12 +33,10 @@ from infra.config.network import NetworkConfig
 from infra.config.operations import OperationsConfig
 from infra.config.parts import ConfigPart
 from infra.config.recognition import (
-    OPTIONS,
     Allowed,
     PocketsphinxConfig,
     TranscribeConfig,
 )
-from infra.config.recognition import Allowed, PocketsphinxConfig, TranscribeConfig
 from infra.config.service import ServiceConfig
 from infra.config.translation import TranslationConfig
 from speech.engines.transcribe.endpoints import websocket_url
@@ -64,8 +59,8 @@ def refusal(**changes: Any) -> str:
     return "\n".join(explain_each(refused.value))
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
-    told = refusal(
+def test_all_problems_are_reported_at_once() -> None:
+    message = refusal(
         region="mars-1",
         live=live(
             load_balancer=DedicatedLoadBalancer(network=NetworkConfig(cidr="10.0.0.0/33")),
@@ -74,7 +69,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         gpu=GpuConfig(image=None),
     )
 
-    assert told.splitlines() == [
+    assert message.splitlines() == [
         "test cannot be provisioned:",
         "  region: 'mars-1' is not a region of AWS",
         (
@@ -214,9 +209,9 @@ def test_no_task_takes_more_viewers_than_it_may_have_files_open_for() -> None:
 
 
 def test_a_load_balancer_of_another_region_is_refused() -> None:
-    told = refusal(region="eu-central-1", live=live(load_balancer=SHARED))
+    message = refusal(region="eu-central-1", live=live(load_balancer=SHARED))
 
-    assert "live.load_balancer.listener_arn: is in eu-west-1" in told
+    assert "live.load_balancer.listener_arn: is in eu-west-1" in message
 
 
 def test_a_region_in_which_cloudfront_is_not_known_is_refused_where_it_matters() -> None:
@@ -227,9 +222,9 @@ def test_a_region_in_which_cloudfront_is_not_known_is_refused_where_it_matters()
 def test_more_zones_than_have_all_that_is_needed_are_refused() -> None:
     balancer = DedicatedLoadBalancer(network=NetworkConfig(zones=3))
 
-    told = refusal(region="us-west-1", live=live(load_balancer=balancer))
+    message = refusal(region="us-west-1", live=live(load_balancer=balancer))
 
-    assert "live.load_balancer.network.zones: us-west-1 has 2 zones" in told
+    assert "live.load_balancer.network.zones: us-west-1 has 2 zones" in message
 
 
 def test_a_log_that_cloudfront_cannot_deliver_is_refused() -> None:
@@ -237,9 +232,9 @@ def test_a_log_that_cloudfront_cannot_deliver_is_refused() -> None:
 
 
 def test_a_zone_of_another_region_is_refused() -> None:
-    told = refusal(live=live(load_balancer=ELSEWHERE))
+    message = refusal(live=live(load_balancer=ELSEWHERE))
 
-    assert "live.load_balancer.availability_zones: us-east-1a is not in eu-west-1" in told
+    assert "live.load_balancer.availability_zones: us-east-1a is not in eu-west-1" in message
 
 
 def test_a_delivery_that_delivers_nothing_is_refused() -> None:
@@ -309,9 +304,9 @@ def test_what_one_small_machine_does_not_have_is_refused(
 ) -> None:
     service = ON_MACHINE.model_copy(update=changes)
 
-    told = refusal(live=live(load_balancer=NoLoadBalancer(), service=service))
+    message = refusal(live=live(load_balancer=NoLoadBalancer(), service=service))
 
-    assert f"\n  live.service.{field}: " in told
+    assert f"\n  live.service.{field}: " in message
 
 
 @pytest.mark.parametrize(
@@ -326,22 +321,22 @@ def test_what_one_small_machine_does_not_have_is_refused(
         ("speech_budget_usd", OperationsConfig(speech_budget_usd=5)),  # of what?
     ],
 )
-def test_a_budget_leaves_something_for_what_is_said_and_for_the_rest(
-    field: str, budget: OperationsConfig
-) -> None:
-    told = refusal(live=live(service=ServiceConfig(engine=TranscribeConfig())), operations=budget)
+def test_a_budget_covers_speech_and_the_rest(field: str, budget: OperationsConfig) -> None:
+    message = refusal(
+        live=live(service=ServiceConfig(engine=TranscribeConfig())), operations=budget
+    )
 
-    assert f"\n  operations.{field}: " in told
+    assert f"\n  operations.{field}: " in message
 
 
 def test_a_machine_has_a_network_of_its_own_which_is_checked() -> None:
     machine = NoLoadBalancer(network=NetworkConfig(cidr="8.8.0.0/16"), machine=0)
 
-    told = refusal(region="us-gov-west-1", live=live(load_balancer=machine, service=ON_MACHINE))
+    message = refusal(region="us-gov-west-1", live=live(load_balancer=machine, service=ON_MACHINE))
 
-    assert "live.load_balancer.network.cidr: " in told
-    assert "live.load_balancer.machine: " in told
-    assert "region: add CloudFront's prefix list in us-gov-west-1" in told
+    assert "live.load_balancer.network.cidr: " in message
+    assert "live.load_balancer.machine: " in message
+    assert "region: add CloudFront's prefix list in us-gov-west-1" in message
 
 
 def test_an_environment_on_a_machine_is_whole_and_may_have_a_gpu() -> None:
@@ -371,7 +366,7 @@ def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "service", "told"),
+    ("region", "service", "message"),
     [
         (
             "eu-west-3",
@@ -403,9 +398,9 @@ def test_a_gpu_needs_a_network_of_our_own(without_network: object) -> None:
     ],
 )
 def test_a_service_of_language_that_is_not_offered_there_is_refused(
-    region: str, service: ServiceConfig, told: str
+    region: str, service: ServiceConfig, message: str
 ) -> None:
-    assert told in refusal(region=region, live=live(service=service))
+    assert message in refusal(region=region, live=live(service=service))
 
 
 def test_speech_may_be_sent_to_another_region() -> None:
@@ -472,10 +467,10 @@ def test_what_is_allowed_here_is_what_the_service_knows() -> None:
         medical=True,
     )
 
-    understood = AllowedOptions.model_validate_json(everything.model_dump_json())
+    parsed = AllowedOptions.model_validate_json(everything.model_dump_json())
 
     assert set(Allowed.model_fields) == set(AllowedOptions.model_fields)
-    assert json.loads(understood.model_dump_json(exclude_defaults=True)).keys() == set(
+    assert json.loads(parsed.model_dump_json(exclude_defaults=True)).keys() == set(
         AllowedOptions.model_fields
     )
 
@@ -913,10 +908,10 @@ def test_jobs_that_wait_for_an_hour_need_no_other_reason_to_wait() -> None:
 def test_only_a_machines_own_limit_of_viewers_counts(viewers: int) -> None:
     service = ON_MACHINE.model_copy(update={"viewers": viewers})
 
-    told = refusal(live=live(load_balancer=NoLoadBalancer(), service=service))
+    message = refusal(live=live(load_balancer=NoLoadBalancer(), service=service))
 
-    assert told.count("live.service.viewers") == 1
-    assert f"a t4g.nano takes 1 to 2706, not {viewers}" in told
+    assert message.count("live.service.viewers") == 1
+    assert f"a t4g.nano takes 1 to 2706, not {viewers}" in message
 
 
 # --- instance types ---------------------------------------------------------------------------

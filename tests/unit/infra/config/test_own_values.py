@@ -124,11 +124,11 @@ def unreadable(folder: Path, text: bytes) -> str:
 def test_a_broken_file_is_refused_with_its_name_the_line_and_what_is_wrong(
     tmp_path: Path, text: bytes, place: str, words: str
 ) -> None:
-    told = unreadable(tmp_path, text)
+    message = unreadable(tmp_path, text)
 
-    assert told.startswith("cdk.context.json")
-    assert place in told
-    assert words in told
+    assert message.startswith("cdk.context.json")
+    assert place in message
+    assert words in message
 
 
 @pytest.mark.parametrize(
@@ -165,12 +165,12 @@ def test_whatever_is_in_the_file_is_read_or_refused(
 ) -> None:
     file = tmp_path_factory.mktemp("context") / FILE
     file.write_bytes(text)
-    told = ""
+    message = ""
     try:
         found = read(file)
     except WrongContext as error:
-        told = str(error)
-    assert told.startswith(FILE) if told else found == json.loads(text)
+        message = str(error)
+    assert message.startswith(FILE) if message else found == json.loads(text)
 
 
 def test_app_refuses_what_the_cdk_would_take_the_last_of(

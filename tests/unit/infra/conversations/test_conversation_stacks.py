@@ -161,7 +161,7 @@ def test_the_processor_may_put_items_take_messages_and_write_its_log_only(local:
     assert all(may[action] == queue for action in may if action.startswith("sqs:"))
 
 
-def test_the_processor_is_told_how_long_utterances_are_kept(local: Both) -> None:
+def test_the_processor_gets_the_retention_of_utterances(local: Both) -> None:
     _, function = templates.function(local.functions, "transcript_processor")
     variables = function["Properties"]["Environment"]["Variables"]
 

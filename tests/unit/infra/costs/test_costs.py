@@ -139,12 +139,10 @@ def demo() -> Estimate:
     )
 
 
-# --- the total, and how it is told ----------------------------------------------------------------
+# --- the total, and how it is printed -------------------------------------------------------------
 
 
-def test_a_spot_task_with_an_address_behind_a_shared_load_balancer_costs_what_the_facts_say() -> (
-    None
-):
+def test_a_spot_task_behind_a_shared_load_balancer_is_priced() -> None:
     figures = demo()
 
     assert figures.total == Decimal("5.96")
@@ -189,7 +187,7 @@ def test_the_last_line_is_the_total_and_nothing_else() -> None:
     assert render(demo()).splitlines()[-1] == "Total: $5.96 a month"
 
 
-def test_an_environment_without_anything_that_costs_says_zero() -> None:
+def test_an_environment_without_anything_that_costs_totals_zero() -> None:
     text = render(priced(Role=resource("AWS::IAM::Role")))
 
     assert text.splitlines()[-1] == "Total: $0.00 a month"
@@ -266,14 +264,14 @@ def test_a_free_tier_counts_once_however_alarms_are_spread_over_stacks(
         ("0.00000123456", "$0.000001235"),
     ],
 )
-def test_dollars_are_told_to_the_cent_or_more_exactly_where_they_are_less(
+def test_dollars_are_printed_to_the_cent_or_more_exactly_where_they_are_less(
     value: str, text: str
 ) -> None:
     assert format_dollars(Decimal(value)) == text
 
 
 @given(st.decimals(min_value=0, max_value=10_000, allow_nan=False, places=9))
-def test_a_told_amount_is_right_to_four_digits(value: Decimal) -> None:
+def test_a_printed_amount_is_right_to_four_digits(value: Decimal) -> None:
     assert Decimal(format_amount(value)) == pytest.approx(value, rel=Decimal("0.0005"))
 
 
@@ -342,7 +340,7 @@ def test_no_type_is_in_the_table_twice() -> None:
     assert sorted(known) == sorted(set(known))
 
 
-def test_whatever_is_free_says_why() -> None:
+def test_every_free_resource_has_a_reason() -> None:
     assert all(reason.strip() for reason in prices.FREE.values())
 
 
@@ -361,7 +359,7 @@ def test_a_task_on_demand_without_an_address_costs_its_vcpu_and_memory() -> None
     assert figures.total == Decimal("7.21")
 
 
-def test_a_task_says_x86_by_saying_nothing() -> None:
+def test_a_task_without_an_architecture_is_x86() -> None:
     task = resource("AWS::ECS::TaskDefinition", Cpu="256", Memory="512")
     figures = priced(
         Task=task, Service=service(LaunchType="FARGATE", NetworkConfiguration=IN_PRIVATE)
@@ -519,7 +517,7 @@ def test_what_a_volume_does_beyond_every_volumes_is_charged() -> None:
     assert figures["EBS gp3, IOPS"] == (4000 - 3000) * Decimal("0.005")
 
 
-def test_an_hour_of_audio_costs_what_the_routers_speed_says() -> None:
+def test_the_price_of_an_hour_of_audio_follows_the_routers_speed() -> None:
     def spot(**more: Template) -> UsageRate:
         figures = priced(**machines(desired=0), **more)
         return next(rate for rate in figures.rates if rate.usage == Usage.GPU)
@@ -832,7 +830,7 @@ def test_a_parameters_default_counts_tasks() -> None:
     assert months(figures)["public IPv4 address"] == Decimal("7.30")
 
 
-def test_another_region_is_said_to_have_other_prices() -> None:
+def test_a_note_warns_of_other_prices_in_another_region() -> None:
     elsewhere = Stack(name="s", region="eu-central-1", template={"Resources": {}})
 
     assert any("eu-central-1" in note for note in estimate("demo", [elsewhere]).notes)
@@ -858,10 +856,10 @@ def test_a_type_without_a_price_comes_with_what_to_do() -> None:
             **machines(desired=1, types=("g66.xlarge",)),
         )
 
-    told = str(refused.value)
-    assert "did you mean g6.xlarge?" in told
-    assert "INSTANCES" in told
-    assert "can be deployed all the same" in told
+    message = str(refused.value)
+    assert "did you mean g6.xlarge?" in message
+    assert "INSTANCES" in message
+    assert "can be deployed all the same" in message
 
 
 def test_where_a_machine_needs_a_network_nothing_is_computed_for_a_shared_load_balancer(
@@ -871,9 +869,9 @@ def test_where_a_machine_needs_a_network_nothing_is_computed_for_a_shared_load_b
 
     assert figures.accounts.sharing is None
     assert to_json(figures)["sharedLoadBalancer"] is None
-    told = render(figures)
-    assert "that you have and share" not in told
-    assert "its own load balancer included" in told
+    printed = render(figures)
+    assert "that you have and share" not in printed
+    assert "its own load balancer included" in printed
 
 
 # --- the environments of app.py -------------------------------------------------------------------
@@ -935,7 +933,9 @@ def test_every_line_is_what_the_table_of_prices_makes_of_it(
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_documentation_says_what_is_computed(name: str, synthesised: list[Stack]) -> None:
+def test_the_documentation_agrees_with_the_computed_costs(
+    name: str, synthesised: list[Stack]
+) -> None:
     figures = of(name, synthesised)
     text = (ROOT / "docs" / "costs.md").read_text()
 
@@ -978,7 +978,7 @@ def test_the_first_way_to_deploy_is_that_of_an_empty_account(synthesised: list[S
         assert empty in text[: text.index("\n\n", first)], document
 
 
-def test_a_day_costs_what_the_documentation_says(synthesised: list[Stack]) -> None:
+def test_a_day_costs_as_documented(synthesised: list[Stack]) -> None:
     solo, demo = (
         of(name, synthesised).accounts.empty * 24 / prices.HOURS_PER_MONTH
         for name in ("solo", "demo")
@@ -1026,16 +1026,16 @@ def test_a_budget_is_above_what_an_empty_account_pays_before_anybody_speaks(
     assert row in text
 
 
-def test_the_documentation_says_what_speech_costs(synthesised: list[Stack]) -> None:
+def test_the_documentation_names_the_price_of_speech(synthesised: list[Stack]) -> None:
     figures = estimate("prod", [each for each in synthesised if each.environment == "prod"])
     text = (ROOT / "docs" / "costs.md").read_text()
 
-    told = {**speech(figures.rates), **speech(figures.not_chosen)}
+    computed = {**speech(figures.rates), **speech(figures.not_chosen)}
     assert (
-        f"| Amazon Transcribe, an hour of a stream | ${60 * told['Amazon Transcribe']:.2f} |"
+        f"| Amazon Transcribe, an hour of a stream | ${60 * computed['Amazon Transcribe']:.2f} |"
         in text
     )
-    assert f"at most ${told['Amazon Translate']:.2f} |" in text
+    assert f"at most ${computed['Amazon Translate']:.2f} |" in text
     assert f"at most ${DETECT.dollars:.2f} |" in text
     medical = f"${60 * TRANSCRIBE_MEDICAL.dollars:.2f}"
     assert f"| Amazon Transcribe Medical, an hour of a stream | {medical} |" in text
@@ -1046,7 +1046,7 @@ def test_under_ten_dollars_a_month_without_transcribe(synthesised: list[Stack]) 
     assert of("demo", synthesised).total < 10, "where there is a load balancer to share"
 
 
-def test_the_documentation_says_what_an_hour_of_audio_costs(synthesised: list[Stack]) -> None:
+def test_the_documentation_names_the_price_of_an_hour_of_audio(synthesised: list[Stack]) -> None:
     figures = estimate("machines", [each for each in synthesised if each.environment == "machines"])
     costs = {rate.per.rpartition(", ")[2]: rate.dollars for rate in figures.rates}
     text = (ROOT / "docs" / "costs.md").read_text()

@@ -277,6 +277,6 @@ def test_only_what_was_asked_for_is_trusted(synthesised: Synthesise) -> None:
         ("image_readers", DeliveryConfig(images=True, image_readers=("12",))),
     ],
 )
-def test_what_would_open_the_door_too_far_is_refused(field: str, wrong: DeliveryConfig) -> None:
+def test_a_role_that_is_open_to_too_many_is_refused(field: str, wrong: DeliveryConfig) -> None:
     with pytest.raises(ValueError, match=f"delivery.{field}"):
         environment(delivery=wrong)

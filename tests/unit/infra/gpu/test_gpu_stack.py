@@ -214,7 +214,7 @@ def test_service_waits_until_its_cluster_knows_the_machines(spot: Server) -> Non
         ({"settings": {"max_seconds": "1"}}, "settings.max_seconds"),
     ],
 )
-def test_what_would_go_wrong_later_is_told(wrong: dict[str, Any], field: str) -> None:
+def test_settings_that_would_fail_later_are_refused(wrong: dict[str, Any], field: str) -> None:
     right = {"jobs_to_start": 5, "longest_wait_minutes": 30}
 
     assert list(GpuConfig(image="x:1", **right).problems()) == []
@@ -266,7 +266,7 @@ def test_queues_are_reached_from_inside_by_everything_in_the_network(spot: Serve
 
     assert endpoint["PrivateDnsEnabled"] is True
     assert (rule["FromPort"], rule["ToPort"]) == (443, 443)
-    # The private name holds for the whole network, so the caption service needs it as well.
+    # The private name holds for the whole network, so the live service needs it as well.
     assert "CidrBlock" in json.dumps(rule["CidrIp"])
 
 
@@ -293,7 +293,7 @@ def test_server_reads_audio_writes_outcomes_and_nothing_else(spot: Server) -> No
         if action.startswith("s3:")
     }
 
-    # Without ListBucket it would be told 403 of transcripts that are not there yet.
+    # Without ListBucket S3 would answer 403 for transcripts that are not there yet.
     assert may.keys() == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
     assert "/users/*/audio/sessions/*/chunk-*" in may["s3:GetObject"]
     assert "/uploads/*" in may["s3:GetObject"]
@@ -482,7 +482,7 @@ def test_an_image_of_another_registry_takes_no_rights(on_demand: Server) -> None
     assert not any(action.startswith("ecr:") for action in actions)
 
 
-def test_a_folder_without_a_dockerfile_is_told_apart(tmp_path: Path) -> None:
+def test_a_folder_without_a_dockerfile_is_named(tmp_path: Path) -> None:
     (tmp_path / "gpu_server").mkdir()
 
     with pytest.raises(MissingDockerfile, match=r"gpu\.image: .*gpu_server/Dockerfile is missing"):

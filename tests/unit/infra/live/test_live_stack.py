@@ -169,7 +169,7 @@ def build(
     return Built(Template.from_stack(live), Template.from_stack(web), captions, Path(app.outdir))
 
 
-#: With everything that can be said about Transcribe and Translate.
+#: With every option of Transcribe and Translate.
 SPEECH = ServiceConfig(
     engine=TranscribeConfig(
         region="eu-central-1",
@@ -230,7 +230,7 @@ def any_built(request: pytest.FixtureRequest) -> Built:
 # --- who reaches whom ---------------------------------------------------------------------------
 
 
-def test_tasks_let_in_the_load_balancer_and_nobody_else(any_built: Built) -> None:
+def test_tasks_accept_connections_of_the_load_balancer_only(any_built: Built) -> None:
     live = any_built.live
     groups = live.find_resources("AWS::EC2::SecurityGroup")
     (tasks,) = (name for name in groups if "Tasks" in name)
@@ -273,7 +273,7 @@ def test_nothing_in_the_stack_is_open_to_the_world(any_built: Built) -> None:
         assert "SecurityGroupIngress" not in group["Properties"]
 
 
-def test_a_load_balancer_of_our_own_is_internal_and_lets_in_cloudfront(prod: Built) -> None:
+def test_a_load_balancer_of_our_own_is_internal_and_accepts_cloudfront(prod: Built) -> None:
     prod.live.has_resource_properties(
         "AWS::ElasticLoadBalancingV2::LoadBalancer", {"Scheme": "internal"}
     )
@@ -467,7 +467,7 @@ def test_tasks_run_on_arm(any_built: Built) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_cdk_nag_has_nothing_to_say(shape: str) -> None:
+def test_cdk_nag_has_no_findings(shape: str) -> None:
     build(*SHAPES[shape], checked=True)  # raises with what it found
 
 
@@ -634,7 +634,7 @@ def test_tasks_grow_fast_with_open_streams_and_cpu_and_shrink_slowly(prod: Built
     assert "DesiredCount" not in prod.only("AWS::ECS::Service"), "a deployment must not shrink it"
 
 
-# --- what the container is told -----------------------------------------------------------------
+# --- the environment of the container -----------------------------------------------------------
 
 
 def test_the_service_understands_its_settings(

@@ -72,7 +72,7 @@ def test_the_page_has_every_alarm_and_no_other(assembly: Assembly, table: dict[s
     assert alarms(assembly).keys() == table.keys()
 
 
-def test_who_can_trip_an_alarm_is_said_in_words_that_are_explained(
+def test_the_page_explains_who_can_trip_an_alarm(
     table: dict[str, Row],
 ) -> None:
     for alarm, row in table.items():

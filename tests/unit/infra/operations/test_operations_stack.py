@@ -1,4 +1,4 @@
-"""Operations: what people are told, when, and where they look."""
+"""Operations: alarms, their thresholds, and the dashboard."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def smallest(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
 
 
 @pytest.mark.parametrize("queue", ["UtterancesDeadLetters", "JobsDeadLetters", "UndeliveredQueue"])
-def test_the_first_message_that_was_given_up_is_told(everything: Stacks, queue: str) -> None:
+def test_the_first_dead_letter_raises_an_alarm(everything: Stacks, queue: str) -> None:
     alarm = everything.alarm_on(queue, "ApproximateNumberOfMessagesVisible")
 
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
@@ -106,7 +106,7 @@ def test_the_first_message_that_was_given_up_is_told(everything: Stacks, queue: 
     assert alarm["AlarmActions"]
 
 
-def test_an_utterance_that_waits_is_told_within_minutes(everything: Stacks) -> None:
+def test_an_utterance_that_waits_raises_an_alarm_within_minutes(everything: Stacks) -> None:
     alarm = everything.alarm_on("UtterancesQueue", "ApproximateAgeOfOldestMessage")
 
     assert alarm["Threshold"] == 300
@@ -146,7 +146,7 @@ def test_silence_of_the_load_balancer_counts_as_nobody_serving(everything: Stack
     assert alarm["TreatMissingData"] == "breaching"
 
 
-def test_finals_that_stay_in_a_task_are_told(everything: Stacks) -> None:
+def test_finals_that_stay_in_a_task_raise_an_alarm(everything: Stacks) -> None:
     alarm = everything.alarm("FinalsWait")
 
     assert alarm["Namespace"] == "Cloudscribe/test"
@@ -155,14 +155,16 @@ def test_finals_that_stay_in_a_task_are_told(everything: Stacks) -> None:
     assert "Dimensions" not in alarm  # the service sends it without any
 
 
-def test_refused_writes_are_told(everything: Stacks) -> None:
+def test_refused_writes_raise_an_alarm(everything: Stacks) -> None:
     assert everything.metrics_of("TableRefuses") == {"WriteThrottleEvents", "SystemErrors"}
     alarm = everything.alarm("TableRefuses")
     # The newest minutes are filled with zeros until their figures come.
     assert alarm["EvaluationPeriods"] >= alarm["DatapointsToAlarm"] + 2
 
 
-def test_a_gpu_without_work_is_told_after_it_should_have_stopped(everything: Stacks) -> None:
+def test_a_gpu_without_work_raises_an_alarm_after_it_should_have_stopped(
+    everything: Stacks,
+) -> None:
     alarm = everything.alarm("GpuWithoutWork")
 
     assert everything.metrics_of("GpuWithoutWork") == {
@@ -241,15 +243,15 @@ def test_only_jobs_for_which_a_machine_is_wanted_alarm(
 
 
 def test_what_is_not_there_is_not_watched(smallest: Stacks) -> None:
-    told = json.dumps(smallest["operations"].to_json())
+    template = json.dumps(smallest["operations"].to_json())
 
-    assert "HealthyHostCount" not in told
-    assert "GroupInServiceInstances" not in told
-    assert "AWS::Budgets::Budget" not in told
+    assert "HealthyHostCount" not in template
+    assert "GroupInServiceInstances" not in template
+    assert "AWS::Budgets::Budget" not in template
 
 
 @pytest.mark.parametrize("part", ["operations", "functions", "live"])
-def test_every_alarm_tells_people_and_says_what_happened(everything: Stacks, part: str) -> None:
+def test_every_alarm_notifies_people_and_describes_its_cause(everything: Stacks, part: str) -> None:
     topic, _ = one(everything["data"], "AWS::SNS::Topic")
 
     alarms = everything[part].find_resources(ALARM)
@@ -277,7 +279,7 @@ def test_an_alarm_about_what_was_given_up_names_the_command_that_sends_it_back(
     assert queue in redrive.QUEUES
 
 
-def test_our_alarms_say_what_to_do_first(everything: Stacks) -> None:
+def test_our_alarms_name_the_first_step(everything: Stacks) -> None:
     for alarm in everything["operations"].find_resources(ALARM).values():
         assert " First: " in alarm["Properties"]["AlarmDescription"]
 

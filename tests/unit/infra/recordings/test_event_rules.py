@@ -82,7 +82,7 @@ def stacks(*names: str) -> dict[str, Any]:
     return {"detail": {"stack-id": [{"wildcard": f"*:stack/{name}/*"} for name in names]}}
 
 
-def test_it_tells_the_rule_that_was_refused_from_the_one_that_was_accepted() -> None:
+def test_complexity_separates_the_refused_rule_from_the_accepted_one() -> None:
     accepted = ("SharedStack", "ServiceStack", "WebStack")
 
     assert complexity(stacks(*accepted)) == KNOWN_ACCEPTED

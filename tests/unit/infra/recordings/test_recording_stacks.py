@@ -32,7 +32,7 @@ TOKEN = "{{resolve:secretsmanager:of-the-server}}"  # noqa: S105 - a reference, 
 SERVICE_ARN = "arn:aws:ecs:us-east-1:111111111111:service/cluster/gpu"
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 #: What a failure destination takes.
-TELLS_FAILURE = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
+REPORTS_FAILURE = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def rules(template: Template, function: str) -> list[dict[str, Any]]:
 
 
 def event_rule(template: Template, function: str, source: str) -> dict[str, Any]:
-    """The pattern by which a function hears of events from `source`."""
+    """The pattern by which a function receives events from `source`."""
     (found,) = (
         each["EventPattern"]
         for each in rules(template, function)
@@ -128,8 +128,8 @@ def event_rule(template: Template, function: str, source: str) -> dict[str, Any]
     return cast("dict[str, Any]", found)
 
 
-def hears(template: Template, function: str, key: str) -> bool:
-    """Tell whether a function is invoked for an object that was created at `key`."""
+def is_invoked(template: Template, function: str, key: str) -> bool:
+    """Return whether a function is invoked for an object that was created at `key`."""
     pattern = event_rule(template, function, "aws.s3")
     shapes = {"wildcard": "{}", "prefix": "{}*", "suffix": "*{}"}
     return any(
@@ -229,7 +229,7 @@ def test_operators_and_the_launcher_find_the_parts_by_their_outputs(plain: Both)
     assert names <= set(plain.data.find_outputs("*"))
 
 
-# --- who hears of what ------------------------------------------------------------------------
+# --- which events invoke which function -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -241,9 +241,9 @@ def test_operators_and_the_launcher_find_the_parts_by_their_outputs(plain: Both)
         "uploads/2026/11/meeting",
     ],
 )
-def test_the_router_hears_of_recordings(plain: Both, key: str) -> None:
-    assert hears(plain.functions, "router", key)
-    assert not hears(plain.functions, "session_combiner", key)
+def test_recordings_invoke_the_router(plain: Both, key: str) -> None:
+    assert is_invoked(plain.functions, "router", key)
+    assert not is_invoked(plain.functions, "session_combiner", key)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +255,8 @@ def test_the_router_hears_of_recordings(plain: Both, key: str) -> None:
         "users/ann/audio/sessions/monday/metadata.json",
     ],
 )
-def test_the_router_does_not_hear_of_transcripts_which_it_causes(plain: Both, key: str) -> None:
-    assert not hears(plain.functions, "router", key)
+def test_transcripts_do_not_invoke_the_router(plain: Both, key: str) -> None:
+    assert not is_invoked(plain.functions, "router", key)
 
 
 @pytest.mark.parametrize(
@@ -267,22 +267,22 @@ def test_the_router_does_not_hear_of_transcripts_which_it_causes(plain: Both, ke
         "users/a/audio/sessions/s/metadata.json",
     ],
 )
-def test_the_combiner_hears_of_what_sessions_are_made_of(plain: Both, key: str) -> None:
-    assert hears(plain.functions, "session_combiner", key)
-    assert not hears(plain.functions, "router", key)
+def test_the_parts_of_sessions_invoke_the_combiner(plain: Both, key: str) -> None:
+    assert is_invoked(plain.functions, "session_combiner", key)
+    assert not is_invoked(plain.functions, "router", key)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".srt", ".vtt", ".txt", ".ended"])
-def test_the_combiner_does_not_hear_of_what_it_writes(plain: Both, suffix: str) -> None:
-    assert not hears(plain.functions, "session_combiner", f"users/a/transcripts/s{suffix}")
+def test_files_of_the_combiner_do_not_invoke_it(plain: Both, suffix: str) -> None:
+    assert not is_invoked(plain.functions, "session_combiner", f"users/a/transcripts/s{suffix}")
 
 
-def test_applications_tell_that_a_session_of_our_bucket_has_ended(plain: Both) -> None:
+def test_an_event_of_an_application_ends_a_session_of_our_bucket(plain: Both) -> None:
     pattern = event_rule(plain.functions, "session_combiner", "cloudscribe")
 
     assert pattern["detail-type"] == [SESSION_ENDED]
     assert bucket(plain.data)[0] in json.dumps(pattern["detail"])
-    # The router's rule asks for other fields, so it does not hear of it.
+    # The router's rule asks for other fields, so it does not match.
     asked = event_rule(plain.functions, "router", "cloudscribe")["detail"]["$or"]
     assert all("bucket" not in each for each in asked)
 
@@ -367,7 +367,7 @@ def test_every_event_on_which_a_function_fails_is_tried_twice_more_and_then_kept
     assert config["Properties"]["MaximumRetryAttempts"] == 2
     assert undelivered(plain) in json.dumps(config["Properties"]["DestinationConfig"]["OnFailure"])
     assert alias(plain.functions, function) in json.dumps(config["Properties"]["Qualifier"])
-    assert templates.rights(plain.functions, function).keys() >= TELLS_FAILURE
+    assert templates.rights(plain.functions, function).keys() >= REPORTS_FAILURE
 
 
 # --- who may do what --------------------------------------------------------------------------
@@ -387,8 +387,8 @@ def test_only_rules_may_invoke_the_functions_and_only_their_alias(plain: Both) -
 def test_the_router_sends_jobs_and_looks_whether_there_is_a_transcript(plain: Both) -> None:
     may = templates.rights(plain.functions, "router")
 
-    # Without ListBucket it would be told 403 of transcripts that are not there yet.
-    assert may.keys() == LOGS | TELLS_FAILURE | {"s3:GetObject", "s3:ListBucket"}
+    # Without ListBucket S3 would answer 403 for transcripts that are not there yet.
+    assert may.keys() == LOGS | REPORTS_FAILURE | {"s3:GetObject", "s3:ListBucket"}
     assert len(may["sqs:SendMessage"]) == 2  # jobs, and events on which it fails
     read = str(may["s3:GetObject"])
     for outcome in ("/users/*/transcripts/*-chunk-*.failed", "/transcripts/uploads/*"):
@@ -419,7 +419,7 @@ def test_the_combiner_reads_what_sessions_are_made_of_and_writes_what_is_made_of
     may = templates.rights(plain.functions, "session_combiner")
 
     s3 = {"s3:GetObject", "s3:ListBucket", "s3:PutObject"}
-    assert may.keys() == LOGS | TELLS_FAILURE | s3
+    assert may.keys() == LOGS | REPORTS_FAILURE | s3
     assert "/users/*/audio/sessions/*/metadata.json" in str(may["s3:GetObject"])
     assert "/users/*/transcripts/*" in str(may["s3:GetObject"])
     for suffix in (".json", ".srt", ".vtt", ".txt", ".ended"):
@@ -432,7 +432,7 @@ def test_without_machines_the_batch_worker_only_counts_jobs(plain: Both) -> None
     may = templates.rights(plain.functions, "batch_worker")
     _, function = templates.function(plain.functions, "batch_worker")
 
-    assert may.keys() == LOGS | TELLS_FAILURE
+    assert may.keys() == LOGS | REPORTS_FAILURE
     assert "cloudwatch:GetMetricStatistics" not in may
     assert len(may["sqs:SendMessage"]) == 1
     assert "SERVICE" not in function["Properties"]["Environment"]["Variables"]
@@ -509,7 +509,7 @@ def test_the_batch_worker_has_time_for_every_call_at_its_slowest(with_gpu: Both)
     _, function = templates.function(with_gpu.functions, "batch_worker")
 
     # Queue, service, two orders, metric, number, and tags set and removed; 24 s each, as
-    # lambdas/batch_worker says.
+    # lambdas/batch_worker explains.
     assert function["Properties"]["Timeout"] > 8 * 24
 
 

@@ -294,7 +294,7 @@ def test_a_missing_file_stays_missing(demo: Web, page: Path) -> None:
     assert server.find_file(page, "/assets/old.js") is None
 
 
-def test_service_is_told_the_viewers_host_and_address_whatever_the_viewer_claims(
+def test_the_service_gets_the_viewers_host_and_address_whatever_the_viewer_claims(
     demo: Web,
 ) -> None:
     headers = {
@@ -364,7 +364,7 @@ def test_protected_files_outlive_their_stack_and_others_go_with_it(demo: Web, pr
     assert {each["Properties"]["RetainOnDelete"] for each in prod.copies().values()} == {True}
 
 
-def test_access_log_does_not_tell_which_conversation_was_watched(prod: Web) -> None:
+def test_the_access_log_does_not_name_the_conversation_that_was_watched(prod: Web) -> None:
     fields = prod.only("AWS::Logs::Delivery")["RecordFields"]
 
     assert "cs-uri-stem" in fields
