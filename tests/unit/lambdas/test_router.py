@@ -444,7 +444,7 @@ def test_a_function_is_told_of_its_server_by_two_variables(handler: ModuleType) 
     }
     settings = handler.Settings.model_validate
 
-    assert settings(usual).create_server() is None
-    assert settings(usual | {"GPU_URL": "http://server:8000"}).create_server() is not None
+    assert settings(usual).create_client() is None
+    assert settings(usual | {"GPU_URL": "http://server:8000"}).create_client() is not None
     told = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
     assert "0123456789abcdef" not in repr(told)
