@@ -1,10 +1,9 @@
 """Decides who transcribes a recording: the server at once, a worker of the queue, or nobody.
 
-The server is asked only if its answer can be awaited. How long that takes is estimated from the
-recording's size (`TranscriptionPace`): a number of bytes is a second of audio, and a number of
-seconds of audio is transcribed in a second. Both are assumptions. A wrong one costs nothing but
-time: the router stops waiting early enough to queue the recording, which does no harm if it was
-transcribed all the same.
+The server is asked only if there is time to wait for its answer. The wait is estimated from the
+recording's size (`TranscriptionPace`), by assumptions about the bytes of a second of audio and the
+speed of the server. A wrong assumption costs only time: the router stops waiting early enough to
+queue the recording, and queueing does no harm if the server transcribed it all the same.
 
 Times are seconds. `left` is the time until the function has to end.
 """

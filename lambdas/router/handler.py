@@ -41,7 +41,7 @@ from lambdas.router.decide import (
 )
 from lambdas.router.request import parse_request
 from lambdas.router.route import InvocationClock, RecordingRouter, RouteResult
-from lambdas.router.server import TranscriptionServer
+from lambdas.router.server import GpuServerClient
 from lambdas.undelivered import Undelivered
 from transcripts.functions import (
     EVENTS_REFUSED,
@@ -75,11 +75,11 @@ class Settings(environment.Settings):
     speed: Annotated[float, Field(alias="SERVER_SPEED", gt=0)] = ASSUMED_SPEED
     bytes_per_second: Annotated[float, Field(alias="BYTES_PER_SECOND", gt=0)] = BYTES_PER_SECOND
 
-    def create_server(self) -> TranscriptionServer | None:
+    def create_client(self) -> GpuServerClient | None:
         """Return a client of the GPU server; None if the environment has no server."""
         if self.server_url is None:
             return None
-        return TranscriptionServer(
+        return GpuServerClient(
             self.server_url, self.token.get_secret_value() if self.token else None
         )
 
@@ -123,7 +123,7 @@ def _wake(queue_url: str) -> None:
 
 router = RecordingRouter(
     recordings=BucketLookup(Objects(settings.bucket, s3)),
-    server=settings.create_server(),
+    server=settings.create_client(),
     queue=_send,
     pace=TranscriptionPace(bytes_per_second=settings.bytes_per_second, speed=settings.speed),
 )

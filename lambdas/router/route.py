@@ -44,7 +44,7 @@ class Lookup(Protocol):
 
 
 class RemoteTranscriber(Protocol):
-    """A server that transcribes; `lambdas.router.server.TranscriptionServer` is one."""
+    """Asks a server to transcribe; `lambdas.router.server.GpuServerClient` is one."""
 
     def health(self) -> ServerHealth:
         """Return the server's health."""

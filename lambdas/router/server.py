@@ -54,8 +54,8 @@ class _Health(BaseModel):
     queue: _Queue
 
 
-class TranscriptionServer:
-    """A server at `url`, e.g. `http://transcriber.internal:8000`.
+class GpuServerClient:
+    """A client of the server at `url`, e.g. `http://transcriber.internal:8000`.
 
     Connections are kept from one invocation to the next. One that the server has closed meanwhile,
     or that the network has forgotten (after 350 s without a packet on AWS's newer machines), is

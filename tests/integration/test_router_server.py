@@ -26,7 +26,7 @@ from lambdas.router.decide import (
 )
 from lambdas.router.request import TranscriptionRequest, parse_request
 from lambdas.router.route import InvocationClock, RecordingRouter, RouteResult
-from lambdas.router.server import TranscriptionServer
+from lambdas.router.server import GpuServerClient
 from tests.support.events import BUCKET, created
 from transcripts.recordings.keys import TranscriptionJob
 from transcripts.recordings.status import RecordingState
@@ -107,8 +107,8 @@ class Stub:
         return None
 
     @property
-    def server(self) -> TranscriptionServer:
-        return TranscriptionServer(self.url, TOKEN)
+    def server(self) -> GpuServerClient:
+        return GpuServerClient(self.url, TOKEN)
 
     async def transcribe(self, seconds: float = 5.0) -> Answer:
         return await asyncio.to_thread(self.server.transcribe, BUCKET, KEY, seconds=seconds)
@@ -172,8 +172,8 @@ async def test_the_health_of_the_server_is_believed_and_silence_is_not_awaited(
 
 
 async def test_a_server_that_is_not_there_is_down() -> None:
-    nobody = TranscriptionServer(f"http://127.0.0.1:{unused_port()}", None)
-    unknown = TranscriptionServer("http://transcriber.invalid:8000", None)
+    nobody = GpuServerClient(f"http://127.0.0.1:{unused_port()}", None)
+    unknown = GpuServerClient("http://transcriber.invalid:8000", None)
 
     assert await asyncio.to_thread(nobody.health) == ServerHealth.DOWN
     assert await asyncio.to_thread(unknown.health) == ServerHealth.DOWN

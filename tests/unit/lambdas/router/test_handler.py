@@ -444,7 +444,7 @@ def test_two_variables_name_the_server_of_the_function(handler: ModuleType) -> N
     }
     settings = handler.Settings.model_validate
 
-    assert settings(usual).create_server() is None
-    assert settings(usual | {"GPU_URL": "http://server:8000"}).create_server() is not None
+    assert settings(usual).create_client() is None
+    assert settings(usual | {"GPU_URL": "http://server:8000"}).create_client() is not None
     told = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
     assert "0123456789abcdef" not in repr(told)
