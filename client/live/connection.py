@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from client.errors import ConnectionLost, NoConnection, Refused
-from client.live.endpoints import connect_url, transcribe_url
+from client.live.endpoints import live_url
 from transcripts import protocol
 from transcripts.protocol import (
     ERRORS,
@@ -188,7 +188,7 @@ class Speaker(LiveConnection):
     def __init__(
         self, base: str, parameters: TranscribeParameters, *, interim_results: bool = True
     ) -> None:
-        super().__init__(transcribe_url(base, parameters))
+        super().__init__(live_url(base, parameters))
         self._interim_results = interim_results
 
     async def send(self, pcm: bytes) -> None:
@@ -229,7 +229,7 @@ class Viewer(LiveConnection):
     """A subscriber of a conversation. The first message is a snapshot; there is no last one."""
 
     def __init__(self, base: str, parameters: ConnectParameters) -> None:
-        super().__init__(connect_url(base, parameters))
+        super().__init__(live_url(base, parameters))
 
     async def _await_admission(self) -> None:
         """Nothing: the snapshot is the first message."""

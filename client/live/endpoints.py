@@ -11,6 +11,7 @@ from yarl import URL
 from client.errors import UsageError
 from foundation.invalid import explain
 from transcripts.protocol import ConnectParameters, Parameters, TranscribeParameters
+from transcripts.protocol import ConnectParameters, TranscribeParameters
 
 #: The environment variable that names the service.
 URL_VARIABLE = "CLOUDSCRIBE_URL"
@@ -23,22 +24,16 @@ _NAMES = {"conversation_id": "conversation", "options": "option"}
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
-def transcribe_url(base: str, parameters: TranscribeParameters) -> URL:
-    """Return the URL on which a speaker connects.
+def live_url(base: str, parameters: TranscribeParameters | ConnectParameters) -> URL:
+    """Return the URL on which a speaker or a viewer connects.
 
     Raises:
         UsageError: `base` is not a URL of http, https, ws or wss.
     """
-    return _endpoint(base, "transcribe", parameters)
-
-
-def connect_url(base: str, parameters: ConnectParameters) -> URL:
-    """Return the URL on which a viewer connects.
-
-    Raises:
-        UsageError: `base` is not a URL of http, https, ws or wss.
-    """
-    return _endpoint(base, "connect", parameters)
+    name = "transcribe" if isinstance(parameters, TranscribeParameters) else "connect"
+    # round_trip: an object goes as the JSON that it came in
+    query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, round_trip=True)
+    return _address(base, name).with_query(query)
 
 
 def languages_url(base: str) -> URL:
@@ -49,12 +44,6 @@ def languages_url(base: str) -> URL:
     """
     url = _address(base, "languages")
     return url.with_scheme({"ws": "http", "wss": "https"}[url.scheme])
-
-
-def _endpoint(base: str, name: str, parameters: Parameters) -> URL:
-    # round_trip: an object goes as the JSON that it came in
-    query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, round_trip=True)
-    return _address(base, name).with_query(query)
 
 
 def _address(base: str, name: str) -> URL:

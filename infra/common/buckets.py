@@ -48,5 +48,5 @@ def make_log_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
         protected=True,
         lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(LOG_DAYS))],
     )
-    accept(bucket, {"AwsSolutions-S1": "It holds access logs; a log of them would have no end."})
+    accept(bucket, "AwsSolutions-S1", "It holds access logs; a log of them would have no end.")
     return bucket

@@ -8,7 +8,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.common.nag import accept, shown_id
+from infra.common.nag import accept_all, shown_id
 
 
 def make_agent_role(scope: Construct, cluster: ecs.Cluster, description: str) -> iam.Role:
@@ -44,7 +44,7 @@ def make_agent_role(scope: Construct, cluster: ecs.Cluster, description: str) ->
         (["ecs:DiscoverPollEndpoint"], "*"),
     ):
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-    accept(
+    accept_all(
         role,
         {
             f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"

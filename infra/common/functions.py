@@ -20,7 +20,7 @@ from constructs import Construct
 
 from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import Artifacts
-from infra.common.nag import accept
+from infra.common.nag import accept, accept_all
 from infra.config.functions import Canary, FunctionsConfig
 from transcripts.functions import handler_path
 
@@ -136,7 +136,7 @@ class PythonFunction(Construct):
             vpc_subnets=placement.subnets if placement else None,
             security_groups=list(placement.security_groups) if placement else None,
         )
-        accept(
+        accept_all(
             self.function,
             {
                 **dict.fromkeys(("AwsSolutions-L1", "Serverless-LambdaLatestVersion"), NOT_LATEST),
@@ -222,13 +222,10 @@ def _role(scope: Construct, log_group: logs.LogGroup, *, in_vpc: bool) -> iam.Ro
         )
         accept(
             interfaces,
-            {
-                "AwsSolutions-IAM5[Resource::*]": (
-                    "Lambda asks for these rights on every resource before it puts a function "
-                    "into a network; the interfaces do not exist before, and the describing "
-                    "actions know no resources."
-                )
-            },
+            "AwsSolutions-IAM5[Resource::*]",
+            "Lambda asks for these rights on every resource before it puts a function "
+            "into a network; the interfaces do not exist before, and the describing "
+            "actions know no resources.",
         )
     return role
 
@@ -245,10 +242,7 @@ def _deploy_gradually(function: PythonFunction, canary: Canary) -> None:
     )
     accept(
         group,
-        {
-            CODEDEPLOY_POLICY: (
-                "The CDK gives it to every deployment group. It is the narrower one of AWS's two "
-                "for CodeDeploy with Lambda, and only CodeDeploy can take the role."
-            )
-        },
+        CODEDEPLOY_POLICY,
+        "The CDK gives it to every deployment group. It is the narrower one of AWS's two "
+        "for CodeDeploy with Lambda, and only CodeDeploy can take the role.",
     )

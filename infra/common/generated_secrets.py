@@ -31,7 +31,7 @@ def make_secret(
         ),
         removal_policy=RemovalPolicy.DESTROY,
     )
-    accept(secret, {"AwsSolutions-SMG4": why_not_rotated})
+    accept(secret, "AwsSolutions-SMG4", why_not_rotated)
     return secret
 
 

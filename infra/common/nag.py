@@ -15,25 +15,29 @@ def check(app: App) -> None:
     Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app), cdk_nag.ServerlessChecks(app))
 
 
-def accept(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Accept findings on `construct` and below.
+def accept(construct: IConstruct, finding: str, reason: str) -> None:
+    """Accept a finding on `construct` and below; the narrower the construct the better.
 
     Args:
-        construct: where they are accepted; the narrower the better.
-        reasons: the reason by the finding's id, e.g. `AwsSolutions-IAM5[Resource::*]`.
+        construct: where it is accepted.
+        finding: its id, e.g. `AwsSolutions-IAM5[Resource::*]`.
+        reason: why.
     """
+    Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+
+
+def accept_all(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Accept several findings; `reasons` has the reason of each by its id."""
     for finding, reason in reasons.items():
-        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+        accept(construct, finding, reason)
 
 
 def accept_registry_login(role: iam.IRole) -> None:
     """Accept the right of a role that pulls or pushes images to log in to Amazon ECR."""
     accept(
         role,
-        {
-            "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken, which is about no "
-            "resource: AWS knows it only for `*`."
-        },
+        "AwsSolutions-IAM5[Resource::*]",
+        "ecr:GetAuthorizationToken, which is about no resource: AWS knows it only for `*`.",
     )
 
 

@@ -6,7 +6,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.common.nag import accept
+from infra.common.nag import accept_all
 
 #: The longest that SQS keeps a message. It counts from the first sending, also for dead letters.
 RETENTION = Duration.days(14)
@@ -39,5 +39,5 @@ def make_dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
         enforce_ssl=True,
     )
     reason = "Messages that could not be dealt with end here; an alarm notifies people."
-    accept(queue, {"AwsSolutions-SQS3": reason, "Serverless-SQSRedrivePolicy": reason})
+    accept_all(queue, {"AwsSolutions-SQS3": reason, "Serverless-SQSRedrivePolicy": reason})
     return queue

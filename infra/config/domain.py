@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated
 
-from infra.config.formats import DomainName, is_arn, region_of
+from infra.config.formats import CertificateArn, DomainName, region_of
 from infra.config.parts import Check, ConfigPart, Problem
 
 
@@ -28,7 +28,7 @@ class Domain(ConfigPart):
 
     name: DomainName
     #: A certificate for it in us-east-1, where CloudFront looks for it.
-    certificate_arn: str | None = None
+    certificate_arn: CertificateArn = None
     #: None: you make the record yourself.
     hosted_zone: HostedZone | None = None
 
@@ -37,9 +37,7 @@ class Domain(ConfigPart):
         yield from super().problems()
         if self.certificate_arn is None:
             yield "certificate_arn", f"is missing: CloudFront needs a certificate for {self.name}"
-        elif not is_arn(self.certificate_arn, "acm", ":certificate/"):
-            yield "certificate_arn", "is not the ARN of a certificate"
-        elif region_of(self.certificate_arn) != "us-east-1":
+        elif region_of(self.certificate_arn) not in {None, "us-east-1"}:
             yield "certificate_arn", "CloudFront takes certificates from us-east-1 only"
         zone = self.hosted_zone
         if zone is not None and self.name != zone.name and not self.name.endswith(f".{zone.name}"):

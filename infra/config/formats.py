@@ -41,3 +41,9 @@ def region_of(arn: str | None) -> str | None:
     """Return the region in an ARN; None without one."""
     found = _ARN.fullmatch(arn or "")
     return found["region"] if found else None
+
+
+CertificateArn = Annotated[
+    str | None,
+    Check(lambda arn: is_arn(arn, "acm", ":certificate/"), "is not the ARN of a certificate"),
+]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.config.formats import ZONE, DomainName, is_arn, region_of
+from infra.config.formats import ZONE, CertificateArn, DomainName, is_arn, region_of
 from infra.config.network import NetworkConfig
 from infra.config.parts import ConfigPart, Problem, within
 
@@ -72,18 +72,10 @@ class DedicatedLoadBalancer(ConfigPart):
     #: Certificate for the environment's domain, in the environment's region. With it CloudFront
     #: connects by HTTPS. Without a domain there is no certificate that CloudFront would trust, and
     #: the connection inside AWS's network is HTTP.
-    certificate_arn: str | None = None
+    certificate_arn: CertificateArn = None
     #: Keep the load balancer's access log in a bucket. Its entries have whole addresses, and so the
     #: names of conversations; CloudFront's log (`LiveConfig.access_logs`) has no such names.
     access_logs: bool = False
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield a malformed certificate."""
-        yield from super().problems()
-        if self.certificate_arn is not None and not is_arn(
-            self.certificate_arn, "acm", ":certificate/"
-        ):
-            yield "certificate_arn", "is not the ARN of a certificate"
 
     @property
     def region(self) -> str | None:

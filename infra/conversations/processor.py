@@ -55,18 +55,12 @@ class TranscriptProcessor(Construct):
         )
         accept(
             mapping,
-            {
-                "Serverless-LambdaEventSourceMappingDestination": (
-                    "Lambda takes destinations for streams only; the queue has its dead letters."
-                )
-            },
+            "Serverless-LambdaEventSourceMappingDestination",
+            "Lambda takes destinations for streams only; the queue has its dead letters.",
         )
         accept(
             self.function.function,
-            {
-                "Serverless-LambdaDLQ": (
-                    "Only its queue invokes the function, and a message that fails goes to the "
-                    "queue's dead letters."
-                )
-            },
+            "Serverless-LambdaDLQ",
+            "Only its queue invokes the function, and a message that fails goes to the "
+            "queue's dead letters.",
         )

@@ -51,7 +51,8 @@ class ConversationStore(Construct):
         if not days:
             accept(
                 self.table,
-                {"AwsSolutions-DDB3": "This environment chose not to pay for backups of captions."},
+                "AwsSolutions-DDB3",
+                "This environment chose not to pay for backups of captions.",
             )
         self.queue, self.dead_letters = make_queue_with_dead_letters(
             self, "Utterances", visibility=Duration.seconds(VISIBILITY_SECONDS), attempts=ATTEMPTS

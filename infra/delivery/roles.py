@@ -186,10 +186,7 @@ class PipelineRoles(Construct):
         shown = f"arn:{stack.partition}:cloudformation:{stack.region}:<AWS::AccountId>"
         accept(
             role,
-            {
-                f"AwsSolutions-IAM5[Resource::{shown}:stack/{ours}/*]": (
-                    "The stacks of this environment: AWS ends a stack's ARN in a random id, and "
-                    "stacks may come and go."
-                )
-            },
+            f"AwsSolutions-IAM5[Resource::{shown}:stack/{ours}/*]",
+            "The stacks of this environment: AWS ends a stack's ARN in a random id, and "
+            "stacks may come and go.",
         )

@@ -16,7 +16,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra.common.ecs_agent import make_agent_role, make_root_volume
-from infra.common.nag import accept
+from infra.common.nag import accept_all
 from infra.config.gpu import GpuConfig
 from infra.network.interface import EnvironmentNetwork
 
@@ -152,7 +152,7 @@ class GpuMachines(Construct):
         return user_data
 
     def _accept(self) -> None:
-        accept(
+        accept_all(
             self.auto_scaling_group,
             {
                 "AwsSolutions-AS3": "Machines start and stop with the work, which needs no "

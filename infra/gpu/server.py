@@ -133,10 +133,9 @@ class GpuServer(Construct):
         )
         accept(
             cluster,
-            {
-                "AwsSolutions-ECS4": "Container Insights is charged by the metric; alarms watch "
-                "the queue and the numbers of tasks and machines."
-            },
+            "AwsSolutions-ECS4",
+            "Container Insights is charged by the metric; alarms watch "
+            "the queue and the numbers of tasks and machines.",
         )
         return cluster
 
@@ -206,10 +205,9 @@ class GpuServer(Construct):
         self._grant(task.task_role, store)
         accept(
             task,
-            {
-                "AwsSolutions-ECS2": "A region, addresses, and the names of a queue and a bucket; "
-                "the secret is not among them, but a reference to Secrets Manager."
-            },
+            "AwsSolutions-ECS2",
+            "A region, addresses, and the names of a queue and a bucket; "
+            "the secret is not among them, but a reference to Secrets Manager.",
         )
         accept_registry_login(task.obtain_execution_role())
         return task
@@ -235,11 +233,9 @@ class GpuServer(Construct):
         )
         accept(
             role,
-            {
-                f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
-                f"task/<{shown_id(self.cluster)}>/*]": "Tasks of this server's "
-                "cluster, whose names are unknown until they start.",
-            },
+            f"AwsSolutions-IAM5[Resource::arn:aws:ecs:{stack.region}:<AWS::AccountId>:"
+            f"task/<{shown_id(self.cluster)}>/*]",
+            "Tasks of this server's cluster, whose names are unknown until they start.",
         )
 
     def _make_service(self, task: ecs.Ec2TaskDefinition, machines: GpuMachines) -> ecs.Ec2Service:
@@ -284,10 +280,9 @@ class GpuServer(Construct):
         )
         accept(
             group,
-            {
-                "AwsSolutions-EC23": "The rule cannot resolve the reference: it is the network's "
-                "own, private address range."
-            },
+            "AwsSolutions-EC23",
+            "The rule cannot resolve the reference: it is the network's "
+            "own, private address range.",
         )
         endpoint = ec2.InterfaceVpcEndpoint(
             self,

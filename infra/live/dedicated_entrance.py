@@ -82,11 +82,10 @@ class DedicatedEntrance(Construct):
         else:
             accept(
                 self._load_balancer,
-                {
-                    "AwsSolutions-ELB2": "Every request comes through CloudFront, whose log can "
-                    "leave out what a load balancer's always has: the names of conversations and "
-                    "speakers in a request's query."
-                },
+                "AwsSolutions-ELB2",
+                "Every request comes through CloudFront, whose log can "
+                "leave out what a load balancer's always has: the names of conversations and "
+                "speakers in a request's query.",
             )
         self.load_balancer_full_name = self._load_balancer.load_balancer_full_name
         self._listener = self._listen()

@@ -35,7 +35,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra.common.ecs_agent import make_agent_role, make_root_volume
-from infra.common.nag import accept
+from infra.common.nag import accept_all
 from infra.config.load_balancers import NoLoadBalancer
 from infra.live.task import OUTBOX_FOLDER, USER
 from infra.network.interface import EnvironmentNetwork
@@ -114,7 +114,7 @@ class CaptionMachine(Construct):
             resource_signal=CfnResourceSignal(count=1, timeout=FIRST_START)
         )
         self.resource.node.add_dependency(role)
-        accept(
+        accept_all(
             self.resource,
             {
                 "AwsSolutions-EC28": "Status checks, which restart it, come every minute anyway; "

@@ -68,10 +68,9 @@ class MachineService(Construct):
         self.cluster = ecs.Cluster(self, "Cluster", vpc=network.vpc)
         accept(
             self.cluster,
-            {
-                "AwsSolutions-ECS4": "The service publishes metrics of its health (streams, "
-                "slots, outbox, delays); Container Insights would cost more than the machine."
-            },
+            "AwsSolutions-ECS4",
+            "The service publishes metrics of its health (streams, "
+            "slots, outbox, delays); Container Insights would cost more than the machine.",
         )
         task = CaptionTask(
             self,

@@ -99,10 +99,9 @@ class CaptionService(Construct):
         )
         accept(
             self.cluster,
-            {
-                "AwsSolutions-ECS4": "The service publishes metrics of its health (streams, "
-                "slots, outbox, delays); Container Insights would cost more than a small task."
-            },
+            "AwsSolutions-ECS4",
+            "The service publishes metrics of its health (streams, "
+            "slots, outbox, delays); Container Insights would cost more than a small task.",
         )
         task = CaptionTask(self, "Task", service=service, store=store, namespace=namespace)
         traffic = Traffic(self, "Traffic", service=service, network=network, entrance=entrance)

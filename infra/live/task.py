@@ -156,19 +156,17 @@ class CaptionTask(Construct):
     def _accept_findings(self, service: ServiceConfig) -> None:
         accept(
             self.definition,
-            {
-                "AwsSolutions-ECS2": "What is given to the container are addresses and numbers; "
-                "no secret is among them, but on a machine a reference to one."
-            },
+            "AwsSolutions-ECS2",
+            "What is given to the container are addresses and numbers; "
+            "no secret is among them, but on a machine a reference to one.",
         )
         if any(language_services.rights(service, Stack.of(self).region)):
             accept(
                 self.definition.task_role,
-                {
-                    "AwsSolutions-IAM5[Resource::*]": "Streams of Transcribe and translations of "
-                    "Translate, and detections of Comprehend, are about no resource; the rights "
-                    "are for one region."
-                },
+                "AwsSolutions-IAM5[Resource::*]",
+                "Streams of Transcribe and translations of "
+                "Translate, and detections of Comprehend, are about no resource; the rights "
+                "are for one region.",
             )
         if role := self.definition.execution_role:
             accept_registry_login(role)

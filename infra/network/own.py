@@ -73,10 +73,9 @@ class OwnNetwork(Construct):
         else:
             accept(
                 self.vpc,
-                {
-                    "AwsSolutions-VPC7": "Flow logs are a choice of the environment; this one does "
-                    "without, for they cost by the gigabyte."
-                },
+                "AwsSolutions-VPC7",
+                "Flow logs are a choice of the environment; this one does "
+                "without, for they cost by the gigabyte.",
             )
 
     def _place_subnets(self, zones: tuple[str, ...]) -> None:

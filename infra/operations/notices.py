@@ -38,12 +38,9 @@ class Notices(Construct):
             mail = self.topic.add_subscription(subscriptions.EmailSubscription(email))
             accept(
                 mail,
-                {
-                    "Serverless-SNSRedrivePolicy": (
-                        "Nobody could process an undelivered mail later; the console still shows "
-                        "the alarm's state."
-                    )
-                },
+                "Serverless-SNSRedrivePolicy",
+                "Nobody could process an undelivered mail later; the console still shows "
+                "the alarm's state.",
             )
 
     def _admit(self, service: str, sources: str) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
-from infra.common.nag import accept
+from infra.common.nag import accept_all
 from infra.recordings.store import RecordingStore
 from transcripts.recordings.keys import (
     CAPTIONS,
@@ -52,7 +52,7 @@ def allow(
             role.add_to_principal_policy(
                 iam.PolicyStatement(actions=[action], resources=[f"{bucket}/{key}" for key in keys])
             )
-    accept(
+    accept_all(
         role,
         {
             f"AwsSolutions-IAM5[Resource::{shown}/{key}]": "Objects of this kind, of all "

@@ -95,12 +95,9 @@ class RecordingFlow(Construct):
             )
             accept(
                 function.function,
-                {
-                    "Serverless-LambdaDLQ": (
-                        "Events reach the alias, whose failure destination is `undelivered`; a "
-                        "dead-letter queue of the function would hold the same events again."
-                    )
-                },
+                "Serverless-LambdaDLQ",
+                "Events reach the alias, whose failure destination is `undelivered`; a "
+                "dead-letter queue of the function would hold the same events again.",
             )
         bucket = store.bucket
         self._invoke_on("Uploaded", self.router, audio_created(bucket))
@@ -252,10 +249,8 @@ def _let_read_metrics(worker: PythonFunction) -> None:
     )
     accept(
         _role(worker),
-        {
-            "AwsSolutions-IAM5[Resource::*]": "cloudwatch:GetMetricStatistics, which is about "
-            "no resource: AWS knows it only for `*`."
-        },
+        "AwsSolutions-IAM5[Resource::*]",
+        "cloudwatch:GetMetricStatistics, which is about no resource: AWS knows it only for `*`.",
     )
 
 

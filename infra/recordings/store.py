@@ -50,12 +50,9 @@ class RecordingStore(Construct):
         if not data.protected:
             accept(
                 self.bucket,
-                {
-                    "AwsSolutions-S1": (
-                        "Recordings are kept for a short time here, and a log of requests would "
-                        "outlive them. Protected environments keep one."
-                    )
-                },
+                "AwsSolutions-S1",
+                "Recordings are kept for a short time here, and a log of requests would "
+                "outlive them. Protected environments keep one.",
             )
         _send_events_to_bus(self.bucket)
         self.jobs, self.dead_letters = make_queue_with_dead_letters(

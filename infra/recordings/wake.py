@@ -22,7 +22,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.common.functions import PythonFunction
-from infra.common.nag import accept
+from infra.common.nag import accept, accept_all
 
 #: A failed wake is retried once within this time.
 KEPT: Final = Duration.minutes(5)
@@ -45,7 +45,7 @@ def make_wake_queue(
         enforce_ssl=True,
     )
     reason = "A wake that is lost costs a minute: the batch worker looks by itself."
-    accept(queue, {"AwsSolutions-SQS3": reason, "Serverless-SQSRedrivePolicy": reason})
+    accept_all(queue, {"AwsSolutions-SQS3": reason, "Serverless-SQSRedrivePolicy": reason})
     queue.grant(sender.function, "sqs:SendMessage")
     queue.grant_consume_messages(worker.function)
     mapping = worker.alias.add_event_source_mapping(
@@ -53,9 +53,7 @@ def make_wake_queue(
     )
     accept(
         mapping,
-        {
-            "Serverless-LambdaEventSourceMappingDestination": "Lambda takes destinations for "
-            "streams only; a wake that fails may be lost."
-        },
+        "Serverless-LambdaEventSourceMappingDestination",
+        "Lambda takes destinations for streams only; a wake that fails may be lost.",
     )
     return queue

@@ -14,7 +14,7 @@ from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_s3_deployment as deployment
 from constructs import Construct
 
-from infra.common.nag import accept, shown_id
+from infra.common.nag import accept_all, shown_id
 
 #: Cache-Control of hashed files, and of the others, which caches have to revalidate.
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
@@ -104,7 +104,7 @@ class PageFiles(Construct):
         ):
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
         stack = Stack.of(self)
-        accept(
+        accept_all(
             role,
             {
                 f"AwsSolutions-IAM5[Resource::{_shown(stack, staged)}/*]": "What the CDK stages "
@@ -141,4 +141,4 @@ def _accept_copying_function(scope: Construct) -> None:
     }
     for child in Stack.of(scope).node.children:
         if child.node.id.startswith("Custom::CDKBucketDeployment"):
-            accept(child, reasons)
+            accept_all(child, reasons)

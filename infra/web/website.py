@@ -34,7 +34,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.common.buckets import make_private_bucket
-from infra.common.nag import accept
+from infra.common.nag import accept, accept_all
 from infra.common.outputs import add_outputs
 from infra.config.domain import Domain
 from infra.web.access_log import AccessLog
@@ -106,10 +106,9 @@ class Website(Construct):
         bucket = make_private_bucket(self, "Bucket", protected=protected)
         accept(
             bucket,
-            {
-                "AwsSolutions-S1": "It holds the public page only, and only CloudFront reads it; "
-                "CloudFront's access log has who asked for what."
-            },
+            "AwsSolutions-S1",
+            "It holds the public page only, and only CloudFront reads it; "
+            "CloudFront's access log has who asked for what.",
         )
         return bucket
 
@@ -135,7 +134,7 @@ class Website(Construct):
             price_class=cloudfront.PriceClass.PRICE_CLASS_100,
             enable_ipv6=True,
         )
-        accept(distribution, _findings(domain, access_logs=access_logs))
+        accept_all(distribution, _findings(domain, access_logs=access_logs))
         # `/` is index.html, so that the right to list gives nobody a list (see `_page`).
         Annotations.of(distribution).acknowledge_warning(
             "@aws-cdk/aws-cloudfront-origins:listBucketSecurityRisk"

@@ -12,7 +12,7 @@ import pytest
 
 from client.errors import Refused
 from client.live.connection import Message, Speaker
-from client.live.endpoints import transcribe_url
+from client.live.endpoints import live_url
 from client.live.languages import ask_for_languages
 from speech.transcribe_values import START_MEDICAL_STREAM_TRANSCRIPTION
 from tests.support.service import RunningService, running_service
@@ -317,7 +317,7 @@ async def test_an_engine_with_one_channel_refuses_two() -> None:
 
 async def test_options_that_are_no_json_are_an_invalid_parameter() -> None:
     async with running_service() as service, aiohttp.ClientSession() as http:
-        url = transcribe_url(service.url, TranscribeParameters(sample_rate=16_000))
+        url = live_url(service.url, TranscribeParameters(sample_rate=16_000))
         async with http.ws_connect(url.update_query(options="{not json")) as connection:
             error = json.loads((await connection.receive()).data)
             await connection.receive()
@@ -329,7 +329,7 @@ async def test_options_that_are_no_json_are_an_invalid_parameter() -> None:
 async def test_the_announced_channels_cannot_change_any_more() -> None:
     async with captions(transcribe_allowed=ALLOWED) as service, aiohttp.ClientSession() as http:
         wanted = TranscribeParameters(sample_rate=16_000, channels=2, channel_mode="separate")
-        async with http.ws_connect(transcribe_url(service.url, wanted)) as connection:
+        async with http.ws_connect(live_url(service.url, wanted)) as connection:
             assert json.loads((await connection.receive()).data)["type"] == "ready"
             await connection.send_json({"type": "start", "format": {"sampleRate": 16_000}})
             error = json.loads((await connection.receive()).data)

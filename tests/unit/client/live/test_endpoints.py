@@ -5,11 +5,10 @@ import pytest
 from client.errors import UsageError
 from client.live.endpoints import (
     connect_parameters,
-    connect_url,
     engine_options,
     languages_url,
+    live_url,
     transcribe_parameters,
-    transcribe_url,
 )
 
 pytestmark = pytest.mark.unit
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_the_url_of_the_page_leads_to_the_socket(base: str, expected: str) -> None:
-    url = connect_url(base, connect_parameters("c"))
+    url = live_url(base, connect_parameters("c"))
     query = {"conversationId": "c", "mode": "live"}
     assert str(url.with_query({"conversationId": "c"})) == expected
     assert dict(url.query) == query
@@ -32,7 +31,7 @@ def test_the_url_of_the_page_leads_to_the_socket(base: str, expected: str) -> No
 
 def test_parameters_go_into_the_query_and_are_escaped() -> None:
     parameters = transcribe_parameters(sample_rate=44_100, speaker="Ada & Bob", language=None)
-    url = transcribe_url("http://localhost", parameters)
+    url = live_url("http://localhost", parameters)
     assert dict(url.query) == {
         "sampleRate": "44100",
         "channels": "1",
@@ -46,7 +45,7 @@ def test_parameters_go_into_the_query_and_are_escaped() -> None:
 
 def test_options_go_into_the_query_as_the_json_that_they_are() -> None:
     parameters = transcribe_parameters(sample_rate=8_000, options='{"show-speaker-label":"true"}')
-    url = transcribe_url("http://localhost", parameters)
+    url = live_url("http://localhost", parameters)
 
     assert url.query["options"] == '{"show-speaker-label":"true"}'
 
@@ -64,9 +63,9 @@ def test_an_incomplete_option_is_a_usage_error(options: list[str]) -> None:
 
 
 def test_a_language_to_read_goes_into_the_query_when_there_is_one() -> None:
-    assert "language" not in connect_url("http://host", connect_parameters("c")).query
+    assert "language" not in live_url("http://host", connect_parameters("c")).query
     french = connect_parameters("c", language="fr")
-    assert connect_url("http://host", french).query["language"] == "fr"
+    assert live_url("http://host", french).query["language"] == "fr"
     with pytest.raises(UsageError, match="language"):
         connect_parameters("c", language="no such thing")
 
@@ -79,7 +78,7 @@ def test_languages_are_asked_for_where_the_sockets_are() -> None:
 @pytest.mark.parametrize("base", ["", "localhost:8080", "ftp://example", "http://", "http://[::1"])
 def test_what_is_not_a_url_is_a_usage_error(base: str) -> None:
     with pytest.raises(UsageError):
-        connect_url(base, connect_parameters("c"))
+        live_url(base, connect_parameters("c"))
 
 
 @pytest.mark.parametrize("conversation", ["", "with space", "-first", "x" * 10_000, "é"])

@@ -163,7 +163,7 @@ def build(
             ),
         ),
     )
-    nag.accept(
+    nag.accept_all(
         web, {f"AwsSolutions-CFR{rule}": "Made for the test of the origin only." for rule in "1234"}
     )
     return Built(Template.from_stack(live), Template.from_stack(web), captions, Path(app.outdir))
