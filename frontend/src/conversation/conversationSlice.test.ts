@@ -225,15 +225,15 @@ describe('a gap while the page was away', () => {
 })
 
 describe('earlier words', () => {
-  const said = snapshot(utterance('a', 'before this page came'))
+  const earlier = snapshot(utterance('a', 'before this page came'))
 
   it('may exist when somebody spoke before the page connected', () => {
-    expect(after(said).hasEarlierWords).toBe(true)
-    expect(after(said, snapshot()).hasEarlierWords).toBe(true)
+    expect(after(earlier).hasEarlierWords).toBe(true)
+    expect(after(earlier, snapshot()).hasEarlierWords).toBe(true)
   })
 
   it('do not exist when the conversation begins on this page', () => {
-    expect(after(snapshot(), final('b', 'the first'), said).hasEarlierWords).toBe(false)
+    expect(after(snapshot(), final('b', 'the first'), earlier).hasEarlierWords).toBe(false)
   })
 
   it('are unknown until a snapshot is complete', () => {
@@ -312,7 +312,7 @@ describe('in another language', () => {
     expect(page(one)).toEqual(['[hello]', 'ciao'])
   })
 
-  it('the translation of a partial is followed by the words that were said since', () => {
+  it('the translation of a partial is followed by the words spoken since', () => {
     const state = after(
       READ,
       partialOf('a', 'the weather', 1),
@@ -339,16 +339,16 @@ describe('in another language', () => {
   })
 
   it('the translation of a partial stays until the final is translated, and is ignored afterwards', () => {
-    const said: Step[] = [READ, partialOf('a', 'one two', 1), partialOf('a', 'one two three', 2)]
+    const before: Step[] = [READ, partialOf('a', 'one two', 1), partialOf('a', 'one two three', 2)]
     const early = after(
-      ...said,
+      ...before,
       translation('a', 'un deux', 1, false),
       final('a', 'one two three four'),
     )
     expect(page(early)).toEqual(['un deux [three four]'])
     expect(page(reducer(early, languageChosen('de')))).toEqual(['[one two three four]'])
     const late = after(
-      ...said,
+      ...before,
       final('a', 'one two three'),
       translation('a', 'un deux trois', 3),
       translation('a', 'un deux', 1, false),
@@ -411,8 +411,8 @@ describe('in another language', () => {
   })
 
   it('a final whose translation does not arrive is shown whole in the original', () => {
-    const said: Step[] = [READ, partialOf('a', 'one', 1), translation('a', 'un', 1, false)]
-    const state = after(...said, final('a', 'one two'), [
+    const before: Step[] = [READ, partialOf('a', 'one', 1), translation('a', 'un', 1, false)]
+    const state = after(...before, final('a', 'one two'), [
       heartbeat,
       { now: NOW + TRANSLATION_PATIENCE },
     ])

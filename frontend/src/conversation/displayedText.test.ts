@@ -16,16 +16,16 @@ it.each([
 })
 
 describe('the displayed text', () => {
-  const said = { text: 'colour', language: 'en-GB' }
+  const original = { text: 'colour', language: 'en-GB' }
 
   it('is the original for a reader of its language, or without a language', () => {
-    expect(chooseDisplayedText(said, undefined, false).state).toBe('original')
-    expect(chooseDisplayedText(said, 'en', true).state).toBe('original')
+    expect(chooseDisplayedText(original, undefined, false).state).toBe('original')
+    expect(chooseDisplayedText(original, 'en', true).state).toBe('original')
   })
 
   it('is marked by whether a translation may still arrive', () => {
-    expect(chooseDisplayedText(said, 'fr', true).state).toBe('awaited')
-    expect(chooseDisplayedText(said, 'fr', false).state).toBe('missing')
+    expect(chooseDisplayedText(original, 'fr', true).state).toBe('awaited')
+    expect(chooseDisplayedText(original, 'fr', false).state).toBe('missing')
   })
 
   it("is the original where the translator found it to be in the reader's language", () => {

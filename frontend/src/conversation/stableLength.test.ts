@@ -11,8 +11,8 @@ it.each([
   ['Hello, world!', 'Hello world', 0, ''],
   ['to be or not to be', 'to be or not to be', 5, 'to be or not to'],
   ['“No” – I said', 'No I said', 2, '“No” – I'],
-])('of %j with the words %j the first %i make %j', (text, said, count, stable) => {
-  expect(text.slice(0, countStableCharacters(text, words(said), count))).toBe(stable)
+])('of %j with the words %j the first %i make %j', (text, spoken, count, stable) => {
+  expect(text.slice(0, countStableCharacters(text, words(spoken), count))).toBe(stable)
 })
 
 it.each([
@@ -21,6 +21,6 @@ it.each([
   ['hello world again', 'hello world', 1],
   ['twenty-one', '21', 1],
   ['hello', 'hello', 2],
-])('is unknown for %j with the words %j', (text, said, count) => {
-  expect(countStableCharacters(text, words(said), count)).toBeUndefined()
+])('is unknown for %j with the words %j', (text, spoken, count) => {
+  expect(countStableCharacters(text, words(spoken), count)).toBeUndefined()
 })

@@ -128,7 +128,7 @@ describe('a lost connection', () => {
 })
 
 describe('a server without a free slot', () => {
-  it('is tried again when it said, not earlier, and no audio is queued until then', () => {
+  it('is tried again when the service allows it, not earlier, and no audio is queued until then', () => {
     FakeSocket.last.receive(refusal('at_capacity', true, 7))
     expect(last('waiting')).toMatchObject({
       problem: { title: 'Every captioning slot is in use.' },

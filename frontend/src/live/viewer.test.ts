@@ -68,7 +68,7 @@ it('reconnects after slow_consumer, and not after an error that is not transient
   expect(kinds().at(-1)).toBe('ended')
 })
 
-it('reconnects when the server said, after it had no place', () => {
+it('reconnects when the server allows it, after it had no slot', () => {
   const error = { type: 'error', code: 'too_many_viewers', message: '', retryable: true } as const
   FakeSocket.last.receive({ ...error, retryAfter: 10 })
   vi.advanceTimersByTime(9_900)
