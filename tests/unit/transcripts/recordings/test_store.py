@@ -133,16 +133,22 @@ def test_what_is_too_large_is_not_read(bucket: DocumentStore, s3: S3Client) -> N
         bucket.get(KEY, SessionMetadata)
 
 
-def test_a_listing_goes_beyond_a_thousand(bucket: DocumentStore, s3: S3Client) -> None:
-    for number in range(1_001):
-        s3.put_object(Bucket=BUCKET, Key=f"a/{number:04}", Body=b"12345")
+def test_a_listing_goes_beyond_its_first_page(bucket: DocumentStore, s3: S3Client) -> None:
+    def ask_for_three(params: dict[str, Any], **_: object) -> dict[str, Any]:
+        return {**params, "MaxKeys": 3}
+
+    for number in range(7):
+        s3.put_object(Bucket=BUCKET, Key=f"a/{number}", Body=b"12345")
     s3.put_object(Bucket=BUCKET, Key="b", Body=b"")
+    s3.meta.events.register("provide-client-params.s3.ListObjectsV2", ask_for_three)
+    calls = Calls(s3)
 
     listed = list(bucket.objects.list("a/"))
 
-    assert [each.key for each in listed] == [f"a/{number:04}" for number in range(1_001)]
+    assert [each.key for each in listed] == [f"a/{number}" for number in range(7)]
+    assert calls.of("ListObjectsV2") == 3
     assert listed[0].size == 5
-    assert listed[0].etag == s3.head_object(Bucket=BUCKET, Key="a/0000")["ETag"]
+    assert listed[0].etag == s3.head_object(Bucket=BUCKET, Key="a/0")["ETag"]
 
 
 # --- writing once -------------------------------------------------------------------------------
