@@ -10,7 +10,6 @@ from yarl import URL
 
 from client.errors import UsageError
 from foundation.invalid import explain
-from transcripts.protocol import ConnectParameters, Parameters, TranscribeParameters
 from transcripts.protocol import ConnectParameters, TranscribeParameters
 
 #: The environment variable that names the service.
