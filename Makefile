@@ -93,12 +93,20 @@ images: ## build the container image of IMAGE=ecs_service|gpu_server (CONTAINER_
 
 # --- test --------------------------------------------------------------------------------
 
+PYTEST = $(PYTHON_HERE) -m pytest
+# What computes gives way to tests that wait for an answer.
+COMPUTE = nice -n 5
+# Each part's output at once, when it is done. The make of macOS cannot.
+GROUPED = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+# Hundreds of processes would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: test
 test: setup-test ## set up and run every check and test
 	@sh scripts/test-programs.sh
-	@$(MAKE) --no-print-directory lint types frontend
-	@$(MAKE) --no-print-directory -j2 unit-beside integration
-	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory --keep-going -j3 $(GROUPED) together types unit frontend browser
+	@$(MAKE) --no-print-directory alone
 
 .PHONY: lint
 lint: setup-dev ## check format, style and imports of the Python code, and the workflows
@@ -109,33 +117,35 @@ lint: setup-dev ## check format, style and imports of the Python code, and the w
 
 .PHONY: types
 types: setup-dev ## check the types of the Python code
-	$(PYTHON_HERE) -m mypy .
+	$(COMPUTE) $(PYTHON_HERE) -m mypy .
 
 .PHONY: frontend
 frontend: setup-dev setup-page ## check and test the web page
-	cd frontend && npm run --silent protocol:check && npm run --silent check
+	cd frontend && $(COMPUTE) npm run --silent protocol:check && $(COMPUTE) npm run --silent check
 
 .PHONY: unit
 unit: setup-dev ## run the unit tests
-	$(PYTHON_HERE) -m pytest tests/unit
+	$(COMPUTE) $(PYTEST) -n logical --maxprocesses 8 tests/unit
 
 .PHONY: coverage
 coverage: setup-dev ## run the unit tests and show what they leave out; fails below a floor
-	$(PYTHON_HERE) -m pytest tests/unit --cov --cov-report=term
-
-# Unit tests compute while integration tests wait. Their output comes when they are done.
-.PHONY: unit-beside
-unit-beside: setup-dev
-	@mkdir -p build
-	@$(PYTHON_HERE) -m pytest tests/unit > build/unit.log 2>&1; status=$$?; cat build/unit.log; exit $$status
+	$(PYTEST) -n logical tests/unit --cov --cov-report=term
 
 .PHONY: integration
 integration: setup-test ## run the tests against real services on this machine
-	$(PYTHON_HERE) -m pytest tests/integration
+	@$(MAKE) --no-print-directory together
+	@$(MAKE) --no-print-directory alone
+
+# They wait more than they compute. Those that measure time or memory follow one by one.
+.PHONY: together alone
+together: setup-test
+	$(PYTEST) -n 6 -m "not alone" tests/integration
+alone: setup-test
+	$(PYTEST) -m alone tests/integration
 
 .PHONY: browser
 browser: setup-test ## run the tests in a real Chromium
-	$(PYTHON_HERE) -m pytest tests/browser
+	$(PYTEST) tests/browser
 
 .PHONY: fuzz
 fuzz: setup-test ## try files, events, frames and environments at length (FACTOR=1: some minutes)

@@ -1,4 +1,4 @@
-"""Unit tests open no socket, and no test is about time."""
+"""Settings of all tests: no socket for unit tests, no deadline for examples, what runs together."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 # A slow machine is no failure. On a new one the first text that hypothesis draws takes seconds,
 # for which it makes a table of Unicode.
@@ -31,3 +36,10 @@ def _sockets(request: pytest.FixtureRequest) -> None:
         disable_socket(allow_unix_socket=True)  # an event loop needs a pair for itself
     else:
         enable_socket()
+
+
+@pytest.hookimpl(optionalhook=True)  # whisperx.yml installs no xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    from tests.support.by_module import ByModule  # noqa: PLC0415 - see above
+
+    return ByModule(config, log)

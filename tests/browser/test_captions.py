@@ -30,7 +30,7 @@ async def test_speech_in_one_browser_is_read_in_another(site: str, tmp_path: Pat
         await speaker.get_by_label("Your name").fill("Grace")
         await speaker.get_by_role("button", name="Start").click()
         await expect(speaker.get_by_role("status", name="Microphone")).to_have_text("Listening")
-        await expect(drafts(listener).first).to_be_visible()
+        await expect(drafts(listener).first).to_be_visible(timeout=20_000)
         await expect(finals(listener).first).to_be_visible(timeout=20_000)
         await expect(finals(listener).last).to_contain_text("afternoon", timeout=20_000)
 

@@ -240,7 +240,8 @@ async def _answers(
                 json.loads(payload)["type"]
             elif opcode == CLOSE:
                 end = str(int.from_bytes(payload[:2]))
-                writer.write(frame(chance, CLOSE, payload[:2]))
+                with contextlib.suppress(RuntimeError):  # our half of the connection has ended
+                    writer.write(frame(chance, CLOSE, payload[:2]))
     return end
 
 

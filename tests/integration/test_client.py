@@ -128,6 +128,7 @@ async def test_stream_as_json_prints_the_messages_of_the_protocol(
     assert sum(isinstance(message, Final) for message in messages) == 3
 
 
+@pytest.mark.alone
 async def test_stream_in_real_time_takes_as_long_as_the_audio(
     service: RunningService, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ async def latency_ms(url: str) -> dict[str, float]:
     return dict(result["latency_ms"])
 
 
+@pytest.mark.alone
 async def test_a_normal_stream_is_not_delayed_by_floods(service: RunningService) -> None:
     async with flooding(service.url, *FLOODS, "tiny audio", "tiny audio", "tiny audio"):
         delay = await latency_ms(service.url)
@@ -106,6 +107,7 @@ async def test_a_normal_stream_is_not_delayed_by_floods(service: RunningService)
     assert delay["p95"] < P95_MS
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_who_floods_and_reads_nothing_costs_no_memory(
     service: RunningService, kind: str

@@ -142,6 +142,7 @@ async def test_who_reads_slowly_but_reads_gets_all() -> None:
     assert received.count(b"HTTP/1.1 200 OK") == 401
 
 
+@pytest.mark.alone
 async def test_five_hundred_connections_that_send_nothing_or_half_keep_nobody_out() -> None:
     async with gpu_server(connection_limit=64, request_seconds=30) as (client, server):
         before = descriptors()
@@ -205,6 +206,7 @@ async def test_requests_in_work_leave_room_for_health(tmp_path: Path) -> None:
 # --- uploads --------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_slow_uploads_hold_no_place_beside_them_others_are_served_at_once() -> None:
     # As many slow ones as there are places and slots, and more; each brings a byte now and then.
     async with gpu_server(queue_limit=8, transfer_rate=RATE) as (client, server):

@@ -71,6 +71,7 @@ async def until_stored(url: str, conversation: str, spoken: list[str]) -> None:
     await eventually(shown, "every final utterance is stored", every=0.2)
 
 
+@pytest.mark.alone
 async def test_it_prints_ready_serves_the_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
     await deployed(tmp_path / "aws")
     began = time.monotonic()
@@ -92,6 +93,7 @@ async def test_it_prints_ready_serves_the_page_and_leaves_nothing_behind(tmp_pat
         assert not is_open(demo.port)
 
 
+@pytest.mark.alone
 async def test_a_first_start_deploys_the_stacks_and_a_second_one_is_quick(tmp_path: Path) -> None:
     async with launched(tmp_path, deployed_before=False) as demo:
         await demo.until("Deploying the stacks")
@@ -268,6 +270,7 @@ async def test_a_service_or_emulator_that_dies_is_started_again(tmp_path: Path) 
         assert sorted(await stored(demo.url, "standup")) == sorted(spoken)
 
 
+@pytest.mark.alone
 async def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
     async with ready_demo(tmp_path) as demo:
         children = demo.children()

@@ -210,6 +210,7 @@ async def test_a_full_service_answers_at_once_and_stays_healthy() -> None:
     assert for_load_balancers.status == 200
 
 
+@pytest.mark.alone
 async def test_an_engine_that_falls_behind_holds_the_client_back_in_flat_memory() -> None:
     """2 s per second of audio: of 400 s that are sent, little is read, and the lag is reported."""
     model = json.dumps({"constant_factor": 2.0})

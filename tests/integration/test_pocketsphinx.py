@@ -158,6 +158,7 @@ async def test_a_second_pass_yields_words_in_their_place_too() -> None:
     assert word_error_rate([(SENTENCES[0], text_of(results))]) < 0.35
 
 
+@pytest.mark.alone
 async def test_the_loop_stays_free_while_workers_decode(engine: PocketsphinxEngine) -> None:
     gaps: list[float] = []
 

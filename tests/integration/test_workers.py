@@ -153,6 +153,7 @@ async def test_a_killed_worker_loses_no_final_and_doubles_none() -> None:
     assert len({worker_of(result) for result in results}) == 3
 
 
+@pytest.mark.alone
 async def test_a_dead_worker_is_noticed_at_once() -> None:
     async with (
         counting(policy=NO_RETRY) as engine,
@@ -188,6 +189,7 @@ async def test_more_streams_than_slots_are_refused() -> None:
         assert len(await recognise(engine, 1)) == 1
 
 
+@pytest.mark.alone
 async def test_leaving_in_mid_stream_kills_the_worker_in_its_work() -> None:
     async with counting(cost=60.0, spare=0) as engine:
         async with engine.recognise(RecognitionOptions()) as recognition:
@@ -201,6 +203,7 @@ async def test_leaving_in_mid_stream_kills_the_worker_in_its_work() -> None:
         assert alive(server.pid)
 
 
+@pytest.mark.alone
 async def test_the_end_of_the_engine_is_the_end_of_every_process() -> None:
     engine = counting(slots=3, spare=2, cost=60.0)
     async with engine:
@@ -240,6 +243,7 @@ async def test_when_the_fork_server_dies_streams_go_on_and_new_ones_come() -> No
     assert worker_of(first) == worker_of(second)
 
 
+@pytest.mark.alone
 async def test_the_loop_stays_free_while_workers_block() -> None:
     longest = 0.0
 
