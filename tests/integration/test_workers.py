@@ -29,7 +29,7 @@ TENTH = 3_200
 def counting(
     *, slots: int = 2, policy: Policy = QUICK, spare: int = 1, **settings: float
 ) -> WorkerEngine:
-    model = ModelSpec("tests.support.blocking_models:counting", {**settings})
+    model = ModelSpec("tests.support.blocking_models:track", {**settings})
     return WorkerEngine("counting", model, slots=slots, spare=spare, policy=policy)
 
 
@@ -280,7 +280,7 @@ from speech.engines.blocking import ModelSpec
 from speech.engines.workers import WorkerEngine
 
 async def main():
-    model = ModelSpec("tests.support.blocking_models:counting", {"cost": 60.0})
+    model = ModelSpec("tests.support.blocking_models:track", {"cost": 60.0})
     async with WorkerEngine("counting", model, slots=2, spare=1) as engine:
         async with engine.recognise(RecognitionOptions()) as recognition:
             recognition.write(bytes(32_000))
