@@ -1,1 +1,1 @@
-"""Measures what the project promises: latency, CPU, memory and word error rate."""
+"""Measures the targets of the project: latency, CPU, memory and word error rate."""

@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME|all] [--quick] [--json] [--model FOLDER]`; `--help` lists the names.
 
-Tables go to stdout, what is going on to stderr. The promises below a table say `kept`, or
+Tables go to stdout, what is going on to stderr. The targets below a table read `kept`, or
 `MISSED` and by how much; the exit code does not depend on them, for a busy machine misses some.
 """
 

@@ -24,14 +24,14 @@ from typing import Final
 
 import aiohttp
 
-from benchmarks.figures import promise, quantile, table
+from benchmarks.figures import format_target, quantile, table
 from benchmarks.lanes import LOOK, Jobs, until_healthy
 from benchmarks.servers import START_SECONDS, running
 from local_cloud.emulator.process import Emulator
 
 #: What a good recording takes, seconds.
 WORK: Final = 0.5
-#: What is bad about the bad ones, in turn.
+#: What is bad about the bad ones, one after the other.
 DEEDS: Final = ("raise", "die", "break", "hang")
 #: How long a process may give no sign of life, seconds; ten minutes in a real server.
 STALL: Final = 1.0
@@ -126,7 +126,7 @@ async def _latency(jobs: Jobs) -> float:
 
 
 async def _send(jobs: Jobs, deed: str) -> str:
-    """Send a recording that says what the transcriber is to do; return the transcript's key."""
+    """Send a recording that sets what the transcriber does; return the transcript's key."""
     return await jobs.send("scripted.wav", deed.encode())
 
 
@@ -151,7 +151,7 @@ def _p95(seconds: Sequence[float]) -> float:
 
 
 def report(result: Result) -> str:
-    """Return the table, and whether the promise is kept."""
+    """Return the table, and whether the target is met."""
     rows = [
         (name, len(seconds), *(quantile(seconds, share) for share in (0.5, 0.95, 1.0)))
         for name, seconds in (("good jobs alone", result.alone), ("beside bad", result.beside))
@@ -161,6 +161,6 @@ def report(result: Result) -> str:
         [
             table(("run", "jobs", "p50 s", "p95 s", "max s"), rows),
             "",
-            promise(ratio, is_kept=result.ratio <= RATIO),
+            format_target(ratio, is_kept=result.ratio <= RATIO),
         ]
     )

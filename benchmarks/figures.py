@@ -30,7 +30,7 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
 
 def frame_of(end_time: float, frame_seconds: float) -> int:
     """Return the number (from 0) of the frame in which a word that ends at `end_time` ends."""
-    # A word that ends where a frame does ends in it, whatever the last bit of the float says.
+    # A word that ends where a frame does ends in it, whatever the last bit of the float is.
     return max(0, math.ceil(end_time / frame_seconds - 1e-6) - 1)
 
 
@@ -84,8 +84,8 @@ def table_of(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], object]]
     return table([*columns], [[value(row) for value in columns.values()] for row in rows])
 
 
-def promise(text: str, *, is_kept: bool) -> str:
-    """Return the line below a table that says whether a promise is kept."""
+def format_target(text: str, *, is_kept: bool) -> str:
+    """Return the line below a table that states whether a target is met."""
     return f"- {'kept' if is_kept else 'MISSED'}: {text}"
 
 

@@ -58,7 +58,7 @@ class Health:
     health_ms: dict[str, float]
     #: How late the questions were.
     late_ms: dict[str, float]
-    #: The least that was told meanwhile: recordings in work, and that waited.
+    #: The least that was reported meanwhile: recordings in work, and that waited.
     running: int
     waiting: int
     #: Bytes per second that came in.
@@ -112,12 +112,12 @@ async def _under_load(
             asking.cancel()
             raise ServerError("the load has ended before its time")
         seconds = perf_counter() - began
-        told = asking.result()
+        answers = asking.result()
     finally:
         for task in load:
             task.cancel()
         await asyncio.gather(*load, return_exceptions=True)
-    return Health(slots=slots, upload_rate=arrived / seconds, **told)
+    return Health(slots=slots, upload_rate=arrived / seconds, **answers)
 
 
 async def _full(server: Server, session: aiohttp.ClientSession, slots: int) -> None:
@@ -150,8 +150,8 @@ async def _upload_and_leave(server: Server, session: aiohttp.ClientSession, size
             data=body(),
             headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
         ) as answer:
-            told = await answer.json(content_type=None)
-            raise ServerError(f"an upload was answered: {answer.status} {told.get('code')}")
+            problem = await answer.json(content_type=None)
+            raise ServerError(f"an upload was answered: {answer.status} {problem.get('code')}")
 
     posting = asyncio.create_task(post())
     leaving = asyncio.create_task(sent.wait())
@@ -178,12 +178,12 @@ async def _ask(server: Server, seconds: float) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        told, _ = await process.communicate()
+        printed, _ = await process.communicate()
     finally:
         if process.returncode is None:  # nobody waits for it any more
             process.kill()
             await process.wait()
     if process.returncode:
         raise ServerError("the server did not say how it is")
-    answer: dict[str, Any] = json.loads(told)
+    answer: dict[str, Any] = json.loads(printed)
     return answer

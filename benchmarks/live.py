@@ -20,10 +20,10 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import promise, table_of
+from benchmarks.figures import format_target, table_of
 from benchmarks.servers import ROOT, Server, ServerError, cloudscribe, node_relay
 
-#: What the service promises at the largest load, milliseconds.
+#: The targets of the service at the largest load, milliseconds.
 LATENCY_P95_MS = 25.0
 HEALTH_P99_MS = 50.0
 
@@ -159,7 +159,7 @@ def memory_per_stream(measurements: Sequence[Measurement]) -> dict[tuple[str, in
 
 
 def report(measurements: Sequence[Measurement]) -> str:
-    """Return the table, and below it which promises were kept."""
+    """Return the table, and below it which targets were met."""
     memory = memory_per_stream(measurements)
     columns: dict[str, Callable[[Measurement], object]] = {
         "streams": lambda one: one.streams,
@@ -179,13 +179,13 @@ def report(measurements: Sequence[Measurement]) -> str:
 
 
 def verdicts(measurements: Sequence[Measurement]) -> list[str]:
-    """Return a line for each promise: kept, or missed by how much, at the largest load."""
+    """Return a line for each target: kept, or missed by how much, at the largest load."""
     most = max(one.streams for one in measurements)
     ours, theirs = (
         next(one for one in measurements if (one.server, one.streams) == (name, most))
         for name in SERVERS
     )
-    promises = (
+    targets = (
         ("added latency p95, ms", ours.latency_p95, LATENCY_P95_MS),
         ("healthcheck p99, ms", ours.health_p99, HEALTH_P99_MS),
         (
@@ -196,10 +196,10 @@ def verdicts(measurements: Sequence[Measurement]) -> list[str]:
         ("words or messages lost or doubled", ours.lost_words + ours.wrong_messages, 0.0),
     )
     return [
-        promise(
+        format_target(
             f"{name}: {value:.1f}, at most {limit:.1f}"
             + ("" if value <= limit or not limit else f" ({value / limit - 1:+.0%})"),
             is_kept=value <= limit,
         )
-        for name, value, limit in promises
+        for name, value, limit in targets
     ]

@@ -76,7 +76,7 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
             for n, (socket, talk) in enumerate(zip(speakers, talks, strict=True))
         ]
         await asyncio.sleep(start + warm_up - clock())
-        _tell(event="begin")
+        _report(event="begin")
         cpu, began = time.process_time(), clock()
         health: list[float] = []
         lags: list[float] = []
@@ -86,7 +86,7 @@ async def load(url: str, *, streams: int, seconds: float, warm_up: float) -> dic
         ]
         await asyncio.wait(sending)
         cpu, elapsed = time.process_time() - cpu, clock() - began
-        _tell(event="end")
+        _report(event="end")
         await _await_the_rest(talks)
         for task in (*probing, *listening):
             task.cancel()
@@ -129,7 +129,7 @@ def _summarise(talks: list[Talk], first: int) -> dict[str, object]:
 
 
 def words_in(frames: int) -> int:
-    """Return how many words the scripted engine says in so many frames: one each 0.4 s."""
+    """Return how many words the scripted engine recognises in so many frames: one each 0.4 s."""
     return frames * round(FRAME_SECONDS * 1000) // 400
 
 
@@ -210,7 +210,7 @@ async def _await_the_rest(talks: list[Talk]) -> None:
         await asyncio.sleep(0.05)
 
 
-def _tell(**result: object) -> None:
+def _report(**result: object) -> None:
     print(json.dumps(result), flush=True)
 
 
@@ -226,7 +226,7 @@ def main() -> None:
     result = uvloop.run(
         load(given.url, streams=given.streams, seconds=given.seconds, warm_up=given.warm_up)
     )
-    _tell(event="result", **result)
+    _report(event="result", **result)
 
 
 if __name__ == "__main__":

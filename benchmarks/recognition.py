@@ -19,7 +19,7 @@ from pathlib import Path
 
 import jiwer
 
-from benchmarks.figures import promise, table
+from benchmarks.figures import format_target, table
 from benchmarks.servers import cloudscribe
 from client.live import Speaker
 from speech.decode import decode
@@ -169,8 +169,8 @@ def report(results: Results) -> str:
     ]
     spoken = [total([one for one in column if one.words]) for column in columns]
     rows = [_row(name, scores) for name, scores in [*lines, ("total", spoken)]]
-    promises = [
-        _promise(name, streamed.word_error_rate, spoken[0].word_error_rate)
+    targets = [
+        _format_errors(name, streamed.word_error_rate, spoken[0].word_error_rate)
         for name, streamed in zip(names, spoken[1:], strict=True)
     ]
     noise = [
@@ -181,8 +181,10 @@ def report(results: Results) -> str:
     ]
     if noise:
         invented = sum(one.errors for one in noise)
-        promises.append(promise(f"words recognised in noise: {invented}", is_kept=not invented))
-    return "\n".join([table(heads, rows), "", *promises])
+        targets.append(
+            format_target(f"words recognised in noise: {invented}", is_kept=not invented)
+        )
+    return "\n".join([table(heads, rows), "", *targets])
 
 
 def total(scores: Sequence[Score]) -> Score:
@@ -209,9 +211,9 @@ def _rate(one: Score) -> str:
     return f"{one.word_error_rate:.3f}" if one.words else f"{one.errors} words"
 
 
-def _promise(name: str, streamed: float, direct: float) -> str:
+def _format_errors(name: str, streamed: float, direct: float) -> str:
     text = f"{name}: {(streamed - direct) * 100:+.1f} points of word error rate, at most +2.0"
-    return promise(text, is_kept=streamed <= direct + PATH_MAY_COST)
+    return format_target(text, is_kept=streamed <= direct + PATH_MAY_COST)
 
 
 def _name(audio: PcmFormat) -> str:

@@ -1,7 +1,7 @@
 """Measures recordings through the GPU server and by the engine alone, and the server's health.
 
 The same recordings go to a running server on the loopback, by requests and by the queue of jobs,
-and to the same transcriber in a process of its own. The three take turns. A slot gets the next
+and to the same transcriber in a process of its own. The three alternate. A slot gets the next
 recording when it has finished the last, so that the order is the same for all: with more requests
 than slots the smallest file would arrive first, and a long one left for the end would measure the
 order rather than the server. There is one more job in the queue than slots, because the worker
@@ -9,7 +9,7 @@ prefetches one. CPU is that of the server and its transcribers, or of the transc
 of the client and of the emulated cloud is not counted, but slows the machine down.
 
 The embedded engine does real work. faster-whisper with the tests' weights costs next to nothing, so
-it shows best what the server itself needs for a recording; no promise is about that ratio.
+it shows best what the server itself needs for a recording; no target is about that ratio.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Final
 import aiohttp
 
 from benchmarks import health
-from benchmarks.figures import promise, table
+from benchmarks.figures import format_target, table
 from benchmarks.lanes import Caller, Jobs, Lane, engine, loaded, server_for_recordings
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import Server, cpu_seconds
@@ -86,7 +86,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A transcriber with so many slots: passes of it alone, and of the server in turn.
+    """A transcriber with so many slots: passes of it alone, and of the server, alternating.
 
     `way` is the way in: `requests` or `queue`.
     """
@@ -297,7 +297,7 @@ def figures(result: Result) -> dict[str, object]:
 
 
 def report(result: Result) -> str:
-    """Return the tables, and which promises are kept."""
+    """Return the tables, and which targets are met."""
     heads = (
         "transcriber",
         "slots",
@@ -365,16 +365,16 @@ def _row(pair: Pair) -> tuple[object, ...]:
 
 
 def verdicts(result: Result) -> list[str]:
-    """Return a line for each promise."""
+    """Return a line for each target."""
     lines = []
     for pair in result.pairs:
         name = f"{pair.transcriber}, {pair.slots} at a time, {pair.way}"
         if pair.transcriber == "embedded":
             for what, share in (("CPU", pair.cpu_share), ("time", pair.clock_share)):
                 text = f"{name}: {share:.3f} of the engine's audio by {what}, at least {SHARE}"
-                lines.append(promise(text, is_kept=share >= SHARE))
+                lines.append(format_target(text, is_kept=share >= SHARE))
         text = f"{name}: transcripts that differ: {pair.different}"
-        lines.append(promise(text, is_kept=not pair.different))
+        lines.append(format_target(text, is_kept=not pair.different))
     state = result.health
     full = state.running == state.slots and state.waiting >= health.WAITING
     p99 = state.health_ms["p99"]
@@ -383,4 +383,4 @@ def verdicts(result: Result) -> list[str]:
         + ("" if full else " (the load was not full all the time)")
         + (f" ({state.refused} answers were not 200)" if state.refused else "")
     )
-    return [*lines, promise(text, is_kept=p99 <= HEALTH_MS and not state.refused and full)]
+    return [*lines, format_target(text, is_kept=p99 <= HEALTH_MS and not state.refused and full)]

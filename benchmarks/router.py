@@ -5,7 +5,7 @@ its requests at once (`benchmarks.router_world`), so the figures leave out the t
 server and the network.
 
 Import: a fresh interpreter imports the handler, which creates its clients. On a busy machine the
-CPU time says more than the clock. The interpreter sees what it sees in Lambda (`scripts.bundle`):
+CPU time shows more than the clock. The interpreter sees what it sees in Lambda (`scripts.bundle`):
 packages with bytecode, the function's own sources without; the botocore data of the layer; no
 `awscrt`. A second measurement leaves out the packages' bytecode, as a layer does that was built
 without the functions' Python.
@@ -30,7 +30,7 @@ from typing import Any, Final
 
 import botocore
 
-from benchmarks.figures import milliseconds, promise, table
+from benchmarks.figures import format_target, milliseconds, table
 from benchmarks.servers import ROOT, ServerError, program
 from scripts import botocore_data
 
@@ -120,14 +120,14 @@ def report(result: Result) -> str:
         [
             table(heads, rows),
             "",
-            _promise("import, p50", p50, IMPORT_MS),
-            _promise("overhead of a warm router, p95", p95, OVERHEAD_MS),
+            _format_limit("import, p50", p50, IMPORT_MS),
+            _format_limit("overhead of a warm router, p95", p95, OVERHEAD_MS),
         ]
     )
 
 
-def _promise(name: str, value: float, limit: float) -> str:
-    return promise(f"{name}: {value:.1f} ms, at most {limit:.0f} ms", is_kept=value <= limit)
+def _format_limit(name: str, value: float, limit: float) -> str:
+    return format_target(f"{name}: {value:.1f} ms, at most {limit:.0f} ms", is_kept=value <= limit)
 
 
 @contextlib.contextmanager

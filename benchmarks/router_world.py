@@ -21,7 +21,7 @@ async def _s3(request: web.Request) -> web.Response:
 
 
 async def _sqs(_request: web.Request) -> web.Response:
-    # botocore compares the digest of the body where one is told, so none is.
+    # botocore compares the digest of the body where one is sent, so none is.
     return web.Response(
         body=json.dumps({"MessageId": "1"}).encode(), content_type="application/x-amz-json-1.0"
     )

@@ -120,7 +120,7 @@ def program(
         name: of the program, for messages.
         command: the program and its arguments.
         environment: variables in addition to those of this process.
-        find: returns what the output says once the program is ready, None before that.
+        find: returns what the output names once the program is ready, None before that.
 
     Raises:
         ServerError: it did not start.

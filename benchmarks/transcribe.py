@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from benchmarks.figures import promise, table, table_of
+from benchmarks.figures import format_target, table, table_of
 from benchmarks.servers import ROOT, ServerError, program
 from benchmarks.transcribe_load import FRAME_SECONDS, Cost, Load
 
@@ -147,7 +147,7 @@ def _measure(peer: Endpoint, load: Load) -> Cost:
 
 
 def report(measurements: list[Measurement]) -> str:
-    """Return the tables, and which promises are kept."""
+    """Return the tables, and which targets are met."""
     live = [one for one in measurements if not one.fast]
     columns: dict[str, Callable[[Measurement], object]] = {
         "streams": lambda one: one.streams,
@@ -182,7 +182,7 @@ def report(measurements: list[Measurement]) -> str:
         "wrong words",
         *("RSS MiB begin", "quarter", "half", "three quarters", "end"),
     )
-    return "\n\n".join([table_of(live, columns), table(long_heads, long), _promises(live)])
+    return "\n\n".join([table_of(live, columns), table(long_heads, long), _format_targets(live)])
 
 
 _PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -196,10 +196,10 @@ def _kib_per_stream(measured: Measurement, live: list[Measurement]) -> float:
     return (max(measured.cost.rss) - first) / 1024 / (measured.streams - 1)
 
 
-def _promises(live: list[Measurement]) -> str:
+def _format_targets(live: list[Measurement]) -> str:
     most = max(live, key=lambda one: one.streams)
     each = _kib_per_stream(most, live)
-    promises = (
+    targets = (
         (
             f"at least {MIN_STREAMS_PER_CORE:g} streams per core",
             most.streams_per_core >= MIN_STREAMS_PER_CORE,
@@ -217,6 +217,6 @@ def _promises(live: list[Measurement]) -> str:
         ),
     )
     return "\n".join(
-        promise(f"{text}, with {most.streams} streams: {figure}", is_kept=is_kept)
-        for text, is_kept, figure in promises
+        format_target(f"{text}, with {most.streams} streams: {figure}", is_kept=is_kept)
+        for text, is_kept, figure in targets
     )

@@ -23,10 +23,10 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.figures import promise, quantile, table_of
+from benchmarks.figures import format_target, quantile, table_of
 from benchmarks.recognition import find_recordings
 from benchmarks.servers import ServerError
-from benchmarks.whisper_alone import Said
+from benchmarks.whisper_alone import TimedWord
 from tests.support.recordings import Recording, normalised
 
 RATE = 16_000
@@ -39,7 +39,7 @@ FRAME = RATE // 50
 FAINT = 10 ** (-26 / 20)
 #: Whisper writes digits.
 NUMBERS = {"1813": "eighteen thirteen", "10": "ten", "8": "eight", "4": "four", "7": "seven"}
-#: The promises.
+#: The targets.
 WER_ABOVE = 0.01
 START_P90 = 0.5
 MEMORY_GROWTH = 1.25  # it varies by .15 between runs of one length
@@ -62,7 +62,7 @@ QUICK = Plan(minutes=(2.0, 4.0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
-    """What is said in a long recording, and when it begins, seconds."""
+    """What is spoken in a long recording, and when it begins, seconds."""
 
     text: str
     start: float
@@ -97,22 +97,22 @@ def run(plan: Plan, model: Path, progress: Callable[[str], None]) -> list[Measur
     with tempfile.TemporaryDirectory() as folder:
         for minutes in plan.minutes:
             path = Path(folder, "long.wav")
-            said, length = write_long(path, clips, minutes * 60)
+            utterances, length = write_long(path, clips, minutes * 60)
             for way in ("ours", "library"):
                 if way == "library" and minutes > plan.library_up_to:
                     continue
                 progress(f"whisper: {minutes:g} minutes, {way}")
-                measured.append(measure(way, model, path, said, length))
+                measured.append(measure(way, model, path, utterances, length))
     return measured
 
 
 def write_long(
     path: Path, clips: Sequence[Recording], seconds: float
 ) -> tuple[list[Utterance], float]:
-    """Write a recording of at most so many seconds; return what is said in it, and its length."""
+    """Write a recording of at most so many seconds; return what is spoken in it, and its length."""
     rng, noise = random.Random(1), np.random.default_rng(1)  # noqa: S311 - to be the same each time
     sounds = {each.path: np.frombuffer(each.pcm(), "<i2") for each in clips}
-    said: list[Utterance] = []
+    utterances: list[Utterance] = []
     at = 0
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
@@ -120,8 +120,8 @@ def write_long(
             for clip in rng.sample(clips, len(clips)):
                 sound = sounds[clip.path]
                 if at + len(sound) + max(PAUSES) * RATE > seconds * RATE:
-                    return said, at / RATE
-                said.append(Utterance(text=clip.text or "", start=at / RATE + onset(sound)))
+                    return utterances, at / RATE
+                utterances.append(Utterance(text=clip.text or "", start=at / RATE + onset(sound)))
                 pause = noise.normal(0, NOISE, round(rng.choice(PAUSES) * RATE)).astype("<i2")
                 file.writeframes(sound.tobytes() + pause.tobytes())
                 at += len(sound) + len(pause)
@@ -139,15 +139,15 @@ def onset(sound: NDArray[np.int16]) -> float:
 
 
 def measure(
-    way: str, model: Path, path: Path, said: Sequence[Utterance], length: float
+    way: str, model: Path, path: Path, utterances: Sequence[Utterance], length: float
 ) -> Measured:
-    """Have a recording transcribed in a process alone, and compare with what is said in it."""
+    """Have a recording transcribed in a process alone, and compare with what is spoken in it."""
     command = [sys.executable, "-m", "benchmarks.whisper_alone", way, str(model), str(path)]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise ServerError(f"{way}: {done.stderr.decode(errors='replace')[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout)
-    rate, late = compare(said, [(word, start, end) for word, start, end in found["words"]])
+    rate, late = compare(utterances, [(word, start, end) for word, start, end in found["words"]])
     return Measured(
         way=way,
         minutes=length / 60,
@@ -160,11 +160,13 @@ def measure(
     )
 
 
-def compare(said: Sequence[Utterance], found: Sequence[Said]) -> tuple[float, list[float]]:
+def compare(
+    utterances: Sequence[Utterance], found: Sequence[TimedWord]
+) -> tuple[float, list[float]]:
     """Return the word error rate, and how far off the utterances begin whose first word came."""
     reference: list[str] = []
     begins: dict[int, float] = {}
-    for utterance in said:
+    for utterance in utterances:
         begins[len(reference)] = utterance.start
         reference += words(utterance.text)
     spoken = [(word, start) for text, start, _ in found for word in words(text)]
@@ -194,7 +196,7 @@ def words(text: str) -> list[str]:
 
 
 def report(measured: Sequence[Measured]) -> str:
-    """Return the table, and which promises are kept."""
+    """Return the table, and which targets are met."""
     columns: dict[str, Callable[[Measured], object]] = {
         "minutes": lambda each: each.minutes,
         "way": lambda each: each.way,
@@ -209,20 +211,20 @@ def report(measured: Sequence[Measured]) -> str:
 
 
 def verdicts(measured: Sequence[Measured]) -> list[str]:
-    """Return a line for each promise."""
+    """Return a line for each target."""
     ours = [each for each in measured if each.way == "ours"]
     peers = {each.minutes: each for each in measured if each.way == "library"}
     lines = []
     for each in ours:
         name = f"{each.minutes:.0f} minutes"
         text = f"{name}: start p90 {each.start_p90:.2f} s"
-        lines.append(promise(text, is_kept=each.start_p90 <= START_P90))
+        lines.append(format_target(text, is_kept=each.start_p90 <= START_P90))
         if peer := peers.get(each.minutes):
             above = each.word_error_rate - peer.word_error_rate
             text = f"{name}: WER {above:+.3f} of the library's"
-            lines.append(promise(text, is_kept=above <= WER_ABOVE))
+            lines.append(format_target(text, is_kept=above <= WER_ABOVE))
     if len(ours) > 1:
         growth, times = ours[-1].peak / ours[0].peak, ours[-1].minutes / ours[0].minutes
         text = f"peak memory grows by {growth:.2f} over {times:.1f} times the length"
-        lines.append(promise(text, is_kept=growth <= MEMORY_GROWTH))
+        lines.append(format_target(text, is_kept=growth <= MEMORY_GROWTH))
     return lines

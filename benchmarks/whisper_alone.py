@@ -18,10 +18,10 @@ from speech.transcribers.faster_whisper import FasterWhisper
 from speech.transcribers.whisper import WhisperSettings
 
 #: A word, and its start and end in seconds.
-Said = tuple[str, float, float]
+TimedWord = tuple[str, float, float]
 
 
-def ours(model: str, path: str) -> list[Said]:
+def ours(model: str, path: str) -> list[TimedWord]:
     """Return what the server's transcriber makes of a recording."""
     made = FasterWhisper(WhisperSettings(model, device="cpu"))
     made.load()
@@ -33,7 +33,7 @@ def ours(model: str, path: str) -> list[Said]:
     ]
 
 
-def library(model: str, path: str) -> list[Said]:
+def library(model: str, path: str) -> list[TimedWord]:
     """Return what faster-whisper makes of it, with the same settings."""
     from faster_whisper import WhisperModel  # noqa: PLC0415 - seconds
 

@@ -1,6 +1,6 @@
 // The peer of the benchmark: a relay in the shape of the original application, Express for
 // HTTP and `ws` for the sockets, that does as little as a relay can. It counts the audio and
-// says one word for each 0.4 s of it, with the cadence and the JSON of the scripted engine.
+// reports one word for each 0.4 s of it, with the cadence and the JSON of the scripted engine.
 // No validation, no storage, no resampling, no bound on any queue.
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";

@@ -74,7 +74,7 @@ async def test_who_brings_too_little_is_given_up() -> None:
             pass
 
 
-def test_who_reads_nothing_is_given_up_and_who_reads_slowly_enough_is_not() -> None:
+def test_a_peer_that_reads_nothing_is_cut_off_and_a_slow_reader_is_kept() -> None:
     silent, slow = Outflow(MinimumRate(10, 5)), Outflow(MinimumRate(10, 5))
 
     assert all(silent.check(1, 1000) for _ in range(5))

@@ -41,7 +41,7 @@ def defs() -> dict[str, Any]:
     return definitions
 
 
-def test_the_page_is_what_the_models_say() -> None:
+def test_the_page_is_rendered_from_the_models() -> None:
     stale = "docs/protocol.md is stale: run `make protocol`"
     assert render.PAGE.read_text() == render.markdown(), stale
 

@@ -446,5 +446,5 @@ def test_two_variables_name_the_server_of_the_function(handler: ModuleType) -> N
 
     assert settings(usual).create_client() is None
     assert settings(usual | {"GPU_URL": "http://server:8000"}).create_client() is not None
-    told = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
-    assert "0123456789abcdef" not in repr(told)
+    made = settings(usual | {"GPU_URL": "http://server:8000", "AUTH_TOKEN": "0123456789abcdef"})
+    assert "0123456789abcdef" not in repr(made)
