@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 # --- run ---------------------------------------------------------------------------------
 
@@ -83,12 +83,12 @@ redrive: setup-python ## send what failed in ENV back (QUEUE=utterances|jobs|und
 
 # These four take the same words. BUILDAH_FORMAT: podman and buildah keep a health check in Docker's
 # format only.
-CONTAINER_BUILD ?= $(firstword $(foreach tool,docker podman finch buildah,$(if $(shell command -v $(tool)),$(tool))))
+CONTAINER_BUILD ?= $(firstword $(foreach tool,docker podman finch buildah,$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
 IMAGE ?= ecs_service
 
 .PHONY: images
 images: ## build the container image of IMAGE=ecs_service|gpu_server (CONTAINER_BUILD, BUILD_OPTIONS)
-	@test -n "$(CONTAINER_BUILD)" || { echo "Install docker, podman, finch or buildah to build images." >&2; exit 1; }
+	@test -n "$(CONTAINER_BUILD)" || { echo "None of docker, podman, finch and buildah answers; install or start one." >&2; exit 1; }
 	BUILDAH_FORMAT=docker $(CONTAINER_BUILD) build --file $(IMAGE)/Dockerfile --tag cloudscribe/$(IMAGE) $(BUILD_OPTIONS) .
 
 # --- test --------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ test: setup-test ## set up and run every check and test
 lint: setup-dev ## check format, style and imports of the Python code, and the workflows
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m ruff check .
-	lint-imports
+	lint-imports --no-logo
 	zizmor --offline --quiet .
 
 .PHONY: types

@@ -106,7 +106,8 @@ def warn_of_unknown(environment: Mapping[str, str]) -> Iterator[str]:
             continue
         is_ours = name.startswith(_PREFIXES)
         cutoff = 0.6 if is_ours else _SIMILARITY
-        similar = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+        swapped = [each for each in known if sorted(each) == sorted(name)]
+        similar = swapped or difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
         if is_ours or similar:
             meant = f"; is {similar[0]} meant?" if similar else "."
             yield f"Warning: there is no setting {name}, so it does nothing{meant}"

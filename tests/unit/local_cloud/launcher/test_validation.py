@@ -78,6 +78,7 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("environment", "warning"),
     [
+        ({"PROT": "8500"}, "is PORT meant?"),
         (
             {"TRANSCRIBE_ALLOW": "{}"},
             "no setting TRANSCRIBE_ALLOW, so it does nothing; is TRANSCRI",
