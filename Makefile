@@ -105,8 +105,9 @@ unexport PYTHONDONTWRITEBYTECODE
 test: setup-test ## set up and run every check and test
 	@sh scripts/test-programs.sh
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory --keep-going -j3 $(GROUPED) together types unit frontend browser
-	@$(MAKE) --no-print-directory alone
+	@$(MAKE) --no-print-directory --keep-going -j3 $(GROUPED) types frontend unit
+	@$(MAKE) --no-print-directory integration
+	@$(MAKE) --no-print-directory browser
 
 .PHONY: lint
 lint: setup-dev ## check format, style and imports of the Python code, and the workflows
@@ -139,7 +140,7 @@ integration: setup-test ## run the tests against real services on this machine
 # They wait more than they compute. Those that measure time or memory follow one by one.
 .PHONY: together alone
 together: setup-test
-	$(PYTEST) -n 6 -m "not alone" tests/integration
+	$(PYTEST) -n 4 -m "not alone" tests/integration
 alone: setup-test
 	$(PYTEST) -m alone tests/integration
 

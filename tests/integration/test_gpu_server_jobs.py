@@ -189,6 +189,7 @@ async def test_sigterm_in_the_middle_of_a_job_gives_it_back(jobs: Jobs, tmp_path
     assert jobs.transcript("uploads/long.flac") is None
 
 
+@pytest.mark.alone
 async def test_sigterm_lets_a_job_be_finished_that_can_be(
     jobs: Jobs, model: Path, tmp_path: Path
 ) -> None:

@@ -18,7 +18,8 @@ from speech.engines.withheld import WITHHELD
 from speech.engines.workers import WorkerSession
 from tests.support.recordings import flite, recording, recordings, silence, word_error_rate
 
-pytestmark = pytest.mark.integration
+# Recognition takes a core; beside other tests it is too slow for its limits.
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 SENTENCES = (
     "the weather is very nice today and we are going to walk along the river",
@@ -158,7 +159,6 @@ async def test_a_second_pass_yields_words_in_their_place_too() -> None:
     assert word_error_rate([(SENTENCES[0], text_of(results))]) < 0.35
 
 
-@pytest.mark.alone
 async def test_the_loop_stays_free_while_workers_decode(engine: PocketsphinxEngine) -> None:
     gaps: list[float] = []
 

@@ -510,6 +510,7 @@ async def test_dictated_words_are_recognised_in_a_second_stream() -> None:
     assert second.finals == ["word3"]
 
 
+@pytest.mark.alone
 async def test_the_embedded_engine_recognises_what_is_spoken() -> None:
     async with (
         EngineRecogniser(PocketsphinxEngine(slots=1)) as embedded,

@@ -112,7 +112,8 @@ def secrets(space: Path) -> Iterator[str]:
     An address may contain a password, hence files: a secret exists while a command of the build
     runs, and no layer contains it.
     """
-    listing = run([sys.executable, "-m", "pip", "config", "list"])
+    # The environment has no pip of its own; what it was made with has.
+    listing = run([sys._base_executable, "-m", "pip", "config", "list"])  # type: ignore[attr-defined]  # no annotation
     certificates = os.environ.get("SSL_CERT_FILE")
     configuration = space / "pip.conf"
     configuration.touch(mode=0o600)

@@ -86,7 +86,11 @@ def test_a_value_of_another_type_is_answered_with_what_to_give(path: str, value:
     assert all(text.startswith("give ") for text in reported)
 
 
-@pytest.mark.parametrize("model", set(all_parts()), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model",
+    sorted(set(all_parts()), key=str),
+    ids=lambda model: model.__name__,
+)
 def test_every_field_is_described_for_people(model: type[ConfigPart]) -> None:
     for known in model.model_fields.values():
         assert describe(known.annotation)
