@@ -1,4 +1,4 @@
-"""Wording that messages share: the nearest known word, and a choice of words."""
+"""Wording that messages share: the nearest known word, and lists such as "a, b or c"."""
 
 from __future__ import annotations
 

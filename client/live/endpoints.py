@@ -71,7 +71,7 @@ def transcribe_parameters(**values: object) -> TranscribeParameters:
 
 
 def engine_options(options: Iterable[str]) -> str:
-    """Return options of the engine, each given as `NAME=VALUE`, as the query has them.
+    """Return options of the engine, each given as `NAME=VALUE`, as the JSON text for the query.
 
     Raises:
         UsageError: one is given in another form, or twice.

@@ -103,7 +103,7 @@ class Held:
 
 
 def is_readable(language: str, wanted: str) -> bool:
-    """Return whether there is no need to wait for a translation, as of `en-GB` into `en`.
+    """Return whether a reader of `wanted` understands the original, as `en-GB` for `en`.
 
     Chinese is written in two ways, which only the whole tag distinguishes.
     """

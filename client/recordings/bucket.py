@@ -30,7 +30,7 @@ class Bucket:
 
     @property
     def objects(self) -> Objects:
-        """Its objects."""
+        """The store that reads, lists and writes the bucket's objects."""
         return self.documents.objects
 
 

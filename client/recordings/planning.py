@@ -40,7 +40,7 @@ class Planned:
 
     @property
     def item(self) -> Item:
-        """As `client.recordings.uploading.transfers` takes it."""
+        """The recording in the form that `client.recordings.uploading.transfers` takes."""
         return Item(self.source, self.replaces)
 
     def refusal(self) -> ClientError | None:

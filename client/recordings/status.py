@@ -182,7 +182,7 @@ class SessionStatus:
 
     @property
     def name(self) -> str:
-        """As `--session` takes it."""
+        """The session in the form that `--session` takes."""
         return f"{self.session.user_id}/{self.session.session_id}"
 
     def lines(self) -> Iterator[str]:

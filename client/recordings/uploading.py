@@ -253,12 +253,12 @@ class _Subscriber:
         self._events = events
 
     def on_progress(self, future: TransferFuture, bytes_transferred: int, **_: Any) -> None:
-        """Pass it on."""
+        """Report the bytes that were sent."""
         del future
         self._events.put(BytesSent(self._item, bytes_transferred))
 
     def on_done(self, future: TransferFuture, **_: Any) -> None:
-        """Pass it on."""
+        """Report the end of the transfer."""
         self._events.put((self._item, future))
 
 

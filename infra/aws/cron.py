@@ -70,7 +70,7 @@ class _Field:
         return int(text)
 
     def values(self, text: str) -> frozenset[int]:
-        """Return the values of a list of values, ranges and steps."""
+        """Return the numbers that a field of values, ranges and steps stands for."""
         return frozenset(value for item in text.split(",") for value in self._item(item))
 
     def _item(self, item: str) -> Iterator[int]:

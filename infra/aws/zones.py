@@ -25,5 +25,5 @@ SUITABLE: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def zone_ids(region: str) -> tuple[str, ...]:
-    """Return the ids of suitable zones; none if the account's first zones are suitable."""
+    """Return the ids of suitable zones; an empty tuple if any zone of the region is suitable."""
     return SUITABLE.get(region, ())

@@ -108,7 +108,7 @@ class RecordingFlow(Construct):
             self._schedule_batch_worker(target)
 
     def _schedule_batch_worker(self, target: TranscriptionTarget) -> None:
-        """Invoke the batch worker when a job is queued, regularly, and at the set times."""
+        """Invoke the batch worker for queued jobs, regularly, and at the configured times."""
         wakes = make_wake_queue(self, sender=self.router, worker=self.batch_worker)
         self.router.function.add_environment("WAKE_QUEUE_URL", wakes.queue_url)
         self._invoke_every("Tick", events.Schedule.rate(Duration.minutes(self.check_minutes)))

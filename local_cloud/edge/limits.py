@@ -96,21 +96,21 @@ class LimitedConnection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on."""
+        """Pass the call to the server's protocol."""
         if self._inside is not None:
             self._inside.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
+        """Pass the call to the server's protocol."""
         return self._inside.eof_received() if self._inside is not None else None
 
     def pause_writing(self) -> None:
-        """Pass it on."""
+        """Pass the call to the server's protocol."""
         if self._inside is not None:
             self._inside.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Pass the call to the server's protocol."""
         if self._inside is not None:
             self._inside.resume_writing()
 

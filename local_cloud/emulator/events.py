@@ -7,8 +7,8 @@ does what AWS does:
 * a function works on `WORKERS` events at a time, and the others wait;
 * an event that fails is retried and then sent to the function's destination for failures, by the
   function's configuration (ministack's pauses are seconds, not minutes);
-* an event is on the disk before its first attempt, and is removed with the snapshot that holds its
-  effects. So at worst it is delivered twice, as with EventBridge itself.
+* an event is on the disk before its first attempt. It is removed from there when a snapshot of the
+  emulator includes what the function did. So at worst it is delivered twice, as with EventBridge.
 
 A rule's own retries and dead-letter queue are missing in ministack, and here, too.
 

@@ -1,7 +1,8 @@
 """Whisper by faster-whisper: on a CPU, or on a GPU without WhisperX's packages.
 
 It takes a CTranslate2 model: a folder with `model.bin` and `tokenizer.json`, or a name in the
-Hugging Face hub. `sequential` runs it. It does not distinguish speakers.
+Hugging Face hub. The module `sequential` feeds it a recording piece by piece. It does not
+distinguish speakers.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ class _Handover(asyncio.Protocol):
         self._http1 = http1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Pass it on."""
+        """Pass the connection to `Http1`, which replaces this protocol."""
         self._http1.adopt(cast("asyncio.Transport", transport))
 
 

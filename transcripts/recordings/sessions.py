@@ -77,7 +77,7 @@ class ChunkResults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """There is nothing to write yet."""
+    """The decision to write nothing yet, because chunks are outstanding."""
 
     #: So many chunks are known to be outstanding; None if nobody knows how many there will be.
     outstanding: int | None

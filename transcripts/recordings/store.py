@@ -179,7 +179,7 @@ class DocumentStore:
         raise Contended("others kept writing the failure")
 
     def write_captions(self, transcript_key: str, transcript: Transcript, fingerprint: str) -> bool:
-        """Write those captions that were not made of `fingerprint`; return whether there were any.
+        """Write the captions that were not made of `fingerprint`; return whether any were stale.
 
         They replace what is there: the transcript decides which captions are right.
         """

@@ -58,7 +58,7 @@ class Patience:
 
 
 class TranscribeSession(Session):
-    """A stream of the service. Its link has to be open before audio is written."""
+    """A stream of Amazon Transcribe. Its link has to be open before audio is written."""
 
     def __init__(
         self,
