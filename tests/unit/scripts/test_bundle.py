@@ -224,7 +224,7 @@ def test_the_layer_describes_every_service_that_a_function_talks_to() -> None:
     used = {
         name
         for path in (ROOT / "lambdas").rglob("*.py")
-        for name in re.findall(r"client\(\s*\"([a-z0-9-]+)\"", path.read_text())
+        for name in re.findall(r"(?:client|connect)\(\s*\"([a-z0-9-]+)\"", path.read_text())
     }
 
     assert used == {"cloudwatch", "dynamodb", "ecs", "s3", "sqs"}
