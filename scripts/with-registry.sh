@@ -3,7 +3,7 @@
 # itself: `sh scripts/with-registry.sh COMMAND...`.
 set -eu
 python=$(sed -n 's/^executable = //p' .venv/pyvenv.cfg)
-# What pip is told for installing counts before what it is told for everything.
+# pip's settings for installing take precedence over its global ones.
 setting() {
     "$python" -m pip config list 2>/dev/null |
         sed -n "s/^:env:\.$1='\(.*\)'$/3 \1/p; s/^install\.$1='\(.*\)'$/2 \1/p; s/^global\.$1='\(.*\)'$/1 \1/p" |

@@ -43,7 +43,7 @@ def status(
 ) -> ExitCode:
     """Print what has become of a recording or a session.
 
-    The exit code tells it too: 0 transcribed, 8 not yet, 9 failed, 10 no such recording.
+    The exit code is 0 for transcribed, 8 for not yet, 9 for failed, 10 for no such recording.
     """
     of = target(key, session)
     printer = Printer(as_json=as_json)
