@@ -21,7 +21,7 @@ TOKEN_LENGTH: Final = 16
 COMPUTE_TYPE: Final = r"^(auto|default|int16|int8|(int8_)?(bfloat16|float16|float32))$"
 BUCKET: Final = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 #: The settings that a user may choose wherever the server runs: how it transcribes, and what it
-#: logs. The others say where it stands and how much it takes, which `make demo` decides.
+#: logs. The others, its place and its limits, are the deployment's to decide.
 USER_CHOICES: Final = frozenset(
     {
         "ALIGNMENT",
