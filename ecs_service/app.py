@@ -40,10 +40,7 @@ from ecs_service.sessions.publisher import NullSink
 from ecs_service.sessions.stream import Streams
 from ecs_service.settings import Settings
 from foundation.descriptors import raise_descriptor_limit
-from speech.engines.base import Engine
-from speech.engines.pocketsphinx import PocketsphinxEngine
-from speech.engines.scripted import ScriptedEngine
-from speech.engines.transcribe import TranscribeEngine
+from speech.engines.registry import ENGINES
 from transcripts.conversations import ConversationTable
 from translation import amazon
 from translation.base import Translator
@@ -111,7 +108,9 @@ async def start_service(
             tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
-        engine = await stack.enter_async_context(create_engine(settings))
+        engine = await stack.enter_async_context(
+            ENGINES[settings.engine].create(settings, settings.capacity)
+        )
         streams = Streams(
             engine=engine,
             hub=hub,
@@ -242,28 +241,6 @@ def _caller_limits(settings: Settings) -> CallerLimits:
         connects=RateLimit(connects, most=MOST_ADDRESSES),
         failures=RateLimit(failures, most=MOST_ADDRESSES),
     )
-
-
-def create_engine(settings: Settings) -> Engine:
-    """Create the engine that the settings choose, without starting it.
-
-    Raises:
-        ValueError: its settings contradict each other or are incomplete.
-    """
-    if settings.engine == "scripted":
-        return ScriptedEngine(settings.scripted)
-    if settings.engine == "transcribe":
-        region = settings.transcribe_region or boto3.Session().region_name
-        if region is None:
-            raise ValueError("TRANSCRIBE_REGION is missing, and the AWS SDKs have none either")
-        return TranscribeEngine(
-            region=region,
-            endpoint=settings.transcribe_endpoint,
-            allowed=settings.transcribe_allowed,
-            defaults=settings.transcribe_options,
-            starts_per_second=settings.transcribe_starts_per_second,
-        )
-    return PocketsphinxEngine(slots=settings.capacity)
 
 
 def _translator(settings: Settings) -> Translator | None:

@@ -9,29 +9,21 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ecs_service.providers import EngineName, TranslatorName
 from foundation.origins import LOOPBACK_NAMES
-from speech.engines.errors import EngineError
-from speech.engines.scripted import ScriptedModel
-from speech.engines.transcribe import AllowedOptions
-from speech.engines.transcribe.operators import check as check_transcribe
-from speech.engines.transcribe.pace import STARTS_PER_SECOND
+from speech.engines.embedded import choose_embedded
+from speech.engines.names import EngineName
+from speech.engines.registry import ENGINES, EngineSettings
 from transcripts.models import InWords, Language
 from translation.languages import to_codes
+from translation.names import TranslatorName
 
-#: Concurrent streams per core with the embedded engine; each takes 0.2 to 0.3 of a core.
-POCKETSPHINX_STREAMS_PER_CORE = 3
-#: An AWS account's default quota of concurrent Transcribe streams over WebSocket.
-TRANSCRIBE_STREAMS = 25
-#: The stand-in costs next to nothing; every engine has a limit.
-SCRIPTED_STREAMS = 1_000
 #: At 31 kB each, viewers take 124 MB of the smallest task's 512 MiB (537 MB). Unread messages of
 #: slow ones take up to 67 MB (`MAX_UNREAD_MIB`) and 33 MB (8 KiB each that are not counted), the
 #: service itself 80 MB, pending connections 8 MB, a stream 0.25 MB. The rest is for the engine.
 VIEWERS = 4_000
 
 
-class Settings(BaseSettings):
+class Settings(EngineSettings, BaseSettings):
     """The settings; each field is read from the environment variable of its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -40,7 +32,14 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="0 picks a free one")] = 8081
-    engine: Annotated[EngineName, Field(description="who recognises the speech")] = "pocketsphinx"
+    engine: Annotated[
+        EngineName,
+        Field(
+            default_factory=choose_embedded,
+            description="who recognises the speech; default: moonshine, or pocketsphinx where "
+            "moonshine is not installed",
+        ),
+    ]
     slots: Annotated[
         int | None, Field(ge=1, le=10_000, description="streams at a time; default by the engine")
     ] = None
@@ -85,30 +84,6 @@ class Settings(BaseSettings):
     max_stream_seconds: Annotated[
         float | None, Field(gt=0, description="end a stream after so much audio, seconds")
     ] = None
-    scripted: Annotated[
-        ScriptedModel, Field(description="hyper-parameters of the stand-in engine, as JSON")
-    ] = ScriptedModel()
-    transcribe_region: Annotated[
-        str | None, Field(description="region of Amazon Transcribe; default: that of the AWS SDKs")
-    ] = None
-    transcribe_endpoint: Annotated[
-        str | None,
-        Field(description="base URL instead of the region's: a VPC endpoint, or a local one"),
-    ] = None
-    transcribe_options: Annotated[
-        dict[str, str],
-        Field(description="choices for every stream by Transcribe's own names, as JSON"),
-    ] = {}
-    transcribe_allowed: Annotated[
-        AllowedOptions,
-        Field(
-            description="what speakers may choose, as JSON with any of these keys "
-            "(docs/deploy.md); default: the language alone"
-        ),
-    ] = AllowedOptions()
-    transcribe_starts_per_second: Annotated[
-        float, Field(gt=0, description="streams begun a second; this process's part of the quota")
-    ] = STARTS_PER_SECOND
     translator: Annotated[
         TranslatorName,
         Field(description="who translates for viewers; `pseudo` is a stand-in that only marks"),
@@ -184,29 +159,11 @@ class Settings(BaseSettings):
                 values[name] = tuple(one.strip() for one in value.split(",") if one.strip())
         return values
 
-    @field_validator("transcribe_options")
-    @classmethod
-    def _check_transcribe_options(cls, value: dict[str, str]) -> dict[str, str]:
-        try:
-            check_transcribe(defaults=value, allowed=AllowedOptions())
-        except EngineError as error:
-            raise ValueError(str(error)) from error
-        return value
-
     @field_validator("translate_languages")
     @classmethod
     def _check_translate_languages(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
         to_codes(value)
         return value
-
-    @model_validator(mode="after")
-    def _check_transcribe_settings(self) -> Self:
-        try:
-            check_transcribe(defaults=self.transcribe_options, allowed=self.transcribe_allowed)
-        except EngineError as error:
-            names = "TRANSCRIBE_OPTIONS and TRANSCRIBE_ALLOWED"
-            raise ValueError(f"{names} do not go together: {error}") from error
-        return self
 
     @model_validator(mode="after")
     def _check_storage(self) -> Self:
@@ -227,10 +184,4 @@ class Settings(BaseSettings):
     @property
     def capacity(self) -> int:
         """The most concurrent streams."""
-        if self.slots is not None:
-            return self.slots
-        if self.engine == "scripted":
-            return SCRIPTED_STREAMS
-        if self.engine == "transcribe":
-            return TRANSCRIBE_STREAMS
-        return POCKETSPHINX_STREAMS_PER_CORE * (os.cpu_count() or 1)
+        return self.slots or ENGINES[self.engine].count_streams(os.cpu_count() or 1)

@@ -29,9 +29,11 @@ lock() {
 }
 
 lock requirements.txt service functions infra client transcriber endpoint tools
-lock requirements-dev.txt dev whisper
-lock ecs_service/requirements.txt service
-lock gpu_server/requirements.txt transcriber
+lock requirements-dev.txt dev whisper pocketsphinx
+lock speech/requirements-moonshine.txt moonshine
+lock speech/requirements-pocketsphinx.txt pocketsphinx
+lock ecs_service/requirements.txt service moonshine
+lock gpu_server/requirements.txt transcriber moonshine
 lock gpu_server/requirements-whisper.txt transcriber whisper
 lock gpu_server/requirements-faster-whisper.txt transcriber whisper cuda
 lock gpu_server/requirements-whisperx.txt transcriber whisperx

@@ -7,13 +7,17 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
 
+from speech.engines.embedded import choose_embedded
 from speech.engines.errors import EngineError
-from speech.engines.pocketsphinx import PocketsphinxEngine
+from speech.engines.names import EngineName
+from speech.engines.registry import ENGINES, EngineSettings
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 from transcribe_endpoint.errors import ServiceError
 from transcribe_endpoint.faults import Fault, Faults, UnknownFault
@@ -41,6 +45,12 @@ ACCESS_KEY = "AKIDLOCAL"
 SECRET_KEY = "local-secret-key"  # noqa: S105 - printed at the start
 #: Only this machine is served.
 ADDRESS = "127.0.0.1"
+#: Values of `--engine` that recognise speech; `embedded` is the best one that is installed.
+EMBEDDED: Final[Mapping[str, EngineName]] = {
+    "embedded": choose_embedded(),
+    "moonshine": "moonshine",
+    "pocketsphinx": "pocketsphinx",
+}
 
 
 def main() -> int:
@@ -127,8 +137,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
 async def _recogniser(
     arguments: argparse.Namespace, stack: contextlib.AsyncExitStack
 ) -> Recogniser:
-    if arguments.engine == "pocketsphinx":
-        engine = PocketsphinxEngine(slots=2 * arguments.max_streams)  # streams of two channels
+    if arguments.engine in EMBEDDED:
+        slots = 2 * arguments.max_streams  # streams of two channels
+        engine = ENGINES[EMBEDDED[arguments.engine]].create(EngineSettings(), slots)
         return await stack.enter_async_context(EngineRecogniser(engine))
     if arguments.engine == "dictation":
         return Dictation()
@@ -168,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--engine",
-        choices=["script", "dictation", "pocketsphinx"],
+        choices=["script", "dictation", *EMBEDDED],
         default="script",
         help="what recognises [script]",
     )

@@ -276,11 +276,16 @@ async def languages(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
 ) -> ExitCode:
-    """Print what languages the service recognises, and translates into."""
+    """Print what the service recognises, by which engine, and what it translates into."""
     printer = Printer(as_json=as_json)
     offer = await ask_for_languages(url)
     if as_json:
         printer.print_json(offer.model_dump_json(by_alias=True))
+    if offer.engine is not None:
+        note = f" ({offer.note})" if offer.note else ""
+        printer.print_result(f"Engine: {offer.engine}{note}")
+    if offer.capabilities is not None:
+        printer.print_result(f"It gives: {offer.capabilities.describe()}")
     printer.print_result(f"Recognised: {', '.join(offer.recognition) or 'any'}")
     translation = ", ".join(offer.translation) or "nothing, for there is no translator"
     by = f" ({offer.by})" if offer.translator else ""

@@ -1,4 +1,4 @@
-"""Ask a service which languages it recognises, and into which it translates."""
+"""Ask a service what it recognises, and into which languages it translates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,29 @@ from client.live.endpoints import languages_url
 from transcripts.models import Model
 
 
+class EngineCapabilities(Model):
+    """What an engine can do besides."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    channels: int = 1
+    punctuation: bool = False
+    speakers: bool = False
+    stable_words: bool = False
+    word_times: bool = False
+
+    def describe(self) -> str:
+        """Return them in words for people."""
+        features = {
+            "punctuation": self.punctuation,
+            "times of words": self.word_times,
+            "words marked as stable": self.stable_words,
+            "speakers": self.speakers,
+            f"{self.channels} channels": self.channels > 1,
+        }
+        return ", ".join(name for name, is_given in features.items() if is_given) or "words only"
+
+
 class Languages(Model):
     """The answer of the service: BCP 47 tags. No `recognition` at all means any language."""
 
@@ -18,6 +41,9 @@ class Languages(Model):
 
     #: The engine; older services do not name it.
     engine: str | None = None
+    #: What users should know of the engine's results; older services send none.
+    note: str = ""
+    capabilities: EngineCapabilities | None = None
     recognition: tuple[str, ...]
     translation: tuple[str, ...]
     #: The translator; `pseudo` is a stand-in that only marks the text.

@@ -1,4 +1,4 @@
-"""Lists the languages that can be recognised, and those that can be translated into."""
+"""Lists what the engine and the translator can do: languages, times of words, speakers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,23 @@ from speech.engines.base import Engine
 
 
 def list_languages(engine: Engine, translations: Translations) -> HttpResponse:
-    """Return the languages as BCP 47 tags; an empty `recognition` means any.
+    """Return the languages as BCP 47 tags, and what else can be had.
 
-    A client that asks to recognise a language that is not listed is refused at the handshake.
+    An empty `recognition` means any language. A client that asks to recognise a language that is
+    not listed is refused at the handshake.
     """
+    can = engine.capabilities
     body = {
         "engine": engine.name,
-        "recognition": sorted(engine.capabilities.languages),
+        "note": engine.note,
+        "capabilities": {
+            "channels": can.channels,
+            "punctuation": can.punctuation,
+            "speakers": can.speakers,
+            "stableWords": can.stable_words,
+            "wordTimes": can.word_times,
+        },
+        "recognition": sorted(can.languages),
         "translation": list(translations.languages),
         "translator": translations.translator,
     }

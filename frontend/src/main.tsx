@@ -39,6 +39,7 @@ if (isConversationId(conversation)) {
         tags: offer.recognition,
         remembered: readSetting('spoken'),
         browser: navigator.language,
+        note: offer.note,
       }),
     )
   })

@@ -28,8 +28,9 @@ from speech.transcribe_values import (
     TranscriptFormat,
 )
 
-#: Streams per vCPU with the embedded engine. The service's own default counts the machine's
+#: Streams per vCPU with an embedded engine. The service's own default counts the machine's
 #: processors, and on Fargate the machine is larger than the task's share of it.
+MOONSHINE_STREAMS_PER_VCPU: Final = 5
 POCKETSPHINX_STREAMS_PER_VCPU: Final = 3
 #: Streams to Transcribe per vCPU. 0.1 s of audio took 162 us of a core where it was measured, which
 #: permits 600; a third is left for viewers and slower cores. Not yet measured on Fargate.
@@ -49,8 +50,18 @@ _LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 _WINDOW: Final = _PARAMETERS["session-resume-window"]
 
 
+class MoonshineConfig(ConfigPart):
+    """The embedded engine: English, without the price of another service."""
+
+    kind: Literal["moonshine"] = "moonshine"
+
+    def streams(self, cpu: int, _tasks: int) -> int | None:
+        """Return how many streams a task of `cpu` units takes."""
+        return max(1, MOONSHINE_STREAMS_PER_VCPU * cpu // 1024)
+
+
 class PocketsphinxConfig(ConfigPart):
-    """The embedded engine: US English, without the price of another service."""
+    """The older embedded engine: US English without punctuation, every third word wrong."""
 
     kind: Literal["pocketsphinx"] = "pocketsphinx"
 
@@ -177,5 +188,6 @@ class TranscribeConfig(ConfigPart):
 
 
 Engine = Annotated[
-    PocketsphinxConfig | ScriptedConfig | TranscribeConfig, Field(discriminator="kind")
+    MoonshineConfig | PocketsphinxConfig | ScriptedConfig | TranscribeConfig,
+    Field(discriminator="kind"),
 ]

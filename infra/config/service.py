@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from infra.config.formats import IMAGE, LogDays
 from infra.config.parts import Check, ConfigPart, Problem, at_least, within
-from infra.config.recognition import Engine, PocketsphinxConfig, TranscribeConfig
+from infra.config.recognition import Engine, MoonshineConfig, PocketsphinxConfig, TranscribeConfig
 from infra.config.translation import TranslationConfig
 
 #: Memory of a Fargate task by its CPU units, MiB: least, most, step.
@@ -44,7 +44,7 @@ class ServiceConfig(ConfigPart):
     image: Annotated[
         str | None, Check(IMAGE.fullmatch, "{!r} is not an image with a tag or digest")
     ] = None
-    engine: Engine = PocketsphinxConfig()
+    engine: Engine = MoonshineConfig()
     #: None leaves translation out.
     translation: TranslationConfig | None = None
     #: Concurrent streams of a task; None leaves it to the engine.
@@ -168,7 +168,7 @@ def machine_problems(service: ServiceConfig) -> Iterator[Problem]:
         )
     if service.maximum_tasks > 1:
         yield "live.service.maximum_tasks", "one machine runs one task: give 1"
-    if isinstance(service.engine, PocketsphinxConfig):
+    if isinstance(service.engine, MoonshineConfig | PocketsphinxConfig):
         yield (
             "live.service.engine",
             "too slow on a t4g.nano, which sustains a tenth of a vCPU: choose transcribe",

@@ -14,7 +14,7 @@ Translations are made by a stand-in, and by Amazon Translate where Transcribe is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,10 +22,11 @@ from urllib.parse import urlsplit
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.parts.transcribe import LOCAL_LANGUAGES
+from speech.engines.embedded import BEST, FALLBACK, choose_embedded
+from speech.engines.registry import ENGINES
 from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
 
-DEFAULT_ENGINE: Final = "pocketsphinx"
 TRANSCRIBE: Final = "transcribe"
 #: The value of `TRANSCRIBE_ENDPOINT` for a local Transcribe, whatever credentials there are.
 LOCAL: Final = "local"
@@ -81,7 +82,8 @@ def make_plan(
     Raises:
         LaunchError: credentials, a region or a language is missing for it; or from `find_account`.
     """
-    engine = environment.get("ENGINE") or DEFAULT_ENGINE
+    chosen_engine = environment.get("ENGINE")
+    engine = chosen_engine or choose_embedded()
     endpoint = environment.get("TRANSCRIBE_ENDPOINT") or None
     chosen_translator = environment.get("TRANSLATOR") or None
     may_be_aws = engine == TRANSCRIBE and endpoint != LOCAL
@@ -111,12 +113,22 @@ def make_plan(
         own_account=translator == AMAZON or (transcribe is not None and transcribe.own_account),
         settings=settings,
         notes=(
-            *(transcribe.notes if transcribe else ()),
+            *(transcribe.notes if transcribe else _note_engine(engine, chosen_engine)),
             *_note_translations(
                 settings, account, detects=environment.get("TRANSLATE_SOURCE") == "auto"
             ),
         ),
     )
+
+
+def _note_engine(engine: str, chosen: str | None) -> Iterator[str]:
+    """Yield the lines about an engine on this machine."""
+    notes: dict[str, str] = {name: kind.note for name, kind in ENGINES.items()}
+    if note := notes.get(engine):
+        yield f"Engine: {engine}. {note}."
+    if engine == FALLBACK and not chosen:
+        yield f"  {BEST} recognises far better, but it has no package for this machine: it needs"
+        yield "  Linux with glibc 2.34 on x86-64 or ARM64, or macOS 15 on Apple silicon."
 
 
 def _restrict_languages(allowed: str | None) -> str:

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, get_args
 
-from ecs_service.providers import EngineName, TranslatorName
 from foundation.json_files import WrongFile, read_object
 from local_cloud import ROOT
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.data_folder import data_folder, lock_folder
 from local_cloud.launcher.ports import chosen_port, take_port
+from speech.engines.names import EngineName
+from translation.names import TranslatorName
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2

@@ -23,7 +23,6 @@ from pydantic_settings import BaseSettings, SettingsError
 
 import ecs_service.settings
 import gpu_server.settings
-from ecs_service.app import create_engine
 from local_cloud import ROOT
 from local_cloud.emulator.environment import isolated_environment, shared_environment
 from local_cloud.errors import LaunchError
@@ -32,9 +31,11 @@ from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
 from local_cloud.launcher.parts.service import service_environment
-from local_cloud.launcher.plan import TRANSCRIBE, DemoPlan, make_plan
+from local_cloud.launcher.plan import DemoPlan, make_plan
 from local_cloud.launcher.preflight import Problems
 from local_cloud.stacks.deployment import StackOutputs
+from speech.engines.errors import EngineError
+from speech.engines.registry import ENGINES
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
@@ -125,13 +126,13 @@ def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None)
     child |= {"QUEUE_URL": _URL, "TABLE_NAME": _NAME, "OUTBOX_PATH": _NAME}
     child = service_environment(child, port=1)
     settings, problems = parse(ecs_service.settings.Settings, child)
-    if settings is None or plan is None or plan.engine != TRANSCRIBE:
-        return problems  # the other engines have nothing that could be wrong
+    if settings is None or plan is None:
+        return problems
     try:
         with environment_of(child):
-            create_engine(settings)
-    except (ValueError, BotoCoreError) as error:
-        problems["TRANSCRIBE_ENDPOINT"] = f"Amazon Transcribe cannot be used: {error}"
+            ENGINES[settings.engine].create(settings, settings.capacity)
+    except (ValueError, BotoCoreError, EngineError) as error:
+        problems["ENGINE"] = f"The engine {settings.engine} cannot be used: {error}"
     return problems
 
 

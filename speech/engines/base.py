@@ -118,6 +118,13 @@ class Capabilities:
     channels: int = 1
     #: Whether it takes `RecognitionOptions.choices`; it refuses the ones that it does not know.
     choices: bool = False
+    punctuation: bool = True
+    #: Whether the words of finals have times of their own.
+    word_times: bool = True
+    #: Whether partials say how many of their words will not change.
+    stable_words: bool = False
+    #: Whether it can number the speakers of one channel.
+    speakers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,8 @@ class Engine(ABC):
     """A speech recogniser. An async context manager: entering it loads what it needs."""
 
     name: str
+    #: What users should know of its results; a sentence without a full stop, or empty.
+    note: str = ""
     capabilities: Capabilities = Capabilities()
     policy: Policy = Policy()
 

@@ -17,19 +17,11 @@ from pathlib import Path
 
 from pocketsphinx import Decoder, get_model_path
 
-from speech.engines.base import RecognitionOptions, Result
-from speech.engines.blocking import Event, Progress
+from speech.engines.base import RecognitionOptions
+from speech.engines.segmented import Hypothesis, SegmentRecogniser
 from speech.engines.withheld import WITHHELD
 from speech.pcm import BYTES_PER_SECOND
-from speech.segment import (
-    SegmentAudio,
-    SegmentEnded,
-    Segmenter,
-    SegmentEvent,
-    SegmentPolicy,
-    SegmentStarted,
-)
-from speech.vad import VoiceActivity
+from speech.segment import SegmentPolicy
 from transcripts.models import Word
 
 #: The decoder's frame rate, in which it counts the times of words.
@@ -50,10 +42,10 @@ class PocketsphinxModel:
     second_pass: bool
     partial_interval: float
 
-    def open(self, options: RecognitionOptions) -> PocketsphinxRecogniser:
+    def open(self, options: RecognitionOptions) -> SegmentRecogniser:
         """Return a recogniser for one stream; the engine has checked the language."""
         self.reset()
-        return PocketsphinxRecogniser(self, options)
+        return SegmentRecogniser(PocketsphinxDecoder(self), options, SegmentPolicy())
 
     def reset(self) -> None:
         """Prepare the decoder for another stream."""
@@ -99,70 +91,20 @@ def _allowed_words(dictionary: Path) -> Iterator[str]:
                 yield line
 
 
-class PocketsphinxRecogniser:
-    """Recognises one stream; see `BlockingRecogniser`."""
+class PocketsphinxDecoder:
+    """Decodes the segments of one stream; see `SegmentDecoder`."""
 
-    def __init__(self, model: PocketsphinxModel, options: RecognitionOptions) -> None:
+    def __init__(self, model: PocketsphinxModel) -> None:
         self._model = model
-        self._language = options.language
         self._mean = _CepstralMean(model.decoder)
-        self._voice = VoiceActivity()
-        self._segmenter = Segmenter(SEGMENTS)
-        self._bytes = 0
-        self._segment = 0
-        self._decoding: _SegmentDecoding | None = None
-        self._shown = ""  # the last partial of the open segment
-        self._shown_at = 0.0
 
-    def accept(self, pcm: bytes) -> Iterator[Event]:
-        """Consume audio; yield results and then the progress."""
-        self._bytes += len(pcm)
-        for probability, frame in self._voice.frames(pcm):
-            for event in self._segmenter.feed(probability, frame):
-                yield from self._handle(event)
-        yield from self._emit_partial()
-        yield Progress(self._bytes / BYTES_PER_SECOND, self._segmenter.settled)
+    def begin(self, start: float) -> _SegmentDecoding:
+        """Begin a segment."""
+        return _SegmentDecoding(self._model, self._mean, start)
 
-    def finish(self) -> Iterator[Event]:
-        """Close the open segment."""
-        for event in self._segmenter.finish(self._voice.rest):
-            yield from self._handle(event)
-        end = self._bytes / BYTES_PER_SECOND
-        yield Progress(end, end)
-
-    def _handle(self, event: SegmentEvent) -> Iterator[Event]:
-        match event:
-            case SegmentStarted(start):
-                self._decoding = _SegmentDecoding(self._model, self._mean, start)
-                self._shown, self._shown_at = "", start
-            case SegmentAudio(pcm) if self._decoding is not None:
-                self._decoding.feed(pcm)
-            case SegmentEnded(end) if self._decoding is not None:
-                words = self._decoding.finish()
-                start = self._decoding.start
-                self._decoding = None
-                if words:
-                    yield _final(self._segment, words, self._language)
-                    self._segment += 1
-                elif self._shown:  # the partial had words, the final has none: take it back
-                    yield self._make_partial("", start, end)
-
-    def _emit_partial(self) -> Iterator[Event]:
-        now = self._segmenter.now
-        if self._decoding is None or now - self._shown_at < self._model.partial_interval:
-            return
-        self._shown_at = now
-        text = self._decoding.text()
-        if text and text != self._shown:
-            self._shown = text
-            yield self._make_partial(text, self._decoding.start, now)
-
-    def _make_partial(self, text: str, start: float, end: float) -> Result:
-        return Result(self._segment, False, text, start, end, language=self._language)  # noqa: FBT003 - `is_final`
-
-
-#: The segmentation of this engine's streams.
-SEGMENTS = SegmentPolicy()
+    def interval(self, _length: float) -> float:
+        """Return the time between two partials, which is always the same."""
+        return self._model.partial_interval
 
 
 class _CepstralMean:
@@ -218,7 +160,7 @@ class _SegmentDecoding:
     STEP = round(_CepstralMean.INTERVAL * BYTES_PER_SECOND)
 
     def __init__(self, model: PocketsphinxModel, mean: _CepstralMean, start: float) -> None:
-        self.start = start
+        self._start = start
         self._decoder = model.decoder
         self._mean = mean
         self._unapplied = 0  # bytes since the last update of the mean
@@ -226,6 +168,7 @@ class _SegmentDecoding:
         self._decoder.start_utt()
 
     def feed(self, pcm: bytes) -> None:
+        """Decode the next audio."""
         while pcm:  # the decoder raises IndexError on nothing
             room = self.STEP - self._unapplied
             piece, pcm = pcm[:room], pcm[room:]
@@ -236,14 +179,14 @@ class _SegmentDecoding:
             if self._audio is not None:
                 self._audio.append(piece)
 
-    def text(self) -> str:
+    def guess(self) -> Hypothesis:
         """Return the best hypothesis so far."""
-        hypothesis = self._decoder.hyp()
-        if hypothesis is None:
-            return ""
-        return " ".join(filter(None, map(_plain, hypothesis.hypstr.split())))
+        found = self._decoder.hyp()
+        if found is None:
+            return Hypothesis()
+        return Hypothesis(" ".join(filter(None, map(_plain, found.hypstr.split()))))
 
-    def finish(self) -> list[Word]:
+    def finish(self) -> Hypothesis:
         """End the segment and return its words."""
         self._decoder.end_utt()
         self._update_mean()
@@ -255,7 +198,7 @@ class _SegmentDecoding:
             self._decoder.end_utt()
             words = self._words() or words
             self._mean.restore()
-        return words
+        return Hypothesis(" ".join(word.word for word in words), tuple(words))
 
     def _update_mean(self) -> None:
         self._mean.update(round(self._unapplied * _FRAMES_PER_SECOND / BYTES_PER_SECOND))
@@ -265,8 +208,8 @@ class _SegmentDecoding:
         return [
             Word(
                 word=word,
-                start_time=self.start + segment.start_frame / _FRAMES_PER_SECOND,
-                end_time=self.start + (segment.end_frame + 1) / _FRAMES_PER_SECOND,
+                start_time=self._start + segment.start_frame / _FRAMES_PER_SECOND,
+                end_time=self._start + (segment.end_frame + 1) / _FRAMES_PER_SECOND,
                 confidence=min(1.0, max(0.0, segment.prob)),
             )
             for segment in self._decoder.seg() or ()
@@ -277,47 +220,3 @@ class _SegmentDecoding:
 def _plain(word: str) -> str:
     """Return a word of the dictionary as it is written; an empty text for a filler."""
     return "" if word.startswith(_FILLERS) else _VARIANT.sub("", word)
-
-
-def _final(segment: int, words: list[Word], language: str) -> Result:
-    return Result(
-        segment=segment,
-        is_final=True,
-        text=" ".join(word.word for word in words),
-        start=words[0].start_time,
-        end=words[-1].end_time,
-        words=tuple(words),
-        language=language,
-    )
-
-
-def transcribe_segments(
-    pcm: bytes, model: PocketsphinxModel, language: str = "en-US"
-) -> list[Result]:
-    """Decode the segments of a whole recording (16 kHz, mono, s16le), each in one go.
-
-    It shares the model and the segments with the streaming engine, and nothing in between: streamed
-    results are compared with it.
-    """
-    voice, segmenter = VoiceActivity(), Segmenter(SEGMENTS)
-    events: list[SegmentEvent] = []
-    for probability, frame in voice.frames(pcm):
-        events += segmenter.feed(probability, frame)
-    events += segmenter.finish(voice.rest)
-
-    finals: list[Result] = []
-    start, pcm_of_segment = 0.0, bytearray()
-    model.reset()
-    mean = _CepstralMean(model.decoder)
-    for event in events:
-        match event:
-            case SegmentStarted(start):
-                pcm_of_segment.clear()
-            case SegmentAudio(audio):
-                pcm_of_segment += audio
-            case SegmentEnded():
-                decoding = _SegmentDecoding(model, mean, start)
-                decoding.feed(bytes(pcm_of_segment))
-                if words := decoding.finish():
-                    finals.append(_final(len(finals), words, language))
-    return finals

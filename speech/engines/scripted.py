@@ -19,6 +19,9 @@ import itertools
 import random
 from collections import deque
 from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field
 
 from speech.engines.base import (
     Capabilities,
@@ -41,6 +44,8 @@ _ALPHABET = (
 VOCABULARY = tuple(_ALPHABET.split())
 #: Words drawn from the seed before they repeat; prime, so that segments do not look alike.
 _SEEDED_WORDS = 997
+#: The default limit of streams: each costs next to nothing, and every engine has a limit.
+STREAMS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +99,20 @@ class ScriptedModel:
         return max(0.0, seconds * self.constant_factor + self.delay + swing)
 
 
+class ScriptedSettings(BaseModel):
+    """The settings of the engine."""
+
+    scripted: Annotated[
+        ScriptedModel, Field(description="hyper-parameters of the stand-in engine, as JSON")
+    ] = ScriptedModel()
+
+
 class ScriptedEngine(Engine):
     """Opens `ScriptedSession`s for any language and one channel, without processes."""
 
     name = "scripted"
-    capabilities = Capabilities()
+    note = "A stand-in that recognises nothing: its words come from a script"
+    capabilities = Capabilities(punctuation=False)
 
     def __init__(self, model: ScriptedModel | None = None, *, policy: Policy | None = None) -> None:
         self.model = model or ScriptedModel()

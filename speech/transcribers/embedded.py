@@ -1,16 +1,18 @@
-"""The embedded engine for recordings: pocketsphinx, US English, without further requirements.
+"""The embedded engines for recordings: Moonshine, or pocketsphinx where it is not installed.
 
-It is for demonstrations; `speech.engines.pocketsphinx` has its figures.
+English only, without further requirements. `docs/benchmarks.md` has their figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event
+from speech.engines.embedded import BEST, choose_embedded
+from speech.engines.errors import EngineUnavailable
 from speech.pcm import BYTES_PER_SECOND
 from speech.transcribers.audio import Audio
 from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
@@ -18,7 +20,14 @@ from speech.transcribers.errors import BadRecording, OptionUnavailable, Transcri
 from transcripts.documents import FailureCode, Segment
 
 if TYPE_CHECKING:
-    from speech.engines.pocketsphinx_model import PocketsphinxModel
+    from speech.engines.segmented import SegmentRecogniser
+
+
+class _Model(Protocol):
+    def open(self, options: RecognitionOptions) -> SegmentRecogniser: ...
+
+    def check(self) -> None: ...
+
 
 LANGUAGE: Final = "en-US"
 #: The languages that may be requested.
@@ -26,23 +35,31 @@ LANGUAGES: Final = (None, "en", LANGUAGE)
 
 
 class Embedded(Transcriber):
-    """Transcribes US English by running the streaming recogniser over a file."""
+    """Transcribes English by running the streaming recogniser over a file."""
 
-    engine = "pocketsphinx en-US"
-    model = "en-US"
     light = True
 
     def __init__(self) -> None:
-        self._model: PocketsphinxModel | None = None
+        self._is_moonshine = choose_embedded() == BEST
+        self.engine = "moonshine tiny-en" if self._is_moonshine else "pocketsphinx en-US"
+        self.model = "tiny-en" if self._is_moonshine else "en-US"
+        self._model: _Model | None = None
 
     def load(self) -> None:
         """Load the model; see the port."""
+        # No partials: nobody sees them, and each costs time.
+        never = float("inf")
         try:
-            from speech.engines.pocketsphinx_model import load  # noqa: PLC0415 - holds a model
-        except ImportError as error:
+            if self._is_moonshine:
+                from speech.engines.moonshine import recogniser  # noqa: PLC0415 - holds a model
+
+                self._model = recogniser.load(partial_interval=never, segments=recogniser.RECORDED)
+            else:
+                from speech.engines import pocketsphinx_model  # noqa: PLC0415 - holds a model
+
+                self._model = pocketsphinx_model.load(partial_interval=never)
+        except (ImportError, EngineUnavailable) as error:
             raise TranscriberUnavailable(f"the embedded engine is not installed: {error}") from None
-        # No partials: nobody sees them, and each costs a search of the lattice.
-        self._model = load(partial_interval=float("inf"))
 
     def transcribe(
         self, path: Path, options: TranscriptionOptions, progress: Progress

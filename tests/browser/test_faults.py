@@ -27,7 +27,7 @@ async def test_speaking_on_a_page_under_a_strict_policy_sends_16_khz_without_a_g
         await page.get_by_label("Your name").fill("Grace")
         await page.get_by_role("button", name="Start").click()
         await expect(finals(page).first).to_have_text(SENTENCE)
-        await expect(page.get_by_text("Demo engine: US English, no punctuation")).to_be_visible()
+        await expect(page.get_by_text("Words from a script")).to_be_visible()
         await expect(page.get_by_text("Grace").first).to_be_visible()
 
         await page.get_by_role("button", name="Stop").click()

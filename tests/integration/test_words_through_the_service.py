@@ -12,8 +12,9 @@ import pytest
 
 from client.live import Speaker
 from speech.decode import decode
-from speech.engines.pocketsphinx_model import PocketsphinxModel, load, transcribe_segments
+from speech.engines.pocketsphinx_model import PocketsphinxModel, load
 from speech.pcm import PcmFormat
+from tests.support.recognition import recognise_directly
 from tests.support.recordings import flite, recording, recordings, silence, wav, word_error_rate
 from tests.support.service import RunningService, running_service
 from transcripts.protocol import Final, Partial, TranscribeParameters
@@ -71,7 +72,7 @@ def recorded(model: PocketsphinxModel) -> list[Spoken]:
 
 def recognised_alone(path: Path, model: PocketsphinxModel) -> str:
     """Return what the engine recognises of a file's voiced segments, decoded in this process."""
-    return " ".join(f.text for f in transcribe_segments(b"".join(decode(path)), model))
+    return " ".join(f.text for f in recognise_directly(b"".join(decode(path)), model))
 
 
 async def streamed(url: str, path: Path, audio: PcmFormat) -> str:

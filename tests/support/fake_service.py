@@ -67,7 +67,12 @@ class FakeService:
     finals: list[Final] = field(default_factory=list)
     #: The response of `/api/stt/languages`.
     languages: dict[str, object] = field(
-        default_factory=lambda: {"recognition": ["en-US"], "translation": [], "translator": None}
+        default_factory=lambda: {
+            "note": "Words from a script",
+            "recognition": ["en-US"],
+            "translation": [],
+            "translator": None,
+        }
     )
     #: The audio of each stream, s16le, in the order of their start.
     audio: list[bytearray] = field(default_factory=list)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import jiwer
 import pytest
+from whisper_normalizer.english import EnglishTextNormalizer
 
 from speech.decode import decode
 
@@ -23,9 +23,7 @@ from speech.decode import decode
 RECORDINGS = Path(
     os.environ.get("RECORDINGS") or Path(__file__).parents[2].parent / "shared" / "audio"
 )
-
-#: Words that the embedded engine writes differently from reference texts.
-_SPELLINGS = {"mister": "mr", "missus": "mrs", "doctor": "dr"}
+_NORMALIZER = EnglishTextNormalizer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +96,8 @@ def wav(path: Path, pcm: bytes, *, sample_rate: int = 16_000) -> Path:
 
 
 def normalised(text: str) -> str:
-    """Return `text` in lower case, without punctuation, spelt as the embedded engine does."""
-    words = re.findall(r"[a-z0-9']+", text.lower())
-    return " ".join(_SPELLINGS.get(word, word) for word in words)
+    """Return a text as Whisper's authors compare it: with one spelling of numbers and titles."""
+    return str(_NORMALIZER(text))
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float:

@@ -206,18 +206,20 @@ class _Stream:
 
 def _words(result: Result) -> list[SpokenWord]:
     """Return the words of a result; spread them evenly where the engine gives no times."""
+    texts = result.text.split()
     if result.words:
+        # The text has the punctuation, where its words are those of the list.
+        marked = texts if len(texts) == len(result.words) else [w.word for w in result.words]
         return [
             SpokenWord(
-                text=word.word,
+                text=text,
                 start=word.start_time,
                 end=word.end_time,
                 confidence=word.confidence,
                 speaker=result.speaker_label,
             )
-            for word in result.words
+            for text, word in zip(marked, result.words, strict=True)
         ]
-    texts = result.text.split()
     pace = (result.end - result.start) / max(len(texts), 1)
     return [
         SpokenWord(text=text, start=result.start + n * pace, end=result.start + (n + 1) * pace)

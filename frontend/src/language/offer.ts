@@ -4,6 +4,8 @@ import { Reconnect } from '../live/reconnect.ts'
 export interface Offer {
   /** BCP 47 tags of the languages to recognise; empty where the engine takes any. */
   recognition: string[]
+  /** What users should know of the engine's results; older servers send none. */
+  note?: string
   /** BCP 47 tags of the target languages; empty where there is no translator. */
   translation: string[]
   /** The name of the translator; `pseudo` only marks the text. */

@@ -2,6 +2,7 @@ import { useSelector } from 'react-redux'
 
 import styles from './SpeakingStatus.module.css'
 import { type Phase, type SpeakingState, selectSpeaking } from './speakingSlice.ts'
+import { selectSpokenLanguage } from './spokenLanguageSlice.ts'
 
 /** The smallest delay that is shown, in seconds. */
 const NOTABLE_LAG = 2
@@ -18,6 +19,7 @@ const WORDS: Record<Phase, string> = {
 /** The state of the stream in words, with hints on what goes wrong. */
 export function SpeakingStatus() {
   const speaking = useSelector(selectSpeaking)
+  const { note } = useSelector(selectSpokenLanguage)
   return (
     <div className={styles.status}>
       <p
@@ -28,7 +30,7 @@ export function SpeakingStatus() {
       >
         {WORDS[speaking.phase]}
       </p>
-      {listHints(speaking).map((hint) => (
+      {[...listHints(speaking), note].filter(Boolean).map((hint) => (
         <p key={hint} className={styles.hint}>
           {hint}
         </p>
@@ -37,7 +39,7 @@ export function SpeakingStatus() {
   )
 }
 
-function listHints({ phase, engine, maxSeconds, lag, lost, silent }: SpeakingState): string[] {
+function listHints({ phase, maxSeconds, lag, lost, silent }: SpeakingState): string[] {
   const listening = phase === 'listening'
   return [
     silent && 'No sound from the microphone. Is it muted?',
@@ -46,6 +48,5 @@ function listHints({ phase, engine, maxSeconds, lag, lost, silent }: SpeakingSta
       `Captions are ${Math.round(lag)} s behind`,
     lost >= 1 && `${Math.round(lost)} s of speech could not be sent`,
     listening && maxSeconds !== undefined && `This server stops after ${maxSeconds} s`,
-    engine === 'pocketsphinx' && 'Demo engine: US English, no punctuation',
   ].filter((hint) => hint !== false)
 }

@@ -21,8 +21,7 @@ export interface SpeakingState {
   problem?: Problem | undefined
   /** When the next attempt begins, in milliseconds since 1970. */
   retryAt?: number | undefined
-  /** From the server's `ready`: the engine and the longest stream; kept until the next start. */
-  engine?: string | undefined
+  /** The longest stream, from the server's `ready`; kept until the next start. */
   maxSeconds?: number | undefined
   /** The captions' delay behind the microphone, in seconds. */
   lag: number
@@ -46,7 +45,6 @@ export const speakingSlice = createSlice({
     listening(state, { payload }: PayloadAction<Ready>) {
       if (state.phase !== 'stopping') state.phase = 'listening'
       state.problem = undefined
-      state.engine = payload.engine
       state.maxSeconds = payload.maxSeconds
     },
     waiting(state, { payload }: PayloadAction<{ problem: Problem; retryAt: number }>) {

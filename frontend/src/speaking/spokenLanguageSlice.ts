@@ -1,4 +1,4 @@
-/** The language that is spoken at this page, of those that the engine recognises. */
+/** The language that is spoken at this page, of those that the engine recognises; its note. */
 
 import { createSlice, type PayloadAction } from '@reduxjs/toolkit'
 
@@ -9,6 +9,8 @@ export interface SpokenLanguageState {
   offered: string[]
   /** Undefined leaves the choice to the server. */
   chosen?: string | undefined
+  /** What users should know of the engine's results; empty for nothing. */
+  note: string
 }
 
 interface Offered {
@@ -17,9 +19,10 @@ interface Offered {
   remembered: string
   /** The browser's language. */
   browser: string
+  note?: string | undefined
 }
 
-const initialState: SpokenLanguageState = { offered: [] }
+const initialState: SpokenLanguageState = { offered: [], note: '' }
 
 export const spokenLanguageSlice = createSlice({
   name: 'spokenLanguage',
@@ -27,6 +30,7 @@ export const spokenLanguageSlice = createSlice({
   reducers: {
     offered(state, { payload }: PayloadAction<Offered>) {
       state.offered = payload.tags
+      state.note = payload.note ?? ''
       state.chosen = chooseSpokenLanguage(payload.tags, payload.remembered, payload.browser)
     },
     chosen(state, { payload }: PayloadAction<string>) {

@@ -47,7 +47,7 @@ class TranscribePart(Program):
         process = await self._spawn(
             "transcribe_endpoint",
             # Without TLS, for nobody else can listen on the loopback address.
-            *("--no-tls", "--port", str(self._port), "--engine", "pocketsphinx"),
+            *("--no-tls", "--port", str(self._port), "--engine", "embedded"),
             *("--http2-port", str(self._calls_port)),
             *("--s3-endpoint", self._environment["AWS_ENDPOINT_URL"]),
             *("--key", f"{ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"),

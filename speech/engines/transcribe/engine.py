@@ -83,6 +83,9 @@ class TranscribeEngine(Engine):
             languages=languages(defaults=self._defaults, allowed=self._allowed),
             channels=MAX_CHANNELS,
             choices=True,
+            stable_words=True,
+            speakers=self._allowed.speaker_labels
+            or self._defaults.get("show-speaker-label") == "true",
         )
         self._ca_bundle = ca_bundle
         self._patience = patience or Patience()

@@ -17,10 +17,10 @@ import aws_cdk as cdk
 import pytest
 
 import app
-from ecs_service.settings import TRANSCRIBE_STREAMS
 from infra.common.artifacts import ROOT
 from infra.stacks import EXAMPLE_ACCOUNT
 from speech.engines.transcribe.options import parse_choices
+from speech.engines.transcribe.settings import STREAMS as TRANSCRIBE_STREAMS
 from tests.support.assembly import Assembly
 from tests.support.templates import built, settings
 

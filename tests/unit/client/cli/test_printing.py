@@ -32,7 +32,7 @@ from client.cli.printing import (
 from client.cli.vocabularies import _print_stored
 from client.errors import ClientError, ExitCode, Refused
 from client.live.connection import Received
-from client.live.languages import Languages
+from client.live.languages import EngineCapabilities, Languages
 from client.live.translating import CaptionLine
 from client.recordings.status import RecordingStatus, SessionStatus
 from client.vocabularies import VOCABULARY, StoredVocabulary
@@ -255,14 +255,19 @@ def test_documents(content: bytes) -> None:
 def test_languages_of_a_service(text: str) -> None:
     async def answer(_: str) -> Languages:
         return Languages.model_construct(
-            engine=text, recognition=(text,), translation=(text,), translator=text
+            engine=text,
+            note=text,
+            capabilities=EngineCapabilities(),
+            recognition=(text,),
+            translation=(text,),
+            translator=text,
         )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("client.cli.app.ask_for_languages", answer)
         result = CliRunner().invoke(app, ["languages"])
     assert result.exit_code == ExitCode.OK
-    assert [is_harmless(line) for line in result.stdout.split("\n")] == [True, True, True]
+    assert [is_harmless(line) for line in result.stdout.split("\n")] == [True] * 5
 
 
 def test_logs_and_stack_traces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,17 +17,18 @@ from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk.assertions import Match, Template
 
 from ecs_service.api.health import LOAD_BALANCER_PATH
-from ecs_service.settings import (
-    POCKETSPHINX_STREAMS_PER_CORE,
-    TRANSCRIBE_STREAMS,
-    Settings,
-)
+from ecs_service.settings import Settings
 from infra.common import nag
 from infra.config.data import DataConfig
 from infra.config.domain import Domain
 from infra.config.load_balancers import DedicatedLoadBalancer, SharedLoadBalancer
 from infra.config.network import NetworkConfig
-from infra.config.recognition import POCKETSPHINX_STREAMS_PER_VCPU, Allowed, TranscribeConfig
+from infra.config.recognition import (
+    MOONSHINE_STREAMS_PER_VCPU,
+    POCKETSPHINX_STREAMS_PER_VCPU,
+    Allowed,
+    TranscribeConfig,
+)
 from infra.config.service import VIEWER_BYTES, ServiceConfig
 from infra.config.translation import TranslationConfig
 from infra.conversations.store import ConversationStore
@@ -41,6 +42,7 @@ from infra.network.interface import EnvironmentNetwork
 from infra.network.own import OwnNetwork
 from infra.network.shared import SharedNetwork
 from infra.web.website import FUNCTIONS
+from speech.engines.registry import ENGINES
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.options import AllowedOptions
 from transcripts.protocol import HEARTBEAT_SECONDS, IDLE_SECONDS
@@ -684,13 +686,14 @@ def test_without_translation_nothing_is_translated(demo: Built) -> None:
 
 
 def test_a_task_of_its_own_takes_the_streams_that_an_account_has(demo: Built) -> None:
-    assert demo.settings["SLOTS"] == str(TRANSCRIBE_STREAMS)
+    assert demo.settings["SLOTS"] == str(ENGINES["transcribe"].count_streams(1))
     assert demo.settings["TRANSCRIBE_STARTS_PER_SECOND"] == "20", "a fifth is left for others"
 
 
 def test_slots_follow_what_the_task_has_of_a_processor(prod: Built, with_domain: Built) -> None:
-    assert POCKETSPHINX_STREAMS_PER_VCPU == POCKETSPHINX_STREAMS_PER_CORE
-    assert prod.settings["SLOTS"] == "3", "one vCPU"
+    assert ENGINES["moonshine"].count_streams(1) == MOONSHINE_STREAMS_PER_VCPU
+    assert ENGINES["pocketsphinx"].count_streams(1) == POCKETSPHINX_STREAMS_PER_VCPU
+    assert prod.settings["SLOTS"] == "5", "one vCPU"
     assert with_domain.settings["SLOTS"] == "1", "a quarter of one"
 
 

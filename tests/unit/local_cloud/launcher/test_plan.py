@@ -10,6 +10,8 @@ import pytest
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan, make_plan
+from speech.engines import embedded
+from speech.engines.embedded import choose_embedded
 
 pytestmark = pytest.mark.unit
 
@@ -29,10 +31,26 @@ def unasked(_: Mapping[str, str]) -> AwsAccount:
 def test_the_embedded_engine_and_the_stand_in_need_no_aws() -> None:
     plan = make_plan({}, unasked)
 
-    assert plan.engine == "pocketsphinx"
+    assert plan.engine == choose_embedded()
     assert plan.settings == {"TRANSLATOR": "pseudo"}
     assert not plan.local_transcribe
     assert not plan.own_account
+
+
+@pytest.mark.parametrize(("installed", "engine"), [(True, "moonshine"), (False, "pocketsphinx")])
+def test_the_banner_says_who_recognises_and_why(
+    monkeypatch: pytest.MonkeyPatch, *, installed: bool, engine: str
+) -> None:
+    monkeypatch.setattr(embedded, "is_installed", lambda: installed)
+
+    plan = make_plan({}, unasked)
+
+    assert plan.engine == engine
+    assert f"Engine: {engine}. " in plan.notes[0]
+    assert any("has no package for this machine" in note for note in plan.notes) != installed
+    assert not any(
+        "has no package" in note for note in make_plan({"ENGINE": engine}, unasked).notes
+    )
 
 
 def test_without_credentials_transcribe_is_local() -> None:

@@ -85,7 +85,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
     assert list(found) == ["PORT", "LOCAL_DIR", "ENGINE", "TRANSLATOR", "MODEL"]
     assert f"{tmp_path / 'file'} is not a folder" in found["LOCAL_DIR"]
-    assert "the engines are pocketsphinx, scripted and transcribe" in found["ENGINE"]
+    assert "the engines are moonshine, pocketsphinx, scripted and transcribe" in found["ENGINE"]
     assert "MODEL=/path/to/model make demo" in found["ENGINE"]
     assert "none, amazon or pseudo" in found["TRANSLATOR"]
     assert "is a file" in found["MODEL"]

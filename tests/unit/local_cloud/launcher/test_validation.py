@@ -14,6 +14,7 @@ from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan
 from local_cloud.launcher.validation import InvalidSettings, parse, validate, warn_of_unknown
+from speech.engines.embedded import choose_embedded
 
 pytestmark = pytest.mark.unit
 
@@ -57,8 +58,8 @@ def test_the_defaults_are_right_and_what_is_empty_is_not_set() -> None:
         *ecs_service.settings.Settings.model_fields,
         *gpu_server.settings.Settings.model_fields,
     }
-    assert examined({}).engine == "pocketsphinx"
-    assert examined({name.upper(): "" for name in names}).engine == "pocketsphinx"
+    assert examined({}).engine == choose_embedded()
+    assert examined({name.upper(): "" for name in names}).engine == choose_embedded()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_the_defaults_are_right_and_what_is_empty_is_not_set() -> None:
     ],
 )
 def test_what_is_right_passes(environment: dict[str, str]) -> None:
-    assert examined(environment).engine == environment.get("ENGINE", "pocketsphinx")
+    assert examined(environment).engine == environment.get("ENGINE", choose_embedded())
 
 
 @pytest.mark.parametrize(

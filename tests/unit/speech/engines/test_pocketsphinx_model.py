@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from speech.engines import pocketsphinx_model
+from speech.engines import segmented
 from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event, Progress
-from speech.engines.pocketsphinx_model import PocketsphinxModel, PocketsphinxRecogniser
+from speech.engines.pocketsphinx_model import PocketsphinxModel
+from speech.engines.segmented import SegmentRecogniser
 
 pytestmark = pytest.mark.unit
 
@@ -89,14 +90,14 @@ class FakeVoice:
 
 @pytest.fixture(autouse=True)
 def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pocketsphinx_model, "VoiceActivity", FakeVoice)
+    monkeypatch.setattr(segmented, "VoiceActivity", FakeVoice)
 
 
 def audio(kind: bytes, frames: int) -> bytes:
     return kind * FRAME * frames
 
 
-def recogniser(decoder: Any, *, second_pass: bool = False) -> PocketsphinxRecogniser:
+def recogniser(decoder: Any, *, second_pass: bool = False) -> SegmentRecogniser:
     model = PocketsphinxModel(decoder, second_pass, partial_interval=0.1)
     return model.open(RecognitionOptions())
 

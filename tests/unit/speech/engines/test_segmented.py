@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from speech.engines import segmented
+from speech.engines.base import RecognitionOptions, Result
+from speech.engines.blocking import Event, Progress
+from speech.engines.segmented import Hypothesis, SegmentRecogniser
+from speech.segment import SegmentPolicy
+from transcripts.models import Word
+
+pytestmark = pytest.mark.unit
+
+FRAME = 1_024  # bytes
+SPEECH = b"\1\0" * (FRAME // 2)
+SILENCE = bytes(FRAME)
+
+
+class FakeVoice:
+    """Takes every frame that is not zero for speech."""
+
+    rest = b""
+
+    def frames(self, pcm: bytes) -> Iterator[tuple[float, bytes]]:
+        for at in range(0, len(pcm), FRAME):
+            yield float(any(pcm[at : at + FRAME])), pcm[at : at + FRAME]
+
+
+@dataclass(slots=True)
+class CountingDecoder:
+    """Recognises a word for each second of a segment, and decodes all of it for each partial."""
+
+    share: float = 0.0
+    decoded: list[int] = field(default_factory=list)  # bytes of each guess
+    segments: list[bytearray] = field(default_factory=list)
+    start: float = 0.0
+
+    def begin(self, start: float) -> CountingDecoder:
+        self.start = start
+        self.segments.append(bytearray())
+        return self
+
+    def interval(self, length: float) -> float:
+        return max(0.5, self.share * length)
+
+    def feed(self, pcm: bytes) -> None:
+        self.segments[-1] += pcm
+
+    def guess(self) -> Hypothesis:
+        self.decoded.append(len(self.segments[-1]))
+        return self.finish()
+
+    def finish(self) -> Hypothesis:
+        words = tuple(
+            Word(
+                word=f"w{number}",
+                start_time=self.start + number,
+                end_time=self.start + number + 1,
+                confidence=0.5,
+            )
+            for number in range(len(self.segments[-1]) // 32_000)
+        )
+        text = " ".join(f"{word.word}." for word in words)
+        return Hypothesis(text, words, stable_words=max(0, len(words) - 1))
+
+
+@pytest.fixture(autouse=True)
+def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmented, "VoiceActivity", FakeVoice)
+
+
+def recognised(decoder: CountingDecoder, pcm: bytes, *, step: int = 3 * FRAME) -> list[Event]:
+    recogniser = SegmentRecogniser(decoder, RecognitionOptions(language="en-GB"), SegmentPolicy())
+    events: list[Event] = []
+    for at in range(0, len(pcm), step):
+        events += recogniser.accept(pcm[at : at + step])
+    return [*events, *recogniser.finish()]
+
+
+def results(events: list[Event]) -> list[Result]:
+    return [event for event in events if isinstance(event, Result)]
+
+
+def test_a_segment_has_partials_and_then_its_final() -> None:
+    *partials, final = results(recognised(CountingDecoder(), SPEECH * 100 + SILENCE * 30))
+
+    assert [partial.text for partial in partials] == ["w0.", "w0. w1.", "w0. w1. w2."]
+    assert [partial.stable_words for partial in partials] == [0, 1, 2]
+    assert all(not partial.is_final and partial.start == 0 for partial in partials)
+    assert final.is_final
+    assert (final.text, final.language) == ("w0. w1. w2.", "en-GB")
+    assert (final.start, final.end) == (0, 3)
+
+
+def test_segments_are_numbered_and_placed_in_the_stream() -> None:
+    finals = [
+        result
+        for result in results(recognised(CountingDecoder(), (SPEECH * 40 + SILENCE * 60) * 2))
+        if result.is_final
+    ]
+
+    assert [final.segment for final in finals] == [0, 1]
+    assert finals[1].start == pytest.approx((100 - 9) * 0.032)
+
+
+def test_the_cost_of_partials_grows_with_the_length_of_the_segment_only() -> None:
+    often, seldom = CountingDecoder(), CountingDecoder(share=0.2)
+
+    for decoder in (often, seldom):
+        recognised(decoder, SPEECH * 600)
+
+    assert sum(often.decoded) > 2 * sum(seldom.decoded)
+    assert sum(seldom.decoded) < 6 * 600 * FRAME
+
+
+@pytest.mark.parametrize("step", [1, 7, 1_000])
+def test_finals_do_not_depend_on_how_the_audio_is_cut(step: int) -> None:
+    pcm = (SPEECH * 70 + SILENCE * 40) * 3
+    expected = [result for result in results(recognised(CountingDecoder(), pcm)) if result.is_final]
+
+    found = results(recognised(CountingDecoder(), pcm, step=step * FRAME))
+
+    assert [result for result in found if result.is_final] == expected
+
+
+def test_the_audio_of_a_final_is_settled() -> None:
+    *_, before, final, after, _end = recognised(CountingDecoder(), SPEECH * 63 + SILENCE * 18)
+
+    assert isinstance(before, Progress)
+    assert before.settled == 0
+    assert isinstance(final, Result)
+    assert isinstance(after, Progress)
+    assert after.settled > final.end
