@@ -17,7 +17,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_jobs, live, memory, recognition, recordings, router, transcribe, whisper
+from benchmarks import (
+    bad_jobs,
+    engines,
+    live,
+    memory,
+    recognition,
+    recordings,
+    router,
+    transcribe,
+    whisper,
+)
 from benchmarks.servers import ServerError
 from client.errors import ClientError
 
@@ -40,7 +50,7 @@ def _measured(module: Any) -> Callable[..., Outcome]:
     return run
 
 
-def _recognition(*, quick: bool) -> Outcome:
+def _recognition(*, quick: bool, model: Path | None) -> Outcome:
     recordings = recognition.find_recordings()
     if not recordings:
         return None, (
@@ -48,8 +58,14 @@ def _recognition(*, quick: bool) -> Outcome:
             "folder with a manifest.json; tests/support/recordings.py reads it."
         )
     plan = recognition.QUICK if quick else recognition.Plan()
+    compared = engines.run(
+        sorted(recordings, key=lambda each: each.seconds)[: plan.recordings],
+        recognition.WORDLESS,
+        _progress,
+        model,
+    )
     results = recognition.run(plan, recordings, _progress)
-    figures = [
+    formats = [
         {
             "recording": recording.path.name,
             "direct": asdict(direct),
@@ -62,7 +78,8 @@ def _recognition(*, quick: bool) -> Outcome:
             results.recordings, results.direct, results.streamed, strict=True
         )
     ]
-    return figures, recognition.report(results)
+    figures = {"engines": [asdict(row) for row in compared], "formats": formats}
+    return figures, f"{engines.report(compared)}\n\n{recognition.report(results)}"
 
 
 def _recordings(*, quick: bool) -> Outcome:
@@ -116,7 +133,9 @@ def main() -> int:
     parser.add_argument("benchmark", nargs="?", default="all", choices=(*BENCHMARKS, "all"))
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--json", action="store_true", help="figures instead of tables")
-    parser.add_argument("--model", type=Path, help="folder of a Whisper model, for `whisper`")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a Whisper model, for `whisper` and `recognition`"
+    )
     parser.add_argument(
         "--minutes", type=float, nargs="+", help="of speech, for `whisper` [20 60]; 240 take long"
     )
@@ -128,7 +147,8 @@ def main() -> int:
         print(f"Machine: {machine}")
     for name in chosen:
         title, run = BENCHMARKS[name]
-        options = {"model": given.model, "minutes": given.minutes} if name == "whisper" else {}
+        takes = {"whisper": ("model", "minutes"), "recognition": ("model",)}.get(name, ())
+        options = {option: getattr(given, option) for option in takes}
         try:
             figures[name], text = run(quick=given.quick, **options)
         except (ServerError, ClientError) as error:

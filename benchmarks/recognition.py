@@ -19,12 +19,16 @@ from pathlib import Path
 
 import jiwer
 
+from benchmarks import engines
 from benchmarks.figures import format_target, table
 from benchmarks.servers import cloudscribe
 from client.live import Speaker
 from speech.decode import decode
-from speech.engines.pocketsphinx_model import PocketsphinxModel, load, transcribe_segments
+from speech.engines.blocking import BlockingModel, ModelSpec
+from speech.engines.embedded import choose_embedded
+from speech.engines.fork_server import load
 from speech.pcm import PcmFormat
+from tests.support.recognition import recognise_directly
 from tests.support.recordings import RECORDINGS, Recording, normalised, recordings
 from transcripts.protocol import Final, TranscribeParameters
 
@@ -97,12 +101,13 @@ def run(plan: Plan, available: Sequence[Recording], progress: Callable[[str], No
     """
     chosen = sorted(available, key=lambda recording: recording.seconds)[: plan.recordings]
     results = Results(plan.formats)
-    model = load()
+    embedded = choose_embedded()
+    model = load(ModelSpec(engines.STREAMING[embedded], {}))
     for recording in chosen:
         progress(f"recognition: {recording.path.name}, direct")
         results.recordings.append(recording)
         results.direct.append(_directly(recording, model))
-    with cloudscribe("pocketsphinx", slots=2) as server:
+    with cloudscribe(embedded, slots=2) as server:
         for recording in chosen:
             scores = []
             for audio in plan.formats:
@@ -123,10 +128,10 @@ def score(reference: str | None, recognised: str, *, seconds: float, audio: floa
     return Score(errors, len(expected.split()), seconds, audio)
 
 
-def _directly(recording: Recording, model: PocketsphinxModel) -> Score:
+def _directly(recording: Recording, model: BlockingModel) -> Score:
     pcm = recording.pcm()
     began = time.perf_counter()
-    finals = transcribe_segments(pcm, model)
+    finals = recognise_directly(pcm, model)
     seconds = time.perf_counter() - began
     recognised = " ".join(final.text for final in finals)
     return score(recording.text, recognised, seconds=seconds, audio=recording.seconds)

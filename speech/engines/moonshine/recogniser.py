@@ -31,6 +31,9 @@ RECORDED: Final = SegmentPolicy(soft_limit=15.0, max_segment=28.0)
 #: The part of a segment's length that passes between two partials. So the cost of all partials of
 #: a segment grows with its length, and not with the square of it.
 _INTERVAL_SHARE: Final = 0.2
+#: Until a segment is so long, partials come twice as often: the first words are awaited most, and
+#: cost least. Seconds.
+_FIRST_WORDS: Final = 1.0
 _FULL_SCALE: Final = np.float32(32_768)
 
 
@@ -54,6 +57,8 @@ class MoonshineModel:
 
     def interval(self, length: float) -> float:
         """Return the time between two partials; see `SegmentDecoder`."""
+        if 0 < length < _FIRST_WORDS:
+            return self.partial_interval / 2
         return max(self.partial_interval, _INTERVAL_SHARE * length)
 
     def check(self) -> None:
