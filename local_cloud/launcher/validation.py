@@ -26,7 +26,7 @@ import gpu_server.settings
 from ecs_service.app import create_engine
 from local_cloud import ROOT
 from local_cloud.emulator.environment import isolated_environment, shared_environment
-from local_cloud.errors import LaunchError
+from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher import preflight
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
@@ -62,10 +62,6 @@ _REMOVED: Final = {
 _OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
-
-
-class InvalidSettings(LaunchError):
-    """Settings are wrong; the text has a line for each problem."""
 
 
 def validate(

@@ -10,10 +10,10 @@ import pytest
 
 import ecs_service.settings
 import gpu_server.settings
-from local_cloud.errors import LaunchError
+from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan
-from local_cloud.launcher.validation import InvalidSettings, parse, validate, warn_of_unknown
+from local_cloud.launcher.validation import parse, validate, warn_of_unknown
 
 pytestmark = pytest.mark.unit
 
