@@ -99,7 +99,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
             operations = VocabularyOperations(vocabularies, fetch)
             calls = serve_http1(service, operations, host=ADDRESS, port=arguments.http2_port)
             calls_port = await stack.enter_async_context(calls)
-            lines = [f"Serving ws://{ADDRESS}:{port} http://{ADDRESS}:{calls_port}"]
+            lines = [
+                f"Serving ws://{ADDRESS}:{port} (WebSocket API)",
+                f"        http://{ADDRESS}:{calls_port} (calls about vocabularies)",
+            ]
         else:
             certificates = certificates_in(arguments.certificates.resolve())
             only_http1 = certificates.server_context(protocols=("http/1.1",))
@@ -114,7 +117,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
             )
             http2_port = await stack.enter_async_context(serving_http2)
             lines = [
-                f"Serving wss://{HOST}:{port} https://{HOST}:{http2_port}",
+                f"Serving wss://{HOST}:{port} (WebSocket API)",
+                f"        https://{HOST}:{http2_port} (HTTP/2 API, calls about vocabularies)",
                 f"  Python: SSL_CERT_FILE={certificates.bundle}",
                 f"  Node:   NODE_EXTRA_CA_CERTS={certificates.authority}",
             ]
@@ -144,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m transcribe_endpoint",
         description="Serve Amazon Transcribe streaming on this machine, over WebSocket and HTTP/2.",
-        epilog="docs/transcribe-endpoint.md tells the rest.",
+        epilog="The manual is docs/transcribe-endpoint.md.",
     )
     add = parser.add_argument
     add("--port", type=port_number, default=0, help="of the WebSocket API; 0 takes a free one [0]")
@@ -172,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         default="script",
         help="what recognises [script]",
     )
-    add("--script", type=Path, metavar="FILE", help="what the script says: lines of text, or JSON")
+    add("--script", type=Path, metavar="FILE", help="the script: lines of text, or JSON")
     add(
         "--key",
         type=key_pair,
