@@ -50,9 +50,10 @@ bootstrap: build ## prepare an AWS account and region for deployments, once
 	@$(CDK) bootstrap
 	@$(PYTHON_HERE) -m infra.commands.account
 
+# With --ci standard output gets the CDK's advice about its own commands, and standard error the rest.
 .PHONY: synth
 synth: build ## write the CloudFormation templates of ENV (default: demo) to build/cdk.out
-	@$(CDK) synth --quiet
+	@$(CDK) synth --quiet --ci >/dev/null
 	@echo "The templates of $(ENV) are in $(or $(CDK_OUTPUT),build/cdk.out)."
 
 .PHONY: diff
