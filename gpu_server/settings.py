@@ -268,16 +268,6 @@ class Settings(BaseSettings):
         )
 
 
-def describe() -> str:
-    """Return the help on all settings: a line for each, with its default."""
-    lines = ["environment variables:"]
-    for name, field in Settings.model_fields.items():
-        has_default = bool(field.default) or field.default == 0
-        default = f" [{field.default}]" if has_default else ""
-        lines.append(f"  {name.upper():20} {field.description or ''}{default}")
-    return "\n".join(lines)
-
-
 def from_environment() -> Settings:
     """Read the settings of this process, and remove the secrets from its environment."""
     settings = Settings()
