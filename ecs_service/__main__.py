@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sqlite3
 import sys
 
+import uvloop
 from botocore.exceptions import BotoCoreError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -37,22 +37,14 @@ def main() -> int:
         return EXIT_USAGE
     configure_logging(settings.log_level)
     try:
-        ended_well = _run(settings)
+        # It takes a fifth less CPU per message than asyncio's loop.
+        ended_well = uvloop.run(run(settings))
     except (OSError, EngineError, sqlite3.Error, BotoCoreError, ValueError) as error:
         print(f"The service cannot start: {error}", file=sys.stderr)
         return EXIT_FAILURE
     except KeyboardInterrupt:  # while it was starting
         return EXIT_INTERRUPTED
     return 0 if ended_well else EXIT_FAILURE
-
-
-def _run(settings: Settings) -> bool:
-    """Run on uvloop where it is installed: it takes a fifth less CPU per message."""
-    try:
-        import uvloop  # noqa: PLC0415 - not made for Windows
-    except ImportError:
-        return asyncio.run(run(settings))
-    return uvloop.run(run(settings))
 
 
 if __name__ == "__main__":

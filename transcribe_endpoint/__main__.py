@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import uvloop
 from botocore.exceptions import BotoCoreError
 
 from speech.engines.errors import EngineError
@@ -47,21 +48,12 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     arguments = _parser().parse_args()
     try:
-        _run(arguments)
+        # It takes a fifth less CPU per message than asyncio's loop.
+        uvloop.run(_serve(arguments))
     except (OSError, ScriptError, EngineError, ServiceError, BotoCoreError) as error:
         print(f"The endpoint cannot start: {error}", file=sys.stderr)
         return EXIT_FAILURE
     return 0
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    """Run on uvloop where it is installed: it takes a fifth less CPU per message."""
-    try:
-        import uvloop  # noqa: PLC0415 - not made for Windows
-    except ImportError:
-        asyncio.run(_serve(arguments))
-    else:
-        uvloop.run(_serve(arguments))
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
