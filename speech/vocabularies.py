@@ -106,7 +106,7 @@ def word_problem(word: str) -> str | None:
 
 
 def unsupported(entry: str) -> str | None:
-    """Return the first character that is in no language's set; None if there is none.
+    """Return the first character that Amazon accepts in no language; None if there is none.
 
     The set of each language is smaller; only Amazon checks it.
     """

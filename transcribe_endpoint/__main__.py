@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def port_number(text: str) -> int:
-    """Return a TCP port; argparse names these functions in its messages."""
+    """Parse a TCP port. argparse quotes the names of these functions in its messages."""
     port = int(text)
     if not 0 <= port < 1 << 16:
         raise ValueError
@@ -250,7 +250,7 @@ def port_number(text: str) -> int:
 
 
 def positive_count(text: str) -> int:
-    """Return a number of at least 1."""
+    """Parse a number of at least 1."""
     count = int(text)
     if count < 1:
         raise ValueError
@@ -258,7 +258,7 @@ def positive_count(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Return a number of seconds above zero."""
+    """Parse a number of seconds above zero."""
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise ValueError
@@ -266,14 +266,14 @@ def positive_seconds(text: str) -> float:
 
 
 def vocabulary_name(text: str) -> str:
-    """Return a name that a vocabulary may have."""
+    """Parse the name of a vocabulary."""
     if START_STREAM_TRANSCRIPTION.parameters["vocabulary-name"].violated(text):
         raise ValueError
     return text
 
 
 def http_url(text: str) -> str:
-    """Return the address of a server."""
+    """Parse the URL of a server."""
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError
@@ -281,7 +281,7 @@ def http_url(text: str) -> str:
 
 
 def key_pair(text: str) -> tuple[str, str]:
-    """Return an access key and its secret."""
+    """Parse an access key and its secret."""
     access, colon, secret = text.partition(":")
     if not (access and colon and secret):
         raise ValueError
@@ -289,7 +289,7 @@ def key_pair(text: str) -> tuple[str, str]:
 
 
 def fault(text: str) -> Fault:
-    """Return a fault by its name."""
+    """Parse the name of a fault."""
     try:
         return Fault.parse(text)
     except UnknownFault as error:

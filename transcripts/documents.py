@@ -6,7 +6,7 @@ that it does not know, and ignores fields that it does not know.
 | document                 | written by              | how often                               |
 |--------------------------|-------------------------|-----------------------------------------|
 | `RecordingTranscript`    | who transcribes it      | once; never rewritten                   |
-| `Failure`                | who finds that it can't | once, in place of the transcript        |
+| `Failure`                | who finds the defect    | once, in place of the transcript        |
 | `SessionMetadata`        | who records a session   | as often as they like                   |
 | `SessionEnd`             | the session combiner    | once, at the event of the end           |
 | `SessionTranscript`      | the session combiner    | once, and again when a chunk comes late |
@@ -39,7 +39,7 @@ MAX_CHUNKS: Final = 100_000
 
 
 class Document(Model):
-    """Base of everything that is stored: its version, and no surprise at what a newer one adds."""
+    """Base of all stored documents: it has a version and ignores unknown fields."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -87,12 +87,12 @@ class RecordingTranscript(Document):
 
     @property
     def text(self) -> str:
-        """All of it, a segment to a line."""
+        """The whole text, a segment to a line."""
         return "\n".join(segment.text for segment in self.segments)
 
 
 class FailureCode(StrEnum):
-    """Why a recording has no transcript, and why it is not tried again by itself."""
+    """Why a recording has no transcript, and is not retried."""
 
     EMPTY = "empty"
     NOT_AUDIO = "not_audio"
@@ -106,7 +106,7 @@ class FailureCode(StrEnum):
 
 
 class Failure(Document):
-    """A recording that cannot be transcribed. Trying again needs another recording."""
+    """The reason why a recording has no transcript; other bytes under its key are tried."""
 
     kind: Literal["failure"] = "failure"
     key: str
@@ -118,7 +118,7 @@ class Failure(Document):
 
 
 class SessionMetadata(Model):
-    """What a session consists of: `metadata.json`, written by who records it."""
+    """The number of a session's chunks: `metadata.json`, written by the program that records it."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -128,7 +128,7 @@ class SessionMetadata(Model):
 
 
 class SessionEnd(Document):
-    """That a session has ended: no chunk will be uploaded that is not there yet."""
+    """The record that a session has ended: no further chunk will be uploaded."""
 
     kind: Literal["session_end"] = "session_end"
     #: How many chunks there should be, if whoever ended it knew.
@@ -195,7 +195,7 @@ class SessionTranscript(Document):
 
 
 class ConversationTranscript(Document):
-    """What is stored of a live conversation, or the end of it, when it was read."""
+    """The stored utterances of a live conversation, or the last of them, when it was read."""
 
     kind: Literal["conversation"] = "conversation"
     conversation_id: ConversationId

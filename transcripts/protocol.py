@@ -226,7 +226,7 @@ class ConnectParameters(Parameters):
 
 
 class AudioFormat(Model):
-    """The PCM that follows; overrides the query's `sampleRate` and `channels`."""
+    """The format of the binary frames; overrides the query's `sampleRate` and `channels`."""
 
     encoding: Literal["pcm_s16le"] = "pcm_s16le"
     sample_rate: SampleRate

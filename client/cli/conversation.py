@@ -1,4 +1,4 @@
-"""The command `transcript`: what is stored of a conversation."""
+"""The command `transcript`: print the stored utterances of a conversation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def transcript(
         Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
     ] = None,
 ) -> ExitCode:
-    """Print what is stored of a conversation.
+    """Print the stored captions of a conversation.
 
     Times of captions count from the first utterance that is printed.
     """

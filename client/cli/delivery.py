@@ -24,7 +24,7 @@ def print_status(printer: Printer, seen: Status) -> None:
 
 
 def announce_retry(printer: Printer, error: NoStorage) -> None:
-    """Print that the bucket was lost and is tried again."""
+    """Print that the bucket cannot be reached and that the client retries."""
     printer.print_note(f"{error} Trying again.")
 
 

@@ -54,7 +54,7 @@ CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, and the text frame that it was."""
+    """A message, and the text frame that it was parsed from."""
 
     text: str
     message: Message

@@ -88,7 +88,7 @@ def engine_options(options: Iterable[str]) -> str:
 
 
 def connect_parameters(conversation: str, *, language: str | None = None) -> ConnectParameters:
-    """Return the parameters of a viewer; `language` is what is translated into.
+    """Return the parameters of a viewer; `language` is the target of translations.
 
     Raises:
         UsageError: `conversation` is not a conversation id, or `language` not a BCP 47 tag.

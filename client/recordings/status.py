@@ -1,8 +1,8 @@
 """The status of a recording or a session, read from the bucket, as text and as JSON.
 
-Nothing is asked but the bucket: a transcript is there, or a failure, or the audio alone, which
+The bucket alone shows the status: it holds a transcript, or a failure, or only the audio, which
 then waits for either. `transcripts.recordings.sessions` decides when a session's transcript can be
-written; here it only shows whether it has been.
+written; this module only shows whether it was.
 """
 
 from __future__ import annotations

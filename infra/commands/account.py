@@ -29,7 +29,7 @@ SIGN_IN: Final = (
 
 
 class ServiceLinkedRoles(Protocol):
-    """The used part of boto3's client of IAM."""
+    """The part of boto3's IAM client that is used here."""
 
     def create_service_linked_role(self, *, AWSServiceName: str) -> object:  # noqa: N803 - AWS's name
         """Make the role of a service."""

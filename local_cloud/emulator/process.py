@@ -125,7 +125,7 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """Where it serves, e.g. `http://127.0.0.1:40123`."""
+        """The URL of the emulator, e.g. `http://127.0.0.1:40123`."""
         if self._endpoint is None:
             raise EmulatorError("the emulator was not started")
         return self._endpoint

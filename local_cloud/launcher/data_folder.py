@@ -29,7 +29,7 @@ def data_folder(environment: Mapping[str, str]) -> Path:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[Path]:
-    """Keep other demos off the folder; yield the file in which this one records its address.
+    """Lock the folder against other demos; yield the file in which this one records its address.
 
     Raises:
         LaunchError: another demo runs on this folder, or it cannot be written.

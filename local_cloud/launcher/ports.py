@@ -37,7 +37,7 @@ def chosen_port(environment: Mapping[str, str]) -> int:
 
 
 def take_port(port: int) -> socket.socket:
-    """Return a socket that listens on the port, which keeps other programs off it from now on.
+    """Return a socket that listens on the port, which reserves it.
 
     Raises:
         LaunchError: another program listens there, or the port may not be used.

@@ -82,7 +82,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """A part that FFmpeg has part.
+    """A part that FFmpeg has open.
 
     Attributes:
         container: FFmpeg's container.
@@ -103,7 +103,7 @@ class OpenPart:
 
 @contextlib.contextmanager
 def open_part(file: BinaryIO, part: Part | None) -> Iterator[OpenPart]:
-    """Open a part of a file; None for all of a file that cannot seek.
+    """Open a part of a file; None stands for a whole file that cannot seek.
 
     Raises:
         NotAudio: the format is unknown, or the file holds no audio that can be decoded.

@@ -19,7 +19,7 @@ from speech.transcribers.whisper import Whisper, WhisperSettings
 
 
 class FasterWhisper(Whisper):
-    """See the module."""
+    """Transcribes with faster-whisper; see the module."""
 
     def __init__(self, settings: WhisperSettings) -> None:
         super().__init__("faster-whisper", settings)

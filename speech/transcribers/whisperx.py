@@ -49,7 +49,9 @@ log = structlog.get_logger(__name__)
 
 
 class WhisperX(Whisper):
-    """See the module. The alignment model of the configured language is loaded in advance.
+    """Transcribes with WhisperX; see the module.
+
+    The alignment model of the configured language is loaded in advance.
 
     Args:
         settings: the settings of the model.

@@ -110,7 +110,7 @@ class StreamSession:
     """A stream from its start to its end. `TranscribeService.open` makes it and applies the quota.
 
     Args:
-        request: what was asked for.
+        request: the options of the stream.
         recogniser: recognises the audio.
         connection: carries the stream.
         faults: the faults of this stream.
@@ -169,7 +169,7 @@ class StreamSession:
         self._feed(self._decoder.feed(payload))
 
     def cut_short(self) -> None:
-        """Learn that the client has closed its side; fail where the audio was not ended before."""
+        """Handle that the client has closed its side; fail if it had not ended the audio."""
         if not self._ended and not self._stalled:
             self.fail(BadRequest("A complete signal was sent without the preceding empty frame."))
 
@@ -182,7 +182,7 @@ class StreamSession:
         self._connection.finish()
 
     def lost(self) -> None:
-        """Learn that the connection has ended. May be called at any time."""
+        """Handle the end of the connection. May be called at any time."""
         if not self.over:
             self._close()
 

@@ -74,7 +74,7 @@ class _Kind:
 
 
 class VocabularyOperations:
-    """Answers calls.
+    """Answers the calls about vocabularies and filters.
 
     Args:
         vocabularies: the vocabularies and filters.

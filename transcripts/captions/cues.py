@@ -10,15 +10,14 @@ requirements, and its guidelines for English; "BBC" is the BBC Subtitle Guidelin
 | shown for                                        | 1 to 7 s               | Netflix: 5/6 to 7 |
 | between two cues                                 | at least 80 ms         | Netflix: 2 frames |
 | reading speed, columns a second                  | at most 20             | Netflix, adults   |
-| a cue waits for the one before to be read        | at most 1.5 s          | BBC               |
+| delay of a cue until the one before was shown    | at most 1.5 s          | BBC               |
 | a cue ends with a sentence, else a clause        | where there is a choice | both             |
 | speakers, channels, chunks, and silences of 2 s  | begin a new cue        |                   |
 
-Cues never overlap, and a cue never begins before its first word. Three rules give way when
-speech leaves no choice. A word that is wider than a line stands alone on a line of its own, for
-words are never broken. Who speaks faster than anybody reads is shown faster, for nothing is left
-out and captions stay with the speech. And where several cues would begin within a second, as when
-people talk at once, they come one after the other, a second each, and so may be late.
+Cues never overlap, and a cue never begins before its first word. Three rules have exceptions. Words
+are never broken, so a word that is wider than a line exceeds it, alone. Nothing is left out and
+captions stay with the speech, so very fast speech exceeds the reading speed. If several cues would
+begin within a second, as when people talk at once, each is shown for a second, and may be late.
 
 All times here are milliseconds, as in the files.
 """
@@ -64,7 +63,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
-    """What is shown at a time."""
+    """A text and the time for which it is shown."""
 
     start: int
     end: int

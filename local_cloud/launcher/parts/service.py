@@ -39,7 +39,7 @@ class ServicePart(Program):
         super().__init__(log=log, grace=drain_seconds + CLOSE_SECONDS)
 
     async def start(self) -> None:
-        """Start it and wait until it accepts streams.
+        """Start the service and wait until it accepts streams.
 
         Raises:
             PartFailed: it ended, or was not ready in time.

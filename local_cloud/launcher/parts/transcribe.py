@@ -39,7 +39,7 @@ class TranscribePart(Program):
         self._environment = environment
 
     async def start(self) -> None:
-        """Start it and wait until it serves.
+        """Start the server and wait until it serves.
 
         Raises:
             PartFailed: it ended, or did not serve in time.
