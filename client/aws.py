@@ -40,7 +40,7 @@ from transcripts.recordings.objects import Contended
 ENVIRONMENT_FILE: Final = ".local/aws.env"
 #: Advice where it is not known which AWS is meant.
 DEMO_HINT: Final = (
-    f"For the demo on this machine: source {ENVIRONMENT_FILE}, which is there while it runs"
+    f"For the demo on this machine: source {ENVIRONMENT_FILE}, which exists while the demo runs"
 )
 
 #: Timeouts, seconds: for a connection, and for an answer.

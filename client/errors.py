@@ -51,15 +51,15 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.OK: "everything was said and received, or is where it should be",
-    ExitCode.USAGE: "the command line is wrong",
+    ExitCode.OK: "success",
+    ExitCode.USAGE: "invalid arguments",
     ExitCode.UNREADABLE: "the file or the microphone gives no audio",
     ExitCode.NO_CONNECTION: "the service, the bucket or the table cannot be reached",
-    ExitCode.REFUSED: "the service or AWS refused it or the rest of it, and said why",
-    ExitCode.CONNECTION_LOST: "the connection broke off before the last words",
+    ExitCode.REFUSED: "the service or AWS refused all or part of the request",
+    ExitCode.CONNECTION_LOST: "the connection was lost before the last words",
     ExitCode.OUTPUT_FAILED: "the output cannot be written",
     ExitCode.NOT_YET: "there is no transcript yet, or a vocabulary is not ready yet",
-    ExitCode.NO_TRANSCRIPT: "the recording or vocabulary cannot be used; why is printed",
+    ExitCode.NO_TRANSCRIPT: "the recording or vocabulary cannot be used",
     ExitCode.NO_SUCH_RECORDING: "no such recording, conversation or vocabulary is stored",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or nobody reads the output)",
 }

@@ -144,35 +144,35 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m transcribe_endpoint",
         description="Serve Amazon Transcribe streaming on this machine, over WebSocket and HTTP/2.",
-        epilog="docs/transcribe-endpoint.md tells the rest.",
+        epilog="The manual is docs/transcribe-endpoint.md.",
     )
     add = parser.add_argument
-    add("--port", type=port_number, default=0, help="of the WebSocket API; 0 takes a free one [0]")
+    add("--port", type=port_number, default=0, help="port of the WebSocket API; 0 picks one [0]")
     add(
         "--http2-port",
         type=port_number,
         default=0,
-        help="of the HTTP/2 API, and of calls about vocabularies; 0 takes a free one [0]",
+        help="port of the HTTP/2 API and of calls about vocabularies; 0 picks one [0]",
     )
     add(
         "--no-tls",
         action="store_true",
-        help="WebSocket and calls about vocabularies only, as ws: and http:",
+        help="serve the WebSocket API by ws:, calls about vocabularies by http:, no HTTP/2",
     )
     add(
         "--certificates",
         type=Path,
         default=Path(".local/transcribe"),
         metavar="DIR",
-        help="where to keep the authority that clients are to trust [.local/transcribe]",
+        help="folder for the certificates; clients trust its authority [.local/transcribe]",
     )
     add(
         "--engine",
         choices=["script", "dictation", "pocketsphinx"],
         default="script",
-        help="what recognises [script]",
+        help="recogniser of the audio [script]",
     )
-    add("--script", type=Path, metavar="FILE", help="what the script says: lines of text, or JSON")
+    add("--script", type=Path, metavar="FILE", help="words of the script: lines of text, or JSON")
     add(
         "--key",
         type=key_pair,
@@ -199,14 +199,14 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_seconds,
         default=IDLE_SECONDS,
         metavar="S",
-        help=f"without audio, until a stream is ended [{IDLE_SECONDS:g}]",
+        help=f"time without audio after which a stream is ended, seconds [{IDLE_SECONDS:g}]",
     )
     add(
         "--max-seconds",
         type=positive_seconds,
         default=MAX_STREAM_SECONDS,
         metavar="S",
-        help=f"of audio in a stream at most [{MAX_STREAM_SECONDS:g}]",
+        help=f"longest audio of a stream, seconds [{MAX_STREAM_SECONDS:g}]",
     )
     add(
         "--vocabulary",
@@ -214,14 +214,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="a vocabulary that is there from the start; may be given again",
+        help="a vocabulary that exists from the start; may be repeated",
     )
     add(
         "--pending-seconds",
         type=positive_seconds,
         default=PENDING_SECONDS,
         metavar="S",
-        help=f"for which a vocabulary is PENDING after a change [{PENDING_SECONDS:g}]",
+        help=f"time that a vocabulary is PENDING after a change, seconds [{PENDING_SECONDS:g}]",
     )
     add(
         "--s3-endpoint",
@@ -234,9 +234,9 @@ def _parser() -> argparse.ArgumentParser:
         type=fault,
         action="append",
         default=[],
-        help="what is to go wrong in every stream, such as refuse:429, limit, "
+        help="a fault to inject into every stream, such as refuse:429, limit, "
         "exception:InternalFailure@2.5, stall@2.5, disconnect@2.5x3, idle:3, "
-        "one-stream-per-connection; may be given again",
+        "one-stream-per-connection; may be repeated",
     )
     return parser
 

@@ -56,13 +56,13 @@ def upload(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Where it goes below uploads/, instead of its own name; with a slash at its end "
-            "a folder for all files.",
+            help="Path below uploads/ in place of the file's name; with a slash at its end, a "
+            "folder for all files.",
         ),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Whose session a folder is.")] = None,
+    user: Annotated[str | None, typer.Option(help="User of a folder's session.")] = None,
     session: Annotated[
-        str | None, typer.Option(help="The session that a folder is; also as USER/SESSION.")
+        str | None, typer.Option(help="Name of a folder's session; also as USER/SESSION.")
     ] = None,
     wait: Wait = False,
     wanted: Annotated[
@@ -73,14 +73,14 @@ def upload(
         bool,
         typer.Option(
             "--force",
-            help="Also what does not look like audio, in place of what is there, and what failed.",
+            help="Upload even no audio, replace other recordings, and retry failed ones.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> ExitCode:
     """Upload recordings to be transcribed; print their keys.
 
-    What is there already is not sent again, so an upload that broke off is simply repeated.
+    Files that the bucket already has are skipped: repeat the command after an interruption.
     """
     if wanted is not None and as_json:
         raise UsageError("--format prints the transcript, --json what happens: choose one.")

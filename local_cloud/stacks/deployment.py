@@ -82,7 +82,7 @@ class StackOutputs:
 
     @classmethod
     def parse(cls, outputs: Mapping[str, Mapping[str, str]]) -> StackOutputs:
-        """Return the values in the outputs of all stacks, given by stack and name.
+        """Parse the outputs of all stacks, which are given by stack and name.
 
         Raises:
             DeploymentFailed: one is missing.

@@ -1,4 +1,4 @@
-"""Where the service is. AWS's partitions and their domains are in botocore's data."""
+"""The URL of the service. AWS's partitions and their domains are in botocore's data."""
 
 from __future__ import annotations
 
