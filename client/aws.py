@@ -36,9 +36,9 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from client.errors import AccessRefused, ClientError, NoStorage, UsageError
 from transcripts.recordings.objects import Contended
 
-#: What `make demo` writes, for shells: its names, endpoint and credentials.
+#: The file that `make demo` writes for shells: its names, endpoint and credentials.
 ENVIRONMENT_FILE: Final = ".local/aws.env"
-#: Advice where it is not known which AWS is meant.
+#: Advice if no bucket or table is named.
 DEMO_HINT: Final = (
     f"For the demo on this machine: source {ENVIRONMENT_FILE}, which exists while the demo runs"
 )

@@ -31,7 +31,7 @@ from speech.vocabularies import (
 
 #: As the name of a vocabulary in messages about all of them.
 ALL: Final = "of this account"
-#: Where the file of a table lies in the bucket, for Amazon to read.
+#: The prefix in the bucket for tables that Amazon reads.
 TABLE_KEY: Final = "vocabularies/{name}.txt"
 #: How long to wait until a vocabulary is ready, seconds. Amazon takes minutes, not hours.
 PATIENCE_SECONDS: Final = 900.0
@@ -283,7 +283,7 @@ class Vocabularies:
     ) -> dict[str, Any]:
         parameters = {f"{kind.member}Name": name} | asked
         for violation in violations(self._shape(f"{verb}{kind.member}"), parameters):
-            raise UsageError(f"Amazon Transcribe would not take that. {violation}")
+            raise UsageError(f"Amazon Transcribe would refuse this. {violation}")
         call = getattr(self._client, f"{verb.lower()}_{_snake(kind.member)}")
         with explained(kind.resource(name), kind):
             answer: dict[str, Any] = call(**parameters)

@@ -137,7 +137,7 @@ def _lines(content: bytes) -> list[tuple[int, str]]:
     lines = (line.rstrip("\r ") for line in text.split("\n"))
     found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
-        raise WrongEntries("there is nothing in it")
+        raise WrongEntries("it is empty")
     return found
 
 
@@ -149,7 +149,7 @@ def _entries(lines: list[tuple[int, str]], problem_of: Any) -> Entries:
             raise WrongEntries(f"line {number}: {problem}")
         found[line] = None
     if not found:
-        raise WrongEntries("there is no entry in it")
+        raise WrongEntries("it has no entry")
     return Entries(tuple(found))
 
 

@@ -142,7 +142,7 @@ def from_item(item: Mapping[str, Any]) -> Utterance:
     except KeyError as error:
         raise UnreadableItem(f"no attribute {error}") from None
     except ValidationError as error:
-        # Without the cause, for that quotes what was said.
+        # Without the cause, because that quotes the text.
         raise UnreadableItem(f"malformed: {summarise(error, whole='words')}") from None
 
 

@@ -34,7 +34,7 @@ from transcripts.models import (
     Word,
 )
 
-#: So many chunks may a session have.
+#: The most chunks of a session.
 MAX_CHUNKS: Final = 100_000
 
 
@@ -71,16 +71,16 @@ class RecordingTranscript(Document):
     kind: Literal["recording"] = "recording"
     #: Of the recording.
     key: str
-    #: Of the very bytes that were transcribed, as S3 has it; for somebody may upload others.
+    #: The ETag in S3 of the transcribed bytes, because others may be uploaded under the key.
     etag: str | None = None
-    #: Of the audio as it was decoded, not as a header announces it.
+    #: The duration of the decoded audio, which the header may announce differently.
     duration: Seconds
     language: Language
-    #: Who recognised it, e.g. `whisperx large-v3`.
+    #: The engine that recognised it, e.g. `whisperx large-v3`.
     engine: str
     #: None in transcripts of earlier versions.
     audio_track: AudioTrack | None = None
-    #: How much less audio there was than the recording's header announces, e.g. of a broken upload.
+    #: Audio that the header announces and the recording lacks, e.g. after a broken upload.
     missing: Seconds | None = None
     created_at: Timestamp
     segments: tuple[Segment, ...] = ()
@@ -161,17 +161,17 @@ class Gap(Model):
 
     chunk: Annotated[int, Field(ge=0)]
     reason: GapReason
-    #: Where it belongs on the session's timeline, which leaves no room for it.
+    #: Its position on the session's timeline, which has no room for it.
     at: Seconds
 
 
 class PlacedChunk(Model):
-    """Where a chunk lies on the session's timeline."""
+    """The position of a chunk on the session's timeline."""
 
     chunk: Annotated[int, Field(ge=0)]
     start_time: Seconds
     duration: Seconds
-    #: Of its transcript, so that a later combination can detect a change.
+    #: The ETag of its transcript, by which a later combination detects a change.
     etag: str | None = None
 
 
@@ -199,9 +199,9 @@ class ConversationTranscript(Document):
 
     kind: Literal["conversation"] = "conversation"
     conversation_id: ConversationId
-    #: Of the reading; more may have been said since.
+    #: The time of the reading; there may be later utterances.
     created_at: Timestamp
-    #: What began before was left out; None: nothing was.
+    #: Earlier utterances are left out; None: none are.
     since: Timestamp | None = None
-    #: In the order of time. The last field, so that it can be written as it is read.
+    #: In the order of time. This is the last field, so that a document can be streamed.
     utterances: tuple[Utterance, ...] = ()

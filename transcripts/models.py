@@ -121,7 +121,7 @@ class Model(BaseModel):
         populate_by_name=True,
         frozen=True,
         ser_json_inf_nan="null",
-        hide_input_in_errors=True,  # else what was said is in stack traces, and so in logs
+        hide_input_in_errors=True,  # else texts get into stack traces and logs
     )
 
 
@@ -151,7 +151,7 @@ class Utterance(Model):
     start_time: StorableSeconds
     end_time: StorableSeconds
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-    #: So many that the longest utterance fits into one message of a queue, 256 KiB.
+    #: At most so many that the longest utterance fits into one message of a queue, 256 KiB.
     words: Annotated[tuple[Word, ...], Field(max_length=1_500)] = ()
 
     @property

@@ -263,7 +263,7 @@ async def _print_translated(
                 else:
                     printer.print_note("Translations come again.")
     except (ClientError, asyncio.CancelledError):
-        # Finals that still wait for a translation are printed as they were said.
+        # Finals that still wait for a translation are printed untranslated.
         for line in held.rest():
             captions.print_line(line)
         raise

@@ -261,7 +261,7 @@ def _parse(text: str) -> Message | None:
             if isinstance(code, str):
                 refusal = Error.model_validate({**sent, "code": protocol.ErrorCode.INTERNAL})
                 raise _refused(refusal, code) from error
-        raise ConnectionLost("what answers there does not speak this protocol") from error
+        raise ConnectionLost("the server speaks another protocol") from error
 
 
 def _refused(error: Error, code: str) -> Refused:

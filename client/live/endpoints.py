@@ -14,7 +14,7 @@ from transcripts.protocol import ConnectParameters, TranscribeParameters
 
 #: The environment variable that names the service.
 URL_VARIABLE = "CLOUDSCRIBE_URL"
-#: Where `make demo` serves.
+#: The URL of `make demo`.
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 #: Parameters that have another name in the commands than in the protocol.

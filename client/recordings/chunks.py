@@ -54,7 +54,7 @@ def _numbered(session: Session, names: Sequence[str]) -> list[tuple[str, str]]:
     for place, name in enumerate(names, 1):
         suffix = _SUFFIX.search(name)
         if suffix is None:
-            raise UsageError(f"{name}: a chunk's name ends in what it is, such as .webm or .mp3")
+            raise UsageError(f"{name}: a chunk's name needs a suffix such as .webm or .mp3")
         keys.append((name, key_in(session, f"chunk-{place:0{digits}}{suffix[0]}")))
     return keys
 

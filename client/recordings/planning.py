@@ -78,7 +78,7 @@ def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str
     taken: dict[str, Path] = {}
     for path, key in keys:
         if key in taken:
-            raise UsageError(f"{taken[key]} and {path} would both be {key}: upload one by --name")
+            raise UsageError(f"{taken[key]} and {path} would both be {key}: rename one by --name")
         taken[key] = path
     return keys
 

@@ -167,16 +167,16 @@ class SessionStatus:
 
     session: Session
     state: RecordingState
-    #: How many chunks are announced; None if nobody has announced it.
+    #: The number of announced chunks; None if it was not announced.
     expected: int | None
     transcribed: int
-    #: Those that are there and wait.
+    #: Uploaded chunks that wait for their transcript.
     waiting: tuple[int, ...] = ()
-    #: Those that were announced and are not there.
+    #: Announced chunks that are not uploaded.
     not_uploaded: tuple[int, ...] = ()
-    #: Why each of these is not in the transcript, or will not be.
+    #: Chunks that the transcript lacks or will lack, each with the reason.
     gaps: Mapping[int, str] = field(default_factory=dict)
-    #: Whether there is a transcript, be it of fewer chunks than there are by now.
+    #: Whether there is a transcript, perhaps of fewer chunks than are uploaded now.
     readable: bool = False
     notes: tuple[str, ...] = ()
 

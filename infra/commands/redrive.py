@@ -177,7 +177,7 @@ def move(
                 reason = task.get("FailureReason", "no reason was given")
                 raise NotRedriven(f"SQS stopped ({task['Status']}): {reason}")
         if time.monotonic() >= deadline:
-            raise NotRedriven(f"SQS still moves after {PATIENCE:g} s and goes on; look again later")
+            raise NotRedriven(f"SQS has moved for {PATIENCE:g} s and goes on; check again later")
         time.sleep(PAUSE)
 
 

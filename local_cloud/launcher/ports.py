@@ -17,7 +17,7 @@ from local_cloud.errors import LaunchError
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 MAX_PORT: Final = 65_535
-#: Where a search for another port begins.
+#: The port at which a search for another one begins.
 OTHER_PORT: Final = 8090
 #: State of a socket that listens, in the table of Linux.
 LISTENING: Final = "0A"

@@ -25,7 +25,7 @@ from speech.decoding.parts import Part
 
 #: A playlist or a reference inside a file must not make the decoder open other files or URLs.
 _OPTIONS: Final = {"protocol_whitelist": "none"}
-#: So many bad packets in a row are damage. A tag between two joined files is a single one.
+#: So many bad packets in a row count as damage. A tag between two joined files is a single one.
 _BAD_PACKETS: Final = 10
 #: Formats whose time begins at 0: an edit list in them delays a track on purpose.
 _BEGINS_AT_ZERO: Final = "mov,mp4,m4a,3gp,3g2,mj2"

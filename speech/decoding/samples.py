@@ -50,7 +50,7 @@ def to_samples(frame: AudioFrame) -> Samples:
     """
     channels = frame.layout.nb_channels
     if not LEAST_RATE <= frame.sample_rate <= MOST_RATE:
-        raise CorruptAudio(f"{frame.sample_rate} Hz is not a sample rate of sound")
+        raise CorruptAudio(f"{frame.sample_rate} Hz is not a sample rate of audio")
     if not 1 <= channels <= MOST_CHANNELS or frame.samples * channels > _MOST_SAMPLES:
         raise CorruptAudio(f"{channels} channels in frames of {frame.samples} samples")
     kind, factor, zero = _FORMATS[frame.format.name.removesuffix("p")]

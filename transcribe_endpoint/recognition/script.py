@@ -49,7 +49,7 @@ class ScriptSegment(_Written):
     """A segment of a script."""
 
     words: tuple[ScriptWord, ...] = Field(min_length=1)
-    #: Where it sounds when there are two, from 0; None alternates between them.
+    #: Its channel if there are two, from 0; None alternates between them.
     channel: int | None = Field(default=None, ge=0, le=1)
     language: str | None = None
 

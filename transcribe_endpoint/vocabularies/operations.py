@@ -48,7 +48,7 @@ class Unreadable(ServiceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What calls about vocabularies and calls about filters name differently."""
+    """The names that differ between calls about vocabularies and calls about filters."""
 
     store: VocabularyStore
     noun: str

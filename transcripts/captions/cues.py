@@ -43,7 +43,7 @@ MAX_DELAY: Final = 1_500
 #: A silence after which the next word is in another cue.
 SILENCE: Final = 2_000
 
-#: What stands before the first words of another speaker.
+#: The prefix of the first words of another speaker.
 DASH: Final = "- "
 
 
@@ -55,7 +55,7 @@ class Spoken:
     start: float
     end: float
     words: Sequence[Word] = ()
-    #: Who speaks, as far as it is known.
+    #: The speaker, if known.
     voice: str | None = None
     #: The part of the recording that it comes from; no cue holds words of two.
     part: int = 0
@@ -138,7 +138,7 @@ def _joined(before: Unit, sequence: list[Unit]) -> list[Unit]:
 
 # --- cutting a passage --------------------------------------------------------------------------
 
-# What is bad about a cue, in points. The cheapest way to cut a passage wins.
+# The costs of a cue's defects, in points. The cheapest way to cut a passage wins.
 _ANOTHER_CUE: Final = 10
 _ENDS_AFTER: Final = {SENTENCE: 0, CLAUSE: 5, 0: 12}
 _SENTENCE_WITHIN: Final = 11

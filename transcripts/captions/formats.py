@@ -28,10 +28,10 @@ from transcripts.models import Utterance
 
 Transcript: TypeAlias = RecordingTranscript | SessionTranscript
 
-#: What files of captions say where nothing was recognised; an empty one might seem to be broken.
+#: The text of captions if nothing was recognised; an empty file might seem to be broken.
 NO_SPEECH: Final = "no speech was found"
 
-#: What a file of captions is for HTTP, by its suffix.
+#: The media types of captions files, by suffix.
 CONTENT_TYPES: Final[Mapping[str, str]] = {
     ".srt": "application/x-subrip; charset=utf-8",
     ".vtt": "text/vtt; charset=utf-8",

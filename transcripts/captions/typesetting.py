@@ -42,12 +42,12 @@ _UNSPACED: Final = re.compile(
     "\u4e00-\u9fff\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f"
     "\U00020000-\U0003ffff]"
 )
-#: What no line begins with: closing marks, small and lengthening kana, Thai vowels that follow.
+#: Characters that begin no line: closing marks, small and lengthening kana, trailing Thai vowels.
 _NOT_FIRST: Final = frozenset(
     "、。，．・：；？！）」』】〕》〉］｝’”…‥ー々ゝゞヽヾぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ"
     ",.:;?!)]}%°\u0e2f\u0e30\u0e32\u0e33\u0e45\u0e46"
 )
-#: What no line ends with: opening marks, Thai and Lao vowels that are written before.
+#: Characters that end no line: opening marks, Thai and Lao vowels that are written before.
 _NOT_LAST: Final = frozenset(
     "（「『【〔《〈［｛‘“([{\u0e40\u0e41\u0e42\u0e43\u0e44\u0ec0\u0ec1\u0ec2\u0ec3\u0ec4"
 )
@@ -65,7 +65,7 @@ class Unit:
     end: int
     #: Columns, without the space.
     width: int
-    #: What ends with it: `SENTENCE`, `CLAUSE`, or 0.
+    #: Whether a `SENTENCE` or a `CLAUSE` ends with it, or 0.
     ends: int
 
 

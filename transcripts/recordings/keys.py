@@ -178,7 +178,7 @@ def recording(key: str) -> Recording:
         audio = Upload(path=found["path"])
     else:
         raise UnknownKey("the key is not that of a chunk of a session, nor of an upload")
-    # What is written for it has longer keys than itself.
+    # The keys of its transcript and failure are longer than its own.
     for each in (key, beside(audio.transcript_key, FAILURE)):
         if len(each.encode()) > MAX_KEY_BYTES:
             raise UnknownKey(f"a key has at most {MAX_KEY_BYTES} bytes")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 6
 #: The longest pause before the second attempt; it doubles with each. Seconds.
 FIRST_PAUSE: Final = 0.05
-#: Name of the metadata that says what an object was made of; S3 puts `x-amz-meta-` before it.
+#: Name of the metadata with the fingerprint of an object's source; S3 prefixes `x-amz-meta-`.
 FINGERPRINT: Final = "fingerprint"
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -56,9 +56,9 @@ class ObjectVersion:
     key: str
     etag: str
     size: int
-    #: When it was written; None where nobody needs it.
+    #: The time of its last write, if known.
     modified: datetime | None = None
-    #: What it was made of. None in listings, and where somebody else has written it.
+    #: Identifies its source. None in listings, and for objects of other programs.
     fingerprint: str | None = None
 
 

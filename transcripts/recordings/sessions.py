@@ -79,7 +79,7 @@ class ChunkResults:
 class Wait:
     """The decision to write nothing yet, because chunks are outstanding."""
 
-    #: So many chunks are known to be outstanding; None if nobody knows how many there will be.
+    #: The number of outstanding chunks; None if the number of all chunks is not known.
     outstanding: int | None
 
 
@@ -166,7 +166,7 @@ def decide(
     open_chunks = expected - known.numbers
     if end is None and open_chunks:
         return Wait(outstanding=len(open_chunks))
-    # What was uploaded beyond what was announced is not waited for.
+    # Uploaded chunks beyond those announced are not waited for.
     in_work = open_chunks & set(audio)
     if in_work:
         return Wait(outstanding=len(in_work))
@@ -206,7 +206,7 @@ def _expected(
     return seen | set(range(zero, last + 1)) if seen else set()
 
 
-#: So many chunks in a row, and as many as there are, may be missing in what nobody has counted.
+#: The longest plausible run of missing chunks, beyond twice the seen ones, in unannounced sessions.
 _PLAUSIBLE_GAP: Final = 100
 
 
@@ -281,7 +281,7 @@ def combine(
         user_id=session.user_id,
         session_id=session.session_id,
         duration=_rounded(begin),
-        # The language in which most is said; the first one of those that are equal.
+        # The language with the most seconds of speech; of equal ones the first.
         language=max(spoken, key=lambda each: spoken[each], default=UNDETERMINED),
         created_at=now,
         complete=not gaps,
@@ -320,7 +320,7 @@ def _moved(
     def placed(moment: float) -> float:
         return _rounded(begin + min(moment, duration))
 
-    # What was validated is not validated again: of a long session this saves most of the time.
+    # Validated words are not validated again, which saves most of the time for long sessions.
     words = tuple(
         Word.model_construct(
             word=word.word,

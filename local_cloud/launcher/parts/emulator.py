@@ -20,11 +20,11 @@ from local_cloud.stacks.deployment import StackOutputs
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-#: How long the emulator of a launcher that was killed is waited for, seconds. It saves its state
-#: once more and ends.
+#: The longest wait for the emulator of a killed launcher, seconds. It takes a last snapshot and
+#: ends.
 PREDECESSOR_SECONDS: Final = 15.0
-#: How long the queue gets to become empty before the emulator is ended, seconds. What is still
-#: in it is kept, but a message in work comes back only half a minute later.
+#: The longest wait for an empty queue before the emulator is ended, seconds. Remaining messages
+#: are kept, but a message in work becomes visible only half a minute later.
 SETTLE_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 

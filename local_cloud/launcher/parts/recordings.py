@@ -11,11 +11,11 @@ from gpu_server.settings import USER_CHOICES, Settings
 from local_cloud.launcher.parts.program import Program, is_healthy
 from local_cloud.stacks.deployment import StackOutputs
 
-#: What the server gets to finish a recording before it returns the job, seconds.
+#: Time for the server to finish a recording before it returns the job, seconds.
 FINISH_SECONDS: Final = 3.0
 #: How long one receive call on the queue waits, seconds. The server cannot end within one.
 RECEIVE_SECONDS: Final = 2
-#: What it gets beyond both before it is killed, seconds.
+#: Further time before the server is killed, seconds.
 CLOSE_SECONDS: Final = 8.0
 #: After how long a job of a server that was killed becomes visible again, seconds.
 VISIBILITY_SECONDS: Final = 15

@@ -9,9 +9,9 @@ from typing import Final
 from local_cloud.edge.server import VIEWER_HEADER
 from local_cloud.launcher.parts.program import Program, is_healthy
 
-#: What the service gets to end streams and to hand finals to the queue, seconds.
+#: Time for the service to end streams and to send finals to the queue, seconds.
 DRAIN_SECONDS: Final = 10.0
-#: What it gets beyond that to close connections and its engine before it is killed, seconds.
+#: Further time to close connections and the engine before it is killed, seconds.
 CLOSE_SECONDS: Final = 8.0
 
 

@@ -11,7 +11,7 @@ from local_cloud.launcher.parts.program import Program, is_open
 
 #: The languages that its recogniser knows.
 LOCAL_LANGUAGES: Final = ("en-US",)
-#: What it gets between SIGTERM and SIGKILL, seconds.
+#: Time between SIGTERM and SIGKILL, seconds.
 CLOSE_SECONDS: Final = 8.0
 
 

@@ -41,7 +41,7 @@ def check(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> None:
         try:
             parse_choices({**defaults, **_MEDICAL}, language=language)
         except OptionError as error:
-            raise InvalidOption(f"`medical` is allowed, beside defaults: {error}") from error
+            raise InvalidOption(f"`medical` contradicts the defaults: {error}") from error
 
 
 def languages(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> frozenset[str]:
