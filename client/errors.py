@@ -160,7 +160,7 @@ class NoSuchVocabulary(ClientError):
 
 
 class EndedByService(ClientError):
-    """The service ended the stream in order, but before the audio did."""
+    """The service ended the stream gracefully, but before the end of the audio."""
 
     exit_code = ExitCode.REFUSED
 

@@ -106,7 +106,7 @@ class FailureCode(StrEnum):
 
 
 class Failure(Document):
-    """The reason why a recording has no transcript; other bytes under its key are tried."""
+    """The document in place of a transcript that cannot be made, with the reason."""
 
     kind: Literal["failure"] = "failure"
     key: str

@@ -144,7 +144,7 @@ class LiveConnection:
     def _cut(self) -> None:
         """Cut sockets that are still open: a closed transport waits until everything was read."""
         for tcp in self._tcp:
-            with suppress(OSError):  # it has ended in order
+            with suppress(OSError):  # it has ended gracefully
                 tcp.shutdown(socket.SHUT_RDWR)
 
     @property

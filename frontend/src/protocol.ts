@@ -122,7 +122,7 @@ export interface Closed {
   finals: number
 }
 /**
- * Query of `WS /api/stt/connect`.
+ * Query parameters of `WS /api/stt/connect`.
  */
 export interface ConnectParameters {
   /**
@@ -387,7 +387,7 @@ export interface TranslationStatus {
   state: 'ok' | 'failing'
 }
 /**
- * Query of `WS /api/stt/transcribe`.
+ * Query parameters of `WS /api/stt/transcribe`.
  */
 export interface TranscribeParameters {
   /**

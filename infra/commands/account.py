@@ -63,7 +63,7 @@ def missing_credentials() -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the role, or only look for credentials; return the exit status."""
+    """Make ECS's role, or only look for credentials; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.commands.account")
     parser.add_argument("--signed-in", action="store_true", help="only look for credentials")
     if parser.parse_args(arguments).signed_in:

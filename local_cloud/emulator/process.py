@@ -206,7 +206,7 @@ class Emulator:
         return await self._process.wait()
 
     async def stop(self) -> int:
-        """End the process in order, or after `STOP_TIMEOUT` by force; return its exit code.
+        """End the process gracefully, or after `STOP_TIMEOUT` by force; return its exit code.
 
         A code other than 0 means that the last changes were not saved. May be called twice. The
         result is 0 where the process had ended before the call.

@@ -97,7 +97,7 @@ class Connection(Protocol):
         """Send one complete frame to the client."""
 
     def finish(self) -> None:
-        """Close in good order, after what was sent. Called once."""
+        """Close gracefully, after what was sent. Called once."""
 
     def abort(self) -> None:
         """Cut the connection without a close, for faults."""
@@ -194,7 +194,7 @@ class StreamSession:
             self._connection.send(transcript_frame((result,)))
 
     def on_end(self) -> None:
-        """End the stream in good order, after the last result."""
+        """End the stream gracefully, after the last result."""
         if not self.over and not self._stalled:
             self._close()
             self._connection.finish()

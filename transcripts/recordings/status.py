@@ -39,7 +39,7 @@ class RecordingState(StrEnum):
 
 
 def decide_state(*, has_transcript: bool, has_failed: bool, has_audio: bool) -> RecordingState:
-    """Return the state of a recording; `has_failed` is for the present bytes."""
+    """Return the state of a recording; `has_failed` counts failures of the present bytes only."""
     if has_transcript:
         return RecordingState.TRANSCRIBED
     if has_failed:

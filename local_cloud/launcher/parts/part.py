@@ -44,7 +44,7 @@ class DemoPart(Protocol):
         """Wait until the process ends; return its exit code."""
 
     async def stop(self) -> None:
-        """End the process in order, or by force after a while. May be called twice."""
+        """End the process gracefully, or by force after a while. May be called twice."""
 
     def kill(self) -> None:
         """Kill the process and all that it has started."""

@@ -26,7 +26,7 @@ class Receiver(Protocol):
         """Handle an empty buffer: all bytes were sent."""
 
     def ended(self) -> None:
-        """Handle the end of the stream, which the service has ended in order."""
+        """Handle the graceful end of the stream by the service."""
 
     def failed(self, error: EngineError) -> None:
         """Handle the error that has ended the stream; no callback follows."""
