@@ -1,4 +1,4 @@
-"""`make transcribe-values`: writes what Amazon Transcribe's streaming API takes from Amazon's SDK.
+"""`make transcribe-values`: generates `speech/transcribe_values.py` from Amazon's SDK.
 
     python -m scripts.transcribe_values                     write speech/transcribe_values.py
     python -m scripts.transcribe_values --compare FOLDER    fail where another SDK's API differs
@@ -232,7 +232,7 @@ def rendered(model: Model) -> str:
     operations = "\n".join(
         _operation(name, path, bound, model) for name, (path, bound) in model.operations.items()
     )
-    return f'''"""What Amazon Transcribe's streaming API takes.
+    return f'''"""The parameters of Amazon Transcribe's streaming API and their valid values.
 
 `make transcribe-values` writes this from {NAME}
 {model.version}. Do not edit it.

@@ -1,4 +1,4 @@
-"""What Amazon Transcribe's streaming API takes.
+"""The parameters of Amazon Transcribe's streaming API and their valid values.
 
 `make transcribe-values` writes this from @aws-sdk/client-transcribe-streaming
 3.1141.0. Do not edit it.

@@ -143,32 +143,32 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The manual is docs/transcribe-endpoint.md.",
     )
     add = parser.add_argument
-    add("--port", type=port_number, default=0, help="of the WebSocket API; 0 takes a free one [0]")
+    add("--port", type=port_number, default=0, help="port of the WebSocket API; 0 picks one [0]")
     add(
         "--http2-port",
         type=port_number,
         default=0,
-        help="of the HTTP/2 API, and of calls about vocabularies; 0 takes a free one [0]",
+        help="port of the HTTP/2 API and of calls about vocabularies; 0 picks one [0]",
     )
     add(
         "--no-tls",
         action="store_true",
-        help="WebSocket and calls about vocabularies only, as ws: and http:",
+        help="serve the WebSocket API by ws:, calls about vocabularies by http:, no HTTP/2",
     )
     add(
         "--certificates",
         type=Path,
         default=Path(".local/transcribe"),
         metavar="DIR",
-        help="where to keep the authority that clients are to trust [.local/transcribe]",
+        help="folder for the certificates; clients trust its authority [.local/transcribe]",
     )
     add(
         "--engine",
         choices=["script", "dictation", "pocketsphinx"],
         default="script",
-        help="what recognises [script]",
+        help="recogniser of the audio [script]",
     )
-    add("--script", type=Path, metavar="FILE", help="the script: lines of text, or JSON")
+    add("--script", type=Path, metavar="FILE", help="words of the script: lines of text, or JSON")
     add(
         "--key",
         type=key_pair,
@@ -195,14 +195,14 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_seconds,
         default=IDLE_SECONDS,
         metavar="S",
-        help=f"without audio, until a stream is ended [{IDLE_SECONDS:g}]",
+        help=f"time without audio after which a stream is ended, seconds [{IDLE_SECONDS:g}]",
     )
     add(
         "--max-seconds",
         type=positive_seconds,
         default=MAX_STREAM_SECONDS,
         metavar="S",
-        help=f"of audio in a stream at most [{MAX_STREAM_SECONDS:g}]",
+        help=f"longest audio of a stream, seconds [{MAX_STREAM_SECONDS:g}]",
     )
     add(
         "--vocabulary",
@@ -210,14 +210,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="a vocabulary that is there from the start; may be given again",
+        help="a vocabulary that exists from the start; may be repeated",
     )
     add(
         "--pending-seconds",
         type=positive_seconds,
         default=PENDING_SECONDS,
         metavar="S",
-        help=f"for which a vocabulary is PENDING after a change [{PENDING_SECONDS:g}]",
+        help=f"time that a vocabulary is PENDING after a change, seconds [{PENDING_SECONDS:g}]",
     )
     add(
         "--s3-endpoint",
@@ -230,15 +230,15 @@ def _parser() -> argparse.ArgumentParser:
         type=fault,
         action="append",
         default=[],
-        help="what is to go wrong in every stream, such as refuse:429, limit, "
+        help="a fault to inject into every stream, such as refuse:429, limit, "
         "exception:InternalFailure@2.5, stall@2.5, disconnect@2.5x3, idle:3, "
-        "one-stream-per-connection; may be given again",
+        "one-stream-per-connection; may be repeated",
     )
     return parser
 
 
 def port_number(text: str) -> int:
-    """Return a TCP port; argparse names these functions in its messages."""
+    """Parse a TCP port. argparse quotes the names of these functions in its messages."""
     port = int(text)
     if not 0 <= port < 1 << 16:
         raise ValueError
@@ -246,7 +246,7 @@ def port_number(text: str) -> int:
 
 
 def positive_count(text: str) -> int:
-    """Return a number of at least 1."""
+    """Parse a number of at least 1."""
     count = int(text)
     if count < 1:
         raise ValueError
@@ -254,7 +254,7 @@ def positive_count(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Return a number of seconds above zero."""
+    """Parse a number of seconds above zero."""
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise ValueError
@@ -262,14 +262,14 @@ def positive_seconds(text: str) -> float:
 
 
 def vocabulary_name(text: str) -> str:
-    """Return a name that a vocabulary may have."""
+    """Parse the name of a vocabulary."""
     if START_STREAM_TRANSCRIPTION.parameters["vocabulary-name"].violated(text):
         raise ValueError
     return text
 
 
 def http_url(text: str) -> str:
-    """Return the address of a server."""
+    """Parse the URL of a server."""
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError
@@ -277,7 +277,7 @@ def http_url(text: str) -> str:
 
 
 def key_pair(text: str) -> tuple[str, str]:
-    """Return an access key and its secret."""
+    """Parse an access key and its secret."""
     access, colon, secret = text.partition(":")
     if not (access and colon and secret):
         raise ValueError
@@ -285,7 +285,7 @@ def key_pair(text: str) -> tuple[str, str]:
 
 
 def fault(text: str) -> Fault:
-    """Return a fault by its name."""
+    """Parse the name of a fault."""
     try:
         return Fault.parse(text)
     except UnknownFault as error:

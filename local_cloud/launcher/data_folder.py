@@ -40,7 +40,7 @@ def describe_unusable(folder: Path, why: str) -> str:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[Path]:
-    """Keep other demos off the folder; yield the file in which this one records its address.
+    """Lock the folder against other demos; yield the file in which this one records its address.
 
     Raises:
         InvalidSettings: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""`make demo`: starts everything on this machine, keeps it running, and ends it in order.
+"""`make demo`: starts everything on this machine, keeps it running, and ends it gracefully.
 
 The emulator with the CDK's stacks starts first, then the service, then the edge, which is part of
 this process. They end in the reverse order, so that the service can still send its finals to the
@@ -78,7 +78,7 @@ class Demo:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Run until cancelled; being cancelled ends everything in order.
+        """Run until cancelled; being cancelled ends everything gracefully.
 
         A start that is refused leaves nothing in the folder.
 

@@ -30,12 +30,12 @@ EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
 TRANSLATORS: Final[tuple[str, ...]] = get_args(TranslatorName)
-#: What a folder with a model in CTranslate2's format has at least.
+#: Files that every folder with a model in CTranslate2's format has.
 MODEL_FILES: Final = ("model.bin", "config.json")
-#: What the CDK's command line reads here.
+#: Files that the CDK's command line reads.
 CDK_FILES: Final = ("cdk.json", "cdk.context.json")
 
-#: What is wrong, by the variable or file that has to be changed.
+#: Problems by the variable or file that has to be changed.
 Problems = dict[str, str]
 
 

@@ -258,7 +258,7 @@ def _quote(model: type[BaseSettings], name: str, given: Mapping[str, str]) -> st
 
 @contextmanager
 def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
-    """Replace this process's environment, for code that reads it as another program would."""
+    """Replace `os.environ` within the context, for code that reads it directly."""
     kept = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
