@@ -50,9 +50,10 @@ bootstrap: build ## prepare an AWS account and region for deployments, once
 	@$(CDK) bootstrap
 	@$(PYTHON_HERE) -m infra.commands.account
 
+# With --ci standard output gets the CDK's advice about its own commands, and standard error the rest.
 .PHONY: synth
 synth: build ## write the CloudFormation templates of ENV (default: demo) to build/cdk.out
-	@$(CDK) synth --quiet
+	@$(CDK) synth --quiet --ci >/dev/null
 	@echo "The templates of $(ENV) are in $(or $(CDK_OUTPUT),build/cdk.out)."
 
 .PHONY: diff
@@ -78,7 +79,7 @@ cost: build ## compute what ENV costs a month from its templates (JSON=1: for pr
 HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) && . "$$demo" &&)
 
 .PHONY: redrive
-redrive: setup-python ## send what failed in ENV back (QUEUE=utterances|jobs|undelivered), or list it
+redrive: setup-python ## send dead letters of ENV back (QUEUE=utterances|jobs|undelivered), or list them
 	@$(HERE) $(PYTHON_HERE) -m infra.commands.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
 
 # These four take the same words. BUILDAH_FORMAT: podman and buildah keep a health check in Docker's
@@ -129,7 +130,7 @@ unit: setup-dev ## run the unit tests
 	$(COMPUTE) $(PYTEST) -n logical --maxprocesses 8 tests/unit
 
 .PHONY: coverage
-coverage: setup-dev ## run the unit tests and show what they leave out; fails below a floor
+coverage: setup-dev ## run the unit tests and show uncovered lines; fails below a floor
 	$(PYTEST) -n logical tests/unit --cov --cov-report=term
 
 .PHONY: integration
@@ -149,7 +150,7 @@ browser: setup-test ## run the tests in a real Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: fuzz
-fuzz: setup-test ## try files, events, frames and environments at length (FACTOR=1: some minutes)
+fuzz: setup-test ## test with random files, events, frames and environments (FACTOR=1: some minutes)
 	@$(PYTHON_HERE) -m tests.fuzz $(FACTOR)
 
 .PHONY: drill
@@ -163,7 +164,7 @@ lock: setup-python ## write the locked requirements from pyproject.toml (UPGRADE
 	@$(REGISTRY) env -u UV_INDEX sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 .PHONY: transcribe-values
-transcribe-values: setup-test ## write what Amazon Transcribe takes from its SDK (UPGRADE=1: the newest)
+transcribe-values: setup-test ## write the values that Amazon Transcribe accepts, from its SDK (UPGRADE=1: the newest)
 	$(if $(UPGRADE),npm install --workspace tests/aws_sdk_js --save-dev @aws-sdk/client-transcribe-streaming@latest)
 	$(PYTHON_HERE) -m scripts.transcribe_values
 

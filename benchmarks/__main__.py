@@ -1,7 +1,8 @@
-"""`python -m benchmarks [NAME|all] [--quick] [--json] [--model FOLDER]`; `--help` lists the names.
+"""Measures accuracy, latency, CPU and memory, and prints a table for each benchmark.
 
-Tables go to stdout, what is going on to stderr. The targets below a table read `kept`, or
-`MISSED` and by how much; the exit code does not depend on them, for a busy machine misses some.
+Tables go to standard output, progress to standard error. Each target below a table reads `kept`, or
+`MISSED` and by how much. The exit code does not depend on targets, because a busy machine misses
+some.
 """
 
 from __future__ import annotations
@@ -128,16 +129,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
+        epilog="\n".join(f"{name:<12} {title}" for name, (title, _) in BENCHMARKS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("benchmark", nargs="?", default="all", choices=(*BENCHMARKS, "all"))
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    parser.add_argument("--json", action="store_true", help="figures instead of tables")
     parser.add_argument(
-        "--model", type=Path, help="folder of a Whisper model, for `whisper` and `recognition`"
+        "benchmark",
+        nargs="?",
+        default="all",
+        choices=(*BENCHMARKS, "all"),
+        metavar="NAME",
+        help="one of those below [all]",
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, no tables")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        help="a Whisper model, for `whisper` and `recognition`",
     )
     parser.add_argument(
-        "--minutes", type=float, nargs="+", help="of speech, for `whisper` [20 60]; 240 take long"
+        "--minutes",
+        type=float,
+        nargs="+",
+        metavar="N",
+        help="minutes of speech, for `whisper` [20 60]; 240 take long",
     )
     given = parser.parse_args()
     chosen = list(BENCHMARKS) if given.benchmark == "all" else [given.benchmark]

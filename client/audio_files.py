@@ -1,4 +1,4 @@
-"""What the header of an audio file says, and why a file gives no audio."""
+"""Read the header of an audio file, and explain why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from speech.decode import AudioInfo, DecodeError, probe
 
 
 def read_header(path: Path) -> AudioInfo:
-    """Return what the header of an audio file says. Blocks.
+    """Return the contents of an audio file's header. Blocks.
 
     Raises:
         UnreadableAudio: there is no such file, or it holds no audio.
@@ -25,9 +25,9 @@ def read_header(path: Path) -> AudioInfo:
 
 
 def unreadable(path: Path, error: Exception) -> UnreadableAudio:
-    """Return the error of the client for what a decoder raised about a file.
+    """Return a decoder's exception as an `UnreadableAudio`.
 
-    Any error that the file's bytes provoke is about the file, and no reason for a stack trace.
+    Every exception that a file's bytes provoke counts as a defect of the file.
     """
     if isinstance(error, DecodeError | OSError):
         return UnreadableAudio(f"{path}: {reason(error)}")
@@ -35,7 +35,7 @@ def unreadable(path: Path, error: Exception) -> UnreadableAudio:
 
 
 def reason(error: Exception) -> str:
-    """Return the message of an error, without error numbers and file names of its cause."""
+    """Return the message of an error without the error number and file name of its cause."""
     cause = error if isinstance(error, OSError) else error.__cause__
     words = getattr(cause, "strerror", None)
     return str(error).replace(str(cause), words) if words else str(error)

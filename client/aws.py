@@ -36,11 +36,11 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from client.errors import AccessRefused, ClientError, NoStorage, UsageError
 from transcripts.recordings.objects import Contended
 
-#: What `make demo` writes, for shells: its names, endpoint and credentials.
+#: The file that `make demo` writes for shells: its names, endpoint and credentials.
 ENVIRONMENT_FILE: Final = ".local/aws.env"
-#: Advice where it is not known which AWS is meant.
+#: Advice if no bucket or table is named.
 DEMO_HINT: Final = (
-    f"For the demo on this machine: source {ENVIRONMENT_FILE}, which is there while it runs"
+    f"For the demo on this machine: source {ENVIRONMENT_FILE}, which exists while the demo runs"
 )
 
 #: Timeouts, seconds: for a connection, and for an answer.
@@ -122,7 +122,7 @@ _SERVER_ERROR = 500
 
 
 def connect(service: Literal["s3", "dynamodb", "transcribe"], region: str | None = None) -> Any:
-    """Return a client of a service of AWS, in another region than the usual one if it is given.
+    """Return a client of an AWS service; `region` overrides the configured one.
 
     Raises:
         UsageError: AWS_ENDPOINT_URL is no URL.
@@ -155,7 +155,7 @@ def explained(resource: AwsResource) -> Iterator[None]:
 
 
 def explanation(error: Exception, resource: AwsResource) -> ClientError:
-    """Return an error of AWS as one of the client, with what to do. Quotes no credentials."""
+    """Convert an error of AWS to a `ClientError` with advice. Quotes no credentials."""
     if isinstance(error, AwsError):
         return _refusal(error, resource)
     if isinstance(error, _CREDENTIALS):

@@ -3,19 +3,19 @@
     ClientError
     +-- UsageError          2  a parameter that no service would take
     +-- UnreadableAudio     3  the file or the microphone gives no audio
-    +-- NoConnection        4  nobody answers there, or not with this protocol
-    |   +-- NoStorage       4  the same of the bucket or the table in AWS
+    +-- NoConnection        4  nothing answers at the URL, or with another protocol
+    |   +-- NoStorage       4  the same for the bucket or the table in AWS
     +-- Refused             5  the service refused, and gave a reason
     +-- EndedByService      5  the service ended the stream before the audio did
     +-- AccessRefused       5  AWS denies access to the bucket or table, or there is none
-    +-- AlreadyThere        5  another recording has that place in the bucket
+    +-- AlreadyThere        5  another recording has that key in the bucket
     +-- ConnectionLost      6  the stream broke off before `closed`
     +-- OutputFailed        7  the output cannot be written
-    |   +-- FileFailed      7  the same of a file beside stdout
+    |   +-- FileFailed      7  the same for a file instead of stdout
     +-- NotYet              8  there is no transcript yet
-    +-- NoTranscript        9  there will be none; why is said
-    +-- NoSuchRecording    10  nothing of that name is in the bucket
-    +-- NoSuchConversation 10  nothing is stored of it
+    +-- NoTranscript        9  there will be none; the message says why
+    +-- NoSuchRecording    10  the bucket has no recording of that name
+    +-- NoSuchConversation 10  the table has no utterance of it
     +-- NoSuchVocabulary   10  Amazon Transcribe has none of that name
 
 0 is success, 130 an interruption by the user (Ctrl-C or SIGTERM).
@@ -51,15 +51,15 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.OK: "everything was said and received, or is where it should be",
-    ExitCode.USAGE: "the command line is wrong",
+    ExitCode.OK: "success",
+    ExitCode.USAGE: "invalid arguments",
     ExitCode.UNREADABLE: "the file or the microphone gives no audio",
     ExitCode.NO_CONNECTION: "the service, the bucket or the table cannot be reached",
-    ExitCode.REFUSED: "the service or AWS refused it or the rest of it, and said why",
-    ExitCode.CONNECTION_LOST: "the connection broke off before the last words",
+    ExitCode.REFUSED: "the service or AWS refused all or part of the request",
+    ExitCode.CONNECTION_LOST: "the connection was lost before the last words",
     ExitCode.OUTPUT_FAILED: "the output cannot be written",
     ExitCode.NOT_YET: "there is no transcript yet, or a vocabulary is not ready yet",
-    ExitCode.NO_TRANSCRIPT: "the recording or vocabulary cannot be used; why is printed",
+    ExitCode.NO_TRANSCRIPT: "the recording or vocabulary cannot be used",
     ExitCode.NO_SUCH_RECORDING: "no such recording, conversation or vocabulary is stored",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or nobody reads the output)",
 }
@@ -92,7 +92,7 @@ class UnreadableAudio(ClientError):
 
 
 class NoConnection(ClientError):
-    """Nobody answers at the URL, or whoever does speaks another protocol."""
+    """Nothing answers at the URL, or something with another protocol."""
 
     exit_code = ExitCode.NO_CONNECTION
 
@@ -114,7 +114,7 @@ class OutputFailed(ClientError):
 
 
 class FileFailed(OutputFailed):
-    """They cannot be written to the file that was named for them."""
+    """The output cannot be written to the given file."""
 
 
 class AccessRefused(ClientError):
@@ -124,7 +124,7 @@ class AccessRefused(ClientError):
 
 
 class AlreadyThere(ClientError):
-    """Another recording has that place in the bucket, and would be lost."""
+    """Another recording has that key in the bucket, and would be overwritten."""
 
     exit_code = ExitCode.REFUSED
 
@@ -142,13 +142,13 @@ class NoTranscript(ClientError):
 
 
 class NoSuchRecording(ClientError):
-    """Nothing of that name is in the bucket."""
+    """The bucket has no recording of that name."""
 
     exit_code = ExitCode.NO_SUCH_RECORDING
 
 
 class NoSuchConversation(ClientError):
-    """Nothing is stored of a conversation."""
+    """The table has no utterance of the conversation."""
 
     exit_code = ExitCode.NO_SUCH_RECORDING
 
@@ -160,7 +160,7 @@ class NoSuchVocabulary(ClientError):
 
 
 class EndedByService(ClientError):
-    """The service ended the stream in order, but before the audio did."""
+    """The service ended the stream gracefully, but before the end of the audio."""
 
     exit_code = ExitCode.REFUSED
 
@@ -172,8 +172,8 @@ class Refused(ClientError):
         code: an `ErrorCode`, or one that only a newer service knows.
         message: for people.
         retry_after: seconds; None means that the service did not say.
-        retryable: whether the same request can succeed later; None leaves it to the code, where
-            that is unknown, to no.
+        retryable: whether the same request can succeed later; None means as `ERRORS` has it for
+            the code, or no for an unknown code.
     """
 
     exit_code = ExitCode.REFUSED
@@ -200,7 +200,7 @@ class Refused(ClientError):
 
     @property
     def advice(self) -> str:
-        """What to do, as a sentence: when to try again, or what else."""
+        """A sentence of advice: when to try again, or what to do instead."""
         if self.code in _ADVICE:
             return _ADVICE[self.code]
         if not self.retryable:

@@ -31,7 +31,7 @@ from speech.vocabularies import (
 
 #: As the name of a vocabulary in messages about all of them.
 ALL: Final = "of this account"
-#: Where the file of a table lies in the bucket, for Amazon to read.
+#: The prefix in the bucket for tables that Amazon reads.
 TABLE_KEY: Final = "vocabularies/{name}.txt"
 #: How long to wait until a vocabulary is ready, seconds. Amazon takes minutes, not hours.
 PATIENCE_SECONDS: Final = 900.0
@@ -64,14 +64,14 @@ class VocabularyKind:
     plural: str
     #: The member that holds the entries.
     entries: str
-    #: What makes a command one about these, with a space before it; nothing for vocabularies.
+    #: The option that selects this kind on the command line, after a space; empty for vocabularies.
     option: str
-    #: Where else to look where there is none, as a sentence.
+    #: A hint for a name that is not found, as a sentence.
     hint: str
     parse: Callable[[bytes], Entries]
 
     def resource(self, name: str) -> AwsResource:
-        """Return one as messages speak of it."""
+        """Return one vocabulary or filter as an `AwsResource` for error messages."""
         verbs = ("Get", "Create", "Update", "Delete")
         rights = ", ".join(f"transcribe:{verb}{self.member}" for verb in verbs)
         list_right = f"transcribe:List{self.plural}"
@@ -114,7 +114,7 @@ class StoredVocabulary:
 
     @classmethod
     def of(cls, kind: VocabularyKind, answer: dict[str, Any]) -> StoredVocabulary:
-        """Return what an answer of AWS describes."""
+        """Parse an answer of AWS."""
         return cls(
             kind=kind,
             name=answer[f"{kind.member}Name"],
@@ -125,13 +125,13 @@ class StoredVocabulary:
         )
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return a line of text about it."""
         when = "" if self.modified is None else f", of {self.modified:%Y-%m-%d %H:%M}"
         why = f": {self.reason}" if self.reason else ""
         return f"{self.name}: {self.state}, {self.language}{when}{why}"
 
     def fields(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the fields of a JSON object about it."""
         return {
             "name": self.name,
             "filter": self.kind is FILTER,
@@ -165,7 +165,7 @@ class Vocabularies:
         self._client = client
 
     def get(self, kind: VocabularyKind, name: str) -> StoredVocabulary:
-        """Return one.
+        """Return a vocabulary or filter.
 
         Raises:
             NoSuchVocabulary: there is none.
@@ -173,7 +173,7 @@ class Vocabularies:
         return StoredVocabulary.of(kind, self._call("Get", kind, name, {}))
 
     def find(self, kind: VocabularyKind, name: str) -> StoredVocabulary | None:
-        """Return one, or None where there is none."""
+        """Return a vocabulary or filter; None if there is none."""
         try:
             return self.get(kind, name)
         except NoSuchVocabulary:
@@ -187,18 +187,18 @@ class Vocabularies:
         entries: Entries,
         upload: Callable[[], str],
     ) -> tuple[StoredVocabulary, bool]:
-        """Create one, or replace what is in it; return it, and whether it is new.
+        """Create a vocabulary or filter, or replace its entries; return it, and whether it is new.
 
         Args:
-            kind: which it is.
+            kind: vocabulary or filter.
             name: its name.
             language: None keeps the language that it has.
-            entries: what is in it.
+            entries: the new entries.
             upload: puts a table into S3 and returns its address; called for a table only.
 
         Raises:
-            UsageError: the model of the service does not allow it, a new one has no language, or
-                one that is there another.
+            UsageError: the service would refuse it, a new one has no language, or an existing one
+                has another language.
         """
         found = self.find(kind, name)
         language = self._language(kind, language) or (found.language if found else None)
@@ -222,7 +222,7 @@ class Vocabularies:
         return StoredVocabulary.of(kind, {"LanguageCode": language} | answer), found is None
 
     def delete(self, kind: VocabularyKind, name: str) -> None:
-        """Delete one.
+        """Delete a vocabulary or filter.
 
         Raises:
             NoSuchVocabulary: there is none.
@@ -230,7 +230,7 @@ class Vocabularies:
         self._call("Delete", kind, name, {})
 
     def all(self, kind: VocabularyKind) -> Iterator[StoredVocabulary]:
-        """Yield all, the newest first."""
+        """Yield all vocabularies or filters, the newest first."""
         asked: dict[str, Any] = {"MaxResults": 100}
         call = getattr(self._client, f"list_{_snake(kind.plural)}")
         while True:
@@ -283,7 +283,7 @@ class Vocabularies:
     ) -> dict[str, Any]:
         parameters = {f"{kind.member}Name": name} | asked
         for violation in violations(self._shape(f"{verb}{kind.member}"), parameters):
-            raise UsageError(f"Amazon Transcribe would not take that. {violation}")
+            raise UsageError(f"Amazon Transcribe would refuse this. {violation}")
         call = getattr(self._client, f"{verb.lower()}_{_snake(kind.member)}")
         with explained(kind.resource(name), kind):
             answer: dict[str, Any] = call(**parameters)
@@ -292,7 +292,7 @@ class Vocabularies:
 
 @contextlib.contextmanager
 def explained(resource: AwsResource, kind: VocabularyKind) -> Iterator[None]:
-    """Turn what Amazon Transcribe refuses into errors of the client.
+    """Convert errors of Amazon Transcribe to errors of the client.
 
     Raises:
         NoSuchVocabulary, UsageError, AccessRefused, NoStorage: see `client.errors`.

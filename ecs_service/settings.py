@@ -36,28 +36,28 @@ class Settings(EngineSettings, BaseSettings):
         EngineName,
         Field(
             default_factory=choose_embedded,
-            description="who recognises the speech; default: moonshine, or pocketsphinx where "
+            description="speech engine; default: moonshine, or pocketsphinx where "
             "moonshine is not installed",
         ),
     ]
     slots: Annotated[
-        int | None, Field(ge=1, le=10_000, description="streams at a time; default by the engine")
+        int | None, Field(ge=1, le=10_000, description="streams at a time; default: as the engine")
     ] = None
     max_viewers: Annotated[
         int, Field(ge=1, le=1_000_000, description="viewers at a time; each takes about 30 kB")
     ] = VIEWERS
     max_viewers_per_conversation: Annotated[
-        int | None, Field(ge=1, description="of one conversation; default: half of MAX_VIEWERS")
+        int | None, Field(ge=1, description="viewers of one conversation; default: half")
     ] = None
     max_unread_mib: Annotated[
-        int, Field(ge=1, description="memory for what slow viewers have not read yet, MiB")
+        int, Field(ge=1, description="memory for messages that viewers have not read, MiB")
     ] = 64
     viewer_address_header: Annotated[
         str | None,
         Field(
             pattern="^[A-Za-z0-9-]+$",
-            description="header in which a proxy that alone can connect writes the client's "
-            "address; default: none, the socket's address counts",
+            description="header with the client's address, if only a proxy can connect; "
+            "default: the socket's address counts",
         ),
         InWords("the name of a header: letters, digits and `-`"),
     ] = None
@@ -65,28 +65,28 @@ class Settings(EngineSettings, BaseSettings):
         SecretStr | None,
         Field(
             min_length=32,
-            description="secret without which a request is refused, in the header "
-            "X-Cloudscribe-Edge; default: none is asked for",
+            description="secret that every request has to carry in the header "
+            "X-Cloudscribe-Edge; default: none",
         ),
     ] = None
     connects_at_once: Annotated[
-        int, Field(ge=1, description="connections that one address may begin at once")
+        int, Field(ge=1, description="burst of connections from one address")
     ] = 1_000
     connects_per_second: Annotated[
-        float, Field(gt=0, description="connections of an address in the long run")
+        float, Field(gt=0, description="connections per second and address, on average")
     ] = 20.0
     failures_at_once: Annotated[
-        int, Field(ge=1, description="refusals after which an address gets HTTP 429 only")
+        int, Field(ge=1, description="burst of refusals, after which an address gets 429")
     ] = 100
     failures_per_second: Annotated[
-        float, Field(gt=0, description="refusals of an address in the long run")
+        float, Field(gt=0, description="refusals per second and address, on average")
     ] = 2.0
     max_stream_seconds: Annotated[
         float | None, Field(gt=0, description="end a stream after so much audio, seconds")
     ] = None
     translator: Annotated[
         TranslatorName,
-        Field(description="who translates for viewers; `pseudo` is a stand-in that only marks"),
+        Field(description="translator; `pseudo` is a stand-in that only marks texts"),
     ] = "none"
     translate_region: Annotated[
         str | None, Field(description="region of Amazon Translate; default: that of the AWS SDKs")
@@ -99,18 +99,18 @@ class Settings(EngineSettings, BaseSettings):
     translate_source: Annotated[
         Literal["recognised", "auto"],
         Field(
-            description="the language to translate from: as recognised, or `auto`, as Amazon "
-            "Comprehend detects it for each text, at a price of its own"
+            description="source language: as recognised, or `auto`: detected in each text by "
+            "Amazon Comprehend, which costs extra"
         ),
     ] = "recognised"
     translate_terminology: Annotated[
         str | None, Field(description="name of a custom terminology of Amazon Translate")
     ] = None
     queue_url: Annotated[
-        str | None, Field(description="SQS queue for finals; without one nothing is stored")
+        str | None, Field(description="URL of the SQS queue for finals; default: store none")
     ] = None
     table_name: Annotated[
-        str | None, Field(description="DynamoDB table from which late joiners are served")
+        str | None, Field(description="DynamoDB table from which snapshots are read")
     ] = None
     outbox_path: Annotated[
         Path | None,
@@ -121,18 +121,16 @@ class Settings(EngineSettings, BaseSettings):
         Field(
             gt=0,
             le=3600,
-            description="time between two looks whether the table has a final, seconds",
+            description="interval of checks whether the table has a final, seconds",
         ),
     ] = 15.0
     updates_seconds: Annotated[
         float,
-        Field(
-            ge=0.5, le=3600, description="how often watched conversations are read again, seconds"
-        ),
+        Field(ge=0.5, le=3600, description="interval of reading watched conversations, seconds"),
     ] = 5.0
     drain_seconds: Annotated[
         float,
-        Field(gt=0, le=86_400, description="time to finish streams and flush finals on SIGTERM"),
+        Field(gt=0, le=86_400, description="time to finish streams after SIGTERM, seconds"),
     ] = 25.0
     allowed_origins: Annotated[
         tuple[str, ...],
@@ -144,7 +142,7 @@ class Settings(EngineSettings, BaseSettings):
         Field(
             pattern="^[A-Za-z0-9_./#:-]+$",  # as CloudWatch has it
             max_length=255,
-            description="print metrics for CloudWatch to standard output under this namespace",
+            description="namespace of CloudWatch metrics on stdout; default: none",
         ),
         InWords("1 to 255 letters, digits and `_./#:-`"),
     ] = None

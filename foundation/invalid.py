@@ -48,11 +48,6 @@ def explain_each(
     return lines
 
 
-def explain_settings(error: ValidationError) -> str:
-    """Return a line for each environment variable that is wrong: `PORT: Input should be ...`."""
-    return "\n".join(explain_each(error, whole="settings", rename=str.upper))
-
-
 def summarise(error: ValidationError, *, whole: str = "document") -> str:
     """Return a line for logs and dead letters, with pydantic's error codes: `words.0: missing`."""
     lines = (_line(_path(each) or whole, each["type"]) for each in _details(error))

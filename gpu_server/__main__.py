@@ -10,11 +10,11 @@ from botocore.exceptions import BotoCoreError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from foundation.invalid import explain_settings
 from foundation.logs import configure_logging
+from foundation.settings import describe_settings, explain_settings
 from gpu_server.app import run
 from gpu_server.host.hidden import hide_process
-from gpu_server.settings import describe, from_environment
+from gpu_server.settings import Settings, from_environment
 from speech.transcribers.errors import TranscriberUnavailable
 
 EXIT_FAILURE = 1
@@ -29,16 +29,13 @@ def main() -> int:
         prog="python -m gpu_server",
         description="The Cloudscribe server for recordings: an HTTP API, and a worker for "
         "the queue of jobs.",
-        epilog=describe(),
+        epilog=describe_settings(Settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
         settings = from_environment()
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         print(explain_settings(error), file=sys.stderr)
-        return EXIT_USAGE
-    except SettingsError as error:
-        print(error, file=sys.stderr)
         return EXIT_USAGE
     configure_logging(settings.log_level)
     try:

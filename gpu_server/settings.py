@@ -54,22 +54,20 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535, description="0 picks a free one")] = 8000
     auth_token: Annotated[
         SecretStr | None,
-        Field(description="secret that callers send as a bearer token; must beyond loopback"),
+        Field(description="bearer token that callers send; required beyond loopback"),
     ] = None
-    auth_token_file: Annotated[Path | None, Field(description="file with the secret, instead")] = (
-        None
-    )
+    auth_token_file: Annotated[Path | None, Field(description="file with that token")] = None
 
     transcriber: Annotated[
         Kind, Field(description="auto: whisperx on a GPU, faster-whisper with a MODEL, or embedded")
     ] = "auto"
     model: Annotated[
-        str | None, Field(description="of Whisper: a folder in CTranslate2's format, or a name")
+        str | None, Field(description="Whisper model: a folder in CTranslate2's format, or a name")
     ] = None
-    device: Annotated[Device, Field(description="what the model computes on")] = "auto"
+    device: Annotated[Device, Field(description="device of the model")] = "auto"
     compute_type: Annotated[
         str,
-        Field(pattern=COMPUTE_TYPE, description="CTranslate2's, e.g. float16, int8_float32"),
+        Field(pattern=COMPUTE_TYPE, description="type in CTranslate2, e.g. float16, int8_float32"),
         InWords("`auto`, `default`, or a type of CTranslate2 such as float16 or int8_float32"),
     ] = "default"
     batch_size: Annotated[
@@ -82,10 +80,10 @@ class Settings(BaseSettings):
         ),
     ] = None
     transcriber_language: Annotated[
-        Language | None, Field(description="of recordings that tell none; default: detect it")
+        Language | None, Field(description="for recordings without one; default: detect it")
     ] = None
     alignment: Annotated[
-        Alignment, Field(description="whether whisperx aligns words; auto: where there is a model")
+        Alignment, Field(description="whether whisperx aligns words; auto: if there is a model")
     ] = "auto"
     alignment_model: Annotated[
         str | None, Field(description="folder or name of the model to align with")
@@ -93,13 +91,13 @@ class Settings(BaseSettings):
     fetch_models: Annotated[
         bool,
         Field(
-            description="whether models that are missing may be fetched when they are needed, "
-            "also where MODEL is a folder; HF_TOKEN and a MODEL that is a name allow it, too"
+            description="whether missing models may be downloaded when they are needed; a MODEL "
+            "that is a name, or an HF_TOKEN, implies it"
         ),
     ] = False
     hf_token: Annotated[
         SecretStr | None,
-        Field(description="of the Hugging Face hub; with it whisperx tells speakers apart"),
+        Field(description="token of the Hugging Face hub, for whisperx to label speakers"),
     ] = None
 
     slots: Annotated[
@@ -107,7 +105,7 @@ class Settings(BaseSettings):
         Field(ge=1, le=64, description="recordings at a time, with a model each; default: 1"),
     ] = None
     queue_limit: Annotated[
-        int, Field(ge=0, le=10_000, description="requests that may wait besides those in work")
+        int, Field(ge=0, le=10_000, description="requests that may wait for a slot")
     ] = 8
     max_upload_bytes: Annotated[
         int, Field(ge=1, description="size of the largest recording, bytes")
@@ -116,11 +114,11 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=24 * 3600, description="length of the longest recording, seconds")
     ] = 4 * 3600.0
     transfer_seconds: Annotated[
-        float, Field(gt=0, description="patience with an upload or download without a byte")
+        float, Field(gt=0, description="longest pause of an upload or download, seconds")
     ] = 30.0
     transfer_rate: Annotated[
         float,
-        Field(gt=0, description="bytes per second; slower uploads and downloads are given up"),
+        Field(gt=0, description="bytes per second; slower uploads and downloads are aborted"),
     ] = 16 * 1024
     transfer_limit: Annotated[
         int, Field(ge=1, le=10_000, description="uploads at a time, and as many downloads")
@@ -129,25 +127,25 @@ class Settings(BaseSettings):
         int | None,
         Field(
             ge=1,
-            description="what uploads, and downloads, may have on the disk before they are "
-            "complete and have a place; default: four times MAX_UPLOAD_BYTES",
+            description="disk space for incomplete uploads, and as much for downloads, bytes; "
+            "default: four times MAX_UPLOAD_BYTES",
         ),
     ] = None
     request_seconds: Annotated[
-        float, Field(gt=0, description="patience with a request's head, and with a small body")
+        float, Field(gt=0, description="longest time for a request's head or small body, seconds")
     ] = 15.0
     connection_limit: Annotated[
         int | None,
-        Field(ge=8, description="connections at a time; default: by the other limits, 256 or more"),
+        Field(ge=8, description="connections at a time; default: by other limits, at least 256"),
     ] = None
     upload_seconds: Annotated[
-        float, Field(gt=0, description="the longest that an upload may take in all")
+        float, Field(gt=0, description="longest total time of an upload, seconds")
     ] = 3600.0
     stall_seconds: Annotated[
-        float, Field(gt=0, description="patience with a model that gives no sign of life")
+        float, Field(gt=0, description="longest time without progress of the model, seconds")
     ] = 600.0
     start_seconds: Annotated[
-        float, Field(gt=0, description="patience with a model that is being loaded")
+        float, Field(gt=0, description="longest time for loading the model, seconds")
     ] = 600.0
     work_dir: Annotated[
         Path, Field(description="folder for recordings while they are transcribed")
@@ -160,32 +158,34 @@ class Settings(BaseSettings):
     ] = ()
     queue_url: Annotated[
         str | None,
-        Field(pattern=r"^https?://", description="SQS queue of jobs; without one only HTTP"),
+        Field(
+            pattern=r"^https?://", description="URL of the SQS queue of jobs; default: HTTP only"
+        ),
         InWords("a URL of http or https"),
     ] = None
     visibility_seconds: Annotated[
         float,
-        Field(ge=1, le=43_200, description="how soon a job of a dead worker is another's"),
+        Field(ge=1, le=43_200, description="time until a dead worker's job is retried, seconds"),
     ] = 300.0
     poll_seconds: Annotated[
-        int, Field(ge=0, le=20, description="how long one look into the queue lasts")
+        int, Field(ge=0, le=20, description="duration of a long poll of the queue, seconds")
     ] = 10
     stop_seconds: Annotated[
-        float, Field(ge=0, description="time to finish what is being done on SIGTERM")
+        float, Field(ge=0, description="time for work to finish after SIGTERM, seconds")
     ] = 105.0
     spot_notice: Annotated[
-        bool, Field(description="ask the machine whether Spot wants it back; ECS does so itself")
+        bool, Field(description="watch for EC2's Spot notices; ECS does so itself")
     ] = False
     ecs_agent_uri: Annotated[
         str | None,
         Field(
             pattern=r"^http://",
-            description="set by ECS: where to ask that a task at work is not ended",
+            description="endpoint for protecting a busy task; set by ECS",
         ),
         InWords("a URL of http"),
     ] = None
     idle_exit_seconds: Annotated[
-        float | None, Field(gt=0, description="end after so long without work; default: never")
+        float | None, Field(gt=0, description="exit after so long without work; default: never")
     ] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -266,16 +266,6 @@ class Settings(BaseSettings):
             fetch_models=self.fetch_models,
             token=self.hf_token.get_secret_value() if self.hf_token else None,
         )
-
-
-def describe() -> str:
-    """Return the help on all settings: a line for each, with its default."""
-    lines = ["environment variables:"]
-    for name, field in Settings.model_fields.items():
-        has_default = bool(field.default) or field.default == 0
-        default = f" [{field.default}]" if has_default else ""
-        lines.append(f"  {name.upper():20} {field.description or ''}{default}")
-    return "\n".join(lines)
 
 
 def from_environment() -> Settings:

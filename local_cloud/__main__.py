@@ -16,15 +16,15 @@ def main() -> int:
     signal.signal(signal.SIGINT, _end)
     parser = argparse.ArgumentParser(
         prog="python -m local_cloud",
-        description="The cloud of one machine.",
-        epilog="PORT: where to serve [8080]. LOCAL_DIR: where to keep data [.local]. "
+        description="Runs Cloudscribe with everything that it needs on this machine.",
+        epilog="PORT: port to serve on [8080]. LOCAL_DIR: folder for data [.local]. "
         "ENGINE=transcribe: Amazon Transcribe, in your AWS account where there are credentials, "
         "else a local one; TRANSCRIBE_ENDPOINT=local: always a local one. MODEL: a folder with a "
-        "model of Whisper for recordings. Every setting of the service (`python -m ecs_service "
+        "Whisper model for recordings. Every setting of the service (`python -m ecs_service "
         "--help`) may be given as well. Exit codes: 0 stopped, 1 failed, 2 wrong settings, "
         "130 stopped by force.",
     )
-    parser.add_argument("command", choices=["demo"], help="demo: start everything")
+    parser.add_argument("command", choices=["demo"], help="start everything")
     parser.parse_args()
     from local_cloud.launcher.demo import launch  # noqa: PLC0415 - takes a second; Ctrl-C may come
 

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class LaunchError(Exception):
     """The demo cannot start or go on; the message names what the user must change."""
+
+
+class InvalidSettings(LaunchError):
+    """Settings are wrong; the text has a line for each problem."""

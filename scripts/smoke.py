@@ -1,4 +1,4 @@
-"""Tries a deployment as its users do: `python -m scripts.smoke build/outputs-demo.json`.
+"""Tests a deployment as its users do: `python -m scripts.smoke build/outputs-demo.json`.
 
 The file is what the CDK wrote of the stacks' outputs. Four things are tried:
 
@@ -111,12 +111,12 @@ async def findings(base: str | None, outputs: Mapping[str, str], patience: float
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try a deployment; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.smoke", description="Tries a deployment as its users do."
+        prog="python -m scripts.smoke", description="Tests a deployment as its users do."
     )
-    parser.add_argument("outputs", type=Path, help="what the CDK wrote of the stacks' outputs")
-    parser.add_argument("--url", help="where the page is; else as the outputs have it")
+    parser.add_argument("outputs", type=Path, help="file of outputs that the CDK wrote")
+    parser.add_argument("--url", help="URL of the page; default: from the outputs")
     parser.add_argument(
-        "--patience", type=float, default=PATIENCE, help="for the page to answer, seconds"
+        "--patience", type=float, default=PATIENCE, help="longest wait for the page, seconds"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     chosen = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`make transcribe-values`: writes what Amazon Transcribe's streaming API takes from Amazon's SDK.
+"""`make transcribe-values`: generates `speech/transcribe_values.py` from Amazon's SDK.
 
     python -m scripts.transcribe_values                     write speech/transcribe_values.py
     python -m scripts.transcribe_values --compare FOLDER    fail where another SDK's API differs
@@ -27,11 +27,8 @@ NAME: Final = "@aws-sdk/client-transcribe-streaming"
 PACKAGE: Final = ROOT / "node_modules" / NAME
 TARGET: Final = ROOT / "speech/transcribe_values.py"
 
-OPERATIONS: Final = (
-    "StartStreamTranscription",
-    "StartMedicalStreamTranscription",
-    "StartCallAnalyticsStreamTranscription",
-)
+#: The operations, and what the names of their results begin with.
+OPERATIONS: Final = {"StartStreamTranscription": "", "StartMedicalStreamTranscription": "Medical"}
 #: What the package leaves out: the pattern of a text, and its greatest length. Source: the Smithy
 #: model that the SDK is made from, codegen/sdk-codegen/aws-models/transcribe-streaming.json in the
 #: SDK's repository, at commit 09ffb2a. A test compares with botocore what that knows of them, too.
@@ -57,10 +54,7 @@ ONLY: Final = {
     ("StartMedicalStreamTranscription", "MediaEncoding"): r"Supported formats are:(.*?)</ul>",
 }
 WRITTEN: Final = {"FLAC": "flac", "OPUS-encoded": "ogg-opus", "PCM": "pcm"}
-#: What the names of an operation's results begin with. Call Analytics has none of this form.
-RESULTS: Final = {"StartStreamTranscription": "", "StartMedicalStreamTranscription": "Medical"}
 #: Texts that hold several values of an enumeration; the second is one that is only documented.
-#: Call Analytics has enumerations of its own.
 LISTS: Final = {"LanguageOptions": "LanguageCode", "PiiEntityTypes": "PiiEntityType"}
 
 CHANGED: Final = """Amazon Transcribe's streaming API has changed in {package}:
@@ -125,7 +119,7 @@ def read(package: Path) -> Model:
         bound = tuple(
             (
                 header.removeprefix("x-amzn-transcribe-"),
-                _typed(_known(members, name), operation),
+                _typed(_known(members, name)),
             )
             for name, header in _headers(schemas, names, f"{operation}Request")
         )
@@ -137,7 +131,7 @@ def read(package: Path) -> Model:
             tuple(sorted(_members(declared, prefix + shape)))
             for shape in ("Result", "Item", "Entity")
         )
-        for operation, prefix in RESULTS.items()
+        for operation, prefix in OPERATIONS.items()
     }
     version = str(json.loads((package / "package.json").read_text())["version"])
     return Model(version, enums, operations, results)
@@ -182,13 +176,9 @@ def _headers(schemas: str, names: dict[str, str], shape: str) -> list[tuple[str,
     ]
 
 
-def _typed(member: Member, operation: str) -> Member:
+def _typed(member: Member) -> Member:
     """Return `member`, of the enumeration that it lists if it lists one."""
-    listed = LISTS.get(member.name)
-    if listed is None:
-        return member
-    own = "CallAnalytics" if "CallAnalytics" in operation else ""
-    return replace(member, type=own + listed)
+    return replace(member, type=LISTS.get(member.name, member.type))
 
 
 def _narrowed(member: Member, operation: str, enums: Mapping[str, tuple[str, ...]]) -> Member:
@@ -242,7 +232,7 @@ def rendered(model: Model) -> str:
     operations = "\n".join(
         _operation(name, path, bound, model) for name, (path, bound) in model.operations.items()
     )
-    return f'''"""What Amazon Transcribe's streaming API takes.
+    return f'''"""The parameters of Amazon Transcribe's streaming API and their valid values.
 
 `make transcribe-values` writes this from {NAME}
 {model.version}. Do not edit it.
@@ -263,7 +253,7 @@ SDK_VERSION: Final = "{model.version}"
 def _operation(name: str, path: str, bound: tuple[tuple[str, Member], ...], model: Model) -> str:
     constant = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
     parameters = "".join(_parameter(each, member, model) for each, member in sorted(bound, key=str))
-    shapes = zip(("result", "item", "entity"), model.results.get(name, ()), strict=False)
+    shapes = zip(("result", "item", "entity"), model.results[name], strict=True)
     results = "".join(f"{shape}={members}," for shape, members in shapes)
     return f"{constant}: Final = Operation(path={path!r}, parameters={{{parameters}}}, {results})\n"
 

@@ -73,7 +73,7 @@ _LEAST_SHARE_MISSING: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What the header of a recording says."""
+    """The facts in a recording's header."""
 
     #: Seconds; None where the header does not say, as in recordings of browsers.
     duration: float | None
@@ -187,7 +187,7 @@ class Decoding(Iterator[bytes]):
                         )
                         position = clock.position
                         if recording.is_cut:
-                            raise CorruptAudio("it goes on after its header says that it ends")
+                            raise CorruptAudio("it has more audio than its header announces")
                 except NotAudio as error:
                     if self.track is None:
                         raise
@@ -214,7 +214,7 @@ class Decoding(Iterator[bytes]):
             gap = clock.gap(time)
             clock.advance(len(samples) / frame.sample_rate)
             if clock.position > _FREE_SECONDS + self._read / _LEAST_BYTES_PER_SECOND:
-                raise CorruptAudio("it would last longer than so few bytes can")
+                raise CorruptAudio("its length is impossible for its size")
             if gap:
                 yield from self._converter.silence(gap)
             yield from self._converter.process(samples, frame.sample_rate)

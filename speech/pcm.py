@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: What engines and transcribers take: 16 kHz, signed 16 bit little endian.
+#: The input of engines and transcribers: 16 kHz, signed 16 bit little endian.
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
 #: Of one channel.

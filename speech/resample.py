@@ -72,5 +72,5 @@ class Resampler:
 
 
 def _s16le(samples: _Samples) -> bytes:
-    """Round to 16 bit. What the filter raised beyond full scale is clipped, not wrapped."""
+    """Round to 16 bit. Samples beyond full scale are clipped, not wrapped."""
     return np.rint(samples).clip(-_LOUDEST - 1, _LOUDEST).astype("<i2").tobytes()

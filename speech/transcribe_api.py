@@ -64,9 +64,9 @@ class Operation:
     #: By their names in a WebSocket's query; as headers these begin with `x-amzn-transcribe-`.
     parameters: Mapping[str, Parameter]
     #: The members of a result, and of the items and entities in it.
-    result: tuple[str, ...] = ()
-    item: tuple[str, ...] = ()
-    entity: tuple[str, ...] = ()
+    result: tuple[str, ...]
+    item: tuple[str, ...]
+    entity: tuple[str, ...]
 
     @property
     def websocket_path(self) -> str:

@@ -1,4 +1,4 @@
-"""What Amazon Transcribe's streaming API takes.
+"""The parameters of Amazon Transcribe's streaming API and their valid values.
 
 `make transcribe-values` writes this from @aws-sdk/client-transcribe-streaming
 3.1141.0. Do not edit it.
@@ -12,23 +12,6 @@ from speech.transcribe_api import Operation, Parameter
 
 SDK_VERSION: Final = "3.1141.0"
 
-CallAnalyticsLanguageCode: TypeAlias = Literal[
-    "de-DE", "en-AU", "en-GB", "en-US", "es-US", "fr-CA", "fr-FR", "it-IT", "pt-BR"
-]
-CallAnalyticsPiiEntityType: TypeAlias = Literal[
-    "ADDRESS",
-    "ALL",
-    "BANK_ACCOUNT_NUMBER",
-    "BANK_ROUTING",
-    "CREDIT_DEBIT_CVV",
-    "CREDIT_DEBIT_EXPIRY",
-    "CREDIT_DEBIT_NUMBER",
-    "EMAIL",
-    "NAME",
-    "PHONE",
-    "PIN",
-    "SSN",
-]
 ContentIdentificationType: TypeAlias = Literal["PII"]
 ContentRedactionType: TypeAlias = Literal["PII"]
 LanguageCode: TypeAlias = Literal[
@@ -291,72 +274,4 @@ START_MEDICAL_STREAM_TRANSCRIPTION: Final = Operation(
     result=("Alternatives", "ChannelId", "EndTime", "IsPartial", "ResultId", "StartTime"),
     item=("Confidence", "Content", "EndTime", "Speaker", "StartTime", "Type"),
     entity=("Category", "Confidence", "Content", "EndTime", "StartTime"),
-)
-
-START_CALL_ANALYTICS_STREAM_TRANSCRIPTION: Final = Operation(
-    path="/call-analytics-stream-transcription",
-    parameters={
-        "content-identification-type": Parameter(
-            member="ContentIdentificationType", values=get_args(ContentIdentificationType)
-        ),
-        "content-redaction-type": Parameter(
-            member="ContentRedactionType", values=get_args(ContentRedactionType)
-        ),
-        "enable-partial-results-stabilization": Parameter(
-            member="EnablePartialResultsStabilization", kind="truth"
-        ),
-        "identify-language": Parameter(member="IdentifyLanguage", kind="truth"),
-        "language-code": Parameter(
-            member="LanguageCode", values=get_args(CallAnalyticsLanguageCode)
-        ),
-        "language-model-name": Parameter(
-            member="LanguageModelName", pattern=r"[0-9a-zA-Z._-]+", longest=200
-        ),
-        "language-options": Parameter(
-            member="LanguageOptions",
-            values=get_args(CallAnalyticsLanguageCode),
-            several=True,
-            pattern=r"[a-zA-Z-,]+",
-            longest=200,
-        ),
-        "media-encoding": Parameter(
-            member="MediaEncoding", required=True, values=get_args(MediaEncoding)
-        ),
-        "partial-results-stability": Parameter(
-            member="PartialResultsStability", values=get_args(PartialResultsStability)
-        ),
-        "pii-entity-types": Parameter(
-            member="PiiEntityTypes",
-            values=get_args(CallAnalyticsPiiEntityType),
-            several=True,
-            pattern=r"[A-Z_, ]+",
-            longest=300,
-        ),
-        "preferred-language": Parameter(
-            member="PreferredLanguage", values=get_args(CallAnalyticsLanguageCode)
-        ),
-        "sample-rate": Parameter(
-            member="MediaSampleRateHertz", kind="number", required=True, least=8000, most=48000
-        ),
-        "session-id": Parameter(
-            member="SessionId",
-            pattern=r"[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12}",
-            longest=36,
-        ),
-        "vocabulary-filter-method": Parameter(
-            member="VocabularyFilterMethod", values=get_args(VocabularyFilterMethod)
-        ),
-        "vocabulary-filter-name": Parameter(
-            member="VocabularyFilterName", pattern=r"[0-9a-zA-Z._-]+", longest=200
-        ),
-        "vocabulary-filter-names": Parameter(
-            member="VocabularyFilterNames", several=True, pattern=r"[a-zA-Z0-9,-._]+", longest=3000
-        ),
-        "vocabulary-name": Parameter(
-            member="VocabularyName", pattern=r"[0-9a-zA-Z._-]+", longest=200
-        ),
-        "vocabulary-names": Parameter(
-            member="VocabularyNames", several=True, pattern=r"[a-zA-Z0-9,-._]+", longest=3000
-        ),
-    },
 )

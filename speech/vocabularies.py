@@ -106,7 +106,7 @@ def word_problem(word: str) -> str | None:
 
 
 def unsupported(entry: str) -> str | None:
-    """Return the first character that is in no language's set; None if there is none.
+    """Return the first character that Amazon accepts in no language; None if there is none.
 
     The set of each language is smaller; only Amazon checks it.
     """
@@ -137,7 +137,7 @@ def _lines(content: bytes) -> list[tuple[int, str]]:
     lines = (line.rstrip("\r ") for line in text.split("\n"))
     found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
-        raise WrongEntries("there is nothing in it")
+        raise WrongEntries("it is empty")
     return found
 
 
@@ -149,7 +149,7 @@ def _entries(lines: list[tuple[int, str]], problem_of: Any) -> Entries:
             raise WrongEntries(f"line {number}: {problem}")
         found[line] = None
     if not found:
-        raise WrongEntries("there is no entry in it")
+        raise WrongEntries("it has no entry")
     return Entries(tuple(found))
 
 

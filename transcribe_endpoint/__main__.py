@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import uvloop
 from botocore.exceptions import BotoCoreError
 
 from speech.engines.embedded import choose_embedded
@@ -57,21 +58,12 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     arguments = _parser().parse_args()
     try:
-        _run(arguments)
+        # It takes a fifth less CPU per message than asyncio's loop.
+        uvloop.run(_serve(arguments))
     except (OSError, ScriptError, EngineError, ServiceError, BotoCoreError) as error:
         print(f"The endpoint cannot start: {error}", file=sys.stderr)
         return EXIT_FAILURE
     return 0
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    """Run on uvloop where it is installed: it takes a fifth less CPU per message."""
-    try:
-        import uvloop  # noqa: PLC0415 - not made for Windows
-    except ImportError:
-        asyncio.run(_serve(arguments))
-    else:
-        uvloop.run(_serve(arguments))
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -109,7 +101,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
             operations = VocabularyOperations(vocabularies, fetch)
             calls = serve_http1(service, operations, host=ADDRESS, port=arguments.http2_port)
             calls_port = await stack.enter_async_context(calls)
-            lines = [f"Serving ws://{ADDRESS}:{port} http://{ADDRESS}:{calls_port}"]
+            lines = [
+                f"Serving ws://{ADDRESS}:{port} (WebSocket API)",
+                f"        http://{ADDRESS}:{calls_port} (calls about vocabularies)",
+            ]
         else:
             certificates = certificates_in(arguments.certificates.resolve())
             only_http1 = certificates.server_context(protocols=("http/1.1",))
@@ -124,7 +119,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
             )
             http2_port = await stack.enter_async_context(serving_http2)
             lines = [
-                f"Serving wss://{HOST}:{port} https://{HOST}:{http2_port}",
+                f"Serving wss://{HOST}:{port} (WebSocket API)",
+                f"        https://{HOST}:{http2_port} (HTTP/2 API, calls about vocabularies)",
                 f"  Python: SSL_CERT_FILE={certificates.bundle}",
                 f"  Node:   NODE_EXTRA_CA_CERTS={certificates.authority}",
             ]
@@ -155,35 +151,35 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m transcribe_endpoint",
         description="Serve Amazon Transcribe streaming on this machine, over WebSocket and HTTP/2.",
-        epilog="docs/transcribe-endpoint.md tells the rest.",
+        epilog="The manual is docs/transcribe-endpoint.md.",
     )
     add = parser.add_argument
-    add("--port", type=port_number, default=0, help="of the WebSocket API; 0 takes a free one [0]")
+    add("--port", type=port_number, default=0, help="port of the WebSocket API; 0 picks one [0]")
     add(
         "--http2-port",
         type=port_number,
         default=0,
-        help="of the HTTP/2 API, and of calls about vocabularies; 0 takes a free one [0]",
+        help="port of the HTTP/2 API and of calls about vocabularies; 0 picks one [0]",
     )
     add(
         "--no-tls",
         action="store_true",
-        help="WebSocket and calls about vocabularies only, as ws: and http:",
+        help="serve the WebSocket API by ws:, calls about vocabularies by http:, no HTTP/2",
     )
     add(
         "--certificates",
         type=Path,
         default=Path(".local/transcribe"),
         metavar="DIR",
-        help="where to keep the authority that clients are to trust [.local/transcribe]",
+        help="folder for the certificates; clients trust its authority [.local/transcribe]",
     )
     add(
         "--engine",
         choices=["script", "dictation", *EMBEDDED],
         default="script",
-        help="what recognises [script]",
+        help="recogniser of the audio [script]",
     )
-    add("--script", type=Path, metavar="FILE", help="what the script says: lines of text, or JSON")
+    add("--script", type=Path, metavar="FILE", help="words of the script: lines of text, or JSON")
     add(
         "--key",
         type=key_pair,
@@ -210,14 +206,14 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_seconds,
         default=IDLE_SECONDS,
         metavar="S",
-        help=f"without audio, until a stream is ended [{IDLE_SECONDS:g}]",
+        help=f"time without audio after which a stream is ended, seconds [{IDLE_SECONDS:g}]",
     )
     add(
         "--max-seconds",
         type=positive_seconds,
         default=MAX_STREAM_SECONDS,
         metavar="S",
-        help=f"of audio in a stream at most [{MAX_STREAM_SECONDS:g}]",
+        help=f"longest audio of a stream, seconds [{MAX_STREAM_SECONDS:g}]",
     )
     add(
         "--vocabulary",
@@ -225,14 +221,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="a vocabulary that is there from the start; may be given again",
+        help="a vocabulary that exists from the start; may be repeated",
     )
     add(
         "--pending-seconds",
         type=positive_seconds,
         default=PENDING_SECONDS,
         metavar="S",
-        help=f"for which a vocabulary is PENDING after a change [{PENDING_SECONDS:g}]",
+        help=f"time that a vocabulary is PENDING after a change, seconds [{PENDING_SECONDS:g}]",
     )
     add(
         "--s3-endpoint",
@@ -245,15 +241,15 @@ def _parser() -> argparse.ArgumentParser:
         type=fault,
         action="append",
         default=[],
-        help="what is to go wrong in every stream, such as refuse:429, limit, "
+        help="a fault to inject into every stream, such as refuse:429, limit, "
         "exception:InternalFailure@2.5, stall@2.5, disconnect@2.5x3, idle:3, "
-        "one-stream-per-connection; may be given again",
+        "one-stream-per-connection; may be repeated",
     )
     return parser
 
 
 def port_number(text: str) -> int:
-    """Return a TCP port; argparse names these functions in its messages."""
+    """Parse a TCP port. argparse quotes the names of these functions in its messages."""
     port = int(text)
     if not 0 <= port < 1 << 16:
         raise ValueError
@@ -261,7 +257,7 @@ def port_number(text: str) -> int:
 
 
 def positive_count(text: str) -> int:
-    """Return a number of at least 1."""
+    """Parse a number of at least 1."""
     count = int(text)
     if count < 1:
         raise ValueError
@@ -269,7 +265,7 @@ def positive_count(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Return a number of seconds above zero."""
+    """Parse a number of seconds above zero."""
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise ValueError
@@ -277,14 +273,14 @@ def positive_seconds(text: str) -> float:
 
 
 def vocabulary_name(text: str) -> str:
-    """Return a name that a vocabulary may have."""
+    """Parse the name of a vocabulary."""
     if START_STREAM_TRANSCRIPTION.parameters["vocabulary-name"].violated(text):
         raise ValueError
     return text
 
 
 def http_url(text: str) -> str:
-    """Return the address of a server."""
+    """Parse the URL of a server."""
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError
@@ -292,7 +288,7 @@ def http_url(text: str) -> str:
 
 
 def key_pair(text: str) -> tuple[str, str]:
-    """Return an access key and its secret."""
+    """Parse an access key and its secret."""
     access, colon, secret = text.partition(":")
     if not (access and colon and secret):
         raise ValueError
@@ -300,7 +296,7 @@ def key_pair(text: str) -> tuple[str, str]:
 
 
 def fault(text: str) -> Fault:
-    """Return a fault by its name."""
+    """Parse the name of a fault."""
     try:
         return Fault.parse(text)
     except UnknownFault as error:

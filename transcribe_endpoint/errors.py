@@ -57,7 +57,7 @@ class Conflict(ServiceError):
 
 
 class LimitExceeded(ServiceError):
-    """Too many streams, too many at once, or too long a stream."""
+    """Too many streams are open, too many began at once, or a stream is too long."""
 
     error_type = "LimitExceededException"
     status = 429
@@ -71,11 +71,11 @@ class UnknownOperation(ServiceError):
 
 
 class InternalFailure(ServiceError):
-    """A defect."""
+    """The service has a defect."""
 
 
 class ServiceUnavailable(ServiceError):
-    """The service cannot do it at the moment."""
+    """The service cannot handle the request at the moment."""
 
     error_type = "ServiceUnavailableException"
     status = 503

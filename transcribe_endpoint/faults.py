@@ -1,4 +1,4 @@
-"""Failures on request, by name.
+"""Injection of failures into streams, by name.
 
     refuse:400                         the start is refused with this HTTP status
     limit                              the start is refused as beyond the quota
@@ -55,7 +55,7 @@ class UnknownFault(ValueError):
 
 
 class FaultKind(Enum):
-    """The faults by name."""
+    """The kinds of faults, by their names."""
 
     REFUSE = "refuse"
     LIMIT = "limit"
@@ -68,10 +68,10 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault."""
+    """A failure that is injected into streams."""
 
     kind: FaultKind
-    #: When it happens, in seconds of audio; of `IDLE`, the longest time without audio, seconds.
+    #: When it happens, in seconds of audio; for `IDLE`, the longest time without audio, seconds.
     seconds: float = 0.0
     #: The error that the client receives.
     error: type[ServiceError] | None = None

@@ -1,14 +1,14 @@
 """Stores live conversations in one DynamoDB table, with an item per utterance.
 
-An item is written once and never again. Its attributes:
+An item is written once and never changed. Its attributes:
 
 | attribute               | type | value                                                    |
 |-------------------------|------|----------------------------------------------------------|
 | `conversationId`        | S    | partition key                                            |
 | `timestamp#utteranceId` | S    | sort key, `2026-11-20T17:29:03.250Z#...`: order of time  |
 | `speaker`, `language`   | S    |                                                          |
-| `speakerLabel`          | S    | only where several people at a microphone are told apart |
-| `channel`               | N    | only where channels are recognised by themselves         |
+| `speakerLabel`          | S    | only where the engine distinguishes people at one mic    |
+| `channel`               | N    | only where channels are recognised separately            |
 | `startTime`, `endTime`  | N    | seconds on the timeline of the stream                    |
 | `text`                  | S    |                                                          |
 | `words`                 | S    | JSON: `[[word, startTime, endTime, confidence], ...]`    |
@@ -142,7 +142,7 @@ def from_item(item: Mapping[str, Any]) -> Utterance:
     except KeyError as error:
         raise UnreadableItem(f"no attribute {error}") from None
     except ValidationError as error:
-        # Without the cause, for that quotes what was said.
+        # Without the cause, because that quotes the text.
         raise UnreadableItem(f"malformed: {summarise(error, whole='words')}") from None
 
 
@@ -174,7 +174,7 @@ class ConversationTable:
     def put(self, utterance: Utterance) -> bool:
         """Store `utterance` and return True, or return False when it was stored before.
 
-        What is stored is never rewritten, also not by another utterance of the same key.
+        A stored item is never rewritten, not even by another utterance of the same key.
 
         Raises:
             ClientError: DynamoDB refused.
@@ -240,8 +240,8 @@ class ConversationTable:
     def has(self, keys: Collection[Key]) -> dict[Key, bool]:
         """Return which of up to `MOST_KEYS` items are in the table.
 
-        A key for which DynamoDB had no time is left out. The read is eventually consistent: an
-        item that was stored in the last second may be missed, one that is found is there.
+        A key that DynamoDB did not process in time is left out. The read is eventually consistent:
+        an item that was stored in the last second may be missed, one that is found is there.
 
         Raises:
             ClientError: DynamoDB refused.

@@ -6,7 +6,7 @@ that it does not know, and ignores fields that it does not know.
 | document                 | written by              | how often                               |
 |--------------------------|-------------------------|-----------------------------------------|
 | `RecordingTranscript`    | who transcribes it      | once; never rewritten                   |
-| `Failure`                | who finds that it can't | once, in place of the transcript        |
+| `Failure`                | who finds the defect    | once, in place of the transcript        |
 | `SessionMetadata`        | who records a session   | as often as they like                   |
 | `SessionEnd`             | the session combiner    | once, at the event of the end           |
 | `SessionTranscript`      | the session combiner    | once, and again when a chunk comes late |
@@ -34,12 +34,12 @@ from transcripts.models import (
     Word,
 )
 
-#: So many chunks may a session have.
+#: The most chunks of a session.
 MAX_CHUNKS: Final = 100_000
 
 
 class Document(Model):
-    """Base of everything that is stored: its version, and no surprise at what a newer one adds."""
+    """Base of all stored documents: it has a version and ignores unknown fields."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -71,28 +71,28 @@ class RecordingTranscript(Document):
     kind: Literal["recording"] = "recording"
     #: Of the recording.
     key: str
-    #: Of the very bytes that were transcribed, as S3 has it; for somebody may upload others.
+    #: The ETag in S3 of the transcribed bytes, because others may be uploaded under the key.
     etag: str | None = None
-    #: Of the audio as it was decoded, not as a header announces it.
+    #: The duration of the decoded audio, which the header may announce differently.
     duration: Seconds
     language: Language
-    #: Who recognised it, e.g. `whisperx large-v3`.
+    #: The engine that recognised it, e.g. `whisperx large-v3`.
     engine: str
     #: None in transcripts of earlier versions.
     audio_track: AudioTrack | None = None
-    #: How much less audio there was than the recording's header announces, e.g. of a broken upload.
+    #: Audio that the header announces and the recording lacks, e.g. after a broken upload.
     missing: Seconds | None = None
     created_at: Timestamp
     segments: tuple[Segment, ...] = ()
 
     @property
     def text(self) -> str:
-        """All of it, a segment to a line."""
+        """The whole text, a segment to a line."""
         return "\n".join(segment.text for segment in self.segments)
 
 
 class FailureCode(StrEnum):
-    """Why a recording has no transcript, and why it is not tried again by itself."""
+    """Why a recording has no transcript, and is not retried."""
 
     EMPTY = "empty"
     NOT_AUDIO = "not_audio"
@@ -106,7 +106,7 @@ class FailureCode(StrEnum):
 
 
 class Failure(Document):
-    """A recording that cannot be transcribed. Trying again needs another recording."""
+    """The document in place of a transcript that cannot be made, with the reason."""
 
     kind: Literal["failure"] = "failure"
     key: str
@@ -118,7 +118,7 @@ class Failure(Document):
 
 
 class SessionMetadata(Model):
-    """What a session consists of: `metadata.json`, written by who records it."""
+    """The number of a session's chunks: `metadata.json`, written by the program that records it."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -128,7 +128,7 @@ class SessionMetadata(Model):
 
 
 class SessionEnd(Document):
-    """That a session has ended: no chunk will be uploaded that is not there yet."""
+    """The record that a session has ended: no further chunk will be uploaded."""
 
     kind: Literal["session_end"] = "session_end"
     #: How many chunks there should be, if whoever ended it knew.
@@ -161,17 +161,17 @@ class Gap(Model):
 
     chunk: Annotated[int, Field(ge=0)]
     reason: GapReason
-    #: Where it belongs on the session's timeline, which leaves no room for it.
+    #: Its position on the session's timeline, which has no room for it.
     at: Seconds
 
 
 class PlacedChunk(Model):
-    """Where a chunk lies on the session's timeline."""
+    """The position of a chunk on the session's timeline."""
 
     chunk: Annotated[int, Field(ge=0)]
     start_time: Seconds
     duration: Seconds
-    #: Of its transcript, so that a later combination can detect a change.
+    #: The ETag of its transcript, by which a later combination detects a change.
     etag: str | None = None
 
 
@@ -195,13 +195,13 @@ class SessionTranscript(Document):
 
 
 class ConversationTranscript(Document):
-    """What is stored of a live conversation, or the end of it, when it was read."""
+    """The stored utterances of a live conversation, or the last of them, when it was read."""
 
     kind: Literal["conversation"] = "conversation"
     conversation_id: ConversationId
-    #: Of the reading; more may have been said since.
+    #: The time of the reading; there may be later utterances.
     created_at: Timestamp
-    #: What began before was left out; None: nothing was.
+    #: Earlier utterances are left out; None: none are.
     since: Timestamp | None = None
-    #: In the order of time. The last field, so that it can be written as it is read.
+    #: In the order of time. This is the last field, so that a document can be streamed.
     utterances: tuple[Utterance, ...] = ()

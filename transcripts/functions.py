@@ -1,4 +1,4 @@
-"""What the Lambda functions and those who provision, invoke and watch them agree on.
+"""Names that the Lambda functions share with code that provisions, invokes and monitors them.
 
 A function is a folder of `lambdas/`. Its metrics are in the namespace of its environment, with its
 name as the dimension `service`.
@@ -15,7 +15,7 @@ SESSION_COMBINER: Final = "session_combiner"
 
 
 def handler_path(function: str) -> str:
-    """Return where Lambda finds the handler of a function."""
+    """Return the path of a function's handler, as Lambda's setting `Handler` takes it."""
     return f"lambdas.{function}.handler.handler"
 
 

@@ -58,7 +58,7 @@ Timestamp = Annotated[Moment, PlainSerializer(iso_milliseconds, return_type=str)
 
 @dataclass(frozen=True, slots=True)
 class InWords:
-    """Has errors say in words what a text must be; pydantic's own quote the pattern."""
+    """Replaces pydantic's message for a malformed text, which quotes the pattern, by words."""
 
     must_be: str
 
@@ -103,7 +103,7 @@ SpeakerLabel = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$"),
     InWords("1 to 32 letters, digits, `_` and `-`"),
-    Field(description="who of several people at one microphone, as the engine tells them apart"),
+    Field(description="label of one of several people at a microphone (diarisation)"),
 ]
 Channel = Annotated[
     int, Field(ge=0, le=1, description="which of two channels that are recognised separately")
@@ -121,7 +121,7 @@ class Model(BaseModel):
         populate_by_name=True,
         frozen=True,
         ser_json_inf_nan="null",
-        hide_input_in_errors=True,  # else what was said is in stack traces, and so in logs
+        hide_input_in_errors=True,  # else texts get into stack traces and logs
     )
 
 
@@ -135,7 +135,7 @@ class Word(Model):
 
 
 class Utterance(Model):
-    """A finished utterance: what a `final` promises, and what is stored.
+    """A finished utterance: the content of a `final`, and of the stored item.
 
     `timestamp` is the wall-clock moment at which the utterance began; together with
     `utterance_id` it makes the key, so storing an utterance twice is the same as once.
@@ -151,7 +151,7 @@ class Utterance(Model):
     start_time: StorableSeconds
     end_time: StorableSeconds
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-    #: So many that the longest utterance fits into one message of a queue, 256 KiB.
+    #: At most so many that the longest utterance fits into one message of a queue, 256 KiB.
     words: Annotated[tuple[Word, ...], Field(max_length=1_500)] = ()
 
     @property

@@ -186,7 +186,7 @@ class Parameters(Model):
 
 
 class TranscribeParameters(Parameters):
-    """Query of `WS /api/stt/transcribe`."""
+    """Query parameters of `WS /api/stt/transcribe`."""
 
     sample_rate: Annotated[SampleRate, Field(description="samples per second and channel, Hz")]
     channels: Annotated[Channels, Field(description="interleaved channels")] = 1
@@ -206,7 +206,7 @@ class TranscribeParameters(Parameters):
 
 
 class ConnectParameters(Parameters):
-    """Query of `WS /api/stt/connect`."""
+    """Query parameters of `WS /api/stt/connect`."""
 
     conversation_id: ConversationId
     mode: Annotated[
@@ -226,7 +226,7 @@ class ConnectParameters(Parameters):
 
 
 class AudioFormat(Model):
-    """The PCM that follows; overrides the query's `sampleRate` and `channels`."""
+    """The format of the binary frames; overrides the query's `sampleRate` and `channels`."""
 
     encoding: Literal["pcm_s16le"] = "pcm_s16le"
     sample_rate: SampleRate

@@ -125,7 +125,7 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "protocol.md"
 #: The end of a generated block.
 _END: Final = "<!-- end -->"
 
-#: What a field means wherever it occurs, unless the model describes it.
+#: Descriptions of fields by name, unless the model has its own.
 _MEANINGS = {
     "type": "the kind of message",
     "utteranceId": "the same in all partials of an utterance, its final and its stored form",
@@ -151,7 +151,7 @@ _MEANINGS = {
     "traceparent": "W3C trace context, continued by the service",
 }
 
-#: What a client should do about each error.
+#: Advice for clients about each error.
 _ADVICE = {
     ErrorCode.INVALID_PARAMETER: "Correct the parameter that the message names.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "Choose one of the languages of `GET /api/stt/languages`.",

@@ -46,21 +46,21 @@ _ADVICE = {
 
 app = typer.Typer(
     name="python -m client",
-    help="Speak into conversations of a Cloudscribe service, follow them, and read them back; "
-    "upload recordings, and fetch their transcripts; put vocabularies into Amazon Transcribe.",
+    help="Stream audio into conversations of a Cloudscribe service, watch them, and read what was "
+    "stored; upload recordings and fetch transcripts; manage vocabularies of Amazon Transcribe.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="Where the service is.")]
+Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="URL of the service.")]
 Json = Annotated[bool, typer.Option("--json", help="Print messages as JSON, one a line.")]
 Interim = Annotated[
     bool, typer.Option("--interim-results", help="Print partials too, not only finals.")
 ]
 Conversation = Annotated[
-    str | None, typer.Option(help="Conversation to speak into; made up by the service if absent.")
+    str | None, typer.Option(help="Conversation to stream into; default: a new one.")
 ]
 SpeakerName = Annotated[str | None, typer.Option("--speaker", help="Name that viewers see.")]
 LanguageTag = Annotated[
@@ -71,7 +71,7 @@ Options = Annotated[
     typer.Option(
         "--option",
         metavar="NAME=VALUE",
-        help="What else the engine should do, by its own names; may be given several times.",
+        help="An option of the engine, under the engine's own name; may be repeated.",
     ),
 ]
 
@@ -91,16 +91,16 @@ async def stream(
         bool,
         typer.Option(
             "--real-time/--fast",
-            help="At the speed of speech, or as fast as the service takes it.",
+            help="Send at the speed of speech, or as fast as the service accepts it.",
         ),
     ] = True,
-    sample_rate: Annotated[int, typer.Option(help="Hz that are sent.")] = SAMPLE_RATE,
-    channels: Annotated[int, typer.Option(min=1, max=2, help="Channels that are sent.")] = 1,
+    sample_rate: Annotated[int, typer.Option(help="Sample rate to send, Hz.")] = SAMPLE_RATE,
+    channels: Annotated[int, typer.Option(min=1, max=2, help="Channels to send.")] = 1,
     separate_channels: Annotated[
         bool,
         typer.Option(
             "--separate-channels",
-            help="Recognise the two channels of a stereo recording by themselves.",
+            help="Recognise the two channels of a stereo recording separately.",
         ),
     ] = False,
     option: Options = None,
@@ -109,7 +109,7 @@ async def stream(
 ) -> ExitCode:
     """Stream a recording; print its finals.
 
-    Ctrl-C ends the audio there and waits briefly for the last words; a second one ends at once.
+    Ctrl-C ends the audio and waits briefly for the last words; a second one exits at once.
     """
     sent = 2 if separate_channels else channels
     parameters = transcribe_parameters(
@@ -198,8 +198,8 @@ async def watch(
     language: Annotated[
         str | None,
         typer.Option(
-            help="Language to read, as a BCP 47 tag such as fr; what is spoken in others is "
-            "translated. `languages` shows which there are."
+            help="Language to read, as a BCP 47 tag such as fr; others are translated into it. "
+            "The command `languages` lists those that the service offers."
         ),
     ] = None,
     interim_results: Interim = False,
@@ -207,7 +207,7 @@ async def watch(
 ) -> ExitCode:
     """Print the captions of a conversation until Ctrl-C.
 
-    Begins with the last two minutes. A lost connection is made again, without doubled finals.
+    Begins with the last two minutes. Reconnects after an interruption, without repeated finals.
     """
     printer = Printer(as_json=as_json)
     captions = CaptionPrinter(printer, interim_results=interim_results)
@@ -263,7 +263,7 @@ async def _print_translated(
                 else:
                     printer.print_note("Translations come again.")
     except (ClientError, asyncio.CancelledError):
-        # Finals that still wait for a translation are printed as they were said.
+        # Finals that still wait for a translation are printed untranslated.
         for line in held.rest():
             captions.print_line(line)
         raise

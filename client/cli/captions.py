@@ -14,7 +14,7 @@ from transcripts.protocol import Final, Partial, Translation
 
 
 class CaptionPrinter:
-    """Prints captions as lines, or as JSON if the printer wants it.
+    """Prints captions as lines, or as JSON if `printer.as_json`.
 
     `interim_results` prints partials too, not only finals.
     """
@@ -24,7 +24,7 @@ class CaptionPrinter:
         self._interim_results = interim_results
 
     def print_received(self, received: Received) -> None:
-        """Print a message to a speaker. As JSON it is the text that the service sent."""
+        """Print a message that a speaker received; as JSON, the text that the service sent."""
         message = received.message
         if isinstance(message, Final) or (isinstance(message, Partial) and self._interim_results):
             if self._printer.as_json:
@@ -33,7 +33,7 @@ class CaptionPrinter:
                 self._printer.print_result(speaker_line(message))
 
     def print_news(self, news: News) -> None:
-        """Print a message to a viewer. As JSON all of them are printed, else only captions."""
+        """Print a message that a viewer received; without JSON, only if it is a caption."""
         if _is_partial(news) and not self._interim_results:
             return
         if self._printer.as_json:
@@ -43,7 +43,7 @@ class CaptionPrinter:
             self.print_line(CaptionLine(news))
 
     def print_line(self, line: CaptionLine) -> None:
-        """Print a caption to a viewer, translated where there is a translation."""
+        """Print a caption that a viewer received, or its translation if it has one."""
         if self._interim_results or not isinstance(line.caption, Partial):
             self._printer.print_result(viewer_line(line))
 

@@ -1,4 +1,4 @@
-"""The command `transcript`: what is stored of a conversation."""
+"""The command `transcript`: print the stored utterances of a conversation."""
 
 from __future__ import annotations
 
@@ -29,26 +29,25 @@ def transcript(
         str | None,
         typer.Option(
             envvar=TABLE_VARIABLE,
-            help="The table of conversations. Credentials, region and endpoint are AWS's usual "
-            "ones.",
+            help="The table of conversations, reached with AWS's usual credentials and region.",
         ),
     ] = None,
     wanted: Annotated[
         TranscriptFormat,
-        typer.Option("--format", help="Plain text, captions, or a document with all."),
+        typer.Option("--format", help="Plain text, captions, or a JSON document with all fields."),
     ] = TranscriptFormat.TXT,
     since: Annotated[
         str | None,
         typer.Option(
             metavar="TIME|AGO",
-            help="Only what was said since: 2026-11-20T17:00, or so long ago: 2h, 30m.",
+            help="Only captions since a time, such as 2026-11-20T17:00, or of the last 2h or 30m.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
+        Path | None, typer.Option(help="File to write to; - is stdout.", metavar="FILE|-")
     ] = None,
 ) -> ExitCode:
-    """Print what is stored of a conversation.
+    """Print the stored captions of a conversation.
 
     Times of captions count from the first utterance that is printed.
     """

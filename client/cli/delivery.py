@@ -24,7 +24,7 @@ def print_status(printer: Printer, seen: Status) -> None:
 
 
 def announce_retry(printer: Printer, error: NoStorage) -> None:
-    """Print that the bucket was lost and is tried again."""
+    """Print that the bucket cannot be reached and that the client retries."""
     printer.print_note(f"{error} Trying again.")
 
 
@@ -53,7 +53,7 @@ def deliver_transcript(
     except UnreadableDocument as error:
         raise NoTranscript(f"The transcript cannot be read by this client: {error}.") from error
     if content is None:
-        raise NotYet("The transcript was deleted in this moment.")
+        raise NotYet("The transcript was deleted meanwhile.")
     # JSON is stored without a newline at its end.
     write_document((content, b"\n" if wanted is TranscriptFormat.JSON else b""), wanted, output)
     printer.print_note(*seen.notes)

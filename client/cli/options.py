@@ -17,10 +17,8 @@ BucketName = Annotated[
     typer.Option(
         "--bucket",
         envvar=BUCKET_VARIABLE,
-        help="The bucket of recordings. Credentials, region and endpoint are AWS's usual ones.",
+        help="The bucket of recordings, reached with AWS's usual credentials and region.",
     ),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print what happens as JSON, one object a line.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one object a line.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until there is a transcript.")]

@@ -39,7 +39,7 @@ _BYTES: Final = range(0xDC80, 0xDD00)
 
 
 def printable(text: str) -> str:
-    """Return `text` as one line without anything that a terminal obeys."""
+    """Return `text` as one line, with control and direction characters escaped."""
     return _UNSAFE.sub(lambda found: _escape(ord(found[0])), text)
 
 
@@ -80,7 +80,7 @@ class Printer:
         return self._console.is_terminal
 
     def print_result(self, line: str) -> None:
-        """Print a result for people and for `$(...)`, unless JSON is wanted."""
+        """Print a line of plain text on stdout, unless JSON is wanted."""
         if not self.as_json:
             self._print(printable(line))
 
@@ -100,7 +100,7 @@ class Printer:
 
     @contextlib.contextmanager
     def progress_bar(self, *texts: str, last: ProgressColumn | None = None) -> Iterator[Progress]:
-        """Show a bar on stderr with these texts beside it, as long as the context lasts."""
+        """Show a progress bar on stderr within the context, with these texts beside it."""
         columns: list[ProgressColumn] = [BarColumn(bar_width=30)]
         columns += [TextColumn(each, markup=False) for each in texts]
         columns += [last] if last else []
@@ -126,7 +126,7 @@ class Printer:
 
 
 def print_document(pieces: Iterable[bytes], *, is_json: bool) -> None:
-    """Print a document on stdout: its own lines, without anything that a terminal obeys.
+    """Print a document on stdout line by line, with control characters escaped.
 
     JSON keeps its meaning. Captions that this project makes hold nothing to be escaped.
 
@@ -169,7 +169,7 @@ def print_error(error: ClientError, *advice: str) -> None:
 
 
 def guard_stderr() -> None:
-    """Pass logs and stack traces through the filter, too: they may quote what a service sent."""
+    """Escape logs and stack traces on stderr, too: they may quote what a service sent."""
     logging.getLogger().addHandler(_LogHandler(logging.WARNING))
     sys.excepthook = _print_stack_trace
 

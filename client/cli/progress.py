@@ -53,7 +53,7 @@ class _Bar:
 
 
 class StreamBar(_Bar):
-    """Shows how far a stream is, if stderr is a terminal."""
+    """Shows the progress of a stream, if stderr is a terminal."""
 
     def _make(self) -> AbstractContextManager[Progress] | None:
         texts = ("{task.fields[position]}", "lag {task.fields[lag]}", "{task.fields[words]} words")
@@ -78,7 +78,7 @@ class StreamBar(_Bar):
 
 
 class UploadProgress(_Bar):
-    """Shows how much of an upload is done.
+    """Shows the progress of an upload.
 
     Args:
         printer: prints it.
@@ -102,7 +102,7 @@ class UploadProgress(_Bar):
         return self._printer.progress_bar(*texts, last=TimeRemainingColumn())
 
     def add_bytes(self, size: int) -> None:
-        """Count bytes that were sent; negative where an attempt begins again."""
+        """Count bytes that were sent; a negative size takes back those of a failed attempt."""
         self._sent += size
         self._show(now=time.monotonic())
 

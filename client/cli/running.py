@@ -1,4 +1,4 @@
-"""Make functions into commands: what they raise becomes a message on stderr and an exit code."""
+"""Turn functions into commands, and their exceptions into messages and exit codes."""
 
 from __future__ import annotations
 

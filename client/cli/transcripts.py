@@ -22,11 +22,11 @@ from transcripts.recordings.status import RecordingState
 Key = Annotated[
     str | None,
     typer.Argument(
-        metavar="KEY|FILE", help="Key of a recording, or a file that was uploaded by its name."
+        metavar="KEY|FILE", help="Key of a recording, or a file that was uploaded under its name."
     ),
 ]
 SessionName = Annotated[
-    str | None, typer.Option("--session", metavar="USER/SESSION", help="A session, not one file.")
+    str | None, typer.Option("--session", metavar="USER/SESSION", help="Session, not one file.")
 ]
 
 
@@ -41,9 +41,9 @@ def status(
     ] = False,
     as_json: Json = False,
 ) -> ExitCode:
-    """Print what has become of a recording or a session.
+    """Print the status of a recording or a session.
 
-    The exit code is 0 for transcribed, 8 for not yet, 9 for failed, 10 for no such recording.
+    The exit code is 0 if transcribed, 8 if not yet, 9 if failed, 10 if there is none.
     """
     of = target(key, session)
     printer = Printer(as_json=as_json)
@@ -80,7 +80,7 @@ def fetch(
         typer.Option("--format", help="The transcript itself, captions, or plain text."),
     ] = TranscriptFormat.TXT,
     output: Annotated[
-        Path | None, typer.Option(help="File that it is written to; - is stdout.", metavar="FILE|-")
+        Path | None, typer.Option(help="File to write to; - is stdout.", metavar="FILE|-")
     ] = None,
     wait: Wait = False,
 ) -> ExitCode:

@@ -56,13 +56,13 @@ def upload(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Where it goes below uploads/, instead of its own name; with a slash at its end "
-            "a folder for all files.",
+            help="Path below uploads/ in place of the file's name; with a slash at its end, a "
+            "folder for all files.",
         ),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Whose session a folder is.")] = None,
+    user: Annotated[str | None, typer.Option(help="User of a folder's session.")] = None,
     session: Annotated[
-        str | None, typer.Option(help="The session that a folder is; also as USER/SESSION.")
+        str | None, typer.Option(help="Name of a folder's session; also as USER/SESSION.")
     ] = None,
     wait: Wait = False,
     wanted: Annotated[
@@ -73,17 +73,17 @@ def upload(
         bool,
         typer.Option(
             "--force",
-            help="Also what does not look like audio, in place of what is there, and what failed.",
+            help="Upload even no audio, replace other recordings, and retry failed ones.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> ExitCode:
     """Upload recordings to be transcribed; print their keys.
 
-    What is there already is not sent again, so an upload that broke off is simply repeated.
+    Files that the bucket already has are skipped: repeat the command after an interruption.
     """
     if wanted is not None and as_json:
-        raise UsageError("--format prints the transcript, --json what happens: choose one.")
+        raise UsageError("--format prints the transcript, --json events: choose one.")
     printer = Printer(as_json=as_json)
     folder = _folder(files, user=user, session=session, name=name)
     if wanted is not None and folder is None and len(files) > 1:
@@ -126,7 +126,7 @@ def _folder(
     if len(files) != 1 or not folders:
         raise UsageError("--session is for one folder, which has all chunks.")
     if name is not None:
-        raise UsageError("--name is for files; what a session is called says --session.")
+        raise UsageError("--name is for files; --session names a session.")
     return session_of(user, session)
 
 
@@ -215,7 +215,7 @@ def _forget_failures(bucket: Bucket, planned: Iterable[Planned]) -> None:
             bucket.client.delete_object(Bucket=bucket.name, Key=each.forget)
 
 
-#: What to do about what does not look like audio.
+#: Advice for files that do not look like audio.
 _IF_AUDIO: Final = "If it is audio that this machine cannot read, --force uploads it."
 _IN_FOLDER: Final = (
     "Nothing was uploaded: every file of the folder is a chunk of the session, so move this one "
@@ -238,7 +238,7 @@ def _not_audio(
 def _transfer(
     bucket: Bucket, printer: Printer, planned: Sequence[Planned]
 ) -> tuple[list[Planned], list[ClientError]]:
-    """Upload what is to be uploaded; return what is there now, and what went wrong with others."""
+    """Upload the planned files; return those in the bucket now, and the errors of the others."""
     todo = {each.item: each for each in planned if each.verdict is UploadVerdict.UPLOAD}
     done = [each for each in planned if each.verdict is UploadVerdict.SKIP]
     skipped, errors = len(done), list[ClientError]()

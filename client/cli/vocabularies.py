@@ -27,7 +27,7 @@ from client.vocabularies import (
 )
 
 app = typer.Typer(
-    help="Put vocabularies and vocabulary filters into Amazon Transcribe, for streams to name.",
+    help="Manage custom vocabularies and vocabulary filters of Amazon Transcribe.",
     epilog=EPILOG,
     no_args_is_help=True,
 )
@@ -38,7 +38,7 @@ IsFilter = Annotated[
 ]
 Region = Annotated[
     str | None,
-    typer.Option(help="Region in which Transcribe is called; by default that of the AWS tools."),
+    typer.Option(help="Region of Amazon Transcribe; default: that of the AWS tools."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
@@ -54,7 +54,7 @@ def put(
         Path,
         typer.Argument(
             help="UTF-8 text with a phrase a line, or Amazon's table (Phrase, a tab, DisplayAs); "
-            "of a filter, a word a line.",
+            "for a filter, a word a line.",
             readable=False,
         ),
     ],
@@ -62,7 +62,7 @@ def put(
     language: Annotated[
         str | None,
         typer.Option(
-            help="Its language, such as en-US. One that is there keeps its own; leave it out then."
+            help="Language of a new vocabulary, such as en-US; an existing one keeps its own."
         ),
     ] = None,
     is_filter: IsFilter = False,
@@ -70,7 +70,7 @@ def put(
         str | None,
         typer.Option(
             envvar=BUCKET_VARIABLE,
-            help="Where Amazon reads a table from; a list needs none.",
+            help="Bucket from which Amazon reads a table; a list of phrases needs none.",
         ),
     ] = None,
     wait: Annotated[
@@ -79,7 +79,7 @@ def put(
     region: Region = None,
     as_json: Json = False,
 ) -> ExitCode:
-    """Create a vocabulary, or replace what is in it.
+    """Create a vocabulary, or replace its entries.
 
     The exit code is 0 if it is ready (with --no-wait: sent), 8 if not yet, 9 if it failed.
     """

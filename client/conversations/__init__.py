@@ -1,1 +1,1 @@
-"""What is stored of live conversations, and its formats."""
+"""The stored utterances of live conversations, and their formats."""

@@ -1,4 +1,4 @@
-"""TranscriptFormat the stored utterances of a conversation as plain text, captions or JSON. Pure.
+"""Format the stored utterances of a conversation as plain text, captions or JSON. Pure.
 
 Plain text and JSON are produced utterance by utterance. Captions need all utterances at once,
 because the next one decides when a cue ends.

@@ -14,7 +14,7 @@ TABLE_VARIABLE: Final = "CONVERSATIONS_TABLE"
 
 
 def table_resource(name: str | None) -> AwsResource:
-    """Return the table of this name, as messages speak of it.
+    """Return the table of this name as an `AwsResource` for error messages.
 
     Raises:
         UsageError: no table is named.
@@ -25,7 +25,7 @@ def table_resource(name: str | None) -> AwsResource:
 
 
 def open_table(resource: AwsResource) -> ConversationTable:
-    """Return the table; nothing is asked of it yet.
+    """Return the table without a request to it.
 
     Raises:
         UsageError, BotoCoreError: as `client.aws.connect`.

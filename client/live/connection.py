@@ -54,7 +54,7 @@ CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, and the text frame that it was."""
+    """A message, and the text frame that it was parsed from."""
 
     text: str
     message: Message
@@ -144,7 +144,7 @@ class LiveConnection:
     def _cut(self) -> None:
         """Cut sockets that are still open: a closed transport waits until everything was read."""
         for tcp in self._tcp:
-            with suppress(OSError):  # it has ended in order
+            with suppress(OSError):  # it has ended gracefully
                 tcp.shutdown(socket.SHUT_RDWR)
 
     @property
@@ -261,7 +261,7 @@ def _parse(text: str) -> Message | None:
             if isinstance(code, str):
                 refusal = Error.model_validate({**sent, "code": protocol.ErrorCode.INTERNAL})
                 raise _refused(refusal, code) from error
-        raise ConnectionLost("what answers there does not speak this protocol") from error
+        raise ConnectionLost("the server speaks another protocol") from error
 
 
 def _refused(error: Error, code: str) -> Refused:

@@ -14,7 +14,7 @@ from transcripts.protocol import ConnectParameters, TranscribeParameters
 
 #: The environment variable that names the service.
 URL_VARIABLE = "CLOUDSCRIBE_URL"
-#: Where `make demo` serves.
+#: The URL of `make demo`.
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 #: Parameters that have another name in the commands than in the protocol.
@@ -88,7 +88,7 @@ def engine_options(options: Iterable[str]) -> str:
 
 
 def connect_parameters(conversation: str, *, language: str | None = None) -> ConnectParameters:
-    """Return the parameters of a viewer; `language` is what is translated into.
+    """Return the parameters of a viewer; `language` is the target of translations.
 
     Raises:
         UsageError: `conversation` is not a conversation id, or `language` not a BCP 47 tag.

@@ -31,7 +31,7 @@ News = Caption | Translation | TranslationStatus
 
 
 class Captions:
-    """Drops what was seen before: after a reconnect the snapshot repeats finals."""
+    """Drops captions that were seen before: after a reconnect the snapshot repeats finals."""
 
     def __init__(self) -> None:
         # Sets that know their order.
@@ -39,7 +39,7 @@ class Captions:
         self._translated: dict[str, None] = {}
 
     def unseen(self, message: Any) -> Iterator[News]:
-        """Yield what is new in `message`: no final a second time, and no heartbeats."""
+        """Yield the new captions in `message`: no repeated final, no heartbeat."""
         if isinstance(message, Snapshot):
             candidates: tuple[Any, ...] = message.utterances
         elif isinstance(message, News):
@@ -79,8 +79,8 @@ async def follow(
 
     With a language in `parameters`, translations are yielded, too, each final one once.
 
-    `on_connected` gets the snapshot with which a connection begins, before what is new in it.
-    `on_retry` gets why a connection ended, and the seconds until the next attempt.
+    `on_connected` gets each connection's first snapshot, before its new captions are yielded.
+    `on_retry` gets the error that ended a connection, and the seconds until the next attempt.
 
     Raises:
         NoConnection: the first connection could not be made. Later ones are retried for ever.

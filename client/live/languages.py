@@ -57,11 +57,11 @@ class Languages(Model):
 
 
 async def ask_for_languages(base: str) -> Languages:
-    """Ask the service at `base`, a URL as people know it.
+    """Request the languages of the service at `base`, the URL that people use.
 
     Raises:
         UsageError: `base` is not a URL.
-        NoConnection: nobody answers there, or not as this service does.
+        NoConnection: nothing answers there, or another kind of server.
     """
     url = languages_url(base)
     patience = aiohttp.ClientTimeout(total=CONNECT_SECONDS)

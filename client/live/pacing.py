@@ -23,5 +23,5 @@ class Schedule:
         return self.start + self.format.seconds(sent)
 
     def wait(self, sent: int, now: float) -> float:
-        """Return how long to wait before that frame may go, 0 when it is late."""
+        """Return how long to wait before that frame may be sent; 0 if it is late."""
         return max(0.0, self.due(sent) - now)

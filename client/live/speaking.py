@@ -1,4 +1,4 @@
-"""Stream audio into a conversation: send frames, receive results, and end in order."""
+"""Stream audio into a conversation: send frames, receive results, and end gracefully."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _OPEN = 100
 
 @dataclass(frozen=True, slots=True)
 class CaptionLine:
-    """A caption, and its translation where there is one. `foreign`: it is lacking."""
+    """A caption with its translation; `foreign` marks one whose translation is missing."""
 
     caption: Caption
     translation: Translation | None = None
@@ -47,7 +47,7 @@ class Held:
 
     @property
     def due(self) -> float | None:
-        """When `late` yields the next line, on the clock of `take`."""
+        """The time at which `late` yields the next line, on the clock of `take`."""
         return next((final.until for final in self._waiting.values()), None)
 
     def take(self, news: Caption | Translation, now: float) -> Iterator[CaptionLine]:
@@ -65,14 +65,14 @@ class Held:
         yield from self._ready()
 
     def late(self, now: float) -> Iterator[CaptionLine]:
-        """Yield finals that waited too long, in their own language, and what waited for them."""
+        """Yield overdue finals untranslated, and the translated finals that they held up."""
         for final in self._waiting.values():
             if final.line is None and final.until <= now:
                 final.line = CaptionLine(final.caption, foreign=True)
         yield from self._ready()
 
     def rest(self) -> Iterator[CaptionLine]:
-        """Yield all that still wait, because no more translations will come."""
+        """Yield all waiting finals, because no more translations will come."""
         return self.late(float("inf"))
 
     def _translate(self, translation: Translation) -> Iterator[CaptionLine]:
@@ -114,7 +114,7 @@ def is_readable(language: str, wanted: str) -> bool:
 async def translated(
     news: AsyncGenerator[News, None], held: Held
 ) -> AsyncGenerator[CaptionLine | TranslationStatus, None]:
-    """Yield the lines to show, as `held` decides, and whether translations fail.
+    """Yield captions in the order in which `held` releases them, and changes of status.
 
     Raises:
         ClientError: what `news` raises.

@@ -41,9 +41,9 @@ def open_bucket(name: str | None) -> Bucket:
     HEAD does not distinguish a missing bucket from a missing recording.
 
     Raises:
-        UsageError: no bucket is named, or by a name that no bucket has.
+        UsageError: no bucket is named, or its name is invalid.
         AccessRefused: AWS denies access, or there is no such bucket.
-        NoStorage: nobody answers.
+        NoStorage: S3 does not answer.
     """
     if not name:
         raise UsageError(
@@ -61,7 +61,7 @@ def explained(bucket: str) -> AbstractContextManager[None]:
 
 
 def explanation(error: Exception, bucket: str) -> ClientError:
-    """Return an error of S3 as one of the client; see `client.aws.explanation`."""
+    """Convert an error of S3 to a `ClientError`; see `client.aws.explanation`."""
     return aws.explanation(error, _resource(bucket))
 
 

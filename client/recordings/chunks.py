@@ -1,4 +1,4 @@
-"""Assign the files of a folder to the chunks of a session, and say which chunks it has. Pure.
+"""Assign the files of a folder to the chunks of a session, and describe the session. Pure.
 
 Files that are named `chunk-7.webm` keep their names and numbers. Others become `chunk-001`,
 `chunk-002`, ... in the natural order of their names (`part 2` before `part 10`), with their
@@ -54,7 +54,7 @@ def _numbered(session: Session, names: Sequence[str]) -> list[tuple[str, str]]:
     for place, name in enumerate(names, 1):
         suffix = _SUFFIX.search(name)
         if suffix is None:
-            raise UsageError(f"{name}: a chunk's name ends in what it is, such as .webm or .mp3")
+            raise UsageError(f"{name}: a chunk's name needs a suffix such as .webm or .mp3")
         keys.append((name, key_in(session, f"chunk-{place:0{digits}}{suffix[0]}")))
     return keys
 
@@ -63,7 +63,7 @@ def key_in(session: Session, name: str) -> str:
     """Return the key of a chunk by its name with its suffix.
 
     Raises:
-        UsageError: the key would be longer than keys are.
+        UsageError: the key would be invalid, for example too long.
     """
     key = f"{session.chunks_prefix.removesuffix('chunk-')}{name}"
     try:
@@ -85,7 +85,7 @@ def natural_order(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
 
 
 def describe_session(numbers: Collection[int], known: SessionMetadata | None) -> SessionMetadata:
-    """Return the metadata of a session with these chunks; `known` is what it said before.
+    """Return the metadata of a session with these chunks; `known` is the present one.
 
     Chunks that were announced before stay announced, because they may still be uploaded.
 
@@ -103,7 +103,7 @@ def describe_session(numbers: Collection[int], known: SessionMetadata | None) ->
 
 
 def announced_chunks(metadata: SessionMetadata, seen: Collection[int]) -> range:
-    """Return the numbers of the chunks that `metadata` announces, where `seen` are there.
+    """Return the numbers of the chunks that `metadata` announces; `seen` were uploaded.
 
     The rule for the first one is that of `transcripts.documents.SessionMetadata`.
     """

@@ -1,6 +1,6 @@
 """Fetch a transcript from the bucket, or captions of it.
 
-The bucket has no captions of a session's single chunks; they are made here, as all others are, by
+The bucket has no captions of a session's single chunks, so these are made here, by
 `transcripts.captions.formats`.
 """
 
@@ -24,7 +24,7 @@ def fetch(
     """Return a transcript in a format, as UTF-8; None if there is no transcript.
 
     Raises:
-        UnreadableDocument: captions are to be made of something that is no transcript or too large.
+        UnreadableDocument: the object is no transcript, or too large.
         ClientError, BotoCoreError: of botocore, see `transcripts.recordings.objects`.
     """
     suffix = f".{wanted}"

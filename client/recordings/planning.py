@@ -40,11 +40,11 @@ class Planned:
 
     @property
     def item(self) -> Item:
-        """The recording in the form that `client.recordings.uploading.transfers` takes."""
+        """The argument for `client.recordings.uploading.transfers`."""
         return Item(self.source, self.replaces)
 
     def refusal(self) -> ClientError | None:
-        """Return why it is not uploaded; None if it is, or is there."""
+        """Return why the file must not be uploaded; None if it may be, or is there already."""
         where = f"{self.source.path}: another recording is at {self.source.key}"
         advice = "Give this one another name (--name, --session), or insist by --force"
         if self.verdict is UploadVerdict.TRANSCRIBED:
@@ -61,12 +61,12 @@ class Planned:
 
 
 def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str]]:
-    """Return where files go: below `uploads/`, by their own names or by `name`.
+    """Return the keys of files: below `uploads/`, under their own names or `name`.
 
     A `name` that ends in a slash is a folder; another one is for a single file.
 
     Raises:
-        UsageError: two files would go to the same place, or one to none.
+        UsageError: two files would get the same key.
     """
     name = name.removeprefix(UPLOADS) if name else ""
     if name and not name.endswith("/") and len(files) > 1:
@@ -78,7 +78,7 @@ def upload_keys(files: Sequence[Path], name: str | None) -> list[tuple[Path, str
     taken: dict[str, Path] = {}
     for path, key in keys:
         if key in taken:
-            raise UsageError(f"{taken[key]} and {path} would both be {key}: upload one by --name")
+            raise UsageError(f"{taken[key]} and {path} would both be {key}: rename one by --name")
         taken[key] = path
     return keys
 
@@ -186,13 +186,13 @@ def plan_session(
 
 
 def announce(bucket: Bucket, session: Session, numbers: Collection[int]) -> SessionMetadata:
-    """Write the metadata of a session, unless they say the same already; return them.
+    """Write the metadata of a session unless they are the same already; return them.
 
     They are written before the chunks, so that missing chunks show even if the upload breaks off,
     and so that the combiner waits for all of them.
 
     Raises:
-        UsageError: there are too many.
+        UsageError: there are too many chunks.
         Contended: others kept writing it.
     """
     documents, key = bucket.documents, session.metadata_key

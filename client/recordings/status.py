@@ -1,8 +1,8 @@
 """The status of a recording or a session, read from the bucket, as text and as JSON.
 
-Nothing is asked but the bucket: a transcript is there, or a failure, or the audio alone, which
+The bucket alone shows the status: it holds a transcript, or a failure, or only the audio, which
 then waits for either. `transcripts.recordings.sessions` decides when a session's transcript can be
-written; here it only shows whether it has been.
+written; this module only shows whether it was.
 """
 
 from __future__ import annotations
@@ -167,16 +167,16 @@ class SessionStatus:
 
     session: Session
     state: RecordingState
-    #: How many chunks are announced; None if nobody has announced it.
+    #: The number of announced chunks; None if it was not announced.
     expected: int | None
     transcribed: int
-    #: Those that are there and wait.
+    #: Uploaded chunks that wait for their transcript.
     waiting: tuple[int, ...] = ()
-    #: Those that were announced and are not there.
+    #: Announced chunks that are not uploaded.
     not_uploaded: tuple[int, ...] = ()
-    #: Why each of these is not in the transcript, or will not be.
+    #: Chunks that the transcript lacks or will lack, each with the reason.
     gaps: Mapping[int, str] = field(default_factory=dict)
-    #: Whether there is a transcript, be it of fewer chunks than there are by now.
+    #: Whether there is a transcript, perhaps of fewer chunks than are uploaded now.
     readable: bool = False
     notes: tuple[str, ...] = ()
 

@@ -50,7 +50,7 @@ class Target:
 
 
 def target(key: str | None, session: str | None) -> Target:
-    """Return what is meant: a key, a file that was uploaded by its name, or a session.
+    """Return the target that a command names: a key, an uploaded file's name, or a session.
 
     Raises:
         UsageError: it is none of these, or both.
@@ -74,7 +74,7 @@ def session_of(user: str | None, name: str) -> Session:
     """Return a session by its user and name, or by both in one as `USER/SESSION`.
 
     Raises:
-        UsageError: nothing can have such a name.
+        UsageError: the name is invalid.
     """
     if user is None:
         user, slash, name = name.partition("/")
@@ -93,9 +93,9 @@ def poll_status(
     on_lost: Callable[[NoStorage], object],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Status]:
-    """Read the status again and again until it is final, and yield each.
+    """Poll the status until it is final; yield every answer.
 
-    A bucket that cannot be reached is tried again; `on_lost` is called once each time it is lost.
+    An unreachable bucket is retried; `on_lost` is called once per outage.
 
     Raises:
         AccessRefused: the rights have changed meanwhile.

@@ -49,7 +49,7 @@ _BLOCK: Final = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that can be read, and what it was when it was looked at."""
+    """A readable file, with its size and modification time when it was checked."""
 
     path: Path
     key: str
@@ -67,7 +67,7 @@ class Item:
 
 
 def readable(path: Path, key: str) -> Source:
-    """Return a file as a source.
+    """Check that a file can be read, and return it as a `Source`.
 
     Raises:
         UnreadableAudio: there is no such file, or nothing in it.
@@ -88,9 +88,9 @@ def readable(path: Path, key: str) -> Source:
 def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
     """Return why a file could not be transcribed, as far as its header shows; None if it could.
 
-    None also for a file that FFmpeg is not done with after `patience` seconds, for there are
-    headers with which it reads all that follows. It reads in a thread of its own, because
-    Python handles no Ctrl-C while FFmpeg reads.
+    Returns None, too, if FFmpeg is not done after `patience` seconds, because some headers make it
+    read the whole file. It reads in a thread of its own, because Python handles no Ctrl-C while
+    FFmpeg reads.
     """
     seen: Future[None] = Future()
 
@@ -116,24 +116,24 @@ def not_audio(source: Source, *, patience: float = LOOK_SECONDS) -> str | None:
 
 
 class UploadVerdict(Enum):
-    """What is to be done with a file."""
+    """The decision whether a file is uploaded, and why not."""
 
     UPLOAD = auto()
-    #: The same bytes are there.
+    #: The bucket has the same bytes.
     SKIP = auto()
-    #: Others have a transcript.
+    #: Other bytes have that key and a transcript.
     TRANSCRIBED = auto()
-    #: Others wait for their transcript.
+    #: Other bytes have that key and wait for their transcript.
     WAITS = auto()
 
 
 def verdict(
     *, there: bool, same: bool, transcribed: bool, failed: bool, force: bool
 ) -> UploadVerdict:
-    """Return what to do with a file, by what the bucket has at its place.
+    """Decide about a file from what the bucket has at its key.
 
-    The same bytes are sent again only where they have no transcript and somebody insists, to have
-    them tried again after a failure.
+    The same bytes are uploaded again only with `force` and without a transcript, which makes the
+    server try them again after a failure.
     """
     if same and (transcribed or not force):
         return UploadVerdict.SKIP
@@ -148,8 +148,8 @@ def same_bytes(source: Source, listed: ObjectVersion) -> bool:
     """Return whether an object holds the bytes of a file, as far as its ETag shows.
 
     The ETag is an MD5 digest, or that of the parts' digests with their number (S3's user guide,
-    "Checking object integrity"). Of parts that another program made larger, and under a key of
-    one's own (KMS), it shows nothing: then the answer is no.
+    "Checking object integrity"). It shows nothing if another program uploaded parts of another
+    size, or if the object is encrypted with a KMS key: then the answer is no.
     """
     if listed.size != source.size:
         return False
@@ -165,7 +165,7 @@ def same_bytes(source: Source, listed: ObjectVersion) -> bool:
 
 
 def part_bytes(size: int) -> int:
-    """Return how large the parts of a file are that has `size` bytes; as s3transfer has it."""
+    """Return the size of the parts in which s3transfer uploads a file of `size` bytes."""
     part = PART_BYTES
     while -(-size // part) > _MAX_PARTS:
         part *= 2
@@ -191,7 +191,7 @@ def _digest(path: Path, size: int, begin: int = 0) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class BytesSent:
-    """More of a file is there; negative where an attempt is begun again. Bytes."""
+    """Bytes of a file were sent; negative when an attempt starts again."""
 
     item: Item
     size: int
@@ -199,7 +199,7 @@ class BytesSent:
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
-    """A file is there, or why it is not."""
+    """The upload of a file succeeded, or failed with `error`."""
 
     item: Item
     error: ClientError | None = None
@@ -209,7 +209,7 @@ Event: TypeAlias = BytesSent | FileDone
 
 
 def transfers(bucket: Bucket, items: Sequence[Item]) -> Generator[Event, None, None]:
-    """Upload files, several at once; yield what happens. Close it to stop.
+    """Upload files, several at once, and yield progress. Close the generator to stop.
 
     Raises:
         AccessRefused, NoStorage: nothing more can be uploaded; what is complete stays.
@@ -298,7 +298,7 @@ def _problem(bucket: Bucket, item: Item, future: TransferFuture) -> ClientError 
 
 
 def find(bucket: Bucket, key: str) -> ObjectVersion | None:
-    """Return the facts of one object in a listing; None if there is none."""
+    """Return the version of one object, from a listing; None if there is none."""
     first = next(bucket.objects.list(key), None)  # no key that begins with it sorts before
     return first if first is not None and first.key == key else None
 

@@ -81,7 +81,7 @@ export interface Ack {
   lag: number
 }
 /**
- * The PCM that follows; overrides the query's `sampleRate` and `channels`.
+ * The format of the binary frames; overrides the query's `sampleRate` and `channels`.
  */
 export interface AudioFormat {
   encoding?: 'pcm_s16le'
@@ -122,7 +122,7 @@ export interface Closed {
   finals: number
 }
 /**
- * Query of `WS /api/stt/connect`.
+ * Query parameters of `WS /api/stt/connect`.
  */
 export interface ConnectParameters {
   /**
@@ -169,7 +169,7 @@ export interface Final {
    */
   speaker: string
   /**
-   * who of several people at one microphone, as the engine tells them apart
+   * label of one of several people at a microphone (diarisation)
    */
   speakerLabel?: string
   /**
@@ -233,7 +233,7 @@ export interface Partial {
    */
   speaker: string
   /**
-   * who of several people at one microphone, as the engine tells them apart
+   * label of one of several people at a microphone (diarisation)
    */
   speakerLabel?: string
   /**
@@ -301,7 +301,7 @@ export interface Snapshot {
   seq: number
 }
 /**
- * A finished utterance: what a `final` promises, and what is stored.
+ * A finished utterance: the content of a `final`, and of the stored item.
  *
  * `timestamp` is the wall-clock moment at which the utterance began; together with
  * `utterance_id` it makes the key, so storing an utterance twice is the same as once.
@@ -318,7 +318,7 @@ export interface Utterance {
    */
   speaker: string
   /**
-   * who of several people at one microphone, as the engine tells them apart
+   * label of one of several people at a microphone (diarisation)
    */
   speakerLabel?: string
   /**
@@ -387,7 +387,7 @@ export interface TranslationStatus {
   state: 'ok' | 'failing'
 }
 /**
- * Query of `WS /api/stt/transcribe`.
+ * Query parameters of `WS /api/stt/transcribe`.
  */
 export interface TranscribeParameters {
   /**

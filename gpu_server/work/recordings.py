@@ -472,7 +472,7 @@ class RecordingTranscriber:
             log.warning("storage_refused", code=_code(error))
             raise StorageFailed(f"S3 refused: {_code(error)}.", retry_after=10) from error
         except (Contended, UnreadableDocument) as error:
-            log.warning("storage_in_the_way", error=type(error).__name__)
+            log.warning("storage_conflict", error=type(error).__name__)
             raise StorageFailed(f"S3: {error}.", retry_after=10) from error
         except (BotoCoreError, HTTPClientError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -136,7 +136,7 @@ class Cron:
             InvalidCron: it does not fire in every year.
         """
         if self.years != _YEAR.values("*"):
-            raise InvalidCron("year: give *, for it is to fire for ever")
+            raise InvalidCron("year: give *, so that it never stops firing")
         times = sorted(60 * hour + minute for hour in self.hours for minute in self.minutes)
         days = [day.toordinal() for day in _days(*_CYCLE) if self.fires_on(day)]
         # The first firing of the next day, or cycle, follows the last.
@@ -160,11 +160,11 @@ def parse(expression: str) -> Cron:
         raise InvalidCron(f"{expression!r} is not of the form cron(0 8 ? * MON-FRI *)")
     minutes, hours, day_of_month, months, day_of_week, years = fields
     if (day_of_month == "?") == (day_of_week == "?"):
-        raise InvalidCron("give ? for the day of month or for the day of week, and for one only")
+        raise InvalidCron("give ? for either the day of month or the day of week")
     _check(day_of_month, _DAY_FORMS, _DAY)
     _check(day_of_week, _WEEKDAY_FORMS, _WEEKDAY)
     if "#" in day_of_week and "," in day_of_week:
-        raise InvalidCron("day of week: with # there is room for one value only")
+        raise InvalidCron("day of week: # allows one value only")
     cron = Cron(
         _MINUTE.values(minutes),
         _HOUR.values(hours),

@@ -26,9 +26,9 @@ def regions_of(endpoint: str) -> frozenset[str]:
 
 @cache
 def medical_regions() -> frozenset[str]:
-    """Return where Transcribe Medical streams.
+    """Return the regions in which Transcribe Medical streams.
 
-    Endpoints do not show it. These are the regions that Amazon Chime SDK's API takes for it.
+    No list of endpoints has them, so these are the regions that Amazon Chime SDK's API accepts.
     """
     chime = botocore.session.get_session().get_service_model("chime-sdk-meetings")
     return frozenset(chime.shape_for("TranscribeMedicalRegion").metadata["enum"]) - {"auto"}

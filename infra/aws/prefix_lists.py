@@ -1,8 +1,8 @@
 """The ids of AWS's prefix list of the addresses from which CloudFront connects to origins.
 
 Each region has its own id of `com.amazonaws.global.cloudfront.origin-facing`. CloudFormation cannot
-look it up, and a lookup at synth would need credentials. The ids have not changed since the lists
-exist. Source: AWS Networking & Content Delivery blog, "Limit access to your
+look it up, and a lookup at synth would need credentials. The ids have not changed since the
+lists were introduced. Source: AWS Networking & Content Delivery blog, "Limit access to your
 origins using the AWS-managed prefix list for Amazon CloudFront" (2022). To check one, or to find
 that of another region:
 

@@ -29,7 +29,7 @@ SIGN_IN: Final = (
 
 
 class ServiceLinkedRoles(Protocol):
-    """The used part of boto3's client of IAM."""
+    """The part of boto3's IAM client that is used here."""
 
     def create_service_linked_role(self, *, AWSServiceName: str) -> object:  # noqa: N803 - AWS's name
         """Make the role of a service."""
@@ -63,7 +63,7 @@ def missing_credentials() -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the role, or only look for credentials; return the exit status."""
+    """Make ECS's role, or only look for credentials; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.commands.account")
     parser.add_argument("--signed-in", action="store_true", help="only look for credentials")
     if parser.parse_args(arguments).signed_in:

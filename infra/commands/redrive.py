@@ -177,7 +177,7 @@ def move(
                 reason = task.get("FailureReason", "no reason was given")
                 raise NotRedriven(f"SQS stopped ({task['Status']}): {reason}")
         if time.monotonic() >= deadline:
-            raise NotRedriven(f"SQS still moves after {PATIENCE:g} s and goes on; look again later")
+            raise NotRedriven(f"SQS has moved for {PATIENCE:g} s and goes on; check again later")
         time.sleep(PAUSE)
 
 
@@ -266,11 +266,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Send dead letters back, or list them; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.commands.redrive",
-        description="Sends back what failed, once it is mended.",
+        description="Sends dead letters back, once the cause is fixed.",
     )
     parser.add_argument("environment", help="e.g. demo")
-    parser.add_argument("queue", nargs="?", choices=list(QUEUES), help="without it: list them all")
-    parser.add_argument("--list", action="store_true", help="only print how many there are")
+    parser.add_argument("queue", nargs="?", choices=list(QUEUES), help="default: list all queues")
+    parser.add_argument("--list", action="store_true", help="only print the number of messages")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     chosen = parser.parse_args(arguments)
     names = [chosen.queue] if chosen.queue else list(QUEUES)

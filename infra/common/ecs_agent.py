@@ -1,4 +1,4 @@
-"""The role and the disk of machines on which ECS's agent runs tasks."""
+"""The role and the disk of EC2 machines that run tasks of ECS."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def make_agent_role(scope: Construct, cluster: ecs.Cluster, description: str) ->
 
 
 def with_machines(cluster: ecs.Cluster, scope: Construct, construct_id: str) -> ecs.ICluster:
-    """Return the same cluster as one with machines, which the CDK does not know by itself."""
+    """Return the cluster marked as having EC2 capacity, which the CDK does not detect."""
     return ecs.Cluster.from_cluster_attributes(
         scope,
         construct_id,

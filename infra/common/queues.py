@@ -15,7 +15,7 @@ RETENTION = Duration.days(14)
 def make_queue_with_dead_letters(
     scope: Construct, name: str, *, visibility: Duration, attempts: int
 ) -> tuple[sqs.Queue, sqs.Queue]:
-    """Return a queue, and the queue that takes its messages after so many attempts."""
+    """Return a queue, and its dead-letter queue, which gets a message after `attempts` attempts."""
     dead_letters = make_dead_letter_queue(scope, f"{name}DeadLetters")
     queue = sqs.Queue(
         scope,

@@ -40,7 +40,7 @@ class DeliveryConfig(ConfigPart):
     image_readers: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
-        """Yield names that would admit nobody, or everybody."""
+        """Report names that would admit nobody, or everybody."""
         yield from super().problems()
         repository, connection = self.github_repository, self.azure_service_connection
         images = self.images or self.gpu_images

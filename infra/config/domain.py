@@ -33,7 +33,7 @@ class Domain(ConfigPart):
     hosted_zone: HostedZone | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Yield a domain that CloudFront would refuse."""
+        """Report a domain that CloudFront would refuse."""
         yield from super().problems()
         if self.certificate_arn is None:
             yield "certificate_arn", f"is missing: CloudFront needs a certificate for {self.name}"

@@ -1,4 +1,4 @@
-"""Lambda functions of an environment: canary, dependencies, concurrency and logs."""
+"""Settings of an environment's Lambda functions: canary, layer, concurrency and logs."""
 
 from __future__ import annotations
 

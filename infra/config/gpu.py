@@ -67,7 +67,7 @@ class GpuConfig(ConfigPart):
     log_days: LogDays = 14
 
     def problems(self) -> Iterator[Problem]:
-        """Yield machines that could not start, or would never stop."""
+        """Report machines that could not start, or would never stop."""
         yield from super().problems()
         if not self.image:
             yield "image", "is missing: give the folder of a Dockerfile, or an image"
@@ -99,13 +99,13 @@ class GpuConfig(ConfigPart):
 
     @property
     def baked_model(self) -> str:
-        """The model of an image that is built from a folder."""
+        """The Whisper model in an image that is built from a folder."""
         default = "large-v3" if self.transcriber == "whisperx" else "large-v3-turbo"
         return default if self.model is None else self.model
 
     @property
     def baked_languages(self) -> tuple[str, ...]:
-        """The languages whose alignment models such an image has."""
+        """The languages whose alignment models are in an image that is built from a folder."""
         default = ("en",) if self.transcriber == "whisperx" else ()
         return default if self.alignment_languages is None else self.alignment_languages
 

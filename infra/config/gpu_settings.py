@@ -118,7 +118,7 @@ SETTINGS: Final[Mapping[str, _Kind]] = {
 
 
 def problems(settings: Mapping[str, str], *, built_for: str | None) -> Iterator[Problem]:
-    """Yield settings that the server does not know, or would refuse, by their names.
+    """Report settings that the server does not know, or would refuse, by their names.
 
     Args:
         settings: the environment's settings.

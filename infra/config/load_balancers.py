@@ -33,7 +33,7 @@ class SharedLoadBalancer(ConfigPart):
     rule_priority: Annotated[int, within(1, 50_000)] = 100
 
     def problems(self) -> Iterator[Problem]:
-        """Yield malformed attributes."""
+        """Report malformed attributes."""
         yield from super().problems()
         if not is_arn(self.listener_arn, "elasticloadbalancing", ":listener/app/"):
             yield "listener_arn", "is not the ARN of an Application Load Balancer's listener"
@@ -93,7 +93,7 @@ class NoLoadBalancer(ConfigPart):
 
     @property
     def region(self) -> str | None:
-        """None: no field names a region."""
+        """None, because no field has an ARN."""
         return None
 
 

@@ -20,7 +20,7 @@ class NetworkConfig(ConfigPart):
     flow_logs: bool = False
 
     def problems(self) -> Iterator[Problem]:
-        """Yield a network that cannot be cut into subnets."""
+        """Report a network that cannot be cut into subnets."""
         yield from super().problems()
         try:
             network = ipaddress.ip_network(self.cidr)

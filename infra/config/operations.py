@@ -24,7 +24,7 @@ class OperationsConfig(ConfigPart):
     speech_budget_usd: int | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Yield a malformed address, or a budget that alarms at once."""
+        """Report a malformed address, or a budget that alarms at once."""
         yield from super().problems()
         if self.speech_budget_usd is not None and not (
             1 <= self.speech_budget_usd < (self.monthly_budget_usd or 0)

@@ -47,7 +47,7 @@ def read(file: Path) -> dict[str, Any]:
 def with_own_values(
     environments: Iterable[Environment], context: Mapping[str, Any]
 ) -> list[Environment]:
-    """Return the chosen environment, or all, with the values of your own.
+    """Return the chosen environment, or all, merged with the values of your own.
 
     Raises:
         WrongContext: a key is no environment, no environment has the chosen name, or an environment

@@ -24,7 +24,7 @@ class Check:
     """A rule about the values of a field other than None."""
 
     accepts: Callable[[Any], object]
-    #: What is wrong, for people; `{}` stands for the value.
+    #: The problem in words; `{}` stands for the value.
     problem: str
 
 

@@ -101,7 +101,7 @@ class Allowed(ConfigPart):
     medical: bool = False
 
     def problems(self) -> Iterator[Problem]:
-        """Yield names that Transcribe would refuse."""
+        """Report names that Transcribe would refuse."""
         yield from super().problems()
         for field in ("vocabularies", "vocabulary_filters", "language_models"):
             names: tuple[str, ...] = getattr(self, field)
@@ -135,7 +135,7 @@ class TranscribeConfig(ConfigPart):
         return "allowed" if self.allowed.medical else "never"
 
     def problems(self) -> Iterator[Problem]:
-        """Yield values with which the service would not start, or no stream would succeed."""
+        """Report values with which the service would not start, or no stream would succeed."""
         yield from super().problems()
         yield from self._option_problems()
         if self.medical != "never":

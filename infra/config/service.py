@@ -75,7 +75,7 @@ class ServiceConfig(ConfigPart):
     log_days: LogDays = 14
 
     def problems(self) -> Iterator[Problem]:
-        """Yield values that ECS or Transcribe would refuse, or that would lose finals."""
+        """Report values that ECS or Transcribe would refuse, or that would lose finals."""
         yield from super().problems()
         yield from self._size_problems()
         yield from self._viewer_problems()
@@ -154,7 +154,7 @@ def list_speech_services(service: ServiceConfig) -> tuple[str, ...]:
 
 
 def machine_problems(service: ServiceConfig) -> Iterator[Problem]:
-    """Yield choices that one small machine cannot satisfy."""
+    """Report choices that one small machine cannot satisfy."""
     for field in ("cpu", "memory_mib"):
         if getattr(service, field) != ServiceConfig.model_fields[field].default:
             yield (

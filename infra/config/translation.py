@@ -33,7 +33,7 @@ class TranslationConfig(ConfigPart):
     region: str | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Yield languages and names that Translate does not know."""
+        """Report languages and names that Translate does not know."""
         yield from super().problems()
         for language in self.languages:
             if not _LANGUAGE.fullmatch(language) or code_of(language) is None:

@@ -233,7 +233,7 @@ def _alarm(alarm: Resource, _resources: EnvironmentResources) -> Quantities:
 
 
 def _scaling_policy(policy: Resource, _resources: EnvironmentResources) -> Quantities:
-    """Count the alarms that target tracking makes by itself."""
+    """Count the alarms that target tracking creates automatically."""
     if policy.value("PolicyType") != "TargetTrackingScaling":
         return
     metrics = 1

@@ -15,7 +15,7 @@ from infra.wording import suggest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A machine that a group may start."""
+    """An EC2 instance as it is billed: its type, market, volumes and address."""
 
     instance_type: str
     spot: bool
@@ -27,7 +27,7 @@ class Choice:
 
     @property
     def price(self) -> Price:
-        """The price of the machine itself."""
+        """The price of the instance, without volumes and address."""
         dollars = prices.INSTANCES[self.instance_type]
         kind = "Spot" if self.spot else "on demand"
         return Price(
@@ -37,7 +37,7 @@ class Choice:
 
 
 def list_choices(group: Resource, resources: EnvironmentResources) -> list[Choice]:
-    """Return the machines that a group may start, in its order of preference.
+    """Return the instances that an Auto Scaling group may start, in its order of preference.
 
     Raises:
         UnpricedResource: a type is not in the table, or not known before deployment.
@@ -64,7 +64,7 @@ def _without_price(kind: object) -> str:
 
 
 def find_own_machine(instance: Resource, resources: EnvironmentResources) -> Choice:
-    """Return the machine of a template's instance.
+    """Return a single EC2 instance, which belongs to no group.
 
     Raises:
         UnpricedResource: its type is not in the table, or its CPU may cost more than its price.

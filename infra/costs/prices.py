@@ -122,7 +122,7 @@ METRICS_OF_SCHEDULED: Final[Mapping[str, tuple[str, ...]]] = {
 #: of the metrics with the dimensions of a cluster, and of a service and its task family.
 INSIGHTS_METRICS_PER_CLUSTER: Final = 13
 INSIGHTS_METRICS_PER_SERVICE: Final = 25
-#: Alarms that target tracking makes by itself: one upwards, one downwards.
+#: Alarms that target tracking creates automatically: one upwards, one downwards.
 ALARMS_PER_TARGET_TRACKING: Final = 2
 
 # --- always on: small things ------------------------------------------------------------------

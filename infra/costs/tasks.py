@@ -37,7 +37,7 @@ def count_tasks(service: Resource, resources: EnvironmentResources) -> Decimal:
 def split(service: Resource, count: Decimal) -> Tasks:
     """Split tasks as a capacity provider strategy does: a base, then by weight.
 
-    Where weights do not divide the rest evenly, the greater part is taken to run on demand.
+    If weights do not divide the rest evenly, the share on demand is rounded up.
     """
     base: dict[str, Decimal] = {}
     weight: dict[str, Decimal] = {}

@@ -84,11 +84,11 @@ class Resource:
 
 
 def resolve(value: Any, parameters: Mapping[str, Any]) -> Any:
-    """Return a value with references to parameters and conditions replaced.
+    """Replace a reference to a parameter, or an `Fn::If`, by its value.
 
-    A condition is not evaluated: of two numbers the greater one is taken, else the first value
-    that is not left out, so that an estimate is rather too high. What only AWS knows stays as
-    it is; what is left out becomes None.
+    Conditions are not evaluated. Of two numbers the greater one is taken, so that an estimate is
+    rather too high; otherwise the first branch that is not `AWS::NoValue`. `AWS::NoValue` itself
+    becomes None. Other references stay, because only AWS can resolve them.
     """
     match value:
         case {"Ref": "AWS::NoValue"}:
@@ -136,15 +136,15 @@ class EnvironmentResources:
         self._all = [resource for stack in stacks for resource in _resources(stack)]
 
     def __iter__(self) -> Iterator[Resource]:
-        """Iterate over them, stack by stack."""
+        """Iterate over the resources, stack by stack."""
         return iter(self._all)
 
     def of(self, *types: str) -> list[Resource]:
-        """Return those of some types."""
+        """Return the resources of these types."""
         return [resource for resource in self._all if resource.type in types]
 
     def referred(self, resource: Resource, *path: str, kind: str) -> Resource:
-        """Return the one of type `kind` that a property refers to.
+        """Return the resource of type `kind` to which the property at `path` refers.
 
         Raises:
             UnpricedResource: it is not in the same template.

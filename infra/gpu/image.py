@@ -18,7 +18,7 @@ from constructs import Construct
 from infra.common.artifacts import ROOT
 from infra.common.images import refer_to_image
 
-#: What the folder's Dockerfile may copy besides the folder itself; see ARCHITECTURE.md, "Rooms".
+#: Folders that the Dockerfile may copy besides its own; see ARCHITECTURE.md, "Rooms".
 SHARED_ROOMS: Final = ("foundation", "speech", "transcripts")
 
 

@@ -18,8 +18,8 @@ visible in the queue again.
 Callers also need a secret. Secrets Manager generates it ($0.40 a month), ECS passes it to the
 container, and CloudFormation to the router, because from inside the network Secrets Manager is only
 reachable through an endpoint, for $7.30 a month and zone. In return, whoever may read the router's
-configuration may read the secret. The two speak HTTP inside the network, not TLS. Requests carry
-the key of an object, no audio.
+configuration may read the secret. Router and server speak HTTP inside the network, not TLS.
+Requests carry the key of an object, no audio.
 
 To change the secret, change `SECRET_FIELD` and deploy, as in `infra.live.entrances`. The server
 refuses a router that still sends the old secret; that router queues its recordings until it is

@@ -1,4 +1,4 @@
-"""What all entrances, the ways from CloudFront to the service, have in common.
+"""The interface of all entrances, which are the ways from CloudFront to the service.
 
 `shared_entrance`, `dedicated_entrance` and `machine_entrance` implement them. They suit sockets
 that stay open for hours. A viewer gets a heartbeat every ten seconds. A speaker sends audio, or

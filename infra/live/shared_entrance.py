@@ -46,7 +46,7 @@ class SharedEntrance(Construct):
         self._secret = make_edge_secret(self)
 
     def serve(self, target_group: elbv2.ApplicationTargetGroup) -> None:
-        """Add the rule."""
+        """Add the rule that forwards `/api/*` to the service."""
         listener = elbv2.ApplicationListener.from_application_listener_attributes(
             self,
             "Listener",

@@ -1,4 +1,4 @@
-"""What capabilities need to know of the network that they run in."""
+"""The network of an environment, as the capabilities in it see it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class EnvironmentNetwork(Protocol):
 
     @property
     def task_subnets(self) -> ec2.SubnetSelection:
-        """Where tasks and machines run; they can reach AWS from there."""
+        """The subnets of tasks and machines, which can reach AWS."""
 
     @property
     def inner_subnets(self) -> ec2.SubnetSelection:
-        """Where an internal load balancer and functions run; nothing enters from outside."""
+        """The subnets of internal load balancers and functions; nothing enters from outside."""
 
     @property
     def public_addresses(self) -> bool:

@@ -11,7 +11,7 @@ from constructs import Construct
 from infra.config.operations import OperationsConfig
 from infra.operations.notices import Notices
 
-#: What people are notified of: kind of cost, and its share of the budget in percent.
+#: The notifications: kind of cost, and its share of the budget in percent.
 STEPS: Final[tuple[tuple[Literal["ACTUAL", "FORECASTED"], int], ...]] = (
     ("ACTUAL", 80),
     ("ACTUAL", 100),

@@ -1,4 +1,4 @@
-"""What alarms and dashboards observe: the capabilities of an environment, as built."""
+"""The constructs of an environment that alarms and dashboards observe."""
 
 from __future__ import annotations
 

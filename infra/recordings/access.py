@@ -1,4 +1,4 @@
-"""What functions and tasks may do in the bucket of recordings, by the keys of its objects.
+"""The rights of functions and tasks in the bucket of recordings, by object keys.
 
 Every role may also list the bucket. Without that right S3 answers 403 in place of 404 for an object
 that does not exist, and most lookups are for such objects. The right cannot be limited to a prefix,

@@ -1,4 +1,4 @@
-"""What the flow of recordings needs to know of the server that transcribes them."""
+"""The server that transcribes recordings, as the flow of recordings sees it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from infra.config.gpu import GpuConfig
 class TranscriptionTarget:
     """A server for recordings. `infra.stacks` fills it in from the GPU server's construct."""
 
-    #: What the environment chose: capacity, schedule and assumed speed.
+    #: The environment's settings: capacity, schedule and assumed speed.
     config: GpuConfig
-    #: Where the router posts a recording, such as `http://transcriber.NAMESPACE:8000`.
+    #: The URL to which the router posts, such as `http://transcriber.NAMESPACE:8000`.
     url: str
     #: The shared secret, as a reference that CloudFormation resolves.
     token: str
-    #: Where the router has to run to reach `url`.
+    #: The placement in which the router can reach `url`.
     router_placement: VpcPlacement
     #: The ECS service whose desired count the batch worker sets.
     cluster_name: str

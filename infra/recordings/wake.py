@@ -1,7 +1,7 @@
 """The queue by which the router wakes the batch worker when it has queued a recording.
 
 It is a FIFO queue. It deduplicates by an id that the router derives from the time, so SQS keeps one
-wake of all within 15 seconds. All wakes are in one group, so they are delivered one at a time. A
+wake per 15 seconds. All wakes are in one group, so they are delivered one at a time. A
 thousand simultaneous uploads therefore start one run of the batch worker, and never two at once,
 without concurrency taken from the account. From its network the router can reach SQS, but no other
 service that could invoke a function.

@@ -15,7 +15,7 @@ def make_headers_policy(
     """Return a policy that sends `page_headers(*sockets)`.
 
     It does not override an existing Content-Security-Policy, because a function at the edge may
-    name more sockets. The policy's own one is for answers that no function sees: errors.
+    name more sockets. The policy's own value is for error responses, which no function sees.
     """
     headers = page_headers(*sockets)
     others = ("Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Permissions-Policy")

@@ -47,7 +47,7 @@ FUNCTIONS: Final = Path(__file__).parent / "functions"
 
 
 class ApiOrigin(Protocol):
-    """Where CloudFront passes `/api/*` on to."""
+    """The origin to which CloudFront passes `/api/*`."""
 
     def origin(self, scope: Construct) -> cloudfront.IOrigin:
         """Return the origin for `/api/*`; the resources that it needs are made in `scope`."""

@@ -184,7 +184,7 @@ class Combiner:
         known = chunk_results(session, store.objects.list(session.outcomes_prefix))
         if known.duplicates:
             names = sorted(transcribed_chunk(key).name for key in known.duplicates)
-            self._log.warning("chunks whose number another one has: %s", names[:20])
+            self._log.warning("duplicate chunk numbers: %s", names[:20])
         found_end = store.get(session.end_key, SessionEnd)
         end = found_end.document if found_end else None
         metadata = self._metadata(session)
@@ -208,7 +208,7 @@ class Combiner:
         try:
             found = self._store.get(session.metadata_key, SessionMetadata)
         except UnreadableDocument as error:
-            self._log.warning("metadata.json does not count: %s", error)
+            self._log.warning("metadata.json ignored: %s", error)
             return None
         return found.document if found else None
 

@@ -77,7 +77,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         return
     if happened is None:
         metrics.add_metric(name="EventsPassedOver", unit=MetricUnit.Count, value=1)
-        logger.info("no part of a session: nothing to do", extra=about)
+        logger.info("object ignored: not a part of a session", extra=about)
         return
     about |= {"user_id": happened.session.user_id, "session_id": happened.session.session_id}
     logger.append_keys(**about)

@@ -1,4 +1,4 @@
-"""Limits on the edge's connections, which aiohttp does not have.
+"""Limits that aiohttp lacks: the number of connections, and the time for a client to read.
 
 aiohttp limits the time for a request's head (`keepalive_timeout`, from the last answer on) and for
 the rest of a body after an answer (`lingering_time`). The edge limits requests in work itself.
@@ -28,9 +28,9 @@ class EdgeLimits:
 
     @contextlib.contextmanager
     def work(self, transport: asyncio.Transport | None) -> Iterator[bool]:
-        """Count a request while it is in work; yield False where too many are.
+        """Count a request while the edge works on it; yield False if there are too many.
 
-        A quarter of the connections is kept without a request, so that new ones can displace them.
+        A quarter of the connections stays without a request, so that new ones can displace them.
         """
         if self.in_work >= self.connections.limit - self.connections.limit // 4:
             yield False

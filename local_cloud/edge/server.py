@@ -190,7 +190,7 @@ def passed_close(code: int | None, *, lost: int) -> int:
 
 
 async def handle(request: web.Request) -> web.StreamResponse:
-    """Answer any request."""
+    """Answer a request, with 503 if too many are in work."""
     with request.app[LIMITS].work(request.transport) as is_admitted:
         if not is_admitted:
             text = "Too many requests are in work.\n"

@@ -1,4 +1,4 @@
-"""The environments of processes around the emulator: who uses which AWS, with which credentials."""
+"""The environments of processes around the emulator: which AWS each uses, and its credentials."""
 
 from __future__ import annotations
 

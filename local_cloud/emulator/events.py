@@ -33,7 +33,7 @@ RETRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event for a function, by a number of its own, with its failed attempts."""
+    """An event for a function: its number in the journal, and its failed attempts."""
 
     number: int
     function: str

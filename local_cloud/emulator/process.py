@@ -125,7 +125,7 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """Where it serves, e.g. `http://127.0.0.1:40123`."""
+        """The URL of the emulator, e.g. `http://127.0.0.1:40123`."""
         if self._endpoint is None:
             raise EmulatorError("the emulator was not started")
         return self._endpoint
@@ -206,7 +206,7 @@ class Emulator:
         return await self._process.wait()
 
     async def stop(self) -> int:
-        """End the process in order, or after `STOP_TIMEOUT` by force; return its exit code.
+        """End the process gracefully, or after `STOP_TIMEOUT` by force; return its exit code.
 
         A code other than 0 means that the last changes were not saved. May be called twice. The
         result is 0 where the process had ended before the call.

@@ -269,7 +269,7 @@ def deliver_events(data: Path, snapshots: Snapshots) -> Deliveries:
 
 
 def lock(data: Path) -> TextIO:
-    """Keep other emulators off `data` while the returned file is open.
+    """Lock `data` against other emulators while the returned file is open.
 
     Raises:
         Refused: another emulator uses it.
@@ -335,7 +335,7 @@ def configure(data: Path, port: int) -> None:
 
 
 def announce(port: int) -> None:
-    """Print the address for the parent, which reads nothing more; send stdout to stderr then."""
+    """Print the address for the parent process, then redirect stdout to stderr."""
     print(f"Serving http://{HOST}:{port}", flush=True)  # noqa: T201 - what the parent waits for
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

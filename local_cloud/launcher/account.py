@@ -20,7 +20,7 @@ from botocore.exceptions import ConfigParseError
 from local_cloud.emulator.environment import ignores_endpoints
 from local_cloud.errors import LaunchError
 
-#: The settings of a profile of which one is there when it leads to credentials.
+#: Settings of a profile; one that leads to credentials has at least one of these.
 _SOURCES: Final = (
     "aws_access_key_id",
     "credential_process",
@@ -35,7 +35,7 @@ _INSTEAD: Final = "TRANSCRIBE_ENDPOINT=local does without AWS."
 class AwsAccount:
     """The credentials, region and endpoint that are configured; AWS was not asked."""
 
-    #: Where the credentials are, in words; `None` when there are none.
+    #: The source of the credentials, in words; `None` if there are none.
     credentials: str | None = None
     region: str | None = None
     #: The address that replaces all of AWS's; `None` when there is none.

@@ -1,4 +1,4 @@
-"""`make demo`: starts everything on this machine, keeps it running, and ends it in order.
+"""`make demo`: starts everything on this machine, keeps it running, and ends it gracefully.
 
 The emulator with the CDK's stacks starts first, then the service, then the edge, which is part of
 this process. They end in the reverse order, so that the service can still send its finals to the
@@ -27,9 +27,14 @@ from aiohttp import web
 
 from local_cloud import ROOT, logs
 from local_cloud.edge import server
-from local_cloud.errors import LaunchError
+from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher.account import find_account
-from local_cloud.launcher.data_folder import data_folder, lock_folder
+from local_cloud.launcher.data_folder import (
+    check_not_running,
+    data_folder,
+    existing_parent,
+    lock_folder,
+)
 from local_cloud.launcher.disk import DISK_TO_GO_ON, DISK_TO_START, check_disk, describe_os_error
 from local_cloud.launcher.parts.emulator import EmulatorPart
 from local_cloud.launcher.parts.part import DemoPart, PartFailed, keep_running
@@ -41,7 +46,7 @@ from local_cloud.launcher.ports import HOST, chosen_port, free_port, take_port
 from local_cloud.launcher.preflight import EXIT_FAILURE, EXIT_USAGE
 from local_cloud.launcher.shell_file import shell_file
 from local_cloud.launcher.terminal import print_line
-from local_cloud.launcher.validation import InvalidSettings, validate
+from local_cloud.launcher.validation import validate
 
 DIST = ROOT / "frontend" / "dist"
 #: A signal that follows another within this time is the same request, seconds: `timeout` and
@@ -73,17 +78,20 @@ class Demo:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Run until cancelled; being cancelled ends everything in order.
+        """Run until cancelled; being cancelled ends everything gracefully.
+
+        A start that is refused leaves nothing in the folder.
 
         Raises:
             LaunchError: the folder, the port, the disk or the built page is missing.
             PartFailed: a part does not start or stay up.
         """
         folder = self._folder
-        with lock_folder(folder) as lock, take_port(self._port) as listener:
-            check_disk(shutil.disk_usage(folder).free, DISK_TO_START, folder)
-            if not (DIST / "index.html").exists():
-                raise LaunchError("The web page is not built. `make demo` builds it.")
+        check_not_running(folder)
+        check_disk(shutil.disk_usage(existing_parent(folder)).free, DISK_TO_START, folder)
+        if not (DIST / "index.html").exists():
+            raise LaunchError("The web page is not built. `make demo` builds it.")
+        with take_port(self._port) as listener, lock_folder(folder) as lock:
             server.small_buffers(listener)
             url = f"http://{HOST}:{listener.getsockname()[1]}"
             lock.write_text(json.dumps({"pid": os.getpid(), "url": url}))
@@ -189,6 +197,11 @@ class Demo:
             print_line(line)
 
     @property
+    def has_service(self) -> bool:
+        """Whether the service was started, so that finals may have to reach the queue."""
+        return any(isinstance(part, ServicePart) for part in self._parts)
+
+    @property
     def saved(self) -> bool:
         """Whether the emulator has saved everything."""
         return self._emulator is None or self._emulator.saved
@@ -274,9 +287,8 @@ async def run(environment: Mapping[str, str]) -> int:
         nonlocal requested
         if not running.cancelling():
             requested = loop.time()
-            print_line(
-                "\nStopping: the service hands its last words to the queue. Ctrl-C again forces it."
-            )
+            doing = ": the service hands its last words to the queue" * demo.has_service
+            print_line(f"\nStopping{doing}. Ctrl-C again forces it.")
             running.cancel()
         elif loop.time() - requested > SAME_REQUEST_SECONDS:
             demo.kill()
@@ -290,6 +302,9 @@ async def run(environment: Mapping[str, str]) -> int:
     except asyncio.CancelledError:
         print_line("Stopped. The data are kept." if demo.saved else "Stopped.")
         return 0
+    except InvalidSettings as error:
+        print_line(str(error))
+        return EXIT_USAGE
     except (LaunchError, PartFailed) as error:
         print_line(str(error))
     except OSError as error:  # the disk is full, or a file may not be written

@@ -1,4 +1,4 @@
-"""How much free disk the demo needs, and the words for what a disk refuses."""
+"""Check the free disk space, and describe errors of files."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from local_cloud.errors import LaunchError
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 MAX_PORT: Final = 65_535
-#: Where a search for another port begins.
+#: The port at which a search for another one begins.
 OTHER_PORT: Final = 8090
 #: State of a socket that listens, in the table of Linux.
 LISTENING: Final = "0A"
@@ -37,7 +37,7 @@ def chosen_port(environment: Mapping[str, str]) -> int:
 
 
 def take_port(port: int) -> socket.socket:
-    """Return a socket that listens on the port, which keeps other programs off it from now on.
+    """Return a socket that listens on the port, which reserves it.
 
     Raises:
         LaunchError: another program listens there, or the port may not be used.

@@ -17,7 +17,12 @@ from typing import Final, get_args
 from foundation.json_files import WrongFile, read_object
 from local_cloud import ROOT
 from local_cloud.errors import LaunchError
-from local_cloud.launcher.data_folder import data_folder, lock_folder
+from local_cloud.launcher.data_folder import (
+    check_not_running,
+    data_folder,
+    describe_unusable,
+    existing_parent,
+)
 from local_cloud.launcher.ports import chosen_port, take_port
 from speech.engines.names import EngineName
 from translation.names import TranslatorName
@@ -26,12 +31,12 @@ EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
 TRANSLATORS: Final[tuple[str, ...]] = get_args(TranslatorName)
-#: What a folder with a model in CTranslate2's format has at least.
+#: Files that every folder with a model in CTranslate2's format has.
 MODEL_FILES: Final = ("model.bin", "config.json")
-#: What the CDK's command line reads here.
+#: Files that the CDK's command line reads.
 CDK_FILES: Final = ("cdk.json", "cdk.context.json")
 
-#: What is wrong, by the variable or file that has to be changed.
+#: Problems by the variable or file that has to be changed.
 Problems = dict[str, str]
 
 
@@ -72,15 +77,12 @@ def _listed(names: Iterable[str], word: str = "and") -> str:
 
 def folder_problem(folder: Path) -> str | None:
     """Return why data cannot be kept in a folder, which need not be there yet."""
-    there = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
-    why = None
+    there = existing_parent(folder)
     if not there.is_dir():
-        why = f"{there} is not a folder"
-    elif not os.access(there, os.W_OK | os.X_OK):
-        why = f"you may not write in {there}"
-    if why is None:
-        return None
-    return f"The data cannot be kept in {folder}: {why}. Choose another folder with LOCAL_DIR."
+        return describe_unusable(folder, f"{there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return describe_unusable(folder, f"you may not write in {there}")
+    return None
 
 
 def model_problem(model: str) -> str | None:
@@ -107,11 +109,12 @@ def main() -> int:
         sys.stdout.write("".join(f"{text}\n" for text in found.values()))
         return EXIT_USAGE
     try:
-        with lock_folder(data_folder(os.environ)), take_port(chosen_port(os.environ)):
-            return 0
+        check_not_running(data_folder(os.environ))
+        take_port(chosen_port(os.environ)).close()
     except LaunchError as error:
         sys.stdout.write(f"{error}\n")
         return EXIT_FAILURE
+    return 0
 
 
 if __name__ == "__main__":

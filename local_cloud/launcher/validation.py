@@ -25,13 +25,13 @@ import ecs_service.settings
 import gpu_server.settings
 from local_cloud import ROOT
 from local_cloud.emulator.environment import isolated_environment, shared_environment
-from local_cloud.errors import LaunchError
+from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher import preflight
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
 from local_cloud.launcher.parts.service import service_environment
-from local_cloud.launcher.plan import DemoPlan, make_plan
+from local_cloud.launcher.plan import AMAZON, PSEUDO, TRANSCRIBE, DemoPlan, make_plan
 from local_cloud.launcher.preflight import Problems
 from local_cloud.stacks.deployment import StackOutputs
 from speech.engines.errors import EngineError
@@ -55,6 +55,17 @@ _WIDTH: Final = 60
 _PREFIXES: Final = ("TRANSCRIB", "TRANSLAT")
 #: The similarity of two names, of 1, from which one is taken for a misspelling of the other.
 _SIMILARITY: Final = 0.88
+#: How the names of the settings begin that an engine or a translator does not use.
+_IGNORED_BY_ENGINE: Final[Mapping[str, tuple[str, ...]]] = {
+    "pocketsphinx": ("SCRIPTED", "TRANSCRIBE_"),
+    "scripted": ("TRANSCRIBE_",),
+    TRANSCRIBE: ("SCRIPTED",),
+}
+_IGNORED_BY_TRANSLATOR: Final[Mapping[str, tuple[str, ...]]] = {
+    "none": ("TRANSLATE_",),
+    PSEUDO: ("TRANSLATE_REGION", "TRANSLATE_TERMINOLOGY"),
+    AMAZON: (),
+}
 #: Settings that earlier versions had, and why they do nothing.
 _REMOVED: Final = {
     "TRANSCRIBE_TRANSPORT": "Amazon Transcribe is reached over WebSocket, port 8443, only",
@@ -63,10 +74,6 @@ _REMOVED: Final = {
 _OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
-
-
-class InvalidSettings(LaunchError):
-    """Settings are wrong; the text has a line for each problem."""
 
 
 def validate(
@@ -93,8 +100,36 @@ def validate(
         found.setdefault(name, text)  # the first check that finds it has the best words
     if plan is None or found:
         raise InvalidSettings("\n".join(found.values()))
-    notes = (*warn_of_unknown(environment), *note_recordings(environment))
+    notes = (
+        *note_unused(environment, plan),
+        *warn_of_unknown(environment),
+        *note_recordings(environment),
+    )
     return replace(plan, notes=(*plan.notes, *notes))
+
+
+def note_unused(environment: Mapping[str, str], plan: DemoPlan) -> Iterator[str]:
+    """Yield notes about the service's settings that are set and have no effect in this plan."""
+    translator = plan.settings["TRANSLATOR"]
+    ignored = _IGNORED_BY_ENGINE[plan.engine]
+    engine = f"the engine {plan.engine}"
+    if plan.local_transcribe:
+        ignored += ("TRANSCRIBE_REGION",)
+        engine = "a local Amazon Transcribe"
+    for user, prefixes in (
+        (engine, ignored),
+        (f"the translator {translator}", _IGNORED_BY_TRANSLATOR[translator]),
+    ):
+        names = [
+            name
+            for name in map(str.upper, ecs_service.settings.Settings.model_fields)
+            if name.startswith(prefixes) and environment.get(name)
+        ]
+        # Amazon Translate is in Transcribe's region, unless it has one of its own.
+        if environment.get("TRANSCRIBE_REGION") == plan.settings.get("TRANSLATE_REGION"):
+            names = [name for name in names if name != "TRANSCRIBE_REGION"]
+        if names:
+            yield f"{' and '.join(names)}: no effect with {user}."
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> Iterator[str]:
@@ -224,7 +259,7 @@ def _quote(model: type[BaseSettings], name: str, given: Mapping[str, str]) -> st
 
 @contextmanager
 def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
-    """Replace this process's environment, for code that reads it as another program would."""
+    """Replace `os.environ` within the context, for code that reads it directly."""
     kept = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)

@@ -22,7 +22,7 @@ from local_cloud.logs import quote_end
 
 #: Runs a program that ends with this process, however this one ends.
 END_WITH_PARENT: Final = Path(__file__).parents[1] / "end_with_parent.py"
-#: What the command line gets between SIGTERM and SIGKILL, seconds. Nothing depends on it.
+#: Time between SIGTERM and SIGKILL for the command line, seconds. Nothing depends on it.
 GRACE_SECONDS: Final = 2
 #: How often a line of progress is printed for a command that takes long, seconds.
 PROGRESS_SECONDS: Final = 5.0

@@ -70,7 +70,7 @@ class DeploymentFailed(EmulatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOutputs:
-    """The names of what was deployed, from the stacks' outputs."""
+    """The names and URLs of deployed resources, from the stacks' outputs."""
 
     queue_url: str
     dead_letter_queue_url: str
@@ -82,7 +82,7 @@ class StackOutputs:
 
     @classmethod
     def parse(cls, outputs: Mapping[str, Mapping[str, str]]) -> StackOutputs:
-        """Return the values in the outputs of all stacks, given by stack and name.
+        """Parse the outputs of all stacks, which are given by stack and name.
 
         Raises:
             DeploymentFailed: one is missing.
@@ -158,7 +158,7 @@ async def _while_alive(emulator: Emulator, work: Coroutine[object, object, None]
 
 
 class Deployment:
-    """The stacks in one data folder, from one tree."""
+    """Deploys the stacks of one tree into an emulator's data folder."""
 
     def __init__(self, data: Path, *, root: Path = ROOT) -> None:
         self._data = data

@@ -25,7 +25,7 @@ from speech.decoding.parts import Part
 
 #: A playlist or a reference inside a file must not make the decoder open other files or URLs.
 _OPTIONS: Final = {"protocol_whitelist": "none"}
-#: So many bad packets in a row are damage. A tag between two joined files is a single one.
+#: So many bad packets in a row count as damage. A tag between two joined files is a single one.
 _BAD_PACKETS: Final = 10
 #: Formats whose time begins at 0: an edit list in them delays a track on purpose.
 _BEGINS_AT_ZERO: Final = "mov,mp4,m4a,3gp,3g2,mj2"
@@ -82,7 +82,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """A part that FFmpeg has part.
+    """A part that FFmpeg has open.
 
     Attributes:
         container: FFmpeg's container.
@@ -103,7 +103,7 @@ class OpenPart:
 
 @contextlib.contextmanager
 def open_part(file: BinaryIO, part: Part | None) -> Iterator[OpenPart]:
-    """Open a part of a file; None for all of a file that cannot seek.
+    """Open a part of a file; None stands for a whole file that cannot seek.
 
     Raises:
         NotAudio: the format is unknown, or the file holds no audio that can be decoded.

@@ -42,7 +42,7 @@ _FORMATS: Final = {
 def to_samples(frame: AudioFrame) -> Samples:
     """Return a frame's samples in units of 16 bit, shape (samples, channels).
 
-    PyAV's `planes` and `to_ndarray` read beyond the end of a list for 8 and more planar channels,
+    PyAV's `planes` and `to_ndarray` read beyond the end of an array for frames of 8 or more planes,
     so the planes are read one by one.
 
     Raises:
@@ -50,7 +50,7 @@ def to_samples(frame: AudioFrame) -> Samples:
     """
     channels = frame.layout.nb_channels
     if not LEAST_RATE <= frame.sample_rate <= MOST_RATE:
-        raise CorruptAudio(f"{frame.sample_rate} Hz is not a sample rate of sound")
+        raise CorruptAudio(f"{frame.sample_rate} Hz is not a sample rate of audio")
     if not 1 <= channels <= MOST_CHANNELS or frame.samples * channels > _MOST_SAMPLES:
         raise CorruptAudio(f"{channels} channels in frames of {frame.samples} samples")
     kind, factor, zero = _FORMATS[frame.format.name.removesuffix("p")]
@@ -96,7 +96,7 @@ class Converter:
         yield self._convert(self._mix(samples))
 
     def silence(self, seconds: float) -> Iterator[bytes]:
-        """Flush, then yield silence in pieces of a second."""
+        """Yield the rest of the output, then `seconds` of silence in pieces of one second."""
         yield from self.flush()
         second = self._wanted.bytes_per_second
         left = round(seconds * self._wanted.sample_rate) * self._wanted.bytes_per_frame

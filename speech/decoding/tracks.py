@@ -28,7 +28,7 @@ LONGEST_INSPECTION: Final = 2 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class TrackContent:
-    """What `inspect` found in one track."""
+    """The facts about one track that `inspect` found."""
 
     number: int
     is_default: bool

@@ -6,7 +6,7 @@ EngineError                  `retryable` says whether another attempt can help
 ├── EngineCrashed            the session died: worker killed, connection lost
 ├── SessionEnded             the session reached its longest duration and is replaced; no failure
 ├── UnsupportedLanguage      the engine does not support the language; not retryable
-└── OptionError              it does not support another option; not retryable
+└── OptionError              the engine does not support another option; not retryable
     └── UnsupportedChannels  it does not support so many channels
 """
 

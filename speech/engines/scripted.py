@@ -103,7 +103,7 @@ class ScriptedSettings(BaseModel):
     """The settings of the engine."""
 
     scripted: Annotated[
-        ScriptedModel, Field(description="hyper-parameters of the stand-in engine, as JSON")
+        ScriptedModel, Field(description="parameters of the engine `scripted`, as JSON")
     ] = ScriptedModel()
 
 
@@ -130,7 +130,7 @@ class ScriptedEngine(Engine):
 
 
 class ScriptedSession(Session):
-    """Counts samples and emits words; inside `write` where there are no delays."""
+    """Counts samples and emits words: within `write`, or later if the model has delays."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class ScriptedSession(Session):
         self._is_over = False
 
     def write(self, pcm: bytes) -> None:
-        """Process the samples, at once or after those that wait."""
+        """Process a chunk now, or after the chunks that wait if the model has delays."""
         if self._is_over:
             return
         if self._is_unreliable and self._draw.random() < self._model.panic_rate:
@@ -168,7 +168,7 @@ class ScriptedSession(Session):
                 self._start_next()
 
     def end(self) -> None:
-        """Finish, at once or after the waiting chunks."""
+        """End the audio; the session ends when no chunk waits."""
         self._ended = True
         if self._timer is None and not self._is_over:
             self._finish()

@@ -32,7 +32,7 @@ class TranscriberCrashed(TranscriberError):
 
 
 class TranscriberStalled(TranscriberCrashed):
-    """The process made no progress for so long that it was killed. It delays waiting jobs."""
+    """The process made no progress for so long that it was killed."""
 
 
 class TranscriptionFailed(TranscriberError):

@@ -19,7 +19,7 @@ from speech.transcribers.whisper import Whisper, WhisperSettings
 
 
 class FasterWhisper(Whisper):
-    """See the module."""
+    """Transcribes with faster-whisper; see the module."""
 
     def __init__(self, settings: WhisperSettings) -> None:
         super().__init__("faster-whisper", settings)
@@ -50,7 +50,7 @@ class FasterWhisper(Whisper):
         if self._whisper is None:
             raise TranscriberUnavailable("the model is not loaded")
         if options.diarize:
-            raise OptionUnavailable("faster-whisper does not tell speakers apart; WhisperX does")
+            raise OptionUnavailable("faster-whisper does not label speakers; WhisperX does")
         asked = options.language or self._settings.language
         language = asked and whisper.to_whisper_code(asked, self._whisper.supported_languages)
         recording = Audio(path, max_seconds=options.max_seconds)

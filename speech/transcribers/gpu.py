@@ -1,7 +1,7 @@
 """Whether models can use a GPU, and the reason if they cannot.
 
-CTranslate2 counts no GPU whatever CUDA's error is: no device, no driver, a driver that is too old,
-or a container without the device. So where it counts none, this module looks for the reason.
+CTranslate2 reports zero GPUs for every error of CUDA: no device, no driver, a driver that is too
+old, or a container without the device. This module then looks for the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _QUOTED: Final = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
-    """What this machine has of a GPU that cannot be used."""
+    """Facts about this machine that show why no GPU can be used."""
 
     #: Whether there are NVIDIA device files.
     devices: bool
@@ -41,7 +41,7 @@ def count_gpus() -> int:
 
 
 def inspect() -> GpuState:
-    """Inspect this machine; takes seconds at most."""
+    """Collect the facts about this machine; takes seconds at most."""
     return GpuState(
         devices=any(Path("/dev").glob("nvidia[0-9]*")),
         driver=Path("/proc/driver/nvidia/version").exists(),

@@ -101,7 +101,7 @@ class TranscriberProcess:
         self._jobs = itertools.count(1)
         self._reading: asyncio.Task[None] | None = None
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
-        #: What the process reported of itself, while it is alive.
+        #: The report of the process about itself, while it is alive.
         self.loaded: Loaded | None = None
         #: Set when the process is gone.
         self.gone = asyncio.Event()
@@ -296,7 +296,7 @@ def _result(ended: _Ended) -> Transcription:
 
 
 def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, str]:
-    """Return our environment without secrets, for the process."""
+    """Return the environment for the process: ours without secrets."""
     kept = {
         name: value
         for name, value in ours.items()

@@ -49,7 +49,9 @@ log = structlog.get_logger(__name__)
 
 
 class WhisperX(Whisper):
-    """See the module. The alignment model of the configured language is loaded in advance.
+    """Transcribes with WhisperX; see the module.
+
+    The alignment model of the configured language is loaded in advance.
 
     Args:
         settings: the settings of the model.
@@ -114,7 +116,7 @@ class WhisperX(Whisper):
             raise TranscriberUnavailable("the model is not loaded")
         if options.diarize and self._diarization is None:
             raise OptionUnavailable(
-                "speakers cannot be told apart: no HF_TOKEN is set, see docs/gpu-server.md"
+                "speakers cannot be labelled: no HF_TOKEN is set, see docs/gpu-server.md"
             )
         asked = options.language or self._settings.language
         language = whisper.to_whisper_code(asked, self._known) if asked else None

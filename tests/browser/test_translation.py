@@ -13,6 +13,8 @@ from translation.pseudo import pseudo
 
 pytestmark = pytest.mark.browser
 
+TRIAL = "Trial only: another language marks the words and does not translate them"
+
 
 @pytest.fixture
 async def fake_site(fake_site: FakeService) -> FakeService:
@@ -50,11 +52,10 @@ async def test_speech_in_one_browser_is_read_in_french_in_another_and_by_the_spe
     ):
         await expect(choice(listener)).to_have_value("fr")
         names = await choice(speaker).locator("option").all_text_contents()
-        assert names == ["Original", *(f"{n} (stand-in)" for n in ("Arabic", "French", "German"))]
-        await expect(choice(listener)).to_have_accessible_description(
-            "marked by a stand-in, not translated"
-        )
-        await expect(speaker.get_by_text("marked by a stand-in, not translated")).to_be_visible()
+        assert names == ["Original", *(f"{n} (trial)" for n in ("Arabic", "French", "German"))]
+        await expect(choice(listener)).to_have_accessible_description(TRIAL)
+        await expect(speaker.get_by_text(TRIAL)).to_be_visible()
+        await expect(speaker.get_by_text("If anything was said more than two")).to_be_visible()
 
         await speaker.get_by_role("button", name="Start").click()
         await expect(finals(listener).first).to_have_attribute("lang", "fr", timeout=20_000)
@@ -97,7 +98,7 @@ async def test_a_link_with_a_language_that_is_not_offered_warns_and_shows_the_or
             await expect(notice).to_contain_text("There are no captions in")
             await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
             await expect(choice(page)).to_have_value("")
-            await choice(page).select_option("German (stand-in)")
+            await choice(page).select_option("German (trial)")
             await expect(notice).to_have_count(0)
 
 

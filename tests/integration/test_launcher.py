@@ -302,12 +302,14 @@ async def test_an_interrupt_before_anything_is_started_leaves_no_stack_trace(
     assert "Traceback" not in demo.output
 
 
-async def test_an_interrupt_while_it_starts_ends_it_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["AWS emulator", "service"])
+async def test_an_interrupt_while_it_starts_ends_it_as_well(tmp_path: Path, part: str) -> None:
     async with launched(tmp_path) as demo:
-        await demo.until("Starting the service")
+        await demo.until(f"Starting the {part}")
         children = demo.children()
         assert await demo.end(signal.SIGINT) == 0
         assert still_alive(children, seconds=0) == []
+    assert ("last words" in demo.output) == (part == "service")
 
 
 async def test_a_second_copy_prints_where_the_first_one_is(tmp_path: Path) -> None:
@@ -329,6 +331,7 @@ async def test_a_port_that_is_taken_is_named_with_who_has_it(tmp_path: Path) -> 
                 assert f"(process {os.getpid()})" in demo.output
             assert re.search("PORT=8[0-9]+ make demo", demo.output)
             assert len(demo.printed) == 1
+    assert not (tmp_path / "demo.lock").exists()
 
 
 @pytest.mark.parametrize(

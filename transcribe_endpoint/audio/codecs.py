@@ -20,7 +20,7 @@ def samples_of(frame: AudioFrame) -> bytes:
 
 
 def refuse_undecodable(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """Yield `frames`.
+    """Yield `frames`, and turn errors of FFmpeg into refusals.
 
     Raises:
         BadRequest: FFmpeg cannot decode them.
@@ -32,7 +32,7 @@ def refuse_undecodable(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
 
 
 def check_channels(channels: int, request: TranscribeRequest) -> None:
-    """Accept enough channels for the request; surplus channels are mixed later.
+    """Check that audio has enough channels for the request; surplus ones are mixed later.
 
     Raises:
         BadRequest: there are too few.

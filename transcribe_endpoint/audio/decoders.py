@@ -54,7 +54,7 @@ class Decoder(Protocol):
 
 
 def decoder_for(request: TranscribeRequest) -> Decoder:
-    """Return the decoder of a stream."""
+    """Return a decoder for the encoding that a stream's request names."""
     if request.media_encoding == "flac":
         return _Compressed(request, FlacDecoder(request))
     if request.media_encoding == "ogg-opus":

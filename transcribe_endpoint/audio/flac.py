@@ -29,7 +29,7 @@ _STREAM_INFO_BYTES: Final = 34
 _LAST_BLOCK: Final = 0x80
 #: The first bytes of a frame: of a stream with a fixed or a variable block size.
 _SYNCS: Final = (b"\xff\xf8", b"\xff\xf9")
-#: Where the number of a frame begins.
+#: The offset of a frame's number.
 _NUMBER_AT: Final = 4
 #: Bytes given to FFmpeg's parser at a time: of many frames at once it would keep more than ten.
 _SLICE_BYTES: Final = 64

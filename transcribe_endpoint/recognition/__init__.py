@@ -1,1 +1,1 @@
-"""What a stream says: scripts, dictation, and an engine of this machine."""
+"""Recognisers of streams: scripts, dictation, and an engine of this machine."""

@@ -59,7 +59,7 @@ class Dictation:
     """
 
     def recognise(self, request: TranscribeRequest, handler: ResultHandler) -> StreamRecognition:
-        """Begin a stream."""
+        """Begin a recognition."""
         return _Listening(request, handler)
 
 

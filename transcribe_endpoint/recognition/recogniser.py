@@ -13,13 +13,13 @@ class ResultHandler(Protocol):
     """The callbacks of one stream's recognition, on the event loop."""
 
     def on_result(self, result: Mapping[str, Any]) -> None:
-        """Take a Result of the service, partial or final."""
+        """Handle a Result of the service, partial or final."""
 
     def on_end(self) -> None:
-        """Learn that the audio has ended and that the last result was passed on."""
+        """Handle the end of the recognition, after the last result."""
 
     def on_failure(self, error: ServiceError) -> None:
-        """Learn that the recognition has failed; nothing follows."""
+        """Handle a failure of the recognition; no callback follows."""
 
 
 class StreamRecognition(Protocol):
@@ -29,7 +29,7 @@ class StreamRecognition(Protocol):
         """Take audio: whole frames, at least one. Never blocks."""
 
     def end(self) -> None:
-        """Learn that no more audio comes; `on_end` follows after the last result."""
+        """End the audio; `on_end` follows after the last result."""
 
     def close(self) -> None:
         """Stop, also in the middle. No callback follows. May be called twice."""

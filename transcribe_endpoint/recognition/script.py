@@ -1,4 +1,4 @@
-"""A recogniser that reads a script as the audio goes by: the same in every run, whatever sounds."""
+"""A recogniser that returns the words of a script at their times, whatever the audio holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOUNDING_SECONDS: Final = 0.36
 
 
 class ScriptError(ValueError):
-    """A file or a text is no script."""
+    """A file or a text is not a valid script."""
 
 
 class _Written(BaseModel):
@@ -49,7 +49,7 @@ class ScriptSegment(_Written):
     """A segment of a script."""
 
     words: tuple[ScriptWord, ...] = Field(min_length=1)
-    #: Where it sounds when there are two, from 0; None alternates between them.
+    #: Its channel if there are two, from 0; None alternates between them.
     channel: int | None = Field(default=None, ge=0, le=1)
     language: str | None = None
 
@@ -73,7 +73,7 @@ class _Cue:
 
 
 class Script:
-    """Returns the words of a script at their times, whatever the audio holds.
+    """Returns the words of a script at their times.
 
     Where a stream has two channels, segments alternate between them. Where the script names no
     speakers, segments alternate between two.
@@ -133,7 +133,7 @@ class Script:
             raise ScriptError(f"{path.name} is no script: {error}") from error
 
     def recognise(self, request: TranscribeRequest, handler: ResultHandler) -> StreamRecognition:
-        """Begin at the first line."""
+        """Begin a recognition at the first line of the script."""
         return _Reading(self._endless(), self._written.segments, request, handler)
 
     def _endless(self) -> Iterator[_Cue]:

@@ -97,7 +97,7 @@ class Connection(Protocol):
         """Send one complete frame to the client."""
 
     def finish(self) -> None:
-        """Close in good order, after what was sent. Called once."""
+        """Close gracefully, after what was sent. Called once."""
 
     def abort(self) -> None:
         """Cut the connection without a close, for faults."""
@@ -110,7 +110,7 @@ class StreamSession:
     """A stream from its start to its end. `TranscribeService.open` makes it and applies the quota.
 
     Args:
-        request: what was asked for.
+        request: the options of the stream.
         recogniser: recognises the audio.
         connection: carries the stream.
         faults: the faults of this stream.
@@ -169,7 +169,7 @@ class StreamSession:
         self._feed(self._decoder.feed(payload))
 
     def cut_short(self) -> None:
-        """Learn that the client has closed its side; fail where the audio was not ended before."""
+        """Handle that the client has closed its side; fail if it had not ended the audio."""
         if not self._ended and not self._stalled:
             self.fail(BadRequest("A complete signal was sent without the preceding empty frame."))
 
@@ -182,7 +182,7 @@ class StreamSession:
         self._connection.finish()
 
     def lost(self) -> None:
-        """Learn that the connection has ended. May be called at any time."""
+        """Handle the end of the connection. May be called at any time."""
         if not self.over:
             self._close()
 
@@ -194,7 +194,7 @@ class StreamSession:
             self._connection.send(transcript_frame((result,)))
 
     def on_end(self) -> None:
-        """End the stream in good order, after the last result."""
+        """End the stream gracefully, after the last result."""
         if not self.over and not self._stalled:
             self._close()
             self._connection.finish()

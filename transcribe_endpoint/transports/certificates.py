@@ -46,7 +46,7 @@ _PUBLIC: Final = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Where the files lie."""
+    """The paths of the certificate files."""
 
     authority: Path
     bundle: Path

@@ -236,10 +236,10 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def eof_received(self) -> None:
-        """Close as well."""
+        """Close the connection, because the client has closed its side."""
 
     def pause_writing(self) -> None:
-        """Stop reading from a client that does not read, or answers to its frames would pile up."""
+        """Stop reading from a client that does not read, so that answers do not pile up."""
         self._writable = False
         self._transport.pause_reading()
         self._stuck = self._loop.call_later(STUCK_SECONDS, self._transport.abort)
@@ -416,7 +416,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def finish(self, stream: _Stream) -> None:
-        """End the response after what waits; give the client a while to end the request."""
+        """End the response after the queued frames; give the client a while to end the request."""
         if stream.id not in self._streams:
             return
         stream.finished = True

@@ -202,7 +202,7 @@ class _Socket(WSListener):
             self._transport.send(_BINARY, frame)
 
     def finish(self) -> None:
-        """Close in good order."""
+        """Close gracefully."""
         if self._transport is not None and not self._transport.is_close_frame_sent:
             self._transport.send_close(WSCloseCode.OK)
             loop = asyncio.get_running_loop()

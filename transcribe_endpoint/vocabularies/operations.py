@@ -48,7 +48,7 @@ class Unreadable(ServiceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What calls about vocabularies and calls about filters name differently."""
+    """The names that differ between calls about vocabularies and calls about filters."""
 
     store: VocabularyStore
     noun: str
@@ -74,7 +74,7 @@ class _Kind:
 
 
 class VocabularyOperations:
-    """Answers calls.
+    """Answers the calls about vocabularies and filters.
 
     Args:
         vocabularies: the vocabularies and filters.

@@ -31,7 +31,7 @@ _NOT_FOUND: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVocabulary:
-    """A vocabulary or a filter."""
+    """An entry of the store: a vocabulary or a filter."""
 
     name: str
     language_code: str
@@ -80,7 +80,7 @@ class VocabularyStore:
         self._created = 0
 
     def create(self, name: str, language_code: str, words: Iterable[str]) -> StoredVocabulary:
-        """Store a new one.
+        """Store a new entry.
 
         Raises:
             Conflict: the name is taken.
@@ -102,7 +102,7 @@ class VocabularyStore:
         return made
 
     def declare(self, name: str) -> None:
-        """Store one without words that is READY at once."""
+        """Store an entry without words that is READY at once."""
         made = self.create(name, "en-US", ())
         self._entries[name] = replace(made, ready_at=self._clock())
 
@@ -118,7 +118,7 @@ class VocabularyStore:
         return self._keep(name, language_code or found.language_code, words, found.number)
 
     def get(self, name: str) -> StoredVocabulary:
-        """Return the one of this name.
+        """Return the entry of this name.
 
         Raises:
             BadRequest: the name is unknown.
@@ -129,7 +129,7 @@ class VocabularyStore:
             raise BadRequest(_NOT_FOUND.format(kind=self.kind)) from None
 
     def delete(self, name: str) -> None:
-        """Remove the one of this name.
+        """Remove the entry of this name.
 
         Raises:
             BadRequest: the name is unknown.
@@ -138,7 +138,7 @@ class VocabularyStore:
         del self._entries[name]
 
     def newest_first(self) -> list[StoredVocabulary]:
-        """Return all, the newest first."""
+        """Return all entries, the newest first."""
         return sorted(self._entries.values(), key=lambda entry: -entry.number)
 
     def state(self, entry: StoredVocabulary) -> str:
@@ -146,7 +146,7 @@ class VocabularyStore:
         return entry.state(self._clock())
 
     def usable(self, names: Iterable[str]) -> Iterator[StoredVocabulary]:
-        """Yield those that a stream names.
+        """Yield the entries that a stream names.
 
         Raises:
             BadRequest: a name is unknown, or its vocabulary is not READY.
@@ -214,7 +214,7 @@ class Vocabularies:
         self.filters = VocabularyStore("vocabulary filter", word_problem, clock=clock)
 
     def resolve(self, request: TranscribeRequest) -> TranscribeRequest:
-        """Return a stream's request with the words of its filters.
+        """Return the request with the words of the filters that it names.
 
         Raises:
             BadRequest: it names one that is unknown or not READY.

@@ -10,15 +10,14 @@ requirements, and its guidelines for English; "BBC" is the BBC Subtitle Guidelin
 | shown for                                        | 1 to 7 s               | Netflix: 5/6 to 7 |
 | between two cues                                 | at least 80 ms         | Netflix: 2 frames |
 | reading speed, columns a second                  | at most 20             | Netflix, adults   |
-| a cue waits for the one before to be read        | at most 1.5 s          | BBC               |
+| delay of a cue until the one before was shown    | at most 1.5 s          | BBC               |
 | a cue ends with a sentence, else a clause        | where there is a choice | both             |
 | speakers, channels, chunks, and silences of 2 s  | begin a new cue        |                   |
 
-Cues never overlap, and a cue never begins before its first word. Three rules give way when
-speech leaves no choice. A word that is wider than a line stands alone on a line of its own, for
-words are never broken. Who speaks faster than anybody reads is shown faster, for nothing is left
-out and captions stay with the speech. And where several cues would begin within a second, as when
-people talk at once, they come one after the other, a second each, and so may be late.
+Cues never overlap, and a cue never begins before its first word. Three rules have exceptions. Words
+are never broken, so a word that is wider than a line exceeds it, alone. Nothing is left out and
+captions stay with the speech, so very fast speech exceeds the reading speed. If several cues would
+begin within a second, as when people talk at once, each is shown for a second, and may be late.
 
 All times here are milliseconds, as in the files.
 """
@@ -44,7 +43,7 @@ MAX_DELAY: Final = 1_500
 #: A silence after which the next word is in another cue.
 SILENCE: Final = 2_000
 
-#: What stands before the first words of another speaker.
+#: The prefix of the first words of another speaker.
 DASH: Final = "- "
 
 
@@ -56,7 +55,7 @@ class Spoken:
     start: float
     end: float
     words: Sequence[Word] = ()
-    #: Who speaks, as far as it is known.
+    #: The speaker, if known.
     voice: str | None = None
     #: The part of the recording that it comes from; no cue holds words of two.
     part: int = 0
@@ -64,7 +63,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
-    """What is shown at a time."""
+    """A text and the time for which it is shown."""
 
     start: int
     end: int
@@ -139,7 +138,7 @@ def _joined(before: Unit, sequence: list[Unit]) -> list[Unit]:
 
 # --- cutting a passage --------------------------------------------------------------------------
 
-# What is bad about a cue, in points. The cheapest way to cut a passage wins.
+# The costs of a cue's defects, in points. The cheapest way to cut a passage wins.
 _ANOTHER_CUE: Final = 10
 _ENDS_AFTER: Final = {SENTENCE: 0, CLAUSE: 5, 0: 12}
 _SENTENCE_WITHIN: Final = 11

@@ -6,13 +6,13 @@
   with a dash. The format knows no escapes, and players take `<...>`, `{...}` and backslashes for
   commands, so those characters give way to `‹...›`, `(...)` and `/`, and `-->` to an arrow.
 * **WebVTT** (`.vtt`, https://www.w3.org/TR/webvtt1/): speakers and channels are voices, `<v Ann>`;
-  `&`, `<` and `>` are escaped, which also covers `-->`. Chunks that a session lacks are named in a
-  note at the top, and so it is if no speech was found.
+  `&`, `<` and `>` are escaped, which also covers `-->`. A note at the top names missing chunks of
+  a session, or states that no speech was found.
 * **Plain text** (`.txt`): a segment to a line, `Ann: ` before it where the speaker changes, and a
   line in brackets where a session lacks a chunk, or where no speech was found at all.
 
-Own code because it is a dozen lines for each, and because the text has to be escaped before any
-library gets it; the tests read the files back with two libraries.
+This is own code because each format takes a dozen lines, and because a library would have to get
+escaped text anyway; the tests read the files back with two libraries.
 """
 # ruff: noqa: RUF001, RUF002 - the quotation marks that stand in for angle brackets
 
@@ -28,10 +28,10 @@ from transcripts.models import Utterance
 
 Transcript: TypeAlias = RecordingTranscript | SessionTranscript
 
-#: What files of captions say where nothing was recognised; an empty one might seem to be broken.
+#: The text of captions if nothing was recognised; an empty file might seem to be broken.
 NO_SPEECH: Final = "no speech was found"
 
-#: What a file of captions is for HTTP, by its suffix.
+#: The media types of captions files, by suffix.
 CONTENT_TYPES: Final[Mapping[str, str]] = {
     ".srt": "application/x-subrip; charset=utf-8",
     ".vtt": "text/vtt; charset=utf-8",
@@ -53,15 +53,15 @@ def captions(transcript: Transcript) -> dict[str, str]:
 
 
 def is_silent(transcript: Transcript) -> bool:
-    """Return whether there was something to listen to, and no speech was found in it."""
+    """Return whether audio was transcribed, but no speech was found in it."""
     listened = not isinstance(transcript, SessionTranscript) or bool(transcript.chunks)
     return listened and not transcript.segments
 
 
 def spoken(transcript: Transcript) -> list[Spoken]:
-    """Return what was said, ready for `cues`, `srt`, `vtt` and `plain`.
+    """Convert a transcript's segments to the input of `cues` and `plain`.
 
-    A speaker's label names a voice; where there is none, a channel does.
+    A voice is a speaker label; without one it is a channel.
     """
     return [
         Spoken(
@@ -77,11 +77,10 @@ def spoken(transcript: Transcript) -> list[Spoken]:
 
 
 def spoken_live(utterances: Iterable[Utterance]) -> Iterator[Spoken]:
-    """Yield what was said in a conversation, on a timeline that begins with the first utterance.
+    """Convert a conversation's utterances, on a timeline that begins with the first one.
 
-    Utterances of different streams are placed by their `timestamp`, for each stream counts its own
-    seconds. `utterances` are in the order of time. A voice is a speaker, with label and channel
-    where there are any.
+    Utterances are placed by their `timestamp`, because each stream counts its own seconds.
+    `utterances` are in the order of time. A voice is a speaker, with label and channel if known.
     """
     begin: float | None = None
     for each in utterances:
@@ -127,7 +126,7 @@ def vtt(shown: Iterable[Cue], gaps: Sequence[Gap] = ()) -> str:
 
 
 def plain(speech: Iterable[Spoken], gaps: Sequence[Gap] = ()) -> str:
-    """Return what was said as text, and in brackets what is missing."""
+    """Return speech as plain text, with missing chunks in brackets."""
     return "".join(plain_lines(speech, gaps))
 
 

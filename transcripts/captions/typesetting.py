@@ -4,15 +4,15 @@ Width is counted in columns: a full-width character (most of Chinese, Japanese a
 two, a combining mark none. So one limit does for all scripts: 42 columns are 42 Latin letters, or
 21 Chinese characters.
 
-A text is cut into *units*, between which a line may end. In most scripts a unit is what stands
-between spaces. Chinese, Japanese, Thai, Lao, Khmer and Burmese have no spaces between words; there
+A text is cut into *units*, between which a line may end. In most scripts spaces
+separate units. Chinese, Japanese, Thai, Lao, Khmer and Burmese have no spaces between words; there
 units are the words of the engine, and where it gives none, single characters with the marks that
 belong to them. A line does not begin with a closing mark, nor end with an opening one (the
 Japanese rule *kinsoku shori*, JIS X 4051).
 
-Units get the times of the words that they cover. Words that an engine has written otherwise than
-in the text, or did not give, do no harm: units without a time share what lies between those that
-have one, in proportion to their width.
+Units get the times of the words that they cover. An engine may spell a word differently than the
+text, or omit it. Units that get no time this way share the time between their neighbours, in
+proportion to their width.
 """
 # ruff: noqa: RUF001 - punctuation of other scripts looks like ours, and is meant
 
@@ -42,12 +42,12 @@ _UNSPACED: Final = re.compile(
     "\u4e00-\u9fff\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f"
     "\U00020000-\U0003ffff]"
 )
-#: What no line begins with: closing marks, small and lengthening kana, Thai vowels that follow.
+#: Characters that begin no line: closing marks, small and lengthening kana, trailing Thai vowels.
 _NOT_FIRST: Final = frozenset(
     "、。，．・：；？！）」』】〕》〉］｝’”…‥ー々ゝゞヽヾぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ"
     ",.:;?!)]}%°\u0e2f\u0e30\u0e32\u0e33\u0e45\u0e46"
 )
-#: What no line ends with: opening marks, Thai and Lao vowels that are written before.
+#: Characters that end no line: opening marks, Thai and Lao vowels that are written before.
 _NOT_LAST: Final = frozenset(
     "（「『【〔《〈［｛‘“([{\u0e40\u0e41\u0e42\u0e43\u0e44\u0ec0\u0ec1\u0ec2\u0ec3\u0ec4"
 )
@@ -56,21 +56,21 @@ _JOINERS: Final = frozenset("\u200d\ufe0f")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What stays together on a line. Times are milliseconds."""
+    """A piece of text that is not broken across lines. Times are milliseconds."""
 
     text: str
-    #: What stands before it on the same line: a space, or nothing.
+    #: The separator from the unit before on the same line: a space, or nothing.
     space: str
     start: int
     end: int
     #: Columns, without the space.
     width: int
-    #: What ends with it: `SENTENCE`, `CLAUSE`, or 0.
+    #: Whether a `SENTENCE` or a `CLAUSE` ends with it, or 0.
     ends: int
 
 
 def width(text: str) -> int:
-    """Return how many columns `text` takes."""
+    """Return the width of `text` in columns."""
     if text.isascii():
         return len(text)
     return sum(map(_columns, text))
@@ -87,7 +87,7 @@ def clean(text: str) -> str:
 def units(text: str, start: float, end: float, words: Sequence[Word] = ()) -> list[Unit]:
     """Cut a text that is spoken from `start` to `end` (seconds) into units.
 
-    Their times never run backwards and stay within the two given, whatever those of `words` are.
+    The times of units never decrease and stay between `start` and `end`, whatever `words` have.
     """
     text = clean(text)
     if not width(text):  # nothing that anybody could see

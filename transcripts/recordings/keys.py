@@ -11,12 +11,12 @@
 | transcript of a single file | `transcripts/uploads/PATH.json`                      |
 
 Beside the transcript of a session or of a single file, under the same name, lie its captions
-(`.srt`, `.vtt`, `.txt` in place of `.json`); in place of a transcript that cannot be, why
-(`.failed`). A chunk has no captions of its own: the session's have them, and without them a
-listing of a session's chunks, which the combiner makes at every chunk, is a quarter as long. No
-two of these keys are the same, whatever the recordings are called, for they end differently.
+(`.srt`, `.vtt`, `.txt` in place of `.json`). A recording that cannot be transcribed has a failure
+(`.failed`) in place of the transcript. A chunk has no captions of its own, because the session has
+them, and because the combiner lists a session's chunks at every chunk: without captions the listing
+is a quarter as long. All these keys differ, whatever the recordings are called, by their ends.
 
-The place of an object decides what it is; whether it really holds audio shows when it is decoded.
+The key of an object decides what it is; whether it really holds audio shows when it is decoded.
 A transcript's key follows from its audio's, so transcribing twice is the same as once, and no
 transcript lies where audio is looked for.
 
@@ -81,7 +81,7 @@ _ENDS_LIKE_A_CHUNK = re.compile(rf"-{_CHUNK}\Z")
 
 
 class UnknownKey(ValueError):
-    """A key is not in the layout. The message does not quote it, for names may be private."""
+    """A key is not in the layout. The message does not quote it, because names may be private."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,29 +93,29 @@ class Session:
 
     @property
     def metadata_key(self) -> str:
-        """Where it is said of how many chunks the session consists."""
+        """The key of the session's metadata, which has the number of its chunks."""
         return f"users/{self.user_id}/audio/sessions/{self.session_id}/metadata.json"
 
     @property
     def transcript_key(self) -> str:
-        """Where the session's transcript lies."""
+        """The key of the session's transcript."""
         return f"users/{self.user_id}/transcripts/{self.session_id}.json"
 
     @property
     def end_key(self) -> str:
-        """Where it is kept that the session has ended."""
+        """The key of the record that the session has ended."""
         return beside(self.transcript_key, ".ended")
 
     @property
     def chunks_prefix(self) -> str:
-        """Begin of the keys of the chunks' audio."""
+        """The prefix of the keys of the chunks' audio."""
         return f"users/{self.user_id}/audio/sessions/{self.session_id}/chunk-"
 
     @property
     def outcomes_prefix(self) -> str:
-        """Begin of the keys of the chunks' transcripts and failures.
+        """The prefix of the keys of the chunks' transcripts and failures.
 
-        Other sessions' may begin like this as well, such as those of `monday-chunk-talk`.
+        Keys of other sessions may have it too, such as those of `monday-chunk-talk`.
         """
         return f"users/{self.user_id}/transcripts/{self.session_id}-chunk-"
 
@@ -134,7 +134,7 @@ class Chunk:
 
     @property
     def transcript_key(self) -> str:
-        """Where the chunk's transcript lies."""
+        """The key of the chunk's transcript."""
         session = self.session
         return f"users/{session.user_id}/transcripts/{session.session_id}-{self.name}.json"
 
@@ -153,7 +153,7 @@ class Upload:
 
     @property
     def transcript_key(self) -> str:
-        """Where its transcript lies; the suffix stays, for `a.mp3` and `a.wav` may both exist."""
+        """The key of its transcript. The suffix stays: `a.mp3` and `a.wav` may both exist."""
         return f"transcripts/{UPLOADS}{self.path}.json"
 
 
@@ -161,15 +161,15 @@ Recording: TypeAlias = Chunk | Upload
 
 
 def beside(transcript_key: str, suffix: str) -> str:
-    """Return the key of what lies beside a transcript, by its suffix."""
+    """Return the key of a transcript's captions or failure, by its suffix."""
     return transcript_key.removesuffix(TRANSCRIPT) + suffix
 
 
 def recording(key: str) -> Recording:
-    """Return the recording that the key of an object stands for.
+    """Parse the key of a recording's audio.
 
     Raises:
-        UnknownKey: it is none of a recording.
+        UnknownKey: it is another key.
     """
     audio: Recording
     if found := _CHUNK_AUDIO.fullmatch(key):
@@ -178,7 +178,7 @@ def recording(key: str) -> Recording:
         audio = Upload(path=found["path"])
     else:
         raise UnknownKey("the key is not that of a chunk of a session, nor of an upload")
-    # What is written for it has longer keys than itself.
+    # The keys of its transcript and failure are longer than its own.
     for each in (key, beside(audio.transcript_key, FAILURE)):
         if len(each.encode()) > MAX_KEY_BYTES:
             raise UnknownKey(f"a key has at most {MAX_KEY_BYTES} bytes")
@@ -186,10 +186,10 @@ def recording(key: str) -> Recording:
 
 
 def transcribed_chunk(key: str) -> Chunk:
-    """Return the chunk whose transcript lies at `key`, or why it has none.
+    """Return the chunk whose transcript or failure has this key.
 
     Raises:
-        UnknownKey: it is not the key of a chunk's transcript, nor of its failure.
+        UnknownKey: it is another key.
     """
     found = _CHUNK_TRANSCRIPT.fullmatch(key)
     if not found:
@@ -198,10 +198,10 @@ def transcribed_chunk(key: str) -> Chunk:
 
 
 def described_session(key: str) -> Session:
-    """Return the session whose `metadata.json` lies at `key`.
+    """Return the session whose `metadata.json` has this key.
 
     Raises:
-        UnknownKey: it is not the key of such a file.
+        UnknownKey: it is another key.
     """
     found = _METADATA.fullmatch(key)
     if not found:
@@ -213,7 +213,7 @@ def named_session(user_id: str, session_id: str) -> Session:
     """Return the session of a user by its name.
 
     Raises:
-        UnknownKey: nothing of this name can lie in the bucket.
+        UnknownKey: a name is invalid.
     """
     if not (re.fullmatch(_NAME, user_id) and re.fullmatch(_NAME, session_id)):
         raise UnknownKey("a name is empty, or has a slash or a control character, or is no UTF-8")
@@ -233,7 +233,7 @@ def _chunk(found: re.Match[str]) -> Chunk:
 class TranscriptionJob(Model):
     """A message of the jobs' queue: a recording to be transcribed.
 
-    Made of its event alone, so an event that comes twice makes the same job twice.
+    It depends on its event alone, so a repeated event makes an equal job.
     """
 
     bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]

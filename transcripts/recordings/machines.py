@@ -1,10 +1,10 @@
-"""What is agreed about machines with a GPU: their assumed speed, and how long they are kept warm.
+"""The assumed speed of machines with a GPU, and how long they are kept warm.
 
 **The speed is not measured.** faster-whisper's authors publish 54 s for 13 minutes with large-v2 on
 a V100 (14 times as fast as speech, one stretch at a time, beam 5). The machines chosen here have
 less memory bandwidth than that, and large-v3-turbo, the default, less to compute. Ten is meant to
 be too low: then a recording is queued that could have been awaited, and an estimate of costs is too
-high. A speed that is too high has the router wait in vain, and promises a price that nobody gets.
+high. If the speed is too high, the router waits in vain, and the estimated price is too low.
 Measure your machines with your recordings, and set `gpu.speed`.
 """
 

@@ -1,16 +1,16 @@
 """The objects of one S3 bucket: look them up, list them, read them, and write each once.
 
-Writes are conditional: of several who write an object the first one wins, and the others learn it.
+Writes are conditional: the first of several writers wins, and the others get False.
 
-The caller needs `s3:GetObject`, `s3:PutObject` and, on the bucket itself, `s3:ListBucket`: without
-that one S3 answers 403 and not 404 about an object that does not exist. A HEAD has no body, so
-there the code for it is `404`, elsewhere `NoSuchKey`.
+The caller needs `s3:GetObject`, `s3:PutObject` and, on the bucket itself, `s3:ListBucket`. Without
+the last one S3 answers 403 and not 404 about an object that does not exist. The code of that error
+is `404` for a HEAD, which has no body, and `NoSuchKey` elsewhere.
 
 Calls block. They may be made in several threads at once, as botocore's clients may. If S3 refuses
 or is not reached, they raise botocore's `ClientError` and `BotoCoreError`. Besides:
 
 Exception
-├── ObjectTooLarge    it has more bytes than were asked for; it was not read
+├── ObjectTooLarge    it has more bytes than the caller's limit; it was not read
 └── Contended         others kept writing the same object
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 6
 #: The longest pause before the second attempt; it doubles with each. Seconds.
 FIRST_PAUSE: Final = 0.05
-#: Name of the metadata that says what an object was made of; S3 puts `x-amz-meta-` before it.
+#: Name of the metadata with the fingerprint of an object's source; S3 prefixes `x-amz-meta-`.
 FINGERPRINT: Final = "fingerprint"
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -51,14 +51,14 @@ class Contended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
-    """What S3 says of an object without reading it; its size is in bytes."""
+    """The metadata of an object, from a HEAD or a listing; its size is in bytes."""
 
     key: str
     etag: str
     size: int
-    #: When it was written; None where nobody needs it.
+    #: The time of its last write, if known.
     modified: datetime | None = None
-    #: What it was made of. None in listings, and where somebody else has written it.
+    #: Identifies its source. None in listings, and for objects of other programs.
     fingerprint: str | None = None
 
 
@@ -71,7 +71,7 @@ class Content:
 
 
 class Objects:
-    """A bucket. See the module."""
+    """The objects of one bucket. See the module."""
 
     def __init__(
         self, bucket: str, client: S3Client, *, sleep: Callable[[float], None] = time.sleep
@@ -128,7 +128,7 @@ class Objects:
                 yield ObjectVersion(each["Key"], each["ETag"], each["Size"], each["LastModified"])
 
     def put(self, key: str, body: bytes, content_type: str, fingerprint: str) -> None:
-        """Write an object, whatever is there."""
+        """Write an object unconditionally."""
         self._client.put_object(**self._request(key, body, content_type, fingerprint))
 
     def put_once(self, key: str, body: bytes, content_type: str, fingerprint: str) -> bool:

@@ -1,6 +1,6 @@
 """Decides when a session's transcript can be written, and combines it from those of its chunks.
 
-Everything here is pure, and a function of what lies in the bucket. An event only starts a look, so
+Everything here is pure, and a function of the objects in the bucket. An event only triggers it, so
 the order, the number and the concurrency of events do not matter.
 
 The chunks of a session are announced by `metadata.json`, or by the event of its end, or else, once
@@ -13,12 +13,12 @@ Until then it waits, because uploaded audio will be transcribed. Chunks beyond t
 included as soon as they have a transcript; they are never a reason to wait.
 
 Two keys may have the same number (`chunk-1`, `chunk-001`). A transcript counts more than a
-failure, and of two of the same kind the one that is less as text, here `chunk-001`. It is the same
-one whichever came first. The other is a *duplicate*, to be named in a log.
+failure, and of two of the same kind the one that sorts first, here `chunk-001`, whichever was
+uploaded first. The other is a *duplicate*, which a log names.
 
 On the session's timeline each chunk begins where the one before it ends, by the durations of the
-audio as it was decoded. Of a chunk without a transcript the duration is not known, so the
-timeline leaves no room for it; the gap is named, with its place.
+audio as it was decoded. The duration of a chunk without a transcript is not known, so the timeline
+has no room for it; the transcript lists it as a gap.
 """
 
 from __future__ import annotations
@@ -79,20 +79,20 @@ class ChunkResults:
 class Wait:
     """The decision to write nothing yet, because chunks are outstanding."""
 
-    #: So many chunks are known to be outstanding; None if nobody knows how many there will be.
+    #: The number of outstanding chunks; None if the number of all chunks is not known.
     outstanding: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combine:
-    """The session's transcript is made of these, in the order of their numbers."""
+    """The decision to combine these transcripts, in the order of their numbers."""
 
     transcripts: tuple[tuple[int, ObjectVersion], ...]
     gaps: tuple[tuple[int, GapReason], ...]
 
     @property
     def size(self) -> int:
-        """Bytes of all transcripts together."""
+        """The total size of the transcripts, bytes."""
         return sum(listed.size for _, listed in self.transcripts)
 
     @property
@@ -108,7 +108,7 @@ Plan: TypeAlias = Wait | Combine
 
 
 def chunk_results(session: Session, listed: Iterable[ObjectVersion]) -> ChunkResults:
-    """Sort the objects below `session.outcomes_prefix`; those of other sessions are left out."""
+    """Find a session's transcripts and failures among the objects below its `outcomes_prefix`."""
     transcripts: dict[int, list[ObjectVersion]] = defaultdict(list)
     failures: dict[int, list[ObjectVersion]] = defaultdict(list)
     for each in listed:
@@ -155,10 +155,10 @@ def decide(
     end: SessionEnd | None,
     audio: Collection[int] = (),
 ) -> Plan:
-    """Decide what to do about a session.
+    """Decide whether a session's transcript can be combined now.
 
-    `audio` has the numbers of the chunks that were uploaded. It only matters after the end, and
-    where nobody has said with which number the session begins (`needs_audio`).
+    `audio` has the numbers of the chunks that were uploaded. It only matters after the end, or if
+    the metadata lack the number of the first chunk (`needs_audio`).
     """
     expected = _expected(known, metadata, end, audio)
     if expected is None:
@@ -166,7 +166,7 @@ def decide(
     open_chunks = expected - known.numbers
     if end is None and open_chunks:
         return Wait(outstanding=len(open_chunks))
-    # What was uploaded beyond what was announced is not waited for.
+    # Uploaded chunks beyond those announced are not waited for.
     in_work = open_chunks & set(audio)
     if in_work:
         return Wait(outstanding=len(in_work))
@@ -181,7 +181,7 @@ def decide(
 
 
 def needs_audio(metadata: SessionMetadata | None, end: SessionEnd | None) -> bool:
-    """Whether `decide` has to know what was uploaded."""
+    """Whether `decide` needs the numbers of the uploaded chunks."""
     return end is not None or (metadata is not None and metadata.first_chunk is None)
 
 
@@ -206,7 +206,7 @@ def _expected(
     return seen | set(range(zero, last + 1)) if seen else set()
 
 
-#: So many chunks in a row, and as many as there are, may be missing in what nobody has counted.
+#: The longest plausible run of missing chunks, beyond twice the seen ones, in unannounced sessions.
 _PLAUSIBLE_GAP: Final = 100
 
 
@@ -281,7 +281,7 @@ def combine(
         user_id=session.user_id,
         session_id=session.session_id,
         duration=_rounded(begin),
-        # The language in which most is said; the first one of those that are equal.
+        # The language with the most seconds of speech; of equal ones the first.
         language=max(spoken, key=lambda each: spoken[each], default=UNDETERMINED),
         created_at=now,
         complete=not gaps,
@@ -320,7 +320,7 @@ def _moved(
     def placed(moment: float) -> float:
         return _rounded(begin + min(moment, duration))
 
-    # What was validated is not validated again: of a long session this saves most of the time.
+    # Validated words are not validated again, which saves most of the time for long sessions.
     words = tuple(
         Word.model_construct(
             word=word.word,

@@ -25,7 +25,7 @@ _MAX_FAILURE_BYTES: Final = 65_536
 
 
 class RecordingState(StrEnum):
-    """How far a recording or a session is."""
+    """The progress of a recording or a session."""
 
     UNKNOWN = "unknown"
     WAITING = "waiting"
@@ -34,12 +34,12 @@ class RecordingState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nobody needs to transcribe the recording any more."""
+        """Whether the recording needs no further work: it is transcribed or has failed."""
         return self in {RecordingState.TRANSCRIBED, RecordingState.FAILED}
 
 
 def decide_state(*, has_transcript: bool, has_failed: bool, has_audio: bool) -> RecordingState:
-    """Return the state of a recording; `has_failed`: there is a failure of the present bytes."""
+    """Return the state of a recording; `has_failed` counts failures of the present bytes only."""
     if has_transcript:
         return RecordingState.TRANSCRIBED
     if has_failed:
@@ -50,7 +50,7 @@ def decide_state(*, has_transcript: bool, has_failed: bool, has_audio: bool) -> 
 def is_about(documented: str | None, etag: str | None) -> bool:
     """Return whether a failure that names the ETag `documented` is about the bytes with `etag`.
 
-    Where the present ETag is not known, it is taken to be.
+    Returns True if the present ETag is not known.
     """
     return etag is None or (documented or "").strip('"') == etag.strip('"')
 

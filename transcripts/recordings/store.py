@@ -1,20 +1,19 @@
-"""The documents of recordings in their S3 bucket, each written once by whoever is first.
+"""The documents of recordings in their S3 bucket; the first writer of each wins.
 
     store = DocumentStore(Objects(name, client))
     store.write_transcript(recording(key), transcript)      # by whoever transcribed it
     store.write_failure(recording(key), failure)            # by whoever found that it cannot be
 
-Captions are written before their transcript: where a transcript is, its captions are. Each of
-these objects carries the *fingerprint* of what it was made of in its metadata, so captions can be
-compared with a transcript without reading either. A writer that was not first repairs the captions
-that it has overwritten.
+Captions are written before their transcript, so every transcript has captions. The metadata of all
+these objects have the *fingerprint* of their source, so captions can be compared with a transcript
+without reading either. A writer that was not first repairs the captions that it has overwritten.
 
 Errors are those of `transcripts.recordings.objects`, and:
 
 Exception
-└── UnreadableDocument    the object is not the document that is asked for; quotes nothing
+└── UnreadableDocument    the object is not the expected document; quotes nothing
     ├── UnknownVersion    it has another version
-    └── DocumentTooLarge  it is larger than such documents are; it was not read
+    └── DocumentTooLarge  it exceeds the limit of its kind; it was not read
 """
 
 from __future__ import annotations
@@ -53,15 +52,15 @@ D = TypeVar("D", bound=Model)
 
 
 class UnreadableDocument(Exception):
-    """What lies at a key is not the document that is asked for. Names no content."""
+    """An object is not the expected document. The message quotes no content."""
 
 
 class UnknownVersion(UnreadableDocument):
-    """A document has a version that is not known here."""
+    """A document has a version that this release does not know."""
 
 
 class DocumentTooLarge(UnreadableDocument):
-    """A document is larger than such documents are."""
+    """A document exceeds the limit of its kind (`LIMITS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +178,9 @@ class DocumentStore:
         raise Contended("others kept writing the failure")
 
     def write_captions(self, transcript_key: str, transcript: Transcript, fingerprint: str) -> bool:
-        """Write the captions that were not made of `fingerprint`; return whether any were stale.
+        """Write the captions that do not carry `fingerprint`; return whether there were any.
 
-        They replace what is there: the transcript decides which captions are right.
+        They replace existing ones: the transcript decides which captions are right.
         """
         stale = self.stale_captions(transcript_key, fingerprint)
         made = captions(transcript) if stale else {}
@@ -191,7 +190,7 @@ class DocumentStore:
         return bool(stale)
 
     def stale_captions(self, transcript_key: str, fingerprint: str) -> list[str]:
-        """Return the suffixes of captions that are missing, or made of something else."""
+        """Return the suffixes of captions that are missing, or of another transcript."""
         stale = []
         for suffix in CAPTIONS:
             version = self.objects.head(beside(transcript_key, suffix))
@@ -201,7 +200,7 @@ class DocumentStore:
 
 
 def encode(document: Model) -> bytes:
-    """Return a document as it is stored: JSON, camelCase, without what is not known."""
+    """Return a document as it is stored: JSON, camelCase, without fields that are None."""
     return document.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 

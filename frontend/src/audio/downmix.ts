@@ -11,7 +11,7 @@ const MEMORY = 0.3
 const WEAKEST = 0.25
 /** Channels cancel below this ratio of their mean's amplitude to that of independent sounds. */
 const CANCELLED = 0.25
-/** They are mixed again from this ratio on. */
+/** Above this ratio they are mixed again. */
 const RECOVERED = 0.5
 /** Another channel replaces the chosen one when its power is so many times larger. */
 const LOUDER = 4

@@ -88,7 +88,7 @@ export class Resampler {
     return output
   }
 
-  /** Counts the outputs whose input is complete, up to the number that the input is worth. */
+  /** Counts the outputs that can be computed now, at most those that the input lasts for. */
   #count(width: number): number {
     const due = Math.ceil(this.#owed / this.#decimation)
     const room = (this.#held - width + 1) * this.#interpolation - this.#phase

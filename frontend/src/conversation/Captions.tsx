@@ -18,6 +18,10 @@ import {
 import { formatSpeakerDetail } from './speakerIdentity.ts'
 import { useStickToEnd } from './useStickToEnd.ts'
 
+/** The page cannot know whether there is anything: a snapshot reaches back `SNAPSHOT_REACH`. */
+const EARLIER =
+  'If anything was said more than two minutes before you came, it is stored but not shown here.'
+
 interface Props {
   /** The page shows the speaker's panel. */
   speaks: boolean
@@ -75,11 +79,7 @@ const Finals = memo(function Finals({ originals }: { originals: boolean }) {
       {isTrimmed ? (
         <p className={styles.note}>Older captions are stored, and no longer on this page.</p>
       ) : (
-        hasEarlierWords === true && (
-          <p className={styles.note}>
-            What was said more than two minutes before you came is stored, and not shown here.
-          </p>
-        )
+        hasEarlierWords === true && <p className={styles.note}>{EARLIER}</p>
       )}
       {captions.map((caption) => (
         <Fragment key={caption.utteranceId}>
@@ -161,14 +161,11 @@ function Nothing({ speaks, isListening }: Omit<Props, 'originals'>) {
         <>
           <p>Press Start and speak. Your words appear here while you say them.</p>
           <p>Everybody who opens the listeners’ link reads along.</p>
-          <p>What was said more than two minutes before you came is stored, and not shown here.</p>
         </>
       ) : (
-        <>
-          <p>Nobody has spoken in the last two minutes. Captions appear here by themselves.</p>
-          <p>What was said more than two minutes before you came is stored, and not shown here.</p>
-        </>
+        <p>Nobody has spoken in the last two minutes. Captions appear here by themselves.</p>
       )}
+      {!isListening && <p>{EARLIER}</p>}
     </div>
   )
 }

@@ -44,7 +44,7 @@ export interface Caption extends SpeakerIdentity {
   text: string
   /** Keyed by the language that was requested; the service may answer in a variant of it. */
   translations?: Record<string, Wording>
-  /** Of a partial of this utterance; kept until the final's own translation arrives. */
+  /** The translation of a partial; kept until the final's own translation arrives. */
   partialTranslation?: PartialTranslation | undefined
   /** When the utterance began, in ISO 8601. */
   timestamp: string
@@ -123,7 +123,7 @@ export const SNAPSHOT_REACH = 120_000
 
 /** Captions that stay on the page, some hours of talk. The bound limits memory and layout. */
 export const MOST_CAPTIONS = 2_000
-/** Removed in one go, because the text jumps under a reader who has scrolled up. */
+/** Captions removed at once, because each removal moves the text under a reader who scrolled up. */
 const TRIMMED_AT_ONCE = 200
 
 /** How long a final waits for its translation before the original is shown, in milliseconds. */

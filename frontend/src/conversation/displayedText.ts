@@ -17,7 +17,7 @@ export interface PartialTranslation extends Wording {
 }
 
 export interface TranslatableText extends Wording {
-  /** Of the final, keyed by the language that was requested. */
+  /** Translations of the final, keyed by the language that was requested. */
   translations?: Record<string, Wording>
   partialTranslation?: PartialTranslation | undefined
 }

@@ -5,7 +5,7 @@ import { selectLanguages } from './languageSlice.ts'
 import { sortByName, nameLanguage, findOffered } from './tags.ts'
 import styles from './LanguageSelect.module.css'
 
-const STAND_IN = 'marked by a stand-in, not translated'
+const STAND_IN = 'Trial only: another language marks the words and does not translate them'
 
 interface Props {
   /** Gets a BCP 47 tag; undefined for the originals. */
@@ -41,7 +41,7 @@ export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
         )}
         {named.map(({ tag, name }) => (
           <option key={tag} value={tag}>
-            {isStandIn ? `${name} (stand-in)` : name}
+            {isStandIn ? `${name} (trial)` : name}
           </option>
         ))}
       </select>

@@ -14,7 +14,7 @@ import { Channel } from './channel.ts'
 import { CONNECTION_LOST, describeError, isTransient } from './serverProblems.ts'
 import { Reconnect } from './reconnect.ts'
 
-/** Two and a half heartbeats, in seconds. */
+/** The longest time without a message, in seconds: two and a half heartbeats. */
 const SILENCE = 25
 
 export type ViewerEvent =

@@ -121,7 +121,7 @@ export class SpeakingSession {
     this.#onLevel(0)
   }
 
-  /** No more sound comes. If the server has messageReceived any, it still owes the last words. */
+  /** Ends the stream after the last frame; if it was opened, the last finals are still to come. */
   #finish(): void {
     if (this.#isOver) return
     if (!this.#wasOpened) {

@@ -11,7 +11,7 @@ export type Phase =
   | 'asking'
   | 'connecting'
   | 'listening'
-  /** For the next attempt to connect. */
+  /** The page waits for its next attempt to connect. */
   | 'waiting'
   /** The microphone is off, and the last finals have not arrived. */
   | 'stopping'

@@ -10,7 +10,7 @@ interface Speaking {
   switchTo: (microphone: string) => void
 }
 
-/** Starts and stops the page's session of speaking, one at a time. */
+/** Starts and stops the page's speaking session, one at a time. */
 export function useSpeaking(conversation: string, onLevel: (level: number) => void): Speaking {
   const dispatch = useDispatch()
   const session = useRef<SpeakingSession>(undefined)

@@ -20,11 +20,11 @@ from local_cloud.stacks.deployment import StackOutputs
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-#: How long the emulator of a launcher that was killed is waited for, seconds. It saves its state
-#: once more and ends.
+#: The longest wait for the emulator of a killed launcher, seconds. It takes a last snapshot and
+#: ends.
 PREDECESSOR_SECONDS: Final = 15.0
-#: How long the queue gets to become empty before the emulator is ended, seconds. What is still
-#: in it is kept, but a message in work comes back only half a minute later.
+#: The longest wait for an empty queue before the emulator is ended, seconds. Remaining messages
+#: are kept, but a message in work becomes visible only half a minute later.
 SETTLE_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 
@@ -57,10 +57,10 @@ class EmulatorPart:
         self.saved = True
 
     async def start(self) -> None:
-        """Start it, on the port of the last time where that is free.
+        """Start the emulator, on the port of the last run if that is free.
 
-        The service has the address, and so has every shell that has read `aws.env`, even before
-        the demo was started again.
+        The service knows the address, and so does every shell that has read `aws.env`, even in an
+        earlier run.
 
         The stacks are deployed by the first start only. At a restart the service already uses
         them, and changes of the tree since then wait for the next `make demo`.
@@ -96,7 +96,7 @@ class EmulatorPart:
 
     @property
     def resources(self) -> StackOutputs:
-        """The resources that are deployed in it."""
+        """The names of the deployed resources."""
         if self._resources is None:
             raise AssertionError("it was started")
         return self._resources
@@ -107,7 +107,7 @@ class EmulatorPart:
         return deployment.outputs(self._data)
 
     async def wait(self) -> int:
-        """Wait for its end; return its exit code."""
+        """Wait until the process ends; return its exit code."""
         return await self.cloud.wait()
 
     async def settle(self) -> None:
@@ -119,7 +119,7 @@ class EmulatorPart:
                     await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:
-        """End it with everything saved; print a warning where it could not save."""
+        """End the emulator after a last snapshot; print a warning if that failed."""
         if await self.cloud.stop():
             self.saved = False
             self._show(f"{self.name} could not save what came last. Its log: {self.log}")
@@ -127,7 +127,7 @@ class EmulatorPart:
         self._pid = None
 
     def kill(self) -> None:
-        """End it and its functions at once."""
+        """Kill the emulator and its functions."""
         if self._pid is not None:
             kill_group(self._pid)
 

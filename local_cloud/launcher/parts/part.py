@@ -34,20 +34,20 @@ class DemoPart(Protocol):
     log: Path
 
     async def start(self) -> None:
-        """Start it and wait until it serves.
+        """Start the process and wait until it serves.
 
         Raises:
-            PartFailed: it does not.
+            PartFailed: it does not start, or not serve in time.
         """
 
     async def wait(self) -> int:
-        """Wait for its end; return its exit code."""
+        """Wait until the process ends; return its exit code."""
 
     async def stop(self) -> None:
-        """End it in order, or by force after a while. May be called twice."""
+        """End the process gracefully, or by force after a while. May be called twice."""
 
     def kill(self) -> None:
-        """End it, and all that it has started, at once."""
+        """Kill the process and all that it has started."""
 
 
 async def keep_running(part: DemoPart, show: Callable[[str], None]) -> NoReturn:

@@ -77,7 +77,7 @@ class Program:
         raise PartFailed(f"{self.name} {reason}.{quote_end(self.log)}")
 
     async def wait(self) -> int:
-        """Wait for its end; return its exit code."""
+        """Wait until the process ends; return its exit code."""
         if self._process is None:
             raise AssertionError("it was started")
         return await self._process.wait()
@@ -97,7 +97,7 @@ class Program:
         self._process = None
 
     def kill(self) -> None:
-        """End it and its workers at once."""
+        """Kill the program and its workers."""
         if self._process is not None:
             kill_group(self._process.pid)
 

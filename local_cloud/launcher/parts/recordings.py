@@ -11,11 +11,11 @@ from gpu_server.settings import USER_CHOICES, Settings
 from local_cloud.launcher.parts.program import Program, is_healthy
 from local_cloud.stacks.deployment import StackOutputs
 
-#: What the server gets to finish a recording before it returns the job, seconds.
+#: Time for the server to finish a recording before it returns the job, seconds.
 FINISH_SECONDS: Final = 3.0
 #: How long one receive call on the queue waits, seconds. The server cannot end within one.
 RECEIVE_SECONDS: Final = 2
-#: What it gets beyond both before it is killed, seconds.
+#: Further time before the server is killed, seconds.
 CLOSE_SECONDS: Final = 8.0
 #: After how long a job of a server that was killed becomes visible again, seconds.
 VISIBILITY_SECONDS: Final = 15
@@ -64,7 +64,7 @@ class RecordingsPart(Program):
 
     @property
     def functions(self) -> dict[str, str]:
-        """The variables by which functions reach it."""
+        """The environment variables with which functions reach the server."""
         return {
             "AUTH_TOKEN": self._token,
             "GPU_URL": self.url,
@@ -72,7 +72,7 @@ class RecordingsPart(Program):
         }
 
     def configure(self, environment: Mapping[str, str], resources: StackOutputs) -> None:
-        """Set its environment, which is known once the emulator runs.
+        """Set the server's environment, which is known once the emulator runs.
 
         Of the server's settings in `environment` only `USER_CHOICES` are passed on: the others are
         the demo's, or have the name of another program's, such as `SLOTS`.
@@ -91,7 +91,7 @@ class RecordingsPart(Program):
         }
 
     async def start(self) -> None:
-        """Start it and wait until it listens.
+        """Start the server and wait until it listens.
 
         Raises:
             PartFailed: it ended, or did not listen in time.

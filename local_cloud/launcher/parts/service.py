@@ -9,9 +9,9 @@ from typing import Final
 from local_cloud.edge.server import VIEWER_HEADER
 from local_cloud.launcher.parts.program import Program, is_healthy
 
-#: What the service gets to end streams and to hand finals to the queue, seconds.
+#: Time for the service to end streams and to send finals to the queue, seconds.
 DRAIN_SECONDS: Final = 10.0
-#: What it gets beyond that to close connections and its engine before it is killed, seconds.
+#: Further time to close connections and the engine before it is killed, seconds.
 CLOSE_SECONDS: Final = 8.0
 
 
@@ -39,7 +39,7 @@ class ServicePart(Program):
         super().__init__(log=log, grace=drain_seconds + CLOSE_SECONDS)
 
     async def start(self) -> None:
-        """Start it and wait until it accepts streams.
+        """Start the service and wait until it accepts streams.
 
         Raises:
             PartFailed: it ended, or was not ready in time.

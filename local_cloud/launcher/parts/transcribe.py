@@ -11,7 +11,7 @@ from local_cloud.launcher.parts.program import Program, is_open
 
 #: The languages that its recogniser knows.
 LOCAL_LANGUAGES: Final = ("en-US",)
-#: What it gets between SIGTERM and SIGKILL, seconds.
+#: Time between SIGTERM and SIGKILL, seconds.
 CLOSE_SECONDS: Final = 8.0
 
 
@@ -39,7 +39,7 @@ class TranscribePart(Program):
         self._environment = environment
 
     async def start(self) -> None:
-        """Start it and wait until it serves.
+        """Start the server and wait until it serves.
 
         Raises:
             PartFailed: it ended, or did not serve in time.

@@ -1,6 +1,6 @@
 """Credentials from AWS's default chain of providers, by botocore, off the event loop.
 
-botocore refreshes credentials whose expiry it knows. When the service reports others as expired,
+botocore refreshes credentials whose expiry it knows. When the service rejects others as expired,
 the whole chain is asked again. If it returns the same ones, there are no valid credentials.
 """
 

@@ -1,4 +1,4 @@
-"""Where the service is. AWS's partitions and their domains are in botocore's data."""
+"""The URL of the service. AWS's partitions and their domains are in botocore's data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _SCHEMES = {"wss": "wss", "https": "wss", "ws": "ws", "http": "ws"}
 
 
 def websocket_url(region: str, endpoint: str | None) -> str:
-    """Return the address of the service in `region`, or `endpoint` as a WebSocket's.
+    """Return the WebSocket URL of the service: of `endpoint` if given, else of `region`.
 
     Raises:
-        ValueError: `endpoint` is no URL of the scheme wss, https, ws or http; or it is none, and
-            `region` no region.
+        ValueError: `endpoint` is no URL of the scheme wss, https, ws or http; or AWS has no such
+            region.
     """
     if endpoint is None:
         return f"wss://{_host(region)}:8443"

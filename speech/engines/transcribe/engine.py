@@ -102,21 +102,21 @@ class TranscribeEngine(Engine):
     def recognise(
         self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
     ) -> Recognition:
-        """Return a recognition.
+        """Return a recognition by Amazon Transcribe.
 
         Raises:
-            UnsupportedLanguage: the service or the operator does not know the language.
-            OptionError: something else that was chosen is not to be had.
+            UnsupportedLanguage: the service does not know the language, or the operator forbids it.
+            OptionError: another option is unsupported or not allowed.
         """
         recognition = super().recognise(options, on_result)
         self._asked(options)
         return recognition
 
     async def admit(self, *, first: bool) -> None:
-        """Wait for the stream's turn among all that begin; see `Starts`.
+        """Wait until the rate limit permits another stream; see `Starts`.
 
         Raises:
-            Throttled: it is a new one and would have to wait too long.
+            Throttled: the stream is new, and would wait too long.
         """
         await self._starts.admit(seconds=NEWCOMER_SECONDS if first else math.inf)
 

@@ -63,7 +63,7 @@ class CredentialsMissing(EngineUnavailable):
 class CredentialsExpired(EngineUnavailable):
     """The credentials have expired.
 
-    A retry can help until the chain has returned no newer ones.
+    A retry helps if the chain of providers returns newer ones.
     """
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
@@ -133,7 +133,7 @@ def to_engine_error(kind: str, text: str, *, status: int | None = None) -> Engin
     Args:
         kind: the service's name of the error, e.g. `BadRequestException`; may be empty.
         text: the service's explanation.
-        status: the HTTP status of a refused handshake. It decides where there is no name.
+        status: the HTTP status of a refused handshake. It decides if `kind` is empty or unknown.
     """
     name = kind.split(":", 1)[0].rsplit("#", 1)[-1]
     message = f"Amazon Transcribe: {redact(name) or 'error'}"

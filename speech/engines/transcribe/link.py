@@ -1,8 +1,8 @@
 """The interface between a session and the wire.
 
 Each stream has a `Link` of its own. The link sends audio to the service, and delivers the answers
-to its `Receiver` as models of the SDK and exceptions of `errors.py`. So a session is independent of
-sockets, and a link of results.
+to its `Receiver` as models of the SDK and exceptions of `errors.py`. So a session needs no socket,
+and a link interprets no results.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class Receiver(Protocol):
     """The callbacks of a link, called on the event loop. They must not raise."""
 
     def deliver(self, results: Iterable[Result]) -> None:
-        """Take the results of one event; empty for an event of another kind."""
+        """Handle the results of one event; none for an event of another kind."""
 
     def drained(self) -> None:
-        """Take the notice that the waiting bytes were sent."""
+        """Handle an empty buffer: all bytes were sent."""
 
     def ended(self) -> None:
-        """Take the notice that the service has ended the stream in order."""
+        """Handle the graceful end of the stream by the service."""
 
     def failed(self, error: EngineError) -> None:
-        """Take the error that has ended the stream; no callback follows."""
+        """Handle the error that has ended the stream; no callback follows."""
 
 
 class Link(Protocol):
@@ -40,7 +40,7 @@ class Link(Protocol):
 
     @property
     def request_id(self) -> str | None:
-        """The service's id of the request, for its support."""
+        """The service's id of the request, which AWS Support asks for."""
 
     async def open(
         self, parameters: Mapping[str, str], credentials: ReadOnlyCredentials, *, seconds: float
@@ -53,14 +53,14 @@ class Link(Protocol):
         """
 
     def send_audio(self, pcm: bytes) -> None:
-        """Send an event with audio, which is not empty. Never blocks: the rest waits."""
+        """Send an event with audio, which is not empty. Never blocks: unsent bytes are buffered."""
 
     def end_audio(self) -> None:
         """End the audio. Nothing is sent after it."""
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for the system, with the framing of the audio."""
+        """The number of buffered bytes that the kernel has not taken, framing included."""
 
     async def close(self) -> None:
         """Close the connection within a bound, also in mid-stream. Idempotent."""

@@ -1,6 +1,6 @@
-"""What an operator sets of Transcribe, and what of that contradicts itself. Pure.
+"""Validation of the operator's settings for Transcribe. Pure.
 
-What is wrong for every stream, or for every one that a client may ask for, is wrong at the start.
+Settings with which no stream, or no permitted medical stream, could begin are refused at the start.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from speech.engines.transcribe.options import (
 )
 from speech.transcribe_operations import MEDICAL_LANGUAGES, is_medical
 
-#: A medical stream as plain as it can be.
+#: The least options of a medical stream.
 _MEDICAL = {"specialty": "PRIMARYCARE", "type": "CONVERSATION"}
 
 
 def check(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> None:
-    """Accept settings that streams can begin with.
+    """Check that streams can begin with these settings.
 
     Args:
         defaults: choices for every stream, by the service's names.
         allowed: what clients may choose.
 
     Raises:
-        OptionError: they contradict each other, or are none that the service would take.
+        OptionError: they contradict each other, or the service would refuse them.
     """
     language = RecognitionOptions().language
     parse_choices(defaults, language=language)
@@ -41,7 +41,7 @@ def check(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> None:
         try:
             parse_choices({**defaults, **_MEDICAL}, language=language)
         except OptionError as error:
-            raise InvalidOption(f"`medical` is allowed, beside defaults: {error}") from error
+            raise InvalidOption(f"`medical` contradicts the defaults: {error}") from error
 
 
 def languages(*, defaults: Mapping[str, str], allowed: AllowedOptions) -> frozenset[str]:

@@ -8,7 +8,7 @@ A choice that only Transcribe Medical has makes the stream a medical one, with t
 Amazon's model gives that operation, and no others.
 
 OptionError                  the error of all engines; not retryable
-├── UnknownOption            no option has this name, or clients have none of this name
+├── UnknownOption            no option has this name, or none that clients may set
 ├── InvalidOption            the service would reject the value, or its combination with others
 └── OptionNotAllowed         the operator does not allow it
 """
@@ -57,7 +57,7 @@ class InvalidOption(OptionError):
 
 
 class OptionNotAllowed(OptionError):
-    """The operator does not allow the option, and could."""
+    """The operator does not allow the option, which the service supports."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"not allowed here: {what}; whoever runs the service can allow it")
@@ -192,7 +192,7 @@ def combine_choices(
     """Combine the client's choices with the operator's defaults.
 
     Raises:
-        UnknownOption: clients have no option of this name.
+        UnknownOption: clients may set no option of this name.
         InvalidOption: a value is not the service's, or contradicts another.
         OptionNotAllowed: the operator does not allow it to clients.
         UnsupportedLanguage: the language is none of the service's.

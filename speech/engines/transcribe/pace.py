@@ -1,9 +1,9 @@
-"""The rate of starting streams: the service limits the starts per second and refuses the rest.
+"""A rate limit on starting streams, because the service refuses too many starts per second.
 
 When the service is down for a moment, all streams of a process lose their sessions and open new
-ones together. They wait here, and none is given up for it: the last one starts after the number of
-streams of this process divided by the rate, in seconds. Meanwhile its audio is kept up to the
-recognition's backlog, because the speaker's socket is not read.
+ones together. They wait here, however long it takes: the last of n streams starts after n divided
+by the rate, in seconds. Meanwhile its speaker's socket is not read once the recognition's backlog
+is full.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Starts:
         self._waiting = 0
 
     async def admit(self, *, seconds: float = math.inf) -> None:
-        """Wait for the admission. A cancelled wait does not use up an interval.
+        """Wait until a stream may start. A cancelled wait does not use up an interval.
 
         Raises:
             Throttled: the wait would exceed `seconds`; raised at once.

@@ -56,7 +56,7 @@ class Segments:
 
     @property
     def any_open(self) -> bool:
-        """Whether any segment has partials and no final."""
+        """Whether any segment has partials but no final yet."""
         return any(channel.open_since is not None for channel in self._channels)
 
     def convert(self, received: ServiceResult) -> list[Result]:

@@ -1,8 +1,8 @@
 """One session of Transcribe on the port of `base.py`, independent of the wire.
 
 A check every second maintains the session. During silence it sends zeros, because the service ends
-a stream after 15 s without audio. It asks for its replacement in time, because a stream lasts at
-most 4 hours. It fails a service that exceeds the deadline for an answer.
+a stream after 15 s without audio. It reports `SessionEnded` in time,
+because a stream lasts at most 4 hours. It fails if the service exceeds the deadline for an answer.
 
 A replay is sent at once. The service refuses audio that arrives faster than real time for over five
 minutes. A replay is far shorter: it has the audio that is not settled, usually some seconds and

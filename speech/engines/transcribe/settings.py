@@ -27,17 +27,17 @@ class TranscribeSettings(BaseModel):
     ] = None
     transcribe_options: Annotated[
         dict[str, str],
-        Field(description="choices for every stream by Transcribe's own names, as JSON"),
+        Field(description="options of every stream by Transcribe's names, as JSON"),
     ] = {}
     transcribe_allowed: Annotated[
         AllowedOptions,
         Field(
-            description="what speakers may choose, as JSON with any of these keys "
-            "(docs/deploy.md); default: the language alone"
+            description="options that speakers may set, as JSON with these keys "
+            "(docs/deploy.md); default: the language only"
         ),
     ] = AllowedOptions()
     transcribe_starts_per_second: Annotated[
-        float, Field(gt=0, description="streams begun a second; this process's part of the quota")
+        float, Field(gt=0, description="streams started a second; this process's part of the quota")
     ] = STARTS_PER_SECOND
 
     @field_validator("transcribe_options")

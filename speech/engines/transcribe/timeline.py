@@ -40,7 +40,7 @@ class Timeline:
         self.inserted += seconds
 
     def to_stream_time(self, moment: float) -> float:
-        """Convert a time of the service; one within zeros becomes the position of these."""
+        """Convert a time of the service; a time within zeros becomes the position of the zeros."""
         number = bisect_right(self._starts, moment) - 1
         if number < 0:
             return moment

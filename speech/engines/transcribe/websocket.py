@@ -85,7 +85,7 @@ class WebSocketTransport:
         self._context: ssl.SSLContext | None = None
 
     def link(self, operation: Operation) -> WebSocketLink:
-        """Return the link of a new stream that is begun by `operation`, not open yet."""
+        """Return a link, not open yet, for a new stream of `operation`."""
         return WebSocketLink(self, operation)
 
     async def create_context(self) -> ssl.SSLContext | None:
@@ -154,12 +154,12 @@ class WebSocketLink(WSListener):
         raise refusal
 
     def send_audio(self, pcm: bytes) -> None:
-        """Send an event of audio; the rest that the kernel does not take waits in memory."""
+        """Send an event of audio; bytes that the kernel does not take are buffered."""
         if self._transport is not None:
             self._transport.send(_BINARY, encode_audio(pcm))
 
     def end_audio(self) -> None:
-        """End the audio with an event without audio."""
+        """Send the empty event that ends the audio."""
         self.send_audio(b"")
 
     @property

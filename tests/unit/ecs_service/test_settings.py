@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ecs_service.__main__ import describe_settings
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal
 from ecs_service.settings import Settings
+from foundation.settings import describe_settings
 from speech.engines.transcribe import AllowedOptions
 from transcripts.protocol import ErrorCode
 
@@ -72,7 +72,9 @@ def test_a_slot_is_free_again_after_its_stream() -> None:
 
 
 def test_the_help_has_objects_as_the_environment_would_give_them() -> None:
-    [line] = [each for each in describe_settings().splitlines() if "TRANSCRIBE_ALLOWED" in each]
+    [line] = [
+        each for each in describe_settings(Settings).splitlines() if "TRANSCRIBE_ALLOWED" in each
+    ]
 
     default = line[line.index("[") + 1 : -1]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from foundation.invalid import LONGEST, explain, explain_each, explain_settings, summarise
+from foundation.invalid import LONGEST, explain, explain_each, summarise
+from foundation.settings import explain_settings
 
 pytestmark = pytest.mark.unit
 

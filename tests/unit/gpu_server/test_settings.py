@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gpu_server.settings import Settings, describe, from_environment
+from foundation.settings import describe_settings
+from gpu_server.settings import Settings, from_environment
 
 pytestmark = pytest.mark.unit
 
@@ -75,6 +76,6 @@ def test_secrets_leave_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    text = describe()
+    text = describe_settings(Settings)
 
     assert all(name.upper() in text for name in Settings.model_fields)

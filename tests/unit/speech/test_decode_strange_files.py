@@ -274,7 +274,7 @@ def test_sound_that_ends_before_the_picture_is_not_missing() -> None:
 def test_few_bytes_do_not_last_for_days() -> None:
     moments = tuple((at, at + 0.04) for at in range(0, 20_000, 3_000))
 
-    with pytest.raises(CorruptAudio, match="longer"):
+    with pytest.raises(CorruptAudio, match="impossible for its size"):
         for _ in decode(io.BytesIO(container("webm", Written(moments))), chunk_seconds=60.0):
             pass
 

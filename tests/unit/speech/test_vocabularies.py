@@ -55,8 +55,8 @@ def test_a_table_sets_how_phrases_are_written(table: str) -> None:
         ("Phrase\tDisplayAs\n\tx", "line 2: the phrase is missing"),
         ("Phrase\tDisplayAs\nx\t" + "y" * 257, "line 2: DisplayAs"),
         ("Phrase\tDisplayAs\n", "no entry"),
-        ("", "nothing in it"),
-        ("\n \n", "nothing in it"),
+        ("", "it is empty"),
+        ("\n \n", "it is empty"),
         ("a\n" * MAX_BYTES, "at most 51,200"),
     ],
 )

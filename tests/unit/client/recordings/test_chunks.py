@@ -49,7 +49,7 @@ def test_chunks_keep_their_names_and_numbers() -> None:
         ((), "the folder 0"),
         (("chunk-1.webm", "notes.txt"), "notes.txt is not named like chunk-1.webm"),
         (("chunk-1.webm", "chunk-001.webm"), "are both chunk 1"),
-        (("recording",), "recording: a chunk's name ends in what it is"),
+        (("recording",), "recording: a chunk's name needs a suffix"),
     ],
 )
 def test_what_would_spoil_a_session_is_named(names: tuple[str, ...], complaint: str) -> None:

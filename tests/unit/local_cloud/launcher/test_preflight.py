@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud import ROOT
-from local_cloud.errors import LaunchError
+from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher import ports, preflight
 from local_cloud.launcher.data_folder import data_folder, lock_folder
 from local_cloud.launcher.ports import chosen_port
@@ -126,6 +126,30 @@ def test_it_needs_nothing_that_has_to_be_installed(tmp_path: Path) -> None:
     assert done.returncode == preflight.EXIT_USAGE
     assert "the engines are" in done.stdout
     assert done.stderr == ""
+
+
+def test_a_refused_start_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: int) -> None:
+        raise LaunchError("The port is taken.")
+
+    monkeypatch.setattr(preflight, "take_port", refuse)
+    monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "data"))
+
+    assert preflight.main() == preflight.EXIT_FAILURE
+    assert capsys.readouterr().out == "The port is taken.\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_refused_in_the_same_words_later(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    words = f"The data cannot be kept in {folder}: .* Choose another folder with LOCAL_DIR."
+
+    assert re.fullmatch(words, preflight.folder_problem(folder) or "")
+    with pytest.raises(InvalidSettings, match=words), lock_folder(folder):
+        raise AssertionError("it was locked")
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="there is no make")

@@ -10,10 +10,10 @@ import pytest
 
 import ecs_service.settings
 import gpu_server.settings
-from local_cloud.errors import LaunchError
+from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan
-from local_cloud.launcher.validation import InvalidSettings, parse, validate, warn_of_unknown
+from local_cloud.launcher.validation import parse, validate, warn_of_unknown
 from speech.engines.embedded import choose_embedded
 
 pytestmark = pytest.mark.unit
@@ -88,6 +88,19 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
         ({"TRANSLATE_" + 30 * "Z": "1"}, "it does nothing."),
         ({"TRANSCRIBE_TRANSPORT": "http2"}, "TRANSCRIBE_TRANSPORT does nothing any more"),
         ({"SLOT": "4"}, "is SLOTS meant?"),
+        (
+            {"ENGINE": "transcribe", "TRANSCRIBE_REGION": "eu-west-1"},
+            "TRANSCRIBE_REGION: no effect with a local Amazon Transcribe.",
+        ),
+        (
+            {"TRANSCRIBE_REGION": "eu-west-1", "SCRIPTED": "{}"},
+            "SCRIPTED and TRANSCRIBE_REGION: no effect with the engine pocketsphinx.",
+        ),
+        ({"TRANSLATE_REGION": "x"}, "TRANSLATE_REGION: no effect with the translator pseudo."),
+        (
+            {"TRANSLATOR": "none", "TRANSLATE_LANGUAGES": "fr"},
+            "TRANSLATE_LANGUAGES: no effect with the translator none.",
+        ),
         ({"BATCH_SIZE": "4"}, "Recordings: transcribed by embedded, on which BATCH_SIZE has no"),
         ({"MODEL": "tiny.en"}, "the model tiny.en is fetched from the Hugging Face hub"),
         ({"MODEL": "tiny.en", "LOCAL_DIR": "/x"}, "/x/logs/transcriber.log has why"),
@@ -99,6 +112,14 @@ def test_useless_and_slow_settings_are_noted_at_the_start(
     *_, note = examined(environment).notes
 
     assert warning in note
+
+
+def test_a_setting_that_has_an_effect_brings_no_note() -> None:
+    account = AwsAccount("the environment", "eu-central-1")
+    region = {"TRANSCRIBE_REGION": "eu-west-1"}
+
+    for environment in ({"ENGINE": "transcribe"}, {"TRANSLATOR": "amazon"}):
+        assert "no effect" not in "".join(examined(environment | region, account).notes)
 
 
 def test_other_peoples_variables_bring_no_warning() -> None:
