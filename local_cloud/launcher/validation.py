@@ -31,11 +31,11 @@ from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.data_folder import data_folder
 from local_cloud.launcher.parts.recordings import RecordingsPart
 from local_cloud.launcher.parts.service import service_environment
-from local_cloud.launcher.plan import AMAZON, PSEUDO, TRANSCRIBE, DemoPlan, make_plan
+from local_cloud.launcher.plan import AMAZON, PSEUDO, DemoPlan, make_plan
 from local_cloud.launcher.preflight import Problems
 from local_cloud.stacks.deployment import StackOutputs
 from speech.engines.errors import EngineError
-from speech.engines.registry import ENGINES
+from speech.engines.registry import ENGINES, EngineSettings
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
@@ -55,12 +55,7 @@ _WIDTH: Final = 60
 _PREFIXES: Final = ("TRANSCRIB", "TRANSLAT")
 #: The similarity of two names, of 1, from which one is taken for a misspelling of the other.
 _SIMILARITY: Final = 0.88
-#: How the names of the settings begin that an engine or a translator does not use.
-_IGNORED_BY_ENGINE: Final[Mapping[str, tuple[str, ...]]] = {
-    "pocketsphinx": ("SCRIPTED", "TRANSCRIBE_"),
-    "scripted": ("TRANSCRIBE_",),
-    TRANSCRIBE: ("SCRIPTED",),
-}
+#: How the names of the settings begin that a translator does not use.
 _IGNORED_BY_TRANSLATOR: Final[Mapping[str, tuple[str, ...]]] = {
     "none": ("TRANSLATE_",),
     PSEUDO: ("TRANSLATE_REGION", "TRANSLATE_TERMINOLOGY"),
@@ -111,7 +106,7 @@ def validate(
 def note_unused(environment: Mapping[str, str], plan: DemoPlan) -> Iterator[str]:
     """Yield notes about the service's settings that are set and have no effect in this plan."""
     translator = plan.settings["TRANSLATOR"]
-    ignored = _IGNORED_BY_ENGINE[plan.engine]
+    ignored = _ignored_by(plan.engine)
     engine = f"the engine {plan.engine}"
     if plan.local_transcribe:
         ignored += ("TRANSCRIBE_REGION",)
@@ -130,6 +125,17 @@ def note_unused(environment: Mapping[str, str], plan: DemoPlan) -> Iterator[str]
             names = [name for name in names if name != "TRANSCRIBE_REGION"]
         if names:
             yield f"{' and '.join(names)}: no effect with {user}."
+
+
+def _ignored_by(engine: str) -> tuple[str, ...]:
+    """Return the names of the settings of other engines."""
+    read = {
+        name
+        for kind, each in ENGINES.items()
+        if kind == engine
+        for name in each.settings.model_fields
+    }
+    return tuple(name.upper() for name in EngineSettings.model_fields if name not in read)
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> Iterator[str]:

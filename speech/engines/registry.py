@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import boto3
+from pydantic import BaseModel
 
 from speech.engines import pocketsphinx, scripted, transcribe
 from speech.engines.base import Engine
@@ -37,6 +38,8 @@ class EngineKind:
     count_streams: Callable[[int], int]
     #: See `Engine.note`.
     note: str
+    #: The settings that it reads, of `EngineSettings`.
+    settings: type[BaseModel] = BaseModel
 
 
 def _create_transcribe(settings: EngineSettings, _slots: int) -> Engine:
@@ -59,6 +62,7 @@ ENGINES: Final[Mapping[EngineName, EngineKind]] = {
         ),
         lambda cores: moonshine.STREAMS_PER_CORE * cores,
         moonshine.MoonshineEngine.note,
+        moonshine.MoonshineSettings,
     ),
     "pocketsphinx": EngineKind(
         lambda _settings, slots: pocketsphinx.PocketsphinxEngine(slots=slots),
@@ -69,8 +73,12 @@ ENGINES: Final[Mapping[EngineName, EngineKind]] = {
         lambda settings, _slots: scripted.ScriptedEngine(settings.scripted),
         lambda _cores: scripted.STREAMS,
         scripted.ScriptedEngine.note,
+        scripted.ScriptedSettings,
     ),
     "transcribe": EngineKind(
-        _create_transcribe, lambda _cores: STREAMS, transcribe.TranscribeEngine.note
+        _create_transcribe,
+        lambda _cores: STREAMS,
+        transcribe.TranscribeEngine.note,
+        TranscribeSettings,
     ),
 }

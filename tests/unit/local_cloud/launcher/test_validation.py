@@ -93,7 +93,7 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
             "TRANSCRIBE_REGION: no effect with a local Amazon Transcribe.",
         ),
         (
-            {"TRANSCRIBE_REGION": "eu-west-1", "SCRIPTED": "{}"},
+            {"ENGINE": "pocketsphinx", "TRANSCRIBE_REGION": "eu-west-1", "SCRIPTED": "{}"},
             "SCRIPTED and TRANSCRIBE_REGION: no effect with the engine pocketsphinx.",
         ),
         ({"TRANSLATE_REGION": "x"}, "TRANSLATE_REGION: no effect with the translator pseudo."),
