@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from local_cloud.edge.server import application
+from speech.engines.embedded import choose_embedded
 from tests.support.fake_service import DIST, FakeService, fake_service
 from tests.support.service import running_service
 
@@ -47,7 +48,7 @@ async def translated_site() -> AsyncIterator[str]:
 @pytest.fixture
 async def site() -> AsyncIterator[str]:
     """Give the address of the page with the real service and the embedded engine behind it."""
-    async with running_service(engine="pocketsphinx") as service, _edge(service.url) as url:
+    async with running_service(engine=choose_embedded()) as service, _edge(service.url) as url:
         yield url
 
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from client.live import Speaker
+from speech.engines.embedded import choose_embedded
 from tests.support.service import RunningService, running_service
 from transcripts.protocol import ERRORS, ErrorCode, Final, TranscribeParameters
 
@@ -115,7 +116,7 @@ async def test_a_huge_frame_is_cut_off_by_the_transport(service: RunningService)
 
 
 async def test_a_language_that_the_engine_does_not_know_is_named() -> None:
-    async with running_service(engine="pocketsphinx", slots=1) as service:
+    async with running_service(engine=choose_embedded(), slots=1) as service:
         last, close_code = await end_of(service.url, "sampleRate=16000&language=fr-FR")
 
     assert last["code"] == "unsupported_language"

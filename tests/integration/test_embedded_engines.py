@@ -21,7 +21,7 @@ from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.registry import ENGINES, EngineSettings
 from speech.engines.withheld import WITHHELD
 from speech.engines.workers import WorkerSession
-from tests.support.recognition import recognise_directly
+from tests.support.recognition import load_model, recognise_directly
 from tests.support.recordings import (
     flite,
     normalised,
@@ -54,11 +54,7 @@ class Kind:
 
     def model(self) -> BlockingModel:
         """Load the model in this process."""
-        if self.name == "pocketsphinx":
-            return pocketsphinx_model.load()
-        from speech.engines.moonshine import recogniser  # noqa: PLC0415 - may not be installed
-
-        return recogniser.load()
+        return load_model(self.name)
 
     def engine(self, slots: int) -> Engine:
         """Return the engine, not started."""

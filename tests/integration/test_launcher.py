@@ -337,7 +337,10 @@ async def test_a_port_that_is_taken_is_named_with_who_has_it(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"engine": "whisper"}, "ENGINE=whisper: the engines are pocketsphinx, scripted"),
+        (
+            {"engine": "whisper"},
+            "ENGINE=whisper: the engines are moonshine, pocketsphinx, scripted",
+        ),
         ({"slots": "many"}, "SLOTS=many: it should be a valid integer"),
         ({"scripted": "{"}, "SCRIPTED={: this is not JSON."),
     ],

@@ -151,8 +151,8 @@ async def test_nothing_is_in_it_that_only_serves_to_make_it(container: Container
 
 async def test_nothing_is_compiled_when_it_starts(container: Container) -> None:
     """It could not keep what it compiles, and a quarter of a processor takes seconds for it."""
-    imported = "import ecs_service.app, speech.engines.pocketsphinx_model, ecs_service.healthcheck"
-    status, printed = await container.run("python", "-v", "-c", imported)
+    modules = "ecs_service.app, speech.engines.moonshine.recogniser, ecs_service.healthcheck"
+    status, printed = await container.run("python", "-v", "-c", f"import {modules}")
 
     assert status == 0
     found = [line for line in printed.splitlines() if line.startswith("# code object from ")]

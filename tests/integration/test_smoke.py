@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local_cloud.launcher.demo import DIST
+from speech.engines.embedded import choose_embedded
 from tests.integration.test_launcher import aws_of
 from tests.support.demo import ready_demo
 
@@ -36,7 +37,7 @@ async def smoke(folder: Path, *arguments: str) -> tuple[int | None, dict[str, An
 
 
 async def test_a_demo_passes_and_one_whose_service_died_does_not(tmp_path: Path) -> None:
-    async with ready_demo(tmp_path, engine="pocketsphinx") as demo:
+    async with ready_demo(tmp_path, engine=choose_embedded()) as demo:
         status, found = await smoke(tmp_path, "--url", demo.url)
 
         verdicts = {each["check"]: each["verdict"] for each in found["checks"]}

@@ -36,7 +36,8 @@ from picows import (
     ws_connect,
 )
 
-from speech.engines.pocketsphinx import PocketsphinxEngine
+from speech.engines.embedded import choose_embedded
+from speech.engines.registry import ENGINES, EngineSettings
 from tests.support.encoded import encode
 from tests.support.eventually import eventually
 from tests.support.recordings import flite, silence
@@ -514,7 +515,7 @@ async def test_dictated_words_are_recognised_in_a_second_stream() -> None:
 @pytest.mark.alone
 async def test_the_embedded_engine_recognises_what_is_spoken() -> None:
     async with (
-        EngineRecogniser(PocketsphinxEngine(slots=1)) as embedded,
+        EngineRecogniser(ENGINES[choose_embedded()].create(EngineSettings(), 1)) as embedded,
         endpoint(recogniser=embedded) as base,
     ):
         client = await connected(presigned(base))

@@ -12,9 +12,10 @@ import pytest
 
 from client.live import Speaker
 from speech.decode import decode
-from speech.engines.pocketsphinx_model import PocketsphinxModel, load
+from speech.engines.blocking import BlockingModel
+from speech.engines.embedded import choose_embedded
 from speech.pcm import PcmFormat
-from tests.support.recognition import recognise_directly
+from tests.support.recognition import load_model, recognise_directly
 from tests.support.recordings import flite, recording, recordings, silence, wav, word_error_rate
 from tests.support.service import RunningService, running_service
 from transcripts.protocol import Final, Partial, TranscribeParameters
@@ -42,17 +43,17 @@ class Spoken:
 
 @pytest.fixture(scope="module")
 async def service() -> AsyncIterator[RunningService]:
-    async with running_service(engine="pocketsphinx", slots=8) as running:
+    async with running_service(engine=choose_embedded(), slots=8) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def model() -> PocketsphinxModel:
-    return load()
+def model() -> BlockingModel:
+    return load_model(choose_embedded())
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory, model: PocketsphinxModel) -> list[Spoken]:
+def generated(tmp_path_factory: pytest.TempPathFactory, model: BlockingModel) -> list[Spoken]:
     folder = tmp_path_factory.mktemp("spoken")
     spoken = []
     for voice, text in SENTENCES.items():
@@ -62,7 +63,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory, model: PocketsphinxModel
 
 
 @pytest.fixture(scope="module")
-def recorded(model: PocketsphinxModel) -> list[Spoken]:
+def recorded(model: BlockingModel) -> list[Spoken]:
     return [
         Spoken(r.path, r.text, recognised_alone(r.path, model))
         for r in recordings()
@@ -70,7 +71,7 @@ def recorded(model: PocketsphinxModel) -> list[Spoken]:
     ]
 
 
-def recognised_alone(path: Path, model: PocketsphinxModel) -> str:
+def recognised_alone(path: Path, model: BlockingModel) -> str:
     """Return what the engine recognises of a file's voiced segments, decoded in this process."""
     return " ".join(f.text for f in recognise_directly(b"".join(decode(path)), model))
 

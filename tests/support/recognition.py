@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import BlockingModel
+from speech.engines.names import EngineName
+
+
+def load_model(name: EngineName) -> BlockingModel:
+    """Load the model of an embedded engine in this process."""
+    if name == "moonshine":
+        from speech.engines.moonshine import recogniser  # noqa: PLC0415 - may not be installed
+
+        return recogniser.load()
+    from speech.engines import pocketsphinx_model  # noqa: PLC0415 - holds a model
+
+    return pocketsphinx_model.load()
 
 
 def recognise_directly(pcm: bytes, model: BlockingModel) -> list[Result]:
