@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from functools import cache
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -20,8 +20,8 @@ from tests.support.synthesis import faults as faults_of
 CHOICES = [f"{path}={kind}" for path, kind in choices()]
 
 
-def faults(choice: str, number: int, count: int = 1) -> Iterator[str]:
-    """Yield what is wrong with the first `count` environments of a number, with one choice made."""
+def draw(choice: str, number: int, count: int = 1) -> list[Environment]:
+    """Return the first `count` environments of a number, with one choice made."""
     path, _, kind = choice.partition("=")
     drawn: list[Environment] = []
 
@@ -34,13 +34,17 @@ def faults(choice: str, number: int, count: int = 1) -> Iterator[str]:
         suppress_health_check=list(HealthCheck),
     )
     @given(environments({path: kind}))
-    def draw(environment: Environment) -> None:
+    def keep(environment: Environment) -> None:
         drawn.append(environment)
 
-    draw()
-    for environment in drawn:
-        for fault in faults_of(environment):
-            yield f"{fault}\n    {environment.model_dump_json(exclude_defaults=True)}"
+    keep()
+    return drawn
+
+
+@cache
+def faults(written: str) -> list[str]:
+    """Return what is wrong with an environment in JSON."""
+    return faults_of(Environment.model_validate_json(written))
 
 
 def main() -> int:
@@ -54,9 +58,11 @@ def main() -> int:
     chosen = [wanted.choice] if wanted.choice else CHOICES
     for choice in chosen:
         for number in range(wanted.first, wanted.first + wanted.count):
-            for fault in faults(choice, number, count=2):
-                wrong += 1
-                sys.stdout.write(f"{choice} {number}: {fault}\n")
+            for environment in draw(choice, number, count=2):
+                written = environment.model_dump_json()
+                for fault in faults(written):
+                    wrong += 1
+                    sys.stdout.write(f"{choice} {number}: {fault}\n    {written}\n")
     sys.stdout.write(
         f"environments: {2 * wanted.count} for each of {len(chosen)} choices, {wrong} faults\n"
     )

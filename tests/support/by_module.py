@@ -8,7 +8,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Long modules whose tests share no fixture of the module.
 INDEPENDENT: Final = (
-    "test_every_environment.py",
     "test_finals_are_kept.py",
     "test_launcher.py",
 )

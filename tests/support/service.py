@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -21,6 +22,10 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
 STOP_SECONDS = 40
 
+#: Kills the service when the test's process ends without its fixtures' teardown, as an xdist worker
+#: does some seconds after its controller was interrupted. It execs the service, so the process id
+#: is the service's own. Linux only.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 #: Settings without rate limits, for tests whose many clients share one address.
 ANY_NUMBER = {"connects_at_once": 10**9, "failures_at_once": 10**9}
@@ -63,6 +68,7 @@ async def running_service(
     } | {name.upper(): str(value) for name, value in settings.items()}
     limited = ("sh", "-c", 'ulimit -n "$0" && exec "$@"', str(most_files)) if most_files else ()
     process = await asyncio.create_subprocess_exec(
+        *WITH_PARENT,
         *limited,
         sys.executable,
         "-m",
