@@ -334,7 +334,7 @@ def _example_session() -> str:
         protocol.Ready(
             conversation_id="standup",
             stream_id="1f0c5a7e",
-            engine="pocketsphinx",
+            engine="moonshine",
             language="en-US",
             sample_rate=16_000,
             channels=1,

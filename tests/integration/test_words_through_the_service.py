@@ -22,7 +22,9 @@ from transcripts.protocol import Final, Partial, TranscribeParameters
 
 pytestmark = pytest.mark.integration
 
-FORMATS = [PcmFormat(rate, channels) for rate in (16_000, 44_100, 48_000) for channels in (1, 2)]
+FORMATS = [
+    PcmFormat(rate, channels) for rate in (8_000, 16_000, 44_100, 48_000) for channels in (1, 2)
+]
 #: Of each rate, and of each number of channels.
 SOME_FORMATS = [PcmFormat(16_000), PcmFormat(44_100, 2), PcmFormat(48_000)]
 SENTENCES = {
