@@ -214,9 +214,9 @@ emulator: ## set up the AWS emulator's environment
 
 # The Python that makes the environment: PYTHON, or the first of the machine that is new enough.
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-MACHINES = $(firstword $(foreach each,$(PYTHON) python3 python3.14 python3.13 python3.12 python3.11, \
-	$(shell $(each) $(NEW_ENOUGH) && echo $(each))))
-MACHINE_PYTHON = $(eval MACHINE_PYTHON := $(MACHINES))$(or $(MACHINE_PYTHON),$(error \
+FIRST_PYTHON = $(shell for each in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each $(NEW_ENOUGH) && echo $$each && break; done)
+MACHINE_PYTHON = $(eval MACHINE_PYTHON := $(FIRST_PYTHON))$(or $(MACHINE_PYTHON),$(error \
 	Python 3.11 or newer is needed. Install it, or point to it: PYTHON=/path/to/python3.12 make ...))
 
 HAVE_PYTHON := $(shell test -x .venv/bin/python && echo yes)
