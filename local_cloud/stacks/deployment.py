@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -55,8 +57,7 @@ INPUTS: Final = (
 )
 NO_INPUTS: Final = ("__pycache__",)
 
-#: Limit for the next snapshot of the emulator, seconds. It takes one every two seconds, or fewer
-#: when much is stored.
+#: Limit for the next snapshot of the emulator, seconds. It takes one when asked.
 SAVE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 
@@ -246,7 +247,7 @@ class Deployment:
         try:
             await self._deploy_assembly(emulator, cdk, assembly)
             await asyncio.to_thread(_enable_expiry, emulator, self.resources())
-            await self._wait_for_snapshot()
+            await self._save(emulator)
         except (CommandFailed, BotoCoreError, ClientError, OSError) as error:
             raise DeploymentFailed(
                 f"the stacks could not be deployed: {error}\n"
@@ -292,12 +293,13 @@ class Deployment:
             *("--outputs-file", str(self._outputs)),
         )
 
-    async def _wait_for_snapshot(self) -> None:
-        """Wait until a snapshot of the emulator holds everything that was done until now.
+    async def _save(self, emulator: Emulator) -> None:
+        """Let the emulator take a snapshot, which holds everything that was done until now.
 
         A snapshot is taken in one go, and the queues' file is the last that it writes.
         """
         now = time.time_ns()
+        os.kill(emulator.pid, signal.SIGUSR1)
         queues = self._services / "sqs.json"
         try:
             async with asyncio.timeout(SAVE_SECONDS):
