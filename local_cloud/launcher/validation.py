@@ -23,7 +23,6 @@ from pydantic_settings import BaseSettings, SettingsError
 
 import ecs_service.settings
 import gpu_server.settings
-from ecs_service.app import create_engine
 from local_cloud import ROOT
 from local_cloud.emulator.environment import isolated_environment, shared_environment
 from local_cloud.errors import InvalidSettings, LaunchError
@@ -162,6 +161,8 @@ def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None)
     settings, problems = parse(ecs_service.settings.Settings, child)
     if settings is None or plan is None or plan.engine != TRANSCRIBE:
         return problems  # the other engines have nothing that could be wrong
+    from ecs_service.app import create_engine  # noqa: PLC0415 - takes a while
+
     try:
         with environment_of(child):
             create_engine(settings)
