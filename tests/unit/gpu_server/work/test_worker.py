@@ -17,7 +17,6 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.core.utils import unix_time_millis
-from moto.sqs import models as sqs
 from prometheus_client import generate_latest
 
 from gpu_server.problems import (
@@ -553,8 +552,10 @@ async def test_what_an_outage_fails_is_put_aside_without_a_verdict(
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_OUTAGE_PAUSE", 0.01)
     monkeypatch.setattr(module, "FIRST_RETRY", 20)  # after all others were tried
-    began = sqs.unix_time_millis()
-    monkeypatch.setattr(sqs, "unix_time_millis", lambda: began + 50 * (unix_time_millis() - began))
+    began = unix_time_millis()
+    monkeypatch.setattr(
+        "moto.sqs.models.unix_time_millis", lambda: began + 50 * (unix_time_millis() - began)
+    )
     dead = Queue(queue.client, puts_aside(queue, 2))
     for key in keys:
         queue.send(key=f"uploads/{key}")
