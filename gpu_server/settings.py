@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from foundation.origins import LOOPBACK_NAMES
 from speech.transcribers.choice import Device, Kind, TranscriberSpec
-from speech.transcribers.whisperx import Alignment
+from speech.transcribers.whisper import Alignment
 from transcripts.models import InWords, Language
 
 #: The shortest secret that is accepted; a shorter one could be guessed.

@@ -5,7 +5,7 @@
 # A Python without pip has to have ensurepip.
 set -eu
 python=$(command -v "$1") # before .venv/bin has one of that name
-if "$python" -m pip --version; then
+if "$python" -c 'import pip'; then
     "$python" -m venv --clear --without-pip .venv
     set -- "$python" -m pip --python .venv/bin/python
 else

@@ -3,9 +3,10 @@
 # itself: `sh scripts/with-registry.sh COMMAND...`.
 set -eu
 python=$(sed -n 's/^executable = //p' .venv/pyvenv.cfg)
+settings=$("$python" -m pip config list 2>/dev/null) || settings=
 # pip's settings for installing take precedence over its global ones.
 setting() {
-    "$python" -m pip config list 2>/dev/null |
+    echo "$settings" |
         sed -n "s/^:env:\.$1='\(.*\)'$/3 \1/p; s/^install\.$1='\(.*\)'$/2 \1/p; s/^global\.$1='\(.*\)'$/1 \1/p" |
         sort -rn | sed -n '1s/^. //p'
 }

@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -197,6 +197,11 @@ def _check(text: str, forms: re.Pattern[str], field: _Field) -> None:
             raise InvalidCron(f"{field.name}: ? stands alone")
 
 
+#: `longest_pause` asks for the same ones on each of ten thousand days.
+_days_of_month: Final = lru_cache(maxsize=64)(_DAY.values)
+_days_of_week: Final = lru_cache(maxsize=64)(_WEEKDAY.values)
+
+
 def _days(first: date, last: date) -> Iterator[date]:
     return map(date.fromordinal, range(first.toordinal(), last.toordinal() + 1))
 
@@ -208,7 +213,7 @@ def _in_month(item: str, day: date) -> bool:
     if item.endswith("W"):
         wanted = last if item == "LW" else int(item[:-1])
         return wanted <= last and day == _working_day(day.replace(day=wanted), last)
-    return day.day in _DAY.values(item)
+    return day.day in _days_of_month(item)
 
 
 def _working_day(day: date, last: int) -> date:
@@ -230,4 +235,4 @@ def _in_week(item: str, day: date) -> bool:
     value, hash_, which = item.partition("#")
     if hash_:
         return number == _WEEKDAY.number(value) and (day.day - 1) // _WEEK + 1 == int(which)
-    return number in _WEEKDAY.values(item)
+    return number in _days_of_week(item)

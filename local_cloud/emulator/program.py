@@ -9,8 +9,9 @@ nothing else of the tree but `events`, which imports nothing. It serves on 127.0
 inherit its environment, and their own configuration overrides it.
 
 ministack keeps everything in memory and saves it at an orderly end. To survive a `kill -9`, the
-state is also saved every two seconds after a change. This calls private functions of ministack, so
-its version is pinned, and `tests/integration/test_emulator.py` checks each feature that we rely on.
+state is also saved every two seconds after a change, and at once on SIGUSR1. This calls private
+functions of ministack, so its version is pinned, and `tests/integration/test_emulator.py` checks
+each feature that we rely on.
 
 Exit codes: 0 an orderly end, 1 another emulator uses the data or the port is taken.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import gc
 import json
@@ -76,12 +78,18 @@ class Snapshots:
     def __init__(self) -> None:
         self._changed = False
         self._is_settled = True
+        self._asked = asyncio.Event()
         #: The events that may be removed from the disk once a snapshot holds their effects.
         self.deliveries: Deliveries | None = None
 
     def note_change(self) -> None:
         """Request the next snapshots."""
         self._changed = True
+
+    def hurry(self) -> None:
+        """Take the next snapshot now."""
+        self._changed = True
+        self._asked.set()
 
     def due(self) -> bool:
         """Return whether to save now: after a change, and once more after that.
@@ -122,7 +130,9 @@ class Snapshots:
         """Take snapshots until cancelled."""
         pause = SNAPSHOT_INTERVAL
         while True:
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), pause)
+            self._asked.clear()
             if not self.due():
                 continue
             trim_logs()
@@ -366,6 +376,7 @@ async def serve(listener: socket.socket, data: Path, *, watch_stdin: bool) -> No
         announce(port)
         deliveries.resume()
 
+    loop.add_signal_handler(signal.SIGUSR1, snapshots.hurry)
     application: Any = observed(app.app, snapshots=snapshots, started=started)
     saving = asyncio.create_task(snapshots.run())
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)

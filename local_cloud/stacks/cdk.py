@@ -1,4 +1,4 @@
-"""The CDK's command line, run as a child process that can reach the emulator and nothing else.
+"""The CDK's app and command line, run as child processes that reach the emulator and nothing else.
 
 EmulatorError
 └── CommandFailed    it cannot be started, or it failed; the message ends with its last lines
@@ -12,13 +12,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from foundation.json_files import WrongFile
 from local_cloud.emulator.process import EmulatorError
 from local_cloud.logs import quote_end
+from local_cloud.stacks import templates
 
 #: Runs a program that ends with this process, however this one ends.
 END_WITH_PARENT: Final = Path(__file__).parents[1] / "end_with_parent.py"
@@ -30,6 +32,9 @@ PROGRESS_SECONDS: Final = 5.0
 TIMEOUT: Final = 300.0
 #: Lines of the log that an error quotes.
 LAST_LINES: Final = 12
+
+#: An error, where `node_modules` lacks the command line.
+MISSING: Final = "the CDK's command line is missing; `make demo` installs it"
 
 #: Settings of the command line and of its children: no look for a newer version, no telemetry.
 SETTINGS: Final[Mapping[str, str]] = {
@@ -46,7 +51,7 @@ class CommandFailed(EmulatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """Runs the CDK's command line."""
+    """Runs the CDK's command line, and its app without it."""
 
     #: The tree with `cdk.json`.
     root: Path
@@ -57,6 +62,15 @@ class CommandLine:
     environment: Mapping[str, str]
     #: Prints a line of progress.
     show: Callable[[str], None]
+
+    @property
+    def bootstrap_template(self) -> Path:
+        """The template with what the CDK needs in an account before it deploys there."""
+        return self._package / "lib" / "api" / "bootstrap" / "bootstrap-template.yaml"
+
+    @property
+    def _package(self) -> Path:
+        return self.root / "node_modules" / "aws-cdk"
 
     async def run(self, purpose: str, *arguments: str) -> None:
         """Run one command to its end; being cancelled ends it.
@@ -70,16 +84,33 @@ class CommandLine:
         """
         program = self.root / "node_modules" / ".bin" / "cdk"
         if not program.exists():
-            raise CommandFailed("the CDK's command line is missing; `make demo` installs it")
+            raise CommandFailed(MISSING)
+        await self._run(purpose, [str(program), *arguments, "--no-notices"], self._environment())
+
+    async def synthesise(self, assembly: Path) -> None:
+        """Let the app write its templates to a folder; being cancelled ends it.
+
+        Raises:
+            CommandFailed: it failed or hung.
+        """
+        try:
+            environment = templates.app_environment(self._environment(), self.root, assembly)
+        except WrongFile as error:
+            raise CommandFailed(str(error)) from error
+        await self._run("making the templates", templates.COMMAND, environment)
+
+    async def _run(
+        self, purpose: str, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            log.write(f"$ cdk {' '.join(arguments)}\n".encode())
+            log.write(f"$ {' '.join(command)}\n".encode())
             log.flush()
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", str(END_WITH_PARENT), str(GRACE_SECONDS)),
-                *(str(program), *arguments, "--no-notices"),
+                *command,
                 cwd=self.root,
-                env=self._environment(),
+                env=environment,
                 stdin=asyncio.subprocess.PIPE,  # closes when this process ends
                 stdout=log,
                 stderr=log,

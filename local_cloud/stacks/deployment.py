@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -29,36 +31,28 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_cloud import ROOT
-from local_cloud.emulator.environment import ACCOUNT, REGION
 from local_cloud.emulator.process import Emulator, EmulatorError
 from local_cloud.emulator.program import Refused, lock
-from local_cloud.stacks.cdk import CommandFailed, CommandLine
-from local_cloud.stacks.fingerprint import fingerprint
+from local_cloud.stacks.cdk import MISSING, CommandFailed, CommandLine
+from local_cloud.stacks.templates import (
+    are_made,
+    assembly_folder,
+    fingerprint_stacks,
+    mark_made,
+)
 from transcripts.conversations import EXPIRY
 
-#: The environment in `app.py` that is deployed.
-ENVIRONMENT: Final = "local"
-#: The sources of the templates; a folder counts with all that is in it.
-INPUTS: Final = (
-    "app.py",
-    "build/functions",
-    "cdk.context.json",
-    "cdk.json",
-    "foundation",
-    "infra",
-    "speech/__init__.py",
-    "speech/transcribe_api.py",
-    "speech/transcribe_operations.py",
-    "speech/transcribe_values.py",
-    "transcripts",
-    "translation",
-)
-NO_INPUTS: Final = ("__pycache__",)
-
-#: Limit for the next snapshot of the emulator, seconds. It takes one every two seconds, or fewer
-#: when much is stored.
+#: Limit for the next snapshot of the emulator, seconds. It takes one when asked.
 SAVE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
+
+#: The stack with what the CDK needs in an account.
+TOOLKIT: Final = "CDKToolkit"
+#: What `cdk bootstrap` sets in its template where nothing else was asked for.
+TOOLKIT_PARAMETERS: Final = {
+    "CloudFormationExecutionPolicies": "arn:aws:iam::aws:policy/AdministratorAccess",
+    "FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY",
+}
 
 #: Prints a line of progress.
 Show = Callable[[str], None]
@@ -105,11 +99,6 @@ class StackOutputs:
 def outputs(data: Path) -> Path:
     """Return the file with the stacks' outputs in an emulator's data folder."""
     return data / "cdk" / "outputs.json"
-
-
-def fingerprint_stacks(root: Path = ROOT) -> str:
-    """Return a digest of everything that the stacks and their functions are made from."""
-    return fingerprint(root, INPUTS, without=NO_INPUTS)
 
 
 async def start(emulator: Emulator, show: Show, *, root: Path = ROOT) -> StackOutputs:
@@ -246,7 +235,7 @@ class Deployment:
         try:
             await self._deploy_assembly(emulator, cdk, assembly)
             await asyncio.to_thread(_enable_expiry, emulator, self.resources())
-            await self._wait_for_snapshot()
+            await self._save(emulator)
         except (CommandFailed, BotoCoreError, ClientError, OSError) as error:
             raise DeploymentFailed(
                 f"the stacks could not be deployed: {error}\n"
@@ -269,35 +258,30 @@ class Deployment:
             environment=emulator.environment(),
             show=show,
         )
-        assembly = folder / "assembly"
-        shutil.rmtree(assembly, ignore_errors=True)
-        await cdk.run(
-            "making the templates",
-            *("synth", "--quiet", "--output", str(assembly)),
-            *("--context", f"environment={ENVIRONMENT}"),
-        )
+        assembly = assembly_folder(self._data)
+        if not are_made(assembly, self._fingerprint):
+            shutil.rmtree(assembly, ignore_errors=True)
+            await cdk.synthesise(assembly)
+            mark_made(assembly, self._fingerprint)
         return cdk, assembly
 
     async def _deploy_assembly(self, emulator: Emulator, cdk: CommandLine, assembly: Path) -> None:
-        made = ("--app", str(assembly))
-        if not await asyncio.to_thread(_is_bootstrapped, emulator):
-            await cdk.run(
-                "bootstrapping the account", "bootstrap", *made, f"aws://{ACCOUNT}/{REGION}"
-            )
+        await asyncio.to_thread(_bootstrap, emulator, cdk.bootstrap_template)
         await cdk.run(
             "deploying the stacks",
-            *("deploy", *made, "--all"),
+            *("deploy", "--app", str(assembly), "--all"),
             # At once, for there is nobody to look at a change set.
             *("--method", "direct", "--require-approval", "never"),
             *("--outputs-file", str(self._outputs)),
         )
 
-    async def _wait_for_snapshot(self) -> None:
-        """Wait until a snapshot of the emulator holds everything that was done until now.
+    async def _save(self, emulator: Emulator) -> None:
+        """Let the emulator take a snapshot, which holds everything that was done until now.
 
         A snapshot is taken in one go, and the queues' file is the last that it writes.
         """
         now = time.time_ns()
+        os.kill(emulator.pid, signal.SIGUSR1)
         queues = self._services / "sqs.json"
         try:
             async with asyncio.timeout(SAVE_SECONDS):
@@ -328,10 +312,33 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
-def _is_bootstrapped(emulator: Emulator) -> bool:
+def _bootstrap(emulator: Emulator, template: Path) -> None:
+    """Prepare the account for the CDK once, as `cdk bootstrap` does, but without another Node.
+
+    Raises:
+        CommandFailed: the CDK's command line, which brings the template, is not installed.
+    """
     stacks: Any = emulator.client("cloudformation")
+    if _is_bootstrapped(stacks):
+        return
+    if not template.exists():
+        raise CommandFailed(MISSING)
+    stacks.create_stack(
+        StackName=TOOLKIT,
+        TemplateBody=template.read_text(),
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in TOOLKIT_PARAMETERS.items()
+        ],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    waiter = stacks.get_waiter("stack_create_complete")
+    waiter.wait(StackName=TOOLKIT, WaiterConfig={"Delay": POLL_SECONDS, "MaxAttempts": 600})
+
+
+def _is_bootstrapped(stacks: Any) -> bool:
     try:
-        stacks.describe_stacks(StackName="CDKToolkit")
+        stacks.describe_stacks(StackName=TOOLKIT)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":  # it does not exist
             return False

@@ -1,18 +1,23 @@
-"""The audio of a recording for transcribers, or the reason why there can be no transcript."""
+"""The audio of a recording for transcribers, or the reason why there can be no transcript.
+
+What decodes is imported when a recording is read: whoever only chooses a transcriber, such as the
+launcher of the demo, would wait for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from speech.decode import CorruptAudio, DecodeError, NotAudio, decode, probe
 from speech.pcm import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.transcribers.base import Progress
 from speech.transcribers.errors import BadRecording
 from transcripts.documents import AudioTrack, FailureCode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Audio:
@@ -52,6 +57,8 @@ class Audio:
         Raises:
             BadRecording: the recording is empty, no audio, damaged or too long.
         """
+        from speech.decode import CorruptAudio, NotAudio, decode  # noqa: PLC0415 - see above
+
         if self._path.stat().st_size == 0:
             raise BadRecording(FailureCode.EMPTY, "The file is empty.")
         self._check_length()
@@ -88,6 +95,8 @@ class Audio:
         Raises:
             BadRecording: the recording is too long.
         """
+        from speech.decode import DecodeError, decode, probe  # noqa: PLC0415 - see above
+
         if self._checked:
             return
         length = 0
@@ -116,6 +125,8 @@ class Audio:
         Raises:
             BadRecording: as `pieces`.
         """
+        import numpy as np  # noqa: PLC0415 - see above
+
         pcm = bytearray()
         for piece in self.pieces(seconds=30.0):
             pcm += piece

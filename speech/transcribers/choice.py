@@ -11,9 +11,7 @@ from speech.transcribers import gpu
 from speech.transcribers.base import Transcriber
 from speech.transcribers.embedded import LANGUAGES, Embedded
 from speech.transcribers.errors import TranscriberUnavailable
-from speech.transcribers.faster_whisper import FasterWhisper
-from speech.transcribers.whisper import WhisperSettings
-from speech.transcribers.whisperx import Alignment, WhisperX
+from speech.transcribers.whisper import Alignment, WhisperSettings
 
 Kind = Literal["auto", "whisperx", "faster-whisper", "embedded"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -119,6 +117,8 @@ def create_transcriber(spec: TranscriberSpec, machine: Machine | None = None) ->
         language=spec.language,
     )
     if chosen == "whisperx":
+        from speech.transcribers.whisperx import WhisperX  # noqa: PLC0415 - imports NumPy
+
         return WhisperX(
             settings,
             alignment=spec.alignment,
@@ -130,6 +130,8 @@ def create_transcriber(spec: TranscriberSpec, machine: Machine | None = None) ->
         raise TranscriberUnavailable("TRANSCRIBER is faster-whisper: MODEL has to name a model")
     if "/" in spec.model and not Path(spec.model).is_dir() and Path(spec.model).is_absolute():
         raise TranscriberUnavailable(f"MODEL: there is no folder {spec.model}")
+    from speech.transcribers.faster_whisper import FasterWhisper  # noqa: PLC0415 - the same
+
     return FasterWhisper(settings)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 
@@ -20,6 +20,9 @@ from transcripts.documents import FailureCode, Segment
 from transcripts.models import Word
 
 M = TypeVar("M")
+
+#: Whether WhisperX aligns words; `auto` aligns where the language has a model.
+Alignment = Literal["auto", "always", "never"]
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
 
@@ -34,11 +34,8 @@ from speech.transcribers.errors import (
 )
 from speech.transcribers.memory import Batches, batch_size, is_out_of_memory
 from speech.transcribers.sequential import Recognised, recognise
-from speech.transcribers.whisper import Whisper, WhisperSettings
+from speech.transcribers.whisper import Alignment, Whisper, WhisperSettings
 from transcripts.documents import FailureCode, Segment
-
-#: `auto` aligns where the language has a model.
-Alignment = Literal["auto", "always", "never"]
 
 #: The timeout of connections that fetch an alignment model, seconds.
 CONNECTION_SECONDS: Final = 10.0

@@ -279,21 +279,21 @@ def with_command_line(tree: Path, script: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("script", "step", "advice"),
+    ("app", "step", "advice"),
     [
-        ("echo no luck today; exit 3", "making the templates", False),
-        ('[ "$1" = synth ] || { echo no luck today; exit 3; }', "deploying the stacks", True),
+        ("import sys; sys.exit('no luck today')", "making the templates", False),
+        ("import os; os.mkdir(os.environ['CDK_OUTDIR'])", "deploying the stacks", True),
     ],
 )
 async def test_a_failed_deployment_is_reported_in_its_own_words_and_undone(
-    tmp_path: Path, script: str, step: str, *, advice: bool
+    tmp_path: Path, app: str, step: str, *, advice: bool
 ) -> None:
     """That data can be removed is advice only where these have a part in it."""
     data = tmp_path / "data"
     await deployed(data)
     emulator = Emulator(data)
-    tree = with_command_line(copied_tree(tmp_path / "tree"), script)
-    (tree / "app.py").write_text("")
+    tree = with_command_line(copied_tree(tmp_path / "tree"), "echo no luck today; exit 3")
+    (tree / "app.py").write_text(app)
 
     with pytest.raises(DeploymentFailed, match=f"{step} failed") as failure:
         await deployment.start(emulator, print, root=tree)
@@ -321,7 +321,8 @@ async def test_a_command_that_hangs_reports_progress_and_is_given_up(
 ) -> None:
     monkeypatch.setattr(cdk, "PROGRESS_SECONDS", 0.3)
     monkeypatch.setattr(cdk, "TIMEOUT", 1.0)
-    tree = with_command_line(copied_tree(tmp_path / "tree"), "sleep 600")
+    tree = copied_tree(tmp_path / "tree")
+    (tree / "app.py").write_text("import time; time.sleep(600)")
     printed: list[str] = []
 
     with pytest.raises(DeploymentFailed, match="given up after 1 seconds"):
@@ -331,7 +332,8 @@ async def test_a_command_that_hangs_reports_progress_and_is_given_up(
 
 
 async def test_an_interrupted_deployment_leaves_no_process(tmp_path: Path) -> None:
-    tree = with_command_line(copied_tree(tmp_path / "tree"), "sleep 600 & sleep 600")
+    tree = copied_tree(tmp_path / "tree")
+    (tree / "app.py").write_text("import os; os.system('sleep 600 & sleep 600')")
     begun = asyncio.Event()
     emulator = Emulator(tmp_path / "data")
     me = psutil.Process()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, overload
 
 from local_cloud import ROOT
 from local_cloud.emulator.process import Emulator
-from local_cloud.stacks.deployment import INPUTS, NO_INPUTS, StackOutputs, start
+from local_cloud.stacks.deployment import StackOutputs, start
 from local_cloud.stacks.fingerprint import fingerprint
+from local_cloud.stacks.templates import INPUTS, NO_INPUTS
 from transcripts.conversations import ConversationTable
 
 if TYPE_CHECKING:

@@ -37,11 +37,16 @@ def faults(environment: Environment) -> list[str]:
             app.synth()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
             return [f"{type(error).__name__}: {error}", *_findings(out)]
-        return [
-            f"{path.name}, line {match.linenumber}: {match.rule.id} {match.message}"
-            for path in sorted(out.glob("*.template.json"))
-            for match in _matches(path.read_text(), environment.region)
-        ]
+        return lint(out, environment.region)
+
+
+def lint(assembly: Path, region: str) -> list[str]:
+    """Return what cfn-lint finds wrong with the templates of an assembly in a region."""
+    return [
+        f"{path.name}, line {match.linenumber}: {match.rule.id} {match.message}"
+        for path in sorted(assembly.glob("*.template.json"))
+        for match in _matches(path.read_text(), region)
+    ]
 
 
 def _matches(text: str, region: str) -> Iterator[Match]:

@@ -10,7 +10,7 @@ import pytest
 
 from infra.gpu.image import SHARED_ROOMS
 from infra.live.task import IMAGE_SOURCES
-from local_cloud.stacks.deployment import INPUTS
+from local_cloud.stacks.templates import INPUTS
 from scripts import bundle
 from tests.support.imports import ROOT, own_files
 

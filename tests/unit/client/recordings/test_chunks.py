@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from client.errors import UsageError
@@ -15,7 +15,7 @@ from client.recordings.chunks import (
     format_spans,
     natural_order,
 )
-from transcripts.documents import SessionMetadata
+from transcripts.documents import MAX_CHUNKS, SessionMetadata
 from transcripts.recordings.keys import Session, recording
 
 pytestmark = pytest.mark.unit
@@ -78,22 +78,27 @@ def test_the_order_of_names_is_their_own(names: list[str]) -> None:
 
 
 _numbers = st.frozensets(st.integers(0, 400), min_size=1, max_size=20)
+# By the fields' aliases: `builds` would draw those of its own beside values by their names.
 _metadata = st.builds(
-    SessionMetadata, chunk_count=st.integers(1, 400), first_chunk=st.sampled_from([None, 0, 1])
+    SessionMetadata,
+    chunkCount=st.integers(1, 400) | st.just(MAX_CHUNKS),
+    firstChunk=st.sampled_from([None, 0, 1]),
 )
 
 
 @given(_numbers, st.none() | _metadata)
+@example(frozenset({0}), SessionMetadata(chunk_count=MAX_CHUNKS, first_chunk=1))
 def test_what_was_announced_is_never_taken_back(
     numbers: frozenset[int], known: SessionMetadata | None
 ) -> None:
-    found = set(announced_chunks(describe_session(numbers, known), numbers))
+    announced = announced_chunks(known, numbers) if known else range(max(numbers), max(numbers) + 1)
+    first, last = min(1, *numbers, announced[0]), max(*numbers, announced[-1])
+    if last - first + 1 > MAX_CHUNKS:
+        with pytest.raises(UsageError, match=f"chunk {last}"):
+            describe_session(numbers, known)
+        return
 
-    assert found >= numbers
-    if known:
-        assert found >= set(announced_chunks(known, numbers))
-    else:
-        assert max(found) == max(numbers)
+    assert announced_chunks(describe_session(numbers, known), numbers) == range(first, last + 1)
 
 
 def test_numbers_beyond_what_a_session_has_are_a_mistake() -> None:

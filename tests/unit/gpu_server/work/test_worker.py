@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.utils import unix_time_millis
 from prometheus_client import generate_latest
 
 from gpu_server.problems import (
@@ -399,6 +400,7 @@ async def test_a_defect_of_one_loop_leaves_others_what_they_have_in_hand(
 
     monkeypatch.setattr(QueueWorker, "_receive", broken)
     monkeypatch.setattr(module, "CHECK_INTERVAL", 0.001)
+    monkeypatch.setattr(module, "PREFETCH_INTERVAL", 0.001)
     worker = QueueWorker(
         queue.client,
         queue.url,
@@ -549,14 +551,18 @@ async def test_what_an_outage_fails_is_put_aside_without_a_verdict(
     queue: Queue, monkeypatch: pytest.MonkeyPatch, error: Problem, keys: list[str]
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_OUTAGE_PAUSE", 0.01)
-    monkeypatch.setattr(module, "FIRST_RETRY", 1)  # after all others were tried
+    monkeypatch.setattr(module, "FIRST_RETRY", 20)  # after all others were tried
+    began = unix_time_millis()
+    monkeypatch.setattr(
+        "moto.sqs.models.unix_time_millis", lambda: began + 50 * (unix_time_millis() - began)
+    )
     dead = Queue(queue.client, puts_aside(queue, 2))
     for key in keys:
         queue.send(key=f"uploads/{key}")
     recordings = Recordings(error=error)
     recordings.go.set()
 
-    async with working(queue, recordings):
+    async with working(queue, recordings, visibility=600):
         await becomes(dead, len(keys), 0)
 
     assert len(recordings.orders) == 2 * len(keys)

@@ -646,7 +646,7 @@ def test_a_value_of_a_wrong_type_hides_no_other_problem() -> None:
         "live.load_balancer.network.zones": "give a whole number",
         "live.load_balancer.network.nat_gateways": "give 0, or at most one per availability zone",
         "live.service.cpu": "Fargate has 256, 512, 1024, 2048, 4096 units, not 300",
-        "live.service.engine.kind": "give pocketsphinx, scripted or transcribe",
+        "live.service.engine.kind": "give moonshine, pocketsphinx, scripted or transcribe",
         "live.service.max_stream_seconds": "give a number or null",
         "gpu.instance_types[1]": "give a text",
         "gpu.speed": "give more than 0 seconds",

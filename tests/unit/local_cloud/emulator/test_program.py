@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local_cloud.emulator import program
 from local_cloud.emulator.program import Refused, Snapshots, lock, observed
 
 pytestmark = pytest.mark.unit
@@ -80,3 +82,24 @@ def test_a_folder_is_used_by_one_emulator_at_a_time(tmp_path: Path) -> None:
     with lock(tmp_path), pytest.raises(Refused, match="another emulator"):
         lock(tmp_path)
     lock(tmp_path).close()
+
+
+async def test_a_snapshot_is_taken_at_once_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    snapshots = Snapshots()
+    saved = asyncio.Event()
+
+    def save() -> float:
+        saved.set()
+        return 0.0
+
+    monkeypatch.setattr(snapshots, "save", save)
+    monkeypatch.setattr(program, "SNAPSHOT_INTERVAL", 600.0)
+    running = asyncio.create_task(snapshots.run())
+    await asyncio.sleep(0)
+
+    snapshots.hurry()
+
+    await asyncio.wait_for(saved.wait(), 5)
+    running.cancel()

@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 
 from local_cloud.emulator.program import lock
-from local_cloud.stacks.deployment import (
-    Deployment,
-    DeploymentFailed,
-    StackOutputs,
-    fingerprint_stacks,
-)
+from local_cloud.stacks.deployment import Deployment, DeploymentFailed, StackOutputs
+from local_cloud.stacks.templates import fingerprint_stacks
 
 pytestmark = pytest.mark.unit
 

@@ -49,7 +49,7 @@ def test_a_header_without_a_length_is_no_way_past_the_bound(
     def silent(_path: Path) -> AudioInfo:
         return AudioInfo(duration=None, sample_rate=16_000, channels=1, codec="opus")
 
-    monkeypatch.setattr("speech.transcribers.audio.probe", silent)
+    monkeypatch.setattr("speech.decode.probe", silent)
     pieces = Audio(recorded(tmp_path, 3.0), max_seconds=2.0).pieces()
 
     with pytest.raises(BadRecording) as refused:
@@ -75,6 +75,6 @@ def test_what_was_read_once_is_not_measured_again(
     audio = Audio(recorded(tmp_path, 1.0), max_seconds=2.0)
     audio.samples(lambda _done: None)
 
-    monkeypatch.setattr("speech.transcribers.audio.probe", None)
+    monkeypatch.setattr("speech.decode.probe", None)
 
     assert sum(map(len, audio.pieces())) == 32_000
