@@ -108,9 +108,8 @@ async def start_service(
             tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
-        engine = await stack.enter_async_context(
-            ENGINES[settings.engine].create(settings, settings.capacity)
-        )
+        kind = ENGINES[settings.engine]
+        engine = await stack.enter_async_context(kind.create(settings, settings.capacity))
         streams = Streams(
             engine=engine,
             hub=hub,
@@ -136,7 +135,7 @@ async def start_service(
             refused=partial(RefusedConnection, live),
             http_routes={
                 **health.routes(),
-                "/api/stt/languages": partial(list_languages, engine, translations),
+                "/api/stt/languages": partial(list_languages, engine, kind.note, translations),
             },
             access=AccessPolicy(
                 frozenset(settings.allowed_origins),

@@ -9,16 +9,16 @@ from ecs_service.conversations.translations import Translations
 from speech.engines.base import Engine
 
 
-def list_languages(engine: Engine, translations: Translations) -> HttpResponse:
+def list_languages(engine: Engine, note: str, translations: Translations) -> HttpResponse:
     """Return the languages as BCP 47 tags, and what else can be had.
 
     An empty `recognition` means any language. A client that asks to recognise a language that is
-    not listed is refused at the handshake.
+    not listed is refused at the handshake. `note` is what users should know of the engine.
     """
     can = engine.capabilities
     body = {
         "engine": engine.name,
-        "note": engine.note,
+        "note": note,
         "capabilities": {
             "channels": can.channels,
             "punctuation": can.punctuation,

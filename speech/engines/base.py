@@ -202,8 +202,6 @@ class Engine(ABC):
     """A speech recogniser. An async context manager: entering it loads what it needs."""
 
     name: str
-    #: What users should know of its results; a sentence without a full stop, or empty.
-    note: str = ""
     capabilities: Capabilities = Capabilities()
     policy: Policy = Policy()
 

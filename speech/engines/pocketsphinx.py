@@ -20,14 +20,9 @@ words, and the final 0.8 s later in the median; so it is off.
 
 from __future__ import annotations
 
-from typing import Final
-
 from speech.engines.base import Capabilities, Policy
 from speech.engines.blocking import ModelSpec
 from speech.engines.workers import WorkerEngine
-
-#: Concurrent streams per core; each takes 0.2 to 0.3 of one.
-STREAMS_PER_CORE: Final = 3
 
 
 class PocketsphinxEngine(WorkerEngine):
@@ -41,8 +36,6 @@ class PocketsphinxEngine(WorkerEngine):
         partial_interval: seconds of audio between two partials.
         policy: the limits of its recognitions.
     """
-
-    note = "Demo engine: US English, no punctuation, every third word wrong"
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 A new engine gets a name in `names.py`, a module or folder beside this one, its settings among the
 bases of `EngineSettings`, and an entry in `ENGINES`. Nothing else depends on which engines exist:
-what one can do is in its `capabilities`.
+what one can do is in its `capabilities`. An engine is imported when it is made, because programs
+that only read settings would wait for it.
 """
 
 from __future__ import annotations
@@ -11,21 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import boto3
 from pydantic import BaseModel
 
-from speech.engines import pocketsphinx, scripted, transcribe
 from speech.engines.base import Engine
-from speech.engines.moonshine import engine as moonshine
+from speech.engines.moonshine.settings import MoonshineSettings
 from speech.engines.names import EngineName
-from speech.engines.transcribe.settings import STREAMS, TranscribeSettings
+from speech.engines.scripted import ScriptedEngine, ScriptedSettings
+from speech.engines.transcribe.settings import TranscribeSettings
 
 
-class EngineSettings(TranscribeSettings, scripted.ScriptedSettings, moonshine.MoonshineSettings):
+class EngineSettings(TranscribeSettings, ScriptedSettings, MoonshineSettings):
     """The settings of all engines; each field's variable is its name in capitals."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineKind:
     """One engine of those that can be chosen."""
 
@@ -36,17 +36,33 @@ class EngineKind:
     create: Callable[[EngineSettings, int], Engine]
     #: Returns the default limit of streams on a machine with so many cores.
     count_streams: Callable[[int], int]
-    #: See `Engine.note`.
-    note: str
+    #: What users should know of its results; a sentence without a full stop, or empty.
+    note: str = ""
     #: The settings that it reads, of `EngineSettings`.
     settings: type[BaseModel] = BaseModel
 
 
+def _create_moonshine(settings: EngineSettings, slots: int) -> Engine:
+    from speech.engines.moonshine.engine import MoonshineEngine  # noqa: PLC0415 - see above
+
+    return MoonshineEngine(slots=slots, folder=settings.moonshine_model)
+
+
+def _create_pocketsphinx(_settings: EngineSettings, slots: int) -> Engine:
+    from speech.engines.pocketsphinx import PocketsphinxEngine  # noqa: PLC0415 - see above
+
+    return PocketsphinxEngine(slots=slots)
+
+
 def _create_transcribe(settings: EngineSettings, _slots: int) -> Engine:
+    import boto3  # noqa: PLC0415 - see above
+
+    from speech.engines.transcribe.engine import TranscribeEngine  # noqa: PLC0415 - see above
+
     region = settings.transcribe_region or boto3.Session().region_name
     if region is None:
         raise ValueError("TRANSCRIBE_REGION is missing, and the AWS SDKs have none either")
-    return transcribe.TranscribeEngine(
+    return TranscribeEngine(
         region=region,
         endpoint=settings.transcribe_endpoint,
         allowed=settings.transcribe_allowed,
@@ -57,28 +73,26 @@ def _create_transcribe(settings: EngineSettings, _slots: int) -> Engine:
 
 ENGINES: Final[Mapping[EngineName, EngineKind]] = {
     "moonshine": EngineKind(
-        lambda settings, slots: moonshine.MoonshineEngine(
-            slots=slots, folder=settings.moonshine_model
-        ),
-        lambda cores: moonshine.STREAMS_PER_CORE * cores,
-        moonshine.MoonshineEngine.note,
-        moonshine.MoonshineSettings,
+        create=_create_moonshine,
+        count_streams=lambda cores: 5 * cores,  # each takes 0.16 of a core
+        note="English only, recognised on this server by a small model",
+        settings=MoonshineSettings,
     ),
     "pocketsphinx": EngineKind(
-        lambda _settings, slots: pocketsphinx.PocketsphinxEngine(slots=slots),
-        lambda cores: pocketsphinx.STREAMS_PER_CORE * cores,
-        pocketsphinx.PocketsphinxEngine.note,
+        create=_create_pocketsphinx,
+        count_streams=lambda cores: 3 * cores,  # each takes 0.2 to 0.3 of a core
+        note="Demo engine: US English, no punctuation, every third word wrong",
     ),
     "scripted": EngineKind(
-        lambda settings, _slots: scripted.ScriptedEngine(settings.scripted),
-        lambda _cores: scripted.STREAMS,
-        scripted.ScriptedEngine.note,
-        scripted.ScriptedSettings,
+        create=lambda settings, _slots: ScriptedEngine(settings.scripted),
+        count_streams=lambda _cores: 1_000,  # it costs next to nothing; every engine has a limit
+        note="A stand-in that recognises nothing: its words come from a script",
+        settings=ScriptedSettings,
     ),
     "transcribe": EngineKind(
-        _create_transcribe,
-        lambda _cores: STREAMS,
-        transcribe.TranscribeEngine.note,
-        TranscribeSettings,
+        create=_create_transcribe,
+        # An AWS account's default quota of concurrent streams over WebSocket.
+        count_streams=lambda _cores: 25,
+        settings=TranscribeSettings,
     ),
 }

@@ -19,7 +19,7 @@ import itertools
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -44,8 +44,6 @@ _ALPHABET = (
 VOCABULARY = tuple(_ALPHABET.split())
 #: Words drawn from the seed before they repeat; prime, so that segments do not look alike.
 _SEEDED_WORDS = 997
-#: The default limit of streams: each costs next to nothing, and every engine has a limit.
-STREAMS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,6 @@ class ScriptedEngine(Engine):
     """Opens `ScriptedSession`s for any language and one channel, without processes."""
 
     name = "scripted"
-    note = "A stand-in that recognises nothing: its words come from a script"
     capabilities = Capabilities(punctuation=False)
 
     def __init__(self, model: ScriptedModel | None = None, *, policy: Policy | None = None) -> None:

@@ -5,37 +5,10 @@ It needs no account, no download and no GPU. Captions have punctuation and capit
 
 from __future__ import annotations
 
-from typing import Annotated, Final
-
-from pydantic import BaseModel, Field, field_validator
-
 from speech.engines.base import Capabilities, Policy
 from speech.engines.blocking import ModelSpec
-from speech.engines.errors import EngineUnavailable
 from speech.engines.moonshine.files import find_model
 from speech.engines.workers import WorkerEngine
-
-#: Concurrent streams per core; each takes 0.16 of one.
-STREAMS_PER_CORE: Final = 5
-
-
-class MoonshineSettings(BaseModel):
-    """The settings of the engine."""
-
-    moonshine_model: Annotated[
-        str | None,
-        Field(description="folder of another Moonshine model; default: the packaged tiny-en"),
-    ] = None
-
-    @field_validator("moonshine_model")
-    @classmethod
-    def _check_model(cls, folder: str | None) -> str | None:
-        if folder is not None:
-            try:
-                find_model(folder)
-            except EngineUnavailable as error:
-                raise ValueError(str(error)) from error
-        return folder
 
 
 class MoonshineEngine(WorkerEngine):
@@ -52,8 +25,6 @@ class MoonshineEngine(WorkerEngine):
     Raises:
         EngineUnavailable: the model is not installed, or not in `folder`.
     """
-
-    note = "English only, recognised on this server by a small model"
 
     def __init__(
         self,

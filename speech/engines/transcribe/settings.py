@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -10,9 +10,6 @@ from speech.engines.errors import EngineError
 from speech.engines.transcribe.operators import check
 from speech.engines.transcribe.options import AllowedOptions
 from speech.engines.transcribe.pace import STARTS_PER_SECOND
-
-#: An AWS account's default quota of concurrent streams over WebSocket.
-STREAMS: Final = 25
 
 
 class TranscribeSettings(BaseModel):

@@ -16,8 +16,8 @@ import pytest
 
 import app
 from infra.stacks import EXAMPLE_ACCOUNT
+from speech.engines.registry import ENGINES
 from speech.engines.transcribe.options import parse_choices
-from speech.engines.transcribe.settings import STREAMS as TRANSCRIBE_STREAMS
 from tests.support.assembly import Assembly
 from tests.support.templates import built, settings
 
@@ -85,7 +85,7 @@ def test_nothing_may_be_done_to_everything_but_what_aws_knows_no_other_way(
         # Whoever knows the address: four streams, or 15 s charged each second.
         ("demo", range(4, 5), 1.0),
         ("solo", range(4, 5), 1.0),
-        ("prod", range(20, TRANSCRIBE_STREAMS + 1), 0.8 * 25),
+        ("prod", range(20, ENGINES["transcribe"].count_streams(1) + 1), 0.8 * 25),
     ],
 )
 def test_demo_and_prod_recognise_through_transcribe_within_an_accounts_quota(

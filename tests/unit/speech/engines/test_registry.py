@@ -22,5 +22,4 @@ def test_an_engine_has_the_name_by_which_it_is_chosen(name: EngineName) -> None:
     engine = kind.create(EngineSettings(), kind.count_streams(2))
 
     assert engine.name == name
-    assert engine.note == kind.note != ""
     assert kind.count_streams(4) >= kind.count_streams(1) >= 1

@@ -49,9 +49,9 @@ def test_a_pause_belongs_to_no_word() -> None:
 
     first, second = fill_gaps(pcm, ["speak", "again"], {})
 
-    assert first == (pytest.approx(0, abs=1.0), pytest.approx(2.0, abs=1.0))
-    assert second[1] == pytest.approx(6.0, abs=1.0)
-    assert 1.9 < first[1] < 4.1
+    assert first[0] < 1.0
+    assert 1.9 < first[1] == second[0] < 4.1
+    assert second[1] == pytest.approx(6.0, abs=0.01)
 
 
 def test_a_long_word_takes_longer() -> None:
