@@ -111,11 +111,12 @@ test: setup-test ## set up and run every check and test
 	@$(MAKE) --no-print-directory browser
 
 .PHONY: lint
-lint: setup-dev ## check format, style and imports of the Python code, and the workflows
+lint: setup-dev ## check format, style and imports of the Python code, workflows and licences
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m ruff check .
 	lint-imports --no-logo
 	zizmor --offline --quiet .
+	$(PYTHON_HERE) -m scripts.licences
 
 .PHONY: types
 types: setup-dev ## check the types of the Python code

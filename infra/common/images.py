@@ -1,4 +1,4 @@
-"""Existing container images, named with a tag or a digest."""
+"""What the container images have in common, and existing ones named with a tag or a digest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from aws_cdk import Stack
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
+
+#: Files of the tree that each Dockerfile copies beside the code.
+LICENCE_FILES: Final = ("LICENSE", "NOTICE")
 
 _ECR: Final = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"

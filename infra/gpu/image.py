@@ -16,7 +16,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from infra.common.artifacts import ROOT
-from infra.common.images import refer_to_image
+from infra.common.images import LICENCE_FILES, refer_to_image
 
 #: Folders that the Dockerfile may copy besides its own; see ARCHITECTURE.md, "Rooms".
 SHARED_ROOMS: Final = ("foundation", "speech", "transcripts")
@@ -35,7 +35,7 @@ def choose_image(
         scope: where a repository is referred to.
         image: an image with tag or digest, or a folder with a Dockerfile, relative to `root`.
             The Dockerfile is built from the folder above it, of which it sees its own folder,
-            and `SHARED_ROOMS`.
+            `SHARED_ROOMS` and `LICENCE_FILES`.
         arguments: what the Dockerfile is given, where one is built.
         root: the repository.
 
@@ -54,7 +54,11 @@ def choose_image(
         str(folder.parent),
         file=f"{folder.name}/Dockerfile",
         build_args=dict(arguments),
-        exclude=["*", *(f"!{room}" for room in (folder.name, *SHARED_ROOMS)), "**/__pycache__"],
+        exclude=[
+            "*",
+            *(f"!{name}" for name in (folder.name, *SHARED_ROOMS, *LICENCE_FILES)),
+            "**/__pycache__",
+        ],
         ignore_mode=IgnoreMode.DOCKER,
         platform=ecr_assets.Platform.LINUX_AMD64,
     )

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import ROOT
-from infra.common.images import refer_to_image
+from infra.common.images import LICENCE_FILES, refer_to_image
 from infra.common.nag import accept, accept_registry_login
 from infra.config.service import MACHINE_MEMORY_MIB, ServiceConfig
 from infra.conversations.store import ConversationStore
@@ -219,7 +219,7 @@ def _image(scope: Construct, service: ServiceConfig) -> ecs.ContainerImage:
         ignore_mode=IgnoreMode.DOCKER,
         exclude=[
             "*",
-            *(f"!{folder}" for folder in IMAGE_SOURCES),
+            *(f"!{name}" for name in (*IMAGE_SOURCES, *LICENCE_FILES)),
             "**/__pycache__",
             "**/*.pyc",
         ],

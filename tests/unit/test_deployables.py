@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.common.images import LICENCE_FILES
 from infra.gpu.image import SHARED_ROOMS
 from infra.live.task import IMAGE_SOURCES
 from local_cloud.stacks.templates import INPUTS
@@ -44,12 +45,17 @@ def test_an_image_has_what_its_server_imports(server: str) -> None:
     assert not lacking([path for path in given if path.parent.name != "image"], given)
 
 
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_image_has_the_licences_beside_the_code(server: str) -> None:
+    assert f"COPY {' '.join(LICENCE_FILES)} /app/\n" in (ROOT / server / "Dockerfile").read_text()
+
+
 def test_builds_see_the_rooms_that_images_have_and_no_others() -> None:
     rules = (ROOT / ".dockerignore").read_text().splitlines()
     rooms = {server: copied(server) for server in SERVERS}
 
     assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == set().union(
-        *rooms.values()
+        LICENCE_FILES, *rooms.values()
     )
     assert rooms["ecs_service"] == set(IMAGE_SOURCES)
     assert rooms["gpu_server"] == {"gpu_server", *SHARED_ROOMS}

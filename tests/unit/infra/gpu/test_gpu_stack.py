@@ -528,7 +528,7 @@ def test_faster_whisper_knows_the_models_that_are_baked_in() -> None:
 
 
 def test_a_folder_with_a_dockerfile_is_built_from_what_it_needs(tmp_path: Path) -> None:
-    ours = {"gpu_server/Dockerfile", "foundation/pace.py", "speech/pcm.py"}
+    ours = {"LICENSE", "NOTICE", "gpu_server/Dockerfile", "foundation/pace.py", "speech/pcm.py"}
     for file in (*ours, "client/errors.py", ".env"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("FROM scratch\n")
