@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import (
     bad_jobs,
+    capacity,
     engines,
     live,
     memory,
@@ -65,6 +66,7 @@ def _recognition(*, quick: bool, model: Path | None) -> Outcome:
         _progress,
         model,
     )
+    lags = capacity.run(capacity.QUICK if quick else capacity.Plan(), recordings, _progress)
     results = recognition.run(plan, recordings, _progress)
     formats = [
         {
@@ -79,8 +81,13 @@ def _recognition(*, quick: bool, model: Path | None) -> Outcome:
             results.recordings, results.direct, results.streamed, strict=True
         )
     ]
-    figures = {"engines": [asdict(row) for row in compared], "formats": formats}
-    return figures, f"{engines.report(compared)}\n\n{recognition.report(results)}"
+    figures = {
+        "engines": [asdict(row) for row in compared],
+        "capacity": [asdict(each) for each in lags],
+        "formats": formats,
+    }
+    tables = (engines.report(compared), capacity.report(lags), recognition.report(results))
+    return figures, "\n\n".join(tables)
 
 
 def _recordings(*, quick: bool) -> Outcome:
