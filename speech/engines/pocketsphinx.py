@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Final
 
 from speech.engines.base import Capabilities, Policy
-from speech.engines.blocking import ModelSpec
+from speech.engines.blocking import DETECTOR_LEAD_IN, ModelSpec
 from speech.engines.workers import WorkerEngine
 
 #: Concurrent streams per core; each takes 0.2 to 0.3 of one.
@@ -65,4 +65,5 @@ class PocketsphinxEngine(WorkerEngine):
             policy=policy,
             spare=spare,
             niceness=niceness,
+            lead_in=DETECTOR_LEAD_IN,
         )

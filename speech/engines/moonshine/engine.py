@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 
 from speech.engines.base import Capabilities, Policy
-from speech.engines.blocking import ModelSpec
+from speech.engines.blocking import DETECTOR_LEAD_IN, ModelSpec
 from speech.engines.errors import EngineUnavailable
 from speech.engines.moonshine.files import find_model
 from speech.engines.workers import WorkerEngine
@@ -77,4 +77,5 @@ class MoonshineEngine(WorkerEngine):
             policy=policy,
             spare=spare,
             niceness=niceness,
+            lead_in=DETECTOR_LEAD_IN,
         )
