@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,9 @@ import pytest
 from speech.engines import pocketsphinx_model
 from speech.engines.base import Engine, Policy, Recognition, RecognitionOptions, Result
 from speech.engines.blocking import BlockingModel
-from speech.engines.errors import UnsupportedLanguage
-from speech.engines.moonshine.files import is_installed
+from speech.engines.errors import EngineUnavailable, UnsupportedLanguage
+from speech.engines.moonshine.engine import MoonshineEngine
+from speech.engines.moonshine.files import find_model, is_installed
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.registry import ENGINES, EngineSettings
 from speech.engines.withheld import WITHHELD
@@ -252,6 +254,29 @@ async def test_a_killed_worker_loses_nothing_where_a_segment_ends_within_speech(
     if kind.is_repeatable:
         assert text_of(finals) == undisturbed
     assert word_error_rate([(undisturbed, text_of(finals))]) < 0.1
+
+
+@pytest.mark.parametrize("name", ["encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"])
+@pytest.mark.parametrize("damage", ["cut", "another"])
+async def test_a_damaged_file_of_a_model_is_named_at_the_start(
+    tmp_path: Path, name: str, damage: str
+) -> None:
+    if not is_installed():
+        pytest.skip("moonshine is not installed: it has no package for this machine")
+    files = find_model()
+    for file in (files.encoder, files.decoder, files.vocabulary):
+        (tmp_path / file.name).symlink_to(file)
+    content = (tmp_path / name).read_bytes()[:-1_000]
+    (tmp_path / name).unlink()
+    if damage == "cut":
+        (tmp_path / name).write_bytes(content)
+    else:
+        other = files.encoder if name != files.encoder.name else files.decoder
+        (tmp_path / name).symlink_to(other)
+
+    with pytest.raises(EngineUnavailable, match=rf"{name} is damaged .* again"):
+        async with MoonshineEngine(slots=1, folder=str(tmp_path)):
+            pass
 
 
 async def test_a_second_pass_yields_words_in_their_place_too() -> None:
