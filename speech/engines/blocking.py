@@ -4,6 +4,9 @@ A `BlockingModel` is loaded once, in the fork server. Each worker forked from it
 `BlockingRecogniser` for one stream. Both are plain classes without processes, so tests use them
 directly.
 
+The factory of a model runs before the fork. It must not use what does not survive one: threads, and
+so the voice activity detector (`speech.vad`), which workers use from `open` on.
+
 On the socket between parent and worker every message is a length (4 bytes, big endian) and a
 body. To the worker: first the `RecognitionOptions` as JSON, then PCM; an empty body ends the
 stream. From the worker: `Report`s as JSON. JSON rather than pickle, so that a recogniser that is
