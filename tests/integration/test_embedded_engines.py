@@ -335,6 +335,21 @@ def test_one_recording_leaves_no_trace_in_the_next(model: BlockingModel) -> None
     assert recognise_directly(pcm, model) == recognise_directly(pcm, model)
 
 
+@pytest.mark.parametrize(
+    "spoken",
+    [
+        "no, no, no, no, no, I will not go there with you today",
+        "I have a dream, I have a dream, I have a dream, I have a dream, and then he went home",
+    ],
+)
+def test_what_is_said_again_and_again_is_no_loop(
+    kind: Kind, model: BlockingModel, spoken: str
+) -> None:
+    text = " ".join(result.text for result in recognise_directly(flite(spoken), model))
+
+    assert word_error_rate([(spoken, text)]) < kind.word_error_rate
+
+
 async def test_other_languages_are_refused(engine: Engine) -> None:
     with pytest.raises(UnsupportedLanguage):
         engine.recognise(RecognitionOptions(language="de-DE"))

@@ -59,6 +59,7 @@ def test_other_bytes_are_tokens_or_refused(data: bytes) -> None:
         (b"", 13, "0 tokens, and the decoder 13"),
         (encoded(TOKENS), 14, "13 tokens, and the decoder 14"),
     ],
+    ids=["cut", "empty", "short"],
 )
 def test_a_damaged_file_is_refused_by_its_name(
     tmp_path: Path, data: bytes, size: int, cause: str
