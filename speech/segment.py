@@ -104,6 +104,14 @@ class Segmenter:
         else:
             yield from self._wait(probability, pcm, samples)
 
+    def skip(self, pcm: bytes) -> None:
+        """Take a frame before the first one that is fed; it belongs to no segment.
+
+        The first segment may begin within speech.
+        """
+        self._now += len(pcm) // BYTES_PER_SAMPLE
+        self._in_speech = True
+
     def finish(self, pcm: bytes = b"") -> Iterator[SegmentEvent]:
         """End the stream with `pcm`, too short for a frame; close the open segment."""
         self._now += len(pcm) // BYTES_PER_SAMPLE

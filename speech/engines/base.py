@@ -136,6 +136,9 @@ class RecognitionOptions:
     channels: int = 1
     #: Further options by the engine's own names.
     choices: Mapping[str, str] = field(default_factory=dict)
+    #: Seconds at the beginning of a session's audio in which nothing is recognised: the results of
+    #: an earlier session have their words. Only for engines that ask for it, see `Engine.lead_in`.
+    lead_in: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +207,8 @@ class Engine(ABC):
     name: str
     capabilities: Capabilities = Capabilities()
     policy: Policy = Policy()
+    #: Seconds of settled audio with which a session that replaces another one begins, at most.
+    lead_in: float = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -277,7 +282,9 @@ class Recognition:
         self._policy = engine.policy
         self._bytes_per_second = BYTES_PER_SECOND * options.channels
         self._replay_buffer = ReplayBuffer(
-            channels=options.channels, bytes_per_sample=BYTES_PER_SAMPLE
+            channels=options.channels,
+            bytes_per_sample=BYTES_PER_SAMPLE,
+            max_lead_in=_frames(engine.lead_in),
         )
         self._settled = 0.0
         self._written_bytes = 0
@@ -459,15 +466,17 @@ class Recognition:
             if self._failures:
                 await asyncio.sleep(self._policy.delay(self._failures))
             await self._engine.admit(first=first)
+            lead_in = self._replay_buffer.lead_in
+            options = replace(self._options, lead_in=lead_in / SAMPLE_RATE)
             attempt = _Attempt(
                 self,
-                start=self._replay_buffer.start / SAMPLE_RATE,
+                start=(self._replay_buffer.start - lead_in) / SAMPLE_RATE,
                 segments=tuple(self._segments),
                 speakers=self._speakers,
             )
             try:
                 async with asyncio.timeout(self._policy.connect_timeout):
-                    attempt.session = await self._engine.connect(self._options, attempt)
+                    attempt.session = await self._engine.connect(options, attempt)
             except EngineError as error:
                 self._count_failure(error)
             except TimeoutError:

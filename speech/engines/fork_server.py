@@ -35,6 +35,7 @@ from speech.engines.blocking import (
     frame_message,
     read_message,
 )
+from speech.engines.errors import EngineError
 
 READY = "ready"
 
@@ -48,7 +49,9 @@ def main(control_fd: int, spec: ModelSpec, niceness: int) -> None:
     try:
         model = load(spec)
     except Exception as error:  # noqa: BLE001 - the parent reports whatever it is
-        control.sendall(f"{type(error).__name__}: {error}\n".encode())
+        # An engine's own errors are written for users.
+        name = "" if isinstance(error, EngineError) else f"{type(error).__name__}: "
+        control.sendall(f"{name}{error}\n".encode())
         return
     # All objects so far are shared with the workers; the collector would touch, and so copy, them.
     gc.collect()

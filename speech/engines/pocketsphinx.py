@@ -21,7 +21,7 @@ words, and the final 0.8 s later in the median; so it is off.
 from __future__ import annotations
 
 from speech.engines.base import Capabilities, Policy
-from speech.engines.blocking import ModelSpec
+from speech.engines.blocking import DETECTOR_LEAD_IN, ModelSpec
 from speech.engines.workers import WorkerEngine
 
 
@@ -58,4 +58,5 @@ class PocketsphinxEngine(WorkerEngine):
             policy=policy,
             spare=spare,
             niceness=niceness,
+            lead_in=DETECTOR_LEAD_IN,
         )

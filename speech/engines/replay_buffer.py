@@ -5,6 +5,8 @@ further finals. The buffer keeps audio for the channel that is furthest behind. 
 that is in a final already is silence, because it would be recognised twice. That also holds for a
 single channel whose session died before it settled a final.
 
+Before that audio, the replay has a `lead_in`: settled audio, unchanged, to which an engine adapts.
+
 Positions are frames from the start of the stream; a frame is a sample of each channel.
 """
 
@@ -15,15 +17,23 @@ from collections.abc import Iterator
 
 
 class ReplayBuffer:
-    """The audio of a stream from `start` on."""
+    """The audio of a stream from `start` on, and up to `max_lead_in` frames before it."""
 
-    def __init__(self, *, channels: int, bytes_per_sample: int) -> None:
+    def __init__(self, *, channels: int, bytes_per_sample: int, max_lead_in: int = 0) -> None:
         self._bytes_per_sample = bytes_per_sample
         self._bytes_per_frame = bytes_per_sample * channels
         self._pieces: deque[bytes] = deque()
         self._settled = [0] * channels
-        #: Position of the first frame.
+        self._max_lead_in = max_lead_in
+        self._dropped: deque[bytes] = deque()  # the latest audio before `start`
+        self._dropped_frames = 0
+        #: Position of the first frame that is not dropped.
         self.start = 0
+
+    @property
+    def lead_in(self) -> int:
+        """The frames before `start` with which the replay begins."""
+        return min(self._dropped_frames, self._max_lead_in)
 
     def append(self, pcm: bytes) -> None:
         """Append whole frames."""
@@ -44,10 +54,23 @@ class ReplayBuffer:
             else:
                 self._pieces[0] = pcm[size:]
             self.start += size // self._bytes_per_frame
+            self._keep_lead_in(pcm[:size])
         return self.start > before
 
+    def _keep_lead_in(self, pcm: bytes) -> None:
+        self._dropped.append(pcm)
+        self._dropped_frames += len(pcm) // self._bytes_per_frame
+        while self._dropped:
+            frames = len(self._dropped[0]) // self._bytes_per_frame
+            if self._dropped_frames - frames < self._max_lead_in:
+                break
+            self._dropped.popleft()
+            self._dropped_frames -= frames
+
     def replay(self) -> Iterator[bytes]:
-        """Yield the current audio piece by piece, with silence for what is in finals."""
+        """Yield the lead-in, then the current audio with silence for what is in finals."""
+        if self.lead_in:
+            yield b"".join(self._dropped)[-self.lead_in * self._bytes_per_frame :]
         at = self.start
         for pcm in tuple(self._pieces):
             yield self._silence_settled(pcm, at)

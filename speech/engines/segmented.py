@@ -73,6 +73,7 @@ class SegmentRecogniser:
     ) -> None:
         self._decoder = decoder
         self._language = options.language
+        self._lead_in = options.lead_in
         self._voice = VoiceActivity()
         self._segmenter = Segmenter(policy)
         self._bytes = 0
@@ -86,6 +87,9 @@ class SegmentRecogniser:
         """Consume audio; yield results and then the progress."""
         self._bytes += len(pcm)
         for probability, frame in self._voice.frames(pcm):
+            if self._segmenter.now < self._lead_in:
+                self._segmenter.skip(frame)  # the detector alone adapts to it
+                continue
             for event in self._segmenter.feed(probability, frame):
                 yield from self._handle(event)
         yield from self._emit_partial()

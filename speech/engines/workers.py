@@ -71,6 +71,7 @@ class WorkerEngine(Engine):
         spare: idle workers kept ready.
         niceness: added to the nice value of workers (0 to 19, higher is a lower priority).
         start_timeout: the most seconds for loading the model.
+        lead_in: see `Engine.lead_in`.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class WorkerEngine(Engine):
         spare: int = 1,
         niceness: int = 5,
         start_timeout: float = 30.0,
+        lead_in: float = 0.0,
     ) -> None:
         if slots < 1:
             raise ValueError("an engine has at least one slot")
         self.name = name
         self.slots = slots
+        self.lead_in = lead_in
         if capabilities is not None:
             self.capabilities = capabilities
         if policy is not None:

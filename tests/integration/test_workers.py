@@ -15,7 +15,7 @@ import uvloop
 
 from speech.engines.base import Policy, Recognition, RecognitionOptions, Result
 from speech.engines.blocking import ModelSpec
-from speech.engines.errors import EngineCrashed, EngineUnavailable
+from speech.engines.errors import EngineCrashed, EngineStalled, EngineUnavailable
 from speech.engines.workers import WorkerEngine
 from tests.support.blocking_models import counted
 
@@ -131,6 +131,23 @@ async def test_a_model_that_loads_for_ever_is_given_up() -> None:
     with pytest.raises(EngineUnavailable, match="not loaded within"):
         async with WorkerEngine("endless", model, slots=1, start_timeout=0.2):
             pass
+
+
+async def test_a_model_that_uses_the_detector_before_the_fork_fails_its_streams_at_once() -> None:
+    model = ModelSpec("tests.support.blocking_models:track_with_threads", {})
+
+    async with WorkerEngine("threads", model, slots=1, policy=NO_RETRY) as engine:
+        with pytest.raises(EngineCrashed, match="used before the fork"):
+            await recognise(engine, 1)
+
+
+async def test_a_worker_that_never_opens_is_given_up() -> None:
+    model = ModelSpec("tests.support.blocking_models:stuck", {})
+    policy = Policy(attempts=2, first_delay=0.0, stall_timeout=0.2)
+
+    async with WorkerEngine("stuck", model, slots=1, policy=policy) as engine:
+        with pytest.raises(EngineStalled):
+            await recognise(engine, 1)
 
 
 async def test_a_killed_worker_loses_no_final_and_doubles_none() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event, Progress
+from speech.vad import VoiceActivity
 from transcripts.models import Word
 
 
@@ -21,6 +22,23 @@ class CountingModel:
 
     def open(self, options: RecognitionOptions) -> CountingRecogniser:
         return CountingRecogniser(self, options.language)
+
+
+class DetectingModel(CountingModel):
+    """A model with a voice activity detector."""
+
+    def open(self, options: RecognitionOptions) -> CountingRecogniser:
+        VoiceActivity()
+        return CountingModel.open(self, options)
+
+
+class StuckModel(CountingModel):
+    """A model whose workers do not open."""
+
+    def open(self, options: RecognitionOptions) -> CountingRecogniser:
+        del options
+        time.sleep(3_600)
+        raise AssertionError
 
 
 class CountingRecogniser:
@@ -65,6 +83,17 @@ def track(*, cost: float = 0.0, raise_after: float | None = None) -> CountingMod
 def broken() -> CountingModel:
     """Fail to load."""
     raise FileNotFoundError("no model at the place where it should be")
+
+
+def track_with_threads() -> CountingModel:
+    """Use the voice activity detector before workers are forked, which no model may do."""
+    list(VoiceActivity().frames(bytes(1_024)))
+    return DetectingModel(0.0, None)
+
+
+def stuck() -> CountingModel:
+    """Load a model of which every worker waits for ever."""
+    return StuckModel(0.0, None)
 
 
 def endless() -> CountingModel:

@@ -6,7 +6,7 @@ It needs no account, no download and no GPU. Captions have punctuation and capit
 from __future__ import annotations
 
 from speech.engines.base import Capabilities, Policy
-from speech.engines.blocking import ModelSpec
+from speech.engines.blocking import DETECTOR_LEAD_IN, ModelSpec
 from speech.engines.moonshine.files import find_model
 from speech.engines.workers import WorkerEngine
 
@@ -48,4 +48,5 @@ class MoonshineEngine(WorkerEngine):
             policy=policy,
             spare=spare,
             niceness=niceness,
+            lead_in=DETECTOR_LEAD_IN,
         )

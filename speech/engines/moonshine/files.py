@@ -18,6 +18,16 @@ _DECODER: Final = "decoder_model_merged.ort"
 _VOCABULARY: Final = "tokenizer.bin"
 
 
+class DamagedModel(EngineUnavailable):
+    """A file of a model is incomplete, or is something else."""
+
+    def __init__(self, file: Path, reason: object) -> None:
+        super().__init__(
+            f"{file} is damaged or belongs to another model ({reason}); copy the file again, or, "
+            "where it is the package's, install moonshine-voice again"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """The files of one model."""

@@ -7,15 +7,29 @@ detector none of them remain; these rules are the second line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
-#: A text with a lower mean probability of its tokens is rejected. The mean is over 0.57 in every
-#: segment of 15 English recordings, also noisy ones, and 0.19 to 0.48 in speech of other languages.
-_SURE_ENOUGH: Final = 0.5
-#: A repetition has up to so many tokens, and is a loop when it comes so often in a row.
-_LONGEST_REPETITION: Final = 4
+#: A text with a lower mean probability of its tokens is rejected.
+#:
+#: Measured over 1,055 words of real English recordings; word error rate, and words rejected:
+#:
+#:     white noise at     none         20 dB        10 dB        5 dB
+#:     no rule            .118  0      .144  0      .296  0      .455  0
+#:     0.40               .118  0      .144  0      .291 34      .453 21
+#:     0.45               .116  4      .146  8      .292 36      .453 22
+#:     0.50               .119 19      .152 32      .293 46      .451 44
+#:
+#: The differences are within chance. Lower, more of what is not English passes: of 8 segments of
+#: French, 3, 4 and 5 are rejected, and of 49 segments of English played backwards, 4, 7 and 14. So
+#: this rule is a help against other languages, and no protection.
+_SURE_ENOUGH: Final = 0.45
+#: A repetition has up to so many tokens. It is a loop when it comes so often in a row, and has so
+#: many tokens in all. People also say "no, no, no, no, no", and go on; the model does not end.
+_LONGEST_REPETITION: Final = 12
 _REPEATED: Final = 4
+_LOOP_TOKENS: Final = 32
 
 
 def is_ghost(probabilities: Sequence[float]) -> bool:
@@ -26,7 +40,8 @@ def is_ghost(probabilities: Sequence[float]) -> bool:
 def count_loop(tokens: Sequence[int]) -> int:
     """Return how many tokens at the end repeat themselves; 0 if the model does not loop."""
     for length in range(1, _LONGEST_REPETITION + 1):
-        end = tokens[-length * _REPEATED :]
-        if len(end) == length * _REPEATED and end[:-length] == end[length:]:
-            return length * (_REPEATED - 1)
+        repeated = max(_REPEATED, math.ceil(_LOOP_TOKENS / length))
+        end = tokens[-length * repeated :]
+        if len(end) == length * repeated and end[:-length] == end[length:]:
+            return length * (repeated - 1)
     return 0

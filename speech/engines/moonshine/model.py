@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from speech.engines.errors import EngineUnavailable
-from speech.engines.moonshine.files import ModelFiles
+from speech.engines.moonshine.files import DamagedModel, ModelFiles
 from speech.engines.moonshine.guards import count_loop
 from speech.pcm import SAMPLE_RATE
 
@@ -44,20 +44,23 @@ class MoonshineNetworks:
     """The two networks, each with one thread. A call blocks and releases the GIL.
 
     Raises:
-        EngineUnavailable: a file is not a model of this kind.
+        DamagedModel: a file is not a model of this kind.
     """
 
     def __init__(self, files: ModelFiles) -> None:
-        try:
-            self._encoder = _session(files.encoder)
-            self._decoder = _session(files.decoder)
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise EngineUnavailable(f"the model cannot be loaded: {error}") from error
+        self._encoder = _session(files.encoder)
+        self._decoder = _session(files.decoder)
+        if "input_values" not in {each.name for each in self._encoder.get_inputs()}:
+            raise DamagedModel(files.encoder, "it takes no audio")
         inputs = {each.name: each for each in self._decoder.get_inputs()}
-        self._outputs = [each.name for each in self._decoder.get_outputs()]
+        outputs = {each.name: each for each in self._decoder.get_outputs()}
+        self._outputs = list(outputs)
         past = {name: each.shape for name, each in inputs.items() if name.startswith("past")}
         if not past or "logits" not in self._outputs:
-            raise EngineUnavailable(f"{files.decoder} is not a merged decoder with a cache")
+            raise DamagedModel(files.decoder, "it is not a merged decoder with a cache")
+        size = outputs["logits"].shape[-1]
+        #: How many tokens there are; 0 where the model does not say.
+        self.tokens = size if isinstance(size, int) else 0
         # The batch is 1, and nothing is cached yet.
         self._empty_cache = {
             name: np.zeros((1, shape[1], 0, shape[3]), np.float32) for name, shape in past.items()
@@ -102,10 +105,13 @@ class MoonshineNetworks:
         return Guess(tuple(tokens), tuple(probabilities))
 
 
-def _session(path: object) -> Any:
+def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # The arena would keep the largest activations, 60 MB in each worker.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise DamagedModel(path, error) from error

@@ -84,9 +84,10 @@ def load(
     """
     return_memory()
     files = find_model(folder)
+    networks = MoonshineNetworks(files)
     model = MoonshineModel(
-        MoonshineNetworks(files),
-        Vocabulary.load(files.vocabulary),
+        networks,
+        Vocabulary.load(files.vocabulary, networks.tokens),
         WordAligner(),
         partial_interval,
         segments,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech.engines.errors import EngineUnavailable
+from speech.engines.moonshine.files import DamagedModel
 
 #: Begins a word, in place of a blank.
 _WORD_START = "\u2581".encode()
@@ -37,16 +37,19 @@ class Vocabulary:
         self._tokens = tokens
 
     @classmethod
-    def load(cls, path: Path) -> Vocabulary:
-        """Read the file.
+    def load(cls, path: Path, size: int) -> Vocabulary:
+        """Read the file, which has at least `size` tokens.
 
         Raises:
-            EngineUnavailable: it is not such a file.
+            DamagedModel: it is not such a file.
         """
         try:
-            return cls(parse(path.read_bytes()))
+            tokens = parse(path.read_bytes())
         except ValueError as error:
-            raise EngineUnavailable(f"{path}: {error}") from None
+            raise DamagedModel(path, error) from None
+        if len(tokens) < size:
+            raise DamagedModel(path, f"it has {len(tokens)} tokens, and the decoder {size}")
+        return cls(tokens)
 
     def text(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens, with punctuation."""

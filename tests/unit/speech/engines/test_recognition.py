@@ -557,19 +557,21 @@ def test_an_engine_that_knows_its_languages_opens_nothing_for_another(
 class CountingSession(FakeSession):
     """Reports the number of each tenth of a second, read in the audio; dies when set to."""
 
-    def __init__(self, events: SessionEvents, lifetime: int | None) -> None:
+    def __init__(self, events: SessionEvents, lead_in: float, lifetime: int | None) -> None:
         super().__init__(events)
+        self._lead_in = lead_in
         self._lifetime = lifetime
         self._reported = 0
 
     def write(self, pcm: bytes) -> None:
         super().write(pcm)
-        while len(self.written) >= (self._reported + 1) * 3_200:
+        first = round(self._lead_in * 32_000)
+        while len(self.written) >= first + (self._reported + 1) * 3_200:
             if self._reported == self._lifetime:
                 self.events.failed(EngineCrashed("set to fail"))
                 return
-            number = int.from_bytes(self.written[self._reported * 3_200 :][:2], "little")
-            start = self._reported / 10
+            number = int.from_bytes(self.written[first + self._reported * 3_200 :][:2], "little")
+            start = self._lead_in + self._reported / 10
             self.report(str(number), start, start + 0.1, segment=self._reported)
             self._reported += 1
 
@@ -578,28 +580,30 @@ class CountingSession(FakeSession):
 
 
 class CountingEngine(FakeEngine):
-    def __init__(self, lifetimes: list[int]) -> None:
+    def __init__(self, lifetimes: list[int], lead_in: float = 0.0) -> None:
         super().__init__(Policy(attempts=100, first_delay=0.0))
+        self.lead_in = lead_in
         self._lifetimes: Callable[[], int | None] = iter([*lifetimes, None]).__next__
 
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
-        del options
-        return CountingSession(events, self._lifetimes())
+        assert options.lead_in <= self.lead_in
+        return CountingSession(events, options.lead_in, self._lifetimes())
 
 
 @settings(max_examples=60)
 @given(
     lifetimes=st.lists(st.integers(0, 10), max_size=8),
     cuts=st.lists(st.integers(1, 4_000), min_size=1, max_size=30),
+    lead_in=st.sampled_from([0.0, 0.05, 0.3]),
 )
 def test_wherever_sessions_die_no_final_is_lost_or_repeated(
-    lifetimes: list[int], cuts: list[int]
+    lifetimes: list[int], cuts: list[int], lead_in: float
 ) -> None:
     total = sum(cuts)
     pcm = b"".join(n.to_bytes(2, "little") * 1_600 for n in range(total // 1_600 + 1))
 
     async def run() -> list[Result]:
-        async with recognition_of(CountingEngine(lifetimes)) as recognition:
+        async with recognition_of(CountingEngine(lifetimes, lead_in)) as recognition:
             at = 0
             for samples in cuts:
                 recognition.write(pcm[at : at + 2 * samples])

@@ -17,13 +17,18 @@ positions = st.lists(st.integers(0, 60), max_size=6)
     pieces=st.lists(st.integers(0, 20), max_size=6),
     settled=positions,
     finals=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), max_size=6),
+    max_lead_in=st.integers(0, 30),
 )
-def test_the_replay_is_all_audio_that_is_in_no_final(
-    channels: int, pieces: list[int], settled: list[int], finals: list[tuple[int, int]]
+def test_the_replay_is_the_lead_in_and_all_audio_that_is_in_no_final(
+    channels: int,
+    pieces: list[int],
+    settled: list[int],
+    finals: list[tuple[int, int]],
+    max_lead_in: int,
 ) -> None:
     total = sum(pieces)
     frames = np.arange(1, total * channels + 1, dtype="<i2").reshape(-1, channels)
-    kept = ReplayBuffer(channels=channels, bytes_per_sample=2)
+    kept = ReplayBuffer(channels=channels, bytes_per_sample=2, max_lead_in=max_lead_in)
     at = 0
     for piece in pieces:
         kept.append(frames[at : at + piece].tobytes())
@@ -41,7 +46,9 @@ def test_the_replay_is_all_audio_that_is_in_no_final(
     again = np.frombuffer(b"".join(kept.replay()), dtype="<i2").reshape(-1, channels)
 
     assert kept.start == start
-    np.testing.assert_array_equal(again, expected[start:])
+    assert kept.lead_in == min(start, max_lead_in)
+    np.testing.assert_array_equal(again[: kept.lead_in], frames[start - kept.lead_in : start])
+    np.testing.assert_array_equal(again[kept.lead_in :], expected[start:])
 
 
 def test_audio_after_the_finals_is_passed_on_without_a_copy() -> None:

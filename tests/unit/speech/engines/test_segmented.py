@@ -126,6 +126,18 @@ def test_finals_do_not_depend_on_how_the_audio_is_cut(step: int) -> None:
     assert [result for result in found if result.is_final] == expected
 
 
+def test_nothing_is_recognised_in_the_lead_in_and_speech_may_go_on_after_it() -> None:
+    decoder = CountingDecoder()
+    options = RecognitionOptions(lead_in=50 * FRAME / 32_000)
+    recogniser = SegmentRecogniser(decoder, options, SegmentPolicy())
+
+    events = [*recogniser.accept(SPEECH * 90 + SILENCE * 30), *recogniser.finish()]
+
+    final = results(events)[-1]
+    assert decoder.segments == [SPEECH * 40 + SILENCE * 16]
+    assert (final.is_final, final.segment, final.start) == (True, 0, options.lead_in)
+
+
 def test_the_audio_of_a_final_is_settled() -> None:
     *_, before, final, after, _end = recognised(CountingDecoder(), SPEECH * 63 + SILENCE * 18)
 

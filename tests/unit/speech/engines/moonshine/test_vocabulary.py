@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speech.engines.moonshine.files import DamagedModel
 from speech.engines.moonshine.vocabulary import (
     RecognisedWord,
     Vocabulary,
@@ -47,6 +50,25 @@ def test_other_bytes_are_tokens_or_refused(data: bytes) -> None:
     except ValueError:
         return
     assert sum(map(len, tokens)) < max(1, len(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "cause"),
+    [
+        (encoded(TOKENS)[:-1], 13, "ends within a token"),
+        (b"", 13, "0 tokens, and the decoder 13"),
+        (encoded(TOKENS), 14, "13 tokens, and the decoder 14"),
+    ],
+    ids=["cut", "empty", "short"],
+)
+def test_a_damaged_file_is_refused_by_its_name(
+    tmp_path: Path, data: bytes, size: int, cause: str
+) -> None:
+    path = tmp_path / "tokenizer.bin"
+    path.write_bytes(data)
+
+    with pytest.raises(DamagedModel, match=rf"tokenizer\.bin is damaged .*{cause}.* again"):
+        Vocabulary.load(path, size)
 
 
 def test_punctuation_is_in_the_text_and_in_no_word() -> None:
