@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from pydantic import TypeAdapter
 
@@ -41,7 +41,11 @@ class BlockingRecogniser(Protocol):
     """Recognises one stream of PCM (16 kHz, mono, s16le). Its calls block."""
 
     def accept(self, pcm: bytes) -> Iterable[Event]:
-        """Consume audio and return the resulting events, in order."""
+        """Consume audio and return the resulting events, in order.
+
+        Audio that waits is passed together, up to a second. So a recogniser that makes one partial
+        a call makes fewer when it is behind, and catches up.
+        """
 
     def finish(self) -> Iterable[Event]:
         """Return the last events at the end of the stream."""
@@ -104,7 +108,14 @@ def parse_header(header: bytes | bytearray | memoryview) -> int:
     return int(length)
 
 
-def read_message(reader: BinaryIO) -> bytes:
+class Reader(Protocol):
+    """The source of messages, such as a socket's file."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return `count` bytes, or fewer at the end. Blocks."""
+
+
+def read_message(reader: Reader) -> bytes:
     """Read the body of the next message. Blocks.
 
     Raises:

@@ -23,9 +23,10 @@ import signal
 import socket
 import sys
 import traceback
-from typing import BinaryIO
+from typing import Final
 
 from speech.engines.blocking import (
+    HEADER_BYTES,
     MODEL_SPEC,
     OPTIONS,
     REPORT,
@@ -33,11 +34,15 @@ from speech.engines.blocking import (
     ModelSpec,
     Report,
     frame_message,
+    parse_header,
     read_message,
 )
 from speech.engines.errors import EngineError
+from speech.pcm import BYTES_PER_SECOND
 
 READY = "ready"
+#: Audio that waits is passed to a recogniser together, up to about so much, bytes.
+_MOST_AUDIO: Final = BYTES_PER_SECOND
 
 
 def main(control_fd: int, spec: ModelSpec, niceness: int) -> None:
@@ -90,8 +95,8 @@ def _work(stream: socket.socket, model: BlockingModel, niceness: int) -> None:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.nice(niceness)
-        with stream, stream.makefile("rb") as reader:
-            serve(stream, reader, model)
+        with stream:
+            serve(stream, model)
     except (ConnectionError, EOFError):
         pass  # the parent has closed the stream
     except Exception:  # noqa: BLE001 - the parent sees the socket close, the log needs the cause
@@ -100,17 +105,18 @@ def _work(stream: socket.socket, model: BlockingModel, niceness: int) -> None:
         os._exit(0)  # without the server's exit handlers, which a fork must not run
 
 
-def serve(stream: socket.socket, reader: BinaryIO, model: BlockingModel) -> None:
+def serve(stream: socket.socket, model: BlockingModel) -> None:
     """Recognise one stream.
 
     Raises:
         EOFError, ConnectionError: the parent has closed the stream.
     """
     stream.sendall(frame_message(REPORT.dump_json(Report(pid=os.getpid()))))
+    reader = _Messages(stream)
     options = OPTIONS.validate_json(read_message(reader))
     try:
         recogniser = model.open(options)
-        while pcm := read_message(reader):
+        while pcm := reader.read_audio():
             report = Report(tuple(recogniser.accept(pcm)))
             stream.sendall(frame_message(REPORT.dump_json(report)))
         report = Report(tuple(recogniser.finish()), finished=True)
@@ -120,6 +126,36 @@ def serve(stream: socket.socket, reader: BinaryIO, model: BlockingModel) -> None
         traceback.print_exc()
         report = Report(error=f"{type(error).__name__}: {error}")
     stream.sendall(frame_message(REPORT.dump_json(report)))
+
+
+class _Messages:
+    """Reads the messages on a socket."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+
+    def read(self, count: int, /) -> bytes:
+        """Return `count` bytes, or fewer where the parent has closed the stream."""
+        return self._stream.recv(count, socket.MSG_WAITALL)
+
+    def read_audio(self) -> bytes:
+        """Return the next audio and what waits behind it; nothing at the end of the audio.
+
+        Raises:
+            EOFError, ConnectionError: the parent has closed the stream.
+        """
+        pcm = read_message(self)
+        while pcm and len(pcm) < _MOST_AUDIO and self._next_length():
+            pcm += read_message(self)
+        return pcm
+
+    def _next_length(self) -> int:
+        """Return the length of the message that waits; 0 without one."""
+        try:
+            header = self._stream.recv(HEADER_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        return parse_header(header) if len(header) == HEADER_BYTES else 0
 
 
 if __name__ == "__main__":

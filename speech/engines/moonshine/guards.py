@@ -21,9 +21,9 @@ from typing import Final
 #:     0.45               .116  4      .146  8      .292 36      .453 22
 #:     0.50               .119 19      .152 32      .293 46      .451 44
 #:
-#: The differences are within chance. Lower, more of what is not English passes: of 8 segments of
-#: French, 3, 4 and 5 are rejected, and of 49 segments of English played backwards, 4, 7 and 14. So
-#: this rule is a help against other languages, and no protection.
+#: The differences are within chance. A higher limit rejects more of what is not English: at 0.40,
+#: 0.45 and 0.50, 2, 3 and 4 of 7 segments of French, and 4, 7 and 14 of 49 segments of English
+#: played backwards. So this rule is a help against other languages, and no protection.
 _SURE_ENOUGH: Final = 0.45
 #: A repetition has up to so many tokens. It is a loop when it comes so often in a row, and has so
 #: many tokens in all. People also say "no, no, no, no, no", and go on; the model does not end.
