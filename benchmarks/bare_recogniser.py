@@ -7,6 +7,9 @@ SETTINGS its arguments as JSON. As there, the model is loaded once, and each rec
 process of its own. The program reads paths of recordings, one a line, and answers each with a JSON
 object (`Streamed`).
 
+A second of silence follows each recording, as when the microphone stays open: where the audio ends
+with the last word, there is nothing to wait for.
+
 The clock is that of an idle core, so that results do not depend on what else the machine does: a
 piece of 100 ms is there when it was spoken, or when the core is free, and takes its CPU time.
 """
@@ -56,6 +59,7 @@ def stream(model: BlockingModel, pcm: bytes) -> Streamed:
     recogniser = model.open(RecognitionOptions())
     done = Streamed(audio=len(pcm) / BYTES_PER_SECOND)
     partials: list[tuple[float, Result]] = []  # of the open segment, with their time
+    pcm += bytes(BYTES_PER_SECOND)
     pieces: list[bytes | None] = [pcm[at : at + PIECE] for at in range(0, len(pcm), PIECE)]
     now, spoken, texts = 0.0, 0.0, []
     for piece in [*pieces, None]:
@@ -70,6 +74,10 @@ def stream(model: BlockingModel, pcm: bytes) -> Streamed:
                 continue
             if not result.is_final:
                 partials.append((now, result))
+                continue
+            if not result.words:  # partials are withdrawn
+                done.revised += len(_words(partials[-1][1])) if partials else 0
+                partials.clear()
                 continue
             texts.append(result.text)
             if partials:

@@ -91,6 +91,11 @@ class Segmenter:
         return self._now / SAMPLE_RATE
 
     @property
+    def quiet(self) -> float:
+        """Seconds without speech at the end of the open segment."""
+        return self._quiet / SAMPLE_RATE if self._open else 0.0
+
+    @property
     def settled(self) -> float:
         """Seconds of the stream before which no open or later segment begins."""
         return (self._start if self._open else self._now - self._kept_samples) / SAMPLE_RATE

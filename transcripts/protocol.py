@@ -303,7 +303,9 @@ class Partial(Recognised):
     type: Literal["partial"] = "partial"
     stable_words: Annotated[
         int | None,
-        Field(ge=0, description="how many words, from the first, will not change; if known"),
+        Field(
+            ge=0, description="how many words, from the first, the engine expects to stay; if known"
+        ),
     ] = None
 
 

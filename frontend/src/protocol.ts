@@ -253,7 +253,7 @@ export interface Partial {
    */
   seq: number
   /**
-   * how many words, from the first, will not change; if known
+   * how many words, from the first, the engine expects to stay; if known
    */
   stableWords?: number
 }

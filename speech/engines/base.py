@@ -73,7 +73,7 @@ class Result:
     #: The engine's number of the speaker among several on the channel, from 0.
     speaker_number: int | None = None
     channel: int = 0
-    #: How many words from the first will not change; `None` if the engine does not report it.
+    #: How many words, from the first, the engine expects to stay; `None` if it does not report it.
     stable_words: int | None = None
 
     @property

@@ -186,8 +186,13 @@ class _SegmentDecoding:
             return Hypothesis()
         return Hypothesis(" ".join(filter(None, map(_plain, found.hypstr.split()))))
 
-    def finish(self) -> Hypothesis:
+    def pause(self) -> Hypothesis:
+        """Return the best hypothesis so far."""
+        return self.guess()
+
+    def finish(self, *, is_paused: bool) -> Hypothesis:
         """End the segment and return its words."""
+        del is_paused  # the final has a search of its own
         self._decoder.end_utt()
         self._update_mean()
         words = self._words()

@@ -4,17 +4,21 @@ Voice activity cuts the stream into segments of speech (`speech.segment`). A mod
 segment; this module decides when its guess is reported as a partial, and when as the final:
 
 - a partial after every `interval` of audio, if its text is new;
+- a partial after `PAUSE` without speech. Where the segment then ends without another word, this is
+  the text of its final, which so does not wait for a decoding after the hang-over;
 - a final at the end of a segment with words;
-- an empty partial at the end of a segment whose partials had words and whose final has none.
+- an empty final at the end of a segment whose partials had words: they are withdrawn, and the next
+  segment is another one.
 
 Intervals are measured in audio, so results do not depend on the machine's speed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event, Progress
@@ -29,6 +33,9 @@ from speech.segment import (
 )
 from speech.vad import VoiceActivity
 from transcripts.models import Word
+
+#: Seconds without speech after which a segment may be over: half of the hang-over.
+PAUSE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,15 @@ class SegmentDecoding(Protocol):
     def guess(self) -> Hypothesis:
         """Return what is recognised so far."""
 
-    def finish(self) -> Hypothesis:
-        """End the segment and return its text with words."""
+    def pause(self) -> Hypothesis:
+        """Return what is recognised so far; after this there may be no more words."""
+
+    def finish(self, *, is_paused: bool) -> Hypothesis:
+        """End the segment and return its text with words.
+
+        Args:
+            is_paused: whether there was no speech since `pause`.
+        """
 
 
 class SegmentDecoder(Protocol):
@@ -62,7 +76,10 @@ class SegmentDecoder(Protocol):
         """Begin the segment that starts at `start` seconds of the stream."""
 
     def interval(self, length: float) -> float:
-        """Return the seconds of audio between two partials of a segment `length` seconds long."""
+        """Return the seconds of audio between two partials of a segment `length` seconds long.
+
+        It is infinite for all lengths where nobody reads partials.
+        """
 
 
 class SegmentRecogniser:
@@ -80,6 +97,8 @@ class SegmentRecogniser:
         self._segment = 0
         self._decoding: SegmentDecoding | None = None
         self._start = 0.0  # of the open segment
+        self._is_paused = False
+        self._has_partials = math.isfinite(decoder.interval(0.0))
         self._shown = ""  # the last partial of the open segment
         self._shown_at = 0.0
 
@@ -92,6 +111,8 @@ class SegmentRecogniser:
                 continue
             for event in self._segmenter.feed(probability, frame):
                 yield from self._handle(event)
+            # After each frame, so that finals do not depend on how the audio is cut into pieces.
+            yield from self._watch_pause()
         yield from self._emit_partial()
         yield Progress(self._bytes / BYTES_PER_SECOND, self._segmenter.settled)
 
@@ -107,17 +128,22 @@ class SegmentRecogniser:
             case SegmentStarted(start):
                 self._decoding = self._decoder.begin(start)
                 self._start = self._shown_at = start
-                self._shown = ""
+                self._shown, self._is_paused = "", False
             case SegmentAudio(pcm) if self._decoding is not None:
                 self._decoding.feed(pcm)
             case SegmentEnded(end) if self._decoding is not None:
                 decoding, self._decoding = self._decoding, None
-                final = decoding.finish()
-                if final.words:
-                    yield self._make_final(final)
+                final = decoding.finish(is_paused=self._is_paused)
+                if final.words or self._shown:
+                    yield self._make_final(final, end)
                     self._segment += 1
-                elif self._shown:
-                    yield self._make_partial(Hypothesis(), end)
+
+    def _watch_pause(self) -> Iterator[Event]:
+        if self._decoding is None or not self._has_partials:
+            return
+        was_paused, self._is_paused = self._is_paused, self._segmenter.quiet >= PAUSE
+        if self._is_paused and not was_paused:
+            yield from self._show(self._decoding.pause())
 
     def _emit_partial(self) -> Iterator[Event]:
         now = self._segmenter.now
@@ -125,8 +151,10 @@ class SegmentRecogniser:
             self._shown_at - self._start
         ):
             return
-        self._shown_at = now
-        guess = self._decoding.guess()
+        yield from self._show(self._decoding.guess())
+
+    def _show(self, guess: Hypothesis) -> Iterator[Event]:
+        self._shown_at = now = self._segmenter.now
         if guess.text and guess.text != self._shown:
             self._shown = guess.text
             yield self._make_partial(guess, now)
@@ -143,13 +171,13 @@ class SegmentRecogniser:
             stable_words=guess.stable_words,
         )
 
-    def _make_final(self, final: Hypothesis) -> Result:
+    def _make_final(self, final: Hypothesis, end: float) -> Result:
         return Result(
             segment=self._segment,
             is_final=True,
             text=final.text,
-            start=final.words[0].start_time,
-            end=final.words[-1].end_time,
+            start=final.words[0].start_time if final.words else self._start,
+            end=final.words[-1].end_time if final.words else end,
             words=final.words,
             language=self._language,
         )

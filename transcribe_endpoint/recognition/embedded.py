@@ -187,9 +187,11 @@ class _Stream:
         if self._handler is None:
             return
         words = _words(result)
-        if not words:
-            return
         numbers = self._channels[channel].numbers
+        if not words:
+            if result.is_final:
+                numbers.pop(result.segment, None)
+            return
         number = numbers.setdefault(result.segment, self._segments)
         self._segments = max(self._segments, number + 1)
         if result.is_final:

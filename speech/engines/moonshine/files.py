@@ -18,16 +18,6 @@ _DECODER: Final = "decoder_model_merged.ort"
 _VOCABULARY: Final = "tokenizer.bin"
 
 
-class DamagedModel(EngineUnavailable):
-    """A file of a model is incomplete, or is something else."""
-
-    def __init__(self, file: Path, reason: object) -> None:
-        super().__init__(
-            f"{file} is damaged or belongs to another model ({reason}); copy the file again, or, "
-            "where it is the package's, install moonshine-voice again"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """The files of one model."""
@@ -49,6 +39,8 @@ def find_model(folder: str | None = None) -> ModelFiles:
             "the package moonshine-voice, which holds the model, is not installed; "
             "`make setup` installs it where it is made for the machine"
         )
+    if not found.is_dir():
+        raise EngineUnavailable(f"there is no folder {found}")
     files = ModelFiles(found / _ENCODER, found / _DECODER, found / _VOCABULARY)
     missing = [
         file.name for file in (files.encoder, files.decoder, files.vocabulary) if not file.is_file()
@@ -56,6 +48,14 @@ def find_model(folder: str | None = None) -> ModelFiles:
     if missing:
         raise EngineUnavailable(f"{found} has no {' and no '.join(missing)}")
     return files
+
+
+def damaged(file: Path, reason: object) -> EngineUnavailable:
+    """Return the error of a file that is incomplete, or is something else."""
+    return EngineUnavailable(
+        f"{file} is damaged or belongs to another model ({reason}); copy the file again, or, where "
+        "it is the package's, install moonshine-voice again"
+    )
 
 
 def is_installed() -> bool:

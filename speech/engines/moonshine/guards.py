@@ -25,22 +25,39 @@ from typing import Final
 #: 0.45 and 0.50, 2, 3 and 4 of 7 segments of French, and 4, 7 and 14 of 49 segments of English
 #: played backwards. So this rule is a help against other languages, and no protection.
 _SURE_ENOUGH: Final = 0.45
-#: A repetition has up to so many tokens. It is a loop when it comes so often in a row, and has so
-#: many tokens in all. People also say "no, no, no, no, no", and go on; the model does not end.
+#: Texts that the model makes of noise and music with some confidence. Whoever says nothing else
+#: between two pauses is not understood.
+_GHOSTS: Final = frozenset({"you"})
+#: Tokens a second of ordinary speech, as the model's authors have it.
+ORDINARY_RATE: Final = 6.5
+#: A repetition has up to so many tokens. Above the ordinary rate it is a loop when it comes three
+#: times in a row: nobody says "Please call Stella" five times in two seconds. Below, it comes four
+#: times and has 32 tokens in all: people also say "no, no, no, no, no", and go on; the model does
+#: not end.
 _LONGEST_REPETITION: Final = 12
+_REPEATED_FAST: Final = 3
 _REPEATED: Final = 4
 _LOOP_TOKENS: Final = 32
 
 
-def is_ghost(probabilities: Sequence[float]) -> bool:
+def is_ghost(text: str, probabilities: Sequence[float]) -> bool:
     """Return whether a text with these probabilities of its tokens is rejected."""
-    return not probabilities or sum(probabilities) / len(probabilities) < _SURE_ENOUGH
+    if not probabilities or text.strip(".?!").casefold() in _GHOSTS:
+        return True
+    return sum(probabilities) / len(probabilities) < _SURE_ENOUGH
 
 
-def count_loop(tokens: Sequence[int]) -> int:
-    """Return how many tokens at the end repeat themselves; 0 if the model does not loop."""
+def count_loop(tokens: Sequence[int], seconds: float) -> int:
+    """Return how many tokens at the end repeat themselves; 0 if the model does not loop.
+
+    Args:
+        tokens: the text so far.
+        seconds: of the audio.
+    """
+    is_fast = len(tokens) > ORDINARY_RATE * seconds
     for length in range(1, _LONGEST_REPETITION + 1):
-        repeated = max(_REPEATED, math.ceil(_LOOP_TOKENS / length))
+        slow = max(_REPEATED, math.ceil(_LOOP_TOKENS / length))
+        repeated = _REPEATED_FAST if is_fast else slow
         end = tokens[-length * repeated :]
         if len(end) == length * repeated and end[:-length] == end[length:]:
             return length * (repeated - 1)

@@ -7,9 +7,9 @@ import sys
 from typing import Final
 
 #: Larger blocks go back to the system when they are freed, bytes.
-_LARGE: Final = 64 * 1024
+_LARGE: Final = 1024 * 1024
 #: Free memory at the end of the heap above this goes back, too, bytes.
-_TRIM: Final = 128 * 1024
+_TRIM: Final = 2 * _LARGE
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
 _M_MMAP_THRESHOLD: Final = -3
 
@@ -17,8 +17,9 @@ _M_MMAP_THRESHOLD: Final = -3
 def return_memory() -> None:
     """Return large blocks to the system at once; elsewhere than on Linux this does nothing.
 
-    The activations of long segments then do not stay in the process: a worker keeps 11 to 14 MB of
-    its own, and 72 MB otherwise.
+    The activations of long segments then do not stay in the process: it has 21 MB less of its own
+    after a segment of 7 s. Every such block is mapped anew; at 64 KiB that took a third of the CPU
+    time of a long segment and saved 11 MB more, at 1 MiB it takes a tenth.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from speech.engines.moonshine.files import DamagedModel, ModelFiles
+from speech.engines.moonshine.files import ModelFiles, damaged
 from speech.engines.moonshine.guards import count_loop
 from speech.pcm import SAMPLE_RATE
 
@@ -44,20 +44,20 @@ class MoonshineNetworks:
     """The two networks, each with one thread. A call blocks and releases the GIL.
 
     Raises:
-        DamagedModel: a file is not a model of this kind.
+        EngineUnavailable: a file is not a model of this kind.
     """
 
     def __init__(self, files: ModelFiles) -> None:
         self._encoder = _session(files.encoder)
         self._decoder = _session(files.decoder)
         if "input_values" not in {each.name for each in self._encoder.get_inputs()}:
-            raise DamagedModel(files.encoder, "it takes no audio")
+            raise damaged(files.encoder, "it takes no audio")
         inputs = {each.name: each for each in self._decoder.get_inputs()}
         outputs = {each.name: each for each in self._decoder.get_outputs()}
         self._outputs = list(outputs)
         past = {name: each.shape for name, each in inputs.items() if name.startswith("past")}
         if not past or "logits" not in self._outputs:
-            raise DamagedModel(files.decoder, "it is not a merged decoder with a cache")
+            raise damaged(files.decoder, "it is not a merged decoder with a cache")
         size = outputs["logits"].shape[-1]
         #: How many tokens there are; 0 where the model does not say.
         self.tokens = size if isinstance(size, int) else 0
@@ -84,7 +84,8 @@ class MoonshineNetworks:
         tokens: list[int] = []
         probabilities: list[float] = []
         last = _START
-        for _ in range(math.ceil(len(samples) / SAMPLE_RATE * _TOKENS_PER_SECOND)):
+        seconds = len(samples) / SAMPLE_RATE
+        for _ in range(math.ceil(seconds * _TOKENS_PER_SECOND)):
             inputs["input_ids"] = np.array([[last]], np.int64)
             inputs["use_cache_branch"] = np.array([last != _START])
             results = dict(zip(self._outputs, self._decoder.run(None, inputs), strict=True))
@@ -94,7 +95,7 @@ class MoonshineNetworks:
                 break
             tokens.append(best)
             probabilities.append(float(1 / np.exp(scores - scores[best]).sum()))
-            if repeated := count_loop(tokens):
+            if repeated := count_loop(tokens, seconds):
                 del tokens[-repeated:], probabilities[-repeated:]
                 break
             for name, value in results.items():
@@ -114,4 +115,4 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class
-        raise DamagedModel(path, error) from error
+        raise damaged(path, error) from error

@@ -31,8 +31,8 @@ RECORDED: Final = SegmentPolicy(soft_limit=15.0, max_segment=28.0)
 #: The part of a segment's length that passes between two partials. So the cost of all partials of
 #: a segment grows with its length, and not with the square of it.
 _INTERVAL_SHARE: Final = 0.2
-#: Until a segment is so long, partials come twice as often: the first words are awaited most, and
-#: cost least. Seconds.
+#: Until a segment is so long, partials come three times as often: the first words are awaited most,
+#: and cost least. Seconds.
 _FIRST_WORDS: Final = 1.0
 _FULL_SCALE: Final = np.float32(32_768)
 
@@ -58,7 +58,7 @@ class MoonshineModel:
     def interval(self, length: float) -> float:
         """Return the time between two partials; see `SegmentDecoder`."""
         if 0 < length < _FIRST_WORDS:
-            return self.partial_interval / 2
+            return self.partial_interval / 3
         return max(self.partial_interval, _INTERVAL_SHARE * length)
 
     def check(self) -> None:
@@ -104,6 +104,7 @@ class MoonshineDecoding:
         self._start = start
         self._pcm = bytearray()
         self._agreement = Agreement()
+        self._at_pause = Guess()
 
     def feed(self, pcm: bytes) -> None:
         """Keep the audio; it is decoded on demand."""
@@ -112,22 +113,31 @@ class MoonshineDecoding:
     def guess(self) -> Hypothesis:
         """Decode the segment so far; words have their times by length."""
         pcm = bytes(self._pcm)
-        guess = self._transcribe(pcm)
+        return self._partial(pcm, self._transcribe(pcm))
+
+    def pause(self) -> Hypothesis:
+        """Decode the segment so far, and keep the text for the final."""
+        pcm = bytes(self._pcm)
+        self._at_pause = self._transcribe(pcm)
+        return self._partial(pcm, self._at_pause)
+
+    def _partial(self, pcm: bytes, guess: Guess) -> Hypothesis:
         words = self._words(guess)
         stable = self._agreement.update([word.text for word in words])
         return self._hypothesis(guess, words, fill_gaps(pcm, _texts(words), {}), stable)
 
-    def finish(self) -> Hypothesis:
-        """Decode the whole segment and align its words."""
+    def finish(self, *, is_paused: bool) -> Hypothesis:
+        """Decode the whole segment, unless the pause was its end, and align its words."""
         pcm = bytes(self._pcm)
-        guess = self._transcribe(pcm)
+        guess = self._at_pause if is_paused else self._transcribe(pcm)
         words = self._words(guess)
         return self._hypothesis(guess, words, self._model.aligner.align(pcm, _texts(words)))
 
     def _transcribe(self, pcm: bytes) -> Guess:
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / _FULL_SCALE
         guess = self._model.networks.transcribe(samples)
-        return Guess() if is_ghost(guess.probabilities) else guess
+        text = self._model.vocabulary.text(guess.tokens)
+        return Guess() if is_ghost(text, guess.probabilities) else guess
 
     def _words(self, guess: Guess) -> list[RecognisedWord]:
         return self._model.vocabulary.words(guess.tokens, guess.probabilities)
@@ -146,8 +156,8 @@ class MoonshineDecoding:
             words=tuple(
                 Word(
                     word=word.text,
-                    start_time=self._start + begin,
-                    end_time=self._start + end,
+                    start_time=round(self._start + begin, 3),
+                    end_time=round(self._start + end, 3),
                     confidence=min(1.0, word.confidence),
                 )
                 for word, (begin, end) in zip(words, times, strict=True)

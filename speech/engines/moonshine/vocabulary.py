@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech.engines.moonshine.files import DamagedModel
+from speech.engines.moonshine.files import damaged
 
 #: Begins a word, in place of a blank.
 _WORD_START = "\u2581".encode()
@@ -41,19 +41,19 @@ class Vocabulary:
         """Read the file, which has at least `size` tokens.
 
         Raises:
-            DamagedModel: it is not such a file.
+            EngineUnavailable: it is not such a file.
         """
         try:
             tokens = parse(path.read_bytes())
         except ValueError as error:
-            raise DamagedModel(path, error) from None
+            raise damaged(path, error) from None
         if len(tokens) < size:
-            raise DamagedModel(path, f"it has {len(tokens)} tokens, and the decoder {size}")
+            raise damaged(path, f"it has {len(tokens)} tokens, and the decoder {size}")
         return cls(tokens)
 
     def text(self, tokens: Iterable[int]) -> str:
-        """Return the text of tokens, with punctuation."""
-        return _decode(b"".join(map(self._bytes, tokens)))
+        """Return the text of tokens, with punctuation; the model sometimes writes a comma twice."""
+        return _decode(b"".join(map(self._bytes, tokens))).replace(",,", ",")
 
     def words(self, tokens: Iterable[int], probabilities: Iterable[float]) -> list[RecognisedWord]:
         """Return the words of tokens; punctuation counts neither as a word nor for confidence."""

@@ -81,7 +81,7 @@ class TranscribeEngine(Engine):
         self.policy = policy
         self.capabilities = Capabilities(
             languages=languages(defaults=self._defaults, allowed=self._allowed),
-            channels=MAX_CHANNELS,
+            channels=MAX_CHANNELS if self._allowed.two_channels else 1,
             choices=True,
             stable_words=True,
             speakers=self._allowed.speaker_labels

@@ -149,7 +149,7 @@ def test_a_partial_that_becomes_no_final_is_withdrawn(segments: list[Segment] | 
     reported = results(stream.accept(audio(SPEECH, 20)))
     reported += results(stream.accept(audio(SILENCE, 20)))
 
-    assert [(result.text, result.is_final) for result in reported] == [("huh", False), ("", False)]
+    assert [(result.text, result.is_final) for result in reported] == [("huh", False), ("", True)]
 
 
 def test_without_words_no_result_is_reported_but_the_audio_is_settled() -> None:

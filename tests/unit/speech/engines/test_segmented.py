@@ -35,6 +35,8 @@ class CountingDecoder:
 
     share: float = 0.0
     decoded: list[int] = field(default_factory=list)  # bytes of each guess
+    pauses: list[int] = field(default_factory=list)  # bytes of each segment at a pause
+    ended_in_pause: bool = False
     segments: list[bytearray] = field(default_factory=list)
     start: float = 0.0
 
@@ -51,9 +53,14 @@ class CountingDecoder:
 
     def guess(self) -> Hypothesis:
         self.decoded.append(len(self.segments[-1]))
-        return self.finish()
+        return self.finish(is_paused=False)
 
-    def finish(self) -> Hypothesis:
+    def pause(self) -> Hypothesis:
+        self.pauses.append(len(self.segments[-1]))
+        return self.finish(is_paused=False)
+
+    def finish(self, *, is_paused: bool) -> Hypothesis:
+        self.ended_in_pause = is_paused
         words = tuple(
             Word(
                 word=f"w{number}",
@@ -104,6 +111,18 @@ def test_segments_are_numbered_and_placed_in_the_stream() -> None:
 
     assert [final.segment for final in finals] == [0, 1]
     assert finals[1].start == pytest.approx((100 - 9) * 0.032)
+
+
+@pytest.mark.parametrize("step", [1, 3, 1_000])
+def test_a_pause_is_decoded_once_and_the_same_however_the_audio_is_cut(step: int) -> None:
+    goes_on, ends = CountingDecoder(), CountingDecoder()
+
+    recognised(goes_on, SPEECH * 40 + SILENCE * 10 + SPEECH * 40, step=step * FRAME)
+    recognised(ends, SPEECH * 40 + SILENCE * 40, step=step * FRAME)
+
+    assert goes_on.pauses == ends.pauses == [48 * FRAME]  # a quarter of a second after the speech
+    assert not goes_on.ended_in_pause
+    assert ends.ended_in_pause
 
 
 def test_the_cost_of_partials_grows_with_the_length_of_the_segment_only() -> None:

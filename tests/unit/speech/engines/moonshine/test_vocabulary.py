@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech.engines.moonshine.files import DamagedModel
+from speech.engines.errors import EngineUnavailable
 from speech.engines.moonshine.vocabulary import (
     RecognisedWord,
     Vocabulary,
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_refused_by_its_name(
     path = tmp_path / "tokenizer.bin"
     path.write_bytes(data)
 
-    with pytest.raises(DamagedModel, match=rf"tokenizer\.bin is damaged .*{cause}.* again"):
+    with pytest.raises(EngineUnavailable, match=rf"tokenizer\.bin is damaged .*{cause}.* again"):
         Vocabulary.load(path, size)
 
 
