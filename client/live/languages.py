@@ -27,7 +27,7 @@ class EngineCapabilities(Model):
         features = {
             "punctuation": self.punctuation,
             "times of words": self.word_times,
-            "words marked as stable": self.stable_words,
+            "words marked as likely to stay": self.stable_words,
             "speakers": self.speakers,
             f"{self.channels} channels": self.channels > 1,
         }
