@@ -330,7 +330,12 @@ async def test_a_language_that_is_not_offered_exits_with_5_and_names_the_list(
     code, lines, _ = await run(translating.url, "languages")
     assert (code, lines) == (
         ExitCode.OK,
-        ["Recognised: any", "Translated into: fr, en (marked by a stand-in, not translated)"],
+        [
+            "Engine: scripted (A stand-in that recognises nothing: its words come from a script)",
+            "It gives: times of words",
+            "Recognised: any",
+            "Translated into: fr, en (marked by a stand-in, not translated)",
+        ],
     )
     _, lines, _ = await run(translating.url, "languages", "--json")
     assert json.loads(lines[0])["translation"] == ["fr", "en"]
@@ -338,7 +343,7 @@ async def test_a_language_that_is_not_offered_exits_with_5_and_names_the_list(
 
 async def test_languages_of_a_service_without_a_translator(service: RunningService) -> None:
     _, lines, _ = await run(service.url, "languages")
-    assert lines[1] == "Translated into: nothing, for there is no translator"
+    assert lines[-1] == "Translated into: nothing, for there is no translator"
 
 
 async def test_languages_of_what_is_no_such_service_exits_with_4() -> None:

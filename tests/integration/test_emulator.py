@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -153,17 +155,28 @@ async def test_the_table_expires_items_and_has_a_stream(cloud: Cloud) -> None:
     assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
 
 
+@pytest.fixture
+def cleanup() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 # --- events -----------------------------------------------------------------------------------
 
 
-async def test_a_rule_matches_keys_by_wildcard_and_by_their_end(cloud: Cloud) -> None:
+async def test_a_rule_matches_keys_by_wildcard_and_by_their_end(
+    cloud: Cloud, cleanup: contextlib.ExitStack
+) -> None:
     events, sqs = cloud.client("events"), cloud.client("sqs")
     rule, source = f"rule-{uuid.uuid4()}", f"test-{uuid.uuid4()}"
     url = sqs.create_queue(QueueName=rule)["QueueUrl"]
     keys = [{"wildcard": CHUNK_OUTCOME_EVENTS}, {"suffix": METADATA_EVENTS_END}]
     pattern = {"source": [source], "detail": {"object": {"key": keys}}}
     events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    # Other tests of this worker look at all rules.
+    cleanup.callback(events.delete_rule, Name=rule)
     events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": cloud.queue_arn(url)}])
+    cleanup.callback(events.remove_targets, Rule=rule, Ids=["queue"])
     matched = {"users/a/transcripts/s-chunk-1.json", "users/a/audio/sessions/s/metadata.json"}
     others = {"users/a/transcripts/s.json", "metadata.json", "users/a/metadata.json.webm"}
 

@@ -290,18 +290,17 @@ async def test_a_viewer_who_takes_nothing_gives_up_its_slot(
     monkeypatch.setattr(viewer_connection, "UNREAD_SECONDS", 1.0)
     conversation = uuid4().hex
     async with service_in_process(Settings(engine="scripted")) as url:
-        deaf = await open_raw(url, f"/api/stt/connect?conversationId={conversation}")
-        async with speaker(url, conversation) as talk:
-            await send_audio(talk, 10)
-            await talk.stop()
-            await take_everything(talk)
-        assert await metric(url, "cloudscribe_viewers") == 1
+        with await open_raw(url, f"/api/stt/connect?conversationId={conversation}"):
+            async with speaker(url, conversation) as talk:
+                await send_audio(talk, 10)
+                await talk.stop()
+                await take_everything(talk)
+            assert await metric(url, "cloudscribe_viewers") == 1
 
-        async def is_gone() -> bool:
-            return await metric(url, "cloudscribe_viewers") == 0
+            async def is_gone() -> bool:
+                return await metric(url, "cloudscribe_viewers") == 0
 
-        await eventually(is_gone, "the slot is free")
-        deaf.close()
+            await eventually(is_gone, "the slot is free")
 
 
 async def take_everything(messages: AsyncIterable[Message]) -> list[Message]:

@@ -200,6 +200,21 @@ async def test_the_translation_of_snapshots_is_refused(service: RunningService) 
     assert refusal.code is ErrorCode.INVALID_PARAMETER
 
 
+#: What the engine can do, whatever can be translated.
+SCRIPTED = {
+    "engine": "scripted",
+    "note": "A stand-in that recognises nothing: its words come from a script",
+    "capabilities": {
+        "channels": 1,
+        "punctuation": False,
+        "speakers": False,
+        "stableWords": False,
+        "wordTimes": True,
+    },
+    "recognition": [],
+}
+
+
 async def test_without_a_translator_every_language_is_refused() -> None:
     async with running_service() as service:
         refusal = await refused(viewer(service.url, "c", "fr"))
@@ -207,18 +222,14 @@ async def test_without_a_translator_every_language_is_refused() -> None:
 
     assert refusal.code is ErrorCode.UNSUPPORTED_LANGUAGE
     assert "no translator" in str(refusal)
-    assert languages == {
-        "engine": "scripted",
-        "recognition": [],
+    assert languages == SCRIPTED | {
         "translation": [],
         "translator": None,
     }
 
 
 async def test_languages_can_be_asked_for(service: RunningService) -> None:
-    assert await page(service.url) == {
-        "engine": "scripted",
-        "recognition": [],
+    assert await page(service.url) == SCRIPTED | {
         "translation": ["fr", "de", "pt-PT"],
         "translator": "pseudo",
     }

@@ -15,6 +15,7 @@ from speech.decode import decode
 from speech.engines.blocking import BlockingModel
 from speech.engines.embedded import choose_embedded
 from speech.pcm import PcmFormat
+from speech.resample import Resampler
 from tests.support.recognition import load_model, recognise_directly
 from tests.support.recordings import flite, recording, recordings, silence, wav, word_error_rate
 from tests.support.service import RunningService, running_service
@@ -27,10 +28,11 @@ FORMATS = [
 ]
 #: Of each rate, and of each number of channels.
 SOME_FORMATS = [PcmFormat(16_000), PcmFormat(44_100, 2), PcmFormat(48_000)]
+#: Enough words that one of them is less than the two points by which the path may differ.
 SENTENCES = {
-    "rms": "he was not an ill disposed young man",
-    "slt": "the horizon seems extremely distant in the morning",
-    "kal16": "ask not what your country can do for you",
+    "rms": "he was not an ill disposed young man and he liked to walk along the river",
+    "slt": "the horizon seems extremely distant in the morning when the ships leave the harbour",
+    "kal16": "ask not what your country can do for you and ask what you can do for it",
 }
 
 
@@ -73,9 +75,11 @@ def recorded(model: BlockingModel) -> list[Spoken]:
     ]
 
 
-def recognised_alone(path: Path, model: BlockingModel) -> str:
-    """Return what the engine recognises of a file's voiced segments, decoded in this process."""
-    return " ".join(f.text for f in recognise_directly(b"".join(decode(path)), model))
+def recognised_alone(path: Path, model: BlockingModel, rate: int = 16_000) -> str:
+    """Return what the engine recognises of a file at `rate` Hz, decoded in this process."""
+    resampler = Resampler(PcmFormat(rate))
+    pcm = b"".join(map(resampler.process, decode(path, sample_rate=rate))) + resampler.flush()
+    return " ".join(final.text for final in recognise_directly(pcm, model))
 
 
 async def streamed(url: str, path: Path, audio: PcmFormat) -> str:
@@ -96,22 +100,28 @@ async def streamed(url: str, path: Path, audio: PcmFormat) -> str:
 
 
 async def errors_of_both_ways(
-    url: str, spoken: list[Spoken], audio: PcmFormat
+    url: str, spoken: list[Spoken], audio: PcmFormat, model: BlockingModel
 ) -> tuple[float, float]:
     """Return the word error rates: through the service, and of the engine alone."""
+    # A telephone's band has fewer sounds, which is no loss of the path.
+    is_narrow = audio.sample_rate < 16_000
+    alone = [
+        recognised_alone(each.path, model, audio.sample_rate) if is_narrow else each.alone
+        for each in spoken
+    ]
     recognised = await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[:8]])
     recognised += await asyncio.gather(*[streamed(url, each.path, audio) for each in spoken[8:]])
     return (
         word_error_rate((each.text, words) for each, words in zip(spoken, recognised, strict=True)),
-        word_error_rate((each.text, each.alone) for each in spoken),
+        word_error_rate((each.text, alone) for each, alone in zip(spoken, alone, strict=True)),
     )
 
 
 @pytest.mark.parametrize("audio", FORMATS, ids=str)
 async def test_generated_speech_is_recognised_in_every_format(
-    service: RunningService, generated: list[Spoken], audio: PcmFormat
+    service: RunningService, generated: list[Spoken], audio: PcmFormat, model: BlockingModel
 ) -> None:
-    through, alone = await errors_of_both_ways(service.url, generated, audio)
+    through, alone = await errors_of_both_ways(service.url, generated, audio, model)
 
     assert through <= alone + 0.02
     assert through < 0.4
@@ -119,9 +129,9 @@ async def test_generated_speech_is_recognised_in_every_format(
 
 @pytest.mark.parametrize("audio", SOME_FORMATS, ids=str)
 async def test_real_recordings_are_recognised_as_by_the_engine_alone(
-    service: RunningService, recorded: list[Spoken], audio: PcmFormat
+    service: RunningService, recorded: list[Spoken], audio: PcmFormat, model: BlockingModel
 ) -> None:
-    through, alone = await errors_of_both_ways(service.url, recorded, audio)
+    through, alone = await errors_of_both_ways(service.url, recorded, audio, model)
 
     assert through <= alone + 0.02
 
