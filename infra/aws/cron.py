@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -130,7 +130,6 @@ class Cron:
             return any(_in_month(item, day) for item in self.day_of_month.split(","))
         return any(_in_week(item, day) for item in self.day_of_week.split(","))
 
-    @cache  # noqa: B019 - 28 years take a tenth of a second; an app has a handful of expressions
     def longest_pause(self) -> timedelta:
         """Return the longest time between one firing and the next, over all years.
 

@@ -109,7 +109,7 @@ class MoonshineNetworks:
 def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # The arena would keep the largest activations, 60 MB in each worker.
+    # The arena would keep the largest activations in each worker.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3  # errors only
     try:
