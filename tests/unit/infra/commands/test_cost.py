@@ -203,6 +203,17 @@ def test_the_command_synthesises_the_environment_that_it_prices(
     assert capsys.readouterr().out.splitlines()[-1] == "Total: $1.00 a month"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("staging", "known are local, demo, solo, prod"), ("dmeo", "did you mean demo?")],
+)
+def test_an_environment_that_app_py_does_not_describe_is_refused_with_a_hint(
+    name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cost.main([name]) == 1
+    assert capsys.readouterr().err == f"app.py describes no environment {name!r}: {hint}\n"
+
+
 def test_a_refusal_of_app_py_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
