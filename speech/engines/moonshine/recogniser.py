@@ -5,7 +5,8 @@ The fork server and tests import this module, the service never does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,24 +16,28 @@ from speech.engines.base import RecognitionOptions
 from speech.engines.moonshine.files import find_model
 from speech.engines.moonshine.guards import is_ghost
 from speech.engines.moonshine.heap import return_memory
-from speech.engines.moonshine.model import Guess, MoonshineNetworks
-from speech.engines.moonshine.vocabulary import RecognisedWord, Vocabulary
+from speech.engines.moonshine.model import MoonshineNetworks
+from speech.engines.moonshine.vocabulary import Vocabulary
 from speech.engines.moonshine.word_times import Times, WordAligner, fill_gaps
 from speech.engines.segmented import Hypothesis, SegmentRecogniser
 from speech.pcm import SAMPLE_RATE
 from speech.segment import SegmentPolicy
 from transcripts.models import Word
 
-#: The cost of a partial, and its errors, grow with the length of the segment.
-STREAMED: Final = SegmentPolicy(soft_limit=8.0, max_segment=12.0)
+#: The cost of a partial, and its errors, grow with the length of the segment. In noise the detector
+#: takes longer to fall below a low threshold, and finals are late: with 0.35, nine in ten finals of
+#: 69 recordings came within 0.81 s, with 0.45 within 0.76 s; the word error rate was .106 and .103.
+STREAMED: Final = SegmentPolicy(end_threshold=0.45, soft_limit=8.0, max_segment=12.0)
 #: Without partials, longer segments keep more context for the same cost. From 30 s the model
 #: loops.
 RECORDED: Final = SegmentPolicy(soft_limit=15.0, max_segment=28.0)
 #: The part of a segment's length that passes between two partials. So the cost of all partials of
 #: a segment grows with its length, and not with the square of it.
 _INTERVAL_SHARE: Final = 0.2
-#: Until a segment is so long, partials come three times as often: the first words are awaited most,
-#: and cost least. Seconds.
+#: The first words are awaited most, and cost least. So the first partial comes after a shorter
+#: interval (of which 0.3 s lie before the speech), and five times as many come until a segment is
+#: `_FIRST_WORDS` seconds long.
+_FIRST_SHARE: Final = 0.8
 _FIRST_WORDS: Final = 1.0
 _FULL_SCALE: Final = np.float32(32_768)
 
@@ -57,8 +62,10 @@ class MoonshineModel:
 
     def interval(self, length: float) -> float:
         """Return the time between two partials; see `SegmentDecoder`."""
-        if 0 < length < _FIRST_WORDS:
-            return self.partial_interval / 3
+        if not length:
+            return _FIRST_SHARE * self.partial_interval
+        if length < _FIRST_WORDS:
+            return self.partial_interval / 5
         return max(self.partial_interval, _INTERVAL_SHARE * length)
 
     def check(self) -> None:
@@ -104,7 +111,7 @@ class MoonshineDecoding:
         self._start = start
         self._pcm = bytearray()
         self._agreement = Agreement()
-        self._at_pause = Guess()
+        self._at_pause = Hypothesis()
 
     def feed(self, pcm: bytes) -> None:
         """Keep the audio; it is decoded on demand."""
@@ -112,47 +119,34 @@ class MoonshineDecoding:
 
     def guess(self) -> Hypothesis:
         """Decode the segment so far; words have their times by length."""
-        pcm = bytes(self._pcm)
-        return self._partial(pcm, self._transcribe(pcm))
+        return self._agree(self._decode(lambda pcm, words: fill_gaps(pcm, words, {})))
 
     def pause(self) -> Hypothesis:
-        """Decode the segment so far, and keep the text for the final."""
-        pcm = bytes(self._pcm)
-        self._at_pause = self._transcribe(pcm)
-        return self._partial(pcm, self._at_pause)
-
-    def _partial(self, pcm: bytes, guess: Guess) -> Hypothesis:
-        words = self._words(guess)
-        stable = self._agreement.update([word.text for word in words])
-        return self._hypothesis(guess, words, fill_gaps(pcm, _texts(words), {}), stable)
+        """Decode the segment so far, align its words, and keep both for the final."""
+        self._at_pause = self._decode(self._model.aligner.align)
+        return self._agree(self._at_pause)
 
     def finish(self, *, is_paused: bool) -> Hypothesis:
-        """Decode the whole segment, unless the pause was its end, and align its words."""
-        pcm = bytes(self._pcm)
-        guess = self._at_pause if is_paused else self._transcribe(pcm)
-        words = self._words(guess)
-        return self._hypothesis(guess, words, self._model.aligner.align(pcm, _texts(words)))
+        """Decode the whole segment and align its words, unless the pause was its end."""
+        return self._at_pause if is_paused else self._decode(self._model.aligner.align)
 
-    def _transcribe(self, pcm: bytes) -> Guess:
+    def _agree(self, partial: Hypothesis) -> Hypothesis:
+        stable_words = self._agreement.update([word.word for word in partial.words])
+        return replace(partial, stable_words=stable_words)
+
+    def _decode(self, align: Callable[[bytes, Sequence[str]], list[Times]]) -> Hypothesis:
+        pcm = bytes(self._pcm)
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / _FULL_SCALE
         guess = self._model.networks.transcribe(samples)
         text = self._model.vocabulary.text(guess.tokens)
-        return Guess() if is_ghost(text, guess.probabilities) else guess
-
-    def _words(self, guess: Guess) -> list[RecognisedWord]:
-        return self._model.vocabulary.words(guess.tokens, guess.probabilities)
-
-    def _hypothesis(
-        self,
-        guess: Guess,
-        words: list[RecognisedWord],
-        times: list[Times],
-        stable_words: int | None = None,
-    ) -> Hypothesis:
+        if is_ghost(text, guess.probabilities):
+            return Hypothesis()
+        words = self._model.vocabulary.words(guess.tokens, guess.probabilities)
         if not words:
             return Hypothesis()
+        times = align(pcm, [word.text for word in words])
         return Hypothesis(
-            text=self._model.vocabulary.text(guess.tokens),
+            text=text,
             words=tuple(
                 Word(
                     word=word.text,
@@ -162,9 +156,4 @@ class MoonshineDecoding:
                 )
                 for word, (begin, end) in zip(words, times, strict=True)
             ),
-            stable_words=stable_words,
         )
-
-
-def _texts(words: list[RecognisedWord]) -> list[str]:
-    return [word.text for word in words]
