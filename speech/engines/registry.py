@@ -96,3 +96,14 @@ ENGINES: Final[Mapping[EngineName, EngineKind]] = {
         settings=TranscribeSettings,
     ),
 }
+
+
+def list_unread_settings(engine: str) -> frozenset[str]:
+    """Return the fields of `EngineSettings` that only other engines read."""
+    read = {
+        field
+        for name, kind in ENGINES.items()
+        if name == engine
+        for field in kind.settings.model_fields
+    }
+    return frozenset(EngineSettings.model_fields.keys() - read)
