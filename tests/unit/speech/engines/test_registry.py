@@ -1,14 +1,20 @@
 from __future__ import annotations
 
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 
 from speech.engines.embedded import choose_embedded
-from speech.engines.names import EngineName
+from speech.engines.names import STREAMS_PER_CORE, EmbeddedName, EngineName
 from speech.engines.registry import ENGINES, EngineSettings
 
 pytestmark = pytest.mark.unit
+
+
+def test_the_embedded_engines_have_their_capacity_in_one_place() -> None:
+    assert set(STREAMS_PER_CORE) == set(get_args(EmbeddedName))
+    for name, streams in STREAMS_PER_CORE.items():
+        assert ENGINES[cast("EngineName", name)].count_streams(4) == 4 * streams
 
 
 def test_every_name_has_an_engine_and_every_engine_a_name() -> None:
