@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
-from local_cloud.launcher.parts.transcribe import LOCAL_LANGUAGES
 from speech.engines.embedded import BEST, FALLBACK, choose_embedded
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.registry import ENGINES
 from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
@@ -144,18 +144,19 @@ def _restrict_languages(allowed: str | None) -> str:
         return allowed or ""
     if chosen.get("languages") == []:  # all languages
         del chosen["languages"]
+    offered = sorted(EMBEDDED_LANGUAGES[choose_embedded()])
     languages = chosen.get("languages", ())
     named = languages if isinstance(languages, list) else []
     known = {each for each in named if isinstance(each, str) and each in LANGUAGES}
-    foreign = sorted(known - {*LOCAL_LANGUAGES})
+    foreign = sorted(known - {*offered})
     if foreign:
         raise LaunchError(
             f"TRANSCRIBE_ALLOWED has the languages {', '.join(foreign)}, and the demo's own Amazon "
-            f"Transcribe recognises {', '.join(LOCAL_LANGUAGES)} alone: leave them out. One "
+            f"Transcribe recognises {', '.join(offered)} alone: leave them out. One "
             "that speaks them from a script is in docs/transcribe-endpoint.md; name it in "
             "TRANSCRIBE_ENDPOINT."
         )
-    return json.dumps({"languages": LOCAL_LANGUAGES, **chosen})
+    return json.dumps({"languages": offered, **chosen})
 
 
 def _may_be_medical(environment: Mapping[str, str]) -> bool:

@@ -12,12 +12,15 @@ from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan, make_plan
 from speech.engines import embedded
 from speech.engines.embedded import choose_embedded
+from speech.engines.names import EMBEDDED_LANGUAGES
 
 pytestmark = pytest.mark.unit
 
 NOBODY = AwsAccount()
 MINE = AwsAccount('the profile "work"', "eu-central-1")
 TRANSCRIBE = {"ENGINE": "transcribe"}
+#: The languages of the recogniser behind the local Amazon Transcribe.
+OFFERED = sorted(EMBEDDED_LANGUAGES[choose_embedded()])
 
 
 def planned(account: AwsAccount, **environment: str) -> DemoPlan:
@@ -65,9 +68,9 @@ def test_without_credentials_transcribe_is_local() -> None:
 @pytest.mark.parametrize(
     ("given", "allowed"),
     [
-        ("", {"languages": ["en-US"]}),
-        ('{"speaker_labels": true}', {"languages": ["en-US"], "speaker_labels": True}),
-        ('{"languages": []}', {"languages": ["en-US"]}),
+        ("", {"languages": OFFERED}),
+        ('{"speaker_labels": true}', {"languages": OFFERED, "speaker_labels": True}),
+        ('{"languages": []}', {"languages": OFFERED}),
         ('{"languages": ["en-US"]}', {"languages": ["en-US"]}),
         ('{"languages": ["xx-XX", []]}', {"languages": ["xx-XX", []]}),
         ("[1]", [1]),
