@@ -63,6 +63,15 @@ class Settings(EngineSettings, BaseSettings):
             "moonshine is not installed",
         ),
     ]
+    engine_note: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\P{Cc}{1,300}$",
+            description="what users should know of the results, for the page and the client; "
+            "default: as the engine",
+        ),
+        InWords("1 to 300 characters without control characters"),
+    ] = None
     slots: Annotated[
         int | None, Field(ge=1, le=10_000, description="streams at a time; default: as the engine")
     ] = None
@@ -213,6 +222,11 @@ class Settings(EngineSettings, BaseSettings):
     def viewers_per_conversation(self) -> int:
         """The most concurrent viewers of one conversation."""
         return self.max_viewers_per_conversation or -(-self.max_viewers // 2)
+
+    @property
+    def note(self) -> str:
+        """What users should know of the results; empty for nothing."""
+        return self.engine_note or ENGINES[self.engine].note
 
     @property
     def capacity(self) -> int:

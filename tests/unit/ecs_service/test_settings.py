@@ -97,6 +97,19 @@ def test_settings_of_other_engines_are_not_read(
     assert find_unused_settings(engine, others) == tuple(sorted(others))
 
 
+def test_the_note_is_the_engines_unless_the_operator_gives_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENGINE", "scripted")
+    default = Settings().note
+    monkeypatch.setenv("ENGINE_NOTE", "Rehearsal: the words are made up")
+
+    assert (default, Settings().note) == (
+        ENGINES["scripted"].note,
+        "Rehearsal: the words are made up",
+    )
+
+
 def test_an_engine_that_is_chosen_in_code_decides_what_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
