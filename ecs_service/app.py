@@ -108,8 +108,8 @@ async def start_service(
             tasks.append(asyncio.create_task(printing, name="metrics"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
-        kind = ENGINES[settings.engine]
-        engine = await stack.enter_async_context(kind.create(settings, settings.capacity))
+        create = ENGINES[settings.engine].create
+        engine = await stack.enter_async_context(create(settings, settings.capacity))
         streams = Streams(
             engine=engine,
             hub=hub,
@@ -135,7 +135,7 @@ async def start_service(
             refused=partial(RefusedConnection, live),
             http_routes={
                 **health.routes(),
-                "/api/stt/languages": partial(list_languages, engine, kind.note, translations),
+                "/api/stt/languages": partial(list_languages, engine, settings.note, translations),
             },
             access=AccessPolicy(
                 frozenset(settings.allowed_origins),

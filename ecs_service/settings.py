@@ -1,18 +1,30 @@
-"""The service's settings: environment variables, parsed once at start."""
+"""The service's settings: environment variables, parsed once at start.
+
+The settings of engines that are not chosen are not parsed. Nothing reads them, so a wrong value, or
+a folder that is not on this machine, does not stop the service.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from foundation.origins import LOOPBACK_NAMES
 from speech.engines.embedded import choose_embedded
 from speech.engines.names import EngineName
-from speech.engines.registry import ENGINES, EngineSettings
+from speech.engines.registry import ENGINES, EngineSettings, list_unread_settings
 from transcripts.models import InWords, Language
 from translation.languages import to_codes
 from translation.names import TranslatorName
@@ -21,6 +33,17 @@ from translation.names import TranslatorName
 #: slow ones take up to 67 MB (`MAX_UNREAD_MIB`) and 33 MB (8 KiB each that are not counted), the
 #: service itself 80 MB, pending connections 8 MB, a stream 0.25 MB. The rest is for the engine.
 VIEWERS = 4_000
+
+
+class _Environment(EnvSettingsSource):
+    """The environment without the settings of engines that are not chosen."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return a variable's value, `None` for a setting that the chosen engine does not read."""
+        chosen = self.current_state.get("engine") or self.env_vars.get("engine")
+        if field_name in list_unread_settings(chosen or choose_embedded()):
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
 
 
 class Settings(EngineSettings, BaseSettings):
@@ -40,6 +63,15 @@ class Settings(EngineSettings, BaseSettings):
             "moonshine is not installed",
         ),
     ]
+    engine_note: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\P{Cc}{1,300}$",
+            description="what users should know of the results, for the page and the client; "
+            "default: as the engine",
+        ),
+        InWords("1 to 300 characters without control characters"),
+    ] = None
     slots: Annotated[
         int | None, Field(ge=1, le=10_000, description="streams at a time; default: as the engine")
     ] = None
@@ -148,6 +180,18 @@ class Settings(EngineSettings, BaseSettings):
     ] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `_Environment` replaces it
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there is no such file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - nor such files
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources: the constructor's arguments before the environment."""
+        return init_settings, _Environment(settings_cls)
+
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
@@ -180,6 +224,17 @@ class Settings(EngineSettings, BaseSettings):
         return self.max_viewers_per_conversation or -(-self.max_viewers // 2)
 
     @property
+    def note(self) -> str:
+        """What users should know of the results; empty for nothing."""
+        return self.engine_note or ENGINES[self.engine].note
+
+    @property
     def capacity(self) -> int:
         """The most concurrent streams."""
         return self.slots or ENGINES[self.engine].count_streams(os.cpu_count() or 1)
+
+
+def find_unused_settings(engine: EngineName, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables in `environment` that another engine would read."""
+    unread = sorted(name.upper() for name in list_unread_settings(engine))
+    return tuple(name for name in unread if environment.get(name))

@@ -7,9 +7,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import urlsplit
 
 import uvloop
@@ -17,7 +16,7 @@ from botocore.exceptions import BotoCoreError
 
 from speech.engines.embedded import choose_embedded
 from speech.engines.errors import EngineError
-from speech.engines.names import EngineName
+from speech.engines.names import EmbeddedName
 from speech.engines.registry import ENGINES, EngineSettings
 from speech.transcribe_values import START_STREAM_TRANSCRIPTION
 from transcribe_endpoint.errors import ServiceError
@@ -46,12 +45,10 @@ ACCESS_KEY = "AKIDLOCAL"
 SECRET_KEY = "local-secret-key"  # noqa: S105 - printed at the start
 #: Only this machine is served.
 ADDRESS = "127.0.0.1"
-#: Values of `--engine` that recognise speech; `embedded` is the best one that is installed.
-EMBEDDED: Final[Mapping[str, EngineName]] = {
-    "embedded": choose_embedded(),
-    "moonshine": "moonshine",
-    "pocketsphinx": "pocketsphinx",
-}
+#: The value of `--engine` for the best embedded engine that is installed.
+BEST_EMBEDDED: Final = "embedded"
+#: Values of `--engine` that choose an embedded engine by name.
+EMBEDDED: Final[tuple[EmbeddedName, ...]] = get_args(EmbeddedName)
 
 
 def main() -> int:
@@ -133,15 +130,18 @@ async def _serve(arguments: argparse.Namespace) -> None:
 async def _recogniser(
     arguments: argparse.Namespace, stack: contextlib.AsyncExitStack
 ) -> Recogniser:
-    if arguments.engine in EMBEDDED:
-        slots = 2 * arguments.max_streams  # streams of two channels
-        engine = ENGINES[EMBEDDED[arguments.engine]].create(EngineSettings(), slots)
-        return await stack.enter_async_context(EngineRecogniser(engine))
     if arguments.engine == "dictation":
         return Dictation()
-    if arguments.script is not None:
-        return Script.read(arguments.script)
-    return Script.of_text(DEFAULT_SCRIPT)
+    if arguments.engine == "script":
+        if arguments.script is not None:
+            return Script.read(arguments.script)
+        return Script.of_text(DEFAULT_SCRIPT)
+    chosen: EmbeddedName = (
+        choose_embedded() if arguments.engine == BEST_EMBEDDED else arguments.engine
+    )
+    slots = 2 * arguments.max_streams  # streams of two channels
+    engine = ENGINES[chosen].create(EngineSettings(), slots)
+    return await stack.enter_async_context(EngineRecogniser(engine))
 
 
 # --- the command line ---------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--engine",
-        choices=["script", "dictation", *EMBEDDED],
+        choices=["script", "dictation", BEST_EMBEDDED, *EMBEDDED],
         default="script",
         help="recogniser of the audio [script]",
     )

@@ -217,11 +217,12 @@ def _members(annotation: object) -> Iterator[object]:
 
 
 def _parts(annotation: object) -> dict[str, type[ConfigPart]]:
-    """Return the parts that a field of that type takes, by their kind."""
+    """Return the parts that a field of that type takes, by each kind that they can be."""
     return {
-        str(each.model_fields["kind"].default) if "kind" in each.model_fields else "": each
+        kind: each
         for each in _members(annotation)
         if isinstance(each, type) and issubclass(each, ConfigPart)
+        for kind in each.kinds()
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,6 +42,12 @@ class ConfigPart(BaseModel):
     """A part of an environment: frozen, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Return the values of its field `kind`, `("",)` without one."""
+        kind = cls.model_fields.get("kind")
+        return ("",) if kind is None else get_args(kind.annotation)
 
     def problems(self) -> Iterator[Problem]:
         """Yield the problems of this part and of the parts in it."""

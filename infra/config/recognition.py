@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import Field
 
 from infra.config.parts import ConfigPart, Problem, at_least, within
+from speech.engines.names import STREAMS_PER_CORE, EmbeddedName
 from speech.transcribe_operations import (
     MEDICAL_LANGUAGES,
     OPTIONS,
@@ -28,10 +29,6 @@ from speech.transcribe_values import (
     TranscriptFormat,
 )
 
-#: Streams per vCPU with an embedded engine. The service's own default counts the machine's
-#: processors, and on Fargate the machine is larger than the task's share of it.
-MOONSHINE_STREAMS_PER_VCPU: Final = 5
-POCKETSPHINX_STREAMS_PER_VCPU: Final = 3
 #: Streams to Transcribe per vCPU. 0.1 s of audio took 162 us of a core where it was measured, which
 #: permits 600; a third is left for viewers and slower cores. Not yet measured on Fargate.
 TRANSCRIBE_STREAMS_PER_VCPU: Final = 400
@@ -50,34 +47,20 @@ _LANGUAGES: Final = frozenset[str](get_args(LanguageCode))
 _WINDOW: Final = _PARAMETERS["session-resume-window"]
 
 
-class MoonshineConfig(ConfigPart):
-    """The embedded engine: English, without the price of another service."""
+class PlainEngineConfig(ConfigPart):
+    """An engine that runs in the task itself and has no options here."""
 
-    kind: Literal["moonshine"] = "moonshine"
-
-    def streams(self, cpu: int, _tasks: int) -> int | None:
-        """Return how many streams a task of `cpu` units takes."""
-        return max(1, MOONSHINE_STREAMS_PER_VCPU * cpu // 1024)
-
-
-class PocketsphinxConfig(ConfigPart):
-    """The older embedded engine: US English without punctuation, every third word wrong."""
-
-    kind: Literal["pocketsphinx"] = "pocketsphinx"
+    #: By default the best embedded engine, which costs nothing by the minute.
+    kind: Literal[EmbeddedName, "scripted"] = "moonshine"
 
     def streams(self, cpu: int, _tasks: int) -> int | None:
-        """Return how many streams a task of `cpu` units takes."""
-        return max(1, POCKETSPHINX_STREAMS_PER_VCPU * cpu // 1024)
+        """Return how many streams a task of `cpu` units takes; None leaves it to the service.
 
-
-class ScriptedConfig(ConfigPart):
-    """A stand-in that recognises nothing, for measurements."""
-
-    kind: Literal["scripted"] = "scripted"
-
-    def streams(self, _cpu: int, _tasks: int) -> int | None:
-        """Return None: the service has its own limit."""
-        return None
+        The service's own default counts the machine's processors, and on Fargate the machine is
+        larger than the task's share of it.
+        """
+        per_core = STREAMS_PER_CORE.get(self.kind)
+        return None if per_core is None else max(1, per_core * cpu // 1024)
 
 
 class Allowed(ConfigPart):
@@ -187,7 +170,4 @@ class TranscribeConfig(ConfigPart):
         return max(1.0, 0.8 * self.starts_per_second / tasks)
 
 
-Engine = Annotated[
-    MoonshineConfig | PocketsphinxConfig | ScriptedConfig | TranscribeConfig,
-    Field(discriminator="kind"),
-]
+Engine = Annotated[PlainEngineConfig | TranscribeConfig, Field(discriminator="kind")]

@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from infra.config.formats import IMAGE, LogDays
 from infra.config.parts import Check, ConfigPart, Problem, at_least, within
-from infra.config.recognition import Engine, MoonshineConfig, PocketsphinxConfig, TranscribeConfig
+from infra.config.recognition import Engine, PlainEngineConfig, TranscribeConfig
 from infra.config.translation import TranslationConfig
+from speech.engines.names import STREAMS_PER_CORE
 
 #: Memory of a Fargate task by its CPU units, MiB: least, most, step.
 #: Source: Amazon ECS Developer Guide, "Task CPU and memory".
@@ -44,7 +45,7 @@ class ServiceConfig(ConfigPart):
     image: Annotated[
         str | None, Check(IMAGE.fullmatch, "{!r} is not an image with a tag or digest")
     ] = None
-    engine: Engine = MoonshineConfig()
+    engine: Engine = PlainEngineConfig()
     #: None leaves translation out.
     translation: TranslationConfig | None = None
     #: Concurrent streams of a task; None leaves it to the engine.
@@ -168,7 +169,7 @@ def machine_problems(service: ServiceConfig) -> Iterator[Problem]:
         )
     if service.maximum_tasks > 1:
         yield "live.service.maximum_tasks", "one machine runs one task: give 1"
-    if isinstance(service.engine, MoonshineConfig | PocketsphinxConfig):
+    if service.engine.kind in STREAMS_PER_CORE:
         yield (
             "live.service.engine",
             "too slow on a t4g.nano, which sustains a tenth of a vCPU: choose transcribe",

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
-from local_cloud.launcher.parts.transcribe import LOCAL_LANGUAGES
 from speech.engines.embedded import BEST, FALLBACK, choose_embedded
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.registry import ENGINES
 from speech.engines.transcribe.options import LANGUAGES
 from speech.transcribe_operations import is_medical
@@ -100,6 +100,7 @@ def make_plan(
         settings["TRANSCRIBE_REGION"] = transcribe.region
     if transcribe and transcribe.is_local:
         settings["TRANSCRIBE_ALLOWED"] = _restrict_languages(environment.get("TRANSCRIBE_ALLOWED"))
+        settings["ENGINE_NOTE"] = environment.get("ENGINE_NOTE") or _describe_stand_in()
 
     translator = chosen_translator or (AMAZON if transcribe and transcribe.is_aws else PSEUDO)
     settings["TRANSLATOR"] = translator
@@ -126,9 +127,24 @@ def _note_engine(engine: str, chosen: str | None) -> Iterator[str]:
     notes: dict[str, str] = {name: kind.note for name, kind in ENGINES.items()}
     if note := notes.get(engine):
         yield f"Engine: {engine}. {note}."
-    if engine == FALLBACK and not chosen:
+    if not chosen:
+        yield from _note_fallback()
+
+
+def _note_fallback() -> Iterator[str]:
+    """Yield why the best embedded engine is not used, where it is not installed."""
+    if choose_embedded() == FALLBACK:
         yield f"  {BEST} recognises far better, but it has no package for this machine: it needs"
         yield "  Linux with glibc 2.34 on x86-64 or ARM64, or macOS 15 on Apple silicon."
+
+
+def _describe_stand_in() -> str:
+    """Return what users should know of the words of the local Amazon Transcribe."""
+    engine = choose_embedded()
+    return (
+        f"A local stand-in for Amazon Transcribe: its words are those of the engine {engine}. "
+        f"{ENGINES[engine].note}"
+    )
 
 
 def _restrict_languages(allowed: str | None) -> str:
@@ -144,18 +160,19 @@ def _restrict_languages(allowed: str | None) -> str:
         return allowed or ""
     if chosen.get("languages") == []:  # all languages
         del chosen["languages"]
+    offered = sorted(EMBEDDED_LANGUAGES[choose_embedded()])
     languages = chosen.get("languages", ())
     named = languages if isinstance(languages, list) else []
     known = {each for each in named if isinstance(each, str) and each in LANGUAGES}
-    foreign = sorted(known - {*LOCAL_LANGUAGES})
+    foreign = sorted(known - {*offered})
     if foreign:
         raise LaunchError(
             f"TRANSCRIBE_ALLOWED has the languages {', '.join(foreign)}, and the demo's own Amazon "
-            f"Transcribe recognises {', '.join(LOCAL_LANGUAGES)} alone: leave them out. One "
+            f"Transcribe recognises {', '.join(offered)} alone: leave them out. One "
             "that speaks them from a script is in docs/transcribe-endpoint.md; name it in "
             "TRANSCRIBE_ENDPOINT."
         )
-    return json.dumps({"languages": LOCAL_LANGUAGES, **chosen})
+    return json.dumps({"languages": offered, **chosen})
 
 
 def _may_be_medical(environment: Mapping[str, str]) -> bool:
@@ -184,8 +201,13 @@ def _choose_transcribe(
     """
     if endpoint == LOCAL or (endpoint is None and not account.is_real):
         why = _why_local(endpoint, account)
-        note = f"Amazon Transcribe: a local one, {why}. It costs nothing."
-        return _Transcribe((note,), is_local=True)
+        engine = choose_embedded()
+        notes = (
+            f"Amazon Transcribe: a local one, {why}. It costs nothing.",
+            f"  Its words are those of the engine {engine}. {ENGINES[engine].note}.",
+            *_note_fallback(),
+        )
+        return _Transcribe(notes, is_local=True)
     by = account.credentials
     if endpoint is not None and not _is_aws(endpoint):
         whose = f"the credentials of {by}" if by else "the emulator's credentials"

@@ -35,7 +35,7 @@ from local_cloud.launcher.plan import AMAZON, PSEUDO, DemoPlan, make_plan
 from local_cloud.launcher.preflight import Problems
 from local_cloud.stacks.deployment import StackOutputs
 from speech.engines.errors import EngineError
-from speech.engines.registry import ENGINES, EngineSettings
+from speech.engines.registry import ENGINES, list_unread_settings
 from speech.transcribers.choice import (
     DEFAULT_MODEL,
     TranscriberSpec,
@@ -106,7 +106,7 @@ def validate(
 def note_unused(environment: Mapping[str, str], plan: DemoPlan) -> Iterator[str]:
     """Yield notes about the service's settings that are set and have no effect in this plan."""
     translator = plan.settings["TRANSLATOR"]
-    ignored = _ignored_by(plan.engine)
+    ignored = tuple(name.upper() for name in list_unread_settings(plan.engine))
     engine = f"the engine {plan.engine}"
     if plan.local_transcribe:
         ignored += ("TRANSCRIBE_REGION",)
@@ -125,17 +125,6 @@ def note_unused(environment: Mapping[str, str], plan: DemoPlan) -> Iterator[str]
             names = [name for name in names if name != "TRANSCRIBE_REGION"]
         if names:
             yield f"{' and '.join(names)}: no effect with {user}."
-
-
-def _ignored_by(engine: str) -> tuple[str, ...]:
-    """Return the names of the settings of other engines."""
-    read = {
-        name
-        for kind, each in ENGINES.items()
-        if kind == engine
-        for name in each.settings.model_fields
-    }
-    return tuple(name.upper() for name in EngineSettings.model_fields if name not in read)
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> Iterator[str]:

@@ -27,6 +27,8 @@ INPUTS: Final = (
     "foundation",
     "infra",
     "speech/__init__.py",
+    "speech/engines/__init__.py",
+    "speech/engines/names.py",
     "speech/transcribe_api.py",
     "speech/transcribe_operations.py",
     "speech/transcribe_values.py",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from speech.engines.moonshine.files import is_installed
-from speech.engines.names import EngineName
+from speech.engines.names import EmbeddedName
 
 BEST: Final = "moonshine"
 #: Where the package of the best one is not made for the machine.
 FALLBACK: Final = "pocketsphinx"
 
 
-def choose_embedded() -> EngineName:
+def choose_embedded() -> EmbeddedName:
     """Return the name of the best embedded engine that is installed."""
     return BEST if is_installed() else FALLBACK

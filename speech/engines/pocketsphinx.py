@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from speech.engines.base import Capabilities, Policy
 from speech.engines.blocking import DETECTOR_LEAD_IN, ModelSpec
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.workers import WorkerEngine
 
 
@@ -54,7 +55,9 @@ class PocketsphinxEngine(WorkerEngine):
                 {"second_pass": second_pass, "partial_interval": partial_interval},
             ),
             slots=slots,
-            capabilities=Capabilities(languages=frozenset({"en-US"}), punctuation=False),
+            capabilities=Capabilities(
+                languages=EMBEDDED_LANGUAGES["pocketsphinx"], punctuation=False
+            ),
             policy=policy,
             spare=spare,
             niceness=niceness,

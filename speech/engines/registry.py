@@ -2,8 +2,9 @@
 
 A new engine gets a name in `names.py`, a module or folder beside this one, its settings among the
 bases of `EngineSettings`, and an entry in `ENGINES`. Nothing else depends on which engines exist:
-what one can do is in its `capabilities`. An engine is imported when it is made, because programs
-that only read settings would wait for it.
+what one can do is in its `capabilities`. An engine whose options an environment in AWS chooses also
+needs a part in `infra/config/recognition.py`. An engine is imported when it is made, because
+programs that only read settings would wait for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 
 from speech.engines.base import Engine
 from speech.engines.moonshine.settings import MoonshineSettings
-from speech.engines.names import EngineName
+from speech.engines.names import STREAMS_PER_CORE, EngineName
 from speech.engines.scripted import ScriptedEngine, ScriptedSettings
 from speech.engines.transcribe.settings import TranscribeSettings
 
@@ -74,13 +75,13 @@ def _create_transcribe(settings: EngineSettings, _slots: int) -> Engine:
 ENGINES: Final[Mapping[EngineName, EngineKind]] = {
     "moonshine": EngineKind(
         create=_create_moonshine,
-        count_streams=lambda cores: 5 * cores,  # each takes 0.16 of a core
+        count_streams=lambda cores: STREAMS_PER_CORE["moonshine"] * cores,
         note="English only, recognised on this server by a small model",
         settings=MoonshineSettings,
     ),
     "pocketsphinx": EngineKind(
         create=_create_pocketsphinx,
-        count_streams=lambda cores: 3 * cores,  # each takes 0.2 to 0.3 of a core
+        count_streams=lambda cores: STREAMS_PER_CORE["pocketsphinx"] * cores,
         note="Demo engine: US English, no punctuation, every third word wrong",
     ),
     "scripted": EngineKind(
@@ -96,3 +97,14 @@ ENGINES: Final[Mapping[EngineName, EngineKind]] = {
         settings=TranscribeSettings,
     ),
 }
+
+
+def list_unread_settings(engine: str) -> frozenset[str]:
+    """Return the fields of `EngineSettings` that only other engines read."""
+    read = {
+        field
+        for name, kind in ENGINES.items()
+        if name == engine
+        for field in kind.settings.model_fields
+    }
+    return frozenset(EngineSettings.model_fields.keys() - read)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from speech.transcribers import gpu
 from speech.transcribers.base import Transcriber
-from speech.transcribers.embedded import LANGUAGES, Embedded
+from speech.transcribers.embedded import Embedded, knows_language
 from speech.transcribers.errors import TranscriberUnavailable
 from speech.transcribers.whisper import Alignment, WhisperSettings
 
@@ -103,10 +103,10 @@ def create_transcriber(spec: TranscriberSpec, machine: Machine | None = None) ->
     if missing := _missing(chosen, machine):
         raise TranscriberUnavailable(missing)
     if chosen == "embedded":
-        if spec.language not in LANGUAGES:
+        if not knows_language(spec.language):
             raise TranscriberUnavailable(
-                f"TRANSCRIBER_LANGUAGE is {spec.language}, and the embedded engine knows US "
-                "English only"
+                f"TRANSCRIBER_LANGUAGE is {spec.language}, and the embedded engine knows English "
+                "only"
             )
         return Embedded()
     settings = WhisperSettings(

@@ -13,6 +13,7 @@ from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event
 from speech.engines.embedded import BEST, choose_embedded
 from speech.engines.errors import EngineUnavailable
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.pcm import BYTES_PER_SECOND
 from speech.transcribers.audio import Audio
 from speech.transcribers.base import Progress, Transcriber, Transcription, TranscriptionOptions
@@ -30,8 +31,13 @@ class _Model(Protocol):
 
 
 LANGUAGE: Final = "en-US"
-#: The languages that may be requested.
-LANGUAGES: Final = (None, "en", LANGUAGE)
+#: Requests for English in general; the transcript has `LANGUAGE`.
+_ANY_ENGLISH: Final = (None, "en")
+
+
+def knows_language(language: str | None) -> bool:
+    """Return whether the embedded engine of this machine transcribes a language; None: unknown."""
+    return language in _ANY_ENGLISH or language in EMBEDDED_LANGUAGES[choose_embedded()]
 
 
 class Embedded(Transcriber):
@@ -67,14 +73,16 @@ class Embedded(Transcriber):
         """Transcribe a recording; see the port."""
         if self._model is None:
             raise TranscriberUnavailable("the model is not loaded")
-        if options.language not in LANGUAGES:
+        if not knows_language(options.language):
+            known = ", ".join(sorted(EMBEDDED_LANGUAGES[choose_embedded()]))
             raise BadRecording(
                 FailureCode.UNSUPPORTED_LANGUAGE,
-                f"The embedded engine knows {LANGUAGE}, not {options.language}.",
+                f"The embedded engine knows {known}, not {options.language}.",
             )
         if options.diarize:
             raise OptionUnavailable("the embedded engine does not tell speakers apart")
-        recogniser = self._model.open(RecognitionOptions(language=LANGUAGE))
+        language = LANGUAGE if options.language in _ANY_ENGLISH else options.language
+        recogniser = self._model.open(RecognitionOptions(language=language))
         segments: list[Segment] = []
         audio = Audio(path, max_seconds=options.max_seconds)
         length = 0
@@ -87,7 +95,7 @@ class Embedded(Transcriber):
             segments += _to_segments(recogniser.finish())
         return Transcription(
             duration=length / BYTES_PER_SECOND,
-            language=LANGUAGE,
+            language=language,
             engine=self.engine,
             audio_track=audio.track,
             missing=audio.missing,

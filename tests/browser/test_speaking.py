@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 from playwright.async_api import expect
 
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.transcribe_values import LanguageCode
 from tests.support.browser import chromium, visitor
 from tests.support.fake_service import FakeService
@@ -29,6 +30,20 @@ async def test_a_speaker_chooses_a_language_that_the_engine_recognises(
 
         await page.reload()
         await expect(choice).to_have_value("de-CH")
+
+
+async def test_a_speaker_of_english_chooses_the_variant_by_its_name(
+    fake_site: FakeService,
+) -> None:
+    fake_site.languages["recognition"] = sorted(EMBEDDED_LANGUAGES["moonshine"])
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        choice = page.get_by_label("You speak")
+        await expect(choice).to_have_value("en-US")
+        await choice.select_option("British English")
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.get_by_role("status", name="Microphone")).to_have_text("Listening")
+
+        assert fake_site.spoken == ["en-GB"]
 
 
 async def test_at_360_px_the_choice_needs_no_scrolling_sideways(fake_site: FakeService) -> None:

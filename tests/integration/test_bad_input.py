@@ -11,7 +11,9 @@ import aiohttp
 import pytest
 
 from client.live import Speaker
+from client.live.languages import ask_for_languages
 from speech.engines.embedded import choose_embedded
+from speech.engines.names import EMBEDDED_LANGUAGES
 from tests.support.service import RunningService, running_service
 from transcripts.protocol import ERRORS, ErrorCode, Final, TranscribeParameters
 
@@ -122,6 +124,20 @@ async def test_a_language_that_the_engine_does_not_know_is_named() -> None:
     assert last["code"] == "unsupported_language"
     assert "en-US" in last["message"]
     assert close_code == 4406
+
+
+async def test_every_language_that_is_listed_is_taken_and_no_other_one_of_english() -> None:
+    engine = choose_embedded()
+    async with running_service(engine=engine, slots=10) as service:
+        offer = await ask_for_languages(service.url)
+        for language in offer.recognition:
+            parameters = TranscribeParameters(sample_rate=16_000, language=language)
+            async with Speaker(service.url, parameters) as speaker:
+                await speaker.stop()
+        last, _ = await end_of(service.url, "sampleRate=16000&language=en-XX")
+
+    assert set(offer.recognition) == EMBEDDED_LANGUAGES[engine]
+    assert last["code"] == "unsupported_language"
 
 
 async def test_a_bad_neighbour_is_not_noticed(service: RunningService) -> None:

@@ -21,6 +21,7 @@ from speech.engines.blocking import BlockingModel
 from speech.engines.errors import EngineUnavailable, UnsupportedLanguage
 from speech.engines.moonshine.engine import MoonshineEngine
 from speech.engines.moonshine.files import find_model, is_installed
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.registry import ENGINES, EngineSettings
 from speech.engines.withheld import WITHHELD
@@ -348,6 +349,18 @@ def test_what_is_said_again_and_again_is_no_loop(
     text = " ".join(result.text for result in recognise_directly(flite(spoken), model))
 
     assert word_error_rate([(spoken, text)]) < kind.word_error_rate
+
+
+async def test_results_have_the_variant_of_the_language_that_the_stream_named(
+    engine: Engine, kind: Kind
+) -> None:
+    for language in sorted(EMBEDDED_LANGUAGES[kind.name])[:2]:
+        async with engine.recognise(RecognitionOptions(language=language)) as recognition:
+            recognition.write(flite("go forward ten meters") + silence(1.0))
+            recognition.end()
+            results = [result async for result in recognition]
+
+        assert {result.language for result in results} == {language}
 
 
 async def test_other_languages_are_refused(engine: Engine) -> None:

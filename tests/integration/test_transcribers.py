@@ -13,6 +13,8 @@ import pytest
 from av.audio.stream import AudioStream
 
 from speech.engines import pocketsphinx_model
+from speech.engines.embedded import choose_embedded
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.transcribers.base import Transcriber, TranscriptionOptions
 from speech.transcribers.choice import TranscriberSpec
 from speech.transcribers.embedded import Embedded
@@ -213,6 +215,16 @@ def test_a_recording_that_is_too_long_is_refused(transcriber: Transcriber, tmp_p
         transcriber.transcribe(path, TranscriptionOptions(max_seconds=4.0), nothing)
 
     assert caught.value.code is FailureCode.TOO_LONG
+
+
+def test_the_embedded_engine_labels_a_transcript_with_the_variant_of_english(
+    embedded: Embedded, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "speech", flite("go forward ten meters"))
+
+    for language in sorted(EMBEDDED_LANGUAGES[choose_embedded()]):
+        found = embedded.transcribe(path, TranscriptionOptions(language=language), nothing)
+        assert (found.language, "forward" in found.text) == (language, True)
 
 
 def test_an_unknown_language_is_refused(transcriber: Transcriber, tmp_path: Path) -> None:

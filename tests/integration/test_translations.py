@@ -235,6 +235,13 @@ async def test_languages_can_be_asked_for(service: RunningService) -> None:
     }
 
 
+async def test_users_get_the_operators_note_in_place_of_the_engines() -> None:
+    async with running_service(engine_note="Rehearsal") as service:
+        languages = await page(service.url)
+
+    assert languages == SCRIPTED | {"note": "Rehearsal", "translation": [], "translator": None}
+
+
 async def page(url: str) -> object:
     async with (
         aiohttp.ClientSession() as session,

@@ -299,7 +299,7 @@ def values(model: type[ConfigPart], field: str, pins: Pins, path: str) -> Strate
             found.append(st.sampled_from(get_args(each)))
         elif not is_part(each):
             found.append(described(RIGHT, model, field))
-        elif pinned in {None, _kind(each)}:
+        elif pinned is None or pinned in each.kinds():
             # More often than nothing at all.
             found += [parts(each, pins, path) for _ in range(2)]
     return st.one_of(found)
@@ -311,6 +311,8 @@ def parts(model: type[ConfigPart], pins: Pins, path: str = "") -> Strategy:
         field: values(model, field, pins, f"{path}.{field}".removeprefix("."))
         for field in model.model_fields
     }
+    if path in pins and "kind" in fields:
+        fields["kind"] = st.just(pins[path])
     return st.fixed_dictionaries(fields).map(lambda drawn: model.model_construct(**drawn))
 
 
@@ -373,9 +375,8 @@ def leaves(
 def inside(model: type[ConfigPart], field: str) -> dict[str, type[ConfigPart]]:
     """Return the parts that a field takes, by kind."""
     return {
-        _kind(each): each for each in members(model.model_fields[field].annotation) if is_part(each)
+        kind: each
+        for each in members(model.model_fields[field].annotation)
+        if is_part(each)
+        for kind in each.kinds()
     }
-
-
-def _kind(part: type[ConfigPart]) -> str:
-    return str(part.model_fields["kind"].default) if "kind" in part.model_fields else ""

@@ -9,8 +9,6 @@ from typing import Final
 from local_cloud.emulator.environment import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from local_cloud.launcher.parts.program import Program, is_open
 
-#: The languages that its recogniser knows.
-LOCAL_LANGUAGES: Final = ("en-US",)
 #: Time between SIGTERM and SIGKILL, seconds.
 CLOSE_SECONDS: Final = 8.0
 

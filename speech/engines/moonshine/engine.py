@@ -8,11 +8,12 @@ from __future__ import annotations
 from speech.engines.base import Capabilities, Policy
 from speech.engines.blocking import DETECTOR_LEAD_IN, ModelSpec
 from speech.engines.moonshine.files import find_model
+from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.workers import WorkerEngine
 
 
 class MoonshineEngine(WorkerEngine):
-    """Recognises English.
+    """Recognises English, whichever of its variants a stream names.
 
     Args:
         slots: the most streams at once.
@@ -44,7 +45,7 @@ class MoonshineEngine(WorkerEngine):
                 {"folder": folder, "partial_interval": partial_interval},
             ),
             slots=slots,
-            capabilities=Capabilities(languages=frozenset({"en-US"}), stable_words=True),
+            capabilities=Capabilities(languages=EMBEDDED_LANGUAGES["moonshine"], stable_words=True),
             policy=policy,
             spare=spare,
             niceness=niceness,

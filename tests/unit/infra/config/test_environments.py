@@ -33,12 +33,16 @@ from infra.config.network import NetworkConfig
 from infra.config.operations import OperationsConfig
 from infra.config.parts import ConfigPart
 from infra.config.recognition import (
+    TRANSCRIBE_STREAMS,
     Allowed,
-    PocketsphinxConfig,
+    PlainEngineConfig,
     TranscribeConfig,
 )
 from infra.config.service import ServiceConfig
 from infra.config.translation import TranslationConfig
+from infra.live import language_services
+from speech.engines.names import STREAMS_PER_CORE, EngineName
+from speech.engines.registry import ENGINES
 from speech.engines.transcribe.endpoints import websocket_url
 from speech.engines.transcribe.operators import check
 from speech.engines.transcribe.options import AllowedOptions, InvalidOption, parse_choices
@@ -294,7 +298,7 @@ ON_MACHINE = ServiceConfig(engine=TranscribeConfig(), viewers=1000)
         ("memory_mib", {"memory_mib": 1024}),
         ("on_demand_base", {"on_demand_base": 0}),
         ("maximum_tasks", {"maximum_tasks": 2}),
-        ("engine", {"engine": PocketsphinxConfig()}),
+        ("engine", {"engine": PlainEngineConfig(kind="pocketsphinx")}),
         ("viewers", {"viewers": 3000}),
         ("viewers", {"viewers": None}),
     ],
@@ -588,7 +592,47 @@ def test_an_option_of_ones_own_leaves_the_others_and_another_engine_replaces_the
     assert theirs({"options": {"show-speaker-label": "true"}}) == TranscribeConfig(
         options={"vocabulary-name": "names", "show-speaker-label": "true"}, quota=100
     )
-    assert theirs({"kind": "pocketsphinx"}) == PocketsphinxConfig()
+    assert theirs({"kind": "pocketsphinx"}) == PlainEngineConfig(kind="pocketsphinx")
+
+
+def with_engine(kind: object) -> ServiceConfig:
+    own = {"live": {"service": {"engine": {"kind": kind}}}}
+    found = environment(live=live()).overridden(own).live
+    assert found is not None
+    return found.service
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_of_the_registry_can_be_chosen_by_its_name(name: EngineName) -> None:
+    service = with_engine(name)
+
+    assert language_services.settings(service, "eu-west-1")["ENGINE"] == name
+
+
+@pytest.mark.parametrize("kind", ["whisper", "Moonshine", "", None, 4])
+def test_an_engine_that_is_not_in_the_registry_is_refused_with_the_names(kind: object) -> None:
+    *first, last = ENGINES
+
+    with pytest.raises(WrongEnvironment) as refused:
+        with_engine(kind)
+
+    text = f"give {', '.join(first)} or {last}"
+    assert refused.value.problems == (("live.service.engine.kind", text),)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("cpu", [256, 1024, 4096])
+def test_a_task_takes_as_many_streams_as_its_share_of_a_processor_permits(
+    name: EngineName, cpu: int
+) -> None:
+    engine = with_engine(name).engine
+
+    slots = engine.streams(cpu, 1)
+
+    if name in STREAMS_PER_CORE:
+        assert slots == max(1, ENGINES[name].count_streams(1) * cpu // 1024)
+    else:
+        assert slots in {None, TRANSCRIBE_STREAMS}
 
 
 def test_the_documentations_example_of_speech_can_be_provisioned() -> None:

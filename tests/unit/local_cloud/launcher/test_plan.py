@@ -12,12 +12,16 @@ from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan, make_plan
 from speech.engines import embedded
 from speech.engines.embedded import choose_embedded
+from speech.engines.names import EMBEDDED_LANGUAGES, EmbeddedName
+from speech.engines.registry import ENGINES
 
 pytestmark = pytest.mark.unit
 
 NOBODY = AwsAccount()
 MINE = AwsAccount('the profile "work"', "eu-central-1")
 TRANSCRIBE = {"ENGINE": "transcribe"}
+#: The languages of the recogniser behind the local Amazon Transcribe.
+OFFERED = sorted(EMBEDDED_LANGUAGES[choose_embedded()])
 
 
 def planned(account: AwsAccount, **environment: str) -> DemoPlan:
@@ -62,12 +66,36 @@ def test_without_credentials_transcribe_is_local() -> None:
     assert "a local one, for there are no AWS credentials" in plan.notes[0]
 
 
+@pytest.mark.parametrize(("installed", "engine"), [(True, "moonshine"), (False, "pocketsphinx")])
+def test_the_banner_and_the_page_name_the_engine_behind_the_local_transcribe(
+    monkeypatch: pytest.MonkeyPatch, *, installed: bool, engine: EmbeddedName
+) -> None:
+    monkeypatch.setattr(embedded, "is_installed", lambda: installed)
+
+    plan = planned(NOBODY, **TRANSCRIBE)
+
+    for text in ("\n".join(plan.notes), plan.settings["ENGINE_NOTE"]):
+        assert f"words are those of the engine {engine}. {ENGINES[engine].note}" in text
+    assert any("has no package for this machine" in note for note in plan.notes) != installed
+
+
+def test_a_note_of_ones_own_stays() -> None:
+    plan = planned(NOBODY, **TRANSCRIBE, ENGINE_NOTE="Rehearsal")
+
+    assert plan.settings["ENGINE_NOTE"] == "Rehearsal"
+
+
+@pytest.mark.parametrize("environment", [{}, TRANSCRIBE | {"TRANSCRIBE_ENDPOINT": "ws://x:1"}])
+def test_other_engines_keep_their_own_note(environment: dict[str, str]) -> None:
+    assert "ENGINE_NOTE" not in planned(MINE, **environment).settings
+
+
 @pytest.mark.parametrize(
     ("given", "allowed"),
     [
-        ("", {"languages": ["en-US"]}),
-        ('{"speaker_labels": true}', {"languages": ["en-US"], "speaker_labels": True}),
-        ('{"languages": []}', {"languages": ["en-US"]}),
+        ("", {"languages": OFFERED}),
+        ('{"speaker_labels": true}', {"languages": OFFERED, "speaker_labels": True}),
+        ('{"languages": []}', {"languages": OFFERED}),
         ('{"languages": ["en-US"]}', {"languages": ["en-US"]}),
         ('{"languages": ["xx-XX", []]}', {"languages": ["xx-XX", []]}),
         ("[1]", [1]),

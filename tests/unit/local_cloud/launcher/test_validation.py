@@ -15,6 +15,7 @@ from local_cloud.launcher.account import AwsAccount
 from local_cloud.launcher.plan import DemoPlan
 from local_cloud.launcher.validation import parse, validate, warn_of_unknown
 from speech.engines.embedded import choose_embedded
+from speech.engines.registry import ENGINES
 
 pytestmark = pytest.mark.unit
 
@@ -96,6 +97,10 @@ def test_what_is_right_passes(environment: dict[str, str]) -> None:
             {"ENGINE": "pocketsphinx", "TRANSCRIBE_REGION": "eu-west-1", "SCRIPTED": "{}"},
             "SCRIPTED and TRANSCRIBE_REGION: no effect with the engine pocketsphinx.",
         ),
+        (
+            {"ENGINE": "pocketsphinx", "MOONSHINE_MODEL": "/x", "TRANSCRIBE_ALLOWED": "["},
+            "MOONSHINE_MODEL and TRANSCRIBE_ALLOWED: no effect with the engine pocketsphinx.",
+        ),
         ({"TRANSLATE_REGION": "x"}, "TRANSLATE_REGION: no effect with the translator pseudo."),
         (
             {"TRANSLATOR": "none", "TRANSLATE_LANGUAGES": "fr"},
@@ -141,8 +146,10 @@ def everything() -> list[str]:
 
 @pytest.mark.parametrize("name", everything())
 def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) -> None:
-    environment = {"ENGINE": "transcribe"} if name.startswith("TRANSCRIBE_") else {}
-    environment[name] = "/no such\tthing"
+    environment = {name: "/no such\tthing"}
+    for engine, kind in ENGINES.items():
+        if name.lower() in kind.settings.model_fields:
+            environment["ENGINE"] = engine
 
     [line, *more] = refusal(environment)
 
@@ -160,7 +167,10 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
         ({"DRAIN_SECONDS": "inf"}, ["DRAIN_SECONDS=inf: it should be a finite number"]),
         ({"COMPUTE_TYPE": "float8"}, ["COMPUTE_TYPE=float8: must be `auto`, `default`, or a type"]),
         ({"TRANSLATE_LANGUAGES": "fr,xx"}, ["TRANSLATE_LANGUAGES=fr,xx: xx is no language"]),
-        ({"TRANSCRIBE_OPTIONS": '{"speakers":"2"}'}, ["TRANSCRIBE_OPTIONS={"]),
+        (
+            {"ENGINE": "transcribe", "TRANSCRIBE_OPTIONS": '{"speakers":"2"}'},
+            ["TRANSCRIBE_OPTIONS={"],
+        ),
         ({"TRANSCRIBER_LANGUAGE": "fr"}, ["Recordings cannot be transcribed"]),
         (
             {"TRANSCRIBER": "whisperx"},
@@ -168,8 +178,19 @@ def test_nonsense_is_refused_by_the_variables_name_whichever_it_is(name: str) ->
         ),
         ({"TRANSLATOR": "amazon"}, ["TRANSLATOR=amazon needs AWS credentials"]),
         (
-            {"SCRIPTED": "{", "SLOTS": "x", "TRANSCRIBE_ALLOWED": "[", "BATCH_SIZE": "0"},
-            ["SCRIPTED={: this is not JSON", "TRANSCRIBE_ALLOWED=[: this", "SLOTS=x:", "BATCH_SI"],
+            {
+                "ENGINE": "transcribe",
+                "SLOTS": "x",
+                "TRANSCRIBE_OPTIONS": "{",
+                "TRANSCRIBE_ALLOWED": "[",
+                "BATCH_SIZE": "0",
+            },
+            [
+                "TRANSCRIBE_OPTIONS={: this is not JSON",
+                "TRANSCRIBE_ALLOWED=[: this",
+                "SLOTS=x:",
+                "BATCH_SI",
+            ],
         ),
         (
             {"PORT": "x", "ENGINE": "whisper", "SLOTS": "x", "TRANSLATOR": "amazon"},
@@ -194,7 +215,14 @@ def test_problems_of_several_variables_are_explained() -> None:
 
 def test_secrets_and_what_would_spoil_a_terminal_are_not_repeated() -> None:
     text = "\n".join(
-        refusal({"SLOTS": "\x1b[31mred", "SCRIPTED": "{" * 1_000, "LOG_LEVEL": "line\nline"})
+        refusal(
+            {
+                "ENGINE": "scripted",
+                "SLOTS": "\x1b[31mred",
+                "SCRIPTED": "{" * 1_000,
+                "LOG_LEVEL": "line\nline",
+            }
+        )
     )
     assert "\x1b" not in text
     assert "{{" not in text

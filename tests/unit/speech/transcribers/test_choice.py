@@ -52,7 +52,7 @@ def test_a_machine_gets_the_best_that_it_can_run(
         (TranscriberSpec(model="m"), BARE, "MODEL is given"),
         (TranscriberSpec(kind="faster-whisper"), LAPTOP, "MODEL has to name"),
         (TranscriberSpec(model="/no/such/folder"), LAPTOP, "there is no folder"),
-        (TranscriberSpec(language="de"), BARE, "US English only"),
+        (TranscriberSpec(language="de"), BARE, "knows English only"),
         (TranscriberSpec(device="cuda"), LAPTOP, "no GPU can be used: no driver"),
         (TranscriberSpec(device="cuda", model="m"), LAPTOP, "no GPU can be used: no driver"),
         (TranscriberSpec(device="cuda", kind="whisperx"), LAPTOP, "no GPU can be used: no driver"),
