@@ -71,6 +71,18 @@ class InWords:
         )
 
 
+def printable(most: int) -> StringConstraints:
+    """Return the constraints of a line that people read: 1 to `most` characters.
+
+    It has no control characters, none that turn the writing's direction, and no noncharacters,
+    which a queue refuses.
+    """
+    return StringConstraints(
+        strip_whitespace=True,
+        pattern=rf"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]{{1,{most}}}$",
+    )
+
+
 ConversationId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"),
@@ -84,12 +96,7 @@ UtteranceId = Annotated[
 ]
 Speaker = Annotated[
     str,
-    # No control characters, none that turn the writing's direction, and no noncharacters,
-    # which a queue refuses.
-    StringConstraints(
-        strip_whitespace=True,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]{1,64}$",
-    ),
+    printable(64),
     InWords("a display name of 1 to 64 printable characters"),
     Field(description="a display name of 1 to 64 printable characters"),
 ]

@@ -1,0 +1,100 @@
+"""What is stored about a conversation and an API key: all that a decision needs.
+
+A record is one item of the table, so a decision reads one item, and each change is one write under
+the condition that the version is still the one that was read.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from transcripts.models import ConversationId, InWords, Language, Model, Timestamp, printable
+
+#: Bounds of a record; it stays below 40 kB, a tenth of what DynamoDB takes.
+MOST_PEOPLE: Final = 100
+MOST_LINKS: Final = 50
+MOST_LANGUAGES: Final = 20
+
+#: A person's id at the issuer. OpenID Connect Core 1.0, section 2: at most 255 characters of ASCII.
+Subject = Annotated[
+    str,
+    StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$"),
+    InWords("a person's id: 1 to 255 printable characters of ASCII without spaces"),
+]
+Title = Annotated[
+    str,
+    printable(200),
+    InWords("a title of 1 to 200 printable characters"),
+]
+#: A label for people who manage keys and links.
+Label = Annotated[
+    str,
+    printable(64),
+    InWords("a label of 1 to 64 printable characters"),
+]
+
+
+class Role(StrEnum):
+    """What somebody is in a conversation."""
+
+    OWNER = "owner"
+    SPEAKER = "speaker"
+    READER = "reader"
+
+
+class Scope(StrEnum):
+    """What an API key is for; a key has no right that its person lacks."""
+
+    READ = "read"
+    SPEAK = "speak"
+    MANAGE = "manage"
+
+
+class ShareLink(Model):
+    """A link that lets guests into a conversation.
+
+    `role` is never owner. Without `languages`, guests may read all translations. `secret_hash` is
+    the SHA-256 of the secret, in hex.
+    """
+
+    role: Role
+    label: Label
+    secret_hash: str
+    created_at: Timestamp
+    expires_at: Timestamp
+    languages: Annotated[tuple[Language, ...] | None, Field(max_length=MOST_LANGUAGES)] = None
+
+
+class ConversationRecord(Model):
+    """The truth about a conversation: owner, people with their roles, share links by id.
+
+    Links that were revoked are not in it.
+    """
+
+    conversation_id: ConversationId
+    title: Title
+    owner: Subject
+    created_at: Timestamp
+    people: Annotated[dict[Subject, Role], Field(default_factory=dict, max_length=MOST_PEOPLE)]
+    links: Annotated[dict[str, ShareLink], Field(default_factory=dict, max_length=MOST_LINKS)]
+    #: Grows with each change.
+    version: Annotated[int, Field(ge=1)] = 1
+
+    def role_of(self, subject: str) -> Role | None:
+        """Return a person's role; None without one."""
+        return Role.OWNER if subject == self.owner else self.people.get(subject)
+
+
+class ApiKey(Model):
+    """An API key of a person. `secret_hash` is the SHA-256 of its secret, in hex."""
+
+    key_id: str
+    subject: Subject
+    label: Label
+    scopes: Annotated[frozenset[Scope], Field(min_length=1)]
+    secret_hash: str
+    created_at: Timestamp
+    expires_at: Timestamp
