@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from moto import mock_aws
 
-from tests.support.conversation_table import table_definition
+from tests.support.tables import table_definition
 from tests.support.utterances import BEGIN, utterance, utterances
 from transcripts.conversations import (
     EXPIRY,

@@ -23,7 +23,7 @@ from client.cli.app import app
 from client.conversations.formats import format_utterances, parse_moment
 from client.errors import ExitCode, UsageError
 from client.formats import TranscriptFormat
-from tests.support.conversation_table import table_definition
+from tests.support.tables import table_definition
 from tests.support.utterances import BEGIN, utterance, utterances
 from transcripts.conversations import ConversationTable
 from transcripts.documents import ConversationTranscript

@@ -15,7 +15,7 @@ from infra.config.functions import Canary, FunctionsConfig
 from infra.conversations.processor import TranscriptProcessor
 from infra.conversations.store import ConversationStore
 from tests.support import templates
-from tests.support.conversation_table import table_definition
+from tests.support.tables import table_definition
 from tests.support.templates import one, resources
 from transcripts.conversations import EXPIRY
 

@@ -15,7 +15,7 @@ from moto import mock_aws
 from pydantic import ValidationError
 
 from lambdas.transcript_processor.process import PoisonMessage, PutResult, parse, process
-from tests.support.conversation_table import table_definition
+from tests.support.tables import table_definition
 from tests.support.utterances import BEGIN, conversation, utterance, utterances
 from transcripts.models import Utterance
 
