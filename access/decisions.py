@@ -66,11 +66,13 @@ class Standing:
     Attributes:
         record: of the conversation in question; None if there is none.
         is_blocked: whether an administrator has blocked the person.
+        is_owner_blocked: for guests, whether an administrator has blocked the conversation's owner.
         key: the API key in use; None if it does not exist (any more).
     """
 
     record: ConversationRecord | None = None
     is_blocked: bool = False
+    is_owner_blocked: bool = False
     key: ApiKey | None = None
 
 
@@ -102,7 +104,7 @@ def may(caller: Caller | None, action: Action, standing: Standing, now: datetime
         case None:
             return Refused(Reason.NOT_SIGNED_IN)
         case Guest(link):
-            return _may_guest(link, action, standing.record, now)
+            return _may_guest(link, action, standing, now)
         case Person():
             refusal = _refuse_person(caller, action, standing, now)
             if refusal is not None:
@@ -111,6 +113,18 @@ def may(caller: Caller | None, action: Action, standing: Standing, now: datetime
                 return Allowed()
             record = standing.record
             return _may_role(record.role_of(caller.subject) if record else None, action)
+
+
+def may_give(caller: Caller | None, role: Role, standing: Standing, now: datetime) -> Decision:
+    """Decide whether `caller` may give others a role, by a share link or by name.
+
+    An API key gives only what it may do itself.
+    """
+    for action in (Action.MANAGE, *sorted(ROLES[role])):
+        decision = may(caller, action, standing, now)
+        if isinstance(decision, Refused):
+            return decision
+    return Allowed()
 
 
 def _refuse_person(
@@ -133,11 +147,10 @@ def _refuse_person(
     return None
 
 
-def _may_guest(
-    link_id: str, action: Action, record: ConversationRecord | None, now: datetime
-) -> Decision:
+def _may_guest(link_id: str, action: Action, standing: Standing, now: datetime) -> Decision:
     if action not in {Action.READ, Action.SPEAK}:
         return Refused(Reason.NOT_SIGNED_IN)
+    record = None if standing.is_owner_blocked else standing.record
     link = record.links.get(link_id) if record else None
     if link is None or link.expires_at <= now:
         return Refused(Reason.LINK_INVALID)

@@ -35,7 +35,7 @@ ROOT: Final = "/api/app/v1"
 #: The most items in one answer.
 PAGE: Final = 50
 #: The longest that share links and API keys last, days.
-MOST_DAYS: Final = 366
+MOST_DAYS: Final = 90
 #: How long they last unless the request says it, days.
 LINK_DAYS: Final = 30
 KEY_DAYS: Final = 90
@@ -191,6 +191,8 @@ class IssuedTicket(Model):
     role: Role
     action: Literal["read", "speak"]
     expires_at: Timestamp
+    #: Seconds until then, for clocks that are wrong.
+    seconds_left: int
     languages: Languages = None
 
 

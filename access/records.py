@@ -16,13 +16,13 @@ from transcripts.models import ConversationId, InWords, Language, Model, Timesta
 #: Bounds of a record; it stays below 40 kB, a tenth of what DynamoDB takes.
 MOST_PEOPLE: Final = 100
 MOST_LINKS: Final = 50
-MOST_LANGUAGES: Final = 20
+MOST_LANGUAGES: Final = 10
 
-#: A person's id at the issuer. OpenID Connect Core 1.0, section 2: at most 255 characters of ASCII.
+#: A person's id; `access.tokens.person_id` makes it.
 Subject = Annotated[
     str,
-    StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$"),
-    InWords("a person's id: 1 to 255 printable characters of ASCII without spaces"),
+    StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
+    InWords("a person's id: 1 to 64 letters, digits, `_` and `-`"),
 ]
 Title = Annotated[
     str,
@@ -57,7 +57,7 @@ class ShareLink(Model):
     """A link that lets guests into a conversation.
 
     `role` is never owner. Without `languages`, guests may read all translations. `secret_hash` is
-    the SHA-256 of the secret, in hex.
+    the SHA-256 of the secret, in hex. `made_by` is the id of the API key that made it, if one did.
     """
 
     role: Role
@@ -66,6 +66,7 @@ class ShareLink(Model):
     created_at: Timestamp
     expires_at: Timestamp
     languages: Annotated[tuple[Language, ...] | None, Field(max_length=MOST_LANGUAGES)] = None
+    made_by: str | None = None
 
 
 class ConversationRecord(Model):

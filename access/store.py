@@ -32,7 +32,7 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
-from access.callers import Caller, Person
+from access.callers import Caller, Guest, Person
 from access.decisions import Standing
 from access.records import ApiKey, ConversationRecord
 from access.tickets import Ticket
@@ -49,6 +49,8 @@ EXPIRY: Final = "expiresAt"
 MOST_KEYS: Final = 100
 #: How often keys are asked for again that a call left out because it was too large.
 _MOST_ROUNDS: Final = 4
+#: Why a transaction fails if somebody else changes the same items.
+_CHANGED: Final = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 #: What is over stays so long, for clocks that differ.
 _KEPT: Final = timedelta(days=1)
 
@@ -104,15 +106,21 @@ def standing_of(
 ) -> Standing:
     """Return what `items`, which were read for `keys_of_standing`, say.
 
+    For a guest they must include the profile of the record's owner.
+
     Raises:
         Unreadable: an item is malformed.
     """
-    record = items.get(record_key(conversation_id)) if conversation_id is not None else None
+    found = items.get(record_key(conversation_id)) if conversation_id is not None else None
+    record = None if found is None else _read_record(found)
     person = caller if isinstance(caller, Person) else None
     key = items.get(api_key_key(person.key)) if person and person.key is not None else None
     return Standing(
-        record=None if record is None else _read_record(record),
+        record=record,
         is_blocked=person is not None and profile_key(person.subject) in items,
+        is_owner_blocked=isinstance(caller, Guest)
+        and record is not None
+        and profile_key(record.owner) in items,
         key=None if key is None else _read_api_key(key),
     )
 
@@ -126,8 +134,11 @@ class AccessTable:
 
     # --- reading ------------------------------------------------------------------------
 
-    def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        """Return the items that exist of these keys, as they are now."""
+    def read(self, keys: Iterable[Key], *, consistent: bool = True) -> dict[Key, Item]:
+        """Return the items that exist of these keys, as they are now.
+
+        Unless `consistent`, they may be a second old, for half the price.
+        """
         wanted = list(dict.fromkeys(keys))
         found: dict[Key, Item] = {}
         for at in range(0, len(wanted), MOST_KEYS):
@@ -136,7 +147,7 @@ class AccessTable:
                 if not left:
                     break
                 answer = self._dynamodb.batch_get_item(
-                    RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
+                    RequestItems={self._table: {"Keys": left, "ConsistentRead": consistent}}
                 )
                 for item in answer["Responses"].get(self._table, ()):
                     found[item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]] = item
@@ -153,7 +164,12 @@ class AccessTable:
             Unreadable: an item is malformed.
         """
         keys = keys_of_standing(caller, conversation_id)
-        return standing_of(caller, conversation_id, self.read(keys) if keys else {})
+        items = self.read(keys) if keys else {}
+        standing = standing_of(caller, conversation_id, items)
+        if isinstance(caller, Guest) and standing.record is not None:
+            items |= self.read([profile_key(standing.record.owner)])
+            standing = standing_of(caller, conversation_id, items)
+        return standing
 
     def find_key(self, key_id: str) -> ApiKey | None:
         """Return an API key; None if there is none with this id."""
@@ -263,12 +279,24 @@ class AccessTable:
 
     # --- tickets ------------------------------------------------------------------------
 
-    def use_ticket(self, ticket: Ticket) -> bool:
-        """Note that a ticket is used; return whether this is the first time."""
+    def use_ticket(self, ticket: Ticket, attempt: str) -> bool:
+        """Note that a ticket is used; return whether this attempt is the one that uses it.
+
+        Args:
+            ticket: of a speaker.
+            attempt: a random text for this socket. A call that is repeated because its answer was
+                lost finds its own attempt.
+        """
         ends_at = datetime.fromtimestamp(ticket.expires_at).astimezone()
-        item = {**_key((f"ticket#{ticket.ticket_id}", "used")), **_expiry(ends_at)}
+        key = _key((f"ticket#{ticket.ticket_id}", "used"))
         try:
-            self._dynamodb.put_item(**self._put(item, "attribute_not_exists(#p)")["Put"])
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item={**key, "attempt": {"S": attempt}, **_expiry(ends_at)},
+                ConditionExpression="attribute_not_exists(#p) OR attempt = :attempt",
+                ExpressionAttributeNames={"#p": PARTITION_KEY},
+                ExpressionAttributeValues={":attempt": {"S": attempt}},
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 return False
@@ -280,12 +308,20 @@ class AccessTable:
         item = {**_key(("ticketKeys", key_id)), "public": {"B": key.public_bytes_raw()}}
         self._dynamodb.put_item(TableName=self._table, Item={**item, **_expiry(ends_at)})
 
-    def find_public_key(self, key_id: str) -> Ed25519PublicKey | None:
-        """Return the public part of a key for tickets; None if there is no such key."""
-        item = self.read([("ticketKeys", key_id)]).get(("ticketKeys", key_id))
-        if item is None:
-            return None
-        return Ed25519PublicKey.from_public_bytes(item["public"]["B"])
+    def list_public_keys(self, now: datetime) -> dict[str, Ed25519PublicKey]:
+        """Return the public parts of all keys for tickets that are not over, by their id."""
+        answer = self._dynamodb.query(
+            TableName=self._table,
+            KeyConditionExpression="#p = :keys",
+            ExpressionAttributeNames={"#p": PARTITION_KEY},
+            ExpressionAttributeValues={":keys": {"S": "ticketKeys"}},
+            ConsistentRead=True,
+        )
+        return {
+            item[SORT_KEY]["S"]: Ed25519PublicKey.from_public_bytes(bytes(item["public"]["B"]))
+            for item in answer["Items"]
+            if float(item[EXPIRY]["N"]) > now.timestamp()
+        }
 
     # --- parts --------------------------------------------------------------------------
 
@@ -333,7 +369,7 @@ class AccessTable:
             self._dynamodb.transact_write_items(TransactItems=list(writes))
         except ClientError as error:
             reasons = error.response.get("CancellationReasons", ())
-            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+            if not _CHANGED.isdisjoint(reason.get("Code") for reason in reasons):
                 raise RecordChanged from None
             raise
 

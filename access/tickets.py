@@ -28,6 +28,8 @@ from transcripts.models import ConversationId, Language, Model
 ALGORITHM: Final = "EdDSA"
 #: Keeps tickets and other tokens apart (RFC 8725, section 3.11).
 TYPE: Final = "cloudscribe-ticket+jwt"
+#: Whom tickets are for.
+AUDIENCE: Final = "live"
 #: Clocks may differ by so much.
 LEEWAY: Final = timedelta(seconds=30)
 #: Longer texts are no tickets; a browser's handshake has to carry them. Bytes.
@@ -70,6 +72,7 @@ class Ticket(Model):
     kind: Annotated[Literal["person", "guest"], Field(alias="knd")]
     caller_id: Annotated[Subject, Field(alias="sub")]
     key: Annotated[str | None, Field(alias="key", max_length=64)] = None
+    audience: Annotated[Literal["live"], Field(alias="aud")] = AUDIENCE
     languages: Annotated[
         tuple[Language, ...] | None, Field(alias="lng", max_length=MOST_LANGUAGES)
     ] = None
@@ -181,6 +184,7 @@ def verify_ticket(
             token,
             key,
             algorithms=[ALGORITHM],
+            audience=AUDIENCE,
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )
         ticket = Ticket.model_validate(claims)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from access.callers import Caller, Guest, Person
-from access.decisions import Action, Allowed, Decision, Reason, Refused, Standing, may
+from access.decisions import Action, Allowed, Decision, Reason, Refused, Standing, may, may_give
 from access.records import Role, Scope
 from tests.support.access import LATER, NOW, api_key, link, record
 
@@ -145,3 +145,26 @@ def test_a_link_ends_at_its_end(seconds: int) -> None:
     decision = may(Guest("l1"), Action.READ, standing, LATER + timedelta(seconds=seconds))
 
     assert isinstance(decision, Allowed) == (seconds < 0)
+
+
+def test_a_blocked_owners_links_let_nobody_in() -> None:
+    standing = Standing(record(links={"l1": link()}), is_owner_blocked=True)
+
+    assert decide(Guest("l1"), Action.READ, standing) == Refused(Reason.LINK_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "role", "decision"),
+    [
+        ((Scope.MANAGE,), Role.READER, Refused(Reason.SCOPE_MISSING)),
+        ((Scope.MANAGE, Scope.READ), Role.READER, Allowed()),
+        ((Scope.MANAGE, Scope.READ), Role.SPEAKER, Refused(Reason.SCOPE_MISSING)),
+        ((Scope.READ, Scope.SPEAK), Role.READER, Refused(Reason.SCOPE_MISSING)),
+    ],
+)
+def test_a_key_gives_only_what_it_may_do_itself(
+    scopes: tuple[Scope, ...], role: Role, decision: Decision
+) -> None:
+    standing = Standing(record(), key=api_key("ada", *scopes))
+
+    assert may_give(Person("ada", key="k1"), role, standing, NOW) == decision

@@ -183,9 +183,9 @@ def test_a_ticket_is_for_one_thing(action: Action, conversation: str, language: 
 
 
 def test_a_ticket_fits_into_a_handshake() -> None:
-    languages = frozenset(f"zh-Hant-{number:02}" for number in range(20))
+    languages = frozenset(f"zh-Hant-{number:02}" for number in range(10))
     longest = issue_ticket(
-        Person("s" * 255, key="k" * 26),
+        Person("s" * 64, key="k" * 26),
         Action.READ,
         "c" * 128,
         languages=languages,
