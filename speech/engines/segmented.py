@@ -10,7 +10,9 @@ segment; this module decides when its guess is reported as a partial, and when a
 - an empty final at the end of a segment whose partials had words: they are withdrawn, and the next
   segment is another one.
 
-Intervals are measured in audio, so results do not depend on the machine's speed.
+Intervals are measured in audio. Finals with words depend on the audio alone. Partials, and so
+whether one is withdrawn, also depend on how the audio is cut, and on how far behind the recogniser
+is: audio that waits is accepted together.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Hypothesis:
     text: str = ""
     #: On the timeline of the stream, seconds. Partials may be without.
     words: tuple[Word, ...] = ()
-    #: How many of `words`, from the first, will not change; None if the model does not report it.
+    #: How many of `words`, from the first, are expected to stay; None if the model does not say.
     stable_words: int | None = None
 
 
