@@ -15,7 +15,7 @@ import boto3
 import structlog
 from botocore.config import Config
 
-from ecs_service.access import AccessPolicy
+from ecs_service.access.edge import AccessPolicy
 from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.health import HealthEndpoints
 from ecs_service.api.languages import list_languages

@@ -10,7 +10,7 @@ import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from ecs_service import telemetry
-from ecs_service.access import AccessPolicy, Forbidden
+from ecs_service.access.edge import AccessPolicy, Forbidden
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest, HttpResponse, text_response

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from picows import WSMsgType
 
-from ecs_service.access import AccessPolicy
+from ecs_service.access.edge import AccessPolicy
 from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest

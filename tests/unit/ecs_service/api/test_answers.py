@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 import ecs_service
-from ecs_service.access import EDGE_HEADER, AccessPolicy
+from ecs_service.access.edge import EDGE_HEADER, AccessPolicy
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.health import HealthEndpoints
