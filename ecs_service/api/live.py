@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from ecs_service.access.door import OPEN, Admission
 from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.table_updates import TableUpdates
@@ -48,10 +49,11 @@ class LiveContext:
 class LiveConnection(Connection):
     """A connection of this protocol. Its refusals count for the caller's address."""
 
-    def __init__(self, live: LiveContext, caller: Caller) -> None:
+    def __init__(self, live: LiveContext, caller: Caller, admission: Admission = OPEN) -> None:
         super().__init__(live.connections)
         self._live = live
         self._caller = caller
+        self._admission = admission
 
     def refuse(self, refusal: Refusal) -> None:
         """Send the error, count it, and close."""
