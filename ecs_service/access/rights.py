@@ -43,6 +43,9 @@ KEPT_SECONDS: Final = 300.0
 #: The most items that are kept, unless there are more sockets. One takes 1 kB or less, a large
 #: conversation's record 100 kB.
 MOST_ITEMS: Final = 16_384
+#: After a call that failed no socket waits for another one, seconds. So an outage delays nobody who
+#: is allowed by what is kept.
+REST_SECONDS: Final = 2.0
 #: A guest's record names the owner, whose profile is needed then; both may change meanwhile.
 _MOST_ROUNDS: Final = 3
 
@@ -91,6 +94,7 @@ class Rights:
         self._clock = clock
         self._now = now
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()  # the longest unread first
+        self._failed_at = -REST_SECONDS
         self._one_at_a_time = asyncio.Lock()
         #: What the reading that has not begun yet will read, and its task.
         self._wanted: set[Key] = set()
@@ -148,6 +152,7 @@ class Rights:
             try:
                 items = await self._calls.read(part, consistent=consistent)
             except NoAnswer:
+                self._failed_at = self._clock()
                 return False
             self._keep(part, items, began)
         return True
@@ -160,6 +165,8 @@ class Rights:
         for _ in range(_MOST_ROUNDS):
             missing = {key for key in self.keys_of(right) if self._is_older(key, newer_than)}
             if not missing or missing == before:
+                return
+            if self._clock() < self._failed_at + REST_SECONDS:
                 return
             before = missing
             self._wanted |= missing
