@@ -15,12 +15,16 @@ import boto3
 import structlog
 from botocore.config import Config
 
-from ecs_service.access import AccessPolicy
+from access.store import AccessTable
+from ecs_service.access.door import AccountDoor
+from ecs_service.access.edge import AccessPolicy
+from ecs_service.access.table import TableCalls
+from ecs_service.api import speaker_connection, viewer_connection
 from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.health import HealthEndpoints
 from ecs_service.api.languages import list_languages
 from ecs_service.api.live import LiveContext, RefusedConnection
-from ecs_service.api.router import RequestRouter
+from ecs_service.api.router import RequestRouter, SocketRoute
 from ecs_service.api.speaker_connection import SpeakerConnection
 from ecs_service.api.viewer_connection import ViewerConnection
 from ecs_service.conversations.confirmation import Confirmation
@@ -106,6 +110,14 @@ async def start_service(
         if settings.metrics_namespace is not None:
             printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, journal))
             tasks.append(asyncio.create_task(printing, name="metrics"))
+        door = None
+        if settings.access_table is not None:
+            table = AccessTable(settings.access_table, boto3.client("dynamodb", config=_AWS))
+            calls = TableCalls(table)
+            stack.callback(calls.close)
+            door = AccountDoor(calls, most_sockets=shares.viewers + shares.streams)
+            tasks.append(asyncio.create_task(door.keys.run(), name="ticket_keys"))
+            tasks.append(asyncio.create_task(door.watcher.run(), name="rights"))
         for task in tasks:
             task.add_done_callback(partial(_report_defect, on_defect=on_defect))
         create = ENGINES[settings.engine].create
@@ -129,8 +141,12 @@ async def start_service(
         health = HealthEndpoints(slots, journal)
         router = RequestRouter(
             socket_routes={
-                "/api/stt/transcribe": partial(SpeakerConnection, live),
-                "/api/stt/connect": partial(ViewerConnection, live),
+                "/api/stt/transcribe": SocketRoute(
+                    partial(SpeakerConnection, live), speaker_connection.parse_wish
+                ),
+                "/api/stt/connect": SocketRoute(
+                    partial(ViewerConnection, live), viewer_connection.parse_wish
+                ),
             },
             refused=partial(RefusedConnection, live),
             http_routes={
@@ -144,7 +160,8 @@ async def start_service(
                 if settings.edge_secret
                 else None,
             ),
-            callers=_caller_limits(settings),
+            door=door,
+            callers=_caller_limits(settings, shares),
             address_header=settings.viewer_address_header,
             pending=PendingConnections(shares.pending),
         )
@@ -233,12 +250,15 @@ def _share_descriptors(settings: Settings) -> Shares:
     return shares
 
 
-def _caller_limits(settings: Settings) -> CallerLimits:
+def _caller_limits(settings: Settings, shares: Shares) -> CallerLimits:
     connects = TokenRate(settings.connects_per_second, settings.connects_at_once)
     failures = TokenRate(settings.failures_per_second, settings.failures_at_once)
+    # All viewers of this server may be guests of one link in one hall who come back at once.
+    guests = TokenRate(settings.connects_per_second, max(settings.connects_at_once, shares.viewers))
     return CallerLimits(
         connects=RateLimit(connects, most=MOST_ADDRESSES),
         failures=RateLimit(failures, most=MOST_ADDRESSES),
+        guests=RateLimit(guests, most=MOST_ADDRESSES),
     )
 
 

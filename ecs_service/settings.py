@@ -144,6 +144,13 @@ class Settings(EngineSettings, BaseSettings):
     table_name: Annotated[
         str | None, Field(description="DynamoDB table from which snapshots are read")
     ] = None
+    access_table: Annotated[
+        str | None,
+        Field(
+            description="DynamoDB table of rights: sockets need a ticket; default: everybody who "
+            "reaches the service may do everything"
+        ),
+    ] = None
     outbox_path: Annotated[
         Path | None,
         Field(description="file that keeps finals until the table has them; default: memory"),

@@ -10,6 +10,16 @@ open_streams = Gauge("cloudscribe_open_streams", "Audio streams under recognitio
 viewers = Gauge("cloudscribe_viewers", "Viewers' connections")
 audio_seconds = Counter("cloudscribe_audio_seconds", "Audio received, seconds")
 refusals = Counter("cloudscribe_refusals", "Connections refused or ended by an error", ["code"])
+access_refusals = Counter(
+    "cloudscribe_access_refusals",
+    "Requests and connections refused or ended for want of a ticket or a right",
+    ["reason"],
+)
+access_calls = Counter(
+    "cloudscribe_access_calls",
+    "Calls of the table `access`, by kind; one may read several items",
+    ["kind"],
+)
 connections_dropped = Counter(
     "cloudscribe_connections_dropped", "Pending connections that were dropped for new ones"
 )

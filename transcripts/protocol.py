@@ -55,6 +55,11 @@ SNAPSHOT_UTTERANCES = 200
 MIN_SAMPLE_RATE = 8_000
 MAX_SAMPLE_RATE = 96_000
 
+#: The protocol's name as a WebSocket subprotocol; browsers send it beside their ticket.
+SUBPROTOCOL = "cloudscribe.v1"
+#: Precedes a ticket that is sent as a WebSocket subprotocol.
+TICKET_SUBPROTOCOL = "ticket."
+
 SampleRate = Annotated[int, Field(ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE)]
 Channels = Annotated[int, Field(ge=1, le=2)]
 
@@ -66,6 +71,8 @@ class ErrorCode(StrEnum):
     """Why a stream or a viewer was refused or ended."""
 
     INVALID_PARAMETER = "invalid_parameter"
+    TICKET_USED = "ticket_used"
+    ACCESS_REVOKED = "access_revoked"
     UNSUPPORTED_LANGUAGE = "unsupported_language"
     INVALID_OPTION = "invalid_option"
     INVALID_AUDIO = "invalid_audio"
@@ -77,6 +84,7 @@ class ErrorCode(StrEnum):
     AT_CAPACITY = "at_capacity"
     TOO_MANY_VIEWERS = "too_many_viewers"
     RATE_LIMITED = "rate_limited"
+    ACCESS_UNAVAILABLE = "access_unavailable"
     DRAINING = "draining"
     ENGINE_FAILED = "engine_failed"
     ENGINE_REFUSED = "engine_refused"
@@ -95,6 +103,16 @@ class ErrorKind:
 ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.INVALID_PARAMETER: ErrorKind(
         4400, retryable=False, meaning="A query parameter is missing, malformed or out of range."
+    ),
+    ErrorCode.TICKET_USED: ErrorKind(
+        4401,
+        retryable=True,
+        meaning="The ticket to speak was used before; a new one opens a socket.",
+    ),
+    ErrorCode.ACCESS_REVOKED: ErrorKind(
+        4403,
+        retryable=False,
+        meaning="The caller has no right to this conversation, or has lost it.",
     ),
     ErrorCode.UNSUPPORTED_LANGUAGE: ErrorKind(
         4406,
@@ -148,6 +166,11 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
         retryable=True,
         meaning="This address connects, or is refused, too often; `retryAfter` says when to try "
         "again.",
+    ),
+    ErrorCode.ACCESS_UNAVAILABLE: ErrorKind(
+        4504,
+        retryable=True,
+        meaning="Rights cannot be read at present; `retryAfter` says when to try again.",
     ),
     ErrorCode.DRAINING: ErrorKind(
         4503, retryable=True, meaning="The service is shutting down; another one takes new streams."

@@ -154,6 +154,8 @@ _MEANINGS = {
 #: Advice for clients about each error.
 _ADVICE = {
     ErrorCode.INVALID_PARAMETER: "Correct the parameter that the message names.",
+    ErrorCode.TICKET_USED: "Get a new ticket and connect again.",
+    ErrorCode.ACCESS_REVOKED: "Stop; ask the conversation's owner for access.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "Choose one of the languages of `GET /api/stt/languages`.",
     ErrorCode.INVALID_OPTION: "Remove the option that the message names.",
     ErrorCode.INVALID_AUDIO: "Send whole samples: 2 bytes times the number of channels.",
@@ -165,6 +167,7 @@ _ADVICE = {
     ErrorCode.AT_CAPACITY: "Connect again after `retryAfter` seconds.",
     ErrorCode.TOO_MANY_VIEWERS: "Connect again after `retryAfter` seconds.",
     ErrorCode.RATE_LIMITED: "Connect again after `retryAfter` seconds.",
+    ErrorCode.ACCESS_UNAVAILABLE: "Connect again after `retryAfter` seconds.",
     ErrorCode.DRAINING: "Connect again at once, or after `retryAfter` when it is given.",
     ErrorCode.ENGINE_FAILED: "Connect again with back-off.",
     ErrorCode.ENGINE_REFUSED: "Change the request, or ask whoever runs the service.",

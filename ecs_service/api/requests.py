@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ValidationError
 
+from access.messages import Problem
 from ecs_service.refusal import Refusal
 from foundation.invalid import explain
 from transcripts.protocol import ErrorCode, Parameters
@@ -86,3 +87,9 @@ def text_response(message: str, status: HTTPStatus = HTTPStatus.OK, **headers: s
 def json_response(value: object, status: HTTPStatus, headers: Mapping[str, str]) -> HttpResponse:
     """Return a response of JSON."""
     return HttpResponse(status, json.dumps(value).encode(), "application/json", headers)
+
+
+def problem_response(problem: Problem, **headers: str) -> HttpResponse:
+    """Return a refusal for programs (RFC 9457)."""
+    body = problem.model_dump_json(by_alias=True).encode()
+    return HttpResponse(HTTPStatus(problem.status), body, "application/problem+json", headers)

@@ -10,6 +10,8 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
+from access.decisions import Action
+from ecs_service.access.door import Admission, Wish
 from ecs_service.api.live import LiveConnection, LiveContext
 from ecs_service.api.requests import HttpRequest
 from ecs_service.limits.callers import Caller
@@ -36,13 +38,24 @@ MAX_EARLY_MESSAGES = 50
 log = structlog.get_logger(__name__)
 
 
+def parse_wish(request: HttpRequest) -> Wish:
+    """Return what a speaker's request needs a right for.
+
+    Raises:
+        Refusal: its query is malformed.
+    """
+    return Wish(Action.SPEAK, request.parameters(TranscribeParameters).conversation_id)
+
+
 class SpeakerConnection(LiveConnection):
     """Passes a speaker's audio to a stream, and sends what the stream publishes."""
 
     _stream: Stream
 
-    def __init__(self, live: LiveContext, request: HttpRequest, caller: Caller) -> None:
-        super().__init__(live, caller)
+    def __init__(
+        self, live: LiveContext, request: HttpRequest, caller: Caller, admission: Admission
+    ) -> None:
+        super().__init__(live, caller, admission)
         self._request = request
         self._interim_results = True
         self._is_ready = False
@@ -64,23 +77,29 @@ class SpeakerConnection(LiveConnection):
             separate=wanted.channel_mode == "separate",
             options=wanted.options,
         )
+        async with self.admitted():
+            with self._caller.connection.protect():
+                await self._serve_stream(wanted, request)
+
+    async def _serve_stream(self, wanted: TranscribeParameters, request: StreamRequest) -> None:
         streams = self._live.streams
-        with self._caller.connection.protect():
-            async with Stream(streams, request, self) as self._stream:
-                self.send(
-                    Ready(
-                        conversation_id=request.conversation_id,
-                        stream_id=self._stream.id,
-                        engine=streams.engine.name,
-                        language=wanted.language,
-                        sample_rate=wanted.sample_rate,
-                        channels=wanted.channels,
-                        max_seconds=streams.max_seconds,
-                    )
+        async with Stream(
+            streams, request, self, before_engine=self._admission.use_ticket
+        ) as self._stream:
+            self.send(
+                Ready(
+                    conversation_id=request.conversation_id,
+                    stream_id=self._stream.id,
+                    engine=streams.engine.name,
+                    language=wanted.language,
+                    sample_rate=wanted.sample_rate,
+                    channels=wanted.channels,
+                    max_seconds=streams.max_seconds,
                 )
-                self._stream.last_audio = monotonic()  # the time to open an engine is not idle
-                self._start_reading()
-                await self._run_until_end(self._stream)
+            )
+            self._stream.last_audio = monotonic()  # the time to open an engine is not idle
+            self._start_reading()
+            await self._run_until_end(self._stream)
 
     def _start_reading(self) -> None:
         """Handle messages from now on; first those that arrived with the handshake."""

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import socket
 
+from access.decisions import Action
+from ecs_service.access.door import Admission, Wish
 from ecs_service.api.live import LiveConnection, LiveContext
 from ecs_service.api.requests import HttpRequest
 from ecs_service.limits.callers import Caller
@@ -23,16 +25,32 @@ from transcripts.protocol import (
 UNREAD_SECONDS = 3 * HEARTBEAT_SECONDS
 
 
+def parse_wish(request: HttpRequest) -> Wish:
+    """Return what a viewer's request needs a right for.
+
+    Raises:
+        Refusal: its query is malformed.
+    """
+    wanted = request.parameters(ConnectParameters)
+    return Wish(Action.READ, wanted.conversation_id, wanted.language)
+
+
 class ViewerConnection(LiveConnection):
     """Sends a conversation to a viewer."""
 
-    def __init__(self, live: LiveContext, request: HttpRequest, caller: Caller) -> None:
-        super().__init__(live, caller)
+    def __init__(
+        self, live: LiveContext, request: HttpRequest, caller: Caller, admission: Admission
+    ) -> None:
+        super().__init__(live, caller, admission)
         self._request = request
 
     async def serve(self) -> None:
         """Send the conversation until the viewer goes."""
         wanted = self._request.parameters(ConnectParameters)
+        async with self.admitted():
+            await self._serve_conversation(wanted)
+
+    async def _serve_conversation(self, wanted: ConnectParameters) -> None:
         if self._live.streams.slots.is_draining:
             raise Refusal(ErrorCode.DRAINING, "The service is shutting down.", retry_after=1.0)
         target = self._target_language(wanted)

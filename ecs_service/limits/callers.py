@@ -24,6 +24,10 @@ MOST_ADDRESSES = 4096
 #: Errors that do not count as failures of the address, because the client did not cause them.
 UNCOUNTED = frozenset(
     {
+        # After a valid ticket. A revoked link ends a whole hall, which is one address.
+        ErrorCode.ACCESS_REVOKED,
+        ErrorCode.ACCESS_UNAVAILABLE,
+        ErrorCode.TICKET_USED,
         ErrorCode.AT_CAPACITY,
         ErrorCode.DRAINING,
         ErrorCode.ENGINE_FAILED,
@@ -67,9 +71,12 @@ class Droppable(Protocol):
 class CallerLimits:
     """The rate limits of all addresses."""
 
-    def __init__(self, *, connects: RateLimit, failures: RateLimit) -> None:
+    def __init__(
+        self, *, connects: RateLimit, failures: RateLimit, guests: RateLimit | None = None
+    ) -> None:
         self._connects = connects
         self._failures = failures
+        self._guests = connects if guests is None else guests
 
     def count_connection(self, address: str) -> None:
         """Count a new connection of an address.
@@ -78,20 +85,38 @@ class CallerLimits:
             TooManyFailures: too many of its connections were refused.
             Refusal: `rate_limited`, with the time after which to try again.
         """
+        self.check_failures(address)
+        _take(self._connects, address, "Connections from this address come too fast.")
+
+    def count_ticket(self, key: str, *, is_guest: bool) -> None:
+        """Count a new connection of a caller with a valid ticket, whatever its address did.
+
+        Raises:
+            Refusal: as `count_connection`.
+        """
+        limit = self._guests if is_guest else self._connects
+        _take(limit, key, "Connections of this caller come too fast.")
+
+    def check_failures(self, address: str) -> None:
+        """Check how often an address was refused.
+
+        Raises:
+            TooManyFailures: too often.
+        """
         wait = self._failures.wait(address)
         if wait:
             raise TooManyFailures(wait)
-        wait = self._connects.take(address)
-        if wait:
-            raise Refusal(
-                ErrorCode.RATE_LIMITED,
-                "Connections from this address come too fast.",
-                retry_after=round(wait + 0.05, 1),
-            )
 
     def count_failure(self, address: str) -> None:
         """Count a refused connection of an address."""
         self._failures.spend(address)
+
+
+def _take(limit: RateLimit, key: str, message: str) -> None:
+    wait = limit.take(key)
+    if wait:
+        retry_after = round(wait + 0.05, 1)
+        raise Refusal(ErrorCode.RATE_LIMITED, message, retry_after=retry_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ does not read from its socket while the stream is `backlogged`: the client feels
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,7 +103,15 @@ class Stream:
     An async context manager: entering it takes a slot and opens the recognition.
     """
 
-    def __init__(self, streams: Streams, request: StreamRequest, owner: StreamOwner) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        request: StreamRequest,
+        owner: StreamOwner,
+        before_engine: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Make a stream. `before_engine` is awaited with a slot; its Refusal keeps it closed."""
+        self._before_engine = before_engine
         self.id = uuid4().hex
         self.request = request
         self.owner = owner
@@ -125,12 +133,14 @@ class Stream:
         """Take a slot and open the recognition.
 
         Raises:
-            Refusal: every slot is taken, the service drains, or the engine cannot be reached or
-                does not support the language or an option.
+            Refusal: every slot is taken, the service drains, `before_engine` refuses, or the engine
+                cannot be reached or does not support the language or an option.
         """
         async with AsyncExitStack() as held:
             held.enter_context(self._streams.slots.hold())
             held.enter_context(self._streams.track(self))
+            if self._before_engine is not None:
+                await self._before_engine()
             conversation = held.enter_context(
                 self._streams.hub.add_speaker(self.request.conversation_id)
             )

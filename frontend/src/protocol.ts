@@ -30,6 +30,8 @@ export type ClientMessage = Start | Stop
  */
 export type ErrorCode =
   | 'invalid_parameter'
+  | 'ticket_used'
+  | 'access_revoked'
   | 'unsupported_language'
   | 'invalid_option'
   | 'invalid_audio'
@@ -41,6 +43,7 @@ export type ErrorCode =
   | 'at_capacity'
   | 'too_many_viewers'
   | 'rate_limited'
+  | 'access_unavailable'
   | 'draining'
   | 'engine_failed'
   | 'engine_refused'

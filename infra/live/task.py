@@ -33,7 +33,7 @@ START_ON_MACHINE = Duration.minutes(5)
 #: The machine has some 420 MiB, of which the system takes a third.
 MACHINE_RESERVATION_MIB, MACHINE_CPU = 192, 1024
 #: The folders that ecs_service/Dockerfile copies. The rest of the tree does not affect the image.
-IMAGE_SOURCES = ("ecs_service", "foundation", "speech", "transcripts", "translation")
+IMAGE_SOURCES = ("access", "ecs_service", "foundation", "speech", "transcripts", "translation")
 
 
 class CaptionTask(Construct):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from ecs_service.access import EDGE_HEADER
+from ecs_service.access.edge import EDGE_HEADER
 from tests.support.service import ROOT, RunningService, running_service
 
 pytestmark = pytest.mark.integration

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 
 from picows import WSMsgType
 
-from ecs_service.access import AccessPolicy
+from access.decisions import Action
+from ecs_service.access.door import Admission, Wish
+from ecs_service.access.edge import AccessPolicy
 from ecs_service.api.acceptor import Acceptor, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest
-from ecs_service.api.router import RequestRouter
+from ecs_service.api.router import RequestRouter, SocketRoute
 from ecs_service.app import SEND_BUFFER
 from ecs_service.limits.callers import Caller, CallerLimits
 from ecs_service.limits.rates import RateLimit, TokenRate
@@ -44,7 +46,7 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
     """
     connections = set() if connections is None else connections
 
-    def echo(_request: HttpRequest, _caller: Caller) -> Connection:
+    def echo(_request: HttpRequest, _caller: Caller, _admission: Admission) -> Connection:
         return Echo(connections)
 
     def refuse(refusal: Refusal, _caller: Caller) -> Connection:
@@ -52,7 +54,7 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
 
     anybody = RateLimit(TokenRate(per_second=1e6, burst=10**6), most=1)
     router = RequestRouter(
-        socket_routes={"/": echo},
+        socket_routes={"/": SocketRoute(echo, lambda _request: Wish(Action.READ, None))},
         refused=refuse,
         http_routes={},
         access=AccessPolicy(),

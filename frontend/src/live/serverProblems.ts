@@ -23,6 +23,8 @@ function isKnown(code: ErrorCode): boolean {
 
 const TITLES: Record<ErrorCode, string> = {
   invalid_parameter: 'The server did not accept the name or the conversation.',
+  ticket_used: 'This permission to speak was used already.',
+  access_revoked: 'You have no access to this conversation any more.',
   unsupported_language: 'The server does not know this language.',
   invalid_option: 'The server does not recognise speech in the way that was asked for.',
   invalid_audio: 'The server could not read the sound.',
@@ -34,6 +36,7 @@ const TITLES: Record<ErrorCode, string> = {
   at_capacity: 'Every captioning slot is in use.',
   too_many_viewers: 'Too many people are watching.',
   rate_limited: 'There were too many connections from your network.',
+  access_unavailable: 'The server cannot check who has access at the moment.',
   draining: 'The server is being restarted.',
   engine_failed: 'The speech recogniser failed.',
   engine_refused: 'The speech recogniser does not take this stream.',

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ecs_service import healthcheck
-from ecs_service.access import EDGE_HEADER
+from ecs_service.access.edge import EDGE_HEADER
 from ecs_service.settings import Settings
 
 pytestmark = pytest.mark.unit

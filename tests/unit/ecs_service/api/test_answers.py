@@ -14,13 +14,14 @@ from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 import ecs_service
-from ecs_service.access import EDGE_HEADER, AccessPolicy
+from ecs_service.access.edge import EDGE_HEADER, AccessPolicy
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.health import HealthEndpoints
-from ecs_service.api.requests import HttpRequest, HttpResponse
-from ecs_service.api.router import RequestRouter
-from ecs_service.limits.callers import Caller, CallerLimits
+from ecs_service.api.requests import HttpResponse
+from ecs_service.api.router import RequestRouter, SocketRoute
+from ecs_service.api.speaker_connection import parse_wish
+from ecs_service.limits.callers import CallerLimits
 from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.limits.stream_slots import StreamSlots
 
@@ -77,12 +78,12 @@ def router(*, loopback: bool, edge_secret: str | None) -> RequestRouter:
     def limit() -> RateLimit:
         return RateLimit(TokenRate(1.0, 5), most=2)
 
-    def upgraded(_request: HttpRequest, _caller: Caller) -> Connection:
+    def upgraded(*_: object) -> Connection:
         return cast("Connection", HttpResponse(HTTPStatus.OK, b"stands for a socket"))
 
     return RequestRouter(
-        socket_routes={"/api/stt/transcribe": upgraded},
-        refused=lambda _refusal, _caller: upgraded(cast("HttpRequest", None), _caller),
+        socket_routes={"/api/stt/transcribe": SocketRoute(upgraded, parse_wish)},
+        refused=upgraded,
         http_routes=HealthEndpoints(slots(taken=1), None).routes(),
         access=AccessPolicy(loopback=loopback, edge_secret=edge_secret),
         callers=CallerLimits(connects=limit(), failures=limit()),

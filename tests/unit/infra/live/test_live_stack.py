@@ -719,6 +719,7 @@ def test_the_image_depends_on_what_it_copies_and_on_nothing_else(demo: Built) ->
     assert (context / image["source"]["dockerFile"]).is_file()
     assert (context / "ecs_service" / "sessions" / "stream.py").is_file()
     assert {path.name for path in context.iterdir() if path.is_dir()} == {
+        "access",
         "ecs_service",
         "foundation",
         "speech",

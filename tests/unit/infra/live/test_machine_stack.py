@@ -13,7 +13,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from ecs_service.access import EDGE_HEADER
+from ecs_service.access.edge import EDGE_HEADER
 from ecs_service.settings import Settings
 from infra.aws.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.config.load_balancers import NoLoadBalancer

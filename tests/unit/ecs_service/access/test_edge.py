@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from ecs_service.access import EDGE_HEADER, AccessPolicy, Forbidden
+from ecs_service.access.edge import EDGE_HEADER, AccessPolicy, Forbidden
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,212 @@
+"""Lets callers with a ticket in: half of the check before the upgrade, half after it.
+
+Before the upgrade `AccountDoor.inspect` verifies the ticket, and `check_use` compares it with what
+is asked. Both are quick and wait for nothing. After it `Admission.admit` decides by the table, and
+`Admission.use_ticket` uses up a speaker's ticket. In an open environment there is no door, and
+every socket has the `Admission` that asks nothing.
+
+A ticket whose key is not known yet is verified after the upgrade, because a handshake cannot wait
+for the table. Its socket holds no slot meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from access.callers import Guest
+from access.decisions import Action, Refused
+from access.secret import make_id
+from access.tickets import (
+    Ticket,
+    TicketError,
+    TicketReason,
+    check_use,
+    read_key_id,
+    verify_ticket,
+)
+from ecs_service.access.credentials import find_ticket
+from ecs_service.access.refusals import access_revoked, access_unavailable, ticket_used
+from ecs_service.access.rights import Right, Rights
+from ecs_service.access.table import NoAnswer, TableCalls
+from ecs_service.access.ticket_keys import TicketKeys
+from ecs_service.access.watcher import OpenSocket, RightsWatcher
+
+
+class Admission:
+    """What a socket has to pass before it is served: nothing, in an open environment."""
+
+    #: Whether the caller has shown a ticket that is verified.
+    is_verified = False
+
+    @asynccontextmanager
+    async def admit(self, socket: OpenSocket) -> AsyncIterator[None]:
+        """Check the right, and watch it while the context is open.
+
+        Raises:
+            Refusal: there is no right, or it cannot be checked.
+        """
+        del socket
+        yield
+
+    async def use_ticket(self) -> None:
+        """Use up the ticket; called last, when nothing else refuses the socket.
+
+        Raises:
+            Refusal: it was used before, or that cannot be known.
+        """
+
+
+#: Of everybody, in an open environment.
+OPEN: Final = Admission()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for."""
+
+    action: Action
+    conversation_id: str | None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A ticket that was presented; `ticket` is None while its key is unknown."""
+
+    token: str
+    ticket: Ticket | None
+
+    def rate_key(self, address: str) -> str:
+        """Return the key under which the caller's connections are counted.
+
+        Guests of one link may be a hall or strangers to each other, so the address tells them
+        apart. Without a verified ticket the address is all there is.
+        """
+        if self.ticket is None:
+            return address
+        caller = self.ticket.caller
+        return f"{caller.link}@{address}" if isinstance(caller, Guest) else caller.subject
+
+
+class AccountDoor:
+    """Checks tickets and rights in an environment with accounts."""
+
+    def __init__(
+        self,
+        calls: TableCalls,
+        *,
+        most_sockets: int = 0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._calls = calls
+        self._now = now
+        self.keys = TicketKeys(lambda: calls.list_public_keys(now()))
+        # A socket depends on four items at most.
+        self.rights = Rights(calls, most_items=max(16_384, 4 * most_sockets), now=now)
+        self.watcher = RightsWatcher(self.rights)
+
+    def inspect(self, headers: Mapping[str, str]) -> Presented:
+        """Return the ticket of a request, verified unless its key is unknown.
+
+        Raises:
+            TicketError: it is missing, not valid or expired.
+        """
+        token = find_ticket(headers)
+        if self.keys.find(read_key_id(token)) is None:
+            return Presented(token, None)
+        return Presented(token, verify_ticket(token, self.keys.find, self._now()))
+
+    def admission(
+        self, presented: Presented, wish: Wish, on_invalid: Callable[[], None]
+    ) -> Admission:
+        """Return the admission of a socket.
+
+        Args:
+            presented: the ticket.
+            wish: what the socket is for.
+            on_invalid: called if a ticket is found to be invalid after the upgrade.
+
+        Raises:
+            TicketError: the ticket is for something else.
+        """
+        if presented.ticket is not None:
+            _check_wish(presented.ticket, wish)
+        return _TicketAdmission(self, presented, wish, on_invalid)
+
+    async def verify(self, presented: Presented, wish: Wish) -> Ticket:
+        """Return the ticket, after reading its key if that is necessary.
+
+        Raises:
+            TicketError: it is not valid, expired, or for something else.
+            NoAnswer: the key cannot be read.
+        """
+        if presented.ticket is not None:
+            return presented.ticket
+        key = await self.keys.wait_for(read_key_id(presented.token))
+        ticket = verify_ticket(presented.token, lambda _: key, self._now())
+        _check_wish(ticket, wish)
+        return ticket
+
+    async def use(self, ticket: Ticket) -> bool:
+        """Use up a ticket; return whether it was unused.
+
+        Raises:
+            NoAnswer: that cannot be known.
+        """
+        attempt = make_id()
+        try:
+            return await self._calls.use_ticket(ticket, attempt)
+        except NoAnswer:
+            # Its answer may be lost; the table recognises the attempt.
+            return await self._calls.use_ticket(ticket, attempt)
+
+
+class _TicketAdmission(Admission):
+    def __init__(
+        self, door: AccountDoor, presented: Presented, wish: Wish, on_invalid: Callable[[], None]
+    ) -> None:
+        self._door = door
+        self._presented = presented
+        self._wish = wish
+        self._on_invalid = on_invalid
+        self._ticket: Ticket
+        self.is_verified = presented.ticket is not None
+
+    @asynccontextmanager
+    async def admit(self, socket: OpenSocket) -> AsyncIterator[None]:
+        try:
+            ticket = self._ticket = await self._door.verify(self._presented, self._wish)
+            right = Right(
+                ticket.caller, self._wish.action, ticket.conversation_id, self._wish.language
+            )
+            decision = await self._door.rights.check(right)
+        except NoAnswer:
+            raise access_unavailable() from None
+        except TicketError as error:
+            if error.reason is TicketReason.EXPIRED:
+                raise ticket_used(error.reason.value) from None
+            self._on_invalid()
+            raise access_revoked(error.reason.value) from None
+        if isinstance(decision, Refused):
+            raise access_revoked(decision.reason)
+        with self._door.watcher.hold(right, socket):
+            yield
+
+    async def use_ticket(self) -> None:
+        if self._wish.action is not Action.SPEAK:
+            return
+        try:
+            is_first = await self._door.use(self._ticket)
+        except NoAnswer:
+            raise access_unavailable() from None
+        if not is_first:
+            raise ticket_used()
+
+
+def _check_wish(ticket: Ticket, wish: Wish) -> None:
+    # A ticket is for one conversation, so the server invents none.
+    check_use(ticket, wish.action, wish.conversation_id or "", wish.language)
