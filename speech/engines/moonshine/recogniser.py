@@ -20,7 +20,7 @@ from speech.engines.moonshine.model import MoonshineNetworks
 from speech.engines.moonshine.vocabulary import Vocabulary
 from speech.engines.moonshine.word_times import Times, WordAligner, fill_gaps
 from speech.engines.segmented import Hypothesis, SegmentRecogniser
-from speech.pcm import SAMPLE_RATE
+from speech.pcm import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.segment import SegmentPolicy
 from transcripts.models import Word
 
@@ -131,7 +131,8 @@ class MoonshineDecoding:
         return self._at_pause if is_paused else self._decode(self._model.aligner.align)
 
     def _agree(self, partial: Hypothesis) -> Hypothesis:
-        stable_words = self._agreement.update([word.word for word in partial.words])
+        length = len(self._pcm) / BYTES_PER_SECOND
+        stable_words = self._agreement.update([word.word for word in partial.words], length)
         return replace(partial, stable_words=stable_words)
 
     def _decode(self, align: Callable[[bytes, Sequence[str]], list[Times]]) -> Hypothesis:
