@@ -284,7 +284,7 @@ frontend/dist/index.html: $(PAGE) $(NODE_MODULES)
 	$(STEP) 'Web page' npm run build --workspace frontend
 
 # Here Python adds folders of its own, so what is compared is the list of the last time.
-CODE := $(shell find foundation lambdas transcripts -name '*.py')
+CODE := $(shell find access foundation lambdas transcripts -name '*.py')
 BUNDLED := $(shell cat build/.functions 2>/dev/null)
 build/.functions: $(CODE) scripts/bundle.py $(if $(filter-out $(CODE),$(BUNDLED)),force) | .venv/.runtime
 	$(STEP) 'Code of the functions' $(PYTHON_HERE) -m scripts.bundle functions

@@ -15,7 +15,7 @@
     DELETE /keys/{id}                                 204
     GET    /people?cursor                             PeoplePage
     POST   /people                                    Invitation -> 201 PersonView
-    PATCH  /people/{subject}                          ChangedPerson -> PersonView
+    PATCH  /people/{user}                             ChangedPerson -> PersonView
 
 A caller proves itself by `Authorization: Bearer`, followed by an access token, an API key
 (`csk_...`) or, for tickets alone, a share link's secret (`csl_...`).
@@ -74,9 +74,10 @@ class Me(Model):
 
 
 class PersonView(Model):
-    """A person of the environment, as administrators see them."""
+    """A person of the environment, as administrators see them. `user` is the name at the issuer."""
 
     subject: Subject
+    user: str
     email: str | None = None
     is_administrator: bool = False
     is_blocked: bool = False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 #: The AWS services that functions call.
-SERVICES = frozenset({"cloudwatch", "dynamodb", "ecs", "s3", "sqs"})
+SERVICES = frozenset({"cloudwatch", "cognito-idp", "dynamodb", "ecs", "s3", "sqs", "ssm"})
 
 
 def slim(data: Path) -> None:

@@ -36,6 +36,11 @@ REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
 PYTHON = "3.13"
 PLATFORM = "aarch64-manylinux2014"
 
+#: The rooms that every function gets, and those that some get besides: with another one, a
+#: function is another version whenever that room changes.
+SHARED = ("foundation", "transcripts")
+MORE = {"api": ("access",)}
+
 #: 1980-01-01 in UTC, the earliest time that a zip archive can hold.
 EPOCH = 315_532_800
 
@@ -61,7 +66,8 @@ def names(root: Path = ROOT) -> list[str]:
 
 def sources(root: Path, name: str) -> list[Path]:
     """Return the source files of a function: its own and those that functions share."""
-    folders = (root / "lambdas" / name, root / "foundation", root / "transcripts")
+    shared = (*SHARED, *MORE.get(name, ()))
+    folders = (root / "lambdas" / name, *(root / folder for folder in shared))
     found = [path for folder in folders for path in folder.rglob("*.py")]
     return sorted([*(root / "lambdas").glob("*.py"), *found])
 

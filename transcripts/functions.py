@@ -12,6 +12,7 @@ TRANSCRIPT_PROCESSOR: Final = "transcript_processor"
 ROUTER: Final = "router"
 BATCH_WORKER: Final = "batch_worker"
 SESSION_COMBINER: Final = "session_combiner"
+API: Final = "api"
 
 
 def handler_path(function: str) -> str:
@@ -44,5 +45,7 @@ RECORDINGS_QUEUED: Final = "RecordingsQueued"
 EVENTS_REFUSED: Final = "EventsRefused"
 #: Of the combiner: sessions that got their first transcript.
 SESSIONS_WRITTEN: Final = "SessionsWritten"
+#: Of the API: requests that were refused, or failed.
+API_REFUSALS: Final = "ApiRefusals"
 #: Of the batch worker: machines that should run.
 MACHINES_WANTED: Final = "MachinesWanted"

@@ -233,6 +233,7 @@ def test_the_layer_describes_every_service_that_a_function_talks_to() -> None:
 
 def test_every_function_of_the_tree_is_bundled() -> None:
     assert bundle.names() == [
+        "api",
         "batch_worker",
         "router",
         "session_combiner",

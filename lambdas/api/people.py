@@ -1,0 +1,177 @@
+"""The people of an environment, in its user pool of Amazon Cognito.
+
+Where people are managed at somebody else's issuer there is no pool: then they can be blocked here,
+and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from access.messages import PAGE, PeoplePage, PersonView
+from access.store import AccessTable, profile_key
+from access.tokens import person_id
+from lambdas.api.problems import ProblemError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+
+_ELSEWHERE: Final = "People are managed at the issuer that you sign in with."
+
+
+class People:
+    """Invites, lists and blocks people.
+
+    Args:
+        issuer: of the access tokens, which is a part of a person's id.
+        table: where it is stored who is blocked.
+        cognito: the pool's client; None if people are managed elsewhere.
+        pool: the pool's id.
+        administrators: the group of administrators.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        table: AccessTable,
+        cognito: CognitoIdentityProviderClient | None,
+        pool: str,
+        administrators: str,
+    ) -> None:
+        self._issuer = issuer
+        self._table = table
+        self._cognito = cognito
+        self._pool = pool
+        self._administrators = administrators
+
+    def list_page(self, cursor: str | None) -> PeoplePage:
+        """Return a page of people.
+
+        Raises:
+            ProblemError: they are managed elsewhere, or the cursor is not one.
+        """
+        more: dict[str, Any] = {"PaginationToken": cursor} if cursor else {}
+        try:
+            answer = self._client.list_users(UserPoolId=self._pool, Limit=PAGE, **more)
+        except ClientError as error:
+            raise _explain(error) from None
+        users = answer["Users"]
+        ids = {user["Username"]: self._id(user["Attributes"]) for user in users}
+        blocked = self._table.read(profile_key(id_) for id_ in ids.values())
+        # The group is small, so one call names all of its members on the page.
+        members = self._client.list_users_in_group(
+            UserPoolId=self._pool, GroupName=self._administrators, Limit=60
+        )
+        administrators = {user["Username"] for user in members["Users"]}
+        return PeoplePage(
+            people=tuple(
+                PersonView(
+                    subject=ids[user["Username"]],
+                    user=user["Username"],
+                    email=_attribute(user["Attributes"], "email"),
+                    is_administrator=user["Username"] in administrators,
+                    is_blocked=profile_key(ids[user["Username"]]) in blocked,
+                    has_joined=user.get("UserStatus") != "FORCE_CHANGE_PASSWORD",
+                )
+                for user in users
+            ),
+            cursor=answer.get("PaginationToken"),
+        )
+
+    def invite(self, email: str, *, is_administrator: bool) -> PersonView:
+        """Create a person, who gets an e-mail with a first password.
+
+        Raises:
+            ProblemError: they are managed elsewhere, or exist.
+        """
+        try:
+            answer = self._client.admin_create_user(
+                UserPoolId=self._pool,
+                Username=email,
+                UserAttributes=[
+                    {"Name": "email", "Value": email},
+                    {"Name": "email_verified", "Value": "true"},
+                ],
+                DesiredDeliveryMediums=["EMAIL"],
+            )
+            user = answer["User"]
+            if is_administrator:
+                self._client.admin_add_user_to_group(
+                    UserPoolId=self._pool,
+                    Username=user["Username"],
+                    GroupName=self._administrators,
+                )
+        except ClientError as error:
+            raise _explain(error) from None
+        return PersonView(
+            subject=self._id(user["Attributes"]),
+            user=user["Username"],
+            email=email,
+            is_administrator=is_administrator,
+        )
+
+    def set_blocked(self, user: str, *, by: str, is_blocked: bool) -> PersonView:
+        """Block a person everywhere, or let them in again.
+
+        Args:
+            user: the person's name at the issuer; without a pool, the `sub`.
+            by: the id of the administrator.
+            is_blocked: whether the person is blocked from now on.
+
+        Raises:
+            ProblemError: there is no such person, or it is the administrator.
+        """
+        if self._cognito is None:
+            subject, email = person_id(self._issuer, user), None
+        else:
+            try:
+                found = self._cognito.admin_get_user(UserPoolId=self._pool, Username=user)
+            except ClientError as error:
+                raise _explain(error) from None
+            subject = self._id(found["UserAttributes"])
+            email = _attribute(found["UserAttributes"], "email")
+        if subject == by:
+            raise ProblemError(
+                HTTPStatus.CONFLICT, "is_yourself", "You cannot block yourself; ask another one."
+            )
+        # First here, where it acts on open sockets; then at the issuer.
+        self._table.set_blocked(subject, is_blocked=is_blocked)
+        if self._cognito is not None:
+            if is_blocked:
+                self._cognito.admin_disable_user(UserPoolId=self._pool, Username=user)
+                self._cognito.admin_user_global_sign_out(UserPoolId=self._pool, Username=user)
+            else:
+                self._cognito.admin_enable_user(UserPoolId=self._pool, Username=user)
+        return PersonView(subject=subject, user=user, email=email, is_blocked=is_blocked)
+
+    @property
+    def _client(self) -> CognitoIdentityProviderClient:
+        if self._cognito is None:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "people_elsewhere", _ELSEWHERE)
+        return self._cognito
+
+    def _id(self, attributes: Sequence[Mapping[str, Any]]) -> str:
+        return person_id(self._issuer, _attribute(attributes, "sub") or "")
+
+
+def _attribute(attributes: Sequence[Mapping[str, Any]], name: str) -> str | None:
+    return next((str(one["Value"]) for one in attributes if one["Name"] == name), None)
+
+
+def _explain(error: ClientError) -> Exception:
+    """Return the problem that an error of Cognito means to the caller; else the error itself."""
+    problems = {
+        "UsernameExistsException": (HTTPStatus.CONFLICT, "exists", "This person exists already."),
+        "UserNotFoundException": (HTTPStatus.NOT_FOUND, "not_found", "There is no such person."),
+        "InvalidParameterException": (
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid",
+            "The user pool refuses this value.",
+        ),
+    }
+    found = problems.get(error.response["Error"]["Code"])
+    return ProblemError(*found) if found else error
