@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    admission,
     bad_jobs,
     capacity,
     engines,
@@ -116,6 +117,7 @@ def _whisper(*, quick: bool, model: Path | None, minutes: list[float] | None) ->
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _measured(live)),
+    "admission": ("Tickets: CPU of a socket's admission", _measured(admission)),
     "memory": ("Memory while the engine cannot keep up", _measured(memory)),
     "transcribe": (
         "Amazon Transcribe: CPU, added latency and memory by streams",

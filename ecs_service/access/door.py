@@ -39,6 +39,9 @@ from ecs_service.access.watcher import OpenSocket, RightsWatcher
 class Admission:
     """What a socket has to pass before it is served: nothing, in an open environment."""
 
+    #: Whether the caller has shown a ticket that is verified.
+    is_verified = False
+
     @asynccontextmanager
     async def admit(self, socket: OpenSocket) -> AsyncIterator[None]:
         """Check the right, and watch it while the context is open.
@@ -171,6 +174,7 @@ class _TicketAdmission(Admission):
         self._wish = wish
         self._on_invalid = on_invalid
         self._ticket: Ticket
+        self.is_verified = presented.ticket is not None
 
     @asynccontextmanager
     async def admit(self, socket: OpenSocket) -> AsyncIterator[None]:

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from ecs_service.access.door import OPEN, Admission
@@ -54,6 +56,23 @@ class LiveConnection(Connection):
         self._live = live
         self._caller = caller
         self._admission = admission
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """Check the caller's right, and watch it while the context is open.
+
+        A hall that comes back waits for one reading of the table together. So a caller with a
+        verified ticket is not dropped meanwhile, as far as there are free slots.
+
+        Raises:
+            Refusal: there is no right, or it cannot be checked.
+        """
+        async with AsyncExitStack() as watched:
+            with ExitStack() as waiting:
+                if self._admission.is_verified and waiting.enter_context(self._live.viewers.wait()):
+                    waiting.enter_context(self._caller.connection.protect())
+                await watched.enter_async_context(self._admission.admit(self))
+            yield
 
     def refuse(self, refusal: Refusal) -> None:
         """Send the error, count it, and close."""

@@ -77,7 +77,7 @@ class SpeakerConnection(LiveConnection):
             separate=wanted.channel_mode == "separate",
             options=wanted.options,
         )
-        async with self._admission.admit(self):
+        async with self.admitted():
             with self._caller.connection.protect():
                 await self._serve_stream(wanted, request)
 

@@ -47,7 +47,7 @@ class ViewerConnection(LiveConnection):
     async def serve(self) -> None:
         """Send the conversation until the viewer goes."""
         wanted = self._request.parameters(ConnectParameters)
-        async with self._admission.admit(self):
+        async with self.admitted():
             await self._serve_conversation(wanted)
 
     async def _serve_conversation(self, wanted: ConnectParameters) -> None:

@@ -76,7 +76,7 @@ class CallerLimits:
     ) -> None:
         self._connects = connects
         self._failures = failures
-        self._guests = guests or connects
+        self._guests = connects if guests is None else guests
 
     def count_connection(self, address: str) -> None:
         """Count a new connection of an address.

@@ -23,6 +23,20 @@ class ViewerSlots:
         self._capacity_per_conversation = most_per_conversation
         self._by_conversation: Counter[ConversationId] = Counter()
         self.taken = 0
+        self._waiting = 0
+
+    @contextmanager
+    def wait(self) -> Iterator[bool]:
+        """Count a caller who waits for a slot; yield whether there is likely to be one.
+
+        Whoever waits holds none, but together they are no more than the slots that are free.
+        """
+        has_place = self.taken + self._waiting < self.capacity
+        self._waiting += has_place
+        try:
+            yield has_place
+        finally:
+            self._waiting -= has_place
 
     @contextmanager
     def hold(self, conversation_id: ConversationId) -> Iterator[None]:
