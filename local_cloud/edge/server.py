@@ -16,6 +16,7 @@ import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -24,6 +25,9 @@ from aiohttp import (
     AddrInfoType,
     ClientConnectionError,
     ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
@@ -32,7 +36,6 @@ from aiohttp import (
     TCPConnector,
     WSMessageTypeError,
     WSMsgType,
-    WSServerHandshakeError,
     hdrs,
     web,
 )
@@ -74,6 +77,11 @@ CLOSE_SECONDS: Final = 2.0
 CLOSE_SERVICE_LOST: Final = 1014
 #: The client is gone without a close (RFC 6455: going away).
 CLOSE_CLIENT_LOST: Final = 1001
+
+#: The most of a refusal's body that is relayed, bytes; the service's have some hundreds.
+MAX_REFUSAL: Final = 64 * 1024
+#: Headers of a refused handshake that are relayed.
+REFUSAL_HEADERS: Final = ("Cache-Control", "Content-Type", "Retry-After", "WWW-Authenticate")
 
 SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again in a few seconds.\n"
 
@@ -342,13 +350,8 @@ async def relay_socket(request: web.Request) -> web.StreamResponse:
                 compress=0,
                 decode_text=False,
             )
-    except WSServerHandshakeError as refusal:
-        wait = refusal.headers.get(hdrs.RETRY_AFTER) if refusal.headers else None
-        return web.Response(
-            status=refusal.status,
-            text=f"The service answered: {refusal.message}\n",
-            headers={hdrs.RETRY_AFTER: wait} if wait else None,
-        )
+    except HandshakeRefused as refusal:
+        return web.Response(status=refusal.status, body=refusal.body, headers=dict(refusal.headers))
     except (ClientError, TimeoutError):
         return _service_away()
 
@@ -497,12 +500,41 @@ def _connection(address: AddrInfoType) -> socket.socket:
     return small_buffers(socket.socket(family, kind, protocol))
 
 
+class HandshakeRefused(Exception):
+    """The service refused a WebSocket before the upgrade."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+async def keep_refusal(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request of the edge; read the body of a refused handshake, which aiohttp drops.
+
+    Raises:
+        HandshakeRefused: the request was a handshake, and the service refused it.
+    """
+    answer = await handler(request)
+    is_handshake = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+    if not is_handshake or answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        return answer
+    async with answer:
+        body = b""
+        while len(body) < MAX_REFUSAL and (chunk := await answer.content.read(MAX_REFUSAL)):
+            body += chunk
+    headers = {name: answer.headers[name] for name in REFUSAL_HEADERS if name in answer.headers}
+    raise HandshakeRefused(answer.status, headers, body)
+
+
 async def _client(app: web.Application) -> AsyncIterator[None]:
     async with ClientSession(
         connector=TCPConnector(limit=0, socket_factory=_connection),
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=None, sock_connect=5.0),
         auto_decompress=False,
+        middlewares=(keep_refusal,),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     ) as session:
         app[CLIENT] = session
