@@ -21,9 +21,9 @@ from client.errors import ExitCode
 from lambdas.session_combiner.combine import Combiner, Effect
 from local_cloud import ROOT
 from local_cloud.emulator.process import Emulator
-from tests.support.tables import table_definition
 from tests.support.eventually import eventually
 from tests.support.recordings import wav
+from tests.support.tables import table_definition
 from tests.support.transcripts import segment, transcript
 from tests.support.utterances import BEGIN, utterance
 from transcripts.conversations import ConversationTable
