@@ -233,7 +233,7 @@ def _print_accounts(accounts: Accounts, endpoint: str) -> None:
     for number, person in enumerate(accounts.people):
         title = "  Sign in: " if not number else " " * 11
         what = "administrator" if person.is_administrator else "member"
-        print_line(f"{title} {person.email:{width}}  {person.password}  ({what})")
+        print_line(f"{title}{person.email:{width}}  {person.password}  ({what})")
     print_line(f"           These passwords are kept in {_relative(accounts.file)}.")
     print_line(f"           Nobody sends invitations: {endpoint}{MAIL} has them.")
 
