@@ -47,7 +47,7 @@ class Streamed:
     #: Words that were shown in partials, and how many of them changed later.
     shown: int = 0
     revised: int = 0
-    #: Words that were shown as stable, and how many of them are not in the final.
+    #: Words that were shown as stable, and how many of them the final does not have there.
     stable: int = 0
     wrong_stable: int = 0
     #: Memory of the process that no other one shares.
@@ -93,17 +93,17 @@ def stream(model: BlockingModel, pcm: bytes) -> Streamed:
 def _count_changes(partials: Sequence[Result], final: Result, done: Streamed) -> None:
     """Count the words that a reader saw and that changed."""
     shown: list[str] = []
-    stable: list[str] = []
+    stable: set[tuple[int, str]] = set()  # every word that was marked, with its place
     for partial in partials:
         words = _words(partial)
         done.revised += count_edits(shown, words)
         done.shown += max(0, len(words) - len(shown))
         shown = words
-        stable = max(stable, words[: partial.stable_words or 0], key=len)
+        stable.update(enumerate(words[: partial.stable_words or 0]))
     words = _words(final)
     done.revised += count_edits(shown, words)
     done.stable += len(stable)
-    done.wrong_stable += count_edits(stable, words)
+    done.wrong_stable += len(stable - set(enumerate(words)))
 
 
 def _words(result: Result) -> list[str]:

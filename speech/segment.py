@@ -18,6 +18,10 @@ from dataclasses import dataclass
 
 from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE
 
+#: So much lies between the soft limit and the longest segment, seconds: some frames, so that a
+#: segment that is cut within speech has not been quiet just before.
+LIMITS_APART = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentPolicy:
@@ -37,8 +41,10 @@ class SegmentPolicy:
             raise ValueError("0 <= end_threshold <= start_threshold <= 1")
         if min(self.min_speech, self.pre_roll, self.hang_over) < 0:
             raise ValueError("min_speech, pre_roll and hang_over are at least 0")
-        if not self.min_speech + self.pre_roll < self.soft_limit <= self.max_segment:
-            raise ValueError("min_speech + pre_roll < soft_limit <= max_segment")
+        if not self.min_speech + self.pre_roll < self.soft_limit <= self.max_segment - LIMITS_APART:
+            raise ValueError(
+                f"min_speech + pre_roll < soft_limit <= max_segment - {LIMITS_APART:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class Capabilities:
     punctuation: bool = True
     #: Whether the words of finals have times of their own.
     word_times: bool = True
-    #: Whether partials say how many of their words will not change.
+    #: Whether partials say how many of their words are expected to stay.
     stable_words: bool = False
     #: Whether it can number the speakers of one channel.
     speakers: bool = False
@@ -296,6 +296,8 @@ class Recognition:
         # The finals of each channel so far, which is the number of its open segment.
         self._segments = [0] * options.channels
         self._speakers = 0  # numbers assigned so far
+        # The last result of each channel, where it is a partial.
+        self._partials: list[Result | None] = [None] * options.channels
         self._results: deque[Result] = deque()
         self._result_count = 0  # results so far, as a sign of activity
         self._failures = 0  # in a row, without audio settled in between
@@ -420,6 +422,7 @@ class Recognition:
                     await attempt.session.close()
                     if not isinstance(error, SessionEnded):
                         self._count_failure(error)
+                    self._withdraw_partials()
                     attempt = await self._open(first=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, `finished` raises it
             self._error = error
@@ -427,6 +430,18 @@ class Recognition:
             await attempt.session.close()
             self._readable.set()
             self._drained.set()
+
+    def _withdraw_partials(self) -> None:
+        """Withdraw what is shown and not final.
+
+        A session that hears the same audio again need not report it again, because partials depend
+        on how audio is cut; then nobody else would withdraw it.
+        """
+        for channel, partial in enumerate(self._partials):
+            if partial is not None:
+                self._partials[channel] = None
+                self._segments[channel] = partial.segment + 1
+                self._on_result(replace(partial, is_final=True, text="", words=()))
 
     async def _await_outcome(self, attempt: _Attempt) -> None:
         """Wait for the end of `attempt`.
@@ -528,6 +543,7 @@ class Recognition:
         self._result_count += 1
         if result.speaker_number is not None:
             self._speakers = max(self._speakers, result.speaker_number + 1)
+        self._partials[result.channel] = None if result.is_final else result
         if result.is_final:
             self._segments[result.channel] = result.segment + 1
             self._replay_buffer.settle(result.channel, _frames(result.end))

@@ -3,14 +3,16 @@
 Voice activity cuts the stream into segments of speech (`speech.segment`). A model decodes each
 segment; this module decides when its guess is reported as a partial, and when as the final:
 
-- a partial after every `interval` of audio, if its text is new;
+- a partial after every `interval` of audio, if its text is new or more of it is stable;
 - a partial after `PAUSE` without speech. Where the segment then ends without another word, this is
   the text of its final, which so does not wait for a decoding after the hang-over;
 - a final at the end of a segment with words;
 - an empty final at the end of a segment whose partials had words: they are withdrawn, and the next
   segment is another one.
 
-Intervals are measured in audio, so results do not depend on the machine's speed.
+Intervals are measured in audio. Finals with words depend on the audio alone. Partials, and so
+whether one is withdrawn, also depend on how the audio is cut, and on how far behind the recogniser
+is: audio that waits is accepted together.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Hypothesis:
     text: str = ""
     #: On the timeline of the stream, seconds. Partials may be without.
     words: tuple[Word, ...] = ()
-    #: How many of `words`, from the first, will not change; None if the model does not report it.
+    #: How many of `words`, from the first, are expected to stay; None if the model does not say.
     stable_words: int | None = None
 
 
@@ -100,6 +102,7 @@ class SegmentRecogniser:
         self._is_paused = False
         self._has_partials = math.isfinite(decoder.interval(0.0))
         self._shown = ""  # the last partial of the open segment
+        self._shown_stable = 0  # and how many of its words were stable
         self._shown_at = 0.0
 
     def accept(self, pcm: bytes) -> Iterator[Event]:
@@ -128,7 +131,7 @@ class SegmentRecogniser:
             case SegmentStarted(start):
                 self._decoding = self._decoder.begin(start)
                 self._start = self._shown_at = start
-                self._shown, self._is_paused = "", False
+                self._shown, self._shown_stable, self._is_paused = "", 0, False
             case SegmentAudio(pcm) if self._decoding is not None:
                 self._decoding.feed(pcm)
             case SegmentEnded(end) if self._decoding is not None:
@@ -155,8 +158,9 @@ class SegmentRecogniser:
 
     def _show(self, guess: Hypothesis) -> Iterator[Event]:
         self._shown_at = now = self._segmenter.now
-        if guess.text and guess.text != self._shown:
-            self._shown = guess.text
+        is_new = guess.text != self._shown or (guess.stable_words or 0) > self._shown_stable
+        if guess.text and is_new:
+            self._shown, self._shown_stable = guess.text, guess.stable_words or 0
             yield self._make_partial(guess, now)
 
     def _make_partial(self, guess: Hypothesis, end: float) -> Result:

@@ -397,7 +397,11 @@ class _ForkServer:
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(_import_path()),
+                    "OPENBLAS_NUM_THREADS": "1",  # numpy's; a fork copies no threads
+                },
                 process_group=0,  # not reached by the terminal's Ctrl-C, and killed as a whole
             )
         answer = await self._first_line(self._control)

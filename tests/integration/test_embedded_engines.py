@@ -235,7 +235,7 @@ async def recognise_disturbed(
             recognition.write(pcm[at : at + CHUNK])
         recognition.end()
         async for result in recognition:
-            if result.is_final:
+            if result.is_final and result.text:
                 finals.append(result)
             elif result.segment == 1 and len(result.text) > 20 and disturbing is None:
                 disturbing = asyncio.ensure_future(disturb(worker_of(recognition)))
@@ -251,12 +251,15 @@ async def test_a_disturbed_worker_loses_no_final_and_doubles_none(
     spoken = SENTENCES[:2]
     pcm = b"".join(flite(sentence) + silence(1.0) for sentence in spoken)
     # A frozen worker must be replaced soon, and a starved one not at all.
-    policy = Policy(stall_timeout=2.0) if disturb is freeze else None
-    async with kind.engine(slots=1, policy=policy) as engine:
+    policies: dict[object, Policy] = {
+        freeze: Policy(stall_timeout=2.0),
+        starve: Policy(attempts=1),
+    }
+    async with kind.engine(slots=1, policy=policies.get(disturb)) as engine:
         undisturbed = [result for result in await recognise(engine, pcm) if result.is_final]
         finals = await recognise_disturbed(engine, pcm, disturb)
 
-    assert [result.segment for result in finals] == [result.segment for result in undisturbed]
+    assert len(finals) == len(undisturbed)
     for result, expected in zip(finals, undisturbed, strict=True):
         assert result.start == pytest.approx(expected.start, abs=0.3)
         assert result.end == pytest.approx(expected.end, abs=0.3)

@@ -12,6 +12,10 @@ _LARGE: Final = 1024 * 1024
 _TRIM: Final = 2 * _LARGE
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
 _M_MMAP_THRESHOLD: Final = -3
+#: glibc's `malloc_trim`; musl and others have none.
+_TRIM_HEAP: Final = (
+    getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+)
 
 
 def return_memory() -> None:
@@ -26,3 +30,12 @@ def return_memory() -> None:
         if hasattr(libc, "mallopt"):  # musl has none
             libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
             libc.mallopt(_M_TRIM_THRESHOLD, _TRIM)
+
+
+def trim() -> None:
+    """Return the free memory between blocks in use to the system, too.
+
+    It grew to 40 MB in two hours.
+    """
+    if _TRIM_HEAP is not None:
+        _TRIM_HEAP(0)

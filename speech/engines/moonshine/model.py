@@ -85,9 +85,9 @@ class MoonshineNetworks:
         probabilities: list[float] = []
         last = _START
         seconds = len(samples) / SAMPLE_RATE
-        for _ in range(math.ceil(seconds * _TOKENS_PER_SECOND)):
+        for step in range(math.ceil(seconds * _TOKENS_PER_SECOND)):
             inputs["input_ids"] = np.array([[last]], np.int64)
-            inputs["use_cache_branch"] = np.array([last != _START])
+            inputs["use_cache_branch"] = np.array([step > 0])
             results = dict(zip(self._outputs, self._decoder.run(None, inputs), strict=True))
             scores = results.pop("logits")[0, -1]
             best = int(scores.argmax())
@@ -100,7 +100,7 @@ class MoonshineNetworks:
                 break
             for name, value in results.items():
                 # The features' part of the cache is computed by the first step alone.
-                if last == _START or ".decoder." in name:
+                if step == 0 or ".decoder." in name:
                     inputs[name.replace("present", "past_key_values")] = value
             last = best
         return Guess(tuple(tokens), tuple(probabilities))

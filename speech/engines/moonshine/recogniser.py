@@ -15,12 +15,12 @@ from speech.engines.agreement import Agreement
 from speech.engines.base import RecognitionOptions
 from speech.engines.moonshine.files import find_model
 from speech.engines.moonshine.guards import is_ghost
-from speech.engines.moonshine.heap import return_memory
+from speech.engines.moonshine.heap import return_memory, trim
 from speech.engines.moonshine.model import MoonshineNetworks
 from speech.engines.moonshine.vocabulary import Vocabulary
 from speech.engines.moonshine.word_times import Times, WordAligner, fill_gaps
 from speech.engines.segmented import Hypothesis, SegmentRecogniser
-from speech.pcm import SAMPLE_RATE
+from speech.pcm import BYTES_PER_SECOND, SAMPLE_RATE
 from speech.segment import SegmentPolicy
 from transcripts.models import Word
 
@@ -128,10 +128,13 @@ class MoonshineDecoding:
 
     def finish(self, *, is_paused: bool) -> Hypothesis:
         """Decode the whole segment and align its words, unless the pause was its end."""
-        return self._at_pause if is_paused else self._decode(self._model.aligner.align)
+        final = self._at_pause if is_paused else self._decode(self._model.aligner.align)
+        trim()
+        return final
 
     def _agree(self, partial: Hypothesis) -> Hypothesis:
-        stable_words = self._agreement.update([word.word for word in partial.words])
+        length = len(self._pcm) / BYTES_PER_SECOND
+        stable_words = self._agreement.update([word.word for word in partial.words], length)
         return replace(partial, stable_words=stable_words)
 
     def _decode(self, align: Callable[[bytes, Sequence[str]], list[Times]]) -> Hypothesis:

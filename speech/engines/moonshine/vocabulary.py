@@ -8,6 +8,7 @@ two, the first of which is the remainder plus 128 and the second the quotient of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ _WORD_START = "\u2581".encode()
 _CONTROLS = 3
 #: The mark of control symbols above, such as `<<ST_0>>`.
 _CONTROL_MARK = b"<<"
+_COMMAS = re.compile(",{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class Vocabulary:
         return cls(tokens)
 
     def text(self, tokens: Iterable[int]) -> str:
-        """Return the text of tokens, with punctuation; the model sometimes writes a comma twice."""
-        return _decode(b"".join(map(self._bytes, tokens))).replace(",,", ",")
+        """Return the text of tokens, with punctuation."""
+        return _decode(b"".join(map(self._bytes, tokens)))
 
     def words(self, tokens: Iterable[int], probabilities: Iterable[float]) -> list[RecognisedWord]:
         """Return the words of tokens; punctuation counts neither as a word nor for confidence."""
@@ -110,7 +112,9 @@ def strip_punctuation(word: str) -> str:
 
 
 def _decode(data: bytes) -> str:
-    return data.decode(errors="ignore").replace(_WORD_START.decode(), " ").strip()
+    """Return the text of bytes; the model sometimes writes a comma twice."""
+    text = data.decode(errors="ignore").replace(_WORD_START.decode(), " ")
+    return _COMMAS.sub(",", text).strip()
 
 
 def _is_text(data: bytes) -> bool:

@@ -79,8 +79,15 @@ class WordAligner:
             for each in self._decoder.seg() or ()
             if not each.word.startswith(("<", "[", "+", "("))
         ]
-        # An alignment that does not reach the last word has fewer.
-        return dict(zip(known, found, strict=True)) if len(found) == len(known) else {}
+        if len(found) != len(known):  # it does not reach the last word
+            return {}
+        times = dict(zip(known, found, strict=True))
+        # The aligner was not given the unknown words, so it gave their time to the words beside
+        # them: they share it.
+        beside = {
+            number + step for number in range(len(words)) if number not in times for step in (-1, 1)
+        }
+        return {number: each for number, each in times.items() if number not in beside}
 
 
 def fill_gaps(pcm: bytes, words: Sequence[str], known: dict[int, Times]) -> list[Times]:

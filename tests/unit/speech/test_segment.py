@@ -175,6 +175,7 @@ def test_settled_stays_at_the_start_of_the_open_segment() -> None:
         {"start_threshold": 1.2},
         {"end_threshold": -0.1},
         {"soft_limit": 30.0},
+        {"soft_limit": 19.95},
         {"soft_limit": 0.2},
     ],
 )

@@ -357,6 +357,22 @@ def test_an_outage_of_all_streams_together_costs_none_of_them() -> None:
     assert took == pytest.approx(499 / 20, abs=1.0)
 
 
+async def test_a_partial_of_a_session_that_died_is_withdrawn() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        recognition.write(SECOND)
+        first = await engine.session()
+        first.events.recognised(Result(0, is_final=False, text="You", start=0.0, end=0.5))
+        first.events.failed(EngineCrashed("cut"))
+        second = await engine.session()  # takes the same audio for noise, or for other words
+        second.events.recognised(Result(0, is_final=True, text="Hello", start=0.0, end=0.6))
+        second.events.finished()
+
+        results = [(one.segment, one.is_final, one.text) for one in await rest_of(recognition)]
+
+    assert results == [(0, False, "You"), (0, True, ""), (1, True, "Hello")]
+
+
 async def test_people_of_different_sessions_never_share_a_label() -> None:
     def result_of(number: int | None, segment: int, *, is_final: bool = True) -> Result:
         return Result(
@@ -378,7 +394,7 @@ async def test_people_of_different_sessions_never_share_a_label() -> None:
         third.events.recognised(result_of(0, 0))
         third.events.finished()
 
-        labels = [result.speaker_label for result in await rest_of(recognition)]
+        labels = [result.speaker_label for result in await rest_of(recognition) if result.text]
 
     assert labels == ["spk_0", "spk_2", None, "spk_4", "spk_5"]
 

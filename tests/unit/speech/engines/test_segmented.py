@@ -22,10 +22,14 @@ SILENCE = bytes(FRAME)
 class FakeVoice:
     """Takes every frame that is not zero for speech."""
 
-    rest = b""
+    def __init__(self) -> None:
+        self.rest = b""
 
     def frames(self, pcm: bytes) -> Iterator[tuple[float, bytes]]:
-        for at in range(0, len(pcm), FRAME):
+        pcm = self.rest + pcm
+        whole = len(pcm) // FRAME * FRAME
+        self.rest = pcm[whole:]
+        for at in range(0, whole, FRAME):
             yield float(any(pcm[at : at + FRAME])), pcm[at : at + FRAME]
 
 
@@ -34,6 +38,7 @@ class CountingDecoder:
     """Recognises a word for each second of a segment, and decodes all of it for each partial."""
 
     share: float = 0.0
+    least: float = 0.5  # seconds between partials
     decoded: list[int] = field(default_factory=list)  # bytes of each guess
     pauses: list[int] = field(default_factory=list)  # bytes of each segment at a pause
     ended_in_pause: bool = False
@@ -46,7 +51,7 @@ class CountingDecoder:
         return self
 
     def interval(self, length: float) -> float:
-        return max(0.5, self.share * length)
+        return max(self.least, self.share * length)
 
     def feed(self, pcm: bytes) -> None:
         self.segments[-1] += pcm
@@ -123,6 +128,23 @@ def test_a_pause_is_decoded_once_and_the_same_however_the_audio_is_cut(step: int
     assert goes_on.pauses == ends.pauses == [48 * FRAME]  # a quarter of a second after the speech
     assert not goes_on.ended_in_pause
     assert ends.ended_in_pause
+
+
+def test_where_nobody_reads_partials_nothing_is_decoded_in_a_pause() -> None:
+    decoder = CountingDecoder(least=float("inf"))
+
+    [final] = results(recognised(decoder, SPEECH * 70 + SILENCE * 40))
+
+    assert (decoder.decoded, decoder.pauses) == ([], [])
+    assert final.text == "w0. w1."
+
+
+def test_the_end_of_the_audio_belongs_to_the_last_segment() -> None:
+    decoder = CountingDecoder()
+
+    recognised(decoder, SPEECH * 40 + SPEECH[:100])
+
+    assert decoder.segments == [SPEECH * 40 + SPEECH[:100]]
 
 
 def test_the_cost_of_partials_grows_with_the_length_of_the_segment_only() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from speech.engines.errors import EngineUnavailable
@@ -95,6 +95,8 @@ def test_a_character_in_two_tokens_is_one() -> None:
     assert VOCABULARY.text([HELLO, EURO]) == "Hello"
 
 
+@example([COMMA, COMMA, COMMA])
+@example([HELLO, COMMA, COMMA, SIGN])
 @given(st.lists(st.integers(0, len(TOKENS) - 1)))
 def test_the_words_are_those_of_the_text(tokens: list[int]) -> None:
     words = [word.text for word in VOCABULARY.words(tokens, [0.5] * len(tokens))]
