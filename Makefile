@@ -14,7 +14,7 @@ help: ## list the targets
 # --- run ---------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: ## set up what is missing and start everything on this machine (PORT, ENGINE, LOCAL_DIR)
+demo: ## set up what is missing and start everything on this machine (PORT, ENGINE, LOCAL_DIR, ACCESS)
 	@$(ANY_PYTHON) -m local_cloud.launcher.preflight
 	$(SET_UP) $(FOR_DEMO)
 	@exec $(PYTHON_HERE) -m local_cloud demo

@@ -18,6 +18,7 @@ def main() -> int:
         prog="python -m local_cloud",
         description="Runs Cloudscribe with everything that it needs on this machine.",
         epilog="PORT: port to serve on [8080]. LOCAL_DIR: folder for data [.local]. "
+        "ACCESS=accounts: people sign in; otherwise everybody on this machine may do everything. "
         "ENGINE=transcribe: Amazon Transcribe, in your AWS account where there are credentials, "
         "else a local one; TRANSCRIBE_ENDPOINT=local: always a local one. MODEL: a folder with a "
         "Whisper model for recordings. Every setting of the service (`python -m ecs_service "

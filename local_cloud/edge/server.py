@@ -1,7 +1,8 @@
 """CloudFront's stand-in: the page and the service behind one address.
 
 It serves the built page and relays `/api/` to the service, with the headers and rules of the real
-distribution. Nothing else in the tree knows it; a client sees the same paths, statuses, frames and
+distribution. With accounts it also relays `/api/app/` to the API, and the pages of the sign-in to
+the emulator. Nothing else in the tree knows it; a client sees the same paths, statuses, frames and
 close codes as from the service itself, with two differences: frames are not compressed, and where a
 connection breaks on one side, the other side gets a close code, because 1006 cannot be sent. Like
 CloudFront it limits how long it waits for a client, except on a WebSocket; unlike CloudFront it
@@ -15,6 +16,7 @@ import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -23,6 +25,9 @@ from aiohttp import (
     AddrInfoType,
     ClientConnectionError,
     ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
@@ -31,7 +36,6 @@ from aiohttp import (
     TCPConnector,
     WSMessageTypeError,
     WSMsgType,
-    WSServerHandshakeError,
     hdrs,
     web,
 )
@@ -42,7 +46,9 @@ from yarl import URL
 from foundation.connections import BACKLOG, BURST, ConnectionLimit
 from foundation.descriptors import affordable_connections
 from foundation.minimum_rate import MinimumRate, TooSlow, enforce_rate
+from foundation.origins import ForeignPage, refuse_foreign_pages
 from infra.web.page_headers import page_headers
+from local_cloud.edge.accounts import ACCESS_FILE, EdgeAccounts, Target, describe_access
 from local_cloud.edge.limits import EdgeLimits, LimitedConnection
 
 #: Largest frame of a client that is relayed, bytes; the service itself refuses smaller ones.
@@ -71,6 +77,11 @@ CLOSE_SECONDS: Final = 2.0
 CLOSE_SERVICE_LOST: Final = 1014
 #: The client is gone without a close (RFC 6455: going away).
 CLOSE_CLIENT_LOST: Final = 1001
+
+#: The most of a refusal's body that is relayed, bytes; the service's have some hundreds.
+MAX_REFUSAL: Final = 64 * 1024
+#: Headers of a refused handshake that are relayed.
+REFUSAL_HEADERS: Final = ("Cache-Control", "Content-Type", "Retry-After", "WWW-Authenticate")
 
 SERVICE_AWAY: Final = "The service is not there; it may be starting. Try again in a few seconds.\n"
 
@@ -109,6 +120,8 @@ DIST = web.AppKey("dist", Path)
 SERVICE = web.AppKey("service", str)
 CLIENT = web.AppKey("client", ClientSession)
 LIMITS = web.AppKey("limits", EdgeLimits)
+#: None: everybody may do everything.
+ACCOUNTS: web.AppKey[EdgeAccounts | None] = web.AppKey("accounts")
 
 #: WebSockets whose text stays bytes, because it is only relayed.
 ServerSocket = web.WebSocketResponse[bool]
@@ -206,11 +219,31 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     raw_path = request.rel_url.raw_path
     if has_dot_segments(request.raw_path.partition("?")[0]):
         return web.Response(status=400, text="The path is malformed.\n")
+    accounts = request.app[ACCOUNTS]
+    if accounts and (target := accounts.find_target(request.method, raw_path)):
+        return await relay_to_accounts(request, target)
     if not raw_path.startswith("/api/"):
         return serve_page(request)
     if web.WebSocketResponse().can_prepare(request):
         return await relay_socket(request)
-    return await relay_http(request)
+    return await relay_http(
+        request, _service_url(request), forwarded(request.headers, request.remote)
+    )
+
+
+async def relay_to_accounts(request: web.Request, target: Target) -> web.StreamResponse:
+    """Relay a request to the API or to the pages of the sign-in."""
+    try:
+        # The browser sends the origin of the page that holds a form: nobody else's signs people in.
+        refuse_foreign_pages(request.headers, loopback=True)
+    except ForeignPage as page:
+        return web.Response(status=403, text=f"{page}\n")
+    headers = forwarded(request.headers, request.remote)
+    del headers[hdrs.HOST]  # the emulator finds an API by its path, unless the host names another
+    headers.update(target.headers)
+    query = request.rel_url.raw_query_string
+    url = URL(f"{target.url}?{query}" if query else target.url, encoded=True)
+    return await relay_http(request, url, headers, target.answer_headers)
 
 
 def serve_page(request: web.Request) -> web.StreamResponse:
@@ -219,6 +252,10 @@ def serve_page(request: web.Request) -> web.StreamResponse:
     if request.method not in ("GET", "HEAD"):
         headers["Allow"] = "GET, HEAD"
         return web.Response(status=405, text="Only GET and HEAD.\n", headers=headers)
+    if request.rel_url.raw_path == ACCESS_FILE:
+        headers["Cache-Control"] = "no-cache"
+        body = describe_access(request.app[ACCOUNTS], request.headers[hdrs.HOST])
+        return web.Response(body=body, content_type="application/json", headers=headers)
     file = find_file(request.app[DIST], request.path)
     if file is None:
         return web.Response(status=404, text="There is no such file.\n", headers=headers)
@@ -244,16 +281,33 @@ class PageFile(web.FileResponse):
             raise ConnectionResetError("nobody reads the page") from None
 
 
-async def relay_http(request: web.Request) -> web.StreamResponse:
-    """Relay a request to the service and its answer back, both in a stream."""
+async def relay_http(
+    request: web.Request,
+    url: URL,
+    sent: CIMultiDict[str],
+    answered: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Relay a request and its answer back, both in a stream.
+
+    Args:
+        request: the client's.
+        url: where it is sent.
+        sent: the headers with which it is sent.
+        answered: further headers of an answer of the emulator. Its headers of CORS, by which
+            pages of all origins could read it, are dropped.
+    """
     response: web.StreamResponse | None = None
     pace = MinimumRate(BODY_RATE, STUCK_SECONDS)
     body = enforce_rate(request.content.iter_any(), pace) if request.body_exists else None
+
+    def is_dropped(name: str) -> bool:
+        return answered is not None and name.lower().startswith("access-control-")
+
     try:
         async with request.app[CLIENT].request(
             request.method,
-            _service_url(request),
-            headers=forwarded(request.headers, request.remote),
+            url,
+            headers=sent,
             data=body,
             allow_redirects=False,
             timeout=ClientTimeout(total=None, sock_connect=5.0, sock_read=STUCK_SECONDS),
@@ -261,8 +315,9 @@ async def relay_http(request: web.Request) -> web.StreamResponse:
             headers = CIMultiDict(
                 (name, value)
                 for name, value in answer.headers.items()
-                if name.lower() not in HOP_BY_HOP
+                if name.lower() not in HOP_BY_HOP and not is_dropped(name)
             )
+            headers.update(answered or {})
             response = web.StreamResponse(
                 status=answer.status, reason=answer.reason, headers=headers
             )
@@ -295,13 +350,8 @@ async def relay_socket(request: web.Request) -> web.StreamResponse:
                 compress=0,
                 decode_text=False,
             )
-    except WSServerHandshakeError as refusal:
-        wait = refusal.headers.get(hdrs.RETRY_AFTER) if refusal.headers else None
-        return web.Response(
-            status=refusal.status,
-            text=f"The service answered: {refusal.message}\n",
-            headers={hdrs.RETRY_AFTER: wait} if wait else None,
-        )
+    except HandshakeRefused as refusal:
+        return web.Response(status=refusal.status, body=refusal.body, headers=dict(refusal.headers))
     except (ClientError, TimeoutError):
         return _service_away()
 
@@ -393,11 +443,17 @@ def _cut_later(request: web.Request) -> None:
 # --- the server ---------------------------------------------------------------------------
 
 
-def application(*, dist: Path, service: str) -> web.Application:
-    """Return the edge of a service at `service`, e.g. `http://127.0.0.1:8081`."""
+def application(
+    *, dist: Path, service: str, accounts: EdgeAccounts | None = None
+) -> web.Application:
+    """Return the edge of a service at `service`, e.g. `http://127.0.0.1:8081`.
+
+    Without `accounts` everybody may do everything.
+    """
     app = web.Application()
     app[DIST] = dist
     app[SERVICE] = service.rstrip("/")
+    app[ACCOUNTS] = accounts
     app[LIMITS] = EdgeLimits(
         connections=ConnectionLimit(affordable_connections(CONNECTIONS, each=2)),
         patience=STUCK_SECONDS,
@@ -444,12 +500,41 @@ def _connection(address: AddrInfoType) -> socket.socket:
     return small_buffers(socket.socket(family, kind, protocol))
 
 
+class HandshakeRefused(Exception):
+    """The service refused a WebSocket before the upgrade."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+async def keep_refusal(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request of the edge; read the body of a refused handshake, which aiohttp drops.
+
+    Raises:
+        HandshakeRefused: the request was a handshake, and the service refused it.
+    """
+    answer = await handler(request)
+    is_handshake = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+    if not is_handshake or answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        return answer
+    async with answer:
+        body = b""
+        while len(body) < MAX_REFUSAL and (chunk := await answer.content.read(MAX_REFUSAL)):
+            body += chunk
+    headers = {name: answer.headers[name] for name in REFUSAL_HEADERS if name in answer.headers}
+    raise HandshakeRefused(answer.status, headers, body)
+
+
 async def _client(app: web.Application) -> AsyncIterator[None]:
     async with ClientSession(
         connector=TCPConnector(limit=0, socket_factory=_connection),
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=None, sock_connect=5.0),
         auto_decompress=False,
+        middlewares=(keep_refusal,),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     ) as session:
         app[CLIENT] = session

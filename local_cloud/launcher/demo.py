@@ -26,7 +26,9 @@ from pathlib import Path
 from aiohttp import web
 
 from local_cloud import ROOT, logs
+from local_cloud.accounts.setup import Accounts, set_up
 from local_cloud.edge import server
+from local_cloud.edge.accounts import EdgeAccounts
 from local_cloud.errors import InvalidSettings, LaunchError
 from local_cloud.launcher.account import find_account
 from local_cloud.launcher.data_folder import (
@@ -57,6 +59,9 @@ EDGE_SHUTDOWN_SECONDS = 1.0
 
 #: How often the free disk is checked, seconds.
 DISK_SECONDS = 5.0
+
+#: Where the emulator shows the mail that AWS would send.
+MAIL = "/_ministack/ses/messages"
 
 EXIT_FORCED = 130
 
@@ -115,6 +120,13 @@ class Demo:
         await self._start(stack, emulator, "AWS emulator")
         stack.push_async_callback(emulator.settle)
 
+        accounts = None
+        if plan.has_accounts:
+            print_line("Setting up the accounts ...")
+            port = listener.getsockname()[1]
+            page = [f"http://{name}:{port}" for name in (HOST, "localhost")]
+            accounts = await asyncio.to_thread(set_up, emulator.cloud, folder, page)
+
         emulated = emulator.cloud.environment()
         recordings.configure(emulated, emulator.resources)
         names = {
@@ -150,8 +162,10 @@ class Demo:
                 "TABLE_NAME": emulator.resources.table_name,
                 "OUTBOX_PATH": str(folder / "outbox.db"),
             },
+            access_table=accounts.table if accounts else None,
         )
-        runner = await stack.enter_async_context(_edge(service.url))
+        edge = _edge(service.url, accounts.edge if accounts else None)
+        runner = await stack.enter_async_context(edge)
         watching = [
             asyncio.create_task(_show_errors("service", service.log)),
             asyncio.create_task(_show_errors("transcriber", recordings.log)),
@@ -165,6 +179,8 @@ class Demo:
 
         stack.callback((await server.listen(runner, listener)).close)
         self._print_ready(url, emulator, shell)
+        if accounts:
+            _print_accounts(accounts, emulator.cloud.endpoint)
         await _first_failure(
             *(keep_running(part, print_line) for part in parts), _start_and_keep(recordings)
         )
@@ -210,6 +226,16 @@ class Demo:
         """End every process at once."""
         for part in self._parts:
             part.kill()
+
+
+def _print_accounts(accounts: Accounts, endpoint: str) -> None:
+    width = max(len(person.email) for person in accounts.people)
+    for number, person in enumerate(accounts.people):
+        title = "  Sign in: " if not number else " " * 11
+        what = "administrator" if person.is_administrator else "member"
+        print_line(f"{title}{person.email:{width}}  {person.password}  ({what})")
+    print_line(f"           These passwords are kept in {_relative(accounts.file)}.")
+    print_line(f"           Nobody sends invitations: {endpoint}{MAIL} has them.")
 
 
 async def _show_errors(name: str, log: Path) -> None:
@@ -260,9 +286,10 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _edge(service: str) -> AsyncIterator[web.AppRunner]:
+async def _edge(service: str, accounts: EdgeAccounts | None) -> AsyncIterator[web.AppRunner]:
     runner = server.runner(
-        server.application(dist=DIST, service=service), shutdown_timeout=EDGE_SHUTDOWN_SECONDS
+        server.application(dist=DIST, service=service, accounts=accounts),
+        shutdown_timeout=EDGE_SHUTDOWN_SECONDS,
     )
     await runner.setup()
     try:

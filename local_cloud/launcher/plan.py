@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from local_cloud.errors import LaunchError
 from local_cloud.launcher.account import AwsAccount
+from local_cloud.launcher.preflight import ACCOUNTS
 from speech.engines.embedded import BEST, FALLBACK, choose_embedded
 from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.registry import ENGINES
@@ -50,6 +51,8 @@ class DemoPlan:
     engine: str
     #: Whether an Amazon Transcribe of the demo's own is started.
     local_transcribe: bool
+    #: Whether people sign in.
+    has_accounts: bool
     #: Whether the service is given the user's AWS credentials.
     own_account: bool
     #: Settings of the service, without the addresses of the other parts.
@@ -111,6 +114,7 @@ def make_plan(
     return DemoPlan(
         engine=engine,
         local_transcribe=transcribe is not None and transcribe.is_local,
+        has_accounts=environment.get("ACCESS") == ACCOUNTS,
         own_account=translator == AMAZON or (transcribe is not None and transcribe.own_account),
         settings=settings,
         notes=(

@@ -30,6 +30,9 @@ from translation.names import TranslatorName
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
+#: Values of `ACCESS`: everybody may do everything, or people sign in.
+OPEN: Final = "open"
+ACCOUNTS: Final = "accounts"
 TRANSLATORS: Final[tuple[str, ...]] = get_args(TranslatorName)
 #: Files that every folder with a model in CTranslate2's format has.
 MODEL_FILES: Final = ("model.bin", "config.json")
@@ -49,14 +52,7 @@ def problems(environment: Mapping[str, str]) -> Problems:
         found["PORT"] = str(error)
     if problem := folder_problem(data_folder(environment)):
         found["LOCAL_DIR"] = problem
-    if (engine := environment.get("ENGINE") or ENGINES[0]) not in ENGINES:
-        found["ENGINE"] = f"ENGINE={engine}: the engines are {_listed(ENGINES)}."
-        if "whisper" in engine.lower():
-            found["ENGINE"] += (
-                " Whisper transcribes recordings, not streams: MODEL=/path/to/model make demo"
-            )
-    if (translator := environment.get("TRANSLATOR") or TRANSLATORS[0]) not in TRANSLATORS:
-        found["TRANSLATOR"] = f"TRANSLATOR={translator}: it can be {_listed(TRANSLATORS, 'or')}."
+    found |= _find_wrong_choices(environment)
     if (model := environment.get("MODEL")) and (problem := model_problem(model)):
         found["MODEL"] = problem
     files = [ROOT / name for name in CDK_FILES]
@@ -67,6 +63,25 @@ def problems(environment: Mapping[str, str]) -> Problems:
             read_object(file)
         except WrongFile as error:
             found[file.name] = f"{error} ({file.parent})."
+    return found
+
+
+def _find_wrong_choices(environment: Mapping[str, str]) -> Problems:
+    """Return the problems of settings that have one of a few values."""
+    found: Problems = {}
+    if (engine := environment.get("ENGINE") or ENGINES[0]) not in ENGINES:
+        found["ENGINE"] = f"ENGINE={engine}: the engines are {_listed(ENGINES)}."
+        if "whisper" in engine.lower():
+            found["ENGINE"] += (
+                " Whisper transcribes recordings, not streams: MODEL=/path/to/model make demo"
+            )
+    if (access := environment.get("ACCESS") or OPEN) not in (OPEN, ACCOUNTS):
+        found["ACCESS"] = (
+            f"ACCESS={access}: it can be {OPEN}, where everybody who reaches the page may do "
+            f"everything, or {ACCOUNTS}, where people sign in."
+        )
+    if (translator := environment.get("TRANSLATOR") or TRANSLATORS[0]) not in TRANSLATORS:
+        found["TRANSLATOR"] = f"TRANSLATOR={translator}: it can be {_listed(TRANSLATORS, 'or')}."
     return found
 
 

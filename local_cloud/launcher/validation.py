@@ -66,7 +66,7 @@ _REMOVED: Final = {
     "TRANSCRIBE_TRANSPORT": "Amazon Transcribe is reached over WebSocket, port 8443, only",
 }
 #: Settings of the launcher and of the client.
-_OTHERS: Final = ("LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
+_OTHERS: Final = ("ACCESS", "LOCAL_DIR", "CLOUDSCRIBE_URL", "CONVERSATIONS_TABLE")
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
@@ -154,7 +154,8 @@ def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None)
         if plan.local_transcribe:
             child["TRANSCRIBE_ENDPOINT"] = _URL
     child |= {"QUEUE_URL": _URL, "TABLE_NAME": _NAME, "OUTBOX_PATH": _NAME}
-    child = service_environment(child, port=1)
+    has_accounts = plan is not None and plan.has_accounts
+    child = service_environment(child, port=1, access_table=_NAME if has_accounts else None)
     settings, problems = parse(ecs_service.settings.Settings, child)
     if settings is None or plan is None:
         return problems

@@ -314,7 +314,10 @@ async def test_the_service_sees_host_origin_and_the_client_of_a_socket(behind: B
 
 async def test_a_refused_upgrade_keeps_its_status_and_when_to_come_back(behind: Behind) -> None:
     async def service(_: web.Request) -> web.StreamResponse:
-        raise web.HTTPTooManyRequests(headers={"Retry-After": "7"})
+        raise web.HTTPTooManyRequests(
+            text='{"reason":"busy"}',
+            headers={"Retry-After": "7", "Content-Type": "application/problem+json"},
+        )
 
     async with behind(service) as front:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
@@ -322,6 +325,14 @@ async def test_a_refused_upgrade_keeps_its_status_and_when_to_come_back(behind: 
         assert refusal.value.status == 429
         assert refusal.value.headers is not None
         assert refusal.value.headers["Retry-After"] == "7"
+        handshake = (
+            f"GET /api/x HTTP/1.1\nHost: 127.0.0.1:{front.port}\nConnection: Upgrade, close\n"
+            "Upgrade: websocket\nSec-WebSocket-Version: 13\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
+        )
+        answer = await front.raw(handshake)
+        assert b"application/problem+json" in answer
+        assert answer.endswith(b'{"reason":"busy"}')
 
 
 async def test_the_services_close_reaches_the_client_with_code_and_reason(behind: Behind) -> None:

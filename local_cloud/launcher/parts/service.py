@@ -15,10 +15,16 @@ DRAIN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 8.0
 
 
-def service_environment(environment: Mapping[str, str], port: int) -> dict[str, str]:
-    """Return the whole environment of a service that listens on a port of this machine."""
+def service_environment(
+    environment: Mapping[str, str], port: int, access_table: str | None = None
+) -> dict[str, str]:
+    """Return the whole environment of a service that listens on a port of this machine.
+
+    Without a table of rights everybody may do everything, whatever the user's shell says.
+    """
     return {
         **environment,
+        "ACCESS_TABLE": access_table or "",
         "DRAIN_SECONDS": environment.get("DRAIN_SECONDS") or f"{DRAIN_SECONDS:g}",
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -32,9 +38,16 @@ class ServicePart(Program):
 
     name = "The service"
 
-    def __init__(self, *, log: Path, port: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        log: Path,
+        port: int,
+        environment: Mapping[str, str],
+        access_table: str | None = None,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = service_environment(environment, port)
+        self._environment = service_environment(environment, port, access_table)
         drain_seconds = float(self._environment["DRAIN_SECONDS"])
         super().__init__(log=log, grace=drain_seconds + CLOSE_SECONDS)
 

@@ -34,6 +34,18 @@ def test_an_invalid_port_is_refused(port: str) -> None:
         chosen_port({"PORT": port})
 
 
+@pytest.mark.parametrize("access", ["", "open", "accounts"])
+def test_an_environment_is_open_or_has_accounts(access: str) -> None:
+    assert preflight.problems({"ACCESS": access}) == {}
+
+
+@pytest.mark.parametrize("access", ["closed", "Accounts", "accounts ", "1"])
+def test_another_access_is_refused_with_what_it_can_be(access: str) -> None:
+    [text] = preflight.problems({"ACCESS": access}).values()
+    assert text.startswith(f"ACCESS={access}: it can be open,")
+    assert "accounts" in text
+
+
 def test_only_one_copy_uses_a_folder_and_the_next_may_come_after_it(tmp_path: Path) -> None:
     with lock_folder(tmp_path) as lock:
         lock.write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:8080"}))

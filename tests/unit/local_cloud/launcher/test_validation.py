@@ -22,6 +22,7 @@ pytestmark = pytest.mark.unit
 #: What the demo decides about the service, whatever the environment sets.
 THE_DEMOS = frozenset(
     {
+        "ACCESS_TABLE",
         "EDGE_SECRET",
         "HOST",
         "OUTBOX_PATH",
