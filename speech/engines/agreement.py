@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-#: Seconds of audio between two guesses that are compared, at least. Of the words that were marked in
-#: 69 recordings, 7.5 % changed with 0.5, and 5.4 % of an eighth fewer with 0.8.
+#: Seconds of audio between two guesses that are compared, at least. In 69 recordings 78 of 1,039
+#: words that were marked changed with 0.5, and 49 of 912 with 0.8.
 APART: Final = 0.8
 
 

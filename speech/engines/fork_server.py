@@ -43,8 +43,10 @@ from speech.engines.errors import EngineError
 from speech.pcm import BYTES_PER_SECOND
 
 READY = "ready"
-#: Audio that waits is passed to a recogniser together, up to about so much, bytes.
-_MOST_AUDIO: Final = BYTES_PER_SECOND
+#: Audio that waits is passed to a recogniser together, up to about so much, bytes: as much as may
+#: wait (`Policy.max_backlog`). It makes one partial of it at most, so whoever is behind makes fewer
+#: partials, and catches up.
+_MOST_AUDIO: Final = 5 * BYTES_PER_SECOND
 
 
 def main(control_fd: int, spec: ModelSpec, niceness: int) -> None:
