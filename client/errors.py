@@ -8,6 +8,7 @@
     +-- Refused             5  the service refused, and gave a reason
     +-- EndedByService      5  the service ended the stream before the audio did
     +-- AccessRefused       5  AWS denies access to the bucket or table, or there is none
+    +-- NotSignedIn         5  the site has accounts, and nobody is signed in there
     +-- AlreadyThere        5  another recording has that key in the bucket
     +-- ConnectionLost      6  the stream broke off before `closed`
     +-- OutputFailed        7  the output cannot be written
@@ -119,6 +120,12 @@ class FileFailed(OutputFailed):
 
 class AccessRefused(ClientError):
     """AWS denies access: there are no credentials, no rights, or no such bucket or table."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class NotSignedIn(ClientError):
+    """The site has accounts, and nobody is signed in there, or the sign-in failed."""
 
     exit_code = ExitCode.REFUSED
 

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from client.accounts.credentials import ShareLink
 from client.audio_files import read_header
-from client.cli import vocabularies
+from client.cli import accounts, vocabularies
 from client.cli.captions import CaptionPrinter
 from client.cli.conversation import transcript
 from client.cli.options import EPILOG
@@ -62,6 +63,14 @@ Interim = Annotated[
 Conversation = Annotated[
     str | None, typer.Option(help="Conversation to stream into; default: a new one.")
 ]
+LinkUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--link",
+        envvar="CLOUDSCRIBE_LINK",
+        help="A share link, in place of URL and conversation.",
+    ),
+]
 SpeakerName = Annotated[str | None, typer.Option("--speaker", help="Name that viewers see.")]
 LanguageTag = Annotated[
     str | None, typer.Option(help="Language that is spoken, as a BCP 47 tag such as en-US.")
@@ -96,6 +105,7 @@ async def stream(
     ] = True,
     sample_rate: Annotated[int, typer.Option(help="Sample rate to send, Hz.")] = SAMPLE_RATE,
     channels: Annotated[int, typer.Option(min=1, max=2, help="Channels to send.")] = 1,
+    link: LinkUrl = None,
     separate_channels: Annotated[
         bool,
         typer.Option(
@@ -132,6 +142,8 @@ async def stream(
         url,
         parameters,
         frames,
+        link=link,
+        title=file.stem,
         printer=Printer(as_json=as_json),
         interim_results=interim_results,
         paced=real_time,
@@ -147,6 +159,7 @@ async def mic(
     conversation: Conversation = None,
     speaker: SpeakerName = None,
     language: LanguageTag = None,
+    link: LinkUrl = None,
     device: Annotated[
         str | None, typer.Option(help="Number of the microphone, or a part of its name.")
     ] = None,
@@ -177,6 +190,8 @@ async def mic(
             url,
             parameters,
             microphone.record(),
+            link=link,
+            title="Microphone",
             printer=printer,
             interim_results=interim_results,
             paced=False,  # a microphone keeps its own time
@@ -192,9 +207,12 @@ async def mic(
 @app.command(epilog=EXIT_CODES)
 @asyncio_command
 async def watch(
-    conversation: Annotated[str, typer.Argument(help="The conversation to follow.")],
+    conversation: Annotated[
+        str | None, typer.Argument(help="The conversation to follow; with --link none.")
+    ] = None,
     *,
     url: Url = DEFAULT_URL,
+    link: LinkUrl = None,
     language: Annotated[
         str | None,
         typer.Option(
@@ -215,10 +233,16 @@ async def watch(
     def announce_retry(error: ClientError, delay: float) -> None:
         printer.print_note(f"{error}; connecting again in {delay:.1f} s")
 
-    parameters = connect_parameters(conversation, language=language)
+    shared = None if link is None else ShareLink.parse(link)
+    wanted = conversation if shared is None else shared.conversation_id
+    if wanted is None:
+        raise UsageError("give the conversation to follow, or --link")
+    parameters = connect_parameters(wanted, language=language)
+    _, tickets = await accounts.find_tickets(url, wanted, "read", shared, "")
     news = follow(
-        url,
+        url if shared is None else shared.base,
         parameters,
+        ticket=tickets.get,
         on_retry=announce_retry,
         on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
     )
@@ -293,6 +317,11 @@ async def languages(
     return ExitCode.OK
 
 
+for ask in (accounts.login, accounts.logout, accounts.whoami):
+    app.command(epilog=EXIT_CODES)(asyncio_command(ask))
+app.add_typer(accounts.conversations, name="conversations")
+app.add_typer(accounts.share, name="share")
+app.add_typer(accounts.keys, name="keys")
 for command in (upload, status, fetch, transcript):
     app.command(epilog=EPILOG)(command)
 app.add_typer(vocabularies.app, name="vocabulary")
@@ -303,6 +332,8 @@ async def _speak(
     parameters: TranscribeParameters,
     frames: AsyncGenerator[bytes, None],
     *,
+    link: str | None,
+    title: str,
     printer: Printer,
     interim_results: bool,
     paced: bool,
@@ -313,10 +344,18 @@ async def _speak(
     Raises:
         ClientError: see `client.errors`.
     """
+    shared = None if link is None else ShareLink.parse(link)
+    conversation, tickets = await accounts.find_tickets(
+        url, parameters.conversation_id, "speak", shared, title
+    )
+    parameters = parameters.model_copy(update={"conversation_id": conversation})
+    base = url if shared is None else shared.base
     cancel = _cancel_this_task()
     captions = CaptionPrinter(printer, interim_results=interim_results)
     with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
-        async with Speaker(url, parameters, interim_results=interim_results) as speaker:
+        async with Speaker(
+            base, parameters, interim_results=interim_results, ticket=tickets.get
+        ) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
             stream = AudioStream(speaker, frames, audio=audio, paced=paced)
             interrupts = 0

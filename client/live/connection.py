@@ -15,7 +15,7 @@ import asyncio
 import json
 import socket
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,7 +25,7 @@ import aiohttp
 from pydantic import ValidationError
 from yarl import URL
 
-from client.errors import ConnectionLost, NoConnection, Refused
+from client.errors import ConnectionLost, NoConnection, NotSignedIn, Refused
 from client.live.endpoints import live_url
 from transcripts import protocol
 from transcripts.protocol import (
@@ -60,13 +60,24 @@ class Received:
     message: Message
 
 
+#: Returns the ticket of the next connection; None where none is needed.
+TicketSource: TypeAlias = Callable[[], Awaitable[str | None]]
+
+SIGN_IN_FIRST = "Sign in first: `python -m client login`."
+
+
+async def no_ticket() -> None:
+    """Return no ticket, for a site that is open."""
+
+
 class LiveConnection:
     """A WebSocket of the live protocol. Enter it to connect, iterate it for messages."""
 
     _socket: aiohttp.ClientWebSocketResponse
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, ticket: TicketSource = no_ticket) -> None:
         self.url = url
+        self._ticket = ticket
         self._resources = AsyncExitStack()
         self._tcp: list[socket.socket] = []
 
@@ -108,6 +119,7 @@ class LiveConnection:
                 return
 
     async def _open(self) -> None:
+        ticket = await self._ticket()
         self._resources.callback(self._cut)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=self._tcp_socket),
@@ -117,11 +129,15 @@ class LiveConnection:
         await self._resources.enter_async_context(session)
         try:
             self._socket = await session.ws_connect(
-                self.url, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS)
+                self.url,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                headers={} if ticket is None else {"Authorization": f"Bearer {ticket}"},
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise _too_many(error) from error
+            if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+                raise NotSignedIn(f"{self._place} asks for a right. {SIGN_IN_FIRST}") from error
             raise NoConnection(
                 f"{self._place} answers, but not as this service does: HTTP {error.status}"
             ) from error
@@ -186,9 +202,14 @@ class Speaker(LiveConnection):
     ready: Ready
 
     def __init__(
-        self, base: str, parameters: TranscribeParameters, *, interim_results: bool = True
+        self,
+        base: str,
+        parameters: TranscribeParameters,
+        *,
+        interim_results: bool = True,
+        ticket: TicketSource = no_ticket,
     ) -> None:
-        super().__init__(live_url(base, parameters))
+        super().__init__(live_url(base, parameters), ticket)
         self._interim_results = interim_results
 
     async def send(self, pcm: bytes) -> None:
@@ -228,8 +249,10 @@ class Speaker(LiveConnection):
 class Viewer(LiveConnection):
     """A subscriber of a conversation. The first message is a snapshot; there is no last one."""
 
-    def __init__(self, base: str, parameters: ConnectParameters) -> None:
-        super().__init__(live_url(base, parameters))
+    def __init__(
+        self, base: str, parameters: ConnectParameters, ticket: TicketSource = no_ticket
+    ) -> None:
+        super().__init__(live_url(base, parameters), ticket)
 
     async def _await_admission(self) -> None:
         """Nothing: the snapshot is the first message."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from client.errors import ClientError, ConnectionLost, NoConnection, Refused
-from client.live.connection import Viewer
+from client.live.connection import TicketSource, Viewer, no_ticket
 from foundation.backoff import backoff
 from transcripts.models import Utterance
 from transcripts.protocol import (
@@ -74,6 +74,7 @@ async def follow(
     *,
     on_retry: Callable[[ClientError, float], None] = lambda *_: None,
     on_connected: Callable[[Snapshot], None] = lambda _: None,
+    ticket: TicketSource = no_ticket,
 ) -> AsyncGenerator[News, None]:
     """Yield the captions of a conversation, each final once, and reconnect with backoff.
 
@@ -81,6 +82,7 @@ async def follow(
 
     `on_connected` gets each connection's first snapshot, before its new captions are yielded.
     `on_retry` gets the error that ended a connection, and the seconds until the next attempt.
+    `ticket` returns the ticket of each connection.
 
     Raises:
         NoConnection: the first connection could not be made. Later ones are retried for ever.
@@ -91,7 +93,7 @@ async def follow(
     failures = 0
     while True:
         try:
-            async with Viewer(base, parameters) as viewer:
+            async with Viewer(base, parameters, ticket) as viewer:
                 async for message in viewer:
                     ever_connected = True
                     failures = 0

@@ -27,6 +27,7 @@ starts at zero. This module implements once what all engines need:
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -296,8 +297,10 @@ class Recognition:
         # The finals of each channel so far, which is the number of its open segment.
         self._segments = [0] * options.channels
         self._speakers = 0  # numbers assigned so far
-        # The last result of each channel, where it is a partial.
-        self._partials: list[Result | None] = [None] * options.channels
+        # The last result of each channel, where it is a partial; and the channels whose partial an
+        # earlier session reported.
+        self._partials: dict[int, Result] = {}
+        self._orphans: set[int] = set()
         self._results: deque[Result] = deque()
         self._result_count = 0  # results so far, as a sign of activity
         self._failures = 0  # in a row, without audio settled in between
@@ -415,6 +418,7 @@ class Recognition:
             while not self._finished:
                 try:
                     await self._await_outcome(attempt)
+                    self._withdraw_orphans()
                     self._processed = self.written
                     self._finished = True
                 except EngineError as error:
@@ -422,7 +426,7 @@ class Recognition:
                     await attempt.session.close()
                     if not isinstance(error, SessionEnded):
                         self._count_failure(error)
-                    self._withdraw_partials()
+                    self._orphans = set(self._partials)
                     attempt = await self._open(first=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, `finished` raises it
             self._error = error
@@ -431,17 +435,19 @@ class Recognition:
             self._readable.set()
             self._drained.set()
 
-    def _withdraw_partials(self) -> None:
-        """Withdraw what is shown and not final.
+    def _withdraw_orphans(self, before: float = math.inf) -> None:
+        """Withdraw partials of an earlier session that end before a time, seconds.
 
-        A session that hears the same audio again need not report it again, because partials depend
-        on how audio is cut; then nobody else would withdraw it.
+        A session that hears the same audio again mostly reports it again. But partials depend on
+        how audio is cut, so it may also find no words, and nobody else would withdraw the partial.
         """
-        for channel, partial in enumerate(self._partials):
-            if partial is not None:
-                self._partials[channel] = None
-                self._segments[channel] = partial.segment + 1
-                self._on_result(replace(partial, is_final=True, text="", words=()))
+        for channel in [each for each in self._orphans if self._partials[each].end < before]:
+            self._orphans.discard(channel)
+            partial = self._partials.pop(channel)
+            self._segments[channel] = partial.segment + 1
+            if self._attempt is not None:
+                self._attempt.skip_segment(channel)
+            self._on_result(replace(partial, is_final=True, text="", words=()))
 
     async def _await_outcome(self, attempt: _Attempt) -> None:
         """Wait for the end of `attempt`.
@@ -531,6 +537,8 @@ class Recognition:
         """Record the progress; see `SessionEvents`, but on the stream's timeline."""
         self._processed = processed
         self._high_water_bytes = self._compute_high_water(processed)
+        if self._orphans:
+            self._withdraw_orphans(before=settled)
         if settled > self._settled:
             self._settled = settled
             if self._replay_buffer.drop(_frames(settled)):
@@ -543,8 +551,10 @@ class Recognition:
         self._result_count += 1
         if result.speaker_number is not None:
             self._speakers = max(self._speakers, result.speaker_number + 1)
-        self._partials[result.channel] = None if result.is_final else result
+        self._orphans.discard(result.channel)
+        self._partials[result.channel] = result
         if result.is_final:
+            del self._partials[result.channel]
             self._segments[result.channel] = result.segment + 1
             self._replay_buffer.settle(result.channel, _frames(result.end))
         self._on_result(result)
@@ -581,8 +591,12 @@ class _Attempt:
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognition = recognition
         self._start = start
-        self._segments = segments
+        self._segments = list(segments)
         self._speakers = speakers
+
+    def skip_segment(self, channel: int) -> None:
+        """Leave out the number of a segment that an earlier session had begun."""
+        self._segments[channel] += 1
 
     def progressed(self, processed: float, settled: float) -> None:
         if self.is_live:

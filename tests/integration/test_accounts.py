@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import stat
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +18,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from client.errors import ExitCode
+from local_cloud import ROOT
 from local_cloud.accounts.setup import SOURCES
 from local_cloud.launcher.demo import DIST
 from tests.support.demo import RunningDemo, free_port, ready_demo, still_alive
+from tests.support.recordings import silence, wav
 from tests.support.sign_in import SignIn
 
 pytestmark = [
@@ -176,6 +181,76 @@ async def test_a_conversation_is_shared_heard_and_taken_away_and_nothing_secret_
 def read_logs(folder: Path) -> str:
     """Return all logs of a demo."""
     return "".join(path.read_text(errors="replace") for path in folder.rglob("*.log"))
+
+
+async def test_the_client_signs_in_shares_streams_and_watches(tmp_path: Path) -> None:
+    """The way of a person with a terminal and a browser, and of a guest with a link."""
+    async with ready_demo(tmp_path, access="accounts") as demo, aiohttp.ClientSession() as client:
+        await demo.until("Nobody sends invitations")
+
+        async def run(*arguments: str, home: str = "ada", **variables: str) -> tuple[int, str, str]:
+            process = await start_client(demo, tmp_path / home, *arguments, **variables)
+            output, errors = await process.communicate()
+            return process.returncode or 0, output.decode().strip(), errors.decode()
+
+        assert (await run("whoami"))[0] == ExitCode.REFUSED
+        signing_in = await start_client(demo, tmp_path / "ada", "login", "--no-browser")
+        assert signing_in.stderr is not None
+        await signing_in.stderr.readline()
+        address = (await signing_in.stderr.readline()).decode().strip()
+        way = await SignIn.at(demo.url, client)
+        form = await way.open(address)
+        back = await way.submit(form, "ada@example.com", passwords(demo)["ada@example.com"])
+        async with client.get(back.headers["Location"].replace("state=", "state=x")) as strange:
+            assert strange.status == 400
+        async with client.get(back.headers["Location"]) as done:
+            assert done.status == 200
+            assert "code" not in await done.text()
+        assert await signing_in.wait() == ExitCode.OK
+
+        assert "administrator" in (await run("whoami"))[1]
+        conversation = (await run("conversations", "create", "Stand-up"))[1]
+        assert "Stand-up" in (await run("conversations", "list"))[1]
+        link = (await run("share", "make", conversation, "--label", "hall"))[1]
+        code, key, _ = await run("keys", "make", "--scope", "speak", "--scope", "read")
+        assert (code, key[:4]) == (ExitCode.OK, "csk_")
+
+        watching = await start_client(demo, tmp_path / "guest", "watch", "--link", link)
+        assert watching.stderr is not None
+        await watching.stderr.readline()  # connected
+        code, said, _ = await run(
+            *("stream", str(wav(tmp_path / "talk.wav", silence(3))), "--fast"),
+            *("--conversation", conversation),
+            home="program",
+            CLOUDSCRIBE_API_KEY=key,
+        )
+        assert (code, bool(said)) == (ExitCode.OK, True)
+        assert watching.stdout is not None
+        async with asyncio.timeout(20):
+            assert said.splitlines()[0] in (await watching.stdout.readline()).decode()
+        link_id = (await run("share", "list", conversation))[1].split()[0]
+        assert (await run("share", "revoke", conversation, link_id))[0] == ExitCode.OK
+        async with asyncio.timeout(REVOKED_SECONDS):
+            assert await watching.wait() == ExitCode.REFUSED
+        code, _, errors = await run("watch", "--link", link, home="guest")
+        assert code == ExitCode.REFUSED
+        assert "link_invalid" in errors
+        assert "Signed out" in (await run("logout"))[1]
+        assert (await run("whoami"))[0] == ExitCode.REFUSED
+
+
+async def start_client(
+    demo: RunningDemo, home: Path, *arguments: str, **variables: str
+) -> asyncio.subprocess.Process:
+    await asyncio.to_thread(home.mkdir, exist_ok=True)
+    known = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "client", *arguments),
+        cwd=ROOT,
+        env=known | {"HOME": str(home), "CLOUDSCRIBE_URL": demo.url} | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
 
 
 async def test_a_second_start_is_quick_and_keeps_people_and_conversations(tmp_path: Path) -> None:

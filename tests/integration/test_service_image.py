@@ -149,6 +149,7 @@ async def test_nothing_is_in_it_that_only_serves_to_make_it(container: Container
     assert sorted(rooms.split()) == [
         "LICENSE",
         "NOTICE",
+        "access",
         "ecs_service",
         "foundation",
         "speech",

@@ -69,6 +69,11 @@ class SignIn:
         ) as answer:
             return await _read(answer)
 
+    async def open(self, address: str) -> Answer:
+        """Open an address that somebody else made."""
+        async with self.client.get(address, allow_redirects=False) as answer:
+            return await _read(answer)
+
     async def submit(
         self, form: Answer, email: str, password: str, origin: str | None = None
     ) -> Answer:

@@ -357,20 +357,46 @@ def test_an_outage_of_all_streams_together_costs_none_of_them() -> None:
     assert took == pytest.approx(499 / 20, abs=1.0)
 
 
-async def test_a_partial_of_a_session_that_died_is_withdrawn() -> None:
+@pytest.mark.parametrize(
+    ("settled", "expected"),
+    [
+        # It takes the same audio for noise, and the words come later.
+        (0.6, [(0, False, "You"), (0, True, ""), (1, True, "Hello")]),
+        # It recognises the same utterance again, which keeps its number.
+        (0.4, [(0, False, "You"), (0, True, "Hello")]),
+    ],
+)
+async def test_a_partial_of_a_session_that_died_is_withdrawn_if_the_next_passes_it(
+    settled: float, expected: list[tuple[int, bool, str]]
+) -> None:
     engine = FakeEngine()
     async with recognition_of(engine) as recognition:
         recognition.write(SECOND)
         first = await engine.session()
         first.events.recognised(Result(0, is_final=False, text="You", start=0.0, end=0.5))
         first.events.failed(EngineCrashed("cut"))
-        second = await engine.session()  # takes the same audio for noise, or for other words
-        second.events.recognised(Result(0, is_final=True, text="Hello", start=0.0, end=0.6))
+        second = await engine.session()
+        second.events.progressed(settled, settled)
+        second.events.recognised(Result(0, is_final=True, text="Hello", start=0.6, end=0.9))
         second.events.finished()
 
         results = [(one.segment, one.is_final, one.text) for one in await rest_of(recognition)]
 
-    assert results == [(0, False, "You"), (0, True, ""), (1, True, "Hello")]
+    assert results == expected
+
+
+async def test_a_partial_of_a_session_that_died_is_withdrawn_at_the_end() -> None:
+    engine = FakeEngine()
+    async with recognition_of(engine) as recognition:
+        recognition.write(SECOND)
+        first = await engine.session()
+        first.events.recognised(Result(0, is_final=False, text="You", start=0.0, end=0.5))
+        first.events.failed(EngineCrashed("cut"))
+        (await engine.session()).events.finished()
+
+        results = [(one.segment, one.is_final, one.text) for one in await rest_of(recognition)]
+
+    assert results == [(0, False, "You"), (0, True, "")]
 
 
 async def test_people_of_different_sessions_never_share_a_label() -> None:

@@ -1,0 +1,1 @@
+"""Accounts: where to sign in, tokens and tickets. Where a site is open nothing of it is needed."""

@@ -1,0 +1,139 @@
+"""The credential with which the API of a site is asked, and tickets for its sockets."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from yarl import URL
+
+from access.messages import AccountAccess, IssuedTicket, NewTicket
+from access.secret import parse_secret
+from client.accounts.sign_in import refresh
+from client.accounts.sign_ins import SignIn, SignIns
+from client.accounts.site import Api, find_access, origin_of
+from client.errors import NotSignedIn, UsageError
+from client.live.connection import SIGN_IN_FIRST
+from transcripts.models import ConversationId
+
+#: The environment variable with an API key. An argument would be in the list of processes.
+KEY_VARIABLE: Final = "CLOUDSCRIBE_API_KEY"
+#: A ticket that ends so soon is not used again, seconds.
+_MARGIN: Final = 30.0
+_FRAGMENT: Final = re.compile(r"/c/([^/]+)/(csl_[a-z2-7_]+)")
+_conversation: TypeAdapter[str] = TypeAdapter(ConversationId)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareLink:
+    """A share link: the site, the conversation, and the secret."""
+
+    base: str
+    conversation_id: str
+    secret: str
+
+    @classmethod
+    def parse(cls, text: str) -> ShareLink:
+        """Return the link in a URL such as `https://captions.example.com/#/c/ID/csl_...`.
+
+        Raises:
+            UsageError: it is not one. The message does not quote it.
+        """
+        none = UsageError("--link: this is not a share link, which has #/c/ and csl_")
+        try:
+            url = URL(text)
+            found = _FRAGMENT.fullmatch(url.fragment)
+            base = str(url.origin())
+            conversation_id = _conversation.validate_python(found[1] if found else "")
+        except (ValueError, ValidationError):
+            raise none from None
+        if found is None or parse_secret("csl", found[2]) is None:
+            raise none
+        return cls(base, conversation_id, found[2])
+
+    @staticmethod
+    def format(base: str, conversation_id: str, secret: str) -> str:
+        """Return the URL to share."""
+        return f"{origin_of(base)}/#/c/{conversation_id}/{secret}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whoever uses this machine, at any site: an API key, or who is signed in."""
+
+    sign_ins: SignIns
+    key: str | None = None
+
+    async def api(self, base: str) -> Api | None:
+        """Return the API of a site, with our credential; None where the site is open.
+
+        Raises:
+            NotSignedIn: the site has accounts, and nobody is signed in there.
+            NoConnection: site or issuer do not answer.
+        """
+        access = await find_access(base)
+        if not isinstance(access, AccountAccess):
+            return None
+        if self.key:
+            return Api(base, self.key)
+        site = str(origin_of(base))
+        known = self.sign_ins.find(site)
+        if known is not None and not known.is_fresh:
+            known = await self._renew(access, site)
+        if known is None:
+            raise NotSignedIn(SIGN_IN_FIRST)
+        return Api(base, known.access_token)
+
+    async def _renew(self, access: AccountAccess, site: str) -> SignIn | None:
+        with self.sign_ins.alone():
+            known = self.sign_ins.find(site)  # another process may have renewed it meanwhile
+            if known is None or known.is_fresh:
+                return known
+            if known.refresh_token is None:
+                raise NotSignedIn(f"The sign-in is over. {SIGN_IN_FIRST}")
+            try:
+                tokens = await refresh(access, known.refresh_token)
+            except NotSignedIn:
+                self.sign_ins.keep(site, None)
+                raise NotSignedIn(f"The sign-in is over. {SIGN_IN_FIRST}") from None
+            renewed = SignIn.of(tokens, known)
+            self.sign_ins.keep(site, renewed)
+            return renewed
+
+
+class Tickets:
+    """Gets the tickets for one kind of socket of a conversation.
+
+    Args:
+        api: asked with the credential; None where the site is open.
+        conversation_id: the conversation.
+        action: to read or to speak.
+    """
+
+    def __init__(
+        self, api: Api | None, conversation_id: str, action: Literal["read", "speak"]
+    ) -> None:
+        self._api = api
+        self._wanted = NewTicket(conversation_id=conversation_id, action=action)
+        self._kept: tuple[str, float] | None = None
+
+    async def get(self) -> str | None:
+        """Return a ticket for the next connection; None where none is needed.
+
+        A ticket to read is used again while it lasts, so reconnecting asks for no new one.
+
+        Raises:
+            Refused: there is no right.
+            NoConnection: the API does not answer.
+        """
+        if self._api is None:
+            return None
+        if self._kept is not None and time.monotonic() < self._kept[1]:
+            return self._kept[0]
+        issued = await self._api.ask("POST", "/tickets", IssuedTicket, self._wanted)
+        if self._wanted.action == "read":
+            self._kept = issued.ticket, time.monotonic() + issued.seconds_left - _MARGIN
+        return issued.ticket

@@ -1,0 +1,129 @@
+"""What a site says of its accounts (`/access.json`), and its API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import aiohttp
+from pydantic import TypeAdapter, ValidationError
+from yarl import URL
+
+from access.messages import ROOT, AccountAccess, OpenAccess, Problem
+from client.errors import NoConnection, Refused
+from client.live.connection import CONNECT_SECONDS
+from client.live.endpoints import languages_url
+from transcripts.models import Model
+
+#: The most of an answer that is read, bytes; a page of conversations has some 100 kB.
+MOST_BYTES = 4 * 2**20
+
+_access: TypeAdapter[OpenAccess | AccountAccess] = TypeAdapter(OpenAccess | AccountAccess)
+_M = TypeVar("_M", bound=Model)
+_TIMEOUT = aiohttp.ClientTimeout(total=3 * CONNECT_SECONDS, connect=CONNECT_SECONDS)
+
+
+def origin_of(base: str) -> URL:
+    """Return the address of a site, such as `https://captions.example.com`.
+
+    Raises:
+        UsageError: `base` is not a URL of http, https, ws or wss.
+    """
+    return languages_url(base).origin()
+
+
+async def find_access(base: str) -> OpenAccess | AccountAccess:
+    """Return how a site is used. One that says nothing is open.
+
+    Raises:
+        NoConnection: it does not answer, or not in this form.
+        UsageError: `base` is not a URL.
+    """
+    url = origin_of(base) / "access.json"
+    status, body = await send("GET", url)
+    if status == HTTPStatus.NOT_FOUND:
+        return OpenAccess()
+    try:
+        if status != HTTPStatus.OK:
+            raise NoConnection(f"{url} answers HTTP {status}")
+        return _access.validate_json(body)
+    except ValidationError:
+        # A service without a page, or a page of before.
+        return OpenAccess()
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API of a site, asked with one credential."""
+
+    base: str
+    credential: str
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[_M],
+        body: Model | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> _M:
+        """Send a request and return the answer, as a `kind`.
+
+        Raises:
+            Refused: the API refuses it; the code is the problem's reason.
+            NoConnection: it does not answer, or not in this form.
+        """
+        answer = await self._send(method, path, body, query or {})
+        try:
+            return kind.model_validate_json(answer)
+        except ValidationError:
+            raise NoConnection(f"{origin_of(self.base)} answers in a form of its own") from None
+
+    async def order(self, method: str, path: str) -> None:
+        """Send a request whose answer does not matter; otherwise as `ask`."""
+        await self._send(method, path, None, {})
+
+    async def _send(
+        self, method: str, path: str, body: Model | None, query: Mapping[str, str]
+    ) -> bytes:
+        # A slash within a name is a part of the name.
+        url = (origin_of(self.base) / ROOT.strip("/")).joinpath(*path.strip("/").split("/"))
+        status, answer = await send(
+            method,
+            url.with_query(query),
+            headers={"Authorization": f"Bearer {self.credential}"},
+            json=None if body is None else body.model_dump(mode="json", by_alias=True),
+        )
+        if status < HTTPStatus.BAD_REQUEST:
+            return answer
+        try:
+            problem = Problem.model_validate_json(answer)
+        except ValidationError:
+            raise NoConnection(f"{url.origin()} answers HTTP {status}") from None
+        retryable = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+        raise Refused(problem.reason, problem.detail, retryable=retryable)
+
+
+async def send(method: str, url: URL, **arguments: Any) -> tuple[int, bytes]:
+    """Send a request; return status and body of the answer. Redirects are not followed.
+
+    Raises:
+        NoConnection: nobody answers, or with too much.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.request(method, url, allow_redirects=False, **arguments) as answer,
+        ):
+            body = bytearray()
+            async for piece in answer.content.iter_any():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise NoConnection(f"{url.origin()} answers with too much")
+            return answer.status, bytes(body)
+    except (aiohttp.ClientError, OSError) as error:
+        # Without the error's own text, which may quote the address.
+        reason = getattr(error, "os_error", None) or type(error).__name__
+        raise NoConnection(f"{url.origin()} does not answer: {reason}") from None
