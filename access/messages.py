@@ -32,6 +32,10 @@ from transcripts.models import ConversationId, Language, Model, Timestamp
 
 #: The path of the API at the page's address.
 ROOT: Final = "/api/app/v1"
+#: Where the browser of a person who signs in with a program comes back to. Issuers compare these
+#: addresses as texts, so a program cannot take any free port.
+PROGRAM_PORTS: Final = (8765, 8766, 8767)
+PROGRAM_REDIRECTS: Final = tuple(f"http://127.0.0.1:{port}/callback" for port in PROGRAM_PORTS)
 #: The most items in one answer.
 PAGE: Final = 50
 #: The longest that share links and API keys last, days.

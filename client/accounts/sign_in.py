@@ -129,6 +129,7 @@ async def revoke(access: AccountAccess, token: str) -> None:
                 "POST",
                 URL(access.revocation_endpoint),
                 data={"token": token, "client_id": access.program_client_id},
+                is_secret=True,
             )
 
 
@@ -137,6 +138,7 @@ async def _ask(access: AccountAccess, **form: str) -> Tokens:
         "POST",
         URL(access.token_endpoint),
         data={"client_id": access.program_client_id, **form},
+        is_secret=True,
     )
     try:
         return Tokens.model_validate_json(body)
@@ -162,11 +164,14 @@ async def _listen(attempt: _Attempt) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        for port in PORTS:
-            with contextlib.suppress(OSError):
-                await web.TCPSite(runner, "127.0.0.1", port).start()
-                yield f"http://127.0.0.1:{port}{PATH}"
-                return
-        raise NotSignedIn(f"The ports {', '.join(map(str, PORTS))} are in use: free one of them.")
+        yield f"http://127.0.0.1:{await _find_port(runner)}{PATH}"
     finally:
         await runner.cleanup()
+
+
+async def _find_port(runner: web.AppRunner) -> int:
+    for port in PORTS:
+        with contextlib.suppress(OSError):
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            return port
+    raise NotSignedIn(f"The ports {', '.join(map(str, PORTS))} are in use: free one of them.")

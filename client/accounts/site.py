@@ -12,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
 from access.messages import ROOT, AccountAccess, OpenAccess, Problem
-from client.errors import NoConnection, Refused
+from client.errors import NoConnection, Refused, UsageError
 from client.live.connection import CONNECT_SECONDS
 from client.live.endpoints import languages_url
+from foundation.origins import LOOPBACK_NAMES
 from transcripts.models import Model
 
 #: The most of an answer that is read, bytes; a page of conversations has some 100 kB.
@@ -95,6 +96,7 @@ class Api:
             url.with_query(query),
             headers={"Authorization": f"Bearer {self.credential}"},
             json=None if body is None else body.model_dump(mode="json", by_alias=True),
+            is_secret=True,
         )
         if status < HTTPStatus.BAD_REQUEST:
             return answer
@@ -106,12 +108,23 @@ class Api:
         raise Refused(problem.reason, problem.detail, retryable=retryable)
 
 
-async def send(method: str, url: URL, **arguments: Any) -> tuple[int, bytes]:
+async def send(
+    method: str, url: URL, *, is_secret: bool = False, **arguments: Any
+) -> tuple[int, bytes]:
     """Send a request; return status and body of the answer. Redirects are not followed.
+
+    Args:
+        method: of HTTP.
+        url: where to.
+        is_secret: whether a credential is in it, which goes over TLS or stays on this machine.
+        arguments: further ones of aiohttp's `request`.
 
     Raises:
         NoConnection: nobody answers, or with too much.
+        UsageError: the request is secret and would not be kept so.
     """
+    if is_secret and url.scheme != "https" and url.host not in LOOPBACK_NAMES:
+        raise UsageError(f"{url.origin()}: credentials are sent by https only")
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,

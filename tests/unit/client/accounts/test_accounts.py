@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access.messages import AccountAccess, IssuedTicket, OpenAccess
+from access.messages import AccountAccess, IssuedTicket, Me, OpenAccess
 from access.records import Role
 from access.secret import make_id, make_secret
 from client.accounts import credentials, sign_in
@@ -157,6 +157,12 @@ def test_tokens_are_not_printed() -> None:
 
     assert "first" not in shown
     assert "old" not in shown
+
+
+@pytest.mark.parametrize("base", ["http://captions.test", "ws://192.0.2.1:8080"])
+async def test_a_credential_is_sent_by_https_alone(base: str) -> None:
+    with pytest.raises(UsageError, match="https"):
+        await Api(base, "csl_secret").ask("GET", "/me", Me)
 
 
 # --- tickets -----------------------------------------------------------------------------------
