@@ -22,14 +22,11 @@ from aiohttp import web
 from pydantic import ConfigDict, Field, ValidationError
 from yarl import URL
 
-from access.messages import AccountAccess
+from access.messages import PROGRAM_PORTS, PROGRAM_REDIRECTS, AccountAccess
 from client.accounts.site import send
 from client.errors import NoConnection, NotSignedIn
 from transcripts.models import Model
 
-#: The ports to which the browser may come back; the user pool's client has the same.
-PORTS: Final = (8765, 8766, 8767)
-PATH: Final = "/callback"
 #: How long somebody may take to sign in, seconds.
 PATIENCE: Final = 300.0
 #: The page that the browser shows at the end. It is constant: nothing of the request is in it.
@@ -160,18 +157,20 @@ async def _listen(attempt: _Attempt) -> AsyncIterator[str]:
         return web.Response(text=text, status=200 if is_ours else 400, headers=_HEADERS)
 
     app = web.Application(client_max_size=0)
-    app.router.add_get(PATH, answer)
+    app.router.add_get(URL(PROGRAM_REDIRECTS[0]).path, answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        yield f"http://127.0.0.1:{await _find_port(runner)}{PATH}"
+        yield await _find_redirect(runner)
     finally:
         await runner.cleanup()
 
 
-async def _find_port(runner: web.AppRunner) -> int:
-    for port in PORTS:
+async def _find_redirect(runner: web.AppRunner) -> str:
+    for redirect in PROGRAM_REDIRECTS:
+        address = URL(redirect)
         with contextlib.suppress(OSError):
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-            return port
-    raise NotSignedIn(f"The ports {', '.join(map(str, PORTS))} are in use: free one of them.")
+            await web.TCPSite(runner, address.host, address.port).start()
+            return redirect
+    ports = ", ".join(map(str, PROGRAM_PORTS))
+    raise NotSignedIn(f"The ports {ports} are in use: free one of them.")

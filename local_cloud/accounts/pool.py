@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from access.messages import PROGRAM_REDIRECTS
 from local_cloud.emulator.environment import REGION
 
 NAME: Final = "cloudscribe-local"
@@ -16,8 +17,6 @@ ACCESS_MINUTES: Final = 60
 REFRESH_DAYS: Final = 30
 #: The shortest password, characters. Length is what counts, so no kinds of characters are required.
 PASSWORD_LENGTH: Final = 12
-#: Cognito compares redirect addresses as texts, so a program cannot take any free port.
-PROGRAM_REDIRECTS: Final = tuple(f"http://127.0.0.1:{port}/callback" for port in (8765, 8766, 8767))
 
 
 @dataclass(frozen=True, slots=True)

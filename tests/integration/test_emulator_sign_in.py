@@ -22,12 +22,12 @@ from botocore.exceptions import ClientError
 from yarl import URL
 
 from access.callers import Person
+from access.messages import PROGRAM_REDIRECTS
 from access.records import ConversationRecord
 from access.secret import make_id
 from access.store import AccessTable, RecordChanged
 from access.tokens import Issuer, IssuerKeys, TokenRefused, TokenVerifier
 from local_cloud.accounts.api import FUNCTION, TABLE
-from local_cloud.accounts.pool import PROGRAM_REDIRECTS
 from local_cloud.accounts.setup import TICKET_KEYS, Accounts, set_up
 from local_cloud.edge import server
 from local_cloud.emulator.environment import ACCOUNT
