@@ -556,6 +556,7 @@ async def test_a_link_opens_a_socket_until_it_is_revoked_in_the_real_table(
     assert not [secret for secret in secrets if f"{secret}" in logged]
 
 
+@pytest.mark.alone
 async def test_2000_readers_who_reconnect_at_once_are_all_back_in_5_seconds(
     cloud: Cloud, http: aiohttp.ClientSession
 ) -> None:
