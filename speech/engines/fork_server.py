@@ -43,10 +43,12 @@ from speech.engines.errors import EngineError
 from speech.pcm import BYTES_PER_SECOND
 
 READY = "ready"
-#: Audio that waits is passed to a recogniser together, up to about so much, bytes: as much as may
-#: wait (`Policy.max_backlog`). It makes one partial of it at most, so whoever is behind makes fewer
-#: partials, and catches up.
-_MOST_AUDIO: Final = 5 * BYTES_PER_SECOND
+#: Audio that waits is passed to a recogniser together, which makes one partial of it at most. So
+#: whoever is behind makes fewer partials, and catches up. It is a second, and when more has waited
+#: six times in a row, twice as much each time, up to about what may wait
+#: (`Policy.max_backlog`); bytes.
+_FIRST_AUDIO: Final = BYTES_PER_SECOND
+_MOST_AUDIO: Final = 4 * BYTES_PER_SECOND
 
 
 def main(control_fd: int, spec: ModelSpec, niceness: int) -> None:
@@ -137,6 +139,7 @@ class MessageReader:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
+        self._behind = 0  # times in a row that more audio waited
 
     def read(self, count: int, /) -> bytes:
         """Return `count` bytes, or fewer where the parent has closed the stream."""
@@ -156,8 +159,10 @@ class MessageReader:
             EOFError, ConnectionError: the parent has closed the stream.
         """
         pcm = read_message(self)
-        while pcm and len(pcm) < _MOST_AUDIO and self._next_length():
+        together = min(_FIRST_AUDIO * 2 ** max(0, self._behind - 6), _MOST_AUDIO)
+        while pcm and len(pcm) < together and self._next_length():
             pcm += read_message(self)
+        self._behind = min(self._behind + 1, 8) if len(pcm) >= together else 0
         return pcm
 
     def _next_length(self) -> int:
