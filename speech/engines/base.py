@@ -600,7 +600,10 @@ class _Attempt:
 
     def progressed(self, processed: float, settled: float) -> None:
         if self.is_live:
-            self._recognition.progressed(self._start + processed, self._start + settled)
+            try:
+                self._recognition.progressed(self._start + processed, self._start + settled)
+            except Exception as error:  # noqa: BLE001 - of a withdrawal, see `recognised`
+                self._end_with(error)
 
     def recognised(self, result: Result) -> None:
         if self.is_live:

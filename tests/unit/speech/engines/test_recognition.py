@@ -168,6 +168,24 @@ async def test_after_a_crash_times_and_segments_go_on_where_they_were() -> None:
     assert (results[2].words[0].start_time, results[2].words[0].end_time) == (1.5, 2.0)
 
 
+async def test_an_error_at_the_withdrawal_of_a_partial_ends_the_recognition() -> None:
+    def publish(result: Result) -> None:
+        if result.is_final:
+            raise RuntimeError("the disk is full")
+
+    engine = FakeEngine()
+    async with engine.recognise(RecognitionOptions(), publish) as recognition, asyncio.timeout(2):
+        recognition.write(SECOND * 2)
+        first = await engine.session()
+        first.events.recognised(Result(0, is_final=False, text="You", start=0.3, end=1.0))
+        first.events.failed(EngineCrashed("cut"))
+        second = await engine.session()
+        second.events.progressed(2.0, 1.5)
+
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            await recognition.finished()
+
+
 async def test_results_of_a_replaced_session_are_ignored() -> None:
     engine = FakeEngine()
     async with recognition_of(engine) as recognition:
