@@ -1,10 +1,11 @@
 """The process that loads a model once and forks a worker for each stream.
 
-It has no event loop, and one thread besides its own: onnxruntime starts it when it is imported, and
-it waits idly, holding no lock, so forking is safe (5,000 forks, none hung; a worker that does not
-report in time is replaced all the same). A worker is ready after a fork, with the model shared
-copy-on-write. `multiprocessing`'s own fork server is not used: it
-hides a failing import, cannot be stopped, and imports the program's main script in each worker.
+It has one thread and no event loop, so forking is safe. Two libraries would add threads if the
+environment did not prevent it: numpy's OpenBLAS (see `workers.py`) and onnxruntime's telemetry (see
+`moonshine/model.py`). Even with the latter, none of 5,000 measured forks was blocked; a worker that
+does not report in time is replaced all the same. A worker is ready after a fork, with the model
+shared copy-on-write. `multiprocessing`'s own fork server is not used: it hides a failing import,
+cannot be stopped, and imports the program's main script in each worker.
 
 It is started by `workers.py` with two arguments: the descriptor of a Unix socket, and the
 `ModelSpec` as JSON. On the socket it sends one line, `ready` or why the model cannot be loaded.

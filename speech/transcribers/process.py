@@ -303,6 +303,7 @@ def _environment(ours: Mapping[str, str], spec: TranscriberSpec) -> dict[str, st
         if not name.startswith("AWS_") and name not in SECRETS
     }
     kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - "" is the cwd here
+    kept["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime, in faster-whisper, reports to its makers
     if not may_fetch(spec):
         kept["HF_HUB_OFFLINE"] = "1"  # all models are in the folder or in a cache
     return kept

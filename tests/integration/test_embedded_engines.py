@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 
 from speech.engines import pocketsphinx_model
@@ -25,7 +26,7 @@ from speech.engines.names import EMBEDDED_LANGUAGES
 from speech.engines.pocketsphinx import PocketsphinxEngine
 from speech.engines.registry import ENGINES, EngineSettings
 from speech.engines.withheld import WITHHELD
-from speech.engines.workers import WorkerSession
+from speech.engines.workers import WorkerEngine, WorkerSession
 from tests.support.recognition import load_model, recognise_directly
 from tests.support.recordings import (
     flite,
@@ -364,6 +365,13 @@ async def test_results_have_the_variant_of_the_language_that_the_stream_named(
             results = [result async for result in recognition]
 
         assert {result.language for result in results} == {language}
+
+
+async def test_the_fork_server_has_one_thread(engine: Engine) -> None:
+    assert isinstance(engine, WorkerEngine)
+    assert engine._server._process is not None
+
+    assert psutil.Process(engine._server._process.pid).num_threads() == 1
 
 
 async def test_other_languages_are_refused(engine: Engine) -> None:

@@ -9,12 +9,17 @@ go in, `present.N.decoder.key` come out. The sizes of the cache are read from th
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+# Since 1.32 its import starts a thread that reports the use of models to Microsoft, and keeps a
+# database in the user's cache. Nothing else prevents it: `disable_telemetry_events` comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from speech.engines.moonshine.files import ModelFiles, damaged

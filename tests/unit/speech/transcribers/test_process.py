@@ -1,10 +1,11 @@
-"""How a transcriber's process died, in words."""
+"""A transcriber's process: its environment, and how it died, in words."""
 
 from __future__ import annotations
 
 import pytest
 
-from speech.transcribers.process import _cause
+from speech.transcribers.choice import TranscriberSpec
+from speech.transcribers.process import _cause, _environment
 
 pytestmark = pytest.mark.unit
 
@@ -21,3 +22,14 @@ pytestmark = pytest.mark.unit
 )
 def test_the_cause_of_a_death_is_in_its_error(code: int | None, words: str) -> None:
     assert _cause(code) == words
+
+
+def test_the_process_of_a_transcriber_has_no_secret_and_reports_to_nobody() -> None:
+    environment = _environment(
+        {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x", "ORT_DISABLE_TELEMETRY": "0"},
+        TranscriberSpec(),
+    )
+
+    assert environment["PATH"] == "/bin"
+    assert environment["ORT_DISABLE_TELEMETRY"] == "1"
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
