@@ -24,6 +24,10 @@ ROOT: Final = Path(__file__).parents[1]
 POLICY: Final = "scripts/licences.toml"
 #: In a `License` field: a name, and not the text of a licence.
 LONGEST_NAME: Final = 60
+#: A line such as `name==1.0` or `name[extra]==1.0`.
+_REQUIREMENT: Final = re.compile(
+    r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?==([^\s;\\]+)", re.MULTILINE
+)
 
 
 class _Exception(TypedDict):
@@ -122,7 +126,7 @@ def read_python(
     pinned = {
         (canonicalize_name(name), version)
         for lock in locks
-        for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", lock, re.MULTILINE)
+        for name, version in _REQUIREMENT.findall(lock)
     }
     declared: dict[str, str | None] = {}
     for each in installed:

@@ -57,6 +57,17 @@ def test_a_locked_package_under_an_unknown_licence_is_refused(tree: Path) -> Non
     )
 
 
+def test_a_locked_package_with_extras_is_checked_too(tmp_path: Path) -> None:
+    install(tmp_path, "novelty", "License: Wonderful 1")
+    policy = Policy.parse(TEXT, "python")
+    lock = "novelty[one,two]==1.0 \\\n    --hash=sha256:00\n"
+
+    (package,) = read_python([lock], distributions(path=[str(tmp_path)]), policy)
+
+    assert (package.name, package.version) == ("novelty", "1.0")
+    assert package.licences == ("Wonderful 1",)
+
+
 def test_a_locked_package_that_is_not_installed_must_be_written_down(tree: Path) -> None:
     with (tree / "gpu_server/requirements-whisperx.txt").open("a") as lock:
         lock.write("novelty==1.0 \\\n    --hash=sha256:00\n")
