@@ -23,11 +23,12 @@ from pydantic import Field, SecretStr
 from access.store import AccessTable
 from access.tokens import MOST_KEY_BYTES, Issuer, IssuerKeys, TokenVerifier
 from lambdas import environment
+from lambdas.api.bodies import refuse_body
 from lambdas.api.conversations import Conversations
 from lambdas.api.identity import Identification
 from lambdas.api.people import People
 from lambdas.api.problems import ProblemError
-from lambdas.api.routes import MOST_BYTES, make_app, problem_response
+from lambdas.api.routes import make_app, problem_response
 from lambdas.api.signing import TicketSigner
 from lambdas.environment import connect
 from transcripts.functions import API, API_REFUSALS
@@ -129,15 +130,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _refuse_early(event: dict[str, Any]) -> ProblemError | None:
-    """Refuse what did not come through the edge, and what is too long, before anything is read."""
+    """Refuse what did not come through the edge, and bodies that cannot be read."""
     sent = str(event.get("headers", {}).get(EDGE_HEADER, "")).encode(errors="surrogateescape")
     secret = settings.edge_secret
     if secret is not None and not hmac.compare_digest(sent, secret.get_secret_value().encode()):
         return ProblemError(
             HTTPStatus.FORBIDDEN, "not_the_edge", "This API answers at its page's address only."
         )
-    if len(event.get("body") or "") > MOST_BYTES:
-        return ProblemError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_long", f"At most {MOST_BYTES} bytes."
-        )
-    return None
+    return refuse_body(event)

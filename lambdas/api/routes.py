@@ -45,8 +45,6 @@ from lambdas.api.people import People
 from lambdas.api.problems import ProblemError, unavailable
 from transcripts.models import ConversationId, Model
 
-#: The longest body, bytes.
-MOST_BYTES: Final = 16_384
 _HEADERS: Final[dict[str, str | list[str]]] = {"Cache-Control": "no-store"}
 #: AWS refuses or does not answer, or an item of the table is malformed.
 _AWAY: Final = [ClientError, BotoCoreError, Unreadable, TimeoutError]
