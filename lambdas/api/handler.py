@@ -66,8 +66,18 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it could lead from HTTPS to an address without."""
+
+    def redirect_request(self, *_args: object) -> None:
+        """Return no other request; urllib then raises the answer as an error."""
+
+
+_issuer = urllib.request.build_opener(_NoRedirects)
+
+
 def _fetch_keys() -> bytes:
-    with urllib.request.urlopen(settings.keys_url, timeout=KEYS_TIMEOUT) as answer:  # noqa: S310 - the setting's pattern allows HTTP alone
+    with _issuer.open(settings.keys_url, timeout=KEYS_TIMEOUT) as answer:
         return cast("bytes", answer.read(MOST_KEY_BYTES + 1))
 
 
