@@ -9,6 +9,7 @@ import os
 import webbrowser
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -32,12 +33,14 @@ from access.messages import (
 )
 from access.records import Scope
 from client.accounts.credentials import KEY_VARIABLE, Account, ShareLink, Tickets
+from client.accounts.keychain import open_keychain
 from client.accounts.sign_in import revoke, sign_in
 from client.accounts.sign_ins import SignIn, SignIns
 from client.accounts.site import Api, find_access, origin_of
 from client.cli.printing import Printer
 from client.cli.running import EXIT_CODES, asyncio_command
 from client.errors import ExitCode, NoConnection, UsageError
+from client.live.connection import TicketSource, no_ticket
 from client.live.endpoints import DEFAULT_URL, URL_VARIABLE
 from foundation.invalid import explain
 from transcripts.models import Model
@@ -56,8 +59,11 @@ keys = typer.Typer(help="Make, list and revoke API keys, which programs use in p
 
 def account() -> Account:
     """Return whoever uses this machine: the API key in the environment, or who is signed in."""
+    key = os.environ.get(KEY_VARIABLE) or None
     folder = Path(typer.get_app_dir("cloudscribe"))
-    return Account(SignIns(folder / "sign-ins.json"), os.environ.get(KEY_VARIABLE) or None)
+    # With a key the keyring is not asked, which may have to be unlocked.
+    keychain = None if key else open_keychain()
+    return Account(SignIns(folder / "sign-ins.json", keychain), key)
 
 
 async def find_tickets(
@@ -66,7 +72,7 @@ async def find_tickets(
     action: Literal["read", "speak"],
     link: ShareLink | None,
     title: str,
-) -> tuple[str | None, Tickets]:
+) -> tuple[str | None, TicketSource]:
     """Return the conversation, and the source of tickets for it.
 
     Where the site has accounts and no conversation is given, one is created.
@@ -76,17 +82,24 @@ async def find_tickets(
     """
     if link is not None:
         guest = Api(link.base, link.secret)
-        return link.conversation_id, Tickets(guest, link.conversation_id, action)
+
+        async def find_guest() -> Api:
+            return guest
+
+        return link.conversation_id, Tickets(find_guest, link.conversation_id, action).get
     try:
-        api = await account().api(base)
+        access = await find_access(base)
     except NoConnection:
-        api = None  # the socket says what is wrong
-    if api is not None and conversation_id is None:
-        created = await api.ask(
+        return conversation_id, no_ticket  # the socket says what is wrong
+    if not isinstance(access, AccountAccess):
+        return conversation_id, no_ticket
+    find_api = partial(account().api_with, access, base)
+    if conversation_id is None:
+        created = await (await find_api()).ask(
             "POST", "/conversations", Conversation, NewConversation(title=title[:200] or "Stream")
         )
         conversation_id = created.conversation_id
-    return conversation_id, Tickets(api, conversation_id or "none", action)
+    return conversation_id, Tickets(find_api, conversation_id, action).get
 
 
 async def login(
@@ -108,7 +121,9 @@ async def login(
                 webbrowser.open(address)
 
     tokens = await sign_in(access, show)
-    account().sign_ins.keep(str(origin_of(url)), SignIn.of(tokens))
+    sign_ins = account().sign_ins
+    async with sign_ins.alone():
+        sign_ins.keep(str(origin_of(url)), SignIn.of(tokens, access.token_endpoint))
     me = await Api(url, tokens.access_token).ask("GET", "/me", Me)
     printer.print_result(f"Signed in at {origin_of(url)} as {_describe(me)}.")
     return ExitCode.OK
@@ -117,17 +132,29 @@ async def login(
 async def logout(*, url: Url = DEFAULT_URL) -> ExitCode:
     """Sign out: forget the sign-in here, and end it at the issuer where that can be done."""
     sign_ins, site = account().sign_ins, str(origin_of(url))
-    with sign_ins.alone():
+    async with sign_ins.alone():
         known = sign_ins.find(site)
         sign_ins.keep(site, None)
     if known is None:
         Printer().print_result(f"Nobody was signed in at {site}.")
         return ExitCode.OK
-    access = await find_access(url)
-    if known.refresh_token is not None and isinstance(access, AccountAccess):
-        await revoke(access, known.refresh_token)
-    Printer().print_result(f"Signed out at {site}.")
+    printer = Printer()
+    printer.print_result(f"Signed out at {site}.")
+    if known.refresh_token is not None and not await _revoke(url, known, known.refresh_token):
+        printer.print_note("It could not be ended at the issuer, where it ends by itself.")
     return ExitCode.OK
+
+
+async def _revoke(url: str, known: SignIn, token: str) -> bool:
+    try:
+        access = await find_access(url)
+    except NoConnection:
+        return False
+    is_issuers = isinstance(access, AccountAccess) and known.token_endpoint in {
+        None,
+        access.token_endpoint,
+    }
+    return isinstance(access, AccountAccess) and is_issuers and await revoke(access, token)
 
 
 async def whoami(*, url: Url = DEFAULT_URL, as_json: Json = False) -> ExitCode:

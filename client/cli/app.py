@@ -242,7 +242,7 @@ async def watch(
     news = follow(
         url if shared is None else shared.base,
         parameters,
-        ticket=tickets.get,
+        ticket=tickets,
         on_retry=announce_retry,
         on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
     )
@@ -354,7 +354,7 @@ async def _speak(
     captions = CaptionPrinter(printer, interim_results=interim_results)
     with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
         async with Speaker(
-            base, parameters, interim_results=interim_results, ticket=tickets.get
+            base, parameters, interim_results=interim_results, ticket=tickets
         ) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
             stream = AudioStream(speaker, frames, audio=audio, paced=paced)
