@@ -128,7 +128,7 @@ class Site:
 
     async def answer_api(self, request: web.Request) -> web.Response:
         """Answer the API."""
-        body = await request.json() if request.can_read_body else None
+        body: Any = await request.json() if request.can_read_body else None
         path = request.path.removeprefix(ROOT)
         self.asked.append((request.method, path, body))
         credential = request.headers["Authorization"].removeprefix("Bearer ")
