@@ -221,4 +221,18 @@ _ADVICE: dict[str, str] = {
     ErrorCode.INVALID_OPTION: "Leave it out, or choose another one.",
     ErrorCode.ENGINE_REFUSED: "Trying again will not help; whoever runs the service can see why.",
     ErrorCode.UNSUPPORTED_LANGUAGE: "`python -m client languages` shows what there is.",
+    ErrorCode.ACCESS_REVOKED: "Ask the conversation's owner, or an administrator.",
+    # Reasons of the API and of the handshake: `access.decisions`, `lambdas.api`, `access.tickets`.
+    "not_signed_in": "`python -m client login` signs in.",
+    "token_invalid": "`python -m client login` signs in again.",
+    "blocked": "Ask an administrator.",
+    "key_invalid": "`python -m client keys make` makes another one, for whoever is signed in.",
+    "scope_missing": "Make a key with that scope, or sign in.",
+    "not_found": "`python -m client conversations list` shows yours.",
+    "link_invalid": "Ask for a new link.",
+    "role_missing": "Ask the conversation's owner.",
+    "administrators_only": "Ask an administrator, who has to sign in: keys do not manage people.",
+    "ticket_mismatch": "Ask the conversation's owner for a right to it.",
+    "ticket_invalid": "Try again later; if it goes on, ask whoever runs the service.",
+    "ticket_expired": "Check this machine's clock.",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
@@ -60,6 +62,10 @@ class ShareLink:
         return f"{origin_of(base)}/#/c/{conversation_id}/{secret}"
 
 
+#: Returns the API with a credential that is valid now.
+ApiSource: TypeAlias = Callable[[], Awaitable[Api]]
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Whoever uses this machine, at any site: an API key, or who is signed in."""
@@ -77,30 +83,43 @@ class Account:
         access = await find_access(base)
         if not isinstance(access, AccountAccess):
             return None
+        return await self.api_with(access, base)
+
+    async def api_with(self, access: AccountAccess, base: str) -> Api:
+        """Return the API of a site with these accounts; otherwise as `api`."""
         if self.key:
             return Api(base, self.key)
         site = str(origin_of(base))
-        known = self.sign_ins.find(site)
+        known = await asyncio.to_thread(self.sign_ins.find, site)
         if known is not None and not known.is_fresh:
-            known = await self._renew(access, site)
+            # An interruption would lose the rotated token between the issuer's answer and the disk.
+            renewal = asyncio.ensure_future(self._renew(access, site))
+            try:
+                known = await asyncio.shield(renewal)
+            except asyncio.CancelledError:
+                await asyncio.wait({renewal})
+                raise
         if known is None:
             raise NotSignedIn(SIGN_IN_FIRST)
         return Api(base, known.access_token)
 
     async def _renew(self, access: AccountAccess, site: str) -> SignIn | None:
-        with self.sign_ins.alone():
-            known = self.sign_ins.find(site)  # another process may have renewed it meanwhile
+        async with self.sign_ins.alone():
+            # Another process may have renewed it meanwhile.
+            known = await asyncio.to_thread(self.sign_ins.find, site)
             if known is None or known.is_fresh:
                 return known
             if known.refresh_token is None:
                 raise NotSignedIn(f"The sign-in is over. {SIGN_IN_FIRST}")
+            if known.token_endpoint not in {None, access.token_endpoint}:
+                raise NotSignedIn(f"The site has another issuer now. {SIGN_IN_FIRST}")
             try:
                 tokens = await refresh(access, known.refresh_token)
             except NotSignedIn:
-                self.sign_ins.keep(site, None)
+                await asyncio.to_thread(self.sign_ins.keep, site, None)
                 raise NotSignedIn(f"The sign-in is over. {SIGN_IN_FIRST}") from None
-            renewed = SignIn.of(tokens, known)
-            self.sign_ins.keep(site, renewed)
+            renewed = SignIn.of(tokens, access.token_endpoint, known)
+            await asyncio.to_thread(self.sign_ins.keep, site, renewed)
             return renewed
 
 
@@ -108,32 +127,36 @@ class Tickets:
     """Gets the tickets for one kind of socket of a conversation.
 
     Args:
-        api: asked with the credential; None where the site is open.
+        find_api: returns the API; asked for each new ticket, because a token lasts less long than
+            many a socket.
         conversation_id: the conversation.
         action: to read or to speak.
     """
 
     def __init__(
-        self, api: Api | None, conversation_id: str, action: Literal["read", "speak"]
+        self, find_api: ApiSource, conversation_id: str, action: Literal["read", "speak"]
     ) -> None:
-        self._api = api
+        self._find_api = find_api
         self._wanted = NewTicket(conversation_id=conversation_id, action=action)
         self._kept: tuple[str, float] | None = None
 
-    async def get(self) -> str | None:
-        """Return a ticket for the next connection; None where none is needed.
+    async def get(self, refused: str | None = None) -> str:
+        """Return a ticket for the next connection, and never the `refused` one.
 
         A ticket to read is used again while it lasts, so reconnecting asks for no new one.
 
         Raises:
             Refused: there is no right.
-            NoConnection: the API does not answer.
+            NotSignedIn: nobody is signed in (any more).
+            NoConnection: API or issuer do not answer.
         """
-        if self._api is None:
-            return None
-        if self._kept is not None and time.monotonic() < self._kept[1]:
-            return self._kept[0]
-        issued = await self._api.ask("POST", "/tickets", IssuedTicket, self._wanted)
+        if self._kept is not None:
+            ticket, ends_at = self._kept
+            if ticket != refused and time.monotonic() < ends_at:
+                return ticket
+            self._kept = None
+        api = await self._find_api()
+        issued = await api.ask("POST", "/tickets", IssuedTicket, self._wanted)
         if self._wanted.action == "read":
             self._kept = issued.ticket, time.monotonic() + issued.seconds_left - _MARGIN
         return issued.ticket

@@ -108,6 +108,32 @@ class Api:
         raise Refused(problem.reason, problem.detail, retryable=retryable)
 
 
+def parse_endpoint(text: str) -> URL:
+    """Return an address that a site names for sign-ins.
+
+    Raises:
+        UsageError: it is not one, or of such a kind that no credential may go there.
+    """
+    try:
+        url = URL(text)
+    except ValueError:
+        raise UsageError("An address that the site names for sign-ins is not a URL") from None
+    check_secrecy(url)
+    return url
+
+
+def check_secrecy(url: URL) -> None:
+    """Check that what is sent to `url` goes over TLS, or stays on this machine.
+
+    Raises:
+        UsageError: it would not be kept secret, or the URL is none of the web.
+    """
+    is_local = url.scheme == "http" and url.host in LOOPBACK_NAMES
+    if not url.host or not (url.scheme == "https" or is_local):
+        place = url.origin() if url.scheme and url.host else "An address of the site"
+        raise UsageError(f"{place}: credentials are sent by https only")
+
+
 async def send(
     method: str, url: URL, *, is_secret: bool = False, **arguments: Any
 ) -> tuple[int, bytes]:
@@ -123,8 +149,8 @@ async def send(
         NoConnection: nobody answers, or with too much.
         UsageError: the request is secret and would not be kept so.
     """
-    if is_secret and url.scheme != "https" and url.host not in LOOPBACK_NAMES:
-        raise UsageError(f"{url.origin()}: credentials are sent by https only")
+    if is_secret:
+        check_secrecy(url)
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,

@@ -233,7 +233,7 @@ async def watch(
     def announce_retry(error: ClientError, delay: float) -> None:
         printer.print_note(f"{error}; connecting again in {delay:.1f} s")
 
-    shared = None if link is None else ShareLink.parse(link)
+    shared = _parse_link(link, conversation)
     wanted = conversation if shared is None else shared.conversation_id
     if wanted is None:
         raise UsageError("give the conversation to follow, or --link")
@@ -242,7 +242,7 @@ async def watch(
     news = follow(
         url if shared is None else shared.base,
         parameters,
-        ticket=tickets.get,
+        ticket=tickets,
         on_retry=announce_retry,
         on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
     )
@@ -322,9 +322,24 @@ for ask in (accounts.login, accounts.logout, accounts.whoami):
 app.add_typer(accounts.conversations, name="conversations")
 app.add_typer(accounts.share, name="share")
 app.add_typer(accounts.keys, name="keys")
+app.add_typer(accounts.people, name="people")
 for command in (upload, status, fetch, transcript):
     app.command(epilog=EPILOG)(command)
 app.add_typer(vocabularies.app, name="vocabulary")
+
+
+def _parse_link(link: str | None, conversation: str | None) -> ShareLink | None:
+    """Return the share link that is to be used; None without one.
+
+    Raises:
+        UsageError: it is none, or of another conversation than the one that is named.
+    """
+    if link is None:
+        return None
+    shared = ShareLink.parse(link)
+    if conversation not in {None, shared.conversation_id}:
+        raise UsageError("--link: this link is for another conversation than the one that is named")
+    return shared
 
 
 async def _speak(
@@ -344,7 +359,7 @@ async def _speak(
     Raises:
         ClientError: see `client.errors`.
     """
-    shared = None if link is None else ShareLink.parse(link)
+    shared = _parse_link(link, parameters.conversation_id)
     conversation, tickets = await accounts.find_tickets(
         url, parameters.conversation_id, "speak", shared, title
     )
@@ -354,7 +369,7 @@ async def _speak(
     captions = CaptionPrinter(printer, interim_results=interim_results)
     with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
         async with Speaker(
-            base, parameters, interim_results=interim_results, ticket=tickets.get
+            base, parameters, interim_results=interim_results, ticket=tickets
         ) as speaker:
             audio = PcmFormat(parameters.sample_rate, parameters.channels)
             stream = AudioStream(speaker, frames, audio=audio, paced=paced)

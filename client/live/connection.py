@@ -15,18 +15,19 @@ import asyncio
 import json
 import socket
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import aiohttp
 from pydantic import ValidationError
 from yarl import URL
 
+from access.messages import Problem
 from client.errors import ConnectionLost, NoConnection, NotSignedIn, Refused
-from client.live.endpoints import live_url
+from client.live.endpoints import live_url, ticket_url
 from transcripts import protocol
 from transcripts.protocol import (
     ERRORS,
@@ -34,6 +35,7 @@ from transcripts.protocol import (
     Closed,
     ConnectParameters,
     Error,
+    ErrorCode,
     FromServer,
     Ready,
     Start,
@@ -60,13 +62,23 @@ class Received:
     message: Message
 
 
-#: Returns the ticket of the next connection; None where none is needed.
-TicketSource: TypeAlias = Callable[[], Awaitable[str | None]]
+class TicketSource(Protocol):
+    """Returns the ticket of the next connection, and never the `refused` one; None: none needed."""
+
+    def __call__(self, refused: str | None = None) -> Awaitable[str | None]:
+        """Return the ticket."""
+
 
 SIGN_IN_FIRST = "Sign in first: `python -m client login`."
+#: Reasons of `access.tickets`, which loads cryptography that no client needs.
+_INVALID, _EXPIRED, _MISMATCH = "ticket_invalid", "ticket_expired", "ticket_mismatch"
+#: A new ticket helps against these refusals.
+_STALE = {_INVALID, _EXPIRED, ErrorCode.TICKET_USED}
+#: The most of a refusal that is read, bytes.
+_MOST_BYTES = 2**14
 
 
-async def no_ticket() -> None:
+async def no_ticket(refused: str | None = None) -> None:
     """Return no ticket, for a site that is open."""
 
 
@@ -87,14 +99,17 @@ class LiveConnection:
         Raises:
             NoConnection: nobody answers, or not with a WebSocket.
             Refused: the service does not admit the connection, or connections come too fast.
+            NotSignedIn: the service wants a ticket, and there is none.
             ConnectionLost: the connection was made and broke at once.
         """
+        ticket = await self._ticket()
         try:
-            await self._open()
-            await self._await_admission()
-        except BaseException:
-            await self._resources.aclose()
-            raise
+            await self._connect(ticket)
+        except Refused as refusal:
+            if ticket is None or refusal.code not in _STALE:
+                raise
+            # One new ticket at once; before more, the caller waits.
+            await self._connect(await self._ticket(refused=ticket))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -118,8 +133,15 @@ class LiveConnection:
             if isinstance(received.message, Closed):
                 return
 
-    async def _open(self) -> None:
-        ticket = await self._ticket()
+    async def _connect(self, ticket: str | None) -> None:
+        try:
+            await self._open(ticket)
+            await self._await_admission()
+        except BaseException:
+            await self._resources.aclose()
+            raise
+
+    async def _open(self, ticket: str | None) -> None:
         self._resources.callback(self._cut)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=self._tcp_socket),
@@ -137,7 +159,8 @@ class LiveConnection:
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise _too_many(error) from error
             if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-                raise NotSignedIn(f"{self._place} asks for a right. {SIGN_IN_FIRST}") from error
+                # Not chained: the error holds the request with its ticket.
+                raise await self._explain(session, ticket, error.status) from None
             raise NoConnection(
                 f"{self._place} answers, but not as this service does: HTTP {error.status}"
             ) from error
@@ -145,6 +168,30 @@ class LiveConnection:
             reason = getattr(error, "os_error", error)  # without aiohttp's own words
             raise NoConnection(f"{self._place} does not answer: {reason}") from error
         self._resources.push_async_callback(self._close)
+
+    async def _explain(
+        self, session: aiohttp.ClientSession, ticket: str | None, status: int
+    ) -> Refused | NotSignedIn:
+        """Return why a handshake was refused, whose own answer the library does not show."""
+        if ticket is None:
+            return NotSignedIn(f"{self._place} wants to know who you are. {SIGN_IN_FIRST}")
+        reason = None
+        with suppress(aiohttp.ClientError, OSError, ValidationError):
+            async with session.get(
+                ticket_url(self.url),
+                headers={"Authorization": f"Bearer {ticket}"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=CONNECT_SECONDS),
+            ) as answer:
+                if not answer.ok:
+                    body = await answer.content.read(_MOST_BYTES)
+                    problem = Problem.model_validate_json(body)
+                    reason = Refused(problem.reason, problem.detail, retryable=False)
+        if reason is not None:
+            return reason
+        if status == HTTPStatus.FORBIDDEN:
+            return Refused(_MISMATCH, "The right does not extend to this.")
+        return Refused(_INVALID, "The service does not accept the ticket.")
 
     async def _close(self) -> None:
         """Close, but not for long: a service that does not read never answers."""

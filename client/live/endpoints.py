@@ -45,6 +45,12 @@ def languages_url(base: str) -> URL:
     return url.with_scheme({"ws": "http", "wss": "https"}[url.scheme])
 
 
+def ticket_url(socket: URL) -> URL:
+    """Return the URL that says whether a ticket is valid, beside that of a socket."""
+    scheme = {"ws": "http", "wss": "https"}[socket.scheme]
+    return socket.with_query(None).with_scheme(scheme).with_name("ticket")
+
+
 def _address(base: str, name: str) -> URL:
     try:
         url = URL(base)

@@ -247,7 +247,11 @@ async def start_client(
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "client", *arguments),
         cwd=ROOT,
-        env=known | {"HOME": str(home), "CLOUDSCRIBE_URL": demo.url} | variables,
+        env=known
+        | {"HOME": str(home), "CLOUDSCRIBE_URL": demo.url}
+        # A developer's own keyring is not written to.
+        | {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+        | variables,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
