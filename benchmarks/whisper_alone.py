@@ -8,6 +8,7 @@ the memory, as JSON.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -35,6 +36,7 @@ def ours(model: str, path: str) -> list[TimedWord]:
 
 def library(model: str, path: str) -> list[TimedWord]:
     """Return what faster-whisper makes of it, with the same settings."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as `speech.transcribers.process` does
     from faster_whisper import WhisperModel  # noqa: PLC0415 - seconds
 
     found, _ = WhisperModel(model, device="cpu", compute_type="int8").transcribe(

@@ -83,8 +83,8 @@ class Presented:
     def rate_key(self, address: str) -> str:
         """Return the key under which the caller's connections are counted.
 
-        Guests of one link may be a hall or strangers to each other, so the address tells them
-        apart. Without a verified ticket the address is all there is.
+        Guests of one link may be a hall or strangers to each other, so the address
+        separates them. Without a verified ticket the address is all there is.
         """
         if self.ticket is None:
             return address

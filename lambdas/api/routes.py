@@ -188,14 +188,14 @@ def _add_problems(app: APIGatewayHttpResolver) -> None:
     def refuse(error: ProblemError) -> Response[str]:
         return problem_response(error)
 
-    @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]
+    @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]  # as above
     def invalid(error: RequestValidationError) -> Response[str]:
         words = explain(error.errors(), rename=_field)
         return problem_response(
             ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"{words}.")
         )
 
-    @app.exception_handler(_AWAY)  # type: ignore[untyped-decorator]
+    @app.exception_handler(_AWAY)  # type: ignore[untyped-decorator]  # as above
     def away(error: Exception) -> Response[str]:
         # An error of AWS may quote an item or a person: its kind alone is logged.
         log.error("AWS does not answer: %s", type(error).__name__)

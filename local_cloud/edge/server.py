@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -450,6 +451,8 @@ def application(
 
     Without `accounts` everybody may do everything.
     """
+    # It warns of subprotocols that a server does not know, and quotes them: one is a ticket.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     app = web.Application()
     app[DIST] = dist
     app[SERVICE] = service.rstrip("/")

@@ -10,7 +10,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,18 @@ async def opened(
     )
 
 
+async def read_without_protocol(
+    demo: RunningDemo, client: aiohttp.ClientSession, conversation: str, ticket: str
+) -> None:
+    """A client that offers its ticket and no protocol is served, too."""
+    async with client.ws_connect(
+        f"{demo.url}/api/stt/connect?conversationId={conversation}",
+        protocols=[f"ticket.{ticket}"],
+    ) as viewer:
+        assert viewer.protocol is None
+        await message(viewer, "snapshot")
+
+
 async def message(
     socket: aiohttp.ClientWebSocketResponse, kind: str, *, seconds: float = 20
 ) -> Mapping[str, Any]:
@@ -148,6 +160,8 @@ async def test_a_conversation_is_shared_heard_and_taken_away_and_nothing_secret_
                 await client.ws_connect(f"{demo.url}{path}")
             assert refused.value.status == 401
 
+        await read_without_protocol(demo, client, conversation, reading)
+
         link = shared["link"]["linkId"]
         began = time.monotonic()
         await ada.done("DELETE", f"/conversations/{conversation}/links/{link}")
@@ -162,20 +176,22 @@ async def test_a_conversation_is_shared_heard_and_taken_away_and_nothing_secret_
         assert (status, problem["reason"]) in {(401, "link_invalid"), (403, "link_invalid")}
 
         children = demo.children()
-        secrets = [
-            *(api.credential for api in (ada, sam, guest)),
-            *(reading, speaking),
-            *passwords(demo).values(),
-            *passwords(demo),
-        ]
+        proofs = [*(api.credential for api in (ada, sam, guest)), reading, speaking]
+        secrets = [*proofs, *passwords(demo).values(), *passwords(demo)]
         assert await demo.end(signal.SIGINT) == 0
         assert still_alive(children, seconds=0) == []
-    logs = read_logs(tmp_path)
-    assert logs
+    assert "Ready: " in demo.output
+    # The launcher prints the passwords, and nothing else that proves something.
+    assert_absent(secrets, read_logs(tmp_path))
+    assert_absent(proofs, demo.output)
+
+
+def assert_absent(secrets: Sequence[str | None], text: str) -> None:
+    """What proves something is a token's or a secret's last part."""
+    assert text
     for secret in secrets:
         assert secret is not None
-        # What proves something is a token's or a secret's last part.
-        assert secret.rpartition(".")[2].rpartition("_")[2] not in logs
+        assert secret.rpartition(".")[2].rpartition("_")[2] not in text
 
 
 def read_logs(folder: Path) -> str:
