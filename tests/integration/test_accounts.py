@@ -88,6 +88,20 @@ async def opened(
     )
 
 
+async def find_the_door_closed(
+    demo: RunningDemo, client: aiohttp.ClientSession, conversation: str, reading: str
+) -> None:
+    """Nobody speaks with a ticket to read, and nobody reads without one."""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await opened(
+            demo, client, "transcribe", reading, conversationId=conversation, sampleRate=16_000
+        )
+    assert refused.value.status == 403
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await client.ws_connect(f"{demo.url}/api/stt/connect?conversationId={conversation}")
+    assert refused.value.status == 401
+
+
 async def read_without_protocol(
     demo: RunningDemo, client: aiohttp.ClientSession, conversation: str, ticket: str
 ) -> None:
@@ -150,15 +164,7 @@ async def test_a_conversation_is_shared_heard_and_taken_away_and_nothing_secret_
         assert spoken["utteranceId"]
         await speaker.close()
 
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await opened(
-                demo, client, "transcribe", reading, conversationId=conversation, sampleRate=16_000
-            )
-        assert refused.value.status == 403
-        for path in (f"/api/stt/connect?conversationId={conversation}",):
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await client.ws_connect(f"{demo.url}{path}")
-            assert refused.value.status == 401
+        await find_the_door_closed(demo, client, conversation, reading)
 
         await read_without_protocol(demo, client, conversation, reading)
 
