@@ -46,7 +46,7 @@ from speech.pcm import BYTES_PER_SECOND
 READY = "ready"
 #: Audio that waits is passed to a recogniser together, which makes one partial of it at most. So
 #: whoever is behind makes fewer partials, and catches up. It is a second, and when more has waited
-#: six times in a row, twice as much each time, up to about what may wait
+#: more than six times, twice as much each time, up to about what may wait
 #: (`Policy.max_backlog`); bytes.
 _FIRST_AUDIO: Final = BYTES_PER_SECOND
 _MOST_AUDIO: Final = 4 * BYTES_PER_SECOND
@@ -140,7 +140,7 @@ class MessageReader:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
-        self._behind = 0  # times in a row that more audio waited
+        self._behind = 0  # how often more audio waited lately
 
     def read(self, count: int, /) -> bytes:
         """Return `count` bytes, or fewer where the parent has closed the stream."""
@@ -163,7 +163,10 @@ class MessageReader:
         together = min(_FIRST_AUDIO * 2 ** max(0, self._behind - 6), _MOST_AUDIO)
         while pcm and len(pcm) < together and self._next_length():
             pcm += read_message(self)
-        self._behind = min(self._behind + 1, 8) if len(pcm) >= together else 0
+        # By steps in both directions: who is at the limit of the machine must not swing.
+        self._behind = (
+            min(self._behind + 1, 8) if len(pcm) >= together else max(self._behind - 1, 0)
+        )
         return pcm
 
     def _next_length(self) -> int:
