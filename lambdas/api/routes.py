@@ -43,12 +43,13 @@ from lambdas.api.conversations import Conversations
 from lambdas.api.identity import Identification, Identity
 from lambdas.api.people import People
 from lambdas.api.problems import ProblemError, unavailable
-from transcripts.models import ConversationId, Model
+from transcripts.models import ConversationId
 
 _HEADERS: Final[dict[str, str | list[str]]] = {"Cache-Control": "no-store"}
 #: AWS refuses or does not answer, or an item of the table is malformed.
 _AWAY: Final = [ClientError, BotoCoreError, Unreadable, TimeoutError]
 _CREATED: Final = HTTPStatus.CREATED.value
+_NO_CONTENT: Final = HTTPStatus.NO_CONTENT.value
 
 Cursor = Annotated[str | None, Query(max_length=2_048)]
 Id = Annotated[ConversationId, Path()]
@@ -99,9 +100,9 @@ def _add_conversations(
     def list_conversations(cursor: Cursor = None) -> ConversationPage:
         return conversations.list_page(caller(), cursor)
 
-    @app.post(f"{ROOT}/conversations")
-    def create_conversation(wanted: NewConversation) -> Response[Conversation]:
-        return _created(conversations.create(caller(), wanted))
+    @app.post(f"{ROOT}/conversations", status_code=_CREATED)
+    def create_conversation(wanted: NewConversation) -> Conversation:
+        return conversations.create(caller(), wanted)
 
     @app.get(f"{ROOT}/conversations/<conversation_id>")
     def get_conversation(conversation_id: Id) -> Conversation:
@@ -126,17 +127,17 @@ def _add_sharing(
     def remove_person(conversation_id: Id, subject: PersonId) -> Conversation:
         return conversations.remove_person(caller(), conversation_id, subject)
 
-    @app.post(f"{ROOT}/conversations/<conversation_id>/links")
-    def share(conversation_id: Id, wanted: NewLink) -> Response[LinkWithSecret]:
-        return _created(conversations.share(caller(), conversation_id, wanted))
+    @app.post(f"{ROOT}/conversations/<conversation_id>/links", status_code=_CREATED)
+    def share(conversation_id: Id, wanted: NewLink) -> LinkWithSecret:
+        return conversations.share(caller(), conversation_id, wanted)
 
     @app.delete(f"{ROOT}/conversations/<conversation_id>/links/<link_id>")
     def revoke(conversation_id: Id, link_id: Name) -> Conversation:
         return conversations.revoke(caller(), conversation_id, link_id)
 
-    @app.post(f"{ROOT}/tickets")
-    def issue_ticket(wanted: NewTicket) -> Response[IssuedTicket]:
-        return _created(conversations.issue_ticket(caller(), wanted))
+    @app.post(f"{ROOT}/tickets", status_code=_CREATED)
+    def issue_ticket(wanted: NewTicket) -> IssuedTicket:
+        return conversations.issue_ticket(caller(), wanted)
 
 
 def _add_keys(
@@ -149,14 +150,14 @@ def _add_keys(
     def list_keys() -> KeyList:
         return conversations.list_keys(caller())
 
-    @app.post(f"{ROOT}/keys")
-    def add_key(wanted: NewKey) -> Response[KeyWithSecret]:
-        return _created(conversations.add_key(caller(), wanted))
+    @app.post(f"{ROOT}/keys", status_code=_CREATED)
+    def add_key(wanted: NewKey) -> KeyWithSecret:
+        return conversations.add_key(caller(), wanted)
 
-    @app.delete(f"{ROOT}/keys/<key_id>")
+    @app.delete(f"{ROOT}/keys/<key_id>", status_code=_NO_CONTENT)
     def remove_key(key_id: Name) -> Response[None]:
         conversations.remove_key(caller(), key_id)
-        return Response(HTTPStatus.NO_CONTENT.value)
+        return Response(_NO_CONTENT)
 
 
 def _add_people(
@@ -173,10 +174,10 @@ def _add_people(
         administrator()
         return people.list_page(cursor)
 
-    @app.post(f"{ROOT}/people")
-    def invite(wanted: Invitation) -> Response[PersonView]:
+    @app.post(f"{ROOT}/people", status_code=_CREATED)
+    def invite(wanted: Invitation) -> PersonView:
         administrator()
-        return _created(people.invite(wanted.email, is_administrator=wanted.is_administrator))
+        return people.invite(wanted.email, is_administrator=wanted.is_administrator)
 
     @app.patch(f"{ROOT}/people/<user>")
     def change_person(user: Name, wanted: ChangedPerson) -> PersonView:
@@ -221,10 +222,6 @@ def problem_response(error: ProblemError) -> Response[str]:
         body=problem.model_dump_json(by_alias=True),
         headers=headers,
     )
-
-
-def _created(body: Model) -> Response[Any]:
-    return Response(_CREATED, content_type="application/json", body=body)
 
 
 def _field(path: str) -> str:
