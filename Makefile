@@ -170,9 +170,11 @@ transcribe-values: setup-test ## write the values that Amazon Transcribe accepts
 	$(PYTHON_HERE) -m scripts.transcribe_values
 
 .PHONY: protocol
-protocol: setup-dev setup-page ## write docs/protocol.md and the page's types from the models
+protocol: setup-dev setup-page ## write docs/protocol.md, docs/api.json and the page's types from the models
 	$(PYTHON_HERE) -m transcripts.render markdown > docs/protocol.md.new
 	mv docs/protocol.md.new docs/protocol.md
+	$(PYTHON_HERE) -m lambdas.api.openapi > docs/api.json.new
+	mv docs/api.json.new docs/api.json
 	cd frontend && npm run --silent protocol
 
 .PHONY: clean
