@@ -51,7 +51,10 @@ _AWAY: Final = [ClientError, BotoCoreError, Unreadable, TimeoutError]
 _CREATED: Final = HTTPStatus.CREATED.value
 _NO_CONTENT: Final = HTTPStatus.NO_CONTENT.value
 
+#: Of the people; Cognito makes it.
 Cursor = Annotated[str | None, Query(max_length=2_048)]
+#: Of the conversations: the time and the id of the last one. A longer one is no key of DynamoDB.
+ConversationCursor = Annotated[str | None, Query(max_length=200)]
 Id = Annotated[ConversationId, Path()]
 PersonId = Annotated[Subject, Path()]
 Name = Annotated[str, Path(min_length=1, max_length=255)]
@@ -97,7 +100,7 @@ def _add_conversations(
         return conversations.describe(caller())
 
     @app.get(f"{ROOT}/conversations")
-    def list_conversations(cursor: Cursor = None) -> ConversationPage:
+    def list_conversations(cursor: ConversationCursor = None) -> ConversationPage:
         return conversations.list_page(caller(), cursor)
 
     @app.post(f"{ROOT}/conversations", status_code=_CREATED)

@@ -535,6 +535,22 @@ def test_an_invalid_request_is_told_what_is_wrong(
     assert words in answer.body["detail"]
 
 
+def test_a_cursor_that_is_no_key_of_the_table_is_refused(site: Site) -> None:
+    answer = site.request("GET", "/conversations", by=ADA, cursor="x" * 201)
+
+    assert answer.refusal == (422, "invalid")
+
+
+def test_a_cursor_leads_to_ones_own_conversations_only(site: Site) -> None:
+    site.create(ADA, "Hers")
+    last = f"9999-01-01T00:00:00.000Z#{'z' * 26}"
+    cursors = ("", "a", last, f"{last}#x", f"../conversation#{last}")
+
+    for cursor in cursors:
+        seen = site.request("GET", "/conversations", by=SAM, cursor=cursor)
+        assert (seen.status, seen.body["conversations"]) == (200, [])
+
+
 def test_an_unknown_route_has_a_problem(site: Site) -> None:
     assert site.request("GET", "/nothing", by=ADA).refusal == (404, "no_route")
 
