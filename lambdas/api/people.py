@@ -62,11 +62,7 @@ class People:
         users = answer["Users"]
         ids = {user["Username"]: self._id(user["Attributes"]) for user in users}
         blocked = self._table.read(profile_key(id_) for id_ in ids.values())
-        # The group is small, so one call names all of its members on the page.
-        members = self._client.list_users_in_group(
-            UserPoolId=self._pool, GroupName=self._administrators, Limit=60
-        )
-        administrators = {user["Username"] for user in members["Users"]}
+        administrators = self._list_administrators(self._client)
         return PeoplePage(
             people=tuple(
                 PersonView(
@@ -75,7 +71,7 @@ class People:
                     email=_attribute(user["Attributes"], "email"),
                     is_administrator=user["Username"] in administrators,
                     is_blocked=profile_key(ids[user["Username"]]) in blocked,
-                    has_joined=user.get("UserStatus") != "FORCE_CHANGE_PASSWORD",
+                    has_joined=_has_joined(user),
                 )
                 for user in users
             ),
@@ -126,27 +122,42 @@ class People:
             ProblemError: there is no such person, or it is the administrator.
         """
         if self._cognito is None:
-            subject, email = person_id(self._issuer, user), None
+            found = PersonView(subject=person_id(self._issuer, user), user=user)
         else:
-            try:
-                found = self._cognito.admin_get_user(UserPoolId=self._pool, Username=user)
-            except ClientError as error:
-                raise _explain(error) from None
-            subject = self._id(found["UserAttributes"])
-            email = _attribute(found["UserAttributes"], "email")
-        if subject == by:
+            found = self._find(self._cognito, user)
+        if found.subject == by:
             raise ProblemError(
                 HTTPStatus.CONFLICT, "is_yourself", "You cannot block yourself; ask another one."
             )
         # First here, where it acts on open sockets; then at the issuer.
-        self._table.set_blocked(subject, is_blocked=is_blocked)
+        self._table.set_blocked(found.subject, is_blocked=is_blocked)
         if self._cognito is not None:
             if is_blocked:
                 self._cognito.admin_disable_user(UserPoolId=self._pool, Username=user)
                 self._cognito.admin_user_global_sign_out(UserPoolId=self._pool, Username=user)
             else:
                 self._cognito.admin_enable_user(UserPoolId=self._pool, Username=user)
-        return PersonView(subject=subject, user=user, email=email, is_blocked=is_blocked)
+        return found.model_copy(update={"is_blocked": is_blocked})
+
+    def _find(self, cognito: CognitoIdentityProviderClient, user: str) -> PersonView:
+        try:
+            found = cognito.admin_get_user(UserPoolId=self._pool, Username=user)
+        except ClientError as error:
+            raise _explain(error) from None
+        return PersonView(
+            subject=self._id(found["UserAttributes"]),
+            user=found["Username"],
+            email=_attribute(found["UserAttributes"], "email"),
+            is_administrator=found["Username"] in self._list_administrators(cognito),
+            has_joined=_has_joined(found),
+        )
+
+    def _list_administrators(self, cognito: CognitoIdentityProviderClient) -> set[str]:
+        # The group is small, so one call names all of its members.
+        members = cognito.list_users_in_group(
+            UserPoolId=self._pool, GroupName=self._administrators, Limit=60
+        )
+        return {user["Username"] for user in members["Users"]}
 
     @property
     def _client(self) -> CognitoIdentityProviderClient:
@@ -160,6 +171,10 @@ class People:
 
 def _attribute(attributes: Sequence[Mapping[str, Any]], name: str) -> str | None:
     return next((str(one["Value"]) for one in attributes if one["Name"] == name), None)
+
+
+def _has_joined(user: Mapping[str, Any]) -> bool:
+    return user.get("UserStatus") != "FORCE_CHANGE_PASSWORD"
 
 
 def _explain(error: ClientError) -> Exception:

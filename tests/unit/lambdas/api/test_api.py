@@ -486,6 +486,26 @@ def test_an_administrator_invites_lists_and_blocks(site: Site) -> None:
     assert not site.cognito.admin_get_user(UserPoolId=site.pool, Username=user)["Enabled"]
 
 
+def test_who_is_blocked_is_shown_as_in_the_list_and_can_be_let_in_again(site: Site) -> None:
+    wanted = {"email": "chief@example.com", "isAdministrator": True}
+    user = site.request("POST", "/people", wanted, ROOT_USER).body["user"]
+    path = f"/people/{user}"
+
+    blocked = site.request("PATCH", path, {"isBlocked": True}, ROOT_USER).body
+    listed = site.request("GET", "/people", by=ROOT_USER).body["people"]
+    assert blocked in listed
+    assert (blocked["isAdministrator"], blocked["hasJoined"]) == (True, False)
+    again = site.request("PATCH", path, {"isBlocked": False}, ROOT_USER).body
+    assert not again["isBlocked"]
+    assert site.cognito.admin_get_user(UserPoolId=site.pool, Username=user)["Enabled"]
+
+
+def test_an_unknown_person_is_not_found(site: Site) -> None:
+    answer = site.request("PATCH", "/people/nobody", {"isBlocked": True}, ROOT_USER)
+
+    assert answer.refusal == (404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -524,6 +544,7 @@ def test_where_people_are_managed_elsewhere_they_can_be_blocked_here(site: Site)
         ("POST", "/conversations/a/links", {"role": "owner"}, "role"),
         ("POST", "/keys", {"label": "x", "scopes": []}, "scopes"),
         ("GET", "/conversations/a%20b", None, "conversation_id"),
+        ("PUT", "/conversations/a/people/a%40b", {"role": "reader"}, "subject"),
     ],
 )
 def test_an_invalid_request_is_told_what_is_wrong(
