@@ -82,6 +82,12 @@ HERE = $(if $(filter local,$(ENV)),demo=$$($(PYTHON_HERE) -m local_cloud.shell) 
 redrive: setup-python ## send dead letters of ENV back (QUEUE=utterances|jobs|undelivered), or list them
 	@$(HERE) $(PYTHON_HERE) -m infra.commands.redrive $(ENV) $(QUEUE) $(if $(JSON),--json)
 
+# No stack of the demo has its table.
+.PHONY: adopt
+adopt: setup-python ## give an existing conversation of ENV an owner (CONVERSATION, OWNER, TITLE)
+	@$(HERE) $(PYTHON_HERE) -m infra.commands.adopt '$(ENV)' '$(CONVERSATION)' '$(OWNER)' \
+		$(if $(TITLE),--title '$(TITLE)') $(if $(filter local,$(ENV)),--table cloudscribe-local-access)
+
 # These four take the same words. BUILDAH_FORMAT: podman and buildah keep a health check in Docker's
 # format only.
 CONTAINER_BUILD ?= $(firstword $(foreach tool,docker podman finch buildah,$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))
