@@ -7,6 +7,7 @@ start: `ACCESS_TABLE`, `ISSUER`, `JWKS_URL`, `TOKEN_KIND`, `AUDIENCES`, `TICKET_
 
 from __future__ import annotations
 
+import functools
 import hmac
 import os
 import time
@@ -81,8 +82,13 @@ def _fetch_keys() -> bytes:
         return cast("bytes", answer.read(MOST_KEY_BYTES + 1))
 
 
+@functools.cache
 def _client(name: str) -> Any:
     return connect(name, connect_seconds=1, read_seconds=2, attempts=3)
+
+
+def _connect_to_pool() -> CognitoIdentityProviderClient:
+    return cast("CognitoIdentityProviderClient", _client("cognito-idp"))
 
 
 settings = Settings.model_validate(os.environ)
@@ -111,9 +117,7 @@ app = make_app(
     People(
         settings.issuer,
         table,
-        cast("CognitoIdentityProviderClient", _client("cognito-idp"))
-        if settings.user_pool
-        else None,
+        _connect_to_pool if settings.user_pool else None,
         settings.user_pool or "",
         settings.administrators,
     ),

@@ -6,7 +6,7 @@ and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +29,8 @@ class People:
     Args:
         issuer: of the access tokens, which is a part of a person's id.
         table: where it is stored who is blocked.
-        cognito: the pool's client; None if people are managed elsewhere.
+        connect: returns the pool's client; None if people are managed elsewhere. Few processes
+            need the client, and it takes time to make.
         pool: the pool's id.
         administrators: the group of administrators.
     """
@@ -38,13 +39,13 @@ class People:
         self,
         issuer: str,
         table: AccessTable,
-        cognito: CognitoIdentityProviderClient | None,
+        connect: Callable[[], CognitoIdentityProviderClient] | None,
         pool: str,
         administrators: str,
     ) -> None:
         self._issuer = issuer
         self._table = table
-        self._cognito = cognito
+        self._connect = connect
         self._pool = pool
         self._administrators = administrators
 
@@ -121,22 +122,23 @@ class People:
         Raises:
             ProblemError: there is no such person, or it is the administrator.
         """
-        if self._cognito is None:
+        cognito = self._connect() if self._connect else None
+        if cognito is None:
             found = PersonView(subject=person_id(self._issuer, user), user=user)
         else:
-            found = self._find(self._cognito, user)
+            found = self._find(cognito, user)
         if found.subject == by:
             raise ProblemError(
                 HTTPStatus.CONFLICT, "is_yourself", "You cannot block yourself; ask another one."
             )
         # First here, where it acts on open sockets; then at the issuer.
         self._table.set_blocked(found.subject, is_blocked=is_blocked)
-        if self._cognito is not None:
+        if cognito is not None:
             if is_blocked:
-                self._cognito.admin_disable_user(UserPoolId=self._pool, Username=user)
-                self._cognito.admin_user_global_sign_out(UserPoolId=self._pool, Username=user)
+                cognito.admin_disable_user(UserPoolId=self._pool, Username=user)
+                cognito.admin_user_global_sign_out(UserPoolId=self._pool, Username=user)
             else:
-                self._cognito.admin_enable_user(UserPoolId=self._pool, Username=user)
+                cognito.admin_enable_user(UserPoolId=self._pool, Username=user)
         return found.model_copy(update={"is_blocked": is_blocked})
 
     def _find(self, cognito: CognitoIdentityProviderClient, user: str) -> PersonView:
@@ -161,9 +163,9 @@ class People:
 
     @property
     def _client(self) -> CognitoIdentityProviderClient:
-        if self._cognito is None:
+        if self._connect is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "people_elsewhere", _ELSEWHERE)
-        return self._cognito
+        return self._connect()
 
     def _id(self, attributes: Sequence[Mapping[str, Any]]) -> str:
         return person_id(self._issuer, _attribute(attributes, "sub") or "")

@@ -68,11 +68,16 @@ class Site:
         issuer = Issuer(issuer=ISSUER, audience=frozenset({CLIENT}), is_cognito=True)
         verifier = TokenVerifier(issuer, IssuerKeys(self._fetch, lambda: 0.0))
         signer = TicketSigner(self.ssm, KEYS, self.table, lambda: self.now)
-        cognito = self.cognito if managed else None
         self.app = make_app(
             Identification(self.table, verifier),
             Conversations(self.table, signer, lambda: self.now),
-            People(ISSUER, self.table, cognito, self.pool, "admins"),
+            People(
+                ISSUER,
+                self.table,
+                (lambda: self.cognito) if managed else None,
+                self.pool,
+                "admins",
+            ),
         )
 
     def _fetch(self) -> bytes:

@@ -170,6 +170,19 @@ def test_the_issuer_of_one_machine_may_do_without_https(environment: pytest.Monk
     assert module.settings.keys_url == "http://127.0.0.1:4566/keys"
 
 
+def test_the_pools_client_is_made_for_the_first_request_that_needs_it(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    module = start(environment, USER_POOL_ID="us-east-1_pool")
+    made = module._client.cache_info().currsize
+
+    clients = [module._connect_to_pool() for _ in range(2)]
+
+    assert clients[0] is clients[1]
+    assert clients[0].meta.service_model.service_name == "cognito-idp"
+    assert module._client.cache_info().currsize == made + 1
+
+
 # --- the issuer's keys --------------------------------------------------------------------
 
 
