@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import (
     admission,
+    api,
     bad_jobs,
     capacity,
     engines,
@@ -118,6 +119,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _measured(live)),
     "admission": ("Tickets: CPU of a socket's admission", _measured(admission)),
+    "api": ("Accounts API: cold start, and what a ticket takes", _measured(api)),
     "memory": ("Memory while the engine cannot keep up", _measured(memory)),
     "transcribe": (
         "Amazon Transcribe: CPU, added latency and memory by streams",
