@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -581,21 +581,42 @@ def test_an_unknown_route_has_a_problem(site: Site) -> None:
     assert site.request("GET", "/nothing", by=ADA).refusal == (404, "no_route")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(data=st.data())
-def test_no_caller_and_route_yields_a_foreign_conversation(site: Site, data: st.DataObject) -> None:
-    if not site.request("GET", "/conversations", by=ADA).body["conversations"]:
-        site.create(ADA, "Secret plans")
-    [mine, *_] = site.request("GET", "/conversations", by=ADA).body["conversations"]
+def test_no_caller_and_route_yields_a_foreign_conversation(site: Site) -> None:
+    conversation = site.create(ADA, "Secret plans")
+    # Who has valid credentials, but none for this conversation.
+    elsewhere = site.create(SAM)
+    _, key = site.key(SAM, "read", "speak", "manage")
+    _, of_administrator = site.key(ROOT_USER, "read", "speak", "manage")
+    _, link = site.share(SAM, elsewhere, role="speaker")
+    revoked, was_valid = site.share(ADA, conversation, role="speaker")
+    site.request("DELETE", f"/conversations/{conversation}/links/{revoked}", by=ADA)
+    callers = (None, SAM, ROOT_USER, key, of_administrator, link, was_valid, "x", "csk_a_b")
+    before = site.request("GET", f"/conversations/{conversation}", by=ADA).body
+    routes = [
+        *FOREIGN,
+        ("GET", "/conversations", None),
+        ("GET", "/me", None),
+        ("GET", "/keys", None),
+        ("PUT", f"/conversations/{{id}}/people/{who('sam')}", {"role": "speaker"}),
+        ("DELETE", f"/conversations/{{id}}/people/{who('ada')}", None),
+        ("GET", f"/conversations/{elsewhere}", None),
+        ("GET", f"/conversations/{{id}}{elsewhere}", None),
+    ]
 
-    def foreign(text: str) -> str:
-        return text.replace("{id}", str(mine["conversationId"]))
+    @settings(max_examples=120, deadline=None)
+    @given(st.sampled_from(callers), st.sampled_from(routes), st.sampled_from(("", conversation)))
+    def ask(by: str | None, route: tuple[str, str, Any], cursor: str) -> None:
+        method, path, body = route
+        filled = json.loads(json.dumps(body).replace("{id}", conversation))
+        query = {"cursor": cursor} if cursor else {}
+        answer = site.request(method, path.replace("{id}", conversation), filled, by, **query)
 
-    method, path, body = data.draw(
-        st.sampled_from([*FOREIGN, ("GET", "/conversations", None), ("GET", "/me", None)])
-    )
-    by = data.draw(st.sampled_from([None, SAM, ROOT_USER, "x", "csk_a_b", "csl_a_b"]))
+        seen = json.dumps(answer.body)
+        assert "Secret plans" not in seen
+        assert who("ada") not in seen
+        if "{id}" in json.dumps([path, body]):
+            assert answer.status in {401, 403, 404}
 
-    answer = site.request(method, foreign(path), json.loads(foreign(json.dumps(body))), by)
+    ask()
 
-    assert "Secret plans" not in json.dumps(answer.body)
+    assert site.request("GET", f"/conversations/{conversation}", by=ADA).body == before
