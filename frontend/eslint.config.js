@@ -4,7 +4,7 @@ import { defineConfig } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 export default defineConfig(
-  { ignores: ['dist/', 'src/protocol.ts'] },
+  { ignores: ['dist/', 'src/protocol.ts', 'src/api.ts'] },
   {
     files: ['**/*.{ts,tsx}'],
     extends: [

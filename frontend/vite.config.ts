@@ -4,7 +4,10 @@ import { defineConfig } from 'vite'
 /** Where the developer's backend is; the built page always talks to its own origin. */
 const backend = process.env.CLOUDSCRIBE_API ?? 'http://127.0.0.1:8080'
 
-const proxy = { '/api': { target: backend, ws: true } }
+const proxy = {
+  '/api': { target: backend, ws: true },
+  '/access.json': { target: backend },
+}
 
 export default defineConfig({
   plugins: [react()],

@@ -5,5 +5,5 @@ import page from './vite.config.ts'
 // Apart from the page's own configuration, which is read where vitest is not installed.
 export default mergeConfig(
   page,
-  defineConfig({ test: { include: ['src/**/*.test.ts'], environment: 'node' } }),
+  defineConfig({ test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node' } }),
 )

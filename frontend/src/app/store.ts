@@ -1,4 +1,4 @@
-import { configureStore } from '@reduxjs/toolkit'
+import { type Action, configureStore, createAction, type Reducer } from '@reduxjs/toolkit'
 
 import { conversationSlice } from '../conversation/conversationSlice.ts'
 import { languageSlice } from '../language/languageSlice.ts'
@@ -7,14 +7,25 @@ import { speakingSlice } from '../speaking/speakingSlice.ts'
 import { spokenLanguageSlice } from '../speaking/spokenLanguageSlice.ts'
 import { viewingSlice } from '../viewing/viewingSlice.ts'
 
-/** The page's state, a slice per feature. Each slice exports the selectors that read it. */
-export const store = configureStore({
-  reducer: {
-    conversation: conversationSlice.reducer,
-    language: languageSlice.reducer,
-    microphones: microphonesSlice.reducer,
-    speaking: speakingSlice.reducer,
-    spokenLanguage: spokenLanguageSlice.reducer,
-    viewing: viewingSlice.reducer,
-  },
-})
+/** The page shows another conversation from now on. Where nobody signs in, it shows one alone. */
+export const conversationLeft = createAction('page/conversationLeft')
+
+function ofConversation<State>(reducer: Reducer<State>): Reducer<State> {
+  return (state: State | undefined, action: Action) =>
+    reducer(conversationLeft.match(action) ? undefined : state, action)
+}
+
+/** The reducers of a live conversation, a slice per feature. Slices export their selectors. */
+export const reducers = {
+  conversation: ofConversation(conversationSlice.reducer),
+  language: languageSlice.reducer,
+  microphones: microphonesSlice.reducer,
+  speaking: ofConversation(speakingSlice.reducer),
+  spokenLanguage: spokenLanguageSlice.reducer,
+  viewing: ofConversation(viewingSlice.reducer),
+}
+
+/** Returns the state of a page on which nobody signs in. */
+export function createStore() {
+  return configureStore({ reducer: reducers })
+}

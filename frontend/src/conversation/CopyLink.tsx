@@ -5,8 +5,14 @@ import styles from './CopyLink.module.css'
 /** How long the button confirms the copy, in milliseconds. */
 const CONFIRMATION = 2_500
 
-/** Copies the listeners' link to the clipboard. Where that is forbidden, shows it. */
-export function CopyLink({ address }: { address: string }) {
+interface Props {
+  address: string
+  /** What the link is for, as a part of the button's name. */
+  purpose?: string
+}
+
+/** Copies a link to the clipboard. Where that is forbidden, shows it. */
+export function CopyLink({ address, purpose = 'for listeners' }: Props) {
   const [copied, setCopied] = useState(false)
 
   useEffect(() => {
@@ -24,7 +30,7 @@ export function CopyLink({ address }: { address: string }) {
       await navigator.clipboard.writeText(address)
       setCopied(true)
     } catch {
-      window.prompt('Copy this link for listeners:', address)
+      window.prompt(`Copy this link ${purpose}:`, address)
     }
   }
 
@@ -35,7 +41,7 @@ export function CopyLink({ address }: { address: string }) {
           'Link copied'
         ) : (
           <>
-            Copy link<span className={styles.purpose}> for listeners</span>
+            Copy link<span className={styles.purpose}> {purpose}</span>
           </>
         )}
       </span>

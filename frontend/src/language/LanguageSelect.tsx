@@ -8,6 +8,8 @@ import styles from './LanguageSelect.module.css'
 const STAND_IN = 'Trial only: another language marks the words and does not translate them'
 
 interface Props {
+  /** The only languages that may be chosen; undefined for all that are offered. */
+  allowed?: readonly string[] | undefined
   /** Gets a BCP 47 tag; undefined for the originals. */
   onChoose: (language: string | undefined) => void
   /** Whether the originals are shown below their translations. */
@@ -16,8 +18,12 @@ interface Props {
 }
 
 /** The choice of the language in which captions are read. Hidden where there is no choice. */
-export function LanguageSelect({ onChoose, originals, onOriginals }: Props) {
-  const { chosen: language, offered, isStandIn } = useSelector(selectLanguages)
+export function LanguageSelect({ allowed, onChoose, originals, onOriginals }: Props) {
+  const { chosen: language, offered: all, isStandIn } = useSelector(selectLanguages)
+  const offered = useMemo(
+    () => (allowed === undefined ? all : all.filter((tag) => allowed.includes(tag))),
+    [all, allowed],
+  )
   const named = useMemo(() => sortByName(offered), [offered])
   const id = useId()
   if (offered.length === 0 && language === undefined) return null

@@ -1,54 +1,102 @@
 import type { ServerMessage } from '../protocol.ts'
+import type { Admission, Refusal } from './admission.ts'
 
 export interface ChannelEvents {
   /** A type that a newer server has added is passed on too, and has to be ignored. */
   onMessage: (message: ServerMessage) => void
   /** The connection failed, the server closed it, or it was silent for too long. */
   onGone: () => void
+  /** There is no ticket for the connection, so it was not tried. */
+  onRefused: (refusal: Refusal) => void
 }
 
 /**
  * One WebSocket connection with a watchdog.
  *
  * When the network disappears, a socket stays open for minutes. So a connection that is silent
- * for longer than the protocol allows counts as gone. No event follows `close` or `onGone`.
+ * for longer than the protocol allows counts as gone. No event follows `close`, `onGone` or
+ * `onRefused`.
  */
 export class Channel {
-  readonly #socket: WebSocket
+  readonly #url: string
   readonly #events: ChannelEvents
   readonly #silence: number
+  readonly #admission: Admission | undefined
+  #socket: WebSocket | undefined
   #watchdog: ReturnType<typeof setTimeout> | undefined
   #open = true
+  #wasAccepted = false
 
-  /** @param silence longest time without a message, in seconds */
-  constructor(url: string, silence: number, events: ChannelEvents) {
+  /**
+   * @param silence longest time without a message, in seconds
+   * @param admission gets the ticket; undefined in an open environment
+   */
+  constructor(
+    url: string,
+    silence: number,
+    events: ChannelEvents,
+    admission: Admission | undefined,
+  ) {
+    this.#url = url
     this.#events = events
     this.#silence = silence
-    this.#socket = new WebSocket(url)
-    this.#socket.onmessage = ({ data }: MessageEvent<string>) => {
-      this.#watch()
-      // The server is of the same build and has validated the message.
-      if (this.#open) this.#events.onMessage(JSON.parse(data) as ServerMessage)
-    }
-    this.#socket.onclose = () => {
-      this.#gone()
-    }
+    this.#admission = admission
     this.#watch()
+    if (admission === undefined) this.#connect()
+    else void this.#enter(admission)
   }
 
   /** Bytes that were sent to the socket and have not left this machine. */
   get bufferedAmount(): number {
-    return this.#socket.bufferedAmount
+    return this.#socket?.bufferedAmount ?? 0
   }
 
   send(data: string | ArrayBuffer): void {
-    if (this.#open && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data)
+    if (this.#open && this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(data)
   }
 
   close(): void {
     this.#open = false
     clearTimeout(this.#watchdog)
-    this.#socket.close()
+    this.#socket?.close()
+  }
+
+  async #enter(admission: Admission): Promise<void> {
+    const entry = await admission.enter()
+    if (!this.#open) return
+    if ('protocols' in entry) {
+      this.#connect(entry.protocols)
+    } else {
+      this.close()
+      this.#events.onRefused(entry)
+    }
+  }
+
+  #connect(protocols?: string[]): void {
+    const socket =
+      protocols === undefined ? new WebSocket(this.#url) : new WebSocket(this.#url, protocols)
+    this.#socket = socket
+    socket.onopen = () => {
+      this.#accept()
+    }
+    socket.onmessage = ({ data }: MessageEvent<string>) => {
+      this.#watch()
+      if (!this.#open) return
+      this.#accept()
+      // The server is of the same build and has validated the message.
+      const message = JSON.parse(data) as ServerMessage
+      if (message.type === 'error' && message.code === 'ticket_used') this.#admission?.discard()
+      this.#events.onMessage(message)
+    }
+    socket.onclose = () => {
+      this.#gone()
+    }
+  }
+
+  #accept(): void {
+    if (this.#wasAccepted) return
+    this.#wasAccepted = true
+    this.#admission?.opened()
   }
 
   #watch(): void {
@@ -61,7 +109,9 @@ export class Channel {
 
   #gone(): void {
     if (!this.#open) return
+    const failed = !this.#wasAccepted && this.#socket !== undefined
     this.close()
+    if (failed) void this.#admission?.failed()
     this.#events.onGone()
   }
 }

@@ -10,15 +10,18 @@ export class FakeSocket {
 
   readonly readyState = FakeSocket.OPEN
   readonly url: string
+  readonly protocols: string[] | undefined
   bufferedAmount = 0
   /** What the page sent: a frame as its length in bytes, a text as it is. */
   sent: (string | number)[] = []
   closed = false
   onmessage: (event: { data: unknown }) => void = () => undefined
+  onopen: () => void = () => undefined
   onclose: () => void = () => undefined
 
-  constructor(url: string) {
+  constructor(url: string, protocols?: string[]) {
     this.url = url
+    this.protocols = protocols
     FakeSocket.all.push(this)
   }
 

@@ -3,12 +3,14 @@ import type { Closed, ErrorCode, Error as ErrorMessage } from '../protocol.ts'
 
 /** Codes after which the page reconnects by itself. */
 const TRANSIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'access_unavailable',
   'at_capacity',
   'draining',
   'engine_failed',
   'internal',
   'rate_limited',
   'slow_consumer',
+  'ticket_used',
   'too_many_viewers',
 ])
 
@@ -49,6 +51,9 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   invalid_message: 'Reload the page to get its newest version.',
   unexpected_message: 'Reload the page to get its newest version.',
   idle_timeout: 'Check the microphone, then press Start again.',
+  access_revoked: 'Ask whoever shared it with you.',
+  access_unavailable: 'The page tries again by itself.',
+  ticket_used: 'The page gets a new one by itself.',
   engine_refused: 'Trying again will not help. Ask whoever runs this server.',
   at_capacity: 'Captions start as soon as one is free.',
   too_many_viewers: 'The page tries again by itself, until there is a place.',

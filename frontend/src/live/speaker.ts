@@ -9,8 +9,9 @@ import type {
   ServerMessage,
   Stop,
 } from '../protocol.ts'
+import type { Admission, Refusal } from './admission.ts'
 import { AudioQueue } from './audioQueue.ts'
-import { Channel } from './channel.ts'
+import { Channel, type ChannelEvents } from './channel.ts'
 import {
   CONNECTION_LOST,
   describeClose,
@@ -57,6 +58,7 @@ type State = 'idle' | 'connecting' | 'listening' | 'waiting' | 'ended'
 export class Speaker {
   readonly #url: string
   readonly #emit: (event: SpeakerEvent) => void
+  readonly #admission: Admission | undefined
   readonly #queue = new AudioQueue(MOST_QUEUED)
   readonly #reconnect = new Reconnect(() => {
     this.#connect()
@@ -66,14 +68,17 @@ export class Speaker {
   #state: State = 'idle'
   #stopping: 'no' | 'asked' | 'sent' = 'no'
   #wasReady = false // from the first `ready` on, dropped audio counts as lost
+  #hadUsedTicket = false // the server refused a ticket as used since the last `ready`
   #awaitsSlot = false // waiting for a slot rather than for the network
   #listeningSince = 0
   #serverLag = 0
   #frames = 0
 
-  constructor(url: string, emit: (event: SpeakerEvent) => void) {
+  /** @param admission gets tickets; undefined in an open environment */
+  constructor(url: string, emit: (event: SpeakerEvent) => void, admission?: Admission) {
     this.#url = url
     this.#emit = emit
+    this.#admission = admission
   }
 
   open(): void {
@@ -124,14 +129,18 @@ export class Speaker {
     this.#awaitsSlot = false
     this.#serverLag = 0
     this.#emit({ kind: 'connecting' })
-    this.#channel = new Channel(this.#url, SILENCE, {
+    const events: ChannelEvents = {
       onMessage: (message) => {
         this.#receive(message)
       },
       onGone: () => {
         this.#handleInterruption(CONNECTION_LOST)
       },
-    })
+      onRefused: (refusal) => {
+        this.#handleRefusal(refusal)
+      },
+    }
+    this.#channel = new Channel(this.#url, SILENCE, events, this.#admission)
   }
 
   #receive(message: ServerMessage): void {
@@ -139,6 +148,7 @@ export class Speaker {
       case 'ready':
         this.#state = 'listening'
         this.#wasReady = true
+        this.#hadUsedTicket = false
         this.#listeningSince = Date.now()
         this.#emit({ kind: 'listening', ready: message })
         this.#pump()
@@ -196,6 +206,10 @@ export class Speaker {
     this.#channel?.close()
     if (!isTransient(error)) {
       this.#end(describeError(error))
+    } else if (error.code === 'ticket_used' && !this.#hadUsedTicket && this.#stopping === 'no') {
+      // One new ticket at once; if that is refused, too, the attempts get a distance.
+      this.#hadUsedTicket = true
+      this.#connect()
     } else if (error.code === 'at_capacity' && this.#stopping === 'no') {
       this.#awaitsSlot = true
       this.#queue.clear(this.#wasReady)
@@ -203,6 +217,15 @@ export class Speaker {
     } else {
       this.#handleInterruption(describeError(error), error.retryAfter)
     }
+  }
+
+  #handleRefusal({ problem, isFinal }: Refusal): void {
+    if (!isFinal) {
+      this.#handleInterruption(problem)
+      return
+    }
+    this.#queue.clear(this.#wasReady)
+    this.#end(problem)
   }
 
   #handleInterruption(problem: Problem, retryAfter?: number): void {

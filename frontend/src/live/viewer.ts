@@ -10,7 +10,8 @@ import type {
   TranslationStatus,
   Utterance,
 } from '../protocol.ts'
-import { Channel } from './channel.ts'
+import type { Admission } from './admission.ts'
+import { Channel, type ChannelEvents } from './channel.ts'
 import { CONNECTION_LOST, describeError, isTransient } from './serverProblems.ts'
 import { Reconnect } from './reconnect.ts'
 
@@ -21,7 +22,8 @@ export type ViewerEvent =
   | { kind: 'connecting' }
   | { kind: 'live' }
   | { kind: 'waiting'; problem: Problem; retryAt: number }
-  | { kind: 'ended'; problem: Problem; code: ErrorCode }
+  /** Without a code there is no ticket for the connection. */
+  | { kind: 'ended'; problem: Problem; code: ErrorCode | undefined }
   | {
       kind: 'message'
       message: Snapshot | Partial | Final | Heartbeat | Translation | TranslationStatus
@@ -33,6 +35,7 @@ export type ViewerEvent =
 export class Viewer {
   readonly #url: string
   readonly #emit: (event: ViewerEvent) => void
+  readonly #admission: Admission | undefined
   readonly #reconnect = new Reconnect(() => {
     this.#connect()
   })
@@ -43,9 +46,11 @@ export class Viewer {
   #snapshotChannel: Channel | undefined
   #isLive = false
 
-  constructor(url: string, emit: (event: ViewerEvent) => void) {
+  /** @param admission gets tickets; undefined in an open environment */
+  constructor(url: string, emit: (event: ViewerEvent) => void, admission?: Admission) {
     this.#url = url
     this.#emit = emit
+    this.#admission = admission
   }
 
   open(): void {
@@ -66,7 +71,7 @@ export class Viewer {
   #connect(): void {
     this.#isLive = false
     this.#emit({ kind: 'connecting' })
-    this.#channel = new Channel(this.#url, SILENCE, {
+    const events: ChannelEvents = {
       onMessage: (message) => {
         switch (message.type) {
           case 'snapshot':
@@ -91,7 +96,12 @@ export class Viewer {
       onGone: () => {
         this.#wait(CONNECTION_LOST)
       },
-    })
+      onRefused: ({ problem, isFinal }) => {
+        if (isFinal) this.#emit({ kind: 'ended', problem, code: undefined })
+        else this.#wait(problem)
+      },
+    }
+    this.#channel = new Channel(this.#url, SILENCE, events, this.#admission)
   }
 
   /** Requests snapshots over a second connection, until one is complete. */
@@ -100,7 +110,10 @@ export class Viewer {
     url.searchParams.set('mode', 'snapshot')
     url.searchParams.delete('language') // snapshots alone are not translated
     this.#snapshotChannel?.close()
-    this.#snapshotChannel = new Channel(url.href, SILENCE, {
+    const retry = () => {
+      this.#snapshotRetry.schedule()
+    }
+    const events: ChannelEvents = {
       onMessage: (message) => {
         if (message.type === 'error') {
           this.#snapshotChannel?.close()
@@ -110,10 +123,10 @@ export class Viewer {
           this.#emit({ kind: 'snapshot_completed', utterances: message.utterances })
         }
       },
-      onGone: () => {
-        this.#snapshotRetry.schedule()
-      },
-    })
+      onGone: retry,
+      onRefused: retry,
+    }
+    this.#snapshotChannel = new Channel(url.href, SILENCE, events, this.#admission)
   }
 
   #cancelSnapshot(): void {

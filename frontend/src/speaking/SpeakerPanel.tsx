@@ -1,6 +1,7 @@
 import { type SubmitEvent, useCallback, useId, useRef, useState } from 'react'
 import { useSelector } from 'react-redux'
 
+import type { Admission } from '../live/admission.ts'
 import { readSetting, writeSetting } from '../shared/settings.ts'
 import { showLevel } from './loudness.ts'
 import { MicrophoneSelect } from './MicrophoneSelect.tsx'
@@ -25,8 +26,14 @@ const BUTTON: Record<Phase, string> = {
   stopping: 'Stopping',
 }
 
+interface Props {
+  conversation: string
+  /** Gets tickets; undefined in an open environment. */
+  admission: Admission | undefined
+}
+
 /** The speaker's controls: a name, a microphone, a language, a button, and the stream's state. */
-export function SpeakerPanel({ conversation }: { conversation: string }) {
+export function SpeakerPanel({ conversation, admission }: Props) {
   const phase = useSelector(selectPhase)
   const { chosen: microphone } = useSelector(selectMicrophones)
   const { chosen: language } = useSelector(selectSpokenLanguage)
@@ -37,7 +44,7 @@ export function SpeakerPanel({ conversation }: { conversation: string }) {
   const onLevel = useCallback((level: number) => {
     if (meter.current !== null) showLevel(meter.current, level)
   }, [])
-  const { start, stop, switchTo } = useSpeaking(conversation, onLevel)
+  const { start, stop, switchTo } = useSpeaking(conversation, onLevel, admission)
   useWakeLock(phase !== 'idle')
 
   const submit = (event: SubmitEvent) => {

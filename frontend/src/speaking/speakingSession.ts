@@ -5,6 +5,7 @@ import { Microphone } from '../audio/microphone.ts'
 import { toMicrophoneFault, describeFault } from '../audio/microphoneProblems.ts'
 import type { Problem } from '../shared/problem.ts'
 import { messageReceived, ownStreamEnded } from '../conversation/conversationSlice.ts'
+import type { Admission } from '../live/admission.ts'
 import { Speaker, type SpeakerEvent } from '../live/speaker.ts'
 import { SilenceDetector } from './loudness.ts'
 import { microphonesSlice } from './microphonesSlice.ts'
@@ -39,13 +40,22 @@ export class SpeakingSession {
   /** The problem that stops the session; undefined where the user stops it. */
   #reason: Problem | undefined
 
-  /** @param onLevel gets the RMS of every 100 ms, and 0 at the end */
-  constructor(url: string, dispatch: Dispatch, onLevel: (level: number) => void) {
+  /**
+   * @param onLevel gets the RMS of every 100 ms, and 0 at the end
+   * @param admission gets tickets; undefined in an open environment
+   */
+  constructor(
+    url: string,
+    dispatch: Dispatch,
+    onLevel: (level: number) => void,
+    admission: Admission | undefined,
+  ) {
     this.#dispatch = dispatch
     this.#onLevel = onLevel
-    this.#speaker = new Speaker(url, (event) => {
+    const handle = (event: SpeakerEvent) => {
       this.#handleEvent(event)
-    })
+    }
+    this.#speaker = new Speaker(url, handle, admission)
   }
 
   /** Whether the session has ended. */

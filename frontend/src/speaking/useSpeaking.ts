@@ -1,6 +1,8 @@
+import type { Dispatch } from '@reduxjs/toolkit'
 import { useCallback, useEffect, useRef } from 'react'
 import { useDispatch } from 'react-redux'
 
+import type { Admission } from '../live/admission.ts'
 import { buildSpeakerUrl } from '../live/endpoints.ts'
 import { SpeakingSession } from './speakingSession.ts'
 
@@ -10,16 +12,28 @@ interface Speaking {
   switchTo: (microphone: string) => void
 }
 
-/** Starts and stops the page's speaking session, one at a time. */
-export function useSpeaking(conversation: string, onLevel: (level: number) => void): Speaking {
-  const dispatch = useDispatch()
+/**
+ * Starts and stops the page's speaking session, one at a time.
+ *
+ * @param admission gets tickets; undefined in an open environment
+ */
+export function useSpeaking(
+  conversation: string,
+  onLevel: (level: number) => void,
+  admission: Admission | undefined,
+): Speaking {
+  const storeDispatch = useDispatch()
   const session = useRef<SpeakingSession>(undefined)
+  const isShown = useRef(true)
 
   useEffect(() => {
+    isShown.current = true
     const onOnline = () => session.current?.retryNow()
     window.addEventListener('online', onOnline)
     return () => {
       window.removeEventListener('online', onOnline)
+      // The last words go to the server; the page may show another conversation by then.
+      isShown.current = false
       void session.current?.stop()
     }
   }, [])
@@ -28,10 +42,11 @@ export function useSpeaking(conversation: string, onLevel: (level: number) => vo
     (name: string, microphone: string, language: string | undefined) => {
       if (session.current?.isOver === false) return
       const url = buildSpeakerUrl(location.origin, conversation, name, language)
-      session.current = new SpeakingSession(url, dispatch, onLevel)
+      const dispatch: Dispatch = (action) => (isShown.current ? storeDispatch(action) : action)
+      session.current = new SpeakingSession(url, dispatch, onLevel, admission)
       void session.current.start(microphone)
     },
-    [conversation, dispatch, onLevel],
+    [conversation, storeDispatch, onLevel, admission],
   )
   const stop = useCallback(() => void session.current?.stop(), [])
   const switchTo = useCallback(

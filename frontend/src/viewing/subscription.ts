@@ -3,8 +3,9 @@ import type { Dispatch } from '@reduxjs/toolkit'
 import { messageReceived, snapshotCompleted } from '../conversation/conversationSlice.ts'
 import { forgetLanguage } from '../language/chosenLanguage.ts'
 import { languageChosen, languageRefused } from '../language/languageSlice.ts'
+import type { Admission } from '../live/admission.ts'
 import { buildViewerUrl } from '../live/endpoints.ts'
-import { Viewer } from '../live/viewer.ts'
+import { Viewer, type ViewerEvent } from '../live/viewer.ts'
 import { viewingSlice } from './viewingSlice.ts'
 
 const { connecting, live, waiting, ended } = viewingSlice.actions
@@ -14,12 +15,15 @@ export class Subscription {
   readonly #origin: string
   readonly #conversation: string
   readonly #dispatch: Dispatch
+  readonly #admission: Admission | undefined
   #viewer: Viewer | undefined
 
-  constructor(origin: string, conversation: string, dispatch: Dispatch) {
+  /** @param admission gets tickets; undefined in an open environment */
+  constructor(origin: string, conversation: string, dispatch: Dispatch, admission?: Admission) {
     this.#origin = origin
     this.#conversation = conversation
     this.#dispatch = dispatch
+    this.#admission = admission
   }
 
   /**
@@ -32,7 +36,7 @@ export class Subscription {
     this.#viewer?.close()
     this.#dispatch(languageChosen(language))
     const url = buildViewerUrl(this.#origin, this.#conversation, language)
-    this.#viewer = new Viewer(url, (event) => {
+    const handle = (event: ViewerEvent) => {
       switch (event.kind) {
         case 'connecting':
           this.#dispatch(connecting())
@@ -59,7 +63,8 @@ export class Subscription {
           this.#dispatch(snapshotCompleted(event.utterances))
           break
       }
-    })
+    }
+    this.#viewer = new Viewer(url, handle, this.#admission)
     this.#viewer.open()
   }
 
@@ -68,6 +73,11 @@ export class Subscription {
     forgetLanguage(language)
     this.read(undefined)
     this.#dispatch(languageRefused(language))
+  }
+
+  /** Ends the subscription; nothing is dispatched any more. */
+  close(): void {
+    this.#viewer?.close()
   }
 
   /** Makes a pending attempt to connect now. */
