@@ -143,8 +143,7 @@ function Row({ conversation, onOpen }: { conversation: Conversation } & Pick<Pro
               {title}
             </a>
             <p className={styles.soft}>
-              {ROLES[role]}, since{' '}
-              <time dateTime={createdAt}>{formatDay(createdAt)}</time>
+              {ROLES[role]}, since <time dateTime={createdAt}>{formatDay(createdAt)}</time>
             </p>
           </div>
           {role === 'owner' && (

@@ -67,12 +67,12 @@ export function ShareDialog({ conversation, offered, onClose }: Props & { onClos
   const { data, error, isLoading } = useGetConversationQuery({ id: conversation })
   return (
     <dialog ref={dialog} className={styles.dialog} aria-labelledby={heading} onClose={onClose}>
-      <header className={styles.bar}>
+      <div className={styles.bar}>
         <h2 id={heading}>Share this conversation</h2>
         <button type="button" className="button" onClick={() => dialog.current?.close()}>
           Close
         </button>
-      </header>
+      </div>
       <NewLink conversation={conversation} offered={offered} />
       <h3>Links that work now</h3>
       <RefusalNotice problem={toProblem(error)} />

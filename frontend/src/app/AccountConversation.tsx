@@ -13,6 +13,7 @@ import { parseTag } from '../language/tags.ts'
 import { Subscription } from '../viewing/subscription.ts'
 import { App } from './App.tsx'
 import { conversationLeft } from './store.ts'
+import { useFocusOnHeading } from './useFocusOnHeading.ts'
 
 interface Props {
   id: string
@@ -40,6 +41,7 @@ export function AccountConversation(props: Props) {
   }, [id, caller])
   const [issued, setIssued] = useState<Issued>()
   const [attempt, setAttempt] = useState(0)
+  useFocusOnHeading(issued === undefined ? 'asking' : 'answered')
   useEffect(() => {
     let isCurrent = true
     void tickets.reading.get().then((answer) => {

@@ -1,4 +1,4 @@
-import { type MouseEvent, useEffect, useMemo, useRef, useState } from 'react'
+import { type MouseEvent, useEffect, useMemo, useState } from 'react'
 import { useDispatch, useSelector } from 'react-redux'
 
 import styles from '../accounts/accounts.module.css'
@@ -11,6 +11,7 @@ import { readAddress, type Route, takeSecrets } from '../shared/arrival.ts'
 import type { Problem } from '../shared/problem.ts'
 import type { TabStorage } from '../shared/tabStorage.ts'
 import { AccountConversation } from './AccountConversation.tsx'
+import { useFocusOnHeading } from './useFocusOnHeading.ts'
 
 interface Props {
   session: Session
@@ -130,17 +131,4 @@ function useRoute(storage: TabStorage): Route {
     }
   }, [storage])
   return route
-}
-
-/** Moves the focus to the heading of another view, where a screen reader goes on. */
-function useFocusOnHeading(view: string): void {
-  const shown = useRef(view)
-  useEffect(() => {
-    if (shown.current === view) return
-    shown.current = view
-    const heading = document.querySelector('h1')
-    if (heading === null) return
-    heading.tabIndex = -1
-    heading.focus()
-  }, [view])
 }

@@ -83,7 +83,9 @@ export function takeSecrets(storage: TabStorage): URLSearchParams | undefined {
 function readRoute(hash: string): Route {
   const found = CONVERSATION.exec(hash)
   if (found !== null) return toConversation(found[1])
-  return hash.startsWith(BROKEN) ? { kind: 'broken_link' } : { kind: 'home' }
+  return hash.startsWith(BROKEN) || hash.includes('csl_')
+    ? { kind: 'broken_link' }
+    : { kind: 'home' }
 }
 
 function toConversation(id = ''): Route {
