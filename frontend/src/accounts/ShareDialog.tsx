@@ -60,9 +60,6 @@ export function ShareDialog({ conversation, offered, onClose }: Props & { onClos
     // A modal dialog keeps the focus inside, and gives it back at the end.
     const element = dialog.current
     if (element?.open === false) element.showModal()
-    return () => {
-      element?.close()
-    }
   }, [])
   const { data, error, isLoading } = useGetConversationQuery({ id: conversation })
   return (
