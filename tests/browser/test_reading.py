@@ -20,6 +20,8 @@ async def test_a_new_visitor_gets_a_conversation_of_their_own_in_the_address(
         names = []
         for _ in range(2):
             async with visitor(browser, fake_site.url) as page:
+                # The page asks first whether people sign in here.
+                await page.wait_for_url(re.compile("conversation="))
                 match = re.search(r"/\?conversation=([a-z]+-[a-z]+-\w{4}-\w{4})$", page.url)
                 assert match is not None, page.url
                 await expect(page.get_by_text(match[1])).to_be_visible()

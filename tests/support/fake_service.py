@@ -229,7 +229,8 @@ class FakeService:
             if request.transport is not None:
                 request.transport.abort()
             raise web.HTTPServiceUnavailable
-        socket = web.WebSocketResponse()
+        # Browsers that offer protocols need one of them in return.
+        socket = web.WebSocketResponse(protocols=("cloudscribe.v1",))
         await socket.prepare(request)
         return socket
 
@@ -257,9 +258,14 @@ async def _refuse(socket: web.WebSocketResponse, refusal: PlannedRefusal) -> Non
     await socket.close(code=ERRORS[refusal.code].close_code)
 
 
-async def _page(request: web.Request) -> web.StreamResponse:
+async def serve_page(request: web.Request) -> web.StreamResponse:
+    """Serve a file of the built page."""
     name = request.match_info["name"] or "index.html"
     return web.FileResponse(DIST / name, headers={"Content-Security-Policy": POLICY})
+
+
+async def _serve_access(_request: web.Request) -> web.Response:
+    return web.json_response({"kind": "open"})
 
 
 @contextlib.asynccontextmanager
@@ -270,7 +276,8 @@ async def fake_service() -> AsyncIterator[FakeService]:
     app.router.add_get("/api/stt/connect", service.connect)
     app.router.add_get("/api/stt/transcribe", service.transcribe)
     app.router.add_get("/api/stt/languages", service.serve_languages)
-    app.router.add_get("/{name:.*}", _page)
+    app.router.add_get("/access.json", _serve_access)
+    app.router.add_get("/{name:.*}", serve_page)
     runner = web.AppRunner(app, shutdown_timeout=0.5)
     await runner.setup()
     try:
