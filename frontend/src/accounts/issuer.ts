@@ -104,9 +104,12 @@ export class IssuerClient {
     })
   }
 
-  /** Exchanges a refresh token for new tokens. Throws Refused or Unreachable. */
-  refresh(token: string): Promise<Tokens> {
-    return attempt(async () => {
+  /**
+   * Exchanges a refresh token for new tokens. Throws Refused where the issuer says so in its
+   * protocol, and Unreachable otherwise: nobody is signed out by the page of a captive portal.
+   */
+  async refresh(token: string): Promise<Tokens> {
+    try {
       const response = await oauth.refreshTokenGrantRequest(
         this.#server,
         this.#client,
@@ -116,7 +119,9 @@ export class IssuerClient {
       )
       refuseOutage(response)
       return toTokens(await oauth.processRefreshTokenResponse(this.#server, this.#client, response))
-    })
+    } catch (error) {
+      throw error instanceof oauth.ResponseBodyError ? new Refused() : new Unreachable()
+    }
   }
 
   /** Revokes a refresh token, where the issuer can. */

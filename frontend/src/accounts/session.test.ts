@@ -252,6 +252,15 @@ it('stays signed in while the issuer is away', async () => {
   expect(await session.bearer()).toEqual({ token: 'a2' })
 })
 
+it('stays signed in where something else answers in the issuer’s place', async () => {
+  const { session, storage } = await signedIn()
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response('<p>Pay for the network</p>')))
+  expect(await session.renew()).toBe('unreachable')
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response('no', { status: 404 })))
+  expect(await session.renew()).toBe('unreachable')
+  expect(storage.read('refresh')).toBe('r1')
+})
+
 it('ends when the issuer refuses, and forgets the token', async () => {
   const { session, storage, log } = await signedIn()
   issuer.refresh = 'revoked'
@@ -268,7 +277,8 @@ it('signs out here, in other tabs, and at the issuer', async () => {
   await session.signOut()
   expect(storage.values.size).toBe(0)
   expect(issuer.requests.at(-1)?.get('token')).toBe('r1')
-  const url = new URL(log[0] ?? '')
+  expect(log[0]).toBe('out')
+  const url = new URL(log[1] ?? '')
   expect(url.origin + url.pathname).toBe('https://login.example/logout')
   expect(url.searchParams.get('logout_uri')).toBe(`${ORIGIN}/`)
   expect(other.log).toEqual(['out'])

@@ -122,6 +122,7 @@ export class Session {
     const { storage, channel, leave, origin } = this.#browser
     const refresh = storage.read(REFRESH)
     this.#forget()
+    this.#events.onSignedOut() // the browser's Back may show this page again
     channel?.postMessage('signed_out' satisfies News)
     if (refresh !== undefined) {
       // Whether or not that works: the token is forgotten here.

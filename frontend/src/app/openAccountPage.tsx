@@ -3,6 +3,7 @@ import type { Root } from 'react-dom/client'
 import { Provider } from 'react-redux'
 
 import type { AccountAccess } from '../api.ts'
+import { api } from '../accounts/api.ts'
 import { IssuerClient } from '../accounts/issuer.ts'
 import { CLOCK } from '../accounts/lifetime.ts'
 import { lockAcrossTabs, Session } from '../accounts/session.ts'
@@ -44,7 +45,10 @@ export function openAccountPage(root: Root, { access, clockSkew, answer, storage
     },
     {
       onSignedIn: () => store.dispatch(signedIn()),
-      onSignedOut: (problem) => store.dispatch(signedOut(problem)),
+      onSignedOut: (problem) => {
+        store.dispatch(signedOut(problem))
+        store.dispatch(api.util.resetApiState())
+      },
       onEnded: () => store.dispatch(signInEnded()),
       onProblem: (problem) => store.dispatch(signInFailed(problem)),
     },
