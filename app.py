@@ -20,6 +20,7 @@ from foundation.invalid import explain_each
 from infra.common import nag
 from infra.common.artifacts import Artifacts
 from infra.config import own_values
+from infra.config.access import OpenConfig
 from infra.config.data import DataConfig
 from infra.config.environment import Environment
 from infra.config.functions import Canary, FunctionsConfig
@@ -44,6 +45,9 @@ EXAMPLE_LOAD_BALANCER = SharedLoadBalancer(
     subnet_ids=("subnet-0123456789abcdef0",),
     availability_zones=("us-east-1a",),
 )
+#: Nobody signs in yet, and whoever knows a page's address can use it. `CognitoConfig()` gives an
+#: environment accounts, with the first administrator's address in cdk.context.json; docs/access.md.
+UNTIL_ACCOUNTS = OpenConfig(everyone_may_spend=True)
 
 
 def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
@@ -65,7 +69,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         ),
         # An existing load balancer, and one task on Spot. In an account without a load balancer to
         # share, a dedicated one costs twice as much as the rest; `solo` costs under $10 a month
-        # there. Until access control exists, everybody who knows the page's address can use speech
+        # there. While access is open, everybody who knows the page's address can use speech
         # recognition. So `demo` takes four of an account's default 25 streams ($5.76 an hour) and
         # starts one a second. AWS charges at least 15 s a stream, so abuse costs $21.60 an hour at
         # most.
@@ -74,6 +78,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             region="us-east-1",
             data=DataConfig(protected=False, utterance_days=7, recording_days=7),
             functions=FunctionsConfig(canary=None),
+            access=UNTIL_ACCOUNTS,
             live=LiveConfig(
                 load_balancer=EXAMPLE_LOAD_BALANCER,
                 service=ServiceConfig(
@@ -95,6 +100,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             region="us-east-1",
             data=DataConfig(protected=False, utterance_days=7, recording_days=7),
             functions=FunctionsConfig(canary=None),
+            access=UNTIL_ACCOUNTS,
             live=LiveConfig(
                 load_balancer=NoLoadBalancer(),
                 service=ServiceConfig(
@@ -118,6 +124,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 recording_days=None,
             ),
             functions=FunctionsConfig(canary=Canary(minutes=5), log_days=90),
+            access=UNTIL_ACCOUNTS,
             live=LiveConfig(
                 load_balancer=DedicatedLoadBalancer(network=NetworkConfig(zones=2, flow_logs=True)),
                 service=ServiceConfig(

@@ -4,6 +4,9 @@
       ^         ^--- gpu <-.
       '--- functions ------'         operations refers to all of them, delivery to data and gpu
 
+With accounts, `data` also has the people and their rights, and `web` their API: CloudFront needs
+the API, the clients of the sign-in need CloudFront's address, and the API's function the clients.
+
 Stacks with data are apart from stacks that can be made again. The embedded emulator gets `data` and
 `functions` only, unchanged. This module alone composes capabilities; they do not know each other's
 stacks.
@@ -22,6 +25,7 @@ import aws_cdk as cdk
 from infra.common.artifacts import Artifacts
 from infra.common.functions import FunctionSettings, make_layer
 from infra.common.outputs import add_output, add_outputs
+from infra.config.access import OidcConfig, OpenConfig, origin_of
 from infra.config.environment import Environment
 from infra.config.live import LiveConfig
 from infra.config.load_balancers import NoLoadBalancer, SharedLoadBalancer
@@ -33,6 +37,9 @@ from infra.recordings.store import RecordingStore
 from infra.recordings.target import TranscriptionTarget
 
 if TYPE_CHECKING:
+    from infra.access.api import AccountsApi
+    from infra.access.people import People
+    from infra.access.store import AccessStore
     from infra.gpu.server import GpuServer
     from infra.live.entrances import Entrance
     from infra.live.machine_service import MachineService
@@ -69,6 +76,28 @@ class EnvironmentStack(cdk.Stack):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Accounts:
+    """What an environment has of accounts before it has a page.
+
+    Attributes:
+        store: the table of rights.
+        source: the pool where people sign in, or the issuer of yours.
+        concurrency: the most invocations of the API's function at once.
+    """
+
+    store: AccessStore
+    source: People | OidcConfig
+    concurrency: int | None
+
+    @property
+    def token_origin(self) -> str:
+        """Where the page gets access tokens: the only address of the issuer that it calls."""
+        if isinstance(self.source, OidcConfig):
+            return origin_of(self.source.token_endpoint)
+        return self.source.domain.base_url()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Builder:
     """Makes one environment's stacks, in the order of their dependencies."""
 
@@ -90,6 +119,7 @@ class _Builder:
         conversations = ConversationStore(data, "Conversations", data=environment.data)
         recordings = RecordingStore(data, "Recordings", data=environment.data)
         add_output(data, "DataProtected", str(environment.data.protected).lower())
+        accounts = self.make_accounts(data)
         network = self.make_network(environment.live, data) if environment.live else None
         gpu = None
         if environment.gpu and network:
@@ -105,10 +135,10 @@ class _Builder:
                 GpuService=gpu.service.service_name,
             )
         processor, flow = self.make_functions(conversations, recordings, _to_target(gpu))
-        captions = website = None
+        captions = website = api = None
         if environment.live and network:
-            captions = self.make_live(environment.live, network, conversations)
-            website = self.make_website(environment.live, captions)
+            captions = self.make_live(environment.live, network, conversations, accounts)
+            website, api = self.make_website(environment.live, captions, accounts)
         if environment.operations:
             from infra.live.machine_service import MachineService
             from infra.live.service import CaptionService
@@ -128,6 +158,7 @@ class _Builder:
                 machine=captions if isinstance(captions, MachineService) else None,
                 website=website,
                 gpu=gpu,
+                api=api,
                 namespace=self.namespace,
             )
             operations = self.make_stack("operations", "alarms, dashboards, budget")
@@ -156,20 +187,50 @@ class _Builder:
                 gpu_service_arn=gpu.service.service_arn if gpu else None,
             )
 
+    def make_accounts(self, data: EnvironmentStack) -> _Accounts | None:
+        """Make the table of rights and the user pool; None where nobody signs in."""
+        environment = self.environment
+        chosen = environment.access
+        if isinstance(chosen, OpenConfig):
+            if environment.live:
+                cdk.Annotations.of(data).add_info_v2(
+                    "cloudscribe:open",
+                    f"{environment.name}: EVERYBODY who knows the address of the page can listen, "
+                    "speak and spend (access.everyone_may_spend). `make cost` says how much at "
+                    "most; docs/access.md how to give people accounts.",
+                )
+            return None
+        from infra.access.people import People
+        from infra.access.store import AccessStore
+
+        store = AccessStore(
+            data,
+            "Access",
+            data=environment.data,
+            ticket_keys=f"/{PROJECT}/{environment.name}/ticket-keys",
+        )
+        source: People | OidcConfig
+        if isinstance(chosen, OidcConfig):
+            source = chosen
+        else:
+            domain = environment.live.domain if environment.live else None
+            source = People(
+                data,
+                "People",
+                access=chosen,
+                data=environment.data,
+                page=f"https://{domain.name}" if domain else None,
+            )
+        return _Accounts(store=store, source=source, concurrency=chosen.api_concurrency)
+
     def make_functions(
         self,
         conversations: ConversationStore,
         recordings: RecordingStore,
         target: TranscriptionTarget | None,
     ) -> tuple[TranscriptProcessor, RecordingFlow]:
-        chosen = self.environment.functions
         stack = self.make_stack("functions", "what happens to messages and recordings")
-        settings = FunctionSettings(
-            functions=chosen,
-            artifacts=self.artifacts,
-            namespace=self.namespace,
-            layer=make_layer(stack, chosen, self.artifacts),
-        )
+        settings = self.make_function_settings(stack)
         processor = TranscriptProcessor(
             stack,
             "TranscriptProcessor",
@@ -182,6 +243,19 @@ class _Builder:
         )
         return processor, flow
 
+    def make_function_settings(self, stack: EnvironmentStack) -> FunctionSettings:
+        """Return the settings of a stack's functions, with a layer of the stack's own.
+
+        A layer of another stack could not be updated: its version would be in use there.
+        """
+        chosen = self.environment.functions
+        return FunctionSettings(
+            functions=chosen,
+            artifacts=self.artifacts,
+            namespace=self.namespace,
+            layer=make_layer(stack, chosen, self.artifacts),
+        )
+
     def make_network(self, live: LiveConfig, data: EnvironmentStack) -> EnvironmentNetwork:
         from infra.network.own import OwnNetwork
         from infra.network.shared import SharedNetwork
@@ -193,7 +267,11 @@ class _Builder:
         return OwnNetwork(stack, "Network", network=live.load_balancer.network)
 
     def make_live(
-        self, live: LiveConfig, network: EnvironmentNetwork, conversations: ConversationStore
+        self,
+        live: LiveConfig,
+        network: EnvironmentNetwork,
+        conversations: ConversationStore,
+        accounts: _Accounts | None,
     ) -> CaptionService | MachineService:
         from infra.live.dedicated_entrance import DedicatedEntrance
         from infra.live.machine_service import MachineService
@@ -201,6 +279,7 @@ class _Builder:
         from infra.live.shared_entrance import SharedEntrance
 
         stack = self.make_stack("live", "live captions")
+        access = accounts.store if accounts else None
         if isinstance(live.load_balancer, NoLoadBalancer):
             return MachineService(
                 stack,
@@ -210,6 +289,7 @@ class _Builder:
                 network=network,
                 store=conversations,
                 namespace=self.namespace,
+                access=access,
             )
         entrance: Entrance
         if isinstance(live.load_balancer, SharedLoadBalancer):
@@ -239,20 +319,61 @@ class _Builder:
             entrance=entrance,
             store=conversations,
             namespace=self.namespace,
+            access=access,
         )
 
-    def make_website(self, live: LiveConfig, captions: CaptionService | MachineService) -> Website:
-        from infra.web.website import Website
+    def make_website(
+        self,
+        live: LiveConfig,
+        captions: CaptionService | MachineService,
+        accounts: _Accounts | None,
+    ) -> tuple[Website, AccountsApi | None]:
+        from infra.web.website import AccountsOrigin, Website
 
-        return Website(
-            self.make_stack("web", "the page"),
-            "Website",
-            page=self.artifacts.website(),
-            entrance=captions.entrance,
-            domain=live.domain,
-            access_logs=live.access_logs,
-            protected=self.environment.data.protected,
+        stack = self.make_stack("web", "the page")
+
+        def make_page(origin: AccountsOrigin | None) -> Website:
+            return Website(
+                stack,
+                "Website",
+                page=self.artifacts.website(),
+                entrance=captions.entrance,
+                domain=live.domain,
+                access_logs=live.access_logs,
+                protected=self.environment.data.protected,
+                accounts=origin,
+            )
+
+        if accounts is None:
+            return make_page(None), None
+        from infra.access.api import AccountsApi
+        from infra.access.clients import Clients
+        from infra.access.entrance import ApiEntrance
+        from infra.access.sign_in import at_issuer, at_user_pool
+
+        entrance = ApiEntrance(stack, "ApiEntrance", log_days=self.environment.functions.log_days)
+        website = make_page(AccountsOrigin(entrance, accounts.token_origin))
+        if isinstance(accounts.source, OidcConfig):
+            sign_in, pool = at_issuer(accounts.source), None
+        else:
+            pool = accounts.source
+            sign_in = at_user_pool(
+                pool, Clients(stack, "Clients", pool=pool.pool, page=website.url)
+            )
+        website.describe_access(
+            sign_in.access.model_dump(mode="json", by_alias=True, exclude_none=True)
         )
+        api = AccountsApi(
+            stack,
+            "AccountsApi",
+            settings=self.make_function_settings(stack),
+            entrance=entrance,
+            store=accounts.store,
+            sign_in=sign_in,
+            people=pool,
+            concurrency=accounts.concurrency,
+        )
+        return website, api
 
 
 def _to_target(gpu: GpuServer | None) -> TranscriptionTarget | None:

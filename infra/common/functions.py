@@ -102,11 +102,13 @@ class PythonFunction(Construct):
         memory_mib: int = 256,
         placement: VpcPlacement | None = None,
         failures: Sequence[str] = (),
+        concurrency: int | None = None,
     ) -> None:
         """Make the function of the folder `lambdas/NAME`.
 
         `failures` names the function's own metrics of failures within successful invocations, such
-        as single messages of a batch. They, too, roll a canary back.
+        as single messages of a batch. They, too, roll a canary back. `concurrency` is the
+        most invocations at once, taken from the account's; None reserves none.
 
         Raises:
             MissingArtifact: its code or the layer was not built.
@@ -127,6 +129,7 @@ class PythonFunction(Construct):
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mib,
             timeout=timeout,
+            reserved_concurrent_executions=concurrency,
             layers=[settings.layer] if settings.layer else None,
             environment={"POWERTOOLS_METRICS_NAMESPACE": settings.namespace, **environment},
             role=_role(self, log_group, in_vpc=placement is not None),

@@ -2,7 +2,8 @@
 
 An `Environment` is a frozen value. `app.py` makes each by an explicit call. Values of your own
 account come from the CDK's context (`cdk.context.json`) and replace fields of the same name. A part
-that an environment leaves out (`live`, `gpu`, `operations`, `delivery`) is not provisioned.
+that an environment leaves out (`live`, `gpu`, `operations`, `delivery`) is not provisioned. An
+environment with a page says who may use it (`access`).
 
 ValueError
 ├── pydantic.ValidationError    of `Environment`; `foundation.invalid` has words for it
@@ -27,6 +28,7 @@ from infra.aws.cron import InvalidCron
 from infra.aws.language_regions import medical_regions, regions_of
 from infra.aws.prefix_lists import CLOUDFRONT_ORIGIN_FACING
 from infra.aws.zones import zone_ids
+from infra.config.access import AccessConfig, OpenConfig
 from infra.config.data import DataConfig
 from infra.config.delivery import DeliveryConfig
 from infra.config.formats import ZONE
@@ -69,6 +71,7 @@ class Environment(ConfigPart):
     data: DataConfig
     functions: FunctionsConfig
     live: LiveConfig | None = None
+    access: AccessConfig = OpenConfig()
     gpu: GpuConfig | None = None
     operations: OperationsConfig | None = None
     delivery: DeliveryConfig | None = None
@@ -88,6 +91,7 @@ class Environment(ConfigPart):
             # The machine's limit applies, which is lower than that of a task on Fargate.
             if not (on_machine and path == "live.service.viewers"):
                 yield path, text
+        yield from self._access_problems()
         if self.live is not None:
             yield from self._entrance_problems(self.live)
             yield from self._region_problems(self.live.service)
@@ -97,6 +101,21 @@ class Environment(ConfigPart):
         if self.gpu is not None and (self.live is None or self.live.load_balancer.kind == "shared"):
             yield "gpu", "needs a network of its own, which a shared load balancer does not bring"
         yield from self._hold_problems()
+
+    def _access_problems(self) -> Iterator[Problem]:
+        """Yield a page for everybody that nobody has asked for, and accounts without a page."""
+        if isinstance(self.access, OpenConfig):
+            if self.live is not None and not self.access.everyone_may_spend:
+                yield (
+                    "access",
+                    (
+                        'choose accounts, such as {"kind": "cognito"}, or {"kind": "open", '
+                        '"everyone_may_spend": true}: then everybody who knows the address of the page '
+                        "can use speech recognition at your expense"
+                    ),
+                )
+        elif self.live is None:
+            yield "access", "accounts are for the page, which this environment lacks (live)"
 
     def _tag_problems(self) -> Iterator[Problem]:
         """Yield tags that AWS would refuse, and names of our own tags."""

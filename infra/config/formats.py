@@ -1,4 +1,4 @@
-"""Types of fields in several parts of an environment: ARNs, domains, zones, images, log days."""
+"""Types of fields in several parts of an environment: ARNs, domains, addresses, log days."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from infra.config.parts import Check
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):\d{12}:.+")
 _DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 #: A zone's name, also of a local zone such as `us-west-2-lax-1a`.
 ZONE: Final = re.compile(r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d+)(?:-[a-z]+-\d+)?[a-z]")
@@ -21,6 +22,7 @@ IMAGE: Final = re.compile(
 )
 
 DomainName = Annotated[str, Check(_DOMAIN.fullmatch, "{!r} is not a domain name")]
+Email = Annotated[str | None, Check(_EMAIL.fullmatch, "{!r} is not an e-mail address")]
 #: A period that CloudWatch offers.
 LogDays = Annotated[
     int,

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
-from infra.config.parts import Check, ConfigPart, Problem, at_least
-
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+from infra.config.formats import Email
+from infra.config.parts import ConfigPart, Problem, at_least
 
 
 class OperationsConfig(ConfigPart):
     """The recipient of alarms, and the monthly budgets."""
 
     #: The recipient of alarms; None leaves them in the console only.
-    alarm_email: Annotated[str | None, Check(_EMAIL.fullmatch, "{!r} is not an e-mail address")] = (
-        None
-    )
+    alarm_email: Email = None
     #: For everything, speech included; None: no budget.
     monthly_budget_usd: Annotated[int | None, at_least(1, " dollar, or null")] = None
     #: The part of it for Amazon Transcribe and Translate, if they are called; None: half.

@@ -21,9 +21,9 @@ reachable through an endpoint, for $7.30 a month and zone. In return, whoever ma
 configuration may read the secret. Router and server speak HTTP inside the network, not TLS.
 Requests carry the key of an object, no audio.
 
-To change the secret, change `SECRET_FIELD` and deploy, as in `infra.live.entrances`. The server
-refuses a router that still sends the old secret; that router queues its recordings until it is
-deployed, too.
+To change the secret, change `SECRET_FIELD` and deploy, as in `infra.live.shared_entrance`. The
+server refuses a router that still sends the old secret; that router queues its recordings until it
+is deployed, too.
 
 **AWS from inside the network.** Tasks on machines, and functions, have no public address. They
 reach S3 through the network's gateway, and SQS through an endpoint for $7.30 a month and zone. The

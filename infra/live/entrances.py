@@ -14,20 +14,13 @@ from typing import Protocol
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
-
-from infra.common.generated_secrets import make_secret, refer_to_field
 
 #: The requests that CloudFront passes on; it answers all others from the page's bucket.
 API_PATHS = "/api/*"
-#: The header that proves to the origin that a request comes from our distribution.
-SECRET_HEADER = "X-Cloudscribe-Edge"  # noqa: S105 - the header's name, not its value
 #: The header with the viewer's address, which CloudFront's function `api_request.js` writes. It can
 #: be trusted because only CloudFront reaches the service; each entrance says why.
 VIEWER_HEADER = "X-Cloudscribe-Viewer"
-#: The field of the secret that holds the value. Another name makes another value.
-SECRET_FIELD = "value1"  # noqa: S105 - the field's name, not its value
 
 
 class Entrance(Protocol):
@@ -46,19 +39,3 @@ class Entrance(Protocol):
 
     def serve(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Pass requests under `/api/` on to `target_group`."""
-
-
-def make_edge_secret(scope: Construct) -> secretsmanager.Secret:
-    """Return a new secret that only CloudFront sends; see `SharedEntrance`."""
-    return make_secret(
-        scope,
-        field=SECRET_FIELD,
-        description=f"The header {SECRET_HEADER}, by which CloudFront is known",
-        why_not_rotated="The value has to change in CloudFront and where it is asked for at once, "
-        "which a rotation cannot do; a deployment does it.",
-    )
-
-
-def refer_to_value(secret: secretsmanager.ISecret) -> str:
-    """Return a reference to the secret's value, which CloudFormation resolves."""
-    return refer_to_field(secret, SECRET_FIELD)

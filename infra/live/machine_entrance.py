@@ -9,9 +9,9 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from infra.aws.prefix_lists import cloudfront_origin_facing
+from infra.common.edge_secret import SECRET_HEADER, make_edge_secret, refer_to_value
 from infra.config.service import ServiceConfig
 from infra.live import language_services
-from infra.live.entrances import SECRET_HEADER, make_edge_secret, refer_to_value
 from infra.live.machine import CaptionMachine
 from infra.live.task import PORT
 from infra.network.interface import EnvironmentNetwork

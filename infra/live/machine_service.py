@@ -24,12 +24,13 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from infra.access.store import AccessStore
 from infra.common.ecs_agent import with_machines
+from infra.common.edge_secret import SECRET_FIELD
 from infra.common.nag import accept
 from infra.config.load_balancers import NoLoadBalancer
 from infra.config.service import ServiceConfig
 from infra.conversations.store import ConversationStore
-from infra.live.entrances import SECRET_FIELD
 from infra.live.machine import CaptionMachine
 from infra.live.machine_entrance import MachineEntrance
 from infra.live.task import CaptionTask
@@ -61,8 +62,12 @@ class MachineService(Construct):
         network: EnvironmentNetwork,
         store: ConversationStore,
         namespace: str,
+        access: AccessStore | None = None,
     ) -> None:
-        """Make the machine in `network` and one task on it; its metrics get into `namespace`."""
+        """Make the machine in `network` and one task on it; its metrics get into `namespace`.
+
+        With `access` sockets need a ticket; without it nobody proves who they are.
+        """
         super().__init__(scope, construct_id)
         self.entrance = MachineEntrance(self, "Entrance", service=service, network=network)
         self.cluster = ecs.Cluster(self, "Cluster", vpc=network.vpc)
@@ -78,6 +83,7 @@ class MachineService(Construct):
             service=service,
             store=store,
             namespace=namespace,
+            access=access,
             edge_secret=ecs.Secret.from_secrets_manager(self.entrance.secret, SECRET_FIELD),
         )
         self.log_group = task.log_group

@@ -40,6 +40,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from infra.access.store import AccessStore
 from infra.common.nag import accept
 from infra.config.service import ServiceConfig
 from infra.conversations.store import ConversationStore
@@ -84,8 +85,12 @@ class CaptionService(Construct):
         entrance: Entrance,
         store: ConversationStore,
         namespace: str,
+        access: AccessStore | None = None,
     ) -> None:
-        """Make the service in `network` behind `entrance`; its metrics get into `namespace`."""
+        """Make the service in `network` behind `entrance`; its metrics get into `namespace`.
+
+        With `access` sockets need a ticket; without it nobody proves who they are.
+        """
         super().__init__(scope, construct_id)
         self.entrance = entrance
         self.cluster = ecs.Cluster(self, "Cluster", vpc=network.vpc)
@@ -103,7 +108,9 @@ class CaptionService(Construct):
             "The service publishes metrics of its health (streams, "
             "slots, outbox, delays); Container Insights would cost more than a small task.",
         )
-        task = CaptionTask(self, "Task", service=service, store=store, namespace=namespace)
+        task = CaptionTask(
+            self, "Task", service=service, store=store, namespace=namespace, access=access
+        )
         traffic = Traffic(self, "Traffic", service=service, network=network, entrance=entrance)
         self.log_group, self.target_group = task.log_group, traffic.target_group
         self.alarms = traffic.alarms

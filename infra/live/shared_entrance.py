@@ -8,8 +8,9 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
+from infra.common.edge_secret import SECRET_HEADER, make_edge_secret, refer_to_value
 from infra.config.load_balancers import SharedLoadBalancer
-from infra.live.entrances import API_PATHS, SECRET_HEADER, make_edge_secret, refer_to_value
+from infra.live.entrances import API_PATHS
 
 
 class SharedEntrance(Construct):

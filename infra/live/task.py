@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from aws_cdk import Duration, IgnoreMode, RemovalPolicy, Size, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
@@ -9,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.access.store import AccessStore
 from infra.aws.log_retention import RETENTION
 from infra.common.artifacts import ROOT
 from infra.common.images import LICENCE_FILES, refer_to_image
@@ -32,6 +36,9 @@ START_ON_MACHINE = Duration.minutes(5)
 #: Memory that a machine reserves for the task, and the task's share of its two vCPUs under load.
 #: The machine has some 420 MiB, of which the system takes a third.
 MACHINE_RESERVATION_MIB, MACHINE_CPU = 192, 1024
+#: Partitions of the table of rights (`access.store`): of public keys, and of used tickets.
+PUBLIC_KEYS: Final = "ticketKeys"
+USED_TICKETS: Final = "ticket#"
 #: The folders that ecs_service/Dockerfile copies. The rest of the tree does not affect the image.
 IMAGE_SOURCES = ("access", "ecs_service", "foundation", "speech", "transcripts", "translation")
 
@@ -56,11 +63,13 @@ class CaptionTask(Construct):
         store: ConversationStore,
         namespace: str,
         edge_secret: ecs.Secret | None = None,
+        access: AccessStore | None = None,
     ) -> None:
         """Define the task; its metrics get into `namespace`.
 
         With `edge_secret`, which the service then requires of callers, the task is for a machine;
-        without it, for Fargate.
+        without it, for Fargate. With `access` the service requires tickets, and reads rights from
+        that table.
         """
         super().__init__(scope, construct_id)
         self.log_group = logs.LogGroup(
@@ -80,7 +89,7 @@ class CaptionTask(Construct):
             cpu=MACHINE_CPU if machine else None,
             memory_reservation_mib=MACHINE_RESERVATION_MIB if machine else None,
             memory_limit_mib=MACHINE_MEMORY_MIB if machine else None,
-            environment=self._settings(service, store, namespace),
+            environment=self._settings(service, store, namespace, access),
             secrets={"EDGE_SECRET": edge_secret} if edge_secret else None,
             # A log that cannot keep up loses lines and does not block the event loop.
             logging=ecs.LogDrivers.aws_logs(
@@ -109,11 +118,15 @@ class CaptionTask(Construct):
             container.add_mount_points(
                 ecs.MountPoint(source_volume=name, container_path=path, read_only=False)
             )
-        self._allow(service, store)
+        self._allow(service, store, access)
         self._accept_findings(service)
 
     def _settings(
-        self, service: ServiceConfig, store: ConversationStore, namespace: str
+        self,
+        service: ServiceConfig,
+        store: ConversationStore,
+        namespace: str,
+        access: AccessStore | None,
     ) -> dict[str, str]:
         """Return the environment variables, which `ecs_service.settings` describes."""
         region = Stack.of(self).region
@@ -133,11 +146,14 @@ class CaptionTask(Construct):
             "MAX_VIEWERS": str(service.task_viewers),
             "VIEWER_ADDRESS_HEADER": VIEWER_HEADER,
             "METRICS_NAMESPACE": namespace,
+            **({"ACCESS_TABLE": access.table.table_name} if access else {}),
             "AWS_DEFAULT_REGION": region,
             **{name: f"{value:g}" for name, value in optional.items() if value is not None},
         }
 
-    def _allow(self, service: ServiceConfig, store: ConversationStore) -> None:
+    def _allow(
+        self, service: ServiceConfig, store: ConversationStore, access: AccessStore | None
+    ) -> None:
         """Let the service send finals, read the table, and call the chosen language services.
 
         The CDK's grants would also let it read the queue's settings.
@@ -151,6 +167,8 @@ class CaptionTask(Construct):
                 iam.PolicyStatement(actions=[actions], resources=[resource])
             )
         for right in language_services.rights(service, Stack.of(self).region):
+            self.definition.add_to_task_role_policy(right)
+        for right in _access_rights(access) if access else ():
             self.definition.add_to_task_role_policy(right)
 
     def _accept_findings(self, service: ServiceConfig) -> None:
@@ -170,6 +188,27 @@ class CaptionTask(Construct):
             )
         if role := self.definition.execution_role:
             accept_registry_login(role)
+
+
+def _access_rights(access: AccessStore) -> Iterator[iam.PolicyStatement]:
+    """Yield the rights to read records and public keys, and to note that a ticket was used.
+
+    The service cannot change a right, and lists nothing but public keys.
+    """
+    yield iam.PolicyStatement(actions=["dynamodb:BatchGetItem"], resources=[access.table.table_arn])
+    for action, partitions in (
+        ("dynamodb:Query", PUBLIC_KEYS),
+        ("dynamodb:PutItem", f"{USED_TICKETS}*"),
+    ):
+        yield iam.PolicyStatement(
+            actions=[action],
+            resources=[access.table.table_arn],
+            # `ForAllValues` alone is true where a request names no key.
+            conditions={
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [partitions]},
+                "Null": {"dynamodb:LeadingKeys": "false"},
+            },
+        )
 
 
 def _for_fargate(scope: Construct, service: ServiceConfig) -> ecs.TaskDefinition:

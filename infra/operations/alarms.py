@@ -137,6 +137,7 @@ class LossAlarms(Construct):
             flow.router,
             flow.batch_worker,
             flow.session_combiner,
+            *([self._watched.api.function] if self._watched.api else []),
         ):
             function.errors.add_alarm_action(self._notify)
         self._above(

@@ -10,6 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from infra.access.api import AccountsApi
 from infra.common.functions import PythonFunction
 from infra.gpu.server import GpuServer
 from infra.live.machine_service import MachineService
@@ -17,6 +18,8 @@ from infra.live.service import CaptionService
 from infra.operations import metrics
 from infra.operations.watched import Watched
 from transcripts.functions import (
+    API,
+    API_REFUSALS,
     BATCH_WORKER,
     EVENTS_REFUSED,
     FAILED_MESSAGES,
@@ -49,6 +52,8 @@ class Dashboards(Construct):
         operator = cloudwatch.Dashboard(self, "Operator", default_interval=Duration.hours(6))
         operator.add_widgets(*_queues(watched))
         operator.add_widgets(*_functions(watched))
+        if watched.api:
+            operator.add_widgets(*_accounts(watched, watched.api))
         if watched.captions:
             operator.add_widgets(*_live(watched, watched.captions))
         if watched.machine:
@@ -132,6 +137,7 @@ def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
         ROUTER: flow.router,
         BATCH_WORKER: flow.batch_worker,
         SESSION_COMBINER: flow.session_combiner,
+        **({API: watched.api.function} if watched.api else {}),
     }
     return [
         _graph("Errors of functions", *_each(functions, "Errors", _SUM), width=_THIRD),
@@ -147,6 +153,24 @@ def _functions(watched: Watched) -> list[cloudwatch.IWidget]:
         _graph(
             "DynamoDB: refused writes",
             metrics.refused_writes(watched.conversations.table),
+            width=_HALF,
+        ),
+    ]
+
+
+def _accounts(watched: Watched, api: AccountsApi) -> list[cloudwatch.IWidget]:
+    of_api = api.entrance.api
+    return [
+        _graph(
+            "API of accounts: requests",
+            _named(of_api.metric_count(period=metrics.FIVE_MINUTES, statistic=_SUM), "all"),
+            _named(of_api.metric_client_error(period=metrics.FIVE_MINUTES), "4xx"),
+            _named(of_api.metric_server_error(period=metrics.FIVE_MINUTES), "5xx"),
+            width=_HALF,
+        ),
+        _graph(
+            "API of accounts: refused by the function, a day",
+            _of_function(watched, API_REFUSALS, API, "refused"),
             width=_HALF,
         ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infra.access.api import AccountsApi
 from infra.conversations.processor import TranscriptProcessor
 from infra.conversations.store import ConversationStore
 from infra.gpu.server import GpuServer
@@ -27,5 +28,6 @@ class Watched:
     machine: MachineService | None = None
     website: Website | None
     gpu: GpuServer | None
+    api: AccountsApi | None = None
     #: Namespace of the environment's own metrics in CloudWatch.
     namespace: str

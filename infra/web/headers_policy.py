@@ -10,14 +10,14 @@ from infra.web.page_headers import STRICT_TRANSPORT_DAYS, page_headers
 
 
 def make_headers_policy(
-    scope: Construct, construct_id: str, *sockets: str
+    scope: Construct, construct_id: str, *allowed: str
 ) -> cloudfront.ResponseHeadersPolicy:
-    """Return a policy that sends `page_headers(*sockets)`.
+    """Return a policy that sends `page_headers(*allowed)`.
 
     It does not override an existing Content-Security-Policy, because a function at the edge may
     name more sockets. The policy's own value is for error responses, which no function sees.
     """
-    headers = page_headers(*sockets)
+    headers = page_headers(*allowed)
     others = ("Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Permissions-Policy")
     return cloudfront.ResponseHeadersPolicy(
         scope,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aws_cdk import IgnoreMode, RemovalPolicy, Stack
@@ -51,23 +51,34 @@ class PageFiles(Construct):
         hashed = _files(self, "HashedFiles", page, exclude=["/*", "!/assets"])
         others = _files(self, "OtherFiles", page, exclude=["/assets"])
         self._role = self._make_role(hashed, distribution)
-        first = self._copy("Assets", hashed, IMMUTABLE)
-        then = self._copy("Index", others, ASK_FIRST, distribution)
+        first = self._copy("Assets", _source(hashed), IMMUTABLE)
+        then = self._copy("Index", _source(others), ASK_FIRST, distribution)
         first.node.add_dependency(self._role)
         then.node.add_dependency(first)
+        self._index = then
         _accept_copying_function(self)
+
+    def add(self, construct_id: str, file: str, content: Mapping[str, object]) -> None:
+        """Add a file in JSON beside `index.html`, which is copied after it.
+
+        Its values may be known only at the deployment.
+        """
+        source = deployment.Source.json_data(file, dict(content))
+        added = self._copy(construct_id, source, ASK_FIRST)
+        added.node.add_dependency(self._role)
+        self._index.node.add_dependency(added)
 
     def _copy(
         self,
         name: str,
-        files: s3_assets.Asset,
+        source: deployment.ISource,
         cache_control: str,
         distribution: cloudfront.IDistribution | None = None,
     ) -> deployment.BucketDeployment:
         return deployment.BucketDeployment(
             self,
             name,
-            sources=[deployment.Source.bucket(files.bucket, files.s3_object_key)],
+            sources=[source],
             destination_bucket=self._bucket,
             cache_control=[deployment.CacheControl.from_string(cache_control)],
             # Open pages still request the hashed files that they were built with.
@@ -123,6 +134,10 @@ def _files(
     return s3_assets.Asset(
         scope, construct_id, path=page, exclude=list(exclude), ignore_mode=IgnoreMode.GIT
     )
+
+
+def _source(files: s3_assets.Asset) -> deployment.ISource:
+    return deployment.Source.bucket(files.bucket, files.s3_object_key)
 
 
 def _shown(stack: Stack, asset: s3_assets.Asset) -> str:

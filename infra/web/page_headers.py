@@ -11,16 +11,17 @@ from typing import Final
 STRICT_TRANSPORT_DAYS: Final = 365
 
 
-def page_headers(*sockets: str) -> dict[str, str]:
+def page_headers(*origins: str) -> dict[str, str]:
     """Return the headers by name.
 
-    `sockets` are the origins of WebSockets that the page may open, e.g. `wss://example.com`:
-    browsers differ on whether `'self'` covers them.
+    `origins` are those that the page may connect to besides its own: those of its WebSockets, e.g.
+    `wss://example.com`, because browsers differ on whether `'self'` covers them, and that of the
+    issuer from which it gets access tokens.
     """
     policy = {
         "default-src": "'none'",
         "base-uri": "'none'",
-        "connect-src": " ".join(("'self'", *sockets)),
+        "connect-src": " ".join(("'self'", *origins)),
         "font-src": "'self'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",

@@ -1,7 +1,8 @@
 """The page and the service at one address: CloudFront before a private bucket and an entrance.
 
-    viewer --TLS--> CloudFront --- /api/* ---> entrance (infra.live.entrances), never cached
-                              '-- the rest --> bucket that only this distribution can read
+    viewer --TLS--> CloudFront --- /api/app/* --> the API of accounts, if there are any
+                              |--- /api/* ------> entrance (infra.live.entrances), never cached
+                              '-- the rest -----> bucket that only this distribution can read
 
 **Host of requests to the service.** For TLS, CloudFront checks that the origin's certificate covers
 the origin's name, or else the Host header that it passes on. The certificate of a shared load
@@ -11,7 +12,8 @@ reads the viewer's host from `x-forwarded-host`, and one behaviour serves all en
 
 **Sockets that the page may open.** The page's policy has to name them, but the distribution's own
 name is unknown before it exists. So a function at the edge inserts the requested host. This is
-exact for CloudFront's name and for a domain, and needs no wildcard.
+exact for CloudFront's name and for a domain, and needs no wildcard. With accounts the policy also
+names the issuer's address of tokens.
 
 **Caching.** Files in `assets/` have a hash in their name. Browsers keep them forever, and old ones
 stay in the bucket for pages that are still open. `index.html` is revalidated at each request and
@@ -21,10 +23,12 @@ replaced after the assets.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from aws_cdk import Annotations, Stack
+from aws_cdk import Annotations, Duration, Stack
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
@@ -46,11 +50,31 @@ from infra.web.page_headers import page_headers
 FUNCTIONS: Final = Path(__file__).parent / "functions"
 
 
+#: The errors that CloudFront can cache (Developer Guide, "How CloudFront processes and caches HTTP
+#: 4xx and 5xx status codes from your origin").
+ERRORS: Final = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
+#: The requests to the API of accounts.
+ACCOUNTS_PATHS: Final = "/api/app/*"
+
+
 class ApiOrigin(Protocol):
-    """The origin to which CloudFront passes `/api/*`."""
+    """An origin to which CloudFront passes `/api/*` or `/api/app/*`."""
 
     def origin(self, scope: Construct) -> cloudfront.IOrigin:
-        """Return the origin for `/api/*`; the resources that it needs are made in `scope`."""
+        """Return the origin; the resources that it needs are made in `scope`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsOrigin:
+    """What the page and its address need where there are accounts.
+
+    Attributes:
+        entrance: the origin of their API.
+        token_origin: scheme and host from which the page gets access tokens.
+    """
+
+    entrance: ApiOrigin
+    token_origin: str
 
 
 class Website(Construct):
@@ -72,6 +96,7 @@ class Website(Construct):
         domain: Domain | None,
         access_logs: bool,
         protected: bool,
+        accounts: AccountsOrigin | None = None,
     ) -> None:
         """Serve the folder `page`, and `/api/*` from `entrance`.
 
@@ -80,10 +105,12 @@ class Website(Construct):
         """
         super().__init__(scope, construct_id)
         self.bucket = self._make_bucket(protected=protected)
-        self.distribution = self._make_distribution(entrance, domain, access_logs=access_logs)
+        self.distribution = self._make_distribution(
+            entrance, accounts, domain, access_logs=access_logs
+        )
         name = domain.name if domain else self.distribution.distribution_domain_name
         self.url = f"https://{name}"
-        PageFiles(
+        self._files = PageFiles(
             self,
             "Files",
             page=page,
@@ -102,6 +129,10 @@ class Website(Construct):
             PageBucketName=self.bucket.bucket_name,
         )
 
+    def describe_access(self, access: Mapping[str, object]) -> None:
+        """Serve `access.json`, in which the page and programs find out where to sign in."""
+        self._files.add("Access", "access.json", access)
+
     def _make_bucket(self, *, protected: bool) -> s3.Bucket:
         bucket = make_private_bucket(self, "Bucket", protected=protected)
         accept(
@@ -113,7 +144,12 @@ class Website(Construct):
         return bucket
 
     def _make_distribution(
-        self, entrance: ApiOrigin, domain: Domain | None, *, access_logs: bool
+        self,
+        entrance: ApiOrigin,
+        accounts: AccountsOrigin | None,
+        domain: Domain | None,
+        *,
+        access_logs: bool,
     ) -> cloudfront.Distribution:
         certificate = None
         if domain and domain.certificate_arn:
@@ -125,8 +161,13 @@ class Website(Construct):
             "Distribution",
             comment=Stack.of(self).stack_name,
             default_root_object="index.html",
-            default_behavior=self._page(domain),
-            additional_behaviors={"/api/*": self._api(entrance)},
+            default_behavior=self._page(domain, [accounts.token_origin] if accounts else []),
+            # CloudFront takes the first that fits.
+            additional_behaviors={
+                **({ACCOUNTS_PATHS: self._accounts(accounts)} if accounts else {}),
+                "/api/*": self._api(entrance),
+            },
+            error_responses=_never_cached() if accounts else None,
             domain_names=[domain.name] if domain else None,
             certificate=certificate,
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
@@ -146,8 +187,8 @@ class Website(Construct):
             )
         return distribution
 
-    def _page(self, domain: Domain | None) -> cloudfront.BehaviorOptions:
-        policy = page_headers("wss://%HOST%")["Content-Security-Policy"]
+    def _page(self, domain: Domain | None, others: Sequence[str]) -> cloudfront.BehaviorOptions:
+        policy = page_headers("wss://%HOST%", *others)["Content-Security-Policy"]
         sockets = [f"wss://{domain.name}"] if domain else []
         return cloudfront.BehaviorOptions(
             origin=origins.S3BucketOrigin.with_origin_access_control(
@@ -160,7 +201,7 @@ class Website(Construct):
             cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
             compress=True,
             viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
-            response_headers_policy=make_headers_policy(self, "PageHeaders", *sockets),
+            response_headers_policy=make_headers_policy(self, "PageHeaders", *sockets, *others),
             function_associations=[
                 self._function(
                     "PageRequest", "page_request.js", cloudfront.FunctionEventType.VIEWER_REQUEST
@@ -188,6 +229,16 @@ class Website(Construct):
                     "ApiRequest", "api_request.js", cloudfront.FunctionEventType.VIEWER_REQUEST
                 )
             ],
+        )
+
+    def _accounts(self, accounts: AccountsOrigin) -> cloudfront.BehaviorOptions:
+        return cloudfront.BehaviorOptions(
+            origin=accounts.entrance.origin(self),
+            allowed_methods=cloudfront.AllowedMethods.ALLOW_ALL,
+            cache_policy=cloudfront.CachePolicy.CACHING_DISABLED,
+            # Includes `Authorization`.
+            origin_request_policy=cloudfront.OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+            viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
         )
 
     def _function(
@@ -219,6 +270,17 @@ class Website(Construct):
         target = route53.RecordTarget.from_alias(targets.CloudFrontTarget(self.distribution))
         route53.ARecord(self, "Address", zone=zone, record_name=domain.name, target=target)
         route53.AaaaRecord(self, "Address6", zone=zone, record_name=domain.name, target=target)
+
+
+def _never_cached() -> list[cloudfront.ErrorResponse]:
+    """Return that no error stays in an edge's cache.
+
+    Otherwise CloudFront keeps some for ten seconds by their address alone, whatever an origin says:
+    a stranger's 404 for a conversation would be the owner's, too.
+    """
+    return [
+        cloudfront.ErrorResponse(http_status=status, ttl=Duration.seconds(0)) for status in ERRORS
+    ]
 
 
 def _findings(domain: Domain | None, *, access_logs: bool) -> dict[str, str]:

@@ -20,6 +20,7 @@ from local_cloud.stacks.fingerprint import fingerprint
 ENVIRONMENT: Final = "local"
 #: The sources of the templates; a folder counts with all that is in it.
 INPUTS: Final = (
+    "access",
     "app.py",
     "build/functions",
     "cdk.context.json",

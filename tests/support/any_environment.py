@@ -34,7 +34,7 @@ class Undescribed(Exception):
     """A field has no line in RIGHT or WRONG."""
 
 
-def _texts(*values: str) -> Strategy:
+def _texts(*values: object) -> Strategy:
     return st.sampled_from(values)
 
 
@@ -56,6 +56,21 @@ RIGHT: Final[Mapping[str, Strategy]] = {
     "Environment.name": _texts("any", "a1", "environment1"),
     "Environment.region": _texts(*REGIONS),
     "Environment.tags": st.dictionaries(_texts("owner", "cost centre"), _texts("", "me", "ä+1")),
+    "CognitoConfig.api_concurrency": st.integers(1, 1000),
+    "CognitoConfig.administrator_email": _texts("me@example.org"),
+    "OidcConfig.api_concurrency": st.integers(1, 1000),
+    "OidcConfig.issuer": _texts("https://login.example.org/tenant/v2.0", "https://id.example.org"),
+    "OidcConfig.audience": _texts("api://captions", "0123abcd-0123-0123-0123-0123456789ab"),
+    "OidcConfig.page_client_id": _texts("page", "0123abcd-0123-0123-0123-0123456789ab"),
+    "OidcConfig.program_client_id": _texts("program"),
+    "OidcConfig.jwks_url": _texts("https://id.example.org/keys", "https://keys.example.org:8443/"),
+    "OidcConfig.authorization_endpoint": _texts("https://id.example.org/authorize"),
+    "OidcConfig.token_endpoint": _texts("https://id.example.org/token"),
+    "OidcConfig.logout_endpoint": _texts("https://id.example.org/logout"),
+    "OidcConfig.revocation_endpoint": _texts("https://id.example.org/revoke"),
+    "OidcConfig.scopes": _texts(("openid",), ("openid", "email", "api://captions/use")),
+    "OidcConfig.groups_claim": _texts("groups", "https://example.org/roles"),
+    "OidcConfig.administrators": _texts("admins", "0123abcd-0123-0123-0123-0123456789ab"),
     "DataConfig.point_in_time_recovery_days": st.integers(0, 35),
     "DataConfig.utterance_days": st.integers(1, 3650),
     "DataConfig.recording_days": st.integers(1, 3650),
@@ -152,6 +167,21 @@ RIGHT: Final[Mapping[str, Strategy]] = {
 WRONG: Final[Mapping[str, object]] = {
     "Environment.tags": {"aws:owner": "me"},
     "Environment.region": "mars-1",
+    "CognitoConfig.api_concurrency": 0,
+    "CognitoConfig.administrator_email": "me",
+    "OidcConfig.api_concurrency": 0,
+    "OidcConfig.issuer": "http://id.example.org",
+    "OidcConfig.audience": "two words",
+    "OidcConfig.page_client_id": "",
+    "OidcConfig.program_client_id": "a,b",
+    "OidcConfig.jwks_url": "id.example.org",
+    "OidcConfig.authorization_endpoint": "https://",
+    "OidcConfig.token_endpoint": "https://id.example.org/token?x=y",
+    "OidcConfig.logout_endpoint": "javascript:alert(1)",
+    "OidcConfig.revocation_endpoint": "https://id.example.org/#revoke",
+    "OidcConfig.scopes": ["openid", "two words"],
+    "OidcConfig.groups_claim": "two words",
+    "OidcConfig.administrators": "",
     "DataConfig.point_in_time_recovery_days": 36,
     "DataConfig.utterance_days": 0,
     "DataConfig.recording_days": 0,

@@ -10,6 +10,7 @@ from typing import Any
 
 import app
 from infra.common import nag
+from infra.config.access import CognitoConfig
 from infra.config.delivery import DeliveryConfig
 from infra.config.domain import Domain, HostedZone
 from infra.config.functions import Canary, FunctionsConfig
@@ -45,6 +46,7 @@ FULL = environment(
             translation=TranslationConfig(languages=("fr",), terminology="products"),
         ),
     ),
+    access=CognitoConfig(administrator_email="someone@example.org", api_concurrency=10),
     gpu=GpuConfig(
         image="registry.example.org/whisperx:1",
         warm_from="cron(0 8 ? * MON-FRI *)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.config.access import OpenConfig
 from infra.config.data import DataConfig
 from infra.config.environment import Environment
 from infra.config.functions import FunctionsConfig
@@ -30,6 +31,7 @@ def environment(**changes: Any) -> Environment:
             "region": "eu-west-1",
             "data": DataConfig(protected=False),
             "functions": FunctionsConfig(canary=None),
+            "access": OpenConfig(everyone_may_spend=True),
             **changes,
         }
     )

@@ -12,7 +12,7 @@ from aws_cdk.assertions import Template
 
 from infra.common.artifacts import Artifacts
 
-NAMES = ("batch_worker", "router", "session_combiner", "transcript_processor")
+NAMES = ("api", "batch_worker", "router", "session_combiner", "transcript_processor")
 
 
 def built(folder: Path) -> Artifacts:

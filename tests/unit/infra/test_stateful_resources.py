@@ -16,10 +16,13 @@ pytestmark = pytest.mark.unit
 #: By stack and type. Each environment has some of them.
 STATEFUL = {
     "data": {
+        "AccessTable860AC5FC": "AWS::DynamoDB::Table",
         "ConversationsTable05F75AD7": "AWS::DynamoDB::Table",
         "ConversationsUtterancesDeadLettersAB485FF1": "AWS::SQS::Queue",
         "ConversationsUtterancesQueue3400D61E": "AWS::SQS::Queue",
         "NoticesTopic898AF2CD": "AWS::SNS::Topic",
+        "PeopleDomain2764DEB8": "AWS::Cognito::UserPoolDomain",
+        "PeoplePoolC64A4D1E": "AWS::Cognito::UserPool",
         "RecordingsAccessLogsD420230A": "AWS::S3::Bucket",
         "RecordingsBucketB0C8199F": "AWS::S3::Bucket",
         "RecordingsJobsDeadLettersE83FAFF3": "AWS::SQS::Queue",
@@ -38,6 +41,10 @@ STATEFUL = {
     },
     "network": {"NetworkVpc7FB7348F": "AWS::EC2::VPC"},
     "web": {
+        "ApiEntranceApi02D7CBA2": "AWS::ApiGatewayV2::Api",
+        "ApiEntranceSecret4862B7FA": "AWS::SecretsManager::Secret",
+        "ClientsPage68A19E92": "AWS::Cognito::UserPoolClient",
+        "ClientsProgram90E78C4E": "AWS::Cognito::UserPoolClient",
         "WebsiteAccessLogBucket8B665C4A": "AWS::S3::Bucket",
         "WebsiteBucket4326D7C2": "AWS::S3::Bucket",
         "WebsiteDistribution0C86AB5B": "AWS::CloudFront::Distribution",

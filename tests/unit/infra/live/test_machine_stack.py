@@ -16,12 +16,12 @@ from aws_cdk.assertions import Template
 from ecs_service.access.edge import EDGE_HEADER
 from ecs_service.settings import Settings
 from infra.aws.prefix_lists import CLOUDFRONT_ORIGIN_FACING
+from infra.common.edge_secret import SECRET_HEADER
 from infra.config.load_balancers import NoLoadBalancer
 from infra.config.network import NetworkConfig
 from infra.config.operations import OperationsConfig
 from infra.config.recognition import TranscribeConfig
 from infra.config.service import MACHINE_MEMORY_MIB, VIEWER_BYTES, ServiceConfig
-from infra.live.entrances import SECRET_HEADER
 from infra.live.task import OUTBOX_FOLDER, USER
 from infra.stacks import provision
 from tests.support.environments import environment, live
