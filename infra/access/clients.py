@@ -16,15 +16,14 @@ from aws_cdk import Duration
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
+from access.messages import PROGRAM_REDIRECTS
+
 #: How long an access token lasts. A person who is removed loses access with it; the page renews it.
 ACCESS: Final = Duration.minutes(15)
 #: How long a person stays signed in without a password.
 REFRESH: Final = Duration.days(30)
 #: A refresh token that was exchanged stays valid for so long, for an answer that was lost.
 GRACE: Final = Duration.seconds(60)
-#: Where programs take the answer. Cognito compares addresses as texts, so any free port is not
-#: enough; AWS allows HTTP for 127.0.0.1.
-PROGRAM_REDIRECTS: Final = tuple(f"http://127.0.0.1:{port}/callback" for port in (8765, 8766, 8767))
 
 
 class Clients(Construct):

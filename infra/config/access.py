@@ -75,7 +75,7 @@ class OidcConfig(_AccountsConfig):
     audience: Word
     #: The client as which the page signs in; its redirect address is the page's, with a slash.
     page_client_id: Word
-    #: The client as which programs sign in, at 127.0.0.1 (`infra.access.clients`).
+    #: The client as which programs sign in, at `access.messages.PROGRAM_REDIRECTS`.
     program_client_id: Word
     jwks_url: HttpsUrl
     authorization_endpoint: HttpsUrl

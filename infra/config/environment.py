@@ -110,8 +110,8 @@ class Environment(ConfigPart):
                     "access",
                     (
                         'choose accounts, such as {"kind": "cognito"}, or {"kind": "open", '
-                        '"everyone_may_spend": true}: then everybody who knows the address of the page '
-                        "can use speech recognition at your expense"
+                        '"everyone_may_spend": true}: then everybody who knows the address of '
+                        "the page can use speech recognition at your expense"
                     ),
                 )
         elif self.live is None:
