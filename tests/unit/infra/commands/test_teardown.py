@@ -14,10 +14,11 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from infra.commands import teardown
-from infra.commands.teardown import bucket_to_empty
+from infra.commands.teardown import Leftovers, find_leftovers
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
 
 pytestmark = pytest.mark.unit
 
@@ -54,7 +55,8 @@ def bucket(s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> str:
     for key in ("uploads/a.wav", "uploads/a.wav", "uploads/b.wav"):
         s3.put_object(Bucket="recordings", Key=key, Body=b"sound")
     s3.delete_object(Bucket="recordings", Key="uploads/b.wav")
-    monkeypatch.setattr(teardown, "bucket_to_empty", lambda _client, _name: "recordings")
+    found = Leftovers("recordings", "/cloudscribe/demo/ticket-keys")
+    monkeypatch.setattr(teardown, "find_leftovers", lambda _client, _name: found)
     return "recordings"
 
 
@@ -63,8 +65,13 @@ def left(s3: S3Client, bucket: str) -> int:
     return len(answer.get("Versions", [])) + len(answer.get("DeleteMarkers", []))
 
 
-def asked_about(*, outputs: dict[str, str] | None) -> str | None:
-    """Return the bucket that would be emptied of a data stack with these outputs."""
+def names(ssm: SSMClient) -> set[str]:
+    pages = ssm.get_paginator("describe_parameters").paginate()
+    return {each["Name"] for page in pages for each in page["Parameters"]}
+
+
+def found_for(*, outputs: dict[str, str] | None) -> Leftovers | None:
+    """Return what would be deleted of a data stack with these outputs."""
     client = boto3.client("cloudformation", region_name="us-east-1")
     with Stubber(client) as stubber:
         if outputs is None:
@@ -75,7 +82,7 @@ def asked_about(*, outputs: dict[str, str] | None) -> str | None:
             described = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
             stack = {"StackName": "s", "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE"}
             stubber.add_response("describe_stacks", {"Stacks": [{**stack, "Outputs": described}]})
-        return bucket_to_empty(client, "demo")
+        return find_leftovers(client, "demo")
 
 
 def test_a_yes_empties_the_bucket_so_that_it_can_be_deleted(
@@ -97,9 +104,34 @@ def test_an_environment_that_was_never_synthesised_is_an_error(assembly: str) ->
 def test_protected_recordings_are_not_touched() -> None:
     outputs = {"RecordingsBucketName": "recordings", "DataProtected": "true"}
 
-    assert asked_about(outputs=outputs) is None
-    assert asked_about(outputs={**outputs, "DataProtected": "false"}) == "recordings"
+    assert found_for(outputs=outputs) is None
+    assert found_for(outputs={**outputs, "DataProtected": "false"}) == Leftovers("recordings", None)
+
+
+@pytest.mark.usefixtures("bucket", "s3")
+def test_the_keys_of_tickets_go_and_no_others(assembly: str) -> None:
+    ssm = boto3.client("ssm")
+    keys = [f"/cloudscribe/demo/ticket-keys/{number}" for number in range(12)]
+    others = ["/cloudscribe/demo2/ticket-keys/1", "/cloudscribe/demo/edge"]
+    for name in [*keys, *others]:
+        ssm.put_parameter(Name=name, Value="private", Type="SecureString")
+
+    assert teardown.main(["demo", assembly], ask=lambda _: "") == 1
+    assert names(ssm) == {*keys, *others}
+    assert teardown.main(["demo", assembly], ask=lambda _: "y") == 0
+
+    assert names(ssm) == set(others)
+
+
+def test_an_environment_with_accounts_names_its_keys() -> None:
+    outputs = {
+        "RecordingsBucketName": "recordings",
+        "DataProtected": "false",
+        "TicketKeysPrefix": "/cloudscribe/demo/ticket-keys",
+    }
+
+    assert found_for(outputs=outputs) == Leftovers("recordings", "/cloudscribe/demo/ticket-keys")
 
 
 def test_an_environment_that_is_gone_needs_nothing() -> None:
-    assert asked_about(outputs=None) is None
+    assert found_for(outputs=None) is None
