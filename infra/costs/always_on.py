@@ -208,6 +208,14 @@ def _event_source(mapping: Resource, resources: EnvironmentResources) -> Quantit
     yield prices.POLLED_REQUESTS, factor * polls / 1_000_000
 
 
+def _user_pool(pool: Resource, _resources: EnvironmentResources) -> Quantities:
+    """Check the plan. A pool costs nothing by itself; `infra.costs.usage` has a person's rate."""
+    tier = pool.value("UserPoolTier", default=prices.COGNITO_TIER)
+    if tier != prices.COGNITO_TIER:
+        raise pool.unpriced(f"people of the plan {tier} have no price")
+    yield from ()
+
+
 def _parameter(parameter: Resource, _resources: EnvironmentResources) -> Quantities:
     if parameter.value("Tier", default="Standard") != "Standard":
         raise parameter.unpriced("only standard parameters are free")
@@ -260,6 +268,7 @@ PRICERS: Final[Mapping[str, Pricer]] = {
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::CompositeAlarm": _each(prices.COMPOSITE_ALARM),
     "AWS::CloudWatch::Dashboard": _each(prices.DASHBOARD),
+    "AWS::Cognito::UserPool": _user_pool,
     "AWS::DynamoDB::GlobalTable": _table,
     "AWS::DynamoDB::Table": _table,
     "AWS::EC2::EIP": _each(prices.PUBLIC_IPV4),

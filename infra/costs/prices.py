@@ -161,6 +161,16 @@ LOGS_GB: Final = Decimal("0.50")
 LOGS_KEPT_GB: Final = Decimal("0.03")
 NAT_GB: Final = Decimal("0.045")
 ENDPOINT_GB: Final = Decimal("0.01")
+#: Requests to an HTTP API, up to 300 million a month and 512 KB each. Requests that the gateway
+#: throttles are free (API Gateway Developer Guide, "Pricing"). One free million ends after a year.
+HTTP_API_REQUEST: Final = Decimal("1.00") / 1_000_000
+#: Requests beyond ten million a month, over TLS.
+CLOUDFRONT_REQUEST: Final = Decimal("1.00") / 1_000_000
+#: A person of a user pool of the plan Essentials who signs in or renews a token in a month, beyond
+#: ten thousand of the account (Cognito's pricing page, as others quote it).
+COGNITO_PERSON: Final = Decimal("0.015")
+#: The only plan of user pools with a price here.
+COGNITO_TIER: Final = "ESSENTIALS"
 #: Streaming, at the price for low volumes; charged by the second.
 TRANSCRIBE_MINUTE: Final = Decimal("0.024")
 #: Transcribe Medical, streaming; one price however much is used. Source: the examples of AWS's
@@ -188,12 +198,14 @@ class Usage(StrEnum):
     RECORDING = "a recording of an hour"
     GPU = "an hour of audio on a GPU"
     TASK = "an hour of one more task"
+    ACCOUNTS = "people with accounts, and the API that they call"
     GIGABYTE = "a GB"
     #: Too little to have a rate.
     TRIFLE = "within free tiers, or too little to count"
 
 
 USAGE: Final[Mapping[str, Usage]] = {
+    "AWS::ApiGatewayV2::Api": Usage.ACCOUNTS,
     "AWS::ApplicationAutoScaling::ScalableTarget": Usage.TASK,
     "AWS::CloudFront::Distribution": Usage.STREAM,
     "AWS::CloudFront::Function": Usage.TRIFLE,  # 2 million calls are free
@@ -221,6 +233,9 @@ _PLUMBING: Final = "a VPC's own parts are free; traffic and addresses are not"
 _AT_DEPLOYMENT: Final = "only runs while a stack is deployed"
 
 FREE: Final[Mapping[str, str]] = {
+    "AWS::ApiGatewayV2::Integration": _PART_OF_ITS_SERVICE,
+    "AWS::ApiGatewayV2::Route": _PART_OF_ITS_SERVICE,
+    "AWS::ApiGatewayV2::Stage": _PART_OF_ITS_SERVICE,
     "AWS::ApplicationAutoScaling::ScheduledAction": _PART_OF_ITS_SERVICE,
     "AWS::AutoScaling::LifecycleHook": _PART_OF_ITS_SERVICE,
     "AWS::AutoScaling::ScheduledAction": "the machines that it starts are charged, see the notes",
@@ -237,6 +252,12 @@ FREE: Final[Mapping[str, str]] = {
     "AWS::CodeDeploy::Application": "free for Lambda and ECS",
     "AWS::CodeDeploy::DeploymentConfig": "free for Lambda and ECS",
     "AWS::CodeDeploy::DeploymentGroup": "free for Lambda and ECS",
+    "AWS::Cognito::ManagedLoginBranding": _PART_OF_ITS_SERVICE,
+    "AWS::Cognito::UserPoolClient": "people are charged, however many clients they use",
+    "AWS::Cognito::UserPoolDomain": _PART_OF_ITS_SERVICE,
+    "AWS::Cognito::UserPoolGroup": _ACCESS,
+    "AWS::Cognito::UserPoolUser": "charged in a month in which the person signs in",
+    "AWS::Cognito::UserPoolUserToGroupAttachment": _ACCESS,
     "AWS::EC2::EIPAssociation": _PLUMBING,
     "AWS::EC2::InternetGateway": _PLUMBING,
     "AWS::EC2::NetworkAcl": _PLUMBING,

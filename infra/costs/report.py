@@ -16,6 +16,7 @@ from infra.costs.accounts import (
 )
 from infra.costs.always_on import Use, list_uses
 from infra.costs.prices import HOURS_PER_MONTH, PRICED_ON, REGION, Price
+from infra.costs.strangers import explain_open_access
 from infra.costs.templates import EnvironmentResources, Stack
 from infra.costs.usage import UsageRate, list_rates, list_unused_rates
 
@@ -107,6 +108,7 @@ def _of_the_table(stacks: Sequence[Stack]) -> Iterator[str]:
 def _of_what_is_there(
     resources: EnvironmentResources, always_on: Sequence[CostLine]
 ) -> Iterator[str]:
+    yield from explain_open_access(resources)
     whole = sum((line.month_without_free for line in always_on), Decimal("0.00"))
     yield (
         "Only free tiers that never end count. They are the account's: where something else has "

@@ -34,6 +34,16 @@ def count_tasks(service: Resource, resources: EnvironmentResources) -> Decimal:
     return service.number("DesiredCount", default=1)
 
 
+def count_most_tasks(service: Resource, resources: EnvironmentResources) -> Decimal:
+    """Return the number of tasks of a service under load."""
+    for target in resources.of("AWS::ApplicationAutoScaling::ScalableTarget"):
+        if target.stack == service.stack and mentions(
+            target.value("ResourceId"), service.logical_id
+        ):
+            return target.number("MaxCapacity")
+    return service.number("DesiredCount", default=1)
+
+
 def split(service: Resource, count: Decimal) -> Tasks:
     """Split tasks as a capacity provider strategy does: a base, then by weight.
 

@@ -46,7 +46,7 @@ ISSUER = OidcConfig(
     program_client_id="program",
     jwks_url="https://keys.example.org/keys",
     authorization_endpoint="https://login.example.org/authorize",
-    token_endpoint="https://login.example.org/token",
+    token_endpoint="https://login.example.org/token",  # noqa: S106 - an address
     scopes=("openid", "api://captions/use"),
     groups_claim="roles",
     administrators="captions-admins",
@@ -127,16 +127,14 @@ def _listed(value: Any) -> list[Any]:
 # --- what is kept -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("of", "is_kept"), [(COGNITO, False), (OIDC, True)])
-def test_rights_are_kept_as_conversations_are(
-    made: Assembly, of: Environment, is_kept: bool
-) -> None:
+@pytest.mark.parametrize("of", [COGNITO, OIDC], ids=["unprotected", "protected"])
+def test_rights_are_kept_as_conversations_are(made: Assembly, of: Environment) -> None:
     table = one(made, "AWS::DynamoDB::Table", of, "AccessTable")
     conversations = one(made, "AWS::DynamoDB::Table", of, "ConversationsTable")
 
     assert [each["AttributeName"] for each in table["KeySchema"]] == [PARTITION_KEY, SORT_KEY]
     assert table["TimeToLiveSpecification"] == {"AttributeName": EXPIRY, "Enabled": True}
-    assert table["DeletionProtectionEnabled"] is is_kept
+    assert table["DeletionProtectionEnabled"] is of.data.protected
     for same in ("PointInTimeRecoverySpecification", "BillingMode"):
         assert table[same] == conversations[same]
     assert "StreamSpecification" not in table

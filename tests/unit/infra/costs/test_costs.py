@@ -17,6 +17,7 @@ from ecs_service.conversations.translation_plan import TranslationPolicy
 from ecs_service.embedded_metrics import UNITS
 from infra import stacks
 from infra.common.artifacts import ROOT, Artifacts
+from infra.config.access import CognitoConfig
 from infra.config.gpu import GpuConfig
 from infra.config.operations import OperationsConfig
 from infra.costs import prices
@@ -332,6 +333,11 @@ def test_a_number_that_only_aws_knows_is_refused() -> None:
 
     with pytest.raises(UnpricedResource, match="DesiredCount is not known before deployment"):
         priced(Task=TASK, Service=service(DesiredCount=count, LaunchType="FARGATE"))
+
+
+def test_a_plan_of_a_user_pool_without_a_price_is_refused() -> None:
+    with pytest.raises(UnpricedResource, match="people of the plan PLUS have no price"):
+        priced(Pool=resource("AWS::Cognito::UserPool", UserPoolTier="PLUS"))
 
 
 def test_no_type_is_in_the_table_twice() -> None:
@@ -881,7 +887,7 @@ def test_where_a_machine_needs_a_network_nothing_is_computed_for_a_shared_load_b
 def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
     """All of app.py's environments, and one with machines, synthesised from built things."""
     folder = tmp_path_factory.mktemp("cost")
-    for name in ("router", "batch_worker", "session_combiner", "transcript_processor"):
+    for name in ("api", "router", "batch_worker", "session_combiner", "transcript_processor"):
         (folder / "build" / "functions" / name).mkdir(parents=True)
         (folder / "build" / "functions" / name / "handler.py").touch()
     (folder / "build" / "layer" / "python").mkdir(parents=True)
@@ -901,12 +907,20 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
         gpu=GpuConfig(image="registry.example.com/gpu:1", warm_from=None),
         operations=OperationsConfig(),
     )
-    stacks.provision(whole, machines_too, artifacts)
+    accounts = environment(
+        name="accounts",
+        region="us-east-1",
+        live=live(),
+        access=CognitoConfig(administrator_email="me@example.org"),
+        operations=OperationsConfig(),
+    )
+    for each in (machines_too, accounts):
+        stacks.provision(whole, each, artifacts)
     whole.synth()
     return read(folder / "out")
 
 
-@pytest.mark.parametrize("name", ["local", "demo", "solo", "prod", "machines"])
+@pytest.mark.parametrize("name", ["local", "demo", "solo", "prod", "machines", "accounts"])
 def test_every_resource_of_every_environment_has_a_price(
     name: str, synthesised: list[Stack]
 ) -> None:
@@ -1063,3 +1077,33 @@ def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[St
 
     assert not any(line.price.what.startswith("EC2") for line in figures.lines)
     assert any(rate.usage == Usage.GPU for rate in figures.rates)
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [("demo", "$518"), ("solo", "$518"), ("prod", "$10,368"), ("accounts", None)],
+)
+def test_what_strangers_can_spend_is_said_where_nobody_signs_in(
+    name: str, day: str | None, synthesised: list[Stack]
+) -> None:
+    said = [note for note in of(name, synthesised).notes if note.startswith("ACCESS IS OPEN")]
+    page = (ROOT / "docs" / "costs.md").read_text()
+
+    assert [f"up to {day} a day" in note for note in said] == ([] if day is None else [True])
+    assert day is None or day in page
+
+
+def test_accounts_cost_a_secret_and_what_is_used(synthesised: list[Stack]) -> None:
+    figures = of("accounts", synthesised)
+    secrets = [line for line in figures.lines if line.price is prices.SECRET]
+    rates = {rate.per: rate.dollars for rate in figures.rates}
+    page = (ROOT / "docs" / "access.md").read_text()
+
+    # A dedicated load balancer has none.
+    assert [line.quantity for line in secrets] == [1]
+    assert rates["a person who signs in in a month, beyond 10,000"] == Decimal("0.015")
+    for per in (
+        "a million requests to the API of accounts",
+        "a million requests that the API refuses",
+    ):
+        assert f"${rates[per]:.2f}" in page
