@@ -235,7 +235,6 @@ def _print_accounts(accounts: Accounts, endpoint: str) -> None:
         what = "administrator" if person.is_administrator else "member"
         print_line(f"{title}{person.email:{width}}  {person.password}  ({what})")
     print_line(f"           These passwords are kept in {_relative(accounts.file)}.")
-    print_line("           The page cannot sign in yet; `python -m client login` can.")
     print_line(f"           Nobody sends invitations: {endpoint}{MAIL} has them.")
 
 

@@ -252,7 +252,7 @@ def test_the_function_may_do_what_its_code_does_and_no_more(made: Assembly) -> N
 def _calls_of(owner: type) -> set[str]:
     """Return the calls of AWS in a class's source."""
     source = inspect.getsource(owner)
-    return set(re.findall(r"_(?:client|cognito|ssm)\.([a-z]+(?:_[a-z]+)+)\(", source))
+    return set(re.findall(r"\b_?(?:client|cognito|ssm)\.([a-z]+(?:_[a-z]+)+)\(", source))
 
 
 def test_the_function_knows_whose_tokens_count(made: Assembly) -> None:
