@@ -40,11 +40,13 @@ Event = Result | Progress
 class BlockingRecogniser(Protocol):
     """Recognises one stream of PCM (16 kHz, mono, s16le). Its calls block."""
 
-    def accept(self, pcm: bytes) -> Iterable[Event]:
+    def accept(self, pcm: bytes, *, is_behind: bool = False) -> Iterable[Event]:
         """Consume audio and return the resulting events, in order.
 
-        Audio that waits is passed together, up to a second. So a recogniser that makes one partial
-        a call makes fewer when it is behind, and catches up.
+        Args:
+            pcm: the audio. What waits is passed together, up to a second.
+            is_behind: a second of audio was waiting. A recogniser that goes on like this will be
+                late with its finals.
         """
 
     def finish(self) -> Iterable[Event]:

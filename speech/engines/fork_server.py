@@ -44,12 +44,9 @@ from speech.engines.errors import EngineError
 from speech.pcm import BYTES_PER_SECOND
 
 READY = "ready"
-#: Audio that waits is passed to a recogniser together, which makes one partial of it at most. So
-#: whoever is behind makes fewer partials, and catches up. It is a second, and when more has waited
-#: more than six times, twice as much each time, up to about what may wait
-#: (`Policy.max_backlog`); bytes.
-_FIRST_AUDIO: Final = BYTES_PER_SECOND
-_MOST_AUDIO: Final = 4 * BYTES_PER_SECOND
+#: Audio that waits is passed to a recogniser together, which makes one partial of it at most. Where
+#: so much waits, the recogniser is behind; bytes.
+_MOST_TOGETHER: Final = BYTES_PER_SECOND
 
 
 def main(control_fd: int, spec: ModelSpec, niceness: int) -> None:
@@ -124,7 +121,7 @@ def serve(stream: socket.socket, model: BlockingModel) -> None:
     try:
         recogniser = model.open(options)
         while pcm := reader.read_audio():
-            report = Report(tuple(recogniser.accept(pcm)))
+            report = Report(tuple(recogniser.accept(pcm, is_behind=len(pcm) >= _MOST_TOGETHER)))
             stream.sendall(frame_message(REPORT.dump_json(report)))
         report = Report(tuple(recogniser.finish()), finished=True)
     except (ConnectionError, EOFError):
@@ -140,7 +137,6 @@ class MessageReader:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
-        self._behind = 0  # how often more audio waited lately
 
     def read(self, count: int, /) -> bytes:
         """Return `count` bytes, or fewer where the parent has closed the stream."""
@@ -160,13 +156,8 @@ class MessageReader:
             EOFError, ConnectionError: the parent has closed the stream.
         """
         pcm = read_message(self)
-        together = min(_FIRST_AUDIO * 2 ** max(0, self._behind - 6), _MOST_AUDIO)
-        while pcm and len(pcm) < together and self._next_length():
+        while pcm and len(pcm) < _MOST_TOGETHER and self._next_length():
             pcm += read_message(self)
-        # By steps in both directions: who is at the limit of the machine must not swing.
-        self._behind = (
-            min(self._behind + 1, 8) if len(pcm) >= together else max(self._behind - 1, 0)
-        )
         return pcm
 
     def _next_length(self) -> int:

@@ -10,15 +10,18 @@ segment; this module decides when its guess is reported as a partial, and when a
 - an empty final at the end of a segment whose partials had words: they are withdrawn, and the next
   segment is another one.
 
-Intervals are measured in audio. Finals with words depend on the audio alone. Partials, and so
-whether one is withdrawn, also depend on how the audio is cut, and on how far behind the recogniser
-is: audio that waits is accepted together.
+Intervals are measured in audio. Partials may take a share of the time (`PartialsTime`), so that on
+a busy machine there are fewer of them and finals are not late. Finals with words depend on the
+audio alone. Partials, and so whether one is withdrawn, also depend on how the audio is cut and on
+the speed of the machine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -84,11 +87,51 @@ class SegmentDecoder(Protocol):
         """
 
 
+class PartialsTime:
+    """The time that the partials of a stream may take: a share of the audio's.
+
+    What is counted is the clock's time and not the processor's: where more streams share a core, a
+    partial takes longer, and all make fewer. A stream that is behind makes hardly any.
+    """
+
+    #: On a machine that keeps up partials take .12 of the time, and .17 where nobody pauses.
+    SHARE: Final = 0.2
+    SHARE_BEHIND: Final = 0.05
+    #: What a stream that makes no partials has at most, and what it begins with; seconds.
+    MOST: Final = 1.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left = self.MOST
+
+    @property
+    def is_left(self) -> bool:
+        """Whether a partial may be made."""
+        return self._left > 0
+
+    def earn(self, seconds: float, *, is_behind: bool) -> None:
+        """Add the share of so many seconds of audio."""
+        share = self.SHARE_BEHIND if is_behind else self.SHARE
+        self._left = min(self._left + share * seconds, self.MOST)
+
+    @contextmanager
+    def spend(self) -> Iterator[None]:
+        """Take the time that passes inside."""
+        began = self._clock()
+        yield
+        self._left -= self._clock() - began
+
+
 class SegmentRecogniser:
     """Recognises one stream with a decoder of segments; see `BlockingRecogniser`."""
 
     def __init__(
-        self, decoder: SegmentDecoder, options: RecognitionOptions, policy: SegmentPolicy
+        self,
+        decoder: SegmentDecoder,
+        options: RecognitionOptions,
+        policy: SegmentPolicy,
+        *,
+        partials_time: PartialsTime | None = None,
     ) -> None:
         self._decoder = decoder
         self._language = options.language
@@ -104,10 +147,12 @@ class SegmentRecogniser:
         self._shown = ""  # the last partial of the open segment
         self._shown_stable = 0  # and how many of its words were stable
         self._shown_at = 0.0
+        self._partials_time = partials_time or PartialsTime()
 
-    def accept(self, pcm: bytes) -> Iterator[Event]:
+    def accept(self, pcm: bytes, *, is_behind: bool = False) -> Iterator[Event]:
         """Consume audio; yield results and then the progress."""
         self._bytes += len(pcm)
+        self._partials_time.earn(len(pcm) / BYTES_PER_SECOND, is_behind=is_behind)
         for probability, frame in self._voice.frames(pcm):
             if self._segmenter.now < self._lead_in:
                 self._segmenter.skip(frame)  # the detector alone adapts to it
@@ -149,12 +194,14 @@ class SegmentRecogniser:
             yield from self._show(self._decoding.pause())
 
     def _emit_partial(self) -> Iterator[Event]:
-        now = self._segmenter.now
-        if self._decoding is None or now - self._shown_at < self._decoder.interval(
-            self._shown_at - self._start
-        ):
+        if self._decoding is None or not self._partials_time.is_left:
             return
-        yield from self._show(self._decoding.guess())
+        since = self._segmenter.now - self._shown_at
+        if since < self._decoder.interval(self._shown_at - self._start):
+            return
+        with self._partials_time.spend():
+            guess = self._decoding.guess()
+        yield from self._show(guess)
 
     def _show(self, guess: Hypothesis) -> Iterator[Event]:
         self._shown_at = now = self._segmenter.now

@@ -50,7 +50,8 @@ class CountingRecogniser:
         self._received = b""
         self._reported = 0
 
-    def accept(self, pcm: bytes) -> Iterator[Event]:
+    def accept(self, pcm: bytes, *, is_behind: bool = False) -> Iterator[Event]:
+        del is_behind
         time.sleep(self._model.cost * len(pcm) / 32_000)
         self._received += pcm
         received = len(self._received) / 32_000

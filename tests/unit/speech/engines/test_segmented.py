@@ -8,7 +8,7 @@ import pytest
 from speech.engines import segmented
 from speech.engines.base import RecognitionOptions, Result
 from speech.engines.blocking import Event, Progress
-from speech.engines.segmented import Hypothesis, SegmentRecogniser
+from speech.engines.segmented import Hypothesis, PartialsTime, SegmentRecogniser
 from speech.segment import SegmentPolicy
 from transcripts.models import Word
 
@@ -187,3 +187,43 @@ def test_the_audio_of_a_final_is_settled() -> None:
     assert isinstance(final, Result)
     assert isinstance(after, Progress)
     assert after.settled > final.end
+
+
+class Clock:
+    """A clock that goes on by `step` seconds between two readings."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def partials_of(took: float, *, is_behind: bool = False) -> int:
+    """Return the partials of 60 s of speech of which each took so many seconds."""
+    decoder = CountingDecoder()
+    recogniser = SegmentRecogniser(
+        decoder,
+        RecognitionOptions(language="en"),
+        SegmentPolicy(),
+        partials_time=PartialsTime(Clock(took)),
+    )
+    second = SPEECH * 31
+    for _ in range(60):
+        list(recogniser.accept(second, is_behind=is_behind))
+    return len(decoder.decoded)
+
+
+def test_partials_take_their_share_of_the_time_and_finals_are_made_all_the_same() -> None:
+    soon, slow = partials_of(0.1), partials_of(4.0)
+
+    assert soon > 50
+    # What a stream begins with lets it make one, and the fifth of 60 s three more.
+    assert slow == 4
+
+
+def test_a_stream_that_is_behind_makes_a_quarter_of_the_partials() -> None:
+    assert partials_of(4.0, is_behind=True) == 1
+    assert partials_of(0.3, is_behind=True) < partials_of(0.3) / 3
