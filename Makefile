@@ -31,8 +31,13 @@ CDK = CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk --no-notices --contex
 # Pipelines hand an assembly over in CDK_APP: they are signed in, and have no Python of ours.
 SIGNED_IN = $(if $(CDK_APP),true,$(PYTHON_HERE) -m infra.commands.account --signed-in)
 
+# A deployment asks first whether cdk.context.json has what only you know.
 .PHONY: build
 build: ## build what is deployed: function code, their dependencies for arm64, the page
+ifneq (,$(filter deploy,$(MAKECMDGOALS)))
+	$(SET_UP) .venv/.runtime
+	@$(PYTHON_HERE) app.py $(ENV)
+endif
 	$(SET_UP) $(FOR_BUILD)
 
 # Marks what no template of the account names, and deletes what has been marked for a month: twice a

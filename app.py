@@ -6,12 +6,17 @@ Values of your own account (a shared load balancer, a domain, an e-mail address)
 `cdk.context.json` under the environment's name, in the shape of
 `infra.config.environment.Environment`; docs/deploy.md has examples. Everything else is decided
 here.
+
+`python app.py demo` synthesises nothing. It says what a deployment of `demo` still needs, so that
+`make deploy` knows before it builds.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 from pydantic import ValidationError
@@ -20,8 +25,9 @@ from foundation.invalid import explain_each
 from infra.common import nag
 from infra.common.artifacts import Artifacts
 from infra.config import own_values
-from infra.config.access import OpenConfig
+from infra.config.access import CognitoConfig
 from infra.config.data import DataConfig
+from infra.config.deployable import list_missing
 from infra.config.environment import Environment
 from infra.config.functions import Canary, FunctionsConfig
 from infra.config.live import LiveConfig
@@ -45,19 +51,11 @@ EXAMPLE_LOAD_BALANCER = SharedLoadBalancer(
     subnet_ids=("subnet-0123456789abcdef0",),
     availability_zones=("us-east-1a",),
 )
-#: Nobody signs in yet, and whoever knows a page's address can use it. `CognitoConfig()` gives an
-#: environment accounts, with the first administrator's address in cdk.context.json; docs/access.md.
-UNTIL_ACCOUNTS = OpenConfig(everyone_may_spend=True)
 
 
-def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
-    """Describe every environment; `artifacts` are those of `make build` unless given.
-
-    Raises:
-        WrongContext: the context's values make an environment that cannot be provisioned.
-        MissingArtifact: something was not built.
-    """
-    environments = (
+def describe() -> tuple[Environment, ...]:
+    """Return every environment, without values of your own account."""
+    return (
         # The embedded emulator of `make demo`: data and functions only.
         Environment(
             name="local",
@@ -69,16 +67,16 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
         ),
         # An existing load balancer, and one task on Spot. In an account without a load balancer to
         # share, a dedicated one costs twice as much as the rest; `solo` costs under $10 a month
-        # there. While access is open, everybody who knows the page's address can use speech
-        # recognition. So `demo` takes four of an account's default 25 streams ($5.76 an hour) and
-        # starts one a second. AWS charges at least 15 s a stream, so abuse costs $21.60 an hour at
+        # there. People sign in, and the first administrator's address is a value of your own.
+        # `demo` takes four of an account's default 25 streams ($5.76 an hour) and starts one a
+        # second. AWS charges at least 15 s a stream, so whoever may speak spends $21.60 an hour at
         # most.
         Environment(
             name="demo",
             region="us-east-1",
             data=DataConfig(protected=False, utterance_days=7, recording_days=7),
             functions=FunctionsConfig(canary=None),
-            access=UNTIL_ACCOUNTS,
+            access=CognitoConfig(),
             live=LiveConfig(
                 load_balancer=EXAMPLE_LOAD_BALANCER,
                 service=ServiceConfig(
@@ -100,7 +98,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             region="us-east-1",
             data=DataConfig(protected=False, utterance_days=7, recording_days=7),
             functions=FunctionsConfig(canary=None),
-            access=UNTIL_ACCOUNTS,
+            access=CognitoConfig(),
             live=LiveConfig(
                 load_balancer=NoLoadBalancer(),
                 service=ServiceConfig(
@@ -124,7 +122,7 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
                 recording_days=None,
             ),
             functions=FunctionsConfig(canary=Canary(minutes=5), log_days=90),
-            access=UNTIL_ACCOUNTS,
+            access=CognitoConfig(),
             live=LiveConfig(
                 load_balancer=DedicatedLoadBalancer(network=NetworkConfig(zones=2, flow_logs=True)),
                 service=ServiceConfig(
@@ -145,27 +143,51 @@ def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
             termination_protection=True,
         ),
     )
-    for environment in with_own_values(environments, app.node.get_all_context()):
+
+
+def build(app: cdk.App, artifacts: Artifacts | None = None) -> None:
+    """Provision the chosen environment, or all; `artifacts` are those of `make build` unless given.
+
+    Raises:
+        WrongContext: the context's values make an environment that cannot be provisioned.
+        MissingArtifact: something was not built.
+    """
+    for environment in with_own_values(describe(), app.node.get_all_context()):
         provision(app, environment, artifacts)
 
 
-def main() -> int:
-    """Synthesise; return the exit status."""
-    # The tests check CloudFormation's rules with cfn-lint; the CDK's own check of the same rules
-    # takes six seconds of every synth.
-    app = cdk.App(builtin_cloud_formation_validation=False)
-    nag.check(app)
+def main(arguments: Sequence[str] = ()) -> int:
+    """Synthesise, or check the environment that is named; return the exit status."""
     try:
         # The CDK's command line reads the file, too, but silently keeps the last of two equal keys.
-        own_values.read(Path(__file__).parent / own_values.FILE)
-        build(app)
+        own = own_values.read(Path(__file__).parent / own_values.FILE)
+        if arguments:
+            return _check(arguments[0], own)
+        _synthesise()
     except (ValidationError, WrongContext, FileNotFoundError) as error:
         words = explain_each(error) if isinstance(error, ValidationError) else [error]
         print(*words, sep="\n", file=sys.stderr)
         return 1
-    app.synth()
     return 0
 
 
+def _check(name: str, own: Mapping[str, Any]) -> int:
+    """Print what a deployment of an environment still needs; return 1 if there is something."""
+    [environment] = with_own_values(describe(), {**own, own_values.CHOICE: name})
+    missing = list_missing(environment)
+    for sentence in missing:
+        print(sentence, file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _synthesise() -> None:
+    # The tests check CloudFormation's rules with cfn-lint; the CDK's own check of the same rules
+    # takes six seconds of every synth.
+    app = cdk.App(builtin_cloud_formation_validation=False)
+    nag.check(app)
+    build(app)
+    app.synth()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

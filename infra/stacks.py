@@ -26,6 +26,7 @@ from infra.common.artifacts import Artifacts
 from infra.common.functions import FunctionSettings, make_layer
 from infra.common.outputs import add_output, add_outputs
 from infra.config.access import OidcConfig, OpenConfig, origin_of
+from infra.config.deployable import explain_administrator, explain_load_balancer
 from infra.config.environment import Environment
 from infra.config.live import LiveConfig
 from infra.config.load_balancers import NoLoadBalancer, SharedLoadBalancer
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from infra.web.website import Website
 
 PROJECT = "cloudscribe"
-#: The account of AWS's own examples.
-EXAMPLE_ACCOUNT = "111111111111"
 
 
 class EnvironmentStack(cdk.Stack):
@@ -213,6 +212,8 @@ class _Builder:
         if isinstance(chosen, OidcConfig):
             source = chosen
         else:
+            if missing := explain_administrator(environment):
+                cdk.Annotations.of(data).add_warning_v2("cloudscribe:no-administrator", missing)
             domain = environment.live.domain if environment.live else None
             source = People(
                 data,
@@ -293,12 +294,9 @@ class _Builder:
             )
         entrance: Entrance
         if isinstance(live.load_balancer, SharedLoadBalancer):
-            if live.load_balancer.account == EXAMPLE_ACCOUNT:
+            if missing := explain_load_balancer(self.environment):
                 cdk.Annotations.of(stack).add_warning_v2(
-                    "cloudscribe:example-load-balancer",
-                    f"{self.environment.name}: the load balancer of app.py stands for one of yours "
-                    "and cannot be deployed to. Name yours in cdk.context.json, or choose a "
-                    "dedicated one; docs/deploy.md says how. In an empty account deploy solo.",
+                    "cloudscribe:example-load-balancer", missing
                 )
             entrance = SharedEntrance(stack, "Entrance", load_balancer=live.load_balancer)
         else:

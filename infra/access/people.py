@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Annotations, Aws, Fn, RemovalPolicy, Stack
+from aws_cdk import Aws, Fn, RemovalPolicy
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
@@ -72,12 +72,6 @@ class People(Construct):
         )
         if access.administrator_email:
             self._make_administrator(access.administrator_email, group)
-        else:
-            Annotations.of(self).add_warning_v2(
-                "cloudscribe:no-administrator",
-                f"{Stack.of(self).stack_name}: nobody can sign in. Give "
-                "access.administrator_email in cdk.context.json; docs/access.md says how.",
-            )
         add_outputs(self, UserPoolId=self.pool.user_pool_id)
 
     def _make_pool(self, data: DataConfig, page: str | None) -> cognito.UserPool:

@@ -57,7 +57,7 @@ class CognitoConfig(_AccountsConfig):
     kind: Literal["cognito"] = "cognito"
     #: The first administrator, who gets an e-mail with a first password and invites the others. A
     #: different address makes a different person the administrator by deployment; the one before
-    #: keeps the account. None: nobody can sign in until you add somebody in AWS's console.
+    #: keeps the account. None: nobody can sign in, and `make deploy` refuses.
     administrator_email: Email = None
 
 

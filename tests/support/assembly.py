@@ -24,6 +24,11 @@ from tests.support import templates
 from tests.support.environments import DEDICATED, environment, live
 
 CERTIFICATE = "arn:aws:acm:{region}:123456789012:certificate/0b0a"
+#: What somebody has to write into cdk.context.json before they deploy.
+ADMINISTRATORS = {
+    name: {"access": {"administrator_email": f"first@{name}.example.org"}}
+    for name in ("demo", "solo", "prod")
+}
 #: Everything that can be chosen and that app.py does not choose.
 FULL = environment(
     name="full",
@@ -99,7 +104,7 @@ class Assembly:
 def synthesised(folder: Path) -> Assembly:
     """Return the templates of all environments, which cdk-nag was content with."""
     artifacts = templates.built(folder / "built")
-    made = templates.app(folder)
+    made = templates.app(folder, ADMINISTRATORS)
     nag.check(made)
     app.build(made, artifacts)
     provision(made, FULL, artifacts)

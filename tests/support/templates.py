@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,9 +24,9 @@ def built(folder: Path) -> Artifacts:
     return Artifacts(build=folder, page=folder)
 
 
-def app(folder: Path) -> cdk.App:
-    """Return an app with the settings of the real one."""
-    return cdk.App(context=settings(), outdir=str(folder / "cdk.out"))
+def app(folder: Path, own: Mapping[str, Any] | None = None) -> cdk.App:
+    """Return an app with the settings of the real one, and values of one's own."""
+    return cdk.App(context={**settings(), **(own or {})}, outdir=str(folder / "cdk.out"))
 
 
 def settings() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import aws_cdk as cdk
 import pytest
 
 import app
-from infra.stacks import EXAMPLE_ACCOUNT
+from infra.common.artifacts import ROOT
+from infra.config import own_values
+from infra.config.deployable import EXAMPLE_ACCOUNT
 from speech.engines.registry import ENGINES
 from speech.engines.transcribe.options import parse_choices
-from tests.support.assembly import Assembly
+from tests.support.assembly import ADMINISTRATORS, Assembly
 from tests.support.templates import built, settings
 
 pytestmark = pytest.mark.unit
@@ -41,6 +44,8 @@ WITHOUT_RESOURCE = {
 }
 #: Names that would keep two environments, or a replacement, from existing side by side.
 PHYSICAL_NAMES = {
+    "AWS::Cognito::UserPool": "UserPoolName",
+    "AWS::Cognito::UserPoolClient": "ClientName",
     "AWS::DynamoDB::Table": "TableName",
     "AWS::ECS::Cluster": "ClusterName",
     "AWS::ECS::Service": "ServiceName",
@@ -82,7 +87,7 @@ def test_nothing_may_be_done_to_everything_but_what_aws_knows_no_other_way(
 @pytest.mark.parametrize(
     ("name", "streams", "starts"),
     [
-        # Whoever knows the address: four streams, or 15 s charged each second.
+        # Whoever may speak: four streams, or 15 s charged each second.
         ("demo", range(4, 5), 1.0),
         ("solo", range(4, 5), 1.0),
         ("prod", range(20, ENGINES["transcribe"].count_streams(1) + 1), 0.8 * 25),
@@ -172,7 +177,7 @@ def test_whatever_holds_data_refuses_requests_in_clear(assembly: Assembly) -> No
 def test_what_prod_holds_outlives_its_stacks_and_what_the_demo_holds_goes(
     assembly: Assembly,
 ) -> None:
-    for kind in ("AWS::DynamoDB::Table", "AWS::S3::Bucket"):
+    for kind in ("AWS::Cognito::UserPool", "AWS::DynamoDB::Table", "AWS::S3::Bucket"):
         kept = list(assembly.resources(kind, "prod"))
         assert kept
         for where, resource in kept:
@@ -180,8 +185,13 @@ def test_what_prod_holds_outlives_its_stacks_and_what_the_demo_holds_goes(
             assert resource["UpdateReplacePolicy"] == "Retain", where
         for where, resource in assembly.resources(kind, "demo"):
             assert resource["DeletionPolicy"] == "Delete", where
-    ((_, table),) = assembly.resources("AWS::DynamoDB::Table", "prod")
-    assert table["Properties"]["DeletionProtectionEnabled"] is True
+    tables = dict(assembly.resources("AWS::DynamoDB::Table", "prod"))
+    assert len(tables) == 2  # conversations, and who has which right to them
+    for table in tables.values():
+        assert table["Properties"]["DeletionProtectionEnabled"] is True
+    for of, protection in (("prod", "ACTIVE"), ("demo", "INACTIVE")):
+        ((_, pool),) = assembly.resources("AWS::Cognito::UserPool", of)
+        assert pool["Properties"]["DeletionProtection"] == protection
 
 
 def test_nothing_that_is_deployed_often_holds_data(assembly: Assembly) -> None:
@@ -193,7 +203,8 @@ def test_nothing_that_is_deployed_often_holds_data(assembly: Assembly) -> None:
             if resource.get("Properties", {}).get("MessageRetentionPeriod", math.inf) > 600
         }
         if not stack.endswith("-data"):
-            assert not kinds & {"AWS::DynamoDB::Table", "AWS::SQS::Queue"}, stack
+            held = {"AWS::Cognito::UserPool", "AWS::DynamoDB::Table", "AWS::SQS::Queue"}
+            assert not kinds & held, stack
         else:
             assert not kinds & {"AWS::Lambda::Function", "AWS::ECS::Service"}, stack
 
@@ -205,7 +216,10 @@ def test_environments_can_stand_side_by_side(assembly: Assembly) -> None:
 
 
 def test_the_laptop_runs_what_the_demo_runs(assembly: Assembly) -> None:
-    """Alarms' topic, layer and their like are added; nothing is exchanged."""
+    """Alarms' topic, layer and their like are added; nothing is exchanged.
+
+    The API of accounts is not among the stacks of the laptop: `local_cloud.accounts` sets it up.
+    """
 
     def functions(of: str) -> dict[str, tuple[str, str]]:
         return {
@@ -218,8 +232,11 @@ def test_the_laptop_runs_what_the_demo_runs(assembly: Assembly) -> None:
             and resource["Properties"]["Handler"].startswith("lambdas.")
         }
 
-    assert functions("local")
-    assert functions("local") == functions("demo") == functions("prod")
+    api = "lambdas.api.handler.handler"
+    local, demo, prod = (functions(of) for of in ("local", "demo", "prod"))
+    assert local
+    assert demo.keys() - local.keys() == {api}
+    assert demo == prod == local | {api: demo[api]}
 
 
 def test_the_stacks_of_prod_are_not_deleted_by_mistake(assembly: Assembly) -> None:
@@ -264,17 +281,92 @@ def test_a_load_balancer_that_stands_for_yours_is_pointed_out(assembly: Assembly
     assert "stands for one of yours" in manifest + metadata
 
 
-def test_an_empty_account_deploys_solo_as_it_is(assembly: Assembly) -> None:
+def test_an_empty_account_deploys_solo_with_nothing_but_an_address(assembly: Assembly) -> None:
     metadata = [
         path.read_text() for path in assembly.folder.glob("cloudscribe-solo-*.metadata.json")
     ]
     templates = json.dumps(assembly.stacks("solo"))
 
+    assert ADMINISTRATORS["solo"] == {"access": {"administrator_email": "first@solo.example.org"}}
     assert metadata
     # `make deploy` takes a warning for an error.
     assert not any("aws:cdk:warning" in each for each in metadata)
     assert EXAMPLE_ACCOUNT not in templates
     assert "example.com" not in templates
+
+
+@pytest.mark.parametrize("name", ["demo", "solo", "prod"])
+def test_people_sign_in_wherever_there_is_a_page(assembly: Assembly, name: str) -> None:
+    ((_, pool),) = assembly.resources("AWS::Cognito::UserPool", name)
+    ((_, first),) = assembly.resources("AWS::Cognito::UserPoolUser", name)
+    ((_, task),) = assembly.resources("AWS::ECS::TaskDefinition", name)
+    ((_, page),) = assembly.resources("AWS::CloudFront::Distribution", name)
+    (container,) = task["Properties"]["ContainerDefinitions"]
+
+    assert pool["Properties"]["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
+    assert first["Properties"]["Username"] == f"first@{name}.example.org"
+    # With this table the service refuses whoever has no ticket.
+    assert "ACCESS_TABLE" in {each["Name"] for each in container["Environment"]}
+    behaviors = page["Properties"]["DistributionConfig"]["CacheBehaviors"]
+    assert [each["PathPattern"] for each in behaviors] == ["/api/app/*", "/api/*"]
+
+
+@pytest.mark.parametrize("name", ["demo", "solo", "prod"])
+def test_a_deployment_asks_for_the_first_administrator_before_it_builds(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What it says is exactly what has to be written.
+    monkeypatch.setattr(own_values, "read", lambda _: {})
+    assert app.main([name]) == 1
+    said = capsys.readouterr().err
+    assert f"{name}: nobody could sign in" in said
+    assert json.dumps({name: {"access": {"administrator_email": "you@example.org"}}}) in said
+
+    dedicated = {"live": {"load_balancer": {"kind": "dedicated"}}} if name == "demo" else {}
+    monkeypatch.setattr(own_values, "read", lambda _: {name: {**ADMINISTRATORS[name], **dedicated}})
+    assert app.main([name]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "code", "said"),
+    [
+        ({"access": {"kind": "open", "everyone_may_spend": True}}, 1, "stands for one of yours"),
+        ({"access": {"kind": "open"}}, 1, "everybody who knows the address of the page"),
+        ({"access": {"administrator_email": "nobody"}}, 1, "administrator_email"),
+    ],
+)
+def test_a_deployment_asks_for_no_administrator_where_there_are_none(
+    own: dict[str, Any],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(own_values, "read", lambda _: {"demo": own})
+
+    assert app.main(["demo"]) == code
+    found = capsys.readouterr().err
+    assert said in found
+    assert "nobody could sign in" not in found
+
+
+def test_make_looks_before_it_builds_and_only_where_it_builds() -> None:
+    def plan(*more: str) -> str:
+        return subprocess.run(
+            ["make", "-n", *more, "deploy", "ENV=demo"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    here = plan()
+    assert here.index("app.py demo") < here.index("build/.layer") < here.index("cdk --no-notices")
+    # A pipeline deploys an assembly, and has no Python of ours.
+    there = plan("-o", "build", "CDK_APP=build/assembly/demo")
+    assert "app.py" not in there
+    assert "deploy --all --strict" in there
 
 
 def test_values_of_ones_own_come_from_the_context(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_pool_without_an_administrator_is_pointed_out(made: Assembly) -> None:
     (metadata,) = made.folder.glob("cloudscribe-nobody-data.metadata.json")
     manifest = (made.folder / "manifest.json").read_text()
 
-    assert "nobody can sign in" in metadata.read_text() + manifest
+    assert "nobody could sign in" in metadata.read_text() + manifest
     assert not list(made.resources("AWS::Cognito::UserPoolUser", "nobody"))
 
 

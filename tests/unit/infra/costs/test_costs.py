@@ -17,7 +17,7 @@ from ecs_service.conversations.translation_plan import TranslationPolicy
 from ecs_service.embedded_metrics import UNITS
 from infra import stacks
 from infra.common.artifacts import ROOT, Artifacts
-from infra.config.access import CognitoConfig
+from infra.config.access import CognitoConfig, OpenConfig
 from infra.config.gpu import GpuConfig
 from infra.config.operations import OperationsConfig
 from infra.costs import prices
@@ -914,7 +914,14 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
         access=CognitoConfig(administrator_email="me@example.org"),
         operations=OperationsConfig(),
     )
-    for each in (machines_too, accounts):
+    opened = [
+        each.model_copy(
+            update={"name": f"open{each.name}", "access": OpenConfig(everyone_may_spend=True)}
+        )
+        for each in app.describe()
+        if each.live
+    ]
+    for each in (machines_too, accounts, *opened):
         stacks.provision(whole, each, artifacts)
     whole.synth()
     return read(folder / "out")
@@ -1081,7 +1088,15 @@ def test_machines_cost_nothing_while_there_is_nothing_to_do(synthesised: list[St
 
 @pytest.mark.parametrize(
     ("name", "day"),
-    [("demo", "$518"), ("solo", "$518"), ("prod", "$10,368"), ("accounts", None)],
+    [
+        ("opendemo", "$518"),
+        ("opensolo", "$518"),
+        ("openprod", "$10,368"),
+        ("demo", None),
+        ("solo", None),
+        ("prod", None),
+        ("accounts", None),
+    ],
 )
 def test_what_strangers_can_spend_is_said_where_nobody_signs_in(
     name: str, day: str | None, synthesised: list[Stack]
@@ -1091,6 +1106,15 @@ def test_what_strangers_can_spend_is_said_where_nobody_signs_in(
 
     assert [f"up to {day} a day" in note for note in said] == ([] if day is None else [True])
     assert day is None or day in page
+
+
+@pytest.mark.parametrize("name", ["demo", "solo", "prod"])
+def test_accounts_add_to_an_environment_what_is_documented(
+    name: str, synthesised: list[Stack]
+) -> None:
+    added = of(name, synthesised).total - of(f"open{name}", synthesised).total
+
+    assert f"Accounts add ${added:.2f} a month" in (ROOT / "docs" / "costs.md").read_text()
 
 
 def test_accounts_cost_a_secret_and_what_is_used(synthesised: list[Stack]) -> None:
