@@ -93,6 +93,13 @@ adopt: setup-python ## give an existing conversation of ENV an owner (CONVERSATI
 	@$(HERE) $(PYTHON_HERE) -m infra.commands.adopt '$(ENV)' '$(CONVERSATION)' '$(OWNER)' \
 		$(if $(TITLE),--title '$(TITLE)') $(if $(filter local,$(ENV)),--table cloudscribe-local-access)
 
+# No stack of the demo has its user pool.
+.PHONY: user
+user: setup-python ## invite a person into ENV (EMAIL, ADMINISTRATOR=1, RESEND=1; JSON=1: for programs)
+	@$(HERE) $(PYTHON_HERE) -m infra.commands.invite '$(ENV)' '$(EMAIL)' \
+		$(if $(ADMINISTRATOR),--administrator) $(if $(RESEND),--resend) $(if $(JSON),--json) \
+		$(if $(filter local,$(ENV)),--pool-name cloudscribe-local)
+
 # These four take the same words. BUILDAH_FORMAT: podman and buildah keep a health check in Docker's
 # format only.
 CONTAINER_BUILD ?= $(firstword $(foreach tool,docker podman finch buildah,$(shell $(tool) info >/dev/null 2>&1 && echo $(tool))))

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Aws, Fn, RemovalPolicy
+from aws_cdk import Aws, Duration, Fn, RemovalPolicy
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
 from infra.common.nag import accept_all
 from infra.common.outputs import add_outputs
-from infra.config.access import CognitoConfig
+from infra.config.access import ADMINISTRATORS, INVITATION_DAYS, CognitoConfig
 from infra.config.data import DataConfig
 
-#: The group of administrators, as `cognito:groups` names it.
-ADMINISTRATORS: Final = "admins"
 #: The shortest password, characters. NIST SP 800-63B-4 (3.1.1.2) wants 15 where a password is the
 #: only factor, and advises against rules on the kinds of characters.
 PASSWORD_LENGTH: Final = 15
@@ -92,6 +90,7 @@ class People(Construct):
                 require_lowercase=False,
                 require_symbols=False,
                 require_uppercase=False,
+                temp_password_validity=Duration.days(INVITATION_DAYS),
             ),
             user_invitation=cognito.UserInvitationConfig(
                 email_subject="Your account of Cloudscribe", email_body=_invitation(page)
@@ -145,5 +144,5 @@ def _invitation(page: str | None) -> str:
     return (
         "You have an account of Cloudscribe.<br><br>"
         f"Sign in {where} as {{username}}, with the first password {{####}}<br>"
-        "It is valid for a week, and you choose another one when you sign in."
+        f"It is valid for {INVITATION_DAYS} days, and you choose another one when you sign in."
     )

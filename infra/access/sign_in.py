@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from access.messages import AccountAccess
 from infra.access.clients import Clients
-from infra.access.people import ADMINISTRATORS, People
-from infra.config.access import OidcConfig
+from infra.access.people import People
+from infra.config.access import ADMINISTRATORS, OidcConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -31,15 +30,11 @@ from access.store import AccessTable, Unreadable
 from access.tokens import person_id
 from foundation import program
 from foundation.invalid import explain
+from infra.commands.places import NoAccounts, Place, find_place
 
 if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
 
-#: Outputs of the data stack of an environment with accounts. One with an issuer of its own has no
-#: user pool.
-TABLE_OUTPUT: Final = "AccessTableName"
-POOL_OUTPUT: Final = "UserPoolId"
 #: What `access.tokens.person_id` makes.
 _PERSON: Final = re.compile(r"[a-z2-7]{26}")
 #: An address that can be quoted in a filter of Cognito.
@@ -48,45 +43,6 @@ _EMAIL: Final = re.compile(r'[^\s@"\\]+@[^\s@"\\]+')
 
 class NotAdopted(Exception):
     """The conversation cannot be given to this owner; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an environment keeps rights and people.
-
-    Attributes:
-        table: the name of the table of rights.
-        pool: the id of the user pool; None if people are managed elsewhere.
-    """
-
-    table: str
-    pool: str | None
-
-
-def find_place(cloudformation: CloudFormationClient, environment: str) -> Place:
-    """Return where an environment keeps rights and people.
-
-    Raises:
-        NotAdopted: there is no such environment, or it has no accounts.
-        ClientError: AWS refused.
-    """
-    stack = f"cloudscribe-{environment}-data"
-    try:
-        answer = cloudformation.describe_stacks(StackName=stack)
-    except ClientError as error:
-        if "does not exist" in error.response["Error"]["Message"]:
-            region = cloudformation.meta.region_name
-            raise NotAdopted(
-                f"There is no stack {stack} in {region}: is ENV right, and AWS_REGION the region "
-                "of the environment?"
-            ) from error
-        raise
-    known = {
-        each["OutputKey"]: each["OutputValue"] for each in answer["Stacks"][0].get("Outputs", [])
-    }
-    if TABLE_OUTPUT not in known:
-        raise NotAdopted(f"{environment} has no accounts: docs/access.md says how to get them.")
-    return Place(known[TABLE_OUTPUT], known.get(POOL_OUTPUT))
 
 
 def find_person(cognito: CognitoIdentityProviderClient, pool: str | None, email: str) -> str:
@@ -163,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             owner = find_person(session.client("cognito-idp"), place.pool, chosen.owner)
             record = record.model_copy(update={"owner": owner})
         is_new = adopt(AccessTable(place.table, session.client("dynamodb")), record)
-    except (NotAdopted, Unreadable, BotoCoreError, ClientError) as error:
+    except (NotAdopted, NoAccounts, Unreadable, BotoCoreError, ClientError) as error:
         program.note(str(error))
         return 1
     already = "" if is_new else " already"

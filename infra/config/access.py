@@ -33,6 +33,12 @@ Words = Annotated[
 ]
 
 
+#: The group of administrators in a user pool, as `cognito:groups` names it.
+ADMINISTRATORS: Final = "admins"
+#: How long the first password in an invitation is valid, days.
+INVITATION_DAYS: Final = 7
+
+
 class OpenConfig(ConfigPart):
     """Nobody signs in: whoever reaches the environment may do everything in it."""
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -17,7 +15,8 @@ from access.decisions import Action, Allowed, may
 from access.store import AccessTable
 from access.tokens import person_id
 from infra.commands import adopt
-from infra.commands.adopt import NotAdopted, Place, find_person, find_place, main
+from infra.commands.adopt import NotAdopted, find_person, main
+from infra.commands.places import Place
 from local_cloud.accounts import api
 from tests.support.access import NOW
 from tests.support.tables import access_table_definition
@@ -188,43 +187,7 @@ def test_a_wrong_call_writes_nothing(
     assert table.read_records([CONVERSATION]) == []
 
 
-# --- the environment ------------------------------------------------------------------------
-
-
-def ask_for_place(*outputs: tuple[str, str], error: str = "") -> Place:
-    cloudformation = boto3.client("cloudformation")
-    stack: Any = {
-        "StackName": "cloudscribe-demo-data",
-        "CreationTime": NOW,
-        "StackStatus": "CREATE_COMPLETE",
-        "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs],
-    }
-    with Stubber(cloudformation) as stub:
-        if error:
-            stub.add_client_error("describe_stacks", "ValidationError", error)
-        else:
-            stub.add_response("describe_stacks", {"Stacks": [stack]})
-        return find_place(cloudformation, "demo")
-
-
-def test_the_stack_names_table_and_pool() -> None:
-    assert ask_for_place(("AccessTableName", "t")) == Place("t", None)
-    assert ask_for_place(("AccessTableName", "t"), ("UserPoolId", "p")) == Place("t", "p")
-
-
-def test_an_environment_without_accounts_has_no_owners() -> None:
-    with pytest.raises(NotAdopted, match="demo has no accounts"):
-        ask_for_place(("TableName", "conversations"))
-
-
-def test_an_unknown_environment_is_named_with_its_region() -> None:
-    with pytest.raises(NotAdopted, match="cloudscribe-demo-data in us-east-1"):
-        ask_for_place(error="Stack with id cloudscribe-demo-data does not exist")
-
-
-def test_other_refusals_of_aws_are_passed_on() -> None:
-    with pytest.raises(ClientError, match="not authorized"):
-        ask_for_place(error="User is not authorized")
+# --- the table ------------------------------------------------------------------------------
 
 
 def test_a_table_that_does_not_exist_is_reported(
