@@ -1,9 +1,11 @@
 """Tests a deployment as its users do: `python -m scripts.smoke build/outputs-demo.json`.
 
-The file is what the CDK wrote of the stacks' outputs. Four things are tried:
+The file is what the CDK wrote of the stacks' outputs. Five things are tried:
 
     page       the page and the service answer; a new address may take five minutes to be known
-    live       a short recording is spoken into a conversation, and a viewer gets its words
+    access     nobody gets in without a right, where there are accounts
+    live       a short recording is spoken into a conversation, and a viewer gets its words; where
+               there are accounts, with the API key in CLOUDSCRIBE_API_KEY, else it is skipped
     recording  the same recording is uploaded, and is transcribed or queued; nothing of it stays
     gpu        ECS runs the GPU server as it should, where the environment has one
 
@@ -30,7 +32,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from foundation import program
-from scripts.smoke_checks import Finding, Verdict, gpu, live, recording
+from scripts.smoke_access import access, speak
+from scripts.smoke_checks import Finding, Verdict, gpu, recording
 
 #: How long the page and the service have to answer, seconds.
 PATIENCE: Final = 300.0
@@ -96,11 +99,11 @@ async def findings(base: str | None, outputs: Mapping[str, str], patience: float
     """Try everything; what cannot be tried is a finding, too."""
     if base is None:
         why = "no Url among the outputs; where there is a page, give its address with --url"
-        first = [Finding(check, Verdict.SKIPPED, why) for check in ("page", "live")]
+        first = [Finding(check, Verdict.SKIPPED, why) for check in ("page", "access", "live")]
     else:
         first = [await asyncio.to_thread(page, base, patience=patience)]
         if first[0].verdict is not Verdict.FAILED:
-            first.append(await live(base))
+            first += [await access(base, outputs), await speak(base)]
     return [
         *first,
         await asyncio.to_thread(recording, outputs),

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from client.errors import ClientError as LiveError
 from client.errors import Refused
 from client.live.audio import read_file
-from client.live.connection import Received, Speaker, Viewer
+from client.live.connection import Received, Speaker, TicketSource, Viewer, no_ticket
 from client.live.speaking import AudioStream
 from speech.pcm import PcmFormat
 from transcripts import protocol
@@ -85,13 +85,25 @@ class Finding:
 # --- live -----------------------------------------------------------------------------------
 
 
-async def live(base: str) -> Finding:
-    """Speak into a conversation of its own as a client does, and wait for the words as a viewer."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A conversation in which one may speak, and the tickets for its sockets."""
+
+    conversation_id: str
+    reading: TicketSource
+    speaking: TicketSource
+
+
+async def live(base: str, place: Place | None = None) -> Finding:
+    """Speak as a client does, and wait for the words as a viewer.
+
+    Without a `place`, in a conversation of its own that nobody owns.
+    """
     deadline = time.monotonic() + LIVE_SECONDS
     while True:
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + LIVE_SECONDS):
-                return await _speak(base)
+                return await _speak(base, place)
         except Refused as refused:
             wait = refused.retry_after or AGAIN_SECONDS
             if refused.code in {*_BUSY, ErrorCode.DRAINING} and time.monotonic() + wait < deadline:
@@ -112,8 +124,9 @@ def _refused(refused: Refused) -> Finding:
     return Finding("live", Verdict.FAILED, f"refused: {refused}; see the service's log")
 
 
-async def _speak(base: str) -> Finding:
-    conversation = f"smoke-{secrets.token_hex(8)}"
+async def _speak(base: str, place: Place | None) -> Finding:
+    place = place or Place(f"smoke-{secrets.token_hex(8)}", no_ticket, no_ticket)
+    conversation = place.conversation_id
     parameters = TranscribeParameters(
         sample_rate=AUDIO.sample_rate, conversation_id=conversation, speaker="Smoke check"
     )
@@ -123,10 +136,11 @@ async def _speak(base: str) -> Finding:
         if isinstance(received.message, protocol.Final):
             finals.add(received.message.utterance_id)
 
-    async with Viewer(base, ConnectParameters(conversation_id=conversation)) as viewer:
+    watched = ConnectParameters(conversation_id=conversation)
+    async with Viewer(base, watched, ticket=place.reading) as viewer:
         messages = aiter(viewer)
         await anext(messages)  # the snapshot: from here on it is a viewer
-        async with Speaker(base, parameters) as speaker:
+        async with Speaker(base, parameters, ticket=place.speaking) as speaker:
             engine = speaker.ready.engine
             stream = AudioStream(speaker, read_file(SPEECH, AUDIO), audio=AUDIO, paced=True)
             closed = await stream.run(note)

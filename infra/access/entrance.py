@@ -25,6 +25,7 @@ from access.messages import ROOT
 from infra.aws.log_retention import RETENTION
 from infra.common.edge_secret import SECRET_HEADER, make_edge_secret, refer_to_value
 from infra.common.nag import accept
+from infra.common.outputs import add_outputs
 
 #: Requests a second, and at once: a lecture hall opens a link together. Readers who reconnect call
 #: nothing.
@@ -70,6 +71,8 @@ class ApiEntrance(Construct):
         log = logs.LogGroup(
             self, "Logs", retention=RETENTION[log_days], removal_policy=RemovalPolicy.DESTROY
         )
+        # Its own address, which the smoke check must not get in by.
+        add_outputs(self, ApiUrl=self.api.api_endpoint)
         apigateway.CfnStage(
             self,
             "Stage",

@@ -26,7 +26,6 @@ from pydantic import ValidationError
 
 from access.messages import Invitation
 from foundation import program
-from foundation.invalid import explain
 from infra.commands.places import NoAccounts, find_place
 
 if TYPE_CHECKING:
@@ -210,8 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         wanted = Invitation(email=chosen.email, is_administrator=chosen.administrator)
-    except ValidationError as error:
-        parser.error(explain(error))
+    except ValidationError:
+        parser.error(f"EMAIL: {chosen.email!r} is not an e-mail address")
     try:
         # botocore ignores AWS_REGION, which AWS's other tools read.
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)

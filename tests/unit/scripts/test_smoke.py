@@ -203,7 +203,7 @@ def test_without_a_gpu_nothing_is_asked() -> None:
 async def test_a_service_that_is_full_is_no_failure_and_one_that_fails_is(
     error: Exception, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_: str) -> Finding:
+    async def refuse(*_: object) -> Finding:
         raise error
 
     monkeypatch.setattr(smoke_checks, "_speak", refuse)
@@ -218,7 +218,7 @@ async def test_a_place_that_becomes_free_is_taken(monkeypatch: pytest.MonkeyPatc
         Finding("live", Verdict.OK, "words"),
     ]
 
-    async def speak(_: str) -> Finding:
+    async def speak(*_: object) -> Finding:
         answer = answers.pop(0)
         if isinstance(answer, Refused):
             raise answer
@@ -267,12 +267,22 @@ def test_one_failure_fails_the_whole_and_json_has_every_finding(
     async def speak(_: str) -> Finding:
         return broken
 
-    monkeypatch.setattr(smoke, "live", speak)
+    async def access(*_: object) -> Finding:
+        return Finding("access", Verdict.NOTE, "open")
+
+    monkeypatch.setattr(smoke, "speak", speak)
+    monkeypatch.setattr(smoke, "access", access)
 
     assert smoke.main([str(tmp_path / "outputs.json"), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["url"] == "https://words.example.org"
-    assert [each["verdict"] for each in report["checks"]] == ["ok", "failed", "skipped", "skipped"]
+    assert {each["check"]: each["verdict"] for each in report["checks"]} == {
+        "page": "ok",
+        "access": "note",
+        "live": "failed",
+        "recording": "skipped",
+        "gpu": "skipped",
+    }
 
 
 @pytest.mark.parametrize(
@@ -290,14 +300,15 @@ def test_what_is_no_address_is_refused_in_words(
     assert "is no address of a page" in capsys.readouterr().err
 
 
-async def test_without_an_address_page_and_live_are_skipped_with_the_way_to_give_one() -> None:
+async def test_without_an_address_what_needs_one_is_skipped_with_the_way_to_give_one() -> None:
     found = await smoke.findings(None, {}, patience=0)
 
-    assert [(each.check, each.verdict) for each in found[:2]] == [
+    assert [(each.check, each.verdict) for each in found[:3]] == [
         ("page", Verdict.SKIPPED),
+        ("access", Verdict.SKIPPED),
         ("live", Verdict.SKIPPED),
     ]
-    assert all("--url" in each.text for each in found[:2])
+    assert all("--url" in each.text for each in found[:3])
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_a_wrong_address_invites_nobody(
         main(["demo", email, f"--pool-name={NAME}"])
 
     assert left.value.code == 2
-    assert "email" in capsys.readouterr().err
+    assert "is not an e-mail address" in capsys.readouterr().err
     assert cognito.list_users(UserPoolId=pool)["Users"] == []
 
 
