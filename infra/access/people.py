@@ -45,12 +45,12 @@ class People(Construct):
         Args:
             scope: the parent.
             construct_id: the id in it.
-            access: has the first administrator.
+            access: has the first administrator, and whether people need a second factor.
             data: sets protection.
             page: the page's address for invitations, if it is known before the deployment.
         """
         super().__init__(scope, construct_id)
-        self.pool = self._make_pool(data, page)
+        self.pool = self._make_pool(access, data, page)
         # Domain prefixes are unique among all accounts of a region. The stack's id is, and it is
         # known only to those who may describe the stack; an account's number has to be hidden.
         stack_id = Fn.select(2, Fn.split("/", Aws.STACK_ID))
@@ -72,7 +72,9 @@ class People(Construct):
             self._make_administrator(access.administrator_email, group)
         add_outputs(self, UserPoolId=self.pool.user_pool_id)
 
-    def _make_pool(self, data: DataConfig, page: str | None) -> cognito.UserPool:
+    def _make_pool(
+        self, access: CognitoConfig, data: DataConfig, page: str | None
+    ) -> cognito.UserPool:
         pool = cognito.UserPool(
             self,
             "Pool",
@@ -82,8 +84,10 @@ class People(Construct):
             sign_in_case_sensitive=False,
             auto_verify=cognito.AutoVerifiedAttrs(email=True),
             account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
-            mfa=cognito.Mfa.OPTIONAL,
-            mfa_second_factor=cognito.MfaSecondFactor(otp=True, sms=False),
+            mfa=cognito.Mfa.REQUIRED if access.second_factor else cognito.Mfa.OFF,
+            mfa_second_factor=cognito.MfaSecondFactor(otp=True, sms=False)
+            if access.second_factor
+            else None,
             password_policy=cognito.PasswordPolicy(
                 min_length=PASSWORD_LENGTH,
                 require_digits=False,
@@ -107,8 +111,8 @@ class People(Construct):
             {
                 "AwsSolutions-COG1": f"{PASSWORD_LENGTH} characters are asked for, of any kind: "
                 "length is what counts (NIST SP 800-63B-4).",
-                "AwsSolutions-COG2": "People choose a second factor. Whoever requires one uses an "
-                "issuer of their own, or changes this pool.",
+                "AwsSolutions-COG2": "A choice of the environment (access.second_factor), for all "
+                "of its people.",
                 "AwsSolutions-COG3": plus,
                 "AwsSolutions-COG8": plus,
             },

@@ -65,6 +65,10 @@ class CognitoConfig(_AccountsConfig):
     #: different address makes a different person the administrator by deployment; the one before
     #: keeps the account. None: nobody can sign in, and `make deploy` refuses.
     administrator_email: Email = None
+    #: Whether everybody needs an authenticator app (TOTP), and sets it up at the first sign-in.
+    #: There is no choice for each person: the sign-in pages offer none, and tokens of the page
+    #: cannot change an account.
+    second_factor: bool = False
 
 
 class OidcConfig(_AccountsConfig):

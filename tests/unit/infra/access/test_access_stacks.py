@@ -162,8 +162,7 @@ def test_nobody_signs_up_and_the_first_administrator_is_invited(made: Assembly) 
     assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
     assert pool["UserPoolTier"] == "ESSENTIALS"
     assert pool["UsernameAttributes"] == ["email"]
-    assert pool["MfaConfiguration"] == "OPTIONAL"
-    assert pool["EnabledMfas"] == ["SOFTWARE_TOKEN_MFA"]
+    assert pool["MfaConfiguration"] == "OFF"
     assert pool["AccountRecoverySetting"]["RecoveryMechanisms"] == [
         {"Name": "verified_email", "Priority": 1}
     ]
@@ -171,6 +170,20 @@ def test_nobody_signs_up_and_the_first_administrator_is_invited(made: Assembly) 
     assert "MessageAction" not in person
     assert membership["GroupName"]["Ref"].startswith("PeopleAdministrators")
     assert group["GroupName"] == variables(made, COGNITO)["ADMINISTRATORS"] == "admins"
+
+
+def test_a_second_factor_is_asked_of_all_or_of_nobody(tmp_path: Path) -> None:
+    app = templates.app(tmp_path)
+    access = CognitoConfig(administrator_email=EMAIL, second_factor=True)
+    strict = environment(name="strict", live=live(), access=access)
+    nag.check(app)
+    provision(app, strict, templates.built(tmp_path / "built"))
+    app.synth()
+
+    pool = one(Assembly(tmp_path / "cdk.out"), "AWS::Cognito::UserPool", strict)
+    # `OPTIONAL` would be neither: the sign-in pages offer a second factor to nobody then.
+    assert pool["MfaConfiguration"] == "ON"
+    assert pool["EnabledMfas"] == ["SOFTWARE_TOKEN_MFA"]
 
 
 def test_another_first_administrator_deletes_no_account(made: Assembly) -> None:
