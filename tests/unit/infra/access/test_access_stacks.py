@@ -351,6 +351,8 @@ def test_cloudfront_passes_the_api_on_before_the_service_and_caches_nothing_of_i
     assert first["ViewerProtocolPolicy"] == "https-only"
     assert "DELETE" in first["AllowedMethods"]
     assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    # Requests for the page's files reach S3 without it: this behaviour passes no header on.
+    assert "OriginRequestPolicyId" not in config["DefaultCacheBehavior"]
     errors = {each["ErrorCode"]: each for each in config["CustomErrorResponses"]}
     assert errors.keys() == set(ERRORS)
     assert {each["ErrorCachingMinTTL"] for each in errors.values()} == {0}
