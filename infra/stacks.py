@@ -183,6 +183,7 @@ class _Builder:
                 delivery=environment.delivery,
                 environment_name=environment.name,
                 store=recordings,
+                smoke_key=accounts.store.smoke_key if accounts else None,
                 gpu_service_arn=gpu.service.service_arn if gpu else None,
             )
 
@@ -206,7 +207,7 @@ class _Builder:
             data,
             "Access",
             data=environment.data,
-            ticket_keys=f"/{PROJECT}/{environment.name}/ticket-keys",
+            parameters=f"/{PROJECT}/{environment.name}",
         )
         source: People | OidcConfig
         if isinstance(chosen, OidcConfig):

@@ -5,7 +5,7 @@ The file is what the CDK wrote of the stacks' outputs. Five things are tried:
     page       the page and the service answer; a new address may take five minutes to be known
     access     nobody gets in without a right, where there are accounts
     live       a short recording is spoken into a conversation, and a viewer gets its words; where
-               there are accounts, with the API key in CLOUDSCRIBE_API_KEY, else it is skipped
+               there are accounts, with an API key, see scripts.smoke_access; else it is skipped
     recording  the same recording is uploaded, and is transcribed or queued; nothing of it stays
     gpu        ECS runs the GPU server as it should, where the environment has one
 
@@ -103,7 +103,7 @@ async def findings(base: str | None, outputs: Mapping[str, str], patience: float
     else:
         first = [await asyncio.to_thread(page, base, patience=patience)]
         if first[0].verdict is not Verdict.FAILED:
-            first += [await access(base, outputs), await speak(base)]
+            first += [await access(base, outputs), await speak(base, outputs)]
     return [
         *first,
         await asyncio.to_thread(recording, outputs),

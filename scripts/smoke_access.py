@@ -1,12 +1,13 @@
 """What the smoke check tries of accounts: that nobody gets in without a right, and a key does.
 
 Without a right, everything is tried that strangers try: both sockets, the API, and the API around
-CloudFront. With an API key in `CLOUDSCRIBE_API_KEY` it speaks and listens in a conversation of the
-key's owner.
+CloudFront. With an API key it speaks and listens in a conversation of the key's owner. The key is
+in `CLOUDSCRIBE_API_KEY`, or in the parameter of SSM that the outputs name, which pipelines read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import secrets
@@ -15,6 +16,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError
+from botocore.exceptions import ClientError as AwsError
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
@@ -31,18 +34,21 @@ from client.accounts.site import Api, find_access, origin_of, send
 from client.errors import ClientError
 from client.live.endpoints import live_url
 from foundation.origins import LOOPBACK_NAMES
-from scripts.smoke_checks import Finding, Place, Verdict, live
+from scripts.smoke_checks import Finding, Place, Verdict, connect, live
 from transcripts.protocol import ConnectParameters, TranscribeParameters
 
 #: The output with the API's own address, which is not that of the page.
 API_OUTPUT: Final = "ApiUrl"
+#: The output with the name of the parameter that may hold the API key.
+KEY_OUTPUT: Final = "SmokeKeyName"
 #: The title of the conversation in which the check speaks, and how many of the owner's newest
 #: conversations are looked through for it.
 TITLE: Final = "Smoke check"
 MOST_PAGES: Final = 20
 WITHOUT_KEY: Final = (
     f"not tried, for people sign in here: give an API key in {KEY_VARIABLE} "
-    "(python -m client keys make --scope read --scope speak --scope manage)"
+    "(python -m client keys make --scope read --scope speak --scope manage), or store it for "
+    "pipelines (docs/delivery.md)"
 )
 
 _document: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -138,6 +144,26 @@ async def _expect(
         )
 
 
+def find_key(outputs: Mapping[str, str]) -> str | None:
+    """Return the API key that a person stored for pipelines; None if there is none.
+
+    Raises:
+        AwsError: AWS refuses.
+        BotoCoreError: AWS cannot be used.
+    """
+    name = outputs.get(KEY_OUTPUT)
+    if name is None:
+        return None
+    try:
+        found = connect("ssm").get_parameter(Name=name, WithDecryption=True)
+    except AwsError as error:
+        if error.response["Error"]["Code"] == "ParameterNotFound":
+            return None
+        raise
+    key: str = found["Parameter"]["Value"]
+    return key
+
+
 async def find_conversation(api: Api) -> str:
     """Return the conversation of this check: that of an earlier one, or else a new one.
 
@@ -157,18 +183,20 @@ async def find_conversation(api: Api) -> str:
     return created.conversation_id
 
 
-async def speak(base: str) -> Finding:
+async def speak(base: str, outputs: Mapping[str, str]) -> Finding:
     """Try live captions, where there are accounts with the API key."""
     try:
         if isinstance(await find_access(base), OpenAccess):
             return await live(base)
-        key = os.environ.get(KEY_VARIABLE)
+        key = os.environ.get(KEY_VARIABLE) or await asyncio.to_thread(find_key, outputs)
         if not key:
             return Finding("live", Verdict.SKIPPED, WITHOUT_KEY)
         api = Api(base, key)
         conversation = await find_conversation(api)
     except ClientError as error:
         return Finding("live", Verdict.FAILED, f"no right to speak: {error}")
+    except (BotoCoreError, AwsError) as error:
+        return Finding("live", Verdict.FAILED, f"the API key cannot be read: {error}")
 
     async def find_api() -> Api:
         return api

@@ -188,7 +188,7 @@ class _Upload:
         """Prepare it; with `takes_back` nobody works off the queue, and the job is removed."""
         self._bucket = bucket
         self._queue = queue
-        self._s3, self._sqs = _connect("s3"), _connect("sqs")
+        self._s3, self._sqs = connect("s3"), connect("sqs")
         self._takes_back = takes_back
 
     def finding(self) -> Finding:
@@ -268,7 +268,7 @@ def gpu(outputs: Mapping[str, str]) -> Finding:
     cluster, service = outputs.get("GpuCluster"), outputs.get("GpuService")
     if not (cluster and service):
         return Finding("gpu", Verdict.SKIPPED, "this environment has none")
-    return _with_aws("gpu", lambda: _described(_connect("ecs"), cluster, service))
+    return _with_aws("gpu", lambda: _described(connect("ecs"), cluster, service))
 
 
 def _described(ecs: Any, cluster: str, service: str) -> Finding:
@@ -290,7 +290,8 @@ def _described(ecs: Any, cluster: str, service: str) -> Finding:
 # --- AWS ------------------------------------------------------------------------------------
 
 
-def _connect(service: str) -> Any:
+def connect(service: str) -> Any:
+    """Return a client of AWS, bounded in time."""
     import boto3  # noqa: PLC0415 - a second that a look at the help need not wait
     from botocore.config import Config  # noqa: PLC0415 - the same
 

@@ -19,14 +19,20 @@ class AccessStore(Construct):
         table: the items that `access.store` describes.
         ticket_keys: the prefix of the parameters with the private keys of tickets. The API's
             function makes them, so no template has them.
+        smoke_key: the name of the parameter with the smoke check's API key, which a person may
+            store for pipelines.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, data: DataConfig, ticket_keys: str
+        self, scope: Construct, construct_id: str, *, data: DataConfig, parameters: str
     ) -> None:
-        """Make the table; `data` sets protection and backups."""
+        """Make the table; `data` sets protection and backups.
+
+        The names of parameters begin with `parameters`, such as `/cloudscribe/demo`.
+        """
         super().__init__(scope, construct_id)
-        self.ticket_keys = ticket_keys
+        self.ticket_keys = f"{parameters}/ticket-keys"
+        self.smoke_key = f"{parameters}/smoke-key"
         days = data.point_in_time_recovery_days
         self.table = dynamodb.Table(
             self,
@@ -48,8 +54,14 @@ class AccessStore(Construct):
                 "AwsSolutions-DDB3",
                 "This environment chose not to pay for backups; captions have none either.",
             )
-        # For `make destroy`, which deletes the parameters, and for whoever adopts conversations.
-        add_outputs(self, AccessTableName=self.table.table_name, TicketKeysPrefix=ticket_keys)
+        # For `make destroy`, which deletes the parameters, for commands of operators, and for the
+        # smoke check.
+        add_outputs(
+            self,
+            AccessTableName=self.table.table_name,
+            TicketKeysPrefix=self.ticket_keys,
+            SmokeKeyName=self.smoke_key,
+        )
 
 
 def _text(name: str) -> dynamodb.Attribute:

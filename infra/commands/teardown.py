@@ -2,7 +2,8 @@
 
 CloudFormation cannot delete a bucket that has objects, so the deletion of the stack would fail half
 way. It does not know the parameters with the private keys of tickets, which the API's function
-makes. Environments with protected data keep both, and this command does nothing for them.
+makes, nor the one with the smoke check's API key, which a person stores. Environments with
+protected data keep all of it, and this command does nothing for them.
 
 Exit codes: 0 deleted or kept, 1 not deleted, 2 wrong call, 7 the output cannot be written,
 130 interrupted.
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Outputs of the data stack; see `infra.recordings.store`, `infra.access.store` and `infra.stacks`.
 BUCKET_OUTPUT = "RecordingsBucketName"
 TICKET_KEYS_OUTPUT = "TicketKeysPrefix"
+SMOKE_KEY_OUTPUT = "SmokeKeyName"
 PROTECTED_OUTPUT = "DataProtected"
 #: The most parameters that SSM deletes in one call (API reference, DeleteParameters).
 MOST_PARAMETERS = 10
@@ -44,10 +46,12 @@ class Leftovers:
     Attributes:
         bucket: the name of the bucket of recordings.
         ticket_keys: the prefix of the parameters; None in an environment without accounts.
+        smoke_key: the parameter with the smoke check's API key, likewise; it may not exist.
     """
 
     bucket: str
     ticket_keys: str | None
+    smoke_key: str | None = None
 
 
 def region_of(assembly: Path, environment: str) -> str:
@@ -79,7 +83,9 @@ def find_leftovers(cloudformation: CloudFormationClient, environment: str) -> Le
     }
     if outputs[PROTECTED_OUTPUT] == "true":
         return None
-    return Leftovers(outputs[BUCKET_OUTPUT], outputs.get(TICKET_KEYS_OUTPUT))
+    return Leftovers(
+        outputs[BUCKET_OUTPUT], outputs.get(TICKET_KEYS_OUTPUT), outputs.get(SMOKE_KEY_OUTPUT)
+    )
 
 
 def empty(s3: S3ServiceResource, bucket: str) -> int:
@@ -136,6 +142,9 @@ def main(arguments: list[str] | None = None, ask: Callable[[str], str] = input) 
         if found.ticket_keys:
             count = delete_parameters(session.client("ssm"), found.ticket_keys)
             program.show(f"{count} keys of tickets were deleted from {found.ticket_keys}.")
+        if found.smoke_key:
+            # This call ignores names that do not exist.
+            session.client("ssm").delete_parameters(Names=[found.smoke_key])
     except (OSError, KeyError) as error:
         program.note(f"No templates of {options.environment} there ({error}); `make synth`")
         return 2

@@ -47,12 +47,14 @@ class PipelineRoles(Construct):
         delivery: DeliveryConfig,
         environment_name: str,
         store: RecordingStore,
+        smoke_key: str | None,
         gpu_service_arn: str | None,
     ) -> None:
         """Make a role of each kind for every issuer, and the repository if it is wanted.
 
-        Deploy may also run the smoke check: upload one recording to `store`, read its outcome, and
-        read the state of the ECS service `gpu_service_arn`.
+        Deploy may also run the smoke check: upload one recording to `store`, read its outcome, read
+        the API key in the parameter `smoke_key` where there are accounts, and read the state of the
+        ECS service `gpu_service_arn`.
         """
         super().__init__(scope, construct_id)
         wanted = {
@@ -70,7 +72,7 @@ class PipelineRoles(Construct):
                 f"{issuer.name}Deploy", issuer, provider, issuer.subjects.deploy
             )
             deploy.add_to_policy(self._allow_deployment())
-            self._let_run_smoke_check(deploy, store, gpu_service_arn)
+            self._let_run_smoke_check(deploy, store, smoke_key, gpu_service_arn)
             diff = self._make_role(f"{issuer.name}Diff", issuer, provider, issuer.subjects.diff)
             self._let_read_templates(diff)
             if repositories:
@@ -128,7 +130,11 @@ class PipelineRoles(Construct):
         )
 
     def _let_run_smoke_check(
-        self, role: iam.Role, store: RecordingStore, gpu_service_arn: str | None
+        self,
+        role: iam.Role,
+        store: RecordingStore,
+        smoke_key: str | None,
+        gpu_service_arn: str | None,
     ) -> None:
         """Allow what `scripts.smoke` does, with its own recording only."""
         outcomes = (CHECK.transcript_key, beside(CHECK.transcript_key, FAILURE))
@@ -161,6 +167,12 @@ class PipelineRoles(Construct):
                 actions=["sqs:GetQueueAttributes", *taking], resources=[store.jobs.queue_arn]
             )
         )
+        if smoke_key:
+            name = smoke_key.removeprefix("/")
+            arn = cdk.Stack.of(self).format_arn(
+                service="ssm", resource="parameter", resource_name=name
+            )
+            role.add_to_policy(iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[arn]))
         if gpu_service_arn:
             role.add_to_policy(
                 iam.PolicyStatement(actions=["ecs:DescribeServices"], resources=[gpu_service_arn])

@@ -65,7 +65,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         )
         monkeypatch.setattr(smoke_checks, "time", clock)
         monkeypatch.setattr(smoke_checks, "LOOK_SECONDS", 0)
-        monkeypatch.setattr(smoke_checks, "_connect", {"s3": s3, "sqs": sqs}.__getitem__)
+        monkeypatch.setattr(smoke_checks, "connect", {"s3": s3, "sqs": sqs}.__getitem__)
         yield made
 
 
@@ -138,14 +138,14 @@ def test_the_region_is_that_of_aws_region_as_in_other_tools(
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "other")
 
-    assert smoke_checks._connect("sqs").meta.region_name == "eu-central-1"
+    assert smoke_checks.connect("sqs").meta.region_name == "eu-central-1"
 
 
 def test_what_aws_refuses_names_the_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: str) -> Any:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
 
-    monkeypatch.setattr(smoke_checks, "_connect", refuse)
+    monkeypatch.setattr(smoke_checks, "connect", refuse)
 
     found = recording({"RecordingsBucketName": BUCKET, "JobsQueueUrl": "q"})
     assert found.verdict is Verdict.FAILED
@@ -178,7 +178,7 @@ def test_the_gpu_is_as_ecs_describes_it(
         def describe_services(self, **_: object) -> dict[str, Any]:
             return {"services": [{"status": "ACTIVE", **described}]}
 
-    monkeypatch.setattr(smoke_checks, "_connect", lambda _: Ecs())
+    monkeypatch.setattr(smoke_checks, "connect", lambda _: Ecs())
 
     found = gpu({"GpuCluster": "c", "GpuService": "s"})
     assert found.verdict is verdict
@@ -264,7 +264,7 @@ def test_one_failure_fails_the_whole_and_json_has_every_finding(
     monkeypatch.setattr(smoke, "complaint", lambda *_: None)
     broken = Finding("live", Verdict.FAILED, "no words")
 
-    async def speak(_: str) -> Finding:
+    async def speak(*_: object) -> Finding:
         return broken
 
     async def access(*_: object) -> Finding:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
 from yarl import URL
 
 from client.errors import NoConnection
@@ -174,11 +177,46 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> list[Place | None]:
 async def test_without_a_key_nobody_speaks_where_people_sign_in(
     answers: dict[str, Answer], spoken: list[Place | None]
 ) -> None:
-    found = await speak(BASE)
+    found = await speak(BASE, {})
 
     assert (found.verdict, spoken) == (Verdict.SKIPPED, [])
     assert "CLOUDSCRIBE_API_KEY" in found.text
     assert answers == CLOSED
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """SSM, in memory."""
+    with mock_aws():
+        ssm = boto3.client("ssm", region_name="us-east-1")
+        monkeypatch.setattr(smoke_access, "connect", {"ssm": ssm}.__getitem__)
+        yield ssm
+
+
+def test_pipelines_find_the_key_that_a_person_stored(stored: Any) -> None:
+    name = "/cloudscribe/demo/smoke-key"
+    assert smoke_access.find_key({"SmokeKeyName": name}) is None
+
+    stored.put_parameter(Name=name, Value="csk_key", Type="SecureString")
+
+    assert smoke_access.find_key({"SmokeKeyName": name}) == "csk_key"
+    assert smoke_access.find_key({}) is None
+
+
+@pytest.mark.usefixtures("answers")
+async def test_a_stored_key_that_may_not_be_read_fails_the_check(
+    spoken: list[Place | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssm = boto3.client(
+        "ssm", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key=""
+    )
+    monkeypatch.setattr(smoke_access, "connect", lambda _: ssm)
+    with Stubber(ssm) as stub:
+        stub.add_client_error("get_parameter", "AccessDeniedException", "no right")
+        found = await speak(BASE, {"SmokeKeyName": "/cloudscribe/demo/smoke-key"})
+
+    assert (found.verdict, spoken) == (Verdict.FAILED, [])
+    assert "AccessDeniedException" in found.text
 
 
 async def test_an_open_site_is_spoken_to_as_ever_and_gets_no_key(
@@ -187,7 +225,7 @@ async def test_an_open_site_is_spoken_to_as_ever_and_gets_no_key(
     monkeypatch.setenv("CLOUDSCRIBE_API_KEY", "csk_of_another_site")
     answers[f"{BASE}/access.json"] = (200, {"kind": "open"})
 
-    assert (await speak(BASE)).verdict is Verdict.OK
+    assert (await speak(BASE, {})).verdict is Verdict.OK
     assert spoken == [None]
 
 
@@ -241,7 +279,7 @@ async def test_a_key_speaks_in_one_conversation_of_its_owner(
     monkeypatch.setenv("CLOUDSCRIBE_API_KEY", "csk_key")
     monkeypatch.setattr(smoke_access, "Api", Api)
 
-    assert (await speak(BASE)).verdict is Verdict.OK
+    assert (await speak(BASE, {})).verdict is Verdict.OK
     (place,) = spoken
     assert place is not None
     assert place.conversation_id == expected

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.unit
 
+SMOKE_KEY = "/cloudscribe/demo/smoke-key"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -55,7 +56,7 @@ def bucket(s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> str:
     for key in ("uploads/a.wav", "uploads/a.wav", "uploads/b.wav"):
         s3.put_object(Bucket="recordings", Key=key, Body=b"sound")
     s3.delete_object(Bucket="recordings", Key="uploads/b.wav")
-    found = Leftovers("recordings", "/cloudscribe/demo/ticket-keys")
+    found = Leftovers("recordings", "/cloudscribe/demo/ticket-keys", SMOKE_KEY)
     monkeypatch.setattr(teardown, "find_leftovers", lambda _client, _name: found)
     return "recordings"
 
@@ -113,11 +114,11 @@ def test_the_keys_of_tickets_go_and_no_others(assembly: str) -> None:
     ssm = boto3.client("ssm")
     keys = [f"/cloudscribe/demo/ticket-keys/{number}" for number in range(12)]
     others = ["/cloudscribe/demo2/ticket-keys/1", "/cloudscribe/demo/edge"]
-    for name in [*keys, *others]:
+    for name in [*keys, SMOKE_KEY, *others]:
         ssm.put_parameter(Name=name, Value="private", Type="SecureString")
 
     assert teardown.main(["demo", assembly], ask=lambda _: "") == 1
-    assert names(ssm) == {*keys, *others}
+    assert names(ssm) == {*keys, SMOKE_KEY, *others}
     assert teardown.main(["demo", assembly], ask=lambda _: "y") == 0
 
     assert names(ssm) == set(others)
@@ -128,9 +129,12 @@ def test_an_environment_with_accounts_names_its_keys() -> None:
         "RecordingsBucketName": "recordings",
         "DataProtected": "false",
         "TicketKeysPrefix": "/cloudscribe/demo/ticket-keys",
+        "SmokeKeyName": SMOKE_KEY,
     }
 
-    assert found_for(outputs=outputs) == Leftovers("recordings", "/cloudscribe/demo/ticket-keys")
+    assert found_for(outputs=outputs) == Leftovers(
+        "recordings", "/cloudscribe/demo/ticket-keys", SMOKE_KEY
+    )
 
 
 def test_an_environment_that_is_gone_needs_nothing() -> None:

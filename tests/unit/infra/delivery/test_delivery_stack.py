@@ -42,6 +42,7 @@ def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
             delivery=delivery,
             environment_name="demo",
             store=RecordingStore(data, "Recordings", data=DataConfig(protected=False)),
+            smoke_key="/cloudscribe/demo/smoke-key",
             gpu_service_arn=None,
         )
         return Template.from_stack(stack)
@@ -151,7 +152,10 @@ def test_who_deploys_may_try_one_recording_and_read_no_other(template: Template,
         "sts:AssumeRole",
         *("s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:ListBucket"),
         *("sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"),
+        "ssm:GetParameter",
     }
+    (parameter,) = may["ssm:GetParameter"]
+    assert parameter.endswith(':parameter/cloudscribe/demo/smoke-key"]]}')
     assert keys("s3:PutObject") == ["/smoke/audio/sessions/check/chunk-001.ogg"]
     assert keys("s3:GetObject") == [f"{outcome[6:]}.failed", f"{outcome[6:]}.json"]
     assert keys("s3:DeleteObject") == [*keys("s3:PutObject"), *keys("s3:GetObject")]
