@@ -21,6 +21,8 @@ class Action(StrEnum):
     LIST = "list"  # one's own conversations
     MANAGE_KEYS = "manage_keys"  # one's own API keys
     MANAGE_PEOPLE = "manage_people"  # invite, block
+    UPLOAD = "upload"  # a recording of one's own: create, complete, abort
+    READ_RECORDINGS = "read_recordings"  # one's own: list, status, transcript
 
 
 class Reason(StrEnum):
@@ -90,9 +92,20 @@ SCOPES: Final = {
     Action.MANAGE: Scope.MANAGE,
     Action.CREATE: Scope.MANAGE,
     Action.LIST: Scope.READ,
+    Action.UPLOAD: Scope.MANAGE,
+    Action.READ_RECORDINGS: Scope.READ,
 }
-#: What every person may do, without a conversation.
-_EVERY_PERSON: Final = frozenset({Action.CREATE, Action.LIST, Action.MANAGE_KEYS})
+#: What every person may do, without a conversation. Recordings are one's own by where they are
+#: stored: each person has a partition of the table and a prefix in the bucket.
+_EVERY_PERSON: Final = frozenset(
+    {
+        Action.CREATE,
+        Action.LIST,
+        Action.MANAGE_KEYS,
+        Action.UPLOAD,
+        Action.READ_RECORDINGS,
+    }
+)
 
 
 def may(caller: Caller | None, action: Action, standing: Standing, now: datetime) -> Decision:

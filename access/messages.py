@@ -16,6 +16,13 @@
     GET    /people?cursor                             PeoplePage
     POST   /people                                    Invitation -> 201 PersonView
     PATCH  /people/{user}                             ChangedPerson -> PersonView
+    GET    /recordings?cursor                         RecordingPage
+    POST   /recordings                                NewRecording -> 201 StartedUpload
+    GET    /recordings/{id}                           Recording
+    DELETE /recordings/{id}                           204
+    POST   /recordings/{id}/parts                     WantedParts -> PartAddresses
+    POST   /recordings/{id}/complete                  Recording
+    GET    /recordings/{id}/transcript?format         TranscriptAddress
 
 A caller proves itself by `Authorization: Bearer`, followed by an access token, an API key
 (`csk_...`) or, for tickets alone, a share link's secret (`csl_...`).
@@ -27,7 +34,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from access.records import MOST_LANGUAGES, Label, Role, Scope, Subject, Title
+from access.records import (
+    MOST_LANGUAGES,
+    ContentType,
+    FileName,
+    Label,
+    RecordingBytes,
+    RecordingId,
+    Role,
+    Scope,
+    Subject,
+    Title,
+)
 from transcripts.models import ConversationId, Language, Model, Timestamp
 
 #: The path of the API at the page's address.
@@ -45,6 +63,13 @@ LINK_DAYS: Final = 30
 KEY_DAYS: Final = 90
 #: The most API keys of a person.
 MOST_KEYS: Final = 20
+#: The most recordings in one answer. Each one's state is looked up in the bucket.
+RECORDINGS_PAGE: Final = 20
+#: The most uploads of a person that are neither completed nor aborted.
+MOST_OPEN_UPLOADS: Final = 20
+#: The most addresses of parts in one answer, and those that come with a new upload.
+MOST_PARTS: Final = 100
+FIRST_PARTS: Final = 8
 
 #: What a share link or a person may be given; there is one owner.
 SharedRole = Literal["speaker", "reader"]
@@ -230,6 +255,88 @@ class KeyWithSecret(Model):
 
     key: Key
     secret: str
+
+
+# --- recordings ------------------------------------------------------------------------------
+
+#: `waiting`, `transcribed` and `failed` as for every recording; `gone`: neither it nor its
+#: transcript is kept any more.
+RecordingStateName = Literal["uploading", "aborted", "waiting", "transcribed", "failed", "gone"]
+TranscriptKind = Literal["json", "srt", "vtt", "txt"]
+
+
+class NewRecording(Request):
+    """Begins the upload of a recording. `size` is in bytes."""
+
+    title: Title
+    file_name: FileName
+    size: RecordingBytes
+    content_type: ContentType = "application/octet-stream"
+
+
+class RecordingFailure(Model):
+    """Why a recording has no transcript: `code` is for programs, `message` for people."""
+
+    code: str
+    message: str
+
+
+class Recording(Model):
+    """A recording of the caller."""
+
+    recording_id: RecordingId
+    title: Title
+    file_name: FileName
+    size: int
+    content_type: str
+    created_at: Timestamp
+    state: RecordingStateName
+    failure: RecordingFailure | None = None
+
+
+class RecordingPage(Model):
+    """Recordings of the caller, newest first; `cursor` continues after them."""
+
+    recordings: tuple[Recording, ...]
+    cursor: str | None = None
+
+
+class PartAddress(Model):
+    """Where one part is sent by PUT, with exactly `size` bytes and `Content-Length`."""
+
+    number: int
+    size: int
+    address: str
+
+
+class PartAddresses(Model):
+    """Addresses of parts. They are secrets, and last for `secondsLeft`."""
+
+    parts: tuple[PartAddress, ...]
+    seconds_left: int
+
+
+class StartedUpload(PartAddresses):
+    """A new upload: part N begins at byte (N - 1) * `partBytes`. The first addresses come along."""
+
+    recording: Recording
+    part_bytes: int
+    part_count: int
+
+
+class WantedParts(Request):
+    """Asks for the addresses of parts, by their numbers from 1 on."""
+
+    numbers: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=MOST_PARTS)
+    ]
+
+
+class TranscriptAddress(Model):
+    """Where a transcript is downloaded. The address is a secret, and lasts for `secondsLeft`."""
+
+    address: str
+    seconds_left: int
 
 
 # --- refusals --------------------------------------------------------------------------------

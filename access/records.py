@@ -1,4 +1,4 @@
-"""What is stored about a conversation and an API key: all that a decision needs.
+"""What is stored about a conversation, an API key and a recording: all that a decision needs.
 
 A record is one item of the table, so a decision reads one item, and each change is one write under
 the condition that the version is still the one that was read.
@@ -17,6 +17,8 @@ from transcripts.models import ConversationId, InWords, Language, Model, Timesta
 MOST_PEOPLE: Final = 100
 MOST_LINKS: Final = 50
 MOST_LANGUAGES: Final = 10
+#: The largest recording, bytes: what the transcription server takes unless it is set otherwise.
+MOST_RECORDING_BYTES: Final = 2 * 1024**3
 
 #: A person's id; `access.tokens.person_id` makes it.
 Subject = Annotated[
@@ -34,6 +36,27 @@ Label = Annotated[
     str,
     printable(64),
     InWords("a label of 1 to 64 printable characters"),
+]
+#: The name of a file, for people; it is in no key of the bucket.
+FileName = Annotated[
+    str,
+    printable(255),
+    InWords("a file's name of 1 to 255 printable characters"),
+]
+#: A type of media, without parameters. FFmpeg looks at the bytes; this is for whoever downloads.
+ContentType = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^((audio|video)/[a-z0-9][a-z0-9.+-]{0,63}|application/octet-stream)$"
+    ),
+    InWords("`audio/...`, `video/...` or `application/octet-stream`"),
+]
+RecordingBytes = Annotated[int, Field(ge=1, le=MOST_RECORDING_BYTES)]
+#: `access.secret.make_id` makes it.
+RecordingId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z2-7]{26}$"),
+    InWords("a recording's id: 26 letters and digits"),
 ]
 
 
@@ -99,3 +122,27 @@ class ApiKey(Model):
     secret_hash: str
     created_at: Timestamp
     expires_at: Timestamp
+
+
+class UploadState(StrEnum):
+    """How far an upload is. The bucket has the rest of a recording's state."""
+
+    UPLOADING = "uploading"
+    UPLOADED = "uploaded"
+    ABORTED = "aborted"
+
+
+class RecordingRecord(Model):
+    """A recording of a person. `upload_id` is the id of the multipart upload at S3."""
+
+    recording_id: RecordingId
+    owner: Subject
+    title: Title
+    file_name: FileName
+    size: RecordingBytes
+    content_type: ContentType
+    created_at: Timestamp
+    upload_id: Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
+    upload: UploadState = UploadState.UPLOADING
+    #: Grows with each change.
+    version: Annotated[int, Field(ge=1)] = 1

@@ -9,6 +9,9 @@
 | `key#ID`            | `key`                  | `ApiKey`, JSON in `document`                      |
 | `ticket#ID`         | `used`                 | a ticket that was used                            |
 | `ticketKeys`        | `ID`                   | the public part of a key for tickets              |
+| `person#SUBJECT`    | `recording#ID`         | `RecordingRecord`, JSON in `document`             |
+| `person#SUBJECT`    | `recordings#TIME#ID`   | a recording of the person, for listing            |
+| `person#SUBJECT`    | `upload#ID`            | exists while the upload is open, for counting     |
 
 What depends on each other is written in one transaction. A record is replaced under the condition
 that its version is still the one that was read. Expiry is compared in decisions; `expiresAt` only
@@ -34,7 +37,7 @@ from pydantic import ValidationError
 
 from access.callers import Caller, Guest, Person
 from access.decisions import Standing
-from access.records import ApiKey, ConversationRecord
+from access.records import ApiKey, ConversationRecord, RecordingRecord
 from access.tickets import Ticket
 from transcripts.models import iso_milliseconds
 
@@ -76,6 +79,14 @@ class Page:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingIds:
+    """Ids of recordings, newest first; `cursor` continues after them, None at the end."""
+
+    recordings: tuple[str, ...]
+    cursor: str | None
+
+
 def record_key(conversation_id: str) -> Key:
     """Return the key of a conversation's record."""
     return f"conversation#{conversation_id}", "record"
@@ -89,6 +100,11 @@ def profile_key(subject: str) -> Key:
 def api_key_key(key_id: str) -> Key:
     """Return the key of an API key's item."""
     return f"key#{key_id}", "key"
+
+
+def recording_key(subject: str, recording_id: str) -> Key:
+    """Return the key of a recording's record, which is in its owner's partition."""
+    return f"person#{subject}", f"recording#{recording_id}"
 
 
 def keys_of_standing(caller: Caller | None, conversation_id: str | None) -> list[Key]:
@@ -200,15 +216,7 @@ class AccessTable:
         new = new.model_copy(update={"version": old.version + 1})
         before, after = {old.owner, *old.people}, {new.owner, *new.people}
         self._transact(
-            {
-                "Put": {
-                    "TableName": self._table,
-                    "Item": _record_item(new),
-                    "ConditionExpression": "#v = :old",
-                    "ExpressionAttributeNames": {"#v": "version"},
-                    "ExpressionAttributeValues": {":old": {"N": str(old.version)}},
-                }
-            },
+            self._replace(_record_item(new), old.version),
             *self._list_for(new, sorted(after - before)),
             *(
                 {"Delete": {"TableName": self._table, "Key": _key(_listing_key(subject, old))}}
@@ -277,6 +285,71 @@ class AccessTable:
             )
         )
 
+    # --- recordings ---------------------------------------------------------------------
+
+    def add_recording(self, record: RecordingRecord, ends_at: datetime) -> None:
+        """Store a new recording whose upload may be completed until `ends_at`."""
+        expiry = _expiry(ends_at)
+        self._transact(
+            self._put({**_recording_item(record), **expiry}, "attribute_not_exists(#p)"),
+            self._put_plainly({**_key(_recordings_key(record)), **expiry}),
+            self._put_plainly({**_key(_upload_key(record)), **expiry}),
+        )
+
+    def find_recording(self, subject: str, recording_id: str) -> RecordingRecord | None:
+        """Return a recording of a person; None if the person has none with this id.
+
+        Raises:
+            Unreadable: its record is malformed.
+        """
+        found = self.read_recordings(subject, [recording_id])
+        return found[0] if found else None
+
+    def read_recordings(self, subject: str, ids: Sequence[str]) -> list[RecordingRecord]:
+        """Return a person's recordings, in order; those that are gone are left out.
+
+        Raises:
+            Unreadable: a record is malformed, or names another person.
+        """
+        keys = [recording_key(subject, id_) for id_ in ids]
+        items = self.read(keys)
+        return [_read_recording(items[key], key) for key in keys if key in items]
+
+    def list_recordings(
+        self, subject: str, *, limit: int, cursor: str | None = None
+    ) -> RecordingIds:
+        """Return the ids of a person's recordings, newest first; `cursor` of the page before."""
+        sorts, is_cut = self._list(subject, "recordings#", limit, cursor)
+        ids = tuple(sort.partition("#")[2] for sort in sorts)
+        return RecordingIds(ids, sorts[-1] if is_cut and sorts else None)
+
+    def count_open_uploads(self, subject: str, now: datetime, *, limit: int) -> int:
+        """Return how many uploads of a person are open, and not over; at most `limit` are read."""
+        items, _ = self._query(subject, "upload#", limit)
+        return sum(float(item[EXPIRY]["N"]) > (now + _KEPT).timestamp() for item in items)
+
+    def replace_recording(
+        self, old: RecordingRecord, new: RecordingRecord, ends_at: datetime | None
+    ) -> RecordingRecord:
+        """Replace a recording's record, whose upload is not open any more; return its new version.
+
+        Args:
+            old: as it was read.
+            new: what it becomes.
+            ends_at: when it is forgotten; None for never.
+
+        Raises:
+            RecordChanged: it is not `old` any more.
+        """
+        new = new.model_copy(update={"version": old.version + 1})
+        expiry = {} if ends_at is None else _expiry(ends_at)
+        self._transact(
+            self._replace({**_recording_item(new), **expiry}, old.version),
+            self._put_plainly({**_key(_recordings_key(new)), **expiry}),
+            {"Delete": {"TableName": self._table, "Key": _key(_upload_key(new))}},
+        )
+        return new
+
     # --- tickets ------------------------------------------------------------------------
 
     def use_ticket(self, ticket: Ticket, attempt: str) -> bool:
@@ -329,6 +402,13 @@ class AccessTable:
         self, subject: str, prefix: str, limit: int, cursor: str | None = None
     ) -> tuple[list[str], bool]:
         """Return a person's sort keys without prefix, newest first, and whether there are more."""
+        items, is_cut = self._query(subject, prefix, limit, cursor)
+        return [item[SORT_KEY]["S"].removeprefix(prefix) for item in items], is_cut
+
+    def _query(
+        self, subject: str, prefix: str, limit: int, cursor: str | None = None
+    ) -> tuple[list[Item], bool]:
+        """Return a person's items whose sort key has a prefix, the last one first; see `_list`."""
         start: dict[str, Any] = {}
         if cursor:
             start["ExclusiveStartKey"] = _key((f"person#{subject}", f"{prefix}{cursor}"))
@@ -345,8 +425,7 @@ class AccessTable:
             Limit=limit,
             **start,
         )
-        found = [item[SORT_KEY]["S"].removeprefix(prefix) for item in answer["Items"]]
-        return found, "LastEvaluatedKey" in answer
+        return list(answer["Items"]), "LastEvaluatedKey" in answer
 
     def _list_for(
         self, record: ConversationRecord, people: Sequence[str]
@@ -361,6 +440,20 @@ class AccessTable:
                 "Item": dict(item),
                 "ConditionExpression": condition,
                 "ExpressionAttributeNames": {"#p": PARTITION_KEY},
+            }
+        }
+
+    def _put_plainly(self, item: Item) -> dict[str, Any]:
+        return {"Put": {"TableName": self._table, "Item": dict(item)}}
+
+    def _replace(self, item: Item, version: int) -> dict[str, Any]:
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": dict(item),
+                "ConditionExpression": "#v = :old",
+                "ExpressionAttributeNames": {"#v": "version"},
+                "ExpressionAttributeValues": {":old": {"N": str(version)}},
             }
         }
 
@@ -391,7 +484,24 @@ def _record_item(record: ConversationRecord) -> dict[str, Any]:
     }
 
 
-def _json(model: ConversationRecord | ApiKey) -> str:
+def _recordings_key(record: RecordingRecord) -> Key:
+    time = iso_milliseconds(record.created_at)
+    return f"person#{record.owner}", f"recordings#{time}#{record.recording_id}"
+
+
+def _upload_key(record: RecordingRecord) -> Key:
+    return f"person#{record.owner}", f"upload#{record.recording_id}"
+
+
+def _recording_item(record: RecordingRecord) -> dict[str, Any]:
+    return {
+        **_key(recording_key(record.owner, record.recording_id)),
+        "version": {"N": str(record.version)},
+        "document": {"S": _json(record)},
+    }
+
+
+def _json(model: ConversationRecord | ApiKey | RecordingRecord) -> str:
     return model.model_dump_json(by_alias=True, exclude_none=True)
 
 
@@ -411,3 +521,13 @@ def _read_api_key(item: Item) -> ApiKey:
         return ApiKey.model_validate_json(item["document"]["S"])
     except (KeyError, ValidationError):
         raise Unreadable("an API key of the table is malformed") from None
+
+
+def _read_recording(item: Item, key: Key) -> RecordingRecord:
+    try:
+        record = RecordingRecord.model_validate_json(item["document"]["S"])
+    except (KeyError, ValidationError):
+        raise Unreadable("a recording of the table is malformed") from None
+    if recording_key(record.owner, record.recording_id) != key:
+        raise Unreadable("a recording of the table is another one's")
+    return record

@@ -84,6 +84,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Result:
             TOKEN_KIND="cognito",  # noqa: S106 - a kind, no token
             AUDIENCES=CLIENT,
             TICKET_KEYS="/cloudscribe/bench/ticket-keys",
+            RECORDINGS_BUCKET="benchmark-recordings",
             USER_POOL_ID="us-east-1_benchmark",
             POWERTOOLS_METRICS_NAMESPACE="benchmark",
         )

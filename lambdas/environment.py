@@ -26,9 +26,18 @@ class Settings(BaseModel):
 
 
 def connect(
-    service: str, *, connect_seconds: int, read_seconds: int, attempts: int, connections: int = 10
+    service: str,
+    *,
+    connect_seconds: int,
+    read_seconds: int,
+    attempts: int,
+    connections: int = 10,
+    **options: Any,
 ) -> Any:
-    """Return a client of a service of AWS with these timeouts and this many attempts."""
+    """Return a client of a service of AWS with these timeouts and this many attempts.
+
+    `options` are further ones of botocore's `Config`.
+    """
     return _SESSION.create_client(
         service,
         config=Config(
@@ -36,5 +45,6 @@ def connect(
             read_timeout=read_seconds,
             max_pool_connections=connections,
             retries={"mode": "standard", "total_max_attempts": attempts},
+            **options,
         ),
     )

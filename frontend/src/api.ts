@@ -17,14 +17,23 @@ export type Definition =
   | NewConversation
   | NewKey
   | NewLink
+  | NewRecording
   | NewRole
   | NewTicket
   | OpenAccess
+  | PartAddress
+  | PartAddresses
   | PeoplePage
   | PersonView
   | Problem
+  | Recording
+  | RecordingFailure
+  | RecordingPage
   | Role
   | Scope
+  | StartedUpload
+  | TranscriptAddress
+  | WantedParts
 /**
  * What somebody is in a conversation.
  *
@@ -200,6 +209,15 @@ export interface NewLink {
   languages?: string[] | null
 }
 /**
+ * Begins the upload of a recording. `size` is in bytes.
+ */
+export interface NewRecording {
+  title: string
+  fileName: string
+  size: number
+  contentType?: string
+}
+/**
  * Gives a person a role.
  */
 export interface NewRole {
@@ -220,6 +238,21 @@ export interface NewTicket {
  */
 export interface OpenAccess {
   kind?: 'open'
+}
+/**
+ * Where one part is sent by PUT, with exactly `size` bytes and `Content-Length`.
+ */
+export interface PartAddress {
+  number: number
+  size: number
+  address: string
+}
+/**
+ * Addresses of parts. They are secrets, and last for `secondsLeft`.
+ */
+export interface PartAddresses {
+  parts: PartAddress[]
+  secondsLeft: number
 }
 /**
  * People; `cursor` continues after them.
@@ -248,4 +281,58 @@ export interface Problem {
   status: number
   detail: string
   reason: string
+}
+/**
+ * A recording of the caller.
+ */
+export interface Recording {
+  recordingId: string
+  title: string
+  fileName: string
+  size: number
+  contentType: string
+  createdAt: string
+  state: 'uploading' | 'aborted' | 'waiting' | 'transcribed' | 'failed' | 'gone'
+  failure?: RecordingFailure | null
+}
+/**
+ * Why a recording has no transcript: `code` is for programs, `message` for people.
+ */
+export interface RecordingFailure {
+  code: string
+  message: string
+}
+/**
+ * Recordings of the caller, newest first; `cursor` continues after them.
+ */
+export interface RecordingPage {
+  recordings: Recording[]
+  cursor?: string | null
+}
+/**
+ * A new upload: part N begins at byte (N - 1) * `partBytes`. The first addresses come along.
+ */
+export interface StartedUpload {
+  parts: PartAddress[]
+  secondsLeft: number
+  recording: Recording
+  partBytes: number
+  partCount: number
+}
+/**
+ * Where a transcript is downloaded. The address is a secret, and lasts for `secondsLeft`.
+ */
+export interface TranscriptAddress {
+  address: string
+  secondsLeft: number
+}
+/**
+ * Asks for the addresses of parts, by their numbers from 1 on.
+ */
+export interface WantedParts {
+  /**
+   * @minItems 1
+   * @maxItems 100
+   */
+  numbers: number[]
 }

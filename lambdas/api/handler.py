@@ -1,8 +1,9 @@
 """The function behind the page's `/api/app/v1`: an HTTP API of API Gateway invokes it.
 
 It decides nothing by itself: `access.decisions` does. It reads its environment once, at the cold
-start: `ACCESS_TABLE`, `ISSUER`, `JWKS_URL`, `TOKEN_KIND`, `AUDIENCES`, `TICKET_KEYS`; optional
-`GROUPS_CLAIM`, `ADMINISTRATORS`, `USER_POOL_ID`, `EDGE_SECRET`, `POWERTOOLS_METRICS_NAMESPACE`.
+start: `ACCESS_TABLE`, `ISSUER`, `JWKS_URL`, `TOKEN_KIND`, `AUDIENCES`, `TICKET_KEYS`,
+`RECORDINGS_BUCKET`; optional `RECORDING_DAYS`, `GROUPS_CLAIM`, `ADMINISTRATORS`, `USER_POOL_ID`,
+`EDGE_SECRET`, `POWERTOOLS_METRICS_NAMESPACE`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hmac
 import os
 import time
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -29,6 +30,8 @@ from lambdas.api.conversations import Conversations
 from lambdas.api.identity import Identification
 from lambdas.api.people import People
 from lambdas.api.problems import ProblemError
+from lambdas.api.recordings import Recordings
+from lambdas.api.recordings_bucket import SIGNING, RecordingsBucket
 from lambdas.api.routes import make_app, problem_response
 from lambdas.api.signing import TicketSigner
 from lambdas.environment import connect
@@ -37,6 +40,7 @@ from transcripts.functions import API, API_REFUSALS
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
 
 #: How long the issuer may take to send its keys, seconds.
@@ -57,6 +61,9 @@ class Settings(environment.Settings):
     token_kind: Annotated[Literal["cognito", "oidc"], Field(alias="TOKEN_KIND")]
     audiences: Annotated[str, Field(alias="AUDIENCES", min_length=1)]
     ticket_keys: Annotated[str, Field(alias="TICKET_KEYS", pattern=r"^/.*[^/]$")]
+    recordings: Annotated[str, Field(alias="RECORDINGS_BUCKET", min_length=3)]
+    #: How long the bucket keeps a recording; for ever unless it is given.
+    recording_days: Annotated[int | None, Field(alias="RECORDING_DAYS", ge=1)] = None
     groups_claim: Annotated[str, Field(alias="GROUPS_CLAIM")] = "cognito:groups"
     administrators: Annotated[str, Field(alias="ADMINISTRATORS")] = "admins"
     user_pool: Annotated[str | None, Field(alias="USER_POOL_ID")] = None
@@ -91,6 +98,13 @@ def _connect_to_pool() -> CognitoIdentityProviderClient:
     return cast("CognitoIdentityProviderClient", _client("cognito-idp"))
 
 
+@functools.cache
+def _connect_to_bucket() -> S3Client:
+    # S3 may take seconds to complete an upload, and sends something meanwhile.
+    s3 = connect("s3", connect_seconds=1, read_seconds=3, attempts=2, **SIGNING)
+    return cast("S3Client", s3)
+
+
 settings = Settings.model_validate(os.environ)
 logger = Logger(service=API)
 metrics = Metrics(namespace=settings.namespace, service=API)
@@ -120,6 +134,12 @@ app = make_app(
         _connect_to_pool if settings.user_pool else None,
         settings.user_pool or "",
         settings.administrators,
+    ),
+    Recordings(
+        table,
+        RecordingsBucket(settings.recordings, _connect_to_bucket),
+        timedelta(days=settings.recording_days) if settings.recording_days else None,
+        _now,
     ),
 )
 

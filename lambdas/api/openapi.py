@@ -17,6 +17,7 @@ from access.messages import Problem
 from lambdas.api.conversations import Conversations
 from lambdas.api.identity import Identification
 from lambdas.api.people import People
+from lambdas.api.recordings import Recordings
 from lambdas.api.routes import make_app
 
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "api.json"
@@ -30,12 +31,17 @@ Document = dict[str, Any]
 def document() -> Document:
     """Return the OpenAPI 3.1 document."""
     # Routes are described without being called, so they need no table and no issuer.
-    app = make_app(cast("Identification", None), cast("Conversations", None), cast("People", None))
+    app = make_app(
+        cast("Identification", None),
+        cast("Conversations", None),
+        cast("People", None),
+        cast("Recordings", None),
+    )
     made: Document = json.loads(
         app.get_openapi_json_schema(
             title="Cloudscribe accounts API",
             version="1",
-            description="Conversations, share links, tickets, API keys and people. "
+            description="Conversations, share links, tickets, API keys, people and recordings. "
             "docs/access.md has the reasons.",
         )
     )

@@ -43,6 +43,8 @@ from lambdas.api.conversations import Conversations
 from lambdas.api.identity import Identification, Identity
 from lambdas.api.people import People
 from lambdas.api.problems import ProblemError, unavailable
+from lambdas.api.recording_routes import add_recordings
+from lambdas.api.recordings import Recordings
 from transcripts.models import ConversationId
 
 _HEADERS: Final[dict[str, str | list[str]]] = {"Cache-Control": "no-store"}
@@ -63,7 +65,10 @@ log = logging.getLogger(__name__)
 
 
 def make_app(
-    identification: Identification, conversations: Conversations, people: People
+    identification: Identification,
+    conversations: Conversations,
+    people: People,
+    recordings: Recordings,
 ) -> APIGatewayHttpResolver:
     """Return the application with all routes."""
     app = APIGatewayHttpResolver(enable_validation=True)
@@ -72,6 +77,7 @@ def make_app(
     _add_sharing(app, identification, conversations)
     _add_keys(app, identification, conversations)
     _add_people(app, identification, conversations, people)
+    add_recordings(app, lambda: _caller(app, identification), recordings)
     _add_problems(app)
     return app
 

@@ -41,6 +41,11 @@ from transcripts.models import Model, Timestamp
 
 #: Single files lie below this.
 UPLOADS: Final = "uploads/"
+#: Single files of people who upload through the API (`access`).
+PEOPLE: Final = f"{UPLOADS}people/"
+#: The names of the files below a person's prefix, for rights: `*` stands for any characters.
+PERSON_KEYS: Final = f"{PEOPLE}*/audio"
+PERSON_OUTCOME_KEYS: Final = f"transcripts/{PEOPLE}*"
 #: Events about chunks, as EventBridge compares keys: `*` stands for any characters.
 CHUNK_KEYS: Final = "users/*/audio/sessions/*/chunk-*"
 #: Events about outcomes of chunks, and about what sessions consist of. EventBridge refuses rules
@@ -156,8 +161,21 @@ class Upload:
         """The key of its transcript. The suffix stays: `a.mp3` and `a.wav` may both exist."""
         return f"transcripts/{UPLOADS}{self.path}.json"
 
+    @property
+    def key(self) -> str:
+        """The key of its audio."""
+        return f"{UPLOADS}{self.path}"
+
 
 Recording: TypeAlias = Chunk | Upload
+
+
+def upload_of(person: str, recording_id: str) -> Upload:
+    """Return the single file that a person uploads through the API.
+
+    Its key has ids alone: names of files may be private, and keys are in events and logs.
+    """
+    return Upload(path=f"{PEOPLE.removeprefix(UPLOADS)}{person}/{recording_id}/audio")
 
 
 def beside(transcript_key: str, suffix: str) -> str:

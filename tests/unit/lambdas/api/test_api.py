@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import jwt
@@ -24,6 +24,7 @@ from access.tokens import Issuer, IssuerKeys, TokenVerifier, person_id
 from lambdas.api.conversations import Conversations
 from lambdas.api.identity import Identification
 from lambdas.api.people import People
+from lambdas.api.recordings import Recordings
 from lambdas.api.routes import make_app
 from lambdas.api.signing import PERIOD, TicketSigner
 from tests.support.access import CLIENT, ISSUER, NOW, issuer_key, key_set
@@ -78,6 +79,7 @@ class Site:
                 self.pool,
                 "admins",
             ),
+            cast("Recordings", None),  # test_recordings.py has these routes
         )
 
     def _fetch(self) -> bytes:

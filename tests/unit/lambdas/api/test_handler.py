@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "TOKEN_KIND": "cognito",
     "AUDIENCES": f"another,{CLIENT}",
     "TICKET_KEYS": "/cloudscribe/test/ticket-keys",
+    "RECORDINGS_BUCKET": "recordings",
     "EDGE_SECRET": EDGE,
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",

@@ -15,7 +15,7 @@ from lambdas.api import openapi
 pytestmark = pytest.mark.unit
 
 #: A line of the table of `access.messages`: method, path, then what is taken and returned.
-ROUTE = re.compile(r"^ {4}([A-Z]+) +(/\S*?)(?:\?cursor)? +(.+)$", re.MULTILINE)
+ROUTE = re.compile(r"^ {4}([A-Z]+) +(/\S*?)(?:\?\w+)? +(.+)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
