@@ -33,6 +33,7 @@ from infra.config.load_balancers import NoLoadBalancer, SharedLoadBalancer
 from infra.config.service import list_speech_services
 from infra.conversations.processor import TranscriptProcessor
 from infra.conversations.store import ConversationStore
+from infra.recordings.access import allow_people
 from infra.recordings.flow import RecordingFlow
 from infra.recordings.store import RecordingStore
 from infra.recordings.target import TranscriptionTarget
@@ -116,7 +117,12 @@ class _Builder:
         environment = self.environment
         data = self.make_stack("data", "what is kept")
         conversations = ConversationStore(data, "Conversations", data=environment.data)
-        recordings = RecordingStore(data, "Recordings", data=environment.data)
+        recordings = RecordingStore(
+            data,
+            "Recordings",
+            data=environment.data,
+            page_origins=_find_page_origins(environment),
+        )
         add_output(data, "DataProtected", str(environment.data.protected).lower())
         accounts = self.make_accounts(data)
         network = self.make_network(environment.live, data) if environment.live else None
@@ -137,7 +143,7 @@ class _Builder:
         captions = website = api = None
         if environment.live and network:
             captions = self.make_live(environment.live, network, conversations, accounts)
-            website, api = self.make_website(environment.live, captions, accounts)
+            website, api = self.make_website(environment.live, captions, accounts, recordings)
         if environment.operations:
             from infra.live.machine_service import MachineService
             from infra.live.service import CaptionService
@@ -326,6 +332,7 @@ class _Builder:
         live: LiveConfig,
         captions: CaptionService | MachineService,
         accounts: _Accounts | None,
+        recordings: RecordingStore,
     ) -> tuple[Website, AccountsApi | None]:
         from infra.web.website import AccountsOrigin, Website
 
@@ -368,11 +375,25 @@ class _Builder:
             settings=self.make_function_settings(stack),
             entrance=entrance,
             store=accounts.store,
+            recordings_bucket=recordings.bucket.bucket_name,
+            recording_days=recordings.days,
             sign_in=sign_in,
             people=pool,
             concurrency=accounts.concurrency,
         )
+        allow_people(api.role, recordings)
         return website, api
+
+
+def _find_page_origins(environment: Environment) -> list[str]:
+    """Return where people upload from: the page's address, in an environment with accounts.
+
+    Without a domain the address is one of CloudFront's, which is known only when the bucket exists.
+    """
+    live = environment.live
+    if live is None or isinstance(environment.access, OpenConfig):
+        return []
+    return [f"https://{live.domain.name}" if live.domain else "https://*.cloudfront.net"]
 
 
 def _to_target(gpu: GpuServer | None) -> TranscriptionTarget | None:

@@ -41,7 +41,7 @@ PEOPLE_RIGHTS: Final = (
 
 
 class AccountsApi(Construct):
-    """Manages conversations, links, keys and people, and signs tickets.
+    """Manages conversations, links, keys, people and recordings, and signs tickets.
 
     Attributes:
         function: `lambdas/api`.
@@ -56,6 +56,8 @@ class AccountsApi(Construct):
         settings: FunctionSettings,
         entrance: ApiEntrance,
         store: AccessStore,
+        recordings_bucket: str,
+        recording_days: int | None,
         sign_in: SignIn,
         people: People | None,
         concurrency: int | None,
@@ -68,6 +70,9 @@ class AccountsApi(Construct):
             settings: those of all functions.
             entrance: passes requests on.
             store: the table of rights.
+            recordings_bucket: the name of the bucket of recordings. The caller allows `role` what
+                it needs there (`infra.recordings.access.allow_people`).
+            recording_days: how long the bucket keeps a recording; None for ever.
             sign_in: whose tokens count.
             people: the pool in which administrators invite people; None if they cannot.
             concurrency: the most invocations at once; None reserves none.
@@ -82,6 +87,8 @@ class AccountsApi(Construct):
             environment={
                 "ACCESS_TABLE": store.table.table_name,
                 "TICKET_KEYS": store.ticket_keys,
+                "RECORDINGS_BUCKET": recordings_bucket,
+                **({} if recording_days is None else {"RECORDING_DAYS": str(recording_days)}),
                 "EDGE_SECRET": refer_to_value(entrance.secret),
                 **sign_in.settings,
             },
@@ -96,6 +103,13 @@ class AccountsApi(Construct):
             "Serverless-LambdaDLQ",
             "Callers wait for the answer; there is no event to keep.",
         )
+
+    @property
+    def role(self) -> iam.IRole:
+        """The role of the function."""
+        role = self.function.function.role
+        assert role is not None  # noqa: S101 - for mypy; `PythonFunction` gives one
+        return role
 
     def _allow(self, store: AccessStore, people: People | None) -> None:
         keys = Stack.of(self).format_arn(
@@ -123,8 +137,7 @@ class AccountsApi(Construct):
                     actions=list(PEOPLE_RIGHTS), resources=[people.pool.user_pool_arn]
                 )
             )
-        role = self.function.function.role
-        assert role is not None  # noqa: S101 - for mypy; `PythonFunction` gives one
+        role = self.role
         for statement in statements:
             role.add_to_principal_policy(statement)
         stack = Stack.of(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -22,6 +24,8 @@ JOB_ATTEMPTS = 6
 #: Days until the parts of an aborted upload, and replaced or deleted versions, are removed.
 INCOMPLETE_DAYS = 1
 REPLACED_DAYS = 30
+#: How long browsers keep the answer that a page may ask the bucket.
+CORS_AGE = Duration.hours(1)
 
 
 class RecordingStore(Construct):
@@ -32,11 +36,28 @@ class RecordingStore(Construct):
         jobs: recordings to transcribe, as JSON of `TranscriptionJob`.
         dead_letters: jobs that failed `JOB_ATTEMPTS` times.
         undelivered: events that a function refused, failed on or never received.
+        days: how long recordings are kept; None for ever.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, data: DataConfig) -> None:
-        """Make the bucket and the queues; `data` sets protection and retention."""
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        data: DataConfig,
+        page_origins: Sequence[str] = (),
+    ) -> None:
+        """Make the bucket and the queues.
+
+        Args:
+            scope: the parent.
+            construct_id: the id in it.
+            data: sets protection and retention.
+            page_origins: pages whose people upload and download by addresses that the API signs;
+                `*` stands for any characters.
+        """
         super().__init__(scope, construct_id)
+        self.days = data.recording_days
         self.bucket = make_private_bucket(
             self,
             "Bucket",
@@ -47,6 +68,15 @@ class RecordingStore(Construct):
             lifecycle_rules=_lifecycle(data),
             access_log=make_log_bucket(self, "AccessLogs") if data.protected else None,
         )
+        if page_origins:
+            # It opens nothing: the address that the API signed is the right, whoever asks.
+            self.bucket.add_cors_rule(
+                allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.PUT],
+                allowed_origins=list(page_origins),
+                allowed_headers=["content-type"],
+                exposed_headers=["ETag"],
+                max_age=int(CORS_AGE.to_seconds()),
+            )
         if not data.protected:
             accept(
                 self.bucket,

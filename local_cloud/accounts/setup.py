@@ -55,7 +55,11 @@ class Accounts:
 
 
 def set_up(
-    emulator: Emulator, folder: Path, page: Sequence[str], sources: Path = SOURCES
+    emulator: Emulator,
+    folder: Path,
+    page: Sequence[str],
+    recordings: str,
+    sources: Path = SOURCES,
 ) -> Accounts:
     """Set up the accounts in a running emulator.
 
@@ -63,6 +67,7 @@ def set_up(
         emulator: where they are.
         folder: of the demo's data; the passwords are kept there.
         page: the addresses of the page, such as `http://127.0.0.1:8080`.
+        recordings: the name of the bucket of recordings.
         sources: the code of the API's function.
 
     Raises:
@@ -70,7 +75,7 @@ def set_up(
     """
     file = folder / people.NAME
     try:
-        return _set_up(emulator, file, page, sources)
+        return _set_up(emulator, file, page, recordings, sources)
     except WrongFile as error:
         raise LaunchError(
             f"{error} ({file.parent}). Remove it, and new passwords are made."
@@ -79,7 +84,9 @@ def set_up(
         raise LaunchError(f"The accounts cannot be set up: {error}") from error
 
 
-def _set_up(emulator: Emulator, file: Path, page: Sequence[str], sources: Path) -> Accounts:
+def _set_up(
+    emulator: Emulator, file: Path, page: Sequence[str], recordings: str, sources: Path
+) -> Accounts:
     cognito = emulator.client("cognito-idp")
     # The page takes the answer at its root: it has one document.
     pool = set_up_pool(cognito, [f"{origin}/" for origin in page])
@@ -90,7 +97,7 @@ def _set_up(emulator: Emulator, file: Path, page: Sequence[str], sources: Path) 
         emulator.client("lambda"),
         sources,
         API,
-        function_environment(emulator.endpoint, pool, table, secret),
+        function_environment(emulator.endpoint, pool, table, secret, recordings),
     )
     api = set_up_http_api(emulator.client("apigatewayv2"))
     edge = EdgeAccounts(
@@ -105,7 +112,7 @@ def _set_up(emulator: Emulator, file: Path, page: Sequence[str], sources: Path) 
 
 
 def function_environment(
-    endpoint: str, pool: UserPool, table: str, edge_secret: str
+    endpoint: str, pool: UserPool, table: str, edge_secret: str, recordings: str
 ) -> dict[str, str]:
     """Return the variables of the API's function."""
     return {
@@ -118,6 +125,7 @@ def function_environment(
         # Tokens name AWS's address, where this pool is not.
         "JWKS_URL": f"{endpoint}{pool.keys_path}",
         "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+        "RECORDINGS_BUCKET": recordings,
         "TICKET_KEYS": TICKET_KEYS,
         "TOKEN_KIND": "cognito",
         "USER_POOL_ID": pool.pool_id,

@@ -125,7 +125,8 @@ class Demo:
             print_line("Setting up the accounts ...")
             port = listener.getsockname()[1]
             page = [f"http://{name}:{port}" for name in (HOST, "localhost")]
-            accounts = await asyncio.to_thread(set_up, emulator.cloud, folder, page)
+            bucket = emulator.resources.recordings_bucket
+            accounts = await asyncio.to_thread(set_up, emulator.cloud, folder, page, bucket)
 
         emulated = emulator.cloud.environment()
         recordings.configure(emulated, emulator.resources)

@@ -124,7 +124,12 @@ async def accounts_cloud(folder: Path) -> AsyncIterator[AccountsCloud]:
             port = listener.getsockname()[1]
             url = f"http://127.0.0.1:{port}"
             accounts = await asyncio.to_thread(
-                set_up, emulator, folder, [url, f"http://localhost:{port}"], sources(folder)
+                set_up,
+                emulator,
+                folder,
+                [url, f"http://localhost:{port}"],
+                "recordings",
+                sources(folder),
             )
             # The service is away: nothing here is for it.
             app = server.application(
@@ -448,7 +453,9 @@ async def test_a_second_start_keeps_people_sessions_and_secrets_and_is_quick(
         assert cloud.verify(refreshed.document["access_token"]) == person
         assert cloud.verify((await again.tokens(*first(cloud)))["access_token"]) == person
         began = time.monotonic()
-        await asyncio.to_thread(set_up, cloud.emulator, tmp_path, [cloud.url], sources(tmp_path))
+        await asyncio.to_thread(
+            set_up, cloud.emulator, tmp_path, [cloud.url], "recordings", sources(tmp_path)
+        )
         assert time.monotonic() - began < 2
 
 

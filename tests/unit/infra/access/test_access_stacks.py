@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from infra.access.entrance import BURST, LOGGED, RATE
 from infra.common import nag
 from infra.config.access import CognitoConfig, OidcConfig
 from infra.config.data import DataConfig
+from infra.config.domain import Domain
 from infra.config.environment import Environment
 from infra.config.load_balancers import NoLoadBalancer
 from infra.config.operations import OperationsConfig
@@ -25,14 +27,18 @@ from infra.config.service import ServiceConfig
 from infra.stacks import provision
 from infra.web.website import ACCOUNTS_PATHS, ERRORS
 from lambdas.api.people import People
+from lambdas.api.recordings import UPLOAD_LASTS
+from lambdas.api.recordings_bucket import RecordingsBucket
 from lambdas.api.signing import TicketSigner
 from tests.support import templates
 from tests.support.assembly import Assembly
 from tests.support.environments import environment, live
+from transcripts.recordings.keys import FAILURE, beside, upload_of
 
 pytestmark = pytest.mark.unit
 
 EMAIL = "first@example.org"
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d"
 COGNITO = environment(
     name="pool",
     live=live(),
@@ -62,6 +68,12 @@ OIDC = environment(
     ),
     access=ISSUER,
 )
+DOMAIN = environment(
+    name="domain",
+    region="us-east-1",
+    live=live(domain=Domain(name="captions.example.org", certificate_arn=CERTIFICATE)),
+    access=ISSUER,
+)
 NO_ADMINISTRATOR = environment(name="nobody", live=live(), access=CognitoConfig())
 
 
@@ -72,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     app = templates.app(folder)
     nag.check(app)
     artifacts = templates.built(folder / "built")
-    for each in (COGNITO, OIDC, NO_ADMINISTRATOR):
+    for each in (COGNITO, OIDC, DOMAIN, NO_ADMINISTRATOR):
         provision(app, each, artifacts)
     app.synth()
     return Assembly(folder / "cdk.out")
@@ -266,6 +278,74 @@ def _calls_of(owner: type) -> set[str]:
     """Return the calls of AWS in a class's source."""
     source = inspect.getsource(owner)
     return set(re.findall(r"\b_?(?:client|cognito|ssm)\.([a-z]+(?:_[a-z]+)+)\(", source))
+
+
+@pytest.mark.parametrize("of", [COGNITO, OIDC], ids=["cognito", "oidc"])
+def test_the_function_reaches_recordings_of_people_and_nothing_else_in_the_bucket(
+    made: Assembly, of: Environment
+) -> None:
+    found = statements(made, of, "AccountsApi")
+    uploads, outcomes = "uploads/people/*/audio", "transcripts/uploads/people/*"
+
+    rights = {
+        frozenset(_listed(each["Action"])): (
+            [_key_in_bucket(resource) for resource in _listed(each["Resource"])],
+            each.get("Condition"),
+        )
+        for each in found
+        if any(action.startswith("s3:") for action in _listed(each["Action"]))
+    }
+    assert rights == {
+        frozenset({"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}): (
+            [uploads],
+            None,
+        ),
+        frozenset({"s3:GetObject"}): ([outcomes], None),
+        frozenset({"s3:ListBucket"}): (
+            [""],
+            {"StringLike": {"s3:prefix": ["uploads/people/*", outcomes]}},
+        ),
+    }
+    place = upload_of("a" * 26, "b" * 26)
+    assert fnmatchcase(place.key, uploads)
+    assert fnmatchcase(place.transcript_key, outcomes)
+    assert fnmatchcase(beside(place.transcript_key, FAILURE), outcomes)
+    assert _calls_of(RecordingsBucket) == {
+        "create_multipart_upload",
+        "generate_presigned_url",
+        "list_parts",
+        "complete_multipart_upload",
+        "abort_multipart_upload",
+    }
+    assert "RECORDINGS_BUCKET" in variables(made, of)
+    kept = of.data.recording_days
+    assert variables(made, of).get("RECORDING_DAYS") == (None if kept is None else str(kept))
+
+
+def _key_in_bucket(resource: Any) -> str:
+    """Return the part of a bucket's ARN after its name."""
+    if "Fn::ImportValue" in resource:
+        return ""
+    bucket, key = resource["Fn::Join"][1]
+    assert "Fn::ImportValue" in bucket
+    return str(key).removeprefix("/")
+
+
+@pytest.mark.parametrize("of", [COGNITO, OIDC, DOMAIN], ids=["cognito", "oidc", "domain"])
+def test_people_upload_from_the_page(made: Assembly, of: Environment) -> None:
+    bucket = one(made, "AWS::S3::Bucket", of, "RecordingsBucket")
+    [rule] = bucket["CorsConfiguration"]["CorsRules"]
+
+    page = "https://captions.example.org" if of is DOMAIN else "https://*.cloudfront.net"
+    assert rule["AllowedOrigins"] == [page]
+    assert rule["AllowedMethods"] == ["GET", "PUT"]
+    assert rule["ExposedHeaders"] == ["ETag"]
+    aborted = [
+        each["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+        for each in bucket["LifecycleConfiguration"]["Rules"]
+        if "AbortIncompleteMultipartUpload" in each
+    ]
+    assert aborted == [UPLOAD_LASTS.days]
 
 
 def test_the_function_knows_whose_tokens_count(made: Assembly) -> None:

@@ -45,7 +45,7 @@ def test_a_function_that_was_not_built_is_named(tmp_path: Path) -> None:
 
 def test_the_function_takes_keys_from_here_and_issuer_from_aws() -> None:
     pool = UserPool("us-east-1_a", "page", "program")
-    found = function_environment("http://127.0.0.1:4000", pool, "table", "secret")
+    found = function_environment("http://127.0.0.1:4000", pool, "table", "secret", "recordings")
     assert found["ISSUER"] == "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_a"
     assert found["JWKS_URL"] == "http://127.0.0.1:4000/us-east-1_a/.well-known/jwks.json"
     assert found["AUDIENCES"] == "page,program"
