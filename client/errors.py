@@ -230,6 +230,8 @@ _ADVICE: dict[str, str] = {
     "scope_missing": "Make a key with that scope, or sign in.",
     "not_found": "`python -m client conversations list` shows yours.",
     "link_invalid": "Ask for a new link.",
+    "too_many": "Or wait until one is over.",
+    "upload_over": "Upload the file again.",
     "role_missing": "Ask the conversation's owner.",
     "administrators_only": "Ask an administrator, who has to sign in: keys do not manage people.",
     "ticket_mismatch": "Ask the conversation's owner for a right to it.",

@@ -14,7 +14,7 @@ import typer
 
 from client.accounts.credentials import ShareLink
 from client.audio_files import read_header
-from client.cli import accounts, vocabularies
+from client.cli import accounts, site_recordings, vocabularies
 from client.cli.captions import CaptionPrinter
 from client.cli.conversation import transcript
 from client.cli.options import EPILOG
@@ -317,7 +317,7 @@ async def languages(
     return ExitCode.OK
 
 
-for ask in (accounts.login, accounts.logout, accounts.whoami):
+for ask in (accounts.login, accounts.logout, accounts.whoami, site_recordings.recordings):
     app.command(epilog=EXIT_CODES)(asyncio_command(ask))
 app.add_typer(accounts.conversations, name="conversations")
 app.add_typer(accounts.share, name="share")

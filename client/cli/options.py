@@ -8,6 +8,7 @@ import typer
 
 from client.aws import DEMO_HINT
 from client.cli.running import EXIT_CODES
+from client.live.endpoints import URL_VARIABLE
 from client.recordings.bucket import BUCKET_VARIABLE
 
 EPILOG = f"{DEMO_HINT}. {EXIT_CODES}"
@@ -18,6 +19,14 @@ BucketName = Annotated[
         "--bucket",
         envvar=BUCKET_VARIABLE,
         help="The bucket of recordings, reached with AWS's usual credentials and region.",
+    ),
+]
+SiteUrl = Annotated[
+    str,
+    typer.Option(
+        "--url",
+        envvar=URL_VARIABLE,
+        help="URL of a site with accounts, for your own recordings there; without --bucket.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one object a line.")]

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, ParamSpec, TypeVar
 
 import typer
 
@@ -24,7 +24,10 @@ EXIT_CODES = "Exit codes: " + "; ".join(f"{code:d} {code.meaning}" for code in E
 _NO_SERVICE: Final = f"Is it running, and is this its address? See --url, {URL_VARIABLE}."
 
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def interruptible_command(function: Callable[P, ExitCode]) -> Callable[P, None]:
@@ -51,6 +54,38 @@ def asyncio_command(
         _run(lambda: asyncio.run(function(*args, **kwargs)))
 
     return command
+
+
+def run_until_interrupted(
+    coroutine: Coroutine[Any, Any, T], on_interrupt: Callable[[], object]
+) -> T:
+    """Run a coroutine in an event loop of its own, within an `interruptible_command`.
+
+    The first Ctrl-C or SIGTERM calls `on_interrupt` and cancels the coroutine, which may still
+    clean up; another one ends the program at once.
+
+    Raises:
+        CancelledError: it was interrupted.
+    """
+
+    async def run() -> T:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(coroutine)
+
+        def interrupt() -> None:
+            for each in _SIGNALS:
+                loop.remove_signal_handler(each)
+                signal.signal(each, signal.SIG_DFL)
+            on_interrupt()
+            task.cancel()
+
+        # Windows has no such handlers: there Ctrl-C ends the program at once.
+        with contextlib.suppress(NotImplementedError):
+            for each in _SIGNALS:
+                loop.add_signal_handler(each, interrupt)
+        return await task
+
+    return asyncio.run(run())
 
 
 def _run(command: Callable[[], ExitCode]) -> None:
@@ -81,14 +116,13 @@ def _leave_stdout() -> None:
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """See `interruptible_command`; in the main thread only."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
+        for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         signal.default_int_handler(number, frame)
 
-    before = [(number, signal.signal(number, interrupt)) for number in numbers]
+    before = [(number, signal.signal(number, interrupt)) for number in _SIGNALS]
     try:
         yield
     finally:

@@ -9,11 +9,13 @@ from typing import Annotated, Final
 import typer
 
 from client.cli.delivery import announce_retry, deliver_transcript, print_status, wait_for_result
-from client.cli.options import BucketName, Json, Wait
+from client.cli.options import BucketName, Json, SiteUrl, Wait
 from client.cli.printing import Printer
-from client.cli.running import interruptible_command
+from client.cli.running import interruptible_command, run_until_interrupted
+from client.cli.site_recordings import fetch_transcript, find_site, parse_id, show_status
 from client.errors import ExitCode
 from client.formats import TranscriptFormat
+from client.live.endpoints import DEFAULT_URL
 from client.recordings.bucket import explained, open_bucket
 from client.recordings.status import SessionStatus
 from client.recordings.targets import Status, poll_status, require_transcript, target
@@ -22,7 +24,9 @@ from transcripts.recordings.status import RecordingState
 Key = Annotated[
     str | None,
     typer.Argument(
-        metavar="KEY|FILE", help="Key of a recording, or a file that was uploaded under its name."
+        metavar="KEY|FILE|ID",
+        help="Key of a recording, or a file that was uploaded under its name; without a bucket "
+        "the id of a recording.",
     ),
 ]
 SessionName = Annotated[
@@ -36,6 +40,7 @@ def status(
     *,
     session: SessionName = None,
     bucket: BucketName = None,
+    url: SiteUrl = DEFAULT_URL,
     watch: Annotated[
         bool, typer.Option("--watch", help="Print each change until there is a transcript.")
     ] = False,
@@ -45,8 +50,12 @@ def status(
 
     The exit code is 0 if transcribed, 8 if not yet, 9 if failed, 10 if there is none.
     """
-    of = target(key, session)
     printer = Printer(as_json=as_json)
+    site = None if session else find_site(bucket, url)
+    if site is not None:
+        showing = show_status(site, printer, parse_id(key), is_watched=watch)
+        return run_until_interrupted(showing, lambda: None)
+    of = target(key, session)
     home = open_bucket(bucket)
     with explained(home.name):
         if not watch:
@@ -75,6 +84,7 @@ def fetch(
     *,
     session: SessionName = None,
     bucket: BucketName = None,
+    url: SiteUrl = DEFAULT_URL,
     wanted: Annotated[
         TranscriptFormat,
         typer.Option("--format", help="The transcript itself, captions, or plain text."),
@@ -85,8 +95,15 @@ def fetch(
     wait: Wait = False,
 ) -> ExitCode:
     """Print the transcript of a recording or a session."""
-    of = target(key, session)
     printer = Printer()
+    site = None if session else find_site(bucket, url)
+    if site is not None:
+        fetching = fetch_transcript(
+            site, printer, parse_id(key), wanted=wanted, output=output, is_awaited=wait
+        )
+        run_until_interrupted(fetching, lambda: None)
+        return ExitCode.OK
+    of = target(key, session)
     home = open_bucket(bucket)
     with explained(home.name):
         seen = wait_for_result(home, printer, of) if wait else of.read_status(home)

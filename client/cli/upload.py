@@ -10,12 +10,14 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from client.cli.delivery import deliver_transcript, print_status, wait_for_result
-from client.cli.options import BucketName, Json, Wait
+from client.cli.options import BucketName, Json, SiteUrl, Wait
 from client.cli.printing import Printer
 from client.cli.progress import UploadProgress, format_bytes
-from client.cli.running import interruptible_command
+from client.cli.running import interruptible_command, run_until_interrupted
+from client.cli.site_recordings import find_site, upload_files
 from client.errors import ClientError, ExitCode, UnreadableAudio, UsageError
 from client.formats import TranscriptFormat
+from client.live.endpoints import DEFAULT_URL
 from client.recordings.bucket import Bucket, explained, open_bucket
 from client.recordings.chunks import format_spans
 from client.recordings.planning import (
@@ -28,6 +30,7 @@ from client.recordings.planning import (
     unusable_name,
     upload_keys,
 )
+from client.recordings.site import SiteRecordings
 from client.recordings.targets import Target, require_transcript, session_of
 from client.recordings.uploading import (
     BytesSent,
@@ -52,6 +55,10 @@ def upload(
     ],
     *,
     bucket: BucketName = None,
+    url: SiteUrl = DEFAULT_URL,
+    title: Annotated[
+        str | None, typer.Option(help="Title at a site with accounts; default: the file's name.")
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +88,7 @@ def upload(
     """Upload recordings to be transcribed; print their keys.
 
     Files that the bucket already has are skipped: repeat the command after an interruption.
+    Without a bucket, upload to a site with accounts, and print the recordings' ids.
     """
     if wanted is not None and as_json:
         raise UsageError("--format prints the transcript, --json events: choose one.")
@@ -88,6 +96,12 @@ def upload(
     folder = _folder(files, user=user, session=session, name=name)
     if wanted is not None and folder is None and len(files) > 1:
         raise UsageError("--format is for one recording; `fetch` prints the others.")
+    site = None if folder else find_site(bucket, url)
+    _check_name(site, files, name=name, title=title)
+    if site is not None:
+        return _upload_to_site(
+            site, printer, files, title=title, wait=wait, wanted=wanted, force=force
+        )
     keys = upload_keys(files, name) if folder is None else []
     keys, refused = _with_usable_names(printer, keys)
     if refused and not keys:
@@ -105,6 +119,62 @@ def upload(
             _print_keys(printer, targets)
         elif not broken:  # for what is not complete one would wait for ever
             errors += _await(home, printer, targets, wanted)
+    return errors[0].exit_code if errors else ExitCode.OK
+
+
+def _check_name(
+    site: SiteRecordings | None, files: Sequence[Path], *, name: str | None, title: str | None
+) -> None:
+    """Check that recordings are named as where they go.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if site is None:
+        if title is not None:
+            raise UsageError("--title is for a site with accounts; in a bucket use --name.")
+    elif name is not None:
+        raise UsageError("--name is a path in a bucket; at a site a recording has a --title.")
+    elif title is not None and len(files) > 1:
+        raise UsageError("--title is for one recording.")
+
+
+def _upload_to_site(
+    site: SiteRecordings,
+    printer: Printer,
+    files: Sequence[Path],
+    *,
+    title: str | None,
+    wait: bool,
+    wanted: TranscriptFormat | None,
+    force: bool,
+) -> ExitCode:
+    """Upload single files to a site; one that cannot be uploaded does not keep others."""
+    refused: list[ClientError] = []
+    sources: list[Source] = []
+    for path in files:
+        try:
+            source = readable(path, "")
+        except UnreadableAudio as error:
+            refused.append(error)
+            _report_refusal(printer, path, "unreadable", error)
+            continue
+        if strange := _not_audio(printer, source, _IF_AUDIO, force=force):
+            refused.append(strange)
+            _report_refusal(printer, path, "not_audio", strange)
+        else:
+            sources.append(source)
+    errors = refused
+    if sources:
+        uploading = upload_files(
+            site, printer, sources, title=title, is_awaited=wait, wanted=wanted
+        )
+        errors = refused + run_until_interrupted(
+            uploading,
+            lambda: printer.print_note(
+                "What is not complete is being removed; Ctrl-C again leaves it."
+            ),
+        )
     return errors[0].exit_code if errors else ExitCode.OK
 
 

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 )
 from typer.testing import CliRunner, Result
 
+from access.messages import OpenAccess
 from client.cli.app import app
 from client.errors import AlreadyThere, ExitCode, NoStorage
 from client.recordings import uploading
@@ -648,7 +649,12 @@ def test_no_bucket_and_a_wrong_one_are_named(
     assert "no bucket of-nobody" in wrong.stderr
     assert run("upload", path, "--bucket", "Not A Name").exit_code == ExitCode.USAGE
 
+    async def find_open_site(base: str) -> OpenAccess:
+        del base
+        return OpenAccess()
+
     monkeypatch.delenv("RECORDINGS_BUCKET")
+    monkeypatch.setattr("client.cli.site_recordings.find_access", find_open_site)
     none = run("upload", path)
     assert none.exit_code == ExitCode.USAGE
     assert "source .local/aws.env" in none.stderr
