@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import sys
@@ -17,11 +18,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
+from access.secret import is_id, make_id
 from client.errors import ExitCode
 from local_cloud import ROOT
 from local_cloud.accounts.setup import SOURCES
 from local_cloud.launcher.demo import DIST
+from speech.decode import decode
 from tests.support.demo import RunningDemo, free_port, ready_demo, still_alive
 from tests.support.recordings import silence, wav
 from tests.support.sign_in import SignIn
@@ -259,6 +263,111 @@ async def test_the_client_signs_in_shares_streams_and_watches(tmp_path: Path) ->
         assert "link_invalid" in errors
         assert "Signed out" in (await run("logout"))[1]
         assert (await run("whoami"))[0] == ExitCode.REFUSED
+
+
+async def test_a_recording_is_its_persons_from_the_upload_to_the_transcript(
+    tmp_path: Path,
+) -> None:
+    """Ada uploads speech and reads its transcript; Sam finds nothing of it, by any route."""
+    async with ready_demo(tmp_path, access="accounts") as demo, aiohttp.ClientSession() as client:
+        await demo.until("Nobody sends invitations")
+        speech = wav(tmp_path / "greeting.wav", b"".join(decode(ROOT / "scripts" / "smoke.ogg")))
+        ada, sam = [await key_of(demo, client, each) for each in ("ada", "sam")]
+
+        async def run(key: str, *arguments: str, **variables: str) -> tuple[int, str]:
+            process = await start_client(
+                demo, tmp_path / "home", *arguments, CLOUDSCRIBE_API_KEY=key, **variables
+            )
+            output, errors = await process.communicate()
+            return process.returncode or 0, output.decode().strip() or errors.decode()
+
+        code, id_ = await run(ada, "upload", str(speech), "--title", "Quarterly figures")
+        assert (code, is_id(id_)) == (ExitCode.OK, True), id_
+        code, transcript = await run(ada, "fetch", id_, "--wait")
+        assert code == ExitCode.OK
+        assert "hello" in transcript.lower()
+        assert (await run(ada, "status", id_))[0] == ExitCode.OK
+        assert "Quarterly figures" in (await run(ada, "recordings"))[1]
+        for arguments in (("status", id_), ("fetch", id_)):
+            assert (await run(sam, *arguments))[0] == ExitCode.NO_SUCH_RECORDING
+        assert (await run(sam, "recordings")) == (ExitCode.OK, "")
+
+        hers, his = Api(demo.url, client, ada), Api(demo.url, client, sam)
+        begun = await hers.done(
+            "POST", "/recordings", {"title": "Plans", "fileName": "plans.wav", "size": 100}
+        )
+        mine = begun["recording"]["recordingId"]
+        await find_nothing_of(his, id_, mine)
+        await send_exactly_what_is_signed(client, begun["parts"][0]["address"], id_, mine)
+        await hers.done("POST", f"/recordings/{mine}/complete")
+        async with client.put(
+            URL(begun["parts"][0]["address"], encoded=True), data=bytes(100)
+        ) as late:
+            assert late.status == 404
+
+        # A program with IAM rights uses the bucket as before.
+        variables = shell_variables(tmp_path / "aws.env")
+        speech.rename(tmp_path / "program.wav")
+        code, transcript = await run(
+            "", "upload", str(tmp_path / "program.wav"), "--format", "txt", **variables
+        )
+        assert code == ExitCode.OK, transcript
+        assert "hello" in transcript.lower()
+    assert_absent([ada, sam], read_logs(tmp_path))
+    for private in ("Quarterly", "greeting.wav", "plans.wav", "Plans"):
+        assert private not in read_logs(tmp_path)
+
+
+async def key_of(demo: RunningDemo, client: aiohttp.ClientSession, name: str) -> str:
+    """Return an API key for the recordings of a person."""
+    person = await signed_in(demo, client, f"{name}@example.com")
+    wanted = {"label": "recordings", "scopes": ["read", "manage"]}
+    secret: str = (await person.done("POST", "/keys", wanted))["secret"]
+    return secret
+
+
+async def find_nothing_of(his: Api, *foreign: str) -> None:
+    """Every route answers about a foreign recording as about one that does not exist."""
+    for method, end, body in (
+        ("GET", "", None),
+        ("DELETE", "", None),
+        ("POST", "/parts", {"numbers": [1]}),
+        ("POST", "/complete", None),
+        ("GET", "/transcript", None),
+    ):
+        unknown = await his.call(method, f"/recordings/{make_id()}{end}", body)
+        assert unknown[0] == 404
+        for each in foreign:
+            assert await his.call(method, f"/recordings/{each}{end}", body) == unknown
+
+
+async def send_exactly_what_is_signed(
+    client: aiohttp.ClientSession, address: str, other: str, own: str
+) -> None:
+    """The bucket takes the part in its length, and nothing else with this address."""
+    for changed, size in (
+        (address, 99),
+        (address, 101),
+        (address.replace(own, other), 100),
+        (address.replace("/uploads/people/", "/uploads/"), 100),
+        (address.replace("partNumber=1", "partNumber=2"), 100),
+        (address.replace("X-Amz-Expires=900", "X-Amz-Expires=9000"), 100),
+    ):
+        assert size != 100 or changed != address
+        async with client.put(URL(changed, encoded=True), data=bytes(size)) as refused:
+            assert refused.status == 403, changed
+    async with client.get(URL(address, encoded=True)) as refused:
+        assert refused.status == 403
+    async with client.put(URL(address, encoded=True), data=bytes(100)) as taken:
+        assert taken.status == 200
+
+
+def shell_variables(file: Path) -> dict[str, str]:
+    """Return what a demo exports for a shell."""
+    return {
+        name: shlex.split(value)[0]
+        for name, value in re.findall(r"^export (\w+)=(.+)$", file.read_text(), re.MULTILINE)
+    }
 
 
 async def start_client(
