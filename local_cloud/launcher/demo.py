@@ -181,7 +181,7 @@ class Demo:
         stack.callback((await server.listen(runner, listener)).close)
         self._print_ready(url, emulator, shell)
         if accounts:
-            _print_accounts(accounts, emulator.cloud.endpoint)
+            _print_accounts(accounts, emulator.cloud.endpoint, url)
         await _first_failure(
             *(keep_running(part, print_line) for part in parts), _start_and_keep(recordings)
         )
@@ -229,13 +229,16 @@ class Demo:
             part.kill()
 
 
-def _print_accounts(accounts: Accounts, endpoint: str) -> None:
+def _print_accounts(accounts: Accounts, endpoint: str, url: str) -> None:
     width = max(len(person.email) for person in accounts.people)
     for number, person in enumerate(accounts.people):
         title = "  Sign in: " if not number else " " * 11
         what = "administrator" if person.is_administrator else "member"
         print_line(f"{title}{person.email:{width}}  {person.password}  ({what})")
     print_line(f"           These passwords are kept in {_relative(accounts.file)}.")
+    client = ".venv/bin/python -m client"
+    print_line(f"           A recording of one's own: {client} login --url {url}, then, in a shell")
+    print_line(f"           without these settings, {client} upload FILE --url {url}")
     print_line(f"           Nobody sends invitations: {endpoint}{MAIL} has them.")
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,8 +17,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from access.messages import ROOT as API
 from access.messages import (
-    ROOT,
+    AccountAccess,
     PartAddress,
     PartAddresses,
     Problem,
@@ -25,6 +29,7 @@ from access.messages import (
 )
 from client.accounts.site import Api
 from client.errors import (
+    ExitCode,
     NoConnection,
     NoSuchRecording,
     NoTranscript,
@@ -37,6 +42,7 @@ from client.formats import TranscriptFormat
 from client.recordings import site as client_site
 from client.recordings.site import ATTEMPTS, SiteRecordings
 from client.recordings.uploading import readable
+from local_cloud import ROOT
 from tests.support.access import NOW
 from transcripts.models import Model
 
@@ -87,7 +93,7 @@ class Site:
         return PartAddress(number=number, size=size, address=where)
 
     async def answer_api(self, request: web.Request) -> web.Response:
-        path = request.path.removeprefix(ROOT)
+        path = request.path.removeprefix(API)
         self.asked.append((request.method, path))
         if request.method == "DELETE":
             return web.Response(status=204)
@@ -190,9 +196,21 @@ async def site() -> AsyncIterator[Site]:
         assert request.query_string == f"sig={SECRET}%2B"
         return web.Response(text="Hello.")
 
+    async def answer_access(_: web.Request) -> web.Response:
+        return _json(
+            AccountAccess(
+                issuer=site.url,
+                page_client_id="page",
+                program_client_id="program",
+                authorization_endpoint=f"{site.url}/authorize",
+                token_endpoint=f"{site.url}/token",
+            )
+        )
+
+    application.router.add_get("/access.json", answer_access)
     application.router.add_put("/part/{number}", site.take_part)
     application.router.add_get("/transcript", answer_transcript)
-    application.router.add_route("*", f"{ROOT}/{{rest:.*}}", site.answer_api)
+    application.router.add_route("*", f"{API}/{{rest:.*}}", site.answer_api)
     async with TestServer(application) as server:
         site.url = str(server.make_url("")).rstrip("/")
         yield site
@@ -330,6 +348,28 @@ async def test_an_interruption_aborts_the_upload(
 
     assert site.count_asked("DELETE", ID) == 1
     assert site.count_asked("POST", "/complete") == 0
+
+
+async def test_ctrl_c_aborts_the_upload_and_says_so(site: Site, file: Path) -> None:
+    site.may_answer.clear()
+    known = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "client", "upload", str(file), "--force", "--url", site.url),
+        cwd=ROOT,
+        env=known | {"HOME": str(file.parent), "CLOUDSCRIBE_API_KEY": f"csk_{'a' * 26}_{'b' * 26}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        await site.is_sending.wait()
+        process.send_signal(signal.SIGINT)
+        output, errors = await process.communicate()
+    site.may_answer.set()
+
+    assert (process.returncode, output) == (ExitCode.INTERRUPTED, b"")
+    assert b"is being removed" in errors
+    assert b"Traceback" not in errors
+    assert site.count_asked("DELETE", ID) == 1
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "gone"])
