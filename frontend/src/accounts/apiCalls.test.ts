@@ -46,6 +46,13 @@ it('calls nobody without a token', async () => {
   expect(fetching).not.toHaveBeenCalled()
 })
 
+it('takes a page of somebody else for no answer', async () => {
+  answer(new Response('<p>Pay for the network</p>', { headers: { 'Content-Type': 'text/html' } }))
+  expect(await call('https://host', asGuest('t'), { path: '/tickets' })).toMatchObject({
+    error: { reason: 'unreachable', isTransient: true },
+  })
+})
+
 it('takes an answer without content for success', async () => {
   answer(new Response(null, { status: 204 }))
   const answered = await call('https://host', asGuest('t'), { path: '/keys/k', method: 'DELETE' })

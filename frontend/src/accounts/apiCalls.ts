@@ -69,8 +69,11 @@ async function callOnce(
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(TIMEOUT),
     })
-    const data: unknown = await response.json().catch(() => null)
-    return response.ok ? { data } : { error: explainRefusal(response.status, data) }
+    if (response.status === 204) return { data: null }
+    const data: unknown = await response.json().catch(() => undefined)
+    if (!response.ok) return { error: explainRefusal(response.status, data) }
+    // A captive portal answers with a page of its own.
+    return data === undefined ? { error: explainRefusal(undefined, undefined) } : { data }
   } catch {
     return { error: explainRefusal(undefined, undefined) }
   }

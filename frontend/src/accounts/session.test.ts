@@ -4,7 +4,7 @@ import type { AccountAccess } from '../api.ts'
 import type { TabStorage } from '../shared/tabStorage.ts'
 import { TestClock } from './clock.test-support.ts'
 import { IssuerClient } from './issuer.ts'
-import { type Renewal, Session } from './session.ts'
+import { lockAcrossTabs, openChannel, type Renewal, Session, StorageForbidden } from './session.ts'
 
 const ORIGIN = 'https://page.example'
 const ACCESS: AccountAccess = {
@@ -58,8 +58,15 @@ class FakeIssuer {
 class FakeStorage implements TabStorage {
   readonly values = new Map<string, string>()
   read = (name: string) => this.values.get(name)
-  write = (name: string, value: string) => void this.values.set(name, value)
+  isForbidden = false
+  write = (name: string, value: string) => {
+    if (!this.isForbidden) this.values.set(name, value)
+    return !this.isForbidden
+  }
   remove = (name: string) => void this.values.delete(name)
+  clear = () => {
+    this.values.clear()
+  }
 }
 
 let issuer: FakeIssuer
@@ -90,6 +97,7 @@ function openTab(storage = new FakeStorage()) {
         lock = result.catch(() => undefined)
         return result
       },
+      forgetPerson: () => log.push('forgotten'),
       leave: (url) => log.push(url),
     },
     {
@@ -273,14 +281,96 @@ it('ends when the issuer refuses, and forgets the token', async () => {
 
 it('signs out here, in other tabs, and at the issuer', async () => {
   const { session, storage, log } = await signedIn()
+  storage.write('link.abc', 'csl_secret')
   const other = await signedIn()
+  const guest = openTab()
+  guest.storage.write('link.abc', 'csl_secret')
   await session.signOut()
   expect(storage.values.size).toBe(0)
-  expect(issuer.requests.at(-1)?.get('token')).toBe('r1')
-  expect(log[0]).toBe('out')
-  const url = new URL(log[1] ?? '')
+  // Each tab revokes the token of its own sign-in.
+  const revoked = issuer.requests.flatMap((request) => request.get('token') ?? [])
+  expect(revoked.sort()).toEqual(['r1', 'r2'])
+  expect(log.slice(0, 2)).toEqual(['forgotten', 'out'])
+  const url = new URL(log[2] ?? '')
   expect(url.origin + url.pathname).toBe('https://login.example/logout')
   expect(url.searchParams.get('logout_uri')).toBe(`${ORIGIN}/`)
-  expect(other.log).toEqual(['out'])
+  expect(other.log).toEqual(['forgotten', 'out'])
   expect(other.storage.values.size).toBe(0)
+  expect(guest.log).toEqual([])
+  expect(guest.storage.values.size).toBe(1)
+})
+
+/** Holds back the issuer's answers to renewals until `release` is called. */
+function holdRenewals() {
+  let release: () => void = () => undefined
+  const held = new Promise<undefined>((resolve) => {
+    release = () => {
+      resolve(undefined)
+    }
+  })
+  const answer = issuer.answer
+  vi.stubGlobal('fetch', async (url: string, options: { body: URLSearchParams }) => {
+    const response = await answer(url, options)
+    if (options.body.has('refresh_token')) await held
+    return response
+  })
+  return () => {
+    release()
+  }
+}
+
+it('stays signed out when the answer of a renewal arrives late', async () => {
+  const { session, storage, log } = await signedIn()
+  const copy = openTab()
+  copy.storage.write('refresh', 'r1')
+  const release = holdRenewals()
+  const renewal = copy.session.renew()
+  await vi.waitFor(() => {
+    expect(issuer.issued).toBe(2)
+  })
+  await session.signOut()
+  release()
+  expect(await renewal).toBe('ended')
+  for (const tab of [{ storage, log }, copy]) {
+    expect(tab.storage.values.size).toBe(0)
+    expect(tab.log).not.toContain('ended')
+  }
+  // Nobody can use the tokens that came too late.
+  expect(issuer.requests.at(-1)?.get('token')).toBe('r2')
+  expect(await copy.session.bearer()).toEqual({ none: 'ended' })
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+it('leaves the page in time where the issuer does not answer a sign-out', async () => {
+  const { session, storage, log } = await signedIn()
+  vi.stubGlobal('fetch', () => new Promise(() => undefined))
+  vi.useFakeTimers()
+  const leaving = session.signOut()
+  expect(storage.values.size).toBe(0)
+  await vi.advanceTimersByTimeAsync(3_000)
+  await leaving
+  expect(log.at(-1)).toMatch(/^https:\/\/login\.example\/logout/)
+})
+
+it('does not begin a sign-in whose answer it could not recognise', async () => {
+  const { session, storage, log } = openTab()
+  storage.isForbidden = true
+  await expect(session.begin('/')).rejects.toThrow(StorageForbidden)
+  expect(log).toEqual([])
+})
+
+it('renews without locks and channels where the browser forbids them', async () => {
+  const renewed = () => Promise.resolve<Renewal>('renewed')
+  const request = vi.fn(() => Promise.reject(new DOMException('', 'SecurityError')))
+  vi.stubGlobal('navigator', { locks: { request } })
+  expect(await lockAcrossTabs('name', renewed)).toBe('renewed')
+  expect(request).toHaveBeenCalledOnce()
+  vi.stubGlobal('navigator', { locks: { request: (_: string, task: () => unknown) => task() } })
+  const failing = vi.fn(() => Promise.reject<Renewal>(new Error('once')))
+  await expect(lockAcrossTabs('name', failing)).rejects.toThrow('once')
+  expect(failing).toHaveBeenCalledOnce()
+  vi.stubGlobal('BroadcastChannel', () => {
+    throw new DOMException('', 'SecurityError')
+  })
+  expect(openChannel('name')).toBeUndefined()
 })

@@ -1,8 +1,8 @@
-import { toReturnPath } from '../shared/arrival.ts'
 import type { Problem } from '../shared/problem.ts'
 import type { TabStorage } from '../shared/tabStorage.ts'
 import { type IssuerClient, type Tokens, Unreachable } from './issuer.ts'
 import { type Clock, type Lifetime, secondsLeft, startLifetime } from './lifetime.ts'
+import { toReturnPath } from './returnPath.ts'
 import { decideArrival, describeFailure, parsePending } from './signIn.ts'
 
 /** How often the page looks whether it has to renew, in milliseconds; sleep and clocks may jump. */
@@ -13,6 +13,8 @@ const MARGIN = 120
 const LAST = 5
 /** How long another tab's new tokens may take to arrive, in milliseconds. */
 const HANDOVER = 100
+/** How long a sign-out waits for the issuer to revoke the refresh token, in milliseconds. */
+const FAREWELL = 3_000
 
 const REFRESH = 'refresh'
 const PENDING = 'sign-in'
@@ -23,6 +25,9 @@ export type Renewal = 'renewed' | 'ended' | 'unreachable'
 /** What tabs tell each other. Tabs that were duplicated have the same refresh token. */
 type News = { replaces: string; tokens: Tokens } | 'signed_out'
 
+/** The browser keeps nothing for the page. */
+export class StorageForbidden extends Error {}
+
 interface Browser {
   storage: TabStorage
   clock: Clock
@@ -30,6 +35,8 @@ interface Browser {
   lock: (name: string, task: () => Promise<Renewal>) => Promise<Renewal>
   /** Talks to the other tabs. */
   channel: Pick<BroadcastChannel, 'postMessage' | 'onmessage'> | undefined
+  /** Removes what later visits would show of the person. */
+  forgetPerson: () => void
   /** Sends the browser to another address. */
   leave: (url: string) => void
   origin: string
@@ -90,11 +97,14 @@ export class Session {
     return toReturnPath(pending.returnTo, origin)
   }
 
-  /** Sends the browser to the sign-in. */
+  /**
+   * Sends the browser to the sign-in. Throws StorageForbidden where the answer could not be told
+   * from a forged one, because the browser keeps nothing for the page.
+   */
   async begin(returnTo: string): Promise<void> {
     const { storage, origin, leave } = this.#browser
     const { pending, url } = await this.#issuer.prepare(toReturnPath(returnTo, origin))
-    storage.write(PENDING, JSON.stringify(pending))
+    if (!storage.write(PENDING, JSON.stringify(pending))) throw new StorageForbidden()
     leave(url)
   }
 
@@ -119,16 +129,27 @@ export class Session {
 
   /** Signs out here, in the other tabs, and at the issuer. */
   async signOut(): Promise<void> {
-    const { storage, channel, leave, origin } = this.#browser
+    const { channel, leave, origin } = this.#browser
+    channel?.postMessage('signed_out' satisfies News)
+    // The next person at this computer must not wait for an issuer that does not answer.
+    await Promise.race([this.#leaveNothing(), pause(FAREWELL)])
+    leave(this.#issuer.logoutUrl() ?? `${origin}/`)
+  }
+
+  /** Forgets everything of the person in this tab, and ends the refresh token at the issuer. */
+  async #leaveNothing(): Promise<void> {
+    const { storage, forgetPerson } = this.#browser
     const refresh = storage.read(REFRESH)
     this.#forget()
+    storage.clear() // share links, too: the next person in this tab is somebody else
+    forgetPerson()
     this.#events.onSignedOut() // the browser's Back may show this page again
-    channel?.postMessage('signed_out' satisfies News)
-    if (refresh !== undefined) {
-      // Whether or not that works: the token is forgotten here.
-      await this.#issuer.revoke(refresh).catch(() => undefined)
-    }
-    leave(this.#issuer.logoutUrl() ?? `${origin}/`)
+    if (refresh !== undefined) await this.#revoke(refresh)
+  }
+
+  async #revoke(token: string): Promise<void> {
+    // Whether or not that works: the token is forgotten here.
+    await this.#issuer.revoke(token).catch(() => undefined)
   }
 
   async #restore(problem: Problem | undefined): Promise<void> {
@@ -138,7 +159,7 @@ export class Session {
       return
     }
     const renewal = await this.renew()
-    if (renewal === 'ended') return // `onEnded` was called
+    if (renewal === 'ended') return // `onEnded` was called, or somebody signed out meanwhile
     this.#watch()
     // Without an answer the page opens, and says of each call that the server does not answer.
     this.#events.onSignedIn()
@@ -153,16 +174,27 @@ export class Session {
       // Another tab had the lock, and may have used this very token.
       if (clock.steady() - asked > 10) await pause(HANDOVER)
       if (this.#wasReplaced(before)) return 'renewed'
+      if (storage.read(REFRESH) === undefined) return 'ended'
       try {
         const tokens = await this.#issuer.refresh(before)
-        this.#adopt(tokens, before)
+        if (storage.read(REFRESH) === undefined) {
+          // Somebody signed out while the answer was on its way: it must not undo that.
+          await this.#revoke(tokens.refresh ?? before)
+          return 'ended'
+        }
+        if (this.#holds(before)) this.#adopt(tokens, before)
         return 'renewed'
       } catch (error) {
+        if (storage.read(REFRESH) === undefined) return 'ended'
         if (error instanceof Unreachable) return 'unreachable'
         await pause(HANDOVER)
         return this.#wasReplaced(before) ? 'renewed' : this.#end()
       }
     })
+  }
+
+  #holds(token: string): boolean {
+    return this.#browser.storage.read(REFRESH) === token
   }
 
   #wasReplaced(before: string): boolean {
@@ -184,10 +216,9 @@ export class Session {
 
   #hearNews(news: News): void {
     if (news === 'signed_out') {
-      const wasSignedIn = this.#browser.storage.read(REFRESH) !== undefined
-      this.#forget()
-      if (wasSignedIn) this.#events.onSignedOut()
-    } else if (this.#browser.storage.read(REFRESH) === news.replaces) {
+      // A tab of guests alone goes on; one with a sign-in of its own ends that, too.
+      if (this.#browser.storage.read(REFRESH) !== undefined) void this.#leaveNothing()
+    } else if (this.#holds(news.replaces)) {
       this.#adopt(news.tokens)
     }
   }
@@ -229,5 +260,24 @@ function pause(milliseconds: number): Promise<void> {
 export async function lockAcrossTabs(name: string, task: () => Promise<Renewal>): Promise<Renewal> {
   // Browsers have locks in secure contexts alone.
   const locks = (navigator as { locks?: LockManager }).locks
-  return locks === undefined ? task() : locks.request(name, task)
+  if (locks === undefined) return task()
+  const progress = { hasBegun: false }
+  try {
+    return await locks.request(name, () => {
+      progress.hasBegun = true
+      return task()
+    })
+  } catch (error) {
+    if (progress.hasBegun) throw error
+    return task() // a browser that keeps nothing for the page has no locks either
+  }
+}
+
+/** Opens the channel of all tabs; undefined where the browser forbids it. */
+export function openChannel(name: string): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel(name)
+  } catch {
+    return undefined
+  }
 }

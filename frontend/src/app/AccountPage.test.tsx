@@ -174,6 +174,7 @@ async function open(address: string, isSignedIn = true) {
       origin: location.origin,
       channel: undefined,
       lock: (_, task) => task(),
+      forgetPerson: () => undefined,
       leave: (url) => left.push(url),
     },
     {

@@ -6,10 +6,11 @@ import type { AccountAccess } from '../api.ts'
 import { api } from '../accounts/api.ts'
 import { IssuerClient } from '../accounts/issuer.ts'
 import { CLOCK } from '../accounts/lifetime.ts'
-import { lockAcrossTabs, Session } from '../accounts/session.ts'
+import { lockAcrossTabs, openChannel, Session } from '../accounts/session.ts'
 import { signInSlice } from '../accounts/signIn.ts'
 import { conversationIn, isConversationId } from '../conversation/conversationId.ts'
 import { addressOfConversation } from '../shared/arrival.ts'
+import { writeSetting } from '../shared/settings.ts'
 import type { TabStorage } from '../shared/tabStorage.ts'
 import { withParameter } from '../shared/address.ts'
 import { AccountPage } from './AccountPage.tsx'
@@ -38,7 +39,10 @@ export function openAccountPage(root: Root, { access, clockSkew, answer, storage
       origin,
       clock: CLOCK,
       lock: lockAcrossTabs,
-      channel: new BroadcastChannel('cloudscribe.session'),
+      channel: openChannel('cloudscribe.session'),
+      forgetPerson: () => {
+        writeSetting('name', '')
+      },
       leave: (url) => {
         location.assign(url)
       },

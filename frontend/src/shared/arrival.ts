@@ -56,20 +56,6 @@ export function addressOfLink(origin: string, id: string, secret: string): strin
 }
 
 /**
- * Returns an address of this page to return to after the sign-in: path, query and fragment. What
- * leads to another origin leads to the home page.
- */
-export function toReturnPath(path: string | undefined, origin: string): string {
-  if (path?.startsWith('/') !== true) return '/'
-  try {
-    const url = new URL(path, origin)
-    return url.origin === origin ? url.pathname + url.search + url.hash : '/'
-  } catch {
-    return '/'
-  }
-}
-
-/**
  * Takes the secrets out of the page's address, and keeps a share link in the tab, so that a reload
  * works. Returns the answer of a sign-in, which is of no use a second time.
  */

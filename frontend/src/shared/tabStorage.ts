@@ -4,8 +4,11 @@
  */
 export interface TabStorage {
   read: (name: string) => string | undefined
-  write: (name: string, value: string) => void
+  /** Returns whether the value outlives the page: browsers can forbid that. */
+  write: (name: string, value: string) => boolean
   remove: (name: string) => void
+  /** Removes everything. */
+  clear: () => void
 }
 
 const PREFIX = 'cloudscribe.'
@@ -23,14 +26,23 @@ export function openTabStorage(): TabStorage {
     read: (name) => attempt((storage) => storage.getItem(PREFIX + name)) ?? memory.get(name),
     write: (name, value) => {
       memory.set(name, value)
-      attempt((storage) => {
-        storage.setItem(PREFIX + name, value)
-      })
+      return (
+        attempt((storage) => {
+          storage.setItem(PREFIX + name, value)
+          return true
+        }) === true
+      )
     },
     remove: (name) => {
       memory.delete(name)
       attempt((storage) => {
         storage.removeItem(PREFIX + name)
+      })
+    },
+    clear: () => {
+      memory.clear()
+      attempt((storage) => {
+        storage.clear() // the origin is the page's alone
       })
     },
   }
