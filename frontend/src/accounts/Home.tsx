@@ -5,6 +5,7 @@ import { addressOfConversation } from '../shared/arrival.ts'
 import type { Problem } from '../shared/problem.ts'
 import styles from './accounts.module.css'
 import {
+  FRESH,
   useCreateConversationMutation,
   useListConversationsInfiniteQuery,
   useRenameConversationMutation,
@@ -23,55 +24,47 @@ const ROLES: Record<Role, string> = {
 
 interface Props {
   problem: Problem | undefined
-  onSignOut: () => void
   /** Called before one of them is opened. */
   onOpen: (id: string) => void
 }
 
 /** The conversations of the person who is signed in. */
-export function Home({ problem, onSignOut, onOpen }: Props) {
-  const list = useListConversationsInfiniteQuery(undefined)
+export function Home({ problem, onOpen }: Props) {
+  const list = useListConversationsInfiniteQuery(undefined, FRESH)
   const conversations = list.data?.pages.flatMap((page) => page.conversations) ?? []
   return (
-    <div className={styles.page}>
-      <header className={styles.bar}>
-        <p className={styles.brand}>Cloudscribe</p>
-        <button type="button" className="button" onClick={onSignOut}>
-          Sign out
+    <>
+      <h1>Your conversations</h1>
+      <RefusalNotice problem={problem} />
+      <RefusalNotice problem={toProblem(list.error)} />
+      <NewConversation />
+      {list.isLoading && <p role="status">Loading</p>}
+      {list.isSuccess && conversations.length === 0 && (
+        <p className={styles.soft}>There is none yet. Give the first one a title.</p>
+      )}
+      {conversations.length > 0 && (
+        <ul className={styles.list}>
+          {conversations.map((conversation) => (
+            <Row key={conversation.conversationId} conversation={conversation} onOpen={onOpen} />
+          ))}
+        </ul>
+      )}
+      {list.isError && (
+        <button type="button" className="button" onClick={() => void list.refetch()}>
+          Try again
         </button>
-      </header>
-      <main>
-        <h1>Your conversations</h1>
-        <RefusalNotice problem={problem ?? toProblem(list.error)} />
-        <NewConversation />
-        {list.isLoading && <p role="status">Loading</p>}
-        {list.isSuccess && conversations.length === 0 && (
-          <p className={styles.soft}>There is none yet. Give the first one a title.</p>
-        )}
-        {conversations.length > 0 && (
-          <ul className={styles.list}>
-            {conversations.map((conversation) => (
-              <Row key={conversation.conversationId} conversation={conversation} onOpen={onOpen} />
-            ))}
-          </ul>
-        )}
-        {list.isError && (
-          <button type="button" className="button" onClick={() => void list.refetch()}>
-            Try again
-          </button>
-        )}
-        {list.hasNextPage && (
-          <button
-            type="button"
-            className="button"
-            disabled={list.isFetchingNextPage}
-            onClick={() => void list.fetchNextPage()}
-          >
-            Show older ones
-          </button>
-        )}
-      </main>
-    </div>
+      )}
+      {list.hasNextPage && (
+        <button
+          type="button"
+          className="button"
+          disabled={list.isFetchingNextPage}
+          onClick={() => void list.fetchNextPage()}
+        >
+          Show older ones
+        </button>
+      )}
+    </>
   )
 }
 

@@ -1,19 +1,22 @@
 import { type SubmitEvent, useEffect, useId, useRef, useState } from 'react'
 
 import type { Link } from '../api.ts'
-import { CopyLink } from '../conversation/CopyLink.tsx'
 import { nameLanguage, sortByName } from '../language/tags.ts'
 import { addressOfLink } from '../shared/arrival.ts'
 import styles from './accounts.module.css'
 import {
+  FRESH,
   useGetConversationQuery,
   useRevokeLinkMutation,
   useShareConversationMutation,
 } from './api.ts'
+import { DaysField } from './DaysField.tsx'
 import { formatDay } from './formatDay.ts'
 import { RefusalNotice, toProblem } from './RefusalNotice.tsx'
+import { RolesOfPeople } from './RolesOfPeople.tsx'
+import { ShownOnce } from './ShownOnce.tsx'
+import { useFocusTarget } from './useFocusTarget.ts'
 
-const MOST_DAYS = 90
 const USUAL_DAYS = 30
 const LONGEST_LABEL = 64
 /** The most languages of a link. */
@@ -25,7 +28,7 @@ interface Props {
   offered: readonly string[]
 }
 
-/** Makes and revokes share links: a button, and a dialog for the conversation's owner. */
+/** Share links and roles: a button, and a dialog for the conversation's owner. */
 export function Share({ conversation, offered }: Props) {
   const [isOpen, setOpen] = useState(false)
   return (
@@ -61,7 +64,8 @@ export function ShareDialog({ conversation, offered, onClose }: Props & { onClos
     const element = dialog.current
     if (element?.open === false) element.showModal()
   }, [])
-  const { data, error, isLoading } = useGetConversationQuery({ id: conversation })
+  const { data, error, isLoading } = useGetConversationQuery({ id: conversation }, FRESH)
+  const [links, focusLinks] = useFocusTarget()
   return (
     <dialog ref={dialog} className={styles.dialog} aria-labelledby={heading} onClose={onClose}>
       <div className={styles.bar}>
@@ -71,15 +75,25 @@ export function ShareDialog({ conversation, offered, onClose }: Props & { onClos
         </button>
       </div>
       <NewLink conversation={conversation} offered={offered} />
-      <h3>Links that work now</h3>
+      <h3 ref={links} tabIndex={-1}>
+        Links that work now
+      </h3>
       <RefusalNotice problem={toProblem(error)} />
       {isLoading && <p role="status">Loading</p>}
       {data?.links?.length === 0 && <p className={styles.soft}>There is none.</p>}
       <ul className={styles.list}>
         {data?.links?.map((link) => (
-          <LinkRow key={link.linkId} conversation={conversation} link={link} />
+          <LinkRow
+            key={link.linkId}
+            conversation={conversation}
+            link={link}
+            onRevoked={focusLinks}
+          />
         ))}
       </ul>
+      {data !== undefined && (
+        <RolesOfPeople conversation={conversation} people={data.people ?? {}} />
+      )}
     </dialog>
   )
 }
@@ -141,20 +155,7 @@ function NewLink({ conversation, offered }: Props) {
           }}
         />
       </div>
-      <div className={styles.narrow}>
-        <label htmlFor={`${id}-days`}>Days until it ends</label>
-        <input
-          id={`${id}-days`}
-          type="number"
-          min={1}
-          max={MOST_DAYS}
-          required
-          value={Number.isNaN(days) ? '' : days}
-          onChange={({ target }) => {
-            setDays(target.valueAsNumber)
-          }}
-        />
-      </div>
+      <DaysField days={days} onChange={setDays} />
       {offered.length > 0 && (
         <details className={styles.choice}>
           <summary>
@@ -193,29 +194,32 @@ function NewLink({ conversation, offered }: Props) {
       <RefusalNotice problem={toProblem(error)} />
       <div role="status" className={styles.wide}>
         {made !== undefined && (
-          <div className={styles.made}>
-            <p>
-              <strong>Copy the link now.</strong> It is shown this once, because only whoever has it
-              can know it.
-            </p>
-            <p className={styles.secret}>
-              {addressOfLink(location.origin, conversation, made.secret)}
-            </p>
-            <CopyLink
-              key={made.link.linkId}
-              purpose={made.link.role === 'speaker' ? 'to speak' : 'to read'}
-              address={addressOfLink(location.origin, conversation, made.secret)}
-            />
-          </div>
+          <ShownOnce
+            what="Link"
+            purpose={made.link.role === 'speaker' ? 'to speak' : 'to read'}
+            secret={addressOfLink(location.origin, conversation, made.secret)}
+          />
         )}
       </div>
     </form>
   )
 }
 
-function LinkRow({ conversation, link }: { conversation: string; link: Link }) {
+function LinkRow({
+  conversation,
+  link,
+  onRevoked,
+}: {
+  conversation: string
+  link: Link
+  onRevoked: () => void
+}) {
   const [revoke, { isLoading, error }] = useRevokeLinkMutation()
   const { linkId, label, role, expiresAt, languages } = link
+  const takeBack = async () => {
+    const { error: refusal } = await revoke({ id: conversation, linkId })
+    if (refusal === undefined) onRevoked()
+  }
   return (
     <li className={styles.row}>
       <div className={styles.what}>
@@ -232,7 +236,7 @@ function LinkRow({ conversation, link }: { conversation: string; link: Link }) {
         className="button"
         aria-label={`Revoke ${label}`}
         disabled={isLoading}
-        onClick={() => void revoke({ id: conversation, linkId })}
+        onClick={() => void takeBack()}
       >
         Revoke
       </button>

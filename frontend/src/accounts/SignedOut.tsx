@@ -1,8 +1,7 @@
-import { useState } from 'react'
-
 import type { Problem } from '../shared/problem.ts'
 import styles from './accounts.module.css'
 import { RefusalNotice } from './RefusalNotice.tsx'
+import { SignInButton } from './SignInButton.tsx'
 
 interface Props {
   problem: Problem | undefined
@@ -11,25 +10,12 @@ interface Props {
 
 /** Shown to whoever is not signed in and has no share link. */
 export function SignedOut({ problem, onSignIn }: Props) {
-  const [isLeaving, setLeaving] = useState(false)
   return (
     <main className={styles.page}>
       <h1>Cloudscribe</h1>
       <p>Live captions: read what is said while it is said.</p>
       <RefusalNotice problem={problem} />
-      <button
-        type="button"
-        className={styles.primary}
-        disabled={isLeaving}
-        onClick={() => {
-          setLeaving(true)
-          onSignIn().catch(() => {
-            setLeaving(false)
-          })
-        }}
-      >
-        Sign in
-      </button>
+      <SignInButton className={styles.primary} label="Sign in" onSignIn={onSignIn} />
       <p className={styles.soft}>
         You have a link to a conversation? Open it: it works without an account.
       </p>

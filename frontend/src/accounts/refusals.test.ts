@@ -14,7 +14,7 @@ it.each(['not_signed_in', 'token_invalid', 'blocked', 'not_found', 'link_invalid
 )
 
 it('passes on the words of a reason that it does not know', () => {
-  expect(explainRefusal(409, problem('is_owner'))).toMatchObject({
+  expect(explainRefusal(409, problem('too_many'))).toMatchObject({
     title: 'The server refused.',
     advice: 'Words of the API.',
   })

@@ -30,6 +30,19 @@ const WORDS: Partial<Record<string, Problem>> = {
     title: 'You may not do this in this conversation.',
     advice: 'Ask its owner for a link that allows it.',
   },
+  administrators_only: {
+    title: 'Only administrators may do this.',
+    advice: 'Ask one of them. Whoever became one a moment ago signs out and in again.',
+  },
+  exists: {
+    title: 'This person has an account already.',
+    advice: 'Look for the address in the list.',
+  },
+  is_yourself: { title: 'You cannot block yourself.', advice: 'Ask another administrator.' },
+  is_owner: {
+    title: 'This is the owner, who has all rights.',
+    advice: 'Give the role to somebody else.',
+  },
   changed: {
     title: 'Somebody else changed this a moment ago.',
     advice: 'It was read again. Look at it, then repeat your change.',

@@ -20,6 +20,8 @@ interface Props {
   caller: Caller
   /** Whoever reads with a link. */
   isGuest: boolean
+  /** Opens the conversation with the person's sign-in instead; undefined without one. */
+  onWithoutLink?: (() => void) | undefined
   banner?: ReactNode
   /** The way to the rest of the page. */
   tools: ReactNode
@@ -27,7 +29,7 @@ interface Props {
 
 /** A conversation in which the caller has a role: asks for a ticket, then shows it. */
 export function AccountConversation(props: Props) {
-  const { id, caller, isGuest } = props
+  const { id, caller, isGuest, onWithoutLink } = props
   const tickets = useMemo(() => {
     const calls = {
       issue: (wanted: Parameters<typeof issueTicket>[2]) =>
@@ -60,11 +62,18 @@ export function AccountConversation(props: Props) {
     )
   }
   if ('refusal' in issued) {
-    const { title, advice, isTransient } = issued.refusal
+    const { title, advice, isTransient, reason } = issued.refusal
     return (
       <main className={styles.page}>
         <h1>{title}</h1>
         <p role="alert">{advice}</p>
+        {reason === 'link_invalid' && onWithoutLink !== undefined && (
+          <p>
+            <button type="button" className="button" onClick={onWithoutLink}>
+              Open it with your account
+            </button>
+          </p>
+        )}
         {isTransient ? (
           <button
             type="button"

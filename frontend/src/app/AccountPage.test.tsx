@@ -11,7 +11,7 @@ import { IssuerClient } from '../accounts/issuer.ts'
 import { CLOCK } from '../accounts/lifetime.ts'
 import { Session } from '../accounts/session.ts'
 import { signInSlice } from '../accounts/signIn.ts'
-import type { Conversation, Link } from '../api.ts'
+import type { Conversation, Key, Link, PersonView, Role, Scope } from '../api.ts'
 import { languagesOffered } from '../language/languageSlice.ts'
 import { FakeSocket } from '../live/fakeSocket.test-support.ts'
 import { takeSecrets } from '../shared/arrival.ts'
@@ -20,6 +20,8 @@ import { AccountPage } from './AccountPage.tsx'
 import { createAccountStore } from './accountStore.ts'
 
 const SECRET = `csl_${'a'.repeat(26)}_${'b'.repeat(26)}`
+const KEY_SECRET = `csk_${'a'.repeat(26)}_${'c'.repeat(26)}`
+const SAM = 'sam'.padEnd(26, 'x')
 const SNAPSHOT = { type: 'snapshot', utterances: [], complete: true, seq: 0 }
 
 const toConversation = (id: string, title: string, role: Conversation['role']): Conversation => ({
@@ -43,6 +45,13 @@ class FakeApi {
     toConversation('two', 'Talk', 'reader'),
   ]
   links: Link[] = []
+  roles: Record<string, Role> = {}
+  keys: Key[] = []
+  isAdministrator = false
+  people: PersonView[] = [
+    { subject: 'me', user: 'u1', email: 'ada@example.com', isAdministrator: true, hasJoined: true },
+    { subject: SAM, user: 'u2', email: 'sam@example.com', hasJoined: true },
+  ]
   languages: string[] | null = null
   guestRole: Link['role'] = 'reader'
   refusal: { path: RegExp; status: number; reason: string } | undefined
@@ -63,10 +72,50 @@ class FakeApi {
       const { status, reason } = this.refusal
       return Response.json({ reason, status, title: '', detail: 'Words.' }, { status })
     }
+    if (method === 'DELETE' && path.startsWith('/keys/')) {
+      this.keys = this.keys.filter(({ keyId }) => path !== `/keys/${keyId}`)
+      return new Response(null, { status: 204 })
+    }
     return Response.json(this.#answer(method, path, body, credential))
   }
 
+  #answerPeople(method: string, path: string, body: unknown): unknown {
+    if (method === 'POST') {
+      const { email, isAdministrator } = body as Required<PersonView>
+      const invited: PersonView = { subject: 'new', user: 'u3', email, isAdministrator }
+      this.people = [...this.people, invited]
+      return invited
+    }
+    if (method === 'PATCH') {
+      const user = decodeURIComponent(path.replace('/people/', ''))
+      const { isBlocked } = body as { isBlocked: boolean }
+      const found = this.people.find((each) => each.user === user)
+      const changed = { ...(found ?? { subject: 's', user }), isBlocked }
+      this.people = this.people.map((each) => (each.user === user ? changed : each))
+      return changed
+    }
+    // A person a page.
+    const at = Number(new URLSearchParams(path.split('?')[1]).get('cursor') ?? 0)
+    const cursor = at + 1 < this.people.length ? { cursor: String(at + 1) } : {}
+    return { people: this.people.slice(at, at + 1), ...cursor }
+  }
+
   #answer(method: string, path: string, body: unknown, credential: string | null): unknown {
+    if (path === '/me') return { subject: 'me', isAdministrator: this.isAdministrator }
+    if (path.startsWith('/people')) return this.#answerPeople(method, path, body)
+    if (path === '/keys' && method === 'GET') return { keys: this.keys }
+    if (path === '/keys') {
+      const { label, scopes } = body as { label: string; scopes: Scope[] }
+      const key: Key = {
+        keyId: 'k1',
+        label,
+        scopes,
+        createdAt: '2026-12-01T10:00:00Z',
+        expiresAt: '2099-03-01T10:00:00Z',
+      }
+      this.keys = [...this.keys, key]
+      return { key, secret: KEY_SECRET }
+    }
     if (path === '/conversations' && method === 'GET') {
       return { conversations: this.conversations, cursor: 'more/1' }
     }
@@ -107,6 +156,12 @@ class FakeApi {
       return { link, secret: SECRET }
     }
     if (path.includes('/links/')) this.links = []
+    const person = /\/people\/(.*)$/.exec(path)?.[1]
+    if (person !== undefined) {
+      const others = Object.entries(this.roles).filter(([subject]) => subject !== person)
+      this.roles = Object.fromEntries(others)
+      if (method === 'PUT') this.roles[person] = (body as { role: Role }).role
+    }
     if (method === 'PATCH') {
       const { title } = body as { title: string }
       this.conversations = this.conversations.map((each) =>
@@ -114,7 +169,7 @@ class FakeApi {
       )
     }
     const found = this.conversations.find((each) => path.includes(`/${each.conversationId}`))
-    return { ...found, links: this.links }
+    return { ...found, links: this.links, people: this.roles }
   }
 }
 
@@ -190,11 +245,11 @@ async function open(address: string, isSignedIn = true) {
   })
   const view = render(
     <Provider store={store}>
-      <AccountPage session={session} storage={storage} />
+      <AccountPage session={session} storage={storage} issuer="https://issuer.example" />
     </Provider>,
   )
   await act(() => session.arrive(answer))
-  return { ...view, store, storage }
+  return { ...view, store, storage, session }
 }
 
 /** Fails where axe finds something; jsdom lays nothing out, so contrast is for browsers. */
@@ -219,6 +274,42 @@ it('asks whoever is not signed in to sign in, and comes back to the same convers
   })
   expect(left[0]).toMatch(/^https:\/\/issuer\.example\/authorize\?/)
   expect(storage.read('sign-in')).toContain('"returnTo":"/#/c/one"')
+})
+
+it('can be used again after the way back from the sign-in', async () => {
+  await open('', false)
+  await user.click(screen.getByRole('button', { name: 'Sign in' }))
+  expect(screen.getByRole('button', { name: 'Sign in' })).toHaveProperty('disabled', true)
+  act(() => {
+    window.dispatchEvent(new Event('pageshow')) // as it was left, from the browser's cache
+  })
+  await user.click(screen.getByRole('button', { name: 'Sign in' }))
+  expect(left).toHaveLength(2)
+})
+
+it('says that nobody can sign in where the browser keeps nothing', async () => {
+  await open('', false)
+  vi.spyOn(Storage.prototype, 'setItem').mockImplementation(() => {
+    throw new DOMException('', 'SecurityError')
+  })
+  await user.click(screen.getByRole('button', { name: 'Sign in' }))
+  expect((await screen.findByRole('alert')).textContent).toMatch(/Allow cookies and site data/)
+  expect(left).toEqual([])
+  expect(screen.getByRole('button', { name: 'Sign in' })).toHaveProperty('disabled', false)
+  vi.restoreAllMocks()
+})
+
+it('shows nothing of one person to the next', async () => {
+  const { session, storage } = await open(`#/c/one/${SECRET}`)
+  await sockets(1)
+  location.hash = '#/'
+  await screen.findByRole('link', { name: 'Stand-up' })
+  await act(() => session.signOut())
+  expect(document.body.textContent).not.toContain('Stand-up')
+  expect(storage.read('link.one')).toBeUndefined()
+  location.hash = '#/c/one'
+  expect(await screen.findByRole('button', { name: 'Sign in' })).toBeTruthy()
+  expect(FakeSocket.all).toHaveLength(1)
 })
 
 it('says why a sign-in was refused', async () => {
@@ -308,6 +399,7 @@ it('makes a link that is shown once, and revokes it', async () => {
   await expectAccessible()
   await user.click(await dialog.findByRole('button', { name: 'Revoke Hall' }))
   expect(await dialog.findByText('There is none.')).toBeTruthy()
+  expect(document.activeElement?.textContent).toBe('Links that work now')
 
   // The next time the dialog is opened, nothing has the secret any more.
   await user.click(dialog.getByRole('button', { name: 'Close' }))
@@ -361,6 +453,18 @@ it.each([
   expect(screen.queryByRole('button', { name: 'Try again' })).toBeNull()
   expect(FakeSocket.all).toEqual([])
   await expectAccessible()
+})
+
+it('lets whoever is signed in go on without a link that has ended', async () => {
+  api.refusal = { path: /tickets/, status: 401, reason: 'link_invalid' }
+  const { storage } = await open(`#/c/one/${SECRET}`)
+  const button = await screen.findByRole('button', { name: 'Open it with your account' })
+  await expectAccessible()
+  api.refusal = undefined
+  await user.click(button)
+  await sockets(1)
+  expect(api.requests.at(-1)?.credential).toBe('Bearer a')
+  expect(storage.read('link.one')).toBeUndefined()
 })
 
 it('lets people try again where that can help', async () => {
@@ -430,4 +534,162 @@ it('explains a link that lost its end', async () => {
   expect(screen.getByRole('heading', { name: 'This link is incomplete.' })).toBeTruthy()
   expect(location.href).not.toContain('csl_')
   expect(api.requests).toEqual([])
+})
+
+it('makes an API key that is shown once, and revokes it', async () => {
+  const { store } = await open('#/account')
+  await user.click(await screen.findByLabelText('speak in them'))
+  expect(screen.getByText('me', { selector: 'code' })).toBeTruthy()
+  await user.type(screen.getByLabelText(/^Label/), ' Stage {Enter}')
+  expect(await screen.findByText(KEY_SECRET)).toBeTruthy()
+  expect(
+    api.requests.find(({ method, path }) => method === 'POST' && path === '/keys')?.body,
+  ).toEqual({ label: 'Stage', scopes: ['read', 'speak'], days: 90 })
+  await expectAccessible()
+  await user.click(await screen.findByRole('button', { name: 'Revoke Stage' }))
+  expect(await screen.findByText('There is none.')).toBeTruthy()
+  expect(document.activeElement?.textContent).toBe('Keys that were made')
+
+  await user.click(screen.getByRole('link', { name: 'Conversations' }))
+  await screen.findByRole('heading', { name: 'Your conversations' })
+  location.hash = '#/account'
+  await screen.findByRole('heading', { name: 'Your account' })
+  expect(document.body.textContent).not.toContain('csk_')
+  await waitFor(() => {
+    expect(JSON.stringify(store.getState())).not.toContain('csk_')
+  })
+  expect(JSON.stringify([localStorage, sessionStorage])).not.toContain('csk_')
+})
+
+it('makes no key that is for nothing', async () => {
+  await open('#/account')
+  await user.click(await screen.findByLabelText('read your conversations'))
+  expect(screen.getByRole('button', { name: 'Make a key' })).toHaveProperty('disabled', true)
+})
+
+it('marks the keys that have ended', async () => {
+  api.keys = [
+    {
+      keyId: 'k0',
+      label: 'Old',
+      scopes: ['read'],
+      createdAt: '2020-01-01T00:00:00Z',
+      expiresAt: '2020-02-01T00:00:00Z',
+    },
+  ]
+  await open('#/account')
+  expect((await screen.findByText('Old')).parentElement?.textContent).toMatch(/Ended .*2020/)
+})
+
+it('shows the way to the people to administrators alone', async () => {
+  await open('')
+  await screen.findByRole('link', { name: 'Stand-up' })
+  expect(screen.queryByRole('link', { name: 'People' })).toBeNull()
+  cleanup()
+  api.isAdministrator = true
+  await open('')
+  const nav = within(screen.getByRole('navigation', { name: 'Pages' }))
+  expect(nav.getByRole('link', { current: 'page' }).textContent).toBe('Conversations')
+  await user.click(await nav.findByRole('link', { name: 'People' }))
+  expect(await screen.findByRole('heading', { name: 'People' })).toBe(document.activeElement)
+})
+
+it('refuses the people’s page to others in words', async () => {
+  api.refusal = { path: /people/, status: 403, reason: 'administrators_only' }
+  await open('#/people')
+  expect(await screen.findByText('Only administrators may do this.')).toBeTruthy()
+})
+
+it('invites people, and blocks and unblocks them', async () => {
+  api.isAdministrator = true
+  await open('#/people')
+  await screen.findByText('ada@example.com')
+  await user.type(screen.getByLabelText('E-mail address of a new person'), 'eve@example.com')
+  await user.click(screen.getByLabelText('may manage people, too'))
+  await user.keyboard('{Enter}')
+  await user.click(screen.getByRole('button', { name: 'Invite' }))
+  expect(
+    await screen.findByText('eve@example.com gets an e-mail with a first password.'),
+  ).toBeTruthy()
+  expect(api.people.at(-1)).toMatchObject({ email: 'eve@example.com', isAdministrator: true })
+  await user.click(screen.getByRole('button', { name: 'Show more' }))
+  const block = await screen.findByRole('button', { name: 'Block sam@example.com' })
+  await expectAccessible()
+  await user.click(block)
+  expect(await screen.findByRole('button', { name: 'Unblock sam@example.com' })).toBe(
+    document.activeElement,
+  )
+  expect(screen.getByText(/^Blocked\./)).toBeTruthy()
+  await user.keyboard('{Enter}')
+  expect(await screen.findByRole('button', { name: 'Block sam@example.com' })).toBeTruthy()
+})
+
+it.each([
+  ['exists', 409, 'This person has an account already.'],
+  ['unavailable', 503, 'The server cannot do this at the moment.'],
+])('says why nobody was invited: %s', async (reason, status, words) => {
+  await open('#/people')
+  api.refusal = { path: /^POST .people/, status, reason }
+  await user.type(await screen.findByLabelText('E-mail address of a new person'), 'a@b.org{Enter}')
+  expect(await screen.findByText(words)).toBeTruthy()
+})
+
+it('says that a person does not exist any more', async () => {
+  await open('#/people')
+  api.refusal = { path: /^PATCH/, status: 404, reason: 'not_found' }
+  await user.click(await screen.findByRole('button', { name: 'Block ada@example.com' }))
+  expect(await screen.findByText('There is no such person any more.')).toBeTruthy()
+})
+
+it('says where people are managed elsewhere, and blocks them here', async () => {
+  api.isAdministrator = true
+  api.refusal = { path: /^GET .people/, status: 404, reason: 'people_elsewhere' }
+  await open('#/people')
+  expect(await screen.findByText('issuer.example')).toBeTruthy()
+  await expectAccessible()
+  await user.type(screen.getByLabelText(/^The person’s subject/), 'auth0|7/x')
+  await user.click(screen.getByRole('button', { name: 'Block' }))
+  expect(await screen.findByText('auth0|7/x is blocked.')).toBeTruthy()
+  expect(api.requests.find(({ method }) => method === 'PATCH')).toMatchObject({
+    path: '/people/auth0%7C7%2Fx',
+    body: { isBlocked: true },
+  })
+  await user.click(screen.getByRole('button', { name: 'Unblock' }))
+  expect(await screen.findByText('auth0|7/x is not blocked any more.')).toBeTruthy()
+})
+
+it('gives roles by id, changes them, and takes them away', async () => {
+  await open('#/c/one')
+  await user.click(await screen.findByRole('button', { name: 'Share' }))
+  const dialog = within(await screen.findByRole('dialog'))
+  await user.type(await dialog.findByLabelText('Id of a person'), SAM)
+  await user.selectOptions(dialog.getByLabelText('Role'), 'speaker')
+  await user.click(dialog.getByRole('button', { name: 'Give the role' }))
+  const role = await dialog.findByLabelText(`Role of ${SAM}`)
+  expect(dialog.getByText(`${SAM} has the role.`)).toBeTruthy()
+  expect(role).toHaveProperty('value', 'speaker')
+  await expectAccessible()
+  await user.selectOptions(role, 'reader')
+  await waitFor(() => {
+    expect(api.roles).toEqual({ [SAM]: 'reader' })
+  })
+  await user.click(dialog.getByRole('button', { name: `Remove ${SAM}` }))
+  expect(await dialog.findByText('Nobody but you.')).toBeTruthy()
+  expect(document.activeElement?.textContent).toBe('People with a role')
+  // Who is no administrator may not know whose address it is.
+  expect(api.requests.some(({ path }) => path.startsWith('/people'))).toBe(false)
+})
+
+it('lets administrators give roles by e-mail address', async () => {
+  api.isAdministrator = true
+  await open('#/c/one')
+  await user.click(await screen.findByRole('button', { name: 'Share' }))
+  const dialog = within(await screen.findByRole('dialog'))
+  const field = await dialog.findByLabelText('E-mail address or id of a person')
+  await user.type(field, 'nobody@example.com{Enter}')
+  expect(await dialog.findByText('Nobody here has this e-mail address.')).toBeTruthy()
+  await user.clear(field)
+  await user.type(field, 'Sam@Example.com{Enter}') // on the second page of people
+  expect(await dialog.findByText('Sam@Example.com has the role.')).toBeTruthy()
+  expect(api.roles).toEqual({ [SAM]: 'reader' })
 })

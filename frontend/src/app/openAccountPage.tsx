@@ -79,7 +79,7 @@ export function openAccountPage(root: Root, { access, clockSkew, answer, storage
   root.render(
     <StrictMode>
       <Provider store={store}>
-        <AccountPage session={session} storage={storage} />
+        <AccountPage session={session} storage={storage} issuer={access.issuer} />
       </Provider>
     </StrictMode>,
   )

@@ -6,13 +6,15 @@ import styles from './CopyLink.module.css'
 const CONFIRMATION = 2_500
 
 interface Props {
+  /** What is copied. */
+  what?: string
   address: string
   /** What the link is for, as a part of the button's name. */
   purpose?: string
 }
 
 /** Copies a link to the clipboard. Where that is forbidden, shows it. */
-export function CopyLink({ address, purpose = 'for listeners' }: Props) {
+export function CopyLink({ what = 'Link', address, purpose = 'for listeners' }: Props) {
   const [copied, setCopied] = useState(false)
 
   useEffect(() => {
@@ -30,7 +32,7 @@ export function CopyLink({ address, purpose = 'for listeners' }: Props) {
       await navigator.clipboard.writeText(address)
       setCopied(true)
     } catch {
-      window.prompt(`Copy this link ${purpose}:`, address)
+      window.prompt(`Copy this ${what.toLowerCase()} ${purpose}:`, address)
     }
   }
 
@@ -38,10 +40,11 @@ export function CopyLink({ address, purpose = 'for listeners' }: Props) {
     <button type="button" className="button" onClick={() => void copy()}>
       <span aria-live="polite">
         {copied ? (
-          'Link copied'
+          `${what} copied`
         ) : (
           <>
-            Copy link<span className={styles.purpose}> {purpose}</span>
+            Copy {what.toLowerCase()}
+            <span className={styles.purpose}> {purpose}</span>
           </>
         )}
       </span>
