@@ -4,6 +4,7 @@
     refresh tokens        are rotated: each use returns a new one, and the old one ends soon after
     disabled people       get no new tokens
     `/oauth2/revoke`      ends a refresh token
+    the browser's session a second sign-in asks for no password, until `/logout`
 
 This module imports nothing of the tree, because it runs in the emulator's process. It replaces
 private functions of ministack, whose version is pinned. `test_emulator_sign_in.py` among the
@@ -13,15 +14,23 @@ integration tests checks every feature that the demo relies on.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 #: How long a refresh token lasts after it was used, seconds: a client may have lost the answer.
 #: Cognito allows up to 60.
 GRACE_SECONDS = 30.0
 REVOKE_PATH = "/oauth2/revoke"
+#: Paths on which a browser is: the session is read and written there.
+SESSION_PATHS = ("/login", "/logout")
+#: How long a browser's session lasts, seconds; so it is with Cognito.
+SESSION_SECONDS = 3_600
+SESSION_COOKIE = "cognito"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,7 +50,9 @@ def with_sign_in(application: Application, load: Callable[[], Any]) -> Applicati
 
     async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal cognito
-        is_ours = scope["type"] == "http" and scope["path"].startswith("/oauth2/")
+        is_ours = scope["type"] == "http" and (
+            scope["path"].startswith("/oauth2/") or scope["path"] in SESSION_PATHS
+        )
         if is_ours and cognito is None:
             cognito = load()
             mend(cognito)
@@ -74,6 +85,10 @@ def mend(cognito: Any) -> None:
     """Replace the functions of ministack's module `cognito` that lack something."""
     cognito._fake_token = with_groups(cognito, cognito._fake_token)
     cognito._oauth2_token = with_rotation(cognito, cognito._oauth2_token)
+    sessions = BrowserSessions(cognito)
+    cognito.handle_login_submit = sessions.after_login(cognito.handle_login_submit)
+    cognito.handle_oauth2_authorize = sessions.before_form(cognito.handle_oauth2_authorize)
+    cognito.handle_logout = sessions.until_logout(cognito.handle_logout)
 
 
 def with_groups(cognito: Any, make_token: Callable[..., str]) -> Callable[..., str]:
@@ -125,6 +140,89 @@ def with_rotation(cognito: Any, exchange: Callable[..., Response]) -> Callable[.
         return _answer(200, json.loads(answer) | {"refresh_token": fresh})
 
     return exchange_and_rotate
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    pool_id: str
+    username: str
+    ends_at: float
+
+
+class BrowserSessions:
+    """The sessions of browsers at the pool's pages: a cookie stands for a password for an hour."""
+
+    def __init__(self, cognito: Any) -> None:
+        self._cognito = cognito
+        self._sessions: dict[str, _Session] = {}
+
+    def after_login(self, login: Callable[..., Response]) -> Callable[..., Response]:
+        """Return the handler of the form, which begins a session where the password was right."""
+
+        def handle(*request: Any) -> Response:
+            status, fields, body = login(*request)
+            query = parse_qs(urlsplit(fields.get("Location", "")).query)
+            issued = self._cognito._authorization_codes.get(query.get("code", [""])[0])
+            if issued is None:
+                return status, fields, body
+            now, token = time.time(), secrets.token_urlsafe(32)
+            valid = {key: each for key, each in self._sessions.items() if each.ends_at > now}
+            new = _Session(issued["pool_id"], issued["username"], now + SESSION_SECONDS)
+            self._sessions = valid | {token: new}
+            return status, fields | _set_cookie(token, SESSION_SECONDS), body
+
+        return handle
+
+    def before_form(self, authorize: Callable[..., Response]) -> Callable[..., Response]:
+        """Return the handler of `/oauth2/authorize`, which shows no form during a session."""
+
+        def handle(
+            method: str, path: str, headers: Mapping[str, str], query: Mapping[str, Any]
+        ) -> Response:
+            answer = authorize(method, path, headers, query)
+            session = self._sessions.get(_read_cookie(headers))
+            # Any other answer refuses the request.
+            if answer[0] != 200 or session is None or session.ends_at <= time.time():  # noqa: PLR2004 - HTTP's
+                return answer
+            read = self._cognito._qp
+            pool_id = self._cognito._find_pool_by_client_id(read(query, "client_id"))[0]
+            user = _find_user(self._cognito, pool_id, session.username)
+            if pool_id != session.pool_id or not user or not user.get("Enabled", True):
+                return answer
+            redirect: Response = self._cognito._issue_auth_code_redirect(
+                *(read(query, "client_id"), pool_id, read(query, "redirect_uri")),
+                *(read(query, "scope"), session.username, read(query, "nonce")),
+                *(read(query, "code_challenge"), read(query, "code_challenge_method")),
+                read(query, "state"),
+            )
+            return redirect
+
+        return handle
+
+    def until_logout(self, logout: Callable[..., Response]) -> Callable[..., Response]:
+        """Return the handler of `/logout`, which ends the session."""
+
+        def handle(method: str, path: str, headers: Mapping[str, str], query: Any) -> Response:
+            status, fields, body = logout(method, path, headers, query)
+            if status != 302:  # noqa: PLR2004 - HTTP's
+                return status, fields, body
+            self._sessions.pop(_read_cookie(headers), None)
+            return status, fields | _set_cookie("", 0), body
+
+        return handle
+
+
+def _set_cookie(token: str, seconds: int) -> dict[str, str]:
+    rest = f"Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax"
+    return {"Set-Cookie": f"{SESSION_COOKIE}={token}; {rest}"}
+
+
+def _read_cookie(headers: Mapping[str, str]) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
 
 
 def answer_revocation(cognito: Any, body: bytes) -> Response:

@@ -255,6 +255,25 @@ async def test_the_end_of_a_session_leads_back_to_the_page_alone(cloud: Accounts
             assert answer.status == status
 
 
+async def test_a_browser_signs_in_again_without_a_password_until_the_session_ends(
+    cloud: AccountsCloud,
+) -> None:
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address in numbers
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+        way = await SignIn.at(cloud.url, browser)
+        await way.submit(await way.open_form(), *first(cloud))
+        silent = await way.open_form()
+        tokens = (await way.exchange(way.code_of(silent))).document
+        assert cloud.verify(tokens["access_token"])
+        async with browser.get(
+            way.access["logoutEndpoint"],
+            params={"client_id": way.client_id, "logout_uri": f"{cloud.url}/"},
+            allow_redirects=False,
+        ):
+            pass
+        assert (await way.open_form()).status == 200
+
+
 # --- refresh tokens -------------------------------------------------------------------------
 
 

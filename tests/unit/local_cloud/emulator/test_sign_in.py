@@ -14,6 +14,8 @@ from local_cloud.emulator import sign_in
 
 pytestmark = pytest.mark.unit
 
+RIGHT = "right"
+
 
 class Cognito:
     """The part of ministack's module that is used."""
@@ -23,6 +25,37 @@ class Cognito:
         self._revoked_tokens: set[str] = set()
         self.users: dict[str, dict[str, Any]] = {"ada": {"_groups": ["admins"]}}
         self.made = 0
+        self._authorization_codes: dict[str, dict[str, Any]] = {}
+
+    def handle_login_submit(self, *request: Any) -> sign_in.Response:
+        form = sign_in.read_form(request[3])
+        if form.get("password") != RIGHT:
+            return 200, {}, b"the form"
+        return self._issue_auth_code_redirect("page", "pool", "back", "", form["username"])
+
+    def handle_oauth2_authorize(self, *request: Any) -> sign_in.Response:
+        return (200 if request[3]["client_id"] == "page" else 400), {}, b"the form"
+
+    def handle_logout(self, *request: Any) -> sign_in.Response:
+        return (302 if request[3]["logout_uri"] == "back" else 400), {}, b""
+
+    def _issue_auth_code_redirect(
+        self, client: str, pool: str, redirect: str, _scope: str, username: str, *_rest: str
+    ) -> sign_in.Response:
+        self.made += 1
+        code = f"code-{self.made}"
+        self._authorization_codes[code] = {
+            "client_id": client,
+            "pool_id": pool,
+            "username": username,
+        }
+        return 302, {"Location": f"{redirect}?code={code}"}, b""
+
+    def _find_pool_by_client_id(self, _client: str) -> tuple[str, Any, Any]:
+        return "pool", {}, {}
+
+    def _qp(self, query: dict[str, str], name: str) -> str:
+        return query.get(name, "")
 
     def _fake_token(self, _sub: str, _pool: str, _client: str, token_type: str, **more: Any) -> str:
         self.made += 1
@@ -137,3 +170,61 @@ async def test_the_module_is_loaded_by_the_first_request_for_tokens_only(cognito
     assert loaded == [1]
     assert passed == ["", "/", "/oauth2/token"]
     assert sent[0]["status"] == 200
+
+
+def log_in(cognito: Cognito, *, typed: str = RIGHT) -> sign_in.Response:
+    body = urlencode({"username": "ada", "password": typed}).encode()
+    return cognito.handle_login_submit("POST", "/login", {}, body, {})
+
+
+def authorize(cognito: Cognito, cookie: str, *, client: str = "page") -> sign_in.Response:
+    query = {"client_id": client, "redirect_uri": "back"}
+    return cognito.handle_oauth2_authorize("GET", "/oauth2/authorize", {"cookie": cookie}, query)
+
+
+def cookie_of(answer: sign_in.Response) -> str:
+    return answer[1]["Set-Cookie"].partition(";")[0]
+
+
+def test_a_browser_that_has_signed_in_is_asked_for_no_password(cognito: Cognito) -> None:
+    answer = log_in(cognito)
+    assert {"HttpOnly", "SameSite=Lax"} < set(answer[1]["Set-Cookie"].split("; "))
+    status, fields, _ = authorize(cognito, cookie_of(answer))
+    assert status == 302
+    code = fields["Location"].partition("code=")[2]
+    assert cognito._authorization_codes[code]["username"] == "ada"
+    assert authorize(cognito, cookie_of(answer), client="other")[0] == 400
+
+
+@pytest.mark.parametrize("cookie", ["", "cognito=", "cognito=guessed", "cognito=\x00;;=="])
+def test_a_browser_without_a_session_sees_the_form(cognito: Cognito, cookie: str) -> None:
+    log_in(cognito)
+    assert authorize(cognito, cookie)[0] == 200
+
+
+def test_a_wrong_password_begins_no_session(cognito: Cognito) -> None:
+    assert "Set-Cookie" not in log_in(cognito, typed="wrong")[1]
+
+
+def test_a_session_ends_with_logout_and_after_its_time(
+    cognito: Cognito, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = cookie_of(log_in(cognito))
+    for address, remains in (("elsewhere", True), ("back", False)):
+        answer = cognito.handle_logout(
+            "GET", "/logout", {"cookie": cookie}, {"logout_uri": address}
+        )
+        assert ("Set-Cookie" in answer[1]) is not remains
+        assert (authorize(cognito, cookie)[0] == 302) is remains
+    cookie = cookie_of(log_in(cognito))
+    late = time.time() + sign_in.SESSION_SECONDS
+    monkeypatch.setattr(time, "time", lambda: late)
+    assert authorize(cognito, cookie)[0] == 200
+
+
+def test_a_disabled_person_has_no_session(cognito: Cognito) -> None:
+    cookie = cookie_of(log_in(cognito))
+    cognito.users["ada"]["Enabled"] = False
+    assert authorize(cognito, cookie)[0] == 200
+    del cognito.users["ada"]
+    assert authorize(cognito, cookie)[0] == 200
