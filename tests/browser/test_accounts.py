@@ -6,10 +6,10 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
-from tests.support.browser import chromium, finals, visitor
-from tests.support.fake_accounts import FakeAccounts, fake_accounts
+from tests.support.browser import chromium, finals, find_barriers, visitor
+from tests.support.fake_accounts import SAM, FakeAccounts, fake_accounts
 
 pytestmark = pytest.mark.browser
 
@@ -175,3 +175,80 @@ async def test_an_outage_of_the_service_gets_no_new_tickets(accounts: FakeAccoun
             accounts.service.reachable = True
             await expect(guest.get_by_role("status", name="Connection")).to_have_text("Live")
             assert accounts.guest_tickets == 1
+
+
+async def test_keys_people_and_roles_are_managed_on_the_page(accounts: FakeAccounts) -> None:
+    async with chromium() as browser, visitor(browser, accounts.url) as page:
+        await sign_in(page)
+        await page.get_by_role("link", name="Account").click()
+        await expect(page.get_by_role("heading", name="Your account")).to_be_focused()
+        await page.get_by_label("Label, for you to know it by").fill("The stage")
+        await page.keyboard.press("Enter")
+        secret = page.get_by_text(re.compile("^csk_"))
+        await expect(secret).to_be_visible()
+        text = await secret.inner_text()
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.get_by_role("button", name="Copy key").click()
+        await expect(page.get_by_role("button", name="Key copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == text
+        await page.get_by_role("button", name="Revoke The stage").press("Enter")
+        await expect(page.get_by_role("heading", name="Keys that were made")).to_be_focused()
+        assert accounts.keys == ()
+
+        await page.get_by_role("link", name="People").click()
+        await page.get_by_label("E-mail address of a new person").fill("eve@example.com")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Block eve@example.com").press("Enter")
+        await expect(page.get_by_role("button", name="Unblock eve@example.com")).to_be_focused()
+        assert accounts.people["eve"].is_blocked
+        assert text not in await page.content()
+
+        await page.get_by_role("link", name="Conversations").click()
+        await create(page, "Stand-up")
+        await page.get_by_role("button", name="Share").click()
+        await page.get_by_label("E-mail address or id of a person").fill("sam@example.com")
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Role of sam@example.com").select_option("speaker")
+        [conversation] = accounts.conversations
+        await expect(page.get_by_text("sam@example.com has the role.")).to_be_visible()
+        assert accounts.conversations[conversation].people == {SAM: "speaker"}
+
+
+async def show_all(page: Page) -> AsyncIterator[Locator]:
+    """Show one view of the page after the other, with what is in it at most."""
+    await sign_in(page)
+    yield page.get_by_role("main")
+    await page.get_by_role("link", name="Account").click()
+    await page.get_by_label("Label, for you to know it by").fill("The stage")
+    await page.get_by_role("button", name="Make a key").click()
+    await expect(page.get_by_role("button", name="Revoke The stage")).to_be_visible()
+    yield page.get_by_role("main")
+    await page.get_by_role("link", name="People").click()
+    await expect(page.get_by_role("button", name="Block sam@example.com")).to_be_visible()
+    yield page.get_by_role("main")
+    await page.get_by_role("link", name="Conversations").click()
+    await create(page, "Stand-up")
+    await page.get_by_role("button", name="Share").click()
+    await page.get_by_role("button", name="Make a link").click()
+    await page.get_by_label("E-mail address or id of a person").fill(SAM)
+    await page.get_by_role("button", name="Give the role").click()
+    await expect(page.get_by_role("button", name="Remove sam@example.com")).to_be_visible()
+    yield page.get_by_role("dialog")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, False), (1_000, True)])
+async def test_no_view_has_a_barrier_or_has_to_be_scrolled_sideways(
+    accounts: FakeAccounts, width: int, *, dark: bool
+) -> None:
+    async with (
+        chromium() as browser,
+        visitor(browser, accounts.url, width=width, dark=dark) as page,
+    ):
+        views = 0
+        async for view in show_all(page):
+            views += 1
+            assert await find_barriers(page) == []
+            sizes = "(element) => [element.scrollWidth - element.clientWidth,"
+            sizes += " document.documentElement.scrollWidth - innerWidth]"
+            assert max(await view.evaluate(sizes)) <= 0
+        assert views == 4

@@ -56,6 +56,18 @@ async def test_at_360_px_the_choice_needs_no_scrolling_sideways(fake_site: FakeS
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+async def test_the_state_has_room_beside_a_choice_of_languages(fake_site: FakeService) -> None:
+    fake_site.languages["recognition"] = sorted(EMBEDDED_LANGUAGES["moonshine"])
+    fake_site.languages["note"] = "English only, recognised on this server by a small model"
+    async with chromium() as browser, visitor(browser, fake_site.url) as page:
+        state = page.get_by_role("status", name="Microphone").locator("..")
+        for width in (360, 768, 1_000, 1_280, 1_440):
+            await page.set_viewport_size({"width": width, "height": 720})
+            box = await state.bounding_box()
+            assert box is not None
+            assert box["height"] < 60, width  # three lines of 19 px
+
+
 async def test_there_is_no_choice_of_one_language(fake_site: FakeService) -> None:
     async with chromium() as browser, visitor(browser, fake_site.url) as page:
         await page.get_by_role("button", name="Start").click()

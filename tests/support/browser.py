@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    async_playwright,
+)
 
 from tests.support.recordings import flite, wav
 from tests.support.recordings import silence as quiet
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -59,13 +68,9 @@ async def chromium(
         allow: answer the question for the microphone with yes, otherwise with no.
         flags: further switches of Chromium.
     """
-    arguments = [*FLAGS, *flags]
-    arguments.append("--use-fake-device-for-media-stream" if connected else "--disable-audio-input")
-    arguments.append("--use-fake-ui-for-media-stream" if allow else "--deny-permission-prompts")
+    arguments = [*_arguments(connected=connected, allow=allow), *flags]
     if microphone is not None:
         arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--no-sandbox")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), headless=True, args=arguments
@@ -74,6 +79,38 @@ async def chromium(
             yield browser
         finally:
             await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def profile(folder: Path) -> AsyncIterator[BrowserContext]:
+    """Start Debian's Chromium as a person has it: with a history, in a folder that stays."""
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            folder,
+            executable_path=shutil.which("chromium"),
+            headless=True,
+            args=_arguments(),
+            locale="en-GB",
+        )
+        try:
+            yield context
+        finally:
+            await context.close()
+
+
+def visited(folder: Path) -> list[str]:
+    """Return the addresses in the history of a profile whose browser is closed."""
+    with contextlib.closing(sqlite3.connect(folder / "Default" / "History")) as history:
+        return [str(url) for (url,) in history.execute("SELECT url FROM urls ORDER BY id")]
+
+
+def _arguments(*, connected: bool = True, allow: bool = True) -> list[str]:
+    arguments = [*FLAGS]
+    arguments.append("--use-fake-device-for-media-stream" if connected else "--disable-audio-input")
+    arguments.append("--use-fake-ui-for-media-stream" if allow else "--deny-permission-prompts")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")
+    return arguments
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +159,17 @@ def finals(page: Page) -> Locator:
 def drafts(page: Page) -> Locator:
     """Return the texts of what is still being spoken."""
     return page.locator("[data-state=draft] > p:last-child")
+
+
+async def find_barriers(page: Page) -> list[str]:
+    """Return what axe-core finds on a page as it is shown now: rules, and where."""
+    await page.evaluate(AXE.read_text(encoding="utf-8"))
+    result = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{violation['id']}: {node['html']}"
+        for violation in result["violations"]
+        for node in violation["nodes"]
+    ]
 
 
 async def open_microphones(page: Page) -> int:

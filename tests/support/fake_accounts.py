@@ -1,7 +1,7 @@
 """A fake issuer and API of accounts beside the fake service, at the page's address.
 
 The issuer signs everybody in at once, checks PKCE, and rotates refresh tokens. The API keeps
-conversations and links in memory. Sockets need a ticket, as at the real service.
+conversations, links, keys and people in memory. Sockets need a ticket, as at the real service.
 """
 
 from __future__ import annotations
@@ -20,16 +20,27 @@ from typing import Any
 from aiohttp import web
 
 from access.messages import (
+    KEY_DAYS,
     ROOT,
     AccountAccess,
+    ChangedPerson,
     Conversation,
     ConversationPage,
+    Invitation,
     IssuedTicket,
+    Key,
+    KeyList,
+    KeyWithSecret,
     Link,
     LinkWithSecret,
+    Me,
     NewConversation,
+    NewKey,
     NewLink,
+    NewRole,
     NewTicket,
+    PeoplePage,
+    PersonView,
     Problem,
 )
 from access.records import Role
@@ -39,6 +50,9 @@ from transcripts.models import Model
 from transcripts.protocol import ErrorCode
 
 LIFETIME = timedelta(hours=1)
+#: The person who signs in, an administrator, and somebody else.
+ADA = "ada".ljust(26, "a")
+SAM = "sam".ljust(26, "s")
 
 
 @dataclass(slots=True)
@@ -59,6 +73,15 @@ class FakeAccounts:
     secrets: dict[str, tuple[str, Link]] = field(default_factory=dict)
     #: Tickets that open sockets, with their actions.
     tickets: dict[str, str] = field(default_factory=dict)
+    keys: tuple[Key, ...] = ()
+    people: dict[str, PersonView] = field(
+        default_factory=lambda: {
+            name: PersonView(
+                subject=subject, user=name, email=f"{name}@example.com", has_joined=True
+            )
+            for name, subject in (("ada", ADA), ("sam", SAM))
+        }
+    )
     #: How many tickets were issued to guests.
     guest_tickets: int = 0
 
@@ -151,6 +174,7 @@ class FakeAccounts:
             role=Role.OWNER,
             created_at=datetime.now(UTC),
             version=1,
+            people={},
             links=(),
         )
         self.conversations[created.conversation_id] = created
@@ -175,7 +199,7 @@ class FakeAccounts:
             created_at=now,
             expires_at=now + timedelta(days=wanted.days),
         )
-        self._set_links(conversation, (*(conversation.links or ()), link))
+        self._change(conversation, links=(*(conversation.links or ()), link))
         self.secrets[str(secret)] = (conversation.conversation_id, link)
         return _json(LinkWithSecret(link=link, secret=str(secret)), status=201)
 
@@ -183,9 +207,9 @@ class FakeAccounts:
         """Revoke a link, and end the sockets of those who read."""
         self._require_person(request)
         conversation, link_id = self._find(request), request.match_info["link"]
-        self._set_links(
+        self._change(
             conversation,
-            tuple(each for each in conversation.links or () if each.link_id != link_id),
+            links=tuple(each for each in conversation.links or () if each.link_id != link_id),
         )
         self.secrets = {
             secret: (of, link)
@@ -194,6 +218,77 @@ class FakeAccounts:
         }
         await self.service.refuse_viewers(ErrorCode.ACCESS_REVOKED)
         return _json(self.conversations[conversation.conversation_id])
+
+    async def give_role(self, request: web.Request) -> web.Response:
+        """Give a person a role."""
+        self._require_person(request)
+        conversation, subject = self._find(request), request.match_info["subject"]
+        role = Role(NewRole.model_validate(await request.json()).role)
+        self._change(conversation, people={**(conversation.people or {}), subject: role})
+        return _json(self._find(request))
+
+    async def remove_person(self, request: web.Request) -> web.Response:
+        """Take a person's role away."""
+        self._require_person(request)
+        conversation, subject = self._find(request), request.match_info["subject"]
+        others = {
+            each: role for each, role in (conversation.people or {}).items() if each != subject
+        }
+        self._change(conversation, people=others)
+        return _json(self._find(request))
+
+    async def describe(self, request: web.Request) -> web.Response:
+        """Say who is signed in."""
+        self._require_person(request)
+        return _json(Me(subject=ADA, is_administrator=True))
+
+    async def list_keys(self, request: web.Request) -> web.Response:
+        """List the API keys."""
+        self._require_person(request)
+        return _json(KeyList(keys=self.keys))
+
+    async def add_key(self, request: web.Request) -> web.Response:
+        """Make an API key."""
+        self._require_person(request)
+        wanted = NewKey.model_validate(await request.json())
+        secret, now = make_secret("csk"), datetime.now(UTC)
+        key = Key(
+            key_id=secret.id,
+            label=wanted.label,
+            scopes=wanted.scopes,
+            created_at=now,
+            expires_at=now + timedelta(days=KEY_DAYS),
+        )
+        self.keys = (*self.keys, key)
+        return _json(KeyWithSecret(key=key, secret=str(secret)), status=201)
+
+    async def remove_key(self, request: web.Request) -> web.Response:
+        """Revoke an API key."""
+        self._require_person(request)
+        self.keys = tuple(key for key in self.keys if key.key_id != request.match_info["key"])
+        return web.Response(status=204)
+
+    async def list_people(self, request: web.Request) -> web.Response:
+        """List the people."""
+        self._require_person(request)
+        return _json(PeoplePage(people=tuple(self.people.values())))
+
+    async def invite(self, request: web.Request) -> web.Response:
+        """Add a person."""
+        self._require_person(request)
+        email = Invitation.model_validate(await request.json()).email
+        user = email.partition("@")[0]
+        self.people[user] = PersonView(subject=make_id(), user=user, email=email)
+        return _json(self.people[user], status=201)
+
+    async def change_person(self, request: web.Request) -> web.Response:
+        """Block a person, or let them in again."""
+        self._require_person(request)
+        user = request.match_info["user"]
+        wanted = ChangedPerson.model_validate(await request.json())
+        changed = self.people[user].model_copy(update={"is_blocked": wanted.is_blocked})
+        self.people[user] = changed
+        return _json(changed)
 
     async def issue_ticket(self, request: web.Request) -> web.Response:
         """Issue a ticket to the person, or to a guest with a link."""
@@ -263,9 +358,9 @@ class FakeAccounts:
             raise _refusal(404, "not_found")
         return found
 
-    def _set_links(self, conversation: Conversation, links: tuple[Link, ...]) -> None:
+    def _change(self, conversation: Conversation, **changes: object) -> None:
         self.conversations[conversation.conversation_id] = conversation.model_copy(
-            update={"links": links, "version": conversation.version + 1}
+            update=changes | {"version": conversation.version + 1}
         )
 
 
@@ -308,7 +403,16 @@ async def fake_accounts() -> AsyncIterator[FakeAccounts]:
     routes.add_get(f"{ROOT}/conversations/{{id}}", site.get)
     routes.add_post(f"{ROOT}/conversations/{{id}}/links", site.share)
     routes.add_delete(f"{ROOT}/conversations/{{id}}/links/{{link}}", site.revoke_link)
+    routes.add_put(f"{ROOT}/conversations/{{id}}/people/{{subject}}", site.give_role)
+    routes.add_delete(f"{ROOT}/conversations/{{id}}/people/{{subject}}", site.remove_person)
     routes.add_post(f"{ROOT}/tickets", site.issue_ticket)
+    routes.add_get(f"{ROOT}/me", site.describe)
+    routes.add_get(f"{ROOT}/keys", site.list_keys)
+    routes.add_post(f"{ROOT}/keys", site.add_key)
+    routes.add_delete(f"{ROOT}/keys/{{key}}", site.remove_key)
+    routes.add_get(f"{ROOT}/people", site.list_people)
+    routes.add_post(f"{ROOT}/people", site.invite)
+    routes.add_patch(f"{ROOT}/people/{{user}}", site.change_person)
     routes.add_get("/api/stt/ticket", site.check_ticket)
     routes.add_get("/api/stt/connect", site.connect)
     routes.add_get("/api/stt/transcribe", site.transcribe)

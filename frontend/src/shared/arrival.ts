@@ -1,6 +1,8 @@
 /**
  * What the page was opened with. Secrets leave the address before anything else happens, so neither
- * the browser's history, nor a screenshot, nor a copied address has them.
+ * the tab's way back, nor a screenshot, nor a copied address has them. The list of visited pages
+ * that a browser keeps does have the address of a share link: Chromium notes it when it is opened,
+ * and no page can change that.
  *
  *     #/c/ID            a conversation
  *     #/c/ID/csl_...    a share link; its secret moves to the tab's storage
