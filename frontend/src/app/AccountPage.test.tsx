@@ -4,6 +4,7 @@ import { webcrypto } from 'node:crypto'
 import { act, cleanup, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'
+import { Fragment, StrictMode } from 'react'
 import { Provider } from 'react-redux'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 
@@ -206,7 +207,7 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
-async function open(address: string, isSignedIn = true) {
+async function open(address: string, isSignedIn = true, isStrict = false) {
   history.replaceState(null, '', `/${address}`)
   const storage = openTabStorage()
   if (isSignedIn) storage.write('refresh', 'r')
@@ -243,10 +244,13 @@ async function open(address: string, isSignedIn = true) {
     origin: location.origin,
     caller: { bearer: () => session.bearer(), renew: () => session.renew() },
   })
+  const Mode = isStrict ? StrictMode : Fragment
   const view = render(
-    <Provider store={store}>
-      <AccountPage session={session} storage={storage} issuer="https://issuer.example" />
-    </Provider>,
+    <Mode>
+      <Provider store={store}>
+        <AccountPage session={session} storage={storage} issuer="https://issuer.example" />
+      </Provider>
+    </Mode>,
   )
   await act(() => session.arrive(answer))
   return { ...view, store, storage, session }
@@ -527,6 +531,18 @@ it('leaves nothing of a conversation behind on the way to the next one', async (
     FakeSocket.last.receive(SNAPSHOT)
   })
   expect(screen.queryByText('only here')).toBeNull()
+})
+
+it('asks once and opens one socket where React runs effects twice', async () => {
+  const { unmount } = await open('#/c/one', true, true)
+  await sockets(1)
+  expect(api.requests.filter(({ path }) => path === '/tickets')).toHaveLength(1)
+  act(() => {
+    FakeSocket.last.receive(SNAPSHOT)
+  })
+  expect(FakeSocket.all.map(({ closed }) => closed)).toEqual([false])
+  unmount()
+  expect(FakeSocket.last.closed).toBe(true)
 })
 
 it('explains a link that lost its end', async () => {

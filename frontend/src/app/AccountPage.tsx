@@ -139,7 +139,8 @@ function SignInEnded({
   return (
     <div className={styles.banner}>
       <p role="alert">
-        <strong>Your sign-in has ended.</strong> What is open goes on. Sign in again for the rest.
+        <strong>Your sign-in has ended.</strong> What is open goes on; signing in again interrupts
+        it.
       </p>
       <SignInButton className="button" label="Sign in again" onSignIn={onSignIn} />
       <RefusalNotice problem={problem} />
