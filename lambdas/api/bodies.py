@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from lambdas.api.problems import ProblemError
 
-#: The longest body, characters.
+#: The longest body, bytes.
 MOST_BYTES: Final = 16_384
 _JSON: Final = "application/json"
 
@@ -25,7 +25,8 @@ def refuse_body(event: Mapping[str, Any]) -> ProblemError | None:
     body = event.get("body")
     if not body:
         return None
-    if len(body) > MOST_BYTES:
+    is_encoded = bool(event.get("isBase64Encoded"))
+    if _count_bytes(body, is_encoded=is_encoded) > MOST_BYTES:
         return ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_long", f"At most {MOST_BYTES} bytes."
         )
@@ -33,7 +34,15 @@ def refuse_body(event: Mapping[str, Any]) -> ProblemError | None:
     if kind.partition(";")[0].strip().lower() != _JSON:
         return ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "invalid", f"Send JSON, as {_JSON}.")
     try:
-        json.loads(base64.b64decode(body) if event.get("isBase64Encoded") else body)
+        # As text: from bytes Python also reads UTF-16 and surrogates, which Powertools does not.
+        json.loads(base64.b64decode(body).decode() if is_encoded else body)
     except (ValueError, RecursionError):
         return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "The body is no JSON.")
     return None
+
+
+def _count_bytes(body: str, *, is_encoded: bool) -> int:
+    """Return the length of a body, which is not decoded for that."""
+    if is_encoded:
+        return 3 * len(body) // 4 - body[-2:].count("=")
+    return len(body.encode(errors="surrogatepass"))

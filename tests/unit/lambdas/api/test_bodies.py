@@ -16,6 +16,10 @@ def request(body: str | None, kind: str = "application/json", **more: Any) -> di
     return {"headers": {"content-type": kind}, "body": body, **more}
 
 
+def encoded(body: str, charset: str = "utf-8") -> str:
+    return base64.b64encode(body.encode(charset, errors="surrogatepass")).decode()
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -24,6 +28,8 @@ def request(body: str | None, kind: str = "application/json", **more: Any) -> di
         {"headers": {}},
         request('{"title": "ä"}', "Application/JSON; charset=utf-8"),
         request(base64.b64encode(b'{"title": "a"}').decode(), isBase64Encoded=True),
+        request(f'"{"a" * (MOST_BYTES - 2)}"'),
+        request(encoded(f'"{"ä" * (MOST_BYTES // 2 - 1)}"'), isBase64Encoded=True),
     ],
 )
 def test_json_and_nothing_can_be_read(event: dict[str, Any]) -> None:
@@ -38,9 +44,15 @@ def test_json_and_nothing_can_be_read(event: dict[str, Any]) -> None:
         (request("{"), 422),
         (request("=", isBase64Encoded=True), 422),
         (request(base64.b64encode(b'{"title": "\xff"}').decode(), isBase64Encoded=True), 422),
+        (request(encoded('"a"', "utf-16"), isBase64Encoded=True), 422),
+        (request(encoded('"a"', "utf-32"), isBase64Encoded=True), 422),
+        (request(encoded('"\ud800"'), isBase64Encoded=True), 422),
+        (request("\ud800"), 422),
         (request("x", "multipart/form-data"), 415),
         ({"headers": {}, "body": "{}"}, 415),
         (request(f'"{"a" * MOST_BYTES}"'), 413),
+        (request(f'"{"ä" * (MOST_BYTES // 2)}"'), 413),
+        (request(encoded("a" * (MOST_BYTES + 2)), isBase64Encoded=True), 413),
     ],
 )
 def test_other_bodies_are_refused_by_name(event: dict[str, Any], status: int) -> None:
