@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -49,6 +50,10 @@ class Allowed:
     """The caller may do it, in these languages of translation; None means all of them."""
 
     languages: frozenset[str] | None = None
+
+    def admits(self, language: str | None) -> bool:
+        """Return whether translations into a language may be read; None: only originals are."""
+        return language is None or admits_language(self.languages, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,17 @@ def may(caller: Caller | None, action: Action, standing: Standing, now: datetime
                 return Allowed()
             record = standing.record
             return _may_role(record.role_of(caller.subject) if record else None, action)
+
+
+def admits_language(languages: Collection[str] | None, language: str) -> bool:
+    """Return whether a language is one of `languages`, where `de` includes `de-AT`; None: of all.
+
+    This is basic filtering (RFC 4647, section 3.3.1).
+    """
+    if languages is None:
+        return True
+    asked = f"{language.lower()}-"
+    return any(asked.startswith(f"{each.lower()}-") for each in languages)
 
 
 def may_give(caller: Caller | None, role: Role, standing: Standing, now: datetime) -> Decision:

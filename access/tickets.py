@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field, ValidationError
 
 from access.callers import Caller, Guest, Person
-from access.decisions import Action
+from access.decisions import Action, admits_language
 from access.records import MOST_LANGUAGES, Subject
 from access.secret import is_id, make_id
 from transcripts.models import ConversationId, Language, Model
@@ -209,7 +209,7 @@ def check_use(
     # Whoever may speak may read, but with a ticket to read: that one can be used again.
     if ticket.action != action or ticket.conversation_id != conversation_id:
         raise TicketError(TicketReason.MISMATCH, "The ticket is for something else.")
-    if language is not None and ticket.languages is not None and language not in ticket.languages:
+    if language is not None and not admits_language(ticket.languages, language):
         raise TicketError(TicketReason.MISMATCH, f"The ticket is not for {language}.")
 
 

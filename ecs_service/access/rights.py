@@ -122,12 +122,7 @@ class Rights:
         """
         standing = self._standing(right, newer_than)
         decision = may(right.caller, right.action, standing, self._now())
-        if (
-            isinstance(decision, Allowed)
-            and right.language is not None
-            and decision.languages is not None
-            and right.language not in decision.languages
-        ):
+        if isinstance(decision, Allowed) and not decision.admits(right.language):
             return Refused(Reason.LINK_INVALID)
         return decision
 

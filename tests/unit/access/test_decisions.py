@@ -130,6 +130,17 @@ def test_a_link_may_be_for_some_languages() -> None:
     assert decide(Guest("l1"), Action.READ, standing) == Allowed(frozenset({"de", "fr"}))
 
 
+@pytest.mark.parametrize("language", [None, "de", "de-AT", "zh-hant-HK"])
+def test_a_language_of_a_link_includes_its_regions(language: str | None) -> None:
+    assert Allowed(frozenset({"de", "zh-Hant"})).admits(language)
+    assert Allowed().admits(language)
+
+
+@pytest.mark.parametrize("language", ["den", "zh", "zh-Hans", "fr"])
+def test_a_language_of_a_link_includes_no_other(language: str) -> None:
+    assert not Allowed(frozenset({"de", "zh-Hant"})).admits(language)
+
+
 def test_only_administrators_manage_people_and_get_no_role_by_it() -> None:
     root = Person("root", is_administrator=True)
 

@@ -179,6 +179,7 @@ def test_a_ticket_is_for_one_thing(action: Action, conversation: str, language: 
 
     assert refused.value.reason is TicketReason.MISMATCH
     check_use(ticket, Action.READ, CONVERSATION, "de")
+    check_use(ticket, Action.READ, CONVERSATION, "de-AT")
     check_use(ticket, Action.READ, CONVERSATION)
 
 

@@ -117,6 +117,7 @@ def test_a_guest_reads_the_languages_of_the_link() -> None:
 
         assert isinstance(await world.check(HALL), Allowed), "originals"
         assert isinstance(await world.check(HALL, language="de"), Allowed)
+        assert isinstance(await world.check(HALL, language="de-AT"), Allowed)
         assert isinstance(await world.check(HALL, language="fr"), Refused)
 
     run(main)
