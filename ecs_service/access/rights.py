@@ -40,9 +40,14 @@ from ecs_service.access.table import NoAnswer, TableCalls
 FRESH_SECONDS: Final = 20.0
 #: What was read within this time allows a socket while the table does not answer, seconds.
 KEPT_SECONDS: Final = 300.0
-#: The most items that are kept, unless there are more sockets. One takes 1 kB or less, a large
+#: The most items that are kept, unless there are more sockets. Most take 1.5 kB, the largest
 #: conversation's record 100 kB.
 MOST_ITEMS: Final = 16_384
+#: The most characters of the items that are kept. In memory an item takes three bytes for each.
+MOST_CHARACTERS: Final = 2**24
+#: What was read within this time is kept beyond `MOST_CHARACTERS`, seconds: open sockets may depend
+#: on it, whose items are read every 20 seconds.
+IN_USE_SECONDS: Final = 60.0
 #: After a call that failed no socket waits for another one, seconds. So an outage delays nobody who
 #: is allowed by what is kept.
 REST_SECONDS: Final = 2.0
@@ -76,6 +81,7 @@ class _Kept:
     read_at: float
     value: _Value = None
     is_malformed: bool = False
+    characters: int = 0
 
 
 class Rights:
@@ -86,14 +92,17 @@ class Rights:
         calls: TableCalls,
         *,
         most_items: int = MOST_ITEMS,
+        most_characters: int = MOST_CHARACTERS,
         clock: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._calls = calls
         self._most_items = most_items
+        self._most_characters = most_characters
         self._clock = clock
         self._now = now
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()  # the longest unread first
+        self._characters = 0
         self._failed_at = -REST_SECONDS
         self._one_at_a_time = asyncio.Lock()
         #: What the reading that has not begun yet will read, and its task.
@@ -180,15 +189,32 @@ class Rights:
 
     def _keep(self, keys: Iterable[Key], items: Mapping[Key, Item], read_at: float) -> None:
         for key in keys:
+            self._forget(key)
             item = items.get(key)
             try:
-                self._kept[key] = _Kept(read_at, None if item is None else _parse(key, item))
+                kept = _Kept(read_at) if item is None else _parse(key, item, read_at)
             except Unreadable:
                 log.error("access_item_malformed", kind=key[1])  # noqa: TRY400 - it quotes items
-                self._kept[key] = _Kept(read_at, is_malformed=True)
-            self._kept.move_to_end(key)
-        while len(self._kept) > self._most_items:
-            self._kept.popitem(last=False)
+                kept = _Kept(read_at, is_malformed=True)
+            self._kept[key] = kept
+            self._characters += kept.characters
+        self._forget_oldest()
+
+    def _forget(self, key: Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._characters -= kept.characters
+
+    def _forget_oldest(self) -> None:
+        """Forget what decides nothing any more, and what is too much."""
+        now = self._clock()
+        while self._kept:
+            key, kept = next(iter(self._kept.items()))
+            age = now - kept.read_at
+            is_heavy = self._characters > self._most_characters and age > IN_USE_SECONDS
+            if age <= KEPT_SECONDS and not is_heavy and len(self._kept) <= self._most_items:
+                return
+            self._forget(key)
 
     def _standing(self, right: Right, newer_than: float) -> Standing:
         for needed in self.keys_of(right):
@@ -217,16 +243,18 @@ class Rights:
         return None if kept is None else kept.value
 
 
-def _parse(key: Key, item: Item) -> _Value:
-    """Return what an item says.
+def _parse(key: Key, item: Item, read_at: float) -> _Kept:
+    """Return an item that was read.
 
     Raises:
         Unreadable: it is malformed.
     """
     partition, sort = key
     identifier = partition.partition("#")[2]
+    value: _Value = True  # the profile of a person who is blocked
     if sort == record_key(identifier)[1]:
-        return standing_of(None, identifier, {key: item}).record
-    if sort == api_key_key(identifier)[1]:
-        return standing_of(Person("anybody", key=identifier), None, {key: item}).key
-    return True  # the profile of a person who is blocked
+        value = standing_of(None, identifier, {key: item}).record
+    elif sort == api_key_key(identifier)[1]:
+        value = standing_of(Person("anybody", key=identifier), None, {key: item}).key
+    characters = len(item["document"]["S"]) if "document" in item else 0
+    return _Kept(read_at, value, characters=characters)

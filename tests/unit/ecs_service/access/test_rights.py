@@ -14,7 +14,13 @@ from access.callers import Caller, Guest, Person
 from access.decisions import Action, Allowed, Reason, Refused
 from access.records import Role, Scope
 from access.store import record_key
-from ecs_service.access.rights import FRESH_SECONDS, KEPT_SECONDS, Right, Rights
+from ecs_service.access.rights import (
+    FRESH_SECONDS,
+    IN_USE_SECONDS,
+    KEPT_SECONDS,
+    Right,
+    Rights,
+)
 from ecs_service.access.table import NoAnswer, TableCalls
 from ecs_service.access.watcher import WATCH_SECONDS, RightsWatcher
 from ecs_service.refusal import Refusal
@@ -44,7 +50,7 @@ class DirectCalls(TableCalls):
 class World:
     """A table, and what decides by it, on the loop's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, **bounds: int) -> None:
         self.table = MemoryTable()
         self.table.put(record(links={"hall": link()}))
         loop = asyncio.get_running_loop()
@@ -52,7 +58,7 @@ class World:
         def now() -> datetime:
             return NOW + timedelta(seconds=loop.time())
 
-        self.rights = Rights(DirectCalls(self.table), clock=loop.time, now=now)
+        self.rights = Rights(DirectCalls(self.table), clock=loop.time, now=now, **bounds)
         self.watcher = RightsWatcher(self.rights, clock=loop.time)
 
     async def check(self, caller: Caller, action: Action = Action.READ, **values: Any) -> Any:
@@ -77,9 +83,9 @@ class Socket:
         self.on_end()
 
 
-def run(main: Callable[[World], Awaitable[None]]) -> None:
+def run(main: Callable[[World], Awaitable[None]], **bounds: int) -> None:
     async def start() -> None:
-        await main(World())
+        await main(World(**bounds))
 
     run_in_virtual_time(start())
 
@@ -191,6 +197,28 @@ def test_what_was_read_within_5_minutes_counts_while_the_table_is_down() -> None
             await world.check(HALL)
 
     run(main)
+
+
+def test_what_is_kept_is_bounded_and_what_open_sockets_need_stays() -> None:
+    async def main(world: World) -> None:
+        many = [Right(Person("ada"), Action.READ, f"c{number}") for number in range(20)]
+        for right in many:
+            world.table.put(record(conversation_id=right.conversation_id))
+        world.open(HALL)
+        watching = asyncio.create_task(world.watcher.run())
+        for right in many[:-1]:
+            assert await world.rights.check(right) == Allowed()
+        await asyncio.sleep(IN_USE_SECONDS + 1)
+        assert await world.rights.check(many[-1]) == Allowed()
+        watching.cancel()
+
+        world.table.is_down = True
+        assert await world.rights.check(many[-1]) == Allowed()
+        assert await world.check(HALL) == Allowed()
+        with pytest.raises(NoAnswer):
+            await world.rights.check(many[0])
+
+    run(main, most_characters=1_000)
 
 
 def test_a_malformed_record_refuses_its_conversation_alone() -> None:
