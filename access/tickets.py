@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -41,6 +41,9 @@ MOST_BYTES: Final = 2_048
 SPEAKING: Final = timedelta(minutes=2)
 READING: Final = timedelta(minutes=10)
 READING_AS_GUEST: Final = timedelta(hours=12)
+#: How long a ticket of a person who is signed in keeps a socket open. The next ticket takes a valid
+#: access token, so whoever was removed at the issuer is out by then.
+OPEN_FOR: Final = timedelta(hours=12)
 
 
 class TicketReason(StrEnum):
@@ -85,6 +88,13 @@ class Ticket(Model):
         if self.kind == "guest":
             return Guest(self.caller_id)
         return Person(self.caller_id, key=self.key)
+
+    @property
+    def closes_at(self) -> datetime | None:
+        """When a socket that it opened is closed; None for guests and keys, whose end is stored."""
+        if self.kind == "guest" or self.key is not None:
+            return None
+        return datetime.fromtimestamp(self.issued_at, UTC) + OPEN_FOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.TICKET_USED: ErrorKind(
         4401,
         retryable=True,
-        meaning="The ticket to speak was used before; a new one opens a socket.",
+        meaning="The ticket was used before or is too old; a new one opens a socket.",
     ),
     ErrorCode.ACCESS_REVOKED: ErrorKind(
         4403,

@@ -11,8 +11,9 @@ for the table. Its socket holds no slot meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -30,7 +31,7 @@ from access.tickets import (
 )
 from ecs_service.access.credentials import find_ticket
 from ecs_service.access.refusals import access_revoked, access_unavailable, ticket_used
-from ecs_service.access.rights import Right, Rights
+from ecs_service.access.rights import MOST_ITEMS, Right, Rights
 from ecs_service.access.table import NoAnswer, TableCalls
 from ecs_service.access.ticket_keys import TicketKeys
 from ecs_service.access.watcher import OpenSocket, RightsWatcher
@@ -103,10 +104,10 @@ class AccountDoor:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._calls = calls
-        self._now = now
+        self.now = now
         self.keys = TicketKeys(lambda: calls.list_public_keys(now()))
         # A socket depends on four items at most.
-        self.rights = Rights(calls, most_items=max(16_384, 4 * most_sockets), now=now)
+        self.rights = Rights(calls, most_items=max(MOST_ITEMS, 4 * most_sockets), now=now)
         self.watcher = RightsWatcher(self.rights)
 
     def inspect(self, headers: Mapping[str, str]) -> Presented:
@@ -118,7 +119,7 @@ class AccountDoor:
         token = find_ticket(headers)
         if self.keys.find(read_key_id(token)) is None:
             return Presented(token, None)
-        return Presented(token, verify_ticket(token, self.keys.find, self._now()))
+        return Presented(token, verify_ticket(token, self.keys.find, self.now()))
 
     def admission(
         self, presented: Presented, wish: Wish, on_invalid: Callable[[], None]
@@ -147,7 +148,7 @@ class AccountDoor:
         if presented.ticket is not None:
             return presented.ticket
         key = await self.keys.wait_for(read_key_id(presented.token))
-        ticket = verify_ticket(presented.token, lambda _: key, self._now())
+        ticket = verify_ticket(presented.token, lambda _: key, self.now())
         _check_wish(ticket, wish)
         return ticket
 
@@ -193,8 +194,21 @@ class _TicketAdmission(Admission):
             raise access_revoked(error.reason.value) from None
         if isinstance(decision, Refused):
             raise access_revoked(decision.reason)
-        with self._door.watcher.hold(right, socket):
+        with self._door.watcher.hold(right, socket), self._close_later(ticket, socket):
             yield
+
+    @contextmanager
+    def _close_later(self, ticket: Ticket, socket: OpenSocket) -> Iterator[None]:
+        """End the socket when its ticket says, while the context is open."""
+        if ticket.closes_at is None:
+            yield
+            return
+        seconds = (ticket.closes_at - self._door.now()).total_seconds()
+        closing = asyncio.get_running_loop().call_later(seconds, _end_as_old, socket)
+        try:
+            yield
+        finally:
+            closing.cancel()
 
     async def use_ticket(self) -> None:
         if self._wish.action is not Action.SPEAK:
@@ -205,6 +219,10 @@ class _TicketAdmission(Admission):
             raise access_unavailable() from None
         if not is_first:
             raise ticket_used()
+
+
+def _end_as_old(socket: OpenSocket) -> None:
+    socket.end(ticket_used("ticket_old"))
 
 
 def _check_wish(ticket: Ticket, wish: Wish) -> None:

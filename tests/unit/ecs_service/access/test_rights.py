@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError
 
 from access.callers import Caller, Guest, Person
 from access.decisions import Action, Allowed, Reason, Refused
@@ -21,30 +20,17 @@ from ecs_service.access.rights import (
     Right,
     Rights,
 )
-from ecs_service.access.table import NoAnswer, TableCalls
+from ecs_service.access.table import NoAnswer
 from ecs_service.access.watcher import WATCH_SECONDS, RightsWatcher
 from ecs_service.refusal import Refusal
 from tests.support.access import CONVERSATION, NOW, api_key, link, record
-from tests.support.access_table import MemoryTable
+from tests.support.access_table import DirectCalls, MemoryTable
 from tests.support.virtual_time import run_in_virtual_time
 from transcripts.protocol import ErrorCode
 
 pytestmark = pytest.mark.unit
 
-_T = TypeVar("_T")
 HALL = Guest("hall")
-
-
-class DirectCalls(TableCalls):
-    """Calls a table in memory without threads; each call takes 10 ms of virtual time."""
-
-    async def _call(self, kind: str, function: Callable[[], _T]) -> _T:
-        del kind
-        await asyncio.sleep(0.01)
-        try:
-            return function()
-        except BotoCoreError as error:
-            raise NoAnswer from error
 
 
 class World:
