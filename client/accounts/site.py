@@ -40,7 +40,8 @@ async def find_access(base: str) -> OpenAccess | AccountAccess:
 
     Raises:
         NoConnection: it does not answer, or not in this form.
-        UsageError: `base` is not a URL.
+        UsageError: `base` is not a URL, or the site has accounts and is reached without TLS, where
+            others on the network could name an address of theirs for the sign-in.
     """
     url = origin_of(base) / "access.json"
     status, body = await send("GET", url)
@@ -49,10 +50,13 @@ async def find_access(base: str) -> OpenAccess | AccountAccess:
     try:
         if status != HTTPStatus.OK:
             raise NoConnection(f"{url} answers HTTP {status}")
-        return _access.validate_json(body)
+        access = _access.validate_json(body)
     except ValidationError:
         # A service without a page, or a page of before.
         return OpenAccess()
+    if isinstance(access, AccountAccess):
+        check_secrecy(url)
+    return access
 
 
 @dataclass(frozen=True, slots=True)

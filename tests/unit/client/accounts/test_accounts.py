@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from access.messages import AccountAccess, IssuedTicket, Me, OpenAccess
 from access.records import Role
 from access.secret import make_id, make_secret
-from client.accounts import credentials, sign_in
+from client.accounts import credentials, sign_in, site
 from client.accounts.credentials import Account, ShareLink, Tickets
 from client.accounts.sign_in import Tokens
 from client.accounts.sign_ins import SignIn, SignIns
@@ -163,6 +163,20 @@ def test_tokens_are_not_printed() -> None:
 async def test_a_credential_is_sent_by_https_alone(base: str) -> None:
     with pytest.raises(UsageError, match="https"):
         await Api(base, "csl_secret").ask("GET", "/me", Me)
+
+
+async def test_a_site_with_accounts_is_asked_by_https_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def answer(*_: object, **__: object) -> tuple[int, bytes]:
+        return 200, ACCESS.model_dump_json(by_alias=True).encode()
+
+    monkeypatch.setattr(site, "send", answer)
+
+    assert await site.find_access(SITE) == ACCESS
+    assert await site.find_access("http://127.0.0.1:8080") == ACCESS
+    with pytest.raises(UsageError, match="https"):
+        await site.find_access("http://captions.test")
 
 
 # --- tickets -----------------------------------------------------------------------------------
