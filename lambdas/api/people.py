@@ -6,11 +6,12 @@ and nothing else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from access.messages import PAGE, PeoplePage, PersonView
 from access.store import AccessTable, profile_key
@@ -20,7 +21,11 @@ from lambdas.api.problems import ProblemError
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
 
+#: The most members of a group in one answer (API reference, ListUsersInGroup).
+_MOST_MEMBERS: Final = 60
 _ELSEWHERE: Final = "People are managed at the issuer that you sign in with."
+
+log = logging.getLogger(__name__)
 
 
 class People:
@@ -83,7 +88,8 @@ class People:
         """Create a person, who gets an e-mail with a first password.
 
         Raises:
-            ProblemError: they are managed elsewhere, or exist.
+            ProblemError: they are managed elsewhere, or exist; or they are invited and could not
+                be made an administrator.
         """
         try:
             answer = self._client.admin_create_user(
@@ -95,15 +101,11 @@ class People:
                 ],
                 DesiredDeliveryMediums=["EMAIL"],
             )
-            user = answer["User"]
-            if is_administrator:
-                self._client.admin_add_user_to_group(
-                    UserPoolId=self._pool,
-                    Username=user["Username"],
-                    GroupName=self._administrators,
-                )
         except ClientError as error:
             raise _explain(error) from None
+        user = answer["User"]
+        if is_administrator:
+            self._add_administrator(user["Username"])
         return PersonView(
             subject=self._id(user["Attributes"]),
             user=user["Username"],
@@ -141,6 +143,23 @@ class People:
                 cognito.admin_enable_user(UserPoolId=self._pool, Username=user)
         return found.model_copy(update={"is_blocked": is_blocked})
 
+    def _add_administrator(self, user: str) -> None:
+        try:
+            self._client.admin_add_user_to_group(
+                UserPoolId=self._pool, Username=user, GroupName=self._administrators
+            )
+        except (ClientError, BotoCoreError) as error:
+            # The mail is sent: another invitation would be refused, as the person exists.
+            log.error(  # noqa: TRY400 - an error of AWS may quote a person
+                "an invited person is no administrator: %s", type(error).__name__
+            )
+            raise ProblemError(
+                HTTPStatus.CONFLICT,
+                "no_administrator",
+                "The person is invited, but is no administrator, because the user pool refused "
+                f"that. Add the person to the group {self._administrators} at the user pool.",
+            ) from None
+
     def _find(self, cognito: CognitoIdentityProviderClient, user: str) -> PersonView:
         try:
             found = cognito.admin_get_user(UserPoolId=self._pool, Username=user)
@@ -155,11 +174,16 @@ class People:
         )
 
     def _list_administrators(self, cognito: CognitoIdentityProviderClient) -> set[str]:
-        # The group is small, so one call names all of its members.
-        members = cognito.list_users_in_group(
-            UserPoolId=self._pool, GroupName=self._administrators, Limit=60
-        )
-        return {user["Username"] for user in members["Users"]}
+        found: set[str] = set()
+        more: dict[str, Any] = {}
+        while True:
+            members = cognito.list_users_in_group(
+                UserPoolId=self._pool, GroupName=self._administrators, Limit=_MOST_MEMBERS, **more
+            )
+            found |= {user["Username"] for user in members["Users"]}
+            if not members.get("NextToken"):
+                return found
+            more = {"NextToken": members["NextToken"]}
 
     @property
     def _client(self) -> CognitoIdentityProviderClient:

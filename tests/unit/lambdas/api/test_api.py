@@ -11,6 +11,7 @@ from typing import Any, cast
 import boto3
 import jwt
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -491,6 +492,45 @@ def test_an_administrator_invites_lists_and_blocks(site: Site) -> None:
     [found] = [one for one in listed if one["user"] == user]
     assert (found["email"], found["isBlocked"]) == ("new@example.com", True)
     assert not site.cognito.admin_get_user(UserPoolId=site.pool, Username=user)["Enabled"]
+
+
+def test_all_administrators_are_listed_as_such(site: Site) -> None:
+    pool = site.cognito.create_user_pool(PoolName="many", UsernameAttributes=["email"])
+    site.pool = pool["UserPool"]["Id"]
+    site.cognito.create_group(UserPoolId=site.pool, GroupName="admins")
+    site.start()
+    for number in range(61):
+        wanted = {"email": f"chief{number}@example.com", "isAdministrator": True}
+        assert site.request("POST", "/people", wanted, ROOT_USER).status == HTTPStatus.CREATED
+
+    people: list[dict[str, Any]] = []
+    page: dict[str, str] = {}
+    while True:
+        answer = site.request("GET", "/people", by=ROOT_USER, **page).body
+        people += answer["people"]
+        if answer["cursor"] is None:
+            break
+        page = {"cursor": answer["cursor"]}
+    assert len(people) == 61
+    assert all(person["isAdministrator"] for person in people)
+
+
+def test_an_invitation_that_makes_no_administrator_says_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "half@"}}, "")
+
+    monkeypatch.setattr(site.cognito, "admin_add_user_to_group", refuse)
+    wanted = {"email": "half@example.com", "isAdministrator": True}
+    answer = site.request("POST", "/people", wanted, ROOT_USER)
+
+    assert answer.refusal == (409, "no_administrator")
+    assert "invited" in answer.body["detail"]
+    assert "half@" not in caplog.text
+    listed = site.request("GET", "/people", by=ROOT_USER).body["people"]
+    [found] = [one for one in listed if one["email"] == "half@example.com"]
+    assert not found["isAdministrator"]
 
 
 def test_who_is_blocked_is_shown_as_in_the_list_and_can_be_let_in_again(site: Site) -> None:
