@@ -16,7 +16,7 @@ from ecs_service.api.connection import CLOSE_SECONDS, Connection
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.table_updates import TableUpdates
 from ecs_service.conversations.translations import Translations
-from ecs_service.limits.callers import Caller
+from ecs_service.limits.callers import ConnectedClient
 from ecs_service.limits.unread import UnreadBudget
 from ecs_service.limits.viewer_slots import ViewerSlots
 from ecs_service.refusal import Refusal
@@ -51,10 +51,12 @@ class LiveContext:
 class LiveConnection(Connection):
     """A connection of this protocol. Its refusals count for the caller's address."""
 
-    def __init__(self, live: LiveContext, caller: Caller, admission: Admission = OPEN) -> None:
+    def __init__(
+        self, live: LiveContext, client: ConnectedClient, admission: Admission = OPEN
+    ) -> None:
         super().__init__(live.connections)
         self._live = live
-        self._caller = caller
+        self._client = client
         self._admission = admission
 
     @asynccontextmanager
@@ -70,21 +72,21 @@ class LiveConnection(Connection):
         async with AsyncExitStack() as watched:
             with ExitStack() as waiting:
                 if self._admission.is_verified and waiting.enter_context(self._live.viewers.wait()):
-                    waiting.enter_context(self._caller.connection.protect())
+                    waiting.enter_context(self._client.connection.protect())
                 await watched.enter_async_context(self._admission.admit(self))
             yield
 
     def refuse(self, refusal: Refusal) -> None:
         """Send the error, count it, and close."""
-        self._caller.count_refusal(refusal.code)
+        self._client.count_refusal(refusal.code)
         super().refuse(refusal)
 
 
 class RefusedConnection(LiveConnection):
     """Refuses a client with a named error, whatever it sends."""
 
-    def __init__(self, live: LiveContext, refusal: Refusal, caller: Caller) -> None:
-        super().__init__(live, caller)
+    def __init__(self, live: LiveContext, refusal: Refusal, client: ConnectedClient) -> None:
+        super().__init__(live, client)
         self._refusal = refusal
 
     async def serve(self) -> None:

@@ -19,7 +19,7 @@ from ecs_service.access.edge import AccessPolicy, Forbidden
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
 from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest, HttpResponse, problem_response, text_response
-from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures, caller_key
+from ecs_service.limits.callers import CallerLimits, ConnectedClient, TooManyFailures, caller_key
 from ecs_service.refusal import Refusal
 from transcripts.protocol import ErrorCode
 
@@ -32,7 +32,7 @@ TICKET_PATH = "/api/stt/ticket"
 UNKNOWN_KEY_SECONDS = 5
 
 #: Makes the connection that serves a request.
-OpenSocket = Callable[[HttpRequest, Caller, Admission], Connection]
+OpenSocket = Callable[[HttpRequest, ConnectedClient, Admission], Connection]
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class RequestRouter:
         self,
         *,
         socket_routes: Mapping[str, SocketRoute],
-        refused: Callable[[Refusal, Caller], Connection],
+        refused: Callable[[Refusal, ConnectedClient], Connection],
         http_routes: Mapping[str, Callable[[], HttpResponse]],
         access: AccessPolicy,
         callers: CallerLimits,
@@ -126,7 +126,7 @@ class RequestRouter:
     ) -> Connection | HttpResponse:
         """Return the connection, or the refusal for want of a ticket or beyond a limit."""
         address = self._address_of(request, connection)
-        caller = Caller(address, connection, self._caller_limits)
+        client = ConnectedClient(address, connection, self._caller_limits)
         try:
             if self._door is None:
                 self._caller_limits.count_connection(address)
@@ -138,8 +138,8 @@ class RequestRouter:
         except TicketError as error:
             return self._refuse_ticket(error, address)
         except Refusal as refusal:
-            return self._refused(refusal, caller)
-        return route.open(request, caller, admission)
+            return self._refused(refusal, client)
+        return route.open(request, client, admission)
 
     def _check_ticket(
         self, door: AccountDoor, route: SocketRoute, request: HttpRequest, address: str

@@ -14,7 +14,7 @@ from access.decisions import Action
 from ecs_service.access.door import Admission, Wish
 from ecs_service.api.live import LiveConnection, LiveContext
 from ecs_service.api.requests import HttpRequest
-from ecs_service.limits.callers import Caller
+from ecs_service.limits.callers import ConnectedClient
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.stream import Stream, StreamRequest
 from foundation.invalid import explain
@@ -53,9 +53,9 @@ class SpeakerConnection(LiveConnection):
     _stream: Stream
 
     def __init__(
-        self, live: LiveContext, request: HttpRequest, caller: Caller, admission: Admission
+        self, live: LiveContext, request: HttpRequest, client: ConnectedClient, admission: Admission
     ) -> None:
-        super().__init__(live, caller, admission)
+        super().__init__(live, client, admission)
         self._request = request
         self._interim_results = True
         self._is_ready = False
@@ -78,7 +78,7 @@ class SpeakerConnection(LiveConnection):
             options=wanted.options,
         )
         async with self.admitted():
-            with self._caller.connection.protect():
+            with self._client.connection.protect():
                 await self._serve_stream(wanted, request)
 
     async def _serve_stream(self, wanted: TranscribeParameters, request: StreamRequest) -> None:

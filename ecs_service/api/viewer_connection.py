@@ -10,7 +10,7 @@ from access.decisions import Action
 from ecs_service.access.door import Admission, Wish
 from ecs_service.api.live import LiveConnection, LiveContext
 from ecs_service.api.requests import HttpRequest
-from ecs_service.limits.callers import Caller
+from ecs_service.limits.callers import ConnectedClient
 from ecs_service.refusal import Refusal
 from transcripts.models import ConversationId, Language
 from transcripts.protocol import (
@@ -39,9 +39,9 @@ class ViewerConnection(LiveConnection):
     """Sends a conversation to a viewer."""
 
     def __init__(
-        self, live: LiveContext, request: HttpRequest, caller: Caller, admission: Admission
+        self, live: LiveContext, request: HttpRequest, client: ConnectedClient, admission: Admission
     ) -> None:
-        super().__init__(live, caller, admission)
+        super().__init__(live, client, admission)
         self._request = request
 
     async def serve(self) -> None:
@@ -56,7 +56,7 @@ class ViewerConnection(LiveConnection):
         target = self._target_language(wanted)
         with (
             self._live.viewers.hold(wanted.conversation_id),
-            self._caller.connection.protect(),
+            self._client.connection.protect(),
             self._live.unread.track(self),
         ):
             self._set_user_timeout()

@@ -120,7 +120,7 @@ def _take(limit: RateLimit, key: str, message: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ConnectedClient:
     """The client of one connection: its address, and its accepted connection."""
 
     address: str

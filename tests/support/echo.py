@@ -16,7 +16,7 @@ from ecs_service.api.connection import Connection
 from ecs_service.api.requests import HttpRequest
 from ecs_service.api.router import RequestRouter, SocketRoute
 from ecs_service.app import SEND_BUFFER
-from ecs_service.limits.callers import Caller, CallerLimits
+from ecs_service.limits.callers import CallerLimits, ConnectedClient
 from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 
@@ -46,10 +46,10 @@ async def echo_server(connections: set[Connection] | None = None) -> AsyncIterat
     """
     connections = set() if connections is None else connections
 
-    def echo(_request: HttpRequest, _caller: Caller, _admission: Admission) -> Connection:
+    def echo(_request: HttpRequest, _client: ConnectedClient, _admission: Admission) -> Connection:
         return Echo(connections)
 
-    def refuse(refusal: Refusal, _caller: Caller) -> Connection:
+    def refuse(refusal: Refusal, _client: ConnectedClient) -> Connection:
         raise refusal
 
     anybody = RateLimit(TokenRate(per_second=1e6, burst=10**6), most=1)

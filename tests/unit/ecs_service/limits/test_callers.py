@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from ecs_service.limits.callers import Caller, CallerLimits, TooManyFailures, caller_key
+from ecs_service.limits.callers import CallerLimits, ConnectedClient, TooManyFailures, caller_key
 from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.refusal import Refusal
 from foundation.addresses import network_key
@@ -183,7 +183,7 @@ def test_who_fails_too_often_is_not_worth_a_name_until_it_has_stopped(clock: Clo
 @pytest.mark.parametrize("full", [ErrorCode.AT_CAPACITY, ErrorCode.TOO_MANY_VIEWERS])
 def test_a_full_house_is_no_fault_of_those_who_wait_outside(clock: Clock, full: ErrorCode) -> None:
     limits = callers(clock, connects=100)
-    hall = Caller("hall", nullcontext(), limits)  # type: ignore[arg-type] # nothing is held
+    hall = ConnectedClient("hall", nullcontext(), limits)  # type: ignore[arg-type] # nothing is held
     for _ in range(5):
         hall.count_refusal(full)
     limits.count_connection("hall")
