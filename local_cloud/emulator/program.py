@@ -3,10 +3,10 @@
     .venv-emulator/bin/python local_cloud/emulator/program.py --data DIR [--port N] [--watch-stdin]
 
 ministack pins botocore, so it runs in a virtual environment of its own, and this file imports
-nothing else of the tree but `events` and `sign_in`, which import nothing. It serves on 127.0.0.1
-and then prints `Serving http://127.0.0.1:PORT`; all other output goes to stderr. SIGTERM, SIGINT
-and, with `--watch-stdin`, the end of stdin (the end of the parent) end it with a last snapshot.
-Functions inherit its environment, and their own configuration overrides it.
+nothing else of the tree but `events`, `pages` and `sign_in`, which import nothing. It serves on
+127.0.0.1 and then prints `Serving http://127.0.0.1:PORT`; all other output goes to stderr. SIGTERM,
+SIGINT and, with `--watch-stdin`, the end of stdin (the end of the parent) end it with a last
+snapshot. Functions inherit its environment, and their own configuration overrides it.
 
 ministack keeps everything in memory and saves it at an orderly end. To survive a `kill -9`, the
 state is also saved every two seconds after a change, and at once on SIGUSR1. This calls private
@@ -356,6 +356,7 @@ async def serve(listener: socket.socket, data: Path, *, watch_stdin: bool) -> No
     from hypercorn.config import Config  # noqa: PLC0415 - the same
     from ministack import app  # noqa: PLC0415 - the same
 
+    from local_cloud.emulator.pages import without_foreign_pages  # noqa: PLC0415 - found only as a program
     from local_cloud.emulator.sign_in import with_sign_in  # noqa: PLC0415 - found only as a program
 
     stop = asyncio.Event()
@@ -380,7 +381,8 @@ async def serve(listener: socket.socket, data: Path, *, watch_stdin: bool) -> No
 
     loop.add_signal_handler(signal.SIGUSR1, snapshots.hurry)
     mended = with_sign_in(app.app, lambda: app._get_module("cognito"))  # noqa: SLF001 - the version is pinned
-    application: Any = observed(mended, snapshots=snapshots, started=started)
+    seen = observed(mended, snapshots=snapshots, started=started)
+    application: Any = without_foreign_pages(seen)
     saving = asyncio.create_task(snapshots.run())
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
     saving.cancel()
