@@ -33,9 +33,10 @@ MOST_KEY_BYTES: Final = 65_536
 KEYS_LAST: Final = 3_600.0
 #: An unknown key id causes no second fetch for so long, seconds.
 KEYS_REST: Final = 10.0
-#: Claims that only ID tokens have (OpenID Connect Core 1.0, sections 2 and 3.1.3.6): where the
-#: audience of both is the same, an ID token must not pass for an access token.
-_ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash"})
+#: Claims of other tokens: ID tokens (OpenID Connect Core 1.0, sections 2 and 3.1.3.6), logout
+#: tokens and other events (RFC 8417), and tokens that count only with a proof of a key (RFC 7800).
+#: Where the audience of all is the same, none of them must pass for an access token.
+_OTHER_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash", "events", "cnf"})
 
 #: The longest subject. OpenID Connect Core 1.0, section 2.
 _LONGEST_SUBJECT: Final = 255
@@ -182,8 +183,8 @@ class TokenVerifier:
             or client not in issuer.audience
         ):
             raise TokenRefused("not an access token of this application")
-        if not issuer.is_cognito and not _ID_TOKEN_CLAIMS.isdisjoint(claims):
-            raise TokenRefused("an id token, and not an access token")
+        if not issuer.is_cognito and not _OTHER_CLAIMS.isdisjoint(claims):
+            raise TokenRefused("not an access token for bearers")
         subject = claims["sub"]
         if not 1 <= len(subject) <= _LONGEST_SUBJECT:
             raise TokenRefused("its subject is malformed")

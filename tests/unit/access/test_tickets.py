@@ -110,6 +110,10 @@ def test_a_ticket_of_the_future_is_invalid() -> None:
     [
         pytest.param(lambda: sign_ticket(issue(), signing_key()), id="unknown key"),
         pytest.param(lambda: make(signing_key().key.sign), id="another key under this id"),
+        pytest.param(
+            lambda: make(signing_key().key.sign, jku="https://evil.test", jwk={"kty": "OKP"}),
+            id="a key in the header",
+        ),
         pytest.param(lambda: make(lambda _: b"", alg="none"), id="no signature"),
         pytest.param(lambda: make(hs256(_public_key()), alg="HS256"), id="public key as secret"),
         pytest.param(lambda: make(alg="RS256"), id="another algorithm"),

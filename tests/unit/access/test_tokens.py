@@ -121,15 +121,19 @@ def test_groups_of_another_form_make_no_administrator(groups: Any) -> None:
         {"aud": None},
         {"aud": "api", "nonce": "n"},
         {"aud": "api", "at_hash": "h"},
+        {"aud": "api", "events": {"http://schemas.openid.net/event/backchannel-logout": {}}},
+        {"aud": "api", "cnf": {"jkt": "a key's thumbprint"}},
     ],
 )
 def test_what_is_not_for_the_api_of_another_issuer_is_refused(claims: dict[str, Any]) -> None:
     refused(issuer_key().sign(client_id=None, token_use=None, **claims), issuer=OTHER)
 
 
-def make(sign: Callable[[bytes], bytes], algorithm: str, key_id: str = "first") -> str:
+def make(
+    sign: Callable[[bytes], bytes], algorithm: str, key_id: str = "first", **header: Any
+) -> str:
     claims = jwt.decode(issuer_key().sign(), options={"verify_signature": False})
-    return forge({"alg": algorithm, "kid": key_id}, claims, sign)
+    return forge({"alg": algorithm, "kid": key_id} | header, claims, sign)
 
 
 def with_key(key: IssuerKey) -> Callable[[bytes], bytes]:
@@ -151,6 +155,31 @@ def _public_key() -> bytes:
         pytest.param(lambda: make(with_key(issuer_key("second")), "RS256"), id="another key"),
         pytest.param(lambda: make(with_key(issuer_key()), "PS256"), id="another algorithm"),
         pytest.param(lambda: make(with_key(issuer_key()), "ES256"), id="a key's other algorithm"),
+        pytest.param(
+            lambda: make(
+                with_key(issuer_key("second")), "RS256", jwk=issuer_key("second").public()
+            ),
+            id="a key in the header",
+        ),
+        pytest.param(
+            lambda: make(
+                *(with_key(issuer_key("second")), "RS256"),
+                jku="https://evil.test/keys",
+                x5u="https://evil.test/keys",
+            ),
+            id="an address of keys in the header",
+        ),
+        pytest.param(
+            lambda: make(with_key(issuer_key()), "RS256", crit=["exp"], exp=0),
+            id="an unknown extension",
+        ),
+        pytest.param(
+            lambda: make(with_key(issuer_key()), "RS256", crit=["b64"], b64=False),
+            id="an unencoded payload",
+        ),
+        pytest.param(
+            lambda: make(with_key(issuer_key()), "RS256", key_id="../first"), id="a path as key id"
+        ),
         pytest.param(lambda: forge({"alg": "RS256"}, {}), id="no key id"),
         pytest.param(lambda: issuer_key().sign() + "x", id="changed"),
         pytest.param(lambda: "a.b.c", id="no token"),
