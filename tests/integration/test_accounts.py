@@ -261,6 +261,8 @@ async def test_the_client_signs_in_shares_streams_and_watches(tmp_path: Path) ->
         code, _, errors = await run("watch", "--link", link, home="guest")
         assert code == ExitCode.REFUSED
         assert "link_invalid" in errors
+        assert_absent([key, link], read_logs(tmp_path))
+        assert_absent([key], demo.output)
         assert "Signed out" in (await run("logout"))[1]
         assert (await run("whoami"))[0] == ExitCode.REFUSED
 
