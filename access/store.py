@@ -35,7 +35,7 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
-from access.callers import Caller, Guest, Person
+from access.callers import Caller, Person
 from access.decisions import Standing
 from access.records import ApiKey, ConversationRecord, RecordingRecord
 from access.tickets import Ticket
@@ -118,25 +118,18 @@ def keys_of_standing(caller: Caller | None, conversation_id: str | None) -> list
 
 
 def standing_of(
-    caller: Caller | None, conversation_id: str | None, items: Mapping[Key, Item]
+    person: Person | None, conversation_id: str | None, items: Mapping[Key, Item]
 ) -> Standing:
     """Return what `items`, which were read for `keys_of_standing`, say.
-
-    For a guest they must include the profile of the record's owner.
 
     Raises:
         Unreadable: an item is malformed.
     """
     found = items.get(record_key(conversation_id)) if conversation_id is not None else None
-    record = None if found is None else _read_record(found)
-    person = caller if isinstance(caller, Person) else None
     key = items.get(api_key_key(person.key)) if person and person.key is not None else None
     return Standing(
-        record=record,
+        record=None if found is None else _read_record(found),
         is_blocked=person is not None and profile_key(person.subject) in items,
-        is_owner_blocked=isinstance(caller, Guest)
-        and record is not None
-        and profile_key(record.owner) in items,
         key=None if key is None else _read_api_key(key),
     )
 
@@ -173,19 +166,14 @@ class AccessTable:
                 raise Unreadable("the table is too busy to be read")
         return found
 
-    def load(self, caller: Caller | None, conversation_id: str | None = None) -> Standing:
-        """Return what is stored about a caller and a conversation.
+    def load(self, person: Person | None, conversation_id: str | None = None) -> Standing:
+        """Return what is stored about a person and a conversation.
 
         Raises:
             Unreadable: an item is malformed.
         """
-        keys = keys_of_standing(caller, conversation_id)
-        items = self.read(keys) if keys else {}
-        standing = standing_of(caller, conversation_id, items)
-        if isinstance(caller, Guest) and standing.record is not None:
-            items |= self.read([profile_key(standing.record.owner)])
-            standing = standing_of(caller, conversation_id, items)
-        return standing
+        keys = keys_of_standing(person, conversation_id)
+        return standing_of(person, conversation_id, self.read(keys) if keys else {})
 
     def find_key(self, key_id: str) -> ApiKey | None:
         """Return an API key; None if there is none with this id."""
@@ -251,6 +239,10 @@ class AccessTable:
             self._dynamodb.put_item(TableName=self._table, Item=key)
         else:
             self._dynamodb.delete_item(TableName=self._table, Key=key)
+
+    def is_blocked(self, subject: str) -> bool:
+        """Return whether an administrator has blocked a person."""
+        return profile_key(subject) in self.read([profile_key(subject)])
 
     def add_key(self, key: ApiKey) -> None:
         """Store a new API key."""

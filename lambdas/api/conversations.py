@@ -192,12 +192,13 @@ class Conversations:
         """Return a person, or the guest with the secret of one of the conversation's links."""
         if isinstance(caller, Person):
             return caller, self.table.load(caller, conversation_id)
-        guest = Guest(caller.id)
-        standing = self.table.load(guest, conversation_id)
-        link = standing.record.links.get(caller.id) if standing.record else None
-        if link is None or not caller.matches(link.secret_hash):
+        # One reading decides about the secret, so that a refusal takes as long without a record.
+        record = next(iter(self.table.read_records([conversation_id])), None)
+        link = record.links.get(caller.id) if record else None
+        if record is None or link is None or not caller.matches(link.secret_hash):
             raise refuse(Reason.LINK_INVALID)
-        return guest, standing
+        is_owner_blocked = self.table.is_blocked(record.owner)
+        return Guest(caller.id), Standing(record, is_owner_blocked=is_owner_blocked)
 
     # --- keys ---------------------------------------------------------------------------
 

@@ -350,6 +350,30 @@ def test_a_link_is_for_its_conversation_until_it_is_revoked_or_over(site: Site) 
     assert site.ticket(short, conversation).refusal == invalid
 
 
+def test_a_guessed_link_is_refused_by_one_reading_whether_or_not_there_is_a_conversation(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = site.create(ADA)
+    link, _ = site.share(ADA, conversation)
+    read, reads, taken = site.table.read, [], []
+
+    def count(_: AccessTable, keys: Any, **more: Any) -> Any:
+        reads.append(1)
+        return read(keys, **more)
+
+    monkeypatch.setattr(AccessTable, "read", count)
+    for secret, asked in (
+        (f"csl_{link}_{'a' * 26}", conversation),
+        (f"csl_{'a' * 26}_{'a' * 26}", conversation),
+        (f"csl_{'a' * 26}_{'a' * 26}", "a" * 26),
+    ):
+        reads.clear()
+        assert site.ticket(secret, asked).refusal == (401, "link_invalid")
+        taken.append(len(reads))
+
+    assert taken == [1, 1, 1]
+
+
 @pytest.mark.parametrize(("method", "path", "body"), [*FOREIGN[:6], ("GET", "/me", None)])
 def test_a_guest_has_tickets_and_nothing_else(
     site: Site, method: str, path: str, body: Any
