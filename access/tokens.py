@@ -115,7 +115,7 @@ class IssuerKeys:
         try:
             found = json.loads(self._fetch()[: MOST_KEY_BYTES + 1])
             listed = found["keys"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return  # the known keys stay in use
         keys = {}
         for one in listed if isinstance(listed, list) else ():

@@ -240,7 +240,8 @@ def test_a_withdrawn_key_is_refused_after_the_next_fetch() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [OSError("away"), b"", b"[]", b"{}", b'{"keys": 7}', b'{"keys": [7]}', b"\xff"]
+    "answer",
+    [OSError("away"), b"", b"[]", b"{}", b'{"keys": 7}', b'{"keys": [7]}', b"\xff", b"[" * 60_000],
 )
 def test_without_any_key_the_issuer_is_unavailable(answer: bytes | OSError) -> None:
     server = Server()
