@@ -9,7 +9,7 @@ import { checkTicket, type Issued, Tickets } from '../accounts/tickets.ts'
 import type { IssuedTicket } from '../api.ts'
 import { rememberLanguage, restoreLanguage } from '../language/chosenLanguage.ts'
 import { selectLanguages } from '../language/languageSlice.ts'
-import { parseTag } from '../language/tags.ts'
+import { isAllowed, parseTag } from '../language/tags.ts'
 import { Subscription } from '../viewing/subscription.ts'
 import { App } from './App.tsx'
 import { conversationLeft } from './store.ts'
@@ -112,10 +112,8 @@ function Opened({
     subscription.current = opened
     const wanted = restoreLanguage(location.href)
     const language = parseTag(wanted)
-    const isAllowed =
-      wanted === '' ||
-      (language !== undefined && (allowed === undefined || allowed.includes(language)))
-    if (isAllowed) opened.read(language)
+    const mayRead = wanted === '' || (language !== undefined && isAllowed(language, allowed))
+    if (mayRead) opened.read(language)
     else opened.refuse(wanted)
     const retry = () => {
       opened.retryNow()

@@ -2,7 +2,7 @@ import { useId, useMemo } from 'react'
 import { useSelector } from 'react-redux'
 
 import { selectLanguages } from './languageSlice.ts'
-import { sortByName, nameLanguage, findOffered } from './tags.ts'
+import { sortByName, nameLanguage, findOffered, isAllowed } from './tags.ts'
 import styles from './LanguageSelect.module.css'
 
 const STAND_IN = 'Trial only: another language marks the words and does not translate them'
@@ -20,10 +20,7 @@ interface Props {
 /** The choice of the language in which captions are read. Hidden where there is no choice. */
 export function LanguageSelect({ allowed, onChoose, originals, onOriginals }: Props) {
   const { chosen: language, offered: all, isStandIn } = useSelector(selectLanguages)
-  const offered = useMemo(
-    () => (allowed === undefined ? all : all.filter((tag) => allowed.includes(tag))),
-    [all, allowed],
-  )
+  const offered = useMemo(() => all.filter((tag) => isAllowed(tag, allowed)), [all, allowed])
   const named = useMemo(() => sortByName(offered), [offered])
   const id = useId()
   if (offered.length === 0 && language === undefined) return null

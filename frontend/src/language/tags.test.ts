@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import {
   sortByName,
   chooseDirection,
+  isAllowed,
   isReadable,
   nameLanguage,
   parseTag,
@@ -54,4 +55,14 @@ it.each([
   ['nb', undefined],
 ])('finds %j in the offered languages as %j', (tag, offered) => {
   expect(findOffered(tag, ['fr', 'zh', 'zh-TW'])).toBe(offered)
+})
+
+it.each([
+  ['de-AT', true],
+  ['DE', true],
+  ['den', false],
+  ['fr', false],
+])('of a link for `de` and `fr-CA`, %j is allowed: %j', (tag, expected) => {
+  expect(isAllowed(tag, ['de', 'fr-CA'])).toBe(expected)
+  expect(isAllowed(tag, undefined)).toBe(true)
 })

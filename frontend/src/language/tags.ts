@@ -29,6 +29,16 @@ export function isReadable(language: string, wanted: string): boolean {
   return language === wanted || toScript(language) === toScript(wanted)
 }
 
+/**
+ * Whether a language is one of `allowed`, where `de` includes `de-AT`; undefined allows all. This is
+ * basic filtering (RFC 4647, section 3.3.1), as in access/decisions.py.
+ */
+export function isAllowed(language: string, allowed: readonly string[] | undefined): boolean {
+  if (allowed === undefined) return true
+  const asked = `${language.toLowerCase()}-`
+  return allowed.some((each) => asked.startsWith(`${each.toLowerCase()}-`))
+}
+
 function toScript(tag: string): string {
   try {
     const { language, script } = new Intl.Locale(tag).maximize()

@@ -25,7 +25,7 @@ function isKnown(code: ErrorCode): boolean {
 
 const TITLES: Record<ErrorCode, string> = {
   invalid_parameter: 'The server did not accept the name or the conversation.',
-  ticket_used: 'This permission to speak was used already.',
+  ticket_used: 'This permission is over.',
   access_revoked: 'You have no access to this conversation any more.',
   unsupported_language: 'The server does not know this language.',
   invalid_option: 'The server does not recognise speech in the way that was asked for.',
