@@ -1,4 +1,4 @@
-"""Secrets of share links and API keys: `csl_ID_SECRET`, `csk_ID_SECRET`.
+"""Secrets of share links, API keys and streams: `csl_ID_SECRET`, `csk_ID_SECRET`, `csr_ID_SECRET`.
 
 A secret has 128 random bits, so its SHA-256 cannot be searched and needs no salt. The prefix lets
 scanners of source code find a leaked one.
@@ -14,11 +14,11 @@ from base64 import b32encode
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["csl", "csk"]
+Kind = Literal["csl", "csk", "csr"]
 
 #: 128 bits in base 32, without padding and in small letters.
 _PART = r"[a-z2-7]{26}"
-_SECRET = re.compile(rf"(csl|csk)_({_PART})_({_PART})")
+_SECRET = re.compile(rf"(csl|csk|csr)_({_PART})_({_PART})")
 _ID = re.compile(_PART)
 
 

@@ -11,6 +11,7 @@ An item is written once and never changed. Its attributes:
 | `channel`               | N    | only where channels are recognised separately            |
 | `startTime`, `endTime`  | N    | seconds on the timeline of the stream                    |
 | `text`                  | S    |                                                          |
+| `number`                | N    | of the finals of one stream, from 1; older items have none |
 | `words`                 | S    | JSON: `[[word, startTime, endTime, confidence], ...]`    |
 | `expiresAt`             | N    | seconds since 1970, when DynamoDB may delete the item    |
 
@@ -99,6 +100,8 @@ def to_item(utterance: Utterance, retention: timedelta) -> Item:
         item["speakerLabel"] = {"S": utterance.speaker_label}
     if utterance.channel is not None:
         item["channel"] = {"N": str(utterance.channel)}
+    if utterance.number is not None:
+        item["number"] = {"N": str(utterance.number)}
     words = json.dumps(
         [(word.word, word.start_time, word.end_time, word.confidence) for word in utterance.words],
         ensure_ascii=False,
@@ -132,6 +135,7 @@ def from_item(item: Mapping[str, Any]) -> Utterance:
                 "speaker": item["speaker"]["S"],
                 "speaker_label": item["speakerLabel"]["S"] if "speakerLabel" in item else None,
                 "channel": item["channel"]["N"] if "channel" in item else None,
+                "number": item["number"]["N"] if "number" in item else None,
                 "language": item["language"]["S"],
                 "start_time": item["startTime"]["N"],
                 "end_time": item["endTime"]["N"],

@@ -115,6 +115,9 @@ SpeakerLabel = Annotated[
 Channel = Annotated[
     int, Field(ge=0, le=1, description="which of two channels that are recognised separately")
 ]
+FinalNumber = Annotated[
+    int, Field(ge=1, lt=2**31, description="of the finals of one stream, without gaps: 1, 2, 3")
+]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 #: Seconds as DynamoDB takes them: its numbers lie between 1e-130 and 1e126.
 StorableSeconds = Annotated[Seconds, AfterValidator(_storable)]
@@ -160,6 +163,13 @@ class Utterance(Model):
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
     #: At most so many that the longest utterance fits into one message of a queue, 256 KiB.
     words: Annotated[tuple[Word, ...], Field(max_length=1_500)] = ()
+    #: Utterances that were stored by earlier versions have none.
+    number: FinalNumber | None = None
+
+    @property
+    def stream_id(self) -> str:
+        """The id of its stream, with which the utterance's id begins."""
+        return self.utterance_id.partition("-")[0]
 
     @property
     def sort_key(self) -> str:

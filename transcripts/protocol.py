@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, Json, TypeAdapter
+from pydantic import ConfigDict, Field, Json, StringConstraints, TypeAdapter
 
 from transcripts.models import (
     Channel,
     ConversationId,
+    FinalNumber,
     InWords,
     Language,
     Model,
@@ -47,6 +48,15 @@ CONTROL_FRAMES_PER_SECOND = 20
 IDLE_SECONDS = 15.0
 #: A viewer gets at least one message within this time, in seconds.
 HEARTBEAT_SECONDS = 10.0
+#: The same for a viewer who asks for it with `heartbeat=1`; and how often a speaker with `resume=1`
+#: gets an `ack`, with or without audio, in seconds.
+LIVE_SECONDS = 1.0
+#: A line on which nothing came for this long is dead, where something comes every `LIVE_SECONDS`.
+DEAD_SECONDS = 3.0
+#: How long a speaker keeps audio that is not durable, in seconds.
+KEEP_SECONDS = 600.0
+#: How long after its last connection a stream can be resumed, in seconds.
+RESUME_SECONDS = 600.0
 #: How far back a snapshot reaches, in seconds.
 SNAPSHOT_SECONDS = 120.0
 #: The most utterances in a snapshot; if there are more, it has the newest.
@@ -59,7 +69,16 @@ MAX_SAMPLE_RATE = 96_000
 SUBPROTOCOL = "cloudscribe.v1"
 #: Precedes a ticket that is sent as a WebSocket subprotocol.
 TICKET_SUBPROTOCOL = "ticket."
+#: Precedes a resume token that is sent as a WebSocket subprotocol.
+RESUME_SUBPROTOCOL = "resume."
 
+#: What a viewer has received; opaque to it, at most 1 KB.
+Position = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,1024}$"),
+    InWords("a `position` that this service has sent"),
+]
+Samples = Annotated[int, Field(ge=0, lt=2**53)]
 SampleRate = Annotated[int, Field(ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE)]
 Channels = Annotated[int, Field(ge=1, le=2)]
 
@@ -86,6 +105,9 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     ACCESS_UNAVAILABLE = "access_unavailable"
     DRAINING = "draining"
+    MOVED = "moved"
+    RESUME_REFUSED = "resume_refused"
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
     ENGINE_FAILED = "engine_failed"
     ENGINE_REFUSED = "engine_refused"
     INTERNAL = "internal"
@@ -175,6 +197,24 @@ ERRORS: dict[ErrorCode, ErrorKind] = {
     ErrorCode.DRAINING: ErrorKind(
         4503, retryable=True, meaning="The service is shutting down; another one takes new streams."
     ),
+    ErrorCode.MOVED: ErrorKind(
+        4410,
+        retryable=True,
+        meaning="The stream goes on on a newer connection. Whoever gets this on the newest one "
+        "resumes once more.",
+    ),
+    ErrorCode.RESUME_REFUSED: ErrorKind(
+        4404,
+        retryable=False,
+        meaning="There is no such stream to resume: the token is unknown, the stream is over, or "
+        "it belongs to another conversation.",
+    ),
+    ErrorCode.LEDGER_UNAVAILABLE: ErrorKind(
+        4505,
+        retryable=True,
+        meaning="Streams can neither begin nor resume at present; `retryAfter` says when to try "
+        "again.",
+    ),
     ErrorCode.ENGINE_FAILED: ErrorKind(
         4502, retryable=True, meaning="The recognition engine failed and could not be recovered."
     ),
@@ -226,6 +266,17 @@ class TranscribeParameters(Parameters):
         Json[Annotated[dict[str, str], Field(max_length=32)]],
         Field(description="options of the engine, by its own names: a JSON object"),
     ] = {}  # noqa: RUF012 - pydantic copies it
+    resume: Annotated[
+        bool,
+        Field(
+            description="`1`: the client keeps its audio until it is durable, and resumes; it "
+            "sends `continue` after `ready`"
+        ),
+    ] = False
+    attempt: Annotated[
+        int,
+        Field(ge=0, lt=2**31, description="with a resume token: larger with each connection"),
+    ] = 0
 
 
 class ConnectParameters(Parameters):
@@ -243,6 +294,12 @@ class ConnectParameters(Parameters):
             "refused with `mode=snapshot` (`invalid_parameter`)"
         ),
     ] = None
+    since: Annotated[
+        Position | None, Field(description="the last `position` received: go on from there")
+    ] = None
+    heartbeat: Annotated[
+        bool, Field(description="`1`: a message at least every second, so that a dead line shows")
+    ] = False
 
 
 # --- client to server -----------------------------------------------------------------------
@@ -277,6 +334,32 @@ class Start(ClientMessage):
     ] = None
 
 
+class Continue(ClientMessage):
+    """The first message after `ready` with `resume=1`: which sample the next audio begins with.
+
+    Samples are moments of all channels, counted from the first one of the stream.
+    """
+
+    type: Literal["continue"] = "continue"
+    sample: Annotated[
+        Samples,
+        Field(description="`resumeFrom`, or later if the audio from there is lost"),
+    ]
+    age: Annotated[
+        Seconds, Field(le=KEEP_SECONDS, description="how long ago that sample was recorded")
+    ] = 0.0
+
+
+class Pause(ClientMessage):
+    """Nothing was recorded for some time, as when a laptop slept; with `resume=1` only."""
+
+    type: Literal["pause"] = "pause"
+    sample: Annotated[Samples, Field(description="the first sample after the pause")]
+    seconds: Annotated[
+        Seconds, Field(le=86_400, description="its length by the client's steady clock")
+    ]
+
+
 class Stop(ClientMessage):
     """Ends the audio. The last finals follow, then `closed`, then a normal close."""
 
@@ -298,6 +381,14 @@ class Ready(Model):
     channels: int
     max_seconds: Annotated[
         Seconds | None, Field(description="the server ends the stream after so much audio")
+    ] = None
+    resume_token: Annotated[
+        str | None,
+        Field(description="with `resume=1`: resumes the stream, as the subprotocol `resume.TOKEN`"),
+    ] = None
+    resume_from: Annotated[
+        Samples | None,
+        Field(description="with `resume=1`: the first sample that the server needs"),
     ] = None
 
 
@@ -337,6 +428,10 @@ class Final(Recognised):
 
     type: Literal["final"] = "final"
     timestamp: Annotated[Timestamp, Field(description="wall-clock start of the utterance")]
+    number: FinalNumber | None = None
+    position: Annotated[
+        Position | None, Field(description="what a viewer has received with this message")
+    ] = None
 
 
 class Ack(Model):
@@ -352,6 +447,10 @@ class Ack(Model):
         Seconds,
         Field(description="`received - processed`; near the limit the server stops reading"),
     ]
+    durable: Annotated[
+        Samples | None,
+        Field(description="with `resume=1`: samples that the client need not keep any more"),
+    ] = None
 
 
 class Error(Model):
@@ -378,6 +477,7 @@ class Closed(Model):
 class Snapshot(Model):
     """The finals of the last two minutes, oldest first, at most the newest 200.
 
+    With `since` it has the finals that the viewer lacks, all of them, in pieces of at most 200.
     Later messages have a larger `seq`.
     """
 
@@ -388,14 +488,21 @@ class Snapshot(Model):
         bool, Field(description="`false`: the table did not answer; only this server's finals")
     ] = True
     seq: Annotated[int, Field(ge=0, description="`seq` of the newest message in it")]
+    position: Position | None = None
+    more: Annotated[bool, Field(description="another piece follows")] = False
+    gap: Annotated[
+        bool,
+        Field(description="`since` was too long ago: these are the last two minutes instead"),
+    ] = False
 
 
 class Heartbeat(Model):
-    """Shows that the connection is alive; sent every ten seconds."""
+    """Shows that the connection is alive; sent every ten seconds, every second if asked for."""
 
     type: Literal["heartbeat"] = "heartbeat"
     conversation_id: ConversationId
     seq: Annotated[int, Field(ge=0, description="`seq` of the newest message")]
+    position: Position | None = None
 
 
 class Translation(Model):
@@ -432,7 +539,7 @@ class TranslationStatus(Model):
 
 
 #: The control messages of a speaker, and the messages of a server.
-FromClient: TypeAlias = Start | Stop
+FromClient: TypeAlias = Start | Continue | Pause | Stop
 FromServer: TypeAlias = (
     Ready
     | Partial

@@ -6,11 +6,13 @@ export type Definition =
   | ClientMessage
   | Closed
   | ConnectParameters
+  | Continue
   | Error
   | ErrorCode
   | Final
   | Heartbeat
   | Partial
+  | Pause
   | Ready
   | ServerMessage
   | Snapshot
@@ -24,7 +26,7 @@ export type Definition =
 /**
  * A control message of a speaker: one text frame.
  */
-export type ClientMessage = Start | Stop
+export type ClientMessage = Start | Continue | Pause | Stop
 /**
  * Why a stream or a viewer was refused or ended.
  */
@@ -45,6 +47,9 @@ export type ErrorCode =
   | 'rate_limited'
   | 'access_unavailable'
   | 'draining'
+  | 'moved'
+  | 'resume_refused'
+  | 'ledger_unavailable'
   | 'engine_failed'
   | 'engine_refused'
   | 'internal'
@@ -82,6 +87,10 @@ export interface Ack {
    * `received - processed`; near the limit the server stops reading
    */
   lag: number
+  /**
+   * with `resume=1`: samples that the client need not keep any more
+   */
+  durable?: number
 }
 /**
  * The format of the binary frames; overrides the query's `sampleRate` and `channels`.
@@ -102,6 +111,36 @@ export interface Start {
    */
   interimResults?: boolean
   traceparent?: string | null
+}
+/**
+ * The first message after `ready` with `resume=1`: which sample the next audio begins with.
+ *
+ * Samples are moments of all channels, counted from the first one of the stream.
+ */
+export interface Continue {
+  type: 'continue'
+  /**
+   * `resumeFrom`, or later if the audio from there is lost
+   */
+  sample: number
+  /**
+   * how long ago that sample was recorded
+   */
+  age?: number
+}
+/**
+ * Nothing was recorded for some time, as when a laptop slept; with `resume=1` only.
+ */
+export interface Pause {
+  type: 'pause'
+  /**
+   * the first sample after the pause
+   */
+  sample: number
+  /**
+   * its length by the client's steady clock
+   */
+  seconds: number
 }
 /**
  * Ends the audio. The last finals follow, then `closed`, then a normal close.
@@ -140,6 +179,14 @@ export interface ConnectParameters {
    * the language to translate into; adds `translation` messages; refused with `mode=snapshot` (`invalid_parameter`)
    */
   language?: string | null
+  /**
+   * the last `position` received: go on from there
+   */
+  since?: string | null
+  /**
+   * `1`: a message at least every second, so that a dead line shows
+   */
+  heartbeat?: boolean
 }
 /**
  * Why the connection is closed; the close follows at once.
@@ -195,6 +242,14 @@ export interface Final {
    * wall-clock start of the utterance
    */
   timestamp: string
+  /**
+   * of the finals of one stream, without gaps: 1, 2, 3
+   */
+  number?: number
+  /**
+   * what a viewer has received with this message
+   */
+  position?: string
 }
 /**
  * One word with its place on the timeline.
@@ -206,7 +261,7 @@ export interface Word {
   confidence: number
 }
 /**
- * Shows that the connection is alive; sent every ten seconds.
+ * Shows that the connection is alive; sent every ten seconds, every second if asked for.
  */
 export interface Heartbeat {
   type: 'heartbeat'
@@ -218,6 +273,7 @@ export interface Heartbeat {
    * `seq` of the newest message
    */
   seq: number
+  position?: string
 }
 /**
  * The text of an utterance so far; the next message of the same `utteranceId` replaces it.
@@ -281,10 +337,19 @@ export interface Ready {
    * the server ends the stream after so much audio
    */
   maxSeconds?: number
+  /**
+   * with `resume=1`: resumes the stream, as the subprotocol `resume.TOKEN`
+   */
+  resumeToken?: string
+  /**
+   * with `resume=1`: the first sample that the server needs
+   */
+  resumeFrom?: number
 }
 /**
  * The finals of the last two minutes, oldest first, at most the newest 200.
  *
+ * With `since` it has the finals that the viewer lacks, all of them, in pieces of at most 200.
  * Later messages have a larger `seq`.
  */
 export interface Snapshot {
@@ -302,6 +367,15 @@ export interface Snapshot {
    * `seq` of the newest message in it
    */
   seq: number
+  position?: string
+  /**
+   * another piece follows
+   */
+  more: boolean
+  /**
+   * `since` was too long ago: these are the last two minutes instead
+   */
+  gap: boolean
 }
 /**
  * A finished utterance: the content of a `final`, and of the stored item.
@@ -339,6 +413,10 @@ export interface Utterance {
    * @maxItems 1500
    */
   words: Word[]
+  /**
+   * of the finals of one stream, without gaps: 1, 2, 3
+   */
+  number?: number
 }
 /**
  * A partial or a final in the viewer's language; it may come late, or never.
@@ -421,4 +499,12 @@ export interface TranscribeParameters {
    * options of the engine, by its own names: a JSON object
    */
   options?: string
+  /**
+   * `1`: the client keeps its audio until it is durable, and resumes; it sends `continue` after `ready`
+   */
+  resume?: boolean
+  /**
+   * with a resume token: larger with each connection
+   */
+  attempt?: number
 }
