@@ -59,8 +59,8 @@ class StreamProgress:
         heard: for each recognised channel, the end of its last final in frames.
         count: finals so far, which is the number of the last one.
         unsent: finals that neither queue nor table is known to have.
-        tail: what became of the last words when nobody came back in time. It is not settled: whoever
-            resumes discards it, and the sweep publishes it when the stream is over.
+        tail: what became of the last words when nobody came back in time. It is not settled:
+            whoever resumes discards it, and the sweep publishes it when the stream is over.
     """
 
     attempt: int = 0
