@@ -140,6 +140,34 @@ class RecognitionOptions:
     #: Seconds at the beginning of a session's audio in which nothing is recognised: the results of
     #: an earlier session have their words. Only for engines that ask for it, see `Engine.lead_in`.
     lead_in: float = 0.0
+    #: Where on the timeline of the stream the session's audio begins, seconds.
+    begin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """Where a recognition goes on with a stream that another one began.
+
+    Positions are frames from the start of the stream. The audio begins at `start`. What lies before
+    `settled` only leads in, and that of a channel before its `heard` is silence.
+    """
+
+    start: int = 0
+    settled: int = 0
+    #: For each channel, the end of its last final.
+    heard: tuple[int, ...] = (0,)
+    #: The number of the first segment, and of the first speaker.
+    segment: int = 0
+    speaker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a recognition has come, in frames: what a `ResumePoint` is made of."""
+
+    settled: int
+    heard: tuple[int, ...]
+    speakers: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,12 +268,16 @@ class Engine(ABC):
         """
 
     def recognise(
-        self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
+        self,
+        options: RecognitionOptions,
+        on_result: Callable[[Result], None] | None = None,
+        resume: ResumePoint | None = None,
     ) -> Recognition:
         """Return a recognition; entering it opens its first session.
 
         With `on_result`, results are delivered to it as they arrive, and the recognition is not
         iterated. An exception of `on_result` ends the recognition, and `finished` raises it.
+        With `resume`, its audio does not begin at the start of the stream.
 
         Raises:
             UnsupportedLanguage: the engine does not support `options.language`.
@@ -265,7 +297,7 @@ class Engine(ABC):
             raise UnsupportedLanguage(
                 f"the engine {self.name!r} recognises {few}, not {options.language}"
             )
-        return Recognition(self, options, on_result)
+        return Recognition(self, options, on_result, resume)
 
 
 class Recognition:
@@ -276,7 +308,9 @@ class Recognition:
         engine: Engine,
         options: RecognitionOptions,
         on_result: Callable[[Result], None] | None = None,
+        resume: ResumePoint | None = None,
     ) -> None:
+        at = resume or ResumePoint(heard=(0,) * options.channels)
         self._engine = engine
         self._options = options
         self._on_result = on_result or self._keep
@@ -286,17 +320,20 @@ class Recognition:
             channels=options.channels,
             bytes_per_sample=BYTES_PER_SAMPLE,
             max_lead_in=_frames(engine.lead_in),
+            start=at.settled,
+            first=at.start,
+            settled=at.heard,
         )
-        self._settled = 0.0
-        self._written_bytes = 0
-        self._high_water_bytes = self._compute_high_water(
-            0.0
-        )  # written beyond it, audio is a backlog
-        self._processed = 0.0
+        self._settled = at.settled / SAMPLE_RATE
+        # Of the whole stream, so it counts what came before this recognition.
+        self._written_bytes = at.start * BYTES_PER_SAMPLE * options.channels
+        self._processed = at.start / SAMPLE_RATE
+        # Written beyond it, audio is a backlog.
+        self._high_water_bytes = self._compute_high_water(self._processed)
         self._ended = False
         # The finals of each channel so far, which is the number of its open segment.
-        self._segments = [0] * options.channels
-        self._speakers = 0  # numbers assigned so far
+        self._segments = [at.segment] * options.channels
+        self._speakers = at.speaker  # numbers assigned so far
         # The last result of each channel, where it is a partial; and the channels whose partial an
         # earlier session reported.
         self._partials: dict[int, Result] = {}
@@ -315,7 +352,7 @@ class Recognition:
 
     @property
     def written(self) -> float:
-        """Seconds of audio taken so far."""
+        """Seconds of the stream up to the end of the audio taken so far."""
         return self._written_bytes / self._bytes_per_second
 
     @property
@@ -335,6 +372,12 @@ class Recognition:
             self._written_bytes > self._high_water_bytes
             or len(self._results) > self._policy.max_results
         )
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far the results are complete that were delivered so far."""
+        heard = self._replay_buffer.settled
+        return Checkpoint(_frames(self._settled), heard, self._speakers)
 
     async def __aenter__(self) -> Self:
         """Open the first session.
@@ -358,7 +401,7 @@ class Recognition:
     def write(self, pcm: bytes) -> None:
         """Take PCM (16 kHz, s16le, channels interleaved, whole frames)."""
         self._written_bytes += len(pcm)
-        self._replay_buffer.append(pcm)
+        pcm = self._replay_buffer.append(pcm)
         attempt = self._attempt
         if attempt is not None and attempt.is_live:
             attempt.session.write(pcm)
@@ -487,11 +530,12 @@ class Recognition:
             if self._failures:
                 await asyncio.sleep(self._policy.delay(self._failures))
             await self._engine.admit(first=first)
-            lead_in = self._replay_buffer.lead_in
-            options = replace(self._options, lead_in=lead_in / SAMPLE_RATE)
+            lead_in = self._replay_buffer.lead_in + self._replay_buffer.missing
+            start = (self._replay_buffer.start - lead_in) / SAMPLE_RATE
+            options = replace(self._options, lead_in=lead_in / SAMPLE_RATE, begin=start)
             attempt = _Attempt(
                 self,
-                start=(self._replay_buffer.start - lead_in) / SAMPLE_RATE,
+                start=start,
                 segments=tuple(self._segments),
                 speakers=self._speakers,
             )

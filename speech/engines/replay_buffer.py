@@ -19,25 +19,57 @@ from collections.abc import Iterator
 class ReplayBuffer:
     """The audio of a stream from `start` on, and up to `max_lead_in` frames before it."""
 
-    def __init__(self, *, channels: int, bytes_per_sample: int, max_lead_in: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        bytes_per_sample: int,
+        max_lead_in: int = 0,
+        start: int = 0,
+        first: int = 0,
+        settled: tuple[int, ...] | None = None,
+    ) -> None:
+        """Make a buffer for the audio from frame `first` on, of which that before `start` leads in.
+
+        `settled` has for each channel the position before which its audio is in finals already.
+        """
         self._bytes_per_sample = bytes_per_sample
         self._bytes_per_frame = bytes_per_sample * channels
         self._pieces: deque[bytes] = deque()
-        self._settled = [0] * channels
+        self._settled = list(settled or [0] * channels)
         self._max_lead_in = max_lead_in
         self._dropped: deque[bytes] = deque()  # the latest audio before `start`
         self._dropped_frames = 0
+        self._end = first
         #: Position of the first frame that is not dropped.
-        self.start = 0
+        self.start = start
 
     @property
     def lead_in(self) -> int:
-        """The frames before `start` with which the replay begins."""
+        """The frames before `start` with which the replay begins, as far as they were appended."""
         return min(self._dropped_frames, self._max_lead_in)
 
-    def append(self, pcm: bytes) -> None:
-        """Append whole frames."""
-        self._pieces.append(pcm)
+    @property
+    def missing(self) -> int:
+        """The frames before `start` that are still to be appended."""
+        return max(0, self.start - self._end)
+
+    @property
+    def settled(self) -> tuple[int, ...]:
+        """For each channel, the position before which its audio is in finals."""
+        return tuple(self._settled)
+
+    def append(self, pcm: bytes) -> bytes:
+        """Append whole frames; return them as a session gets them, with silence for the settled."""
+        ahead = min(self.missing * self._bytes_per_frame, len(pcm))
+        if ahead:
+            self._keep_lead_in(pcm[:ahead])
+        rest = pcm[ahead:] if ahead else pcm
+        if rest:
+            self._pieces.append(rest)
+            rest = self._silence_settled(rest, self._end + ahead // self._bytes_per_frame)
+        self._end += len(pcm) // self._bytes_per_frame
+        return pcm[:ahead] + rest if ahead else rest
 
     def settle(self, channel: int, position: int) -> None:
         """Record that the audio of `channel` before `position` is in finals."""

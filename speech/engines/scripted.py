@@ -8,8 +8,8 @@ The cost of a chunk follows the stand-in model of the streaming template from wh
 protocol descends: `duration * constant_factor + delay + jitter * U(-1, 1)`, and `warmup_penalty` on
 the first chunk of a session. A session works on one chunk at a time, in order.
 
-Words are counted from the start of the session, as by a real engine. So after a failure the times
-of the words are right, but the script starts again.
+The first word of the script is spoken at the start of the stream, and each word has its place. So
+whoever recognises the same audio again gets the same words, which real engines do in most cases.
 """
 
 from __future__ import annotations
@@ -120,10 +120,11 @@ class ScriptedEngine(Engine):
 
     async def connect(self, options: RecognitionOptions, events: SessionEvents) -> Session:
         """Open a session; never fails."""
-        del options  # the words are the same in every language
+        # The words are the same in every language.
         number = next(self._sessions)
         draw = random.Random(f"{self.model.seed}/{number}")  # noqa: S311 - a script, not a secret
-        return ScriptedSession(self.model, self._words, draw, events)
+        begin = round(options.begin * SAMPLE_RATE)
+        return ScriptedSession(self.model, self._words, draw, events, begin)
 
 
 class ScriptedSession(Session):
@@ -135,11 +136,12 @@ class ScriptedSession(Session):
         words: tuple[str, ...],
         draw: random.Random,
         events: SessionEvents,
+        begin: int,
     ) -> None:
         self._model = model
         self._draw = draw
         self._events = events
-        self._speaker = _Speaker(model, words)
+        self._speaker = _Speaker(model, words, begin)
         self._is_immediate = model.is_immediate
         self._is_unreliable = bool(model.failure_rate or model.panic_rate)
         self._waiting: deque[int] = deque()  # samples of each unprocessed chunk
@@ -229,11 +231,17 @@ class ScriptedSession(Session):
 
 
 class _Speaker:
-    """Turns a count of samples into results, independently of the clock."""
+    """Turns a count of samples into results, independently of the clock.
 
-    def __init__(self, model: ScriptedModel, script: tuple[str, ...]) -> None:
+    Samples are counted from the start of the session, `begin` samples after that of the stream.
+    """
+
+    def __init__(self, model: ScriptedModel, script: tuple[str, ...], begin: int) -> None:
         self._script = script
         self._word_samples = round(model.word_seconds * SAMPLE_RATE)
+        #: Words of the script that end before the session, or that it begins in the middle of.
+        self._skipped = -(-begin // self._word_samples)
+        self._first_word = self._skipped * self._word_samples - begin
         self._words_per_segment = model.words_per_segment
         self._words: list[Word] = []
         self._text: list[str] = []
@@ -247,16 +255,20 @@ class _Speaker:
     def advance(self, samples: int) -> list[Result] | tuple[()]:
         """Count audio; return a result for each word that it completes."""
         self.samples += samples
-        if self.samples < (self._next_word + 1) * self._word_samples:
+        if self.samples < self._place(self._next_word + 1):
             return ()
         results = []
-        while self.samples >= (self._next_word + 1) * self._word_samples:
+        while self.samples >= self._place(self._next_word + 1):
             self._speak()
             full = len(self._words) == self._words_per_segment
             results.append(self._make_result(is_final=full))
             if full:
-                self._settle(self._next_word * self._word_samples)
+                self._settle(self._place(self._next_word))
         return results
+
+    def _place(self, word: int) -> int:
+        """Return the sample at which a word begins."""
+        return self._first_word + word * self._word_samples
 
     def finish(self) -> Result | None:
         """Return the final of the open segment, if it has a word."""
@@ -265,8 +277,8 @@ class _Speaker:
         return last
 
     def _speak(self) -> None:
-        start = self._next_word * self._word_samples
-        text = self._script[self._next_word % len(self._script)]
+        start = self._place(self._next_word)
+        text = self._script[(self._skipped + self._next_word) % len(self._script)]
         self._next_word += 1
         self._text.append(text)
         self._words.append(

@@ -18,6 +18,7 @@ from speech.engines.base import (
     Recognition,
     RecognitionOptions,
     Result,
+    ResumePoint,
     Session,
     SessionEvents,
 )
@@ -100,7 +101,10 @@ class TranscribeEngine(Engine):
         )
 
     def recognise(
-        self, options: RecognitionOptions, on_result: Callable[[Result], None] | None = None
+        self,
+        options: RecognitionOptions,
+        on_result: Callable[[Result], None] | None = None,
+        resume: ResumePoint | None = None,
     ) -> Recognition:
         """Return a recognition by Amazon Transcribe.
 
@@ -108,7 +112,7 @@ class TranscribeEngine(Engine):
             UnsupportedLanguage: the service does not know the language, or the operator forbids it.
             OptionError: another option is unsupported or not allowed.
         """
-        recognition = super().recognise(options, on_result)
+        recognition = super().recognise(options, on_result, resume)
         self._asked(options)
         return recognition
 
