@@ -25,7 +25,7 @@ from ecs_service.api.health import HealthEndpoints
 from ecs_service.api.languages import list_languages
 from ecs_service.api.live import LiveContext, RefusedConnection
 from ecs_service.api.router import RequestRouter, SocketRoute
-from ecs_service.api.speaker_connection import SpeakerConnection
+from ecs_service.api.speaker_connection import open_speaker
 from ecs_service.api.viewer_connection import ViewerConnection
 from ecs_service.conversations.confirmation import Confirmation
 from ecs_service.conversations.hub import Hub
@@ -40,12 +40,16 @@ from ecs_service.limits.rates import RateLimit, TokenRate
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.limits.unread import UnreadBudget
 from ecs_service.limits.viewer_slots import ViewerSlots
-from ecs_service.sessions.publisher import NullSink
+from ecs_service.sessions.ledger import Ledger
+from ecs_service.sessions.publisher import NullSink, OutboxSink
+from ecs_service.sessions.resumable import ResumableStreams
 from ecs_service.sessions.stream import Streams
+from ecs_service.sessions.sweep import Sweep
 from ecs_service.settings import Settings
 from foundation.descriptors import raise_descriptor_limit
 from speech.engines.registry import ENGINES
 from transcripts.conversations import ConversationTable
+from transcripts.streams.store import StreamTable
 from translation import amazon
 from translation.base import Translator
 from translation.pseudo import PseudoTranslator
@@ -74,6 +78,7 @@ class ServiceParts:
     live: LiveContext
     slots: StreamSlots
     outbox: Outbox | None
+    resumable: ResumableStreams | None
 
 
 @contextlib.asynccontextmanager
@@ -110,25 +115,26 @@ async def start_service(
         if settings.metrics_namespace is not None:
             printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, journal))
             tasks.append(asyncio.create_task(printing, name="metrics"))
-        door = None
-        if settings.access_table is not None:
-            table = AccessTable(settings.access_table, boto3.client("dynamodb", config=_AWS))
-            calls = TableCalls(table)
-            stack.callback(calls.close)
-            door = AccountDoor(calls, most_sockets=shares.viewers + shares.streams)
-            tasks.append(asyncio.create_task(door.keys.run(), name="ticket_keys"))
-            tasks.append(asyncio.create_task(door.watcher.run(), name="rights"))
-        for task in tasks:
-            task.add_done_callback(partial(_report_defect, on_defect=on_defect))
+        door = _start_door(settings, shares, stack, tasks)
         create = ENGINES[settings.engine].create
         engine = await stack.enter_async_context(create(settings, settings.capacity))
         streams = Streams(
             engine=engine,
             hub=hub,
-            outbox=outbox or NullSink(),
+            sink=OutboxSink(outbox) if outbox else NullSink(),
             slots=slots,
             max_seconds=settings.max_stream_seconds,
         )
+        resumable = None
+        if settings.streams_table is not None and isinstance(store, ConversationTable) and outbox:
+            ledger = Ledger(_streams_table(settings.streams_table), store)
+            stack.callback(ledger.close)
+            resumable = ResumableStreams(streams, ledger, outbox)
+            stack.push_async_callback(resumable.close)
+            sweep = Sweep(ledger, hub, outbox)
+            tasks.append(asyncio.create_task(sweep.run(), name="sweep"))
+        for task in tasks:
+            task.add_done_callback(partial(_report_defect, on_defect=on_defect))
         translator = _translator(settings)
         if translator is not None:
             await stack.enter_async_context(translator)
@@ -142,7 +148,7 @@ async def start_service(
         router = RequestRouter(
             socket_routes={
                 "/api/stt/transcribe": SocketRoute(
-                    partial(SpeakerConnection, live), speaker_connection.parse_wish
+                    partial(open_speaker, live, resumable), speaker_connection.parse_wish
                 ),
                 "/api/stt/connect": SocketRoute(
                     partial(ViewerConnection, live), viewer_connection.parse_wish
@@ -165,7 +171,7 @@ async def start_service(
             address_header=settings.viewer_address_header,
             pending=PendingConnections(shares.pending),
         )
-        yield ServiceParts(router, live, slots, outbox)
+        yield ServiceParts(router, live, slots, outbox, resumable)
 
 
 async def run(settings: Settings) -> bool:
@@ -226,12 +232,32 @@ async def _drain(parts: ServiceParts, seconds: float) -> bool:
             await parts.live.disconnect_all()
             if parts.outbox is not None:
                 await parts.outbox.flush()
+            if parts.resumable is not None:
+                await parts.resumable.wait_until_written()
     except TimeoutError:
         waiting = parts.outbox.journal.count_waiting() if parts.outbox is not None else 0
         log.warning("drain_timed_out", streams=parts.slots.taken, finals_in_journal=waiting)
         return False
     log.info("drained")
     return True
+
+
+def _start_door(
+    settings: Settings,
+    shares: Shares,
+    stack: contextlib.AsyncExitStack,
+    tasks: list[asyncio.Task[None]],
+) -> AccountDoor | None:
+    """Return the door of an environment with accounts, with its tasks; None in an open one."""
+    if settings.access_table is None:
+        return None
+    table = AccessTable(settings.access_table, boto3.client("dynamodb", config=_AWS))
+    calls = TableCalls(table)
+    stack.callback(calls.close)
+    door = AccountDoor(calls, most_sockets=shares.viewers + shares.streams)
+    tasks.append(asyncio.create_task(door.keys.run(), name="ticket_keys"))
+    tasks.append(asyncio.create_task(door.watcher.run(), name="rights"))
+    return door
 
 
 def _share_descriptors(settings: Settings) -> Shares:
@@ -260,6 +286,10 @@ def _caller_limits(settings: Settings, shares: Shares) -> CallerLimits:
         failures=RateLimit(failures, most=MOST_ADDRESSES),
         guests=RateLimit(guests, most=MOST_ADDRESSES),
     )
+
+
+def _streams_table(name: str) -> StreamTable:
+    return StreamTable(name, boto3.client("dynamodb", config=_AWS))
 
 
 def _translator(settings: Settings) -> Translator | None:

@@ -151,6 +151,10 @@ class Settings(EngineSettings, BaseSettings):
             "reaches the service may do everything"
         ),
     ] = None
+    streams_table: Annotated[
+        str | None,
+        Field(description="DynamoDB table of live streams; default: no stream can be resumed"),
+    ] = None
     outbox_path: Annotated[
         Path | None,
         Field(description="file that keeps finals until the table has them; default: memory"),

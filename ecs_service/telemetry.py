@@ -15,6 +15,13 @@ access_refusals = Counter(
     "Requests and connections refused or ended for want of a ticket or a right",
     ["reason"],
 )
+ledger_calls = Counter("cloudscribe_ledger_calls", "Calls of the ledger of streams", ["call"])
+streams_resumed = Counter(
+    "cloudscribe_streams_resumed", "Streams that a client resumed: here, or taken over", ["how"]
+)
+streams_swept = Counter(
+    "cloudscribe_streams_swept", "Streams without a task, by the state that followed", ["state"]
+)
 access_calls = Counter(
     "cloudscribe_access_calls",
     "Calls of the table `access`, by kind; one may read several items",

@@ -1,11 +1,12 @@
-"""Finds the ticket that a request carries, and the subprotocol that answers it."""
+"""Finds the ticket or resume token that a request carries, and the subprotocol that answers it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from access.secret import Secret, parse_secret
 from access.tickets import TicketError, TicketReason
-from transcripts.protocol import SUBPROTOCOL, TICKET_SUBPROTOCOL
+from transcripts.protocol import RESUME_SUBPROTOCOL, SUBPROTOCOL, TICKET_SUBPROTOCOL
 
 _SCHEME = "bearer"
 
@@ -19,14 +20,7 @@ def find_ticket(headers: Mapping[str, str]) -> str:
     Raises:
         TicketError: there is none, or there are several.
     """
-    found = [
-        *(
-            one.removeprefix(TICKET_SUBPROTOCOL)
-            for one in _subprotocols(headers)
-            if one.startswith(TICKET_SUBPROTOCOL)
-        ),
-        *_bearers(headers),
-    ]
+    found = [*_with_prefix(headers, TICKET_SUBPROTOCOL), *_bearers(headers)]
     if not found:
         raise TicketError(TicketReason.MISSING, "A ticket is required; docs/protocol.md says how.")
     if len(found) > 1:
@@ -35,12 +29,38 @@ def find_ticket(headers: Mapping[str, str]) -> str:
     return found[0]
 
 
+def has_ticket(headers: Mapping[str, str]) -> bool:
+    """Return whether a request carries something in place of a ticket."""
+    return any((*_with_prefix(headers, TICKET_SUBPROTOCOL), *_bearers(headers)))
+
+
+def find_resume_token(headers: Mapping[str, str]) -> Secret | None:
+    """Return the token of the stream that a request resumes; None if it resumes none.
+
+    Raises:
+        TicketError: it is malformed, or there are several.
+    """
+    found = list(_with_prefix(headers, RESUME_SUBPROTOCOL))
+    if not found:
+        return None
+    token = parse_secret("csr", found[0])
+    if token is None or len(found) > 1:
+        raise TicketError(TicketReason.INVALID, "This is no resume token.")
+    return token
+
+
 def choose_subprotocol(headers: Mapping[str, str]) -> str | None:
     """Return the subprotocol to answer with; None if the client does not offer ours.
 
     A ticket is never sent back.
     """
     return SUBPROTOCOL if SUBPROTOCOL in _subprotocols(headers) else None
+
+
+def _with_prefix(headers: Mapping[str, str], prefix: str) -> Iterator[str]:
+    for one in _subprotocols(headers):
+        if one.startswith(prefix):
+            yield one.removeprefix(prefix)
 
 
 def _bearers(headers: Mapping[str, str]) -> Iterator[str]:

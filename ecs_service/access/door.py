@@ -5,6 +5,9 @@ is asked. Both are quick and wait for nothing. After it `Admission.admit` decide
 `Admission.use_ticket` uses up a speaker's ticket. In an open environment there is no door, and
 every socket has the `Admission` that asks nothing.
 
+A socket that resumes a stream has the stream's token in place of a ticket. The ledger has whose
+right the stream needs, and `Admission.resume` proves that right anew.
+
 A ticket whose key is not known yet is verified after the upgrade, because a handshake cannot wait
 for the table. Its socket holds no slot meanwhile.
 """
@@ -17,6 +20,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from pydantic import ValidationError
 
 from access.callers import Guest
 from access.decisions import Action, Refused
@@ -53,12 +58,25 @@ class Admission:
         del socket
         yield
 
-    async def use_ticket(self) -> None:
+    async def use_ticket(self) -> str:
         """Use up the ticket; called last, when nothing else refuses the socket.
+
+        Returns whose right the socket has, in the words that `resume` understands.
 
         Raises:
             Refusal: it was used before, or that cannot be known.
         """
+        return ""
+
+    @asynccontextmanager
+    async def resume(self, right: str, socket: OpenSocket) -> AsyncIterator[None]:
+        """Check the right of the stream that is resumed, and watch it while the context is open.
+
+        Raises:
+            Refusal: there is no right any more, it has to be proved anew, or cannot be checked.
+        """
+        del right, socket
+        yield
 
 
 #: Of everybody, in an open environment.
@@ -138,6 +156,10 @@ class AccountDoor:
             _check_wish(presented.ticket, wish)
         return _TicketAdmission(self, presented, wish, on_invalid)
 
+    def resumption(self) -> Admission:
+        """Return the admission of a socket that has a resume token and no ticket."""
+        return _ResumeAdmission(self)
+
     async def verify(self, presented: Presented, wish: Wish) -> Ticket:
         """Return the ticket, after reading its key if that is necessary.
 
@@ -181,10 +203,6 @@ class _TicketAdmission(Admission):
     async def admit(self, socket: OpenSocket) -> AsyncIterator[None]:
         try:
             ticket = self._ticket = await self._door.verify(self._presented, self._wish)
-            right = Right(
-                ticket.caller, self._wish.action, ticket.conversation_id, self._wish.language
-            )
-            decision = await self._door.rights.check(right)
         except NoAnswer:
             raise access_unavailable() from None
         except TicketError as error:
@@ -192,33 +210,79 @@ class _TicketAdmission(Admission):
                 raise ticket_used(error.reason.value) from None
             self._on_invalid()
             raise access_revoked(error.reason.value) from None
-        if isinstance(decision, Refused):
-            raise access_revoked(decision.reason)
-        with self._door.watcher.hold(right, socket), self._close_later(ticket, socket):
+        async with _hold(self._door, ticket, self._wish.language, socket):
             yield
 
-    @contextmanager
-    def _close_later(self, ticket: Ticket, socket: OpenSocket) -> Iterator[None]:
-        """End the socket when its ticket says, while the context is open."""
-        if ticket.closes_at is None:
-            yield
-            return
-        seconds = (ticket.closes_at - self._door.now()).total_seconds()
-        closing = asyncio.get_running_loop().call_later(seconds, _end_as_old, socket)
-        try:
-            yield
-        finally:
-            closing.cancel()
+    async def use_ticket(self) -> str:
+        if self._wish.action is Action.SPEAK:
+            try:
+                is_first = await self._door.use(self._ticket)
+            except NoAnswer:
+                raise access_unavailable() from None
+            if not is_first:
+                raise ticket_used()
+        return self._ticket.model_dump_json(by_alias=True, exclude_none=True)
 
-    async def use_ticket(self) -> None:
-        if self._wish.action is not Action.SPEAK:
-            return
+    @asynccontextmanager
+    async def resume(self, right: str, socket: OpenSocket) -> AsyncIterator[None]:
+        """Take the new ticket for the right; it was checked by `admit`."""
+        del right, socket
+        await self.use_ticket()
+        yield
+
+
+class _ResumeAdmission(Admission):
+    def __init__(self, door: AccountDoor) -> None:
+        self._door = door
+
+    async def use_ticket(self) -> str:
+        raise ticket_used("missing")
+
+    @asynccontextmanager
+    async def resume(self, right: str, socket: OpenSocket) -> AsyncIterator[None]:
         try:
-            is_first = await self._door.use(self._ticket)
-        except NoAnswer:
-            raise access_unavailable() from None
-        if not is_first:
-            raise ticket_used()
+            ticket = Ticket.model_validate_json(right)
+        except ValidationError:
+            # The stream began while the environment was open.
+            raise access_revoked("missing") from None
+        if ticket.closes_at is not None and ticket.closes_at <= self._door.now():
+            raise ticket_used("ticket_old")
+        async with _hold(self._door, ticket, None, socket):
+            yield
+
+
+@asynccontextmanager
+async def _hold(
+    door: AccountDoor, ticket: Ticket, language: str | None, socket: OpenSocket
+) -> AsyncIterator[None]:
+    """Check the right behind a ticket, and watch it while the context is open.
+
+    Raises:
+        Refusal: there is no right, or it cannot be checked.
+    """
+    right = Right(ticket.caller, Action(ticket.action), ticket.conversation_id, language)
+    try:
+        decision = await door.rights.check(right)
+    except NoAnswer:
+        raise access_unavailable() from None
+    if isinstance(decision, Refused):
+        raise access_revoked(decision.reason)
+    with door.watcher.hold(right, socket), _close_later(door, ticket, socket):
+        yield
+
+
+@contextmanager
+def _close_later(door: AccountDoor, ticket: Ticket, socket: OpenSocket) -> Iterator[None]:
+    """End the socket when its ticket says, while the context is open."""
+    if ticket.closes_at is None:
+        yield
+        return
+    seconds = (ticket.closes_at - door.now()).total_seconds()
+    closing = asyncio.get_running_loop().call_later(seconds, _end_as_old, socket)
+    try:
+        yield
+    finally:
+        closing.cancel()
 
 
 def _end_as_old(socket: OpenSocket) -> None:

@@ -10,10 +10,11 @@ from http import HTTPStatus
 import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from access.decisions import Action
 from access.messages import Problem
 from access.tickets import TicketError, TicketReason
 from ecs_service import telemetry
-from ecs_service.access.credentials import choose_subprotocol
+from ecs_service.access.credentials import choose_subprotocol, find_resume_token, has_ticket
 from ecs_service.access.door import OPEN, AccountDoor, Admission, Wish
 from ecs_service.access.edge import AccessPolicy, Forbidden
 from ecs_service.api.acceptor import AcceptedConnection, PendingConnections
@@ -133,13 +134,13 @@ class RequestRouter:
                 admission = OPEN
             else:
                 admission = self._check_ticket(self._door, route, request, address)
+            return route.open(request, client, admission)
         except TooManyFailures as error:
             return _too_many_failures(error)
         except TicketError as error:
             return self._refuse_ticket(error, address)
         except Refusal as refusal:
             return self._refused(refusal, client)
-        return route.open(request, client, admission)
 
     def _check_ticket(
         self, door: AccountDoor, route: SocketRoute, request: HttpRequest, address: str
@@ -152,6 +153,11 @@ class RequestRouter:
             Refusal: the caller connects too fast, or the query is malformed.
         """
         limits = self._caller_limits
+        if find_resume_token(request.headers) is not None and not has_ticket(request.headers):
+            limits.count_connection(address)
+            if route.parse_wish(request).action is not Action.SPEAK:
+                raise TicketError(TicketReason.MISSING, "Only a speaker resumes by a token.")
+            return door.resumption()
         presented = door.inspect(request.headers)
         if presented.ticket is None:
             limits.count_connection(address)

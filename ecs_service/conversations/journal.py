@@ -101,21 +101,23 @@ class Journal:
             self._db.execute(index)
         self._db.execute("UPDATE pending SET due = 0, sendings = 0, seen = 0 WHERE due IS NOT NULL")
 
-    def append(self, body: str) -> None:
-        """Write an entry for a message.
+    def append(self, body: str) -> int:
+        """Write an entry for a message; return its id.
 
         Raises:
             sqlite3.Error: it cannot be written, for example because the disk is full.
         """
         row = ("INSERT INTO pending (added, body) VALUES (?, ?)", (time(), body))
         try:
-            self._db.execute(*row)
+            written = self._db.execute(*row)
         except sqlite3.OperationalError:
             forgotten = self.drop_sent()
             if not forgotten:
                 raise
             log.warning("journal_full", forgotten=forgotten)
-            self._db.execute(*row)
+            written = self._db.execute(*row)
+        assert written.lastrowid is not None, "an insert has a row"  # noqa: S101 - as documented
+        return written.lastrowid
 
     def oldest_waiting(self, count: int) -> list[JournalEntry]:
         """Return up to `count` entries that wait for the queue, oldest first."""

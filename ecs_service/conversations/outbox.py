@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
@@ -62,14 +62,17 @@ class Outbox:
         self._empty = asyncio.Event()
         self._hurry = asyncio.Event()
         self._waiting.set()  # an earlier process may have left finals
+        self._on_accepted: dict[int, Callable[[], None]] = {}
 
-    def add(self, utterance: Utterance) -> None:
-        """Keep `utterance` durably until the queue has it.
+    def add(self, utterance: Utterance, on_accepted: Callable[[], None] | None = None) -> None:
+        """Keep `utterance` durably until the queue has it; then call `on_accepted`.
 
         Raises:
             sqlite3.Error: it cannot be kept, so it must not be published as final.
         """
-        self.journal.append(utterance.model_dump_json(by_alias=True))
+        entry = self.journal.append(utterance.model_dump_json(by_alias=True))
+        if on_accepted is not None:
+            self._on_accepted[entry] = on_accepted
         self._empty.clear()
         self._waiting.set()
 
@@ -135,6 +138,8 @@ class Outbox:
             return False
         accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
         self._mark_accepted(accepted)
+        for entry_id in accepted:
+            self._notify(entry_id)
         for failure in answer.get("Failed", []):
             if failure["SenderFault"]:
                 self._set_aside(int(failure["Id"]), failure["Code"])
@@ -150,9 +155,15 @@ class Outbox:
         else:
             self.journal.remove(ids)
 
+    def _notify(self, entry_id: int) -> None:
+        on_accepted = self._on_accepted.pop(entry_id, None)
+        if on_accepted is not None:
+            on_accepted()
+
     def _set_aside(self, entry_id: int, code: str) -> None:
         """Keep an entry that the queue will never accept from blocking the others."""
         self.journal.set_aside(entry_id, code)
+        self._notify(entry_id)
         log.error("final_refused_by_queue", entry=entry_id, code=code)
 
 

@@ -14,18 +14,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol, Self
-from uuid import uuid4
 
 import structlog
 
+from access.secret import make_id
 from ecs_service import telemetry
 from ecs_service.conversations.hub import Hub
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal, to_refusal
-from ecs_service.sessions.publisher import FinalSink, PublishedFrame, Publisher
-from speech.engines.base import Engine, Recognition, RecognitionOptions, Result
+from ecs_service.sessions.publisher import FinalSink, Publisher
+from speech.engines.base import (
+    Checkpoint,
+    Engine,
+    Recognition,
+    RecognitionOptions,
+    Result,
+    ResumePoint,
+)
 from speech.engines.errors import EngineError, OptionError, UnsupportedLanguage
-from speech.pcm import AudioTooLong, PcmError, PcmFormat
+from speech.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioTooLong, PcmError, PcmFormat
 from speech.resample import Resampler
 from transcripts.models import ConversationId, Language, Speaker
 from transcripts.protocol import MAX_FRAME_SECONDS, Ack, ErrorCode
@@ -52,8 +59,31 @@ class StreamRequest:
         return self.audio.channels if self.separate else 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """Where and how a stream begins: at its first sample, or where another task left it.
+
+    Attributes:
+        request: what the speaker asked for.
+        stream_id: the id, with which the ids of its utterances begin.
+        sink: keeps the finals; None for that of all streams.
+        count: finals that it had before.
+        first_sample: the sample that the client sends first, in its own format.
+        resume: where the recognition begins; None at the start of the stream.
+        moment_of: returns when a frame was spoken; None to count back from the last audio.
+    """
+
+    request: StreamRequest
+    stream_id: str = field(default_factory=make_id)
+    sink: FinalSink | None = None
+    count: int = 0
+    first_sample: int = 0
+    resume: ResumePoint | None = None
+    moment_of: Callable[[int], datetime] | None = None
+
+
 class StreamOwner(Protocol):
-    """The connection that a stream belongs to. Called on the event loop; must not raise."""
+    """What a stream belongs to. Called on the event loop; must not raise."""
 
     def on_published(self, frame: bytes, *, is_final: bool) -> None:
         """Take an encoded message of this stream that was broadcast to the conversation."""
@@ -70,13 +100,13 @@ class Streams:
         *,
         engine: Engine,
         hub: Hub,
-        outbox: FinalSink,
+        sink: FinalSink,
         slots: StreamSlots,
         max_seconds: float | None = None,
     ) -> None:
         self.engine = engine
         self.hub = hub
-        self.outbox = outbox
+        self.sink = sink
         self.slots = slots
         self.max_seconds = max_seconds
         self._open: set[Stream] = set()
@@ -103,25 +133,28 @@ class Stream:
     An async context manager: entering it takes a slot and opens the recognition.
     """
 
+    request: StreamRequest
+    id: str
+
     def __init__(
         self,
         streams: Streams,
-        request: StreamRequest,
+        prepare: Callable[[], Awaitable[Beginning]],
         owner: StreamOwner,
-        before_engine: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a stream. `before_engine` is awaited with a slot; its Refusal keeps it closed."""
-        self._before_engine = before_engine
-        self.id = uuid4().hex
-        self.request = request
+        """Make a stream. `prepare` is awaited with a slot; its Refusal keeps it closed."""
+        self._prepare = prepare
         self.owner = owner
         self._streams = streams
-        self._format = request.audio
+        self._format: PcmFormat
         self._resampler: Resampler | None = None
         self._recognition: Recognition
         self._publisher: Publisher
+        self._moment_of: Callable[[int], datetime] | None = None
         self._held = AsyncExitStack()
-        self._received_bytes = 0
+        self._received_bytes = 0  # from the first sample of the stream on
+        self._began_bytes = 0  # of those, before this recognition
+        self._skip_bytes = 0  # converted audio before what the recognition needs
         self._max_bytes = math.inf
         self._counted = 0.0  # seconds of audio that the metrics include
         self._first_partial_seen = False
@@ -133,24 +166,26 @@ class Stream:
         """Take a slot and open the recognition.
 
         Raises:
-            Refusal: every slot is taken, the service drains, `before_engine` refuses, or the engine
+            Refusal: every slot is taken, the service drains, `prepare` refuses, or the engine
                 cannot be reached or does not support the language or an option.
         """
         async with AsyncExitStack() as held:
             held.enter_context(self._streams.slots.hold())
             held.enter_context(self._streams.track(self))
-            if self._before_engine is not None:
-                await self._before_engine()
+            beginning = await self._prepare()
+            self._begin(beginning)
             conversation = held.enter_context(
                 self._streams.hub.add_speaker(self.request.conversation_id)
             )
             self._publisher = Publisher(
                 conversation,
-                self._streams.outbox,
+                beginning.sink or self._streams.sink,
+                self._notify_owner,
                 stream_id=self.id,
                 speaker=self.request.speaker,
                 language=self.request.language,
                 channels=self.request.channels,
+                count=beginning.count,
             )
             options = RecognitionOptions(
                 language=self.request.language,
@@ -158,12 +193,25 @@ class Stream:
                 choices=self.request.options,
             )
             try:
-                recognition = self._streams.engine.recognise(options, self._publish)
+                recognition = self._streams.engine.recognise(
+                    options, self._publish, beginning.resume
+                )
                 self._recognition = await held.enter_async_context(recognition)
             except EngineError as error:
                 raise self._refusal(error) from error
             self._held = held.pop_all()
         return self
+
+    def _begin(self, beginning: Beginning) -> None:
+        self.request, self.id = beginning.request, beginning.stream_id
+        self._moment_of = beginning.moment_of
+        audio = self._format = self.request.audio
+        self._received_bytes = self._began_bytes = beginning.first_sample * audio.bytes_per_frame
+        self._counted = self.received
+        if beginning.resume is not None:
+            first_frame = beginning.first_sample * SAMPLE_RATE // audio.sample_rate
+            skipped = beginning.resume.start - first_frame
+            self._skip_bytes = skipped * BYTES_PER_SAMPLE * self.request.channels
 
     async def __aexit__(self, *_: object) -> None:
         await self._held.aclose()
@@ -173,7 +221,12 @@ class Stream:
     @property
     def started(self) -> bool:
         """Whether audio has been received."""
-        return self._received_bytes > 0
+        return self._received_bytes > self._began_bytes
+
+    @property
+    def next_sample(self) -> int:
+        """The sample that the next audio begins with, counted from the stream's first one."""
+        return self._received_bytes // self._format.bytes_per_frame
 
     def set_format(self, audio: PcmFormat) -> None:
         """Change the audio's format, before the first audio.
@@ -204,7 +257,14 @@ class Stream:
         self.last_audio = monotonic()
         resampler = self._resampler or self._fix_format()
         self._received_bytes += len(pcm)
-        converted = resampler.process(pcm)
+        self._write(resampler.process(pcm))
+
+    def _write(self, converted: bytes) -> None:
+        """Pass converted audio to the engine, but for what it does not need again."""
+        if self._skip_bytes:
+            skipped = min(self._skip_bytes, len(converted))
+            self._skip_bytes -= skipped
+            converted = converted[skipped:]
         if converted:
             self._recognition.write(converted)
 
@@ -230,9 +290,7 @@ class Stream:
     def finish(self) -> None:
         """End the audio; `finished` returns after the last final."""
         if self._resampler is not None:
-            rest = self._resampler.flush()
-            if rest:
-                self._recognition.write(rest)
+            self._write(self._resampler.flush())
             self._resampler = None
         self._recognition.end()
 
@@ -250,18 +308,33 @@ class Stream:
         except EngineError as error:
             raise self._refusal(error) from error
         finally:
-            for published in self._publisher.retract_open():
-                self._notify_owner(published)
+            self._publisher.retract_open()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far the published results are complete."""
+        return self._recognition.checkpoint
+
+    def divert(self, sink: FinalSink) -> None:
+        """Give the finals that follow to `sink`."""
+        self._publisher.sink = sink
+
+    def retract(self) -> None:
+        """Retract what will not become final here."""
+        self._publisher.retract_open()
+        self._publisher.retract_waiting()
 
     def _publish(self, result: Result) -> None:
         """Publish an engine's result. A final that cannot be kept is not published."""
-        began = datetime.now(UTC) - timedelta(seconds=self._since(0.0))
-        self._notify_owner(self._publisher.publish(result, began))
+        if self._moment_of is not None:
+            moment = self._moment_of(round(result.start * SAMPLE_RATE))
+        else:
+            moment = datetime.now(UTC) - timedelta(seconds=self._since(result.start))
+        self._publisher.publish(result, moment)
         self._measure(result)
 
-    def _notify_owner(self, published: PublishedFrame | None) -> None:
-        if published is not None:
-            self.owner.on_published(published.frame, is_final=published.is_final)
+    def _notify_owner(self, frame: bytes, *, is_final: bool) -> None:
+        self.owner.on_published(frame, is_final=is_final)
 
     def ack(self) -> Ack:
         """Return how much audio was received and processed."""
@@ -277,12 +350,12 @@ class Stream:
 
     @property
     def received(self) -> float:
-        """Seconds of audio received so far."""
+        """Seconds of the stream's audio up to the end of what was received."""
         return self._format.seconds(self._received_bytes)
 
     @property
     def finals(self) -> int:
-        """Utterances that became final so far."""
+        """Utterances of the stream that became final so far."""
         return self._publisher.finals
 
     @property

@@ -7,7 +7,7 @@ first one; samples are moments in the format that the client sends.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -57,6 +57,7 @@ class StreamProgress:
         pauses: in order of their frames.
         settled: the engine reports nothing before this frame any more.
         heard: for each recognised channel, the end of its last final in frames.
+        speakers: how many speaker numbers the engine has given.
         count: finals so far, which is the number of the last one.
         unsent: finals that neither queue nor table is known to have.
         tail: what became of the last words when nobody came back in time. It is not settled:
@@ -68,9 +69,22 @@ class StreamProgress:
     pauses: tuple[Pause, ...] = ()
     settled: int = 0
     heard: tuple[int, ...] = (0,)
+    speakers: int = 0
     count: int = 0
     unsent: tuple[Utterance, ...] = ()
     tail: tuple[Utterance, ...] = ()
+
+    def with_pause(self, pause: Pause) -> StreamProgress:
+        """Return the progress with a pause, which replaces the one at the same frame.
+
+        Beyond `MOST_PAUSES` the oldest two become one, at the place of the second.
+        """
+        pauses = {one.frame: one for one in self.pauses} | {pause.frame: pause}
+        in_order = [pauses[frame] for frame in sorted(pauses)]
+        if len(in_order) > MOST_PAUSES:
+            first, second, *rest = in_order
+            in_order = [Pause(second.frame, first.seconds + second.seconds), *rest]
+        return replace(self, pauses=tuple(in_order))
 
     def moment_of(self, frame: int) -> datetime:
         """Return when a frame was recorded; it needs `clock`."""

@@ -15,7 +15,7 @@ from ecs_service.conversations import outbox as module
 from ecs_service.conversations.hub import Conversation
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.sessions.publisher import Publisher
+from ecs_service.sessions.publisher import OutboxSink, Publisher
 from speech.engines.base import Result
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
@@ -78,13 +78,19 @@ class NoRoom:
 
 
 def test_the_partial_of_a_final_that_cannot_be_kept_is_retracted() -> None:
+    published: list[bytes] = []
     publisher = Publisher(
-        Conversation("talk"), NoRoom(), stream_id="stream", speaker="Ada", language="en-US"
+        Conversation("talk"),
+        OutboxSink(NoRoom()),
+        lambda frame, **_: published.append(frame),
+        stream_id="stream",
+        speaker="Ada",
+        language="en-US",
     )
     publisher.publish(Result(0, is_final=False, text="hel", start=1.0, end=1.5), BEGAN)
     with pytest.raises(sqlite3.OperationalError):
         publisher.publish(Result(0, is_final=True, text="hello", start=1.0, end=2.0), BEGAN)
 
-    (retraction,) = publisher.retract_open()
+    publisher.retract_open()
 
-    assert json.loads(retraction.frame)["text"] == ""
+    assert json.loads(published[-1])["text"] == ""

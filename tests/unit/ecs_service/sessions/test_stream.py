@@ -6,7 +6,7 @@ from ecs_service.conversations.hub import Hub
 from ecs_service.limits.stream_slots import StreamSlots
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.publisher import NullSink
-from ecs_service.sessions.stream import Stream, StreamRequest, Streams
+from ecs_service.sessions.stream import Beginning, Stream, StreamRequest, Streams
 from speech.engines.base import Engine, Policy, RecognitionOptions, Result, Session, SessionEvents
 from speech.engines.errors import EngineError, SessionEnded
 from speech.engines.transcribe.errors import AccessDenied, RequestRefused, Throttled
@@ -60,11 +60,15 @@ class Owner:
 
 
 def stream_of(engine: Engine, owner: Owner) -> Stream:
-    streams = Streams(engine=engine, hub=Hub(), outbox=NullSink(), slots=StreamSlots(1))
+    streams = Streams(engine=engine, hub=Hub(), sink=NullSink(), slots=StreamSlots(1))
     request = StreamRequest(
         conversation_id="talk", speaker="Ada", language="en-US", audio=PcmFormat(16_000, 1)
     )
-    return Stream(streams, request, owner)
+
+    async def prepare() -> Beginning:
+        return Beginning(request=request)
+
+    return Stream(streams, prepare, owner)
 
 
 def result(text: str, *, is_final: bool) -> Result:

@@ -90,7 +90,7 @@ async def test_a_session_that_dies_within_the_lead_in_is_replaced_by_one_with_al
     engine = RecordingEngine()
     point = ResumePoint(frames(6), frames(8), heard=(frames(8),))
 
-    async with engine.recognise(RecognitionOptions(), [].append, point) as recognition:
+    async with engine.recognise(RecognitionOptions(), lambda _: None, point) as recognition:
         recognition.write(SECOND)
         engine.sessions[0].events.failed(EngineCrashed("gone"))
         async with asyncio.timeout(2):
