@@ -222,6 +222,8 @@ class Settings(EngineSettings, BaseSettings):
     def _check_storage(self) -> Self:
         if (self.queue_url is None) != (self.table_name is None):
             raise ValueError("QUEUE_URL and TABLE_NAME belong together: give both or neither")
+        if self.streams_table is not None and self.table_name is None:
+            raise ValueError("STREAMS_TABLE needs QUEUE_URL and TABLE_NAME")
         return self
 
     @property

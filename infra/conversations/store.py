@@ -1,4 +1,4 @@
-"""Storage of conversations: the table of utterances and the queue of finals before it."""
+"""Storage of conversations: tables of utterances and of live streams, and the queue of finals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from infra.common.outputs import add_outputs
 from infra.common.queues import make_queue_with_dead_letters
 from infra.config.data import DataConfig
 from transcripts.conversations import EXPIRY, PARTITION_KEY, SORT_KEY
+from transcripts.streams import items
+from transcripts.streams.store import DUE_INDEX
 
 #: Timeout of the function that consumes the queue, seconds. A message stays invisible for six times
 #: as long, as AWS recommends for queues of functions: an invocation may wait before it begins.
@@ -21,10 +23,11 @@ ATTEMPTS = 5
 
 
 class ConversationStore(Construct):
-    """The table of utterances and the queue of finals that are to be stored.
+    """The table of utterances, the queue of finals for it, and the ledger of live streams.
 
     Attributes:
         table: an item per utterance, in the form of `transcripts.conversations`.
+        streams: an item per live stream, in the form of `transcripts.streams.items`.
         queue: finals, as JSON.
         dead_letters: messages that could not be stored.
     """
@@ -54,15 +57,41 @@ class ConversationStore(Construct):
                 "AwsSolutions-DDB3",
                 "This environment chose not to pay for backups of captions.",
             )
+        self.streams = _make_streams(self)
         self.queue, self.dead_letters = make_queue_with_dead_letters(
             self, "Utterances", visibility=Duration.seconds(VISIBILITY_SECONDS), attempts=ATTEMPTS
         )
         add_outputs(
             self,
             ConversationsTableName=self.table.table_name,
+            StreamsTableName=self.streams.table_name,
             UtterancesQueueUrl=self.queue.queue_url,
             UtterancesDeadLettersUrl=self.dead_letters.queue_url,
         )
+
+
+def _make_streams(scope: Construct) -> dynamodb.Table:
+    """Return the ledger, whose entries matter for minutes: it has no backups, and is not kept."""
+    table = dynamodb.Table(
+        scope,
+        "Streams",
+        partition_key=_text(items.STREAM_ID),
+        time_to_live_attribute=items.EXPIRY,
+        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    table.add_global_secondary_index(
+        index_name=DUE_INDEX,
+        partition_key=_number(items.SHARD),
+        sort_key=_number(items.DUE_AT),
+        projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+    )
+    accept(table, "AwsSolutions-DDB3", "A stream's entry matters for minutes after its last word.")
+    return table
+
+
+def _number(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.NUMBER)
 
 
 def _text(name: str) -> dynamodb.Attribute:

@@ -21,6 +21,7 @@ from infra.config.service import MACHINE_MEMORY_MIB, ServiceConfig
 from infra.conversations.store import ConversationStore
 from infra.live import language_services
 from infra.live.entrances import VIEWER_HEADER
+from transcripts.streams.store import DUE_INDEX
 
 PORT = 8080
 #: The image's own user, who owns the folders below.
@@ -141,6 +142,7 @@ class CaptionTask(Construct):
             **language_services.settings(service, region),
             "QUEUE_URL": store.queue.queue_url,
             "TABLE_NAME": store.table.table_name,
+            "STREAMS_TABLE": store.streams.table_name,
             "OUTBOX_PATH": f"{OUTBOX_FOLDER}/outbox.db",
             "DRAIN_SECONDS": str(service.drain_seconds),
             "MAX_VIEWERS": str(service.task_viewers),
@@ -154,7 +156,7 @@ class CaptionTask(Construct):
     def _allow(
         self, service: ServiceConfig, store: ConversationStore, access: AccessStore | None
     ) -> None:
-        """Let the service send finals, read the table, and call the chosen language services.
+        """Let the service send finals, use the tables, and call the chosen language services.
 
         The CDK's grants would also let it read the queue's settings.
         """
@@ -162,6 +164,11 @@ class CaptionTask(Construct):
             ("sqs:SendMessage", store.queue.queue_arn),
             ("dynamodb:Query", store.table.table_arn),
             ("dynamodb:BatchGetItem", store.table.table_arn),
+            # Where the queue takes no finals, the service stores them itself.
+            ("dynamodb:PutItem", store.table.table_arn),
+            ("dynamodb:PutItem", store.streams.table_arn),
+            ("dynamodb:UpdateItem", store.streams.table_arn),
+            ("dynamodb:Query", f"{store.streams.table_arn}/index/{DUE_INDEX}"),
         ):
             self.definition.add_to_task_role_policy(
                 iam.PolicyStatement(actions=[actions], resources=[resource])

@@ -161,6 +161,7 @@ class Demo:
                 **settings,
                 "QUEUE_URL": emulator.resources.queue_url,
                 "TABLE_NAME": emulator.resources.table_name,
+                "STREAMS_TABLE": emulator.resources.streams_table,
                 "OUTBOX_PATH": str(folder / "outbox.db"),
             },
             access_table=accounts.table if accounts else None,

@@ -153,7 +153,8 @@ def find_service_problems(environment: Mapping[str, str], plan: DemoPlan | None)
         child |= plan.settings
         if plan.local_transcribe:
             child["TRANSCRIBE_ENDPOINT"] = _URL
-    child |= {"QUEUE_URL": _URL, "TABLE_NAME": _NAME, "OUTBOX_PATH": _NAME}
+    child |= {"QUEUE_URL": _URL, "TABLE_NAME": _NAME, "STREAMS_TABLE": _NAME}
+    child |= {"OUTBOX_PATH": _NAME}
     has_accounts = plan is not None and plan.has_accounts
     child = service_environment(child, port=1, access_table=_NAME if has_accounts else None)
     settings, problems = parse(ecs_service.settings.Settings, child)

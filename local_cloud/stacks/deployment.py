@@ -69,6 +69,7 @@ class StackOutputs:
     queue_url: str
     dead_letter_queue_url: str
     table_name: str
+    streams_table: str
     recordings_bucket: str
     jobs_queue_url: str
     jobs_dead_letter_queue_url: str
@@ -87,6 +88,7 @@ class StackOutputs:
                 queue_url=found["UtterancesQueueUrl"],
                 dead_letter_queue_url=found["UtterancesDeadLettersUrl"],
                 table_name=found["ConversationsTableName"],
+                streams_table=found["StreamsTableName"],
                 recordings_bucket=found["RecordingsBucketName"],
                 jobs_queue_url=found["JobsQueueUrl"],
                 jobs_dead_letter_queue_url=found["JobsDeadLettersUrl"],
@@ -347,11 +349,12 @@ def _is_bootstrapped(stacks: Any) -> bool:
 
 
 def _enable_expiry(emulator: Emulator, resources: StackOutputs) -> None:
-    """Enable the table's expiry, which the emulator's CloudFormation leaves out."""
+    """Enable the tables' expiry, which the emulator's CloudFormation leaves out."""
     dynamodb = emulator.client("dynamodb")
-    known = dynamodb.describe_time_to_live(TableName=resources.table_name)
-    if known["TimeToLiveDescription"].get("TimeToLiveStatus") != "ENABLED":
-        dynamodb.update_time_to_live(
-            TableName=resources.table_name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRY},
-        )
+    for table in (resources.table_name, resources.streams_table):
+        known = dynamodb.describe_time_to_live(TableName=table)
+        if known["TimeToLiveDescription"].get("TimeToLiveStatus") != "ENABLED":
+            dynamodb.update_time_to_live(
+                TableName=table,
+                TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRY},
+            )

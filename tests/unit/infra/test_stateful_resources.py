@@ -17,6 +17,7 @@ pytestmark = pytest.mark.unit
 STATEFUL = {
     "data": {
         "AccessTable860AC5FC": "AWS::DynamoDB::Table",
+        "ConversationsStreams06B084B5": "AWS::DynamoDB::Table",
         "ConversationsTable05F75AD7": "AWS::DynamoDB::Table",
         "ConversationsUtterancesDeadLettersAB485FF1": "AWS::SQS::Queue",
         "ConversationsUtterancesQueue3400D61E": "AWS::SQS::Queue",

@@ -15,9 +15,10 @@ from infra.config.functions import Canary, FunctionsConfig
 from infra.conversations.processor import TranscriptProcessor
 from infra.conversations.store import ConversationStore
 from tests.support import templates
-from tests.support.tables import table_definition
+from tests.support.tables import streams_table_definition, table_definition
 from tests.support.templates import one, resources
 from transcripts.conversations import EXPIRY
+from transcripts.streams import items
 
 pytestmark = pytest.mark.unit
 
@@ -77,8 +78,29 @@ def queues(template: Template) -> tuple[dict[str, Any], dict[str, Any]]:
     return queue["Properties"], every[target]["Properties"]
 
 
+def tables(template: Template) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table of utterances and the ledger of streams."""
+    every = resources(template, "AWS::DynamoDB::Table").values()
+    (utterances,) = [each for each in every if "StreamSpecification" in each["Properties"]]
+    (ledger,) = [each for each in every if "GlobalSecondaryIndexes" in each["Properties"]]
+    return utterances, ledger
+
+
+def test_the_ledger_has_the_keys_and_the_index_that_the_code_relies_on(local: Both) -> None:
+    _, ledger = tables(local.data)
+    expected = streams_table_definition("any")
+
+    for name in ("KeySchema", "GlobalSecondaryIndexes", "BillingMode"):
+        assert ledger["Properties"][name] == expected[name]
+    found = ledger["Properties"]["AttributeDefinitions"]
+    assert {frozenset(each.items()) for each in found} == {
+        frozenset(each.items()) for each in expected["AttributeDefinitions"]
+    }
+    assert ledger["Properties"]["TimeToLiveSpecification"]["AttributeName"] == items.EXPIRY
+
+
 def test_the_table_has_the_keys_and_the_stream_that_the_code_relies_on(local: Both) -> None:
-    _, table = one(local.data, "AWS::DynamoDB::Table")
+    table, _ = tables(local.data)
     expected = table_definition("any")
 
     assert table["Properties"]["KeySchema"] == expected["KeySchema"]
@@ -92,7 +114,7 @@ def test_the_table_has_the_keys_and_the_stream_that_the_code_relies_on(local: Bo
 
 
 def test_a_protected_table_outlives_its_stack_and_can_be_set_back(prod: Both) -> None:
-    _, table = one(prod.data, "AWS::DynamoDB::Table")
+    table, _ = tables(prod.data)
 
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
     assert table["Properties"]["DeletionProtectionEnabled"] is True
@@ -103,7 +125,7 @@ def test_a_protected_table_outlives_its_stack_and_can_be_set_back(prod: Both) ->
 
 
 def test_an_unprotected_table_goes_with_its_stack(local: Both) -> None:
-    _, table = one(local.data, "AWS::DynamoDB::Table")
+    table, _ = tables(local.data)
 
     assert table["DeletionPolicy"] == "Delete"
     assert table["Properties"]["DeletionProtectionEnabled"] is False

@@ -28,6 +28,7 @@ THE_DEMOS = frozenset(
         "OUTBOX_PATH",
         "PORT",
         "QUEUE_URL",
+        "STREAMS_TABLE",
         "TABLE_NAME",
         "VIEWER_ADDRESS_HEADER",
     }

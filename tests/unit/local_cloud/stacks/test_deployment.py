@@ -78,6 +78,7 @@ OUTPUTS = {
         "UtterancesQueueUrl": "http://localhost:4566/0/utterances",
         "UtterancesDeadLettersUrl": "http://localhost:4566/0/utterances-dead",
         "ConversationsTableName": "conversations",
+        "StreamsTableName": "streams",
         "RecordingsBucketName": "recordings",
         "JobsQueueUrl": "http://localhost:4566/0/jobs",
         "JobsDeadLettersUrl": "http://localhost:4566/0/jobs-dead",
@@ -90,6 +91,7 @@ def test_resources_are_found_in_the_outputs_of_any_stack() -> None:
     resources = StackOutputs.parse(OUTPUTS)
 
     assert resources.table_name == "conversations"
+    assert resources.streams_table == "streams"
     assert resources.undelivered_queue_url == "http://localhost:4566/0/undelivered"
 
 
