@@ -29,10 +29,12 @@ def live_url(base: str, parameters: TranscribeParameters | ConnectParameters) ->
     Raises:
         UsageError: `base` is not a URL of http, https, ws or wss.
     """
-    name = "transcribe" if isinstance(parameters, TranscribeParameters) else "connect"
+    path = "transcribe" if isinstance(parameters, TranscribeParameters) else "connect"
     # round_trip: an object goes as the JSON that it came in
     query = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, round_trip=True)
-    return _address(base, name).with_query(query)
+    # What is off is left out, so that services of before are asked as they know it.
+    asked = {name: 1 if value is True else value for name, value in query.items() if value}
+    return _address(base, path).with_query(asked)
 
 
 def languages_url(base: str) -> URL:

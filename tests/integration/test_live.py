@@ -16,7 +16,7 @@ import pytest
 
 from client.errors import ConnectionLost, Refused
 from client.live.connection import Message, Speaker, Viewer
-from ecs_service.api import speaker_connection, viewer_connection
+from ecs_service.api import audio_connection, viewer_connection
 from ecs_service.api.health import LOAD_BALANCER_PATH
 from ecs_service.settings import Settings
 from tests.support.eventually import eventually
@@ -408,7 +408,7 @@ async def take_partials(talk: Speaker, count: int) -> None:
 async def test_a_silent_microphone_is_closed_after_the_idle_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(speaker_connection, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(audio_connection, "IDLE_SECONDS", 0.2)
     async with service_in_process(Settings(engine="scripted")) as url, speaker(url) as talk:
         await send_audio(talk, 0.5)
         with pytest.raises(Refused) as refusal:

@@ -105,9 +105,11 @@ class ResumingSpeaker:
 
 
 @contextlib.asynccontextmanager
-async def speaking(conversation_id: str, **values: int) -> AsyncIterator[ResumingSpeaker]:
+async def speaking(
+    conversation_id: str, *, sample_rate: int = SAMPLE_RATE, channels: int = 1
+) -> AsyncIterator[ResumingSpeaker]:
     async with aiohttp.ClientSession() as client:
-        yield ResumingSpeaker(client, conversation_id, **values)
+        yield ResumingSpeaker(client, conversation_id, sample_rate, channels)
 
 
 def words_of(utterances: list[Utterance]) -> list[tuple[int, str]]:
