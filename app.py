@@ -89,7 +89,7 @@ def describe() -> tuple[Environment, ...]:
                 ),
             ),
             # Enough for a load balancer of its own, and ten hours of streams.
-            operations=OperationsConfig(monthly_budget_usd=45, speech_budget_usd=15),
+            operations=OperationsConfig(monthly_budget_usd=46, speech_budget_usd=15),
         ),
         # One small machine and no load balancer, under $10 a month in an empty account. It offers
         # the same as the demo, but a deployment interrupts it for a minute.

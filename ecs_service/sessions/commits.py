@@ -22,6 +22,9 @@ from transcripts.streams.entry import LedgerEntry, StreamProgress, StreamState
 
 #: The longest between two updates, seconds.
 WRITE_SECONDS: Final = 20.0
+#: When the sweep has to look at a stream is moved only if it would be sooner than this: moving it
+#: costs as much as the update itself, because the index is written, too.
+SOON: Final = timedelta(seconds=60)
 #: The most finals that an entry has, and their bytes as JSON. From half of it on they go to the
 #: table without the queue.
 MOST_UNSENT: Final = 32
@@ -52,7 +55,7 @@ class _Attempt(NamedTuple):
 
     entry: LedgerEntry
     included: list[_Waiting]
-    due_in: timedelta | None
+    due_at: datetime | None
 
 
 class Commits:
@@ -73,6 +76,7 @@ class Commits:
             one.utterance_id: (one, _size(one)) for one in entry.progress.unsent
         }
         self._attempt: _Attempt | None = None
+        self._due_at: datetime | None = None
         self._work = asyncio.Event()
         self._done = asyncio.Event()  # after each update
         self._accepted = asyncio.Event()  # after each acceptance by the queue
@@ -204,7 +208,10 @@ class Commits:
         wanted = replace(
             self.entry, progress=replace(progress, unsent=unsent), state=StreamState.OPEN
         )
-        return _Attempt(wanted, included, DEAD)
+        now = self._ledger.now()
+        if self._due_at is None or self._due_at - now < SOON:
+            self._due_at = now + DEAD
+        return _Attempt(wanted, included, self._due_at)
 
     def _advance(self, progress: StreamProgress) -> StreamProgress:
         """Return the progress with the place that the recognition has come to."""
@@ -219,7 +226,7 @@ class Commits:
         )
 
     async def _complete(self, attempt: _Attempt) -> None:
-        self.entry = await self._ledger.write(attempt.entry, attempt.due_in)
+        self.entry = await self._ledger.write(attempt.entry, attempt.due_at)
         self._attempt = None
         del self._waiting[: len(attempt.included)]
         for one in attempt.included:
@@ -258,8 +265,10 @@ class Commits:
     ) -> None:
         progress = replace(self.progress, unsent=unsent)
         wanted = replace(self.entry, progress=progress, state=state)
-        due_in = due_in if due_in is not None or not unsent else DEAD
-        self._attempt = _Attempt(wanted, [], due_in)
+        if unsent and due_in is None:
+            due_in = DEAD
+        due_at = None if due_in is None else self._ledger.now() + due_in
+        self._attempt = _Attempt(wanted, [], due_at)
         await self._complete(self._attempt)
 
     def _send(self, utterance: Utterance) -> None:

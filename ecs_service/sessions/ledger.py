@@ -91,16 +91,15 @@ class Ledger:
         due = self.now() + DEAD
         await self._call("create", partial(self._store.create, entry, due_at=due))
 
-    async def write(self, entry: LedgerEntry, due_in: timedelta | None = DEAD) -> LedgerEntry:
+    async def write(self, entry: LedgerEntry, due_at: datetime | None) -> LedgerEntry:
         """Store progress and state; return the entry with its next version.
 
-        `due_in` is when the sweep looks at the stream; None for never.
+        `due_at` is when the sweep looks at the stream; None for never.
 
         Raises:
             Superseded: another task has taken the stream over.
         """
-        due = None if due_in is None else self.now() + due_in
-        return await self._call("write", partial(self._store.write, entry, due_at=due))
+        return await self._call("write", partial(self._store.write, entry, due_at=due_at))
 
     async def take_over(self, stream_id: str, token_hash: str, attempt: int) -> LedgerEntry:
         """Take a stream over for a client that resumes.

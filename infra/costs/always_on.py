@@ -103,6 +103,8 @@ def _ecs_service(service: Resource, resources: EnvironmentResources) -> Quantiti
         raise service.unpriced(f"{count} tasks always keep machines, whose number is unknown")
     if count and find_setting(find_task(service, resources), prices.METRICS_SETTING):
         yield prices.CUSTOM_METRIC, prices.METRICS_PER_SERVICE
+    if count and find_setting(find_task(service, resources), prices.LEDGER_SETTING):
+        yield prices.SWEEP, count
 
 
 def _on_own_machines(service: Resource, resources: EnvironmentResources) -> bool:

@@ -113,6 +113,13 @@ CUSTOM_METRIC: Final = Price(
 #: A task with this setting sends so many metrics every minute: ecs_service/embedded_metrics.py.
 METRICS_SETTING: Final = "METRICS_NAMESPACE"
 METRICS_PER_SERVICE: Final = 8
+#: A task with this setting reads the ledger's index every four seconds, half a unit each time:
+#: ecs_service/sessions/sweep.py.
+LEDGER_SETTING: Final = "STREAMS_TABLE"
+SWEEP: Final = Price(
+    what="reads of the ledger by a task",
+    dollars=Decimal(3600) / 4 / 2 * Decimal("0.125") / 1_000_000,
+)
 #: Metrics of functions that a schedule calls at least every hour: by handler, the environment
 #: variables each of which brings one. The batch worker counts machines where it has some.
 METRICS_OF_SCHEDULED: Final[Mapping[str, tuple[str, ...]]] = {

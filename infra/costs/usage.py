@@ -28,6 +28,9 @@ STREAM_GB: Final = Decimal("0.1152")
 STREAM_LCUS: Final = STREAM_GB
 #: A final every five seconds, of at most 1 KB.
 UTTERANCES: Final = 720
+#: A final is an update of the stream's entry in the ledger, of 2 KB. Twice a minute it also moves
+#: the entry in the index, which is two writes.
+LEDGER_WRITES: Final = 720 * 2 + 60 * 2 * 2
 #: SQS: send, receive, delete.
 REQUESTS_PER_MESSAGE: Final = 3
 #: The processor takes 0.1 s of 256 MiB for an utterance, and logs 2 KB about it.
@@ -225,8 +228,9 @@ def _stream(resources: EnvironmentResources) -> Iterator[UsageRate]:
             ),
             ("Lambda, 720 runs", runs, ("AWS::Lambda::Function",)),
             (
-                "DynamoDB, 720 writes and 3600 reads",
-                UTTERANCES * prices.DYNAMODB_WRITE + READ_UNITS * prices.DYNAMODB_READ,
+                "DynamoDB, 2400 writes and 3600 reads",
+                (UTTERANCES + LEDGER_WRITES) * prices.DYNAMODB_WRITE
+                + READ_UNITS * prices.DYNAMODB_READ,
                 ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable"),
             ),
             (
