@@ -1,11 +1,10 @@
 import type { IssuedTicket, NewTicket, Problem } from '../api.ts'
-import type { Admission, Entry } from '../live/admission.ts'
+import { type Admission, type Entry, PROTOCOL } from '../live/admission.ts'
 import type { Refusal } from './refusals.ts'
 import { type Clock, type Lifetime, secondsLeft, startLifetime } from './lifetime.ts'
 
 /** A ticket that ends sooner is not used any more, in seconds: a handshake takes time. */
 const MARGIN = 10
-const PROTOCOL = 'cloudscribe.v1'
 
 export type Issued = { ticket: IssuedTicket } | { refusal: Refusal }
 export type Verdict = 'valid' | 'spent' | 'unknown'

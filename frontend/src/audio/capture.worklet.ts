@@ -41,7 +41,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
 
   readonly #send = (frame: Float32Array): void => {
     const pcm = encode(frame)
-    this.#post({ kind: 'frame', pcm, level: rms(frame) }, [pcm])
+    this.#post({ kind: 'frame', pcm, level: rms(frame), captured: Date.now() }, [pcm])
   }
 
   #post(event: CaptureEvent, transfer: ArrayBuffer[] = []): void {

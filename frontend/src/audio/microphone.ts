@@ -8,8 +8,11 @@ import { type CaptureCommand, type CaptureEvent, PROCESSOR } from './workletMess
 const FLUSH_TIMEOUT = 1_000
 
 export interface MicrophoneEvents {
-  /** 100 ms of s16le mono at 16 kHz (the last frame may be shorter); `level` is its RMS. */
-  onFrame: (pcm: ArrayBuffer, level: number) => void
+  /**
+   * 100 ms of s16le mono at 16 kHz (the last frame may be shorter); `level` is its RMS, `captured`
+   * when it was complete, in milliseconds since 1970.
+   */
+  onFrame: (pcm: ArrayBuffer, level: number, captured: number) => void
   /** The device was disconnected, or the system withdrew it. */
   onLost: () => void
 }
@@ -33,7 +36,7 @@ export class Microphone {
     this.#node = node
     this.#flushed = new Promise((resolve) => {
       node.port.onmessage = ({ data }: MessageEvent<CaptureEvent>) => {
-        if (data.kind === 'frame') events.onFrame(data.pcm, data.level)
+        if (data.kind === 'frame') events.onFrame(data.pcm, data.level, data.captured)
         else resolve()
       }
     })

@@ -8,7 +8,10 @@ export type CaptureCommand = 'flush'
 
 /** From the worklet. */
 export type CaptureEvent =
-  /** 100 ms of s16le at 16 kHz, transferred, and its loudness from 0 to 1. */
-  | { kind: 'frame'; pcm: ArrayBuffer; level: number }
+  /**
+   * 100 ms of s16le at 16 kHz, transferred, its loudness from 0 to 1, and when it was complete, in
+   * milliseconds since 1970: a busy page gets it later.
+   */
+  | { kind: 'frame'; pcm: ArrayBuffer; level: number; captured: number }
   /** The last message: every frame was sent. */
   | { kind: 'flushed' }

@@ -57,6 +57,8 @@ const snapshot = (...utterances: Utterance[]): Snapshot => ({
   utterances,
   complete: true,
   seq: 1,
+  more: false,
+  gap: false,
 })
 
 const heartbeat: Heartbeat = { type: 'heartbeat', conversationId: 'c', seq: 1 }
@@ -64,7 +66,7 @@ const heartbeat: Heartbeat = { type: 'heartbeat', conversationId: 'c', seq: 1 }
 type Message = Final | Partial | Snapshot | Heartbeat | Translation
 type Step =
   | Message
-  | [Message, { source?: Source; now?: number }]
+  | [Message, { source?: Source; now?: number; isContinued?: boolean }]
   | { read: string | undefined }
   | 'own stream ended'
 
@@ -73,8 +75,10 @@ function after(...steps: Step[]): ConversationState {
     (state, step) => {
       if (step === 'own stream ended') return reducer(state, ownStreamEnded())
       if ('read' in step) return reducer(state, languageChosen(step.read))
-      const [message, { source = 'viewer', now = NOW }] = Array.isArray(step) ? step : [step, {}]
-      return reducer(state, messageReceived({ message, source, now }))
+      const [message, { source = 'viewer', now = NOW, isContinued = false }] = Array.isArray(step)
+        ? step
+        : [step, {}]
+      return reducer(state, messageReceived({ message, source, now, isContinued }))
     },
     reducer(undefined, { type: 'start' }),
   )
@@ -89,15 +93,15 @@ describe('finals', () => {
       final('b', 'second', 2),
       final('c', 'third', 3),
       final('a', 'first', 1),
-      final('e', 'same moment, later in its stream', 3, 9),
-      final('d', 'same moment, earlier in its stream', 3, 5),
+      final('e', 'same moment, by its id', 3, 5),
+      final('d', 'same moment', 3, 9),
     )
     expect(texts(state)).toEqual([
       'first',
       'second',
       'third',
-      'same moment, earlier in its stream',
-      'same moment, later in its stream',
+      'same moment',
+      'same moment, by its id',
     ])
   })
 
@@ -215,6 +219,28 @@ describe('a gap while the page was away', () => {
     expect(state.captions.map(({ gap }) => gap === undefined)).toEqual([true, false])
   })
 
+  it('is not marked where the snapshot goes on from the last message, however long ago', () => {
+    const state = after(
+      [final('a', 'before', 1), { now: NOW }],
+      [
+        { ...snapshot(utterance('b', 'missed', 2)), more: true },
+        { now: back, isContinued: true },
+      ],
+      [snapshot(utterance('c', 'missed too', 3)), { now: back, isContinued: true }],
+    )
+    expect(texts(state)).toEqual(['before', 'missed', 'missed too'])
+    expect(state.captions.some(({ gap }) => gap !== undefined)).toBe(false)
+  })
+
+  it('is marked where the server cannot go on from there, however short the absence', () => {
+    const soon = NOW + 10_000
+    const state = after(
+      [final('a', 'before', 1), { now: NOW }],
+      [{ ...snapshot(utterance('b', 'back', 2)), gap: true }, { now: soon }],
+    )
+    expect(state.captions.map(({ gap }) => gap)).toEqual([undefined, { from: NOW, to: NOW }])
+  })
+
   it('is not marked after a short absence, nor before the page was opened', () => {
     const state = after(
       [snapshot(utterance('a', 'before', 1)), { now: NOW }],
@@ -278,6 +304,8 @@ it('keeps the newest captions of a conversation of many hours', () => {
   expect(Object.keys(state.known)).toHaveLength(state.captions.length)
   expect(texts(state).at(-1)).toBe(`${count - 1}`)
   expect(state.isTrimmed).toBe(true)
+  const late = messageReceived({ message: final('0', '0', 0), ...VIEWER })
+  expect(texts(reducer(state, late))).toEqual(texts(state))
 })
 
 describe('in another language', () => {

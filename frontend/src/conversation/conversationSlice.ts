@@ -48,8 +48,6 @@ export interface Caption extends SpeakerIdentity {
   partialTranslation?: PartialTranslation | undefined
   /** When the utterance began, in ISO 8601. */
   timestamp: string
-  /** Seconds since the start of its stream. */
-  startTime: number
   /** A time before this caption whose captions may be missing. */
   gap?: Gap | undefined
 }
@@ -113,6 +111,8 @@ export interface ReceivedMessage {
   source: Source
   /** Milliseconds since 1970. */
   now: number
+  /** A snapshot that leaves nothing out since the last message of the viewer's socket before it. */
+  isContinued?: boolean
 }
 
 /** A draft without a partial for so long has lost its final; in milliseconds. */
@@ -147,8 +147,11 @@ export const conversationSlice = createSlice({
   name: 'conversation',
   initialState,
   reducers: {
-    messageReceived(state, { payload: { message, source, now } }: PayloadAction<ReceivedMessage>) {
-      if (message.type === 'snapshot') recordGap(state, now)
+    messageReceived(
+      state,
+      { payload: { message, source, now, isContinued } }: PayloadAction<ReceivedMessage>,
+    ) {
+      if (message.type === 'snapshot' && isContinued !== true) recordGap(state, message, now)
       if (source === 'viewer') state.lastMessageAt = now
       expireAwaited(state, now)
       switch (message.type) {
@@ -257,10 +260,11 @@ function applyPartial(
 }
 
 function addFinal(state: ConversationState, utterance: Final | Utterance, now: number): void {
-  const { utteranceId, language, text, timestamp, startTime } = utterance
+  const { utteranceId, language, text, timestamp } = utterance
   const partialTranslation = findDraft(state, utteranceId)?.partialTranslation
   dropDrafts(state, (draft) => draft.utteranceId === utteranceId)
   if (Object.hasOwn(state.known, utteranceId)) return
+  if (isRemoved(state, utterance)) return
   state.known[utteranceId] = true
   const caption: Caption = {
     ...toSpeakerIdentity(utterance),
@@ -268,7 +272,6 @@ function addFinal(state: ConversationState, utterance: Final | Utterance, now: n
     language,
     text,
     timestamp,
-    startTime,
     partialTranslation,
     gap: state.gap,
   }
@@ -340,18 +343,21 @@ function findDraft(state: ConversationState, utteranceId: string): Draft | undef
   return Object.hasOwn(state.drafts, utteranceId) ? state.drafts[utteranceId] : undefined
 }
 
-/** Records that captions may be missing after an absence longer than a snapshot reaches back. */
-function recordGap(state: ConversationState, now: number): void {
-  const to = now - SNAPSHOT_REACH
-  if (state.lastMessageAt !== undefined && state.lastMessageAt < to) {
-    state.gap = { from: state.gap?.from ?? state.lastMessageAt, to }
-  }
+/**
+ * Records that captions may be missing: after an absence longer than a snapshot reaches back, or
+ * where the server says so.
+ */
+function recordGap(state: ConversationState, snapshot: Snapshot, now: number): void {
+  const last = state.lastMessageAt
+  if (last === undefined) return
+  const to = snapshot.gap ? Math.max(last, now - SNAPSHOT_REACH) : now - SNAPSHOT_REACH
+  if (last < to || snapshot.gap) state.gap = { from: state.gap?.from ?? last, to }
 }
 
 function trim(state: ConversationState): void {
   state.isTrimmed = true
   state.captions = state.captions.slice(-MOST_CAPTIONS)
-  // No message repeats what is older than a snapshot, so the ids of removed captions may go.
+  // What is older than the page is not added again, so the ids of removed captions may go.
   state.known = Object.fromEntries(state.captions.map(({ utteranceId }) => [utteranceId, true]))
 }
 
@@ -361,10 +367,17 @@ function dropDrafts(state: ConversationState, unwanted: (draft: Draft) => boolea
   if (kept.length < drafts.length) state.drafts = Object.fromEntries(kept)
 }
 
-function compareByTime(a: Caption, b: Caption): number {
+/** Whether an utterance is older than the captions that stay on the page. */
+function isRemoved(state: ConversationState, utterance: Ordered): boolean {
+  const [oldest] = state.captions
+  return state.isTrimmed && oldest !== undefined && compareByTime(utterance, oldest) < 0
+}
+
+type Ordered = Pick<Caption, 'timestamp' | 'utteranceId'>
+
+/** The order on every page, in whatever order the finals arrive. */
+function compareByTime(a: Ordered, b: Ordered): number {
   return (
-    Date.parse(a.timestamp) - Date.parse(b.timestamp) ||
-    a.startTime - b.startTime ||
-    (a.utteranceId < b.utteranceId ? -1 : 1)
+    Date.parse(a.timestamp) - Date.parse(b.timestamp) || (a.utteranceId < b.utteranceId ? -1 : 1)
   )
 }

@@ -2,6 +2,9 @@
 
 import type { Problem } from '../shared/problem.ts'
 
+/** The subprotocol with which the server answers. */
+export const PROTOCOL = 'cloudscribe.v1'
+
 /** There is no ticket for the socket. */
 export interface Refusal {
   problem: Problem
@@ -24,4 +27,33 @@ export interface Admission {
   failed: () => Promise<void>
   /** The server says that the ticket was used before. */
   discard: () => void
+}
+
+/**
+ * Returns what a socket shows that resumes a stream: the stream's token, in place of a ticket.
+ *
+ * @param admission gets a ticket to send beside the token; undefined for the token alone
+ * @param isNeeded whether the socket is not tried without that ticket
+ */
+export function admitResume(
+  token: string,
+  admission: Admission | undefined,
+  isNeeded: boolean,
+): Admission {
+  const shown = `resume.${token}`
+  return {
+    enter: async () => {
+      const entry = await admission?.enter()
+      if (entry === undefined) return { protocols: [PROTOCOL, shown] }
+      if ('protocols' in entry) return { protocols: [...entry.protocols, shown] }
+      return isNeeded ? entry : { protocols: [PROTOCOL, shown] }
+    },
+    opened: () => {
+      admission?.opened()
+    },
+    failed: () => admission?.failed() ?? Promise.resolve(),
+    discard: () => {
+      admission?.discard()
+    },
+  }
 }

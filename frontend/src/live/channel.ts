@@ -14,13 +14,14 @@ export interface ChannelEvents {
  * One WebSocket connection with a watchdog.
  *
  * When the network disappears, a socket stays open for minutes. So a connection that is silent
- * for longer than the protocol allows counts as gone. No event follows `close`, `onGone` or
- * `onRefused`.
+ * for longer than the protocol allows counts as gone, unless `watch` asks for less. No event
+ * follows `close`, `onGone` or `onRefused`.
  */
 export class Channel {
   readonly #url: string
   readonly #events: ChannelEvents
-  readonly #silence: number
+  #silence: number
+  #onSilent: (() => void) | undefined
   readonly #admission: Admission | undefined
   #socket: WebSocket | undefined
   #watchdog: ReturnType<typeof setTimeout> | undefined
@@ -41,7 +42,7 @@ export class Channel {
     this.#events = events
     this.#silence = silence
     this.#admission = admission
-    this.#watch()
+    this.#restart()
     if (admission === undefined) this.#connect()
     else void this.#enter(admission)
   }
@@ -49,6 +50,18 @@ export class Channel {
   /** Bytes that were sent to the socket and have not left this machine. */
   get bufferedAmount(): number {
     return this.#socket?.bufferedAmount ?? 0
+  }
+
+  /**
+   * Calls `onSilent` from now on when there was no message for so long, and keeps the connection:
+   * it may only be slow.
+   *
+   * @param silence in seconds
+   */
+  watch(silence: number, onSilent: () => void): void {
+    this.#silence = silence
+    this.#onSilent = onSilent
+    this.#restart()
   }
 
   send(data: string | ArrayBuffer): void {
@@ -80,7 +93,7 @@ export class Channel {
       this.#accept()
     }
     socket.onmessage = ({ data }: MessageEvent<string>) => {
-      this.#watch()
+      this.#restart()
       if (!this.#open) return
       this.#accept()
       // The server is of the same build and has validated the message.
@@ -99,11 +112,12 @@ export class Channel {
     this.#admission?.opened()
   }
 
-  #watch(): void {
+  #restart(): void {
     clearTimeout(this.#watchdog)
     if (!this.#open) return
     this.#watchdog = setTimeout(() => {
-      this.#gone()
+      if (this.#onSilent === undefined) this.#gone()
+      else this.#onSilent()
     }, 1_000 * this.#silence)
   }
 

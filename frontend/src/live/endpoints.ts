@@ -12,6 +12,7 @@ export function buildSpeakerUrl(
 ): string {
   const parameters: TranscribeParameters = {
     sampleRate: SAMPLE_RATE,
+    resume: true,
     conversationId,
     ...(speaker === '' ? {} : { speaker }),
     ...(language === undefined ? {} : { language }),
@@ -23,13 +24,30 @@ export function buildSpeakerUrl(
 export function buildViewerUrl(origin: string, conversationId: string, language?: string): string {
   const parameters: ConnectParameters = {
     conversationId,
+    heartbeat: true,
     ...(language === undefined ? {} : { language }),
   }
   return buildUrl(origin, '/api/stt/connect', parameters)
 }
 
+/** Returns the URL of a connection that resumes a speaker's stream. */
+export function toResumeUrl(url: string, attempt: number): string {
+  return withParameters(url, { attempt } satisfies Partial<TranscribeParameters>)
+}
+
+/** Returns the URL of a viewer's connection that goes on from a position. */
+export function toContinuedUrl(url: string, since: string): string {
+  return withParameters(url, { since } satisfies Partial<ConnectParameters>)
+}
+
 function buildUrl(origin: string, path: string, parameters: object): string {
-  const url = new URL(path, origin.replace(/^http/, 'ws'))
-  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, String(value))
+  return withParameters(new URL(path, origin.replace(/^http/, 'ws')).href, parameters)
+}
+
+function withParameters(address: string, parameters: object): string {
+  const url = new URL(address)
+  for (const [name, value] of Object.entries(parameters)) {
+    url.searchParams.set(name, value === true ? '1' : String(value))
+  }
   return url.href
 }

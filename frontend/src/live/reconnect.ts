@@ -11,16 +11,35 @@ export class Reconnect {
     this.#connect = connect
   }
 
+  /** Attempts since the last connection that worked. */
   get attempts(): number {
     return this.#attempts
   }
 
+  /** Whether an attempt is scheduled. */
+  get isPending(): boolean {
+    return this.#timer !== undefined
+  }
+
   /** Schedules the next attempt and returns its time, in milliseconds since 1970. */
   schedule(retryAfter?: number): number {
+    const delay = computeDelay(this.#attempts + 1, retryAfter, Math.random())
+    return this.#scheduleIn(delay, retryAfter !== undefined)
+  }
+
+  /**
+   * Schedules the next attempt at a random moment of so many seconds, so that those who lost their
+   * connections together do not return together. Returns its time, in milliseconds since 1970.
+   */
+  scheduleWithin(seconds: number): number {
+    return this.#scheduleIn(seconds * Math.random(), false)
+  }
+
+  #scheduleIn(seconds: number, byServer: boolean): number {
     this.cancel()
     this.#attempts += 1
-    this.#isDelayedByServer = retryAfter !== undefined
-    const delay = 1_000 * computeDelay(this.#attempts, retryAfter, Math.random())
+    this.#isDelayedByServer = byServer
+    const delay = 1_000 * seconds
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#connect()

@@ -8,6 +8,8 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'draining',
   'engine_failed',
   'internal',
+  'ledger_unavailable',
+  'moved',
   'rate_limited',
   'slow_consumer',
   'ticket_used',
@@ -40,6 +42,9 @@ const TITLES: Record<ErrorCode, string> = {
   rate_limited: 'There were too many connections from your network.',
   access_unavailable: 'The server cannot check who has access at the moment.',
   draining: 'The server is being restarted.',
+  moved: 'The captions go on over another connection.',
+  resume_refused: 'The server does not know these captions any more.',
+  ledger_unavailable: 'The server cannot keep captions safe at the moment.',
   engine_failed: 'The speech recogniser failed.',
   engine_refused: 'The speech recogniser does not take this stream.',
   internal: 'The server has a fault.',
@@ -58,6 +63,9 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   at_capacity: 'Captions start as soon as one is free.',
   too_many_viewers: 'The page tries again by itself, until there is a place.',
   rate_limited: 'The page tries again by itself.',
+  moved: 'The page connects again by itself.',
+  resume_refused: 'Press Start again.',
+  ledger_unavailable: 'The page tries again by itself.',
   draining: 'Captions continue in a moment.',
   slow_consumer: 'The page connects again; what was missed is filled in.',
 }
@@ -74,6 +82,18 @@ export function describeError(error: ErrorMessage): Problem {
 export const CONNECTION_LOST: Problem = {
   title: 'The connection to the server was lost.',
   advice: 'The page connects again by itself.',
+}
+
+/** The same for a speaker whose words are kept meanwhile. */
+export const WORDS_KEPT: Problem = {
+  title: CONNECTION_LOST.title,
+  advice: 'Keep speaking: your words are kept, and sent as soon as it is back.',
+}
+
+/** The microphone gave nothing for so long that the server closed the connection. */
+export const NO_SOUND: Problem = {
+  title: 'The microphone gives no sound.',
+  advice: 'Captions go on as soon as it does.',
 }
 
 export const SERVER_UNREACHABLE: Problem = {

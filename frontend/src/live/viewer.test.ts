@@ -10,6 +10,8 @@ const SNAPSHOT: Snapshot = {
   utterances: [],
   complete: true,
   seq: 0,
+  more: false,
+  gap: false,
 }
 
 let events: ViewerEvent[]

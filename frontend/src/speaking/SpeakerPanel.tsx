@@ -23,6 +23,7 @@ const BUTTON: Record<Phase, string> = {
   connecting: 'Cancel',
   listening: 'Stop',
   waiting: 'Cancel',
+  reconnecting: 'Stop',
   stopping: 'Stopping',
 }
 
@@ -44,7 +45,7 @@ export function SpeakerPanel({ conversation, admission }: Props) {
   const onLevel = useCallback((level: number) => {
     if (meter.current !== null) showLevel(meter.current, level)
   }, [])
-  const { start, stop, switchTo } = useSpeaking(conversation, onLevel, admission)
+  const { start, stop, giveUp, switchTo } = useSpeaking(conversation, onLevel, admission)
   useWakeLock(phase !== 'idle')
 
   const submit = (event: SubmitEvent) => {
@@ -85,7 +86,7 @@ export function SpeakerPanel({ conversation, admission }: Props) {
         disabled={phase !== 'idle'}
       />
       <div className={styles.state}>
-        <SpeakingStatus />
+        <SpeakingStatus onGiveUp={giveUp} />
         <div className={styles.meter} aria-hidden="true">
           <div ref={meter} className={styles.level} />
         </div>

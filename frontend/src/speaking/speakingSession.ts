@@ -16,6 +16,7 @@ const {
   connecting,
   listening,
   waiting,
+  reconnecting,
   progressed,
   silenceChanged,
   stopping,
@@ -104,12 +105,26 @@ export class SpeakingSession {
     this.#speaker.retryNow()
   }
 
+  /** Ends a session that is stopping, without the last words. */
+  giveUp(): void {
+    if (this.#stopping) this.#speaker.giveUp()
+  }
+
+  /** Ends the audio at once, because the page goes away. */
+  leave(): void {
+    if (this.#isOver || !this.#wasOpened) return
+    this.#stopping = true
+    this.#dispatch(stopping())
+    this.#speaker.leave()
+    void this.#closeMicrophone()
+  }
+
   async #open(deviceId: string): Promise<Microphone | undefined> {
     this.#silence = new SilenceDetector()
     try {
       const microphone = await Microphone.open(deviceId, {
-        onFrame: (pcm, level) => {
-          this.#sendFrame(pcm, level)
+        onFrame: (pcm, level, captured) => {
+          this.#sendFrame(pcm, level, captured)
         },
         onLost: () => {
           void this.stop(describeFault('unplugged'))
@@ -143,12 +158,12 @@ export class SpeakingSession {
     this.#speaker.stop()
   }
 
-  #sendFrame(pcm: ArrayBuffer, level: number): void {
+  #sendFrame(pcm: ArrayBuffer, level: number, captured: number): void {
     if (this.#isOver) return
     this.#onLevel(level)
     const silent = this.#silence.push(level)
     if (silent !== this.#silent) this.#dispatch(silenceChanged((this.#silent = silent)))
-    this.#speaker.send(pcm)
+    this.#speaker.send(pcm, captured)
   }
 
   #handleEvent(event: SpeakerEvent): void {
@@ -157,15 +172,22 @@ export class SpeakingSession {
         this.#dispatch(connecting())
         break
       case 'listening':
+        if (event.isAnew) this.#dispatch(ownStreamEnded())
         this.#dispatch(listening(event.ready))
         break
       case 'waiting':
         this.#dispatch(ownStreamEnded())
         this.#dispatch(waiting({ problem: event.problem, retryAt: event.retryAt }))
         break
-      case 'progress':
-        this.#dispatch(progressed({ lag: event.lag, lost: event.lost }))
+      case 'reconnecting':
+        this.#dispatch(ownStreamEnded())
+        this.#dispatch(reconnecting({ problem: event.problem, retryAt: event.retryAt }))
         break
+      case 'progress': {
+        const { lag, kept, lost, isFull } = event
+        this.#dispatch(progressed({ lag, kept, lost, isFull }))
+        break
+      }
       case 'message':
         this.#dispatch(
           messageReceived({ message: event.message, source: 'speaker', now: Date.now() }),

@@ -13,6 +13,8 @@ export type Phase =
   | 'listening'
   /** The page waits for its next attempt to connect. */
   | 'waiting'
+  /** The line is down; the microphone is on, and its audio is kept. */
+  | 'reconnecting'
   /** The microphone is off, and the last finals have not arrived. */
   | 'stopping'
 
@@ -25,13 +27,29 @@ export interface SpeakingState {
   maxSeconds?: number | undefined
   /** The captions' delay behind the microphone, in seconds. */
   lag: number
+  /** Audio that is kept until the server has stored its words, in seconds. */
+  kept: number
   /** Audio that could not be sent, in seconds. */
   lost: number
+  /** No more audio can be kept, so the oldest is being lost. */
+  isFull: boolean
+  /** The line is down, and the page connects again; while it listens or stops. */
+  isAway: boolean
   /** The microphone is open but silent. */
   silent: boolean
 }
 
-const initialState = { phase: 'idle', lag: 0, lost: 0, silent: false } as SpeakingState
+type Progress = Pick<SpeakingState, 'lag' | 'kept' | 'lost' | 'isFull'>
+
+const initialState = {
+  phase: 'idle',
+  lag: 0,
+  kept: 0,
+  lost: 0,
+  isFull: false,
+  isAway: false,
+  silent: false,
+} as SpeakingState
 
 export const speakingSlice = createSlice({
   name: 'speaking',
@@ -45,6 +63,8 @@ export const speakingSlice = createSlice({
     listening(state, { payload }: PayloadAction<Ready>) {
       if (state.phase !== 'stopping') state.phase = 'listening'
       state.problem = undefined
+      state.retryAt = undefined
+      state.isAway = false
       state.maxSeconds = payload.maxSeconds
     },
     waiting(state, { payload }: PayloadAction<{ problem: Problem; retryAt: number }>) {
@@ -52,9 +72,17 @@ export const speakingSlice = createSlice({
       state.problem = payload.problem
       state.retryAt = payload.retryAt
     },
-    progressed(state, { payload }: PayloadAction<{ lag: number; lost: number }>) {
-      state.lag = payload.lag
-      state.lost = payload.lost
+    reconnecting(
+      state,
+      { payload }: PayloadAction<{ problem: Problem; retryAt: number | undefined }>,
+    ) {
+      if (state.phase !== 'stopping') state.phase = 'reconnecting'
+      state.isAway = true
+      state.problem = payload.problem
+      state.retryAt = payload.retryAt
+    },
+    progressed(state, { payload }: PayloadAction<Progress>) {
+      Object.assign(state, payload)
     },
     silenceChanged(state, { payload }: PayloadAction<boolean>) {
       state.silent = payload
@@ -68,6 +96,9 @@ export const speakingSlice = createSlice({
       state.problem = problem
       state.retryAt = undefined
       state.lag = 0
+      state.kept = 0
+      state.isFull = false
+      state.isAway = false
       state.silent = false
     },
   },

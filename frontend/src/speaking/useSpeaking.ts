@@ -9,6 +9,8 @@ import { SpeakingSession } from './speakingSession.ts'
 interface Speaking {
   start: (name: string, microphone: string, language: string | undefined) => void
   stop: () => void
+  /** Ends a session that is stopping, without the last words. */
+  giveUp: () => void
   switchTo: (microphone: string) => void
 }
 
@@ -29,9 +31,12 @@ export function useSpeaking(
   useEffect(() => {
     isShown.current = true
     const onOnline = () => session.current?.retryNow()
+    const onPageHide = () => session.current?.leave()
     window.addEventListener('online', onOnline)
+    window.addEventListener('pagehide', onPageHide)
     return () => {
       window.removeEventListener('online', onOnline)
+      window.removeEventListener('pagehide', onPageHide)
       // The last words go to the server; the page may show another conversation by then.
       isShown.current = false
       void session.current?.stop()
@@ -49,9 +54,10 @@ export function useSpeaking(
     [conversation, storeDispatch, onLevel, admission],
   )
   const stop = useCallback(() => void session.current?.stop(), [])
+  const giveUp = useCallback(() => session.current?.giveUp(), [])
   const switchTo = useCallback(
     (microphone: string) => void session.current?.switchTo(microphone),
     [],
   )
-  return { start, stop, switchTo }
+  return { start, stop, giveUp, switchTo }
 }

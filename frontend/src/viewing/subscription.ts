@@ -45,7 +45,9 @@ export class Subscription {
           this.#dispatch(live())
           break
         case 'waiting':
-          this.#dispatch(waiting({ problem: event.problem, retryAt: event.retryAt }))
+          this.#dispatch(
+            waiting({ problem: event.problem, retryAt: event.retryAt, since: event.since }),
+          )
           break
         case 'ended':
           if (event.code === 'unsupported_language' && language !== undefined) {
@@ -56,7 +58,12 @@ export class Subscription {
           break
         case 'message':
           this.#dispatch(
-            messageReceived({ message: event.message, source: 'viewer', now: Date.now() }),
+            messageReceived({
+              message: event.message,
+              source: 'viewer',
+              now: Date.now(),
+              isContinued: event.isContinued,
+            }),
           )
           break
         case 'snapshot_completed':

@@ -8,7 +8,15 @@ export interface ViewingState {
   status: 'connecting' | 'live' | 'waiting' | 'ended'
   problem?: Problem | undefined
   /** When the next attempt begins, in milliseconds since 1970. */
-  retryAt?: number
+  retryAt?: number | undefined
+  /** When the last message came before the connection was lost, in milliseconds since 1970. */
+  behindSince?: number | undefined
+}
+
+interface Waiting {
+  problem: Problem
+  retryAt: number | undefined
+  since: number | undefined
 }
 
 const initialState = { status: 'connecting' } as ViewingState
@@ -18,15 +26,16 @@ export const viewingSlice = createSlice({
   initialState,
   reducers: {
     // The problem stays on the page until the connection is live.
-    connecting: ({ problem }): ViewingState => ({ status: 'connecting', problem }),
+    connecting: ({ problem, behindSince }): ViewingState => ({
+      status: 'connecting',
+      problem,
+      behindSince,
+    }),
     live: (): ViewingState => ({ status: 'live' }),
     waiting: (
       _,
-      { payload }: PayloadAction<{ problem: Problem; retryAt: number }>,
-    ): ViewingState => ({
-      status: 'waiting',
-      ...payload,
-    }),
+      { payload: { problem, retryAt, since } }: PayloadAction<Waiting>,
+    ): ViewingState => ({ status: 'waiting', problem, retryAt, behindSince: since }),
     ended: (_, { payload: problem }: PayloadAction<Problem>): ViewingState => ({
       status: 'ended',
       problem,
