@@ -88,7 +88,11 @@ export function App({ conversation, listening, onLanguage, account }: Props) {
         />
       </header>
       <main className={styles.main}>
-        <Captions speaks={speaks} isListening={phase === 'listening'} originals={originals} />
+        <Captions
+          speaks={speaks}
+          isListening={phase === 'listening' || phase === 'reconnecting'}
+          originals={originals}
+        />
       </main>
       <Notices />
       {speaks && <SpeakerPanel conversation={conversation} admission={account?.speaking} />}

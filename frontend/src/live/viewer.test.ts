@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { Snapshot } from '../protocol.ts'
 import { FakeSocket } from './fakeSocket.test-support.ts'
@@ -123,4 +123,105 @@ it('repeats that request when it fails, until the live connection is replaced', 
   FakeSocket.last.receive(SNAPSHOT)
   expect(FakeSocket.all).toHaveLength(4)
   expect(kinds()).not.toContain('snapshot_completed')
+})
+
+describe('a service that gives positions', () => {
+  const heartbeat = (position: string) => ({ type: 'heartbeat', seq: 1, position })
+  const since = () => new URL(FakeSocket.last.url).searchParams.get('since')
+  const snapshots = () =>
+    events.flatMap((event) =>
+      event.kind === 'message' && event.message.type === 'snapshot' ? [event.isContinued] : [],
+    )
+  const open = () => {
+    const socket = FakeSocket.last
+    socket.receive({ ...SNAPSHOT, position: 'a' })
+    return socket
+  }
+
+  it('continues from the newest one, at once and without a word about it', () => {
+    const socket = open()
+    socket.receive({ type: 'final', position: 'b' })
+    socket.receive({ type: 'partial' })
+    vi.advanceTimersByTime(2_000)
+    socket.receive(heartbeat('c d'))
+    socket.onclose()
+    vi.advanceTimersByTime(1)
+    expect(since()).toBe('c d')
+    FakeSocket.last.receive({ ...SNAPSHOT, more: true })
+    FakeSocket.last.receive(SNAPSHOT)
+    expect(kinds()).not.toContain('waiting')
+    expect(snapshots()).toEqual([false, true, true])
+  })
+
+  it('does not continue where captions are missing, or where a service of before answers', () => {
+    open().onclose()
+    vi.advanceTimersByTime(1)
+    FakeSocket.last.receive({ ...SNAPSHOT, gap: true, position: 'b' })
+    FakeSocket.last.onclose()
+    vi.advanceTimersByTime(1_000)
+    const { gap, ...old } = SNAPSHOT
+    expect(gap).toBe(false)
+    FakeSocket.last.receive(old)
+    expect(snapshots()).toEqual([false, false, false])
+  })
+
+  it('is silent for three seconds only where the line is dead: another one is opened', () => {
+    const first = open()
+    vi.advanceTimersByTime(2_900)
+    first.receive(heartbeat('b'))
+    vi.advanceTimersByTime(2_900)
+    expect(FakeSocket.all).toHaveLength(1)
+    vi.advanceTimersByTime(1_200)
+    expect(FakeSocket.all).toHaveLength(2)
+    expect(first.closed).toBe(false)
+    expect(events.findLast(({ kind }) => kind === 'waiting')).toMatchObject({ since: 2_900 })
+    FakeSocket.last.receive(SNAPSHOT)
+    expect(first.closed).toBe(true)
+    expect(
+      kinds()
+        .filter((kind) => kind !== 'message')
+        .at(-1),
+    ).toBe('live')
+  })
+
+  it('keeps the first line when that speaks again before', () => {
+    const first = open()
+    vi.advanceTimersByTime(4_100)
+    first.receive(heartbeat('b'))
+    expect([first.closed, FakeSocket.last.closed]).toEqual([false, true])
+    vi.advanceTimersByTime(2_900)
+    expect(FakeSocket.all).toHaveLength(2)
+  })
+
+  it('is asked again from the same position until nothing is left out', () => {
+    open().onclose()
+    vi.advanceTimersByTime(1)
+    const second = FakeSocket.last
+    second.receive({ ...SNAPSHOT, complete: false, position: 'later' })
+    second.receive(heartbeat('later still'))
+    vi.advanceTimersByTime(1_000)
+    expect([FakeSocket.all.length, since(), second.closed]).toEqual([3, 'a', false])
+    FakeSocket.last.onclose()
+    second.receive(heartbeat('later still'))
+    vi.advanceTimersByTime(2_000)
+    expect([FakeSocket.all.length, since(), second.closed]).toEqual([4, 'a', false])
+    FakeSocket.last.receive({ ...SNAPSHOT, position: 'whole' })
+    expect(second.closed).toBe(true)
+    FakeSocket.last.receive(heartbeat('newest'))
+    vi.advanceTimersByTime(2_900)
+    expect(FakeSocket.all).toHaveLength(4)
+    FakeSocket.last.onclose()
+    vi.advanceTimersByTime(1_000)
+    expect(since()).toBe('newest')
+  })
+
+  it('is not asked again and again without a distance when every connection ends', () => {
+    open()
+    for (let n = 0; n < 100; n++) {
+      FakeSocket.last.receive(heartbeat('b'))
+      FakeSocket.last.onclose()
+      vi.advanceTimersByTime(100)
+    }
+    expect(FakeSocket.all.length).toBeLessThan(8)
+  })
 })
