@@ -169,7 +169,7 @@ async def test_an_outage_of_the_service_gets_no_new_tickets(accounts: FakeAccoun
             accounts.service.reachable = False
             accounts.service.cut()
             await expect(guest.get_by_role("status", name="Connection")).to_have_text(
-                "Reconnecting"
+                "Connecting again"
             )
             await guest.wait_for_timeout(2_000)
             accounts.service.reachable = True

@@ -72,7 +72,7 @@ async def test_a_lost_connection_comes_back_without_doubled_or_lost_captions(
 
         fake_site.reachable = False
         fake_site.cut()
-        await expect(page.get_by_role("status", name="Connection")).to_have_text("Reconnecting")
+        await expect(page.get_by_role("status", name="Connection")).to_have_text("Connecting again")
         await expect(page.get_by_text("The connection to the server was lost.")).to_be_visible()
         await expect(finals(page)).to_have_text(["one"])
         await fake_site.publish_final("two, while the page was away")

@@ -269,9 +269,9 @@ async def _serve_access(_request: web.Request) -> web.Response:
 
 
 @contextlib.asynccontextmanager
-async def fake_service() -> AsyncIterator[FakeService]:
+async def fake_service(service: FakeService | None = None) -> AsyncIterator[FakeService]:
     """Run a fake service on a free port; `frontend/dist` must be built."""
-    service = FakeService()
+    service = service or FakeService()
     app = web.Application()
     app.router.add_get("/api/stt/connect", service.connect)
     app.router.add_get("/api/stt/transcribe", service.transcribe)

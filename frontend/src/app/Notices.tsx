@@ -59,7 +59,7 @@ export function Notices() {
   }
 
   return (
-    <div className={styles.notices}>
+    <section className={styles.notices} aria-label="Notices">
       {/* A status rather than an alert, because captions continue. */}
       <p role="status" className={failing ? styles.quiet : undefined}>
         {failing && 'Some translations are missing at the moment; there the original is shown.'}
@@ -73,6 +73,6 @@ export function Notices() {
           {retryAt !== undefined && <Countdown until={retryAt} />}
         </div>
       ))}
-    </div>
+    </section>
   )
 }
