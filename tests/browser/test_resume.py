@@ -192,13 +192,19 @@ async def test_a_viewer_goes_on_from_the_last_position(service: ResumingService)
         await expect(finals(page)).to_have_text(["one", "two", "three"])
 
 
+@pytest.mark.parametrize("anchored", [True, False], ids=["anchored", "as in Safari"])
 async def test_a_late_final_takes_its_place_without_moving_the_reader(
-    service: ResumingService,
+    service: ResumingService, anchored: bool
 ) -> None:
     async with (
         chromium() as browser,
         visitor(browser, f"{service.url}/?conversation=test") as page,
     ):
+        if not anchored:
+            await page.evaluate(
+                "CSS.supports = () => false;"
+                "document.querySelector('[tabindex=\"0\"]').style.overflowAnchor = 'none';"
+            )
         await expect(page.get_by_role("status", name="Connection")).to_have_text("Live")
         for number in range(40):
             await service.publish_final(f"sentence {number}")

@@ -173,6 +173,17 @@ describe('another stream, because the service does not know the first one any mo
     expect(audio.lost).toBe(0)
   })
 
+  it('lacks what could not be kept until it began', () => {
+    audio.begin(true)
+    audio.noteAnswer()
+    audio.forgetStream()
+    speak(MOST_KEPT + 3)
+    expect(audio.lost).toBeCloseTo(3)
+    audio.begin(true)
+    expect(audio.lost).toBeCloseTo(3)
+    expect(takeAll().samples.first).toBe(valuesFrom(3 * RATE, 0).first)
+  })
+
   it('follows the one that the service has ended', () => {
     audio.begin(true)
     speak(1)

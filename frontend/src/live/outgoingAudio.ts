@@ -94,6 +94,7 @@ export class OutgoingAudio {
     this.#resumes = resumes
     if (resumes) this.#kept.raiseLimit(MOST_KEPT)
     const from = Math.max(this.#next, this.#kept.first)
+    this.#lost += from - this.#next
     this.#origin = from
     this.#received = from
     this.#kept.dropBefore(from)
@@ -112,7 +113,8 @@ export class OutgoingAudio {
 
   /** Whether the service has lost what it had received before, and needs it again. */
   isBehind(sample: number): boolean {
-    return this.#origin + sample < this.#received
+    // What it has received is known in rounded seconds.
+    return this.#origin + sample < this.#received - FRAME_SAMPLES
   }
 
   /**

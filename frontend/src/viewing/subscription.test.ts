@@ -1,5 +1,5 @@
 import { configureStore } from '@reduxjs/toolkit'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 
 import { conversationSlice } from '../conversation/conversationSlice.ts'
 import { languageSlice } from '../language/languageSlice.ts'
@@ -67,4 +67,33 @@ it('marks failing translations until they recover or the connection is replaced'
   FakeSocket.last.receive({ ...STATUS, state: 'failing' } as never)
   FakeSocket.last.receive(SNAPSHOT)
   expect(failing()).toBe(false)
+})
+
+it('records since when nothing has come, until the page is live again', () => {
+  const viewing = () => store.getState().viewing
+  subscription.read(undefined)
+  FakeSocket.last.receive({ ...SNAPSHOT, position: 'a' })
+  vi.advanceTimersByTime(4_000)
+  expect(viewing()).toMatchObject({ status: 'waiting', behindSince: 0 })
+  FakeSocket.last.receive({ ...SNAPSHOT, gap: false })
+  expect(viewing()).toEqual({ status: 'live' })
+})
+
+it('marks captions as missing only where the server cannot go on from the last one', () => {
+  const said = (id: string) => ({
+    ...{ utteranceId: id, timestamp: '2026-11-20T17:00:00Z', speaker: 'Ada', language: 'en' },
+    text: id,
+  })
+  const gaps = () => store.getState().conversation.captions.map(({ gap }) => gap !== undefined)
+  subscription.read(undefined)
+  FakeSocket.last.receive({ ...SNAPSHOT, position: 'a', utterances: [said('a')] } as never)
+  for (const [id, gap] of [
+    ['b', false],
+    ['c', true],
+  ] as const) {
+    FakeSocket.last.onclose()
+    vi.advanceTimersByTime(1_000)
+    FakeSocket.last.receive({ ...SNAPSHOT, gap, position: id, utterances: [said(id)] } as never)
+  }
+  expect(gaps()).toEqual([false, false, true])
 })
