@@ -192,15 +192,15 @@ async def test_a_viewer_goes_on_from_the_last_position(service: ResumingService)
         await expect(finals(page)).to_have_text(["one", "two", "three"])
 
 
-@pytest.mark.parametrize("anchored", [True, False], ids=["anchored", "as in Safari"])
+@pytest.mark.parametrize("anchors", ["by the browser", "by the page, as in Safari"])
 async def test_a_late_final_takes_its_place_without_moving_the_reader(
-    service: ResumingService, anchored: bool
+    service: ResumingService, anchors: str
 ) -> None:
     async with (
         chromium() as browser,
         visitor(browser, f"{service.url}/?conversation=test") as page,
     ):
-        if not anchored:
+        if anchors.startswith("by the page"):
             await page.evaluate(
                 "CSS.supports = () => false;"
                 "document.querySelector('[tabindex=\"0\"]').style.overflowAnchor = 'none';"

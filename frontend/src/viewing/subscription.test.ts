@@ -72,10 +72,10 @@ it('marks failing translations until they recover or the connection is replaced'
 it('records since when nothing has come, until the page is live again', () => {
   const viewing = () => store.getState().viewing
   subscription.read(undefined)
-  FakeSocket.last.receive({ ...SNAPSHOT, position: 'a' })
+  FakeSocket.last.receive({ ...SNAPSHOT, position: 'a' } as never)
   vi.advanceTimersByTime(4_000)
   expect(viewing()).toMatchObject({ status: 'waiting', behindSince: 0 })
-  FakeSocket.last.receive({ ...SNAPSHOT, gap: false })
+  FakeSocket.last.receive({ ...SNAPSHOT, gap: false } as never)
   expect(viewing()).toEqual({ status: 'live' })
 })
 
