@@ -22,7 +22,8 @@ afterEach(() => {
 function speak(seconds: number): void {
   for (let n = 0; n < Math.round(seconds * 10); n++) {
     vi.advanceTimersByTime(100)
-    const values = Int16Array.from({ length: FRAME }, (_, i) => (recorded + i) % 32_768)
+    const values = new Int16Array(FRAME)
+    for (let i = 0; i < FRAME; i++) values[i] = (recorded + i) % 32_768
     audio.push(values.buffer, Date.now())
     recorded += FRAME
   }
