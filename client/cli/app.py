@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from client.accounts.credentials import ShareLink
 from client.audio_files import read_header
 from client.cli import accounts, site_recordings, vocabularies
 from client.cli.captions import CaptionPrinter
 from client.cli.conversation import transcript
+from client.cli.interrupts import cancel_this_task, on_interrupt
 from client.cli.options import EPILOG
 from client.cli.printing import Printer
-from client.cli.progress import StreamBar
 from client.cli.running import EXIT_CODES, asyncio_command
+from client.cli.speaking import AudioSource, parse_link, speak
 from client.cli.transcripts import fetch, status
 from client.cli.upload import upload
-from client.errors import ClientError, EndedByService, ExitCode, UsageError
+from client.errors import ClientError, ExitCode, UsageError
 from client.live.audio import microphones, open_microphone, read_file
-from client.live.connection import Speaker
 from client.live.endpoints import (
     DEFAULT_URL,
     URL_VARIABLE,
@@ -33,17 +30,12 @@ from client.live.endpoints import (
     engine_options,
     transcribe_parameters,
 )
-from client.live.following import News, follow
+from client.live.following import Gap, News, follow
 from client.live.languages import ask_for_languages
-from client.live.speaking import AudioStream
+from client.live.resuming import Pace
 from client.live.translating import CaptionLine, Held, translated
 from speech.pcm import SAMPLE_RATE, PcmFormat
-from transcripts.protocol import Snapshot, TranscribeParameters
-
-_ADVICE = {
-    "max_duration": "it takes no longer streams.",
-    "draining": "it is being restarted; try again in a moment.",
-}
+from transcripts.protocol import Snapshot
 
 app = typer.Typer(
     name="python -m client",
@@ -137,17 +129,19 @@ async def stream(
             f"{file}: --separate-channels is for recordings of two channels, and this one "
             f"has {info.channels}"
         )
-    frames = read_file(file, PcmFormat(sample_rate, sent))
-    return await _speak(
+    source = AudioSource(
+        read_file(file, PcmFormat(sample_rate, sent)),
+        Pace.REAL_TIME if real_time else Pace.FAST,
+        duration=info.duration,
+    )
+    return await speak(
         url,
         parameters,
-        frames,
+        source,
         link=link,
         title=file.stem,
         printer=Printer(as_json=as_json),
         interim_results=interim_results,
-        paced=real_time,
-        duration=info.duration,
     )
 
 
@@ -186,16 +180,14 @@ async def mic(
         options=engine_options(option or ()),
     )
     try:
-        return await _speak(
+        return await speak(
             url,
             parameters,
-            microphone.record(),
+            AudioSource(microphone.record(), Pace.LIVE, microphone=microphone),
             link=link,
             title="Microphone",
             printer=printer,
             interim_results=interim_results,
-            paced=False,  # a microphone keeps its own time
-            duration=None,
         )
     finally:
         if microphone.dropped_frames:
@@ -233,7 +225,7 @@ async def watch(
     def announce_retry(error: ClientError, delay: float) -> None:
         printer.print_note(f"{error}; connecting again in {delay:.1f} s")
 
-    shared = _parse_link(link, conversation)
+    shared = parse_link(link, conversation)
     wanted = conversation if shared is None else shared.conversation_id
     if wanted is None:
         raise UsageError("give the conversation to follow, or --link")
@@ -246,7 +238,7 @@ async def watch(
         on_retry=announce_retry,
         on_connected=lambda snapshot: printer.print_note(_connected(snapshot)),
     )
-    with _on_interrupt(_cancel_this_task()):
+    with on_interrupt(cancel_this_task()):
         async with aclosing(news):
             if language is None or as_json:
                 async for each in news:
@@ -280,6 +272,8 @@ async def _print_translated(
             async for line in lines:
                 if isinstance(line, CaptionLine):
                     captions.print_line(line)
+                elif isinstance(line, Gap):
+                    captions.print_news(line)
                 elif line.state == "failing":
                     printer.print_note(
                         "Some translations are missing; there the original is printed."
@@ -326,113 +320,3 @@ app.add_typer(accounts.people, name="people")
 for command in (upload, status, fetch, transcript):
     app.command(epilog=EPILOG)(command)
 app.add_typer(vocabularies.app, name="vocabulary")
-
-
-def _parse_link(link: str | None, conversation: str | None) -> ShareLink | None:
-    """Return the share link that is to be used; None without one.
-
-    Raises:
-        UsageError: it is none, or of another conversation than the one that is named.
-    """
-    if link is None:
-        return None
-    shared = ShareLink.parse(link)
-    if conversation not in {None, shared.conversation_id}:
-        raise UsageError("--link: this link is for another conversation than the one that is named")
-    return shared
-
-
-async def _speak(
-    url: str,
-    parameters: TranscribeParameters,
-    frames: AsyncGenerator[bytes, None],
-    *,
-    link: str | None,
-    title: str,
-    printer: Printer,
-    interim_results: bool,
-    paced: bool,
-    duration: float | None,
-) -> ExitCode:
-    """Send all frames over a new connection and print the results.
-
-    Raises:
-        ClientError: see `client.errors`.
-    """
-    shared = _parse_link(link, parameters.conversation_id)
-    conversation, tickets = await accounts.find_tickets(
-        url, parameters.conversation_id, "speak", shared, title
-    )
-    parameters = parameters.model_copy(update={"conversation_id": conversation})
-    base = url if shared is None else shared.base
-    cancel = _cancel_this_task()
-    captions = CaptionPrinter(printer, interim_results=interim_results)
-    with StreamBar(printer) as bar, _on_interrupt(cancel) as on_interrupt:
-        async with Speaker(
-            base, parameters, interim_results=interim_results, ticket=tickets
-        ) as speaker:
-            audio = PcmFormat(parameters.sample_rate, parameters.channels)
-            stream = AudioStream(speaker, frames, audio=audio, paced=paced)
-            interrupts = 0
-
-            def interrupt() -> None:
-                nonlocal interrupts
-                interrupts += 1
-                if interrupts == 1:
-                    printer.print_note("Waiting for the last words; Ctrl-C again ends at once.")
-                    stream.interrupt()
-                else:
-                    cancel()
-
-            on_interrupt(interrupt)
-            showing = asyncio.create_task(_update(bar, stream, duration))
-            try:
-                closed = await stream.run(captions.print_received)
-                bar.show(stream.progress, duration)
-            finally:
-                showing.cancel()
-                await asyncio.gather(showing, return_exceptions=True)
-    if interrupts:
-        return ExitCode.INTERRUPTED
-    if closed.reason != "stopped":
-        raise EndedByService(
-            f"The service ended the stream after {closed.duration:.1f} s ({closed.reason}): "
-            f"{_ADVICE[closed.reason]} The rest was not recognised."
-        )
-    if not closed.finals:
-        printer.print_note("No speech was recognised.")
-    return ExitCode.OK
-
-
-async def _update(bar: StreamBar, stream: AudioStream, duration: float | None) -> None:
-    while True:
-        bar.show(stream.progress, duration)
-        await asyncio.sleep(0.2)
-
-
-def _cancel_this_task() -> Callable[[], object]:
-    """Return what cancels the task that runs now."""
-    task = asyncio.current_task()
-    return task.cancel if task is not None else lambda: None
-
-
-@contextlib.contextmanager
-def _on_interrupt(
-    action: Callable[[], object],
-) -> Iterator[Callable[[Callable[[], object]], None]]:
-    """Let Ctrl-C and SIGTERM run `action`; yields a way to put another in its place."""
-    loop = asyncio.get_running_loop()
-
-    def listen(action: Callable[[], object]) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Windows has no such handlers: there Ctrl-C ends the program at once.
-            with contextlib.suppress(NotImplementedError):
-                loop.add_signal_handler(number, action)
-
-    listen(action)
-    try:
-        yield listen
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)

@@ -7,7 +7,7 @@ import re
 
 from client.cli.printing import Printer
 from client.live.connection import Received
-from client.live.following import Caption, News
+from client.live.following import Caption, Gap, News
 from client.live.translating import CaptionLine
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation
@@ -32,15 +32,32 @@ class CaptionPrinter:
             else:
                 self._printer.print_result(speaker_line(message))
 
+    def print_found(self, utterance: Utterance) -> None:
+        """Print a final that its speaker did not receive when it was published."""
+        if self._printer.as_json:
+            self.print_news(utterance)
+        else:
+            self._printer.print_result(speaker_line(utterance))
+
     def print_news(self, news: News) -> None:
         """Print a message that a viewer received; without JSON, only if it is a caption."""
         if _is_partial(news) and not self._interim_results:
             return
-        if self._printer.as_json:
+        if isinstance(news, Gap):
+            self._print_gap(news)
+        elif self._printer.as_json:
             fields = news.model_dump(mode="json", by_alias=True, exclude_none=True)
             self._printer.print_json(json.dumps({"type": "final"} | fields, ensure_ascii=False))
         elif isinstance(news, Partial | Final | Utterance):
             self.print_line(CaptionLine(news))
+
+    def _print_gap(self, gap: Gap) -> None:
+        self._printer.print_event("gap", conversationId=gap.conversation_id)
+        if not self._printer.as_json:
+            self._printer.print_note(
+                "Here captions are missing, for the connection was away too long; `python -m "
+                "client transcript` shows what is stored."
+            )
 
     def print_line(self, line: CaptionLine) -> None:
         """Print a caption that a viewer received, or its translation if it has one."""

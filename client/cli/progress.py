@@ -56,11 +56,13 @@ class StreamBar(_Bar):
     """Shows the progress of a stream, if stderr is a terminal."""
 
     def _make(self) -> AbstractContextManager[Progress] | None:
-        texts = ("{task.fields[position]}", "lag {task.fields[lag]}", "{task.fields[words]} words")
+        texts = ("{task.fields[position]}", "{task.fields[state]}", "{task.fields[words]} words")
         return self._printer.progress_bar(*texts) if self._printer.is_terminal else None
 
-    def show(self, progress: StreamProgress, duration: float | None) -> None:
+    def show(self, progress: StreamProgress, duration: float | None, *, kept: float = 0.0) -> None:
         """Show the progress of a stream; `duration` is the length of all audio in seconds.
+
+        While there is no connection, it shows how many seconds are `kept` for the next one.
 
         A file's header may announce another length than the audio has. At the end the length is
         that of the audio that was recognised.
@@ -72,7 +74,11 @@ class StreamBar(_Bar):
             progress.processed,
             duration,
             position=f"{position} s" if duration is None else f"{position} of {duration:.1f} s",
-            lag=f"{progress.lag:.1f} s",
+            state=(
+                f"connecting again, {kept:.0f} s kept"
+                if progress.reconnecting
+                else f"lag {progress.lag:.1f} s"
+            ),
             words=progress.words,
         )
 

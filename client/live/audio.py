@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from client.audio_files import reason, unreadable
 from client.errors import UnreadableAudio
+from client.live.pacing import PauseDetector, steady_time
 from speech.decode import CorruptAudio, decode
 from speech.pcm import PcmFormat
 
@@ -100,11 +101,15 @@ async def in_thread(pieces: Iterator[bytes], *, ahead: int) -> AsyncGenerator[by
 
 @dataclass(slots=True)
 class Microphone:
-    """A microphone; counts the frames that were dropped because the service did not read."""
+    """A microphone; counts the frames that were dropped because nobody took them.
+
+    `on_pause` is called before a frame before which nothing was recorded for some seconds.
+    """
 
     device: str | int | None
     format: PcmFormat
     dropped_frames: int = 0
+    on_pause: Callable[[float], None] = lambda _seconds: None
 
     async def record(self) -> AsyncGenerator[bytes, None]:
         """Yield frames of `FRAME_SECONDS` for ever.
@@ -114,16 +119,17 @@ class Microphone:
         """
         sound = _sounddevice()
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[bytes] = asyncio.Queue(_FRAMES_WAITING)
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_FRAMES_WAITING)
+        pauses = PauseDetector(self.format)
 
-        def put(frame: bytes) -> None:
+        def put(moment: float, frame: bytes) -> None:
             if queue.full():
                 self.dropped_frames += 1
             else:
-                queue.put_nowait(frame)
+                queue.put_nowait((moment, frame))
 
         def on_frame(frame: Any, *_: object) -> None:
-            loop.call_soon_threadsafe(put, bytes(frame))
+            loop.call_soon_threadsafe(put, steady_time(), bytes(frame))
 
         try:
             stream = sound.RawInputStream(
@@ -139,7 +145,10 @@ class Microphone:
             raise UnreadableAudio(f"the microphone cannot be opened: {error}") from error
         with closing(stream):
             while True:
-                yield await queue.get()
+                moment, frame = await queue.get()
+                if pause := pauses.pause_before(len(frame), moment):
+                    self.on_pause(pause)
+                yield frame
 
 
 def open_microphone(device: str | None) -> Microphone:

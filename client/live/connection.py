@@ -1,5 +1,8 @@
 """The two connections of the live protocol: `Speaker` and `Viewer`.
 
+`client.live.resuming` has a stream over any number of connections, `client.live.following` a
+viewer that connects again.
+
     async with Speaker(url, TranscribeParameters(sample_rate=16_000)) as speaker:
         await speaker.send(pcm)
         await speaker.stop()
@@ -30,13 +33,19 @@ from client.errors import ConnectionLost, NoConnection, NotSignedIn, Refused
 from client.live.endpoints import live_url, ticket_url
 from transcripts import protocol
 from transcripts.protocol import (
+    DEAD_SECONDS,
     ERRORS,
     HEARTBEAT_SECONDS,
+    RESUME_SUBPROTOCOL,
+    SUBPROTOCOL,
     Closed,
     ConnectParameters,
+    Continue,
     Error,
     ErrorCode,
     FromServer,
+    Heartbeat,
+    Pause,
     Ready,
     Start,
     Stop,
@@ -87,9 +96,14 @@ class LiveConnection:
 
     _socket: aiohttp.ClientWebSocketResponse
 
-    def __init__(self, url: URL, ticket: TicketSource = no_ticket) -> None:
+    def __init__(
+        self, url: URL, ticket: TicketSource = no_ticket, *, subprotocols: tuple[str, ...] = ()
+    ) -> None:
         self.url = url
         self._ticket = ticket
+        self._subprotocols = subprotocols
+        #: Without a message for so many seconds the line is dead.
+        self._patience = SILENCE_SECONDS
         self._resources = AsyncExitStack()
         self._tcp: list[socket.socket] = []
 
@@ -128,7 +142,8 @@ class LiveConnection:
             ConnectionLost: it ended in any other way.
         """
         while True:
-            received = await self._receive(SILENCE_SECONDS)
+            received = await self._receive(self._patience)
+            self._note(received.message)
             yield received
             if isinstance(received.message, Closed):
                 return
@@ -152,6 +167,7 @@ class LiveConnection:
         try:
             self._socket = await session.ws_connect(
                 self.url,
+                protocols=self._subprotocols,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                 headers={} if ticket is None else {"Authorization": f"Bearer {ticket}"},
             )
@@ -218,6 +234,9 @@ class LiveConnection:
     async def _await_admission(self) -> None:
         """Do what is due between the handshake and the first use."""
 
+    def _note(self, message: Message) -> None:
+        """Note what a message says of the connection itself."""
+
     async def _receive(self, patience: float) -> Received:
         while True:
             try:
@@ -244,9 +263,13 @@ class LiveConnection:
 
 
 class Speaker(LiveConnection):
-    """One audio stream into a conversation. `ready` is the service's message at admission."""
+    """One connection of a speaker. `ready` is the service's message at admission.
+
+    A stream that is resumed after all of it was recognised has `closed` and no `ready`.
+    """
 
     ready: Ready
+    closed: Closed | None = None
 
     def __init__(
         self,
@@ -255,8 +278,19 @@ class Speaker(LiveConnection):
         *,
         interim_results: bool = True,
         ticket: TicketSource = no_ticket,
+        resume_token: str | None = None,
     ) -> None:
-        super().__init__(live_url(base, parameters), ticket)
+        """Make a connection.
+
+        Args:
+            base: the URL that people use.
+            parameters: those of the stream.
+            interim_results: whether partials are wanted.
+            ticket: returns the ticket.
+            resume_token: of the stream that goes on here; needs `attempt` in `parameters`.
+        """
+        resumed = (SUBPROTOCOL, f"{RESUME_SUBPROTOCOL}{resume_token}") if resume_token else ()
+        super().__init__(live_url(base, parameters), ticket, subprotocols=resumed)
         self._interim_results = interim_results
 
     async def send(self, pcm: bytes) -> None:
@@ -270,6 +304,26 @@ class Speaker(LiveConnection):
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(f"the connection to {self._place} ended") from error
 
+    async def continue_from(self, sample: int, age: float) -> None:
+        """Announce with which sample the audio begins, and how many seconds old that is.
+
+        Raises:
+            ConnectionLost: the connection has ended; iterating raises the reason.
+        """
+        await self._send_message(Continue(sample=sample, age=age))
+
+    async def pause(self, sample: int, seconds: float) -> None:
+        """Announce that nothing was recorded for some seconds before a sample.
+
+        Raises:
+            ConnectionLost: the connection has ended; iterating raises the reason.
+        """
+        await self._send_message(Pause(sample=sample, seconds=seconds))
+
+    def cut(self) -> None:
+        """End the connection at once, because the other side does not answer any more."""
+        self._cut()
+
     async def stop(self) -> None:
         """Announce the end of the audio. The last finals and `closed` follow.
 
@@ -282,11 +336,17 @@ class Speaker(LiveConnection):
         if not self._interim_results:
             await self._send_message(Start(interim_results=False))
         received = await self._receive(CONNECT_SECONDS)
-        if not isinstance(received.message, Ready):
-            raise ConnectionLost(f"expected `ready`, but {received.message.type!r} came")
-        self.ready = received.message
+        message = received.message
+        if isinstance(message, Closed):
+            self.closed = message
+        elif isinstance(message, Ready):
+            self.ready = message
+            if message.resume_token is not None:
+                self._patience = DEAD_SECONDS  # an `ack` comes every second
+        else:
+            raise ConnectionLost(f"expected `ready`, but {message.type!r} came")
 
-    async def _send_message(self, message: Start | Stop) -> None:
+    async def _send_message(self, message: Start | Continue | Pause | Stop) -> None:
         try:
             await self._socket.send_str(protocol.encode(message).decode())
         except (aiohttp.ClientError, OSError) as error:
@@ -300,9 +360,21 @@ class Viewer(LiveConnection):
         self, base: str, parameters: ConnectParameters, ticket: TicketSource = no_ticket
     ) -> None:
         super().__init__(live_url(base, parameters), ticket)
+        self._last_heartbeat = float("-inf")
 
     async def _await_admission(self) -> None:
         """Nothing: the snapshot is the first message."""
+
+    def _note(self, message: Message) -> None:
+        """Expect a message every second from a service that sends a heartbeat so often.
+
+        A service of before sends one every ten seconds, whatever it is asked for.
+        """
+        if isinstance(message, Heartbeat):
+            now = asyncio.get_running_loop().time()
+            if now - self._last_heartbeat < DEAD_SECONDS:
+                self._patience = DEAD_SECONDS
+            self._last_heartbeat = now
 
 
 def _too_many(error: aiohttp.WSServerHandshakeError) -> Refused:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from client.errors import ClientError, ConnectionLost, NoConnection, Refused
 from client.live.connection import TicketSource, Viewer, no_ticket
 from foundation.backoff import backoff
-from transcripts.models import Utterance
+from transcripts.models import ConversationId, Model, Utterance
 from transcripts.protocol import (
     ConnectParameters,
     Final,
@@ -26,8 +26,17 @@ LONGEST_DELAY = 30.0
 _REMEMBERED = 10_000
 
 Caption = Partial | Final | Utterance
+
+
+class Gap(Model):
+    """Captions are missing here: the viewer was away for longer than the service looks back."""
+
+    type: Literal["gap"] = "gap"
+    conversation_id: ConversationId
+
+
 #: Everything that a viewer receives about captions, with translations.
-News = Caption | Translation | TranslationStatus
+News = Caption | Translation | TranslationStatus | Gap
 
 
 class Captions:
@@ -41,7 +50,8 @@ class Captions:
     def unseen(self, message: Any) -> Iterator[News]:
         """Yield the new captions in `message`: no repeated final, no heartbeat."""
         if isinstance(message, Snapshot):
-            candidates: tuple[Any, ...] = message.utterances
+            gap = (Gap(conversation_id=message.conversation_id),) if message.gap else ()
+            candidates: tuple[Any, ...] = (*gap, *message.utterances)
         elif isinstance(message, News):
             candidates = (message,)
         else:
@@ -49,7 +59,7 @@ class Captions:
         yield from filter(self._is_new, candidates)
 
     def _is_new(self, news: News) -> bool:
-        if isinstance(news, TranslationStatus):
+        if isinstance(news, TranslationStatus | Gap):
             return True
         if isinstance(news, Translation) and news.is_final:
             return _add(self._translated, news.utterance_id)
@@ -80,6 +90,9 @@ async def follow(
 
     With a language in `parameters`, translations are yielded, too, each final one once.
 
+    Each connection goes on from the last position of the one before. Where that is too long ago, a
+    `Gap` is yielded.
+
     `on_connected` gets each connection's first snapshot, before its new captions are yielded.
     `on_retry` gets the error that ended a connection, and the seconds until the next attempt.
     `ticket` returns the ticket of each connection.
@@ -91,16 +104,22 @@ async def follow(
     captions = Captions()
     ever_connected = False
     failures = 0
+    parameters = parameters.model_copy(update={"heartbeat": True})
     while True:
+        is_first = True
         try:
             async with Viewer(base, parameters, ticket) as viewer:
                 async for message in viewer:
                     ever_connected = True
                     failures = 0
-                    if isinstance(message, Snapshot):
+                    if isinstance(message, Snapshot) and is_first:
+                        is_first = False
                         on_connected(message)
                     for news in captions.unseen(message):
                         yield news
+                    position = getattr(message, "position", None)
+                    if position is not None:
+                        parameters = parameters.model_copy(update={"since": position})
         except (ConnectionLost, NoConnection, Refused) as error:
             if isinstance(error, Refused) and not error.retryable:
                 raise

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from client.errors import ClientError, ConnectionLost
-from client.live.connection import Received, Speaker
+from client.live.connection import Received
 from client.live.pacing import Schedule
 from speech.pcm import PcmFormat
 from transcripts.protocol import Ack, Closed, Final
@@ -31,6 +32,21 @@ class StreamProgress:
     words: int = 0
     #: Whether the service has recognised all audio.
     finished: bool = False
+    #: Whether there is no connection at the moment.
+    reconnecting: bool = False
+
+
+class AudioConnection(Protocol):
+    """One connection of a speaker; see `client.live.connection.Speaker`."""
+
+    def received(self) -> AsyncIterator[Received]:
+        """Yield the messages, up to `closed`."""
+
+    async def send(self, pcm: bytes) -> None:
+        """Send one frame of audio."""
+
+    async def stop(self) -> None:
+        """Announce the end of the audio."""
 
 
 class AudioStream:
@@ -42,7 +58,7 @@ class AudioStream:
 
     def __init__(
         self,
-        speaker: Speaker,
+        speaker: AudioConnection,
         frames: AsyncGenerator[bytes, None],
         *,
         audio: PcmFormat,

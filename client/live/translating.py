@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
-from client.live.following import Caption, News
+from client.live.following import Caption, Gap, News
 from transcripts.models import Utterance
 from transcripts.protocol import Final, Partial, Translation, TranslationStatus
 
@@ -113,8 +113,8 @@ def is_readable(language: str, wanted: str) -> bool:
 
 async def translated(
     news: AsyncGenerator[News, None], held: Held
-) -> AsyncGenerator[CaptionLine | TranslationStatus, None]:
-    """Yield captions in the order in which `held` releases them, and changes of status.
+) -> AsyncGenerator[CaptionLine | TranslationStatus | Gap, None]:
+    """Yield captions in the order in which `held` releases them; status and gaps at once.
 
     Raises:
         ClientError: what `news` raises.
@@ -133,7 +133,7 @@ async def translated(
             if one is None:
                 return
             coming = asyncio.ensure_future(anext(news, None))
-            if isinstance(one, TranslationStatus):
+            if isinstance(one, TranslationStatus | Gap):
                 yield one
             else:
                 for line in held.take(one, clock()):

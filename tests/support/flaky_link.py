@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and its server that a test can cut and restore."""
+"""A TCP proxy between a client and its server that a test can cut, silence and restore."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from urllib.parse import urlsplit
 
 
 class FlakyLink:
-    """Forwards connections to `target` until it is cut, which aborts the open ones."""
+    """Forwards connections to `target` until it is cut, which aborts the open ones.
+
+    Another `target` is for the connections that follow.
+    """
 
     def __init__(self, target: str) -> None:
-        address = urlsplit(target)
-        self._target = (address.hostname, address.port)
+        self.target = target
         self._whole = True
         self._connections: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        #: How many connections were made.
+        self.count = 0
         self.url = ""
 
     def cut(self) -> None:
@@ -23,6 +29,17 @@ class FlakyLink:
         self._whole = False
         for connection in self._connections:
             connection.cancel()
+
+    def abort(self) -> None:
+        """Abort all connections; new ones are forwarded."""
+        self.cut()
+        self.restore()
+
+    def silence(self) -> None:
+        """Forward nothing more on the open connections, and leave them open."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     def restore(self) -> None:
         """Forward again."""
@@ -35,9 +52,12 @@ class FlakyLink:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.count += 1
+        flowing = self._flowing
         try:
-            there, back = await asyncio.open_connection(*self._target)
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            address = urlsplit(self.target)
+            there, back = await asyncio.open_connection(address.hostname, address.port)
+            await asyncio.gather(_pump(reader, back, flowing), _pump(there, writer, flowing))
         except (asyncio.CancelledError, ConnectionError):
             pass
         finally:
@@ -47,8 +67,11 @@ class FlakyLink:
                 back.transport.abort()
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _pump(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
+) -> None:
     while data := await source.read(65_536):
+        await flowing.wait()
         sink.write(data)
         await sink.drain()
     sink.write_eof()

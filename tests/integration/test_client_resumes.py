@@ -1,0 +1,202 @@
+"""The client against the real service with a ledger, over a line that breaks all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from client.errors import ClientError, Refused
+from client.live.connection import Received, Speaker
+from client.live.missed import Found, fetch_finals
+from client.live.recovery import Attempt
+from client.live.resuming import Pace, ResumingStream
+from ecs_service.settings import Settings
+from speech.engines.scripted import ScriptedModel
+from speech.pcm import PcmFormat
+from tests.support.flaky_link import FlakyLink, flaky_link
+from tests.support.service import ANY_NUMBER, service_in_process
+from tests.support.tables import streams_table_definition, table_definition
+from transcripts.models import Utterance
+from transcripts.protocol import Closed, ErrorCode, Final, TranscribeParameters
+
+pytestmark = pytest.mark.integration
+
+MODEL = ScriptedModel(word_seconds=0.1, words_per_segment=4)
+SCRIPT = MODEL.list_words()
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Settings of a service with a queue, a table and a ledger in this process."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(**table_definition("conversations"))
+        dynamodb.create_table(**streams_table_definition("streams"))
+        queue = boto3.client("sqs").create_queue(QueueName="finals")
+        yield Settings(
+            engine="scripted",
+            scripted=MODEL,
+            queue_url=queue["QueueUrl"],
+            table_name="conversations",
+            streams_table="streams",
+            **ANY_NUMBER,  # type: ignore[arg-type]  # settings of other names
+        )
+
+
+@dataclass
+class Seen:
+    """What the user of a stream sees."""
+
+    finals: list[Final | Utterance] = field(default_factory=list)
+    retries: list[ClientError] = field(default_factory=list)
+    lost: float = 0.0
+    missing: int = 0
+    new_streams: int = 0
+
+    def on_message(self, received: Received) -> None:
+        if isinstance(received.message, Final):
+            self.finals.append(received.message)
+
+    def on_found(self, utterance: Utterance) -> None:
+        self.finals.append(utterance)
+
+    def on_retry(self, error: ClientError, delay: float, kept: float) -> None:
+        del delay, kept
+        self.retries.append(error)
+
+    def on_lost(self, seconds: float) -> None:
+        self.lost += seconds
+
+    def on_new_stream(self, seconds: float) -> None:
+        del seconds
+        self.new_streams += 1
+
+    def on_missing(self, finals: int) -> None:
+        self.missing += finals
+
+    @property
+    def words(self) -> list[str]:
+        """The words of all finals, in the order in which they were spoken."""
+        in_order = sorted(self.finals, key=lambda final: final.start_time)
+        return [word for final in in_order for word in final.text.split()]
+
+
+def spoken(seconds: float) -> list[str]:
+    count = round(seconds / MODEL.word_seconds)
+    return [SCRIPT[number % len(SCRIPT)] for number in range(count)]
+
+
+async def silence(audio: PcmFormat, seconds: float) -> AsyncGenerator[bytes, None]:
+    for _ in range(round(seconds * 10)):
+        yield bytes(audio.bytes_per_second // 10)
+
+
+def stream_over(
+    url: str, seen: Seen, seconds: float, *, pace: Pace, audio: PcmFormat
+) -> ResumingStream:
+    parameters = TranscribeParameters(
+        sample_rate=audio.sample_rate,
+        channels=audio.channels,
+        conversation_id="talk",
+        resume=True,
+    )
+
+    def connect(attempt: Attempt) -> Speaker:
+        wanted = parameters.model_copy(update={"attempt": attempt.number})
+        return Speaker(url, wanted, resume_token=attempt.token)
+
+    async def fetch(conversation: str, since: str | None) -> Found:
+        return await fetch_finals(url, conversation, since)
+
+    frames = silence(audio, seconds)
+    return ResumingStream(connect, frames, seen, audio=audio, pace=pace, fetch=fetch)
+
+
+@contextlib.asynccontextmanager
+async def breaking(link: FlakyLink, *faults: Callable[[], None]) -> AsyncIterator[None]:
+    """Let one of the faults happen every second in turn."""
+
+    async def disturb() -> None:
+        while True:
+            for fault in faults:
+                await asyncio.sleep(1.0)
+                fault()
+
+    del link
+    disturbing = asyncio.create_task(disturb())
+    try:
+        yield
+    finally:
+        disturbing.cancel()
+        await asyncio.gather(disturbing, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("pace", "audio"),
+    [(Pace.REAL_TIME, PcmFormat(16_000)), (Pace.LIVE, PcmFormat(44_100, 2))],
+)
+async def test_a_line_that_breaks_every_second_loses_no_word_and_repeats_none(
+    settings: Settings, pace: Pace, audio: PcmFormat
+) -> None:
+    seen = Seen()
+    async with service_in_process(settings) as url, flaky_link(url) as link:
+        stream = stream_over(link.url, seen, 8.0, pace=pace, audio=audio)
+        async with (
+            asyncio.timeout(60),
+            breaking(link, link.abort, link.abort, link.silence, link.abort),
+        ):
+            closed = await stream.run()
+
+    assert closed.reason == "stopped"
+    assert seen.words == spoken(8.0)
+    assert len({final.utterance_id for final in seen.finals}) == len(seen.finals)
+    assert (seen.missing, seen.lost, seen.new_streams) == (0, 0.0, 0)
+    assert stream.unrecognised == 0
+
+
+async def test_a_stream_goes_on_at_another_task_when_one_drains(settings: Settings) -> None:
+    seen = Seen()
+    async with service_in_process(settings) as second:
+        async with service_in_process(settings) as first, flaky_link(first) as link:
+            stream = stream_over(link.url, seen, 4.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
+            running = asyncio.create_task(stream.run())
+            while not seen.finals:  # noqa: ASYNC110 - it comes from a socket
+                await asyncio.sleep(0.05)
+            link.target = second
+            link.abort()
+            closed = await asyncio.wait_for(running, 60)
+
+    assert isinstance(closed, Closed)
+    assert seen.words == spoken(4.0)
+    assert seen.new_streams == 0
+
+
+async def test_a_stream_that_nobody_knows_any_more_goes_on_as_a_new_one(
+    settings: Settings,
+) -> None:
+    seen = Seen()
+    async with service_in_process(settings) as url, flaky_link(url) as link:
+        stream = stream_over(link.url, seen, 3.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
+        running = asyncio.create_task(stream.run())
+        while not seen.finals:  # noqa: ASYNC110 - it comes from a socket
+            await asyncio.sleep(0.05)
+        stream._attempt = Attempt(1, f"csr_{'a' * 26}_{'b' * 26}", "talk", with_ticket=False)
+        link.abort()
+        closed = await asyncio.wait_for(running, 60)
+
+    assert closed.reason == "stopped"
+    assert seen.new_streams == 1
+    assert any(
+        isinstance(error, Refused) and error.code == ErrorCode.RESUME_REFUSED
+        for error in seen.retries
+    )
+    assert stream.unrecognised == 0
