@@ -12,7 +12,15 @@ from client.cli.captions import CaptionPrinter
 from client.cli.interrupts import cancel_this_task, on_interrupt
 from client.cli.printing import Printer
 from client.cli.progress import StreamBar
-from client.errors import ClientError, EndedByService, ExitCode, UsageError
+from client.errors import (
+    ClientError,
+    ConnectionLost,
+    EndedByService,
+    ExitCode,
+    NoConnection,
+    Refused,
+    UsageError,
+)
 from client.live.audio import Microphone
 from client.live.connection import Received, Speaker, no_ticket
 from client.live.missed import Found, fetch_finals
@@ -166,7 +174,7 @@ async def _run(stream: ResumingStream, printer: Printer, duration: float | None)
         try:
             closed = await stream.run()
             bar.show(stream.progress, duration)
-        except ClientError:
+        except (ConnectionLost, NoConnection, Refused):
             if stream.unrecognised:
                 printer.print_note(f"{stream.unrecognised:.1f} s of audio were not recognised.")
             raise

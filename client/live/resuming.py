@@ -170,8 +170,8 @@ class ResumingStream:
 
     @property
     def unrecognised(self) -> float:
-        """Seconds of audio that are not known to be recognised."""
-        return self._kept.seconds
+        """Seconds of audio that are not known to be recognised; 0 where no service says so."""
+        return 0.0 if self._before is not None else self._kept.seconds
 
     def note_pause(self, seconds: float) -> None:
         """Note that nothing was recorded for so long before the next frame."""
