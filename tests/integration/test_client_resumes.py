@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+import itertools
+import sys
+import wave
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from client.errors import ClientError, Refused
+from client.errors import ClientError, ExitCode, Refused
 from client.live.connection import Received, Speaker
 from client.live.missed import Found, fetch_finals
 from client.live.recovery import Attempt
@@ -19,8 +23,9 @@ from client.live.resuming import Pace, ResumingStream
 from ecs_service.settings import Settings
 from speech.engines.scripted import ScriptedModel
 from speech.pcm import PcmFormat
+from tests.support.eventually import eventually
 from tests.support.flaky_link import FlakyLink, flaky_link
-from tests.support.service import ANY_NUMBER, service_in_process
+from tests.support.service import ANY_NUMBER, ROOT, service_in_process
 from tests.support.tables import streams_table_definition, table_definition
 from transcripts.models import Utterance
 from transcripts.protocol import Closed, ErrorCode, Final, TranscribeParameters
@@ -95,8 +100,10 @@ def spoken(seconds: float) -> list[str]:
     return [SCRIPT[number % len(SCRIPT)] for number in range(count)]
 
 
-async def silence(audio: PcmFormat, seconds: float) -> AsyncGenerator[bytes, None]:
+async def silence(audio: PcmFormat, seconds: float, pace: Pace) -> AsyncGenerator[bytes, None]:
     for _ in range(round(seconds * 10)):
+        if pace is Pace.LIVE:
+            await asyncio.sleep(0.1)
         yield bytes(audio.bytes_per_second // 10)
 
 
@@ -117,21 +124,19 @@ def stream_over(
     async def fetch(conversation: str, since: str | None) -> Found:
         return await fetch_finals(url, conversation, since)
 
-    frames = silence(audio, seconds)
+    frames = silence(audio, seconds, pace)
     return ResumingStream(connect, frames, seen, audio=audio, pace=pace, fetch=fetch)
 
 
 @contextlib.asynccontextmanager
-async def breaking(link: FlakyLink, *faults: Callable[[], None]) -> AsyncIterator[None]:
-    """Let one of the faults happen every second in turn."""
+async def breaking(link: FlakyLink) -> AsyncIterator[None]:
+    """Break the line every second: it is cut, or falls silent in both directions."""
 
     async def disturb() -> None:
-        while True:
-            for fault in faults:
-                await asyncio.sleep(1.0)
-                fault()
+        for fault in itertools.cycle((link.abort, link.abort, link.silence, link.abort)):
+            await asyncio.sleep(1.0)
+            fault()
 
-    del link
     disturbing = asyncio.create_task(disturb())
     try:
         yield
@@ -150,10 +155,7 @@ async def test_a_line_that_breaks_every_second_loses_no_word_and_repeats_none(
     seen = Seen()
     async with service_in_process(settings) as url, flaky_link(url) as link:
         stream = stream_over(link.url, seen, 8.0, pace=pace, audio=audio)
-        async with (
-            asyncio.timeout(60),
-            breaking(link, link.abort, link.abort, link.silence, link.abort),
-        ):
+        async with asyncio.timeout(60), breaking(link):
             closed = await stream.run()
 
     assert closed.reason == "stopped"
@@ -161,19 +163,44 @@ async def test_a_line_that_breaks_every_second_loses_no_word_and_repeats_none(
     assert len({final.utterance_id for final in seen.finals}) == len(seen.finals)
     assert (seen.missing, seen.lost, seen.new_streams) == (0, 0.0, 0)
     assert stream.unrecognised == 0
+    assert len(seen.retries) >= 4
 
 
-async def test_a_stream_goes_on_at_another_task_when_one_drains(settings: Settings) -> None:
+async def test_the_command_prints_every_word_over_a_line_that_breaks_every_second(
+    settings: Settings, tmp_path: Path
+) -> None:
+    recording = tmp_path / "recording.wav"
+    with wave.open(str(recording), "wb") as audio:
+        audio.setparams((1, 2, 16_000, 0, "NONE", ""))
+        audio.writeframes(bytes(2 * 16_000 * 5))
+    async with service_in_process(settings) as url, flaky_link(url) as link, breaking(link):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "client", "stream", str(recording), "--url", link.url),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == ExitCode.OK
+    assert sorted(out.decode().split()) == sorted(spoken(5.0))
+    assert b"connecting again" in err
+    assert b"s of audio kept" in err
+
+
+async def test_a_stream_goes_on_at_another_task(settings: Settings) -> None:
     seen = Seen()
-    async with service_in_process(settings) as second:
-        async with service_in_process(settings) as first, flaky_link(first) as link:
-            stream = stream_over(link.url, seen, 4.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
-            running = asyncio.create_task(stream.run())
-            while not seen.finals:  # noqa: ASYNC110 - it comes from a socket
-                await asyncio.sleep(0.05)
-            link.target = second
-            link.abort()
-            closed = await asyncio.wait_for(running, 60)
+    async with (
+        service_in_process(settings) as first,
+        service_in_process(settings) as second,
+        flaky_link(first) as link,
+    ):
+        stream = stream_over(link.url, seen, 4.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
+        running = asyncio.create_task(stream.run())
+        await eventually(lambda: bool(seen.finals), "it is recognised")
+        link.target = second
+        link.abort()
+        closed = await asyncio.wait_for(running, 60)
 
     assert isinstance(closed, Closed)
     assert seen.words == spoken(4.0)
@@ -187,8 +214,7 @@ async def test_a_stream_that_nobody_knows_any_more_goes_on_as_a_new_one(
     async with service_in_process(settings) as url, flaky_link(url) as link:
         stream = stream_over(link.url, seen, 3.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
         running = asyncio.create_task(stream.run())
-        while not seen.finals:  # noqa: ASYNC110 - it comes from a socket
-            await asyncio.sleep(0.05)
+        await eventually(lambda: bool(seen.finals), "it is recognised")
         stream._attempt = Attempt(1, f"csr_{'a' * 26}_{'b' * 26}", "talk", with_ticket=False)
         link.abort()
         closed = await asyncio.wait_for(running, 60)

@@ -85,3 +85,15 @@ def test_what_is_not_a_url_is_a_usage_error(base: str) -> None:
 def test_a_conversation_id_is_checked_before_anything_is_sent(conversation: str) -> None:
     with pytest.raises(UsageError, match=r"^conversation: must be 1 to 128 letters, digits"):
         connect_parameters(conversation)
+
+
+def test_what_is_wanted_is_in_the_query_as_a_one_and_what_is_not_is_left_out() -> None:
+    speaker = transcribe_parameters(sample_rate=8_000, resume=True, attempt=3)
+    query = live_url("http://localhost", speaker).query
+    assert (query["resume"], query["attempt"]) == ("1", "3")
+    viewer = connect_parameters("c").model_copy(update={"heartbeat": True, "since": "p-1"})
+    query = live_url("http://localhost", viewer).query
+    assert (query["heartbeat"], query["since"]) == ("1", "p-1")
+    assert (
+        "resume" not in live_url("http://localhost", transcribe_parameters(sample_rate=8_000)).query
+    )

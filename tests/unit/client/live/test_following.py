@@ -1,12 +1,26 @@
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 import pytest
 
-from client.live.following import Captions
+from client.errors import ConnectionLost
+from client.live import following
+from client.live.connection import SILENCE_SECONDS, Viewer
+from client.live.following import Captions, Gap, follow
+from tests.support.virtual_time import run_in_virtual_time
 from transcripts.models import Utterance
-from transcripts.protocol import Final, Heartbeat, Partial, Snapshot, Translation
+from transcripts.protocol import (
+    DEAD_SECONDS,
+    ConnectParameters,
+    Final,
+    Heartbeat,
+    Partial,
+    Snapshot,
+    Translation,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -91,3 +105,78 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_stored_utterance_can_be_shown_as_it_is() -> None:
     (caption,) = Captions().unseen(snapshot("a"))
     assert isinstance(caption, Utterance)
+
+
+def test_a_gap_is_shown_where_it_is() -> None:
+    message = snapshot("a").model_copy(update={"gap": True})
+    gap, caption = Captions().unseen(message)
+    assert isinstance(gap, Gap)
+    assert isinstance(caption, Utterance)
+
+
+class Connections:
+    """The connections of a viewer: what each receives before it breaks."""
+
+    def __init__(self, *messages: list[Any]) -> None:
+        self._messages = list(messages)
+        self.parameters: list[ConnectParameters] = []
+
+    def __call__(self, _base: str, parameters: ConnectParameters, _ticket: object) -> Self:
+        self.parameters.append(parameters)
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for message in self._messages.pop(0):
+            yield message
+        raise ConnectionLost("cut")
+
+
+def at(message: Any, position: str) -> Any:
+    return message.model_copy(update={"position": position})
+
+
+def test_each_connection_goes_on_from_the_last_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = snapshot("c", "d").model_copy(update={"more": True})
+    connections = Connections(
+        [at(snapshot("a"), "p1"), at(final("b"), "p2"), partial("x")],
+        [],
+        [more, at(snapshot("d", "e"), "p3"), at(Heartbeat(conversation_id="c", seq=9), "p4")],
+        [at(snapshot(), "p5"), final("last")],
+    )
+    monkeypatch.setattr(following, "Viewer", connections)
+    greeted: list[str | None] = []
+
+    async def read() -> list[str]:
+        found = []
+        wanted = ConnectParameters(conversation_id="c")
+        async for news in follow(
+            "http://x", wanted, on_connected=lambda first: greeted.append(first.position)
+        ):
+            found.append(getattr(news, "utterance_id", ""))
+            if found[-1] == "last":
+                break
+        return found
+
+    assert run_in_virtual_time(read()) == ["a", "b", "x", "c", "d", "e", "last"]
+    assert [each.since for each in connections.parameters] == [None, "p2", "p2", "p4"]
+    assert all(each.heartbeat for each in connections.parameters)
+    assert greeted == ["p1", None, "p5"], "the pieces that follow are no new connection"
+
+
+@pytest.mark.parametrize(("every", "patience"), [(1.0, DEAD_SECONDS), (10.0, SILENCE_SECONDS)])
+def test_silence_is_death_once_heartbeats_come_every_second(every: float, patience: float) -> None:
+    async def watch() -> float:
+        viewer = Viewer("http://x", ConnectParameters(conversation_id="c"))
+        for _ in range(3):
+            viewer._note(Heartbeat(conversation_id="c", seq=0))
+            viewer._note(final("a"))
+            await asyncio.sleep(every)
+        return viewer._patience
+
+    assert run_in_virtual_time(watch()) == patience

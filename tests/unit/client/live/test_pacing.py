@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.live.pacing import Schedule
+from client.live.pacing import PauseDetector, Schedule, steady_time
 from speech.pcm import PcmFormat
 
 pytestmark = pytest.mark.unit
@@ -30,3 +30,17 @@ def test_nobody_waits_for_the_past(start: float, sent: int, now: float) -> None:
     schedule = Schedule(start=start, format=PcmFormat(16_000))
     assert schedule.wait(sent, now) >= 0
     assert schedule.wait(sent, schedule.due(sent)) == 0
+
+
+def test_a_time_in_which_nothing_was_recorded_is_found() -> None:
+    audio = PcmFormat(16_000)
+    pauses = PauseDetector(audio)
+    frame = audio.bytes_per_second // 10
+    moments = [100.0, 100.1, 100.22, 100.3, 3_700.4, 3_700.5]
+    found = [pauses.pause_before(frame, moment) for moment in moments]
+    assert found == [0.0, 0.0, 0.0, 0.0, pytest.approx(3_600.0), 0.0]
+
+
+def test_the_clock_goes_on() -> None:
+    before = steady_time()
+    assert steady_time() >= before
