@@ -10,7 +10,8 @@
     +-- AccessRefused       5  AWS denies access to the bucket or table, or there is none
     +-- NotSignedIn         5  the site has accounts, and nobody is signed in there
     +-- AlreadyThere        5  another recording has that key in the bucket
-    +-- ConnectionLost      6  the stream broke off before `closed`
+    +-- ConnectionLost      6  the stream broke off before `closed`, and could not be resumed
+    |   +-- GaveUp          6  there was no connection to resume it for ten minutes
     +-- OutputFailed        7  the output cannot be written
     |   +-- FileFailed      7  the same for a file instead of stdout
     +-- NotYet              8  there is no transcript yet
@@ -106,6 +107,10 @@ class ConnectionLost(ClientError):
     """The connection ended before `closed`, so finals may be missing."""
 
     exit_code = ExitCode.CONNECTION_LOST
+
+
+class GaveUp(ConnectionLost):
+    """The stream could not be resumed for too long, or the service made no progress."""
 
 
 class OutputFailed(ClientError):

@@ -111,6 +111,9 @@ async def stream(
 ) -> ExitCode:
     """Stream a recording; print its finals.
 
+    Connects again when the connection breaks, and goes on where the service needs it; gives up
+    after ten minutes without one.
+
     Ctrl-C ends the audio and waits briefly for the last words; a second one exits at once.
     """
     sent = 2 if separate_channels else channels
@@ -164,7 +167,11 @@ async def mic(
     interim_results: Interim = False,
     as_json: Json = False,
 ) -> ExitCode:
-    """Stream a microphone until Ctrl-C; print the finals."""
+    """Stream a microphone until Ctrl-C; print the finals.
+
+    Goes on recording and connects again when the connection breaks; gives up after ten minutes
+    without one.
+    """
     printer = Printer(as_json=as_json and not list_devices)
     if list_devices:
         for line in microphones():
@@ -192,7 +199,8 @@ async def mic(
     finally:
         if microphone.dropped_frames:
             printer.print_note(
-                f"{microphone.dropped_frames} frames were dropped: the service did not keep up."
+                f"{microphone.dropped_frames} frames were dropped: this machine or the service did "
+                "not keep up."
             )
 
 
@@ -217,7 +225,8 @@ async def watch(
 ) -> ExitCode:
     """Print the captions of a conversation until Ctrl-C.
 
-    Begins with the last two minutes. Reconnects after an interruption, without repeated finals.
+    Begins with the last two minutes. Connects again after an interruption and prints what was
+    missed, each final once.
     """
     printer = Printer(as_json=as_json)
     captions = CaptionPrinter(printer, interim_results=interim_results)

@@ -2,5 +2,6 @@
 
 from client.live.connection import Speaker, Viewer
 from client.live.following import follow
+from client.live.resuming import ResumingStream
 
-__all__ = ["Speaker", "Viewer", "follow"]
+__all__ = ["ResumingStream", "Speaker", "Viewer", "follow"]

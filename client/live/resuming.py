@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Final as Constant
 from typing import Protocol
 
-from client.errors import ClientError, ConnectionLost, Refused
+from client.errors import ClientError, ConnectionLost, GaveUp, Refused
 from client.live.audio import FRAME_SECONDS
 from client.live.connection import Received
 from client.live.kept_audio import KeptAudio
@@ -106,10 +106,6 @@ class StreamEvents(Protocol):
 
     def on_missing(self, finals: int) -> None:
         """Note that so many finals were recognised, and could not be read."""
-
-
-class GaveUp(ConnectionLost):
-    """There was no connection for too long, or the service made no progress."""
 
 
 class ResumingStream:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from client.errors import UnreadableAudio
+from client.live import audio
 from client.live.audio import in_thread, microphones, open_microphone
 
 pytestmark = pytest.mark.unit
@@ -138,3 +139,20 @@ async def test_a_microphone_yields_tenths_of_a_second_at_its_own_rate(
     assert [len(frame) for frame in captured] == [8_820] * 3
     assert [frame[0] for frame in captured] == [0, 1, 2]
     assert made[0].closed
+
+
+async def test_a_microphone_reports_for_how_long_nothing_was_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moments = iter([10.0, 10.1, 70.2])
+    monkeypatch.setattr(audio, "steady_time", lambda: next(moments))
+    fake_sounddevice(monkeypatch)
+    microphone = open_microphone("1")
+    seen: list[object] = []
+    microphone.on_pause = seen.append
+    async with aclosing(microphone.record()) as frames:
+        async for frame in frames:
+            seen.append(frame[0])
+            if frame[0] == 2:
+                break
+    assert seen == [0, 1, pytest.approx(60.0), 2]

@@ -15,6 +15,7 @@ from client.errors import (
     ClientError,
     ConnectionLost,
     ExitCode,
+    GaveUp,
     NoConnection,
     Refused,
     UnreadableAudio,
@@ -22,7 +23,7 @@ from client.errors import (
 from client.live.connection import Received
 from client.live.missed import Fetch, Found
 from client.live.recovery import Attempt
-from client.live.resuming import GaveUp, Pace, ResumingStream
+from client.live.resuming import Pace, ResumingStream
 from speech.pcm import PcmFormat
 from tests.support.virtual_time import run_in_virtual_time
 from transcripts.models import Utterance
@@ -89,7 +90,7 @@ class Line:
     #: It lasts so long.
     seconds: float = FOREVER
     #: The error that ends it; None: it falls silent.
-    end: ClientError | None = field(default_factory=lambda: ConnectionLost("cut"))
+    end: ClientError | Closed | None = field(default_factory=lambda: ConnectionLost("cut"))
     #: The task behind it died meanwhile, so that what is not durable is needed again.
     is_other_task: bool = False
     #: The stream was over before.
@@ -170,6 +171,9 @@ class Connection:
                         return
                     continue
             if now() >= self._until:
+                if isinstance(self._line.end, Closed):
+                    yield Received("", self._line.end)
+                    return
                 if self._line.end is None:
                     await asyncio.sleep(DEAD_SECONDS)
                     raise ConnectionLost("nothing was received for 3 s")
@@ -289,6 +293,7 @@ LINES = {
         refused(ErrorCode.ENGINE_FAILED),
         refused(ErrorCode.DRAINING),
     ],
+    "a drain": [Line(seconds=4.0, end=Closed(reason="draining", duration=4.0, finals=0))],
     "errors in mid-stream": [
         Line(seconds=3.0, end=Refused(code, "end"))
         for code in (ErrorCode.MOVED, ErrorCode.DRAINING, ErrorCode.ENGINE_FAILED)
