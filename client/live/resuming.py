@@ -143,6 +143,7 @@ class ResumingStream:
         #: Of this stream, and of those that could not be resumed.
         self._stream_ids: deque[str] = deque(maxlen=_MOST_STREAMS)
         self._next = 0  # the sample to send next
+        self._durable = 0  # what comes before is in finals
         self._sent = 0  # the sample after the last one that was ever sent
         self._recorded_at = 0.0
         self._recording: asyncio.Task[None] | None = None
@@ -167,7 +168,9 @@ class ResumingStream:
     @property
     def unrecognised(self) -> float:
         """Seconds of audio that are not known to be recognised; 0 where no service says so."""
-        return 0.0 if self._before is not None else self._kept.seconds
+        if self._before is not None:
+            return 0.0
+        return max(0, self._kept.end - self._durable) / self._audio.sample_rate
 
     def note_pause(self, seconds: float) -> None:
         """Note that nothing was recorded for so long before the next frame."""
@@ -316,7 +319,7 @@ class ResumingStream:
         moved = self._kept.begin_again()
         pauses = [(max(0, at - moved), seconds) for at, seconds in self._pauses if at > moved]
         self._pauses = deque(pauses, maxlen=_MOST_PAUSES)
-        self._next, self._sent = 0, max(0, self._sent - moved)
+        self._next, self._sent, self._durable = 0, max(0, self._sent - moved), 0
         self._attempt = Attempt(conversation_id=self._attempt.conversation_id)
         self._numbers = FinalNumbers()
         self._is_stopped = False
@@ -451,7 +454,8 @@ class ResumingStream:
 
     def _take_ack(self, ack: Ack) -> None:
         if ack.durable is not None:
-            self._kept.release(ack.durable)
+            self._durable = max(self._durable, ack.durable)
+            self._kept.release(self._durable)
             self._freed.set()
         progress = self.progress
         if ack.processed != progress.processed:
@@ -463,7 +467,8 @@ class ResumingStream:
             raise GaveUp(f"the last words did not come within {RESUME_SECONDS:g} s")
 
     def _take_end(self, closed: Closed) -> None:
-        self._kept.release(self._kept.end)
+        self._durable = self._kept.end
+        self._kept.release(self._durable)
         self.progress.processed = closed.duration
         self.progress.lag = 0.0
         self.progress.finished = closed.reason == "stopped"
