@@ -15,14 +15,20 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from access.callers import Person
+from access.decisions import Action
 from client.errors import ClientError, ExitCode, Refused
-from client.live.connection import Received, Speaker
+from client.live.connection import Received, Speaker, TicketSource, no_ticket
 from client.live.missed import Found, fetch_finals
 from client.live.recovery import Attempt
 from client.live.resuming import Pace, ResumingStream
+from ecs_service import app
+from ecs_service.access import watcher
 from ecs_service.settings import Settings
 from speech.engines.scripted import ScriptedModel
 from speech.pcm import PcmFormat
+from tests.support.access import CONVERSATION, record
+from tests.support.access_table import MemoryTable
 from tests.support.eventually import eventually
 from tests.support.flaky_link import FlakyLink, flaky_link
 from tests.support.service import ANY_NUMBER, ROOT, service_in_process
@@ -32,6 +38,7 @@ from transcripts.protocol import Closed, ErrorCode, Final, TranscribeParameters
 
 pytestmark = pytest.mark.integration
 
+MONO = PcmFormat(16_000)
 MODEL = ScriptedModel(word_seconds=0.1, words_per_segment=4)
 SCRIPT = MODEL.list_words()
 
@@ -108,21 +115,29 @@ async def silence(audio: PcmFormat, seconds: float, pace: Pace) -> AsyncGenerato
 
 
 def stream_over(
-    url: str, seen: Seen, seconds: float, *, pace: Pace, audio: PcmFormat
+    url: str,
+    seen: Seen,
+    seconds: float,
+    *,
+    pace: Pace = Pace.REAL_TIME,
+    audio: PcmFormat = MONO,
+    speak: TicketSource = no_ticket,
+    read: TicketSource = no_ticket,
 ) -> ResumingStream:
     parameters = TranscribeParameters(
         sample_rate=audio.sample_rate,
         channels=audio.channels,
-        conversation_id="talk",
+        conversation_id=CONVERSATION,
         resume=True,
     )
 
     def connect(attempt: Attempt) -> Speaker:
         wanted = parameters.model_copy(update={"attempt": attempt.number})
-        return Speaker(url, wanted, resume_token=attempt.token)
+        ticket = speak if attempt.with_ticket else no_ticket
+        return Speaker(url, wanted, resume_token=attempt.token, ticket=ticket)
 
     async def fetch(conversation: str, since: str | None) -> Found:
-        return await fetch_finals(url, conversation, since)
+        return await fetch_finals(url, conversation, since, read)
 
     frames = silence(audio, seconds, pace)
     return ResumingStream(connect, frames, seen, audio=audio, pace=pace, fetch=fetch)
@@ -147,7 +162,7 @@ async def breaking(link: FlakyLink) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize(
     ("pace", "audio"),
-    [(Pace.REAL_TIME, PcmFormat(16_000)), (Pace.LIVE, PcmFormat(44_100, 2))],
+    [(Pace.REAL_TIME, MONO), (Pace.LIVE, PcmFormat(44_100, 2))],
 )
 async def test_a_line_that_breaks_every_second_loses_no_word_and_repeats_none(
     settings: Settings, pace: Pace, audio: PcmFormat
@@ -195,7 +210,7 @@ async def test_a_stream_goes_on_at_another_task(settings: Settings) -> None:
         service_in_process(settings) as second,
         flaky_link(first) as link,
     ):
-        stream = stream_over(link.url, seen, 4.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
+        stream = stream_over(link.url, seen, 4.0)
         running = asyncio.create_task(stream.run())
         await eventually(lambda: bool(seen.finals), "it is recognised")
         link.target = second
@@ -212,10 +227,10 @@ async def test_a_stream_that_nobody_knows_any_more_goes_on_as_a_new_one(
 ) -> None:
     seen = Seen()
     async with service_in_process(settings) as url, flaky_link(url) as link:
-        stream = stream_over(link.url, seen, 3.0, pace=Pace.REAL_TIME, audio=PcmFormat(16_000))
+        stream = stream_over(link.url, seen, 3.0)
         running = asyncio.create_task(stream.run())
         await eventually(lambda: bool(seen.finals), "it is recognised")
-        stream._attempt = Attempt(1, f"csr_{'a' * 26}_{'b' * 26}", "talk", with_ticket=False)
+        stream._attempt = Attempt(1, f"csr_{'a' * 26}_{'b' * 26}", CONVERSATION, with_ticket=False)
         link.abort()
         closed = await asyncio.wait_for(running, 60)
 
@@ -226,3 +241,45 @@ async def test_a_stream_that_nobody_knows_any_more_goes_on_as_a_new_one(
         for error in seen.retries
     )
     assert stream.unrecognised == 0
+
+
+ADA = Person("ada")
+
+
+async def test_a_token_resumes_without_a_ticket_until_the_right_is_taken_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = MemoryTable()
+    table.put(record())
+    monkeypatch.setattr(watcher, "WATCH_SECONDS", 0.3)
+    monkeypatch.setattr(app, "AccessTable", lambda _name, _client: table)
+    tickets: list[str] = []
+
+    async def speak(refused: str | None = None) -> str:
+        assert refused is None
+        tickets.append(table.ticket(ADA, Action.SPEAK))
+        return tickets[-1]
+
+    async def read(refused: str | None = None) -> str:
+        assert refused is None
+        return table.ticket(ADA, Action.READ)
+
+    seen = Seen()
+    with_accounts = settings.model_copy(update={"access_table": "access"})
+    async with service_in_process(with_accounts) as url, flaky_link(url) as link:
+        await eventually(lambda: bool(table.count("keys")), "the keys are read")
+        stream = stream_over(link.url, seen, 60.0, speak=speak, read=read)
+        running = asyncio.create_task(stream.run())
+        for count in (1, 2, 3):
+            await eventually(lambda: len(seen.finals) > len(seen.retries), "it is recognised")
+            link.abort()
+            await eventually(lambda count=count: len(seen.retries) == count, "the line broke")  # type: ignore[misc]  # bound now
+            before = len(seen.finals)
+            await eventually(lambda before=before: len(seen.finals) > before, "it goes on")  # type: ignore[misc]  # bound now
+        assert len(tickets) == 1
+        table.put(record(owner="sam"))
+        with pytest.raises(Refused) as caught:
+            await asyncio.wait_for(running, 60)
+
+    assert caught.value.code == ErrorCode.ACCESS_REVOKED
+    assert seen.words == spoken(len(seen.words) * MODEL.word_seconds)
