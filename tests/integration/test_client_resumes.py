@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import sys
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -34,7 +33,7 @@ from tests.support.flaky_link import FlakyLink, flaky_link
 from tests.support.service import ANY_NUMBER, ROOT, service_in_process
 from tests.support.tables import streams_table_definition, table_definition
 from transcripts.models import Utterance
-from transcripts.protocol import Closed, ErrorCode, Final, TranscribeParameters
+from transcripts.protocol import DEAD_SECONDS, Closed, ErrorCode, Final, TranscribeParameters
 
 pytestmark = pytest.mark.integration
 
@@ -145,12 +144,16 @@ def stream_over(
 
 @contextlib.asynccontextmanager
 async def breaking(link: FlakyLink) -> AsyncIterator[None]:
-    """Break the line every second: it is cut, or falls silent in both directions."""
+    """Break the line again and again: it is cut after a second, or falls silent both ways."""
 
     async def disturb() -> None:
-        for fault in itertools.cycle((link.abort, link.abort, link.silence, link.abort)):
+        while True:
+            for _ in range(3):
+                await asyncio.sleep(1.0)
+                link.abort()
             await asyncio.sleep(1.0)
-            fault()
+            link.silence()
+            await asyncio.sleep(DEAD_SECONDS)  # until the client notices
 
     disturbing = asyncio.create_task(disturb())
     try:
@@ -178,7 +181,9 @@ async def test_a_line_that_breaks_every_second_loses_no_word_and_repeats_none(
     assert len({final.utterance_id for final in seen.finals}) == len(seen.finals)
     assert (seen.missing, seen.lost, seen.new_streams) == (0, 0.0, 0)
     assert stream.unrecognised == 0
-    assert len(seen.retries) >= 4
+    reasons = [str(error) for error in seen.retries]
+    assert len(reasons) >= 4
+    assert any("nothing was received for 3 s" in reason for reason in reasons)
 
 
 async def test_the_command_prints_every_word_over_a_line_that_breaks_every_second(
