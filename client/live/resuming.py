@@ -193,7 +193,12 @@ class ResumingStream:
         if self._missed is not None:
             helpers.append(asyncio.create_task(self._missed.run()))
         try:
-            await asyncio.wait({speaking, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {speaking, interrupted, *helpers}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for helper in helpers:
+                if helper.done():
+                    helper.result()  # what `events` raised
             if not speaking.done():
                 await asyncio.wait({speaking}, timeout=INTERRUPTED_SECONDS)
             if not speaking.done():

@@ -17,6 +17,7 @@ from client.errors import (
     ExitCode,
     GaveUp,
     NoConnection,
+    OutputFailed,
     Refused,
     UnreadableAudio,
 )
@@ -351,7 +352,8 @@ def test_after_ten_minutes_without_a_connection_it_gives_up() -> None:
     assert "10 minutes" in str(caught.value)
     assert case.took == pytest.approx(RESUME_SECONDS + 5, abs=5)
     assert len(case.service.attempts) < 150, "it backs off"
-    assert case.stream.unrecognised == pytest.approx(600, abs=1)
+    seconds = case.took - case.service.durable / RATE
+    assert case.stream.unrecognised == pytest.approx(seconds, abs=1), "what found no room counts"
 
 
 def test_a_service_that_admits_it_and_fails_at_once_is_given_up_too() -> None:
@@ -516,6 +518,22 @@ def test_finals_that_were_said_to_nobody_are_read_from_the_conversation() -> Non
     since_when.clear()
     long.run()
     assert since_when == [None, "p1"], "now and then for a newer position"
+
+
+def test_output_that_fails_ends_the_stream() -> None:
+    async def fetch(_conversation: str, _since: str | None) -> Found:
+        ours = {**SPOKEN, "utterance_id": "s1-7", "number": 1}
+        return Found((Utterance.model_validate(ours),), None)
+
+    class FullDisk(Events):
+        def on_found(self, utterance: Utterance) -> None:
+            raise OutputFailed(f"no room for {utterance.utterance_id}")
+
+    lines = deque([Line(seconds=2.0)])
+    case = Case(Service(lines), recording(60), events=FullDisk(), fetch=fetch)
+    with pytest.raises(OutputFailed):
+        case.run()
+    assert case.took < 10
 
 
 def test_what_nobody_can_read_is_counted() -> None:
