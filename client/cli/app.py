@@ -32,7 +32,7 @@ from client.live.endpoints import (
 )
 from client.live.following import Gap, News, follow
 from client.live.languages import ask_for_languages
-from client.live.resuming import Pace
+from client.live.recording import Pace
 from client.live.translating import CaptionLine, Held, translated
 from speech.pcm import SAMPLE_RATE, PcmFormat
 from transcripts.protocol import Snapshot

@@ -24,8 +24,9 @@ from client.errors import (
 from client.live.audio import Microphone
 from client.live.connection import Received, Speaker, no_ticket
 from client.live.missed import Found, fetch_finals
+from client.live.recording import Pace
 from client.live.recovery import Attempt
-from client.live.resuming import Pace, ResumingStream
+from client.live.resuming import ResumingStream
 from speech.pcm import PcmFormat
 from transcripts.models import Utterance
 from transcripts.protocol import TranscribeParameters
@@ -70,7 +71,7 @@ class StreamPrinter:
     def on_lost(self, seconds: float) -> None:
         """Print how much audio is lost."""
         self._printer.print_note(
-            f"{seconds:.1f} s of audio are lost: no more than ten minutes are kept."
+            f"{seconds:.1f} s of audio are lost, because too much had to be kept."
         )
 
     def on_new_stream(self, seconds: float) -> None:

@@ -13,23 +13,20 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from enum import Enum, auto
 from typing import Final as Constant
 from typing import Protocol
 
 from client.errors import ClientError, ConnectionLost, GaveUp, Refused
 from client.live.audio import FRAME_SECONDS
 from client.live.connection import Received
-from client.live.kept_audio import KeptAudio
 from client.live.missed import Fetch, FinalNumbers, MissedFinals
-from client.live.pacing import Schedule
+from client.live.recording import Pace, Recording
 from client.live.recovery import Attempt, Step, decide
 from client.live.speaking import INTERRUPTED_SECONDS, AudioConnection, AudioStream, StreamProgress
 from foundation.backoff import backoff
 from speech.pcm import PcmFormat
 from transcripts.models import Utterance
 from transcripts.protocol import (
-    KEEP_SECONDS,
     RESUME_SECONDS,
     Ack,
     Closed,
@@ -43,28 +40,15 @@ FIRST_DELAY: Constant = 0.5
 LONGEST_DELAY: Constant = 10.0
 #: Live audio that was kept is sent at so many times the speed of speech.
 CATCH_UP: Constant = 4.0
-#: A file that is sent as fast as possible is read so far ahead of what is sent, seconds.
-READ_AHEAD_SECONDS: Constant = 2.0
+#: Audio of a microphone that waits for a service that cannot resume, seconds.
+WAITING_SECONDS: Constant = 5.0
 #: How long finals are looked for that were published while there was no connection, seconds.
 SEARCH_SECONDS: Constant = 10.0
 _SEARCH_EVERY: Constant = 1.0
 #: Ids of finals that are remembered, which is hours of talk.
 _REMEMBERED: Constant = 10_000
-#: Pauses that are remembered, as many as the service does.
-_MOST_PAUSES: Constant = 500
 #: Streams whose finals are looked for: whoever cannot resume begins another one.
 _MOST_STREAMS: Constant = 8
-
-
-class Pace(Enum):
-    """How fast audio is taken from its source."""
-
-    #: A file, as fast as the service reads.
-    FAST = auto()
-    #: A file at the speed of speech; it waits where there is no room.
-    REAL_TIME = auto()
-    #: A microphone, which keeps its own time; what finds no room is lost.
-    LIVE = auto()
 
 
 class SpeakerConnection(AudioConnection, Protocol):
@@ -133,25 +117,18 @@ class ResumingStream:
         """
         self.progress = StreamProgress()
         self._connect = connect
-        self._frames = frames
         self._events = events
         self._audio = audio
-        self._pace = pace
-        self._kept = KeptAudio(audio)
-        self._pauses: deque[tuple[int, float]] = deque(maxlen=_MOST_PAUSES)
+        self._recording = Recording(frames, audio, pace)
+        self._kept = self._recording.kept
         self._attempt = Attempt()
         #: Of this stream, and of those that could not be resumed.
         self._stream_ids: deque[str] = deque(maxlen=_MOST_STREAMS)
         self._next = 0  # the sample to send next
         self._durable = 0  # what comes before is in finals
         self._sent = 0  # the sample after the last one that was ever sent
-        self._recorded_at = 0.0
-        self._recording: asyncio.Task[None] | None = None
-        self._is_recorded = False
         self._is_stopped = False
-        self._failure: Exception | None = None
         self._interrupted = asyncio.Event()
-        self._grown, self._freed = asyncio.Event(), asyncio.Event()
         self._before: AudioStream | None = None
         self._seen: dict[str, None] = {}
         self._numbers = FinalNumbers()
@@ -163,7 +140,7 @@ class ResumingStream:
     @property
     def is_recording(self) -> bool:
         """Whether audio was taken from the source."""
-        return self._recording is not None
+        return self._recording.has_begun
 
     @property
     def unrecognised(self) -> float:
@@ -174,7 +151,7 @@ class ResumingStream:
 
     def note_pause(self, seconds: float) -> None:
         """Note that nothing was recorded for so long before the next frame."""
-        self._pauses.append((self._kept.end, seconds))
+        self._recording.note_pause(seconds)
 
     async def run(self) -> Closed:
         """Send all frames and `stop`; return the last message.
@@ -208,71 +185,23 @@ class ResumingStream:
             closed = speaking.result()
             await self._search_missed(closed)
         finally:
-            if self._recording is not None:
-                helpers.append(self._recording)
+            await self._recording.close()
             for task in (speaking, interrupted, *helpers):
                 task.cancel()
             await asyncio.gather(speaking, interrupted, *helpers, return_exceptions=True)
             self.progress.reconnecting = False
-        if self._failure is not None:
-            raise self._failure
+        if self._recording.failure is not None:
+            raise self._recording.failure
         return closed
 
     def interrupt(self) -> None:
         """End the audio here; what was recorded is still recognised, within a few seconds."""
-        if self._recording is not None:
-            self._recording.cancel()
-        if not self._is_slow:
+        self._recording.end()
+        if not self._recording.pace.is_slow:
             self._kept.cut_after(self._sent)
         if self._before is not None:
             self._before.interrupt()
         self._interrupted.set()
-
-    # --- the source -----------------------------------------------------------------------------
-
-    @property
-    def _is_slow(self) -> bool:
-        """Whether the audio comes at the speed of speech."""
-        return self._pace is not Pace.FAST
-
-    async def _record(self) -> None:
-        """Keep all frames, from now on and whether there is a connection or not."""
-        clock = asyncio.get_running_loop().time
-        schedule = Schedule(clock(), self._audio)
-        taken = 0
-        try:
-            async with contextlib.aclosing(self._frames) as frames:
-                async for frame in frames:
-                    taken += len(frame)
-                    if self._pace is Pace.REAL_TIME and (delay := schedule.wait(taken, clock())):
-                        await asyncio.sleep(delay)
-                    if self._pace is not Pace.LIVE:
-                        await self._wait_for_room(len(frame) // self._audio.bytes_per_frame)
-                    self._kept.append(frame)
-                    self._recorded_at = clock()
-                    self._grown.set()
-        except Exception as error:  # noqa: BLE001 - it is raised when what was read is recognised
-            self._failure = error
-        finally:
-            self._is_recorded = True
-            self._grown.set()
-
-    async def _wait_for_room(self, samples: int) -> None:
-        ahead = round(READ_AHEAD_SECONDS * self._audio.sample_rate)
-        while self._kept.room < samples or (
-            self._pace is not Pace.REAL_TIME and self._kept.end - self._next >= ahead
-        ):
-            self._freed.clear()
-            await self._freed.wait()
-
-    def _age(self, sample: int) -> float:
-        """Return how many seconds ago a sample was recorded; 0 if it comes from a file at speed."""
-        if not self._is_slow or not self._kept.end:
-            return 0.0
-        since = asyncio.get_running_loop().time() - self._recorded_at
-        paused = sum(seconds for at, seconds in self._pauses if at > sample)
-        recorded = max(0, self._kept.end - sample) / self._audio.sample_rate
-        return min(KEEP_SECONDS, max(0.0, since) + recorded + paused)
 
     # --- connections ----------------------------------------------------------------------------
 
@@ -321,9 +250,7 @@ class ResumingStream:
 
     def _begin_new_stream(self) -> None:
         """Go on with what is kept as a stream of its own."""
-        moved = self._kept.begin_again()
-        pauses = [(max(0, at - moved), seconds) for at, seconds in self._pauses if at > moved]
-        self._pauses = deque(pauses, maxlen=_MOST_PAUSES)
+        moved = self._recording.begin_again()
         self._next, self._sent, self._durable = 0, max(0, self._sent - moved), 0
         self._attempt = Attempt(conversation_id=self._attempt.conversation_id)
         self._numbers = FinalNumbers()
@@ -347,10 +274,9 @@ class ResumingStream:
             conversation_id=ready.conversation_id,
             with_ticket=self._attempt.with_ticket if is_resumed else False,
         )
-        now = asyncio.get_running_loop().time()
-        if self._recording is None:
-            self._alive_at = self._progressed_at = now
-            self._recording = asyncio.create_task(self._record())
+        if not self._recording.has_begun:
+            self._alive_at = self._progressed_at = asyncio.get_running_loop().time()
+            self._recording.begin()
         if self._missed is not None:
             self._missed.conversation_id = ready.conversation_id
             if self.progress.reconnecting:
@@ -375,61 +301,68 @@ class ResumingStream:
         """Serve the stream on this connection alone, because the service cannot resume it."""
         if self._attempt.token is not None:
             self._begin_new_stream()
-        if self._recording is None:
-            self._recording = asyncio.create_task(self._record())
+        self._recording.begin()
+        if self._recording.pace is Pace.LIVE:
+            # What it cannot send now comes too late: such a service has no use for old audio.
+            waiting = max(WAITING_SECONDS, self._kept.seconds)
+            self._kept.most = round(waiting * self._audio.sample_rate)
         self.progress.reconnecting = False
         self._before = AudioStream(speaker, self._leave(), audio=self._audio, paced=False)
         self._before.progress = self.progress
-        return await self._before.run(self._events.on_message)
+        closed = await self._before.run(self._events.on_message)
+        if self._kept.lost:
+            self._events.on_lost(self._kept.lost / self._audio.sample_rate)
+        return closed
 
     async def _leave(self) -> AsyncGenerator[bytes, None]:
         """Yield what is kept and what follows, and keep it no longer."""
-        while (pcm := await self._read()) is not None:
-            self._next += len(pcm) // self._audio.bytes_per_frame
-            self._sent = self._next
-            self._kept.release(self._next)
-            self._freed.set()
+        while True:
+            try:
+                pcm = await self._recording.read(self._kept.first, self._most)
+            except IndexError:  # it found no room meanwhile
+                continue
+            if not pcm:
+                return
+            self._sent = self._kept.first + len(pcm) // self._audio.bytes_per_frame
+            self._recording.release(self._sent)
             yield pcm
 
-    async def _read(self) -> bytes | None:
-        """Return the audio to send next; None at the end.
+    @property
+    def _most(self) -> int:
+        """The most samples in one frame."""
+        return max(1, round(FRAME_SECONDS * self._audio.sample_rate))
+
+    async def _read(self) -> bytes:
+        """Return the audio to send next; nothing at the end.
 
         Raises:
             ConnectionLost: it was dropped; the next connection goes on behind it.
         """
-        most = max(1, round(FRAME_SECONDS * self._audio.sample_rate))
-        while True:
-            if self._next < self._kept.first:
-                raise ConnectionLost("the audio to send next found no room")
-            if pcm := self._kept.read(self._next, most):
-                return pcm
-            if self._is_recorded:
-                return None
-            self._grown.clear()
-            await self._grown.wait()
+        try:
+            return await self._recording.read(self._next, self._most)
+        except IndexError:
+            raise ConnectionLost("the audio to send next found no room") from None
 
     async def _send(self, speaker: SpeakerConnection, first: int) -> None:
         clock = asyncio.get_running_loop().time
         began, rate = clock(), self._audio.sample_rate
         try:
-            await speaker.continue_from(first, self._age(first))
+            await speaker.continue_from(first, self._recording.age(first))
         except ConnectionLost:
             return  # the receiving task learns why
-        while (pcm := await self._read()) is not None:
+        while pcm := await self._read():
             end = self._next + len(pcm) // self._audio.bytes_per_frame
-            if self._is_slow:
+            if self._recording.pace.is_slow:
                 due = began + (end - first) / (CATCH_UP * rate)
                 await asyncio.sleep(max(0.0, due - clock()))
             try:
-                for at, seconds in tuple(self._pauses):
-                    if self._next <= at < end:
-                        await speaker.pause(at, seconds)
+                for at, seconds in self._recording.pauses(self._next, end):
+                    await speaker.pause(at, seconds)
                 await speaker.send(pcm)
             except ConnectionLost:
                 return
             self._next, self._sent = end, max(self._sent, end)
             self.progress.sent = end / rate
-            self._freed.set()
         self._is_stopped = True
         with contextlib.suppress(ConnectionLost):
             await speaker.stop()
@@ -460,20 +393,23 @@ class ResumingStream:
     def _take_ack(self, ack: Ack) -> None:
         if ack.durable is not None:
             self._durable = max(self._durable, ack.durable)
-            self._kept.release(self._durable)
-            self._freed.set()
+            self._recording.release(self._durable)
         progress = self.progress
         if ack.processed != progress.processed:
             self._progressed_at = self._alive_at
         progress.processed = ack.processed
-        newest = self._kept.end / self._audio.sample_rate if self._is_slow else progress.sent
+        newest = (
+            self._kept.end / self._audio.sample_rate
+            if self._recording.pace.is_slow
+            else progress.sent
+        )
         progress.lag = max(0.0, newest - ack.processed)
         if self._is_stopped and self._alive_at - self._progressed_at > RESUME_SECONDS:
             raise GaveUp(f"the last words did not come within {RESUME_SECONDS:g} s")
 
     def _take_end(self, closed: Closed) -> None:
         self._durable = self._kept.end
-        self._kept.release(self._durable)
+        self._recording.release(self._durable)
         self.progress.processed = closed.duration
         self.progress.lag = 0.0
         self.progress.finished = closed.reason == "stopped"

@@ -19,8 +19,9 @@ from access.decisions import Action
 from client.errors import ClientError, ExitCode, Refused
 from client.live.connection import Received, Speaker, TicketSource, no_ticket
 from client.live.missed import Found, fetch_finals
+from client.live.recording import Pace
 from client.live.recovery import Attempt
-from client.live.resuming import Pace, ResumingStream
+from client.live.resuming import ResumingStream
 from ecs_service import app
 from ecs_service.access import watcher
 from ecs_service.settings import Settings

@@ -23,8 +23,9 @@ from client.errors import (
 )
 from client.live.connection import Received
 from client.live.missed import Fetch, Found
+from client.live.recording import Pace
 from client.live.recovery import Attempt
-from client.live.resuming import Pace, ResumingStream
+from client.live.resuming import ResumingStream
 from speech.pcm import PcmFormat
 from tests.support.virtual_time import run_in_virtual_time
 from transcripts.models import Utterance
@@ -104,6 +105,8 @@ class Service:
 
     lines: deque[Line] = field(default_factory=deque)
     resumes: bool = True
+    #: It reads nothing before this moment.
+    reads_from: float = 0.0
     audio: bytearray = field(default_factory=bytearray)
     durable: int = 0
     #: Seconds that `durable` is behind what was received.
@@ -200,6 +203,7 @@ class Connection:
             if self._line.end is None:
                 await asyncio.sleep(FOREVER)
             raise ConnectionLost("the connection ended")
+        await asyncio.sleep(max(0.0, self._service.reads_from - now()))
         assert len(self._service.continued) or not self._service.resumes
         self._service.audio += pcm
         self._service.arrivals.append((now(), self._service.next))
@@ -434,6 +438,16 @@ def test_with_a_service_of_before_the_stream_ends_with_its_connection() -> None:
     whole = Case(Service(resumes=False), recording(5), Pace.FAST)
     assert whole.run().reason == "stopped"
     assert bytes(whole.service.audio) == whole.pcm
+
+
+def test_a_service_of_before_that_does_not_read_gets_no_old_audio() -> None:
+    service = Service(resumes=False, reads_from=20.0)
+    case = Case(service, recording(40))
+    case.run()
+    [lost] = case.events.lost
+    assert lost == pytest.approx(15, abs=1)
+    assert case.pcm.endswith(bytes(service.audio)[-2 * 24 * RATE :])
+    assert len(service.audio) == pytest.approx(2 * 25 * RATE, abs=2 * RATE)
 
 
 def test_a_service_of_before_that_a_stream_reaches_in_its_middle_gets_the_rest() -> None:
