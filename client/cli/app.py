@@ -111,8 +111,7 @@ async def stream(
 ) -> ExitCode:
     """Stream a recording; print its finals.
 
-    Connects again when the connection breaks, and goes on where the service needs it; gives up
-    after ten minutes without one.
+    Connects again when the connection breaks, and gives up after ten minutes without one.
 
     Ctrl-C ends the audio and waits briefly for the last words; a second one exits at once.
     """
@@ -169,8 +168,7 @@ async def mic(
 ) -> ExitCode:
     """Stream a microphone until Ctrl-C; print the finals.
 
-    Goes on recording and connects again when the connection breaks; gives up after ten minutes
-    without one.
+    Connects again when the connection breaks, and gives up after ten minutes without one.
     """
     printer = Printer(as_json=as_json and not list_devices)
     if list_devices:
@@ -225,8 +223,7 @@ async def watch(
 ) -> ExitCode:
     """Print the captions of a conversation until Ctrl-C.
 
-    Begins with the last two minutes. Connects again after an interruption and prints what was
-    missed, each final once.
+    Begins with the last two minutes. Connects again, and prints what was missed, each final once.
     """
     printer = Printer(as_json=as_json)
     captions = CaptionPrinter(printer, interim_results=interim_results)
