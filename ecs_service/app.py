@@ -28,10 +28,11 @@ from ecs_service.api.router import RequestRouter, SocketRoute
 from ecs_service.api.speaker_connection import open_speaker
 from ecs_service.api.viewer_connection import ViewerConnection
 from ecs_service.conversations.confirmation import Confirmation
+from ecs_service.conversations.heartbeats import Heartbeats
 from ecs_service.conversations.hub import Hub
 from ecs_service.conversations.journal import Journal
 from ecs_service.conversations.outbox import Outbox
-from ecs_service.conversations.table_updates import NoRecentFinals, TableUpdates
+from ecs_service.conversations.table_updates import NoStoredFinals, TableUpdates
 from ecs_service.conversations.translations import Translations
 from ecs_service.embedded_metrics import MetricsReader, print_metrics
 from ecs_service.limits.callers import MOST_ADDRESSES, CallerLimits
@@ -99,7 +100,7 @@ async def start_service(
         hub, slots = Hub(), StreamSlots(shares.streams)
         tasks = await stack.enter_async_context(_background_tasks())
         journal, outbox = None, None
-        store: ConversationTable | NoRecentFinals = NoRecentFinals()
+        store: ConversationTable | NoStoredFinals = NoStoredFinals()
         if settings.queue_url is not None and settings.table_name is not None:
             journal = stack.enter_context(contextlib.closing(Journal(settings.outbox_path)))
             sqs, pause = boto3.client("sqs", config=_AWS), settings.confirm_seconds
@@ -112,6 +113,7 @@ async def start_service(
             log.warning("storage_disabled", reason="QUEUE_URL and TABLE_NAME are not set")
         updates = TableUpdates(hub, store)
         tasks.append(asyncio.create_task(updates.run(settings.updates_seconds), name="updates"))
+        tasks.append(asyncio.create_task(Heartbeats(hub).run(), name="heartbeats"))
         if settings.metrics_namespace is not None:
             printing = print_metrics(settings.metrics_namespace, MetricsReader(slots, journal))
             tasks.append(asyncio.create_task(printing, name="metrics"))

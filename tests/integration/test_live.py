@@ -18,6 +18,7 @@ from client.errors import ConnectionLost, Refused
 from client.live.connection import Message, Speaker, Viewer
 from ecs_service.api import audio_connection, viewer_connection
 from ecs_service.api.health import LOAD_BALANCER_PATH
+from ecs_service.conversations import heartbeats
 from ecs_service.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.service import RunningService, running_service, service_in_process
@@ -419,7 +420,7 @@ async def test_a_silent_microphone_is_closed_after_the_idle_time(
 
 
 async def test_a_viewer_gets_heartbeats_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer_connection, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeats, "HEARTBEAT_SECONDS", 0.05)
     async with service_in_process(Settings(engine="scripted")) as url, viewer(url, "c") as watching:
         messages = aiter(watching)
         kinds = [type(await anext(messages)) for _ in range(3)]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ecs_service.conversations.hub import REMEMBER_SECONDS, Hub
+from ecs_service.conversations.hub import Hub
+from ecs_service.conversations.remembered import REMEMBER_SECONDS
 from ecs_service.conversations.table_updates import TableUpdates
 from tests.support.utterances import utterance
 from transcripts.models import Utterance
@@ -23,7 +25,8 @@ class Viewer:
 
 
 def final_from(seconds_ago: float = 1.0) -> Utterance:
-    return utterance(timestamp=datetime.now(UTC) - timedelta(seconds=seconds_ago))
+    moment = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=seconds_ago)
+    return utterance(timestamp=moment)
 
 
 def test_a_final_is_published_once_however_often_it_comes() -> None:
@@ -56,9 +59,11 @@ def test_a_snapshot_holds_two_minutes_in_the_order_of_time() -> None:
 
 
 def test_a_conversation_is_kept_as_long_as_somebody_may_ask_for_it() -> None:
-    hub = Hub()
-    hub.conversation("recent").publish_final(final_from())
-    hub.conversation("past").publish_final(final_from(REMEMBER_SECONDS + 1))
+    clock = [datetime.now(UTC)]
+    hub = Hub(now=lambda: clock[0])
+    hub.conversation("past").publish_final(final_from())
+    clock[0] += timedelta(seconds=REMEMBER_SECONDS + 1)
+    hub.conversation("recent").publish_final(final_from(3000))  # it was late
     with hub.add_speaker("spoken"), hub.add_subscriber("watched", Viewer()):
         hub.sweep()
         kept = set(hub._conversations)
@@ -72,10 +77,14 @@ class Table:
     def __init__(self, *stored: Utterance) -> None:
         self.stored = list(stored)
 
-    def since(self, conversation_id: str, moment: datetime) -> list[Utterance]:
-        return [
-            u for u in self.stored if u.conversation_id == conversation_id and u.timestamp >= moment
-        ]
+    def read(self, conversation_id: str, moment: datetime) -> Iterator[Utterance]:
+        return iter(
+            [
+                u
+                for u in sorted(self.stored, key=lambda u: u.sort_key)
+                if u.conversation_id == conversation_id and u.timestamp >= moment
+            ]
+        )
 
 
 async def test_what_another_server_stored_is_published_once() -> None:

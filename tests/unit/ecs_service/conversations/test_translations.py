@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -529,8 +529,8 @@ async def test_what_another_server_stored_is_translated(room: Room) -> None:
     theirs = utterance(text="from afar", timestamp=datetime.now(UTC) - timedelta(seconds=1))
 
     class Table:
-        def since(self, *_: object) -> list[Utterance]:
-            return [theirs]
+        def read(self, *_: object) -> Iterator[Utterance]:
+            return iter([theirs])
 
     reader = room.reader()
     await TableUpdates(room.hub, Table()).refresh("talk")
