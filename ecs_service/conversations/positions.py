@@ -87,7 +87,7 @@ def milliseconds(moment: datetime) -> int:
 class _Numbers:
     """The numbers of one stream: `first` to `last`, and some beyond the gap after `last`."""
 
-    __slots__ = ("beyond", "first", "last", "spoken")
+    __slots__ = ("beyond", "encoded", "first", "last", "spoken")
 
     def __init__(self, first: int, last: int, spoken: int = 0) -> None:
         self.first = first
@@ -96,8 +96,11 @@ class _Numbers:
         self.beyond: dict[int, int] = {}
         #: When the newest of them was spoken.
         self.spoken = spoken
+        #: As it is encoded, until it changes. A position is encoded for each final.
+        self.encoded: bytes | None = None
 
     def add(self, number: int, now: int) -> None:
+        self.encoded = None
         if number == self.last + 1:
             self.last = number
             if self.beyond:
@@ -113,6 +116,7 @@ class _Numbers:
         while self.beyond and self.beyond[nearest := min(self.beyond)] < before:
             self.last = nearest
             del self.beyond[nearest]
+            self.encoded = None
             self._close_gap()
 
     def _close_gap(self) -> None:
@@ -175,7 +179,10 @@ class Position:
         """Return the position as a text, which leaves out the streams that were heard first."""
         encoded = bytearray(_VERSION.to_bytes(1, "big") + self.time.to_bytes(6, "big"))
         for count, stream in enumerate(reversed(self._streams)):
-            entry = _encode_stream(stream, self._streams[stream])
+            numbers = self._streams[stream]
+            entry = numbers.encoded
+            if entry is None:
+                entry = numbers.encoded = stream + _encode_numbers(numbers)
             if count == MOST_STREAMS or len(encoded) + len(entry) > _MOST_BYTES:
                 break
             encoded += entry
@@ -202,9 +209,9 @@ class Position:
         return position
 
 
-def _encode_stream(stream: bytes, numbers: _Numbers) -> bytes:
+def _encode_numbers(numbers: _Numbers) -> bytes:
     beyond = sorted(numbers.beyond)[:MOST_BEYOND]
-    encoded = bytearray(stream)
+    encoded = bytearray()
     previous = numbers.last
     for value in (numbers.first, numbers.last - numbers.first, len(beyond)):
         _put(encoded, value)
