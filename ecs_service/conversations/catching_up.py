@@ -64,9 +64,10 @@ class CatchingUp:
 
     async def _read_since(self, since: Position) -> bool:
         conversation = self._conversation
-        if conversation.is_too_old(since):
-            self.has_gap = True
-        elif not conversation.has_all_after(since):
+        if not conversation.has_all_after(since):
+            if conversation.is_too_old(since):
+                self.has_gap = True
+                return True
             stored = await self._updates.read_back(conversation.id, since.time)
             if stored.outcome == "unreachable":
                 return False

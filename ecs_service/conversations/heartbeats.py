@@ -32,14 +32,14 @@ class Heartbeats:
             if now + tick > everybody_at:
                 everybody_at = now + HEARTBEAT_SECONDS
                 for conversation in self._hub.subscribed:
-                    await _send(conversation, conversation.patient)
+                    await send(conversation, conversation.patient)
             for conversation in self._hub.subscribed:
                 if conversation.prompt and now + tick - conversation.sent_at > LIVE_SECONDS:
                     conversation.sent_at = now
-                    await _send(conversation, conversation.prompt)
+                    await send(conversation, conversation.prompt)
 
 
-async def _send(conversation: Conversation, viewers: Collection[Subscriber]) -> None:
+async def send(conversation: Conversation, viewers: Collection[Subscriber]) -> None:
     """Send a heartbeat to viewers, unless they get another message meanwhile."""
     seq = conversation.seq
     frame = conversation.heartbeat(position=conversation.position())
