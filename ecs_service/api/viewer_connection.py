@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from picows import WSMsgType
+
 from access.decisions import Action
 from ecs_service.access.door import Admission, Wish
 from ecs_service.api.live import LiveConnection, LiveContext
@@ -17,6 +19,7 @@ from ecs_service.conversations.hub import Conversation
 from ecs_service.conversations.positions import MalformedPosition, Position
 from ecs_service.conversations.remembered import KnownFinal, in_order, pieces_of
 from ecs_service.conversations.table_updates import READ_TIMEOUT_SECONDS
+from ecs_service.limits.backlog import Backlog
 from ecs_service.limits.callers import ConnectedClient
 from ecs_service.refusal import Refusal
 from transcripts.models import ConversationId, Language
@@ -58,6 +61,9 @@ class ViewerConnection(LiveConnection):
         self._request = request
         self._has_read = asyncio.Event()
         self._has_read.set()
+        #: Whether bytes wait in the transport; then messages wait in the backlog.
+        self._is_behind = False
+        self._backlog = Backlog()
 
     async def serve(self) -> None:
         """Send the conversation until the viewer goes."""
@@ -95,28 +101,44 @@ class ViewerConnection(LiveConnection):
             sending.cancel()
 
     def deliver(self, frame: bytes) -> None:
-        """Send one text frame; end the connection if too many bytes wait for it or for all viewers.
+        """Send one text frame, or have it wait if the viewer is behind.
 
-        In the second case it is aborted at once, to free their memory.
+        If too many bytes wait for him or for all viewers, the connection is ended. In the second
+        case it is aborted at once, to free their memory.
         """
-        waiting = self._tcp.get_write_buffer_size()
-        if self._closed or self._live.unread.allows(self, waiting):
-            super().deliver(frame)
-        else:
+        if self._closed:
+            return
+        if not self._is_behind:
+            self._transport.send(WSMsgType.TEXT, frame)
+            return
+        backlog = self._backlog
+        if backlog.is_full:
+            self._closed = True
+            self.end(Refusal(ErrorCode.SLOW_CONSUMER, "Too many messages wait to be read."))
+            return
+        backlog.add(frame)
+        waiting = self._tcp.get_write_buffer_size() + backlog.bytes
+        if not self._live.unread.allows(self, waiting):
             self._closed = True
             message = "Too many messages wait to be read by too many viewers."
             self.end(Refusal(ErrorCode.SLOW_CONSUMER, message))
             self._tcp.abort()
 
     def pause_writing(self) -> None:
-        """Note that bytes wait for the viewer."""
+        """Have messages wait here, because bytes wait in the transport."""
+        self._is_behind = True
         self._has_read.clear()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that no bytes wait any more."""
-        self._has_read.set()
+        """Send what waits, until bytes wait in the transport again."""
         super().resume_writing()
+        self._is_behind = False
+        while self._backlog and not self._is_behind and not self._closed:
+            self._transport.send(WSMsgType.TEXT, self._backlog.take())
+        if not self._is_behind:
+            self._has_read.set()
+            self._live.unread.allows(self, 0)
 
     def _set_user_timeout(self) -> None:
         """Have the kernel disconnect a viewer that acknowledges nothing for `UNREAD_SECONDS`.

@@ -272,7 +272,8 @@ async def test_viewers_who_never_read_share_what_they_may_leave_unread() -> None
         ):
             reading = asyncio.create_task(take_everything(talk))
             await anext(aiter(watching))
-            for _ in range(6):  # 700 kB of captions: less than each might leave unread by itself
+            # Finals take less than each might leave unread by itself; of partials, few wait.
+            for _ in range(12):
                 await send_audio(talk, 80)
                 seen += await take(aiter(watching), until_final=25)
             await talk.stop()

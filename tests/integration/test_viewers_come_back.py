@@ -138,7 +138,7 @@ async def test_many_finals_come_in_pieces_from_the_table(cloud: Cloud) -> None:
             list(threads.map(cloud.table.put, spoken))
         # On another task: this one would publish the newest by itself.
         async with running_service(**environment) as there:
-            pieces = []
+            pieces: list[Snapshot] = []
             async with viewer(there.url, talk, since=since) as back:
                 messages = aiter(back)
                 while not pieces or pieces[-1].more:
