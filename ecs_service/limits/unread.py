@@ -1,8 +1,8 @@
 """Limits the memory for messages that slow viewers have not read, for all viewers together.
 
-Each viewer may leave up to 1 MiB unread (`api/connection.py`), which for a thousand viewers is more
-than there is. So they share a budget, too. When it is used up, viewers that use more than the
-average are disconnected; they may come back and get a snapshot.
+Each viewer may leave up to 1 MiB unread (`backlog.py`), which for a thousand viewers is more than
+there is. So they share a budget, too. When it is used up, viewers that use more than the
+average are disconnected; they may come back and get what they lack.
 """
 
 from __future__ import annotations
