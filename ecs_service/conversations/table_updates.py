@@ -32,8 +32,8 @@ from transcripts.protocol import SNAPSHOT_SECONDS
 
 #: The longest that a viewer waits for the table, in seconds.
 READ_TIMEOUT_SECONDS: Final = 5.0
-#: How often a reading looks for late finals, in seconds. With 400 finals in half an hour, 2 KB
-#: each, it costs as much as ten of the usual ones.
+#: How often a reading looks for late finals, in seconds. With 400 finals of 2 KB in half an hour it
+#: costs as much as fourteen of the usual ones.
 LOOK_BACK_SECONDS: Final = 60.0
 #: How long the readings go on near a late final, in seconds.
 LATE_SECONDS: Final = 120.0
