@@ -305,6 +305,7 @@ class Story:
         #: What became final since the viewer joined.
         self.owed: set[str] = set()
         self.seconds = 0
+        self.left_at = BEGIN
 
     async def begin(self, *, is_watched: bool) -> None:
         for task in (0, 1) if is_watched else ():
@@ -377,6 +378,59 @@ class Story:
 async def test_no_viewer_misses_a_final(*, steps: list[tuple[Any, ...]], is_watched: bool) -> None:
     """With any position that he was sent, a viewer gets all that came after he first joined."""
     story = Story()
+    await story.begin(is_watched=is_watched)
+    for kind, *values in steps:
+        await getattr(story, kind)(*values)
+    await story.end()
+
+    assert story.owed <= set(story.viewer.ids)
+
+
+class LongStory(Story):
+    """Hours, in which nothing is under way, and nobody away, for longer than the lateness.
+
+    The tasks read the table as they do: again and again.
+    """
+
+    async def wait(self, seconds: int) -> None:
+        clock, heard = self.world.clock, self.viewer
+        began = [one.timestamp for one in (*(final for final, _ in self.held), *self.queued)]
+        if not self.is_here:
+            began.append(self.left_at)
+        for _ in range(seconds // 20):
+            if began and clock.now - min(began) > LATENESS - timedelta(minutes=2):
+                return
+            clock.wait(20)
+            for task, hub in enumerate(self.world.hubs):
+                await self.world.refresh(task)
+                talk = hub.conversation("talk")
+                if heard in talk.subscribers:
+                    heard.deliver(talk.heartbeat(position=talk.position()))
+
+    async def leave(self) -> None:
+        await super().leave()
+        self.left_at = self.world.clock.now
+
+    async def join(self, task: int, back: int) -> None:
+        del back
+        await super().join(task, 1)
+        assert not self.viewer.has_gap
+
+    async def toggle_table(self) -> None:
+        """Leave the table where it is: while it is away positions may grow too old."""
+
+
+_long_steps = _steps.map(
+    lambda steps: [(kind, *(v * 5 if kind == "wait" else v for v in rest)) for kind, *rest in steps]
+)
+
+
+@given(steps=_long_steps, is_watched=st.booleans())
+@settings(max_examples=100, deadline=None)
+async def test_no_viewer_misses_a_final_in_hours(
+    *, steps: list[tuple[Any, ...]], is_watched: bool
+) -> None:
+    story = LongStory()
     await story.begin(is_watched=is_watched)
     for kind, *values in steps:
         await getattr(story, kind)(*values)
