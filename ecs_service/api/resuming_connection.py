@@ -63,7 +63,7 @@ class ResumingConnection(AudioConnection):
         self._is_continued = False
         self._is_stopped = False
         self._next_ack = math.inf  # a timer acknowledges, with or without audio
-        self._why: Literal["finished", "draining"] | None = None
+        self._is_finished = False
 
     async def serve(self) -> None:
         """Serve the speaker until the stream ends or the connection does."""
@@ -125,6 +125,8 @@ class ResumingConnection(AudioConnection):
                 resume_from=stream.next_sample,
             )
         )
+        for frame in self._stream.take_missed():
+            self.deliver(frame)
         self._stream.touch()
         self.start_reading()
         self.check_idle()
@@ -141,11 +143,10 @@ class ResumingConnection(AudioConnection):
                 seconds=round(stream.received, 3),
                 finals=stream.finals,
             )
-        if self._why is not None:
+        if self._is_finished:
             self.acknowledge()
-            reason = "draining" if self._why == "draining" else self._stream.end_reason
-            self._send_closed(reason, stream.received, stream.finals)
-        if self._why == "draining" or end == "draining":
+            self._send_closed(self._stream.end_reason, stream.received, stream.finals)
+        if end == "draining":
             self.close(CLOSE_GOING_AWAY)
 
     async def _acknowledge_always(self) -> None:
@@ -155,7 +156,7 @@ class ResumingConnection(AudioConnection):
             self._next_ack = math.inf
 
     def _send_closed(
-        self, reason: Literal["stopped", "max_duration", "draining"], seconds: float, finals: int
+        self, reason: Literal["stopped", "max_duration"], seconds: float, finals: int
     ) -> None:
         self.send(Closed(reason=reason, duration=seconds, finals=finals))
 
@@ -204,10 +205,10 @@ class ResumingConnection(AudioConnection):
 
     # --- notifications of the stream --------------------------------------------------------------
 
-    def on_ended(self, why: Refusal | Literal["finished", "draining"]) -> None:
+    def on_ended(self, why: Refusal | Literal["finished"]) -> None:
         """End the connection, because its stream ended or goes on elsewhere."""
-        if isinstance(why, Refusal):
-            self.end(why)
-        else:
-            self._why = why
+        if why == "finished":
+            self._is_finished = True
             self.end("stopped")
+        else:
+            self.end(why)

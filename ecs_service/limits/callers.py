@@ -30,6 +30,8 @@ UNCOUNTED = frozenset(
         ErrorCode.TICKET_USED,
         ErrorCode.AT_CAPACITY,
         ErrorCode.DRAINING,
+        ErrorCode.MOVED,
+        ErrorCode.LEDGER_UNAVAILABLE,
         ErrorCode.ENGINE_FAILED,
         ErrorCode.ENGINE_REFUSED,
         ErrorCode.INTERNAL,

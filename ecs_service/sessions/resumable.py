@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,7 +23,7 @@ import structlog
 from access.secret import Secret, make_id
 from ecs_service import telemetry
 from ecs_service.refusal import Refusal
-from ecs_service.sessions.commits import Commits, Outbox
+from ecs_service.sessions.commits import MOST_UNSENT, Commits, Outbox
 from ecs_service.sessions.ledger import Ledger, LedgerUnavailable
 from ecs_service.sessions.places import needed_sample, resume_point
 from ecs_service.sessions.stream import Beginning, Stream, StreamRequest, Streams
@@ -68,7 +69,7 @@ class SpeakerSocket(Protocol):
     def on_published(self, frame: bytes, *, is_final: bool) -> None:
         """Take an encoded message of this stream that was broadcast to the conversation."""
 
-    def on_ended(self, why: Refusal | Literal["finished", "draining"]) -> None:
+    def on_ended(self, why: Refusal | Literal["finished"]) -> None:
         """End: the stream is finished, or does not go on on this connection."""
 
 
@@ -240,6 +241,7 @@ class ResumableStream:
         self._is_finishing = False
         #: Why the audio ended.
         self.end_reason: Literal["stopped", "max_duration"] = "stopped"
+        self._missed: deque[bytes] = deque(maxlen=MOST_UNSENT)
         self._changed = asyncio.Event()
         self._is_over = asyncio.Event()
 
@@ -406,9 +408,17 @@ class ResumableStream:
     # --- what the stream reports ----------------------------------------------------------------
 
     def on_published(self, frame: bytes, *, is_final: bool) -> None:
-        """Pass a message on to the connection."""
+        """Pass a message on to the connection; a final waits if there is none."""
         if self._socket is not None:
             self._socket.on_published(frame, is_final=is_final)
+        elif is_final:
+            self._missed.append(frame)
+
+    def take_missed(self) -> Sequence[bytes]:
+        """Return the finals that no connection was there for, for the one that is there now."""
+        missed = tuple(self._missed)
+        self._missed.clear()
+        return missed
 
     def on_drain(self) -> None:
         """End, because the service drains; the client goes on elsewhere."""
@@ -454,7 +464,9 @@ class ResumableStream:
         conversation = registry.streams.hub.conversation(entry.terms.conversation_id)
         commits.send_unsent()
         for utterance in entry.progress.unsent:
-            conversation.publish_final(utterance)
+            frame = conversation.publish_final(utterance)
+            if frame is not None:
+                self._missed.append(frame)
         sample, point = resume_point(entry, lead_in=registry.lead_in)
         return Beginning(
             request=_request(entry.terms),
@@ -535,7 +547,7 @@ class ResumableStream:
             case "draining":
                 self.stream.retract()
                 await self._write(StreamState.WAITING, due_in=waiting)
-                self._end("draining")
+                self._end(Refusal(ErrorCode.DRAINING, "The service is shutting down."))
             case "parked":
                 tail = await self._take_tail(finishing)
                 await self._write(StreamState.WAITING, tail=tail, due_in=waiting)
@@ -590,7 +602,7 @@ class ResumableStream:
                 async with asyncio.timeout(left):
                     await self._changed.wait()
 
-    def _end(self, why: Refusal | Literal["finished", "draining"]) -> None:
+    def _end(self, why: Refusal | Literal["finished"]) -> None:
         if self._socket is not None:
             self._socket.on_ended(why)
             self._socket = None

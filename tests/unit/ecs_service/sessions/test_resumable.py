@@ -128,13 +128,13 @@ class Socket:
     """A connection of a client, as far as the stream sees it."""
 
     def __init__(self) -> None:
-        self.why: Refusal | Literal["finished", "draining"] | None = None
+        self.why: Refusal | Literal["finished"] | None = None
         self.ended = asyncio.Event()
 
     def on_published(self, frame: bytes, *, is_final: bool) -> None:
         del frame, is_final
 
-    def on_ended(self, why: Refusal | Literal["finished", "draining"]) -> None:
+    def on_ended(self, why: Refusal | Literal["finished"]) -> None:
         if self.why is None:
             self.why = why
         self.ended.set()
