@@ -173,8 +173,9 @@ fuzz: setup-test ## test with random files, events, frames and environments (FAC
 	@$(PYTHON_HERE) -m tests.fuzz $(FACTOR)
 
 .PHONY: drill
-drill: setup-test ## kill everything at random moments and count lost finals (RUNS=12)
-	@$(PYTHON_HERE) -m tests.support.kill_drill $(or $(RUNS),12)
+drill: setup-test ## break everything under speakers and viewers, and count what is lost (SECONDS, SPEAKERS, VIEWERS, SEED)
+	@$(PYTHON_HERE) -m tests.drill $(foreach option,SECONDS SPEAKERS VIEWERS CONVERSATIONS SEED,$\
+		$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option))))
 
 # --- maintain ----------------------------------------------------------------------------
 
