@@ -184,16 +184,6 @@ describe('another stream, because the service does not know the first one any mo
     expect(audio.lost).toBeCloseTo(3)
     expect(takeAll().samples.first).toBe(valuesFrom(3 * RATE, 0).first)
   })
-
-  it('follows the one that the service has ended', () => {
-    audio.begin(true)
-    speak(1)
-    takeAll()
-    vi.advanceTimersByTime(1_000)
-    audio.endStream(0.6)
-    audio.begin(true)
-    expect(takeAll().samples).toEqual(valuesFrom(0.6 * RATE, 0.4 * RATE))
-  })
 })
 
 it('drops what is sent to a service that cannot resume, and queues twenty seconds', () => {

@@ -127,11 +127,6 @@ export class OutgoingAudio {
     this.#beginAt(isPublished ? this.#received : 0)
   }
 
-  /** Prepares another stream, because the service has ended this one after so many seconds. */
-  endStream(seconds: number): void {
-    this.#beginAt(this.#origin + Math.round(seconds * SAMPLE_RATE))
-  }
-
   /** Takes an acknowledgement: seconds received of the stream, and durable samples. */
   acknowledge(received: number, durable: number | undefined): void {
     if (!this.#resumes) return

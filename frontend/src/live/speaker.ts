@@ -371,10 +371,7 @@ export class Speaker {
   #handleClose(line: Line, { reason, duration }: Closed): void {
     line.channel.close()
     this.#forget(line)
-    if (reason === 'draining' && this.#audio.resumes) {
-      this.#audio.endStream(duration)
-      this.#beginAnew()
-    } else if (reason === 'draining' && this.#stopping === 'no') {
+    if (reason === 'draining' && this.#stopping === 'no') {
       this.#wait(CONNECTION_LOST)
     } else {
       this.#end(describeClose(reason, duration))
