@@ -144,7 +144,7 @@ async def _wait_for_screens(
     """Wait until every viewer has as many finals as the table, at most `LATE` seconds."""
     for _ in range(round(LATE / 2)):
         await asyncio.sleep(2)
-        stored = {room: len(_stored(cloud, room)) for room in rooms}
+        stored = {room: len(await asyncio.to_thread(_stored, cloud, room)) for room in rooms}
         if all(len(viewer.finals) >= stored[viewer.conversation_id] for viewer in viewers):
             return
 
