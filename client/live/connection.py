@@ -165,12 +165,14 @@ class LiveConnection:
         )
         await self._resources.enter_async_context(session)
         try:
-            self._socket = await session.ws_connect(
-                self.url,
-                protocols=self._subprotocols,
-                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-                headers={} if ticket is None else {"Authorization": f"Bearer {ticket}"},
-            )
+            # The library waits for ever for the answer to a handshake, as on a line that is dead.
+            async with asyncio.timeout(CONNECT_SECONDS):
+                self._socket = await session.ws_connect(
+                    self.url,
+                    protocols=self._subprotocols,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                    headers={} if ticket is None else {"Authorization": f"Bearer {ticket}"},
+                )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise _too_many(error) from error
@@ -179,6 +181,10 @@ class LiveConnection:
                 raise await self._explain(session, ticket, error.status) from None
             raise NoConnection(
                 f"{self._place} answers, but not as this service does: HTTP {error.status}"
+            ) from error
+        except TimeoutError as error:
+            raise NoConnection(
+                f"{self._place} does not answer within {CONNECT_SECONDS:g} s"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             reason = getattr(error, "os_error", error)  # without aiohttp's own words

@@ -12,6 +12,8 @@ import aiohttp
 
 from transcripts.protocol import DEAD_SECONDS
 
+#: How long a handshake may take, seconds.
+HANDSHAKE_SECONDS = 5.0
 #: Between two attempts to connect, seconds.
 PAUSE = 0.3
 
@@ -53,9 +55,13 @@ class DrillViewer:
         query = {"conversationId": self.conversation_id, "heartbeat": "1"}
         if self.position is not None:
             query["since"] = self.position
-        async with self.session.ws_connect(
-            f"{self.url}/api/stt/connect", params=query, timeout=aiohttp.ClientWSTimeout(ws_close=1)
-        ) as socket:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            socket = await self.session.ws_connect(
+                f"{self.url}/api/stt/connect",
+                params=query,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1),
+            )
+        async with socket:
             self.connections += 1
             while True:
                 await self.reads.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sys
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -16,7 +17,8 @@ from moto import mock_aws
 
 from access.callers import Person
 from access.decisions import Action
-from client.errors import ClientError, ExitCode, Refused
+from client.errors import ClientError, ExitCode, NoConnection, Refused
+from client.live import connection
 from client.live.connection import Received, Speaker, TicketSource, no_ticket
 from client.live.missed import Found, fetch_finals
 from client.live.recording import Pace
@@ -289,3 +291,13 @@ async def test_a_token_resumes_without_a_ticket_until_the_right_is_taken_away(
 
     assert caught.value.code == ErrorCode.ACCESS_REVOKED
     assert seen.words == spoken(len(seen.words) * MODEL.word_seconds)
+
+
+async def test_a_handshake_that_nobody_answers_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        with pytest.raises(NoConnection, match="does not answer within"):
+            async with Speaker(url, TranscribeParameters(sample_rate=16_000)):
+                pass
