@@ -169,6 +169,10 @@ class ResumableStreams:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def add(self, stream: ResumableStream) -> None:
+        """Let clients go on with a stream on this task."""
+        self._live[stream.token.id] = stream
+
     def has(self, stream: ResumableStream) -> bool:
         """Return whether a client can go on with a stream on this task."""
         return self._live.get(stream.token.id) is stream
@@ -184,7 +188,6 @@ class ResumableStreams:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await opened
-        self._live[stream.token.id] = stream
         return stream
 
     async def _take_over(self, request: ResumeRequest) -> LedgerEntry:
@@ -349,10 +352,17 @@ class ResumableStream:
             samples -= piece
 
     def pause(self, sample: int, seconds: float) -> None:
-        """Note that nothing was recorded for some seconds before a sample."""
+        """Note that nothing was recorded for some seconds before a sample.
+
+        No pause reaches into the future, whatever a client says.
+        """
         frame = sample * SAMPLE_RATE // self.stream.request.audio.sample_rate
         progress = self._commits.progress
-        self._commits.progress = progress.with_pause(Pause(frame, seconds))
+        if progress.clock is not None:
+            without = progress.with_pause(Pause(frame, 0.0))
+            most = (self._registry.ledger.now() - without.moment_of(frame)).total_seconds()
+            seconds = min(seconds, max(0.0, most))
+            self._commits.progress = progress.with_pause(Pause(frame, seconds))
 
     def accept(self, pcm: bytes) -> None:
         """Take audio; see `Stream.accept`."""
@@ -437,6 +447,7 @@ class ResumableStream:
                     opened.set_exception(error)
                     return
                 self._commits.follow(lambda: self.stream.checkpoint)
+                self._registry.add(self)
                 opened.set_result(None)
                 await self._serve()
             self._is_over.set()

@@ -538,6 +538,7 @@ def test_pauses_move_the_times_of_what_follows_whoever_computes_them() -> None:
         client = Client(12 * WORD)
         await client.connect(first)
         client.send(4 * WORD)
+        await asyncio.sleep(31)
         client.stream.pause(4 * WORD, 30.0)
         client.send(4 * WORD)
         await settle()
@@ -552,3 +553,22 @@ def test_pauses_move_the_times_of_what_follows_whoever_computes_them() -> None:
 
     assert (two.timestamp - one.timestamp).total_seconds() == pytest.approx(30.4, abs=0.002)
     assert (three.timestamp - two.timestamp).total_seconds() == pytest.approx(0.4, abs=0.002)
+
+
+def test_nobody_speaks_in_the_future_whatever_pauses_he_claims() -> None:
+    async def speak() -> tuple[datetime, list[Utterance]]:
+        world = World()
+        client = Client(12 * WORD)
+        await client.connect(world.task())
+        client.send(4 * WORD)
+        for sample in range(1, 1_000):
+            client.stream.pause(sample, 86_400.0)
+        await client.finish()
+        await settle()
+        return Clock()(), list(world.table.stored.values())
+
+    now, stored = run_in_virtual_time(speak())
+
+    assert len(stored) == 3
+    # Its audio came faster than it was spoken, so that the last words are a second ahead.
+    assert all(one.timestamp <= now + timedelta(seconds=1.3) for one in stored)
