@@ -8,7 +8,6 @@ the states, and what may crash where.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +19,7 @@ from typing import Final, Literal, Protocol
 
 import structlog
 
-from access.secret import Secret, make_id
+from access.secret import Secret, make_secret
 from ecs_service import telemetry
 from ecs_service.refusal import Refusal
 from ecs_service.sessions.commits import MOST_UNSENT, Commits, Outbox
@@ -82,11 +81,6 @@ class ResumeRequest:
     attempt: int
 
 
-def hash_of(token: Secret) -> str:
-    """Return what the ledger keeps of a resume token."""
-    return hashlib.sha256(token.secret.encode()).hexdigest()
-
-
 class ResumableStreams:
     """The resumable streams of this task."""
 
@@ -113,7 +107,7 @@ class ResumableStreams:
             Refusal: there is no slot, no right, no engine, or no ledger.
         """
         await self._evict()
-        token = Secret("csr", make_id(), make_id())
+        token = make_secret("csr")
 
         async def begin() -> LedgerEntry:
             right = await prove()
@@ -193,7 +187,7 @@ class ResumableStreams:
     async def _take_over(self, request: ResumeRequest) -> LedgerEntry:
         token = request.token
         try:
-            entry = await self.ledger.take_over(token.id, hash_of(token), request.attempt)
+            entry = await self.ledger.take_over(token.id, token.hash, request.attempt)
         except UnknownStream:
             raise resume_refused() from None
         except Superseded:
@@ -257,7 +251,7 @@ class ResumableStream:
             Refusal: it may not go on at all.
         """
         entry = self._commits.entry
-        if entry.terms.token_hash != hash_of(request.token):
+        if not request.token.matches(entry.terms.token_hash):
             raise resume_refused()
         _check_conversation(entry, request)
         if request.attempt <= self._commits.progress.attempt:
@@ -674,7 +668,7 @@ def _terms(request: StreamRequest, token: Secret, right: str) -> StreamTerms:
         channels=request.audio.channels,
         separate=request.separate,
         options=dict(request.options),
-        token_hash=hash_of(token),
+        token_hash=token.hash,
         right=right,
     )
 
