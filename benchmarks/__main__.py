@@ -29,6 +29,7 @@ from benchmarks import (
     recognition,
     recordings,
     router,
+    storing,
     transcribe,
     whisper,
 )
@@ -118,6 +119,7 @@ def _whisper(*, quick: bool, model: Path | None, minutes: list[float] | None) ->
 BENCHMARKS: dict[str, tuple[str, Callable[..., Outcome]]] = {
     "recognition": ("Recognition: word error rate (WER) and real-time factor (RTF)", _recognition),
     "live": ("Live captions: CPU, latency and memory by number of streams", _measured(live)),
+    "storing": ("Finals: what keeping and storing one costs", _measured(storing)),
     "admission": ("Tickets: CPU of a socket's admission", _measured(admission)),
     "api": ("Accounts API: cold start, and what a ticket takes", _measured(api)),
     "memory": ("Memory while the engine cannot keep up", _measured(memory)),
