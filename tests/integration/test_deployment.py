@@ -189,7 +189,8 @@ async def test_an_unchanged_tree_is_not_deployed_again(tmp_path: Path) -> None:
     (tree / "node_modules").unlink()  # whoever needs the command line, fails
 
     async with cloud_of_one_machine(tmp_path / "data", root=tree) as cloud:
-        assert cloud.client("dynamodb").list_tables()["TableNames"] == [cloud.resources.table_name]
+        tables = cloud.client("dynamodb").list_tables()["TableNames"]
+        assert set(tables) == {cloud.resources.table_name, cloud.resources.streams_table}
 
 
 async def test_a_function_that_changed_is_deployed_at_the_next_start_and_the_data_stay(
@@ -374,7 +375,7 @@ async def test_an_emulator_that_dies_meanwhile_is_reported_and_the_next_start_de
     tables = again.client("dynamodb").list_tables()["TableNames"]
     await again.stop()
     assert "was not finished" in printed[0]
-    assert tables == [resources.table_name]
+    assert set(tables) == {resources.table_name, resources.streams_table}
 
 
 # --- what the CDK keeps -------------------------------------------------------------------
