@@ -23,7 +23,7 @@ AWAY = 30.0
 
 
 class Faults:
-    """Breaks one thing after the other, and tells nobody but `done`, which counts."""
+    """Breaks one thing after the other; `done` counts."""
 
     def __init__(
         self,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from tests.support.flaky_link import pump
+
 Direction = Literal["up", "down"]
 
 
@@ -63,8 +65,8 @@ class Balancer:
             self.lines.add(line)
             try:
                 await asyncio.gather(
-                    _pump(reader, back, line.flowing["up"]),
-                    _pump(there, writer, line.flowing["down"]),
+                    pump(reader, back, line.flowing["up"]),
+                    pump(there, writer, line.flowing["down"]),
                 )
             except (asyncio.CancelledError, OSError):
                 pass
@@ -73,16 +75,6 @@ class Balancer:
                 back.transport.abort()
             break
         writer.transport.abort()
-
-
-async def _pump(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
-) -> None:
-    while data := await source.read(65_536):
-        await flowing.wait()
-        sink.write(data)
-        await sink.drain()
-    sink.write_eof()
 
 
 @contextlib.asynccontextmanager

@@ -57,7 +57,7 @@ class FlakyLink:
         try:
             address = urlsplit(self.target)
             there, back = await asyncio.open_connection(address.hostname, address.port)
-            await asyncio.gather(_pump(reader, back, flowing), _pump(there, writer, flowing))
+            await asyncio.gather(pump(reader, back, flowing), pump(there, writer, flowing))
         except (asyncio.CancelledError, ConnectionError):
             pass
         finally:
@@ -67,9 +67,10 @@ class FlakyLink:
                 back.transport.abort()
 
 
-async def _pump(
+async def pump(
     source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
 ) -> None:
+    """Forward what is read, while it may flow, and then the end."""
     while data := await source.read(65_536):
         await flowing.wait()
         sink.write(data)

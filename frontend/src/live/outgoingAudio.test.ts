@@ -122,7 +122,7 @@ describe('a stream that can be resumed', () => {
     expect(audio.hasHole).toBe(false)
   })
 
-  it('is told of a pause between its audio, again after a resume from before it', () => {
+  it('receives a pause between its audio, again after a resume from before it', () => {
     audio.begin(true)
     speak(0.2)
     vi.advanceTimersByTime(30_000)
