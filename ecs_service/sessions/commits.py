@@ -282,4 +282,4 @@ class Commits:
 
 
 def _size(utterance: Utterance) -> int:
-    return len(utterance.model_dump_json(by_alias=True))
+    return len(utterance.model_dump_json(by_alias=True).encode())

@@ -36,6 +36,8 @@ class MemoryLedger:
         known = self.entries.get(entry.terms.stream_id)
         if known is not None and known.terms.token_hash != entry.terms.token_hash:
             raise Superseded("there is another stream of this id")
+        if known is not None:
+            return
         self.entries[entry.terms.stream_id] = entry
         self.due_at[entry.terms.stream_id] = due_at
 

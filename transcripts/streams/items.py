@@ -199,7 +199,7 @@ def _dump(finals: tuple[Utterance, ...]) -> str:
     texts = []
     for utterance in finals:
         text = utterance.model_dump_json(by_alias=True, exclude_none=True)
-        if len(text) > MOST_UTTERANCE_BYTES:
+        if len(text.encode()) > MOST_UTTERANCE_BYTES:
             without = utterance.model_copy(update={"words": ()})
             text = without.model_dump_json(by_alias=True, exclude_none=True)
         texts.append(text)

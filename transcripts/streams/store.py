@@ -97,13 +97,14 @@ class StreamTable:
             self._client.put_item(
                 TableName=self._name,
                 Item=item,
-                ConditionExpression="attribute_not_exists(#stream) OR #hash = :hash",
-                ExpressionAttributeNames={"#stream": STREAM_ID, "#hash": TOKEN_HASH},
-                ExpressionAttributeValues={":hash": item[TOKEN_HASH]},
+                ConditionExpression="attribute_not_exists(#stream)",
+                ExpressionAttributeNames={"#stream": STREAM_ID},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            _stored_instead(error)
-            raise Superseded("there is another stream of this id") from None
+            # A call that hung may arrive after updates: it must not undo them.
+            if _stored_instead(error).get(TOKEN_HASH) != item[TOKEN_HASH]:
+                raise Superseded("there is another stream of this id") from None
 
     def write(self, entry: LedgerEntry, *, due_at: datetime | None) -> LedgerEntry:
         """Store the progress and the state of an entry; return it with its next version.

@@ -29,6 +29,7 @@ from transcripts.streams.entry import (
 )
 from transcripts.streams.items import (
     MOST_FINALS_BYTES,
+    MOST_UTTERANCE_BYTES,
     SHARDS,
     TooManyFinals,
     UnreadableEntry,
@@ -121,6 +122,16 @@ def test_the_longest_finals_fit_into_an_item_without_their_words() -> None:
         to_item(with_final(ENTRY, *[long] * 5), due_at=DUE, now=NOW)
 
 
+def test_words_of_any_script_are_left_out_beyond_the_bytes_of_a_final() -> None:
+    word = Word(word="\N{THAI CHARACTER KO KAI}" * 30, start_time=0.1, end_time=0.2, confidence=0.5)
+    long = utterance(text="\N{THAI CHARACTER KO KAI}" * 20_000, words=(word,) * 700)
+
+    item = to_item(with_final(ENTRY, long), due_at=DUE, now=NOW)
+
+    assert len(item["unsent"]["S"].encode()) <= MOST_UTTERANCE_BYTES
+    assert from_item(item).progress.unsent[0].text == long.text
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -172,6 +183,19 @@ def test_a_write_whose_answer_was_lost_is_repeated_without_harm(store: StreamSto
     assert store.write(with_final(ENTRY, SAID), due_at=LATER) == first
     with pytest.raises(Superseded):
         store.write(ENTRY, due_at=DUE)
+
+
+def test_a_beginning_that_arrives_late_undoes_nothing(store: StreamStore) -> None:
+    store.create(ENTRY, due_at=DUE)
+    store.write(with_final(ENTRY, SAID), due_at=DUE)
+    store.take_over(TERMS.stream_id, TERMS.token_hash, 1, due_at=DUE)
+
+    store.create(ENTRY, due_at=DUE)
+
+    with pytest.raises(Superseded):
+        store.write(ENTRY, due_at=DUE)
+    taken = store.take_over(TERMS.stream_id, TERMS.token_hash, 2, due_at=DUE)
+    assert (taken.epoch, taken.progress.unsent) == (2, (SAID,))
 
 
 def test_a_token_opens_its_stream_alone_and_in_the_order_of_attempts(store: StreamStore) -> None:
